@@ -1,0 +1,3 @@
+module github.com/gofapi/fapi2/examples
+
+go 1.25.0

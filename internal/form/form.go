@@ -1,0 +1,111 @@
+// Package form reads the application/x-www-form-urlencoded body of a request to an OAuth endpoint, bounded and without
+// room for two readings of it.
+package form
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gofapi/fapi2/internal/oautherr"
+)
+
+// MaxBytes bounds a body: the largest honest one holds a request object of 64 KiB.
+const MaxBytes = 256 << 10
+
+// maxParameters bounds what a body of MaxBytes can make us allocate.
+const maxParameters = 256
+
+// Failures.
+var (
+	ErrMethod    = oautherr.New("request is not a POST", "invalid_request", http.StatusMethodNotAllowed, "use POST")
+	ErrMediaType = oautherr.New("request body is not a form", "invalid_request", http.StatusBadRequest, "the body must be application/x-www-form-urlencoded")
+	ErrTooLarge  = oautherr.New("request body too large", "invalid_request", http.StatusRequestEntityTooLarge, "the body is too large")
+	ErrMalformed = oautherr.New("malformed form", "invalid_request", http.StatusBadRequest, "the body is not a well-formed form")
+	ErrDuplicate = oautherr.New("repeated parameter", "invalid_request", http.StatusBadRequest, "a parameter is repeated")
+)
+
+// Read reads the parameters of a POST. Parameters of the URL do not count. Parameters without a value are dropped.
+//
+// The request's body is used up and its Form stays unset, so that nothing reads a laxer form of it later.
+func Read(r *http.Request) (url.Values, error) {
+	if r.Method != http.MethodPost {
+		return nil, ErrMethod
+	}
+	types := r.Header.Values("Content-Type")
+	if len(types) != 1 {
+		return nil, ErrMediaType
+	}
+	mediaType, params, err := mime.ParseMediaType(types[0])
+	if err != nil || mediaType != "application/x-www-form-urlencoded" {
+		return nil, ErrMediaType // multipart/form-data above all: its parameters would pass some proxies unseen
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return nil, ErrMediaType
+	}
+	if r.Body == nil {
+		return url.Values{}, nil
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, MaxBytes))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, ErrTooLarge
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return Parse(string(body))
+}
+
+// Parse reads parameters in form encoding, a body's or a query's.
+func Parse(encoded string) (url.Values, error) {
+	if len(encoded) > MaxBytes || strings.Count(encoded, "&") >= maxParameters {
+		return nil, ErrTooLarge
+	}
+	values, err := url.ParseQuery(encoded)
+	if err != nil {
+		return nil, ErrMalformed // the library's text quotes the input
+	}
+	if err := Check(values); err != nil {
+		return nil, err
+	}
+	return values, nil
+}
+
+// Check drops parameters without a value and refuses repeated ones.
+func Check(values url.Values) error {
+	for name, all := range values {
+		if !utf8.ValidString(name) || strings.IndexByte(name, 0) >= 0 {
+			return ErrMalformed
+		}
+		for _, value := range all {
+			if !utf8.ValidString(value) || strings.IndexByte(value, 0) >= 0 {
+				return ErrMalformed
+			}
+		}
+		if name == "resource" { // RI-2-2: the one parameter that may be repeated
+			continue
+		}
+		if len(all) > 1 { // BASE-6749-3.1-1
+			return oautherr.Describe(fmt.Errorf("%w: %.32q", ErrDuplicate, name), "a parameter is repeated: "+printable(name))
+		}
+		if all[0] == "" { // BASE-6749-3.1-1: empty is the same as omitted
+			delete(values, name)
+		}
+	}
+	return nil
+}
+
+// printable keeps what RFC 6749 §5.2 allows in error_description.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, name[:min(len(name), 64)])
+}

@@ -1,0 +1,59 @@
+package form_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/form"
+)
+
+func TestRead(t *testing.T) {
+	const formType = "application/x-www-form-urlencoded"
+	for _, tc := range []struct {
+		name, method, contentType, body string
+		want                            error
+	}{
+		{"GET", "GET", formType, "a=1", form.ErrMethod},
+		{"PUT", "PUT", formType, "a=1", form.ErrMethod},
+		{"multipart", "POST", "multipart/form-data; boundary=x", "a=1", form.ErrMediaType},
+		{"JSON", "POST", "application/json", `{"a":1}`, form.ErrMediaType},
+		{"no media type", "POST", "", "a=1", form.ErrMediaType},
+		{"other charset", "POST", formType + "; charset=utf-16", "a=1", form.ErrMediaType},
+		{"BASE-6749-3.1-1 repeated parameter", "POST", formType, "a=1&b=2&a=1", form.ErrDuplicate},
+		{"BASE-6749-3.1-1 repeated, one of them empty", "POST", formType, "a=1&a=", form.ErrDuplicate},
+		{"repeated behind percent-encoding", "POST", formType, "a=1&%61=2", form.ErrDuplicate},
+		{"bad escape", "POST", formType, "a=%zz", form.ErrMalformed},
+		{"semicolon", "POST", formType, "a=1;b=2", form.ErrMalformed},
+		{"invalid UTF-8", "POST", formType, "a=%ff", form.ErrMalformed},
+		{"invalid UTF-8 in a name", "POST", formType, "%ff=a", form.ErrMalformed},
+		{"NUL", "POST", formType, "a=%00", form.ErrMalformed},
+		{"too large", "POST", formType, "a=" + strings.Repeat("x", form.MaxBytes), form.ErrTooLarge},
+		{"too many", "POST", formType, strings.Repeat("&", 1000), form.ErrTooLarge},
+		{"RI-2-2 resource may repeat", "POST", formType + "; charset=UTF-8", "resource=a&resource=b&b=&c=3", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := httptest.NewRequest(tc.method, "/par?q=1", strings.NewReader(tc.body))
+			r.Header.Set("Content-Type", tc.contentType)
+			if tc.contentType == "" {
+				r.Header.Del("Content-Type")
+			}
+			got, err := form.Read(r)
+			if tc.want != nil {
+				require.ErrorIs(t, err, tc.want)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, url.Values{"resource": {"a", "b"}, "c": {"3"}}, got)
+		})
+	}
+	r := httptest.NewRequest("POST", "/", io.NopCloser(strings.NewReader("a=1")))
+	r.Header = http.Header{"Content-Type": {formType, formType}}
+	_, err := form.Read(r)
+	require.ErrorIs(t, err, form.ErrMediaType)
+}

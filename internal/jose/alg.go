@@ -1,0 +1,82 @@
+// Package jose holds the JOSE policy of FAPI 2.0: which algorithms and keys exist, how a compact JWS is read before
+// anything in it is believed, how a JWK becomes a key, and how a token is signed with any crypto.Signer.
+//
+// It is the only package that may import a JOSE library. The hot path (split, header, claims, signature) stands on the
+// standard library's crypto packages alone: general-purpose JOSE code accepts duplicate members, private keys in headers,
+// unknown critical headers and detached payloads, and costs more than the whole time budget of a proof check.
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+)
+
+// The algorithms of FAPI 2.0 Security Profile §5.4.1.
+const (
+	ES256   = "ES256"
+	PS256   = "PS256"
+	EdDSA   = "EdDSA"   // with Ed25519 only
+	Ed25519 = "Ed25519" // the fully specified name for the same (RFC 9864)
+)
+
+// Failures. Every error of this package matches exactly one of them.
+var (
+	ErrMalformed = errors.New("malformed JWS")
+	ErrAlgorithm = errors.New("algorithm not allowed")
+	ErrSignature = errors.New("signature does not verify")
+	ErrKey       = errors.New("unusable key")
+)
+
+const (
+	minRSABits = 2048 // SP-5.4.1-2
+	maxRSABits = 8192 // A larger modulus only serves to make verification slow.
+)
+
+// Algorithms returns what Allowed allows, most preferred first.
+func Algorithms() []string { return []string{ES256, PS256, EdDSA, Ed25519} }
+
+// Allowed reports whether alg may be used at all.
+//
+// SP-5.4.1-1.2, JWT-3.1-1: an allow list, so that none, RS256 and every MAC are refused before a key is looked at.
+// SP-5.4.1-1.3: none is not in it.
+func Allowed(alg string) bool {
+	switch alg {
+	case ES256, PS256, EdDSA, Ed25519:
+		return true
+	}
+	return false
+}
+
+// AlgorithmFor returns the algorithm a key is used with when nothing else was agreed.
+func AlgorithmFor(key crypto.PublicKey) (string, error) {
+	for _, alg := range []string{ES256, PS256, EdDSA} {
+		if KeyFits(key, alg) {
+			return alg, nil
+		}
+	}
+	return "", fmt.Errorf("%w: %T is no P-256, RSA (%d to %d bits) or Ed25519 key", ErrKey, key, minRSABits, maxRSABits)
+}
+
+// KeyFits reports whether a key may be used with alg.
+//
+// JWT-3.1-2: the key's type decides, so that no token can have a key used with another algorithm than its own.
+func KeyFits(key crypto.PublicKey, alg string) bool {
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		return alg == ES256 && k != nil && k.Curve == elliptic.P256() // SP-5.4.1-3
+	case ed25519.PublicKey:
+		return (alg == EdDSA || alg == Ed25519) && len(k) == ed25519.PublicKeySize
+	case *rsa.PublicKey:
+		if alg != PS256 || k == nil || k.N == nil {
+			return false
+		}
+		bits := k.N.BitLen() // SP-5.4.1-2
+		return minRSABits <= bits && bits <= maxRSABits && k.E >= 3 && k.E%2 == 1
+	}
+	return false
+}

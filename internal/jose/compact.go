@@ -1,0 +1,168 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// b64 refuses a last character with stray bits. The alphabet is checked beforehand, as the decoder skips line breaks.
+var b64 = base64.RawURLEncoding.Strict()
+
+// A Compact is a JWS in compact serialization, split but not believed. The segments are still base64url.
+type Compact struct {
+	Header, Payload, Signature string
+
+	signed string // Header.Payload
+}
+
+// Split cuts a token of at most max bytes into its three segments. It looks at nothing but the alphabet: a JWS in JSON
+// serialization, padding, line breaks, an empty segment or a fourth one are refused.
+func Split(token string, max int) (Compact, error) {
+	if len(token) > max {
+		return Compact{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrMalformed, len(token), max)
+	}
+	var dots [2]int
+	n := 0
+	for i := range len(token) {
+		if base64urlAlphabet[token[i]] {
+			continue
+		}
+		if token[i] != '.' || n == 2 {
+			return Compact{}, fmt.Errorf("%w: not three base64url segments", ErrMalformed)
+		}
+		dots[n] = i
+		n++
+	}
+	if n != 2 || dots[0] == 0 || dots[1] == dots[0]+1 || dots[1] == len(token)-1 {
+		return Compact{}, fmt.Errorf("%w: not three base64url segments", ErrMalformed)
+	}
+	return Compact{
+		Header: token[:dots[0]], Payload: token[dots[0]+1 : dots[1]], Signature: token[dots[1]+1:], signed: token[:dots[1]],
+	}, nil
+}
+
+var base64urlAlphabet = func() (table [256]bool) {
+	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
+		table[c] = true
+	}
+	return table
+}()
+
+// A Header is what a JOSE header may say that means anything to us. Everything else in it is ignored, jku and x5u above
+// all: a key is never fetched from where the token says.
+type Header struct {
+	Algorithm, Type, KeyID string
+	JWK                    json.RawMessage // nil if absent
+}
+
+// ParseHeader reads the header. An algorithm that is not allowed is an ErrAlgorithm.
+func (c Compact) ParseHeader() (Header, error) {
+	o, err := c.object(c.Header, "header")
+	if err != nil {
+		return Header{}, err
+	}
+	// RFC 7515 §4.1.11: an extension marked critical that is not understood invalidates the JWS; none is understood.
+	// RFC 7797 §3: b64 changes what is signed.
+	if o.Has("crit") || o.Has("b64") {
+		return Header{}, fmt.Errorf("%w: crit or b64 in the header", ErrMalformed)
+	}
+	var h Header
+	for _, field := range []struct {
+		name string
+		to   *string
+	}{{"alg", &h.Algorithm}, {"typ", &h.Type}, {"kid", &h.KeyID}} {
+		if *field.to, _, err = o.String(field.name); err != nil {
+			return Header{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+		}
+	}
+	if !Allowed(h.Algorithm) {
+		return Header{}, fmt.Errorf("%w: %.32q", ErrAlgorithm, h.Algorithm)
+	}
+	h.JWK, _ = o.Get("jwk")
+	return h, nil
+}
+
+// IsType compares typ as the media type it is: JWT-3.11-1, RFC 7515 §4.1.9, whatever the case, with or without
+// "application/".
+func (h Header) IsType(want string) bool {
+	typ := h.Type
+	if len(typ) == len("application/")+len(want) && strings.EqualFold(typ[:len("application/")], "application/") {
+		typ = typ[len("application/"):]
+	}
+	return strings.EqualFold(typ, want)
+}
+
+// Claims reads the payload. Nothing in it is authenticated before Verify has succeeded.
+func (c Compact) Claims() (strictjson.Object, error) { return c.object(c.Payload, "claims") }
+
+func (c Compact) object(segment, what string) (strictjson.Object, error) {
+	raw, err := b64.DecodeString(segment)
+	if err != nil {
+		return strictjson.Object{}, fmt.Errorf("%w: %s: not canonical base64url", ErrMalformed, what)
+	}
+	o, err := strictjson.ParseObject(raw)
+	if err != nil {
+		return strictjson.Object{}, fmt.Errorf("%w: %s: %w", ErrMalformed, what, err)
+	}
+	return o, nil
+}
+
+// Verify checks the signature. A key that does not fit alg is an ErrSignature, as the token is not that key's.
+func (c Compact) Verify(alg string, key crypto.PublicKey) error {
+	if !KeyFits(key, alg) {
+		return fmt.Errorf("%w: the key is not one for %.32q", ErrSignature, alg)
+	}
+	var buf [maxRSABits / 8]byte
+	sig, err := b64.AppendDecode(buf[:0], []byte(c.Signature))
+	if err != nil {
+		return fmt.Errorf("%w: signature: not canonical base64url", ErrMalformed)
+	}
+	ok := false
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		digest := sha256.Sum256([]byte(c.signed))
+		var der [ecdsaDERMax]byte
+		if len(sig) == ecdsaRawSize {
+			ok = ecdsa.VerifyASN1(k, digest[:], appendDER(der[:0], sig))
+		}
+	case ed25519.PublicKey:
+		ok = ed25519.Verify(k, []byte(c.signed), sig)
+	case *rsa.PublicKey:
+		digest := sha256.Sum256([]byte(c.signed))
+		ok = rsa.VerifyPSS(k, crypto.SHA256, digest[:], sig, pssOptions) == nil
+	}
+	if !ok {
+		return ErrSignature
+	}
+	return nil
+}
+
+// maxCandidates bounds the work that one token can cause when many keys share its kid or it has none.
+const maxCandidates = 8
+
+// VerifyAny checks the signature with each key that fits alg until one verifies (SP-5.4.3-1).
+func (c Compact) VerifyAny(alg string, keys []crypto.PublicKey) error {
+	err := fmt.Errorf("%w: no key for it", ErrSignature)
+	tried := 0
+	for _, key := range keys {
+		if !KeyFits(key, alg) {
+			continue
+		}
+		if tried++; tried > maxCandidates {
+			break
+		}
+		if err = c.Verify(alg, key); err == nil {
+			return nil
+		}
+	}
+	return err
+}

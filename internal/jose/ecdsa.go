@@ -1,0 +1,57 @@
+package jose
+
+import "fmt"
+
+// A JWS has an ECDSA signature as r||s of fixed size (RFC 7518 §3.4); crypto.Signer and crypto/ecdsa speak ASN.1 DER.
+const (
+	ecdsaHalf    = 32
+	ecdsaRawSize = 2 * ecdsaHalf
+	ecdsaDERMax  = 2 + 2*(2+1+ecdsaHalf)
+)
+
+// appendDER appends SEQUENCE { INTEGER r, INTEGER s }.
+func appendDER(dst, raw []byte) []byte {
+	start := len(dst)
+	dst = append(dst, 0x30, 0)
+	for _, half := range [2][]byte{raw[:ecdsaHalf], raw[ecdsaHalf:ecdsaRawSize]} {
+		for len(half) > 1 && half[0] == 0 {
+			half = half[1:]
+		}
+		if half[0] < 0x80 {
+			dst = append(dst, 0x02, byte(len(half)))
+		} else {
+			dst = append(dst, 0x02, byte(len(half)+1), 0)
+		}
+		dst = append(dst, half...)
+	}
+	dst[start+1] = byte(len(dst) - start - 2)
+	return dst
+}
+
+// fromDER is the reverse of appendDER, for what a signer returned.
+func fromDER(der []byte) ([]byte, error) {
+	bad := fmt.Errorf("%w: the signer returned no ECDSA-Sig-Value for P-256", ErrKey)
+	if len(der) < 2 || der[0] != 0x30 || int(der[1]) != len(der)-2 || der[1] >= 0x80 {
+		return nil, bad
+	}
+	raw := make([]byte, ecdsaRawSize)
+	rest := der[2:]
+	for _, half := range [2][]byte{raw[:ecdsaHalf], raw[ecdsaHalf:]} {
+		if len(rest) < 2 || rest[0] != 0x02 || int(rest[1]) > len(rest)-2 {
+			return nil, bad
+		}
+		n := rest[2 : 2+int(rest[1])]
+		rest = rest[2+len(n):]
+		for len(n) > 0 && n[0] == 0 {
+			n = n[1:]
+		}
+		if len(n) > ecdsaHalf {
+			return nil, bad
+		}
+		copy(half[ecdsaHalf-len(n):], n)
+	}
+	if len(rest) != 0 {
+		return nil, bad
+	}
+	return raw, nil
+}

@@ -1,0 +1,82 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/big"
+)
+
+// canonical is the public JWK with its required members in the order of RFC 7638 §3.2.
+func canonical(key crypto.PublicKey) (string, error) {
+	enc := base64.RawURLEncoding.EncodeToString
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		if point, err := k.Bytes(); err == nil && KeyFits(k, ES256) {
+			return `{"crv":"P-256","kty":"EC","x":"` + enc(point[1:1+ecdsaHalf]) + `","y":"` + enc(point[1+ecdsaHalf:]) + `"}`, nil
+		}
+	case ed25519.PublicKey:
+		if KeyFits(k, EdDSA) {
+			return `{"crv":"Ed25519","kty":"OKP","x":"` + enc(k) + `"}`, nil
+		}
+	case *rsa.PublicKey:
+		if KeyFits(k, PS256) {
+			return `{"e":"` + enc(big.NewInt(int64(k.E)).Bytes()) + `","kty":"RSA","n":"` + enc(k.N.Bytes()) + `"}`, nil
+		}
+	}
+	return "", fmt.Errorf("%w: %T", ErrKey, key)
+}
+
+// Thumbprint returns the JWK SHA-256 thumbprint of a key (RFC 7638), 43 characters.
+func Thumbprint(key crypto.PublicKey) (string, error) {
+	jwk, err := canonical(key)
+	if err != nil {
+		return "", err
+	}
+	return SHA256Base64(jwk), nil
+}
+
+// MarshalJSON writes the public JWK: the members that make the key, and kid, alg, use and x5c where they are set.
+func (k *Key) MarshalJSON() ([]byte, error) {
+	jwk, err := canonical(k.Public)
+	if err != nil {
+		return nil, err
+	}
+	var chain []string
+	for _, cert := range k.Certificates {
+		chain = append(chain, base64.StdEncoding.EncodeToString(cert.Raw))
+	}
+	extra, err := json.Marshal(struct {
+		KeyID        string   `json:"kid,omitempty"`
+		Algorithm    string   `json:"alg,omitempty"`
+		Use          string   `json:"use,omitempty"`
+		Certificates []string `json:"x5c,omitempty"`
+	}{k.KeyID, k.Algorithm, k.Use, chain})
+	if err != nil || len(extra) == len("{}") {
+		return []byte(jwk), err
+	}
+	return append([]byte(jwk[:len(jwk)-1]+","), extra[1:]...), nil
+}
+
+// SHA256Base64 returns base64url(SHA-256(s)), 43 characters: the form of ath, jkt, x5t#S256 and of a PKCE challenge.
+func SHA256Base64(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// RandomString returns n random bytes in base64url.
+func RandomString(n int) string {
+	raw := make([]byte, n)
+	rand.Read(raw) // never fails since Go 1.24
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// EqualString compares in constant time.
+func EqualString(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -1,0 +1,241 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// A Key is one public JWK (RFC 7517) of a kind that FAPI 2.0 can use.
+type Key struct {
+	Public                crypto.PublicKey
+	KeyID, Algorithm, Use string
+	Thumbprint            string              // RFC 7638, SHA-256
+	Certificates          []*x509.Certificate // x5c, leaf first
+
+	notForVerifying bool // key_ops is there and lacks "verify"
+}
+
+// privateMembers are the members of RFC 7518 §6 that only a private or symmetric key has.
+var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+
+// ParseKey reads one public JWK. A private or symmetric key is refused whatever its kty, as is a key that no allowed
+// algorithm could use.
+func ParseKey(raw []byte) (*Key, error) {
+	o, err := strictjson.ParseObject(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
+	}
+	for _, name := range privateMembers {
+		if o.Has(name) {
+			return nil, fmt.Errorf("%w: JWK has the private member %q", ErrKey, name)
+		}
+	}
+	k := &Key{}
+	var kty, crv string
+	for _, field := range []struct {
+		name string
+		to   *string
+	}{{"kty", &kty}, {"crv", &crv}, {"kid", &k.KeyID}, {"alg", &k.Algorithm}, {"use", &k.Use}} {
+		if *field.to, _, err = o.String(field.name); err != nil {
+			return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
+		}
+	}
+	ops, hasOps, err := o.Strings("key_ops")
+	if err != nil {
+		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
+	}
+	k.notForVerifying = hasOps && !slices.Contains(ops, "verify")
+	switch {
+	case kty == "EC" && crv == "P-256":
+		k.Public, err = parseP256(o)
+	case kty == "OKP" && crv == "Ed25519":
+		k.Public, err = parseEd25519(o)
+	case kty == "RSA":
+		k.Public, err = parseRSA(o)
+	default:
+		err = fmt.Errorf("%w: JWK of kty %.16q, crv %.16q", ErrKey, kty, crv)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := k.readCertificates(o); err != nil {
+		return nil, err
+	}
+	k.Thumbprint, err = Thumbprint(k.Public)
+	return k, err
+}
+
+func octets(o strictjson.Object, name string) ([]byte, error) {
+	s, ok, err := o.String(name)
+	if err != nil || !ok {
+		return nil, fmt.Errorf("%w: JWK lacks the string %q", ErrKey, name)
+	}
+	for i := range len(s) {
+		if !base64urlAlphabet[s[i]] {
+			return nil, fmt.Errorf("%w: JWK member %q is not base64url", ErrKey, name)
+		}
+	}
+	raw, err := b64.DecodeString(s)
+	if err != nil {
+		return nil, fmt.Errorf("%w: JWK member %q is not canonical base64url", ErrKey, name)
+	}
+	return raw, nil
+}
+
+func parseP256(o strictjson.Object) (crypto.PublicKey, error) {
+	x, err := octets(o, "x")
+	if err != nil {
+		return nil, err
+	}
+	y, err := octets(o, "y")
+	if err != nil {
+		return nil, err
+	}
+	if len(x) != ecdsaHalf || len(y) != ecdsaHalf { // RFC 7518 §6.2.1.2: always the full size
+		return nil, fmt.Errorf("%w: JWK coordinates are not %d octets", ErrKey, ecdsaHalf)
+	}
+	point := append(append([]byte{4}, x...), y...)
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil { // JWT-3.4-1: a point off the curve
+		return nil, fmt.Errorf("%w: JWK coordinates are no point of P-256", ErrKey)
+	}
+	return key, nil
+}
+
+func parseEd25519(o strictjson.Object) (crypto.PublicKey, error) {
+	x, err := octets(o, "x")
+	if err != nil {
+		return nil, err
+	}
+	if len(x) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("%w: JWK member x is not %d octets", ErrKey, ed25519.PublicKeySize)
+	}
+	return ed25519.PublicKey(x), nil
+}
+
+func parseRSA(o strictjson.Object) (crypto.PublicKey, error) {
+	n, err := octets(o, "n")
+	if err != nil {
+		return nil, err
+	}
+	e, err := octets(o, "e")
+	if err != nil {
+		return nil, err
+	}
+	// RFC 7518 §6.3.1: minimal octets. With padding one key would have several thumbprints.
+	if len(n) == 0 || n[0] == 0 || len(e) == 0 || e[0] == 0 || len(e) > 4 {
+		return nil, fmt.Errorf("%w: JWK members n, e are no minimal integers", ErrKey)
+	}
+	exponent := new(big.Int).SetBytes(e).Int64()
+	if exponent > 1<<31-1 {
+		return nil, fmt.Errorf("%w: RSA exponent too large", ErrKey)
+	}
+	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent)}
+	if !KeyFits(key, PS256) {
+		return nil, fmt.Errorf("%w: RSA modulus of %d bits, exponent %d", ErrKey, key.N.BitLen(), key.E)
+	}
+	return key, nil
+}
+
+const maxCertificates = 10
+
+func (k *Key) readCertificates(o strictjson.Object) error {
+	chain, ok, err := o.Strings("x5c")
+	if err != nil || len(chain) > maxCertificates || ok && len(chain) == 0 {
+		return fmt.Errorf("%w: JWK member x5c is no chain of 1 to %d certificates", ErrKey, maxCertificates)
+	}
+	for _, item := range chain {
+		der, err := base64.StdEncoding.DecodeString(item)
+		if err != nil {
+			return fmt.Errorf("%w: JWK member x5c is not base64", ErrKey)
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return fmt.Errorf("%w: JWK member x5c: %w", ErrKey, err)
+		}
+		k.Certificates = append(k.Certificates, cert)
+	}
+	// MTLS-2.2.2-1, RFC 7517 §4.7: the key in the first certificate is the key of the JWK.
+	if ok && !Equal(k.Certificates[0].PublicKey, k.Public) {
+		return fmt.Errorf("%w: JWK member x5c is for another key", ErrKey)
+	}
+	return nil
+}
+
+// Equal reports whether two public keys are the same key.
+func Equal(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
+}
+
+// Fits reports whether the key may verify a signature made with alg by the key named kid. An empty kid names none.
+func (k *Key) Fits(kid, alg string) bool {
+	switch {
+	case kid != "" && k.KeyID != kid:
+	case k.Algorithm != "" && k.Algorithm != alg && !(sameEd25519(k.Algorithm) && sameEd25519(alg)): // JWT-3.1-2
+	case k.Use != "" && k.Use != "sig":
+	case k.notForVerifying:
+	default:
+		return KeyFits(k.Public, alg)
+	}
+	return false
+}
+
+// sameEd25519: EdDSA and Ed25519 are two names of one algorithm here, so a JWK may carry either.
+func sameEd25519(alg string) bool { return alg == EdDSA || alg == Ed25519 }
+
+// Candidates returns the keys that may have signed a token with this kid and alg. SP-5.4.3-1: a kid need not be unique;
+// kty, crv, use, key_ops and alg narrow the choice, and each key that is left is tried.
+func Candidates(keys []*Key, kid, alg string) []crypto.PublicKey {
+	var fit []crypto.PublicKey
+	for _, k := range keys {
+		if k.Fits(kid, alg) {
+			fit = append(fit, k.Public)
+		}
+	}
+	return fit
+}
+
+// maxKeys bounds a JWK Set.
+const maxKeys = 100
+
+// ParseKeySet reads a JWK Set. RFC 7517 §5: a key of a kind that is not understood is skipped; so is one too weak to
+// be used. A set with a private or symmetric key is refused whole, as its owner has just lost that key.
+func ParseKeySet(raw []byte) ([]*Key, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := strictjson.Decode(raw, &set); err != nil {
+		return nil, fmt.Errorf("%w: JWK Set: %w", ErrKey, err)
+	}
+	if set.Keys == nil || len(set.Keys) > maxKeys {
+		return nil, fmt.Errorf("%w: JWK Set without a list of at most %d keys", ErrKey, maxKeys)
+	}
+	keys := make([]*Key, 0, len(set.Keys))
+	for i, item := range set.Keys {
+		o, err := strictjson.ParseObject(item)
+		if err != nil {
+			return nil, fmt.Errorf("%w: JWK Set: key %d: %w", ErrKey, i, err)
+		}
+		for _, name := range privateMembers {
+			if o.Has(name) {
+				return nil, fmt.Errorf("%w: JWK Set: key %d has the private member %q", ErrKey, i, name)
+			}
+		}
+		if key, err := ParseKey(item); err == nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}

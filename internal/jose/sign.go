@@ -1,0 +1,129 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+)
+
+// RFC 7518 §3.5: the salt is as long as the hash.
+var pssOptions = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+
+// SignerOptions say what stands in the header of the tokens that a Signer makes.
+type SignerOptions struct {
+	Type      string // typ; empty: none
+	Algorithm string // empty: AlgorithmFor the key
+	KeyID     string // kid; empty: none
+	EmbedKey  bool   // put the public key into the header as jwk (DPoP)
+}
+
+// A Signer makes tokens of one kind with one key. It is safe for concurrent use if the key is.
+type Signer struct {
+	key        crypto.Signer
+	alg, kid   string
+	thumbprint string
+	header     string // encoded once, with the dot
+	sigSize    int
+}
+
+// NewSigner refuses keys and algorithms that FAPI 2.0 does.
+func NewSigner(key crypto.Signer, o SignerOptions) (*Signer, error) {
+	if key == nil {
+		return nil, fmt.Errorf("%w: no private key", ErrKey)
+	}
+	alg := o.Algorithm
+	if alg == "" {
+		var err error
+		if alg, err = AlgorithmFor(key.Public()); err != nil {
+			return nil, err
+		}
+	}
+	if !Allowed(alg) {
+		return nil, fmt.Errorf("%w: %q", ErrAlgorithm, alg)
+	}
+	if !KeyFits(key.Public(), alg) {
+		return nil, fmt.Errorf("%w: %T is not one for %s", ErrKey, key.Public(), alg)
+	}
+	thumbprint, err := Thumbprint(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	header := struct {
+		Type      string          `json:"typ,omitempty"`
+		Algorithm string          `json:"alg"`
+		KeyID     string          `json:"kid,omitempty"`
+		JWK       json.RawMessage `json:"jwk,omitempty"`
+	}{Type: o.Type, Algorithm: alg, KeyID: o.KeyID}
+	if o.EmbedKey {
+		if header.JWK, err = (&Key{Public: key.Public()}).MarshalJSON(); err != nil {
+			return nil, err
+		}
+	}
+	encoded, err := json.Marshal(header)
+	if err != nil {
+		return nil, err
+	}
+	s := &Signer{
+		key: key, alg: alg, kid: o.KeyID, thumbprint: thumbprint, header: base64.RawURLEncoding.EncodeToString(encoded) + ".", sigSize: ecdsaRawSize,
+	}
+	if k, ok := key.Public().(*rsa.PublicKey); ok {
+		s.sigSize = k.Size()
+	}
+	return s, nil
+}
+
+func (s *Signer) Algorithm() string        { return s.alg }
+func (s *Signer) KeyID() string            { return s.kid }
+func (s *Signer) Thumbprint() string       { return s.thumbprint }
+func (s *Signer) Public() crypto.PublicKey { return s.key.Public() }
+
+// SignClaims signs the JSON form of claims.
+func (s *Signer) SignClaims(claims any) (string, error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	return s.Sign(payload)
+}
+
+// Sign signs a payload. An error comes from the key: a hardware module that is out of reach, say.
+func (s *Signer) Sign(payload []byte) (string, error) {
+	enc := base64.RawURLEncoding
+	token := make([]byte, 0, len(s.header)+enc.EncodedLen(len(payload))+1+enc.EncodedLen(s.sigSize))
+	token = append(token, s.header...)
+	token = enc.AppendEncode(token, payload)
+	sig, err := s.sign(token)
+	if err != nil {
+		return "", err
+	}
+	token = append(token, '.')
+	return string(enc.AppendEncode(token, sig)), nil
+}
+
+func (s *Signer) sign(signed []byte) ([]byte, error) {
+	switch s.alg {
+	case ES256:
+		digest := sha256.Sum256(signed)
+		var der []byte
+		var err error
+		if k, ok := s.key.(*ecdsa.PrivateKey); ok {
+			der, err = ecdsa.SignASN1(rand.Reader, k, digest[:])
+		} else {
+			der, err = s.key.Sign(rand.Reader, digest[:], crypto.SHA256)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return fromDER(der)
+	case PS256:
+		digest := sha256.Sum256(signed)
+		return s.key.Sign(rand.Reader, digest[:], pssOptions)
+	default:
+		return s.key.Sign(rand.Reader, signed, crypto.Hash(0))
+	}
+}

@@ -1,0 +1,201 @@
+package strictjson
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Valid reports whether data is one JSON value under the rules of this package.
+func Valid(data []byte) error {
+	s := scanner{data: data, text: string(data)}
+	s.space()
+	if err := s.value(0); err != nil {
+		return err
+	}
+	return s.end()
+}
+
+// An Object is a checked JSON object. Its members are found by exact name. It shares memory with the bytes it was
+// parsed from and is safe for concurrent reading.
+type Object struct {
+	members []member
+}
+
+type member struct {
+	name  string
+	value []byte
+}
+
+// ParseObject checks that data is exactly one JSON object.
+func ParseObject(data []byte) (Object, error) {
+	s := scanner{data: data, text: string(data)}
+	s.space()
+	if s.peek() != '{' {
+		return Object{}, s.fail("not a JSON object")
+	}
+	o := Object{members: make([]member, 0, 8)}
+	err := s.object(0, func(name string, value []byte) { o.members = append(o.members, member{name, value}) })
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		return Object{}, err
+	}
+	return o, nil
+}
+
+// Get returns the value of a member as it was written.
+func (o Object) Get(name string) (json.RawMessage, bool) {
+	for i := range o.members {
+		if o.members[i].name == name {
+			return o.members[i].value, true
+		}
+	}
+	return nil, false
+}
+
+// Has reports whether the member is present, be it null.
+func (o Object) Has(name string) bool {
+	_, ok := o.Get(name)
+	return ok
+}
+
+// Names returns the member names in the order of the document.
+func (o Object) Names() []string {
+	names := make([]string, len(o.members))
+	for i, m := range o.members {
+		names[i] = m.name
+	}
+	return names
+}
+
+// String returns a member that must be a JSON string if it is present.
+func (o Object) String(name string) (value string, present bool, err error) {
+	raw, ok := o.Get(name)
+	if !ok {
+		return "", false, nil
+	}
+	value, ok = unquote(raw)
+	if !ok {
+		return "", true, wrongType(name, "a string")
+	}
+	return value, true, nil
+}
+
+// Time returns a member that must be a NumericDate (RFC 7519 §2) if it is present: seconds since 1970, fractions
+// allowed, not before 1970 and not after the year 9999.
+func (o Object) Time(name string) (t time.Time, present bool, err error) {
+	raw, ok := o.Get(name)
+	if !ok {
+		return time.Time{}, false, nil
+	}
+	const last = 253402300799 // 9999-12-31T23:59:59Z, the last instant that time.Time can print as RFC 3339
+	if sec, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+		if sec < 0 || sec > last {
+			return time.Time{}, true, wrongType(name, "a date between 1970 and 9999")
+		}
+		return time.Unix(sec, 0), true, nil
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || !(f >= 0 && f <= last) {
+		return time.Time{}, true, wrongType(name, "a date between 1970 and 9999")
+	}
+	sec, frac := math.Modf(f)
+	return time.Unix(int64(sec), int64(frac*1e9)), true, nil
+}
+
+// Bool returns a member that must be a JSON boolean if it is present.
+func (o Object) Bool(name string) (value, present bool, err error) {
+	raw, ok := o.Get(name)
+	if !ok {
+		return false, false, nil
+	}
+	switch string(raw) {
+	case "true":
+		return true, true, nil
+	case "false":
+		return false, true, nil
+	}
+	return false, true, wrongType(name, "a boolean")
+}
+
+// Strings returns a member that must be an array of strings if it is present.
+func (o Object) Strings(name string) (values []string, present bool, err error) {
+	raw, ok := o.Get(name)
+	if !ok {
+		return nil, false, nil
+	}
+	values, ok = stringArray(raw)
+	if !ok {
+		return nil, true, wrongType(name, "an array of strings")
+	}
+	return values, true, nil
+}
+
+// StringOrStrings returns a member that must be a string or an array of strings if it is present, as "aud" may be.
+func (o Object) StringOrStrings(name string) (values []string, present bool, err error) {
+	raw, ok := o.Get(name)
+	if !ok {
+		return nil, false, nil
+	}
+	if s, ok := unquote(raw); ok {
+		return []string{s}, true, nil
+	}
+	if values, ok = stringArray(raw); ok {
+		return values, true, nil
+	}
+	return nil, true, wrongType(name, "a string or an array of strings")
+}
+
+// Object returns a member that must be an object if it is present.
+func (o Object) Object(name string) (sub Object, present bool, err error) {
+	raw, ok := o.Get(name)
+	if !ok {
+		return Object{}, false, nil
+	}
+	if raw[0] != '{' {
+		return Object{}, true, wrongType(name, "an object")
+	}
+	sub, err = ParseObject(raw)
+	return sub, true, err
+}
+
+// unquote returns the value of a checked JSON string.
+func unquote(raw []byte) (string, bool) {
+	if raw[0] != '"' {
+		return "", false
+	}
+	text := string(raw)
+	if inner := text[1 : len(text)-1]; strings.IndexByte(inner, '\\') < 0 {
+		return inner, true
+	}
+	s := scanner{data: raw, text: text}
+	value, err := s.str()
+	return value, err == nil
+}
+
+func stringArray(raw []byte) ([]string, bool) {
+	if raw[0] != '[' {
+		return nil, false
+	}
+	var items []json.RawMessage
+	if json.Unmarshal(raw, &items) != nil {
+		return nil, false
+	}
+	values := make([]string, len(items))
+	for i, item := range items {
+		var ok bool
+		if values[i], ok = unquote(item); !ok {
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+func wrongType(name, want string) error {
+	return fmt.Errorf("%w: member %s is not %s", ErrInvalid, quote(name), want)
+}

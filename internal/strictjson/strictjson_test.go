@@ -1,0 +1,219 @@
+package strictjson_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+func TestRefused(t *testing.T) {
+	for _, tc := range []struct{ name, in string }{
+		{"empty", ``},
+		{"only space", `  `},
+		{"an array", `[]`},
+		{"duplicate name", `{"htu":"a","htu":"b"}`},
+		{"name differing in case", `{"typ":"a","TYP":"b"}`},
+		{"duplicate behind an escape", `{"typ":"a","\u0074yp":"b"}`},
+		{"Kelvin sign for k", `{"kid":"a","\u212aid":"b"}`},
+		{"long s", `{"sub":"a","ſub":"b"}`},
+		{"nested duplicate", `{"a":[{"amount":1,"amount":2}]}`},
+		{"nested case variant", `{"cnf":{"jkt":"a","JKT":"b"}}`},
+		{"bytes after the object", `{"a":1}x`},
+		{"second object", `{"a":1}{"a":2}`},
+		{"second array after the first", `{"a":[1][2]}`},
+		{"NUL after the object", "{}\x00"},
+		{"byte order mark", "\ufeff{}"},
+		{"unterminated", `{"a":1`},
+		{"unterminated string", `{"a":"b`},
+		{"unterminated escape", `{"a":"b\`},
+		{"trailing comma", `{"a":1,}`},
+		{"trailing comma in array", `{"a":[1,]}`},
+		{"comment", `{"a":1/**/}`},
+		{"single quotes", `{'a':1}`},
+		{"bare name", `{a:1}`},
+		{"no colon", `{"a" 1}`},
+		{"leading zero", `{"a":01}`},
+		{"plus sign", `{"a":+1}`},
+		{"no digit after point", `{"a":1.}`},
+		{"no digit in exponent", `{"a":1e}`},
+		{"NaN", `{"a":NaN}`},
+		{"capital true", `{"a":True}`},
+		{"raw newline in a string", "{\"a\":\"b\nc\"}"},
+		{"raw newline after an escape", "{\"a\":\"\\t\n\"}"},
+		{"invalid UTF-8", "{\"a\":\"\xff\"}"},
+		{"overlong UTF-8", "{\"a\":\"\xc0\xaf\"}"},
+		{"invalid UTF-8 in a name", "{\"\xff\":1}"},
+		{"unknown escape", `{"a":"\x41"}`},
+		{"short \\u", `{"a":"\u12"}`},
+		{"lone high surrogate", `{"a":"\ud800"}`},
+		{"lone low surrogate", `{"a":"\udc00"}`},
+		{"high surrogate and a letter", `{"a":"\ud800\u0041"}`},
+		{"33 deep", strings.Repeat(`{"a":`, 33) + `1` + strings.Repeat(`}`, 33)},
+		{"deep arrays", `{"a":` + strings.Repeat(`[`, 100000)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o, err := strictjson.ParseObject([]byte(tc.in))
+			require.ErrorIs(t, err, strictjson.ErrInvalid)
+			require.Empty(t, o.Names())
+		})
+	}
+}
+
+func TestManyMembers(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{`)
+	for i := range 10000 {
+		b.WriteString(`"m` + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + time.Duration(i).String() + `":0,`)
+	}
+	_, err := strictjson.ParseObject([]byte(b.String() + `"last":1}`))
+	require.NoError(t, err)
+	_, err = strictjson.ParseObject([]byte(b.String() + `"last":1,"LAST":1}`))
+	require.ErrorIs(t, err, strictjson.ErrInvalid)
+}
+
+func TestAccepted(t *testing.T) {
+	o, err := strictjson.ParseObject([]byte(" {\"s\":\"\\u0061\\ud83d\\ude00é\\n\" , \"n\": 1700000000, \"f\":1700000000.5, \"e\":1e9,\"aud\":[\"x\",\"y\"],\"one\":\"z\"," +
+		"\"t\":true,\"null\":null,\"sub\":{\"k\":\"v\"},\"neg\":-1,\"big\":1e300,\"mixed\":[\"a\",1]}\r\n"))
+	require.NoError(t, err)
+
+	s, ok, err := o.String("s")
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "a😀é\n", s)
+	_, ok, err = o.String("S")
+	require.NoError(t, err)
+	require.False(t, ok, "names are exact")
+	_, ok, err = o.String("n")
+	require.ErrorIs(t, err, strictjson.ErrInvalid)
+	require.True(t, ok)
+	_, _, err = o.String("null")
+	require.ErrorIs(t, err, strictjson.ErrInvalid)
+
+	at, ok, err := o.Time("n")
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, int64(1700000000), at.Unix())
+	at, _, err = o.Time("f")
+	require.NoError(t, err)
+	require.Equal(t, int64(1700000000500), at.UnixMilli())
+	at, _, err = o.Time("e")
+	require.NoError(t, err)
+	require.Equal(t, int64(1e9), at.Unix())
+	for _, name := range []string{"s", "neg", "big", "null"} {
+		_, _, err = o.Time(name)
+		require.ErrorIs(t, err, strictjson.ErrInvalid, name)
+	}
+
+	aud, _, err := o.StringOrStrings("aud")
+	require.NoError(t, err)
+	require.Equal(t, []string{"x", "y"}, aud)
+	aud, _, err = o.StringOrStrings("one")
+	require.NoError(t, err)
+	require.Equal(t, []string{"z"}, aud)
+	_, _, err = o.StringOrStrings("mixed")
+	require.ErrorIs(t, err, strictjson.ErrInvalid)
+	_, _, err = o.Strings("one")
+	require.ErrorIs(t, err, strictjson.ErrInvalid)
+
+	yes, _, err := o.Bool("t")
+	require.NoError(t, err)
+	require.True(t, yes)
+	_, _, err = o.Bool("n")
+	require.ErrorIs(t, err, strictjson.ErrInvalid)
+	sub, _, err := o.Object("sub")
+	require.NoError(t, err)
+	require.Equal(t, []string{"k"}, sub.Names())
+	_, _, err = o.Object("aud")
+	require.ErrorIs(t, err, strictjson.ErrInvalid)
+}
+
+type metadata struct {
+	Issuer  string            `json:"issuer"`
+	Methods []string          `json:"methods,omitempty"`
+	Aliases map[string]string `json:"aliases"`
+	Keys    []key             `json:"keys"`
+	Skip    string            `json:"-"`
+	Flag    *bool             `json:"flag"`
+	Raw     json.RawMessage   `json:"raw"`
+	base
+}
+
+type base struct {
+	Seconds int `json:"seconds"`
+}
+
+type key struct {
+	Kid string `json:"kid"`
+}
+
+func TestDecodeRefusesCaseVariants(t *testing.T) {
+	require.ErrorIs(t, strictjson.Decode([]byte(`{"Issuer":"bad","issuer":"good"}`), &metadata{}), strictjson.ErrInvalid)
+}
+
+func TestDecodeExactNames(t *testing.T) {
+	var m metadata
+	require.NoError(t, strictjson.Decode([]byte(`{"Issuer":"bad","METHODS":["x"],"aliases":{"x":"y"},"keys":[{"KID":"no"},{"kid":"yes"}],"Skip":"s","flag":true,"raw":{"a":1},"seconds":5}`), &m))
+	yes := true
+	require.Equal(t, metadata{Aliases: map[string]string{"x": "y"}, Keys: []key{{}, {"yes"}}, Flag: &yes, Raw: json.RawMessage(`{"a":1}`), base: base{5}}, m)
+
+	for _, bad := range []string{`{"issuer":5}`, `{"keys":{}}`, `{"keys":[1]}`, `[]`, `{"seconds":1.5}`, `{"flag":"yes"}`} {
+		require.ErrorIs(t, strictjson.Decode([]byte(bad), &metadata{}), strictjson.ErrInvalid, bad)
+	}
+	require.ErrorIs(t, strictjson.Decode([]byte(`{}`), m), strictjson.ErrInvalid)
+	err := strictjson.Decode([]byte(`{"seconds":"s3cret"}`), &m)
+	require.NotContains(t, err.Error(), "s3cret")
+}
+
+// FuzzParseObject: whatever passes means the same to encoding/json.
+func FuzzParseObject(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"a":1}`, `{"a":"\ud83d\ude00","b":[1,2,{"c":null}]}`, `{"a":1,"A":2}`, `{"a":-0.5e+3}`, `{"é":"\u00e9"}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		o, err := strictjson.ParseObject(data)
+		if err != nil {
+			require.ErrorIs(t, err, strictjson.ErrInvalid)
+			require.Empty(t, o.Names())
+			return
+		}
+		var want map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(data, &want), "encoding/json refuses what we accept")
+		require.Len(t, o.Names(), len(want))
+		for name, value := range want {
+			got, ok := o.Get(name)
+			require.True(t, ok)
+			require.Equal(t, string(value), string(got))
+			var s string
+			if json.Unmarshal(value, &s) == nil && value[0] == '"' {
+				mine, _, err := o.String(name)
+				require.NoError(t, err)
+				require.Equal(t, s, mine)
+			}
+		}
+		var any1 any
+		require.NoError(t, strictjson.Decode(data, &any1))
+		var any2 any
+		require.NoError(t, json.Unmarshal(data, &any2))
+		require.True(t, reflect.DeepEqual(any1, any2))
+	})
+}
+
+func BenchmarkParseObject(b *testing.B) {
+	data := []byte(`{"jti":"-BwC3ESc6acc2lTc","htm":"POST","htu":"https://server.example.com/token","iat":1562262616,"ath":"fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo","nonce":"eyJ7S_zG.eyJH0-Z.HX4w-7v"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		o, err := strictjson.ParseObject(data)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if s, _, _ := o.String("htu"); s == "" {
+			b.Fatal()
+		}
+	}
+}
