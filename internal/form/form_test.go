@@ -57,3 +57,70 @@ func TestRead(t *testing.T) {
 	_, err := form.Read(r)
 	require.ErrorIs(t, err, form.ErrMediaType)
 }
+
+func TestReadLooksAtTheBodyAlone(t *testing.T) {
+	const formType = "application/x-www-form-urlencoded"
+	t.Run("parameters of the URL do not count", func(t *testing.T) {
+		r := httptest.NewRequest("POST", "/token?client_id=a&client_id=b&%zz", strings.NewReader("grant_type=x"))
+		r.Header.Set("Content-Type", formType)
+		got, err := form.Read(r)
+		require.NoError(t, err)
+		require.Equal(t, url.Values{"grant_type": {"x"}}, got)
+		require.Nil(t, r.Form)
+	})
+	t.Run("no body is no parameter", func(t *testing.T) {
+		r := httptest.NewRequest("POST", "/token", nil)
+		r.Body = nil
+		r.Header.Set("Content-Type", formType)
+		got, err := form.Read(r)
+		require.NoError(t, err)
+		require.Empty(t, got)
+	})
+	t.Run("a body that breaks off", func(t *testing.T) {
+		r := httptest.NewRequest("POST", "/token", io.MultiReader(strings.NewReader("a=1"), broken{}))
+		r.Header.Set("Content-Type", formType)
+		_, err := form.Read(r)
+		require.ErrorIs(t, err, form.ErrMalformed)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	})
+	t.Run("a limit is a limit, whatever the length that was announced", func(t *testing.T) {
+		r := httptest.NewRequest("POST", "/token", strings.NewReader("a="+strings.Repeat("x", form.MaxBytes-2)))
+		r.Header.Set("Content-Type", formType)
+		_, err := form.Read(r)
+		require.NoError(t, err)
+		r = httptest.NewRequest("POST", "/token", strings.NewReader("a="+strings.Repeat("x", form.MaxBytes-1)))
+		r.ContentLength = -1
+		r.Header.Set("Content-Type", formType)
+		_, err = form.Read(r)
+		require.ErrorIs(t, err, form.ErrTooLarge)
+	})
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// FuzzParse: what is accepted has one value for each name, and reads the same when written again.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"a=1&b=2", "a=1&a=2", "resource=a&resource=b", "a", "=x", "a=%00", "a=%ff", "a;b", "%61=1&a=2", "a=+&b=%2B"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, encoded string) {
+		values, err := form.Parse(encoded)
+		if err != nil {
+			require.Nil(t, values)
+			return
+		}
+		for name, all := range values {
+			if name != "resource" {
+				require.Len(t, all, 1)
+				require.NotEmpty(t, all[0])
+			}
+		}
+		again, err := form.Parse(values.Encode())
+		if len(values.Encode()) <= form.MaxBytes {
+			require.NoError(t, err)
+			require.Equal(t, values, again)
+		}
+	})
+}

@@ -4,6 +4,10 @@
 // It is the only package that may import a JOSE library. The hot path (split, header, claims, signature) stands on the
 // standard library's crypto packages alone: general-purpose JOSE code accepts duplicate members, private keys in headers,
 // unknown critical headers and detached payloads, and costs more than the whole time budget of a proof check.
+//
+// SP-5.4.1-1.1: what RFC 8725 asks of a library is held here: algorithms and their keys, points and weak keys, UTF-8, what a
+// header may make us do, how a typ is compared. What it asks of an application (iss, sub, aud, one set of rules per kind of
+// token) is held by the packages that verify that kind.
 package jose
 
 import (
@@ -14,6 +18,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // The algorithms of FAPI 2.0 Security Profile §5.4.1.
@@ -24,7 +29,7 @@ const (
 	Ed25519 = "Ed25519" // the fully specified name for the same (RFC 9864)
 )
 
-// Failures. Every error of this package matches exactly one of them.
+// Failures. Every error about a peer's input or a configured key matches exactly one of them.
 var (
 	ErrMalformed = errors.New("malformed JWS")
 	ErrAlgorithm = errors.New("algorithm not allowed")
@@ -42,8 +47,8 @@ func Algorithms() []string { return []string{ES256, PS256, EdDSA, Ed25519} }
 
 // Allowed reports whether alg may be used at all.
 //
-// SP-5.4.1-1.2, JWT-3.1-1: an allow list, so that none, RS256 and every MAC are refused before a key is looked at.
-// SP-5.4.1-1.3: none is not in it.
+// SP-5.4.1-1.2, JWT-3.1-1, JWT-3.2-1: an allow list, so that RS256 and every MAC are refused before a key is looked at.
+// SP-5.4.1-1.3: none is not in it. JWT-3.5-1: without a MAC no password can be anyone's key.
 func Allowed(alg string) bool {
 	switch alg {
 	case ES256, PS256, EdDSA, Ed25519:
@@ -68,7 +73,8 @@ func AlgorithmFor(key crypto.PublicKey) (string, error) {
 func KeyFits(key crypto.PublicKey, alg string) bool {
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
-		return alg == ES256 && k != nil && k.Curve == elliptic.P256() // SP-5.4.1-3
+		// SP-5.4.1-3: P-256 alone. A key without coordinates makes crypto/ecdsa panic.
+		return alg == ES256 && k != nil && k.Curve == elliptic.P256() && k.X != nil && k.Y != nil
 	case ed25519.PublicKey:
 		return (alg == EdDSA || alg == Ed25519) && len(k) == ed25519.PublicKeySize
 	case *rsa.PublicKey:
@@ -76,7 +82,8 @@ func KeyFits(key crypto.PublicKey, alg string) bool {
 			return false
 		}
 		bits := k.N.BitLen() // SP-5.4.1-2
-		return minRSABits <= bits && bits <= maxRSABits && k.E >= 3 && k.E%2 == 1
+		return minRSABits <= bits && bits <= maxRSABits && k.N.Sign() > 0 && k.N.Bit(0) == 1 &&
+			3 <= k.E && k.E <= math.MaxInt32 && k.E%2 == 1
 	}
 	return false
 }

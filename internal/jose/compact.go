@@ -57,8 +57,10 @@ var base64urlAlphabet = func() (table [256]bool) {
 	return table
 }()
 
-// A Header is what a JOSE header may say that means anything to us. Everything else in it is ignored, jku and x5u above
-// all: a key is never fetched from where the token says.
+// A Header is what a JOSE header may say that means anything to us.
+//
+// SP-5.4.2-2, JWT-3.10-1: everything else in it is ignored, jku, x5u and x5c above all: a key is never fetched from where
+// the token says. kid is compared with the kid of keys at hand and never becomes part of a query, a path or an error.
 type Header struct {
 	Algorithm, Type, KeyID string
 	JWK                    json.RawMessage // nil if absent
@@ -84,6 +86,7 @@ func (c Compact) ParseHeader() (Header, error) {
 			return Header{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 		}
 	}
+	// JWT-3.1-1: none and its like end here, before a key is looked for.
 	if !Allowed(h.Algorithm) {
 		return Header{}, fmt.Errorf("%w: %.32q", ErrAlgorithm, h.Algorithm)
 	}
@@ -98,7 +101,8 @@ func (h Header) IsType(want string) bool {
 	if len(typ) == len("application/")+len(want) && strings.EqualFold(typ[:len("application/")], "application/") {
 		typ = typ[len("application/"):]
 	}
-	return strings.EqualFold(typ, want)
+	// Of equal length, so that no letter outside ASCII (the Kelvin sign, the long s) folds to one of want's.
+	return len(typ) == len(want) && strings.EqualFold(typ, want)
 }
 
 // Claims reads the payload. Nothing in it is authenticated before Verify has succeeded.
@@ -109,7 +113,7 @@ func (c Compact) object(segment, what string) (strictjson.Object, error) {
 	if err != nil {
 		return strictjson.Object{}, fmt.Errorf("%w: %s: not canonical base64url", ErrMalformed, what)
 	}
-	o, err := strictjson.ParseObject(raw)
+	o, err := strictjson.ParseObject(raw) // JWT-3.7-1: which refuses what is not UTF-8
 	if err != nil {
 		return strictjson.Object{}, fmt.Errorf("%w: %s: %w", ErrMalformed, what, err)
 	}
@@ -118,8 +122,11 @@ func (c Compact) object(segment, what string) (strictjson.Object, error) {
 
 // Verify checks the signature. A key that does not fit alg is an ErrSignature, as the token is not that key's.
 func (c Compact) Verify(alg string, key crypto.PublicKey) error {
-	if !KeyFits(key, alg) {
+	if !KeyFits(key, alg) { // JWT-3.1-2
 		return fmt.Errorf("%w: the key is not one for %.32q", ErrSignature, alg)
+	}
+	if b64.DecodedLen(len(c.Signature)) > maxRSABits/8 {
+		return fmt.Errorf("%w: longer than any signature", ErrSignature)
 	}
 	var buf [maxRSABits / 8]byte
 	sig, err := b64.AppendDecode(buf[:0], []byte(c.Signature))
@@ -146,7 +153,8 @@ func (c Compact) Verify(alg string, key crypto.PublicKey) error {
 	return nil
 }
 
-// maxCandidates bounds the work that one token can cause when many keys share its kid or it has none.
+// maxCandidates bounds the work that one token can cause when many keys share its kid or it has none. With more, the
+// issuer has to use kid as it is meant.
 const maxCandidates = 8
 
 // VerifyAny checks the signature with each key that fits alg until one verifies (SP-5.4.3-1).
@@ -158,7 +166,7 @@ func (c Compact) VerifyAny(alg string, keys []crypto.PublicKey) error {
 			continue
 		}
 		if tried++; tried > maxCandidates {
-			break
+			return fmt.Errorf("%w: not with the first %d keys that fit", ErrSignature, maxCandidates)
 		}
 		if err = c.Verify(alg, key); err == nil {
 			return nil

@@ -28,7 +28,8 @@ func appendDER(dst, raw []byte) []byte {
 	return dst
 }
 
-// fromDER is the reverse of appendDER, for what a signer returned.
+// fromDER is the reverse of appendDER, for what a signer returned. A device that returns anything but the DER of two
+// positive integers is refused here, where the fault is, and not by every peer.
 func fromDER(der []byte) ([]byte, error) {
 	bad := fmt.Errorf("%w: the signer returned no ECDSA-Sig-Value for P-256", ErrKey)
 	if len(der) < 2 || der[0] != 0x30 || int(der[1]) != len(der)-2 || der[1] >= 0x80 {
@@ -42,8 +43,10 @@ func fromDER(der []byte) ([]byte, error) {
 		}
 		n := rest[2 : 2+int(rest[1])]
 		rest = rest[2+len(n):]
-		for len(n) > 0 && n[0] == 0 {
+		if len(n) > 1 && n[0] == 0 && n[1] >= 0x80 {
 			n = n[1:]
+		} else if len(n) == 0 || n[0] == 0 || n[0] >= 0x80 { // zero, negative or not minimal
+			return nil, bad
 		}
 		if len(n) > ecdsaHalf {
 			return nil, bad

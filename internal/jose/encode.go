@@ -43,7 +43,7 @@ func Thumbprint(key crypto.PublicKey) (string, error) {
 	return SHA256Base64(jwk), nil
 }
 
-// MarshalJSON writes the public JWK: the members that make the key, and kid, alg, use and x5c where they are set.
+// MarshalJSON writes the public JWK: the members that make the key, and kid, alg, use, key_ops and x5c where they are set.
 func (k *Key) MarshalJSON() ([]byte, error) {
 	jwk, err := canonical(k.Public)
 	if err != nil {
@@ -57,8 +57,9 @@ func (k *Key) MarshalJSON() ([]byte, error) {
 		KeyID        string   `json:"kid,omitempty"`
 		Algorithm    string   `json:"alg,omitempty"`
 		Use          string   `json:"use,omitempty"`
+		Operations   []string `json:"key_ops,omitzero"` // an empty list allows nothing, no list everything
 		Certificates []string `json:"x5c,omitempty"`
-	}{k.KeyID, k.Algorithm, k.Use, chain})
+	}{k.KeyID, k.Algorithm, k.Use, k.ops, chain})
 	if err != nil || len(extra) == len("{}") {
 		return []byte(jwk), err
 	}

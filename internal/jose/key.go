@@ -23,10 +23,10 @@ type Key struct {
 	Thumbprint            string              // RFC 7638, SHA-256
 	Certificates          []*x509.Certificate // x5c, leaf first
 
-	notForVerifying bool // key_ops is there and lacks "verify"
+	ops []string // key_ops; nil if absent
 }
 
-// privateMembers are the members of RFC 7518 §6 that only a private or symmetric key has.
+// privateMembers are the members of RFC 7518 §6 that only a private or symmetric key has (JWT-3.5-1: k, a MAC's).
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 // ParseKey reads one public JWK. A private or symmetric key is refused whatever its kty, as is a key that no allowed
@@ -47,15 +47,17 @@ func ParseKey(raw []byte) (*Key, error) {
 		name string
 		to   *string
 	}{{"kty", &kty}, {"crv", &crv}, {"kid", &k.KeyID}, {"alg", &k.Algorithm}, {"use", &k.Use}} {
-		if *field.to, _, err = o.String(field.name); err != nil {
+		var present bool
+		if *field.to, present, err = o.String(field.name); err != nil {
 			return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
 		}
+		if present && *field.to == "" && field.name != "kid" { // else "" would count as absent, that is as no restriction
+			return nil, fmt.Errorf("%w: JWK member %q is empty", ErrKey, field.name)
+		}
 	}
-	ops, hasOps, err := o.Strings("key_ops")
-	if err != nil {
-		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
+	if k.ops, err = operations(o); err != nil {
+		return nil, err
 	}
-	k.notForVerifying = hasOps && !slices.Contains(ops, "verify")
 	switch {
 	case kty == "EC" && crv == "P-256":
 		k.Public, err = parseP256(o)
@@ -74,6 +76,18 @@ func ParseKey(raw []byte) (*Key, error) {
 	}
 	k.Thumbprint, err = Thumbprint(k.Public)
 	return k, err
+}
+
+func operations(o strictjson.Object) ([]string, error) {
+	ops, _, err := o.Strings("key_ops")
+	if err != nil {
+		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
+	}
+	sorted := slices.Sorted(slices.Values(ops))
+	if len(slices.Compact(sorted)) != len(ops) { // RFC 7517 §4.3
+		return nil, fmt.Errorf("%w: JWK member key_ops repeats a value", ErrKey)
+	}
+	return ops, nil
 }
 
 func octets(o strictjson.Object, name string) ([]byte, error) {
@@ -121,6 +135,9 @@ func parseEd25519(o strictjson.Object) (crypto.PublicKey, error) {
 	if len(x) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("%w: JWK member x is not %d octets", ErrKey, ed25519.PublicKeySize)
 	}
+	if !ed25519Usable(x) { // JWT-3.4-1
+		return nil, fmt.Errorf("%w: JWK member x is not canonical or of small order", ErrKey)
+	}
 	return ed25519.PublicKey(x), nil
 }
 
@@ -156,8 +173,8 @@ func (k *Key) readCertificates(o strictjson.Object) error {
 		return fmt.Errorf("%w: JWK member x5c is no chain of 1 to %d certificates", ErrKey, maxCertificates)
 	}
 	for _, item := range chain {
-		der, err := base64.StdEncoding.DecodeString(item)
-		if err != nil {
+		der, err := base64.StdEncoding.Strict().DecodeString(item)
+		if err != nil || len(item) != base64.StdEncoding.EncodedLen(len(der)) { // the decoder skips line breaks
 			return fmt.Errorf("%w: JWK member x5c is not base64", ErrKey)
 		}
 		cert, err := x509.ParseCertificate(der)
@@ -185,11 +202,15 @@ func (k *Key) Fits(kid, alg string) bool {
 	case kid != "" && k.KeyID != kid:
 	case k.Algorithm != "" && k.Algorithm != alg && !(sameEd25519(k.Algorithm) && sameEd25519(alg)): // JWT-3.1-2
 	case k.Use != "" && k.Use != "sig":
-	case k.notForVerifying:
+	case k.ops != nil && !slices.Contains(k.ops, "verify"):
 	default:
 		return KeyFits(k.Public, alg)
 	}
 	return false
+}
+
+func (k *Key) fitsAny() bool {
+	return slices.ContainsFunc(Algorithms(), func(alg string) bool { return k.Fits("", alg) })
 }
 
 // sameEd25519: EdDSA and Ed25519 are two names of one algorithm here, so a JWK may carry either.
@@ -210,8 +231,8 @@ func Candidates(keys []*Key, kid, alg string) []crypto.PublicKey {
 // maxKeys bounds a JWK Set.
 const maxKeys = 100
 
-// ParseKeySet reads a JWK Set. RFC 7517 §5: a key of a kind that is not understood is skipped; so is one too weak to
-// be used. A set with a private or symmetric key is refused whole, as its owner has just lost that key.
+// ParseKeySet reads a JWK Set. RFC 7517 §5: a key of a kind that is not understood is skipped; so is one that no allowed
+// algorithm may verify with: too weak, for encryption, for another algorithm. A set with a private or symmetric key is refused whole, as its owner has just lost that key.
 func ParseKeySet(raw []byte) ([]*Key, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -233,7 +254,7 @@ func ParseKeySet(raw []byte) ([]*Key, error) {
 				return nil, fmt.Errorf("%w: JWK Set: key %d has the private member %q", ErrKey, i, name)
 			}
 		}
-		if key, err := ParseKey(item); err == nil {
+		if key, err := ParseKey(item); err == nil && key.fitsAny() {
 			keys = append(keys, key)
 		}
 	}

@@ -8,14 +8,16 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
+	"math/big"
+	"slices"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
 
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// ParsePrivateKey reads one private JWK, from a configuration and not from a peer, and checks that its public half
-// belongs to it. No error quotes the key.
+// ParsePrivateKey reads one private JWK for signing, from a configuration and not from a peer, and checks that its public
+// half belongs to it. An RSA key needs its primes. No error quotes the key.
 func ParsePrivateKey(raw []byte) (crypto.Signer, *Key, error) {
 	o, err := strictjson.ParseObject(raw)
 	if err != nil {
@@ -24,12 +26,15 @@ func ParsePrivateKey(raw []byte) (crypto.Signer, *Key, error) {
 	if !o.Has("d") {
 		return nil, nil, fmt.Errorf("%w: JWK is not a private key", ErrKey)
 	}
+	ops, err := operations(o)
+	if err != nil {
+		return nil, nil, err
+	}
 	public := map[string]json.RawMessage{}
 	for _, name := range o.Names() {
-		public[name], _ = o.Get(name)
-	}
-	for _, name := range append([]string{"key_ops"}, privateMembers...) { // key_ops says "sign" here
-		delete(public, name)
+		if name != "key_ops" && !slices.Contains(privateMembers, name) { // key_ops speaks of the private half
+			public[name], _ = o.Get(name)
+		}
 	}
 	rawPublic, err := json.Marshal(public)
 	if err != nil {
@@ -39,16 +44,45 @@ func ParsePrivateKey(raw []byte) (crypto.Signer, *Key, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	signer, err := privateHalf(raw)
+	// JWT-3.1-2: nor does a key for decryption, or for an algorithm that is not allowed, come to sign.
+	if !key.fitsAny() || ops != nil && !slices.Contains(ops, "sign") {
+		return nil, nil, fmt.Errorf("%w: JWK whose alg, use or key_ops is not for signing with an allowed algorithm", ErrKey)
+	}
+	signer, err := privateHalf(o, key.Public)
 	if err != nil || !Equal(signer.Public(), key.Public) {
 		return nil, nil, fmt.Errorf("%w: JWK whose private and public halves do not belong together", ErrKey)
 	}
 	return signer, key, nil
 }
 
-// privateHalf leaves the reading to the JOSE library and rebuilds the key from its secret alone, so that the public
-// half is computed and not believed.
-func privateHalf(raw []byte) (crypto.Signer, error) {
+// privateHalf leaves the reading to the JOSE library, shows it nothing but the members of the key, all of them checked,
+// and rebuilds the key from its secret alone: the public half is computed and not believed, and so are the values that
+// speed RSA up, as a signature made with wrong ones gives the primes away.
+func privateHalf(o strictjson.Object, public crypto.PublicKey) (crypto.Signer, error) {
+	names := []string{"d"}
+	if _, ok := public.(*rsa.PublicKey); ok {
+		names = []string{"d", "p", "q"}
+	}
+	if o.Has("oth") {
+		return nil, fmt.Errorf("%w: RSA with more than two primes", ErrKey)
+	}
+	members := map[string]json.RawMessage{}
+	for _, name := range names {
+		secret, err := octets(o, name)
+		// RFC 7518 §6.2.2.1, RFC 8037 §2: always the full size
+		if err != nil || len(secret) > maxRSABits/8 || len(names) == 1 && len(secret) != ecdsaHalf {
+			return nil, fmt.Errorf("%w: JWK member %q", ErrKey, name)
+		}
+	}
+	for _, name := range append(names, "kty", "crv", "x", "y", "n", "e") {
+		if value, ok := o.Get(name); ok {
+			members[name] = value
+		}
+	}
+	raw, err := json.Marshal(members)
+	if err != nil {
+		return nil, err
+	}
 	parsed, err := jwk.ParseKey(raw)
 	if err != nil {
 		return nil, err
@@ -59,14 +93,21 @@ func privateHalf(raw []byte) (crypto.Signer, error) {
 	}
 	switch k := key.(type) {
 	case *ecdsa.PrivateKey:
-		if k.D.BitLen() > 8*ecdsaHalf {
-			return nil, ErrKey
-		}
-		return ecdsa.ParseRawPrivateKey(elliptic.P256(), k.D.FillBytes(make([]byte, ecdsaHalf)))
+		return fromScalar(k.D)
 	case ed25519.PrivateKey:
 		return ed25519.NewKeyFromSeed(k.Seed()), nil
 	case *rsa.PrivateKey:
-		return k, k.Validate()
+		own := &rsa.PrivateKey{PublicKey: k.PublicKey, D: k.D, Primes: k.Primes}
+		own.Precompute()
+		return own, own.Validate()
 	}
 	return nil, ErrKey
+}
+
+// fromScalar is the P-256 key that belongs to a secret.
+func fromScalar(d *big.Int) (*ecdsa.PrivateKey, error) {
+	if d.Sign() <= 0 || d.BitLen() > 8*ecdsaHalf {
+		return nil, ErrKey
+	}
+	return ecdsa.ParseRawPrivateKey(elliptic.P256(), d.FillBytes(make([]byte, ecdsaHalf)))
 }

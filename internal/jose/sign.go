@@ -3,12 +3,15 @@ package jose
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 )
 
 // RFC 7518 §3.5: the salt is as long as the hash.
@@ -33,8 +36,11 @@ type Signer struct {
 
 // NewSigner refuses keys and algorithms that FAPI 2.0 does.
 func NewSigner(key crypto.Signer, o SignerOptions) (*Signer, error) {
-	if key == nil {
-		return nil, fmt.Errorf("%w: no private key", ErrKey)
+	if err := checkSigner(key); err != nil {
+		return nil, err
+	}
+	if !utf8.ValidString(o.Type) || !utf8.ValidString(o.KeyID) { // JWT-3.7-1: encoding/json would put U+FFFD in silently
+		return nil, fmt.Errorf("%w: typ or kid is not UTF-8", ErrMalformed)
 	}
 	alg := o.Algorithm
 	if alg == "" {
@@ -77,6 +83,27 @@ func NewSigner(key crypto.Signer, o SignerOptions) (*Signer, error) {
 	return s, nil
 }
 
+// checkSigner finds those keys of the standard library that would panic, or sign with another key than they show.
+func checkSigner(key crypto.Signer) error {
+	ok := key != nil
+	switch k := key.(type) {
+	case *ecdsa.PrivateKey:
+		ok = k != nil && k.D != nil && k.X != nil && k.Y != nil
+		if ok && k.Curve == elliptic.P256() {
+			own, err := fromScalar(k.D)
+			ok = err == nil && own.PublicKey.Equal(&k.PublicKey)
+		}
+	case ed25519.PrivateKey:
+		ok = len(k) == ed25519.PrivateKeySize && ed25519.NewKeyFromSeed(k.Seed()).Equal(k)
+	case *rsa.PrivateKey:
+		ok = k != nil && k.N != nil && k.D != nil
+	}
+	if !ok {
+		return fmt.Errorf("%w: no private key, or one whose halves do not belong together", ErrKey)
+	}
+	return nil
+}
+
 func (s *Signer) Algorithm() string        { return s.alg }
 func (s *Signer) KeyID() string            { return s.kid }
 func (s *Signer) Thumbprint() string       { return s.thumbprint }
@@ -91,8 +118,12 @@ func (s *Signer) SignClaims(claims any) (string, error) {
 	return s.Sign(payload)
 }
 
-// Sign signs a payload. An error comes from the key: a hardware module that is out of reach, say.
+// Sign signs a payload, which must not be empty. Another error comes from the key: a hardware module that is out of
+// reach, say.
 func (s *Signer) Sign(payload []byte) (string, error) {
+	if len(payload) == 0 {
+		return "", fmt.Errorf("%w: nothing to sign", ErrMalformed)
+	}
 	enc := base64.RawURLEncoding
 	token := make([]byte, 0, len(s.header)+enc.EncodedLen(len(payload))+1+enc.EncodedLen(s.sigSize))
 	token = append(token, s.header...)
@@ -100,6 +131,9 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 	sig, err := s.sign(token)
 	if err != nil {
 		return "", err
+	}
+	if len(sig) != s.sigSize {
+		return "", fmt.Errorf("%w: the signer returned %d bytes, not %d", ErrKey, len(sig), s.sigSize)
 	}
 	token = append(token, '.')
 	return string(enc.AppendEncode(token, sig)), nil
@@ -112,6 +146,7 @@ func (s *Signer) sign(signed []byte) ([]byte, error) {
 		var der []byte
 		var err error
 		if k, ok := s.key.(*ecdsa.PrivateKey); ok {
+			// JWT-3.2-2: with the system's randomness, hedged by crypto/ecdsa with the key and the digest.
 			der, err = ecdsa.SignASN1(rand.Reader, k, digest[:])
 		} else {
 			der, err = s.key.Sign(rand.Reader, digest[:], crypto.SHA256)

@@ -1,0 +1,469 @@
+package accesstoken_test
+
+import (
+	"context"
+	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/testkit"
+)
+
+const (
+	issuer = "https://as.example.com"
+	rs     = "https://api.example.com/accounts"
+	jkt    = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+	x5t    = "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
+)
+
+var t0 = time.Unix(1_800_000_000, 0)
+
+func keySource(keys ...crypto.PublicKey) func(context.Context, string, string) ([]crypto.PublicKey, error) {
+	return func(context.Context, string, string) ([]crypto.PublicKey, error) { return keys, nil }
+}
+
+func newVerifier(t testing.TB, change func(*accesstoken.VerifierConfig)) *accesstoken.Verifier {
+	t.Helper()
+	cfg := accesstoken.VerifierConfig{
+		Issuer: issuer, Audience: []string{rs}, Now: func() time.Time { return t0 },
+		Keys: keySource(testkit.ECKey(t, "as").Public(), testkit.Ed25519Key(t, "as").Public(), testkit.RSAKey(t, "as").Public()),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	v, err := accesstoken.NewVerifier(cfg)
+	require.NoError(t, err)
+	return v
+}
+
+type obj = map[string]any
+
+func good() obj {
+	return obj{
+		"iss": issuer, "sub": "alice", "aud": rs, "client_id": "fintech", "iat": t0.Unix(), "exp": t0.Unix() + 300, "jti": "id-1",
+		"scope": "accounts payments", "cnf": obj{"jkt": jkt},
+	}
+}
+
+func signRaw(t testing.TB, payload string, o jose.SignerOptions, key crypto.Signer) string {
+	t.Helper()
+	s, err := jose.NewSigner(key, o)
+	require.NoError(t, err)
+	token, err := s.Sign([]byte(payload))
+	require.NoError(t, err)
+	return token
+}
+
+func sign(t testing.TB, claims obj) string {
+	t.Helper()
+	payload, err := json.Marshal(claims)
+	require.NoError(t, err)
+	return signRaw(t, string(payload), jose.SignerOptions{Type: "at+jwt", KeyID: "k"}, testkit.ECKey(t, "as"))
+}
+
+// header replaces a token's header; the signature then is over something else.
+func header(token, h string) string {
+	_, rest, _ := strings.Cut(token, ".")
+	return base64.RawURLEncoding.EncodeToString([]byte(h)) + "." + rest
+}
+
+// set returns good claims with changes; nil removes.
+func set(changes ...any) obj {
+	c := good()
+	for i := 0; i < len(changes); i += 2 {
+		if changes[i+1] == nil {
+			delete(c, changes[i].(string))
+		} else {
+			c[changes[i].(string)] = changes[i+1]
+		}
+	}
+	return c
+}
+
+// requireRefused verifies twice with and once without a cache: a refused token is not remembered.
+func requireRefused(t *testing.T, token string, want error, change func(*accesstoken.VerifierConfig)) {
+	t.Helper()
+	for _, size := range []int{0, -1} {
+		v := newVerifier(t, func(c *accesstoken.VerifierConfig) {
+			c.CacheSize = size
+			if change != nil {
+				change(c)
+			}
+		})
+		for range 2 {
+			got, err := v.Verify(context.Background(), token)
+			require.ErrorIs(t, err, want)
+			require.Nil(t, got)
+			var e interface {
+				OAuthError() (code, description string)
+				HTTPStatus() int
+			}
+			require.ErrorAs(t, err, &e)
+			if code, _ := e.OAuthError(); !errors.Is(err, accesstoken.ErrUnavailable) {
+				require.Equal(t, "invalid_token", code)
+				require.Equal(t, http.StatusUnauthorized, e.HTTPStatus())
+			}
+			if len(token) > 40 {
+				require.NotContains(t, err.Error(), token[len(token)-20:])
+			}
+		}
+	}
+}
+
+func TestVerifyRefusesClaims(t *testing.T) {
+	now := t0.Unix()
+	for _, tc := range []struct {
+		name   string
+		claims obj
+		want   error
+	}{
+		{"AT-2.2-1 no iss", set("iss", nil), accesstoken.ErrClaims},
+		{"AT-2.2-1 no sub", set("sub", nil), accesstoken.ErrClaims},
+		{"AT-2.2-1 an empty sub", set("sub", ""), accesstoken.ErrClaims},
+		{"AT-2.2-1 no client_id", set("client_id", nil), accesstoken.ErrClaims},
+		{"AT-2.2-1 no jti", set("jti", nil), accesstoken.ErrClaims},
+		{"AT-2.2-1 no iat", set("iat", nil), accesstoken.ErrClaims},
+		{"AT-2.2-1 no exp", set("exp", nil), accesstoken.ErrClaims},
+		{"AT-4-3 no aud", set("aud", nil), accesstoken.ErrAudience},
+		{"AT-4-3 the audience of another", set("aud", "https://api.example.com/payments"), accesstoken.ErrAudience},
+		{"AT-4-3 JWT-3.9-1 an empty list", set("aud", []string{}), accesstoken.ErrAudience},
+		{"AT-4-3 a prefix", set("aud", rs+"/"), accesstoken.ErrAudience},
+		{"AT-4-3 a number", set("aud", 1), accesstoken.ErrClaims},
+		{"AT-4-3 a list with a number", set("aud", []any{rs, 1}), accesstoken.ErrClaims},
+		{"AT-4-2 another issuer", set("iss", "https://evil.example.com"), accesstoken.ErrIssuer},
+		{"AT-4-2 a trailing slash", set("iss", issuer+"/"), accesstoken.ErrIssuer},
+		{"AT-4-2 another case", set("iss", "https://AS.example.com"), accesstoken.ErrIssuer},
+		{"AT-4-2 an issuer that is a list", set("iss", []string{issuer}), accesstoken.ErrClaims},
+		{"AT-4-5 SP-5.3.4-3 expired", set("exp", now-1), accesstoken.ErrExpired},
+		{"AT-4-5 SP-5.3.4-3 expired this instant", set("exp", now), accesstoken.ErrExpired},
+		{"AT-4-5 exp as a string", set("exp", fmt.Sprint(now+300)), accesstoken.ErrClaims},
+		{"AT-4-5 exp beyond all time", set("exp", 1e300), accesstoken.ErrClaims},
+		{"iat 11 s ahead", set("iat", now+11), accesstoken.ErrNotYetValid},
+		{"nbf 11 s ahead", set("nbf", now+11), accesstoken.ErrNotYetValid},
+		{"nbf as a string", set("nbf", "1"), accesstoken.ErrClaims},
+		{"SP-5.3.4-5 no cnf", set("cnf", nil), accesstoken.ErrConfirmation},
+		{"SP-5.3.4-5 an empty cnf", set("cnf", obj{}), accesstoken.ErrConfirmation},
+		{"SP-5.3.4-5 a cnf of another method", set("cnf", obj{"jwk": obj{}}), accesstoken.ErrConfirmation},
+		{"SP-5.3.4-5 cnf is null", set("cnf", json.RawMessage("null")), accesstoken.ErrConfirmation},
+		{"SP-5.3.4-5 cnf is a list", set("cnf", []any{obj{"jkt": jkt}}), accesstoken.ErrConfirmation},
+		{"DPOP-6-1 jkt is null", set("cnf", obj{"jkt": json.RawMessage("null")}), accesstoken.ErrConfirmation},
+		{"DPOP-6-1 jkt is empty", set("cnf", obj{"jkt": ""}), accesstoken.ErrConfirmation},
+		{"DPOP-6-1 jkt is too short", set("cnf", obj{"jkt": jkt[1:]}), accesstoken.ErrConfirmation},
+		{"DPOP-6-1 jkt with a line break", set("cnf", obj{"jkt": jkt[1:] + "\n"}), accesstoken.ErrConfirmation},
+		{"SP-5.3.4-5 a bad x5t#S256 beside a good jkt", set("cnf", obj{"jkt": jkt, "x5t#S256": "x"}), accesstoken.ErrConfirmation},
+		{"SP-5.3.4-5 X5T#S256", set("cnf", obj{"X5T#S256": x5t}), accesstoken.ErrConfirmation},
+		{"a scope that is a list", set("scope", []string{"accounts"}), accesstoken.ErrClaims},
+		{"an acr that is a number", set("acr", 3), accesstoken.ErrClaims},
+		{"an amr that is a string", set("amr", "pwd"), accesstoken.ErrClaims},
+		{"an auth_time that is a string", set("auth_time", "1"), accesstoken.ErrClaims},
+		{"authorization_details that are an object", set("authorization_details", obj{"type": "x"}), accesstoken.ErrClaims},
+		{"authorization_details that hold a string", set("authorization_details", []any{"x"}), accesstoken.ErrClaims},
+	} {
+		t.Run(tc.name, func(t *testing.T) { requireRefused(t, sign(t, tc.claims), tc.want, nil) })
+	}
+}
+
+func TestVerifyRefusesTokens(t *testing.T) {
+	token := sign(t, good())
+	body, err := json.Marshal(good())
+	require.NoError(t, err)
+	payload := string(body)
+	typed := func(typ string) string {
+		return signRaw(t, payload, jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as"))
+	}
+	at := jose.SignerOptions{Type: "at+jwt"}
+	_, rest, _ := strings.Cut(token, ".")
+	part, sig, _ := strings.Cut(rest, ".")
+	for _, tc := range []struct {
+		name, token string
+		want        error
+	}{
+		{"AT-4-1 JWT-3.12-1 an ID token", typed("JWT"), accesstoken.ErrType},
+		{"AT-4-1 JWT-3.12-1 no typ", typed(""), accesstoken.ErrType},
+		{"AT-4-1 JWT-3.12-1 an introspection response", typed("token-introspection+jwt"), accesstoken.ErrType},
+		{"AT-4-1 JWT-3.12-1 a request object", typed("oauth-authz-req+jwt"), accesstoken.ErrType},
+		{"AT-4-1 JWT-3.12-1 a client assertion", typed("client-authentication+jwt"), accesstoken.ErrType},
+		{"AT-4-1 JWT-3.12-1 a DPoP proof", typed("dpop+jwt"), accesstoken.ErrType},
+		{"AT-4-1 a prefix twice", typed("application/application/at+jwt"), accesstoken.ErrType},
+		{"AT-4-1 a parameter", typed("at+jwt; a=b"), accesstoken.ErrType},
+		{"AT-4-1 typ is no string", header(token, `{"alg":"ES256","typ":["at+jwt"]}`), accesstoken.ErrMalformed},
+		{"AT-4-4 SP-5.4.1-1.3 none", header(token, `{"alg":"none","typ":"at+jwt"}`), accesstoken.ErrAlgorithm},
+		{"AT-2.1-2 RS256", header(token, `{"alg":"RS256","typ":"at+jwt"}`), accesstoken.ErrAlgorithm},
+		{"AT-4-4 HS256", header(token, `{"alg":"HS256","typ":"at+jwt"}`), accesstoken.ErrAlgorithm},
+		{"AT-4-4 alg is no string", header(token, `{"alg":null,"typ":"at+jwt"}`), accesstoken.ErrMalformed},
+		{"JWT-3.1-2 an algorithm swap", header(token, `{"alg":"PS256","typ":"at+jwt"}`), accesstoken.ErrSignature},
+		{"AT-4-4 the key of another", signRaw(t, payload, at, testkit.ECKey(t, "evil")), accesstoken.ErrSignature},
+		{"AT-4-4 its own key in the header", signRaw(t, payload, jose.SignerOptions{Type: "at+jwt", EmbedKey: true}, testkit.ECKey(t, "evil")), accesstoken.ErrSignature},
+		{"AT-4-4 SP-5.3.4-3 other claims under the signature", strings.Replace(token, part, base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(payload, "alice", "mallo", 1))), 1), accesstoken.ErrSignature},
+		{"AT-4-4 no signature", token[:len(token)-len(sig)], accesstoken.ErrMalformed},
+		{"an unknown crit", header(token, `{"alg":"ES256","typ":"at+jwt","crit":["x"],"x":1}`), accesstoken.ErrMalformed},
+		{"b64", header(token, `{"alg":"ES256","typ":"at+jwt","b64":false}`), accesstoken.ErrMalformed},
+		{"typ twice", header(token, `{"alg":"ES256","typ":"at+jwt","TYP":"JWT"}`), accesstoken.ErrMalformed},
+		{"aud twice", signRaw(t, payload[:len(payload)-1]+`,"aud":"`+rs+`"}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"jkt twice", signRaw(t, strings.Replace(payload, `{"jkt"`, `{"JKT":"x","jkt"`, 1), at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"JWT-3.7-1 bytes that are no UTF-8", signRaw(t, payload[:len(payload)-1]+",\"a\":\"\xff\"}", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"claims that are a list", signRaw(t, "["+payload+"]", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"bytes after the claims", signRaw(t, payload+"x", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"nothing", "", accesstoken.ErrMalformed},
+		{"an opaque token", "2YotnFZFEjr1zCsicMWpAA", accesstoken.ErrMalformed},
+		{"a line break", token + "\n", accesstoken.ErrMalformed},
+		{"padding", token + "=", accesstoken.ErrMalformed},
+		{"a scheme", "DPoP " + token, accesstoken.ErrMalformed},
+		{"JSON serialization", `{"payload":"` + part + `"}`, accesstoken.ErrMalformed},
+		{"a JWE", "a.b.c.d.e", accesstoken.ErrMalformed},
+		{"more than 16 KiB", sign(t, set("pad", strings.Repeat("x", 16<<10))), accesstoken.ErrMalformed},
+	} {
+		t.Run(tc.name, func(t *testing.T) { requireRefused(t, tc.token, tc.want, nil) })
+	}
+	t.Run("JWT-3.1-1 an algorithm that this server does not allow", func(t *testing.T) {
+		requireRefused(t, token, accesstoken.ErrAlgorithm, func(c *accesstoken.VerifierConfig) { c.Algorithms = []string{"PS256"} })
+	})
+	t.Run("AT-4-4 no keys", func(t *testing.T) {
+		requireRefused(t, token, accesstoken.ErrSignature, func(c *accesstoken.VerifierConfig) { c.Keys = keySource() })
+	})
+	t.Run("AT-4-4 keys that cannot be fetched", func(t *testing.T) {
+		cause := errors.New("no route")
+		down := func(c *accesstoken.VerifierConfig) {
+			c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, cause }
+		}
+		requireRefused(t, token, accesstoken.ErrUnavailable, down)
+		requireRefused(t, token, cause, down)
+	})
+	t.Run("SP-5.3.4-5 a cnf of another method even where bare tokens pass", func(t *testing.T) {
+		requireRefused(t, sign(t, set("cnf", obj{"kid": "x"})), accesstoken.ErrConfirmation,
+			func(c *accesstoken.VerifierConfig) { c.InsecureAllowBearer = true })
+	})
+}
+
+func TestVerifyAccepts(t *testing.T) {
+	now := t0.Unix()
+	for _, tc := range []struct {
+		name   string
+		claims obj
+	}{
+		{"a plain token", good()},
+		{"AT-4-3 a list of audiences", set("aud", []string{"https://other.example.com", rs})},
+		{"iat 10 s ahead", set("iat", now+10)},
+		{"nbf 10 s ahead", set("nbf", now+10)},
+		{"fractions of a second", set("iat", float64(now)+0.5, "exp", float64(now)+0.5)},
+		{"both confirmations", set("cnf", obj{"jkt": jkt, "x5t#S256": x5t})},
+		{"unknown members of cnf beside a known one", set("cnf", obj{"jkt": jkt, "kid": 7})},
+		{"unknown claims, nested", set("foo", obj{"bar": []any{1, obj{"iss": "x"}}})},
+		{"no scope", set("scope", nil)},
+		{"empty authorization_details", set("authorization_details", []any{})},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := newVerifier(t, nil).Verify(context.Background(), sign(t, tc.claims))
+			require.NoError(t, err)
+			require.Equal(t, "alice", got.Subject())
+		})
+	}
+	for _, typ := range []string{"at+jwt", "AT+JWT", "at+JWT", "application/at+jwt", "Application/AT+jwt"} {
+		t.Run("AT-4-1 typ "+typ, func(t *testing.T) {
+			body, err := json.Marshal(good())
+			require.NoError(t, err)
+			_, err = newVerifier(t, nil).Verify(context.Background(), signRaw(t, string(body), jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as")))
+			require.NoError(t, err)
+		})
+	}
+	t.Run("a bare token if told so", func(t *testing.T) {
+		v := newVerifier(t, func(c *accesstoken.VerifierConfig) { c.InsecureAllowBearer = true })
+		got, err := v.Verify(context.Background(), sign(t, set("cnf", nil)))
+		require.NoError(t, err)
+		require.Empty(t, got.JKT()+got.X5TS256())
+	})
+	t.Run("AT-4-5 leeway", func(t *testing.T) {
+		v := newVerifier(t, func(c *accesstoken.VerifierConfig) { c.Leeway = 30 * time.Second })
+		_, err := v.Verify(context.Background(), sign(t, set("exp", now-29, "iat", now+30)))
+		require.NoError(t, err)
+		_, err = v.Verify(context.Background(), sign(t, set("exp", now-30)))
+		require.ErrorIs(t, err, accesstoken.ErrExpired)
+		_, err = v.Verify(context.Background(), sign(t, set("iat", now+31)))
+		require.ErrorIs(t, err, accesstoken.ErrNotYetValid)
+	})
+}
+
+// TestNoKeyIsFetchedInVain: a token that cannot be accepted anyway causes no work elsewhere.
+func TestNoKeyIsFetchedInVain(t *testing.T) {
+	var fetched atomic.Int32
+	v := newVerifier(t, func(c *accesstoken.VerifierConfig) {
+		c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { fetched.Add(1); return nil, nil }
+	})
+	for _, claims := range []obj{set("iss", "https://evil.example.com"), set("aud", "x"), set("exp", 1), set("cnf", nil), set("jti", nil)} {
+		_, err := v.Verify(context.Background(), sign(t, claims))
+		require.Error(t, err)
+	}
+	require.Zero(t, fetched.Load(), "JWT-3.8-1")
+	_, err := v.Verify(context.Background(), sign(t, good()))
+	require.ErrorIs(t, err, accesstoken.ErrSignature)
+	require.EqualValues(t, 1, fetched.Load())
+}
+
+func TestCache(t *testing.T) {
+	clock := testkit.NewClock(t0)
+	var fetched, asked atomic.Int32
+	revoked, down := false, error(nil)
+	keys := []crypto.PublicKey{testkit.ECKey(t, "as").Public()}
+	v := newVerifier(t, func(c *accesstoken.VerifierConfig) {
+		c.Now = clock.Now
+		c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { fetched.Add(1); return keys, nil }
+		c.Revoked = func(_ context.Context, id string) (bool, error) { asked.Add(1); return revoked && id == "id-1", down }
+	})
+	token := sign(t, set("exp", t0.Unix()+600))
+	verify := func() error { _, err := v.Verify(context.Background(), token); return err }
+	for i := range 5 {
+		require.NoError(t, verify())
+		require.EqualValues(t, 1, fetched.Load(), "a hot token costs no signature check")
+		require.EqualValues(t, i+1, asked.Load(), "SP-5.3.4-3 revocation is asked on every use")
+	}
+	for i := range 200 { // nothing but the very token hits
+		_, err := v.Verify(context.Background(), testkit.MutateJWS(token, i*7))
+		require.Error(t, err)
+	}
+	require.EqualValues(t, 5, asked.Load(), "nobody is asked about tokens that are forged")
+
+	revoked = true
+	require.ErrorIs(t, verify(), accesstoken.ErrRevoked)
+	revoked, down = false, errors.New("database down")
+	require.ErrorIs(t, verify(), accesstoken.ErrUnavailable, "SP-5.3.4-3 not knowing is no reason to accept")
+	require.ErrorIs(t, verify(), down)
+	down = nil
+
+	withdrawn := keys
+	keys = nil
+	clock.Advance(5*time.Minute - 1)
+	require.NoError(t, verify())
+	clock.Advance(1)
+	require.ErrorIs(t, verify(), accesstoken.ErrSignature, "a withdrawn key is out of use after five minutes")
+	keys = withdrawn
+	require.NoError(t, verify())
+	clock.Advance(-time.Minute)
+	before := fetched.Load()
+	require.NoError(t, verify())
+	require.Equal(t, before+1, fetched.Load(), "a clock that was set back does not lengthen the stay")
+	clock.Advance(-time.Hour)
+	require.ErrorIs(t, verify(), accesstoken.ErrNotYetValid)
+	clock.Advance(time.Hour + time.Minute)
+	require.NoError(t, verify())
+	clock.Advance(5*time.Minute - time.Second)
+	require.NoError(t, verify())
+	clock.Advance(time.Second)
+	require.ErrorIs(t, verify(), accesstoken.ErrExpired, "AT-4-5 expiry counts for hot tokens too")
+}
+
+func TestConcurrentUse(t *testing.T) {
+	v := newVerifier(t, func(c *accesstoken.VerifierConfig) { c.CacheSize = 4 })
+	tokens := make([]string, 16)
+	for i := range tokens {
+		tokens[i] = sign(t, set("jti", fmt.Sprint(i)))
+	}
+	var wrong atomic.Int32
+	testkit.Hammer(64, func(i int) {
+		for j := range 32 {
+			n := (i + j) % len(tokens)
+			got, err := v.Verify(context.Background(), tokens[n])
+			if err != nil || got.ID() != fmt.Sprint(n) {
+				wrong.Add(1)
+			}
+		}
+	})
+	require.Zero(t, wrong.Load())
+}
+
+func TestTokenSaysWhatWasIssued(t *testing.T) {
+	claims := set("aud", []string{rs, "https://b.example.com"}, "acr", "gold", "amr", []string{"pwd", "otp"}, "auth_time", t0.Unix()-60,
+		"cnf", obj{"jkt": jkt, "x5t#S256": x5t}, "authorization_details", []any{obj{"type": "payment"}}, "extra", obj{"a": 1})
+	got, err := newVerifier(t, nil).Verify(context.Background(), sign(t, claims))
+	require.NoError(t, err)
+	require.Equal(t, issuer, got.Issuer())
+	require.Equal(t, "fintech", got.ClientID())
+	require.Equal(t, "id-1", got.ID())
+	require.Equal(t, []string{rs, "https://b.example.com"}, got.Audience())
+	require.Equal(t, t0, got.IssuedAt())
+	require.Equal(t, t0.Add(5*time.Minute), got.ExpiresAt())
+	require.Equal(t, jkt, got.JKT())
+	require.Equal(t, x5t, got.X5TS256())
+	require.Equal(t, t0.Add(-time.Minute), got.AuthTime())
+	require.Equal(t, "gold", got.ACR())
+	require.Equal(t, []string{"pwd", "otp"}, got.AMR())
+	require.JSONEq(t, `[{"type":"payment"}]`, string(got.AuthorizationDetails()))
+	require.JSONEq(t, `{"a":1}`, string(got.Claim("extra")))
+	require.Nil(t, got.Claim("Extra"))
+	require.Equal(t, []string{"accounts", "payments"}, got.Scopes())
+
+	// What is handed out is a copy.
+	got.Audience()[0], got.AMR()[0], got.Claim("extra")[0], got.AuthorizationDetails()[0] = "x", "x", 'x', 'x'
+	require.Equal(t, rs, got.Audience()[0])
+	require.Equal(t, "pwd", got.AMR()[0])
+	require.JSONEq(t, `{"a":1}`, string(got.Claim("extra")))
+	require.JSONEq(t, `[{"type":"payment"}]`, string(got.AuthorizationDetails()))
+
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "token", got)
+	for _, text := range []string{fmt.Sprint(got), fmt.Sprintf("%v %+v", got, got), log.String()} {
+		require.Contains(t, text, "fintech")
+		require.NotContains(t, text, "alice")
+		require.NotContains(t, text, jkt)
+	}
+}
+
+func TestScope(t *testing.T) {
+	got, err := newVerifier(t, nil).Verify(context.Background(), sign(t, good()))
+	require.NoError(t, err)
+	for value, want := range map[string]bool{"accounts": true, "payments": true, "account": false, "Accounts": false, "": false, "accounts payments": false} {
+		t.Run(fmt.Sprintf("SP-5.3.4-4 %q", value), func(t *testing.T) {
+			require.Equal(t, want, got.HasScope(value))
+			err := got.CheckScope("accounts", value)
+			if want {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, accesstoken.ErrInsufficientScope)
+			var e interface{ HTTPStatus() int }
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, http.StatusForbidden, e.HTTPStatus())
+		})
+	}
+	require.NoError(t, got.CheckScope())
+}
+
+func TestNewVerifierRefuses(t *testing.T) {
+	ok := accesstoken.VerifierConfig{Issuer: issuer, Audience: []string{rs}, Keys: keySource()}
+	for name, change := range map[string]func(*accesstoken.VerifierConfig){
+		"AT-4-2 no issuer":                  func(c *accesstoken.VerifierConfig) { c.Issuer = "" },
+		"AT-4-3 no audience":                func(c *accesstoken.VerifierConfig) { c.Audience = nil },
+		"AT-4-3 an empty audience":          func(c *accesstoken.VerifierConfig) { c.Audience = []string{rs, ""} },
+		"AT-4-4 no keys":                    func(c *accesstoken.VerifierConfig) { c.Keys = nil },
+		"AT-4-5 a large leeway":             func(c *accesstoken.VerifierConfig) { c.Leeway = time.Minute + 1 },
+		"a negative leeway":                 func(c *accesstoken.VerifierConfig) { c.Leeway = -1 },
+		"AT-2.1-2 SP-5.4.1-1.2 RS256":       func(c *accesstoken.VerifierConfig) { c.Algorithms = []string{"ES256", "RS256"} },
+		"AT-2.1-1 SP-5.4.1-1.3 none":        func(c *accesstoken.VerifierConfig) { c.Algorithms = []string{"none"} },
+		"JWT-3.1-1 a list of no algorithms": func(c *accesstoken.VerifierConfig) { c.Algorithms = []string{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := ok
+			change(&cfg)
+			v, err := accesstoken.NewVerifier(cfg)
+			require.Error(t, err)
+			require.Nil(t, v)
+		})
+	}
+	algs, aud := []string{"ES256"}, []string{rs}
+	v := newVerifier(t, func(c *accesstoken.VerifierConfig) { c.Algorithms, c.Audience = algs, aud })
+	algs[0], aud[0] = "PS256", "x"
+	_, err := v.Verify(context.Background(), sign(t, maps.Clone(good())))
+	require.NoError(t, err, "the configuration is copied")
+}

@@ -1,0 +1,49 @@
+package clientauth
+
+import (
+	"context"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/expiring"
+)
+
+// A ReplayStore remembers which assertions have been used.
+//
+// It has the methods of the interface of this name in package dpop: a store made for the one does for the other, and the
+// test kit in dpop/dpoptest is the one that a store has to pass. One store may serve both, as their keys never meet.
+// Processes that share an issuer need a shared store.
+type ReplayStore interface {
+	// Use records key until expires, or later, and reports whether this is its first use: of any number of concurrent
+	// calls with one key, in all processes together, exactly one gets true. Whatever fails is an error and not a first
+	// use. A key is 43 characters of the base64url alphabet, where case matters. Safe for concurrent use.
+	Use(ctx context.Context, key string, expires time.Time) (first bool, err error)
+}
+
+// A MemoryReplayStore is a [ReplayStore] for one process. It takes about 36 bytes for each assertion that it remembers, and
+// forgets them when they expire, without pauses. It is safe for concurrent use.
+//
+// If more than one process answers for an issuer it is not enough, which the composer of a service can refuse by this type.
+type MemoryReplayStore struct {
+	set *expiring.Set
+}
+
+// NewMemoryReplayStore returns a store for at most maxEntries assertions at a time; 0 means 8,388,608. When it is full of
+// live ones it refuses new ones: a flood cannot make it forget.
+func NewMemoryReplayStore(maxEntries int) *MemoryReplayStore {
+	return newMemoryReplayStore(maxEntries, nil)
+}
+
+func newMemoryReplayStore(maxEntries int, now func() time.Time) *MemoryReplayStore {
+	return &MemoryReplayStore{expiring.NewSet(expiring.SetConfig{MaxEntries: maxEntries, Now: now})}
+}
+
+// Use implements [ReplayStore].
+func (s *MemoryReplayStore) Use(ctx context.Context, key string, expires time.Time) (first bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	return s.set.Use(key, expires)
+}
+
+// Len returns the number of assertions held, expired ones that still take room included.
+func (s *MemoryReplayStore) Len() int { return s.set.Len() }

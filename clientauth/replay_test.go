@@ -1,0 +1,144 @@
+package clientauth_test
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/internal/testkit"
+)
+
+func TestReplay(t *testing.T) {
+	t.Run("CA-7523-3-7 a second use is refused", func(t *testing.T) {
+		s := newServer(t)
+		c := credentials(s.assertion(t, nil))
+		_, err := s.Verify(t.Context(), c)
+		require.NoError(t, err)
+		a, err := s.Verify(t.Context(), c)
+		require.ErrorIs(t, err, clientauth.ErrReplayed)
+		require.Zero(t, a)
+		code, _, status := wire(t, err)
+		require.Equal(t, "invalid_client", code)
+		require.Equal(t, 401, status)
+		_, err = s.Verify(t.Context(), credentials(s.assertion(t, claims{"x": 1})))
+		require.ErrorIs(t, err, clientauth.ErrReplayed, "the jti counts, not the bytes")
+	})
+	t.Run("CA-7523-3-7 it is remembered to the last instant at which it is accepted", func(t *testing.T) {
+		s := newServer(t)
+		c := credentials(s.assertion(t, nil))
+		a, err := s.Verify(t.Context(), c)
+		require.NoError(t, err)
+		require.Len(t, s.replay.used, 1)
+		for key, expires := range s.replay.used {
+			require.Len(t, key, 43)
+			require.True(t, expires.Equal(s.clock.Now().Add(time.Minute)))
+		}
+		s.clock.Advance(time.Minute - time.Nanosecond)
+		require.ErrorIs(t, s.Commit(t.Context(), a), clientauth.ErrReplayed)
+		s.clock.Advance(time.Nanosecond)
+		_, err = s.Check(t.Context(), c)
+		require.ErrorIs(t, err, clientauth.ErrExpired)
+		require.ErrorIs(t, s.Commit(t.Context(), a), clientauth.ErrExpired)
+	})
+	t.Run("CA-7523-3-7 a jti belongs to a client", func(t *testing.T) {
+		s := newServer(t)
+		_, err := s.Verify(t.Context(), credentials(s.assertion(t, nil)))
+		require.NoError(t, err)
+		other := sign(t, claims{"alg": "ES256"}, s.good(claims{"iss": "client-2", "sub": "client-2"}), testkit.ECKey(t, "client-2"))
+		_, err = s.Verify(t.Context(), credentials(other))
+		require.NoError(t, err)
+	})
+	t.Run("Check uses nothing up", func(t *testing.T) {
+		s := newServer(t)
+		c := credentials(s.assertion(t, nil), "client_id", clientID)
+		for range 3 {
+			_, err := s.Check(t.Context(), c)
+			require.NoError(t, err)
+		}
+		require.Zero(t, s.replay.uses)
+		_, err := s.Verify(t.Context(), c)
+		require.NoError(t, err)
+	})
+	t.Run("what no verifier has made is refused", func(t *testing.T) {
+		s := newServer(t)
+		require.ErrorIs(t, s.Commit(t.Context(), clientauth.Authentication{}), clientauth.ErrNoCredentials)
+		a, err := newServer(t).Check(t.Context(), credentials(s.assertion(t, nil)))
+		require.NoError(t, err)
+		require.ErrorIs(t, s.Commit(t.Context(), a), clientauth.ErrNoCredentials)
+		require.Zero(t, s.replay.uses)
+	})
+}
+
+func TestOneWinner(t *testing.T) {
+	for name, verify := range map[string]func(*server, context.Context, clientauth.Credentials) error{
+		"Verify": func(s *server, ctx context.Context, c clientauth.Credentials) error {
+			_, err := s.Verify(ctx, c)
+			return err
+		},
+		"Check and Commit": func(s *server, ctx context.Context, c clientauth.Credentials) error {
+			a, err := s.Check(ctx, c)
+			if err != nil {
+				return err
+			}
+			return s.Commit(ctx, a)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			public := []crypto.PublicKey{testkit.ECKey(t, clientID).Public()}
+			s := newServer(t, func(c *clientauth.VerifierConfig) {
+				c.Replay = clientauth.NewMemoryReplayStore(0)
+				c.Lookup = func(_ context.Context, id string) (clientauth.Client, error) {
+					return clientauth.Client{ID: id, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return public, nil }}, nil
+				}
+			})
+			c := credentials(s.assertion(t, nil), "client_id", clientID)
+			var won, replayed atomic.Int32
+			testkit.Hammer(64, func(int) {
+				switch err := verify(s, t.Context(), c); {
+				case err == nil:
+					won.Add(1)
+				case errors.Is(err, clientauth.ErrReplayed):
+					replayed.Add(1)
+				}
+			})
+			require.EqualValues(t, 1, won.Load())
+			require.EqualValues(t, 63, replayed.Load())
+		})
+	}
+}
+
+func TestMemoryReplayStore(t *testing.T) {
+	store := clientauth.NewMemoryReplayStore(1)
+	later := time.Now().Add(time.Hour)
+	first, err := store.Use(t.Context(), "a", later)
+	require.NoError(t, err)
+	require.True(t, first)
+	first, err = store.Use(t.Context(), "a", later)
+	require.NoError(t, err)
+	require.False(t, first)
+	first, err = store.Use(t.Context(), "b", later)
+	require.Error(t, err, "a full store forgets nothing")
+	require.False(t, first)
+	require.Equal(t, 1, store.Len())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = store.Use(ctx, "c", later)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestDefaultReplayStoreFollowsTheVerifiersClock(t *testing.T) {
+	s := newServer(t, func(c *clientauth.VerifierConfig) { c.Replay = nil })
+	s.clock.Advance(-1000 * time.Hour) // an entry would be expired by the clock of the machine
+	v := newServer(t, func(c *clientauth.VerifierConfig) { c.Replay, c.Now = nil, s.clock.Now })
+	c := credentials(s.assertion(t, nil))
+	_, err := v.Verify(t.Context(), c)
+	require.NoError(t, err)
+	_, err = v.Verify(t.Context(), c)
+	require.ErrorIs(t, err, clientauth.ErrReplayed)
+}

@@ -1,0 +1,283 @@
+package dpop_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/testkit"
+)
+
+func benchKeys(b *testing.B) []struct {
+	name string
+	key  crypto.Signer
+} {
+	return []struct {
+		name string
+		key  crypto.Signer
+	}{
+		{"ES256", testkit.ECKey(b, "bench")},
+		{"Ed25519", testkit.Ed25519Key(b, "bench")},
+		{"PS256", testkit.RSAKey(b, "bench")},
+	}
+}
+
+// bareSign and bareVerify are the crypto operations alone, on a message as long as a proof.
+func bareSign(tb testing.TB, key crypto.Signer, message []byte) []byte {
+	opts, digest := crypto.SignerOpts(crypto.SHA256), sha256.Sum256(message)
+	input := digest[:]
+	switch key.(type) {
+	case ed25519.PrivateKey:
+		opts, input = crypto.Hash(0), message
+	case *rsa.PrivateKey:
+		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	}
+	sig, err := key.Sign(rand.Reader, input, opts)
+	require.NoError(tb, err)
+	return sig
+}
+
+func bareVerify(key crypto.PublicKey, message, sig []byte) bool {
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		digest := sha256.Sum256(message)
+		return ecdsa.VerifyASN1(k, digest[:], sig)
+	case *rsa.PublicKey:
+		digest := sha256.Sum256(message)
+		return rsa.VerifyPSS(k, crypto.SHA256, digest[:], sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+	}
+	return ed25519.Verify(key.(ed25519.PublicKey), message, sig)
+}
+
+// unremembered is a ReplayStore that takes the time of a real one, so that one proof can be verified again and again.
+type unremembered struct {
+	*dpop.MemoryReplayStore
+	n uint64
+}
+
+func (s *unremembered) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
+	var other [43]byte
+	copy(other[:], key)
+	s.n++
+	binary.LittleEndian.PutUint64(other[:], s.n)
+	return s.MemoryReplayStore.Use(ctx, string(other[:]), expires)
+}
+
+// BenchmarkVerify compares VerifyToken, with all checks and a replay store, with the signature check alone. cold: the
+// header of each proof is new to the verifier.
+func BenchmarkVerify(b *testing.B) {
+	const url, token = "https://api.example.com/v1/accounts/1234567890", "a-token-of-usual-length-0123456789abcdef"
+	for _, k := range benchKeys(b) {
+		prover, err := dpop.NewProver(dpop.ProverConfig{Key: k.key})
+		require.NoError(b, err)
+		proof, err := prover.Proof("GET", url, dpop.ProofOptions{AccessToken: token})
+		require.NoError(b, err)
+		r := httptest.NewRequest("GET", url+"?page=2", nil)
+		r.Header.Set("DPoP", proof)
+		now := time.Now()
+		newVerifier := func() *dpop.Verifier {
+			v, err := dpop.NewVerifier(dpop.VerifierConfig{
+				BaseURL: "https://api.example.com", Now: func() time.Time { return now },
+				Replay: &unremembered{MemoryReplayStore: dpop.NewMemoryReplayStore(0)},
+			})
+			require.NoError(b, err)
+			return v
+		}
+		b.Run(k.name+"/bare", func(b *testing.B) {
+			message := []byte(proof[:len(proof)-80])
+			sig := bareSign(b, k.key, message)
+			b.ReportAllocs()
+			for b.Loop() {
+				if !bareVerify(k.key.Public(), message, sig) {
+					b.Fatal("does not verify")
+				}
+			}
+		})
+		b.Run(k.name+"/warm", func(b *testing.B) {
+			v := newVerifier()
+			b.ReportAllocs()
+			for b.Loop() {
+				now = time.Now()
+				if _, err := v.VerifyToken(b.Context(), r, token, prover.Thumbprint()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(k.name+"/cold", func(b *testing.B) {
+			verify := cold(b, k.key, url, token)
+			b.ReportAllocs()
+			for b.Loop() {
+				verify()
+			}
+		})
+		b.Run(k.name+"/ratio", func(b *testing.B) {
+			message := []byte(proof[:len(proof)-80])
+			sig := bareSign(b, k.key, message)
+			v := newVerifier()
+			ratios(b, func() { bareVerify(k.key.Public(), message, sig) }, map[string]func(){
+				"warm/bare": func() {
+					now = time.Now()
+					if _, err := v.VerifyToken(b.Context(), r, token, prover.Thumbprint()); err != nil {
+						b.Fatal(err)
+					}
+				},
+				"cold/bare": cold(b, k.key, url, token),
+			})
+		})
+	}
+}
+
+// ratios measures functions in turns with a base, so that other load on the machine hits all alike, and reports medians.
+func ratios(b *testing.B, base func(), others map[string]func()) {
+	const block = 20
+	timed := func(f func()) float64 {
+		t0 := time.Now()
+		for range block {
+			f()
+		}
+		return float64(time.Since(t0))
+	}
+	seen := map[string][]float64{}
+	for b.Loop() {
+		for name, f := range others {
+			seen[name] = append(seen[name], timed(f)/timed(base))
+		}
+	}
+	for name, all := range seen {
+		slices.Sort(all)
+		b.ReportMetric(all[len(all)/2], name)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// cold returns a verification that goes round more headers than a verifier keeps. They differ in a member that means
+// nothing.
+func cold(b *testing.B, key crypto.Signer, url, token string) func() {
+	thumbprint := thumbprintOf(b, key)
+	requests := make([]*http.Request, 9000)
+	now := time.Now()
+	for i := range requests {
+		requests[i] = httptest.NewRequest("GET", url, nil)
+		requests[i].Header.Set("DPoP", sign(b, key, map[string]any{"x": i}, map[string]any{
+			"jti": fmt.Sprint("identifier-of-22-c", i), "htm": "GET", "htu": url, "iat": now.Unix(), "ath": ath(token),
+		}))
+	}
+	v, err := dpop.NewVerifier(dpop.VerifierConfig{
+		BaseURL: "https://api.example.com", Now: func() time.Time { return now },
+		Replay: &unremembered{MemoryReplayStore: dpop.NewMemoryReplayStore(0)},
+	})
+	require.NoError(b, err)
+	i := 0
+	return func() {
+		if _, err := v.VerifyToken(b.Context(), requests[i%len(requests)], token, thumbprint); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+// BenchmarkProof compares making a proof with signing alone.
+func BenchmarkProof(b *testing.B) {
+	for _, k := range benchKeys(b) {
+		b.Run(k.name+"/bare", func(b *testing.B) {
+			message := make([]byte, 500)
+			b.ReportAllocs()
+			for b.Loop() {
+				bareSign(b, k.key, message)
+			}
+		})
+		prover, err := dpop.NewProver(dpop.ProverConfig{Key: k.key})
+		require.NoError(b, err)
+		o := dpop.ProofOptions{AccessToken: "a-token-of-usual-length-0123456789abcdef", Nonce: "eyJ7S_zG.eyJH0-Z.HX4w-7v"}
+		prove := func() {
+			if _, err := prover.Proof("GET", "https://api.example.com/v1/accounts/1234567890", o); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.Run(k.name+"/prover", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				prove()
+			}
+		})
+		b.Run(k.name+"/ratio", func(b *testing.B) {
+			message := make([]byte, 500)
+			ratios(b, func() { bareSign(b, k.key, message) }, map[string]func(){"prover/bare": prove})
+		})
+	}
+}
+
+// BenchmarkMemoryReplayStore uses fresh identifiers while 5 million are live.
+func BenchmarkMemoryReplayStore(b *testing.B) {
+	const live = 5_000_000
+	ctx := context.Background()
+	before := heap()
+	store := dpop.NewMemoryReplayStore(0)
+	expires := time.Now().Add(time.Hour)
+	for i := range live {
+		use(b, store, ctx, i, expires)
+	}
+	perEntry := float64(heap()-before) / live
+	var next atomic.Int64
+	next.Store(live)
+	for _, goroutines := range []int{1, 2, 64} {
+		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
+			var longest atomic.Int64
+			var wg sync.WaitGroup
+			b.ReportAllocs()
+			for range goroutines {
+				wg.Go(func() {
+					worst := time.Duration(0)
+					for i := 0; i < b.N; i += goroutines {
+						t0 := time.Now()
+						// Soon due, so that the store stays as it is however long this runs.
+						use(b, store, ctx, int(next.Add(1)), t0.Add(2*time.Second))
+						worst = max(worst, time.Since(t0))
+					}
+					for old := longest.Load(); old < int64(worst) && !longest.CompareAndSwap(old, int64(worst)); {
+						old = longest.Load()
+					}
+				})
+			}
+			wg.Wait()
+			b.ReportMetric(perEntry, "B/entry")
+			b.ReportMetric(float64(longest.Load())/1e3, "max-µs")
+		})
+	}
+	runtime.KeepAlive(store)
+}
+
+func use(b *testing.B, store *dpop.MemoryReplayStore, ctx context.Context, i int, expires time.Time) {
+	var key [43]byte
+	for at := range key {
+		key[len(key)-1-at] = byte('0' + i%10)
+		i /= 10
+	}
+	if first, err := store.Use(ctx, string(key[:]), expires); err != nil || !first {
+		b.Error(first, err)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}

@@ -1,0 +1,4 @@
+package dpop
+
+// NormalURL is the comparison form of a URL, whose properties are tested apart from proofs.
+var NormalURL = normalTarget

@@ -1,0 +1,252 @@
+package dpop
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// A Proof is a proof that a [Verifier] has checked. Nothing else makes one; the zero Proof is none, and Commit refuses it.
+type Proof struct {
+	thumbprint string
+	issuedAt   time.Time
+	replayKey  string
+	expires    time.Time // of the replay entry
+	resource   bool      // checked at a resource server
+}
+
+// Thumbprint returns the JWK SHA-256 thumbprint of the key that made the proof (RFC 7638), 43 characters. A token is bound
+// to the key by having it as cnf.jkt.
+func (p Proof) Thumbprint() string { return p.thumbprint }
+
+// IssuedAt returns when the client says it made the proof.
+func (p Proof) IssuedAt() time.Time { return p.issuedAt }
+
+// presented is the access token that came with a request, and the key it is bound to.
+type presented struct{ accessToken, thumbprint string }
+
+// header is what there is to know about the JOSE header of a proof.
+type header struct {
+	algorithm  string
+	key        crypto.PublicKey
+	thumbprint string
+}
+
+// check does all but the replay check. The signature, which costs more than all the rest, is the last but one.
+func (v *Verifier) check(r *http.Request, at *presented) (Proof, error) {
+	jws, err := v.split(r)
+	if err != nil {
+		return Proof{}, err
+	}
+	h, known := v.headers.Get(jws.Header)
+	if !known {
+		if h, err = v.parseHeader(jws); err != nil {
+			return Proof{}, err
+		}
+	}
+	claims, err := jws.Claims()
+	if err != nil {
+		return Proof{}, fromJOSE(err)
+	}
+	p, err := v.checkClaims(r, claims, h.thumbprint)
+	if err != nil {
+		return Proof{}, err
+	}
+	if err := at.check(claims, h); err != nil {
+		return Proof{}, err
+	}
+	if err := jws.Verify(h.algorithm, h.key); err != nil { // DPOP-4.3-6
+		return Proof{}, fromJOSE(err)
+	}
+	// Only now, so that it takes a key and a signature to displace somebody else's header.
+	if !known && len(jws.Header) <= maxHeaderSize {
+		v.headers.Put(jws.Header, h)
+	}
+	if err := v.checkNonce(claims); err != nil {
+		return Proof{}, err
+	}
+	p.resource = at != nil
+	return p, nil
+}
+
+// split finds the proof of a request.
+func (v *Verifier) split(r *http.Request) (jose.Compact, error) {
+	fields := r.Header["Dpop"] // DPOP-4.1-1: the canonical form of the name, in whatever case it came
+	switch {
+	case len(fields) == 0:
+		return jose.Compact{}, ErrMissing
+	case len(fields) > 1: // DPOP-4.3-1: by count, as an empty one hides from Header.Get
+		return jose.Compact{}, fmt.Errorf("%w: %d header fields", ErrMalformed, len(fields))
+	}
+	jws, err := jose.Split(fields[0], maxProof) // DPOP-4.3-2
+	if err != nil {
+		return jose.Compact{}, fromJOSE(err)
+	}
+	return jws, nil
+}
+
+func (v *Verifier) parseHeader(jws jose.Compact) (*header, error) {
+	parsed, err := jws.ParseHeader() // DPOP-4.2-10: what it does not know it ignores
+	if err != nil {
+		return nil, fromJOSE(err)
+	}
+	// DPOP-4.3-4, DPOP-11.5-1: a JWT made for something else is no proof.
+	if !parsed.IsType(proofType) {
+		return nil, fmt.Errorf("%w: typ is %.32q, want %s", ErrMalformed, parsed.Type, proofType)
+	}
+	// DPOP-4.3-5, DPOP-11.6-1, CS-3: ParseHeader knows asymmetric algorithms only; this is the policy of the server.
+	if !slices.Contains(v.algorithms, parsed.Algorithm) {
+		return nil, fmt.Errorf("%w: %s, want one of %v", ErrAlgorithm, parsed.Algorithm, v.algorithms)
+	}
+	if parsed.JWK == nil {
+		return nil, fmt.Errorf("%w: no jwk in the header", ErrKey)
+	}
+	key, err := jose.ParseKey(parsed.JWK) // DPOP-4.3-7: refuses private members
+	if err != nil {
+		return nil, fromJOSE(err)
+	}
+	if !key.Fits("", parsed.Algorithm) {
+		return nil, fmt.Errorf("%w: jwk is not one for signing with %s", ErrKey, parsed.Algorithm)
+	}
+	return &header{parsed.Algorithm, key.Public, key.Thumbprint}, nil
+}
+
+// checkClaims checks what a proof must say wherever it is sent. DPOP-4.3-3: each claim must be there.
+// CS-4: exp and nbf are not claims of a proof and mean nothing, which above all means that exp does not extend its life.
+func (v *Verifier) checkClaims(r *http.Request, claims strictjson.Object, thumbprint string) (Proof, error) {
+	id, err := requiredString(claims, "jti")
+	if err != nil {
+		return Proof{}, err
+	}
+	if len(id) > maxIdentifier { // DPOP-11.1-3
+		return Proof{}, fmt.Errorf("%w: jti has %d bytes, want at most %d", ErrMalformed, len(id), maxIdentifier)
+	}
+	method, err := requiredString(claims, "htm")
+	if err != nil {
+		return Proof{}, err
+	}
+	if method != r.Method { // DPOP-4.3-8: methods are case-sensitive (RFC 9110 §9.1)
+		return Proof{}, fmt.Errorf("%w: htm is %.16q, this is %.16q", ErrMethod, method, r.Method)
+	}
+	htu, err := requiredString(claims, "htu")
+	if err != nil {
+		return Proof{}, err
+	}
+	expected, err := v.expect(r)
+	if err != nil {
+		return Proof{}, err
+	}
+	if err := expected.accepts(htu); err != nil { // DPOP-4.3-9
+		return Proof{}, err
+	}
+	issuedAt, ok, err := claims.Time("iat")
+	if err != nil || !ok {
+		return Proof{}, fmt.Errorf("%w: iat is missing or not a date", ErrMalformed)
+	}
+	// DPOP-4.3-11, DPOP-11.1-1, DPOP-11.1-4, SP-5.3.2.1-13a, SP-5.3.2.1-13b, CS-2
+	now := v.now()
+	if now.After(issuedAt.Add(v.maxAge)) || issuedAt.After(now.Add(v.futureSkew)) {
+		return Proof{}, fmt.Errorf("%w: iat is %s, now is %s, want at most %v before and %v after",
+			ErrIssuedAt, stamp(issuedAt), stamp(now), v.maxAge, v.futureSkew)
+	}
+	return Proof{
+		thumbprint: thumbprint, issuedAt: issuedAt,
+		// The last instant at which the proof passes the check above is issuedAt+maxAge. It is remembered for longer, since
+		// the clocks of the store and of the other verifiers may be behind by as much as we forgive clients.
+		expires: issuedAt.Add(v.maxAge + v.futureSkew),
+		// An identifier is one of its key: nobody can use up that of another client. A thumbprint has a fixed length.
+		// DPOP-11.1-2: nor does an identifier serve twice for two URLs. DPOP-11.1-3: a key of fixed size.
+		replayKey: hash(thumbprint, id),
+	}, nil
+}
+
+// hash returns base64url(SHA-256(parts)), for parts of usual length without allocating more than that.
+func hash(parts ...string) string {
+	var room [512]byte
+	b := room[:0]
+	for _, part := range parts {
+		b = append(b, part...)
+	}
+	sum := sha256.Sum256(b)
+	var text [43]byte
+	base64.RawURLEncoding.Encode(text[:], sum[:])
+	return string(text[:])
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+func requiredString(claims strictjson.Object, name string) (string, error) {
+	value, _, err := claims.String(name)
+	if err != nil || value == "" {
+		return "", fmt.Errorf("%w: %s is missing or not a string", ErrMalformed, name)
+	}
+	return value, nil
+}
+
+// expect returns the URL that a request was sent to, as its client sees it.
+func (v *Verifier) expect(r *http.Request) (expectation, error) {
+	e := expectation{base: v.base}
+	u := r.URL
+	if v.url != nil {
+		var err error
+		if u, err = v.url(r); err != nil {
+			return e, fmt.Errorf("%w: its own URL is unknown: %w", ErrURL, err)
+		}
+		if u != nil {
+			e.base = u.Scheme + "://" + u.Host
+		}
+	}
+	if u == nil {
+		return e, fmt.Errorf("%w: its own URL is unknown", ErrURL)
+	}
+	e.path = u.EscapedPath()
+	if !strings.HasPrefix(e.path, "/") {
+		e.path = "/" + e.path // DPOP-4.3-13: an empty path is "/"
+	}
+	return e, nil
+}
+
+// check checks that a proof is for an access token and made with the key that this is bound to.
+// DPOP-7.1-2: there is no way to have one without the other.
+func (at *presented) check(claims strictjson.Object, h *header) error {
+	if at == nil {
+		return nil
+	}
+	if at.accessToken == "" {
+		return fmt.Errorf("%w: there is no access token", ErrTokenHash)
+	}
+	ath, _, err := claims.String("ath")
+	if err != nil || !jose.EqualString(ath, hash(at.accessToken)) { // DPOP-4.3-12a
+		return ErrTokenHash
+	}
+	if !jose.EqualString(at.thumbprint, h.thumbprint) { // DPOP-4.3-12b
+		return ErrBinding
+	}
+	return nil
+}
+
+// checkNonce comes after the signature: somebody who has no key gets no nonce, and a client that is told to try again
+// with another nonce can be sure that nothing else is wrong.
+func (v *Verifier) checkNonce(claims strictjson.Object) error {
+	if v.nonces == nil {
+		return nil
+	}
+	nonce, ok, err := claims.String("nonce")
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: nonce is not a string", ErrMalformed)
+	case !ok: // DPOP-11.3-1: no proof without one, whoever the client is
+		return fmt.Errorf("%w: there is none", ErrNonce)
+	case !v.nonces.accepts(nonce): // DPOP-4.3-10, DPOP-8-4
+		return fmt.Errorf("%w: it is stale or not ours", ErrNonce)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package dpop
+
+import (
+	"context"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/expiring"
+)
+
+// A ReplayStore remembers which proofs have been used. Verifiers that answer for the same URL, in however many
+// processes, must share one. It must be safe for concurrent use. Package dpoptest tests one.
+type ReplayStore interface {
+	// Use records key until expires, or later, and reports whether this is its first use: of any number of concurrent
+	// calls with one key exactly one gets true. Whatever fails is an error and not a first use, a context that is done
+	// and an expiry in the past included. A key is 43 characters of the base64url alphabet, where case matters.
+	Use(ctx context.Context, key string, expires time.Time) (first bool, err error)
+}
+
+// A MemoryReplayStore is a [ReplayStore] for one process. It takes about 36 bytes for each proof that it remembers, and
+// forgets proofs when they expire, without pauses. It is safe for concurrent use.
+//
+// If more than one process answers for a URL it is not enough, which the composer of a service can refuse by this type.
+type MemoryReplayStore struct {
+	set *expiring.Set
+}
+
+// NewMemoryReplayStore returns a store for at most maxEntries proofs at a time; 0 means 8,388,608. Proofs are remembered
+// for 70 seconds with the defaults of [VerifierConfig]. A store full of live proofs refuses new ones.
+func NewMemoryReplayStore(maxEntries int) *MemoryReplayStore {
+	return newMemoryReplayStore(maxEntries, nil)
+}
+
+func newMemoryReplayStore(maxEntries int, now func() time.Time) *MemoryReplayStore {
+	// DPOP-11.1-3: the set keeps digests of fixed size, whatever the identifiers are.
+	return &MemoryReplayStore{expiring.NewSet(expiring.SetConfig{MaxEntries: maxEntries, Now: now})}
+}
+
+// Use implements [ReplayStore].
+func (s *MemoryReplayStore) Use(ctx context.Context, key string, expires time.Time) (first bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	return s.set.Use(key, expires)
+}
+
+// Len returns the number of proofs held, expired ones that still take room included.
+func (s *MemoryReplayStore) Len() int { return s.set.Len() }

@@ -1,0 +1,250 @@
+package archtest_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A rule returns what it finds wrong with a tree, one sentence each.
+var rules = map[string]func(*repo) []string{
+	"imports":             importRule,
+	"direct dependencies": directDependencyRule,
+	"signatures":          signatureRule,
+	"sizes":               sizeRule,
+	"surface":             surfaceRule,
+	"interfaces":          interfaceRule,
+	"documentation":       documentationRule,
+	"no init":             initRule,
+	"no mutable exports":  mutableRule,
+	"no skips":            skipRule,
+	"words":               wordRule,
+}
+
+func TestArchitecture(t *testing.T) {
+	r, err := load(os.DirFS("../.."))
+	require.NoError(t, err)
+	require.NotEmpty(t, r.sources)
+	for name, rule := range rules {
+		t.Run(name, func(t *testing.T) {
+			for _, finding := range rule(r) {
+				t.Error(finding)
+			}
+		})
+	}
+}
+
+const (
+	module     = "example.org/m"
+	rootModule = "module " + module + "\n\ngo 1.25.0\n"
+)
+
+// goFile writes a sample: a package with imports and a body.
+func goFile(pkg, body string, imports ...string) string {
+	text := "// Package " + pkg + " is a sample.\npackage " + pkg + "\n\n"
+	for _, i := range imports {
+		text += "import " + i + "\n"
+	}
+	return text + body
+}
+
+func importing(pkg string, paths ...string) string {
+	var specs []string
+	for _, p := range paths {
+		specs = append(specs, `_ "`+p+`"`)
+	}
+	return goFile(pkg, "", specs...)
+}
+
+func lines(n int) string { return strings.Repeat("\n", n) }
+
+// names returns n documented exported functions.
+func names(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString("// F is.\nfunc F" + strings.Repeat("x", i) + "() {}\n")
+	}
+	return b.String()
+}
+
+type sample struct {
+	name  string
+	files map[string]string
+	want  []string // a part of each finding, in order; none means that the rule is content
+}
+
+func one(name, file, text string, want ...string) sample {
+	return sample{name, map[string]string{file: text}, want}
+}
+
+func nested(name, file, text string, want ...string) sample {
+	return sample{name, map[string]string{"store/sql/go.mod": "module " + module + "/store/sql\n", file: text}, want}
+}
+
+var samples = map[string][]sample{
+	"imports": {
+		one("a leaf on the standard library, oauth2 and internal", "dpop/a.go",
+			importing("dpop", "net/http", oauth2, oauth2+"/clientcredentials", module+"/internal/jose")),
+		one("a leaf on another leaf", "dpop/a.go", importing("dpop", module+"/jarm"), "dpop/a.go:4: imports example.org/m/jarm: a leaf"),
+		one("a leaf's test on another leaf", "dpop/a_test.go", importing("dpop_test", module+"/jarm"), "a leaf imports no other leaf"),
+		one("a leaf on profile", "dpop/a.go", importing("dpop", module+"/profile"), "not profile"),
+		one("a leaf on jwx", "dpop/a.go", importing("dpop", jwx+"v2/jws"), "only importer of jwx"),
+		one("a leaf on what is no dependency", "dpop/a.go", importing("dpop", "github.com/google/uuid"), "not a dependency"),
+		one("a leaf's kit on its leaf", "dpop/dpoptest/a.go", importing("dpoptest", module+"/dpop")),
+		one("a leaf's test on the leaf's kit", "dpop/a_test.go", importing("dpop_test", module+"/dpop/dpoptest", testify+"/require")),
+		one("a leaf's kit on another leaf", "dpop/dpoptest/a.go", importing("dpoptest", module+"/par"), "a leaf imports no other leaf"),
+		one("a leaf on another's kit", "dpop/a.go", importing("dpop", module+"/par/partest"), "a leaf imports no other leaf"),
+		one("a leaf with the name of another as its beginning", "jwksx/a.go", importing("jwksx", module+"/jwks"), "a leaf imports no other leaf"),
+		one("testify outside of tests", "dpop/dpoptest/a.go", importing("dpoptest", testify+"/require"), "testify is for _test.go"),
+		one("the harness in a test", "dpop/a_test.go", importing("dpop_test", module+"/internal/testkit")),
+		one("the harness outside of tests", "dpop/a.go", importing("dpop", module+"/internal/testkit"), "harness is for _test.go"),
+		one("the harness in internal code", "internal/jose/a.go", importing("jose", module+"/internal/testkit"), "harness is for _test.go"),
+		one("jose on jwx", "internal/jose/a.go", importing("jose", jwx+"v2/jws", module+"/internal/strictjson")),
+		one("jose on a leaf", "internal/jose/a.go", importing("jose", module+"/jwks"), "import no public package"),
+		one("internal on jwx", "internal/strictjson/a.go", importing("strictjson", jwx+"v2/jwk"), "only importer of jwx"),
+		one("internal on profile", "internal/strictjson/a.go", importing("strictjson", module+"/profile"), "import no public package"),
+		one("internal on oauth2", "internal/strictjson/a.go", importing("strictjson", oauth2), "for leaves and profile"),
+		one("profile on every leaf", "profile/a.go", importing("profile", module+"/dpop", module+"/dpop/dpoptest", module+"/internal/jose", oauth2)),
+		one("profile on jwx", "profile/a.go", importing("profile", jwx+"v2/jwk"), "only importer of jwx"),
+		one("rar on JSON Schema", "rar/a.go", importing("rar", jsonschema+"/jsonschema")),
+		one("another leaf on JSON Schema", "par/a.go", importing("par", jsonschema+"/jsonschema"), "only rar"),
+		one("code in the root", "a.go", importing("m", module+"/internal/jose", module+"/dpop"), "the root holds no code", "import no public package"),
+		one("anything on the architecture's tests", "dpop/a_test.go", importing("dpop_test", module+"/internal/archtest"), "nothing to import there"),
+		nested("a nested module on public packages and drivers", "store/sql/a.go",
+			importing("sql", module+"/par", module+"/dpop/dpoptest", module+"/store/sql/internal/x", "github.com/jackc/pgx/v5")),
+		nested("a nested module on internal packages", "store/sql/a.go", importing("sql", module+"/internal/jose"), "public packages only"),
+		nested("a nested module's test on internal packages", "store/sql/a_test.go", importing("sql_test", module+"/internal/testkit"), "public packages only"),
+		nested("the root module on a nested one", "profile/a.go", importing("profile", module+"/store/sql"), "must not need a nested one"),
+	},
+	"direct dependencies": {
+		one("those decided on", "go.mod", rootModule+"require "+oauth2+" v0.1.0\nrequire (\n\t"+jwx+"v2 v2.0.0\n\t"+testify+" v1.0.0\n\t"+jsonschema+" v0.1.0\n\tgithub.com/x/y v1.0.0 // indirect\n)\n"),
+		one("another one in a block", "go.mod", rootModule+"require (\n\t"+testify+" v1.0.0\n\tgithub.com/x/y v1.0.0\n)\n", "go.mod:6: github.com/x/y"),
+		one("another one on a line", "go.mod", rootModule+"require github.com/x/y v1.0.0\n", "go.mod:4: github.com/x/y"),
+		one("another version of jwx", "go.mod", rootModule+"require "+jwx+"v3 v3.0.0\n", "jwx/v3"),
+		one("a replacement", "go.mod", rootModule+"replace "+oauth2+" => ../oauth2\n", "replace has no effect"),
+		one("a replacement in a block", "go.mod", rootModule+"replace (\n\t"+oauth2+" => ../oauth2\n)\n", "replace has no effect"),
+	},
+	"signatures": {
+		one("a parameter", "dpop/a.go", goFile("dpop", "func F(k *jose.Key) {}\n", `"`+module+`/internal/jose"`), "dpop/a.go:5: the exported F mentions jose.Key"),
+		one("a result of jwx under a name of its own", "dpop/a.go", goFile("dpop", "func F() (k j.Set, err error) { return nil, nil }\n", `j "`+jwx+`v2/jwk"`), "mentions jwk.Set"),
+		one("a method", "dpop/a.go", goFile("dpop", "type T struct{}\nfunc (t *T) M(a, b []jose.Key) {}\n", `"`+module+`/internal/jose"`), "the exported M mentions"),
+		one("a field", "dpop/a.go", goFile("dpop", "type T struct { K map[string]*jose.Key }\n", `"`+module+`/internal/jose"`), "the exported T mentions"),
+		one("an embedded field", "dpop/a.go", goFile("dpop", "type T struct { *jose.Key }\n", `"`+module+`/internal/jose"`), "the exported T mentions"),
+		one("an alias", "dpop/a.go", goFile("dpop", "type T = jose.Key\n", `"`+module+`/internal/jose"`), "the exported T mentions"),
+		one("a definition", "dpop/a.go", goFile("dpop", "type T jose.Key\n", `"`+module+`/internal/jose"`), "the exported T mentions"),
+		one("an interface's method", "dpop/a.go", goFile("dpop", "type T interface { M(jose.Key) }\n", `"`+module+`/internal/jose"`), "the exported T mentions"),
+		one("a function type", "dpop/a.go", goFile("dpop", "type T func(context.Context) ([]jose.Key, error)\n", `"`+module+`/internal/jose"`, `"context"`), "the exported T mentions"),
+		one("a constraint", "dpop/a.go", goFile("dpop", "type T[K jose.Key] struct{}\nfunc F[K jose.Key]() {}\n", `"`+module+`/internal/jose"`), "the exported T mentions", "the exported F mentions"),
+		one("an alias that is not exported, in another file", "dpop/a.go", goFile("dpop", "type key = jose.Key\nfunc F(key) {}\n", `"`+module+`/internal/jose"`), "the exported key mentions"),
+		one("a variable's type", "dpop/a.go", goFile("dpop", "var V jose.Key\nvar W = &jose.Key{}\n", `"`+module+`/internal/jose"`), "the exported V", "the exported W"),
+		one("what is not exported", "dpop/a.go", goFile("dpop", "type T struct { k *jose.Key; jose.key }\ntype t jose.Key\nfunc f(jose.Key) {}\nfunc (t) M(jose.Key) {}\nfunc F(jose string) { jose.Use() }\nvar v jose.Key\n", `"`+module+`/internal/jose"`)),
+		one("an unexported struct with a hidden field", "dpop/a.go", goFile("dpop", "type t struct { k jose.Key }\nfunc F() *t { return nil }\n", `"`+module+`/internal/jose"`)),
+		one("internal packages among themselves", "internal/jose/a.go", goFile("jose", "func F(s jws.Set) {}\n", `"`+jwx+`v2/jws"`)),
+		one("the standard library's types", "dpop/a.go", goFile("dpop", "func F(k crypto.Signer, r *http.Request) {}\n", `"crypto"`, `"net/http"`)),
+	},
+	"sizes": {
+		one("a long file", "dpop/a.go", goFile("dpop", lines(maxFileLines)), "dpop/a.go: 453 lines"),
+		one("a file that just fits", "dpop/a.go", goFile("dpop", lines(maxFileLines-3))),
+		one("a long test", "dpop/a_test.go", goFile("dpop", lines(2*maxFileLines))),
+		one("a long function", "dpop/a.go", goFile("dpop", "func f() {"+lines(maxFunctionLines)+"}\n"), "dpop/a.go:4: f has 71 lines"),
+		one("a function that just fits", "dpop/a.go", goFile("dpop", "func f() {"+lines(maxFunctionLines-1)+"}\n")),
+		{"much internal code", map[string]string{
+			"internal/a/a.go": goFile("a", lines(440)), "internal/b/b.go": goFile("b", lines(440)), "internal/c/c.go": goFile("c", lines(440)),
+			"internal/d/d.go": goFile("d", lines(440)), "internal/jose/e.go": goFile("e", lines(440)), "internal/f/f.go": goFile("f", lines(440)),
+		}, []string{"internal: 2658 lines"}},
+		{"a big harness", map[string]string{
+			"internal/testkit/a.go": goFile("testkit", lines(440)), "internal/testkit/b.go": goFile("testkit", lines(440)), "internal/testkit/c.go": goFile("testkit", lines(440)),
+			"internal/testkit/d.go": goFile("testkit", lines(440)), "internal/testkit/e.go": goFile("testkit", lines(440)), "internal/testkit/f.go": goFile("testkit", lines(440)),
+		}, nil},
+	},
+	"surface": {
+		one("a leaf that just fits", "dpop/a.go", goFile("dpop", names(maxLeafNames)+"func f() {}\n")),
+		one("a wide leaf", "dpop/a.go", goFile("dpop", names(maxLeafNames+1)), "dpop: 31 exported names, more than 30"),
+		one("methods and fields do not count", "dpop/a.go", goFile("dpop", names(maxLeafNames-1)+"type T struct { A, B int }\nfunc (T) M() {}\n")),
+		{"a kit is counted apart", map[string]string{"dpop/a.go": goFile("dpop", names(20)), "dpop/dpoptest/a.go": goFile("dpoptest", names(20))}, nil},
+		one("profile that just fits", "profile/a.go", goFile("profile", names(maxProfileNames))),
+		one("a wide profile", "profile/a.go", goFile("profile", names(maxProfileNames+1)), "profile: 61 exported names"),
+	},
+	"interfaces": {
+		one("three methods", "par/a.go", goFile("par", "type S interface { A(); B(); C() }\n")),
+		one("four methods", "par/a.go", goFile("par", "type S interface { A(); B(); C(); D() }\n"), "S has 4 methods"),
+	},
+	"documentation": {
+		one("all documented", "dpop/a.go", goFile("dpop", "// F does.\nfunc F() {}\n\n// T is.\ntype T struct {\n\t// A is, and B.\n\tA int\n\tB int\n\tC int // C is.\n\td int\n}\n\n// M does.\nfunc (T) M() {}\n\n// Errors.\nvar (\n\tErrA = errors.New(\"\")\n)\n")),
+		one("a function", "dpop/a.go", goFile("dpop", "func F() {}\n"), "dpop/a.go:4: F has no comment"),
+		one("a method", "dpop/a.go", goFile("dpop", "// T is.\ntype T struct{}\nfunc (t *T) M() {}\n"), "T.M has no comment"),
+		one("a type, a constant, a variable", "dpop/a.go", goFile("dpop", "type T int\nconst C = 1\nvar V = 1\n"), "T has no", "C has no", "V has no"),
+		one("a field", "dpop/a.go", goFile("dpop", "// T is.\ntype T struct {\n\t// A is.\n\tA int\n\n\tB int\n}\n"), "T.B has no comment"),
+		one("an interface's method", "dpop/a.go", goFile("dpop", "// T is.\ntype T interface {\n\tA()\n}\n"), "T.A has no comment"),
+		one("a package", "dpop/a.go", "package dpop\n", "dpop: no file of the package"),
+		one("a package with a comment about something else", "dpop/a.go", "// DPoP.\npackage dpop\n", "dpop: no file of the package"),
+		{"one file is enough for the package", map[string]string{"dpop/a.go": "package dpop\n", "dpop/b.go": "// Package dpop is.\npackage dpop\n"}, nil},
+		one("a field and a method of an internal type", "internal/a/a.go", goFile("a", "// T is.\ntype T struct {\n\tA int\n}\n\nfunc (T) M() {}\n")),
+		one("an internal function", "internal/a/a.go", goFile("a", "func F() {}\n"), "F has no comment"),
+		one("tests and programs need none", "examples/a.go", "package main\n\nfunc F() {}\n"),
+	},
+	"no init": {
+		one("an init function", "dpop/a.go", goFile("dpop", "func init() {}\n"), "dpop/a.go:4: an init function"),
+		one("a method called init", "dpop/a.go", goFile("dpop", "type t int\nfunc (t) init() {}\n")),
+	},
+	"no mutable exports": {
+		one("sentinels", "dpop/a.go", goFile("dpop", "var (\n\tErrA = errors.New(\"a\")\n\tErrB = oautherr.New(\"b\", \"\", 400, \"\")\n\tErrC error = wrap(ErrA)\n\tErrD = fmt.Errorf(\"%w\", ErrA)\n)\nvar hidden = 1\nconst C = 1\nvar _ I = T{}\n",
+			`"errors"`, `"fmt"`, `"`+module+`/internal/oautherr"`)),
+		one("a map", "dpop/a.go", goFile("dpop", "var M = map[string]int{}\n"), "M is no error sentinel"),
+		one("a sentinel with another name", "dpop/a.go", goFile("dpop", "var Replayed = errors.New(\"\")\n", `"errors"`), "Replayed is no"),
+		one("another thing with a sentinel's name", "dpop/a.go", goFile("dpop", "var ErrMap = map[string]error{}\nvar ErrCount int\nvar ErrX = errs.New()\n", `"example.org/errs"`), "ErrMap is no", "ErrCount is no", "ErrX is no"),
+	},
+	"no skips": {
+		one("a skip", "dpop/a_test.go", goFile("dpop", "func TestX(t *testing.T) { t.Skip() }\n", `"testing"`), "Skip outside of"),
+		one("skips of all kinds", "dpop/a_test.go", goFile("dpop", "func TestX(t *testing.T) { t.Skipf(\"\"); t.Run(\"\", func(t *testing.T) { t.SkipNow() }) }\n", `"testing"`), "Skipf outside", "SkipNow outside"),
+		one("a skip in a kit", "dpop/dpoptest/a.go", goFile("dpoptest", "func TestStore(t *testing.T) { t.Skip() }\n", `"testing"`), "Skip outside of"),
+		one("the harness's Require", "internal/testkit/a.go", goFile("testkit", "func Require(t testing.TB) { t.Skipf(\"\") }\n", `"testing"`)),
+		one("another function of the harness", "internal/testkit/a.go", goFile("testkit", "func Maybe(t testing.TB) { t.Skipf(\"\") }\n", `"testing"`), "Skipf outside"),
+		one("a Require elsewhere", "dpop/a_test.go", goFile("dpop", "func RequireX(t testing.TB) { t.Skipf(\"\") }\n", `"testing"`), "Skipf outside"),
+		one("another thing's Skip", "internal/strictjson/a.go", goFile("strictjson", "func f(s *scanner) { s.Skip() }\n")),
+	},
+	"words": {
+		one("a path of one machine", "README.md", "see /wo"+"rk/main\n", "README.md:1"),
+		one("a home directory", "dpop/a.go", goFile("dpop", "const c = \"/ho"+"me/me/key\"\n"), "dpop/a.go:4"),
+		one("an address that looks like one", "README.md", "https://example.org/wo"+"rk/x and go.work and ./wo"+"rk/\n"),
+		one("an open end without a clause", ".ci/run", "# TO"+"DO: later\n", ".ci/run:1"),
+		one("an open end with one", "dpop/a.go", goFile("dpop", "// TO"+"DO(GM-8.1-1): later\n// TO"+"DO(GM-8.1-1, GM-8.1-2): later\n")),
+		one("an open end with something else", "dpop/a.go", goFile("dpop", "// TO"+"DO(me): later\n"), "dpop/a.go:4"),
+		one("a registry's host", "package.json", "https://registry."+"npmjs.org/x\n", "registry's host"),
+		one("what is not ours", "interop/node_modules/a.js", "// TO"+"DO\n"),
+		one("binary files", "x.bin", "\x00 /wo"+"rk/\n"),
+	},
+}
+
+func TestEachRuleCanFail(t *testing.T) {
+	for name, rule := range rules {
+		fails := false
+		for _, s := range samples[name] {
+			fails = fails || len(s.want) > 0
+			t.Run(name+"/"+s.name, func(t *testing.T) {
+				tree := fstest.MapFS{"go.mod": {Data: []byte(rootModule)}}
+				for file, text := range s.files {
+					tree[file] = &fstest.MapFile{Data: []byte(text)}
+				}
+				r, err := load(tree)
+				require.NoError(t, err)
+				got := rule(r)
+				require.Len(t, got, len(s.want), "%q", got)
+				for i, want := range s.want {
+					require.Contains(t, got[i], want)
+				}
+			})
+		}
+		require.True(t, fails, "no bad sample for the rule about %s", name)
+	}
+}
+
+func TestLoadFails(t *testing.T) {
+	_, err := load(fstest.MapFS{"a.go": {Data: []byte("package a\n")}})
+	require.ErrorContains(t, err, "no module line")
+	_, err = load(fstest.MapFS{"go.mod": {Data: []byte(rootModule)}, "a.go": {Data: []byte("no Go\n")}})
+	require.Error(t, err)
+}

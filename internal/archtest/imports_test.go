@@ -1,0 +1,132 @@
+package archtest_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// isStandard tells a package of the standard library by the missing dot in the first element of its path.
+func isStandard(importPath string) bool {
+	first, _, _ := strings.Cut(importPath, "/")
+	return !strings.Contains(first, ".")
+}
+
+func isBelow(importPath, parent string) bool {
+	return importPath == parent || strings.HasPrefix(importPath, parent+"/")
+}
+
+// imports: a leaf imports no leaf, only profile composes, only internal/jose sees jwx, nested modules see only what
+// every user sees.
+func importRule(r *repo) (findings []string) {
+	for _, s := range r.sources {
+		from := r.room(s.dir)
+		for _, spec := range s.file.Imports {
+			p := importPath(spec)
+			if isStandard(p) {
+				continue
+			}
+			why := r.refuseImport(from, p, s.test)
+			if dir, ok := r.inside(p); ok && why == "" {
+				why = r.refuseRoom(from, r.room(dir), dir, s.test)
+			}
+			if why != "" {
+				findings = append(findings, fmt.Sprintf("%s: imports %s: %s", s.at(spec.Pos()), p, why))
+			}
+		}
+	}
+	return findings
+}
+
+// refuseImport judges packages of other modules.
+func (r *repo) refuseImport(from, p string, test bool) string {
+	if _, ok := r.inside(p); ok {
+		return ""
+	}
+	switch {
+	case isBelow(p, testify):
+		if !test {
+			return "testify is for _test.go files"
+		}
+		return ""
+	case from == nestedRoom:
+		return ""
+	case strings.HasPrefix(p, jwx):
+		if from != joseRoom {
+			return "internal/jose is the only importer of jwx"
+		}
+		return ""
+	case isBelow(p, oauth2):
+		if !isLeaf(from) && from != profileRoom {
+			return "x/oauth2 is for leaves and profile"
+		}
+		return ""
+	case isBelow(p, jsonschema):
+		if from != "rar" {
+			return "only rar needs JSON Schema"
+		}
+		return ""
+	}
+	return "not a dependency of this module"
+}
+
+// refuseRoom judges packages of this repository.
+func (r *repo) refuseRoom(from, to, dir string, test bool) string {
+	switch {
+	case from == nestedRoom:
+		if to != nestedRoom && !public(to) {
+			return "a nested module sees public packages only: the versions may skew"
+		}
+		return ""
+	case to == nestedRoom:
+		return "the root module must not need a nested one"
+	case to == kitRoom:
+		if !test {
+			return "the test harness is for _test.go files"
+		}
+		return ""
+	case to == archRoom || to == specRoom || to == rootRoom:
+		return "nothing to import there"
+	case strings.HasPrefix(to, internalRoom):
+		if from == rootRoom {
+			return "the root holds no code"
+		}
+		return ""
+	case from == to || from == profileRoom:
+		return ""
+	case isLeaf(from):
+		return "a leaf imports no other leaf and not profile"
+	}
+	return "internal packages, spec and the root import no public package"
+}
+
+// directDependencies: what an importer of the module takes on is a decision, not an accident.
+func directDependencyRule(r *repo) (findings []string) {
+	allowed := []string{strings.TrimSuffix(jwx, "/") + "/v2", oauth2, jsonschema, testify}
+	block := ""
+	for i, line := range strings.Split(r.goMod, "\n") {
+		text, comment, _ := strings.Cut(line, "//")
+		fields := strings.Fields(text)
+		switch {
+		case len(fields) == 0:
+			continue
+		case fields[0] == ")":
+			block = ""
+			continue
+		case len(fields) == 2 && fields[1] == "(":
+			block = fields[0]
+			continue
+		case block != "":
+			fields = append([]string{block}, fields...)
+		}
+		switch fields[0] {
+		case "require":
+			if strings.TrimSpace(comment) != "indirect" && !slices.Contains(allowed, fields[1]) {
+				findings = append(findings, fmt.Sprintf("go.mod:%d: %s is not among the direct dependencies decided on", i+1, fields[1]))
+			}
+		case "replace", "exclude":
+			findings = append(findings, fmt.Sprintf("go.mod:%d: %s has no effect for those who import the module", i+1, fields[0]))
+		}
+	}
+	return findings
+}

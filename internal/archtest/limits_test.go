@@ -1,0 +1,164 @@
+package archtest_test
+
+import (
+	"fmt"
+	"go/ast"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const (
+	maxFileLines      = 450
+	maxFunctionLines  = 70
+	maxLeafNames      = 30
+	maxProfileNames   = 60
+	maxInternalLines  = 2500 // the test harness and these tests aside
+	maxInterfaceVerbs = 3
+)
+
+// size: files and functions that fit in a head.
+func sizeRule(r *repo) (findings []string) {
+	internal := 0
+	for _, s := range r.code() {
+		if room := r.room(s.dir); room == internalRoom || room == joseRoom {
+			internal += s.size
+		}
+		if s.size > maxFileLines {
+			findings = append(findings, fmt.Sprintf("%s: %d lines, more than %d", s.name, s.size, maxFileLines))
+		}
+		for _, decl := range s.file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok {
+				lines := s.fset.Position(f.End()).Line - s.fset.Position(f.Pos()).Line + 1
+				if lines > maxFunctionLines {
+					findings = append(findings, fmt.Sprintf("%s: %s has %d lines, more than %d", s.at(f.Pos()), f.Name.Name, lines, maxFunctionLines))
+				}
+			}
+		}
+	}
+	if internal > maxInternalLines {
+		findings = append(findings, fmt.Sprintf("internal: %d lines, more than %d", internal, maxInternalLines))
+	}
+	return findings
+}
+
+// surface: the exported names of a package, methods and fields not counted, can be learnt in a sitting.
+func surfaceRule(r *repo) (findings []string) {
+	names := make(map[string]int)
+	for _, s := range r.code() {
+		if !public(r.room(s.dir)) || s.file.Name.Name == "main" {
+			continue
+		}
+		for _, e := range exports(s) {
+			if e.topLevel {
+				names[s.dir]++
+			}
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(names)) {
+		limit := maxLeafNames
+		if dir == profileRoom {
+			limit = maxProfileNames
+		}
+		if names[dir] > limit {
+			findings = append(findings, fmt.Sprintf("%s: %d exported names, more than %d", dir, names[dir], limit))
+		}
+	}
+	return findings
+}
+
+// interfaces that a host has to implement are small; optional powers are a second interface.
+func interfaceRule(r *repo) (findings []string) {
+	for _, s := range r.code() {
+		if !public(r.room(s.dir)) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok || !spec.Name.IsExported() {
+				return true
+			}
+			if t, ok := spec.Type.(*ast.InterfaceType); ok && len(t.Methods.List) > maxInterfaceVerbs {
+				findings = append(findings, fmt.Sprintf("%s: %s has %d methods, more than %d", s.at(spec.Pos()), spec.Name.Name, len(t.Methods.List), maxInterfaceVerbs))
+			}
+			return true
+		})
+	}
+	return findings
+}
+
+// init: importing a package does nothing.
+func initRule(r *repo) (findings []string) {
+	for _, s := range r.code() {
+		for _, decl := range s.file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+				findings = append(findings, fmt.Sprintf("%s: an init function", s.at(f.Pos())))
+			}
+		}
+	}
+	return findings
+}
+
+// skip: a test that skips itself passes. Only a function called Require… in a package called testkit may skip, because
+// it can be told to fail instead.
+func skipRule(r *repo) (findings []string) {
+	for _, s := range r.sources {
+		if !slices.ContainsFunc(s.file.Imports, func(i *ast.ImportSpec) bool { return importPath(i) == "testing" }) {
+			continue
+		}
+		for _, decl := range s.file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if ok && strings.HasPrefix(f.Name.Name, "Require") && path.Base(s.dir) == "testkit" {
+				continue
+			}
+			ast.Inspect(decl, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				sel, ok := call.Fun.(*ast.SelectorExpr)
+				if ok && slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, sel.Sel.Name) {
+					findings = append(findings, fmt.Sprintf("%s: %s outside of testkit's Require", s.at(call.Pos()), sel.Sel.Name))
+				}
+				return true
+			})
+		}
+	}
+	return findings
+}
+
+// The samples of these words are spelt in two parts, so that this file and its tests pass their own rule.
+var banned = []struct {
+	form *regexp.Regexp
+	why  string
+}{
+	{regexp.MustCompile(`(^|[^\w.$}~/-])/(work|root|home|Users)/`), "a path of one machine"},
+	{regexp.MustCompile(`\bTO` + `DO\b`), "an open end without a clause: cite the row as in CONTRIBUTING.md"},
+	{regexp.MustCompile(`\b(FIX` + `ME|HA` + `CK)\b`), "an open end"},
+	{regexp.MustCompile(`proxy\.golang\.org|registry\.npmjs\.org`), "a package registry's host"},
+}
+
+var (
+	gap     = regexp.MustCompile(`TO` + `DO\(ID\)|TO` + `DO\([A-Z]+-[0-9A-Za-z.-]+(, ?[A-Z]+-[0-9A-Za-z.-]+)*\)`)
+	aboutIt = []string{"spec/"} // the machinery of the gaps and their page
+)
+
+// words: nothing in the tree speaks of one machine, and every open end names its clause.
+func wordRule(r *repo) (findings []string) {
+	for _, name := range slices.Sorted(maps.Keys(r.texts)) {
+		if slices.ContainsFunc(aboutIt, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			continue
+		}
+		for i, line := range strings.Split(string(r.texts[name]), "\n") {
+			line = gap.ReplaceAllString(line, "")
+			for _, b := range banned {
+				if m := b.form.FindString(line); m != "" {
+					findings = append(findings, fmt.Sprintf("%s:%d: %q: %s", name, i+1, strings.TrimSpace(m), b.why))
+				}
+			}
+		}
+	}
+	return findings
+}

@@ -1,0 +1,125 @@
+package expiring
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+const defaultSetEntries = 8 << 20
+
+// Each Use takes out up to this many due entries: more than one, so that a
+// backlog shrinks although each Use may add an entry.
+const evictSet = 4
+
+// SetConfig configures a [Set]; MaxEntries defaults to 8,388,608.
+type SetConfig = Config
+
+// A Set remembers which keys have been used, each until its own expiry. It is
+// safe for concurrent use.
+//
+// An entry costs 60 bytes, an empty set of the default size 0.5 MiB. Memory that
+// a peak has taken is used again but not given back.
+type Set struct {
+	sharding
+	epoch  int64 // Unix seconds; entries count from here
+	shards []setShard
+}
+
+type setShard struct {
+	mu sync.Mutex
+	table
+	// forgotten is the latest expiry of all entries taken out. Should the
+	// clock go backwards, a key that expires no later may be one of them.
+	forgotten uint32
+	_         [cachePad]byte
+}
+
+// NewSet returns an empty Set.
+func NewSet(cfg SetConfig) *Set {
+	s := &Set{sharding: newSharding(cfg, defaultSetEntries)}
+	s.epoch = s.now().Unix()
+	s.quota = min(s.quota, 1<<28) // entries are numbered in 32 bits
+	s.shards = make([]setShard, s.count)
+	for i := range s.shards {
+		s.shards[i].table = newTable()
+	}
+	return s
+}
+
+// Use records key until expires and reports whether this is the first use: of
+// any number of concurrent calls with one key exactly one gets true. A key
+// whose expiry has passed may be used again. Only the first use sets the
+// expiry.
+//
+// It returns [ErrFull] when there is no room, and [ErrExpired] when expires is
+// not in the future. first is false with every error.
+//
+// A clock that goes backwards cannot make a key usable twice, provided that
+// the same key always comes with the same expiry: what expired no later than
+// anything already forgotten is refused with [ErrExpired].
+func (s *Set) Use(key string, expires time.Time) (first bool, err error) {
+	now := wall(s.now())
+	if !wall(expires).After(now) {
+		return false, ErrExpired
+	}
+	at := now.Unix() - s.epoch
+	until := s.second(expires)
+	if int64(until) <= at { // 136 years after construction
+		return false, ErrExpired
+	}
+	d, i := s.locate(key)
+	return s.shards[i].use(&d, until, at, s.quota)
+}
+
+func (sh *setShard) use(d *digest, until uint32, at int64, quota int) (first bool, err error) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	used := sh.has(d, at) // first, so that its cache misses overlap with those of drop
+	for range evictSet {
+		gone, ok := sh.drop(at)
+		if !ok {
+			break
+		}
+		sh.forgotten = max(sh.forgotten, gone)
+	}
+	switch {
+	case until <= sh.forgotten:
+		return false, ErrExpired
+	case used:
+		return false, nil
+	case sh.held >= quota: // and none of them is due
+		return false, ErrFull
+	}
+	sh.add(d, until, at)
+	return true, nil
+}
+
+// second returns t in seconds since the epoch, rounded up: an entry may live up
+// to a second too long, never too short. What is before the epoch (the clock
+// has been set back) lives longer than asked for; 136 years are the most.
+func (s *Set) second(t time.Time) uint32 {
+	sec := t.Unix()
+	switch {
+	case sec < s.epoch:
+		return 1
+	case sec-s.epoch >= math.MaxUint32-1:
+		return math.MaxUint32
+	case t.Nanosecond() > 0:
+		sec++
+	}
+	return uint32(max(sec-s.epoch, 1))
+}
+
+// Len returns the number of keys held, among them expired ones that have not
+// been taken out yet. It takes each shard's lock in turn.
+func (s *Set) Len() int {
+	n := 0
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		n += sh.held
+		sh.mu.Unlock()
+	}
+	return n
+}

@@ -1,0 +1,192 @@
+package jose_test
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/lestrrat-go/jwx/v2/jwa"
+	"github.com/lestrrat-go/jwx/v2/jwk"
+	"github.com/lestrrat-go/jwx/v2/jws"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/testkit"
+)
+
+// jwxName is the other library's name of an algorithm: it does not know RFC 9864.
+func jwxName(alg string) jwa.SignatureAlgorithm {
+	if alg == jose.Ed25519 {
+		return jwa.EdDSA
+	}
+	return jwa.SignatureAlgorithm(alg)
+}
+
+func TestOurSignaturesVerifyThere(t *testing.T) {
+	for _, p := range pairs(t) {
+		if p.alg == jose.Ed25519 {
+			continue
+		}
+		for _, how := range []struct {
+			name string
+			key  crypto.Signer
+		}{{"plain key", p.key}, {"opaque signer", opaque{p.key}}} {
+			t.Run(p.alg+" "+how.name, func(t *testing.T) {
+				for range 20 {
+					token := sign(t, how.key, jose.SignerOptions{Algorithm: p.alg, Type: "x+jwt", KeyID: "k"})
+					payload, err := jws.Verify([]byte(token), jws.WithKey(jwxName(p.alg), p.key.Public()))
+					require.NoError(t, err)
+					require.Equal(t, claims, string(payload))
+				}
+			})
+		}
+	}
+}
+
+func TestTheirSignaturesVerifyHere(t *testing.T) {
+	for _, p := range pairs(t) {
+		if p.alg == jose.Ed25519 {
+			continue
+		}
+		for _, how := range []struct {
+			name string
+			key  crypto.Signer
+		}{{"plain key", p.key}, {"opaque signer", opaque{p.key}}} {
+			t.Run(p.alg+" "+how.name, func(t *testing.T) {
+				for range 20 {
+					headers := jws.NewHeaders()
+					require.NoError(t, headers.Set(jws.TypeKey, "x+jwt"))
+					token, err := jws.Sign([]byte(claims), jws.WithKey(jwxName(p.alg), how.key, jws.WithProtectedHeaders(headers)))
+					require.NoError(t, err)
+					c := split(t, string(token))
+					h, err := c.ParseHeader()
+					require.NoError(t, err)
+					require.Equal(t, jose.Header{Algorithm: p.alg, Type: "x+jwt"}, h)
+					require.NoError(t, c.Verify(h.Algorithm, p.key.Public()))
+				}
+			})
+		}
+	}
+}
+
+func TestJWKsAgree(t *testing.T) {
+	for _, p := range pairs(t) {
+		t.Run(p.alg, func(t *testing.T) {
+			ours, err := (&jose.Key{Public: p.key.Public(), KeyID: "k", Use: "sig", Algorithm: p.alg}).MarshalJSON()
+			require.NoError(t, err)
+			theirs, err := jwk.ParseKey(ours)
+			require.NoError(t, err)
+			require.Equal(t, "k", theirs.KeyID())
+			var raw any
+			require.NoError(t, theirs.Raw(&raw))
+			require.True(t, jose.Equal(p.key.Public(), raw))
+			sum, err := theirs.Thumbprint(crypto.SHA256)
+			require.NoError(t, err)
+			thumbprint, err := jose.Thumbprint(p.key.Public())
+			require.NoError(t, err)
+			require.Equal(t, base64.RawURLEncoding.EncodeToString(sum), thumbprint)
+
+			fromRaw, err := jwk.FromRaw(p.key.Public())
+			require.NoError(t, err)
+			written, err := json.Marshal(fromRaw)
+			require.NoError(t, err)
+			key, err := jose.ParseKey(written)
+			require.NoError(t, err)
+			require.True(t, jose.Equal(p.key.Public(), key.Public))
+			require.Equal(t, thumbprint, key.Thumbprint)
+		})
+	}
+}
+
+// TestStricterThanTheLibrary holds the reasons why tokens are not left to the library to read: each input is one that it
+// takes. A row that fails after an upgrade, as the library has become stricter, may go.
+func TestStricterThanTheLibrary(t *testing.T) {
+	key := testkit.Ed25519Key(t, "signer")
+	seal := func(header, payload string) string {
+		signed := enc(header) + "." + enc(payload)
+		return signed + "." + enc(string(ed25519.Sign(key, []byte(signed))))
+	}
+	good := seal(`{"alg":"EdDSA"}`, claims)
+	parts := strings.Split(good, ".")
+	bare := enc(`{"alg":"EdDSA","crit":["b64"],"b64":false}`) + "."
+	private := edit(t, privateJWK(t, key))
+
+	for _, tc := range []struct{ name, token string }{
+		{"an unknown critical header", seal(`{"alg":"EdDSA","crit":["urn:x"],"urn:x":1}`, claims)},
+		{"an unencoded payload", bare + "payload." + enc(string(ed25519.Sign(key, []byte(bare+"payload"))))},
+		{"alg twice", seal(`{"alg":"none","alg":"EdDSA"}`, claims)},
+		{"typ twice", seal(`{"alg":"EdDSA","typ":"at+jwt","typ":"dpop+jwt"}`, claims)},
+		{"JSON serialization, flattened", `{"protected":"` + parts[0] + `","payload":"` + parts[1] + `","signature":"` + parts[2] + `"}`},
+		{"JSON serialization, general", `{"payload":"` + parts[1] + `","signatures":[{"protected":"` + parts[0] + `","signature":"` + parts[2] + `"}]}`},
+		{"a newline inside the signature", parts[0] + "." + parts[1] + "." + parts[2][:20] + "\n" + parts[2][20:]},
+		{"a last character with stray bits", good[:len(good)-1] + string(good[len(good)-1]+1)},
+		{"a newline at the end", good + "\n"},
+		{"JWT-3.7-1 a header that is not UTF-8", seal("{\"alg\":\"EdDSA\",\"kid\":\"\xff\"}", claims)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := jws.Verify([]byte(tc.token), jws.WithKey(jwa.EdDSA, key.Public()))
+			require.NoError(t, err, "the library takes it")
+			require.Error(t, read(tc.token, key.Public()))
+		})
+	}
+	t.Run("a private key in the header", func(t *testing.T) {
+		token := seal(`{"alg":"EdDSA","jwk":`+private+`}`, claims)
+		message, err := jws.Parse([]byte(token))
+		require.NoError(t, err)
+		require.NotNil(t, message.Signatures()[0].ProtectedHeaders().JWK(), "the library takes it")
+		h, err := split(t, token).ParseHeader()
+		require.NoError(t, err)
+		_, err = jose.ParseKey(h.JWK)
+		require.ErrorIs(t, err, jose.ErrKey)
+	})
+	t.Run("a symmetric key in the header", func(t *testing.T) {
+		token := seal(`{"alg":"EdDSA","jwk":{"kty":"oct","k":"AAAA"}}`, claims)
+		message, err := jws.Parse([]byte(token))
+		require.NoError(t, err)
+		require.NotNil(t, message.Signatures()[0].ProtectedHeaders().JWK(), "the library takes it")
+		h, err := split(t, token).ParseHeader()
+		require.NoError(t, err)
+		_, err = jose.ParseKey(h.JWK)
+		require.ErrorIs(t, err, jose.ErrKey)
+	})
+	for _, y := range []string{
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	} {
+		t.Run("JWT-3.4-1 an Ed25519 key of small order, and a signature that anybody can make, y="+y[:4], func(t *testing.T) {
+			key, err := hex.DecodeString(y)
+			require.NoError(t, err)
+			forged := enc("\x01" + strings.Repeat("\x00", 63)) // R the neutral point, S zero
+			_, err = jws.Verify(nil, jws.WithKey(jwa.EdDSA, ed25519.PublicKey(key)))
+			for i := 0; err != nil && i < 500; i++ { // one message in eight, for a point of order 8
+				_, err = jws.Verify([]byte(parts[0]+"."+enc(fmt.Sprint(i))+"."+forged), jws.WithKey(jwa.EdDSA, ed25519.PublicKey(key)))
+			}
+			require.NoError(t, err, "the library takes it")
+			refused(t, `{"kty":"OKP","crv":"Ed25519","x":"`+enc(string(key))+`"}`)
+		})
+	}
+}
+
+// read does what every verifier of this module does.
+func read(token string, key crypto.PublicKey) error {
+	c, err := jose.Split(token, 1<<16)
+	if err != nil {
+		return err
+	}
+	h, err := c.ParseHeader()
+	if err != nil {
+		return err
+	}
+	if _, err := c.Claims(); err != nil {
+		return err
+	}
+	return c.Verify(h.Algorithm, key)
+}

@@ -1,0 +1,71 @@
+package testkit
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"sync"
+	"testing"
+)
+
+// keyring holds the keys that this process has made, by kind and name. Generation happens under the entry's own
+// sync.OnceValues, so that a slow RSA key delays only those who wait for that key.
+type keyring[K any] struct {
+	generate func() (K, error)
+
+	mu   sync.Mutex
+	keys map[string]func() (K, error)
+}
+
+func (r *keyring[K]) get(t testing.TB, name string) K {
+	t.Helper()
+	r.mu.Lock()
+	once, ok := r.keys[name]
+	if !ok {
+		if r.keys == nil {
+			r.keys = make(map[string]func() (K, error))
+		}
+		once = sync.OnceValues(r.generate)
+		r.keys[name] = once
+	}
+	r.mu.Unlock()
+	key, err := once()
+	if err != nil {
+		t.Fatalf("testkit: making the key %q: %v", name, err)
+	}
+	return key
+}
+
+var (
+	ecKeys = keyring[*ecdsa.PrivateKey]{generate: func() (*ecdsa.PrivateKey, error) {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}}
+	ed25519Keys = keyring[ed25519.PrivateKey]{generate: func() (ed25519.PrivateKey, error) {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}}
+	rsaKeys = keyring[*rsa.PrivateKey]{generate: func() (*rsa.PrivateKey, error) {
+		return rsa.GenerateKey(rand.Reader, 2048)
+	}}
+)
+
+// ECKey returns this process's P-256 key of that name: the same name always gives the same key, two names never do.
+// Safe for concurrent use.
+func ECKey(t testing.TB, name string) *ecdsa.PrivateKey {
+	t.Helper()
+	return ecKeys.get(t, name)
+}
+
+// Ed25519Key is [ECKey] for Ed25519.
+func Ed25519Key(t testing.TB, name string) ed25519.PrivateKey {
+	t.Helper()
+	return ed25519Keys.get(t, name)
+}
+
+// RSAKey is [ECKey] for RSA with 2048 bits. A new name costs some tenths of a second: use few names.
+func RSAKey(t testing.TB, name string) *rsa.PrivateKey {
+	t.Helper()
+	return rsaKeys.get(t, name)
+}

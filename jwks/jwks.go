@@ -1,0 +1,213 @@
+// Package jwks implements JSON Web Key Sets (RFC 7517): where the public keys of others come from, and how one's own
+// are published.
+//
+// For another party whose metadata has a jwks_uri, use [Remote]: it fetches the set, keeps it for minutes, and asks
+// again when a token names a key it does not know, so that the other side can rotate its keys without telling anyone.
+// For a party that handed over its keys by value ("jwks" in client metadata, a file), use [Parse]. Both have the method
+//
+//	Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
+//
+// which is what every verifier of this module asks for. To publish keys, make a [Set] with [NewSet] and mount it: it is
+// an [http.Handler]. A Set never changes. To rotate keys, publish a set with the old and the new key, sign with the new
+// one when the readers have had the time to fetch it (five minutes for those that honour Cache-Control), and drop the
+// old one when the last token signed with it has expired; an atomic.Pointer to the current Set is all the machinery that
+// takes.
+//
+// Only keys that the FAPI 2.0 Security Profile can use exist here: P-256, Ed25519, and RSA from 2048 to 8192 bits.
+// The keys of another kind in somebody's set are skipped; a private or a symmetric key makes the whole set unusable, as
+// its owner has just published a secret. The package does not fetch keys from where a token says (jku, x5u), does not
+// evaluate certificate chains, and holds no encryption keys for use.
+package jwks
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/oautherr"
+)
+
+var (
+	// ErrInvalid says that a JWK or a JWK Set is not one, or that one of its keys must not be used. To a client that
+	// registers it is invalid_client_metadata (RFC 7591 §3.2.2).
+	ErrInvalid = oautherr.New("jwks: invalid JWK Set", "invalid_client_metadata", http.StatusBadRequest, "jwks is not a set of usable public keys")
+	// ErrUnavailable says that a [Remote] has no keys to offer because it could not fetch them. It wraps the cause. To a
+	// peer it is server_error, status 503: nobody can be believed for now, and nobody is refused for good.
+	ErrUnavailable = oautherr.New("jwks: keys cannot be fetched", oautherr.ServerError, http.StatusServiceUnavailable, "")
+)
+
+const (
+	maxSetBytes = 1 << 20 // a hundred RSA keys with certificate chains take less
+	maxAge      = 300     // seconds for which readers may keep a published set
+)
+
+// A Key is one public key to publish.
+type Key struct {
+	// Public is the key: *ecdsa.PublicKey on P-256, ed25519.PublicKey, or *rsa.PublicKey. Required.
+	Public crypto.PublicKey
+	// KeyID is the kid, which tokens name in their header. Default: the key's [Thumbprint].
+	KeyID string
+	// Algorithm is the one algorithm that the key is used with. Default: ES256, EdDSA or PS256, by the kind of the key.
+	Algorithm string
+	// Use is "sig" or "enc". Default: "sig".
+	Use string
+	// Certificates is the chain to publish as x5c, the one with the key first. A client that authenticates by
+	// self_signed_tls_client_auth publishes its certificate so (RFC 8705 §2.2.2). Usually nil.
+	Certificates []*x509.Certificate
+}
+
+// A Set is a fixed set of public keys. It is immutable and safe for concurrent use. The zero Set is empty.
+type Set struct {
+	keys []*jose.Key
+	doc  []byte // the set as JSON
+}
+
+// NewSet returns the set of these keys, for publishing. It refuses an empty list, keys that FAPI 2.0 cannot use, private
+// keys, a kid that two keys share, and certificates that belong to another key; the error matches [ErrInvalid].
+func NewSet(keys ...Key) (*Set, error) {
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%w: no keys", ErrInvalid)
+	}
+	s := &Set{keys: make([]*jose.Key, 0, len(keys))}
+	seen := make(map[string]bool, len(keys))
+	for i, k := range keys {
+		key, err := publish(k)
+		if err != nil {
+			return nil, fmt.Errorf("%w: key %d: %w", ErrInvalid, i, err)
+		}
+		// SP-5.4.2-3: what is legal to read is not to be published.
+		if seen[key.KeyID] {
+			return nil, fmt.Errorf("%w: key %d: kid %q is there twice", ErrInvalid, i, key.KeyID)
+		}
+		seen[key.KeyID] = true
+		s.keys = append(s.keys, key)
+	}
+	return s, s.encode()
+}
+
+func publish(k Key) (*jose.Key, error) {
+	thumbprint, err := jose.Thumbprint(k.Public)
+	if err != nil {
+		return nil, err
+	}
+	if k.KeyID == "" {
+		k.KeyID = thumbprint
+	}
+	if k.Use == "" {
+		k.Use = "sig"
+	}
+	if k.Use != "sig" && k.Use != "enc" {
+		return nil, fmt.Errorf("use is %q, neither sig nor enc", k.Use)
+	}
+	if k.Use == "sig" {
+		if k.Algorithm == "" {
+			if k.Algorithm, err = jose.AlgorithmFor(k.Public); err != nil {
+				return nil, err
+			}
+		}
+		if !jose.KeyFits(k.Public, k.Algorithm) {
+			return nil, fmt.Errorf("a %T is not one for %q", k.Public, k.Algorithm)
+		}
+	}
+	if len(k.Certificates) > 0 && !jose.Equal(k.Certificates[0].PublicKey, k.Public) {
+		return nil, fmt.Errorf("the certificate is for another key")
+	}
+	return &jose.Key{
+		Public: k.Public, KeyID: k.KeyID, Algorithm: k.Algorithm, Use: k.Use, Thumbprint: thumbprint, Certificates: k.Certificates,
+	}, nil
+}
+
+// Parse reads a JWK Set of at most 1 MiB and 100 keys. A set from which no key is usable is valid and verifies nothing.
+// The error matches [ErrInvalid].
+func Parse(data []byte) (*Set, error) {
+	if len(data) > maxSetBytes {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrInvalid, len(data), maxSetBytes)
+	}
+	keys, err := jose.ParseKeySet(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	s := &Set{keys: keys}
+	return s, s.encode()
+}
+
+func (s *Set) encode() (err error) {
+	s.doc, err = json.Marshal(struct {
+		Keys []*jose.Key `json:"keys"`
+	}{s.keys})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
+}
+
+// Keys returns the keys with which a token with this kid and alg in its header may be signed: those with that kid (any,
+// if kid is empty) whose kind, alg, use and key_ops allow alg. None is no error. Neither is an error possible here; the
+// signature is the one that verifiers ask for.
+func (s *Set) Keys(_ context.Context, kid, alg string) ([]crypto.PublicKey, error) {
+	return s.candidates(kid, alg), nil
+}
+
+// candidates. SP-5.4.3-1: kid is not unique, so there may be several, told apart by kty, crv, use and alg. JWT-3.10-1:
+// the kid is the token's, so it is compared and nothing else.
+func (s *Set) candidates(kid, alg string) []crypto.PublicKey {
+	return jose.Candidates(s.keys, kid, alg)
+}
+
+// MarshalJSON returns the set as it is published: public members only.
+func (s *Set) MarshalJSON() ([]byte, error) {
+	if s.doc == nil {
+		return []byte(`{"keys":[]}`), nil
+	}
+	return append([]byte(nil), s.doc...), nil
+}
+
+// ServeHTTP answers GET and HEAD with the set. The media type is application/json and not application/jwk-set+json,
+// because every reader takes the former. Readers may cache it for five minutes. Mount it on a server that speaks TLS
+// only (FAPI 2.0 Security Profile §5.4.2).
+func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	body, _ := s.MarshalJSON() // encoded before
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(maxAge))
+	h.Set("X-Content-Type-Options", "nosniff")
+	if r.Method == http.MethodGet {
+		w.Write(body) // a reader that went away
+	}
+}
+
+// Thumbprint returns the SHA-256 thumbprint of a public key in base64url, 43 characters (RFC 7638): the default kid, and
+// the form in which tokens name the key of their holder. It refuses keys that FAPI 2.0 cannot use.
+func Thumbprint(key crypto.PublicKey) (string, error) {
+	thumbprint, err := jose.Thumbprint(key)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return thumbprint, nil
+}
+
+// ParsePrivateKey reads one private JWK, as configurations hold it, and returns the key to sign with and its public half
+// to publish. It checks that the two belong together. The error matches [ErrInvalid] and never quotes the key.
+func ParsePrivateKey(data []byte) (crypto.Signer, Key, error) {
+	if len(data) > maxSetBytes {
+		return nil, Key{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrInvalid, len(data), maxSetBytes)
+	}
+	signer, k, err := jose.ParsePrivateKey(data)
+	if err != nil {
+		return nil, Key{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return signer, Key{
+		Public: k.Public, KeyID: k.KeyID, Algorithm: k.Algorithm, Use: k.Use, Certificates: k.Certificates,
+	}, nil
+}

@@ -1,0 +1,327 @@
+package jwks_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/jwks"
+)
+
+// wireOf reads what an error tells a peer, as a host would.
+func wireOf(t *testing.T, err error) (code string, status int) {
+	t.Helper()
+	var e interface {
+		OAuthError() (code, description string)
+		HTTPStatus() int
+	}
+	require.ErrorAs(t, err, &e)
+	code, _ = e.OAuthError()
+	return code, e.HTTPStatus()
+}
+
+type setVector struct {
+	Name    string `json:"name"`
+	Set     string `json:"set"`
+	KeyID   string `json:"kid"`
+	Alg     string `json:"alg"`
+	Keys    int    `json:"keys"`
+	Invalid bool   `json:"invalid"`
+}
+
+// TestSets runs each vector through both readers of sets: bytes, and a server.
+func TestSets(t *testing.T) {
+	for _, v := range testkit.LoadVectors[setVector](t, "testdata/sets.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			set, err := jwks.Parse([]byte(v.Set))
+			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(v.Set)) }))
+			defer server.Close()
+			remote, remoteErr := jwks.NewRemote(jwks.RemoteConfig{URL: server.URL, HTTPClient: server.Client()})
+			require.NoError(t, remoteErr)
+			fetched, fetchErr := remote.Keys(context.Background(), v.KeyID, v.Alg)
+			if v.Invalid {
+				require.ErrorIs(t, err, jwks.ErrInvalid)
+				require.Nil(t, set)
+				code, status := wireOf(t, err)
+				require.Equal(t, "invalid_client_metadata", code)
+				require.Equal(t, http.StatusBadRequest, status)
+				require.ErrorIs(t, fetchErr, jwks.ErrUnavailable)
+				require.Nil(t, fetched)
+				code, status = wireOf(t, fetchErr)
+				require.Equal(t, "server_error", code)
+				require.Equal(t, http.StatusServiceUnavailable, status)
+				return
+			}
+			require.NoError(t, err)
+			require.NoError(t, fetchErr)
+			keys, err := set.Keys(context.Background(), v.KeyID, v.Alg)
+			require.NoError(t, err)
+			require.Len(t, keys, v.Keys)
+			require.Equal(t, keys, fetched)
+
+			// What is parsed can be published, and reads the same.
+			doc, err := json.Marshal(set)
+			require.NoError(t, err)
+			again, err := jwks.Parse(doc)
+			require.NoError(t, err)
+			doc2, err := json.Marshal(again)
+			require.NoError(t, err)
+			require.JSONEq(t, string(doc), string(doc2))
+		})
+	}
+}
+
+type thumbprintVector struct {
+	ID         string          `json:"id"`
+	Spec       string          `json:"spec"`
+	JWK        json.RawMessage `json:"jwk"`
+	Thumbprint string          `json:"thumbprint"`
+	Private    bool            `json:"private"`
+}
+
+func TestPublishedThumbprints(t *testing.T) {
+	for _, v := range testkit.LoadVectors[thumbprintVector](t, "testdata/thumbprints.json") {
+		t.Run(v.ID, func(t *testing.T) {
+			var public crypto.PublicKey
+			if v.Private {
+				signer, key, err := jwks.ParsePrivateKey(v.JWK)
+				require.NoError(t, err)
+				require.Equal(t, signer.Public(), key.Public)
+				public = key.Public
+			} else {
+				var members map[string]any
+				require.NoError(t, json.Unmarshal(v.JWK, &members))
+				delete(members, "alg") // one vector is of an RS256 key
+				jwk, err := json.Marshal(members)
+				require.NoError(t, err)
+				set, err := jwks.Parse([]byte(`{"keys":[` + string(jwk) + `]}`))
+				require.NoError(t, err)
+				for _, alg := range []string{"ES256", "PS256", "EdDSA"} {
+					keys, err := set.Keys(context.Background(), "", alg)
+					require.NoError(t, err)
+					for _, key := range keys {
+						public = key
+					}
+				}
+			}
+			got, err := jwks.Thumbprint(public)
+			require.NoError(t, err)
+			require.Equal(t, v.Thumbprint, got)
+
+			set, err := jwks.NewSet(jwks.Key{Public: public})
+			require.NoError(t, err)
+			doc, err := set.MarshalJSON()
+			require.NoError(t, err)
+			require.Contains(t, string(doc), `"kid":"`+v.Thumbprint+`"`)
+		})
+	}
+}
+
+type privateVector struct {
+	ID   string          `json:"id"`
+	Spec string          `json:"spec"`
+	JWK  json.RawMessage `json:"jwk"`
+}
+
+func TestPrivateKeys(t *testing.T) {
+	for _, v := range testkit.LoadVectors[privateVector](t, "testdata/private.json") {
+		t.Run(v.ID, func(t *testing.T) {
+			signer, key, err := jwks.ParsePrivateKey(v.JWK)
+			require.NoError(t, err)
+			require.Equal(t, signer.Public(), key.Public)
+
+			// A private key is never published, and a set with one in it is never read.
+			set, err := jwks.NewSet(key)
+			require.NoError(t, err)
+			doc, err := json.Marshal(set)
+			require.NoError(t, err)
+			for _, member := range []string{"d", "p", "q", "dp", "dq", "qi", "k"} {
+				require.NotContains(t, string(doc), `"`+member+`":`)
+			}
+			_, err = jwks.Parse([]byte(`{"keys":[` + string(v.JWK) + `]}`))
+			require.ErrorIs(t, err, jwks.ErrInvalid)
+			_, err = jwks.NewSet(jwks.Key{Public: signer})
+			require.ErrorIs(t, err, jwks.ErrInvalid)
+
+			var members map[string]any
+			require.NoError(t, json.Unmarshal(v.JWK, &members))
+			secret := members["d"].(string)
+			members["d"] = secret[:len(secret)-2] + "AA"
+			if members["kty"] == "OKP" {
+				members["x"] = "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"
+			}
+			wrong, err := json.Marshal(members)
+			require.NoError(t, err)
+			_, _, err = jwks.ParsePrivateKey(wrong)
+			require.ErrorIs(t, err, jwks.ErrInvalid, "the halves do not belong together")
+			require.NotContains(t, err.Error(), secret[:8])
+		})
+	}
+	_, _, err := jwks.ParsePrivateKey([]byte(`{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`))
+	require.ErrorIs(t, err, jwks.ErrInvalid)
+	_, _, err = jwks.ParsePrivateKey(make([]byte, 1<<20+1))
+	require.ErrorIs(t, err, jwks.ErrInvalid)
+}
+
+func certificate(t *testing.T, key *ecdsa.PrivateKey) *x509.Certificate {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{}, key.Public(), key)
+	require.NoError(t, err)
+	cert, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return cert
+}
+
+func TestNewSetRefuses(t *testing.T) {
+	ec, other := testkit.ECKey(t, "ec"), testkit.ECKey(t, "other")
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	weak := &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537}
+	for _, tc := range []struct {
+		name string
+		keys []jwks.Key
+	}{
+		{"no keys", nil},
+		{"no public key", []jwks.Key{{KeyID: "a"}}},
+		{"a private key", []jwks.Key{{Public: ec}}},
+		{"a symmetric key", []jwks.Key{{Public: []byte("secret")}}},
+		{"SP-5.4.1-2 an RSA key of 1024 bits", []jwks.Key{{Public: weak}}},
+		{"P-384", []jwks.Key{{Public: p384.Public()}}},
+		{"an algorithm of another key", []jwks.Key{{Public: ec.Public(), Algorithm: "PS256"}}},
+		{"SP-5.4.1-1.2 RS256", []jwks.Key{{Public: testkit.RSAKey(t, "rsa").Public(), Algorithm: "RS256"}}},
+		{"an unknown use", []jwks.Key{{Public: ec.Public(), Use: "tls"}}},
+		{"SP-5.4.2-3 a kid twice", []jwks.Key{{Public: ec.Public(), KeyID: "a"}, {Public: other.Public(), KeyID: "a"}}},
+		{"SP-5.4.2-3 a key twice, under its thumbprint", []jwks.Key{{Public: ec.Public()}, {Public: ec.Public()}}},
+		{"the certificate of another key", []jwks.Key{{Public: ec.Public(), Certificates: []*x509.Certificate{certificate(t, other)}}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			set, err := jwks.NewSet(tc.keys...)
+			require.ErrorIs(t, err, jwks.ErrInvalid)
+			require.Nil(t, set)
+		})
+	}
+}
+
+func TestServeHTTP(t *testing.T) {
+	ec, ed, rsaKey := testkit.ECKey(t, "ec"), testkit.Ed25519Key(t, "ed"), testkit.RSAKey(t, "rsa")
+	set, err := jwks.NewSet(
+		jwks.Key{Public: ec.Public(), KeyID: "sig-1", Certificates: []*x509.Certificate{certificate(t, ec)}},
+		jwks.Key{Public: ed.Public()}, jwks.Key{Public: rsaKey.Public(), Use: "enc"},
+	)
+	require.NoError(t, err)
+	serve := func(method string) *http.Response {
+		w := httptest.NewRecorder()
+		set.ServeHTTP(w, httptest.NewRequest(method, "/jwks", nil))
+		return w.Result()
+	}
+	get := serve(http.MethodGet)
+	require.Equal(t, http.StatusOK, get.StatusCode)
+	require.Equal(t, "application/json", get.Header.Get("Content-Type"))
+	require.Equal(t, "public, max-age=300", get.Header.Get("Cache-Control"))
+	var doc struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	require.NoError(t, json.NewDecoder(get.Body).Decode(&doc))
+	require.Len(t, doc.Keys, 3)
+	require.Equal(t, "sig-1", doc.Keys[0]["kid"])
+	require.Equal(t, "ES256", doc.Keys[0]["alg"])
+	require.Len(t, doc.Keys[0]["x5c"], 1)
+	require.Equal(t, "EdDSA", doc.Keys[1]["alg"])
+	require.Equal(t, "enc", doc.Keys[2]["use"])
+	require.NotContains(t, doc.Keys[2], "alg")
+	for _, key := range doc.Keys {
+		require.NotEmpty(t, key["kid"])
+		require.NotContains(t, key, "d")
+	}
+
+	head := serve(http.MethodHead)
+	require.Equal(t, http.StatusOK, head.StatusCode)
+	require.Equal(t, get.Header, head.Header)
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions} {
+		resp := serve(method)
+		require.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
+		require.Equal(t, "GET, HEAD", resp.Header.Get("Allow"))
+	}
+
+	w := httptest.NewRecorder()
+	new(jwks.Set).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/jwks", nil))
+	require.Equal(t, `{"keys":[]}`, w.Body.String())
+}
+
+func TestParseBounds(t *testing.T) {
+	fits := `{"keys":[]` + strings.Repeat(" ", 1<<20-len(`{"keys":[]}`)) + `}`
+	_, err := jwks.Parse([]byte(fits))
+	require.NoError(t, err)
+	_, err = jwks.Parse([]byte(fits + " "))
+	require.ErrorIs(t, err, jwks.ErrInvalid)
+}
+
+func TestThumbprintRefusesWhatCannotBeUsed(t *testing.T) {
+	_, err := jwks.Thumbprint("key")
+	require.ErrorIs(t, err, jwks.ErrInvalid)
+}
+
+func FuzzParse(f *testing.F) {
+	for _, v := range testkit.LoadVectors[setVector](f, "testdata/sets.json") {
+		f.Add([]byte(v.Set))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		set, err := jwks.Parse(data)
+		if err != nil {
+			require.Nil(t, set)
+			require.True(t, errors.Is(err, jwks.ErrInvalid))
+			return
+		}
+		doc, err := set.MarshalJSON()
+		require.NoError(t, err)
+		again, err := jwks.Parse(doc)
+		require.NoError(t, err)
+		doc2, err := again.MarshalJSON()
+		require.NoError(t, err)
+		require.Equal(t, doc, doc2, "parse and format are each other's reverse")
+		for _, alg := range []string{"ES256", "PS256", "EdDSA"} {
+			keys, err := set.Keys(context.Background(), "", alg)
+			require.NoError(t, err)
+			keys2, err := again.Keys(context.Background(), "", alg)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(keys), len(keys2)) // key_ops is not published
+		}
+		for _, alg := range []string{"", "none", "RS256", "HS256"} {
+			keys, err := set.Keys(context.Background(), "", alg)
+			require.NoError(t, err)
+			require.Empty(t, keys)
+		}
+	})
+}
+
+func BenchmarkRemoteKeysWarm(b *testing.B) {
+	key := testkit.ECKey(b, "ec")
+	set, err := jwks.NewSet(jwks.Key{Public: key.Public(), KeyID: "a"})
+	require.NoError(b, err)
+	server := httptest.NewTLSServer(set)
+	defer server.Close()
+	remote, err := jwks.NewRemote(jwks.RemoteConfig{URL: server.URL, HTTPClient: server.Client(), Refresh: time.Hour})
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		keys, err := remote.Keys(context.Background(), "a", "ES256")
+		if err != nil || len(keys) != 1 {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package par_test
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/par"
+)
+
+func BenchmarkServer(b *testing.B) {
+	s, err := par.NewServer(par.ServerConfig{Check: anything, Lifetime: 10 * time.Second, LoginTime: time.Second})
+	require.NoError(b, err)
+	params, ctx := honest(), b.Context()
+	push := func() string {
+		p, err := s.Push(ctx, par.PushRequest{ClientID: "app", Params: params})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return p.RequestURI
+	}
+	b.Run("BareRandomAndHash", func(b *testing.B) { // the cryptography in a push
+		b.ReportAllocs()
+		var reference [32]byte
+		for b.Loop() {
+			_, _ = rand.Read(reference[:])
+			_ = sha256.Sum256(reference[:])
+		}
+	})
+	b.Run("PushAndConsume", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.Consume(ctx, "app", push()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("Check", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.Check(ctx, par.PushRequest{ClientID: "app", Params: params}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	forever, err := par.NewServer(par.ServerConfig{Check: anything})
+	require.NoError(b, err)
+	p, err := forever.Push(ctx, par.PushRequest{ClientID: "app", Params: params})
+	require.NoError(b, err)
+	b.Run("Load", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := forever.Load(ctx, "app", p.RequestURI); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

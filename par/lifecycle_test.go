@@ -1,0 +1,292 @@
+package par_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/par"
+)
+
+type getter = func(ctx context.Context, clientID, requestURI string) (par.Request, error)
+
+func TestLifetimes(t *testing.T) {
+	none := errors.New("none")
+	for _, tc := range []struct {
+		name                  string
+		at                    time.Duration
+		load, resume, consume error
+	}{
+		{"at once", 0, none, none, none},
+		{"SP-5.3.2.2-N2 after a minute and more", 89 * time.Second, none, none, none},
+		{"PAR-4-3 after expires_in no browser gets in, and whoever is in goes on", 90 * time.Second, par.ErrExpired, none, none},
+		{"at the end of the login time", 90*time.Second + 10*time.Minute - time.Second, par.ErrExpired, none, none},
+		{"PAR-4-3 after the login time it is over", 90*time.Second + 10*time.Minute, par.ErrExpired, par.ErrExpired, par.ErrExpired},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t)
+			uri := r.pushed(t)
+			r.clock.Advance(tc.at) // the store's time stands still: the server looks at its own clock
+			for _, step := range []struct {
+				get  getter
+				want error
+			}{{r.Load, tc.load}, {r.Resume, tc.resume}, {r.Consume, tc.consume}} {
+				req, err := step.get(t.Context(), "app", uri)
+				if step.want == none {
+					require.NoError(t, err)
+					require.Equal(t, "app", req.ClientID())
+					continue
+				}
+				require.ErrorIs(t, err, step.want)
+				requireWire(t, err, "invalid_request_uri", 400)
+				require.Zero(t, req)
+			}
+		})
+	}
+	// The memory store of a server forgets by the same clock.
+	clock := testkit.NewClock(start)
+	s, err := par.NewServer(par.ServerConfig{Check: anything, Now: clock.Now})
+	require.NoError(t, err)
+	p, err := s.Push(t.Context(), par.PushRequest{ClientID: "app", Params: honest()})
+	require.NoError(t, err)
+	clock.Advance(time.Hour)
+	_, err = s.Consume(t.Context(), "app", p.RequestURI)
+	require.ErrorIs(t, err, par.ErrNotFound)
+}
+
+func TestRealTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := par.NewServer(par.ServerConfig{Check: anything, Lifetime: 5 * time.Second, LoginTime: time.Minute, Store: par.NewMemoryStore(10)})
+		require.NoError(t, err)
+		p, err := s.Push(t.Context(), par.PushRequest{ClientID: "app", Params: honest()})
+		require.NoError(t, err)
+		time.Sleep(6 * time.Second) // of the bubble's time
+		_, err = s.Load(t.Context(), "app", p.RequestURI)
+		require.ErrorIs(t, err, par.ErrExpired)
+		time.Sleep(time.Minute)
+		_, err = s.Consume(t.Context(), "app", p.RequestURI)
+		require.ErrorIs(t, err, par.ErrNotFound)
+	})
+}
+
+func TestOneTime(t *testing.T) {
+	t.Run("CS-7 PAR-4-2 SP-5.3.2.2-N3 loaded often, consumed once", func(t *testing.T) {
+		r := newRig(t)
+		uri := r.pushed(t)
+		for range 3 {
+			_, err := r.Load(t.Context(), "app", uri)
+			require.NoError(t, err)
+		}
+		_, err := r.Consume(t.Context(), "app", uri)
+		require.NoError(t, err)
+		for _, get := range []getter{r.Load, r.Resume, r.Consume} {
+			req, err := get(t.Context(), "app", uri)
+			require.ErrorIs(t, err, par.ErrNotFound)
+			requireWire(t, err, "invalid_request_uri", 400)
+			require.Zero(t, req)
+		}
+	})
+	t.Run("PAR-7.3-1 one of 64 concurrent completions wins", func(t *testing.T) {
+		s, err := par.NewServer(par.ServerConfig{Check: anything})
+		require.NoError(t, err)
+		p, err := s.Push(t.Context(), par.PushRequest{ClientID: "app", Params: honest()})
+		require.NoError(t, err)
+		var winners, losers atomic.Int32
+		testkit.Hammer(64, func(int) {
+			switch req, err := s.Consume(context.Background(), "app", p.RequestURI); {
+			case err == nil && req.ClientID() == "app":
+				winners.Add(1)
+			case errors.Is(err, par.ErrNotFound):
+				losers.Add(1)
+			}
+		})
+		require.Equal(t, int32(1), winners.Load())
+		require.Equal(t, int32(63), losers.Load())
+	})
+	t.Run("PAR-2.2-4 CS-5 a wrong client consumes nothing", func(t *testing.T) {
+		r := newRig(t)
+		uri := r.pushed(t)
+		for _, other := range []string{"other", "", "App", "app "} {
+			for _, get := range []getter{r.Load, r.Resume, r.Consume} {
+				req, err := get(t.Context(), other, uri)
+				require.ErrorIs(t, err, par.ErrWrongClient)
+				requireWire(t, err, "invalid_request", 400)
+				require.Zero(t, req)
+			}
+		}
+		require.Zero(t, r.store.consumes)
+		_, err := r.Consume(t.Context(), "app", uri)
+		require.NoError(t, err)
+	})
+	t.Run("an expired one is not consumed", func(t *testing.T) {
+		r := newRig(t)
+		uri := r.pushed(t)
+		r.clock.Advance(time.Hour)
+		_, err := r.Consume(t.Context(), "app", uri)
+		require.ErrorIs(t, err, par.ErrExpired)
+		require.Zero(t, r.store.consumes)
+	})
+}
+
+func TestForeignReferences(t *testing.T) {
+	r := newRig(t)
+	uri := r.pushed(t)
+	for _, tc := range []struct{ name, uri string }{
+		{"empty", ""},
+		{"never issued", "urn:ietf:params:oauth:request_uri:" + strings.Repeat("A", 43)},
+		{"JAR-5.2-2 an https request_uri, which would have to be fetched", "https://client.example/request.jwt"},
+		{"the prefix alone", "urn:ietf:params:oauth:request_uri:"},
+		{"a character more", uri + "A"},
+		{"a character less", uri[:len(uri)-1]},
+		{"upper case prefix", "URN" + uri[3:]},
+		{"a newline", uri[:len(uri)-1] + "\n"},
+		{"a mebibyte", "urn:ietf:params:oauth:request_uri:" + strings.Repeat("A", 1<<20)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, get := range []getter{r.Load, r.Resume, r.Consume} {
+				req, err := get(t.Context(), "app", tc.uri)
+				require.ErrorIs(t, err, par.ErrNotFound)
+				requireWire(t, err, "invalid_request_uri", 400)
+				require.Zero(t, req)
+				require.Less(t, len(err.Error()), 200)
+			}
+		})
+	}
+	require.Equal(t, 3, r.store.loads, "only what has the form of a reference is looked up")
+}
+
+func TestStoreFailures(t *testing.T) {
+	ctx := t.Context()
+	r := newRig(t)
+	uri := r.pushed(t)
+	down := errors.New("redis at 10.0.0.7 is down")
+	r.store.fail = down
+	_, err := r.Push(ctx, par.PushRequest{ClientID: "app", Params: honest()})
+	require.ErrorIs(t, err, down)
+	require.ErrorIs(t, err, par.ErrStore)
+	requireWire(t, err, "server_error", 503)
+	for _, get := range []getter{r.Load, r.Resume, r.Consume} {
+		req, err := get(ctx, "app", uri)
+		require.ErrorIs(t, err, par.ErrStore)
+		require.ErrorIs(t, err, down)
+		require.NotErrorIs(t, err, par.ErrNotFound)
+		requireWire(t, err, "server_error", 503)
+		require.Zero(t, req)
+	}
+	r.store.fail = fmt.Errorf("row: %w", par.ErrNotFound)
+	_, err = r.Load(ctx, "app", uri)
+	require.ErrorIs(t, err, par.ErrNotFound)
+	require.NotErrorIs(t, err, par.ErrStore)
+	r.store.fail = nil
+
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = r.Consume(gone, "app", uri)
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = r.Consume(ctx, "app", uri)
+	require.NoError(t, err, "no failure has lost the request")
+
+	full, err := par.NewServer(par.ServerConfig{Check: anything, Store: par.NewMemoryStore(1)})
+	require.NoError(t, err)
+	_, err = full.Push(ctx, par.PushRequest{ClientID: "app", Params: honest()})
+	require.NoError(t, err)
+	_, err = full.Push(ctx, par.PushRequest{ClientID: "app", Params: honest()})
+	require.ErrorIs(t, err, par.ErrStore)
+	requireWire(t, err, "server_error", 503)
+}
+
+func TestDamagedRows(t *testing.T) {
+	r := newRig(t)
+	uri := r.pushed(t)
+	other := r.pushed(t)
+	otherRow := r.store.lastValue
+	for _, tc := range []struct {
+		name   string
+		tamper func([]byte) []byte
+	}{
+		{"empty", func([]byte) []byte { return nil }},
+		{"not JSON", func([]byte) []byte { return []byte("\x80\x04K\x01.") }},
+		{"null", func([]byte) []byte { return []byte("null") }},
+		{"somebody else's object", func([]byte) []byte { return []byte(`{"id":1}`) }},
+		{"cut off", func(v []byte) []byte { return v[:len(v)-2] }},
+		{"a later version", func(v []byte) []byte { return bytes.Replace(v, []byte(`"v":1`), []byte(`"v":2`), 1) }},
+		{"the row of another request", func([]byte) []byte { return otherRow }},
+		{"another client in the row", func(v []byte) []byte {
+			return bytes.Replace(v, []byte(`"client_id":"app"`), []byte(`"client_id":"evil"`), 1)
+		}},
+		{"a member twice", func(v []byte) []byte { return append(v[:len(v)-1:len(v)-1], []byte(`,"client_id":"app"}`)...) }},
+		{"parameters that repeat", func(v []byte) []byte {
+			return bytes.Replace(v, []byte(`"params":"`), []byte(`"params":"state=x\u0026state=y\u0026`), 1)
+		}},
+		{"parameters that are none", func(v []byte) []byte { return bytes.Replace(v, []byte(`"params":"`), []byte(`"params":"%zz`), 1) }},
+		{"the wrong type", func(v []byte) []byte { return bytes.Replace(v, []byte(`"v":1`), []byte(`"v":"1"`), 1) }},
+		{"too large", func(v []byte) []byte { return append(v, bytes.Repeat([]byte(" "), 200<<10)...) }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r.store.tamper = tc.tamper
+			for _, get := range []getter{r.Load, r.Resume, r.Consume} {
+				req, err := get(t.Context(), "app", uri)
+				require.ErrorIs(t, err, par.ErrStore)
+				requireWire(t, err, "server_error", 503)
+				require.Zero(t, req)
+				require.NotContains(t, err.Error(), "af0ifjsldkj")
+			}
+		})
+	}
+	r.store.tamper = nil
+	for _, u := range []string{uri, other} {
+		_, err := r.Consume(t.Context(), "app", u)
+		require.NoError(t, err)
+	}
+}
+
+func TestNothingPersonalIsPrinted(t *testing.T) {
+	r := newRig(t)
+	push := par.PushRequest{ClientID: "app", Params: honest("login_hint", "alice@example.org")}
+	pushed, err := r.Push(t.Context(), push)
+	require.NoError(t, err)
+	req, err := r.Load(t.Context(), "app", pushed.RequestURI)
+	require.NoError(t, err)
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "request", req, "pushed", pushed, "push", push)
+	text := log.String() + fmt.Sprint(req, pushed, push) + fmt.Sprintf("%v %+v %s", req, pushed, pushed)
+	require.Contains(t, text, `pushed request of`)
+	for _, secret := range []string{"alice", "af0ifjsldkj", pushed.RequestURI} {
+		require.NotContains(t, text, secret)
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	s, err := par.NewServer(par.ServerConfig{Check: anything})
+	require.NoError(t, err)
+	params := honest()
+	var failed atomic.Int32
+	testkit.Hammer(32, func(i int) {
+		client := fmt.Sprint("client", i)
+		mine := url.Values{"response_type": params["response_type"], "redirect_uri": params["redirect_uri"]}
+		for range 20 {
+			p, err := s.Push(context.Background(), par.PushRequest{ClientID: client, Params: mine})
+			if err == nil {
+				_, err = s.Load(context.Background(), client, p.RequestURI)
+			}
+			if err == nil {
+				_, err = s.Consume(context.Background(), client, p.RequestURI)
+			}
+			if err != nil {
+				failed.Add(1)
+			}
+		}
+	})
+	require.Zero(t, failed.Load())
+}

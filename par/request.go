@@ -1,0 +1,192 @@
+package par
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/form"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// A Request is an authorization request that was pushed, checked and stored. It comes from [Server.Load],
+// [Server.Resume] and [Server.Consume] only; the zero Request is nobody's. Safe for concurrent use.
+type Request struct {
+	clientID, requestURI, key, thumbprint string
+
+	params  url.Values
+	expires time.Time
+	data    json.RawMessage
+}
+
+// ClientID returns the client that authenticated when the request was pushed.
+func (r Request) ClientID() string { return r.clientID }
+
+// Params returns a copy of the parameters: those that the client pushed, without the ones for its authentication and with
+// client_id in any case. No parameter but resource has more than one value.
+func (r Request) Params() url.Values { return cloneValues(r.params) }
+
+// Get returns the value of a parameter, the first one of resource, "" if there is none.
+func (r Request) Get(name string) string { return r.params.Get(name) }
+
+// RequestURI returns the reference that was issued for the request.
+func (r Request) RequestURI() string { return r.requestURI }
+
+// ExpiresAt returns the instant from which on Load refuses the request.
+func (r Request) ExpiresAt() time.Time { return r.expires }
+
+// DPoPThumbprint returns the thumbprint of the key that the authorization code must be bound to (RFC 9449 §10), from dpop_jkt
+// or from the proof that came with the push; "" if the client asked for no binding.
+func (r Request) DPoPThumbprint() string { return r.thumbprint }
+
+// Data returns a copy of what the server stored along with the request, nil if nothing.
+func (r Request) Data() json.RawMessage { return slices.Clone(r.data) }
+
+// String names the client and nothing of the content, which is personal.
+func (r Request) String() string { return fmt.Sprintf("pushed request of %q", r.clientID) }
+
+// LogValue is String for slog.
+func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+func cloneValues(values url.Values) url.Values {
+	clone := make(url.Values, len(values)+1)
+	for name, all := range values {
+		clone[name] = slices.Clone(all)
+	}
+	return clone
+}
+
+// storedVersion changes with the meaning of a stored value.
+const storedVersion = 1
+
+// maxStored bounds a stored value. The parameters take most of it: more than any honest request, as large a state or
+// authorization_details as a client may have (SP-5.3.2.2-N4).
+const maxStored = 132 << 10
+
+// stored is the value in the store. The parameters are in form encoding because their names come from the client, and may
+// be any that JSON members may not ("State" beside "state").
+type stored struct {
+	Version    int             `json:"v"`
+	Key        string          `json:"key"` // rows that changed places are found out
+	ClientID   string          `json:"client_id"`
+	Params     string          `json:"params"`
+	Expires    int64           `json:"expires"` // Unix milliseconds
+	Thumbprint string          `json:"jkt,omitempty"`
+	Data       json.RawMessage `json:"data,omitempty"`
+}
+
+// storeKey returns the key of the request behind a reference of our own, and whether it is one.
+func storeKey(requestURI string) (string, bool) {
+	// JAR-5.2-2: an https request_uri, which the server would have to fetch, is none of ours.
+	reference, ok := strings.CutPrefix(requestURI, urnPrefix)
+	if !ok || len(reference) != 43 || strings.Trim(reference, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		return "", false
+	}
+	return jose.SHA256Base64("par:" + reference), true
+}
+
+// seal returns what to store. It fails if the request is too large or Data is no JSON.
+func (r Request) seal() ([]byte, error) {
+	if r.data != nil && strictjson.Valid(r.data) != nil {
+		return nil, errors.New("par: PushRequest.Data is not JSON")
+	}
+	value, err := json.Marshal(stored{
+		Version: storedVersion, Key: r.key, ClientID: r.clientID, Params: r.params.Encode(), Expires: r.expires.UnixMilli(),
+		Thumbprint: r.thumbprint, Data: r.data,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("par: %w", err)
+	}
+	if len(value) > maxStored { // PAR-2.3-6
+		tooLarge := fmt.Errorf("%w: %d bytes to store", ErrInvalidRequest, len(value))
+		return nil, oautherr.WithStatus(oautherr.Describe(tooLarge, "the request is too large"), http.StatusRequestEntityTooLarge)
+	}
+	return value, nil
+}
+
+// unseal reads what seal has made. A store is trusted to keep, not to be free of damage or of somebody else's rows.
+func unseal(key string, value []byte) (Request, error) {
+	if len(value) > maxStored {
+		return Request{}, errors.New("the value is too large")
+	}
+	var row stored
+	if err := strictjson.Decode(value, &row); err != nil {
+		return Request{}, fmt.Errorf("the value is unreadable: %w", err)
+	}
+	if row.Version != storedVersion || row.Key != key || row.ClientID == "" {
+		return Request{}, fmt.Errorf("the value belongs elsewhere: version %d, want %d", row.Version, storedVersion)
+	}
+	params, err := url.ParseQuery(row.Params)
+	if err != nil || form.Check(params) != nil || params.Get("client_id") != row.ClientID {
+		return Request{}, errors.New("the value has unreadable parameters")
+	}
+	return Request{
+		clientID: row.ClientID, key: key, params: params, expires: time.UnixMilli(row.Expires), thumbprint: row.Thumbprint, data: row.Data,
+	}, nil
+}
+
+// Pushed is the answer to a pushed request, on both sides: what [Server.Push] issued and [Client.Push] received (§2.2).
+type Pushed struct {
+	// RequestURI is the reference to the request.
+	RequestURI string
+	// ExpiresIn is how long the browser has to arrive at the authorization endpoint, in whole seconds on the wire.
+	ExpiresIn time.Duration
+}
+
+// String leaves the reference out: whoever has it can start the authorization in the client's name.
+func (p Pushed) String() string { return fmt.Sprintf("request_uri for %v", p.ExpiresIn) }
+
+// LogValue is String for slog.
+func (p Pushed) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// ServeHTTP writes the response of the pushed authorization request endpoint. The request is not looked at.
+func (p Pushed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	// PAR-2.2-1: 201, not 200.
+	writeJSON(w, http.StatusCreated, struct {
+		RequestURI string `json:"request_uri"`
+		ExpiresIn  int64  `json:"expires_in"`
+	}{p.RequestURI, int64(p.ExpiresIn / time.Second)})
+}
+
+// WriteError writes the error response of the pushed authorization request endpoint (§2.3), which has the form of the token
+// endpoint's: JSON with error and error_description. It takes code, description and status from the error, whatever
+// package it comes from; an error without them is a server_error about which nothing is said.
+func WriteError(w http.ResponseWriter, err error) {
+	code, description, status := oautherr.From(err)
+	if status < 400 || status > 599 {
+		status = http.StatusInternalServerError
+	}
+	if status == http.StatusMethodNotAllowed { // PAR-2.3-5
+		w.Header().Set("Allow", http.MethodPost)
+	}
+	writeJSON(w, status, struct { // PAR-2.3-1
+		Error       string `json:"error"`
+		Description string `json:"error_description,omitempty"`
+	}{printable(code), printable(description)})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, _ := json.Marshal(v) // structs of strings and numbers do not fail
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-cache, no-store") // PAR-2.2-5
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // nobody is left to hear of a failure
+}
+
+// printable keeps the characters that RFC 6749 §5.2 allows in error and error_description.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, s)
+}

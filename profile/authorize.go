@@ -1,0 +1,257 @@
+package profile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/par"
+)
+
+// A Binding is what an authorization code is bound to. A host that makes its own codes takes it from
+// [Authorization.Binding], keeps it with the code and hands it to [TokenRequest.CheckBinding]. It survives encoding/json.
+type Binding struct {
+	ClientID       string `json:"client_id"`
+	RedirectURI    string `json:"redirect_uri"`
+	CodeChallenge  string `json:"code_challenge"`
+	DPoPThumbprint string `json:"dpop_jkt,omitempty"` // empty: any key of the client
+}
+
+// An Authorization is a pushed request that waits at the authorization endpoint for the user's decision. It comes from
+// [AuthorizationServer.Authorization] alone and is safe for concurrent reading.
+type Authorization struct {
+	client  *ClientMetadata
+	request par.Request
+	params  url.Values
+	scopes  []string
+	targets []string
+}
+
+// Client returns the registration of the client that asks, for the consent page.
+func (a *Authorization) Client() *ClientMetadata { return a.client }
+
+// ClientID and RequestURI are what the browser brought, and what brings it back here.
+func (a *Authorization) ClientID() string   { return a.client.ClientID }
+func (a *Authorization) RequestURI() string { return a.request.RequestURI() }
+
+// Params returns a copy of the parameters that the client pushed: prompt, max_age, login_hint and any that this package
+// does not know. The front channel has added nothing to them.
+func (a *Authorization) Params() url.Values { return cloneValues(a.params) }
+
+// Scopes returns the scopes asked for, each of which this client may have.
+func (a *Authorization) Scopes() []string { return slices.Clone(a.scopes) }
+
+// Resources returns the resource servers that the token is to be for.
+func (a *Authorization) Resources() []string { return slices.Clone(a.targets) }
+
+// Binding returns what a code for this request is bound to.
+func (a *Authorization) Binding() Binding {
+	return Binding{
+		ClientID: a.client.ClientID, RedirectURI: a.params.Get("redirect_uri"),
+		CodeChallenge: a.params.Get("code_challenge"), DPoPThumbprint: a.request.DPoPThumbprint(),
+	}
+}
+
+// Authorization finds the pushed request that a request to the authorization endpoint names. It uses up nothing and may be
+// repeated: users reload pages, and link previews open them (SP-5.3.2.2-N3).
+//
+// Of the query only client_id and request_uri count; everything else in it is ignored. An error must not be sent to any
+// redirect_uri, since none is known to be right: show it on a page.
+func (s *AuthorizationServer) Authorization(ctx context.Context, query url.Values) (*Authorization, error) {
+	// SP-5.3.2.2-3, PAR-4-5: without a request_uri of ours there is no request.
+	clientID, requestURI, err := par.ParseAuthorizationRequest(query)
+	if err != nil {
+		return nil, err
+	}
+	request, err := s.requests.Load(ctx, clientID, requestURI)
+	if err != nil {
+		return nil, err
+	}
+	return s.authorization(ctx, request)
+}
+
+// Resume is Authorization for a browser that Authorization has let in before, with the values that the host has kept in
+// its session: the user may take longer to log in than a request_uri has to arrive (SP-5.3.2.2-N2).
+func (s *AuthorizationServer) Resume(ctx context.Context, clientID, requestURI string) (*Authorization, error) {
+	request, err := s.requests.Resume(ctx, clientID, requestURI)
+	if err != nil {
+		return nil, err
+	}
+	return s.authorization(ctx, request)
+}
+
+func (s *AuthorizationServer) authorization(ctx context.Context, request par.Request) (*Authorization, error) {
+	client, err := s.client(ctx, request.ClientID())
+	if err != nil {
+		return nil, err
+	}
+	params := request.Params()
+	a := &Authorization{client: client, request: request, params: params}
+	if a.scopes, err = s.scopes(client, params.Get("scope")); err != nil {
+		return nil, err
+	}
+	a.targets, err = s.targets(params["resource"], s.cfg.Resources)
+	return a, err
+}
+
+// An Approval is what the user has agreed to.
+type Approval struct {
+	// Subject identifies the user to this client: at most 255 ASCII characters. Required.
+	Subject string
+	// Scopes are the granted ones, all of them among [Authorization.Scopes]. Empty grants none.
+	Scopes []string
+	// AuthTime is when the user logged in. Required with scope openid if the client sent max_age.
+	AuthTime time.Time
+	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty.
+	ACR string
+	AMR []string
+	// IDTokenClaims are further claims for the ID token. They cannot replace its own.
+	IDTokenClaims map[string]any
+}
+
+// grant is what was approved, as it is kept with codes and refresh tokens.
+type grant struct {
+	ID       string         `json:"id"`
+	ClientID string         `json:"client_id"`
+	Subject  string         `json:"sub"`
+	Scopes   []string       `json:"scopes"`
+	Targets  []string       `json:"resources"`
+	Nonce    string         `json:"nonce,omitempty"`
+	AuthTime int64          `json:"auth_time,omitempty"`
+	ACR      string         `json:"acr,omitempty"`
+	AMR      []string       `json:"amr,omitempty"`
+	Claims   map[string]any `json:"claims,omitempty"`
+}
+
+type codeRecord struct {
+	Binding Binding `json:"binding"`
+	Grant   grant   `json:"grant"`
+	Expires int64   `json:"expires"` // of the code; the record itself stays longer
+}
+
+// Approve ends the authorization: the request_uri is used up and the returned URL, to be sent with status 303, carries
+// code, state and iss to the client. Of any number of concurrent calls for one request exactly one succeeds.
+func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, approval Approval) (redirectURL string, err error) {
+	if err := a.checkApproval(approval); err != nil {
+		return "", err
+	}
+	now := s.cfg.Now()
+	record := codeRecord{
+		Binding: a.Binding(),
+		Grant: grant{
+			ID: jose.RandomString(16), ClientID: a.client.ClientID, Subject: approval.Subject, Scopes: approval.Scopes, Targets: a.targets,
+			Nonce: a.params.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR, Claims: approval.IDTokenClaims,
+		},
+		Expires: now.Add(s.cfg.CodeLifetime).Unix(),
+	}
+	if !approval.AuthTime.IsZero() {
+		record.Grant.AuthTime = approval.AuthTime.Unix()
+	}
+	if len(approval.IDTokenClaims) > 0 {
+		// Tried now, since at the token endpoint it would be too late to tell the host.
+		if _, err := s.issueIDToken(record.Grant); err != nil {
+			return "", fmt.Errorf("profile: approval: IDTokenClaims: %w", err)
+		}
+	}
+	value, err := json.Marshal(record)
+	if err != nil {
+		return "", fmt.Errorf("profile: approval: %w", err)
+	}
+	code := jose.RandomString(32) // SP-5.4.1-4
+	// The code is stored first: nobody knows it before the request_uri has been used up, and if storing fails the request
+	// is still there to be repeated.
+	if err := s.cfg.Codes.Save(ctx, storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
+		return "", fmt.Errorf("%w: saving a code: %w", ErrStore, err)
+	}
+	// PAR-4-2, SP-5.3.2.2-N3: used up here, at the end, and once.
+	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
+		return "", err
+	}
+	return s.responseURL(a, url.Values{"code": {code}})
+}
+
+func (a *Authorization) checkApproval(approval Approval) error {
+	if a == nil || a.client == nil {
+		return errors.New("profile: approval of a request that was not loaded")
+	}
+	if approval.Subject == "" || len(approval.Subject) > 255 || strings.ContainsFunc(approval.Subject, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
+		return errors.New("profile: approval: Subject is not 1 to 255 ASCII characters")
+	}
+	for _, scope := range approval.Scopes {
+		if !slices.Contains(a.scopes, scope) {
+			return fmt.Errorf("profile: approval: scope %q was not asked for", scope)
+		}
+	}
+	if a.params.Get("max_age") != "" && slices.Contains(approval.Scopes, "openid") && approval.AuthTime.IsZero() {
+		return errors.New("profile: approval: AuthTime is required when the client sent max_age")
+	}
+	return nil
+}
+
+// Deny ends the authorization with an error (RFC 6749 §4.1.2.1): access_denied when the user said no, login_required and
+// the like (OpenID Connect Core §3.1.2.6) when the host could not ask. The request_uri is used up as by Approve.
+func (s *AuthorizationServer) Deny(ctx context.Context, a *Authorization, code, description string) (redirectURL string, err error) {
+	if a == nil || a.client == nil {
+		return "", errors.New("profile: denial of a request that was not loaded")
+	}
+	if !validScope(code) {
+		return "", fmt.Errorf("profile: denial: %q is no error code", code)
+	}
+	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
+		return "", err
+	}
+	response := url.Values{"error": {code}}
+	if description != "" {
+		response.Set("error_description", printable(description))
+	}
+	return s.responseURL(a, response)
+}
+
+// responseURL appends the response to the redirect_uri, whose own query stays as it is.
+func (s *AuthorizationServer) responseURL(a *Authorization, response url.Values) (string, error) {
+	redirect, err := url.Parse(a.params.Get("redirect_uri"))
+	if err != nil {
+		return "", fmt.Errorf("profile: redirect_uri: %w", err) // CheckRedirectURI has parsed it
+	}
+	if state, ok := a.params["state"]; ok {
+		response.Set("state", state[0])
+	}
+	response.Set("iss", s.cfg.Issuer) // SP-5.3.2.2-7, ISS-2-1, ISS-2-2: with errors too
+	if redirect.RawQuery != "" {
+		redirect.RawQuery += "&"
+	}
+	redirect.RawQuery += response.Encode()
+	return redirect.String(), nil
+}
+
+func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Strict-Transport-Security", "max-age=31536000")     // SP-5.2.3-1
+	h.Set("Content-Security-Policy", "frame-ancestors 'none'") // BCP-4.16-1
+	h.Set("X-Frame-Options", "DENY")
+	// SP-5.2.3-3: no Access-Control-Allow-Origin here, ever.
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		h.Set("Allow", "GET, POST")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	authorization, err := s.Authorization(r.Context(), r.URL.Query())
+	if err != nil {
+		s.logRefusal(r, err)
+		s.cfg.ErrorPage(w, r, err)
+		return
+	}
+	s.cfg.Interact(w, r, authorization)
+}
+
+// storeKey makes keys of fixed size that show nothing of a secret to whoever reads the store, and keeps the kinds apart.
+func storeKey(kind, secret string) string { return jose.SHA256Base64(kind + ":" + secret) }

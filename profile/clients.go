@@ -1,0 +1,92 @@
+package profile
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/jwks"
+)
+
+// authenticate finds out who sends a request and what was registered for it. Nothing is written before the returned
+// Authentication is committed.
+func (s *AuthorizationServer) authenticate(ctx context.Context, cred clientauth.Credentials) (clientauth.Authentication, *ClientMetadata, error) {
+	auth, err := s.clients.Check(ctx, cred)
+	if err != nil {
+		return clientauth.Authentication{}, nil, err
+	}
+	client, err := s.client(ctx, auth.ClientID())
+	return auth, client, err
+}
+
+// client returns a registration. A host's failure is not the client's fault and does not look like it.
+func (s *AuthorizationServer) client(ctx context.Context, clientID string) (*ClientMetadata, error) {
+	client, err := s.cfg.Clients(ctx, clientID)
+	switch {
+	case errors.Is(err, ErrUnknownClient):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: client registration: %w", ErrStore, err)
+	case client == nil || client.ClientID != clientID:
+		return nil, fmt.Errorf("%w: Clients returned another client's registration", ErrStore)
+	}
+	return client, nil
+}
+
+// lookup is what clientauth asks.
+func (s *AuthorizationServer) lookup(ctx context.Context, clientID string) (clientauth.Client, error) {
+	client, err := s.client(ctx, clientID)
+	if errors.Is(err, ErrUnknownClient) {
+		return clientauth.Client{}, clientauth.ErrUnknownClient
+	}
+	if err != nil {
+		return clientauth.Client{}, err
+	}
+	if client.TokenEndpointAuthMethod != clientauth.MethodPrivateKeyJWT { // SP-5.3.2.1-6
+		return clientauth.Client{}, clientauth.ErrUnknownClient
+	}
+	return clientauth.Client{
+		ID:        clientID,
+		Algorithm: client.TokenEndpointAuthSigningAlg, // CA-OIDC-9-2
+		Keys:      s.remoteKeys.of(client),
+	}, nil
+}
+
+// remoteKeys keeps one source for each jwks_uri, so that its cache and its limits outlive a request.
+type remoteKeys struct {
+	client  *http.Client
+	now     func() time.Time
+	sources *expiring.Cache[*jwks.Remote]
+}
+
+func newRemoteKeys(client *http.Client, now func() time.Time) *remoteKeys {
+	const maxSources = 10000
+	return &remoteKeys{client: client, now: now, sources: expiring.NewCache[*jwks.Remote](maxSources)}
+}
+
+func (k *remoteKeys) of(client *ClientMetadata) func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
+	if client.JWKS != nil {
+		return client.JWKS.Keys
+	}
+	return func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
+		if client.JWKSURI == "" {
+			return nil, nil // no key: no signature verifies
+		}
+		source, ok := k.sources.Get(client.JWKSURI)
+		if !ok {
+			var err error
+			if source, err = jwks.NewRemote(jwks.RemoteConfig{
+				URL: client.JWKSURI, HTTPClient: k.client, PublicOnly: k.client == nil, Now: k.now,
+			}); err != nil {
+				return nil, err
+			}
+			k.sources.Put(client.JWKSURI, source)
+		}
+		return source.Keys(ctx, kid, alg)
+	}
+}

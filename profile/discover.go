@@ -1,0 +1,149 @@
+package profile
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// ErrDiscovery: a metadata document could not be fetched. The cause is wrapped.
+var ErrDiscovery = errors.New("profile: discovery failed")
+
+const (
+	discoveryTimeout      = 10 * time.Second
+	maxDiscoveryRedirects = 3
+)
+
+// errNoDocument: nothing is published under this form of the well-known URL.
+var errNoDocument = errors.New("nothing there")
+
+// Discover fetches the metadata of an authorization server from its RFC 8414 well-known URL or, if that does not exist
+// (status 4xx), from its OpenID Connect Discovery one, and validates it with [ServerMetadata.Validate].
+//
+// The issuer decides whom the client trusts, so it must come from configuration or another authoritative source, never
+// from a response or a user. All endpoints come from the document, none from configuration (SP-5.3.3.1-9).
+//
+// httpClient may be nil: then the connection keeps to [TLSConfig]. One with a transport of its own is used as it is, but
+// for redirects, which are followed within the same origin only, cookies, and a time limit of 10 seconds if it has none;
+// it must check certificates, and what it fetches over TLS from an unverified server is discarded.
+//
+// The error matches [ErrIssuer], [ErrDiscovery], [ErrIssuerMismatch] or [ErrServerMetadata]. Nothing is cached.
+func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*ServerMetadata, error) {
+	oauth, openid, err := WellKnownURLs(issuer) // SP-5.2.1-1: https or nothing
+	if err != nil {
+		return nil, err
+	}
+	client, done := discoveryClient(httpClient)
+	defer done()
+	m, err := fetchMetadata(ctx, client, oauth)
+	if errors.Is(err, errNoDocument) {
+		m, err = fetchMetadata(ctx, client, openid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// SP-5.3.3.1-9, SP-5.3.3.1-10, SP-5.3.3.1-11: the caller's issuer is the one thing that is believed. No other document
+	// is tried when this one is of another issuer, and nothing of it gets out.
+	if err := m.Validate(issuer); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// discoveryClient returns a client for one discovery and the function that ends its connections.
+func discoveryClient(own *http.Client) (client *http.Client, done func()) {
+	done = func() {}
+	if own == nil {
+		// MD-6.1-1
+		transport := &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: TLSConfig(), ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
+		}
+		client, done = &http.Client{Transport: transport}, transport.CloseIdleConnections
+	} else {
+		replica := *own
+		client = &replica
+	}
+	client.Jar = nil
+	if client.Timeout == 0 {
+		client.Timeout = discoveryTimeout
+	}
+	theirs := client.CheckRedirect
+	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		// SP-5.3.3.1-10: the origin of the issuer is the source. Another one has no say in who the endpoints are.
+		if first := via[0].URL; r.URL.Scheme != first.Scheme || r.URL.Host != first.Host {
+			return errors.New("redirect to another origin")
+		}
+		if len(via) > maxDiscoveryRedirects {
+			return fmt.Errorf("more than %d redirects", maxDiscoveryRedirects)
+		}
+		if theirs != nil {
+			return theirs(r, via)
+		}
+		return nil
+	}
+	return client, done
+}
+
+func fetchMetadata(ctx context.Context, client *http.Client, from string) (*ServerMetadata, error) {
+	failed := func(cause error) error { return fmt.Errorf("%w: %s: %w", ErrDiscovery, from, cause) }
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return nil, failed(err)
+	}
+	r.Header.Set("Accept", "application/json")
+	response, err := client.Do(r)
+	if err != nil {
+		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
+			err = wrapped.Err // it repeats the URL
+		}
+		return nil, failed(err)
+	}
+	defer response.Body.Close()
+	if err := checkConnection(response.TLS); err != nil {
+		return nil, failed(err)
+	}
+	switch status := response.StatusCode; {
+	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
+		return nil, failed(fmt.Errorf("status %d", status)) // says nothing about what is there
+	case status >= 400 && status < 500:
+		return nil, failed(fmt.Errorf("%w: status %d", errNoDocument, status))
+	case status != http.StatusOK:
+		return nil, failed(fmt.Errorf("status %d", status))
+	}
+	types := response.Header.Values("Content-Type")
+	if len(types) != 1 {
+		return nil, failed(errors.New("not exactly one Content-Type"))
+	}
+	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || mediaType != "application/json" {
+		return nil, failed(fmt.Errorf("media type %.100q is not application/json", types[0])) // MD-3.2-1
+	}
+	// One byte more than is allowed, so that a longer document is refused and not cut.
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxMetadata+1))
+	if err != nil {
+		return nil, failed(err)
+	}
+	m := new(ServerMetadata)
+	if err := m.UnmarshalJSON(body); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// checkConnection looks at what a transport of the caller's did. A transport that does not say is trusted: in tests there
+// may be no connection at all.
+func checkConnection(state *tls.ConnectionState) error {
+	switch {
+	case state == nil:
+	case state.Version < tls.VersionTLS12: // SP-5.2.1-2
+		return errors.New("the connection uses a TLS version before 1.2")
+	case len(state.VerifiedChains) == 0: // SP-5.2.1-5, MD-6.1-1: InsecureSkipVerify
+		return errors.New("the server's certificate was not verified")
+	}
+	return nil
+}

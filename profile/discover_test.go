@@ -1,0 +1,267 @@
+package profile_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/profile"
+)
+
+const (
+	oauthPath  = "/.well-known/oauth-authorization-server"
+	openidPath = "/.well-known/openid-configuration"
+)
+
+// site is an authorization server's web site over TLS, with paths that a test fills in, and a list of what was asked for.
+type site struct {
+	*httptest.Server
+	pages map[string]http.HandlerFunc
+	asked []string
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{pages: make(map[string]http.HandlerFunc)}
+	s.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.asked = append(s.asked, r.URL.Path)
+		if page := s.pages[r.URL.Path]; page != nil {
+			page(w, r)
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func document(m *profile.ServerMetadata) http.HandlerFunc {
+	body, err := json.Marshal(m)
+	return page(200, "application/json", string(body), err)
+}
+
+func page(status int, contentType, body string, errs ...error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if err := errors.Join(errs...); err != nil {
+			panic(err)
+		}
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(status)
+		w.Write([]byte(body))
+	}
+}
+
+func TestDiscover(t *testing.T) {
+	t.Run("SP-5.3.3.1-9 the endpoints are those of the document, found at the RFC 8414 URL", func(t *testing.T) {
+		s := newSite(t)
+		s.pages["/"] = publishable(s.URL).Handler().ServeHTTP
+		s.pages[oauthPath] = s.pages["/"]
+		m, err := profile.Discover(t.Context(), s.Client(), s.URL)
+		require.NoError(t, err)
+		require.Equal(t, publishable(s.URL), m)
+		require.NoError(t, m.CheckBaseline())
+		require.Equal(t, []string{oauthPath}, s.asked)
+	})
+	t.Run("MD-3-1 an issuer with a path: inserted first, appended second", func(t *testing.T) {
+		s := newSite(t)
+		tenant := s.URL + "/t/1"
+		s.pages["/t/1"+openidPath] = document(publishable(tenant))
+		m, err := profile.Discover(t.Context(), s.Client(), tenant)
+		require.NoError(t, err)
+		require.Equal(t, tenant, m.Issuer)
+		require.Equal(t, []string{oauthPath + "/t/1", "/t/1" + openidPath}, s.asked)
+	})
+	t.Run("any status of the 400 class means that the other form is tried", func(t *testing.T) {
+		for _, status := range []int{400, 401, 403, 405, 410} {
+			s := newSite(t)
+			s.pages[oauthPath] = page(status, "text/html", "no")
+			s.pages[openidPath] = document(publishable(s.URL))
+			_, err := profile.Discover(t.Context(), s.Client(), s.URL)
+			require.NoError(t, err)
+		}
+	})
+	t.Run("a media type with a parameter", func(t *testing.T) {
+		s := newSite(t)
+		body, err := json.Marshal(publishable(s.URL))
+		require.NoError(t, err)
+		s.pages[oauthPath] = page(200, "Application/JSON; charset=utf-8", string(body))
+		_, err = profile.Discover(t.Context(), s.Client(), s.URL)
+		require.NoError(t, err)
+	})
+	t.Run("a redirect within the origin", func(t *testing.T) {
+		s := newSite(t)
+		s.pages[oauthPath] = http.RedirectHandler("/there", 302).ServeHTTP
+		s.pages["/there"] = document(publishable(s.URL))
+		_, err := profile.Discover(t.Context(), s.Client(), s.URL)
+		require.NoError(t, err)
+	})
+	t.Run("the caller's client is not changed and sends no cookies", func(t *testing.T) {
+		s := newSite(t)
+		s.pages[oauthPath] = func(w http.ResponseWriter, r *http.Request) {
+			http.SetCookie(w, &http.Cookie{Name: "a", Value: "b", Path: "/"})
+			http.Redirect(w, r, "/there", http.StatusFound)
+		}
+		cookies := ""
+		s.pages["/there"] = func(w http.ResponseWriter, r *http.Request) {
+			cookies = r.Header.Get("Cookie")
+			document(publishable(s.URL))(w, r)
+		}
+		client := s.Client()
+		var err error
+		client.Jar, err = cookiejar.New(nil)
+		require.NoError(t, err)
+		before := *client
+		_, err = profile.Discover(t.Context(), client, s.URL)
+		require.NoError(t, err)
+		require.Empty(t, cookies)
+		require.Nil(t, client.CheckRedirect)
+		require.Equal(t, before, *client)
+	})
+}
+
+func TestDiscoverRefuses(t *testing.T) {
+	evil := newSite(t)
+	for _, tc := range []struct {
+		name string
+		page func(s *site) http.HandlerFunc
+		want error
+	}{
+		{"MD-3.3-1, SP-5.3.3.1-11 the document of another issuer", func(s *site) http.HandlerFunc {
+			return document(publishable("https://evil.example"))
+		}, profile.ErrIssuerMismatch},
+		{"MD-3.3-1 a slash more", func(s *site) http.HandlerFunc { return document(publishable(s.URL + "/")) }, profile.ErrIssuerMismatch},
+		{"SP-5.2.1-1 an endpoint over http", func(s *site) http.HandlerFunc {
+			m := publishable(s.URL)
+			m.TokenEndpoint = "http://as.example/token"
+			return document(m)
+		}, profile.ErrServerMetadata},
+		{"MD-3.2-1 another media type", func(s *site) http.HandlerFunc {
+			body, err := json.Marshal(publishable(s.URL))
+			return page(200, "text/html", string(body), err)
+		}, profile.ErrDiscovery},
+		{"MD-3.2-1 two media types", func(s *site) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Add("Content-Type", "text/html")
+				w.Header().Add("Content-Type", "application/json")
+				json.NewEncoder(w).Encode(publishable(s.URL))
+			}
+		}, profile.ErrDiscovery},
+		{"MD-3.2-1 another status", func(s *site) http.HandlerFunc {
+			body, err := json.Marshal(publishable(s.URL))
+			return page(201, "application/json", string(body), err)
+		}, profile.ErrDiscovery},
+		{"a failure is not absence", func(s *site) http.HandlerFunc { return page(500, "text/plain", "") }, profile.ErrDiscovery},
+		{"a rate limit is not absence", func(s *site) http.HandlerFunc { return page(429, "text/plain", "") }, profile.ErrDiscovery},
+		{"two members of one name", func(s *site) http.HandlerFunc {
+			return page(200, "application/json", `{"issuer":"`+s.URL+`","issuer":"`+s.URL+`"}`)
+		}, profile.ErrServerMetadata},
+		{"no JSON", func(s *site) http.HandlerFunc { return page(200, "application/json", "<html>") }, profile.ErrServerMetadata},
+		{"more than 1 MiB", func(s *site) http.HandlerFunc {
+			return page(200, "application/json", `{"x":"`+strings.Repeat("x", 1<<20)+`"}`)
+		}, profile.ErrServerMetadata},
+		{"SP-5.3.3.1-10 a redirect to another origin", func(s *site) http.HandlerFunc {
+			evil.pages["/there"] = document(publishable(s.URL))
+			return http.RedirectHandler(evil.URL+"/there", 302).ServeHTTP
+		}, profile.ErrDiscovery},
+		{"SP-5.2.1-1 a redirect to http", func(s *site) http.HandlerFunc {
+			return http.RedirectHandler(strings.Replace(s.URL, "https:", "http:", 1)+"/there", 302).ServeHTTP
+		}, profile.ErrDiscovery},
+		{"a redirect without end", func(s *site) http.HandlerFunc { return http.RedirectHandler(oauthPath, 302).ServeHTTP }, profile.ErrDiscovery},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newSite(t)
+			s.pages[oauthPath] = tc.page(s)
+			s.pages[openidPath] = document(publishable(s.URL)) // must not be asked for
+			evil.asked = nil
+			m, err := profile.Discover(t.Context(), s.Client(), s.URL)
+			require.ErrorIs(t, err, tc.want)
+			require.Nil(t, m)
+			require.NotContains(t, s.asked, openidPath)
+			require.Empty(t, evil.asked)
+		})
+	}
+	t.Run("neither form is there", func(t *testing.T) {
+		s := newSite(t)
+		_, err := profile.Discover(t.Context(), s.Client(), s.URL)
+		require.ErrorIs(t, err, profile.ErrDiscovery)
+		require.Equal(t, []string{oauthPath, openidPath}, s.asked)
+	})
+	t.Run("the caller's own redirect policy still holds", func(t *testing.T) {
+		s := newSite(t)
+		s.pages[oauthPath] = http.RedirectHandler("/there", 302).ServeHTTP
+		client, mine := s.Client(), errors.New("not me")
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return mine }
+		_, err := profile.Discover(t.Context(), client, s.URL)
+		require.ErrorIs(t, err, profile.ErrDiscovery)
+		require.ErrorIs(t, err, mine)
+	})
+	t.Run("a cancelled context", func(t *testing.T) {
+		s := newSite(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := profile.Discover(ctx, s.Client(), s.URL)
+		require.ErrorIs(t, err, profile.ErrDiscovery)
+		require.ErrorIs(t, err, context.Canceled)
+	})
+	t.Run("SP-5.2.1-1, MD-2-1 an issuer over http is not even asked", func(t *testing.T) {
+		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("asked") }))
+		defer s.Close()
+		_, err := profile.Discover(t.Context(), s.Client(), s.URL)
+		require.ErrorIs(t, err, profile.ErrIssuer)
+	})
+}
+
+func TestDiscoverChecksTheServer(t *testing.T) {
+	s := newSite(t)
+	s.Config.ErrorLog = discardLog()
+	s.pages[oauthPath] = document(publishable(s.URL))
+	t.Run("MD-6.1-1, SP-5.2.1-5 a certificate of an unknown CA", func(t *testing.T) {
+		_, err := profile.Discover(t.Context(), nil, s.URL)
+		require.ErrorIs(t, err, profile.ErrDiscovery)
+		var unverified *tls.CertificateVerificationError
+		require.ErrorAs(t, err, &unverified)
+	})
+	t.Run("MD-6.1-1, SP-5.2.1-5 a client that does not check certificates", func(t *testing.T) {
+		config := profile.TLSConfig()
+		config.InsecureSkipVerify = true
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+		m, err := profile.Discover(t.Context(), client, s.URL)
+		require.ErrorIs(t, err, profile.ErrDiscovery)
+		require.ErrorContains(t, err, "not verified")
+		require.Nil(t, m)
+	})
+	t.Run("SP-5.2.1-2 a client that allows TLS 1.1, and a server that has no more", func(t *testing.T) {
+		old := httptest.NewUnstartedServer(document(publishable(issuer)))
+		old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		old.StartTLS()
+		defer old.Close()
+		client := old.Client()
+		client.Transport.(*http.Transport).TLSClientConfig.MinVersion = tls.VersionTLS10
+		_, err := profile.Discover(t.Context(), client, old.URL)
+		require.ErrorIs(t, err, profile.ErrDiscovery)
+		require.ErrorContains(t, err, "before 1.2")
+	})
+	t.Run("a transport without connections", func(t *testing.T) {
+		h := publishable(issuer).Handler()
+		client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Result(), nil
+		})}
+		m, err := profile.Discover(t.Context(), client, issuer)
+		require.NoError(t, err)
+		require.Equal(t, issuer, m.Issuer)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

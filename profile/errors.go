@@ -1,0 +1,67 @@
+package profile
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/gofapi/fapi2/internal/oautherr"
+)
+
+// What an authorization server refuses, beside what the leaf packages refuse. Each carries the code and status that go to
+// the client; see [AuthorizationServer.WriteError].
+var (
+	// ErrUnknownClient is what [AuthorizationServerConfig.Clients] returns for a client_id that is not registered.
+	ErrUnknownClient = oautherr.New("profile: unknown client", "invalid_client", http.StatusUnauthorized, "client authentication failed")
+
+	// ErrParameter: a parameter is missing or has a value that can never be right.
+	ErrParameter = oautherr.New("profile: bad parameter", "invalid_request", http.StatusBadRequest, "a parameter is missing or malformed")
+	// ErrScope: RFC 6749 §5.2, a scope that this server or this client does not have, or that was not granted.
+	ErrScope = oautherr.New("profile: scope not allowed", "invalid_scope", http.StatusBadRequest, "a requested scope is not allowed")
+	// ErrTarget: RFC 8707 §2, a resource that is malformed, unknown or was not granted.
+	ErrTarget = oautherr.New("profile: resource not allowed", "invalid_target", http.StatusBadRequest, "a requested resource is not allowed")
+	// ErrGrantType: a grant_type that this server does not serve, the password grant among them.
+	ErrGrantType = oautherr.New("profile: grant_type not supported", "unsupported_grant_type", http.StatusBadRequest, "the grant_type is not supported")
+	// ErrClientNotAllowed: a grant_type that the client did not register.
+	ErrClientNotAllowed = oautherr.New("profile: client may not use this grant_type", "unauthorized_client", http.StatusBadRequest, "the client may not use this grant_type")
+
+	// ErrCode: the authorization code is unknown, expired, another client's, or not for this request.
+	ErrCode = oautherr.New("profile: authorization code refused", "invalid_grant", http.StatusBadRequest, "the authorization code is not valid for this request")
+	// ErrCodeReplayed: the code was redeemed before. Everything that was issued for it has been revoked.
+	ErrCodeReplayed = oautherr.New("profile: authorization code replayed", "invalid_grant", http.StatusBadRequest, "the authorization code was used before")
+	// ErrRefreshToken: the refresh token is unknown, expired, revoked or another client's.
+	ErrRefreshToken = oautherr.New("profile: refresh token refused", "invalid_grant", http.StatusBadRequest, "the refresh token is not valid")
+
+	// ErrStore: a store or a key failed; nothing was consumed. The cause is wrapped and never shown to the peer.
+	ErrStore = oautherr.New("profile: storage failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
+)
+
+// writeJSON answers with an uncacheable JSON document (BASE-6749-5.1-1).
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v) //nolint:errcheck // the peer is gone
+}
+
+type errorResponse struct {
+	Code        string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+}
+
+func newErrorResponse(err error) (errorResponse, int) {
+	code, description, status := oautherr.From(err)
+	return errorResponse{code, printable(description)}, status
+}
+
+// printable keeps to the characters that RFC 6749 §5.2 allows in an error_description.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, text)
+}

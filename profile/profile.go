@@ -1,0 +1,33 @@
+// Package profile composes the building blocks of this module into FAPI 2.0: an authorization server, a resource server
+// and a client that keep to the FAPI 2.0 Security Profile (Final, February 2025), called Baseline here.
+//
+// # Which part to take
+//
+// An [AuthorizationServer] stands in front of the login, consent and client registration that a host already has. Most
+// hosts mount its [AuthorizationServer.Handler] and write one function, [AuthorizationServerConfig.Interact], that ends
+// in [AuthorizationServer.Approve] or [AuthorizationServer.Deny]. A host with codes and tokens of its own takes the checks
+// alone: [AuthorizationServer.PushedRequest], [AuthorizationServer.Authorization] with [Authorization.Binding], and
+// [AuthorizationServer.TokenRequest] with [TokenRequest.CheckBinding] and [TokenRequest.Commit]. The handlers are a few
+// lines around these.
+//
+// A [ResourceServer] checks in one call that an access token is valid, meant for this API, and presented by the client
+// that it was issued to. A [Client] does the whole flow and returns an ordinary *oauth2.Token and *http.Client.
+//
+// # Order of checks
+//
+// Every endpoint looks first at what it can judge from the request alone, then at who sends it, then at what that client
+// may do, and only then writes anything. So a request that fails anywhere leaves no trace: no replay row, no used code, no
+// used request_uri; and it can be repeated once the cause is gone.
+//
+// # What this package does not do
+//
+// It shows no pages and keeps no users. Tokens are bound by DPoP (RFC 9449) and clients authenticate by private_key_jwt;
+// it never issues or accepts a bearer token, and no option makes it.
+package profile
+
+// A Profile is a set of demands on top of the FAPI 2.0 Security Profile. A profile can add demands and never takes one
+// away (SP-5.1.2-1): there is no value that turns a MUST off.
+type Profile uint8
+
+// Baseline is the FAPI 2.0 Security Profile itself.
+const Baseline Profile = 0

@@ -1,0 +1,178 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/par"
+	"github.com/gofapi/fapi2/pkce"
+)
+
+// Bounds of what is stored for a client and sent back through a browser. SP-5.3.2.2-N4: state is the application's own
+// and may be long; SP-5.3.2.2-14: a nonce of 64 characters has to work.
+const (
+	maxState = 8 << 10
+	maxNonce = 1 << 10
+)
+
+// A PushedRequest is a pushed authorization request that has passed every check: the client is who it says it is, the
+// proof, if there is one, is its own and fresh, and the request is one that FAPI 2.0 allows. It comes from
+// [AuthorizationServer.PushedRequest] alone.
+type PushedRequest struct {
+	client *ClientMetadata
+	push   par.PushRequest
+}
+
+// ClientID returns the authenticated client.
+func (p *PushedRequest) ClientID() string { return p.client.ClientID }
+
+// Params returns a copy of the parameters, without those of client authentication.
+func (p *PushedRequest) Params() url.Values { return cloneValues(p.push.Params) }
+
+// PushedRequest checks a request to the pushed authorization request endpoint (RFC 9126 §2.1). The client assertion and
+// the proof are used up by it, which is all that it writes.
+//
+// A host with rules of its own, about authorization details, say, applies them to the result before it calls
+// [AuthorizationServer.Push].
+func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, error) {
+	ctx := r.Context()
+	params, err := par.ParseForm(r)
+	if err != nil {
+		return nil, err
+	}
+	// SP-5.3.2.2-4, PAR-2.1-4: no client, no request.
+	auth, client, err := s.authenticate(ctx, clientauth.Credentials{Form: params, Authorization: r.Header.Values("Authorization")})
+	if err != nil {
+		return nil, err
+	}
+	// DPOP-10.1-1, SP-5.3.2.1-12: a proof is optional here. DPOP-10.1-2: one that is there is checked in full.
+	var proof dpop.Proof
+	hasProof := len(r.Header.Values("DPoP")) > 0
+	if hasProof {
+		if proof, err = s.pushProofs.Check(r); err != nil {
+			return nil, err
+		}
+	}
+	push := par.PushRequest{ClientID: client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint()}
+	if push, err = s.requests.Check(ctx, push); err != nil {
+		return nil, err
+	}
+	if hasProof {
+		if err := s.pushProofs.Commit(ctx, proof); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.clients.Commit(ctx, auth); err != nil {
+		return nil, err
+	}
+	return &PushedRequest{client: client, push: push}, nil
+}
+
+// checkRequest is RFC 9126 §2.1 step 3: whatever can be judged before the user comes. It runs at the push, and again when
+// the user arrives, since the registration may have changed (PAR-7.4-1, PAR-4-4).
+func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string, params url.Values) error {
+	client, err := s.client(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	if !client.HasGrantType("authorization_code") {
+		return ErrClientNotAllowed
+	}
+	if mode := params.Get("response_mode"); mode != "" && mode != "query" {
+		return fmt.Errorf("%w: response_mode %.32q", ErrParameter, mode)
+	}
+	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
+		return err
+	}
+	if err := pkce.CheckRequest(params.Get("code_challenge"), params.Get("code_challenge_method")); err != nil {
+		return err
+	}
+	if len(params.Get("state")) > maxState || len(params.Get("nonce")) > maxNonce {
+		return fmt.Errorf("%w: state or nonce too long", ErrParameter)
+	}
+	if _, err := s.scopes(client, params.Get("scope")); err != nil {
+		return err
+	}
+	_, err = s.targets(params["resource"], s.cfg.Resources)
+	return err
+}
+
+// scopes splits a scope parameter and checks that server and client have each of them.
+func (s *AuthorizationServer) scopes(client *ClientMetadata, scope string) ([]string, error) {
+	scopes := strings.Fields(scope)
+	for _, name := range scopes {
+		if !slices.Contains(s.cfg.Scopes, name) || !client.AllowsScope(name) {
+			return nil, fmt.Errorf("%w: %.64q", ErrScope, name)
+		}
+	}
+	slices.Sort(scopes) // the order means nothing
+	return slices.Compact(scopes), nil
+}
+
+// targets checks resource parameters against what may be asked for. Without any it is allowed[0] (RI-2.1-2).
+func (s *AuthorizationServer) targets(requested, allowed []string) ([]string, error) {
+	if len(requested) == 0 {
+		return allowed[:1], nil
+	}
+	targets := slices.Clone(requested)
+	for _, target := range targets {
+		// RI-2-1, RI-2.1-3: compared as strings, so that what is not absolute or has a fragment is in no list.
+		if !slices.Contains(allowed, target) {
+			return nil, fmt.Errorf("%w: %.128q", ErrTarget, target)
+		}
+	}
+	slices.Sort(targets)
+	return slices.Compact(targets), nil
+}
+
+// Push stores a checked request and returns the request_uri to answer with (RFC 9126 §2.2).
+func (s *AuthorizationServer) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error) {
+	if p == nil || p.client == nil {
+		return par.Pushed{}, errors.New("profile: Push of a request that was not checked")
+	}
+	return s.requests.Push(ctx, p.push)
+}
+
+func (s *AuthorizationServer) servePush(w http.ResponseWriter, r *http.Request) {
+	request, err := s.PushedRequest(r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	pushed, err := s.Push(r.Context(), request)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	s.pushProofs.SetNonce(w.Header())
+	pushed.ServeHTTP(w, r)
+}
+
+func validResource(resource string) bool {
+	u, err := url.Parse(resource)
+	return err == nil && u.IsAbs() && u.Host != "" && u.Fragment == "" && !strings.Contains(resource, "#")
+}
+
+func validScope(scope string) bool {
+	for _, c := range []byte(scope) {
+		if c <= 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return scope != ""
+}
+
+func cloneValues(v url.Values) url.Values {
+	out := make(url.Values, len(v))
+	for name, all := range v {
+		out[name] = slices.Clone(all)
+	}
+	return out
+}

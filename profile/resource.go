@@ -1,0 +1,154 @@
+package profile
+
+import (
+	"context"
+	"crypto"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+// A ResourceServerConfig configures [NewResourceServer].
+type ResourceServerConfig struct {
+	// Resource is this API's resource identifier (RFC 8707): what has to stand in a token's audience. Required.
+	Resource string
+	// BaseURL is the external URL of the API, to which a request's own path is added, as the client sees it: what stands in
+	// a proof's htu. Empty: scheme and host of Resource. No header of a request can change it.
+	BaseURL string
+	// Issuer is the authorization server whose tokens are accepted. Required.
+	Issuer string
+	// Keys are that server's signing keys: a [jwks.Remote]'s Keys, say. Required.
+	Keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
+	// Revoked reports whether a token was revoked before its end, by its ID. nil: a token is good until it expires, so let
+	// it be short. Asked for each request; an error refuses the request.
+	Revoked func(ctx context.Context, tokenID string) (bool, error)
+
+	Proofs dpop.ReplayStore  // nil: in memory, for an API of one process
+	Nonces *dpop.NonceSource // nil: no nonces are asked for
+	// Realm and ResourceMetadata go into challenges when they are set (RFC 9728 §5.1).
+	Realm, ResourceMetadata string
+
+	Logger *slog.Logger     // nil: silent
+	Now    func() time.Time // nil: time.Now
+}
+
+// A ResourceServer guards an API: it lets a request pass whose access token is valid, meant for this API and bound to the
+// key that has signed the request's proof. It is safe for concurrent use.
+type ResourceServer struct {
+	cfg    ResourceServerConfig
+	tokens *accesstoken.Verifier
+	proofs *dpop.Verifier
+
+	challenge tokenbinding.Challenge
+}
+
+// NewResourceServer checks and copies cfg.
+func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
+	if !validResource(cfg.Resource) {
+		return nil, fmt.Errorf("profile: resource server: Resource %q is no absolute URI without fragment", cfg.Resource)
+	}
+	if err := CheckIssuer(cfg.Issuer); err != nil {
+		return nil, err
+	}
+	if cfg.BaseURL == "" {
+		cfg.BaseURL = origin(cfg.Resource)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	tokens, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{
+		Issuer: cfg.Issuer, Audience: []string{cfg.Resource}, Keys: cfg.Keys, Revoked: cfg.Revoked, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("profile: resource server: %w", err)
+	}
+	proofs, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: cfg.BaseURL, Replay: cfg.Proofs, Nonces: cfg.Nonces, Now: cfg.Now})
+	if err != nil {
+		return nil, fmt.Errorf("profile: resource server: %w", err)
+	}
+	return &ResourceServer{cfg: cfg, tokens: tokens, proofs: proofs, challenge: tokenbinding.Challenge{
+		Algorithms: proofs.Algorithms(), Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata,
+	}}, nil
+}
+
+// Verify checks a request to the API in full: the token (SP-5.3.4-3), how it is presented (SP-5.3.4-1, SP-5.3.4-2), and the
+// proof of possession with its replay check (SP-5.3.4-5). Scopes are the caller's to check, see [ResourceServer.Require].
+func (s *ResourceServer) Verify(r *http.Request) (*accesstoken.Token, error) {
+	ctx := r.Context()
+	presented, err := tokenbinding.FromRequest(r)
+	if err != nil {
+		return nil, err
+	}
+	token, err := s.tokens.Verify(ctx, presented.Token)
+	if err != nil {
+		return nil, err
+	}
+	// DPOP-7.2-1: before the proof, so that a bound token sent as Bearer is refused whatever else the request has.
+	binding := tokenbinding.Confirmation{JKT: token.JKT(), X5TS256: token.X5TS256()}
+	if err := binding.CheckScheme(presented.Scheme); err != nil {
+		return nil, err
+	}
+	proof, err := s.proofs.CheckToken(r, presented.Token, token.JKT())
+	if err != nil {
+		return nil, err
+	}
+	if err := binding.Check(presented.Scheme, tokenbinding.Proof{JKT: proof.Thumbprint()}); err != nil {
+		return nil, err
+	}
+	if err := s.proofs.Commit(ctx, proof); err != nil {
+		return nil, err
+	}
+	return token, nil
+}
+
+// Handler lets only verified requests through to next, which finds the token with [TokenFromContext].
+func (s *ResourceServer) Handler(next http.Handler) http.Handler { return s.Require(next) }
+
+// Require is Handler for an API that needs scopes, all of them.
+func (s *ResourceServer) Require(next http.Handler, scopes ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, err := s.Verify(r)
+		if err == nil {
+			err = token.CheckScope(scopes...) // SP-5.3.4-4, BASE-6750-3.1-1
+		}
+		if err != nil {
+			s.WriteError(w, r, err, scopes...)
+			return
+		}
+		s.proofs.SetNonce(w.Header()) // DPOP-8.2-1: clients learn the next nonce without an extra round trip
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)))
+	})
+}
+
+// WriteError answers a request that was refused: status, WWW-Authenticate with the algorithms and, if they are given, the
+// scopes that the API needs, and a nonce where nonces are in use (DPOP-9-1). err may be any error.
+func (s *ResourceServer) WriteError(w http.ResponseWriter, r *http.Request, err error, scopes ...string) {
+	logRefusal(s.cfg.Logger, r, err)
+	s.proofs.SetNonce(w.Header())
+	challenge := s.challenge
+	challenge.Scope = strings.Join(scopes, " ")
+	challenge.WriteError(w, r, err)
+}
+
+type tokenKey struct{}
+
+// TokenFromContext returns the token of a request that has passed [ResourceServer.Handler].
+func TokenFromContext(ctx context.Context) (token *accesstoken.Token, ok bool) {
+	token, ok = ctx.Value(tokenKey{}).(*accesstoken.Token)
+	return token, ok
+}
+
+func origin(resource string) string {
+	u, err := url.Parse(resource)
+	if err != nil {
+		return "" // validResource has parsed it
+	}
+	return u.Scheme + "://" + u.Host
+}

@@ -1,0 +1,86 @@
+package profile
+
+import (
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"github.com/gofapi/fapi2/internal/oautherr"
+)
+
+// Handler serves everything that [AuthorizationServer.Metadata] names: both metadata documents, the JWK Set, the pushed
+// authorization request, authorization and token endpoints. Paths it does not know are 404, so that a host may mount it
+// beside its own. Serve it with [TLSConfig].
+func (s *AuthorizationServer) Handler() http.Handler {
+	mux := http.NewServeMux()
+	path := func(endpoint string) string {
+		u, err := url.Parse(endpoint)
+		if err != nil {
+			panic(err) // NewAuthorizationServer has parsed it
+		}
+		return u.EscapedPath()
+	}
+	mux.HandleFunc(path(s.metadata.PushedAuthorizationRequestEndpoint), s.servePush)
+	mux.HandleFunc(path(s.metadata.AuthorizationEndpoint), s.serveAuthorization)
+	mux.HandleFunc(path(s.metadata.TokenEndpoint), s.serveToken)
+	mux.Handle(path(s.metadata.JWKSURI), s.keys)
+	mux.Handle("/", s.metadata.Handler())
+	return mux
+}
+
+// WriteError answers a request to the pushed authorization request or token endpoint: a JSON document (RFC 6749 §5.2)
+// with the code and status that err carries, and nothing of its cause. An error without a code, a host's own, is a
+// server_error with status 500.
+func (s *AuthorizationServer) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	s.logRefusal(r, err)
+	response, status := newErrorResponse(err)
+	h := w.Header()
+	s.tokenProofs.SetNonce(h) // DPOP-8-1, DPOP-8-4
+	switch {
+	case status == http.StatusMethodNotAllowed:
+		h.Set("Allow", http.MethodPost) // PAR-2.3-5
+	case status == http.StatusUnauthorized && r.Header.Get("Authorization") != "":
+		h.Set("WWW-Authenticate", "Basic") // BASE-6749-5.2-1: name the scheme that was tried, though it cannot succeed
+	case status == http.StatusServiceUnavailable:
+		h.Set("Retry-After", "5")
+	}
+	writeJSON(w, status, response)
+}
+
+// logRefusal writes what an operator needs. No error of this module holds a secret.
+func (s *AuthorizationServer) logRefusal(r *http.Request, err error) {
+	logRefusal(s.cfg.Logger, r, err)
+}
+
+func logRefusal(logger *slog.Logger, r *http.Request, err error) {
+	code, _, status := oautherr.From(err)
+	level := slog.LevelInfo
+	if status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	logger.LogAttrs(r.Context(), level, "request refused",
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status), slog.String("error", code), slog.String("reason", err.Error()))
+}
+
+var errorPage = template.Must(template.New("error").Parse(`<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Request refused</title>
+<h1>This request cannot be completed</h1>
+<p>{{.Description}}</p>
+<p>Error: <code id="error">{{.Code}}</code></p>
+<p>Go back to the application that sent you here and start again.</p>
+</html>
+`))
+
+// plainErrorPage is the default of [AuthorizationServerConfig.ErrorPage].
+func plainErrorPage(w http.ResponseWriter, _ *http.Request, err error) {
+	response, status := newErrorResponse(err)
+	if status == http.StatusUnauthorized { // a browser has nothing to authenticate with
+		status = http.StatusBadRequest
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	w.WriteHeader(status)
+	errorPage.Execute(w, response) //nolint:errcheck // the peer is gone
+}

@@ -1,0 +1,114 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/expiring"
+)
+
+// ErrNotFound is what a store returns for a key that it does not hold, or holds no longer.
+var ErrNotFound = errors.New("profile: not found")
+
+// A CodeStore keeps authorization codes. Keys are hashes of 43 characters, values opaque bytes with an expiry. All
+// methods must be safe for concurrent use; an error other than [ErrNotFound] makes the request fail with a server_error
+// and nothing else happen. Test a store of your own with profiletest.TestCodeStore.
+type CodeStore interface {
+	// Save keeps a value under a new key until expires.
+	Save(ctx context.Context, key string, value []byte, expires time.Time) error
+	// Load returns the value, redeemed or not. It changes nothing, so that a wrong client's attempt cannot burn a code.
+	Load(ctx context.Context, key string) (value []byte, err error)
+	// Redeem marks the key as redeemed. Of any number of calls with one key, concurrent ones too, exactly one reports
+	// first; the value stays for Load, so that a later attempt is recognised as a replay.
+	Redeem(ctx context.Context, key string) (first bool, err error)
+}
+
+// A RefreshStore keeps refresh tokens, under the same rules as a [CodeStore]. Refresh tokens are not rotated, so a value
+// never changes.
+type RefreshStore interface {
+	Save(ctx context.Context, key string, value []byte, expires time.Time) error
+	Load(ctx context.Context, key string) (value []byte, err error)
+}
+
+// A RevocationStore remembers which grants were revoked. Everything issued for a grant carries its ID, so that one entry
+// stops all of it, whatever was issued before or is being issued at that moment.
+type RevocationStore interface {
+	// Revoke remembers the grant until a time after which nothing issued for it can be valid any more.
+	Revoke(ctx context.Context, grantID string, until time.Time) error
+	Revoked(ctx context.Context, grantID string) (bool, error)
+}
+
+// A MemoryStore is a bounded [CodeStore], [RefreshStore] and [RevocationStore] in memory: the default for a server of one
+// process. It is safe for concurrent use. When it is full of live entries Save and Revoke fail; nothing live is evicted.
+type MemoryStore struct {
+	values  *expiring.Map[storedValue]
+	revoked *expiring.Map[struct{}]
+}
+
+type storedValue struct {
+	value    []byte
+	expires  time.Time
+	redeemed bool
+}
+
+// NewMemoryStore returns a store for at most maxEntries values and as many revocations; 0 means 1,048,576. A nil now is
+// time.Now.
+func NewMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
+	cfg := expiring.MapConfig{MaxEntries: maxEntries, Now: now}
+	return &MemoryStore{values: expiring.NewMap[storedValue](cfg), revoked: expiring.NewMap[struct{}](cfg)}
+}
+
+// Save implements [CodeStore] and [RefreshStore].
+func (s *MemoryStore) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.values.Add(key, storedValue{value: append([]byte(nil), value...), expires: expires}, expires)
+}
+
+// Load implements [CodeStore] and [RefreshStore].
+func (s *MemoryStore) Load(ctx context.Context, key string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	v, ok := s.values.Get(key)
+	if !ok {
+		return nil, ErrNotFound
+	}
+	return append([]byte(nil), v.value...), nil
+}
+
+// Redeem implements [CodeStore].
+func (s *MemoryStore) Redeem(ctx context.Context, key string) (first bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	found := false
+	err = s.values.Compute(key, func(v storedValue, ok bool) (storedValue, bool, time.Time) {
+		found, first = ok, ok && !v.redeemed
+		v.redeemed = true
+		return v, ok, v.expires
+	})
+	if err == nil && !found {
+		err = ErrNotFound
+	}
+	return first && err == nil, err
+}
+
+// Revoke implements [RevocationStore].
+func (s *MemoryStore) Revoke(ctx context.Context, grantID string, until time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.revoked.Compute(grantID, func(struct{}, bool) (struct{}, bool, time.Time) { return struct{}{}, true, until })
+}
+
+// Revoked implements [RevocationStore].
+func (s *MemoryStore) Revoked(ctx context.Context, grantID string) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	_, ok := s.revoked.Get(grantID)
+	return ok, nil
+}

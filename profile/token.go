@@ -1,0 +1,268 @@
+package profile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/internal/jose"
+)
+
+// A TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1). It holds secrets: its String and LogValue
+// show none.
+type TokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+}
+
+// String and LogValue leave the tokens out.
+func (t TokenResponse) String() string       { return "token response (" + t.TokenType + ")" }
+func (t TokenResponse) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+type refreshRecord struct {
+	Grant   grant `json:"grant"`
+	Expires int64 `json:"expires"`
+}
+
+// Token serves a checked token request: it redeems the code, or reads the refresh token, and issues tokens bound to the
+// proof's key.
+func (s *AuthorizationServer) Token(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
+	if t == nil || t.server != s {
+		return nil, errors.New("profile: Token for a request that was not checked by this server")
+	}
+	switch t.Param("grant_type") {
+	case grantAuthorizationCode:
+		return s.redeem(ctx, t)
+	case grantRefreshToken:
+		return s.refresh(ctx, t)
+	default:
+		return s.clientCredentials(ctx, t)
+	}
+}
+
+// redeem serves the authorization code grant. All that can fail without the code being to blame comes before Redeem, so
+// that a client can repeat the request after an error.
+func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
+	key := storeKey("code", t.Param("code"))
+	var record codeRecord
+	if err := s.load(ctx, s.cfg.Codes, key, &record, ErrCode); err != nil {
+		return nil, err
+	}
+	if err := t.CheckBinding(record.Binding); err != nil { // CS-11, CS-15
+		return nil, err
+	}
+	if s.cfg.Now().Unix() >= record.Expires { // SP-5.3.2.1-11
+		return nil, s.redeemLate(ctx, t, key, record.Grant.ID)
+	}
+	// A code whose grant is revoked was replayed before, or the host revoked it.
+	if err := s.checkRevoked(ctx, record.Grant.ID, ErrCodeReplayed); err != nil {
+		return nil, err
+	}
+	issue, err := s.narrow(t, record.Grant)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Commit(ctx); err != nil {
+		return nil, err
+	}
+	response, err := s.issue(t, issue)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(record.Grant.Scopes, "openid") {
+		if response.IDToken, err = s.issueIDToken(record.Grant); err != nil {
+			return nil, err
+		}
+	}
+	if t.client.HasGrantType(grantRefreshToken) {
+		if response.RefreshToken, err = s.newRefreshToken(ctx, record.Grant); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.redeemOnce(ctx, key, record.Grant.ID); err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+// redeemOnce lets one call for a code pass.
+func (s *AuthorizationServer) redeemOnce(ctx context.Context, key, grantID string) error {
+	first, err := s.cfg.Codes.Redeem(ctx, key)
+	if err != nil {
+		return fmt.Errorf("%w: redeeming a code: %w", ErrStore, err)
+	}
+	if first {
+		return nil
+	}
+	// SP-5.3.2.2-9, BASE-6749-4.1.2-1, BCP-4.5-1: one of the two is a thief, so both lose.
+	if err := s.revoke(ctx, grantID); err != nil {
+		return err
+	}
+	return ErrCodeReplayed
+}
+
+// redeemLate refuses an expired code, and still notices if it was redeemed before.
+func (s *AuthorizationServer) redeemLate(ctx context.Context, t *TokenRequest, key, grantID string) error {
+	if err := t.Commit(ctx); err != nil {
+		return err
+	}
+	if err := s.redeemOnce(ctx, key, grantID); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: expired", ErrCode)
+}
+
+// refresh serves the refresh token grant. SP-5.3.2.1-9: the token is not rotated, so nothing is written for it.
+//
+// DPOP-5-5: it is bound to the client and not to a DPoP key; the new access token is bound to the key of this request.
+func (s *AuthorizationServer) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
+	var record refreshRecord
+	if err := s.load(ctx, s.cfg.RefreshTokens, storeKey("refresh", t.Param("refresh_token")), &record, ErrRefreshToken); err != nil {
+		return nil, err
+	}
+	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6
+		return nil, fmt.Errorf("%w: it is another client's", ErrRefreshToken)
+	}
+	if s.cfg.Now().Unix() >= record.Expires {
+		return nil, fmt.Errorf("%w: expired", ErrRefreshToken)
+	}
+	issue, err := s.narrow(t, record.Grant)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Commit(ctx); err != nil {
+		return nil, err
+	}
+	// As late as possible, since a revocation may be under way.
+	if err := s.checkRevoked(ctx, record.Grant.ID, ErrRefreshToken); err != nil {
+		return nil, err
+	}
+	return s.issue(t, issue)
+}
+
+// clientCredentials issues a token about the client itself, without a refresh token.
+func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
+	scopes, err := s.scopes(t.client, t.Param("scope"))
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(scopes, "openid") {
+		return nil, fmt.Errorf("%w: openid without a user", ErrScope)
+	}
+	targets, err := s.targets(t.params["resource"], s.cfg.Resources)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Commit(ctx); err != nil {
+		return nil, err
+	}
+	return s.issue(t, grant{ID: jose.RandomString(16), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes, Targets: targets})
+}
+
+// narrow applies the scope and resource parameters of a token request to a grant, which they cannot widen. The grant
+// itself stays what it is (RI-2.2-1).
+func (s *AuthorizationServer) narrow(t *TokenRequest, g grant) (grant, error) {
+	if scope := t.Param("scope"); scope != "" {
+		requested := strings.Fields(scope)
+		for _, name := range requested {
+			if !slices.Contains(g.Scopes, name) { // BASE-6749-6-1, BCP-4.14-1
+				return grant{}, fmt.Errorf("%w: %.64q was not granted", ErrScope, name)
+			}
+		}
+		g.Scopes = requested
+	}
+	if resources := t.params["resource"]; len(resources) > 0 {
+		targets, err := s.targets(resources, g.Targets) // RI-2.2-2
+		if err != nil {
+			return grant{}, err
+		}
+		g.Targets = targets
+	}
+	return g, nil
+}
+
+func (s *AuthorizationServer) issue(t *TokenRequest, g grant) (*TokenResponse, error) {
+	scope := strings.Join(g.Scopes, " ")
+	claims := accesstoken.Claims{
+		ID:      g.ID + "." + jose.RandomString(16),                                 // see Revoked
+		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: scope, // AT-3-1, RI-2-3
+		ACR: g.ACR, AMR: g.AMR, JKT: t.proof.Thumbprint(),
+	}
+	if g.AuthTime != 0 {
+		claims.AuthTime = time.Unix(g.AuthTime, 0)
+	}
+	token, err := s.tokens.Issue(claims)
+	if err != nil {
+		return nil, fmt.Errorf("%w: signing an access token: %w", ErrStore, err)
+	}
+	// DPOP-5-3
+	return &TokenResponse{AccessToken: token, TokenType: "DPoP", ExpiresIn: int64(s.cfg.AccessTokenLifetime / time.Second), Scope: scope}, nil
+}
+
+// issueIDToken: SP-5.3.2.3-1.
+func (s *AuthorizationServer) issueIDToken(g grant) (string, error) {
+	claims := idtoken.Claims{Subject: g.Subject, ClientID: g.ClientID, Nonce: g.Nonce, ACR: g.ACR, AMR: g.AMR, Extra: g.Claims}
+	if g.AuthTime != 0 {
+		claims.AuthTime = time.Unix(g.AuthTime, 0)
+	}
+	token, err := s.idTokens.Issue(claims)
+	if err != nil {
+		return "", fmt.Errorf("%w: signing an ID token: %w", ErrStore, err)
+	}
+	return token, nil
+}
+
+func (s *AuthorizationServer) newRefreshToken(ctx context.Context, g grant) (string, error) {
+	expires := s.cfg.Now().Add(s.cfg.RefreshTokenLifetime)
+	value, err := json.Marshal(refreshRecord{Grant: g, Expires: expires.Unix()})
+	if err != nil {
+		return "", fmt.Errorf("%w: refresh token: %w", ErrStore, err)
+	}
+	token := jose.RandomString(32) // SP-5.4.1-4
+	if err := s.cfg.RefreshTokens.Save(ctx, storeKey("refresh", token), value, expires); err != nil {
+		return "", fmt.Errorf("%w: saving a refresh token: %w", ErrStore, err)
+	}
+	return token, nil
+}
+
+// load reads a record. What is not there is notFound; what cannot be read is a failure of the store.
+func (s *AuthorizationServer) load(ctx context.Context, from RefreshStore, key string, record any, notFound error) error {
+	value, err := from.Load(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: unknown", notFound)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	if err := json.Unmarshal(value, record); err != nil {
+		return fmt.Errorf("%w: a stored record is not ours", ErrStore)
+	}
+	return nil
+}
+
+func (s *AuthorizationServer) serveToken(w http.ResponseWriter, r *http.Request) {
+	request, err := s.TokenRequest(r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	response, err := s.Token(r.Context(), request)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	s.tokenProofs.SetNonce(w.Header())
+	writeJSON(w, http.StatusOK, response)
+}

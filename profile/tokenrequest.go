@@ -1,0 +1,119 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/par"
+	"github.com/gofapi/fapi2/pkce"
+)
+
+// Grant types served.
+const (
+	grantAuthorizationCode = "authorization_code"
+	grantRefreshToken      = "refresh_token"
+	grantClientCredentials = "client_credentials"
+)
+
+// A TokenRequest is a request to the token endpoint whose client is authenticated and whose proof of possession has been
+// checked; so whoever holds one holds the key that the access token is to be bound to. It comes from
+// [AuthorizationServer.TokenRequest] alone. Neither the client assertion nor the proof is used up before
+// [TokenRequest.Commit].
+type TokenRequest struct {
+	server *AuthorizationServer
+	client *ClientMetadata
+	params url.Values
+	auth   clientauth.Authentication
+	proof  dpop.Proof
+}
+
+// TokenRequest checks a request to the token endpoint as far as it does not depend on the code or refresh token in it.
+func (s *AuthorizationServer) TokenRequest(r *http.Request) (*TokenRequest, error) {
+	ctx := r.Context()
+	params, err := par.ParseForm(r)
+	if err != nil {
+		return nil, err
+	}
+	var required string
+	switch grantType := params.Get("grant_type"); grantType {
+	case grantAuthorizationCode:
+		required = "code"
+	case grantRefreshToken:
+		required = "refresh_token"
+	case grantClientCredentials:
+	case "":
+		return nil, fmt.Errorf("%w: no grant_type", ErrParameter)
+	default: // SP-5.3.2.1-2, BCP-2.4-1: the password grant, among others
+		return nil, fmt.Errorf("%w: %.64q", ErrGrantType, grantType)
+	}
+	if required != "" && params.Get(required) == "" {
+		return nil, fmt.Errorf("%w: no %s", ErrParameter, required)
+	}
+	auth, client, err := s.authenticate(ctx, clientauth.Credentials{Form: params, Authorization: r.Header.Values("Authorization")})
+	if err != nil {
+		return nil, err
+	}
+	if !client.HasGrantType(params.Get("grant_type")) {
+		return nil, ErrClientNotAllowed
+	}
+	// SP-5.3.2.1-4, SP-5.3.2.1-5, DPOP-5.2-1: no proof, no token; there is no bearer token to fall back to.
+	proof, err := s.tokenProofs.Check(r)
+	if err != nil {
+		return nil, err
+	}
+	return &TokenRequest{server: s, client: client, params: params, auth: auth, proof: proof}, nil
+}
+
+// ClientID returns the authenticated client.
+func (t *TokenRequest) ClientID() string { return t.client.ClientID }
+
+// Client returns the registration of the authenticated client.
+func (t *TokenRequest) Client() *ClientMetadata { return t.client }
+
+// Param returns a parameter of the request, "" if it is absent: grant_type, code, refresh_token, scope and so on.
+func (t *TokenRequest) Param(name string) string { return t.params.Get(name) }
+
+// Resources returns the resource parameters (RFC 8707), the only ones that may repeat.
+func (t *TokenRequest) Resources() []string { return slices.Clone(t.params["resource"]) }
+
+// DPoPThumbprint returns the JWK thumbprint of the proof's key, for the access token's cnf.jkt.
+func (t *TokenRequest) DPoPThumbprint() string { return t.proof.Thumbprint() }
+
+// CheckBinding checks that this request may redeem an authorization code that is bound to b. Failures are an [ErrCode] or
+// one of package pkce; none of them may use up the code or revoke anything, since the sender may not be its owner.
+func (t *TokenRequest) CheckBinding(b Binding) error {
+	// BASE-6749-4.1.3-1, BCP-4.5-1: bound to client and redirect_uri.
+	if b.ClientID == "" || !jose.EqualString(b.ClientID, t.client.ClientID) {
+		return fmt.Errorf("%w: it is another client's", ErrCode)
+	}
+	if !jose.EqualString(b.RedirectURI, t.params.Get("redirect_uri")) {
+		return fmt.Errorf("%w: redirect_uri differs from that of the authorization request", ErrCode)
+	}
+	if err := pkce.Verify(b.CodeChallenge, t.params.Get("code_verifier")); err != nil { // BCP-2.1.1-3
+		return err
+	}
+	// DPOP-10-1: bound to a key by dpop_jkt or by the proof at the pushed request.
+	if b.DPoPThumbprint != "" && !jose.EqualString(b.DPoPThumbprint, t.proof.Thumbprint()) {
+		return fmt.Errorf("%w: it is bound to another DPoP key", ErrCode)
+	}
+	return nil
+}
+
+// Commit uses up the proof and the client assertion. Of any number of concurrent requests with the same proof or
+// assertion exactly one succeeds. Call it once, after everything else has been checked and before anything is issued.
+func (t *TokenRequest) Commit(ctx context.Context) error {
+	if t == nil || t.server == nil {
+		return errors.New("profile: Commit of a request that was not checked")
+	}
+	if err := t.server.tokenProofs.Commit(ctx, t.proof); err != nil {
+		return err
+	}
+	return t.server.clients.Commit(ctx, t.auth)
+}

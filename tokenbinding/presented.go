@@ -1,0 +1,112 @@
+package tokenbinding
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxToken bounds the length of an access token in bytes. Servers refuse longer headers long before long tokens are useful.
+const maxToken = 16 << 10
+
+// Presented is an access token as a request presents it. Nothing about it has been verified.
+type Presented struct {
+	Scheme Scheme // DPoP or Bearer
+	Token  string
+}
+
+// String leaves the token out.
+func (p Presented) String() string { return string(p.Scheme) + " (redacted)" }
+
+// GoString is String.
+func (p Presented) GoString() string { return p.String() }
+
+// LogValue is String.
+func (p Presented) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// FromRequest returns the access token of a request to an API. It stands in the Authorization header, of which there is
+// one (SP-5.3.4-1); the other places of RFC 6750 are not supported. A token in the query is refused, whatever else there is;
+// one in a form body is refused if the caller has parsed the form, and is no token otherwise: the body is not read.
+func FromRequest(r *http.Request) (Presented, error) {
+	if r.URL != nil && queryHasToken(r.URL.RawQuery) {
+		return Presented{}, ErrTokenInQuery // SP-5.3.4-2
+	}
+	if r.PostForm.Has("access_token") { // BASE-6750-2-1
+		return Presented{}, fmt.Errorf("%w: in the body", ErrMultipleMethods)
+	}
+	values := r.Header.Values("Authorization")
+	switch len(values) {
+	case 0:
+		return Presented{}, ErrNoToken
+	case 1:
+		return parse(values[0])
+	}
+	// DPOP-7.2-3: counted, not compared; an empty one first must not hide a second one.
+	return Presented{}, fmt.Errorf("%w: %d Authorization headers", ErrMultipleMethods, len(values))
+}
+
+func parse(header string) (Presented, error) {
+	name, rest, _ := strings.Cut(header, " ")
+	scheme := canonical(name) // RFC 9110 §11.1: whatever the case
+	if scheme == "" {
+		return Presented{}, fmt.Errorf("%w: Authorization scheme %.32q", ErrNoToken, name)
+	}
+	token := strings.TrimLeft(rest, " ")
+	if err := checkToken(token); err != nil {
+		return Presented{}, err
+	}
+	return Presented{Scheme: scheme, Token: token}, nil
+}
+
+// checkToken demands the token68 syntax of RFC 9110 §11.2, which has no comma and no space: two credentials in one header
+// value are none.
+func checkToken(token string) error {
+	if len(token) > maxToken {
+		return fmt.Errorf("%w: token of %d bytes, at most %d", ErrMalformed, len(token), maxToken)
+	}
+	body := strings.TrimRight(token, "=")
+	if body == "" {
+		return fmt.Errorf("%w: no token after the scheme", ErrMalformed)
+	}
+	for i := range len(body) {
+		c := body[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~+/", c) >= 0) {
+			return fmt.Errorf("%w: character %#02x at %d of the token", ErrMalformed, c, i)
+		}
+	}
+	return nil
+}
+
+// queryHasToken looks at names alone. url.ParseQuery would leave out pairs that it cannot read, which others read.
+func queryHasToken(query string) bool {
+	for query != "" {
+		pair := query
+		if i := strings.IndexAny(query, "&;"); i >= 0 {
+			pair, query = query[:i], query[i+1:]
+		} else {
+			query = ""
+		}
+		name, _, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); err == nil && name == "access_token" {
+			return true
+		}
+	}
+	return false
+}
+
+// Set makes the token the only one that a request with these headers presents: a client sends it nowhere else
+// (SP-5.3.3.1-3). With the scheme DPoP the request needs a proof as well. The error is [ErrMalformed] for what FromRequest
+// would not take, and [ErrNoToken] for an unknown scheme.
+func (p Presented) Set(h http.Header) error {
+	scheme := canonical(string(p.Scheme))
+	if scheme == "" {
+		return fmt.Errorf("%w: scheme %.32q", ErrNoToken, string(p.Scheme))
+	}
+	if err := checkToken(p.Token); err != nil {
+		return err
+	}
+	h.Set("Authorization", string(scheme)+" "+p.Token)
+	return nil
+}
