@@ -10,27 +10,27 @@ import (
 // no more than the description. All but the last three are invalid_token with status 401 (RFC 6750 §3.1).
 var (
 	// ErrMalformed says that the token is not a JWS in compact serialization with strict JSON inside, or is too long.
-	ErrMalformed = invalid("malformed token")
+	ErrMalformed error = invalid("malformed token")
 	// ErrAlgorithm says that the token is signed by an algorithm that is not allowed.
-	ErrAlgorithm = invalid("algorithm not allowed")
+	ErrAlgorithm error = invalid("algorithm not allowed")
 	// ErrType says that the token is a JWT of another kind, or does not say which.
-	ErrType = invalid("not typed as an access token")
+	ErrType error = invalid("not typed as an access token")
 	// ErrClaims says that a required claim is missing, or that a claim has not the form it must have.
-	ErrClaims = invalid("claim missing or malformed")
+	ErrClaims error = invalid("claim missing or malformed")
 	// ErrIssuer says that the token is of another issuer.
-	ErrIssuer = invalid("wrong issuer")
+	ErrIssuer error = invalid("wrong issuer")
 	// ErrAudience says that the token is for another resource server.
-	ErrAudience = invalid("wrong audience")
+	ErrAudience error = invalid("wrong audience")
 	// ErrExpired says that the token has expired.
-	ErrExpired = invalid("token expired")
+	ErrExpired error = invalid("token expired")
 	// ErrNotYetValid says that the token is from the future.
-	ErrNotYetValid = invalid("token not yet valid")
+	ErrNotYetValid error = invalid("token not yet valid")
 	// ErrConfirmation says that the token is bound to no key, or in a way that cannot be checked.
-	ErrConfirmation = invalid("no usable confirmation")
+	ErrConfirmation error = invalid("no usable confirmation")
 	// ErrSignature says that no key of the issuer verifies the token.
-	ErrSignature = invalid("signature does not verify")
+	ErrSignature error = invalid("signature does not verify")
 	// ErrRevoked says that the token has been revoked.
-	ErrRevoked = invalid("token revoked")
+	ErrRevoked error = invalid("token revoked")
 
 	// ErrUnavailable says that the issuer's keys or the state of the token could not be obtained. It wraps the cause. To
 	// the peer it is server_error, status 503.

@@ -22,6 +22,9 @@ func FuzzVerifyClaims(f *testing.F) {
 	signer, err := jose.NewSigner(testkit.ECKey(f, "as"), jose.SignerOptions{Type: "at+jwt"})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, payload []byte) {
+		if len(payload) == 0 { // nothing that could be signed
+			return
+		}
 		token, err := signer.Sign(payload)
 		require.NoError(t, err)
 		got, err := v.Verify(context.Background(), token)

@@ -59,3 +59,22 @@ func TestEveryMutation(t *testing.T) {
 	_, err := v.Check(request(proof))
 	require.NoError(t, err)
 }
+
+// FuzzChallenge: a challenge is found behind and before any other that is complete, and more parameters hide nothing.
+func FuzzChallenge(f *testing.F) {
+	for _, s := range []string{"Bearer", `Negotiate YII/+a==`, `DPoP error="x\"y"`, `a b=c, d="e, f"`, `,,= "`, `DPoP error="use_dpop_nonce"`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		const asks = `DPoP error="use_dpop_nonce"`
+		alone := dpop.ChallengesNonce([]string{s})
+		require.True(t, dpop.ChallengesNonce([]string{s, asks}))
+		require.True(t, dpop.ChallengesNonce([]string{asks + ", " + s}))
+		require.Equal(t, alone, dpop.ChallengesNonce([]string{"Bearer, " + s}))
+		require.Equal(t, alone, dpop.ChallengesNonce([]string{"Basic x=y", s, ""}))
+		if alone {
+			require.Contains(t, strings.ToLower(s), "dpop")
+			require.Contains(t, strings.ToLower(s), "error")
+		}
+	})
+}

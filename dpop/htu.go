@@ -20,7 +20,7 @@ var errTarget = errors.New("not an http or https URL")
 // a request can have.
 //
 // DPOP-4.3-9, DPOP-4.2-6: query and fragment are not looked at.
-// DPOP-4.3-13: scheme and host in lower case, no default port, "/" for an empty path (RFC 3986 §6.2.2.1, §6.2.3).
+// DPOP-4.3-13, CS-17: scheme and host in lower case, no default port, "/" for an empty path (RFC 3986 §6.2.2.1, §6.2.3).
 func parseTarget(raw string) (target, error) {
 	for i := range len(raw) {
 		if raw[i] <= ' ' || raw[i] > '~' {

@@ -40,7 +40,8 @@ type header struct {
 	thumbprint string
 }
 
-// check does all but the replay check. The signature, which costs more than all the rest, is the last but one.
+// check does all but the replay check, the negative cases of CS-16 among them. The signature, which costs more than all the
+// rest, is the last but one.
 func (v *Verifier) check(r *http.Request, at *presented) (Proof, error) {
 	jws, err := v.split(r)
 	if err != nil {
@@ -233,7 +234,9 @@ func (at *presented) check(claims strictjson.Object, h *header) error {
 	return nil
 }
 
-// checkNonce comes after the signature: somebody who has no key gets no nonce, and a client that is told to try again
+// checkNonce is SP-5.3.2.1-10. DPOP-11.1-5: a nonce serves for several proofs, as each is used once.
+//
+// It comes after the signature: somebody who has no key gets no nonce, and a client that is told to try again
 // with another nonce can be sure that nothing else is wrong.
 func (v *Verifier) checkNonce(claims strictjson.Object) error {
 	if v.nonces == nil {

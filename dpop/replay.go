@@ -16,7 +16,7 @@ type ReplayStore interface {
 	Use(ctx context.Context, key string, expires time.Time) (first bool, err error)
 }
 
-// A MemoryReplayStore is a [ReplayStore] for one process. It takes about 36 bytes for each proof that it remembers, and
+// A MemoryReplayStore is a [ReplayStore] for one process. It takes about 60 bytes for each proof that it remembers, and
 // forgets proofs when they expire, without pauses. It is safe for concurrent use.
 //
 // If more than one process answers for a URL it is not enough, which the composer of a service can refuse by this type.

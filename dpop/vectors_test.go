@@ -130,7 +130,7 @@ func (v refused) fields(t *testing.T, g good, key crypto.Signer) []string {
 	return fields
 }
 
-// TestRefused runs every vector through every entry point. The replay store must not be asked once.
+// TestRefused (CS-16) runs every vector through every entry point. The replay store must not be asked once.
 func TestRefused(t *testing.T) {
 	g, key := loadGood(t)
 	store := &spy{}
@@ -173,7 +173,7 @@ func TestRefused(t *testing.T) {
 			}
 		})
 	}
-	require.Empty(t, store.keys, "nothing is written for a request that is refused")
+	require.Empty(t, store.keys, "CS-16: nothing is written for a request that is refused")
 	for _, clause := range []string{
 		"DPOP-4.3-1", "DPOP-4.3-2", "DPOP-4.3-3", "DPOP-4.3-4", "DPOP-4.3-5", "DPOP-4.3-6", "DPOP-4.3-7", "DPOP-4.3-8",
 		"DPOP-4.3-9", "DPOP-4.3-11", "DPOP-4.3-12a", "DPOP-4.3-12b", "DPOP-11.1-3", "DPOP-11.1-4", "DPOP-11.5-1", "DPOP-11.6-1",

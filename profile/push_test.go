@@ -307,7 +307,9 @@ func TestAuthorizationEndpoint(t *testing.T) {
 }
 
 func TestRequestURIExpires(t *testing.T) {
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.RequestLifetime = 10 * time.Second })
+	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		as.RequestLifetime = 10 * time.Second
+	})
 	target := w.authorizationURL("client-1", w.pushForm("client-1"))
 	w.clock.Advance(11 * time.Second)
 	require.Equal(t, http.StatusBadRequest, w.visit(target).StatusCode, "PAR-4-3")

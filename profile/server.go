@@ -157,6 +157,9 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 		return nil, fmt.Errorf("profile: authorization server: %w", err)
 	}
 	s.metadata = s.makeMetadata()
+	if err := s.metadata.CheckPublished(); err != nil { // a server never says of itself what its clients would refuse
+		return nil, fmt.Errorf("profile: authorization server: %w", err)
+	}
 	return s, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -88,12 +89,12 @@ func Check(values url.Values) error {
 			}
 		}
 		if name == "resource" { // RI-2-2: the one parameter that may be repeated
-			continue
-		}
-		if len(all) > 1 { // BASE-6749-3.1-1
+			all = slices.DeleteFunc(all, func(value string) bool { return value == "" })
+			values[name] = all
+		} else if len(all) > 1 { // BASE-6749-3.1-1
 			return oautherr.Describe(fmt.Errorf("%w: %.32q", ErrDuplicate, name), "a parameter is repeated: "+printable(name))
 		}
-		if all[0] == "" { // BASE-6749-3.1-1: empty is the same as omitted
+		if len(all) == 0 || all[0] == "" { // BASE-6749-3.1-1: empty is the same as omitted
 			delete(values, name)
 		}
 	}

@@ -124,3 +124,12 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestCheckEmpty(t *testing.T) {
+	values := url.Values{"none": {}, "nil": nil, "resource": {"", "a", ""}, "a": {"1"}}
+	require.NoError(t, form.Check(values))
+	require.Equal(t, url.Values{"resource": {"a"}, "a": {"1"}}, values, "BASE-6749-3.1-1 empty is the same as omitted")
+	values = url.Values{"resource": {""}}
+	require.NoError(t, form.Check(values))
+	require.Empty(t, values)
+}

@@ -35,22 +35,56 @@ func decode(raw []byte, v reflect.Value, name string) error {
 			return fmt.Errorf("%w: %s is not an object", ErrInvalid, name)
 		}
 		return decodeFields(o, v)
-	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct && !null:
-		var items []json.RawMessage
-		if json.Unmarshal(raw, &items) != nil {
-			return fmt.Errorf("%w: %s is not an array", ErrInvalid, name)
-		}
-		v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
-		for i, item := range items {
-			if err := decode(item, v.Index(i), fmt.Sprintf("%s[%d]", name, i)); err != nil {
-				return err
-			}
-		}
-		return nil
+	case nests(v.Type()) && !null:
+		return decodeEach(raw, v, name)
 	}
 	// The library's own text may quote the value, which may be a secret.
 	if json.Unmarshal(raw, v.Addr().Interface()) != nil {
 		return fmt.Errorf("%w: %s has the wrong type, want %s", ErrInvalid, name, v.Type())
+	}
+	return nil
+}
+
+// nests reports whether values of type t hold others that may be structs, in which encoding/json would match names of any
+// case.
+func nests(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array, reflect.Map:
+		switch t.Elem().Kind() {
+		case reflect.Struct, reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+			return true
+		}
+	}
+	return false
+}
+
+func decodeEach(raw []byte, v reflect.Value, name string) error {
+	if v.Kind() == reflect.Map {
+		o, err := ParseObject(raw)
+		if err != nil || v.Type().Key().Kind() != reflect.String {
+			return fmt.Errorf("%w: %s is not an object", ErrInvalid, name)
+		}
+		v.Set(reflect.MakeMapWithSize(v.Type(), len(o.members)))
+		for _, m := range o.members {
+			value := reflect.New(v.Type().Elem()).Elem()
+			if err := decode(m.value, value, name+"["+quote(m.name)+"]"); err != nil {
+				return err
+			}
+			v.SetMapIndex(reflect.ValueOf(m.name).Convert(v.Type().Key()), value)
+		}
+		return nil
+	}
+	var items []json.RawMessage
+	if json.Unmarshal(raw, &items) != nil || v.Kind() == reflect.Array && len(items) != v.Len() {
+		return fmt.Errorf("%w: %s is not an array of the right length", ErrInvalid, name)
+	}
+	if v.Kind() == reflect.Slice {
+		v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	}
+	for i, item := range items {
+		if err := decode(item, v.Index(i), fmt.Sprintf("%s[%d]", name, i)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

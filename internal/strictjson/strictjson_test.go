@@ -292,3 +292,22 @@ func FuzzValid(f *testing.F) {
 		}
 	})
 }
+
+func TestDecodeNestedNamesAreExact(t *testing.T) {
+	var v struct {
+		Pointers []*key           `json:"pointers"`
+		Map      map[string]key   `json:"map"`
+		Deep     [][]key          `json:"deep"`
+		Pair     [2]key           `json:"pair"`
+		Slices   map[string][]key `json:"slices"`
+	}
+	require.NoError(t, strictjson.Decode([]byte(`{"pointers":[{"KID":"x"},null],"map":{"a":{"Kid":"x"},"b":{"kid":"y"}},"deep":[[{"kID":"x"}]],"pair":[{"KID":"x"},{}],"slices":{"a":[{"KID":"x"}]}}`), &v))
+	require.Equal(t, []*key{{}, nil}, v.Pointers)
+	require.Equal(t, map[string]key{"a": {}, "b": {"y"}}, v.Map)
+	require.Equal(t, [][]key{{{}}}, v.Deep)
+	require.Equal(t, [2]key{}, v.Pair)
+	require.Equal(t, map[string][]key{"a": {{}}}, v.Slices)
+	for _, bad := range []string{`{"pair":[{}]}`, `{"map":[]}`, `{"pointers":{}}`, `{"deep":[{}]}`} {
+		require.ErrorIs(t, strictjson.Decode([]byte(bad), &v), strictjson.ErrInvalid, bad)
+	}
+}
