@@ -254,7 +254,7 @@ func isScope(s string) bool {
 	return s == "" || last != ' '
 }
 
-// isThumbprint checks the form only. The last character may carry stray bits, as it does in the example of RFC 8705
+// isThumbprint checks the form only. MTLS-3.1-2: no padding, no white space. The last character may carry stray bits, as it does in the example of RFC 8705
 // §3.1: thumbprints are compared as strings, and a wrong one fits nothing.
 func isThumbprint(s string) bool {
 	if len(s) != 43 {

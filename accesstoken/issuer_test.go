@@ -92,7 +92,7 @@ func TestIssue(t *testing.T) {
 			seen[claims["jti"]] = true
 		}
 	})
-	t.Run("AT-5-1 several audiences, own ID and lifetime", func(t *testing.T) {
+	t.Run("several audiences, own ID and lifetime", func(t *testing.T) {
 		c := grant()
 		c.Audience, c.ID, c.Lifetime = []string{rs, "https://b.example.com"}, "mine", time.Minute
 		token, err := newIssuer(t, nil).Issue(c)

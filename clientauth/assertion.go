@@ -44,8 +44,10 @@ func (v *Verifier) read(raw string, now time.Time) (a assertion, err error) {
 	if err != nil {
 		return assertion{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if err := checkKind(claims); err != nil {
-		return assertion{}, err
+	if !a.header.IsType(assertionTyp) {
+		if err := checkKind(claims); err != nil {
+			return assertion{}, err
+		}
 	}
 	if a.clientID, err = readClient(claims); err != nil {
 		return assertion{}, err
@@ -64,8 +66,8 @@ func (v *Verifier) read(raw string, now time.Time) (a assertion, err error) {
 	return a, nil
 }
 
-// checkKind refuses two other kinds of JWT that the same client signs for the same server, should they come without a
-// typ. JWT-3.12-1: what makes each of them valid must rule out the other.
+// checkKind refuses two other kinds of JWT that the same client signs for the same server, should they come without the
+// typ of their own. JWT-3.12-1: what makes each of them valid must rule out the other.
 func checkKind(claims strictjson.Object) error {
 	for _, name := range []string{"response_type", "htm"} { // a request object's, a DPoP proof's
 		if claims.Has(name) {

@@ -11,7 +11,7 @@
 // which clients authenticate. [Verifier.Verify] is right when authentication is all there is to check. When more can
 // fail, such as a DPoP proof, use [Verifier.Check], then the other checks, and [Verifier.Commit] last: a request refused
 // for another reason then leaves the assertion usable. A server whose issuer several processes share must give them a
-// shared [ReplayStore].
+// shared [ReplayStore]. What to answer to a client that is refused is in the error, see the variables; not the error's text.
 //
 // Client secrets and public clients do not exist here, as FAPI allows neither. JWT authorization grants, the other half
 // of RFC 7523, are not client authentication and are not accepted as such. How clients are registered and where their

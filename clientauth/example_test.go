@@ -1,13 +1,16 @@
 package clientauth_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -34,10 +37,17 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		r.ParseForm()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			http.Error(w, `{"error":"invalid_request"}`, http.StatusBadRequest)
+			return
+		}
 		who, err := verifier.Verify(r.Context(), clientauth.Credentials{Form: r.PostForm, Authorization: r.Header.Values("Authorization")})
-		fmt.Println(who.ClientID(), who.Method(), errors.Is(err, clientauth.ErrReplayed))
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		fmt.Fprintln(w, who.ClientID(), who.Method())
 	}))
 	defer server.Close()
 
@@ -50,9 +60,33 @@ func Example() {
 	if err := client.Authenticate(context.Background(), form); err != nil {
 		panic(err)
 	}
-	http.PostForm(server.URL, form)
-	http.PostForm(server.URL, form) // without a new assertion
+	for range 2 { // the second time without a new assertion
+		resp, err := http.PostForm(server.URL, form)
+		if err != nil {
+			panic(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Printf("%d %s\n", resp.StatusCode, bytes.TrimSpace(body))
+	}
 	// Output:
-	// s6BhdRkqt3 private_key_jwt false
-	//   true
+	// 200 s6BhdRkqt3 private_key_jwt
+	// 401 {"error":"invalid_client","error_description":"client assertion used before"}
+}
+
+// refuse answers what the error says: every error of a Verifier does.
+func refuse(w http.ResponseWriter, err error) {
+	var answer interface {
+		OAuthError() (code, description string)
+		HTTPStatus() int
+	}
+	if !errors.As(err, &answer) {
+		http.Error(w, `{"error":"server_error"}`, http.StatusInternalServerError)
+		return
+	}
+	code, description := answer.OAuthError()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(answer.HTTPStatus())
+	json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": description})
 }

@@ -2,6 +2,7 @@ package clientauth
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/expiring"
@@ -20,7 +21,7 @@ type ReplayStore interface {
 }
 
 // A MemoryReplayStore is a [ReplayStore] for one process. It takes about 36 bytes for each assertion that it remembers, and
-// forgets them when they expire, without pauses. It is safe for concurrent use.
+// forgets them when they expire, without pauses. The zero MemoryReplayStore refuses all. It is safe for concurrent use.
 //
 // If more than one process answers for an issuer it is not enough, which the composer of a service can refuse by this type.
 type MemoryReplayStore struct {
@@ -39,6 +40,9 @@ func newMemoryReplayStore(maxEntries int, now func() time.Time) *MemoryReplaySto
 
 // Use implements [ReplayStore].
 func (s *MemoryReplayStore) Use(ctx context.Context, key string, expires time.Time) (first bool, err error) {
+	if s.set == nil {
+		return false, errors.New("clientauth: a MemoryReplayStore that NewMemoryReplayStore has not made")
+	}
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
@@ -46,4 +50,9 @@ func (s *MemoryReplayStore) Use(ctx context.Context, key string, expires time.Ti
 }
 
 // Len returns the number of assertions held, expired ones that still take room included.
-func (s *MemoryReplayStore) Len() int { return s.set.Len() }
+func (s *MemoryReplayStore) Len() int {
+	if s.set == nil {
+		return 0
+	}
+	return s.set.Len()
+}

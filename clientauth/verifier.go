@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"reflect"
 	"slices"
 	"time"
 
@@ -97,6 +98,9 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	}
 	if cfg.Replay == nil {
 		cfg.Replay = newMemoryReplayStore(0, cfg.Now)
+	}
+	if v := reflect.ValueOf(cfg.Replay); v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, fmt.Errorf("clientauth: Replay is a nil %T", cfg.Replay)
 	}
 	return &Verifier{cfg: cfg}, nil
 }

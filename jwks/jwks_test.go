@@ -71,7 +71,7 @@ func TestSets(t *testing.T) {
 			require.NoError(t, fetchErr)
 			keys, err := set.Keys(context.Background(), v.KeyID, v.Alg)
 			require.NoError(t, err)
-			require.Len(t, keys, v.Keys)
+			require.Len(t, keys, v.Keys, "SP-5.4.3-1 the candidates are those that fit, all of them")
 			require.Equal(t, keys, fetched)
 
 			// What is parsed can be published, and reads the same.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -175,8 +176,8 @@ func parseResponse(resp *http.Response, body []byte) (Pushed, error) {
 		return Pushed{}, fmt.Errorf("%w: %w", ErrResponse, err)
 	}
 	raw, _ := o.Get("expires_in")
-	seconds, err := strconv.ParseInt(string(raw), 10, 32)
-	if err != nil || seconds <= 0 {
+	seconds, err := strconv.ParseFloat(string(raw), 64) // 60.0 and 6e1 are how some encoders write an integer
+	if err != nil || seconds < 1 || seconds > math.MaxInt32 || seconds != math.Trunc(seconds) {
 		return Pushed{}, fmt.Errorf("%w: expires_in is not a positive integer", ErrResponse)
 	}
 	return Pushed{RequestURI: uri, ExpiresIn: time.Duration(seconds) * time.Second}, nil

@@ -46,7 +46,15 @@ func Example() {
 			http.Error(w, "this link was used before", http.StatusBadRequest)
 			return
 		}
-		http.Redirect(w, r, request.Get("redirect_uri")+"?code=SplxlOBeZQQYbYS6WxSbIA&state="+request.Get("state"), http.StatusSeeOther)
+		answer, _ := url.Parse(request.Get("redirect_uri")) // which may have a query of its own
+		query := answer.Query()
+		query.Set("code", "SplxlOBeZQQYbYS6WxSbIA")
+		query.Set("iss", "https://as.example")
+		if state := request.Get("state"); state != "" {
+			query.Set("state", state)
+		}
+		answer.RawQuery = query.Encode()
+		http.Redirect(w, r, answer.String(), http.StatusSeeOther)
 	})
 	as := httptest.NewTLSServer(mux)
 	defer as.Close()
@@ -68,7 +76,7 @@ func Example() {
 	fmt.Println(browse(as, location))
 	// Output:
 	// <nil> 1m30s
-	// 303 https://app.example/cb?code=SplxlOBeZQQYbYS6WxSbIA&state=af0ifjsldkj
+	// 303 https://app.example/cb?code=SplxlOBeZQQYbYS6WxSbIA&iss=https%3A%2F%2Fas.example&state=af0ifjsldkj
 	// 400
 }
 

@@ -53,6 +53,9 @@ func (r Request) Data() json.RawMessage { return slices.Clone(r.data) }
 // String names the client and nothing of the content, which is personal.
 func (r Request) String() string { return fmt.Sprintf("pushed request of %q", r.clientID) }
 
+// GoString is String.
+func (r Request) GoString() string { return r.String() }
+
 // LogValue is String for slog.
 func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
@@ -93,7 +96,7 @@ func storeKey(requestURI string) (string, bool) {
 	return jose.SHA256Base64("par:" + reference), true
 }
 
-// seal returns what to store. It fails if the request is too large or Data is no JSON.
+// seal returns what to store. It fails if the request is too large, Data is no JSON, or unseal would refuse the result.
 func (r Request) seal() ([]byte, error) {
 	if r.data != nil && strictjson.Valid(r.data) != nil {
 		return nil, errors.New("par: PushRequest.Data is not JSON")
@@ -108,6 +111,10 @@ func (r Request) seal() ([]byte, error) {
 	if len(value) > maxStored { // PAR-2.3-6
 		tooLarge := fmt.Errorf("%w: %d bytes to store", ErrInvalidRequest, len(value))
 		return nil, oautherr.WithStatus(oautherr.Describe(tooLarge, "the request is too large"), http.StatusRequestEntityTooLarge)
+	}
+	// Better an error for the client now than one for the user later: Data may nest too deep within the whole.
+	if _, err := unseal(r.key, value); err != nil {
+		return nil, fmt.Errorf("par: the request could not be read again: %w", err)
 	}
 	return value, nil
 }
@@ -144,11 +151,19 @@ type Pushed struct {
 // String leaves the reference out: whoever has it can start the authorization in the client's name.
 func (p Pushed) String() string { return fmt.Sprintf("request_uri for %v", p.ExpiresIn) }
 
+// GoString is String.
+func (p Pushed) GoString() string { return p.String() }
+
 // LogValue is String for slog.
 func (p Pushed) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// ServeHTTP writes the response of the pushed authorization request endpoint. The request is not looked at.
+// ServeHTTP writes the response of the pushed authorization request endpoint. The request is not looked at. The zero Pushed,
+// which comes with an error, is answered as a server_error.
 func (p Pushed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	if p.RequestURI == "" || p.ExpiresIn < time.Second {
+		WriteError(w, errors.New("par: a response that Push has not made"))
+		return
+	}
 	// PAR-2.2-1: 201, not 200.
 	writeJSON(w, http.StatusCreated, struct {
 		RequestURI string `json:"request_uri"`
@@ -174,7 +189,8 @@ func WriteError(w http.ResponseWriter, err error) {
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, _ := json.Marshal(v) // structs of strings and numbers do not fail
+	body, _ := json.Marshal(v)       // structs of strings and numbers do not fail
+	w.Header().Del("Content-Length") // of whatever was to be sent before it came to this
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-cache, no-store") // PAR-2.2-5
 	w.WriteHeader(status)

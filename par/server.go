@@ -10,6 +10,8 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -23,6 +25,8 @@ const (
 	urnPrefix = "urn:ietf:params:oauth:request_uri:"
 	// referenceBytes of randomness make a reference, twice what is asked for.
 	referenceBytes = 32
+	// maxParameters bounds what reading a stored request costs.
+	maxParameters = 1024
 
 	defaultLifetime  = 90 * time.Second
 	minLifetime      = 5 * time.Second
@@ -36,8 +40,8 @@ type ServerConfig struct {
 	// Check decides whether the parameters make an authorization request that this server would accept from this client
 	// (§2.1 step 3): registered redirect URI (see CheckRedirectURI), scope, PKCE, response mode and so on. Required.
 	//
-	// It runs before anything is stored, and again in Load when the user arrives, because the client may have been changed or
-	// blocked in between; so it must have no effect of its own. It sees what will be stored: client_id always present, authentication
+	// It runs before anything is stored, and again in Load and Resume, because the client may have been changed or blocked in
+	// between; so it must have no effect of its own. It sees what will be stored: client_id always present, authentication
 	// parameters gone, no parameter but resource repeated. What it changes in params has no effect.
 	//
 	// An error with a wire form goes to the client as it is: wrap one of this package's errors, or give one's own type
@@ -79,6 +83,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if s.store == nil {
 		s.store = newMemoryStore(0, s.now)
 	}
+	if v := reflect.ValueOf(s.store); v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, fmt.Errorf("par: Store is a nil %T", s.store)
+	}
 	if s.lifetime == 0 {
 		s.lifetime = defaultLifetime // SP-5.3.2.2-N2: slow devices need more than half a minute
 	}
@@ -107,12 +114,15 @@ type PushRequest struct {
 	// request, fully verified; empty if none came (RFC 9449 §10.1).
 	DPoPThumbprint string
 	// Data is a JSON value that the server wants back with the request, for instance how it was signed; nil for nothing. It
-	// must not repeat a member, nor have members that differ in case only.
+	// must not repeat a member, nor have members that differ in case only, nor nest deeper than 31 levels.
 	Data json.RawMessage
 }
 
 // String names the client and nothing of the content, which may hold secrets.
 func (p PushRequest) String() string { return fmt.Sprintf("authorization request of %q", p.ClientID) }
+
+// GoString is String.
+func (p PushRequest) GoString() string { return p.String() }
 
 // LogValue is String for slog.
 func (p PushRequest) LogValue() slog.Value { return slog.StringValue(p.String()) }
@@ -169,7 +179,7 @@ func (s *Server) Check(ctx context.Context, push PushRequest) (PushRequest, erro
 // prepare checks a request and gives it a reference.
 func (s *Server) prepare(ctx context.Context, push PushRequest) (Request, []byte, error) {
 	// SP-5.3.2.2-4, PAR-2.1-4: no client, no request. SP-5.3.2.2-2: the client is whoever authenticated, and nobody else.
-	if push.ClientID == "" || !utf8.ValidString(push.ClientID) {
+	if push.ClientID == "" || !utf8.ValidString(push.ClientID) || strings.ContainsRune(push.ClientID, 0) {
 		return Request{}, nil, ErrUnauthenticated
 	}
 	params, err := normalise(push)
@@ -199,6 +209,9 @@ func (s *Server) prepare(ctx context.Context, push PushRequest) (Request, []byte
 
 // normalise returns the authorization parameters of a push, in a map of its own.
 func normalise(push PushRequest) (url.Values, error) {
+	if len(push.Params) > maxParameters { // a form has fewer; a request object may have more
+		return nil, fmt.Errorf("%w: %d parameters, at most %d", ErrInvalidRequest, len(push.Params), maxParameters)
+	}
 	params := cloneValues(push.Params) // PAR-2-3: names that we do not know are kept
 	maps.DeleteFunc(params, func(_ string, values []string) bool { return len(values) == 0 })
 	if err := form.Check(params); err != nil { // BASE-6749-3.1-1, RI-2-2: also for parameters that ParseForm has not seen

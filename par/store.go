@@ -3,6 +3,7 @@ package par
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/expiring"
@@ -31,7 +32,7 @@ type Store interface {
 const defaultEntries = 1 << 16
 
 // A MemoryStore is a [Store] in the memory of one process, bounded in its number of entries. A full one refuses new
-// requests and drops none. Safe for concurrent use.
+// requests and drops none; the zero MemoryStore refuses all. Safe for concurrent use.
 type MemoryStore struct {
 	entries *expiring.Map[[]byte]
 }
@@ -51,7 +52,7 @@ func newMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
 
 // Save implements [Store]. It fails when the store is full.
 func (m *MemoryStore) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
-	if err := ctx.Err(); err != nil {
+	if err := m.ready(ctx); err != nil {
 		return err
 	}
 	return m.entries.Add(key, bytes.Clone(value), expires)
@@ -59,7 +60,7 @@ func (m *MemoryStore) Save(ctx context.Context, key string, value []byte, expire
 
 // Load implements [Store].
 func (m *MemoryStore) Load(ctx context.Context, key string) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
+	if err := m.ready(ctx); err != nil {
 		return nil, err
 	}
 	value, ok := m.entries.Get(key)
@@ -71,7 +72,7 @@ func (m *MemoryStore) Load(ctx context.Context, key string) ([]byte, error) {
 
 // Consume implements [Store].
 func (m *MemoryStore) Consume(ctx context.Context, key string) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
+	if err := m.ready(ctx); err != nil {
 		return nil, err
 	}
 	value, ok := m.entries.Take(key)
@@ -82,4 +83,16 @@ func (m *MemoryStore) Consume(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Len returns the number of entries held, among them some that have expired.
-func (m *MemoryStore) Len() int { return m.entries.Len() }
+func (m *MemoryStore) Len() int {
+	if m.entries == nil {
+		return 0
+	}
+	return m.entries.Len()
+}
+
+func (m *MemoryStore) ready(ctx context.Context) error {
+	if m.entries == nil {
+		return errors.New("par: a MemoryStore that NewMemoryStore has not made")
+	}
+	return ctx.Err()
+}

@@ -1,117 +1,162 @@
 package profile
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/idtoken"
-	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// maxTokenResponse bounds what is read from a token endpoint.
-const maxTokenResponse = 1 << 20
+const (
+	// maxTokenResponse bounds what is read from a token endpoint, maxErrorResponse what is read of an error.
+	maxTokenResponse = 1 << 20
+	maxErrorResponse = 64 << 10
+)
 
 // Finish checks the parameters that came back to the redirect URI and redeems the code in them. The session must be the
-// one that this browser began; use it once.
+// one that this browser began; use it once. A second use redeems the code again, for which a server may revoke the tokens
+// of the first, so a page that is reloaded must not come here again.
 //
-// The token's Extra holds what else the server sent (id_token, scope, …). A *oauth2.RetrieveError always comes from the
-// server: from the authorization response when its Response is nil, else from the token endpoint.
+// The token's Extra holds what else the server sent (scope, grant_id, …), and id_token if openid was asked for: it has been
+// verified then, and [IDToken] has what it says. A *oauth2.RetrieveError always comes from the server: from the
+// authorization response when its Response is nil, else from the token endpoint. The error matches
+// [ErrAuthorizationResponse] when nothing was sent, and [ErrTokenResponse] when the answer of the server was thrown away.
 func (c *Client) Finish(ctx context.Context, session *Session, callback url.Values) (*oauth2.Token, error) {
 	code, err := c.checkCallback(session, callback)
 	if err != nil {
 		return nil, err
 	}
-	token, err := c.requestToken(ctx, url.Values{
+	answer, err := c.requestToken(ctx, url.Values{
 		"grant_type": {grantAuthorizationCode}, "code": {code}, "redirect_uri": {session.RedirectURI}, "code_verifier": {session.CodeVerifier},
 	})
-	if err != nil || session.Nonce == "" {
-		return token, err
+	if err != nil {
+		return nil, err
 	}
-	raw, _ := token.Extra("id_token").(string)
-	if raw == "" {
-		return nil, fmt.Errorf("%w: no id_token though openid was asked for", ErrTokenResponse)
+	if session.Nonce != "" {
+		if err := c.checkIDToken(ctx, session, answer); err != nil {
+			return nil, err
+		}
 	}
-	// MS-5.6.2-1: signature included, though it came over TLS.
-	if _, err := c.idTokens.Verify(ctx, raw, idtoken.Expected{Nonce: session.Nonce}); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
-	}
-	return token, nil
+	return answer.done(), nil
 }
 
-// checkCallback believes nothing before iss and state are right: SP-5.3.3.2-5, ISS-2.4-1, ISS-2.4-2.
+// checkCallback believes nothing before iss and state are right: SP-5.3.3.2-5, ISS-2.4-1, ISS-2.4-2, CS-20.
 func (c *Client) checkCallback(session *Session, callback url.Values) (code string, err error) {
-	if session == nil || session.Issuer != c.cfg.Issuer || session.ClientID != c.cfg.ClientID || session.State == "" {
+	if session == nil || session.Issuer != c.cfg.Issuer || session.ClientID != c.cfg.ClientID || session.State == "" || session.CodeVerifier == "" {
 		return "", fmt.Errorf("%w: the session was not begun by this client", ErrAuthorizationResponse)
 	}
-	values := cloneValues(callback)
-	if err := form.Check(values); err != nil || len(values["resource"]) > 0 {
-		return "", fmt.Errorf("%w: repeated or malformed parameters", ErrAuthorizationResponse)
+	// BASE-6749-3.1-1: of two values some other party could have added one. Parameters of the redirect URI's own, and those
+	// that nobody knows, may be as they like.
+	for _, name := range []string{"iss", "state", "code", "error", "error_description", "error_uri", "response"} {
+		if len(callback[name]) > 1 {
+			return "", fmt.Errorf("%w: %s is repeated", ErrAuthorizationResponse, name)
+		}
 	}
-	if iss := values.Get("iss"); iss != c.cfg.Issuer { // ISS-2.4-3: a missing one too
+	if iss := callback.Get("iss"); iss != c.cfg.Issuer { // ISS-2.4-3: a missing one too
 		return "", fmt.Errorf("%w: iss is %.256q, the request went to %q", ErrAuthorizationResponse, iss, c.cfg.Issuer)
 	}
-	if !jose.EqualString(values.Get("state"), session.State) {
+	// AM-5.4a, AM-5.4b: an answer to a request that an attacker made does not fit the session of this browser.
+	if !jose.EqualString(callback.Get("state"), session.State) {
 		return "", fmt.Errorf("%w: state is not this session's", ErrAuthorizationResponse)
 	}
-	code, failure := values.Get("code"), values.Get("error")
+	code, failure := callback.Get("code"), callback.Get("error")
 	switch {
 	case code != "" && failure != "":
 		return "", fmt.Errorf("%w: both code and error", ErrAuthorizationResponse)
 	case failure != "":
-		return "", &oauth2.RetrieveError{ErrorCode: failure, ErrorDescription: values.Get("error_description"), ErrorURI: values.Get("error_uri")}
+		return "", &oauth2.RetrieveError{
+			ErrorCode: failure, ErrorDescription: callback.Get("error_description"), ErrorURI: callback.Get("error_uri"),
+		}
 	case code == "":
 		return "", fmt.Errorf("%w: neither code nor error", ErrAuthorizationResponse)
 	}
 	return code, nil
 }
 
+// checkIDToken. MS-5.6.2-1: signature included, though it came over TLS. AM-5.3, CS-20.
+func (c *Client) checkIDToken(ctx context.Context, session *Session, answer *tokenAnswer) error {
+	raw, _ := answer.extra["id_token"].(string)
+	if raw == "" {
+		return fmt.Errorf("%w: no id_token though openid was asked for", ErrTokenResponse)
+	}
+	if c.idTokens == nil {
+		return fmt.Errorf("%w: the server has stopped to publish its keys", ErrTokenResponse)
+	}
+	verified, err := c.idTokens.Verify(ctx, raw, idtoken.Expected{
+		Nonce: session.Nonce, MaxAge: session.MaxAge, AccessToken: answer.token.AccessToken,
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTokenResponse, err)
+	}
+	answer.verified = verified
+	return nil
+}
+
+// verifiedKey is where a token's Extra has the verified ID token. No server can put a *idtoken.Token there.
+const verifiedKey = "profile: verified ID token"
+
+// IDToken returns what the ID token says that came with a token of [Client.Finish]. It is false for a token that came
+// without, by a refresh, or that has been stored in between.
+func IDToken(token *oauth2.Token) (verified *idtoken.Token, ok bool) {
+	if token == nil {
+		return nil, false
+	}
+	verified, ok = token.Extra(verifiedKey).(*idtoken.Token)
+	return verified, ok
+}
+
 // Refresh obtains a new access token. The returned token keeps the refresh token unless the server sent a new one
-// (SP-5.3.3.1-6).
+// (SP-5.3.3.1-6). An ID token that comes along is dropped: it says nothing new.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, request Request) (*oauth2.Token, error) {
 	if refreshToken == "" {
 		return nil, errors.New("profile: client: no refresh token")
 	}
-	params := request.tokenParams(grantRefreshToken)
-	params.Set("refresh_token", refreshToken)
-	token, err := c.requestToken(ctx, params)
-	if err == nil && token.RefreshToken == "" {
-		token.RefreshToken = refreshToken
+	params, err := request.params()
+	if err != nil {
+		return nil, err
 	}
-	return token, err
+	params.Set("grant_type", grantRefreshToken)
+	params.Set("refresh_token", refreshToken)
+	answer, err := c.requestToken(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	if answer.token.RefreshToken == "" {
+		answer.token.RefreshToken = refreshToken
+	}
+	return answer.done(), nil
 }
 
 // ClientCredentials obtains a token about the client itself.
 func (c *Client) ClientCredentials(ctx context.Context, request Request) (*oauth2.Token, error) {
-	return c.requestToken(ctx, request.tokenParams(grantClientCredentials))
-}
-
-func (r Request) tokenParams(grantType string) url.Values {
-	params := cloneValues(r.Params)
-	params.Set("grant_type", grantType)
-	if len(r.Scopes) > 0 {
-		params.Set("scope", strings.Join(r.Scopes, " "))
+	params, err := request.params()
+	if err != nil {
+		return nil, err
 	}
-	if len(r.Resources) > 0 {
-		params["resource"] = r.Resources
+	params.Set("grant_type", grantClientCredentials)
+	answer, err := c.requestToken(ctx, params)
+	if err != nil {
+		return nil, err
 	}
-	return params
+	return answer.done(), nil
 }
 
 // requestToken sends a form to the token endpoint with client authentication and a proof.
-func (c *Client) requestToken(ctx context.Context, params url.Values) (*oauth2.Token, error) {
+func (c *Client) requestToken(ctx context.Context, params url.Values) (*tokenAnswer, error) {
 	body, err := c.authenticated(ctx, params)
 	if err != nil {
 		return nil, err
@@ -124,10 +169,13 @@ func (c *Client) requestToken(ctx context.Context, params url.Values) (*oauth2.T
 	// up the first one's jti.
 	r.GetBody = func() (io.ReadCloser, error) {
 		again, err := c.authenticated(ctx, params)
-		if err == nil && len(again) != len(body) { // the header says how long it is
-			err = errors.New("profile: client: a new assertion of another length")
+		if err != nil {
+			return nil, err
 		}
-		return io.NopCloser(strings.NewReader(again)), err
+		if len(again) != len(body) { // the header says how long it is
+			return nil, errors.New("profile: client: a new assertion of another length")
+		}
+		return io.NopCloser(strings.NewReader(again)), nil
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
@@ -136,40 +184,79 @@ func (c *Client) requestToken(ctx context.Context, params url.Values) (*oauth2.T
 		return nil, fmt.Errorf("profile: client: token endpoint: %w", err)
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxTokenResponse+1))
-	if err != nil || len(answer) > maxTokenResponse {
-		return nil, fmt.Errorf("%w: unreadable or longer than %d bytes", ErrTokenResponse, maxTokenResponse)
+	limit := maxErrorResponse
+	if response.StatusCode == http.StatusOK {
+		limit = maxTokenResponse
+	}
+	answer, err := io.ReadAll(io.LimitReader(response.Body, int64(limit)+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
 	}
 	if response.StatusCode != http.StatusOK {
 		return nil, retrieveError(response, answer)
 	}
-	return parseToken(answer, c.cfg.Now())
+	if len(answer) > limit {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrTokenResponse, limit)
+	}
+	return parseToken(response, answer, c.cfg.Now())
 }
 
 func (c *Client) authenticated(ctx context.Context, params url.Values) (string, error) {
 	form := cloneValues(params)
 	if err := c.auth.Authenticate(ctx, form); err != nil {
-		return "", err
+		return "", fmt.Errorf("profile: client: %w", err)
 	}
 	return form.Encode(), nil
 }
 
-func retrieveError(response *http.Response, body []byte) error {
-	e := &oauth2.RetrieveError{Response: response, Body: body[:min(len(body), 4<<10)]} // Error prints it
-	if o, err := strictjson.ParseObject(body); err == nil {
-		e.ErrorCode, _, _ = o.String("error")
-		e.ErrorDescription, _, _ = o.String("error_description")
-		e.ErrorURI, _, _ = o.String("error_uri")
+// retrieveError is what a server said. Its text has a body that is no OAuth error in full, so that gets none: it may be a
+// page that shows our request, or a token under a strange status. It can still be read from the Response.
+func retrieveError(response *http.Response, body []byte) *oauth2.RetrieveError {
+	response.Body = io.NopCloser(bytes.NewReader(body)) // what it was has been read
+	said := &oauth2.RetrieveError{Response: response}
+	if len(body) > maxErrorResponse {
+		return said
 	}
-	return e
+	if o, err := strictjson.ParseObject(body); err == nil {
+		said.ErrorCode, _, _ = o.String("error")
+		said.ErrorDescription, _, _ = o.String("error_description")
+		said.ErrorURI, _, _ = o.String("error_uri")
+	}
+	if said.ErrorCode != "" {
+		said.Body = body
+	}
+	return said
 }
 
-// parseToken reads a token response. DPOP-5-7, BASE-6749-5.1-2: a token of another type than DPoP is thrown away, since
-// the server has then not bound it.
-func parseToken(body []byte, now time.Time) (*oauth2.Token, error) {
+// A tokenAnswer is a token that may still be refused.
+type tokenAnswer struct {
+	token    *oauth2.Token
+	extra    map[string]any
+	verified *idtoken.Token
+}
+
+// done returns the token. An ID token that nobody has verified is nothing that a caller should find.
+func (a *tokenAnswer) done() *oauth2.Token {
+	delete(a.extra, verifiedKey)
+	if a.verified == nil {
+		delete(a.extra, "id_token")
+	} else {
+		a.extra[verifiedKey] = a.verified
+	}
+	return a.token.WithExtra(a.extra)
+}
+
+// parseToken reads a token response.
+func parseToken(response *http.Response, body []byte, now time.Time) (*tokenAnswer, error) {
 	o, err := strictjson.ParseObject(body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
+	}
+	if o.Has("error") { // some servers say so with status 200
+		if said := retrieveError(response, body); said.ErrorCode != "" {
+			return nil, said
+		}
+		return nil, fmt.Errorf("%w: an error without a code", ErrTokenResponse)
 	}
 	token := &oauth2.Token{}
 	for _, field := range []struct {
@@ -180,50 +267,82 @@ func parseToken(body []byte, now time.Time) (*oauth2.Token, error) {
 			return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
 		}
 	}
-	if token.AccessToken == "" {
-		return nil, fmt.Errorf("%w: no access_token", ErrTokenResponse)
+	if !headerSafe(token.AccessToken) {
+		return nil, fmt.Errorf("%w: no access_token that could be sent", ErrTokenResponse)
 	}
-	if !strings.EqualFold(token.TokenType, "DPoP") {
+	// DPOP-5-7, BASE-6749-5.1-2: one of another type the server has not bound. CS-19: DPoP in whatever case.
+	if !isDPoP(token.TokenType) {
 		return nil, fmt.Errorf("%w: token_type is %.32q, not DPoP", ErrTokenResponse, token.TokenType)
 	}
 	token.TokenType = "DPoP"
-	if seconds := expiresIn(o); seconds > 0 {
+	if seconds := expiresIn(o); seconds > 0 { // CS-19: there need not be one
 		token.ExpiresIn, token.Expiry = seconds, now.Add(time.Duration(seconds)*time.Second)
 	}
-	extra := map[string]any{}
-	if err := json.Unmarshal(body, &extra); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
-	}
-	return token.WithExtra(extra), nil
+	return &tokenAnswer{token: token, extra: members(o)}, nil
 }
 
-// expiresIn is the lifetime in seconds, 0 if there is none to go by. Some servers send a string; a year is enough.
+func isDPoP(tokenType string) bool { return strings.EqualFold(tokenType, "DPoP") }
+
+// headerSafe says whether a token can stand in an Authorization header and come out as it went in.
+func headerSafe(token string) bool {
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] > '~' {
+			return false
+		}
+	}
+	return token != ""
+}
+
+// members returns all members in the types of encoding/json, as oauth2.Token.Extra has them. A value that no such type can
+// hold, a number above all limits, stays a json.RawMessage: it must not stand in the way of the token.
+func members(o strictjson.Object) map[string]any {
+	all := make(map[string]any)
+	for _, name := range o.Names() {
+		raw, _ := o.Get(name)
+		var value any
+		if json.Unmarshal(raw, &value) != nil {
+			value = json.RawMessage(bytes.Clone(raw))
+		}
+		all[name] = value
+	}
+	return all
+}
+
+// expiresIn is the lifetime in seconds, 0 if there is none to go by. Some servers send a string, or a fraction; a year is
+// enough for anything.
 func expiresIn(o strictjson.Object) int64 {
 	raw, _ := o.Get("expires_in")
 	var n json.Number
 	if json.Unmarshal(raw, &n) != nil {
 		return 0
 	}
-	f, err := n.Float64()
-	if err != nil || !(f > 0) {
+	f, _ := n.Float64() // one that is too large comes as infinity
+	if !(f > 0) {
 		return 0
 	}
 	const year = 365 * 24 * 60 * 60
-	return int64(min(f, year))
+	return int64(math.Ceil(min(f, year)))
 }
 
-// refresher is the oauth2.TokenSource behind [Client.TokenSource]. oauth2.ReuseTokenSource serialises its calls.
-type refresher struct {
-	ctx    context.Context //nolint:containedctx // oauth2.TokenSource has no other place for it
-	client *Client
+// TokenSource returns a source that refreshes token when it has expired, or is about to (10 seconds, as in package oauth2).
+// It is safe for concurrent use, and refreshes once for all that wait. Make one for each token: where the server sends new
+// refresh tokens, two sources of one token would not know of each other. ctx ends with the source.
+func (c *Client) TokenSource(ctx context.Context, token *oauth2.Token) oauth2.TokenSource {
+	r := &refresher{ctx: ctx, client: c}
+	if token != nil {
+		r.refreshToken = token.RefreshToken
+	}
+	return oauth2.ReuseTokenSource(token, r)
+}
 
-	mu           sync.Mutex
+// refresher is the oauth2.TokenSource behind [Client.TokenSource]. oauth2.ReuseTokenSource calls it once at a time.
+type refresher struct {
+	ctx          context.Context //nolint:containedctx // oauth2.TokenSource has no other place for it
+	client       *Client
 	refreshToken string
 }
 
 func (r *refresher) Token() (*oauth2.Token, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	token, err := r.client.Refresh(r.ctx, r.refreshToken, Request{})
 	if err == nil {
 		r.refreshToken = token.RefreshToken
@@ -232,15 +351,59 @@ func (r *refresher) Token() (*oauth2.Token, error) {
 }
 
 // HTTPClient returns a client whose requests carry an access token from source and a proof of its own for each request
-// (SP-5.3.3.1-3). It never sends the token to another origin than base's, follow redirects or not.
+// (SP-5.3.3.1-3). Use it for the APIs that the token is for, and no others: they get the token.
+//
+// It refuses requests that are not https, tokens of another type than DPoP, and redirects to another origin. It follows no
+// redirect, unless its CheckRedirect is replaced. Clients made by one Client share what they know of the APIs' nonces.
 func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {
-	proofs, err := dpop.NewTransport(dpop.TransportConfig{Prover: c.prover, Base: c.cfg.HTTPClient.Transport})
+	if source == nil {
+		return nil, errors.New("profile: client: no token source")
+	}
+	return &http.Client{
+		Transport: &apiTransport{source: source, proofs: c.proofs}, Timeout: c.cfg.HTTPClient.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// apiTransport is an oauth2.Transport that knows where a token must not go.
+type apiTransport struct {
+	source oauth2.TokenSource
+	proofs *dpop.Transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	token, err := t.token(r)
+	if err != nil {
+		if r.Body != nil {
+			r.Body.Close() // a RoundTripper has to
+		}
+		return nil, err
+	}
+	signed := *r
+	signed.Header = r.Header.Clone()
+	if signed.Header == nil {
+		signed.Header = make(http.Header)
+	}
+	signed.Header.Set("Authorization", "DPoP "+token.AccessToken) // DPOP-7.1-1
+	return t.proofs.RoundTrip(&signed)
+}
+
+func (t *apiTransport) token(r *http.Request) (*oauth2.Token, error) {
+	if r.URL == nil || r.URL.Scheme != "https" { // SP-5.2.1-1
+		return nil, errors.New("profile: client: an access token is sent by https only")
+	}
+	// http.Client says which response a request follows. It would take care of an Authorization header of the caller's, not
+	// of one that comes from here.
+	if from := r.Response; from != nil && (from.Request == nil || from.Request.URL == nil || from.Request.URL.Host != r.URL.Host) {
+		return nil, errors.New("profile: client: a redirect to another origin gets no access token")
+	}
+	token, err := t.source.Token()
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{
-		Transport: &oauth2.Transport{Source: source, Base: proofs}, Timeout: c.cfg.HTTPClient.Timeout,
-		// A redirect would carry the token to wherever the answer says.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	if token == nil || !isDPoP(token.TokenType) || !headerSafe(token.AccessToken) {
+		return nil, errors.New("profile: client: the token source has no DPoP token") // DPOP-5-7
+	}
+	return token, nil
 }

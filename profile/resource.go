@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -19,8 +21,9 @@ import (
 type ResourceServerConfig struct {
 	// Resource is this API's resource identifier (RFC 8707): what has to stand in a token's audience. Required.
 	Resource string
-	// BaseURL is the external URL of the API, to which a request's own path is added, as the client sees it: what stands in
-	// a proof's htu. Empty: scheme and host of Resource. No header of a request can change it.
+	// BaseURL is the external https URL of the API, to which a request's own path is added, as the client sees it: what
+	// stands in a proof's htu. Behind a proxy or an http.StripPrefix that takes a prefix off the path, the prefix belongs
+	// here. Empty: scheme and host of Resource. No header of a request can change it.
 	BaseURL string
 	// Issuer is the authorization server whose tokens are accepted. Required.
 	Issuer string
@@ -60,6 +63,10 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = origin(cfg.Resource)
 	}
+	// SP-5.2.1-1: tokens do not go about in the clear. A URL by which no client comes would make every proof wrong, too.
+	if problem := httpsProblem(cfg.BaseURL); problem != "" {
+		return nil, fmt.Errorf("profile: resource server: BaseURL %q %s", cfg.BaseURL, problem)
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -78,9 +85,10 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 	}}, nil
 }
 
-// Verify checks a request to the API in full: the token (SP-5.3.4-3), how it is presented (SP-5.3.4-1, SP-5.3.4-2), and the
-// proof of possession with its replay check (SP-5.3.4-5). Scopes are the caller's to check, see [ResourceServer.Require].
-func (s *ResourceServer) Verify(r *http.Request) (*accesstoken.Token, error) {
+// Verify checks a request to the API in full: the token (SP-5.3.4-3), how it is presented (SP-5.3.4-1, SP-5.3.4-2), that it
+// has all these scopes (SP-5.3.4-4), and the proof of possession with its replay check (SP-5.3.4-5). Nothing is recorded of
+// a request that fails. Answer it with [ResourceServer.WriteError].
+func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*accesstoken.Token, error) {
 	ctx := r.Context()
 	presented, err := tokenbinding.FromRequest(r)
 	if err != nil {
@@ -95,11 +103,15 @@ func (s *ResourceServer) Verify(r *http.Request) (*accesstoken.Token, error) {
 	if err := binding.CheckScheme(presented.Scheme); err != nil {
 		return nil, err
 	}
+	// CS-16, DPOP-7.1-2: the proof's own checks. AM-5.2: with the next one, whoever has the token alone can do nothing.
 	proof, err := s.proofs.CheckToken(r, presented.Token, token.JKT())
 	if err != nil {
 		return nil, err
 	}
 	if err := binding.Check(presented.Scheme, tokenbinding.Proof{JKT: proof.Thumbprint()}); err != nil {
+		return nil, err
+	}
+	if err := token.CheckScope(scopes...); err != nil { // SP-5.3.4-4, BASE-6750-3.1-1
 		return nil, err
 	}
 	if err := s.proofs.Commit(ctx, proof); err != nil {
@@ -112,16 +124,17 @@ func (s *ResourceServer) Verify(r *http.Request) (*accesstoken.Token, error) {
 func (s *ResourceServer) Handler(next http.Handler) http.Handler { return s.Require(next) }
 
 // Require is Handler for an API that needs scopes, all of them.
+//
+// A request's x-fapi-interaction-id comes back in the response, whatever becomes of it, if it is a UUID.
 func (s *ResourceServer) Require(next http.Handler, scopes ...string) http.Handler {
+	scopes = slices.Clone(scopes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, err := s.Verify(r)
-		if err == nil {
-			err = token.CheckScope(scopes...) // SP-5.3.4-4, BASE-6750-3.1-1
-		}
+		token, err := s.Verify(r, scopes...)
 		if err != nil {
 			s.WriteError(w, r, err, scopes...)
 			return
 		}
+		echoInteractionID(w, r)
 		s.proofs.SetNonce(w.Header()) // DPOP-8.2-1: clients learn the next nonce without an extra round trip
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)))
 	})
@@ -131,10 +144,41 @@ func (s *ResourceServer) Require(next http.Handler, scopes ...string) http.Handl
 // scopes that the API needs, and a nonce where nonces are in use (DPOP-9-1). err may be any error.
 func (s *ResourceServer) WriteError(w http.ResponseWriter, r *http.Request, err error, scopes ...string) {
 	logRefusal(s.cfg.Logger, r, err)
+	echoInteractionID(w, r)
 	s.proofs.SetNonce(w.Header())
+	if _, _, status := oautherr.From(err); status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
 	challenge := s.challenge
 	challenge.Scope = strings.Join(scopes, " ")
 	challenge.WriteError(w, r, err)
+}
+
+// echoInteractionID returns the identifier by which a client finds its request in both sides' logs. Only a UUID: nothing
+// that a client makes up otherwise gets into our headers.
+func echoInteractionID(w http.ResponseWriter, r *http.Request) {
+	const name = "X-Fapi-Interaction-Id"
+	if values := r.Header[name]; len(values) == 1 && isUUID(values[0]) {
+		w.Header().Set(name, values[0])
+	}
+}
+
+// isUUID says whether s has the form of a UUID (RFC 9562 §4).
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'):
+			return false
+		}
+	}
+	return true
 }
 
 type tokenKey struct{}

@@ -16,7 +16,7 @@ import (
 // Whatever its fields and an error's description contain, no header but the intended one comes out: characters that
 // RFC 6750 §3 does not allow, quotation marks and backslashes among them, are replaced by question marks.
 type Challenge struct {
-	// Schemes are those that the API accepts, in order; empty means DPoP only.
+	// Schemes are those that the API accepts, in order. Unknown ones are left out; none means DPoP only.
 	Schemes []Scheme
 	// Algorithms are the signature algorithms accepted in DPoP proofs, for the algs parameter. Empty: none is sent.
 	Algorithms []string
@@ -30,12 +30,14 @@ type Challenge struct {
 // WriteError answers a request that failed with err: the status, a challenge for each scheme, and a JSON body with error
 // and error_description unless err is [ErrNoToken]. err may be any error; one without a wire form (see the package's
 // errors) is a server_error with status 500. A server's own failure and one that credentials cannot mend have no challenge.
-// Headers already set, such as DPoP-Nonce, stay.
+// Headers already set, such as DPoP-Nonce, stay, unless they are about another body or are the ones written here.
 func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	code, description, status := oautherr.From(err)
 	status = resourceStatus(code, status)
 	h := w.Header()
-	h.Del("WWW-Authenticate")
+	for _, name := range []string{"WWW-Authenticate", "Content-Length", "Content-Encoding", "Etag"} { // of another response
+		h.Del(name)
+	}
 	h.Set("Cache-Control", "no-store")
 	if status == 400 || status == 401 || status == 403 {
 		for _, value := range c.values(r, code, description) {
@@ -76,19 +78,12 @@ func resourceStatus(code string, status int) int {
 // values returns one header value for each scheme. Separate header fields mean the same as a list (RFC 9110 §5.3), and
 // are understood by clients that do not take lists apart.
 func (c Challenge) values(r *http.Request, code, description string) []string {
-	schemes := c.Schemes
-	if len(schemes) == 0 {
-		schemes = []Scheme{DPoP}
-	}
+	schemes := c.schemes()
 	used := usedSchemes(r)
 	// DPOP-7.2-3: the error belongs to the scheme that was used; if that is none that we offer, it has to be somewhere.
-	anywhere := !slices.ContainsFunc(schemes, func(s Scheme) bool { return slices.Contains(used, canonical(string(s))) })
+	anywhere := !slices.ContainsFunc(schemes, func(s Scheme) bool { return slices.Contains(used, s) })
 	var out []string
-	for _, s := range schemes {
-		scheme := canonical(string(s))
-		if scheme == "" {
-			continue
-		}
+	for _, scheme := range schemes {
 		var p params
 		p.add("realm", c.Realm)
 		if code != "" && (anywhere || slices.Contains(used, scheme)) { // DPOP-7.2-2: without credentials, no error
@@ -108,6 +103,19 @@ func (c Challenge) values(r *http.Request, code, description string) []string {
 		out = append(out, strings.TrimSuffix(string(scheme)+" "+strings.Join(p, ", "), " "))
 	}
 	return out
+}
+
+// schemes returns what to offer: each known scheme once, and never none.
+func (c Challenge) schemes() (known []Scheme) {
+	for _, s := range c.Schemes {
+		if s = canonical(string(s)); s != "" && !slices.Contains(known, s) {
+			known = append(known, s)
+		}
+	}
+	if known == nil {
+		return []Scheme{DPoP} // RFC 9110 §15.5.2: a 401 has a challenge
+	}
+	return known
 }
 
 // usedSchemes returns the schemes of all Authorization headers of a request.

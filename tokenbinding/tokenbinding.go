@@ -40,11 +40,11 @@ func canonical(name string) Scheme {
 	return ""
 }
 
-// CheckTokenType reports with [ErrTokenType] if the token_type of a token response is not s, whatever its case. The client
+// CheckTokenType reports with [ErrTokenType] if the token_type of a token response is not s, whatever the case. The client
 // must throw the token away then: it asked for a bound token and has been given one that a thief could use.
 func (s Scheme) CheckTokenType(tokenType string) error {
-	if s == "" || canonical(tokenType) != s { // DPOP-5-7
-		return fmt.Errorf("%w: %.32q, want %s", ErrTokenType, tokenType, s)
+	if want := canonical(string(s)); want == "" || canonical(tokenType) != want { // DPOP-5-7
+		return fmt.Errorf("%w: %.32q, want %.32q", ErrTokenType, tokenType, string(s))
 	}
 	return nil
 }

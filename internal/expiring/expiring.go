@@ -7,10 +7,12 @@
 // expiry: when they are full of live entries they say [ErrFull], and the caller
 // has to refuse the request. Cache may forget anything at any moment.
 //
-// Set and Map do not keep the caller's keys but a 128-bit digest of them: the
-// first half of SHA-256 over a secret drawn at construction and the key. So an
-// entry has a fixed size whatever a peer sends, and a peer who picks keys can
-// neither make two of them collide nor steer them all into one shard.
+// Set and Map do not keep the caller's keys but a keyed hash of them: a Map half
+// of SHA-256 over a secret drawn at construction and the key, as it must never
+// give out another key's value; a Set 96 bits of a faster one, as two keys taken
+// for one only make it refuse. So an entry has a fixed size whatever a peer
+// sends, and a peer who picks keys can neither make two of them collide nor
+// steer them all into one place.
 package expiring
 
 import (
@@ -55,8 +57,8 @@ type Config struct {
 // digest stands for a key.
 type digest [16]byte
 
-// sharding is the part that Set and Map have in common: how a key is turned
-// into a digest and a shard, and how many entries a shard may hold.
+// sharding is the part that Set and Map have in common: how many entries a
+// shard may hold, and for Map how a key is turned into a digest and a shard.
 type sharding struct {
 	// 12 secret bytes and a 43-character key (a hash in base64url) fill
 	// exactly one SHA-256 block.

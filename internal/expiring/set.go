@@ -8,20 +8,17 @@ import (
 
 const defaultSetEntries = 8 << 20
 
-// Each Use takes out up to this many due entries: more than one, so that a
-// backlog shrinks although each Use may add an entry.
-const evictSet = 4
-
 // SetConfig configures a [Set]; MaxEntries defaults to 8,388,608.
 type SetConfig = Config
 
 // A Set remembers which keys have been used, each until its own expiry. It is
 // safe for concurrent use.
 //
-// An entry costs 60 bytes, an empty set of the default size 0.5 MiB. Memory that
-// a peak has taken is used again but not given back.
+// An entry costs 22 to 55 bytes, an empty set of the default size 0.5 MiB.
+// Memory that a peak has taken is used again but not given back.
 type Set struct {
 	sharding
+	seeds
 	epoch  int64 // Unix seconds; entries count from here
 	shards []setShard
 }
@@ -37,9 +34,8 @@ type setShard struct {
 
 // NewSet returns an empty Set.
 func NewSet(cfg SetConfig) *Set {
-	s := &Set{sharding: newSharding(cfg, defaultSetEntries)}
+	s := &Set{sharding: newSharding(cfg, defaultSetEntries), seeds: newSeeds()}
 	s.epoch = s.now().Unix()
-	s.quota = min(s.quota, 1<<28) // entries are numbered in 32 bits
 	s.shards = make([]setShard, s.count)
 	for i := range s.shards {
 		s.shards[i].table = newTable()
@@ -68,30 +64,30 @@ func (s *Set) Use(key string, expires time.Time) (first bool, err error) {
 	if int64(until) <= at { // 136 years after construction
 		return false, ErrExpired
 	}
-	d, i := s.locate(key)
-	return s.shards[i].use(&d, until, at, s.quota)
+	f := s.fingerprint(key)
+	return s.shards[f.shard(s.count)].use(&f, until, at, s.quota)
 }
 
-func (sh *setShard) use(d *digest, until uint32, at int64, quota int) (first bool, err error) {
+func (sh *setShard) use(f *fingerprint, until uint32, at int64, quota int) (first bool, err error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	used := sh.has(d, at) // first, so that its cache misses overlap with those of drop
-	for range evictSet {
-		gone, ok := sh.drop(at)
-		if !ok {
-			break
-		}
-		sh.forgotten = max(sh.forgotten, gone)
-	}
+	place, used := sh.find(f, at)
 	switch {
-	case until <= sh.forgotten:
-		return false, ErrExpired
 	case used:
 		return false, nil
-	case sh.held >= quota: // and none of them is due
-		return false, ErrFull
+	case place.until != 0: // an expired entry, whose room this one takes
+		sh.forgotten = max(sh.forgotten, place.until)
+	case sh.held >= quota:
+		sh.forgotten = max(sh.forgotten, sh.sweep(at))
+		if sh.held >= quota {
+			return false, ErrFull
+		}
+		place = nil // it may have moved
 	}
-	sh.add(d, until, at)
+	if until <= sh.forgotten {
+		return false, ErrExpired
+	}
+	sh.forgotten = max(sh.forgotten, sh.put(f, until, at, place))
 	return true, nil
 }
 
@@ -111,8 +107,8 @@ func (s *Set) second(t time.Time) uint32 {
 	return uint32(max(sec-s.epoch, 1))
 }
 
-// Len returns the number of keys held, among them expired ones that have not
-// been taken out yet. It takes each shard's lock in turn.
+// Len returns the number of keys held, among them expired ones whose room has
+// not been needed yet. It takes each shard's lock in turn.
 func (s *Set) Len() int {
 	n := 0
 	for i := range s.shards {

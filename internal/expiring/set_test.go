@@ -185,8 +185,10 @@ func TestSetClockGoingBackwardsMakesNothingUsableTwice(t *testing.T) {
 		set(c, start.Add(back))
 		for i := range 100 {
 			first, err := s.Use(fmt.Sprint(i), expires)
-			require.False(t, first, "at %v", back)
-			require.ErrorIs(t, err, expiring.ErrExpired)
+			require.False(t, first, "at %v", back) // still held, or refused
+			if err != nil {
+				require.ErrorIs(t, err, expiring.ErrExpired)
+			}
 		}
 		first, err := s.Use(fmt.Sprint("fresh", back), start.Add(10*time.Minute))
 		require.NoError(t, err, "a wrong clock must not close the set for longer than needed")

@@ -1,163 +1,175 @@
 package expiring
 
-import (
-	"cmp"
-	"encoding/binary"
-	"math"
-	"math/bits"
-	"slices"
-)
+import "hash/maphash"
 
 const (
-	entrySegment = 512  // entries; 14,336 bytes, a size class of the allocator
-	headSegment  = 2048 // heads; 8,192 bytes
-	// With eight chains for an entry nearly all are empty, so a lookup mostly
-	// ends without touching an entry: with millions of entries the time of a
-	// use is that of its cache misses, and this one costs 28 bytes to save.
-	headsPerEntry = 8
+	pageSlots = 510 // with its two counters a page takes 8,176 bytes, a size class of the allocator
+	// A page that is this full is cleared of expired entries, and divided in
+	// two if that does not help: three in four, so that a search stays within
+	// a few cache lines.
+	pageFull = pageSlots * 3 / 4
+	// With more live entries than this, clearing would soon be due again.
+	pageDivide = pageSlots * 3 / 5
+	// So many pages are cleared when there is no room otherwise.
+	sweepPages = 4
 )
 
-// A table is a hash table of digests that also lists them by the second in
-// which they fall due. It grows one slot at a time (linear hashing) in segments
-// that never move, so no call is slow because of its size. It contains no
-// pointers to single entries, so the garbage collector does not walk it.
+// A fingerprint stands for a key. It comes from a seeded hash, so a peer who
+// picks keys can neither find two with one fingerprint nor aim at a page; should
+// two keys share one by chance, an honest use is refused and nothing is let in.
+type fingerprint struct {
+	a uint64
+	b uint32
+}
+
+type seeds [2]maphash.Seed
+
+func newSeeds() seeds { return seeds{maphash.MakeSeed(), maphash.MakeSeed()} }
+
+func (s *seeds) fingerprint(key string) fingerprint {
+	return fingerprint{maphash.String(s[0], key), uint32(maphash.String(s[1], key))}
+}
+
+// shard, prefix and start take bits of their own each, for the shard, the page
+// in it and the place in that.
+func (f *fingerprint) shard(count int) int { return int(f.b) & (count - 1) }
+func (f *fingerprint) prefix() int         { return int(uint32(f.a)) }
+func (f *fingerprint) start() int          { return int(f.a >> 32 * pageSlots >> 32) }
+
+// A table is a hash table of fingerprints, in pages that a directory finds by
+// their prefix (extendible hashing). It grows by dividing one page at a time, so
+// no call is slow because of its size, and it keeps no list of what is due: an
+// expired entry stays until its room is wanted. So a use touches one page and
+// mostly one cache line of it, which is where its time goes when there are
+// millions of entries. Pages contain no pointers, so the garbage collector does
+// not walk them.
 //
-// Go's map with a list of what is due beside it serves worse: it was measured to
-// take 89 bytes an entry when entries come and go, and half as long again for a
-// use.
+// Go's map with a list of what is due beside it was measured to take 89 bytes an
+// entry when entries come and go, and twice as long for a use.
 type table struct {
-	entries []*[entrySegment]entry
-	heads   []*[headSegment]uint32 // first entry of each chain
-	size    uint32                 // chains in use
-	mask    uint32                 // 2^n-1 with 2^(n-1) <= size < 2^n
-	taken   uint32                 // entries that have ever been in use
-	free    uint32                 // those that are not in use now, linked by chain
-	held    int
-	buckets []bucket // latest first; the one due next is the last
+	directory []*page // 2^n of them; a page of depth d stands in 2^(n-d) places
+	held      int     // entries in all pages, expired ones too
+	next      int     // where sweep goes on
 }
 
-// entry is 28 bytes. Entries are numbered from 1; 0 is none.
-type entry struct {
-	key   digest
-	until uint32 // the second in which it expires
-	chain uint32 // next entry with this hash
-	due   uint32 // next entry in this bucket
+type page struct {
+	slots [pageSlots]slot
+	held  int32
+	depth uint32 // how many bits of the prefix all entries share
 }
 
-// bucket lists the entries that are taken out from the second due on.
-type bucket struct{ due, first uint32 }
-
-func newTable() table {
-	return table{heads: []*[headSegment]uint32{new([headSegment]uint32)}, size: headSegment, mask: 2*headSegment - 1}
+// slot is 16 bytes. An expired entry's is taken by the next that comes along.
+type slot struct {
+	fingerprint
+	until uint32 // the second in which it expires; 0: never taken
 }
 
-func (t *table) entry(i uint32) *entry {
-	i--
-	return &t.entries[i/entrySegment][i%entrySegment]
+func newTable() table { return table{directory: []*page{new(page)}} }
+
+func (t *table) page(f *fingerprint) *page {
+	return t.directory[f.prefix()&(len(t.directory)-1)]
 }
 
-// head returns the chain of d. A digest is uniform, so any four bytes will do.
-func (t *table) head(d *digest) *uint32 {
-	i := binary.LittleEndian.Uint32(d[:]) & t.mask
-	if i >= t.size {
-		i &= t.mask >> 1 // this chain has not been split yet
-	}
-	return &t.heads[i/headSegment][i%headSegment]
-}
-
-// has reports whether an entry for d is live at the second at.
-func (t *table) has(d *digest, at int64) bool {
-	for i := *t.head(d); i != 0; {
-		e := t.entry(i)
-		if e.key == *d && int64(e.until) > at {
-			return true
+// find looks for a live entry of d. If there is none it returns where one may
+// go: the slot of an expired entry, or a free one.
+func (t *table) find(f *fingerprint, at int64) (place *slot, used bool) {
+	p := t.page(f)
+	for i := f.start(); ; i++ { // ends, as a page is never full
+		if i == pageSlots {
+			i = 0
 		}
-		i = e.chain
-	}
-	return false
-}
-
-// add puts in an entry for d. An expired one for d may still be there; it is
-// left to its bucket.
-func (t *table) add(d *digest, until uint32, at int64) {
-	i := t.free
-	if i != 0 {
-		t.free = t.entry(i).chain
-	} else {
-		if t.taken%entrySegment == 0 {
-			t.entries = append(t.entries, new([entrySegment]entry))
-		}
-		t.taken++
-		i = t.taken
-	}
-	head, b := t.head(d), t.bucket(round(until, at))
-	*t.entry(i) = entry{key: *d, until: until, chain: *head, due: b.first}
-	*head, b.first = i, i
-	for t.held++; t.held > int(t.size)/headsPerEntry; {
-		t.split()
-	}
-}
-
-// split adds one chain and moves to it what belongs there from its sibling.
-func (t *table) split() {
-	if t.size%headSegment == 0 {
-		t.heads = append(t.heads, new([headSegment]uint32))
-	}
-	sibling := t.size & (t.mask >> 1)
-	stay := &t.heads[sibling/headSegment][sibling%headSegment]
-	t.size++
-	for link := stay; *link != 0; {
-		i := *link
-		e := t.entry(i)
-		if head := t.head(&e.key); head != stay {
-			*link, e.chain, *head = e.chain, *head, i
-		} else {
-			link = &e.chain
+		s := &p.slots[i]
+		switch {
+		case s.until == 0:
+			if place == nil {
+				place = s
+			}
+			return place, false
+		case int64(s.until) <= at:
+			if place == nil {
+				place = s
+			}
+		case s.fingerprint == *f:
+			return s, true
 		}
 	}
-	if t.size > t.mask {
-		t.mask = 2*t.mask + 1
+}
+
+// put stores an entry at place, which find has returned, or where find would
+// if it is nil. It returns the latest expiry of the entries it has taken out.
+func (t *table) put(f *fingerprint, until uint32, at int64, place *slot) (forgotten uint32) {
+	if place == nil {
+		place, _ = t.find(f, at)
+	}
+	if place.until == 0 {
+		for p := t.page(f); p.held >= pageFull; p = t.page(f) {
+			forgotten = max(forgotten, t.clear(p, at))
+			if p.held > pageDivide {
+				t.divide(p, f)
+			}
+			place, _ = t.find(f, at)
+		}
+		t.page(f).held++
+		t.held++
+	}
+	*place = slot{*f, until}
+	return forgotten
+}
+
+// clear takes the expired entries out of a page and returns the latest expiry.
+func (t *table) clear(p *page, at int64) (forgotten uint32) {
+	old := p.slots
+	p.slots = [pageSlots]slot{}
+	t.held -= int(p.held)
+	p.held = 0
+	for i := range old {
+		switch s := &old[i]; {
+		case s.until == 0:
+		case int64(s.until) <= at:
+			forgotten = max(forgotten, s.until)
+		default:
+			p.insert(s)
+		}
+	}
+	t.held += int(p.held)
+	return forgotten
+}
+
+// insert puts in an entry that is known to be new.
+func (p *page) insert(s *slot) {
+	i := s.start()
+	for p.slots[i].until != 0 {
+		if i++; i == pageSlots {
+			i = 0
+		}
+	}
+	p.slots[i] = *s
+	p.held++
+}
+
+// divide splits the page of d by one more bit of the digests.
+func (t *table) divide(p *page, f *fingerprint) {
+	if 1<<p.depth == len(t.directory) {
+		t.directory = append(t.directory, t.directory...)
+	}
+	bit := 1 << p.depth
+	halves := [2]*page{{depth: p.depth + 1}, {depth: p.depth + 1}}
+	for i := range p.slots {
+		if s := &p.slots[i]; s.until != 0 {
+			halves[s.prefix()/bit&1].insert(s)
+		}
+	}
+	for i := f.prefix() & (bit - 1); i < len(t.directory); i += bit {
+		t.directory[i] = halves[i/bit&1]
 	}
 }
 
-// drop takes out one entry whose bucket is due at the second at and returns
-// its expiry.
-func (t *table) drop(at int64) (until uint32, ok bool) {
-	last := len(t.buckets) - 1
-	if last < 0 || int64(t.buckets[last].due) > at {
-		return 0, false
+// sweep clears some pages, others each time, and returns the latest expiry of
+// what it has taken out.
+func (t *table) sweep(at int64) (forgotten uint32) {
+	for range min(sweepPages, len(t.directory)) {
+		t.next = (t.next + 1) % len(t.directory)
+		forgotten = max(forgotten, t.clear(t.directory[t.next], at))
 	}
-	b := &t.buckets[last]
-	i := b.first
-	e := t.entry(i)
-	if b.first = e.due; b.first == 0 {
-		t.buckets = t.buckets[:last]
-	}
-	link := t.head(&e.key)
-	for *link != i {
-		link = &t.entry(*link).chain
-	}
-	*link, e.chain, t.free = e.chain, t.free, i
-	t.held--
-	return e.until, true
-}
-
-func (t *table) bucket(due uint32) *bucket {
-	i, found := slices.BinarySearchFunc(t.buckets, due, func(b bucket, due uint32) int {
-		return cmp.Compare(due, b.due)
-	})
-	if !found {
-		t.buckets = slices.Insert(t.buckets, i, bucket{due: due})
-	}
-	return &t.buckets[i]
-}
-
-// round returns the bucket of an entry that is added at the second at. From 128
-// seconds ahead on it is a multiple of a power of two, at most a 64th of the
-// distance: so there are never more than some 1,700 buckets, and an entry
-// leaves late by less than a 64th of its life.
-func round(until uint32, at int64) uint32 {
-	distance := uint64(max(int64(until)-at, 1))
-	step := int64(1) << max(bits.Len64(distance)-7, 0)
-	return uint32(min((int64(until)+step-1)&^(step-1), math.MaxUint32))
+	return forgotten
 }

@@ -6,11 +6,13 @@ import (
 	"github.com/gofapi/fapi2/par"
 )
 
-// Failing returns the names of the checks that s fails.
+// Failing returns the names of the checks that s fails. They run side by side, since some wait for an expiry.
 func Failing(ctx context.Context, s par.Store) (names []string) {
-	for _, c := range checks {
-		if c.run(ctx, s) != nil {
-			names = append(names, c.name)
+	errs := make([]error, len(checks))
+	together(len(checks), func(i int) { errs[i] = checks[i].run(ctx, s) })
+	for i, err := range errs {
+		if err != nil {
+			names = append(names, checks[i].name)
 		}
 	}
 	return names

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// A group is what the dialogue shows under one title.
+type group struct {
+	title   string
+	attacks []attack
+}
+
+// An attack has to be refused with exactly this status and code.
+type attack struct {
+	name, clause string
+	status       int
+	code         string
+	// try first shows that the same request succeeds as long as it is right, then sends the attack.
+	try func(ctx context.Context, w *world) (answer, error)
+}
+
+func (a attack) play(ctx context.Context, w *world) result {
+	got, err := a.try(ctx, w)
+	w.wire.take() // the dialogue shows outcomes here, no messages
+	r := result{Kind: "attack", Name: a.name, Clause: a.clause, Status: got.status, Code: got.code}
+	switch {
+	case err != nil:
+		r.Reason = err.Error()
+	case got.status != a.status || got.code != a.code:
+		r.Reason = fmt.Sprintf("%v, expected %v", got, answer{status: a.status, code: a.code})
+	default:
+		r.OK = true
+	}
+	return r
+}
+
+// A change spoils a request. It may send others before.
+type change[R request] func(ctx context.Context, r R) error
+
+// one is a change of the request alone.
+func one[R request](f func(r R)) change[R] {
+	return func(_ context.Context, r R) error { f(r); return nil }
+}
+
+// against makes an attack of a request that succeeds with the status passes and of what spoils it.
+func against[R request](fresh func(context.Context, *world) (R, error), passes int, name, clause string, status int, code string, spoil change[R]) attack {
+	return attack{name: name, clause: clause, status: status, code: code, try: func(ctx context.Context, w *world) (answer, error) {
+		good, err := fresh(ctx, w)
+		if err != nil {
+			return answer{}, err
+		}
+		switch control, err := good.send(ctx); {
+		case err != nil:
+			return control, err
+		case control.status != passes || control.code != "":
+			return control, fmt.Errorf("the same request, unspoilt, is refused: %v", control)
+		}
+		bad, err := fresh(ctx, w)
+		if err != nil {
+			return answer{}, err
+		}
+		if err := spoil(ctx, bad); err != nil {
+			return answer{}, err
+		}
+		return bad.send(ctx)
+	}}
+}
+
+func attackGroups() []group {
+	return []group{
+		{"At the API, with a stolen access token", stolenTokens()},
+		{"At the API, with a forged access token", forgedTokens()},
+		{"At the token endpoint, with a stolen code or refresh token", stolenGrants()},
+		{"At the token endpoint, in the name of a client", forgedClients()},
+		{"At the pushed authorization request endpoint", pushes()},
+		{"In the browser, at the authorization server", visits()},
+		{"In the browser, at the client", callbacks()},
+		{"When time has passed", latecomers()},
+	}
+}

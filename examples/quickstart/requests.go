@@ -1,0 +1,341 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/pkce"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// An attack is a request that is right but for one thing. The types here are requests whose every part can be changed
+// before they are sent; unchanged they succeed, which is tried first.
+
+// A request is what an attack changes.
+type request interface {
+	send(ctx context.Context) (answer, error)
+}
+
+// A call is a request to the API.
+type call struct {
+	w             *world
+	method, url   string
+	scheme, token string
+	prover        *dpop.Prover // nil: no proof
+	// What the proof says, if it is not what the request is.
+	proofMethod, proofURL, proofToken string
+	proofs                            []string // sent instead of a new one
+}
+
+// newCall is a call with a token of alice's that our client has just got.
+func newCall(ctx context.Context, w *world) (*call, error) {
+	token, err := w.newToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	prover, err := w.prover(w.ours.dpop)
+	return &call{w: w, method: http.MethodGet, url: w.apiURL + "/accounts", scheme: "DPoP", token: token.AccessToken, prover: prover}, err
+}
+
+// proof returns a proof for the call as it is now.
+func (c *call) proof() (string, error) {
+	or := func(value, otherwise string) string {
+		if value == "" {
+			return otherwise
+		}
+		return value
+	}
+	return c.prover.Proof(or(c.proofMethod, c.method), or(c.proofURL, c.url), dpop.ProofOptions{AccessToken: or(c.proofToken, c.token)})
+}
+
+func (c *call) send(ctx context.Context) (answer, error) {
+	r, err := http.NewRequestWithContext(ctx, c.method, c.url, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	proofs := c.proofs
+	if proofs == nil && c.prover != nil {
+		proof, err := c.proof()
+		if err != nil {
+			return answer{}, err
+		}
+		proofs = []string{proof}
+	}
+	r.Header["Dpop"] = proofs
+	r.Header.Set("Authorization", c.scheme+" "+c.token)
+	return exchangeWith(c.w.httpClient("thief"), r)
+}
+
+// A post is a request to the token endpoint or to that for pushed requests.
+type post struct {
+	w         *world
+	url       string
+	form      url.Values
+	auth      *clientauth.PrivateKeyJWT // nil: no client authentication
+	assertion string                    // sent instead of a new one
+	clientID  string                    // sent instead of the assertion's
+	prover    *dpop.Prover              // nil: no proof
+	proof     string                    // sent instead of a new one
+}
+
+func (w *world) newPost(endpoint string, form url.Values) (*post, error) {
+	auth, err := w.assertions(w.ours, nil)
+	if err != nil {
+		return nil, err
+	}
+	prover, err := w.prover(w.ours.dpop)
+	return &post{w: w, url: endpoint, form: form, auth: auth, prover: prover}, err
+}
+
+func (p *post) send(ctx context.Context) (answer, error) {
+	form := url.Values{}
+	for name, values := range p.form {
+		form[name] = values
+	}
+	if p.auth != nil {
+		if err := p.auth.Authenticate(ctx, form); err != nil {
+			return answer{}, err
+		}
+		if p.assertion != "" {
+			form.Set("client_assertion", p.assertion)
+		}
+		if p.clientID != "" {
+			form.Set("client_id", p.clientID)
+		}
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{}, err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	proof := p.proof
+	if proof == "" && p.prover != nil {
+		if proof, err = p.prover.Proof(http.MethodPost, p.url, dpop.ProofOptions{}); err != nil {
+			return answer{}, err
+		}
+	}
+	if proof != "" {
+		r.Header.Set("DPoP", proof)
+	}
+	return exchangeWith(p.w.httpClient("thief"), r)
+}
+
+// succeed sends a request that has to succeed, as a part of an attack.
+func succeed(ctx context.Context, r request) (answer, error) {
+	a, err := r.send(ctx)
+	if err == nil && a.status >= http.StatusBadRequest {
+		err = fmt.Errorf("before the attack: %v", a)
+	}
+	return a, err
+}
+
+// newRedemption is a token request for a new code of alice's.
+func newRedemption(ctx context.Context, w *world) (*post, error) {
+	session, err := w.app.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+	if err != nil {
+		return nil, err
+	}
+	response, err := w.newBrowser().approve(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	return w.newPost(w.app.ServerMetadata().TokenEndpoint, url.Values{
+		"grant_type": {"authorization_code"}, "code": {response.Get("code")}, "redirect_uri": {w.ours.redirectURI}, "code_verifier": {session.CodeVerifier},
+	})
+}
+
+// newRefresh is a token request with a refresh token of alice's.
+func newRefresh(ctx context.Context, w *world) (*post, error) {
+	token, err := w.newToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return w.newPost(w.app.ServerMetadata().TokenEndpoint, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token.RefreshToken}})
+}
+
+// newOwnToken is a token request of a client for itself: the shortest one that needs client authentication.
+func newOwnToken(_ context.Context, w *world) (*post, error) {
+	return w.newPost(w.app.ServerMetadata().TokenEndpoint, url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}})
+}
+
+// newPush is a pushed authorization request.
+func newPush(_ context.Context, w *world) (*post, error) {
+	challenge, err := pkce.Challenge(pkce.NewVerifier())
+	if err != nil {
+		return nil, err
+	}
+	return w.newPost(w.app.ServerMetadata().PushedAuthorizationRequestEndpoint, url.Values{
+		"response_type": {"code"}, "redirect_uri": {w.ours.redirectURI}, "scope": {"accounts"}, "state": {rand.Text()},
+		"code_challenge": {challenge}, "code_challenge_method": {pkce.MethodS256},
+	})
+}
+
+// A visit is a browser that opens a URL.
+type visit struct {
+	w       *world
+	browser *browser
+	session *profile.Session // what our client has pushed
+	url     string
+	// quiet says that the client must see through it by itself, without asking the token endpoint.
+	quiet bool
+}
+
+// newVisit is a browser that our client has sent to the authorization server.
+func newVisit(ctx context.Context, w *world) (*visit, error) {
+	session, err := w.app.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+	if err != nil {
+		return nil, err
+	}
+	return &visit{w: w, browser: w.newBrowser(), session: session, url: session.URL}, nil
+}
+
+// A start is a browser that begins a login at our client, from a page of this site.
+type start struct {
+	browser *browser
+	site    string // same-origin or cross-site
+}
+
+func newStart(_ context.Context, w *world) (*start, error) {
+	return &start{w.newBrowser(), "same-origin"}, nil
+}
+
+func (s *start) send(ctx context.Context) (answer, error) {
+	return s.browser.post(ctx, s.browser.world.appURL+"/login", s.site, nil)
+}
+
+// newCallback is a browser that the authorization server has sent back to our client.
+func newCallback(ctx context.Context, w *world) (*visit, error) {
+	b := w.newBrowser()
+	page, err := b.startLogin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	target, err := b.decide(ctx, page, "allow")
+	return &visit{w: w, browser: b, url: target}, err
+}
+
+func (v *visit) send(ctx context.Context) (answer, error) {
+	before := v.w.tally.of(v.w.app.ServerMetadata().TokenEndpoint)
+	a, err := v.browser.get(ctx, v.url)
+	if after := v.w.tally.of(v.w.app.ServerMetadata().TokenEndpoint); err == nil && v.quiet && after != before {
+		return a, fmt.Errorf("%v, but only after %d requests to the token endpoint", a, after-before)
+	}
+	return a, err
+}
+
+// query changes the parameters of the URL; an empty value leaves one out.
+func (v *visit) query(changes map[string]string) error {
+	u, err := url.Parse(v.url)
+	if err != nil {
+		return err
+	}
+	q := u.Query()
+	for name, value := range changes {
+		if q.Set(name, value); value == "" {
+			q.Del(name)
+		}
+	}
+	u.RawQuery = q.Encode()
+	v.url = u.String()
+	return nil
+}
+
+// approve lets alice agree and returns what comes back for the client.
+func (b *browser) approve(ctx context.Context, session *profile.Session) (url.Values, error) {
+	target, err := b.decide(ctx, session.URL, "allow")
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	return u.Query(), nil
+}
+
+// newToken lets alice log in and returns what our client gets.
+func (w *world) newToken(ctx context.Context) (*oauth2.Token, error) {
+	session, err := w.app.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+	if err != nil {
+		return nil, err
+	}
+	response, err := w.newBrowser().approve(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	return w.app.Finish(ctx, session, response)
+}
+
+// tokenFor is a token of our client's own, for an API.
+func (w *world) tokenFor(ctx context.Context, resource string) (string, error) {
+	token, err := w.app.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}, Resources: []string{resource}})
+	if err != nil {
+		return "", err
+	}
+	return token.AccessToken, nil
+}
+
+func (w *world) prover(key crypto.Signer) (*dpop.Prover, error) {
+	return dpop.NewProver(dpop.ProverConfig{Key: key, Now: w.clock.Now})
+}
+
+// assertions makes client assertions that are right for a client, but for what change changes.
+func (w *world) assertions(c *client, change func(*clientauth.PrivateKeyJWTConfig)) (*clientauth.PrivateKeyJWT, error) {
+	cfg := clientauth.PrivateKeyJWTConfig{ClientID: c.id, Audience: w.asURL, Key: c.auth, KeyID: authKeyID, Now: w.clock.Now}
+	if change != nil {
+		change(&cfg)
+	}
+	return clientauth.NewPrivateKeyJWT(cfg)
+}
+
+// assertWith changes how a request authenticates its client.
+func (p *post) assertWith(change func(*clientauth.PrivateKeyJWTConfig)) (err error) {
+	p.auth, err = p.w.assertions(p.w.ours, change)
+	return err
+}
+
+// forgeAssertion sends the assertion that p would send, changed and signed anew.
+func (p *post) forgeAssertion(sign signature, change func(header, claims object)) error {
+	good, err := p.auth.Assertion()
+	if err != nil {
+		return err
+	}
+	p.assertion, err = reforge(good, sign, change)
+	return err
+}
+
+// as sends the request in the name of the other client, which is as good a client as ours.
+func (p *post) as(c *client) (err error) {
+	if p.auth, err = p.w.assertions(c, nil); err != nil {
+		return err
+	}
+	p.prover, err = p.w.prover(c.dpop)
+	return err
+}
+
+// publishedKey is the public key of the authorization server, which anyone can fetch.
+func (w *world) publishedKey(ctx context.Context) (crypto.PublicKey, error) {
+	a, err := w.get(ctx, "thief", w.app.ServerMetadata().JWKSURI)
+	if err != nil {
+		return nil, err
+	}
+	set, err := jwks.Parse(a.body)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := set.Keys(ctx, "", "ES256")
+	if err != nil || len(keys) == 0 {
+		return nil, fmt.Errorf("no key is published: %w", err)
+	}
+	return keys[0], nil
+}
