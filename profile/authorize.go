@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/par"
@@ -27,12 +29,17 @@ type Binding struct {
 // An Authorization is a pushed request that waits at the authorization endpoint for the user's decision. It comes from
 // [AuthorizationServer.Authorization] alone and is safe for concurrent reading.
 type Authorization struct {
+	server  *AuthorizationServer
 	client  *ClientMetadata
 	request par.Request
 	params  url.Values
 	scopes  []string
 	targets []string
 }
+
+// String and LogValue name the client and nothing of the content.
+func (a Authorization) String() string       { return a.request.String() }
+func (a Authorization) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // Client returns the registration of the client that asks, for the consent page.
 func (a *Authorization) Client() *ClientMetadata { return a.client }
@@ -88,17 +95,23 @@ func (s *AuthorizationServer) Resume(ctx context.Context, clientID, requestURI s
 }
 
 func (s *AuthorizationServer) authorization(ctx context.Context, request par.Request) (*Authorization, error) {
+	var data pushedData
+	if err := json.Unmarshal(request.Data(), &data); err != nil || data.Issuer != s.cfg.Issuer {
+		return nil, fmt.Errorf("%w: it was pushed to another issuer", par.ErrNotFound)
+	}
 	client, err := s.client(ctx, request.ClientID())
 	if err != nil {
 		return nil, err
 	}
 	params := request.Params()
-	a := &Authorization{client: client, request: request, params: params}
+	a := &Authorization{server: s, client: client, request: request, params: params}
 	if a.scopes, err = s.scopes(client, params.Get("scope")); err != nil {
 		return nil, err
 	}
-	a.targets, err = s.targets(params["resource"], s.cfg.Resources)
-	return a, err
+	if a.targets, err = s.targets(params["resource"], s.cfg.Resources); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // An Approval is what the user has agreed to.
@@ -109,25 +122,29 @@ type Approval struct {
 	Scopes []string
 	// AuthTime is when the user logged in. Required with scope openid if the client sent max_age.
 	AuthTime time.Time
-	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty.
+	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most 1 KiB together.
 	ACR string
 	AMR []string
-	// IDTokenClaims are further claims for the ID token. They cannot replace its own.
+	// IDTokenClaims are further claims for the ID token, as encoding/json writes them. They cannot replace its own.
 	IDTokenClaims map[string]any
 }
 
+// maxContext bounds what a host says about the login, which goes into every token.
+const maxContext = 1 << 10
+
 // grant is what was approved, as it is kept with codes and refresh tokens.
 type grant struct {
-	ID       string         `json:"id"`
-	ClientID string         `json:"client_id"`
-	Subject  string         `json:"sub"`
-	Scopes   []string       `json:"scopes"`
-	Targets  []string       `json:"resources"`
-	Nonce    string         `json:"nonce,omitempty"`
-	AuthTime int64          `json:"auth_time,omitempty"`
-	ACR      string         `json:"acr,omitempty"`
-	AMR      []string       `json:"amr,omitempty"`
-	Claims   map[string]any `json:"claims,omitempty"`
+	ID       string   `json:"id"`
+	ClientID string   `json:"client_id"`
+	Subject  string   `json:"sub"`
+	Scopes   []string `json:"scopes"`
+	Targets  []string `json:"resources"`
+	Nonce    string   `json:"nonce,omitempty"`
+	AuthTime int64    `json:"auth_time,omitempty"`
+	ACR      string   `json:"acr,omitempty"`
+	AMR      []string `json:"amr,omitempty"`
+	// Each as it was encoded for the first time: a large number that went through a float64 would come back as another.
+	Claims map[string]json.RawMessage `json:"claims,omitempty"`
 }
 
 type codeRecord struct {
@@ -139,26 +156,13 @@ type codeRecord struct {
 // Approve ends the authorization: the request_uri is used up and the returned URL, to be sent with status 303, carries
 // code, state and iss to the client. Of any number of concurrent calls for one request exactly one succeeds.
 func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, approval Approval) (redirectURL string, err error) {
-	if err := a.checkApproval(approval); err != nil {
+	if err := s.checkApproval(a, approval); err != nil {
 		return "", err
 	}
 	now := s.cfg.Now()
-	record := codeRecord{
-		Binding: a.Binding(),
-		Grant: grant{
-			ID: jose.RandomString(16), ClientID: a.client.ClientID, Subject: approval.Subject, Scopes: approval.Scopes, Targets: a.targets,
-			Nonce: a.params.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR, Claims: approval.IDTokenClaims,
-		},
-		Expires: now.Add(s.cfg.CodeLifetime).Unix(),
-	}
-	if !approval.AuthTime.IsZero() {
-		record.Grant.AuthTime = approval.AuthTime.Unix()
-	}
-	if len(approval.IDTokenClaims) > 0 {
-		// Tried now, since at the token endpoint it would be too late to tell the host.
-		if _, err := s.issueIDToken(record.Grant); err != nil {
-			return "", fmt.Errorf("profile: approval: IDTokenClaims: %w", err)
-		}
+	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.CodeLifetime).Unix()} // rounded down: never more than 60 s
+	if record.Grant, err = s.newGrant(a, approval); err != nil {
+		return "", err
 	}
 	value, err := json.Marshal(record)
 	if err != nil {
@@ -167,19 +171,47 @@ func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, app
 	code := jose.RandomString(32) // SP-5.4.1-4
 	// The code is stored first: nobody knows it before the request_uri has been used up, and if storing fails the request
 	// is still there to be repeated.
-	if err := s.cfg.Codes.Save(ctx, storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
+	if err := s.cfg.Codes.Save(ctx, s.storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
 		return "", fmt.Errorf("%w: saving a code: %w", ErrStore, err)
 	}
 	// PAR-4-2, SP-5.3.2.2-N3: used up here, at the end, and once.
 	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
 		return "", err
 	}
-	return s.responseURL(a, url.Values{"code": {code}})
+	return s.responseURL(a, url.Values{"code": {code}}), nil
 }
 
-func (a *Authorization) checkApproval(approval Approval) error {
-	if a == nil || a.client == nil {
-		return errors.New("profile: approval of a request that was not loaded")
+func (s *AuthorizationServer) newGrant(a *Authorization, approval Approval) (grant, error) {
+	scopes := slices.Clone(approval.Scopes)
+	slices.Sort(scopes)
+	g := grant{
+		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject, Scopes: slices.Compact(scopes), Targets: a.targets,
+		Nonce: a.params.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR,
+	}
+	if !approval.AuthTime.IsZero() {
+		g.AuthTime = approval.AuthTime.Unix()
+	}
+	if len(approval.IDTokenClaims) == 0 {
+		return g, nil
+	}
+	g.Claims = make(map[string]json.RawMessage, len(approval.IDTokenClaims))
+	for name, claim := range approval.IDTokenClaims {
+		value, err := json.Marshal(claim)
+		if err != nil {
+			return grant{}, fmt.Errorf("profile: approval: IDTokenClaims: %w", err)
+		}
+		g.Claims[name] = value
+	}
+	// Tried now, since at the token endpoint it would be too late to tell the host.
+	if _, err := s.issueIDToken(g); err != nil {
+		return grant{}, fmt.Errorf("profile: approval: IDTokenClaims: %w", err)
+	}
+	return g, nil
+}
+
+func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval) error {
+	if a == nil || a.client == nil || a.server != s {
+		return errors.New("profile: approval of a request that was not loaded by this server")
 	}
 	if approval.Subject == "" || len(approval.Subject) > 255 || strings.ContainsFunc(approval.Subject, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 		return errors.New("profile: approval: Subject is not 1 to 255 ASCII characters")
@@ -192,14 +224,21 @@ func (a *Authorization) checkApproval(approval Approval) error {
 	if a.params.Get("max_age") != "" && slices.Contains(approval.Scopes, "openid") && approval.AuthTime.IsZero() {
 		return errors.New("profile: approval: AuthTime is required when the client sent max_age")
 	}
+	// What no token can say is refused here: at the token endpoint it would be too late to tell the host.
+	if !approval.AuthTime.IsZero() && approval.AuthTime.Unix() <= 0 {
+		return errors.New("profile: approval: AuthTime is before 1970")
+	}
+	if how := approval.ACR + strings.Join(approval.AMR, " "); len(how) > maxContext || !utf8.ValidString(how) {
+		return fmt.Errorf("profile: approval: ACR and AMR are not UTF-8 of at most %d bytes", maxContext)
+	}
 	return nil
 }
 
 // Deny ends the authorization with an error (RFC 6749 §4.1.2.1): access_denied when the user said no, login_required and
 // the like (OpenID Connect Core §3.1.2.6) when the host could not ask. The request_uri is used up as by Approve.
 func (s *AuthorizationServer) Deny(ctx context.Context, a *Authorization, code, description string) (redirectURL string, err error) {
-	if a == nil || a.client == nil {
-		return "", errors.New("profile: denial of a request that was not loaded")
+	if a == nil || a.client == nil || a.server != s {
+		return "", errors.New("profile: denial of a request that was not loaded by this server")
 	}
 	if !validScope(code) {
 		return "", fmt.Errorf("profile: denial: %q is no error code", code)
@@ -211,24 +250,24 @@ func (s *AuthorizationServer) Deny(ctx context.Context, a *Authorization, code, 
 	if description != "" {
 		response.Set("error_description", printable(description))
 	}
-	return s.responseURL(a, response)
+	return s.responseURL(a, response), nil
 }
 
-// responseURL appends the response to the redirect_uri, whose own query stays as it is.
-func (s *AuthorizationServer) responseURL(a *Authorization, response url.Values) (string, error) {
-	redirect, err := url.Parse(a.params.Get("redirect_uri"))
-	if err != nil {
-		return "", fmt.Errorf("profile: redirect_uri: %w", err) // CheckRedirectURI has parsed it
-	}
+// responseURL appends the response to the redirect_uri, which is left as it was compared, byte for byte: it has no
+// fragment, and nothing in it can end a header field.
+func (s *AuthorizationServer) responseURL(a *Authorization, response url.Values) string {
+	redirect := a.params.Get("redirect_uri")
 	if state, ok := a.params["state"]; ok {
 		response.Set("state", state[0])
 	}
 	response.Set("iss", s.cfg.Issuer) // SP-5.3.2.2-7, ISS-2-1, ISS-2-2: with errors too
-	if redirect.RawQuery != "" {
-		redirect.RawQuery += "&"
+	switch {
+	case !strings.Contains(redirect, "?"):
+		redirect += "?"
+	case !strings.HasSuffix(redirect, "?") && !strings.HasSuffix(redirect, "&"):
+		redirect += "&"
 	}
-	redirect.RawQuery += response.Encode()
-	return redirect.String(), nil
+	return redirect + response.Encode()
 }
 
 func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.Request) {
@@ -253,5 +292,8 @@ func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.
 	s.cfg.Interact(w, r, authorization)
 }
 
-// storeKey makes keys of fixed size that show nothing of a secret to whoever reads the store, and keeps the kinds apart.
-func storeKey(kind, secret string) string { return jose.SHA256Base64(kind + ":" + secret) }
+// storeKey makes keys of fixed size that show nothing of a secret to whoever reads the store, and keeps apart the kinds, and
+// the issuers that share a store. Neither a kind nor an issuer has a space in it.
+func (s *AuthorizationServer) storeKey(kind, secret string) string {
+	return jose.SHA256Base64(kind + " " + s.cfg.Issuer + " " + secret)
+}

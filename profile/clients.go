@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
@@ -61,6 +62,7 @@ func (s *AuthorizationServer) lookup(ctx context.Context, clientID string) (clie
 type remoteKeys struct {
 	client  *http.Client
 	now     func() time.Time
+	mu      sync.Mutex // one source is made for one URI, however many requests come at once
 	sources *expiring.Cache[*jwks.Remote]
 }
 
@@ -77,16 +79,24 @@ func (k *remoteKeys) of(client *ClientMetadata) func(ctx context.Context, kid, a
 		if client.JWKSURI == "" {
 			return nil, nil // no key: no signature verifies
 		}
-		source, ok := k.sources.Get(client.JWKSURI)
-		if !ok {
-			var err error
-			if source, err = jwks.NewRemote(jwks.RemoteConfig{
-				URL: client.JWKSURI, HTTPClient: k.client, PublicOnly: k.client == nil, Now: k.now,
-			}); err != nil {
-				return nil, err
-			}
-			k.sources.Put(client.JWKSURI, source)
+		source, err := k.source(client.JWKSURI)
+		if err != nil {
+			return nil, err
 		}
 		return source.Keys(ctx, kid, alg)
 	}
+}
+
+func (k *remoteKeys) source(uri string) (*jwks.Remote, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if source, ok := k.sources.Get(uri); ok {
+		return source, nil
+	}
+	source, err := jwks.NewRemote(jwks.RemoteConfig{URL: uri, HTTPClient: k.client, PublicOnly: k.client == nil, Now: k.now})
+	if err != nil {
+		return nil, err
+	}
+	k.sources.Put(uri, source)
+	return source, nil
 }

@@ -32,7 +32,8 @@ var (
 	// ErrRefreshToken: the refresh token is unknown, expired, revoked or another client's.
 	ErrRefreshToken = oautherr.New("profile: refresh token refused", "invalid_grant", http.StatusBadRequest, "the refresh token is not valid")
 
-	// ErrStore: a store or a key failed; nothing was consumed. The cause is wrapped and never shown to the peer.
+	// ErrStore: a store or a key failed. The code, refresh token or request_uri can be used again, with a new assertion and
+	// proof. The cause is wrapped and never shown to the peer.
 	ErrStore = oautherr.New("profile: storage failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
 )
 
@@ -53,10 +54,16 @@ type errorResponse struct {
 
 func newErrorResponse(err error) (errorResponse, int) {
 	code, description, status := oautherr.From(err)
-	return errorResponse{code, printable(description)}, status
+	if code == "" {
+		code, status = oautherr.ServerError, http.StatusInternalServerError
+	}
+	if status < 400 || status > 599 { // a host's own error: net/http would panic, or the client take it for success
+		status = http.StatusInternalServerError
+	}
+	return errorResponse{printable(code), printable(description)}, status
 }
 
-// printable keeps to the characters that RFC 6749 §5.2 allows in an error_description.
+// printable keeps to the characters that RFC 6749 §5.2 allows in error and error_description.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {

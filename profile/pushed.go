@@ -2,8 +2,10 @@ package profile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,8 +28,14 @@ const (
 // proof, if there is one, is its own and fresh, and the request is one that FAPI 2.0 allows. It comes from
 // [AuthorizationServer.PushedRequest] alone.
 type PushedRequest struct {
+	server *AuthorizationServer
 	client *ClientMetadata
 	push   par.PushRequest
+}
+
+// pushedData is what is stored beside the parameters.
+type pushedData struct {
+	Issuer string `json:"iss"` // issuers that share a store do not share requests
 }
 
 // ClientID returns the authenticated client.
@@ -35,6 +43,10 @@ func (p *PushedRequest) ClientID() string { return p.client.ClientID }
 
 // Params returns a copy of the parameters, without those of client authentication.
 func (p *PushedRequest) Params() url.Values { return cloneValues(p.push.Params) }
+
+// String and LogValue name the client and nothing of the content.
+func (p PushedRequest) String() string       { return p.push.String() }
+func (p PushedRequest) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // PushedRequest checks a request to the pushed authorization request endpoint (RFC 9126 §2.1). The client assertion and
 // the proof are used up by it, which is all that it writes.
@@ -60,7 +72,11 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 			return nil, err
 		}
 	}
-	push := par.PushRequest{ClientID: client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint()}
+	data, err := json.Marshal(pushedData{Issuer: s.cfg.Issuer})
+	if err != nil {
+		return nil, err
+	}
+	push := par.PushRequest{ClientID: client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint(), Data: data}
 	if push, err = s.requests.Check(ctx, push); err != nil {
 		return nil, err
 	}
@@ -72,7 +88,7 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 	if err := s.clients.Commit(ctx, auth); err != nil {
 		return nil, err
 	}
-	return &PushedRequest{client: client, push: push}, nil
+	return &PushedRequest{server: s, client: client, push: push}, nil
 }
 
 // checkRequest is RFC 9126 §2.1 step 3: whatever can be judged before the user comes. It runs at the push, and again when
@@ -85,8 +101,12 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if !client.HasGrantType("authorization_code") {
 		return ErrClientNotAllowed
 	}
-	if mode := params.Get("response_mode"); mode != "" && mode != "query" {
+	// MS-5.3.3-1: without the parameter the mode is query, and a client that wants signed responses alone must not get it.
+	if mode := params.Get("response_mode"); mode != "" && mode != "query" || !client.AllowsResponseMode("query") {
 		return fmt.Errorf("%w: response_mode %.32q", ErrParameter, mode)
+	}
+	if client.RequireSignedRequestObject { // JAR-10.5-1, PAR-2.3-4: none has been verified here
+		return fmt.Errorf("%w: the client has to sign its requests", ErrParameter)
 	}
 	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
 		return err
@@ -97,22 +117,48 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if len(params.Get("state")) > maxState || len(params.Get("nonce")) > maxNonce {
 		return fmt.Errorf("%w: state or nonce too long", ErrParameter)
 	}
-	if _, err := s.scopes(client, params.Get("scope")); err != nil {
+	scopes, err := s.scopes(client, params.Get("scope"))
+	if err != nil {
 		return err
+	}
+	alg := client.IDTokenSignedResponseAlg
+	if slices.Contains(scopes, "openid") && (alg != "" && alg != s.cfg.Algorithm || client.IDTokenEncryptedResponseAlg != "") {
+		return fmt.Errorf("%w: it is registered for ID tokens that this server does not make", ErrClientNotAllowed)
 	}
 	_, err = s.targets(params["resource"], s.cfg.Resources)
 	return err
 }
 
-// scopes splits a scope parameter and checks that server and client have each of them.
+// scopes reads a scope parameter and checks that server and client have each value.
 func (s *AuthorizationServer) scopes(client *ClientMetadata, scope string) ([]string, error) {
-	scopes := strings.Fields(scope)
+	scopes, err := splitScope(scope)
+	if err != nil {
+		return nil, err
+	}
 	for _, name := range scopes {
-		if !slices.Contains(s.cfg.Scopes, name) || !client.AllowsScope(name) {
+		if !s.hasScope(client, name) {
 			return nil, fmt.Errorf("%w: %.64q", ErrScope, name)
 		}
 	}
-	slices.Sort(scopes) // the order means nothing
+	return scopes, nil
+}
+
+func (s *AuthorizationServer) hasScope(client *ClientMetadata, name string) bool {
+	return slices.Contains(s.cfg.Scopes, name) && client.AllowsScope(name)
+}
+
+// splitScope reads the syntax of RFC 6749 §3.3: values with one space between each two, and no other whitespace.
+func splitScope(scope string) ([]string, error) {
+	if scope == "" {
+		return nil, nil
+	}
+	scopes := strings.Split(scope, " ")
+	for _, name := range scopes {
+		if !validScope(name) {
+			return nil, fmt.Errorf("%w: malformed", ErrScope)
+		}
+	}
+	slices.Sort(scopes) // the order means nothing, nor does repetition
 	return slices.Compact(scopes), nil
 }
 
@@ -134,8 +180,8 @@ func (s *AuthorizationServer) targets(requested, allowed []string) ([]string, er
 
 // Push stores a checked request and returns the request_uri to answer with (RFC 9126 §2.2).
 func (s *AuthorizationServer) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error) {
-	if p == nil || p.client == nil {
-		return par.Pushed{}, errors.New("profile: Push of a request that was not checked")
+	if p == nil || p.client == nil || p.server != s {
+		return par.Pushed{}, errors.New("profile: Push of a request that was not checked by this server")
 	}
 	return s.requests.Push(ctx, p.push)
 }

@@ -3,22 +3,33 @@ package profile
 import (
 	"context"
 	"fmt"
-	"strings"
+	"time"
 )
 
+// A token ID is the ID of its grant, a dot, and an ID of its own: both random, of these sizes, in base64url.
+const (
+	grantIDBytes  = 16
+	grantIDLength = 22
+)
+
+// revokeTimeout is how long a revocation may take after its request has gone.
+const revokeTimeout = 10 * time.Second
+
 // Revoked reports whether the access token with this ID (its jti) belongs to a grant that has been revoked. Give it to
-// [ResourceServerConfig.Revoked] of an API that shares the [RevocationStore]. An ID that this server did not make is an
-// error.
+// [ResourceServerConfig.Revoked] of an API that shares the [RevocationStore]. An ID that does not have the form of this
+// package's is an error.
 func (s *AuthorizationServer) Revoked(ctx context.Context, tokenID string) (bool, error) {
-	grantID, _, ok := strings.Cut(tokenID, ".")
-	if !ok || grantID == "" {
+	if len(tokenID) != 2*grantIDLength+1 || tokenID[grantIDLength] != '.' {
 		return false, fmt.Errorf("profile: token ID without a grant")
 	}
-	return s.cfg.Revocations.Revoked(ctx, grantID)
+	return s.cfg.Revocations.Revoked(ctx, tokenID[:grantIDLength])
 }
 
-// revoke stops everything that was or is being issued for a grant.
+// revoke stops everything that was or is being issued for a grant. It goes on when the request is cancelled: whoever
+// replays a code could otherwise keep its tokens by hanging up.
 func (s *AuthorizationServer) revoke(ctx context.Context, grantID string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
+	defer cancel()
 	until := s.cfg.Now().Add(s.cfg.RefreshTokenLifetime + s.cfg.AccessTokenLifetime + codeMemory)
 	if err := s.cfg.Revocations.Revoke(ctx, grantID, until); err != nil {
 		return fmt.Errorf("%w: revoking a grant: %w", ErrStore, err)

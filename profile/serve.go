@@ -4,34 +4,40 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
-	"net/url"
+	"strings"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
 // Handler serves everything that [AuthorizationServer.Metadata] names: both metadata documents, the JWK Set, the pushed
 // authorization request, authorization and token endpoints. Paths it does not know are 404, so that a host may mount it
-// beside its own. Serve it with [TLSConfig].
+// beside its own. Serve it with [TLSConfig]. It panics if the configuration has no Interact.
 func (s *AuthorizationServer) Handler() http.Handler {
-	mux := http.NewServeMux()
-	path := func(endpoint string) string {
-		u, err := url.Parse(endpoint)
-		if err != nil {
-			panic(err) // NewAuthorizationServer has parsed it
-		}
-		return u.EscapedPath()
+	if s.cfg.Interact == nil {
+		panic("profile: AuthorizationServer.Handler needs AuthorizationServerConfig.Interact")
 	}
-	mux.HandleFunc(path(s.metadata.PushedAuthorizationRequestEndpoint), s.servePush)
-	mux.HandleFunc(path(s.metadata.AuthorizationEndpoint), s.serveAuthorization)
-	mux.HandleFunc(path(s.metadata.TokenEndpoint), s.serveToken)
-	mux.Handle(path(s.metadata.JWKSURI), s.keys)
-	mux.Handle("/", s.metadata.Handler())
-	return mux
+	metadata := s.Metadata()
+	// SP-5.3.2.2-10, BCP-2.1-5: no ServeMux, which answers other spellings of a path with a 307 that sends a posted password
+	// on. A path is known as the metadata spells it, or not at all.
+	endpoints := map[string]http.Handler{
+		urlPath(metadata.PushedAuthorizationRequestEndpoint): http.HandlerFunc(s.servePush),
+		urlPath(metadata.AuthorizationEndpoint):              http.HandlerFunc(s.serveAuthorization),
+		urlPath(metadata.TokenEndpoint):                      http.HandlerFunc(s.serveToken),
+		urlPath(metadata.JWKSURI):                            s.keys,
+	}
+	documents := metadata.Handler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if endpoint, ok := endpoints[r.URL.EscapedPath()]; ok {
+			endpoint.ServeHTTP(w, r)
+			return
+		}
+		documents.ServeHTTP(w, r)
+	})
 }
 
 // WriteError answers a request to the pushed authorization request or token endpoint: a JSON document (RFC 6749 §5.2)
 // with the code and status that err carries, and nothing of its cause. An error without a code, a host's own, is a
-// server_error with status 500.
+// server_error with status 500; a status that is not one of an error becomes 500.
 func (s *AuthorizationServer) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	s.logRefusal(r, err)
 	response, status := newErrorResponse(err)
@@ -41,11 +47,22 @@ func (s *AuthorizationServer) WriteError(w http.ResponseWriter, r *http.Request,
 	case status == http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodPost) // PAR-2.3-5
 	case status == http.StatusUnauthorized && r.Header.Get("Authorization") != "":
-		h.Set("WWW-Authenticate", "Basic") // BASE-6749-5.2-1: name the scheme that was tried, though it cannot succeed
+		// BASE-6749-5.2-1: name the scheme that was tried, though it cannot succeed.
+		h.Set("WWW-Authenticate", triedScheme(r.Header.Get("Authorization"))+` realm="`+s.cfg.Issuer+`"`)
 	case status == http.StatusServiceUnavailable:
 		h.Set("Retry-After", "5")
 	}
 	writeJSON(w, status, response)
+}
+
+// triedScheme returns the scheme of an Authorization header, Basic if it has none that could be repeated.
+func triedScheme(authorization string) string {
+	scheme, _, _ := strings.Cut(authorization, " ")
+	isNoLetter := func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') }
+	if scheme == "" || len(scheme) > 32 || strings.ContainsFunc(scheme, isNoLetter) {
+		return "Basic"
+	}
+	return scheme
 }
 
 // logRefusal writes what an operator needs. No error of this module holds a secret.

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +32,9 @@ const (
 
 	// A redeemed code is remembered for this long, so that a late replay still revokes what was issued for it.
 	codeMemory = 10 * time.Minute
+
+	// A revocation is remembered for as long as a refresh token lives; "for ever" would overflow and be never.
+	maxRefreshLifetime = 10 * 365 * 24 * time.Hour
 )
 
 // Endpoints are the paths of an authorization server's endpoints, each starting with a slash and standing behind the
@@ -75,19 +80,19 @@ type AuthorizationServerConfig struct {
 	// Interact is called by [AuthorizationServer.Handler] at the authorization endpoint with a valid request: show login and
 	// consent, then call Approve or Deny and send the browser to the URL they return with status 303. Required for Handler.
 	//
-	// A reload comes here again, as does the form that the page posts to this same URL. To continue on another URL keep
-	// [Authorization.RequestURI] with [Authorization.ClientID] in the browser's session, and call
-	// [AuthorizationServer.Authorization] again with them.
+	// A reload comes here again, as does the form that the page posts to this same URL, as long as RequestLifetime lasts.
+	// For more time keep [Authorization.ClientID] and [Authorization.RequestURI] in the browser's session, continue on a URL
+	// of the host's own, and call [AuthorizationServer.Resume] there. Forms need the host's protection against forged posts.
 	Interact func(w http.ResponseWriter, r *http.Request, a *Authorization)
 	// ErrorPage shows an error that must not be redirected to the client. nil shows a plain page that names the cause.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, err error)
 
 	RequestLifetime      time.Duration // of a request_uri: 5 s to 599 s, default 90 s
-	CodeLifetime         time.Duration // at most 60 s, the default
-	AccessTokenLifetime  time.Duration // default 5 minutes
-	RefreshTokenLifetime time.Duration // default 90 days; only clients with the grant type refresh_token get one
+	CodeLifetime         time.Duration // 1 s to 60 s, the default
+	AccessTokenLifetime  time.Duration // 1 s to 24 hours, default 5 minutes
+	RefreshTokenLifetime time.Duration // up to 10 years, default 90 days; only clients with the grant type refresh_token get one
 
-	// Stores; nil: in memory, for a server of one process.
+	// Stores; nil: in memory, for a server of one process. Servers of several issuers may share them.
 	Requests      par.Store
 	Codes         CodeStore
 	RefreshTokens RefreshStore
@@ -104,9 +109,8 @@ type AuthorizationServerConfig struct {
 // An AuthorizationServer serves pushed authorization requests, the authorization endpoint and the token endpoint under the
 // FAPI 2.0 Security Profile. It is safe for concurrent use.
 type AuthorizationServer struct {
-	cfg      AuthorizationServerConfig
-	metadata *ServerMetadata
-	keys     *jwks.Set
+	cfg  AuthorizationServerConfig
+	keys *jwks.Set
 
 	clients     *clientauth.Verifier
 	pushProofs  *dpop.Verifier
@@ -119,10 +123,10 @@ type AuthorizationServer struct {
 
 // NewAuthorizationServer checks and copies cfg. The error lists everything that is wrong with it.
 func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer, error) {
+	cfg.setDefaults()
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	cfg.setDefaults()
 	s := &AuthorizationServer{cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Now)}
 	var errs []error
 	keep := func(err error) {
@@ -156,8 +160,7 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("profile: authorization server: %w", err)
 	}
-	s.metadata = s.makeMetadata()
-	if err := s.metadata.CheckPublished(); err != nil { // a server never says of itself what its clients would refuse
+	if err := s.Metadata().CheckPublished(); err != nil { // a server never says of itself what its clients would refuse
 		return nil, fmt.Errorf("profile: authorization server: %w", err)
 	}
 	return s, nil
@@ -177,16 +180,13 @@ func (cfg *AuthorizationServerConfig) check() error {
 	if cfg.Clients == nil {
 		bad("Clients is required")
 	}
-	if cfg.Key == nil {
+	if isNil(cfg.Key) {
 		bad("Key is required")
 	} else if err := cfg.checkKey(); err != nil {
 		errs = append(errs, err)
 	}
-	for _, path := range []string{cfg.Endpoints.PushedAuthorizationRequest, cfg.Endpoints.Authorization, cfg.Endpoints.Token, cfg.Endpoints.JWKS} {
-		if u, err := url.Parse(path); path != "" && (err != nil || u.Path != path || path[0] != '/' || strings.ContainsAny(path, "{}")) {
-			bad("endpoint %q is no plain path", path)
-		}
-	}
+	cfg.checkPaths(bad)
+	cfg.checkStores(bad)
 	if len(cfg.Resources) == 0 {
 		bad("Resources needs at least one resource server")
 	}
@@ -200,13 +200,49 @@ func (cfg *AuthorizationServerConfig) check() error {
 			bad("scope %q has characters outside RFC 6749 §3.3", scope)
 		}
 	}
-	if cfg.CodeLifetime < 0 || cfg.CodeLifetime > maxCodeLifetime { // SP-5.3.2.1-11
-		bad("CodeLifetime %v is not at most %v", cfg.CodeLifetime, maxCodeLifetime)
+	if cfg.CodeLifetime < time.Second || cfg.CodeLifetime > maxCodeLifetime { // SP-5.3.2.1-11
+		bad("CodeLifetime %v is not 1s to %v", cfg.CodeLifetime, maxCodeLifetime)
 	}
-	if cfg.AccessTokenLifetime < 0 || cfg.RefreshTokenLifetime < 0 {
-		bad("a token lifetime is negative")
+	if cfg.RefreshTokenLifetime < time.Second || cfg.RefreshTokenLifetime > maxRefreshLifetime {
+		bad("RefreshTokenLifetime %v is not 1s to %v", cfg.RefreshTokenLifetime, maxRefreshLifetime)
 	}
 	return errors.Join(errs...)
+}
+
+// checkPaths wants paths that every proxy and browser leaves as they are, so that each endpoint has one URL.
+func (cfg *AuthorizationServerConfig) checkPaths(bad func(format string, args ...any)) {
+	if u, err := url.Parse(cfg.Issuer); err == nil && u.Path != "" && strings.TrimSuffix(u.Path, "/") != strings.TrimSuffix(path.Clean(u.Path), "/") {
+		bad("the path of issuer %q has dot segments or empty ones", cfg.Issuer)
+	}
+	seen := map[string]bool{}
+	for _, p := range []string{cfg.Endpoints.PushedAuthorizationRequest, cfg.Endpoints.Authorization, cfg.Endpoints.Token, cfg.Endpoints.JWKS} {
+		u, err := url.Parse(p)
+		if err != nil || u.Path != p || p[0] != '/' || p == "/" || path.Clean(p) != p || httpsProblem("https://host"+p) != "" {
+			bad("endpoint %q is no plain path", p)
+		}
+		if seen[p] || strings.HasPrefix(p, "/.well-known/") {
+			bad("endpoint %q is at the path of something else", p)
+		}
+		seen[p] = true
+	}
+}
+
+// checkStores finds the nil pointer that a constructor returned beside an error nobody looked at.
+func (cfg *AuthorizationServerConfig) checkStores(bad func(format string, args ...any)) {
+	for name, store := range map[string]any{
+		"Requests": cfg.Requests, "Codes": cfg.Codes, "RefreshTokens": cfg.RefreshTokens,
+		"Revocations": cfg.Revocations, "Assertions": cfg.Assertions, "Proofs": cfg.Proofs,
+	} {
+		if store != nil && isNil(store) {
+			bad("%s is a nil %T", name, store)
+		}
+	}
+}
+
+// isNil also finds a nil pointer in an interface.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 // checkKey also fills in what the key itself tells.
@@ -259,25 +295,21 @@ func (cfg *AuthorizationServerConfig) setDefaults() {
 	if cfg.Revocations == nil {
 		cfg.Revocations = memory
 	}
-	if cfg.Proofs == nil { // one store for both endpoints: a proof replayed at the other one fails by its htu anyway
-		cfg.Proofs = dpop.NewMemoryReplayStore(0)
-	}
-	if cfg.Assertions == nil {
-		cfg.Assertions = clientauth.NewMemoryReplayStore(0)
-	}
+	// Requests, Assertions and Proofs stay nil: what uses them makes stores that go by cfg.Now. The two endpoints may have
+	// one for proofs each, as a proof that is replayed at the other one fails by its htu.
 	cfg.Scopes, cfg.Resources = slices.Clone(cfg.Scopes), slices.Clone(cfg.Resources)
 	if cfg.ErrorPage == nil {
 		cfg.ErrorPage = plainErrorPage
 	}
 }
 
-// endpoint is the external URL of a path. BCP-2.5-1: never from the request's Host.
-func (s *AuthorizationServer) endpoint(path string) string {
-	return strings.TrimSuffix(s.cfg.Issuer, "/") + path
+// endpoint is the external URL of the path p. BCP-2.5-1: never from the request's Host.
+func (s *AuthorizationServer) endpoint(p string) string {
+	return strings.TrimSuffix(s.cfg.Issuer, "/") + p
 }
 
-func (s *AuthorizationServer) proofVerifier(path string) (*dpop.Verifier, error) {
-	external, err := url.Parse(s.endpoint(path))
+func (s *AuthorizationServer) proofVerifier(endpoint string) (*dpop.Verifier, error) {
+	external, err := url.Parse(s.endpoint(endpoint))
 	if err != nil {
 		return nil, err
 	}
@@ -287,13 +319,8 @@ func (s *AuthorizationServer) proofVerifier(path string) (*dpop.Verifier, error)
 	})
 }
 
-// Metadata returns a copy of what the server publishes.
+// Metadata returns what the server publishes. It is the caller's own: changing it changes nothing here.
 func (s *AuthorizationServer) Metadata() *ServerMetadata {
-	m := *s.metadata
-	return &m
-}
-
-func (s *AuthorizationServer) makeMetadata() *ServerMetadata {
 	e := s.cfg.Endpoints
 	m := &ServerMetadata{
 		Issuer:                             s.cfg.Issuer,

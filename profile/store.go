@@ -11,9 +11,12 @@ import (
 // ErrNotFound is what a store returns for a key that it does not hold, or holds no longer.
 var ErrNotFound = errors.New("profile: not found")
 
-// A CodeStore keeps authorization codes. Keys are hashes of 43 characters, values opaque bytes with an expiry. All
-// methods must be safe for concurrent use; an error other than [ErrNotFound] makes the request fail with a server_error
-// and nothing else happen. Test a store of your own with profiletest.TestCodeStore.
+// A CodeStore keeps authorization codes. Keys are hashes in 43 characters of base64url, compared with their case; a key is
+// never saved twice. Values are opaque bytes with an expiry, which caller and store do not share; after the expiry, as for
+// a key that was never saved, Load and Redeem return an error that matches [ErrNotFound], with which the code is refused.
+//
+// All methods must be safe for concurrent use. Any other error, that of a cancelled context included, makes the request fail
+// with a server_error, and must leave the store as it was. Test a store of your own with profiletest.TestCodeStore.
 type CodeStore interface {
 	// Save keeps a value under a new key until expires.
 	Save(ctx context.Context, key string, value []byte, expires time.Time) error
@@ -25,17 +28,21 @@ type CodeStore interface {
 }
 
 // A RefreshStore keeps refresh tokens, under the same rules as a [CodeStore]. Refresh tokens are not rotated, so a value
-// never changes.
+// never changes. Test one with profiletest.TestRefreshStore.
 type RefreshStore interface {
 	Save(ctx context.Context, key string, value []byte, expires time.Time) error
 	Load(ctx context.Context, key string) (value []byte, err error)
 }
 
 // A RevocationStore remembers which grants were revoked. Everything issued for a grant carries its ID, so that one entry
-// stops all of it, whatever was issued before or is being issued at that moment.
+// stops all of it, whatever was issued before or is being issued at that moment. IDs are 22 characters of base64url,
+// compared with their case. An error refuses the request that asked. It must be safe for concurrent use. Test one with
+// profiletest.TestRevocationStore.
 type RevocationStore interface {
-	// Revoke remembers the grant until a time after which nothing issued for it can be valid any more.
+	// Revoke remembers the grant until a time after which nothing issued for it can be valid any more, or later. To revoke
+	// again is no error and never shortens what is remembered.
 	Revoke(ctx context.Context, grantID string, until time.Time) error
+	// Revoked reports whether the grant has been revoked. A grant that was never heard of has not been.
 	Revoked(ctx context.Context, grantID string) (bool, error)
 }
 
@@ -43,7 +50,7 @@ type RevocationStore interface {
 // process. It is safe for concurrent use. When it is full of live entries Save and Revoke fail; nothing live is evicted.
 type MemoryStore struct {
 	values  *expiring.Map[storedValue]
-	revoked *expiring.Map[struct{}]
+	revoked *expiring.Map[time.Time] // until when
 }
 
 type storedValue struct {
@@ -56,7 +63,7 @@ type storedValue struct {
 // time.Now.
 func NewMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
 	cfg := expiring.MapConfig{MaxEntries: maxEntries, Now: now}
-	return &MemoryStore{values: expiring.NewMap[storedValue](cfg), revoked: expiring.NewMap[struct{}](cfg)}
+	return &MemoryStore{values: expiring.NewMap[storedValue](cfg), revoked: expiring.NewMap[time.Time](cfg)}
 }
 
 // Save implements [CodeStore] and [RefreshStore].
@@ -101,7 +108,12 @@ func (s *MemoryStore) Revoke(ctx context.Context, grantID string, until time.Tim
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.revoked.Compute(grantID, func(struct{}, bool) (struct{}, bool, time.Time) { return struct{}{}, true, until })
+	return s.revoked.Compute(grantID, func(known time.Time, ok bool) (time.Time, bool, time.Time) {
+		if ok && known.After(until) {
+			return known, true, known
+		}
+		return until, true, until
+	})
 }
 
 // Revoked implements [RevocationStore].

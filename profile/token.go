@@ -23,12 +23,13 @@ type TokenResponse struct {
 	TokenType    string `json:"token_type"`
 	ExpiresIn    int64  `json:"expires_in"` // seconds
 	RefreshToken string `json:"refresh_token,omitempty"`
-	Scope        string `json:"scope,omitempty"`
+	Scope        string `json:"scope"` // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
 	IDToken      string `json:"id_token,omitempty"`
 }
 
-// String and LogValue leave the tokens out.
+// String, GoString and LogValue leave the tokens out.
 func (t TokenResponse) String() string       { return "token response (" + t.TokenType + ")" }
+func (t TokenResponse) GoString() string     { return t.String() }
 func (t TokenResponse) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 type refreshRecord struct {
@@ -55,7 +56,7 @@ func (s *AuthorizationServer) Token(ctx context.Context, t *TokenRequest) (*Toke
 // redeem serves the authorization code grant. All that can fail without the code being to blame comes before Redeem, so
 // that a client can repeat the request after an error.
 func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
-	key := storeKey("code", t.Param("code"))
+	key := s.storeKey("code", t.Param("code"))
 	var record codeRecord
 	if err := s.load(ctx, s.cfg.Codes, key, &record, ErrCode); err != nil {
 		return nil, err
@@ -100,6 +101,9 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 // redeemOnce lets one call for a code pass.
 func (s *AuthorizationServer) redeemOnce(ctx context.Context, key, grantID string) error {
 	first, err := s.cfg.Codes.Redeem(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: gone since it was loaded", ErrCode)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: redeeming a code: %w", ErrStore, err)
 	}
@@ -129,7 +133,7 @@ func (s *AuthorizationServer) redeemLate(ctx context.Context, t *TokenRequest, k
 // DPOP-5-5: it is bound to the client and not to a DPoP key; the new access token is bound to the key of this request.
 func (s *AuthorizationServer) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
 	var record refreshRecord
-	if err := s.load(ctx, s.cfg.RefreshTokens, storeKey("refresh", t.Param("refresh_token")), &record, ErrRefreshToken); err != nil {
+	if err := s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", t.Param("refresh_token")), &record, ErrRefreshToken); err != nil {
 		return nil, err
 	}
 	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6
@@ -168,14 +172,24 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
-	return s.issue(t, grant{ID: jose.RandomString(16), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes, Targets: targets})
+	return s.issue(t, grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes, Targets: targets})
 }
 
 // narrow applies the scope and resource parameters of a token request to a grant, which they cannot widen. The grant
 // itself stays what it is (RI-2.2-1).
+//
+// BCP-2.3-1: what server or client have lost since the user agreed is not given out any more.
 func (s *AuthorizationServer) narrow(t *TokenRequest, g grant) (grant, error) {
+	g.Scopes = slices.DeleteFunc(slices.Clone(g.Scopes), func(name string) bool { return !s.hasScope(t.client, name) })
+	g.Targets = slices.DeleteFunc(slices.Clone(g.Targets), func(target string) bool { return !slices.Contains(s.cfg.Resources, target) })
+	if len(g.Targets) == 0 {
+		return grant{}, fmt.Errorf("%w: none of those granted is left", ErrTarget)
+	}
 	if scope := t.Param("scope"); scope != "" {
-		requested := strings.Fields(scope)
+		requested, err := splitScope(scope)
+		if err != nil {
+			return grant{}, err
+		}
 		for _, name := range requested {
 			if !slices.Contains(g.Scopes, name) { // BASE-6749-6-1, BCP-4.14-1
 				return grant{}, fmt.Errorf("%w: %.64q was not granted", ErrScope, name)
@@ -196,7 +210,7 @@ func (s *AuthorizationServer) narrow(t *TokenRequest, g grant) (grant, error) {
 func (s *AuthorizationServer) issue(t *TokenRequest, g grant) (*TokenResponse, error) {
 	scope := strings.Join(g.Scopes, " ")
 	claims := accesstoken.Claims{
-		ID:      g.ID + "." + jose.RandomString(16),                                 // see Revoked
+		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                       // see Revoked
 		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: scope, // AT-3-1, RI-2-3
 		ACR: g.ACR, AMR: g.AMR, JKT: t.proof.Thumbprint(),
 	}
@@ -213,7 +227,10 @@ func (s *AuthorizationServer) issue(t *TokenRequest, g grant) (*TokenResponse, e
 
 // issueIDToken: SP-5.3.2.3-1.
 func (s *AuthorizationServer) issueIDToken(g grant) (string, error) {
-	claims := idtoken.Claims{Subject: g.Subject, ClientID: g.ClientID, Nonce: g.Nonce, ACR: g.ACR, AMR: g.AMR, Extra: g.Claims}
+	claims := idtoken.Claims{Subject: g.Subject, ClientID: g.ClientID, Nonce: g.Nonce, ACR: g.ACR, AMR: g.AMR, Extra: make(map[string]any, len(g.Claims))}
+	for name, value := range g.Claims {
+		claims.Extra[name] = value
+	}
 	if g.AuthTime != 0 {
 		claims.AuthTime = time.Unix(g.AuthTime, 0)
 	}
@@ -231,7 +248,7 @@ func (s *AuthorizationServer) newRefreshToken(ctx context.Context, g grant) (str
 		return "", fmt.Errorf("%w: refresh token: %w", ErrStore, err)
 	}
 	token := jose.RandomString(32) // SP-5.4.1-4
-	if err := s.cfg.RefreshTokens.Save(ctx, storeKey("refresh", token), value, expires); err != nil {
+	if err := s.cfg.RefreshTokens.Save(ctx, s.storeKey("refresh", token), value, expires); err != nil {
 		return "", fmt.Errorf("%w: saving a refresh token: %w", ErrStore, err)
 	}
 	return token, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -71,6 +72,16 @@ func (s *AuthorizationServer) TokenRequest(r *http.Request) (*TokenRequest, erro
 	return &TokenRequest{server: s, client: client, params: params, auth: auth, proof: proof}, nil
 }
 
+// String, GoString and LogValue name the client and the grant type, and leave out the credentials.
+func (t TokenRequest) String() string {
+	if t.client == nil {
+		return "token request"
+	}
+	return fmt.Sprintf("token request of %q (%s)", t.client.ClientID, t.params.Get("grant_type"))
+}
+func (t TokenRequest) GoString() string     { return t.String() }
+func (t TokenRequest) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
 // ClientID returns the authenticated client.
 func (t *TokenRequest) ClientID() string { return t.client.ClientID }
 
@@ -93,7 +104,7 @@ func (t *TokenRequest) CheckBinding(b Binding) error {
 	if b.ClientID == "" || !jose.EqualString(b.ClientID, t.client.ClientID) {
 		return fmt.Errorf("%w: it is another client's", ErrCode)
 	}
-	if !jose.EqualString(b.RedirectURI, t.params.Get("redirect_uri")) {
+	if b.RedirectURI == "" || !jose.EqualString(b.RedirectURI, t.params.Get("redirect_uri")) {
 		return fmt.Errorf("%w: redirect_uri differs from that of the authorization request", ErrCode)
 	}
 	if err := pkce.Verify(b.CodeChallenge, t.params.Get("code_verifier")); err != nil { // BCP-2.1.1-3
@@ -107,7 +118,7 @@ func (t *TokenRequest) CheckBinding(b Binding) error {
 }
 
 // Commit uses up the proof and the client assertion. Of any number of concurrent requests with the same proof or
-// assertion exactly one succeeds. Call it once, after everything else has been checked and before anything is issued.
+// assertion at most one succeeds. Call it once, after everything else has been checked and before anything is issued.
 func (t *TokenRequest) Commit(ctx context.Context) error {
 	if t == nil || t.server == nil {
 		return errors.New("profile: Commit of a request that was not checked")

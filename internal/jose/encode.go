@@ -14,21 +14,26 @@ import (
 	"math/big"
 )
 
+// A JWK with its required members alone, in the order of RFC 7638 §3.2.
+func p256JWK(x, y string) string { return `{"crv":"P-256","kty":"EC","x":"` + x + `","y":"` + y + `"}` }
+func ed25519JWK(x string) string { return `{"crv":"Ed25519","kty":"OKP","x":"` + x + `"}` }
+func rsaJWK(n, e string) string  { return `{"e":"` + e + `","kty":"RSA","n":"` + n + `"}` }
+
 // canonical is the public JWK with its required members in the order of RFC 7638 §3.2.
 func canonical(key crypto.PublicKey) (string, error) {
 	enc := base64.RawURLEncoding.EncodeToString
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
 		if point, err := k.Bytes(); err == nil && KeyFits(k, ES256) {
-			return `{"crv":"P-256","kty":"EC","x":"` + enc(point[1:1+ecdsaHalf]) + `","y":"` + enc(point[1+ecdsaHalf:]) + `"}`, nil
+			return p256JWK(enc(point[1:1+ecdsaHalf]), enc(point[1+ecdsaHalf:])), nil
 		}
 	case ed25519.PublicKey:
 		if KeyFits(k, EdDSA) {
-			return `{"crv":"Ed25519","kty":"OKP","x":"` + enc(k) + `"}`, nil
+			return ed25519JWK(enc(k)), nil
 		}
 	case *rsa.PublicKey:
 		if KeyFits(k, PS256) {
-			return `{"e":"` + enc(big.NewInt(int64(k.E)).Bytes()) + `","kty":"RSA","n":"` + enc(k.N.Bytes()) + `"}`, nil
+			return rsaJWK(enc(k.N.Bytes()), enc(big.NewInt(int64(k.E)).Bytes())), nil
 		}
 	}
 	return "", fmt.Errorf("%w: %T", ErrKey, key)

@@ -154,10 +154,7 @@ func checkJWE(token string, max int) (alg, kid string, err error) {
 		if i == 0 && len(text) > maxJWEHeader {
 			return malformed("header too long")
 		}
-		if strings.ContainsFunc(text, func(r rune) bool { return r > 0x7f || !base64urlAlphabet[r] }) {
-			return malformed("not base64url")
-		}
-		if segments[i], err = b64.DecodeString(text); err != nil {
+		if segments[i], err = decode(text); err != nil {
 			return malformed("not canonical base64url")
 		}
 	}
@@ -220,14 +217,14 @@ func checkAgreement(h strictjson.Object) error {
 	if kty != "EC" || crv != "P-256" {
 		return fmt.Errorf("%w: JWE header: epk of kty %.16q, crv %.16q", ErrKey, kty, crv)
 	}
-	if _, err := parseP256(epk); err != nil {
+	if _, _, err := parseP256(epk); err != nil {
 		return fmt.Errorf("JWE header: epk: %w", err)
 	}
 	for _, name := range []string{"apu", "apv"} {
 		if !h.Has(name) {
 			continue
 		}
-		if _, err := octets(h, name); err != nil {
+		if _, _, err := octets(h, name); err != nil {
 			return fmt.Errorf("%w: JWE header: %s is not base64url", ErrMalformed, name)
 		}
 	}

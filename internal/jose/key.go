@@ -58,13 +58,15 @@ func ParseKey(raw []byte) (*Key, error) {
 	if k.ops, err = operations(o); err != nil {
 		return nil, err
 	}
+	// The members have been found canonical, so the text to be hashed for the thumbprint can be made of them.
+	var required string
 	switch {
 	case kty == "EC" && crv == "P-256":
-		k.Public, err = parseP256(o)
+		k.Public, required, err = parseP256(o)
 	case kty == "OKP" && crv == "Ed25519":
-		k.Public, err = parseEd25519(o)
+		k.Public, required, err = parseEd25519(o)
 	case kty == "RSA":
-		k.Public, err = parseRSA(o)
+		k.Public, required, err = parseRSA(o)
 	default:
 		err = fmt.Errorf("%w: JWK of kty %.16q, crv %.16q", ErrKey, kty, crv)
 	}
@@ -74,12 +76,15 @@ func ParseKey(raw []byte) (*Key, error) {
 	if err := k.readCertificates(o); err != nil {
 		return nil, err
 	}
-	k.Thumbprint, err = Thumbprint(k.Public)
-	return k, err
+	k.Thumbprint = SHA256Base64(required)
+	return k, nil
 }
 
 func operations(o strictjson.Object) ([]string, error) {
-	ops, _, err := o.Strings("key_ops")
+	ops, present, err := o.Strings("key_ops")
+	if !present {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
 	}
@@ -90,79 +95,74 @@ func operations(o strictjson.Object) ([]string, error) {
 	return ops, nil
 }
 
-func octets(o strictjson.Object, name string) ([]byte, error) {
-	s, ok, err := o.String(name)
+func octets(o strictjson.Object, name string) (raw []byte, text string, err error) {
+	text, ok, err := o.String(name)
 	if err != nil || !ok {
-		return nil, fmt.Errorf("%w: JWK lacks the string %q", ErrKey, name)
+		return nil, "", fmt.Errorf("%w: JWK lacks the string %q", ErrKey, name)
 	}
-	for i := range len(s) {
-		if !base64urlAlphabet[s[i]] {
-			return nil, fmt.Errorf("%w: JWK member %q is not base64url", ErrKey, name)
-		}
+	if raw, err = decode(text); err != nil {
+		return nil, "", fmt.Errorf("%w: JWK member %q is not canonical base64url", ErrKey, name)
 	}
-	raw, err := b64.DecodeString(s)
-	if err != nil {
-		return nil, fmt.Errorf("%w: JWK member %q is not canonical base64url", ErrKey, name)
-	}
-	return raw, nil
+	return raw, text, nil
 }
 
-func parseP256(o strictjson.Object) (crypto.PublicKey, error) {
-	x, err := octets(o, "x")
+func parseP256(o strictjson.Object) (crypto.PublicKey, string, error) {
+	x, xText, err := octets(o, "x")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	y, err := octets(o, "y")
+	y, yText, err := octets(o, "y")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if len(x) != ecdsaHalf || len(y) != ecdsaHalf { // RFC 7518 §6.2.1.2: always the full size
-		return nil, fmt.Errorf("%w: JWK coordinates are not %d octets", ErrKey, ecdsaHalf)
+		return nil, "", fmt.Errorf("%w: JWK coordinates are not %d octets", ErrKey, ecdsaHalf)
 	}
-	point := append(append([]byte{4}, x...), y...)
+	point := make([]byte, 0, 1+ecdsaRawSize)
+	point = append(append(append(point, 4), x...), y...)
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil { // JWT-3.4-1: a point off the curve
-		return nil, fmt.Errorf("%w: JWK coordinates are no point of P-256", ErrKey)
+		return nil, "", fmt.Errorf("%w: JWK coordinates are no point of P-256", ErrKey)
 	}
-	return key, nil
+	return key, p256JWK(xText, yText), nil
 }
 
-func parseEd25519(o strictjson.Object) (crypto.PublicKey, error) {
-	x, err := octets(o, "x")
+func parseEd25519(o strictjson.Object) (crypto.PublicKey, string, error) {
+	x, xText, err := octets(o, "x")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if len(x) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("%w: JWK member x is not %d octets", ErrKey, ed25519.PublicKeySize)
+		return nil, "", fmt.Errorf("%w: JWK member x is not %d octets", ErrKey, ed25519.PublicKeySize)
 	}
 	if !ed25519Usable(x) { // JWT-3.4-1
-		return nil, fmt.Errorf("%w: JWK member x is not canonical or of small order", ErrKey)
+		return nil, "", fmt.Errorf("%w: JWK member x is not canonical or of small order", ErrKey)
 	}
-	return ed25519.PublicKey(x), nil
+	return ed25519.PublicKey(x), ed25519JWK(xText), nil
 }
 
-func parseRSA(o strictjson.Object) (crypto.PublicKey, error) {
-	n, err := octets(o, "n")
+func parseRSA(o strictjson.Object) (crypto.PublicKey, string, error) {
+	n, nText, err := octets(o, "n")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	e, err := octets(o, "e")
+	e, eText, err := octets(o, "e")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	// RFC 7518 §6.3.1: minimal octets. With padding one key would have several thumbprints.
 	if len(n) == 0 || n[0] == 0 || len(e) == 0 || e[0] == 0 || len(e) > 4 {
-		return nil, fmt.Errorf("%w: JWK members n, e are no minimal integers", ErrKey)
+		return nil, "", fmt.Errorf("%w: JWK members n, e are no minimal integers", ErrKey)
 	}
 	exponent := new(big.Int).SetBytes(e).Int64()
 	if exponent > 1<<31-1 {
-		return nil, fmt.Errorf("%w: RSA exponent too large", ErrKey)
+		return nil, "", fmt.Errorf("%w: RSA exponent too large", ErrKey)
 	}
 	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent)}
 	if !KeyFits(key, PS256) {
-		return nil, fmt.Errorf("%w: RSA modulus of %d bits, exponent %d", ErrKey, key.N.BitLen(), key.E)
+		return nil, "", fmt.Errorf("%w: RSA modulus of %d bits, exponent %d", ErrKey, key.N.BitLen(), key.E)
 	}
-	return key, nil
+	return key, rsaJWK(nText, eText), nil
 }
 
 const maxCertificates = 10

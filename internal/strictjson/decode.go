@@ -67,7 +67,7 @@ func decodeEach(raw []byte, v reflect.Value, name string) error {
 		v.Set(reflect.MakeMapWithSize(v.Type(), len(o.members)))
 		for _, m := range o.members {
 			value := reflect.New(v.Type().Elem()).Elem()
-			if err := decode(m.value, value, name+"["+quote(m.name)+"]"); err != nil {
+			if err := decode([]byte(m.value), value, name+"["+quote(m.name)+"]"); err != nil {
 				return err
 			}
 			v.SetMapIndex(reflect.ValueOf(m.name).Convert(v.Type().Key()), value)

@@ -11,7 +11,7 @@ import (
 
 // Valid reports whether data is one JSON value under the rules of this package.
 func Valid(data []byte) error {
-	s := scanner{data: data, text: string(data)}
+	s := scanner{text: string(data)}
 	s.space()
 	if err := s.value(0); err != nil {
 		return err
@@ -19,26 +19,29 @@ func Valid(data []byte) error {
 	return s.end()
 }
 
-// An Object is a checked JSON object. Its members are found by exact name. It shares memory with the bytes it was
+// An Object is a checked JSON object. Its members are found by exact name. It shares no memory with the bytes it was
 // parsed from and is safe for concurrent reading.
 type Object struct {
 	members []member
 }
 
 type member struct {
-	name  string
-	value []byte
+	name, value string // value as it was written
 }
 
 // ParseObject checks that data is exactly one JSON object.
 func ParseObject(data []byte) (Object, error) {
-	s := scanner{data: data, text: string(data)}
+	return parseObject(string(data))
+}
+
+func parseObject(text string) (Object, error) {
+	s := scanner{text: text}
 	s.space()
 	if s.peek() != '{' {
 		return Object{}, s.fail("not a JSON object")
 	}
 	o := Object{members: make([]member, 0, 8)}
-	err := s.object(0, func(name string, value []byte) { o.members = append(o.members, member{name, value}) })
+	err := s.object(0, func(name, value string) { o.members = append(o.members, member{name, value}) })
 	if err == nil {
 		err = s.end()
 	}
@@ -48,19 +51,27 @@ func ParseObject(data []byte) (Object, error) {
 	return o, nil
 }
 
-// Get returns the value of a member as it was written.
+// Get returns the value of a member as it was written, in a fresh copy.
 func (o Object) Get(name string) (json.RawMessage, bool) {
+	text, ok := o.text(name)
+	if !ok {
+		return nil, false
+	}
+	return json.RawMessage(text), true
+}
+
+func (o Object) text(name string) (string, bool) {
 	for i := range o.members {
 		if o.members[i].name == name {
 			return o.members[i].value, true
 		}
 	}
-	return nil, false
+	return "", false
 }
 
 // Has reports whether the member is present, be it null.
 func (o Object) Has(name string) bool {
-	_, ok := o.Get(name)
+	_, ok := o.text(name)
 	return ok
 }
 
@@ -75,7 +86,7 @@ func (o Object) Names() []string {
 
 // String returns a member that must be a JSON string if it is present.
 func (o Object) String(name string) (value string, present bool, err error) {
-	raw, ok := o.Get(name)
+	raw, ok := o.text(name)
 	if !ok {
 		return "", false, nil
 	}
@@ -89,18 +100,18 @@ func (o Object) String(name string) (value string, present bool, err error) {
 // Time returns a member that must be a NumericDate (RFC 7519 §2) if it is present: seconds since 1970, fractions
 // allowed, not before 1970 and not after the year 9999.
 func (o Object) Time(name string) (t time.Time, present bool, err error) {
-	raw, ok := o.Get(name)
+	raw, ok := o.text(name)
 	if !ok {
 		return time.Time{}, false, nil
 	}
 	const last = 253402300799 // 9999-12-31T23:59:59Z, the last instant that time.Time can print as RFC 3339
-	if sec, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
+	if sec, err := strconv.ParseInt(raw, 10, 64); err == nil {
 		if sec < 0 || sec > last {
 			return time.Time{}, true, wrongType(name, "a date between 1970 and 9999")
 		}
 		return time.Unix(sec, 0), true, nil
 	}
-	f, err := strconv.ParseFloat(string(raw), 64)
+	f, err := strconv.ParseFloat(raw, 64)
 	if err != nil || !(f >= 0 && f <= last) {
 		return time.Time{}, true, wrongType(name, "a date between 1970 and 9999")
 	}
@@ -110,11 +121,11 @@ func (o Object) Time(name string) (t time.Time, present bool, err error) {
 
 // Bool returns a member that must be a JSON boolean if it is present.
 func (o Object) Bool(name string) (value, present bool, err error) {
-	raw, ok := o.Get(name)
+	raw, ok := o.text(name)
 	if !ok {
 		return false, false, nil
 	}
-	switch string(raw) {
+	switch raw {
 	case "true":
 		return true, true, nil
 	case "false":
@@ -125,7 +136,7 @@ func (o Object) Bool(name string) (value, present bool, err error) {
 
 // Strings returns a member that must be an array of strings if it is present.
 func (o Object) Strings(name string) (values []string, present bool, err error) {
-	raw, ok := o.Get(name)
+	raw, ok := o.text(name)
 	if !ok {
 		return nil, false, nil
 	}
@@ -138,7 +149,7 @@ func (o Object) Strings(name string) (values []string, present bool, err error) 
 
 // StringOrStrings returns a member that must be a string or an array of strings if it is present, as "aud" may be.
 func (o Object) StringOrStrings(name string) (values []string, present bool, err error) {
-	raw, ok := o.Get(name)
+	raw, ok := o.text(name)
 	if !ok {
 		return nil, false, nil
 	}
@@ -153,43 +164,42 @@ func (o Object) StringOrStrings(name string) (values []string, present bool, err
 
 // Object returns a member that must be an object if it is present.
 func (o Object) Object(name string) (sub Object, present bool, err error) {
-	raw, ok := o.Get(name)
+	raw, ok := o.text(name)
 	if !ok {
 		return Object{}, false, nil
 	}
 	if raw[0] != '{' {
 		return Object{}, true, wrongType(name, "an object")
 	}
-	sub, err = ParseObject(raw)
+	sub, err = parseObject(raw)
 	return sub, true, err
 }
 
 // unquote returns the value of a checked JSON string.
-func unquote(raw []byte) (string, bool) {
+func unquote(raw string) (string, bool) {
 	if raw[0] != '"' {
 		return "", false
 	}
-	text := string(raw)
-	if inner := text[1 : len(text)-1]; strings.IndexByte(inner, '\\') < 0 {
+	if inner := raw[1 : len(raw)-1]; strings.IndexByte(inner, '\\') < 0 {
 		return inner, true
 	}
-	s := scanner{data: raw, text: text}
+	s := scanner{text: raw}
 	value, err := s.str()
 	return value, err == nil
 }
 
-func stringArray(raw []byte) ([]string, bool) {
+func stringArray(raw string) ([]string, bool) {
 	if raw[0] != '[' {
 		return nil, false
 	}
 	var items []json.RawMessage
-	if json.Unmarshal(raw, &items) != nil {
+	if json.Unmarshal([]byte(raw), &items) != nil {
 		return nil, false
 	}
 	values := make([]string, len(items))
 	for i, item := range items {
 		var ok bool
-		if values[i], ok = unquote(item); !ok {
+		if values[i], ok = unquote(string(item)); !ok {
 			return nil, false
 		}
 	}

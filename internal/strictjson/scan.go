@@ -20,9 +20,8 @@ const MaxDepth = 32
 // ErrInvalid matches every failure of this package.
 var ErrInvalid = errors.New("invalid JSON")
 
-// scanner checks data in one pass. text is the same bytes as a string, so that names need no allocation each.
+// scanner checks a text in one pass. Names and values are parts of it and need no allocation.
 type scanner struct {
-	data []byte
 	text string
 	pos  int
 }
@@ -32,8 +31,8 @@ func (s *scanner) fail(what string) error {
 }
 
 func (s *scanner) space() {
-	for s.pos < len(s.data) {
-		switch s.data[s.pos] {
+	for s.pos < len(s.text) {
+		switch s.text[s.pos] {
 		case ' ', '\t', '\n', '\r':
 			s.pos++
 		default:
@@ -43,15 +42,15 @@ func (s *scanner) space() {
 }
 
 func (s *scanner) peek() byte {
-	if s.pos < len(s.data) {
-		return s.data[s.pos]
+	if s.pos < len(s.text) {
+		return s.text[s.pos]
 	}
 	return 0
 }
 
 func (s *scanner) end() error {
 	s.space()
-	if s.pos != len(s.data) {
+	if s.pos != len(s.text) {
 		return s.fail("bytes after the value")
 	}
 	return nil
@@ -79,7 +78,7 @@ func (s *scanner) value(depth int) error {
 }
 
 // object checks an object and hands each member to add, which may be nil.
-func (s *scanner) object(depth int, add func(name string, value []byte)) error {
+func (s *scanner) object(depth int, add func(name, value string)) error {
 	if depth >= MaxDepth {
 		return s.fail("nested too deep")
 	}
@@ -108,7 +107,7 @@ func (s *scanner) object(depth int, add func(name string, value []byte)) error {
 	}
 }
 
-func (s *scanner) member(depth int, seen *names, add func(string, []byte)) (string, error) {
+func (s *scanner) member(depth int, seen *names, add func(name, value string)) (string, error) {
 	if s.peek() != '"' {
 		return "", s.fail("no member name")
 	}
@@ -130,7 +129,7 @@ func (s *scanner) member(depth int, seen *names, add func(string, []byte)) (stri
 		return "", err
 	}
 	if add != nil {
-		add(name, s.data[start:s.pos:s.pos])
+		add(name, s.text[start:s.pos])
 	}
 	s.space()
 	return name, nil
@@ -168,8 +167,8 @@ func (s *scanner) array(depth int) error {
 func (s *scanner) str() (string, error) {
 	s.pos++ // "
 	start := s.pos
-	for ; s.pos < len(s.data); s.pos++ {
-		switch c := s.data[s.pos]; {
+	for ; s.pos < len(s.text); s.pos++ {
+		switch c := s.text[s.pos]; {
 		case c == '"':
 			value := s.text[start:s.pos]
 			s.pos++
@@ -187,8 +186,8 @@ func (s *scanner) str() (string, error) {
 func (s *scanner) slowStr(start int) (string, error) {
 	var b strings.Builder
 	b.WriteString(s.text[start:s.pos])
-	for s.pos < len(s.data) {
-		switch c := s.data[s.pos]; {
+	for s.pos < len(s.text) {
+		switch c := s.text[s.pos]; {
 		case c == '"':
 			s.pos++
 			return b.String(), nil
@@ -213,11 +212,11 @@ func (s *scanner) slowStr(start int) (string, error) {
 }
 
 func (s *scanner) escape() (rune, error) {
-	if s.pos+1 >= len(s.data) {
+	if s.pos+1 >= len(s.text) {
 		return 0, s.fail("unterminated string")
 	}
 	const from, to = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
-	c := s.data[s.pos+1]
+	c := s.text[s.pos+1]
 	if i := strings.IndexByte(from, c); i >= 0 {
 		s.pos += 2
 		return rune(to[i]), nil
@@ -243,11 +242,11 @@ func (s *scanner) escape() (rune, error) {
 
 // hex4 reads \uXXXX.
 func (s *scanner) hex4() (rune, bool) {
-	if s.pos+6 > len(s.data) || s.data[s.pos] != '\\' || s.data[s.pos+1] != 'u' {
+	if s.pos+6 > len(s.text) || s.text[s.pos] != '\\' || s.text[s.pos+1] != 'u' {
 		return 0, false
 	}
 	var r rune
-	for _, c := range s.data[s.pos+2 : s.pos+6] {
+	for _, c := range []byte(s.text[s.pos+2 : s.pos+6]) {
 		switch {
 		case '0' <= c && c <= '9':
 			r = r<<4 | rune(c-'0')

@@ -1,0 +1,586 @@
+package profile_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// A peer is an authorization server, and an API at another origin, that do as a test tells them and note what comes.
+type peer struct {
+	t     testing.TB
+	clock *testkit.Clock
+	as    *httptest.Server
+	api   *httptest.Server
+	http  *http.Client
+	// What differs from a good server. A handler gets a request that has been noted, with its form parsed.
+	metadata             func(map[string]any)
+	keys                 []jwks.Key
+	push, token, respond http.HandlerFunc
+
+	mu   sync.Mutex
+	seen map[string][]message
+}
+
+// A message is a request that a peer got.
+type message struct {
+	form   url.Values
+	header http.Header
+	proof  map[string]any // claims
+	length int64
+}
+
+// jwtClaims reads a JWT without verification.
+func jwtClaims(t testing.TB, jwt string) (out map[string]any) {
+	parts := strings.Split(jwt, ".")
+	require.Len(t, parts, 3)
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &out))
+	return out
+}
+
+func newPeer(t testing.TB) *peer {
+	p := &peer{t: t, clock: testkit.NewClock(time.Now()), seen: map[string][]message{}}
+	p.as = httptest.NewTLSServer(http.HandlerFunc(p.serve))
+	t.Cleanup(p.as.Close)
+	p.api = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.note(r)
+		if p.respond != nil {
+			p.respond(w, r)
+		}
+	}))
+	t.Cleanup(p.api.Close)
+	p.http = p.as.Client()
+	p.http.Transport.(*http.Transport).TLSClientConfig.RootCAs.AddCert(p.api.Certificate())
+	return p
+}
+
+func (p *peer) note(r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	form, _ := url.ParseQuery(string(body))
+	m := message{form: form, header: r.Header, length: int64(len(body))}
+	if proof := r.Header.Get("DPoP"); proof != "" {
+		m.proof = jwtClaims(p.t, proof)
+	}
+	r.Form = form
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen[r.URL.Path] = append(p.seen[r.URL.Path], m)
+}
+
+func (p *peer) messages(path string) []message {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]message(nil), p.seen[path]...)
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if text, ok := v.(string); ok {
+		io.WriteString(w, text)
+		return
+	}
+	json.NewEncoder(w).Encode(v)
+}
+
+func (p *peer) serve(w http.ResponseWriter, r *http.Request) {
+	p.note(r)
+	switch r.URL.Path {
+	case "/.well-known/oauth-authorization-server":
+		m := map[string]any{
+			"issuer": p.as.URL, "authorization_endpoint": p.as.URL + "/authorize", "token_endpoint": p.as.URL + "/token",
+			"pushed_authorization_request_endpoint": p.as.URL + "/par", "jwks_uri": p.as.URL + "/jwks",
+			"response_types_supported": []string{"code"}, "authorization_response_iss_parameter_supported": true,
+			"token_endpoint_auth_methods_supported": []string{"private_key_jwt"},
+			"dpop_signing_alg_values_supported":     []string{"ES256", "PS256", "EdDSA"},
+		}
+		if p.metadata != nil {
+			p.metadata(m)
+		}
+		reply(w, http.StatusOK, m)
+	case "/jwks":
+		keys := p.keys
+		if keys == nil {
+			keys = []jwks.Key{{Public: testkit.ECKey(p.t, "peer").Public(), KeyID: "k1"}}
+		}
+		set, err := jwks.NewSet(keys...)
+		if err != nil {
+			panic(err)
+		}
+		set.ServeHTTP(w, r)
+	case "/par":
+		if p.push != nil {
+			p.push(w, r)
+			return
+		}
+		reply(w, http.StatusCreated, `{"request_uri":"urn:ietf:params:oauth:request_uri:x-1","expires_in":60}`)
+	case "/token":
+		if p.token != nil {
+			p.token(w, r)
+			return
+		}
+		reply(w, http.StatusOK, map[string]any{"access_token": "at-1", "token_type": "DPoP", "expires_in": 300})
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (p *peer) config() profile.ClientConfig {
+	return profile.ClientConfig{
+		Issuer: p.as.URL, ClientID: "c-1", RedirectURI: "https://client.example/cb", Key: testkit.ECKey(p.t, "c-1"), KeyID: "c-1-key",
+		HTTPClient: p.http, Now: p.clock.Now,
+	}
+}
+
+func (p *peer) client() *profile.Client {
+	c, err := profile.NewClient(context.Background(), p.config())
+	require.NoError(p.t, err)
+	return c
+}
+
+// callback is a good answer to a session.
+func callback(s *profile.Session) url.Values {
+	return url.Values{"iss": {s.Issuer}, "state": {s.State}, "code": {"code-1"}}
+}
+
+func TestPushedRequest(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	params := url.Values{"prompt": {"consent"}, "login_hint": {"alice"}}
+	session, err := client.Begin(ctx, profile.Request{
+		Scopes: []string{"openid", "a"}, Resources: []string{"https://api.example", "urn:b"}, Params: params,
+	})
+	require.NoError(t, err)
+	require.Len(t, params, 2, "the caller's Params are not changed")
+	sent := p.messages("/par")[0]
+	for name, want := range map[string]string{
+		"SP-5.3.3.2-1 response_type": "code", "client_id": "c-1", "redirect_uri": "https://client.example/cb", "scope": "openid a",
+		"SP-5.3.3.2-3 code_challenge_method": "S256", "state": session.State, "nonce": session.Nonce, "prompt": "consent", "login_hint": "alice",
+	} {
+		require.Equal(t, []string{want}, sent.form[name[strings.LastIndex(name, " ")+1:]], name)
+	}
+	require.Equal(t, []string{"https://api.example", "urn:b"}, sent.form["resource"])
+	require.Len(t, sent.form.Get("code_challenge"), 43)
+	require.NotContains(t, sent.form, "code_verifier")
+	require.GreaterOrEqual(t, len(session.State), 43)
+	require.LessOrEqual(t, len(session.Nonce), 64, "SP-5.3.3.2-7")
+	require.Equal(t, "POST", sent.proof["htm"], "the code is bound to the proof's key")
+
+	assertion := jwtClaims(t, sent.form.Get("client_assertion"))
+	require.Equal(t, p.as.URL, assertion["aud"], "SP-5.3.3.1-5 a string, and the issuer")
+
+	target, err := url.Parse(session.URL)
+	require.NoError(t, err)
+	require.Equal(t, url.Values{"client_id": {"c-1"}, "request_uri": {"urn:ietf:params:oauth:request_uri:x-1"}}, target.Query(), "SP-5.3.3.2-6")
+	require.True(t, strings.HasPrefix(session.URL, p.as.URL+"/authorize?"), "SP-5.3.3.1-9")
+
+	again, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	require.NoError(t, err)
+	require.Empty(t, again.Nonce, "without openid there is none")
+	require.NotContains(t, p.messages("/par")[1].form, "nonce")
+	require.NotEqual(t, session.State, again.State)
+	require.NotEqual(t, session.CodeVerifier, again.CodeVerifier, "SP-5.3.3.2-4 BCP-2.1-3")
+
+	_, err = client.Begin(ctx, profile.Request{})
+	require.NoError(t, err)
+	require.NotContains(t, p.messages("/par")[2].form, "scope", "nothing is sent empty")
+}
+
+// Params cannot replace what the client answers for, at any endpoint.
+func TestReservedParameters(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	for _, name := range []string{
+		"state", "nonce", "code_challenge", "code_challenge_method", "request_uri", "request", "client_assertion", "client_assertion_type",
+		"client_id", "client_secret", "dpop_jkt", "response_type", "response_mode", "redirect_uri", "scope", "resource",
+		"grant_type", "code", "code_verifier", "refresh_token",
+	} {
+		request := profile.Request{Scopes: []string{"a"}, Params: url.Values{name: {"evil"}}}
+		_, err := client.Begin(ctx, request)
+		require.ErrorContains(t, err, fmt.Sprintf("%q", name))
+		_, err = client.Refresh(ctx, "rt", request)
+		require.ErrorContains(t, err, fmt.Sprintf("%q", name))
+		_, err = client.ClientCredentials(ctx, request)
+		require.ErrorContains(t, err, fmt.Sprintf("%q", name))
+	}
+	for name, request := range map[string]profile.Request{
+		"a repeated parameter":              {Params: url.Values{"prompt": {"login", "none"}}},
+		"two scopes in one hide openid":     {Scopes: []string{"openid a"}},
+		"an empty scope":                    {Scopes: []string{""}},
+		"RI-2-1 a resource with a fragment": {Resources: []string{"https://api.example/#x"}},
+		"RI-2-1 a relative resource":        {Resources: []string{"/accounts"}},
+		"max_age that is no number":         {Scopes: []string{"openid"}, Params: url.Values{"max_age": {"-1"}}},
+	} {
+		_, err := client.Begin(ctx, request)
+		require.Error(t, err, name)
+	}
+	require.Empty(t, p.messages("/par"))
+	require.Empty(t, p.messages("/token"))
+}
+
+func TestBeginFails(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	for _, tc := range []struct {
+		name string
+		push http.HandlerFunc
+		said string // ErrorCode
+	}{
+		{"SP-5.3.3.2-2 refused", func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, 400, `{"error":"invalid_request","error_description":"no"}`)
+		}, "invalid_request"},
+		{"down", func(w http.ResponseWriter, _ *http.Request) { reply(w, 503, "<html>") }, ""},
+		{"200 in place of 201", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, `{"request_uri":"urn:x","expires_in":60}`) }, ""},
+		{"a redirect is not followed", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, p.api.URL+"/par", 307) }, ""},
+		{"no request_uri", func(w http.ResponseWriter, _ *http.Request) { reply(w, 201, `{"expires_in":60}`) }, ""},
+		{"a request_uri that would add parameters is escaped", func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, 201, `{"request_uri":"urn:x y","expires_in":60}`)
+		}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p.push = tc.push
+			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+			require.Error(t, err)
+			require.Nil(t, session, "nothing to send a browser to")
+			if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) {
+				require.Equal(t, tc.said, said.ErrorCode)
+			}
+		})
+	}
+	require.Empty(t, p.messages("/authorize"))
+	require.Len(t, p.messages("/par"), 6, "neither repeated nor sent to where the redirect pointed")
+}
+
+// What NewClient refuses. Nothing but the discovery document has been asked for then.
+func TestNewClientRefuses(t *testing.T) {
+	set := func(name string, value any) func(map[string]any) { return func(m map[string]any) { m[name] = value } }
+	del := func(name string) func(map[string]any) { return func(m map[string]any) { delete(m, name) } }
+	for _, tc := range []struct {
+		name     string
+		metadata func(map[string]any)
+		change   func(*profile.ClientConfig)
+		want     error
+	}{
+		{"SP-5.3.3.1-11 CS-20 issuer with a slash more", func(m map[string]any) { m["issuer"] = m["issuer"].(string) + "/" }, nil, profile.ErrIssuerMismatch},
+		{"SP-5.3.3.1-11 CS-20 another issuer", set("issuer", "https://evil.example"), nil, profile.ErrIssuerMismatch},
+		{"SP-5.3.3.1-11 no issuer", del("issuer"), nil, profile.ErrIssuerMismatch},
+		{"SP-5.3.3.1-11 configured with a slash more", nil, func(c *profile.ClientConfig) { c.Issuer += "/" }, profile.ErrIssuerMismatch},
+		{"SP-5.3.3.1-10 an http issuer", nil, func(c *profile.ClientConfig) { c.Issuer = strings.Replace(c.Issuer, "https", "http", 1) }, nil},
+		{"SP-5.2.1-1 http token endpoint", set("token_endpoint", "http://as.example/token"), nil, profile.ErrServerMetadata},
+		{"SP-5.2.1-1 http PAR endpoint", set("pushed_authorization_request_endpoint", "http://as.example/par"), nil, profile.ErrServerMetadata},
+		{"SP-5.2.1-1 http authorization endpoint", set("authorization_endpoint", "http://as.example/a"), nil, profile.ErrServerMetadata},
+		{"SP-5.4.2-1 http keys", set("jwks_uri", "http://as.example/jwks"), nil, profile.ErrServerMetadata},
+		{"ISS-2.4-4 ISS-2.3-2 does not say that it sends iss", del("authorization_response_iss_parameter_supported"), nil, profile.ErrServerMetadata},
+		{"SP-5.3.3.2-2 no PAR", del("pushed_authorization_request_endpoint"), nil, profile.ErrServerMetadata},
+		{"no private_key_jwt", set("token_endpoint_auth_methods_supported", []string{"tls_client_auth"}), nil, profile.ErrServerMetadata},
+		{"no DPoP, certificates only", func(m map[string]any) {
+			delete(m, "dpop_signing_alg_values_supported")
+			m["tls_client_certificate_bound_access_tokens"] = true
+		}, nil, profile.ErrServerMetadata},
+		{"an algorithm for proofs that the key does not have", set("dpop_signing_alg_values_supported", []string{"PS256"}), nil, profile.ErrServerMetadata},
+		{"an algorithm for assertions that the key does not have", set("token_endpoint_auth_signing_alg_values_supported", []string{"PS256"}), nil, profile.ErrServerMetadata},
+		{"no client id", nil, func(c *profile.ClientConfig) { c.ClientID = "" }, nil},
+		{"no key", nil, func(c *profile.ClientConfig) { c.Key = nil }, nil},
+		{"a typed nil key", nil, func(c *profile.ClientConfig) { c.Key = ed25519.PrivateKey(nil) }, nil},
+		{"a typed nil DPoP key", nil, func(c *profile.ClientConfig) { c.DPoPKey = ed25519.PrivateKey(nil) }, nil},
+		{"SP-5.4.1-1.2 RS256", nil, func(c *profile.ClientConfig) { c.Key, c.Algorithm = testkit.RSAKey(t, "c"), "RS256" }, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPeer(t)
+			p.metadata = tc.metadata
+			cfg := p.config()
+			if tc.change != nil {
+				tc.change(&cfg)
+			}
+			client, err := profile.NewClient(context.Background(), cfg)
+			require.Error(t, err)
+			require.Nil(t, client)
+			if tc.want != nil {
+				require.ErrorIs(t, err, tc.want)
+			}
+			require.Empty(t, p.messages("/token"))
+			require.Empty(t, p.messages("/par"))
+		})
+	}
+}
+
+func TestNewClientAccepts(t *testing.T) {
+	ctx := context.Background()
+	t.Run("a server for client credentials alone", func(t *testing.T) {
+		p := newPeer(t)
+		p.metadata = func(m map[string]any) {
+			for _, name := range []string{"pushed_authorization_request_endpoint", "authorization_endpoint", "response_types_supported", "jwks_uri"} {
+				delete(m, name)
+			}
+			m["grant_types_supported"] = []string{"client_credentials"}
+		}
+		client := p.client()
+		token, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"a"}})
+		require.NoError(t, err)
+		require.Equal(t, "at-1", token.AccessToken)
+		_, err = client.Begin(ctx, profile.Request{})
+		require.Error(t, err)
+	})
+	t.Run("openid without jwks_uri is refused before anything is sent", func(t *testing.T) {
+		p := newPeer(t)
+		p.metadata = func(m map[string]any) { delete(m, "jwks_uri") }
+		client := p.client()
+		_, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+		require.Error(t, err)
+		require.Empty(t, p.messages("/par"))
+		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+		require.NoError(t, err)
+		session.Nonce = "begun when there still were keys"
+		p.token = func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, 200, `{"access_token":"at","token_type":"DPoP","id_token":"a.b.c"}`)
+		}
+		_, err = client.Finish(ctx, session, callback(session))
+		require.ErrorIs(t, err, profile.ErrTokenResponse)
+	})
+	t.Run("Ed25519 by the name that the server has for it", func(t *testing.T) {
+		p := newPeer(t)
+		p.metadata = func(m map[string]any) {
+			m["dpop_signing_alg_values_supported"] = []string{"Ed25519"}
+			m["token_endpoint_auth_signing_alg_values_supported"] = []string{"Ed25519"}
+		}
+		cfg := p.config()
+		cfg.Key, cfg.DPoPKey = testkit.Ed25519Key(t, "c"), testkit.Ed25519Key(t, "d")
+		client, err := profile.NewClient(ctx, cfg)
+		require.NoError(t, err)
+		_, err = client.ClientCredentials(ctx, profile.Request{})
+		require.NoError(t, err)
+		for _, jwt := range []string{p.messages("/token")[0].header.Get("DPoP"), p.messages("/token")[0].form.Get("client_assertion")} {
+			header, err := base64.RawURLEncoding.DecodeString(jwt[:strings.IndexByte(jwt, '.')])
+			require.NoError(t, err)
+			require.Contains(t, string(header), `"alg":"Ed25519"`)
+		}
+	})
+	t.Run("an http.Client that is changed afterwards", func(t *testing.T) {
+		p := newPeer(t)
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		u, err := url.Parse(p.as.URL)
+		require.NoError(t, err)
+		jar.SetCookies(u, []*http.Cookie{{Name: "session", Value: "secret"}})
+		cfg := p.config()
+		own := *p.http
+		own.Jar = jar
+		cfg.HTTPClient = &own
+		client, err := profile.NewClient(ctx, cfg)
+		require.NoError(t, err)
+		own.Transport = nil
+		_, err = client.ClientCredentials(ctx, profile.Request{})
+		require.NoError(t, err)
+		require.Empty(t, p.messages("/token")[0].header.Get("Cookie"), "cookies are a browser's")
+		client.ServerMetadata().TokenEndpoint = "https://evil.example"
+		_, err = client.ClientCredentials(ctx, profile.Request{})
+		require.NoError(t, err)
+	})
+	t.Run("an http.Client without Transport does not use the process's", func(t *testing.T) {
+		before := http.DefaultTransport
+		t.Cleanup(func() { http.DefaultTransport = before })
+		http.DefaultTransport = roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("used the default") })
+		p := newPeer(t)
+		cfg := p.config()
+		for _, cfg.HTTPClient = range []*http.Client{nil, {Timeout: time.Minute}} {
+			_, err := profile.NewClient(ctx, cfg)
+			unknown := (*tls.CertificateVerificationError)(nil)
+			require.ErrorAs(t, err, &unknown, "SP-5.2.1-5 nobody knows the test server's certificate")
+		}
+	})
+}
+
+func TestSessionRoundTrip(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	session, err := p.client().Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	require.NoError(t, err)
+	stored, err := json.Marshal(session)
+	require.NoError(t, err)
+	var restored profile.Session
+	require.NoError(t, json.Unmarshal(stored, &restored))
+	require.Equal(t, *session, restored)
+	token, err := p.client().Finish(ctx, &restored, callback(session)) // another process of the same client
+	require.NoError(t, err)
+	require.Equal(t, "at-1", token.AccessToken)
+	sent := p.messages("/token")[0].form
+	require.Equal(t, []string{session.CodeVerifier}, sent["code_verifier"])
+	require.Equal(t, []string{"https://client.example/cb"}, sent["redirect_uri"])
+}
+
+func TestNothingSecretIsPrinted(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	cfg := p.config()
+	key := testkit.Ed25519Key(t, "printed")
+	cfg.Key, cfg.DPoPKey = key, key
+	client, err := profile.NewClient(ctx, cfg)
+	require.NoError(t, err)
+	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+	require.NoError(t, err)
+	var out bytes.Buffer
+	for _, v := range []any{session, *session, client, cfg, &cfg, []any{*session, client, cfg}} {
+		fmt.Fprintf(&out, "%v %+v %#v %s %q\n", v, v, v, v, v)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
+		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
+	}
+	printed := out.String()
+	// A slice of them is for encoding/json to print, which is how sessions are stored.
+	printed = printed[:strings.LastIndex(printed, `"level":"INFO"`)]
+	seed := strings.Trim(fmt.Sprint([]byte(key.Seed()[:8])), "[]")
+	for _, secret := range []string{session.State, session.Nonce, session.CodeVerifier, "request_uri", seed, strings.ReplaceAll(seed, " ", ", "), base64.StdEncoding.EncodeToString(key.Seed())[:20]} {
+		require.NotContains(t, printed, secret)
+	}
+	require.Contains(t, printed, "c-1")
+}
+
+func TestUserOfTheIDToken(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	issuer := p.idTokens()
+	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+	require.NoError(t, err)
+	p.token = func(w http.ResponseWriter, _ *http.Request) {
+		raw, err := issuer.Issue(idtoken.Claims{Subject: "alice", ClientID: "c-1", Nonce: session.Nonce, AccessToken: "at-1"})
+		if err != nil {
+			panic(err)
+		}
+		reply(w, 200, map[string]any{"access_token": "at-1", "token_type": "DPoP", "id_token": raw, "refresh_token": "rt-1", "profile: verified ID token": "x"})
+	}
+	token, err := client.Finish(ctx, session, callback(session))
+	require.NoError(t, err)
+	user, ok := profile.IDToken(token)
+	require.True(t, ok)
+	require.Equal(t, "alice", user.Subject())
+	require.NotEmpty(t, token.Extra("id_token"))
+
+	refreshed, err := client.Refresh(ctx, "rt-1", profile.Request{})
+	require.NoError(t, err)
+	require.Nil(t, refreshed.Extra("id_token"), "what nobody has verified is not handed out")
+	_, ok = profile.IDToken(refreshed)
+	require.False(t, ok)
+	_, ok = profile.IDToken(nil)
+	require.False(t, ok)
+	_, ok = profile.IDToken(&oauth2.Token{})
+	require.False(t, ok)
+
+	session, err = client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	require.NoError(t, err)
+	token, err = client.Finish(ctx, session, callback(session))
+	require.NoError(t, err)
+	require.Nil(t, token.Extra("id_token"), "it was not asked for")
+}
+
+func (p *peer) idTokens() *idtoken.Issuer {
+	issuer, err := idtoken.NewIssuer(idtoken.IssuerConfig{Issuer: p.as.URL, Key: testkit.ECKey(p.t, "peer"), KeyID: "k1", Now: p.clock.Now})
+	require.NoError(p.t, err)
+	return issuer
+}
+
+func TestTokenSource(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	var answers []string
+	p.token = func(w http.ResponseWriter, _ *http.Request) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		reply(w, 200, answers[0])
+		answers = answers[1:]
+	}
+	const once = `{"access_token":"new","token_type":"dpop","expires_in":3600}`
+	expired := func(in time.Duration) *oauth2.Token {
+		return &oauth2.Token{AccessToken: "old", TokenType: "DPoP", RefreshToken: "rt-1", Expiry: time.Now().Add(in)}
+	}
+	t.Run("one refresh for all that wait", func(t *testing.T) {
+		answers = []string{once}
+		source := client.TokenSource(ctx, expired(-time.Second))
+		got := make([]*oauth2.Token, 32)
+		testkit.Hammer(len(got), func(i int) { got[i], _ = source.Token() })
+		for _, token := range got {
+			require.NotNil(t, token)
+			require.Equal(t, "new", token.AccessToken)
+			require.Equal(t, "rt-1", token.RefreshToken, "SP-5.3.3.1-6 kept")
+		}
+	})
+	t.Run("a token about to expire is refreshed, one that is not is not", func(t *testing.T) {
+		answers = []string{once}
+		token, err := client.TokenSource(ctx, expired(5*time.Second)).Token()
+		require.NoError(t, err)
+		require.Equal(t, "new", token.AccessToken)
+		token, err = client.TokenSource(ctx, expired(time.Minute)).Token()
+		require.NoError(t, err)
+		require.Equal(t, "old", token.AccessToken)
+	})
+	t.Run("SP-5.3.3.1-6 a new refresh token replaces the old one", func(t *testing.T) {
+		answers = []string{`{"access_token":"n1","token_type":"DPoP","refresh_token":"rt-2","expires_in":1}`, once}
+		source := client.TokenSource(ctx, expired(-time.Second))
+		token, err := source.Token()
+		require.NoError(t, err)
+		require.Equal(t, "rt-2", token.RefreshToken)
+		_, err = source.Token()
+		require.NoError(t, err)
+		sent := p.messages("/token")
+		require.Equal(t, "rt-2", sent[len(sent)-1].form.Get("refresh_token"))
+	})
+	t.Run("the error is the server's", func(t *testing.T) {
+		p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 400, `{"error":"invalid_grant"}`) }
+		api, err := client.HTTPClient(client.TokenSource(ctx, expired(-time.Second)))
+		require.NoError(t, err)
+		_, err = api.Get(p.api.URL)
+		said := (*oauth2.RetrieveError)(nil)
+		require.ErrorAs(t, err, &said)
+		require.Equal(t, "invalid_grant", said.ErrorCode)
+		require.Empty(t, p.messages("/"))
+	})
+	t.Run("nothing to refresh with", func(t *testing.T) {
+		for _, token := range []*oauth2.Token{nil, {AccessToken: "x", TokenType: "DPoP", Expiry: time.Now().Add(-time.Hour)}} {
+			_, err := client.TokenSource(ctx, token).Token()
+			require.Error(t, err)
+		}
+	})
+	t.Run("a done context", func(t *testing.T) {
+		done, cancel := context.WithCancel(ctx)
+		cancel()
+		_, err := client.TokenSource(done, expired(-time.Second)).Token()
+		require.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// A token works in package oauth2's own Transport, on top of dpop's.
+func TestOAuth2Transport(t *testing.T) {
+	w, ctx := newWorld(t), context.Background()
+	token, err := w.client("client-1").ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+	require.NoError(t, err)
+	prover, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.ECKey(t, "client-1 dpop"), Now: w.clock.Now})
+	require.NoError(t, err)
+	proofs, err := dpop.NewTransport(dpop.TransportConfig{Prover: prover, Base: w.http.Transport})
+	require.NoError(t, err)
+	api := &http.Client{Transport: &oauth2.Transport{Source: oauth2.StaticTokenSource(token), Base: proofs}}
+	response, err := api.Get(w.rsHTTP.URL + "/accounts")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, response.StatusCode)
+}
