@@ -6,10 +6,11 @@ import (
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
-// ErrMode says that an authorization request asks for a response mode in which this package does not answer. It is the one
-// error here that a client is told: errors.As finds an interface { OAuthError() (code, description string); HTTPStatus() int }
-// (invalid_request, 400).
-var ErrMode = oautherr.New("jarm: response mode refused", "invalid_request", 400, "response_mode must be jwt, query.jwt or form_post.jwt, and response_type code")
+// ErrMode says that an authorization request asks for a response mode in which this package does not answer. It is the
+// one error here that a client is told (invalid_request, 400): errors.As finds an interface
+// { OAuthError() (code, description string); HTTPStatus() int }.
+var ErrMode = oautherr.New("jarm: response mode refused", "invalid_request", 400,
+	"response_mode must be jwt, query.jwt or form_post.jwt, and response_type code")
 
 // What a [Verifier] can find. All are local, nothing is answered to a peer. A client that meets one of them ends the flow,
 // uses no part of what came, and does not believe that the authorization server which it had asked has said anything.

@@ -29,8 +29,8 @@ const (
 // ParseMode reads response_mode and response_type of an authorization request and returns [ModeQueryJWT] or
 // [ModeFormPostJWT]. The error matches [ErrMode].
 //
-// Call it for every request that has to be answered by a signed response. Those without a response_mode, or with one that is
-// not signed, are refused: MS-5.4.1-1.
+// Call it for every request that has to be answered by a signed response. Those without a response_mode, or with one that
+// is not signed, are refused: MS-5.4.1-1.
 func ParseMode(responseMode, responseType string) (Mode, error) {
 	// JARM-2.3.1-1: a response type that brings tokens may not be answered in the query. None other than code is.
 	if responseType != "code" {
@@ -46,9 +46,9 @@ func ParseMode(responseMode, responseType string) (Mode, error) {
 	return "", fmt.Errorf("%w: response_mode is %.64q", ErrMode, responseMode)
 }
 
-// Write sends the browser to the client with a response of [Issuer]: a redirect with status 303 or, for [ModeFormPostJWT], a
-// page that posts itself. The redirect URI must be the registered one; the host has checked that. On an error nothing has been
-// written, unless it is w's own.
+// Write sends the browser to the client with a response of [Issuer]: a redirect with status 303 or, for
+// [ModeFormPostJWT], a page that posts itself. The redirect URI must be the registered one; the host has checked that. On
+// an error nothing has been written, unless it is w's own.
 func (m Mode) Write(w http.ResponseWriter, redirectURI, response string) error {
 	switch m {
 	case ModeJWT, ModeQueryJWT:
@@ -67,8 +67,8 @@ func (m Mode) Write(w http.ResponseWriter, redirectURI, response string) error {
 }
 
 // RedirectURL appends a response of [Issuer] to a redirect URI, whose own query stays as it is. Nothing else is appended:
-// MS-5.4.1-N. It refuses a URI that is not absolute, has a fragment or has a parameter "response" already, and anything that is not
-// a JWT.
+// MS-5.4.1-N. It refuses a URI that is not absolute, has a fragment or has a parameter "response" already, and anything
+// that is not a JWT.
 func RedirectURL(redirectURI, response string) (string, error) {
 	if err := check(redirectURI, response); err != nil {
 		return "", err
@@ -139,11 +139,12 @@ const (
 `
 )
 
-// policy lets this one script run and nothing else happen. There is no form-action in it: browsers apply it to where the client
-// redirects to after the post as well.
+// policy lets this one script run and nothing else happen. There is no form-action in it: browsers apply it to where the
+// client redirects to after the post as well.
 var policy = func() string {
 	sum := sha256.Sum256([]byte(submit))
-	return "default-src 'none'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; frame-ancestors 'none'"
+	hash := base64.StdEncoding.EncodeToString(sum[:])
+	return "default-src 'none'; script-src 'sha256-" + hash + "'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
 // writeFormPost is JARM-2.3.3-1.

@@ -18,9 +18,10 @@
 //
 // # What it does not do
 //
-// Responses are encrypted only when both sides are configured to: FAPI advises against it (MS-6.1-1), and with PKCE a code is
-// of no use to who reads it. fragment.jwt, and the response types that need it, are not supported. The package remembers
-// nothing: that a session accepts one response is for the one who keeps the session, and PKCE binds the code to it.
+// Responses are encrypted only when both sides are configured to: FAPI advises against it (MS-6.1-1), and with PKCE a
+// code is of no use to who reads it. fragment.jwt, and the response types that need it, are not supported. The package
+// remembers nothing: that a session accepts one response is for the one who keeps the session, and PKCE binds the code to
+// it.
 package jarm
 
 import (
@@ -49,9 +50,9 @@ const (
 // maxResponse bounds a response, which mostly comes in a URL.
 const maxResponse = 64 << 10
 
-// A Response is a verified authorization response: the authorization server's answer to this client, good or bad. It comes
-// from a [Verifier] only, never changes, and is safe for concurrent use. Printed or logged it names the issuer and not what it
-// says.
+// A Response is a verified authorization response: the authorization server's answer to this client, good or bad. It
+// comes from a [Verifier] only, never changes, and is safe for concurrent use. Printed or logged it names the issuer and
+// not what it says.
 type Response struct {
 	issuer  string
 	expires time.Time
@@ -92,7 +93,9 @@ func (r *Response) Err() error {
 	if code == "" {
 		return nil
 	}
-	return &oauth2.RetrieveError{ErrorCode: code, ErrorDescription: r.params["error_description"], ErrorURI: r.params["error_uri"]}
+	return &oauth2.RetrieveError{
+		ErrorCode: code, ErrorDescription: r.params["error_description"], ErrorURI: r.params["error_uri"],
+	}
 }
 
 // Param returns a response parameter by its name, or "". A number comes as it was written. What is neither a string nor
@@ -116,7 +119,8 @@ func (r *Response) GoString() string { return r.String() }
 
 // LogValue is String for slog, as a group.
 func (r *Response) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("iss", r.issuer), slog.Time("exp", r.expires), slog.Bool("error", r.params[paramError] != ""))
+	failed := r.params[paramError] != ""
+	return slog.GroupValue(slog.String("iss", r.issuer), slog.Time("exp", r.expires), slog.Bool("error", failed))
 }
 
 // envelope are the claims that make the JWT and are no response parameters.

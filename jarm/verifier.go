@@ -23,9 +23,9 @@ const (
 
 // VerifierConfig configures a [Verifier].
 type VerifierConfig struct {
-	// Issuer is the identifier of the authorization server that the request went to. Required. A client of several servers keeps
-	// a Verifier for each, remembers in the session, which the browser is bound to, whom it asked, and uses that one's
-	// (JARM-2.4-0). Choosing it by what the response says would undo the check.
+	// Issuer is the identifier of the authorization server that the request went to. Required. A client of several servers
+	// keeps a Verifier for each, remembers in the session, which the browser is bound to, whom it asked, and uses that
+	// one's (JARM-2.4-0). Choosing it by what the response says would undo the check.
 	Issuer string
 	// ClientID is this client, as it is known to that server. Required.
 	ClientID string
@@ -35,8 +35,8 @@ type VerifierConfig struct {
 	// Algorithms are those accepted: best the one that the client registered as authorization_signed_response_alg. Default:
 	// ES256, PS256, EdDSA and Ed25519; others cannot be had.
 	Algorithms []string
-	// DecryptionKeys are this client's keys for encrypted responses. Default: none, and an encrypted response is refused. With a key,
-	// a response that is not encrypted is refused, except with AllowUnencrypted.
+	// DecryptionKeys are this client's keys for encrypted responses. Default: none, and an encrypted response is refused.
+	// With a key, a response that is not encrypted is refused, except with AllowUnencrypted.
 	DecryptionKeys []DecryptionKey
 	// AllowUnencrypted accepts signed responses that are not encrypted though there are DecryptionKeys: while the
 	// registration is being changed. Default false.
@@ -138,8 +138,8 @@ func (v *Verifier) VerifyValues(ctx context.Context, values url.Values) (*Respon
 }
 
 // Verify checks a response, that is the JWT, and returns what it says: success or, by [Response.Err], refusal. The
-// steps are those of §2.4, in its order: issuer, audience, expiry, signature, and only then the parameters. The state remains to be
-// compared, by [Response.CheckState].
+// steps are those of §2.4, in its order: issuer, audience, expiry, signature, and only then the parameters. The state
+// remains to be compared, by [Response.CheckState].
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Response, error) {
 	raw, err := v.decrypt(raw)
 	if err != nil {
@@ -210,8 +210,8 @@ func (v *Verifier) decrypt(raw string) (string, error) {
 	return signed, nil
 }
 
-// foreign are claims by which other kinds of JWT of an authorization server are known that need have no typ: ID tokens and signed
-// userinfo, logout tokens, introspection responses.
+// foreign are claims by which other kinds of JWT of an authorization server are known that need have no typ: ID tokens and
+// signed userinfo, logout tokens, introspection responses.
 var foreign = []string{"sub", "events", "token_introspection"}
 
 // checkEnvelope is steps 2 to 4 of §2.4.

@@ -24,8 +24,6 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-type serverOption = func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig)
-
 // load pushes a form and returns the authorization as a host sees it.
 func (w *world) load(id string, form url.Values, proofs ...string) *profile.Authorization {
 	target, err := url.Parse(w.authorizationURL(id, form, proofs...))
@@ -203,27 +201,11 @@ func (h *hangsUp) Redeem(ctx context.Context, key string) (bool, error) {
 	return first, err
 }
 
-// vanishing forgets codes between Load and Redeem, as a store with its own clock may.
-type vanishing struct{ *profile.MemoryStore }
-
-func (vanishing) Redeem(context.Context, string) (bool, error) {
-	return false, fmt.Errorf("codes: %w", profile.ErrNotFound)
-}
-
-func TestCodeThatVanishes(t *testing.T) {
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		as.Codes = vanishing{profile.NewMemoryStore(0, as.Now)}
-	})
-	got := w.send(w.tokenURL(), w.codeForm("client-1", w.code("client-1", nil)), w.tokenProof("d"))
-	require.Equal(t, "invalid_grant", got.code, "an expired code is no failure of the server")
-}
-
 // cancelling is all stores of a server; the n-th call finds the request gone.
 type cancelling struct {
 	*profile.MemoryStore
-	requests par.Store
-	left     atomic.Int32
-	cancel   func()
+	left   atomic.Int32
+	cancel func()
 }
 
 func (c *cancelling) step() {

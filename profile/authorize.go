@@ -20,9 +20,9 @@ import (
 // A Binding is what an authorization code is bound to. A host that makes its own codes takes it from
 // [Authorization.Binding], keeps it with the code and hands it to [TokenRequest.CheckBinding]. It survives encoding/json.
 type Binding struct {
-	ClientID       string `json:"client_id"`
-	RedirectURI    string `json:"redirect_uri"`
-	CodeChallenge  string `json:"code_challenge"`
+	ClientID       string `json:"client_id"`          // the client that pushed the request
+	RedirectURI    string `json:"redirect_uri"`       // as it was pushed, byte for byte
+	CodeChallenge  string `json:"code_challenge"`     // of method S256
 	DPoPThumbprint string `json:"dpop_jkt,omitempty"` // empty: any key of the client
 }
 
@@ -37,15 +37,19 @@ type Authorization struct {
 	targets []string
 }
 
-// String and LogValue name the client and nothing of the content.
-func (a Authorization) String() string       { return a.request.String() }
+// String names the client and nothing of the content.
+func (a Authorization) String() string { return a.request.String() }
+
+// LogValue is String.
 func (a Authorization) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
 // Client returns the registration of the client that asks, for the consent page.
 func (a *Authorization) Client() *ClientMetadata { return a.client }
 
-// ClientID and RequestURI are what the browser brought, and what brings it back here.
-func (a *Authorization) ClientID() string   { return a.client.ClientID }
+// ClientID is, with RequestURI, what the browser brought, and what brings it back here.
+func (a *Authorization) ClientID() string { return a.client.ClientID }
+
+// RequestURI is the reference that was issued for the pushed request. Whoever has it can start the authorization.
 func (a *Authorization) RequestURI() string { return a.request.RequestURI() }
 
 // Params returns a copy of the parameters that the client pushed: prompt, max_age, login_hint and any that this package

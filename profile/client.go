@@ -241,9 +241,12 @@ func (c *Client) ServerMetadata() *ServerMetadata {
 // takes it: a session is good for one callback, but a copy cannot know that it has been used. It survives encoding/json;
 // printed or logged it shows nothing.
 type Session struct {
-	Issuer       string `json:"issuer"`
-	ClientID     string `json:"client_id"`
-	RedirectURI  string `json:"redirect_uri"`
+	// Issuer, ClientID and RedirectURI are those of the client that began it. No other can finish it.
+	Issuer      string `json:"issuer"`
+	ClientID    string `json:"client_id"`
+	RedirectURI string `json:"redirect_uri"`
+	// State is what the callback must have, Nonce what the ID token must have (empty: none was asked for), and CodeVerifier
+	// what makes the code worth something.
 	State        string `json:"state"`
 	Nonce        string `json:"nonce,omitempty"`
 	CodeVerifier string `json:"code_verifier"`

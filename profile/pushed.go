@@ -44,8 +44,10 @@ func (p *PushedRequest) ClientID() string { return p.client.ClientID }
 // Params returns a copy of the parameters, without those of client authentication.
 func (p *PushedRequest) Params() url.Values { return cloneValues(p.push.Params) }
 
-// String and LogValue name the client and nothing of the content.
-func (p PushedRequest) String() string       { return p.push.String() }
+// String names the client and nothing of the content.
+func (p PushedRequest) String() string { return p.push.String() }
+
+// LogValue is String.
 func (p PushedRequest) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // PushedRequest checks a request to the pushed authorization request endpoint (RFC 9126 §2.1). The client assertion and

@@ -30,7 +30,9 @@ type CodeStore interface {
 // A RefreshStore keeps refresh tokens, under the same rules as a [CodeStore]. Refresh tokens are not rotated, so a value
 // never changes. Test one with profiletest.TestRefreshStore.
 type RefreshStore interface {
+	// Save keeps a value under a new key until expires.
 	Save(ctx context.Context, key string, value []byte, expires time.Time) error
+	// Load returns the value as often as it is asked.
 	Load(ctx context.Context, key string) (value []byte, err error)
 }
 

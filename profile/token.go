@@ -19,17 +19,21 @@ import (
 // A TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1). It holds secrets: its String and LogValue
 // show none.
 type TokenResponse struct {
-	AccessToken  string `json:"access_token"`
-	TokenType    string `json:"token_type"`
-	ExpiresIn    int64  `json:"expires_in"` // seconds
-	RefreshToken string `json:"refresh_token,omitempty"`
-	Scope        string `json:"scope"` // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
-	IDToken      string `json:"id_token,omitempty"`
+	AccessToken  string `json:"access_token"`            // a JWT (RFC 9068), bound to the proof's key
+	TokenType    string `json:"token_type"`              // always DPoP
+	ExpiresIn    int64  `json:"expires_in"`              // seconds
+	RefreshToken string `json:"refresh_token,omitempty"` // with a code only: it is not rotated
+	Scope        string `json:"scope"`                   // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
+	IDToken      string `json:"id_token,omitempty"`      // with a code and scope openid only
 }
 
-// String, GoString and LogValue leave the tokens out.
-func (t TokenResponse) String() string       { return "token response (" + t.TokenType + ")" }
-func (t TokenResponse) GoString() string     { return t.String() }
+// String leaves the tokens out.
+func (t TokenResponse) String() string { return "token response (" + t.TokenType + ")" }
+
+// GoString is String.
+func (t TokenResponse) GoString() string { return t.String() }
+
+// LogValue is String.
 func (t TokenResponse) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 type refreshRecord struct {
@@ -136,7 +140,7 @@ func (s *AuthorizationServer) refresh(ctx context.Context, t *TokenRequest) (*To
 	if err := s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", t.Param("refresh_token")), &record, ErrRefreshToken); err != nil {
 		return nil, err
 	}
-	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6
+	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6-1
 		return nil, fmt.Errorf("%w: it is another client's", ErrRefreshToken)
 	}
 	if s.cfg.Now().Unix() >= record.Expires {

@@ -72,14 +72,18 @@ func (s *AuthorizationServer) TokenRequest(r *http.Request) (*TokenRequest, erro
 	return &TokenRequest{server: s, client: client, params: params, auth: auth, proof: proof}, nil
 }
 
-// String, GoString and LogValue name the client and the grant type, and leave out the credentials.
+// String names the client and the grant type, and leaves out the credentials.
 func (t TokenRequest) String() string {
 	if t.client == nil {
 		return "token request"
 	}
 	return fmt.Sprintf("token request of %q (%s)", t.client.ClientID, t.params.Get("grant_type"))
 }
-func (t TokenRequest) GoString() string     { return t.String() }
+
+// GoString is String.
+func (t TokenRequest) GoString() string { return t.String() }
+
+// LogValue is String.
 func (t TokenRequest) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // ClientID returns the authenticated client.

@@ -60,12 +60,14 @@ func authority(c *x509.Certificate) {
 	c.IsCA, c.KeyUsage, c.ExtKeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature, nil
 }
 
-func (id *identity) tls(chain ...*identity) tls.Certificate {
-	c := tls.Certificate{Certificate: [][]byte{id.cert.Raw}, PrivateKey: id.key}
-	for _, other := range chain {
-		c.Certificate = append(c.Certificate, other.cert.Raw)
-	}
-	return c
+func (id *identity) tls() tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{id.cert.Raw}, PrivateKey: id.key}
+}
+
+// present has a client present id even if the server names other issuers.
+func (id *identity) present(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	c := id.tls()
+	return &c, nil
 }
 
 func pemOf(ids ...*identity) string {
@@ -77,7 +79,9 @@ func pemOf(ids ...*identity) string {
 }
 
 // escaped is id as the header of nginx has it.
-func escaped(ids ...*identity) string { return strings.ReplaceAll(url.QueryEscape(pemOf(ids...)), "+", "%20") }
+func escaped(ids ...*identity) string {
+	return strings.ReplaceAll(url.QueryEscape(pemOf(ids...)), "+", "%20")
+}
 
 const proxyAddr = "192.0.2.7:4711"
 
@@ -551,7 +555,7 @@ func TestCertificateOfConnection(t *testing.T) {
 			defer server.Close()
 			client := server.Client()
 			if row.id != nil {
-				client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{row.id.tls()}
+				client.Transport.(*http.Transport).TLSClientConfig.GetClientCertificate = row.id.present
 			}
 			for range 2 { // one connection
 				resp, err := client.Get(server.URL)

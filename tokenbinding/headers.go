@@ -36,7 +36,7 @@ func decode64(s string) ([]byte, error) {
 // (§2.3), which does not come without it.
 func parseRFC9440(values []string) ([][]byte, error) {
 	if values[0] == "" {
-		return nil, errors.New("Client-Cert-Chain without Client-Cert")
+		return nil, errors.New("a chain without Client-Cert")
 	}
 	leaf, err := byteSequence(values[0])
 	if err != nil {
@@ -65,7 +65,7 @@ func byteSequence(s string) ([]byte, error) {
 		inner, ok = strings.CutSuffix(inner, ":")
 	}
 	if !ok {
-		return nil, errors.New("not a byte sequence of the form :base64:")
+		return nil, errors.New("not a byte sequence between colons")
 	}
 	return decode64(inner)
 }
@@ -178,7 +178,7 @@ func (e xfccElement) certificates() (chain [][]byte, err error) {
 			return nil, err
 		}
 		if chain != nil && string(chain[0]) != string(leaf[0]) {
-			return nil, errors.New("Cert is not the first of Chain")
+			return nil, errors.New("the Cert is not the first of Chain")
 		}
 		if chain == nil {
 			chain = leaf
@@ -189,7 +189,7 @@ func (e xfccElement) certificates() (chain [][]byte, err error) {
 	}
 	sum := sha256.Sum256(chain[0])
 	if !strings.EqualFold(e.hash, hex.EncodeToString(sum[:])) {
-		return nil, errors.New("Hash is not that of the certificate")
+		return nil, errors.New("the Hash is not that of the certificate")
 	}
 	return chain, nil
 }
@@ -269,7 +269,7 @@ func (e *xfccElement) set(key, value string) error {
 		return nil
 	}
 	if *to != "" || value == "" {
-		return errors.New("Hash, Cert or Chain is empty or repeated")
+		return errors.New("a Hash, Cert or Chain that is empty or repeated")
 	}
 	*to = value
 	return nil

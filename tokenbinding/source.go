@@ -274,9 +274,6 @@ func (s *CertificateSource) fromValues(values []string) (ClientCertificate, erro
 	if len(ders) == 0 {
 		return ClientCertificate{}, nil
 	}
-	if len(ders) > maxChain {
-		return ClientCertificate{}, fmt.Errorf("%w: %s: %d certificates, at most %d", ErrCertificateHeader, s.headers[0], len(ders), maxChain)
-	}
 	c := ClientCertificate{Verified: s.cfg.ChainVerified}
 	for i, der := range ders {
 		cert, err := x509.ParseCertificate(der)

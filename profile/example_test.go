@@ -1,0 +1,104 @@
+package profile_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile"
+)
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// An authorization server, an API and a client, each on its own: the whole dialogue of FAPI 2.0.
+func Example() {
+	ctx := context.Background()
+	asMux, apiMux := http.NewServeMux(), http.NewServeMux()
+	asHTTP, apiHTTP := httptest.NewTLSServer(asMux), httptest.NewTLSServer(apiMux)
+	defer asHTTP.Close()
+	defer apiHTTP.Close()
+	trusting := asHTTP.Client() // of the test servers' certificates
+
+	// The authorization server knows one client, and lets alice approve whatever that asks for.
+	clientKey := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	registered := &profile.ClientMetadata{
+		ClientID: "app", RedirectURIs: []string{"https://app.example/callback"}, TokenEndpointAuthMethod: "private_key_jwt",
+		GrantTypes: []string{"authorization_code"}, JWKS: must(jwks.NewSet(jwks.Key{Public: clientKey.Public(), KeyID: "app-1"})),
+		Scope: "openid accounts", DPoPBoundAccessTokens: true,
+	}
+	if err := registered.Validate(); err != nil {
+		panic(err)
+	}
+	var as *profile.AuthorizationServer
+	as = must(profile.NewAuthorizationServer(profile.AuthorizationServerConfig{
+		Issuer: asHTTP.URL, Key: must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+		Scopes: []string{"openid", "accounts"}, Resources: []string{apiHTTP.URL},
+		Clients: func(_ context.Context, id string) (*profile.ClientMetadata, error) {
+			if id != registered.ClientID {
+				return nil, profile.ErrUnknownClient
+			}
+			return registered, nil
+		},
+		Interact: func(w http.ResponseWriter, r *http.Request, a *profile.Authorization) { // login and consent go here
+			redirect, err := as.Approve(r.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes()})
+			if err != nil {
+				as.WriteError(w, r, err)
+				return
+			}
+			http.Redirect(w, r, redirect, http.StatusSeeOther)
+		},
+	}))
+	asMux.Handle("/", as.Handler())
+
+	// The API trusts the authorization server's keys.
+	asKeys := must(jwks.NewRemote(jwks.RemoteConfig{URL: asHTTP.URL + "/jwks", HTTPClient: trusting}))
+	guard := must(profile.NewResourceServer(profile.ResourceServerConfig{Resource: apiHTTP.URL, Issuer: asHTTP.URL, Keys: asKeys.Keys}))
+	apiMux.Handle("/accounts", guard.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, _ := profile.TokenFromContext(r.Context())
+		fmt.Fprintf(w, "the accounts of %s, for %s", token.Subject(), token.ClientID())
+	}), "accounts"))
+
+	// The client knows the issuer, its registration and its key. All else it discovers.
+	client := must(profile.NewClient(ctx, profile.ClientConfig{
+		Issuer: asHTTP.URL, ClientID: "app", RedirectURI: "https://app.example/callback",
+		Key: clientKey, KeyID: "app-1", HTTPClient: trusting,
+	}))
+	session := must(client.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}}))
+	callback := browse(trusting, session.URL) // the browser comes back to the redirect URI
+	token := must(client.Finish(ctx, session, callback.Query()))
+	user, _ := profile.IDToken(token)
+	fmt.Println(user.Subject(), "has logged in and granted", token.Extra("scope"))
+
+	api := must(client.HTTPClient(client.TokenSource(ctx, token)))
+	response := must(api.Get(apiHTTP.URL + "/accounts"))
+	fmt.Println(response.Status, string(must(io.ReadAll(response.Body))))
+
+	// Whoever has got hold of the token, and not of the client's key, can do nothing with it.
+	stolen := must(http.NewRequest("GET", apiHTTP.URL+"/accounts", nil))
+	stolen.Header.Set("Authorization", "Bearer "+token.AccessToken)
+	fmt.Println(must(trusting.Do(stolen)).Status)
+	// Output:
+	// alice has logged in and granted accounts openid
+	// 200 OK the accounts of alice, for app
+	// 401 Unauthorized
+}
+
+// browse opens a URL as a browser does and returns where it is sent from there.
+func browse(client *http.Client, target string) *url.URL {
+	browser := &http.Client{Transport: client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response := must(browser.Get(target))
+	defer response.Body.Close()
+	return must(response.Location())
+}
