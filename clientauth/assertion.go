@@ -38,7 +38,7 @@ func (v *Verifier) read(raw string, now time.Time) (a assertion, err error) {
 		return assertion{}, fmt.Errorf("%w: kid of %d bytes, at most %d", ErrMalformed, len(a.header.KeyID), maxKeyID)
 	case a.header.Type != "" && !a.header.IsType(assertionTyp) && !a.header.IsType("JWT"):
 		// CA-BIS-4-6: no typ and the generic one pass, an explicit type of another kind does not.
-		return assertion{}, fmt.Errorf("%w: typ %.64q", ErrType, a.header.Type)
+		return assertion{}, anotherKind(fmt.Sprintf("typ %.64q", a.header.Type))
 	}
 	claims, err := a.jws.Claims()
 	if err != nil {
@@ -71,10 +71,14 @@ func (v *Verifier) read(raw string, now time.Time) (a assertion, err error) {
 func checkKind(claims strictjson.Object) error {
 	for _, name := range []string{"response_type", "htm"} { // a request object's, a DPoP proof's
 		if claims.Has(name) {
-			return fmt.Errorf("%w: it has the claim %s", ErrType, name)
+			return anotherKind("it has the claim " + name)
 		}
 	}
 	return nil
+}
+
+func anotherKind(why string) error {
+	return oautherr.Describe(fmt.Errorf("%w: a JWT of another kind: %s", ErrMalformed, why), "the JWT is not a client assertion")
 }
 
 // readClient returns the client that the assertion names.
@@ -126,7 +130,7 @@ func (v *Verifier) checkTimes(claims strictjson.Object, now time.Time) (time.Tim
 	}
 	// CA-7521-5.2-1: the clock of the client may be ahead, and exp with it.
 	if latest := now.Add(v.cfg.MaxLifetime + v.cfg.FutureSkew); exp.After(latest) {
-		return time.Time{}, fmt.Errorf("%w: exp %s, at most %s", ErrLifetime, stamp(exp), stamp(latest))
+		return time.Time{}, tooLong(fmt.Sprintf("exp %s, at most %s", stamp(exp), stamp(latest)))
 	}
 	for _, name := range []string{"iat", "nbf"} {
 		t, ok, err := claims.Time(name)
@@ -139,7 +143,7 @@ func (v *Verifier) checkTimes(claims strictjson.Object, now time.Time) (time.Tim
 		}
 		// CA-7523-3-6: made long ago, to be used for long.
 		if ok && name == "iat" && exp.Sub(t) > v.cfg.MaxLifetime {
-			return time.Time{}, fmt.Errorf("%w: iat %s, exp %s, at most %v apart", ErrLifetime, stamp(t), stamp(exp), v.cfg.MaxLifetime)
+			return time.Time{}, tooLong(fmt.Sprintf("iat %s, exp %s, at most %v apart", stamp(t), stamp(exp), v.cfg.MaxLifetime))
 		}
 	}
 	return exp, nil
@@ -147,6 +151,10 @@ func (v *Verifier) checkTimes(claims strictjson.Object, now time.Time) (time.Tim
 
 func expired(exp, now time.Time) error {
 	return fmt.Errorf("%w: exp %s, now %s", ErrExpired, stamp(exp), stamp(now))
+}
+
+func tooLong(how string) error {
+	return oautherr.Describe(fmt.Errorf("%w: %s", ErrExpired, how), "client assertion lifetime too long")
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z") }

@@ -2,7 +2,7 @@ package clientauth
 
 import (
 	"context"
-	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
@@ -21,22 +22,6 @@ const (
 	minFutureSkew      = 10 * time.Second // SP-5.3.2.1-13a: this much has to be accepted
 	maxFutureSkew      = 60 * time.Second // SP-5.3.2.1-13b: more than this has to be refused
 )
-
-// A Client is what a verifier has to know of a registered client.
-type Client struct {
-	// ID is the client identifier. It must be the one that was asked for.
-	ID string
-	// Method is the token_endpoint_auth_method registered for the client. Empty means [MethodPrivateKeyJWT]; a client with
-	// a method that is not supported here is never authenticated.
-	Method string
-	// Algorithm is the client's token_endpoint_auth_signing_alg. Empty: any that the verifier accepts.
-	Algorithm string
-	// Keys returns the public keys of the client that may have made a signature with alg, an accepted algorithm. With a
-	// kid, those that have it; kid is empty when the assertion has none, and is otherwise whatever the sender wrote, up to
-	// 1024 bytes. All keys returned are tried, at most eight. No key and no error means that the client has none such and
-	// is refused; an error means that it cannot be known now, and becomes ErrUnavailable. nil is no key.
-	Keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
-}
 
 // VerifierConfig configures a [Verifier].
 type VerifierConfig struct {
@@ -53,6 +38,11 @@ type VerifierConfig struct {
 	// MaxLifetime bounds how far ahead exp may lie and how far it may be from iat: up to 1 hour, default 10 minutes. It
 	// also bounds how long a replay store has to remember.
 	MaxLifetime time.Duration
+	// ClientCAs are the trust anchors for the certificates of tls_client_auth: few, and with a policy by which nobody gets a
+	// subject that is another's (MTLS-7.4-1). nil: Credentials.ChainVerified says whether a chain was verified. If set, that
+	// is not looked at and chains are verified here: for a server that also has clients with self-signed certificates,
+	// for which its TLS must ask for certificates without verifying any (tls.RequestClientCert). Revocation is not checked.
+	ClientCAs *x509.CertPool
 	// FutureSkew is how far iat and nbf may lie in the future: 10 to 60 seconds, default 10.
 	FutureSkew time.Duration
 	// Now is the clock, nil means time.Now. Called concurrently.
@@ -61,7 +51,10 @@ type VerifierConfig struct {
 
 // A Verifier authenticates clients at one authorization server. It is safe for concurrent use.
 type Verifier struct {
-	cfg VerifierConfig
+	cfg      VerifierConfig
+	names    *expiring.Cache[string]   // normal forms of registered distinguished names
+	subjects *expiring.Cache[string]   // those of certificates' subjects, by their DER encoding
+	chains   *expiring.Cache[validity] // of certificates that ClientCAs vouch for, by their hash
 }
 
 // NewVerifier checks and copies the configuration.
@@ -102,7 +95,15 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	if v := reflect.ValueOf(cfg.Replay); v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, fmt.Errorf("clientauth: Replay is a nil %T", cfg.Replay)
 	}
-	return &Verifier{cfg: cfg}, nil
+	if cfg.ClientCAs != nil {
+		cfg.ClientCAs = cfg.ClientCAs.Clone()
+	}
+	return &Verifier{
+		cfg:      cfg,
+		names:    expiring.NewCache[string](cachedNames),
+		subjects: expiring.NewCache[string](cachedNames),
+		chains:   expiring.NewCache[validity](cachedChains),
+	}, nil
 }
 
 // Algorithms returns the accepted signature algorithms, for token_endpoint_auth_signing_alg_values_supported.
@@ -116,6 +117,13 @@ type Credentials struct {
 	// Authorization has all values of the request's Authorization header, r.Header.Values("Authorization"). There must be
 	// none: no method accepted here uses it.
 	Authorization []string
+	// Certificates has what the client presented in the handshake of mutual TLS, its own certificate first: PeerCertificates
+	// of the connection's state, or what a trusted proxy says. Of the client's own it must be certain that the client has
+	// the private key, which TLS sees to. nil: it presented none. Not looked at when there is an assertion.
+	Certificates []*x509.Certificate
+	// ChainVerified says that whoever ended TLS has verified the chain of Certificates up to a trust anchor for clients, as
+	// VerifiedChains of the connection's state shows. It is a must for tls_client_auth.
+	ChainVerified bool
 }
 
 // String says nothing but the type, as there is an assertion inside.
@@ -127,7 +135,8 @@ func (c Credentials) GoString() string { return c.String() }
 // LogValue is String.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// assertion returns the one assertion of a request and its client_id, which may be empty.
+// assertion returns the one assertion of a request and its client_id, which may be empty. With no assertion but a
+// certificate the assertion is empty and client_id is not.
 func (c Credentials) assertion() (assertion, clientID string, err error) {
 	for _, name := range []string{paramAssertion, paramAssertionType, paramClientID, paramClientSecret} {
 		if len(c.Form[name]) > 1 {
@@ -143,8 +152,14 @@ func (c Credentials) assertion() (assertion, clientID string, err error) {
 	case secret:
 		// SP-5.3.2.1-6, BCP-2.5-1: nothing that the server could use in the place of the client.
 		return "", "", fmt.Errorf("%w: a secret or an Authorization header", ErrMethod)
+	case assertion == "" && len(c.Certificates) > 0 && c.Form.Get(paramAssertionType) == "":
+		if c.Form.Get(paramClientID) == "" {
+			// MTLS-2-2: the subject of a certificate is no client identifier, and may be registered for several clients.
+			return "", "", oautherr.Describe(fmt.Errorf("%w: a certificate without client_id", ErrNoCredentials), "client_id is required")
+		}
 	case assertion == "":
-		// SP-5.3.2.1-3, CS-12: a client_id alone is what a public client would send.
+		// SP-5.3.2.1-3, CS-12: a client_id alone is what a public client would send. MTLS-2-1, MTLS-2-3: it is also what a
+		// client sends that should have presented a certificate.
 		return "", "", ErrNoCredentials
 	case c.Form.Get(paramAssertionType) != assertionType:
 		// CA-7523-2.2-1; CA-BIS-S-1: SAML assertions have a type of their own.
@@ -158,14 +173,15 @@ func (c Credentials) assertion() (assertion, clientID string, err error) {
 type Authentication struct {
 	clientID, method string
 	by               *Verifier
-	replayKey        string // empty: nothing to commit
+	replayKey        string // empty: nothing to record
 	expires          time.Time
 }
 
 // ClientID returns the identifier of the client. It is empty in the zero value only.
 func (a Authentication) ClientID() string { return a.clientID }
 
-// Method returns how the client was authenticated: [MethodPrivateKeyJWT].
+// Method returns how the client was authenticated: [MethodPrivateKeyJWT], [MethodTLSClientAuth] or
+// [MethodSelfSignedTLSClientAuth].
 func (a Authentication) Method() string { return a.method }
 
 // Verify is Check followed by Commit.
@@ -191,6 +207,9 @@ func (v *Verifier) Check(ctx context.Context, c Credentials) (Authentication, er
 		return Authentication{}, err
 	}
 	now := v.cfg.Now()
+	if raw == "" {
+		return v.checkCertificate(ctx, c, clientID, now)
+	}
 	a, err := v.read(raw, now)
 	if err != nil {
 		return Authentication{}, err
@@ -198,9 +217,12 @@ func (v *Verifier) Check(ctx context.Context, c Credentials) (Authentication, er
 	if clientID != "" && clientID != a.clientID { // CS-13, CA-7521-4.2-1
 		return Authentication{}, fmt.Errorf("%w: client_id %.128q beside an assertion by %.128q", ErrClient, clientID, a.clientID)
 	}
-	client, err := v.lookup(ctx, a.clientID, MethodPrivateKeyJWT)
+	client, err := v.lookup(ctx, a.clientID)
 	if err != nil {
 		return Authentication{}, err
+	}
+	if client.Method != "" && client.Method != MethodPrivateKeyJWT {
+		return Authentication{}, client.refuseMethod("an assertion")
 	}
 	if err := a.verify(ctx, client); err != nil {
 		return Authentication{}, err
@@ -208,8 +230,8 @@ func (v *Verifier) Check(ctx context.Context, c Credentials) (Authentication, er
 	return Authentication{clientID: client.ID, method: MethodPrivateKeyJWT, by: v, replayKey: v.replayKey(a), expires: a.expires}, nil
 }
 
-// lookup finds a client that authenticates by method.
-func (v *Verifier) lookup(ctx context.Context, id, method string) (Client, error) {
+// lookup finds a client.
+func (v *Verifier) lookup(ctx context.Context, id string) (Client, error) {
 	client, err := v.cfg.Lookup(ctx, id)
 	switch {
 	case errors.Is(err, ErrUnknownClient):
@@ -219,21 +241,23 @@ func (v *Verifier) lookup(ctx context.Context, id, method string) (Client, error
 	case client.ID != id:
 		// A data base that ignores case finds another client than the one that was asked for.
 		return Client{}, fmt.Errorf("%w: asked for %.128q, found %.128q", ErrUnknownClient, id, client.ID)
-	case client.Method != method && (client.Method != "" || method != MethodPrivateKeyJWT):
-		return Client{}, oautherr.Describe(fmt.Errorf("%w: the client is registered for %.64q", ErrMethod, client.Method), failed)
 	}
 	return client, nil
 }
 
 // Commit records that the client's assertion has been used. Of any number of concurrent calls for one assertion exactly
 // one succeeds; the others get ErrReplayed. An assertion that expired since Check gets ErrExpired, and a store that fails
-// ErrUnavailable: without its word nobody is authenticated.
+// ErrUnavailable: without its word nobody is authenticated. After a certificate there
+// is nothing to record, and Commit only makes sure that the Authentication is one of this verifier's and still holds.
 func (v *Verifier) Commit(ctx context.Context, a Authentication) error {
 	if a.clientID == "" || a.by != v {
 		return fmt.Errorf("%w: not checked by this verifier", ErrNoCredentials)
 	}
 	if now := v.cfg.Now(); !now.Before(a.expires) {
 		return expired(a.expires, now)
+	}
+	if a.replayKey == "" {
+		return nil
 	}
 	// CA-7523-3-7: kept until exp, the first instant at which the assertion would be refused anyway.
 	first, err := v.cfg.Replay.Use(ctx, a.replayKey, a.expires)

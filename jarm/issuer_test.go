@@ -86,6 +86,7 @@ func TestResponseRefuses(t *testing.T) {
 		"JARM-2.1-1 exp among the parameters":        {"code": {code}, "exp": {"1"}},
 		"JARM-2.1-1 ISS among the parameters":        {"code": {code}, "ISS": {issuer}},
 		"JWT-3.12-1 sub among the parameters":        {"code": {code}, "sub": {"alice"}},
+		"JWT-3.12-1 Sub among the parameters":        {"code": {code}, "Sub": {"alice"}},
 		"JWT-3.12-1 events among the parameters":     {"code": {code}, "events": {"x"}},
 		"a response inside":                          {"code": {code}, "response": {"x"}},
 		"two codes":                                  {"code": {code, code}},

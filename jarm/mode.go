@@ -22,7 +22,8 @@ const (
 	ModeJWT Mode = "jwt"
 	// ModeQueryJWT is a redirect with the response in the query.
 	ModeQueryJWT Mode = "query.jwt"
-	// ModeFormPostJWT is a page from which the browser posts the response to the client.
+	// ModeFormPostJWT is a page from which the browser posts the response to the client. That is a cross-site POST: the
+	// client's session cookie comes along only if it is SameSite=None.
 	ModeFormPostJWT Mode = "form_post.jwt"
 )
 

@@ -308,6 +308,10 @@ func TestResponseSaysWhatTheServerSaid(t *testing.T) {
 	require.ErrorIs(t, without.CheckState(state), jarm.ErrState)
 	require.ErrorIs(t, without.CheckState(""), jarm.ErrState)
 
+	empty, err := v.Verify(context.Background(), sign(t, set("state", "")))
+	require.NoError(t, err)
+	require.ErrorIs(t, empty.CheckState(""), jarm.ErrState)
+
 	refused, err := v.Verify(context.Background(), sign(t, set("code", nil, "error", "access_denied", "error_description", "no", "error_uri", "https://x")))
 	require.NoError(t, err)
 	require.Empty(t, refused.Code())

@@ -148,13 +148,14 @@ func TestTokenResponseAccepted(t *testing.T) {
 	}
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, `{"access_token":"at","token_type":"DPoP","expires_in":60,"refresh_expires_in":1800,"grant_id":"g",
-			"authorization_details":[{"type":"a"}],"scope":"a b"}`)
+			"authorization_details":[{"type":"a"}],"scope":"a b","acme":1e999}`)
 	}
 	token, err := client.ClientCredentials(ctx, profile.Request{})
 	require.NoError(t, err)
 	require.Equal(t, 1800.0, token.Extra("refresh_expires_in"))
 	require.Equal(t, "g", token.Extra("grant_id"))
 	require.Equal(t, "a b", token.Extra("scope"))
+	require.Equal(t, json.RawMessage("1e999"), token.Extra("acme"))
 	require.Equal(t, []any{map[string]any{"type": "a"}}, token.Extra("authorization_details"))
 }
 
@@ -179,6 +180,7 @@ func TestTokenResponseRefused(t *testing.T) {
 		{"nothing", 200, ``, ""},
 		{"an array", 200, `[{"access_token":"s3cret","token_type":"DPoP"}]`, ""},
 		{"more than 1 MiB", 200, `{"access_token":"s3cret","token_type":"DPoP","x":"` + strings.Repeat("x", 1<<20) + `"}`, ""},
+		{"more than 1 MiB, of spaces", 200, `{"access_token":"s3cret","token_type":"DPoP"}` + strings.Repeat(" ", 1<<20), ""},
 		{"200 with an error", 200, `{"error":"invalid_grant","error_description":"used"}`, "invalid_grant"},
 		{"200 with an error and a token", 200, `{"error":"invalid_grant","access_token":"s3cret","token_type":"DPoP"}`, "invalid_grant"},
 		{"200 with an error that has no code", 200, `{"error":{},"access_token":"s3cret","token_type":"DPoP"}`, ""},
@@ -186,6 +188,7 @@ func TestTokenResponseRefused(t *testing.T) {
 		{"401", 401, `{"error":"invalid_client"}`, "invalid_client"},
 		{"a page that shows our request", 502, `<html>code=s3cret</html>`, "-"},
 		{"a token under a strange status", 201, `{"access_token":"s3cret","token_type":"DPoP"}`, "-"},
+		{"an error and many spaces", 400, `{"error":"x"}` + strings.Repeat(" ", 1<<20), "-"},
 		{"an error without end", 400, `{"error":"` + strings.Repeat("x", 1<<20) + `"}`, "-"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

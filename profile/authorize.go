@@ -289,8 +289,7 @@ func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.
 	}
 	authorization, err := s.Authorization(r.Context(), r.URL.Query())
 	if err != nil {
-		s.logRefusal(r, err)
-		s.cfg.ErrorPage(w, r, err)
+		s.WriteErrorPage(w, r, err)
 		return
 	}
 	s.cfg.Interact(w, r, authorization)

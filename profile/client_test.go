@@ -214,8 +214,10 @@ func TestNewClientAccepts(t *testing.T) {
 		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
 		require.NoError(t, err)
 		session.Nonce = "begun when there still were keys"
+		raw, err := p.idTokens().Issue(idtoken.Claims{Subject: "alice", ClientID: "c-1", Nonce: session.Nonce})
+		require.NoError(t, err)
 		p.token = func(w http.ResponseWriter, _ *http.Request) {
-			reply(w, 200, `{"access_token":"at","token_type":"DPoP","id_token":"a.b.c"}`)
+			reply(w, 200, map[string]any{"access_token": "at", "token_type": "DPoP", "id_token": raw})
 		}
 		_, err = client.Finish(ctx, session, callback(session))
 		require.ErrorIs(t, err, profile.ErrTokenResponse)

@@ -6,23 +6,38 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // authenticate finds out who sends a request and what was registered for it. Nothing is written before the returned
 // Authentication is committed.
-func (s *AuthorizationServer) authenticate(ctx context.Context, cred clientauth.Credentials) (clientauth.Authentication, *ClientMetadata, error) {
-	auth, err := s.clients.Check(ctx, cred)
+func (s *AuthorizationServer) authenticate(r *http.Request, params url.Values, certificate tokenbinding.ClientCertificate) (
+	clientauth.Authentication, *ClientMetadata, error,
+) {
+	auth, err := s.clients.Check(r.Context(), clientauth.Credentials{
+		Form: params, Authorization: r.Header.Values("Authorization"),
+		Certificates: certificate.Chain, ChainVerified: certificate.Verified,
+	})
 	if err != nil {
 		return clientauth.Authentication{}, nil, err
 	}
-	client, err := s.client(ctx, auth.ClientID())
+	client, err := s.client(r.Context(), auth.ClientID())
 	return auth, client, err
+}
+
+// certificate returns what the client has presented, nothing if mutual TLS is off.
+func (s *AuthorizationServer) certificate(r *http.Request) (tokenbinding.ClientCertificate, error) {
+	if s.cfg.Certificates == nil {
+		return tokenbinding.ClientCertificate{}, nil
+	}
+	return s.cfg.Certificates.Certificate(r)
 }
 
 // client returns a registration. A host's failure is not the client's fault and does not look like it.
@@ -48,13 +63,15 @@ func (s *AuthorizationServer) lookup(ctx context.Context, clientID string) (clie
 	if err != nil {
 		return clientauth.Client{}, err
 	}
-	if client.TokenEndpointAuthMethod != clientauth.MethodPrivateKeyJWT { // SP-5.3.2.1-6
+	if client.TokenEndpointAuthMethod == "" { // SP-5.3.2.1-6: RFC 7591 would have it mean client_secret_basic
 		return clientauth.Client{}, clientauth.ErrUnknownClient
 	}
 	return clientauth.Client{
-		ID:        clientID,
+		ID: clientID, Method: client.TokenEndpointAuthMethod,
 		Algorithm: client.TokenEndpointAuthSigningAlg, // CA-OIDC-9-2
 		Keys:      s.remoteKeys.of(client),
+		SubjectDN: client.TLSClientAuthSubjectDN, SANDNS: client.TLSClientAuthSANDNS, SANURI: client.TLSClientAuthSANURI,
+		SANIP: client.TLSClientAuthSANIP, SANEmail: client.TLSClientAuthSANEmail,
 	}, nil
 }
 

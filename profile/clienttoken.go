@@ -237,7 +237,6 @@ type tokenAnswer struct {
 
 // done returns the token. An ID token that nobody has verified is nothing that a caller should find.
 func (a *tokenAnswer) done() *oauth2.Token {
-	delete(a.extra, verifiedKey)
 	if a.verified == nil {
 		delete(a.extra, "id_token")
 	} else {

@@ -24,7 +24,9 @@ import (
 func TestTokenConfusion(t *testing.T) {
 	const issuer, clientID, target = "https://as.example", "client-1", "https://as.example/token"
 	ctx, key := context.Background(), testkit.ECKey(t, "everything")
-	keys := func(context.Context, string, string) ([]crypto.PublicKey, error) { return []crypto.PublicKey{key.Public()}, nil }
+	keys := func(context.Context, string, string) ([]crypto.PublicKey, error) {
+		return []crypto.PublicKey{key.Public()}, nil
+	}
 
 	tokens := map[string]string{}
 	prover, err := dpop.NewProver(dpop.ProverConfig{Key: key})
@@ -47,7 +49,9 @@ func TestTokenConfusion(t *testing.T) {
 	proofs, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: issuer})
 	require.NoError(t, err)
 	clients, err := clientauth.NewVerifier(clientauth.VerifierConfig{
-		Issuer: issuer, Lookup: func(context.Context, string) (clientauth.Client, error) { return clientauth.Client{ID: clientID, Keys: keys}, nil },
+		Issuer: issuer, Lookup: func(context.Context, string) (clientauth.Client, error) {
+			return clientauth.Client{ID: clientID, Keys: keys}, nil
+		},
 	})
 	require.NoError(t, err)
 	accessVerifier, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: issuer, Audience: []string{clientID}, Keys: keys})

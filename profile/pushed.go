@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
@@ -62,7 +61,11 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 		return nil, err
 	}
 	// SP-5.3.2.2-4, PAR-2.1-4: no client, no request.
-	auth, client, err := s.authenticate(ctx, clientauth.Credentials{Form: params, Authorization: r.Header.Values("Authorization")})
+	certificate, err := s.certificate(r)
+	if err != nil {
+		return nil, err
+	}
+	auth, client, err := s.authenticate(r, params, certificate)
 	if err != nil {
 		return nil, err
 	}

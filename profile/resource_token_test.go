@@ -85,6 +85,9 @@ func TestTokensRefused(t *testing.T) {
 			require.JSONEq(t, `"`+tc.code+`"`, member(t, body, "error"))
 		})
 	}
+	response, body := w.call("/accounts", "Authorization", "Bearer "+token)
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+	require.JSONEq(t, `"invalid_token"`, member(t, body, "error"), "DPOP-7.2-1 as Bearer, and no proof: the scheme is what is wrong")
 	require.Zero(t, w.served.Load())
 	require.Zero(t, w.uses.Load(), "nothing is recorded of what is refused, for want of a scope neither")
 	require.NotContains(t, w.log.String(), token)

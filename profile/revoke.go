@@ -15,14 +15,21 @@ const (
 // revokeTimeout is how long a revocation may take after its request has gone.
 const revokeTimeout = 10 * time.Second
 
-// Revoked reports whether the access token with this ID (its jti) belongs to a grant that has been revoked. Give it to
-// [ResourceServerConfig.Revoked] of an API that shares the [RevocationStore]. An ID that does not have the form of this
-// package's is an error.
+// Revoked reports whether the access token with this ID (its jti) belongs to a grant that has been revoked: it is RevokedIn
+// of the server's own store, for [ResourceServerConfig.Revoked] of an API in the same process.
 func (s *AuthorizationServer) Revoked(ctx context.Context, tokenID string) (bool, error) {
-	if len(tokenID) != 2*grantIDLength+1 || tokenID[grantIDLength] != '.' {
-		return false, fmt.Errorf("profile: token ID without a grant")
+	return RevokedIn(s.cfg.Revocations)(ctx, tokenID)
+}
+
+// RevokedIn returns a function for [ResourceServerConfig.Revoked] of an API that shares the server's [RevocationStore]. It
+// takes the ID of an access token (its jti), and fails on one that does not have the form of this package's.
+func RevokedIn(store RevocationStore) func(ctx context.Context, tokenID string) (bool, error) {
+	return func(ctx context.Context, tokenID string) (bool, error) {
+		if len(tokenID) != 2*grantIDLength+1 || tokenID[grantIDLength] != '.' {
+			return false, fmt.Errorf("profile: token ID without a grant")
+		}
+		return store.Revoked(ctx, tokenID[:grantIDLength])
 	}
-	return s.cfg.Revocations.Revoked(ctx, tokenID[:grantIDLength])
 }
 
 // revoke stops everything that was or is being issued for a grant. It goes on when the request is cancelled: whoever

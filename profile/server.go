@@ -3,6 +3,7 @@ package profile
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // Limits of SP-5.3.2.1-11 and SP-5.3.2.2-12, and the defaults.
@@ -29,6 +31,10 @@ const (
 	maxCodeLifetime            = 60 * time.Second
 	defaultAccessTokenLifetime = 5 * time.Minute
 	defaultRefreshLifetime     = 90 * 24 * time.Hour
+
+	// SP-5.3.2.1-13a, SP-5.3.2.1-13b: 10 s ahead must pass and 60 s must not. In between, so that a server whose own clock is
+	// a little slow still takes what it must.
+	futureSkew = 30 * time.Second
 
 	// A redeemed code is remembered for this long, so that a late replay still revokes what was issued for it.
 	codeMemory = 10 * time.Minute
@@ -70,6 +76,17 @@ type AuthorizationServerConfig struct {
 	Algorithm string
 	// RetiredKeys stay in the JWK Set after a key change, for tokens that they signed.
 	RetiredKeys []jwks.Key
+
+	// Certificates finds the certificate that a client has presented, and turns mutual TLS on: to authenticate clients (RFC
+	// 8705 §2) and to bind tokens (§3). nil: off. new(tokenbinding.CertificateSource) believes the TLS connection, whose
+	// server has to ask for a certificate, by ClientAuth: tls.RequestClientCert.
+	Certificates *tokenbinding.CertificateSource
+	// ClientCAs are the trust anchors for clients with tls_client_auth. nil: whoever ends TLS has verified their chains, a
+	// server with tls.VerifyClientCertIfGiven or a proxy, see [clientauth.VerifierConfig].
+	ClientCAs *x509.CertPool
+	// MTLSBaseURL is where the endpoints are that ask for a certificate, if they are not those of the issuer: an https URL
+	// that the paths of Endpoints are added to. It is published as mtls_endpoint_aliases (§5), and the same Handler serves it.
+	MTLSBaseURL string
 
 	// Scopes are the scopes that exist here. With "openid" among them the server issues ID tokens.
 	Scopes []string
@@ -146,7 +163,7 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 	s.keys, err = jwks.NewSet(append([]jwks.Key{{Public: cfg.Key.Public(), KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Use: "sig"}}, cfg.RetiredKeys...)...)
 	keep(err)
 	s.clients, err = clientauth.NewVerifier(clientauth.VerifierConfig{
-		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Assertions, Now: cfg.Now,
+		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Assertions, ClientCAs: cfg.ClientCAs, FutureSkew: futureSkew, Now: cfg.Now,
 	})
 	keep(err)
 	s.requests, err = par.NewServer(par.ServerConfig{
@@ -186,6 +203,9 @@ func (cfg *AuthorizationServerConfig) check() error {
 		errs = append(errs, err)
 	}
 	cfg.checkPaths(bad)
+	if cfg.MTLSBaseURL != "" && (cfg.Certificates == nil || CheckIssuer(cfg.MTLSBaseURL) != nil) {
+		bad("MTLSBaseURL %q is no https URL, or there are no Certificates", cfg.MTLSBaseURL)
+	}
 	cfg.checkStores(bad)
 	if len(cfg.Resources) == 0 {
 		bad("Resources needs at least one resource server")
@@ -315,7 +335,7 @@ func (s *AuthorizationServer) proofVerifier(endpoint string) (*dpop.Verifier, er
 	}
 	return dpop.NewVerifier(dpop.VerifierConfig{
 		URL:    func(*http.Request) (*url.URL, error) { return external, nil },
-		Replay: s.cfg.Proofs, Nonces: s.cfg.Nonces, Now: s.cfg.Now,
+		Replay: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: futureSkew, Now: s.cfg.Now,
 	})
 }
 
@@ -340,6 +360,16 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 		DPoPSigningAlgValuesSupported:              s.tokenProofs.Algorithms(), // DPOP-5.1-1
 		AuthorizationResponseIssParameterSupported: true,                       // ISS-2.3-2
 		ProtectedResources:                         slices.Clone(s.cfg.Resources),
+	}
+	if s.cfg.Certificates != nil {
+		m.TokenEndpointAuthMethodsSupported = append(m.TokenEndpointAuthMethodsSupported,
+			clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth)
+		m.TLSClientCertificateBoundAccessTokens = true // MTLS-3.3-1
+	}
+	if base := strings.TrimSuffix(s.cfg.MTLSBaseURL, "/"); base != "" {
+		m.MTLSEndpointAliases = &MTLSEndpointAliases{ // SP-5.2.2.1-2
+			TokenEndpoint: base + e.Token, PushedAuthorizationRequestEndpoint: base + e.PushedAuthorizationRequest,
+		}
 	}
 	if slices.Contains(s.cfg.Scopes, "openid") {
 		m.SubjectTypesSupported = []string{"public"}

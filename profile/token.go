@@ -19,8 +19,8 @@ import (
 // A TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1). It holds secrets: its String and LogValue
 // show none.
 type TokenResponse struct {
-	AccessToken  string `json:"access_token"`            // a JWT (RFC 9068), bound to the proof's key
-	TokenType    string `json:"token_type"`              // always DPoP
+	AccessToken  string `json:"access_token"`            // a JWT (RFC 9068), bound to a key or certificate
+	TokenType    string `json:"token_type"`              // DPoP, or Bearer for a token bound to a certificate
 	ExpiresIn    int64  `json:"expires_in"`              // seconds
 	RefreshToken string `json:"refresh_token,omitempty"` // with a code only: it is not rotated
 	Scope        string `json:"scope"`                   // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
@@ -216,7 +216,7 @@ func (s *AuthorizationServer) issue(t *TokenRequest, g grant) (*TokenResponse, e
 	claims := accesstoken.Claims{
 		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                       // see Revoked
 		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: scope, // AT-3-1, RI-2-3
-		ACR: g.ACR, AMR: g.AMR, JKT: t.proof.Thumbprint(),
+		ACR: g.ACR, AMR: g.AMR, JKT: t.bound.JKT, X5TS256: t.bound.X5TS256,
 	}
 	if g.AuthTime != 0 {
 		claims.AuthTime = time.Unix(g.AuthTime, 0)
@@ -225,8 +225,8 @@ func (s *AuthorizationServer) issue(t *TokenRequest, g grant) (*TokenResponse, e
 	if err != nil {
 		return nil, fmt.Errorf("%w: signing an access token: %w", ErrStore, err)
 	}
-	// DPOP-5-3
-	return &TokenResponse{AccessToken: token, TokenType: "DPoP", ExpiresIn: int64(s.cfg.AccessTokenLifetime / time.Second), Scope: scope}, nil
+	// DPOP-5-3: the type tells the client how the token is bound.
+	return &TokenResponse{AccessToken: token, TokenType: string(t.bound.TokenType()), ExpiresIn: int64(s.cfg.AccessTokenLifetime / time.Second), Scope: scope}, nil
 }
 
 // issueIDToken: SP-5.3.2.3-1.

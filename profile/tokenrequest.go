@@ -14,6 +14,7 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // Grant types served.
@@ -32,12 +33,12 @@ type TokenRequest struct {
 	client *ClientMetadata
 	params url.Values
 	auth   clientauth.Authentication
-	proof  dpop.Proof
+	proof  dpop.Proof // zero if the token is bound to a certificate
+	bound  tokenbinding.Confirmation
 }
 
 // TokenRequest checks a request to the token endpoint as far as it does not depend on the code or refresh token in it.
 func (s *AuthorizationServer) TokenRequest(r *http.Request) (*TokenRequest, error) {
-	ctx := r.Context()
 	params, err := par.ParseForm(r)
 	if err != nil {
 		return nil, err
@@ -57,19 +58,31 @@ func (s *AuthorizationServer) TokenRequest(r *http.Request) (*TokenRequest, erro
 	if required != "" && params.Get(required) == "" {
 		return nil, fmt.Errorf("%w: no %s", ErrParameter, required)
 	}
-	auth, client, err := s.authenticate(ctx, clientauth.Credentials{Form: params, Authorization: r.Header.Values("Authorization")})
+	certificate, err := s.certificate(r)
+	if err != nil {
+		return nil, err
+	}
+	auth, client, err := s.authenticate(r, params, certificate)
 	if err != nil {
 		return nil, err
 	}
 	if !client.HasGrantType(params.Get("grant_type")) {
 		return nil, ErrClientNotAllowed
 	}
-	// SP-5.3.2.1-4, SP-5.3.2.1-5, DPOP-5.2-1: no proof, no token; there is no bearer token to fall back to.
-	proof, err := s.tokenProofs.Check(r)
-	if err != nil {
+	t := &TokenRequest{server: s, client: client, params: params, auth: auth}
+	// SP-5.3.2.1-4, SP-5.3.2.1-5: nothing proved, no token; there is no bearer token to fall back to.
+	if client.TLSClientCertificateBoundAccessTokens {
+		t.bound.X5TS256 = certificate.Thumbprint // MTLS-3-1, MTLS-3.4-1
+		if t.bound.IsZero() {
+			return nil, fmt.Errorf("%w: no client certificate", tokenbinding.ErrNotBound)
+		}
+		return t, nil
+	}
+	if t.proof, err = s.tokenProofs.Check(r); err != nil { // DPOP-5.2-1
 		return nil, err
 	}
-	return &TokenRequest{server: s, client: client, params: params, auth: auth, proof: proof}, nil
+	t.bound.JKT = t.proof.Thumbprint()
+	return t, nil
 }
 
 // String names the client and the grant type, and leaves out the credentials.
@@ -98,8 +111,10 @@ func (t *TokenRequest) Param(name string) string { return t.params.Get(name) }
 // Resources returns the resource parameters (RFC 8707), the only ones that may repeat.
 func (t *TokenRequest) Resources() []string { return slices.Clone(t.params["resource"]) }
 
-// DPoPThumbprint returns the JWK thumbprint of the proof's key, for the access token's cnf.jkt.
-func (t *TokenRequest) DPoPThumbprint() string { return t.proof.Thumbprint() }
+// Confirmation returns what an access token for this request has to be bound to: its cnf, and by TokenType its
+// token_type. Clients registered with tls_client_certificate_bound_access_tokens get tokens bound to the certificate of
+// this request, all others to the key of its proof.
+func (t *TokenRequest) Confirmation() tokenbinding.Confirmation { return t.bound }
 
 // CheckBinding checks that this request may redeem an authorization code that is bound to b. Failures are an [ErrCode] or
 // one of package pkce; none of them may use up the code or revoke anything, since the sender may not be its owner.
@@ -114,8 +129,8 @@ func (t *TokenRequest) CheckBinding(b Binding) error {
 	if err := pkce.Verify(b.CodeChallenge, t.params.Get("code_verifier")); err != nil { // BCP-2.1.1-3
 		return err
 	}
-	// DPOP-10-1: bound to a key by dpop_jkt or by the proof at the pushed request.
-	if b.DPoPThumbprint != "" && !jose.EqualString(b.DPoPThumbprint, t.proof.Thumbprint()) {
+	// DPOP-10-1, SP-5.3.2.1-12: bound to a key by dpop_jkt or by the proof at the pushed request.
+	if b.DPoPThumbprint != "" && !jose.EqualString(b.DPoPThumbprint, t.bound.JKT) {
 		return fmt.Errorf("%w: it is bound to another DPoP key", ErrCode)
 	}
 	return nil
@@ -127,8 +142,10 @@ func (t *TokenRequest) Commit(ctx context.Context) error {
 	if t == nil || t.server == nil {
 		return errors.New("profile: Commit of a request that was not checked")
 	}
-	if err := t.server.tokenProofs.Commit(ctx, t.proof); err != nil {
-		return err
+	if t.bound.JKT != "" {
+		if err := t.server.tokenProofs.Commit(ctx, t.proof); err != nil {
+			return err
+		}
 	}
 	return t.server.clients.Commit(ctx, t.auth)
 }

@@ -289,7 +289,7 @@ func TestCertificateHeaderRefused(t *testing.T) {
 		{"Client-Cert with a list", "rfc9440", []string{"Client-Cert", sf(id) + ", " + sf(other)}},
 		{"Client-Cert in base64url", "rfc9440", []string{"Client-Cert", ":__8=:"}},
 		{"Client-Cert without padding", "rfc9440", []string{"Client-Cert", strings.TrimRight(":MIIBAA", "=") + ":"}},
-		{"Client-Cert with stray bits", "rfc9440", []string{"Client-Cert", ":MB==:"}},
+		{"Client-Cert with stray bits", "rfc9440", []string{"Client-Cert", ":" + strayBits(t) + ":"}},
 		{"Client-Cert that is no certificate", "rfc9440", []string{"Client-Cert", ":AAAAAAAAAAAAAAAAAAAAAAAA:"}},
 		{"Client-Cert of two certificates", "rfc9440", []string{"Client-Cert", ":" + base64Bytes(append(bytes.Clone(id.cert.Raw), other.cert.Raw...)) + ":"}},
 		{"Client-Cert-Chain alone", "rfc9440", []string{"Client-Cert-Chain", sf(id)}},
@@ -318,12 +318,14 @@ func TestCertificateHeaderRefused(t *testing.T) {
 		{"two certificates in the leaf header", "aws-alb", []string{"X-Amzn-Mtls-Clientcert-Leaf", escaped(id, other)}},
 		{"a hole in Traefik's list", "traefik", []string{"X-Forwarded-Tls-Client-Cert", base64Of(id) + ",," + base64Of(id)}},
 		{"too many certificates of Traefik", "traefik", []string{"X-Forwarded-Tls-Client-Cert", strings.Join(manyTraefik, ",")}},
+		{"a line break in Traefik's base64", "traefik", []string{"X-Forwarded-Tls-Client-Cert", strings.ReplaceAll(url.QueryEscape(base64Of(id)), "MII", "MII%0A")}},
 		{"a broken escape of Traefik", "traefik", []string{"X-Forwarded-Tls-Client-Cert", "%zz"}},
 
 		{"an element with names only", "envoy", []string{"X-Forwarded-Client-Cert", x("By=spiffe://a", hash(id), `Subject="CN=client"`, "URI=spiffe://client")}},
 		{"no Hash", "envoy", []string{"X-Forwarded-Client-Cert", cert(id)}},
 		{"the Hash of another certificate", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(other), cert(id))}},
 		{"a Chain that starts with another certificate", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id), `Chain="`+escaped(other, id)+`"`)}},
+		{"a Chain that starts with the certificate of Hash, and another Cert", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(other), cert(id), `Chain="`+escaped(other)+`"`)}},
 		{"a Chain that is too long", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), `Chain="`+escaped(many...)+`"`)}},
 		{"two elements, as from an Envoy that appends to what clients send", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(other), cert(other)) + "," + x(hash(id), cert(id))}},
 		{"an element in a name of the certificate", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id), "URI=spiffe://x,"+hash(other), cert(other))}},
@@ -346,6 +348,18 @@ func TestCertificateHeaderRefused(t *testing.T) {
 			requireCertificateError(t, tokenbinding.ErrCertificateHeader, newSource(t, behind(row.proxy)), forwarded(row.headers...))
 		})
 	}
+}
+
+// strayBits returns a certificate in base64 that has padding, and bits before that which belong to no byte.
+func strayBits(t *testing.T) string {
+	id := issue(t, "client", nil, func(c *x509.Certificate) { c.SerialNumber = big.NewInt(1) })
+	for i := 1; len(id.cert.Raw)%3 != 1; i++ {
+		id = issue(t, "client", nil, func(c *x509.Certificate) { c.Subject.CommonName = strings.Repeat("x", i) })
+	}
+	s := strings.TrimSuffix(base64Of(id), "==")
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	last := strings.IndexByte(alphabet, s[len(s)-1])
+	return s[:len(s)-1] + alphabet[last+1:last+2] + "=="
 }
 
 func TestUntrustedSources(t *testing.T) {

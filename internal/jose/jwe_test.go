@@ -201,6 +201,7 @@ func TestEncrypt(t *testing.T) {
 			token, err := jose.Encrypt(signed, tc.alg, tc.enc, tc.key, "")
 			require.ErrorIs(t, err, jose.ErrKey)
 			require.Empty(t, token)
+			require.False(t, jose.EncryptionFits(tc.key, tc.alg, tc.enc))
 		})
 	}
 	for _, tc := range []struct{ name, token, kid string }{{"nothing", "", "k"}, {"JWT-3.7-1 a kid that is no UTF-8", signed, "\xff"}} {

@@ -1,0 +1,213 @@
+package jar
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/gofapi/fapi2/internal/form"
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// A kind says what a member of a request object is, and what JSON it has to be.
+type kind int
+
+const (
+	text       kind = iota // a parameter that is a string (JAR-4-2)
+	seconds                // a parameter that is a number
+	uris                   // a string, or an array of strings
+	array                  // JSON, and an array
+	object                 // JSON, and an object
+	value                  // JSON by configuration
+	claim                  // of the JWT itself, and no parameter
+	reference              // to another request
+	credential             // of the client
+)
+
+// kindOf tells what a name stands for. extra are the names of parameters whose values are JSON.
+func kindOf(name string, extra []string) kind {
+	switch name {
+	case "iss", "sub", "aud", "exp", "nbf", "iat", "jti":
+		return claim
+	case paramRequest, paramRequestURI:
+		return reference
+	case "client_assertion", "client_assertion_type", "client_secret":
+		return credential
+	case "max_age":
+		return seconds
+	case "resource": // RI-2.1-1
+		return uris
+	case "authorization_details": // RAR-3-1
+		return array
+	case "claims":
+		return object
+	}
+	if slices.Contains(extra, name) {
+		return value
+	}
+	return text
+}
+
+// checkExtra refuses names whose form is fixed.
+func checkExtra(extra []string) error {
+	for _, name := range extra {
+		if name == paramClientID || name == "" || kindOf(name, nil) != text {
+			return fmt.Errorf("JSONParameters has %.64q, whose form is fixed", name)
+		}
+	}
+	return nil
+}
+
+// encode returns the claims that stand for params, in a map of its own. Its errors do not show values.
+func encode(params url.Values, extra []string) (map[string]any, error) {
+	params = cloneValues(params)
+	if err := form.Check(params); err != nil { // repeated, or not UTF-8, which encoding/json would mend in silence
+		return nil, errors.New(err.Error()) // without what a peer would be told: this is the client's own mistake
+	}
+	claims := make(map[string]any, len(params)+7)
+	for name, values := range params {
+		var err error
+		switch k := kindOf(name, extra); k {
+		case reference: // JAR-4-1
+			err = errors.New("a request object does not refer to another request")
+		case credential: // RFC 9126 §3: it goes beside the object
+			err = errors.New("client authentication does not belong into a request object")
+		case claim:
+			err = errors.New("the signer sets it")
+		case text:
+			claims[name] = values[0]
+		case uris: // RI-2.1-1: one is a string, several are an array
+			claims[name] = values
+			if len(values) == 1 {
+				claims[name] = values[0]
+			}
+		default:
+			claims[name], err = toJSON(k, values[0])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parameter %.64q: %w", name, err)
+		}
+	}
+	return claims, nil
+}
+
+// toJSON returns the JSON that a parameter's text is.
+func toJSON(k kind, text string) (json.RawMessage, error) {
+	raw, err := compact([]byte(text))
+	if err != nil {
+		return nil, errors.New("not JSON, or JSON that readers may understand differently")
+	}
+	first := raw[0]
+	switch k {
+	case seconds: // JAR-4-2: a number, and written as everybody writes it
+		if n, err := strconv.ParseUint(text, 10, maxSecondsBits); err != nil || strconv.FormatUint(n, 10) != text {
+			return nil, errors.New("not a number of seconds")
+		}
+	case array: // RAR-3-1: not a string with JSON in it
+		if first != '[' {
+			return nil, errors.New("not a JSON array")
+		}
+	case object:
+		if first != '{' {
+			return nil, errors.New("not a JSON object")
+		}
+	default:
+		if first == '"' || first == 'n' { // the reader could not tell it from a plain string, or from nothing
+			return nil, errors.New("a JSON string or null")
+		}
+	}
+	return raw, nil
+}
+
+// maxSecondsBits: JSON numbers beyond are not exact everywhere.
+const maxSecondsBits = 53
+
+// decode returns the parameters that a plain form would have carried in the place of the object.
+func decode(o strictjson.Object, extra []string) (url.Values, error) {
+	names := o.Names()
+	if len(names) > maxClaims {
+		return nil, fmt.Errorf("%w: %d claims, at most %d", ErrParameter, len(names), maxClaims)
+	}
+	params := make(url.Values, len(names))
+	for _, name := range names {
+		var values []string
+		var err error
+		switch k := kindOf(name, extra); k {
+		case reference: // JAR-4-1, CS-6: not even an empty one
+			return nil, fmt.Errorf("%w: %s", ErrNested, name)
+		case credential: // RFC 9126 §3: an assertion inside would be kept with the request
+			return nil, fmt.Errorf("%w: %s", ErrCredentials, name)
+		case claim:
+			continue
+		case uris: // RI-2.1-1
+			values, _, err = o.StringOrStrings(name)
+		default:
+			values = make([]string, 1)
+			values[0], err = fromJSON(o, name, k)
+		}
+		if err != nil { // JAR-4-2
+			return nil, fmt.Errorf("%w: %w", ErrParameter, err)
+		}
+		params[name] = values
+	}
+	// BASE-6749-3.1-1: empty is the same as omitted. A NUL, which no form may have, is none here either.
+	if err := form.Check(params); err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrParameter, err) // the object's fault, and not the form's
+	}
+	return params, nil
+}
+
+// fromJSON returns the text of a parameter with a single value.
+func fromJSON(o strictjson.Object, name string, k kind) (string, error) {
+	raw, _ := o.Get(name)
+	first := raw[0]
+	switch k {
+	case text:
+		s, _, err := o.String(name)
+		return s, err
+	case seconds:
+		f, err := strconv.ParseFloat(string(raw), 64) // 60.0 and 6e1 are how some encoders write an integer
+		if err != nil || !(f >= 0 && f < 1<<maxSecondsBits) || f != float64(uint64(f)) {
+			return "", fmt.Errorf("member %s is not a number of seconds", name)
+		}
+		return strconv.FormatUint(uint64(f), 10), nil
+	case array:
+		if first != '[' {
+			return "", fmt.Errorf("member %s is not an array", name)
+		}
+	case object:
+		if first != '{' {
+			return "", fmt.Errorf("member %s is not an object", name)
+		}
+	default:
+		if first == '"' || first == 'n' {
+			return "", fmt.Errorf("member %.64q is a string or null", name)
+		}
+	}
+	raw, err := compact(raw)
+	return string(raw), err
+}
+
+// compact takes out the whitespace and leaves the rest as it was written.
+func compact(raw []byte) (json.RawMessage, error) {
+	if err := strictjson.Valid(raw); err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	if err := json.Compact(&b, raw); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+func cloneValues(values url.Values) url.Values {
+	clone := make(url.Values, len(values))
+	for name, all := range values {
+		clone[name] = slices.Clone(all)
+	}
+	return clone
+}

@@ -1,0 +1,100 @@
+package jar_test
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/jar"
+)
+
+// withJSON has a JSON parameter of its own.
+func withJSON(t testing.TB) *server {
+	return newServer(t, func(c *jar.VerifierConfig) { c.JSONParameters = []string{"registration"} })
+}
+
+func TestParametersInside(t *testing.T) {
+	for _, tc := range []struct {
+		name, claim string
+		want        url.Values
+	}{
+		{"JAR-4-2 a string", `"state":"\u00e6 \"\\ \u2028"`, url.Values{"state": {"æ \"\\ \u2028"}}},
+		{"an unknown parameter", `"x-own":"1"`, url.Values{"x-own": {"1"}}},
+		{"an empty one is none", `"state":"","resource":["",""],"nonce":""`, nil},
+		{"JAR-4-2 max_age", `"max_age":86400`, url.Values{"max_age": {"86400"}}},
+		{"JAR-4-2 max_age of 0", `"max_age":0`, url.Values{"max_age": {"0"}}},
+		{"JAR-4-2 max_age as some write it", `"max_age":6.0e1`, url.Values{"max_age": {"60"}}},
+		{"RI-2.1-1 one resource", `"resource":"https://a.example"`, url.Values{"resource": {"https://a.example"}}},
+		{"RI-2.1-1 one resource in an array", `"resource":["https://a.example"]`, url.Values{"resource": {"https://a.example"}}},
+		{"RI-2.1-1 two resources", `"resource":["https://a.example","https://b.example"]`, url.Values{"resource": {"https://a.example", "https://b.example"}}},
+		{"no resources", `"resource":[]`, nil},
+		{"RAR-3-1 authorization_details", `"authorization_details":[ {"type" : "a<b", "n": 1.0 } ]`, url.Values{"authorization_details": {`[{"type":"a<b","n":1.0}]`}}},
+		{"claims", `"claims":{ "id_token": {"acr":null} }`, url.Values{"claims": {`{"id_token":{"acr":null}}`}}},
+		{"JSON by configuration", `"registration":{ "a": [1, true] }`, url.Values{"registration": {`{"a":[1,true]}`}}},
+		{"JAR-4-2 a number by configuration", `"registration": 1e3`, url.Values{"registration": {`1e3`}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := withJSON(t)
+			now := s.clock.Now().Unix()
+			payload := fmt.Sprintf(`{"client_id":%q,"aud":%q,"nbf":%d,"exp":%d,%s}`, clientID, issuer, now, now+60, tc.claim)
+			for name, verify := range s.entries() {
+				r, err := verify(t.Context(), s.client, form(sign(t, goodHeader, payload, testkit.ECKey(t, clientID))))
+				require.NoError(t, err, name)
+				want := url.Values{"client_id": {clientID}}
+				for parameter, values := range tc.want {
+					want[parameter] = values
+				}
+				require.Equal(t, want, r.Params(), name)
+			}
+		})
+	}
+}
+
+func TestParametersInsideRefused(t *testing.T) {
+	many := obj{}
+	for i := range 256 {
+		many[fmt.Sprint("p", i)] = "1"
+	}
+	for _, tc := range []struct {
+		name   string
+		change obj
+	}{
+		{"JAR-4-2 a number in the place of a string", obj{"state": 1}},
+		{"JAR-4-2 a boolean", obj{"state": true}},
+		{"JAR-4-2 an array of strings", obj{"scope": []string{"a", "b"}}},
+		{"JAR-4-2 an object", obj{"redirect_uri": obj{"a": 1}}},
+		{"JAR-4-2 null", obj{"state": (*int)(nil)}},
+		{"JAR-4-2 an unknown parameter that nobody could read", obj{"x-own": obj{"a": 1}}},
+		{"JAR-4-2 max_age as a string", obj{"max_age": "86400"}},
+		{"JAR-4-2 a negative max_age", obj{"max_age": -1}},
+		{"JAR-4-2 half a second", obj{"max_age": 0.5}},
+		{"JAR-4-2 max_age beyond exact numbers", obj{"max_age": 1e300}},
+		{"RI-2.1-1 a number among resources", obj{"resource": []any{"https://a.example", 1}}},
+		{"RI-2.1-1 an object as resource", obj{"resource": obj{}}},
+		{"RAR-3-1 authorization_details as a string", obj{"authorization_details": `[{"type":"a"}]`}},
+		{"RAR-3-1 authorization_details as an object", obj{"authorization_details": obj{"type": "a"}}},
+		{"claims as a string", obj{"claims": `{}`}},
+		{"claims as an array", obj{"claims": []int{}}},
+		{"JSON by configuration as a string", obj{"registration": "{}"}},
+		{"a NUL, which no form may have", obj{"state": "a\x00b"}},
+		{"more parameters than a form may have", many},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := withJSON(t)
+			s.requireRefused(t, jar.ErrParameter, form(s.object(t, tc.change)))
+			require.Empty(t, s.fetches, "no key is asked for")
+		})
+	}
+	t.Run("nested members that repeat", func(t *testing.T) {
+		s := newServer(t)
+		s.requireRefused(t, jar.ErrMalformed, form(sign(t, goodHeader, `{"authorization_details":[{"amount":"1","amount":"2"}]}`, testkit.ECKey(t, clientID))))
+	})
+	t.Run("nesting without end", func(t *testing.T) {
+		s := newServer(t)
+		s.requireRefused(t, jar.ErrMalformed, form(sign(t, goodHeader, `{"claims":`+strings.Repeat(`{"a":`, 5000)+`1`+strings.Repeat(`}`, 5001), testkit.ECKey(t, clientID))))
+	})
+}
