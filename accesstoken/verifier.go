@@ -274,13 +274,21 @@ func (v *Verifier) readConfirmation(t *Token) error {
 func (v *Verifier) checkTimes(t *Token, now time.Time) error {
 	// AT-4-5: not on or after the instant itself.
 	if !now.Before(t.expires.Add(v.cfg.Leeway)) {
-		return fmt.Errorf("%w: exp %d, now %d, leeway %v", ErrExpired, t.expires.Unix(), now.Unix(), v.cfg.Leeway)
+		return fmt.Errorf("%w: at %s, it is %s, leeway %v", ErrExpired, stamp(t.expires), stamp(now), v.cfg.Leeway)
 	}
 	latest := now.Add(max(futureSkew, v.cfg.Leeway))
 	if t.issuedAt.After(latest) || t.notBefore.After(latest) {
-		return fmt.Errorf("%w: iat %d, now %d", ErrNotYetValid, t.issuedAt.Unix(), now.Unix())
+		return fmt.Errorf("%w: iat %s, nbf %s, it is %s", ErrNotYetValid, stamp(t.issuedAt), stamp(t.notBefore), stamp(now))
 	}
 	return nil
+}
+
+// stamp is how operators read a time; the zero Time is a claim that the token does not have.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "absent"
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 // fail finds the sentinel for a failure of the JOSE layer.

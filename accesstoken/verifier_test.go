@@ -106,6 +106,10 @@ func requireRefused(t *testing.T, token string, want error, change func(*accesst
 			got, err := v.Verify(context.Background(), token)
 			require.ErrorIs(t, err, want)
 			require.Nil(t, got)
+			parts := strings.Split(err.Error(), ": ")
+			for i, part := range parts {
+				require.NotContains(t, parts[:i], part, "a reason is given once: %s", err)
+			}
 			var e interface {
 				OAuthError() (code, description string)
 				HTTPStatus() int

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"testing"
 	"time"
 
@@ -93,4 +94,38 @@ func BenchmarkCreate(b *testing.B) {
 		run(b, alg+"/assertion", func() bool { _, err := c.Assertion(); return err == nil })
 		run(b, alg+"/bare", sign)
 	}
+}
+
+// BenchmarkCertificate: what authentication adds to a request of a connection whose handshake is done.
+func BenchmarkCertificate(b *testing.B) {
+	p := newPKI(b)
+	cert := p.issue(b, sans)
+	pool := x509.NewCertPool()
+	pool.AddCert(p.ca.cert)
+	public := []crypto.PublicKey{testkit.ECKey(b, "decoy").Public(), p.key.Public()}
+	keys := func(context.Context, string, string) ([]crypto.PublicKey, error) { return public, nil }
+	for name, client := range map[string]clientauth.Client{
+		"dn":          {Method: clientauth.MethodTLSClientAuth, SubjectDN: registeredDN},
+		"dns":         {Method: clientauth.MethodTLSClientAuth, SANDNS: "client.example"},
+		"email":       {Method: clientauth.MethodTLSClientAuth, SANEmail: "Ops@client.example"},
+		"uri":         {Method: clientauth.MethodTLSClientAuth, SANURI: "https://client.example/A"},
+		"self-signed": {Method: clientauth.MethodSelfSignedTLSClientAuth, Keys: keys},
+		"dn-chain":    {Method: clientauth.MethodTLSClientAuth, SubjectDN: registeredDN},
+	} {
+		client.ID = clientID
+		v, err := clientauth.NewVerifier(clientauth.VerifierConfig{
+			Issuer: issuer, Lookup: func(context.Context, string) (clientauth.Client, error) { return client, nil },
+			ClientCAs: map[string]*x509.CertPool{"dn-chain": pool}[name],
+		})
+		require.NoError(b, err)
+		credentials := with(clientID, cert)
+		run(b, name, func() bool { _, err := v.Verify(b.Context(), credentials); return err == nil })
+	}
+	leaf := *cert
+	run(b, "bare-chain", func() bool {
+		_, err := leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: p.at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		return err == nil
+	})
+	run(b, "name-text-cold", func() bool { _, err := clientauth.ParseName(registeredDN); return err == nil })
+	run(b, "name-encoded-cold", func() bool { _, err := clientauth.EncodedName(cert.RawSubject); return err == nil })
 }

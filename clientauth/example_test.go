@@ -7,13 +7,18 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
 )
@@ -72,6 +77,91 @@ func Example() {
 	// Output:
 	// 200 s6BhdRkqt3 private_key_jwt
 	// 401 {"error":"invalid_client","error_description":"client assertion used before"}
+}
+
+// A client authenticates by the certificate of its connection, with a subject that is registered for it. Another one's
+// client_id is refused.
+func ExampleMutualTLS() {
+	ca, certificate := exampleCertificates("client", "Example")
+
+	// The authorization server verifies chains in TLS, and knows the client by the subject of its certificate.
+	verifier, err := clientauth.NewVerifier(clientauth.VerifierConfig{
+		Issuer: "https://as.example.com",
+		Lookup: func(_ context.Context, id string) (clientauth.Client, error) {
+			subjects := map[string]string{"s6BhdRkqt3": "cn=Client, o=Example", "other": "CN=other,O=Example"}
+			return clientauth.Client{ID: id, Method: clientauth.MethodTLSClientAuth, SubjectDN: subjects[id]}, nil
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			http.Error(w, `{"error":"invalid_request"}`, http.StatusBadRequest)
+			return
+		}
+		who, err := verifier.Verify(r.Context(), clientauth.Credentials{
+			Form: r.PostForm, Authorization: r.Header.Values("Authorization"),
+			Certificates: r.TLS.PeerCertificates, ChainVerified: len(r.TLS.VerifiedChains) > 0,
+		})
+		if err != nil {
+			refuse(w, err)
+			return
+		}
+		fmt.Fprintln(w, who.ClientID(), who.Method())
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: ca}
+	server.StartTLS()
+	defer server.Close()
+
+	// The client's connections have the certificate, and its forms its name.
+	client := server.Client()
+	client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{certificate}
+	for _, id := range []clientauth.MutualTLS{"s6BhdRkqt3", "other"} {
+		form := url.Values{"grant_type": {"client_credentials"}}
+		if err := id.Authenticate(context.Background(), form); err != nil {
+			panic(err)
+		}
+		resp, err := client.PostForm(server.URL, form)
+		if err != nil {
+			panic(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Printf("%d %s\n", resp.StatusCode, bytes.TrimSpace(body))
+	}
+	// Output:
+	// 200 s6BhdRkqt3 tls_client_auth
+	// 401 {"error":"invalid_client","error_description":"client authentication failed"}
+}
+
+// exampleCertificates makes an authority and a certificate of it.
+func exampleCertificates(name, organization string) (*x509.CertPool, tls.Certificate) {
+	caKey, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ca := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "Example CA"}, SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		BasicConstraintsValid: true, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		Subject: pkix.Name{CommonName: name, Organization: []string{organization}}, SerialNumber: big.NewInt(2),
+		NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, leaf, ca, key.Public(), caKey)
+	if err != nil {
+		panic(err)
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	if err != nil {
+		panic(err)
+	}
+	pool := x509.NewCertPool()
+	caCert, err := x509.ParseCertificate(caDER)
+	if err != nil {
+		panic(err)
+	}
+	pool.AddCert(caCert)
+	return pool, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // refuse answers what the error says: every error of a Verifier does.

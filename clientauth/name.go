@@ -189,6 +189,9 @@ func fold(r rune) rune {
 // parseName returns the normal form of an RFC 4514 string. Blanks around its separators are let pass, as RFC 2253 has it;
 // the quotes and semicolons of older forms are not.
 func parseName(text string) (string, error) {
+	if len(text) > maxSubject {
+		return "", fmt.Errorf("name of %d bytes, at most %d", len(text), maxSubject)
+	}
 	var relative [][]string
 	var attributes []string
 	for count := 1; ; count++ {

@@ -22,7 +22,8 @@ func (v *Verifier) SetNonce(h http.Header) {
 
 // Challenge returns the value of WWW-Authenticate with which an API answers a request that failed with err (§7.1). It
 // takes any error: one of this package, or of the caller's own that has the method OAuthError() (code, description
-// string). With nil it has no error code, as is right for a request that came without any credentials.
+// string). With nil it has no error code, as is right for a request that came without any credentials, and for no other:
+// a token that is unknown or expired is an error with the code invalid_token (RFC 6750 §3.1), as in the package's example.
 //
 // Parameters such as realm or scope can be appended after a comma, challenges of other schemes added as further values.
 func (v *Verifier) Challenge(err error) string {

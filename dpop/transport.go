@@ -37,9 +37,21 @@ type TransportConfig struct {
 // of a nonce and sends one, the request is repeated once. A request whose body cannot be had again (GetBody is nil) is
 // not: the caller gets the refusal, and the nonce is there for the next request.
 //
-// With golang.org/x/oauth2 it goes below: an http.Client with this Transport in the context (oauth2.HTTPClient) makes
-// proofs for token requests, and as the Base of an oauth2.Transport for an API. Redirects of an http.Client get a proof for
-// where they go.
+// With golang.org/x/oauth2, put &http.Client{Transport: t} into the context as oauth2.HTTPClient: cfg.Exchange(ctx, code)
+// and cfg.Client(ctx, token) then use it, for token requests (refreshes too) and for requests to the API. Set
+// Endpoint.AuthStyle, as oauth2 tries out both styles otherwise. See the example. Two things remain to be done:
+//
+// A Transport does not look at token_type. Check that it is DPoP after each exchange and refresh; Bearer means that the
+// server has not bound the token to the key, and oauth2 would go on to send it as such.
+//
+// An assertion (private_key_jwt) that was given to Exchange, by oauth2.SetAuthURLParam, is good for one request: set Renew,
+// which makes another for the repetition. In refreshes oauth2 has no place for one: let Base add an assertion to each
+// request that goes to the token endpoint. It sees repetitions too, so that then nothing is left for Renew to do.
+//
+// Redirects of an http.Client get a proof for where they go. What Base does by itself gets none: http.Transport sends a
+// request once more, with the same proof, when a connection that was idle turns out to be closed. If the server had the
+// first one after all, the answer is invalid_dpop_proof for a replay; the request has been received then, so whether to
+// send it again (which makes a new proof) is for the caller to decide.
 //
 // A proof shows everybody who sees it a public key, by which a client can be recognised: send through a Transport what is
 // for servers that want proofs.

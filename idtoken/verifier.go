@@ -183,13 +183,16 @@ func (v *Verifier) checkParties(t *Token) error {
 func (v *Verifier) checkTimes(t *Token) error {
 	now := v.cfg.Now()
 	if !now.Before(t.expires.Add(v.cfg.Leeway)) {
-		return fmt.Errorf("%w: exp %d, now %d, leeway %v", ErrExpired, t.expires.Unix(), now.Unix(), v.cfg.Leeway)
+		return fmt.Errorf("%w: at %s, it is %s, leeway %v", ErrExpired, stamp(t.expires), stamp(now), v.cfg.Leeway)
 	}
 	if ahead := t.issuedAt.Sub(now); ahead > max(futureSkew, v.cfg.Leeway) || ahead < -maxAge {
-		return fmt.Errorf("%w: iat %d, now %d", ErrIssuedAt, t.issuedAt.Unix(), now.Unix())
+		return fmt.Errorf("%w: at %s, it is %s", ErrIssuedAt, stamp(t.issuedAt), stamp(now))
 	}
 	return nil
 }
+
+// stamp is how operators read a time.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // checkNonce is step 11. A nonce that was not sent belongs to somebody else's request.
 func checkNonce(t *Token, expected Expected) error {

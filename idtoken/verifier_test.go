@@ -90,6 +90,10 @@ func requireRefused(t *testing.T, token string, want error, expected idtoken.Exp
 	require.ErrorIs(t, err, want)
 	require.Nil(t, got)
 	require.NotContains(t, err.Error(), nonce)
+	parts := strings.Split(err.Error(), ": ")
+	for i, part := range parts {
+		require.NotContains(t, parts[:i], part, "a reason is given once: %s", err)
+	}
 	if len(token) > 40 {
 		require.NotContains(t, err.Error(), token[len(token)-20:])
 	}

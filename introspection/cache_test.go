@@ -84,7 +84,9 @@ func TestCache(t *testing.T) {
 		var asked atomic.Int32
 		plain := reply("application/json", fmt.Sprintf(`{"active":true,"cnf":{"jkt":%q}}`, jkt))
 		c := wired(t, func(r *http.Request) (*http.Response, error) { asked.Add(1); return plain(r) },
-			func(cfg *introspection.ClientConfig) { cfg.CacheFor, cfg.Unsigned, cfg.Audience = time.Minute, true, nil })
+			func(cfg *introspection.ClientConfig) {
+				cfg.CacheFor, cfg.Unsigned, cfg.Audience = time.Minute, true, nil
+			})
 		for range 2 {
 			got, err := c.Introspect(t.Context(), opaque)
 			require.NoError(t, err)

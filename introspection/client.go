@@ -46,7 +46,8 @@ type ClientConfig struct {
 	// Issuer is the authorization server's issuer identifier. Required.
 	Issuer string
 	// ClientID is the identifier by which this resource server authenticates; a signed answer must be made out to it.
-	// Required.
+	// Required. With a server that makes answers out to another name, put that here, and client_id into the form in
+	// Authenticate.
 	ClientID string
 	// Keys returns the authorization server's candidates for an answer's kid and alg; see the package jwks. It is called
 	// concurrently, with an algorithm that is allowed, and only for answers that are otherwise right. Required unless

@@ -121,6 +121,7 @@ func TestEvilServers(t *testing.T) {
 	jwt := honest(t)
 	plain := fmt.Sprintf(`{"active":true,"aud":%q,"exp":%d,"cnf":{"jkt":%q}}`, api, t0.Unix()+300, jkt)
 	dot := strings.LastIndexByte(jwt, '.')
+	other := signedMembers(t, `{"active":false}`)
 	head := func(h string) string { return withHeader(jwt, h) }
 	for _, tc := range []struct {
 		name, mediaType, body string
@@ -155,8 +156,8 @@ func TestEvilServers(t *testing.T) {
 		{"b64", mediaJWT, head(`{"alg":"ES256","typ":"token-introspection+jwt","b64":false}`), introspection.ErrMalformed},
 		{"another algorithm over the same", mediaJWT, head(`{"alg":"EdDSA","typ":"token-introspection+jwt"}`), introspection.ErrSignature},
 		{"another header over the same", mediaJWT, head(`{"alg":"ES256","typ":"token-introspection+jwt"}`), introspection.ErrSignature},
-		{"a cut signature", mediaJWT, jwt[:len(jwt)-4], introspection.ErrSignature},
-		{"the signature of another answer", mediaJWT, jwt[:dot] + honest(t)[dot:], nil}, // same text: see below
+		{"a cut signature", mediaJWT, jwt[:len(jwt)-2], introspection.ErrSignature},
+		{"the signature of another answer", mediaJWT, jwt[:dot] + other[strings.LastIndexByte(other, '.'):], introspection.ErrSignature},
 		{"MS-5.5.2-2 another key", mediaJWT, signedText(t, `{"iss":"https://as.example.com","aud":"https://rs.example.com","iat":1800000000,"token_introspection":`+plain+`}`,
 			jose.SignerOptions{Type: typ}, testkit.ECKey(t, "evil")), introspection.ErrSignature},
 		{"MS-5.5.2-2 the key in the header", mediaJWT, signedText(t, `{"iss":"https://as.example.com","aud":"https://rs.example.com","iat":1800000000,"token_introspection":`+plain+`}`,
@@ -164,11 +165,6 @@ func TestEvilServers(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := newClient(t, answer(tc.mediaType, tc.body), func(cfg *introspection.ClientConfig) { cfg.CacheFor = time.Minute })
-			if tc.want == nil { // both signatures are over the same bytes, so either is right
-				_, err := c.Introspect(t.Context(), opaque)
-				require.NoError(t, err)
-				return
-			}
 			requireRefused(t, c, tc.want)
 		})
 	}

@@ -3,8 +3,10 @@ package introspection_test
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -98,7 +100,6 @@ func clientConfig(t testing.TB) introspection.ClientConfig {
 func newClient(t testing.TB, h http.HandlerFunc, change func(*introspection.ClientConfig)) *introspection.Client {
 	t.Helper()
 	srv := httptest.NewTLSServer(h)
-	srv.Config.ErrorLog = nil
 	t.Cleanup(srv.Close)
 	cfg := clientConfig(t)
 	cfg.Endpoint, cfg.HTTPClient = srv.URL+"/introspect", srv.Client()
@@ -178,3 +179,9 @@ func requireWire(t *testing.T, err, want error) {
 	require.Equal(t, "the access token is not valid", description)
 	require.Equal(t, http.StatusUnauthorized, e.HTTPStatus())
 }
+
+func oldTLS() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+}
+
+func discard() *log.Logger { return log.New(io.Discard, "", 0) }

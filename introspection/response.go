@@ -133,9 +133,10 @@ func (r Response) check(allowBearer bool) error {
 		return errors.New("X5TS256 is no SHA-256 thumbprint in base64url")
 	case r.TokenType != "" && !strings.EqualFold(r.TokenType, r.tokenType()): // DPOP-6.2-1
 		return fmt.Errorf("TokenType is %q, but the token is bound as one of type %s", r.TokenType, r.tokenType())
-	case !utf8.ValidString(r.Subject + r.ClientID + r.Username + r.ID + r.ACR): // JSON would make one character of all that are invalid
+	// JSON would make one character of all bytes that are invalid. Each by itself: two halves of a character make a whole.
+	case slices.ContainsFunc([]string{r.Subject, r.ClientID, r.Username, r.ID, r.ACR}, isNotUTF8):
 		return errors.New("Subject, ClientID, Username, ID or ACR is not UTF-8")
-	case slices.ContainsFunc(append(slices.Clone(r.Audience), r.AMR...), func(s string) bool { return !utf8.ValidString(s) }):
+	case slices.ContainsFunc(r.Audience, isNotUTF8) || slices.ContainsFunc(r.AMR, isNotUTF8):
 		return errors.New("Audience or AMR is not UTF-8")
 	case !isScope(r.Scope):
 		return errors.New("Scope is not a list of scope tokens with a space between each two")
@@ -154,6 +155,8 @@ func (r Response) check(allowBearer bool) error {
 	}
 	return nil
 }
+
+func isNotUTF8(s string) bool { return !utf8.ValidString(s) }
 
 // tokenType. DPOP-6.2-1: a token that is bound to a DPoP key is of type DPoP. One that is bound to a certificate alone is
 // used as Bearer (RFC 8705 §3).

@@ -200,7 +200,7 @@ func requireAnswer(t *testing.T, want, err error) {
 		require.Equal(t, 503, status)
 		return
 	default:
-		require.Equal(t, "invalid_request_object", code)
+		require.Equal(t, "invalid_request_object", code, "JAR-7-1 the fault is in the object")
 	}
 	require.Equal(t, 400, status)
 	require.NotEmpty(t, description)

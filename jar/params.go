@@ -97,10 +97,10 @@ func encode(params url.Values, extra []string) (map[string]any, error) {
 
 // toJSON returns the JSON that a parameter's text is.
 func toJSON(k kind, text string) (json.RawMessage, error) {
-	raw, err := compact([]byte(text))
-	if err != nil {
+	if strictjson.Valid([]byte(text)) != nil {
 		return nil, errors.New("not JSON, or JSON that readers may understand differently")
 	}
+	raw := compact([]byte(text))
 	first := raw[0]
 	switch k {
 	case seconds: // JAR-4-2: a number, and written as everybody writes it
@@ -163,12 +163,13 @@ func decode(o strictjson.Object, extra []string) (url.Values, error) {
 
 // fromJSON returns the text of a parameter with a single value.
 func fromJSON(o strictjson.Object, name string, k kind) (string, error) {
+	if k == text {
+		s, _, err := o.String(name)
+		return s, err
+	}
 	raw, _ := o.Get(name)
 	first := raw[0]
 	switch k {
-	case text:
-		s, _, err := o.String(name)
-		return s, err
 	case seconds:
 		f, err := strconv.ParseFloat(string(raw), 64) // 60.0 and 6e1 are how some encoders write an integer
 		if err != nil || !(f >= 0 && f < 1<<maxSecondsBits) || f != float64(uint64(f)) {
@@ -188,20 +189,14 @@ func fromJSON(o strictjson.Object, name string, k kind) (string, error) {
 			return "", fmt.Errorf("member %.64q is a string or null", name)
 		}
 	}
-	raw, err := compact(raw)
-	return string(raw), err
+	return string(compact(raw)), nil
 }
 
-// compact takes out the whitespace and leaves the rest as it was written.
-func compact(raw []byte) (json.RawMessage, error) {
-	if err := strictjson.Valid(raw); err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	if err := json.Compact(&b, raw); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), nil
+// compact takes the whitespace out of valid JSON and leaves the rest as it was written.
+func compact(raw []byte) json.RawMessage {
+	b := bytes.NewBuffer(make([]byte, 0, len(raw)))
+	_ = json.Compact(b, raw) // which does not fail on valid JSON
+	return b.Bytes()
 }
 
 func cloneValues(values url.Values) url.Values {

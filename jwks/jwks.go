@@ -7,7 +7,8 @@
 //
 //	Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
 //
-// which is what every verifier of this module asks for. To publish keys, make a [Set] with [NewSet] and mount it: it is
+// which fits the fields Keys of this module as it is: set.Keys or remote.Keys for accesstoken.VerifierConfig.Keys,
+// idtoken.VerifierConfig.Keys and clientauth.Client.Keys. To publish keys, make a [Set] with [NewSet] and mount it: it is
 // an [http.Handler]. A Set never changes. To rotate keys, publish a set with the old and the new key, sign with the new
 // one when the readers have had the time to fetch it (five minutes for those that honour Cache-Control), and drop the
 // old one when the last token signed with it has expired; an atomic.Pointer to the current Set is all the machinery that

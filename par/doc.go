@@ -6,7 +6,8 @@
 //
 // # Authorization servers
 //
-// Read the form with [ParseForm], authenticate the client as at the token endpoint, then [Server.Push]. At the
+// Read the form with [ParseForm], before anything else does, authenticate the client as at the token endpoint (with what
+// ParseForm returns, or with r.PostFormValue), then [Server.Push]. At the
 // authorization endpoint take client_id and request_uri with [ParseAuthorizationRequest], call [Server.Load], let the user
 // log in and consent, and call [Server.Consume] when the authorization is complete, immediately before the code is issued.
 // The two steps matter: link previews, preloading browsers and users who reload all fetch the page more than once, so the

@@ -174,6 +174,9 @@ func (p Pushed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 // WriteError writes the error response of the pushed authorization request endpoint (§2.3), which has the form of the token
 // endpoint's: JSON with error and error_description. It takes code, description and status from the error, whatever
 // package it comes from; an error without them is a server_error about which nothing is said.
+//
+// A server whose clients may use Basic authentication sets WWW-Authenticate before it calls WriteError for a failure of
+// that (RFC 6749 §5.2): headers already set stay, but for those about the body.
 func WriteError(w http.ResponseWriter, err error) {
 	code, description, status := oautherr.From(err)
 	if status < 400 || status > 599 {

@@ -131,7 +131,9 @@ func (p PushRequest) LogValue() slog.Value { return slog.StringValue(p.String())
 // forms only, at most 256 KiB, valid UTF-8, no parameter but resource repeated, those without a value left out. Parameters in
 // the URL do not count.
 //
-// Its errors wrap [ErrInvalidRequest] and have status 405, 413 or 400. The request's body is used up and r.Form stays unset.
+// Its errors wrap [ErrInvalidRequest] and have status 405, 413 or 400. The request's body is used up; r.PostForm and r.Form
+// are then the same parameters in maps of their own, so that client authentication which calls r.PostFormValue finds them.
+// Call it first: if something has parsed the form or read the body before, that is an error with status 400.
 func ParseForm(r *http.Request) (url.Values, error) {
 	// PAR-2-1, PAR-2.3-5, PAR-2.3-6, CS-6: method, media type and size.
 	// BASE-6749-3.1-1, RI-2-2: repeated and empty parameters.
@@ -303,7 +305,10 @@ func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (Reque
 
 // Consume returns the request behind request_uri once and never again: of any number of concurrent calls one succeeds, the
 // others get [ErrNotFound]. Call it when the user has decided, immediately before the authorization response; a code must be
-// issued only if it succeeds. Like Resume it is only for a browser that Load has let in before.
+// issued only if it succeeds.
+//
+// Never call it without Load or Resume before: like Resume it is for a browser that Load has let in, takes LoginTime for
+// expires_in, and does not ask ServerConfig.Check again.
 //
 // It returns [ErrNotFound], [ErrWrongClient], [ErrExpired] or [ErrStore]. With ErrWrongClient nothing is used up.
 func (s *Server) Consume(ctx context.Context, clientID, requestURI string) (Request, error) {

@@ -331,6 +331,42 @@ func TestCheckIsAsked(t *testing.T) {
 	require.Equal(t, 10, calls)
 }
 
+// Servers find out who the client is in their own way, which is often r.PostFormValue or r.BasicAuth.
+func TestParseFormLeavesTheFormToTheHost(t *testing.T) {
+	post := func(body string) *http.Request {
+		r := httptest.NewRequest("POST", "/par?client_id=in-the-url", strings.NewReader(body))
+		r.Header.Set("Content-Type", formType)
+		return r
+	}
+	t.Run("PAR-2-1 the strictly read parameters are there for PostFormValue", func(t *testing.T) {
+		r := post("client_id=app&client_assertion=x&resource=a&resource=b")
+		params, err := par.ParseForm(r)
+		require.NoError(t, err)
+		require.Equal(t, "app", r.PostFormValue("client_id"))
+		require.Equal(t, "app", r.FormValue("client_id"))
+		require.Equal(t, params, r.PostForm)
+		require.Equal(t, params, r.Form)
+		r.PostForm.Del("client_assertion")
+		require.Equal(t, "x", params.Get("client_assertion"))
+	})
+	t.Run("a form that was parsed before is refused, in words that say why", func(t *testing.T) {
+		r := post("client_id=app")
+		require.NoError(t, r.ParseForm())
+		params, err := par.ParseForm(r)
+		require.Nil(t, params)
+		require.ErrorIs(t, err, par.ErrInvalidRequest)
+		require.ErrorContains(t, err, "the body was read before ParseForm")
+		requireWire(t, err, "invalid_request", http.StatusBadRequest)
+	})
+	t.Run("a challenge set before WriteError survives it", func(t *testing.T) {
+		w := httptest.NewRecorder()
+		w.Header().Set("WWW-Authenticate", `Basic realm="as"`)
+		par.WriteError(w, par.ErrUnauthenticated)
+		require.Equal(t, http.StatusUnauthorized, w.Code)
+		require.Equal(t, []string{`Basic realm="as"`}, w.Header().Values("WWW-Authenticate"))
+	})
+}
+
 func TestParseForm(t *testing.T) {
 	for _, tc := range []struct {
 		name, method, contentType, body string

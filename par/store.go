@@ -16,6 +16,7 @@ import (
 // must be kept as they are; caller and store do not share memory. They hold personal data as the request does.
 //
 // Methods are called concurrently. Any failure is an error: a store that cannot be reached must not report [ErrNotFound].
+// That is the ErrNotFound of this package; the stores of package profile have another one, which means a failure here.
 // Package partest checks all this.
 type Store interface {
 	// Save keeps value under key until expires. It returns once the entry can be found by every process.

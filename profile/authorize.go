@@ -151,6 +151,7 @@ type grant struct {
 	Claims map[string]json.RawMessage `json:"claims,omitempty"`
 }
 
+// PKCE-4.4-1: the challenge stays here, with the code and not in it.
 type codeRecord struct {
 	Binding Binding `json:"binding"`
 	Grant   grant   `json:"grant"`
@@ -178,11 +179,7 @@ func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, app
 	if err := s.cfg.Codes.Save(ctx, s.storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
 		return "", fmt.Errorf("%w: saving a code: %w", ErrStore, err)
 	}
-	// PAR-4-2, SP-5.3.2.2-N3: used up here, at the end, and once.
-	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
-		return "", err
-	}
-	return s.responseURL(a, url.Values{"code": {code}}), nil
+	return s.Complete(ctx, a, code)
 }
 
 func (s *AuthorizationServer) newGrant(a *Authorization, approval Approval) (grant, error) {
@@ -238,6 +235,23 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 	return nil
 }
 
+// Complete is Approve for a host that has made a code of its own, bound to [Authorization.Binding] and stored already, since
+// the client may redeem it at once. The code must be unguessable and good for one use within 60 seconds.
+//
+// PAR-4-2, SP-5.3.2.2-N3: the request_uri is used up here, at the end, and once.
+func (s *AuthorizationServer) Complete(ctx context.Context, a *Authorization, code string) (redirectURL string, err error) {
+	if a == nil || a.client == nil || a.server != s {
+		return "", errors.New("profile: completion of a request that was not loaded by this server")
+	}
+	if code == "" {
+		return "", errors.New("profile: completion without a code")
+	}
+	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
+		return "", err
+	}
+	return s.responseURL(a, url.Values{"code": {code}}), nil
+}
+
 // Deny ends the authorization with an error (RFC 6749 §4.1.2.1): access_denied when the user said no, login_required and
 // the like (OpenID Connect Core §3.1.2.6) when the host could not ask. The request_uri is used up as by Approve.
 func (s *AuthorizationServer) Deny(ctx context.Context, a *Authorization, code, description string) (redirectURL string, err error) {
@@ -264,7 +278,8 @@ func (s *AuthorizationServer) responseURL(a *Authorization, response url.Values)
 	if state, ok := a.params["state"]; ok {
 		response.Set("state", state[0])
 	}
-	response.Set("iss", s.cfg.Issuer) // SP-5.3.2.2-7, ISS-2-1, ISS-2-2: with errors too
+	// SP-5.3.2.2-7, ISS-2-1, ISS-2-2, ISS-2.3-1: with errors too, and the value that the metadata has.
+	response.Set("iss", s.cfg.Issuer)
 	switch {
 	case !strings.Contains(redirect, "?"):
 		redirect += "?"

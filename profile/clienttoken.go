@@ -15,10 +15,10 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 const (
@@ -155,13 +155,13 @@ func (c *Client) ClientCredentials(ctx context.Context, request Request) (*oauth
 	return answer.done(), nil
 }
 
-// requestToken sends a form to the token endpoint with client authentication and a proof.
+// requestToken sends a form to the token endpoint, with client authentication and what the token is to be bound to.
 func (c *Client) requestToken(ctx context.Context, params url.Values) (*tokenAnswer, error) {
 	body, err := c.authenticated(ctx, params)
 	if err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.server.TokenEndpoint, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoints.TokenEndpoint, strings.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("profile: client: %w", err)
 	}
@@ -198,12 +198,12 @@ func (c *Client) requestToken(ctx context.Context, params url.Values) (*tokenAns
 	if len(answer) > limit {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrTokenResponse, limit)
 	}
-	return parseToken(response, answer, c.cfg.Now())
+	return parseToken(response, answer, c.tokenType(), c.cfg.Now())
 }
 
 func (c *Client) authenticated(ctx context.Context, params url.Values) (string, error) {
 	form := cloneValues(params)
-	if err := c.auth.Authenticate(ctx, form); err != nil {
+	if err := c.authenticate(ctx, form); err != nil {
 		return "", fmt.Errorf("profile: client: %w", err)
 	}
 	return form.Encode(), nil
@@ -246,7 +246,7 @@ func (a *tokenAnswer) done() *oauth2.Token {
 }
 
 // parseToken reads a token response.
-func parseToken(response *http.Response, body []byte, now time.Time) (*tokenAnswer, error) {
+func parseToken(response *http.Response, body []byte, want tokenbinding.Scheme, now time.Time) (*tokenAnswer, error) {
 	o, err := strictjson.ParseObject(body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
@@ -269,18 +269,25 @@ func parseToken(response *http.Response, body []byte, now time.Time) (*tokenAnsw
 	if !headerSafe(token.AccessToken) {
 		return nil, fmt.Errorf("%w: no access_token that could be sent", ErrTokenResponse)
 	}
-	// DPOP-5-7, BASE-6749-5.1-2: one of another type the server has not bound. CS-19: DPoP in whatever case.
-	if !isDPoP(token.TokenType) {
-		return nil, fmt.Errorf("%w: token_type is %.32q, not DPoP", ErrTokenResponse, token.TokenType)
+	// DPOP-5-7, BASE-6749-5.1-2: one of another type the server has not bound as it was asked to. CS-19: in whatever case.
+	// AT-6-1: what the token itself says is not the client's to read.
+	if want.CheckTokenType(token.TokenType) != nil {
+		return nil, fmt.Errorf("%w: token_type is %.32q, not %s", ErrTokenResponse, token.TokenType, want)
 	}
-	token.TokenType = "DPoP"
+	token.TokenType = string(want)
 	if seconds := expiresIn(o); seconds > 0 { // CS-19: there need not be one
 		token.ExpiresIn, token.Expiry = seconds, now.Add(time.Duration(seconds)*time.Second)
 	}
 	return &tokenAnswer{token: token, extra: members(o)}, nil
 }
 
-func isDPoP(tokenType string) bool { return strings.EqualFold(tokenType, "DPoP") }
+// tokenType is that of the tokens that this client asks for.
+func (c *Client) tokenType() tokenbinding.Scheme {
+	if c.cfg.CertificateBoundTokens {
+		return tokenbinding.Bearer
+	}
+	return tokenbinding.DPoP
+}
 
 // headerSafe says whether a token can stand in an Authorization header and come out as it went in.
 func headerSafe(token string) bool {
@@ -349,17 +356,17 @@ func (r *refresher) Token() (*oauth2.Token, error) {
 	return token, err
 }
 
-// HTTPClient returns a client whose requests carry an access token from source and a proof of its own for each request
-// (SP-5.3.3.1-3). Use it for the APIs that the token is for, and no others: they get the token.
+// HTTPClient returns a client whose requests carry an access token from source, and what it is bound to: a proof of its own
+// for each request, or the client's certificate (SP-5.3.3.1-3). Use it for the APIs that the token is for, and no others: they get the token.
 //
-// It refuses requests that are not https, tokens of another type than DPoP, and redirects to another origin. It follows no
+// It refuses requests that are not https, tokens that are not bound like this client's, and redirects to another origin. It follows no
 // redirect, unless its CheckRedirect is replaced. Clients made by one Client share what they know of the APIs' nonces.
 func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {
 	if source == nil {
 		return nil, errors.New("profile: client: no token source")
 	}
 	return &http.Client{
-		Transport: &apiTransport{source: source, proofs: c.proofs}, Timeout: c.cfg.HTTPClient.Timeout,
+		Transport: &apiTransport{source: source, scheme: c.tokenType(), base: c.api}, Timeout: c.cfg.HTTPClient.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
@@ -367,7 +374,8 @@ func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {
 // apiTransport is an oauth2.Transport that knows where a token must not go.
 type apiTransport struct {
 	source oauth2.TokenSource
-	proofs *dpop.Transport
+	scheme tokenbinding.Scheme
+	base   http.RoundTripper
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -384,8 +392,8 @@ func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if signed.Header == nil {
 		signed.Header = make(http.Header)
 	}
-	signed.Header.Set("Authorization", "DPoP "+token.AccessToken) // DPOP-7.1-1
-	return t.proofs.RoundTrip(&signed)
+	signed.Header.Set("Authorization", string(t.scheme)+" "+token.AccessToken) // DPOP-7.1-1
+	return t.base.RoundTrip(&signed)
 }
 
 func (t *apiTransport) token(r *http.Request) (*oauth2.Token, error) {
@@ -401,8 +409,8 @@ func (t *apiTransport) token(r *http.Request) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if token == nil || !isDPoP(token.TokenType) || !headerSafe(token.AccessToken) {
-		return nil, errors.New("profile: client: the token source has no DPoP token") // DPOP-5-7
+	if token == nil || t.scheme.CheckTokenType(token.TokenType) != nil || !headerSafe(token.AccessToken) {
+		return nil, fmt.Errorf("profile: client: the token source has no %s token", t.scheme) // DPOP-5-7
 	}
 	return token, nil
 }

@@ -6,9 +6,10 @@
 // An [AuthorizationServer] stands in front of the login, consent and client registration that a host already has. Most
 // hosts mount its [AuthorizationServer.Handler] and write one function, [AuthorizationServerConfig.Interact], that ends
 // in [AuthorizationServer.Approve] or [AuthorizationServer.Deny]. A host with codes and tokens of its own takes the checks
-// alone: [AuthorizationServer.PushedRequest], [AuthorizationServer.Authorization] with [Authorization.Binding], and
-// [AuthorizationServer.TokenRequest] with [TokenRequest.CheckBinding] and [TokenRequest.Commit]. The handlers are a few
-// lines around these.
+// alone: [AuthorizationServer.PushedRequest] and Push; [AuthorizationServer.Authorization] with [Authorization.Binding], to
+// be stored with the host's code, and [AuthorizationServer.Complete]; [AuthorizationServer.TokenRequest] with
+// [TokenRequest.CheckBinding] and [TokenRequest.Commit], after which it issues a token bound to [TokenRequest.Confirmation].
+// The handlers are a few lines around these.
 //
 // A [ResourceServer] checks in one call that an access token is valid, meant for this API, and presented by the client
 // that it was issued to. A [Client] does the whole flow and returns an ordinary *oauth2.Token and *http.Client.
@@ -22,8 +23,9 @@
 //
 // # What this package does not do
 //
-// It shows no pages and keeps no users. Tokens are bound by DPoP (RFC 9449) and clients authenticate by private_key_jwt;
-// it never issues or accepts a bearer token, and no option makes it.
+// It shows no pages and keeps no users. Tokens are bound to a DPoP key (RFC 9449) or a client certificate (RFC 8705), and
+// clients authenticate by private_key_jwt or by certificate; it never issues or accepts a token that is bound to nothing, and
+// no option makes it.
 package profile
 
 // A Profile is a set of demands on top of the FAPI 2.0 Security Profile. A profile can add demands and never takes one

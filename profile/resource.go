@@ -33,6 +33,11 @@ type ResourceServerConfig struct {
 	// it be short. Asked for each request; an error refuses the request.
 	Revoked func(ctx context.Context, tokenID string) (bool, error)
 
+	// Certificates finds the certificate that a client has presented, and has the API take certificate-bound tokens (RFC
+	// 8705 §3) beside those bound to a DPoP key. nil: it does not. new(tokenbinding.CertificateSource) believes the TLS
+	// connection, whose server has to ask for a certificate, by ClientAuth: tls.RequestClientCert. It need not verify one.
+	Certificates *tokenbinding.CertificateSource
+
 	Proofs dpop.ReplayStore  // nil: in memory, for an API of one process
 	Nonces *dpop.NonceSource // nil: no nonces are asked for
 	// Realm and ResourceMetadata go into challenges when they are set (RFC 9728 §5.1).
@@ -76,13 +81,17 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile: resource server: %w", err)
 	}
-	proofs, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: cfg.BaseURL, Replay: cfg.Proofs, Nonces: cfg.Nonces, Now: cfg.Now})
+	proofs, err := dpop.NewVerifier(dpop.VerifierConfig{
+		BaseURL: cfg.BaseURL, Replay: cfg.Proofs, Nonces: cfg.Nonces, FutureSkew: futureSkew, Now: cfg.Now,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("profile: resource server: %w", err)
 	}
-	return &ResourceServer{cfg: cfg, tokens: tokens, proofs: proofs, challenge: tokenbinding.Challenge{
-		Algorithms: proofs.Algorithms(), Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata,
-	}}, nil
+	challenge := tokenbinding.Challenge{Algorithms: proofs.Algorithms(), Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata}
+	if cfg.Certificates != nil { // DPOP-7.2-2
+		challenge.Schemes = []tokenbinding.Scheme{tokenbinding.DPoP, tokenbinding.Bearer}
+	}
+	return &ResourceServer{cfg: cfg, tokens: tokens, proofs: proofs, challenge: challenge}, nil
 }
 
 // Verify checks a request to the API in full: the token (SP-5.3.4-3), how it is presented (SP-5.3.4-1, SP-5.3.4-2), that it
@@ -103,21 +112,42 @@ func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*accesstoken
 	if err := binding.CheckScheme(presented.Scheme); err != nil {
 		return nil, err
 	}
-	// CS-16, DPOP-7.1-2: the proof's own checks. AM-5.2: with the next one, whoever has the token alone can do nothing.
-	proof, err := s.proofs.CheckToken(r, presented.Token, token.JKT())
-	if err != nil {
-		return nil, err
+	var proof dpop.Proof
+	var proved tokenbinding.Proof
+	// Both members of a cnf have to be met, if there are both: neither a certificate nor a proof makes up for the other.
+	if binding.X5TS256 != "" {
+		if proved.X5TS256, err = s.certificate(r); err != nil {
+			return nil, err
+		}
 	}
-	if err := binding.Check(presented.Scheme, tokenbinding.Proof{JKT: proof.Thumbprint()}); err != nil {
+	if binding.JKT != "" {
+		// CS-16, DPOP-7.1-2: the proof's own checks. AM-5.2: with the next one, whoever has the token alone can do nothing.
+		if proof, err = s.proofs.CheckToken(r, presented.Token, token.JKT()); err != nil {
+			return nil, err
+		}
+		proved.JKT = proof.Thumbprint()
+	}
+	if err := binding.Check(presented.Scheme, proved); err != nil { // MTLS-3-3, DPOP-4.3-12b
 		return nil, err
 	}
 	if err := token.CheckScope(scopes...); err != nil { // SP-5.3.4-4, BASE-6750-3.1-1
 		return nil, err
 	}
-	if err := s.proofs.Commit(ctx, proof); err != nil {
-		return nil, err
+	if binding.JKT != "" {
+		if err := s.proofs.Commit(ctx, proof); err != nil {
+			return nil, err
+		}
 	}
 	return token, nil
+}
+
+// certificate returns the thumbprint of the certificate that a request comes with.
+func (s *ResourceServer) certificate(r *http.Request) (thumbprint string, err error) {
+	if s.cfg.Certificates == nil {
+		return "", fmt.Errorf("%w: this API takes no certificate-bound tokens", tokenbinding.ErrNoCertificate)
+	}
+	certificate, err := s.cfg.Certificates.Certificate(r)
+	return certificate.Thumbprint, err
 }
 
 // Handler lets only verified requests through to next, which finds the token with [TokenFromContext].

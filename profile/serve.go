@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/jwks"
 )
 
 // Handler serves everything that [AuthorizationServer.Metadata] names: both metadata documents, the JWK Set, the pushed
@@ -34,6 +35,9 @@ func (s *AuthorizationServer) Handler() http.Handler {
 		documents.ServeHTTP(w, r)
 	})
 }
+
+// Keys returns the JWK Set that Handler serves at jwks_uri: an http.Handler, for a host that mounts its own endpoints.
+func (s *AuthorizationServer) Keys() *jwks.Set { return s.keys }
 
 // WriteError answers a request to the pushed authorization request or token endpoint: a JSON document (RFC 6749 §5.2)
 // with the code and status that err carries, and nothing of its cause. An error without a code, a host's own, is a

@@ -3,9 +3,12 @@
 // way. Tokens are bound by Demonstrating Proof of Possession (DPoP, RFC 9449 §6 and §7) or by a certificate of mutual TLS
 // (RFC 8705 §3).
 //
-// An API calls, for each request: [FromRequest], which finds the one access token in it; what reads the token, whose cnf
-// member [ParseConfirmation] takes; what checks the DPoP proof or the certificate; and with their outcome
-// [Confirmation.Check]. When something fails, [Challenge.WriteError] answers. An authorization server calls [Bind] when it
+// An API calls, for each request: [FromRequest], which finds the one access token in it; what reads the token, and gives the
+// [Confirmation]; [Confirmation.CheckScheme]; what checks the DPoP proof or the certificate; and with their outcome
+// [Confirmation.Check]. The Confirmation is Confirmation{JKT: t.JKT(), X5TS256: t.X5TS256()} for the Token t of package
+// accesstoken, and what [ParseConfirmation] makes of the cnf member for other readers. A [CertificateSource] finds the
+// client's certificate, in TLS itself or in what a trusted proxy says of it; its thumbprint goes into [Proof].
+// When something fails, [Challenge.WriteError] answers. An authorization server calls [Bind] when it
 // issues a token and puts the [Confirmation] into the token, or into what introspection says of it; a client checks
 // token_type with [Scheme.CheckTokenType].
 //

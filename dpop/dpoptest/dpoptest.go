@@ -1,5 +1,11 @@
 // Package dpoptest tests implementations of [dpop.ReplayStore]: one that is shared by processes, in a database or a cache,
-// is where proofs of possession are easily undone by a race or by a rounded expiry.
+// is where proofs of possession are easily undone by a race or by a rounded expiry. Run it in the tests of every store:
+//
+//	func TestReplayStore(t *testing.T) {
+//		dpoptest.TestReplayStore(t, func(t *testing.T) dpop.ReplayStore { return openMyStore(t) }, nil)
+//	}
+//
+// With nil for the clock it takes a few seconds, because entries have to expire in the store's own time.
 package dpoptest
 
 import (

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -24,16 +25,19 @@ const maxParameters = 256
 
 // Failures.
 var (
-	ErrMethod    = oautherr.New("request is not a POST", "invalid_request", http.StatusMethodNotAllowed, "use POST")
-	ErrMediaType = oautherr.New("request body is not a form", "invalid_request", http.StatusBadRequest, "the body must be application/x-www-form-urlencoded")
-	ErrTooLarge  = oautherr.New("request body too large", "invalid_request", http.StatusRequestEntityTooLarge, "the body is too large")
-	ErrMalformed = oautherr.New("malformed form", "invalid_request", http.StatusBadRequest, "the body is not a well-formed form")
+	ErrMethod     = oautherr.New("request is not a POST", "invalid_request", http.StatusMethodNotAllowed, "use POST")
+	ErrMediaType  = oautherr.New("request body is not a form", "invalid_request", http.StatusBadRequest, "the body must be application/x-www-form-urlencoded")
+	ErrTooLarge   = oautherr.New("request body too large", "invalid_request", http.StatusRequestEntityTooLarge, "the body is too large")
+	ErrMalformed  = oautherr.New("malformed form", "invalid_request", http.StatusBadRequest, "the body is not a well-formed form")
+	ErrReadBefore = oautherr.New("the body was read before ParseForm, by another reader of the request, which leaves nothing to check strictly",
+		"invalid_request", http.StatusBadRequest, "the body could not be read")
 	ErrDuplicate = oautherr.New("repeated parameter", "invalid_request", http.StatusBadRequest, "a parameter is repeated")
 )
 
 // Read reads the parameters of a POST. Parameters of the URL do not count. Parameters without a value are dropped.
 //
-// The request's body is used up and its Form stays unset, so that nothing reads a laxer form of it later.
+// The request's body is used up. Its PostForm and Form are then set to copies of what is returned, so that nobody who asks
+// for them later reads a laxer form of it. A body that somebody has read before is an error, as it would look empty.
 func Read(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
 		return nil, ErrMethod
@@ -49,6 +53,18 @@ func Read(r *http.Request) (url.Values, error) {
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
 		return nil, ErrMediaType
 	}
+	if r.PostForm != nil {
+		return nil, ErrReadBefore
+	}
+	values, err := read(r)
+	if err != nil {
+		return nil, err
+	}
+	r.PostForm, r.Form = maps.Clone(values), maps.Clone(values)
+	return values, nil
+}
+
+func read(r *http.Request) (url.Values, error) {
 	if r.Body == nil {
 		return url.Values{}, nil
 	}
@@ -58,6 +74,9 @@ func Read(r *http.Request) (url.Values, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if len(body) == 0 && r.ContentLength > 0 {
+		return nil, ErrReadBefore
 	}
 	return Parse(string(body))
 }

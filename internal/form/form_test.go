@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/internal/form"
+	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
 func TestRead(t *testing.T) {
@@ -66,7 +67,40 @@ func TestReadLooksAtTheBodyAlone(t *testing.T) {
 		got, err := form.Read(r)
 		require.NoError(t, err)
 		require.Equal(t, url.Values{"grant_type": {"x"}}, got)
-		require.Nil(t, r.Form)
+		require.Equal(t, got, r.PostForm)
+		require.Equal(t, got, r.Form, "the body's alone")
+		require.Equal(t, "x", r.FormValue("grant_type"))
+		require.Equal(t, "x", r.PostFormValue("grant_type"))
+		require.Empty(t, r.FormValue("client_id"))
+		got.Set("grant_type", "y")
+		require.Equal(t, "x", r.PostForm.Get("grant_type"), "maps of their own")
+		require.Equal(t, "x", r.Form.Get("grant_type"))
+	})
+	t.Run("a refused body is not parsed for anybody", func(t *testing.T) {
+		r := httptest.NewRequest("POST", "/token", strings.NewReader("a=1&a=2"))
+		r.Header.Set("Content-Type", formType)
+		_, err := form.Read(r)
+		require.ErrorIs(t, err, form.ErrDuplicate)
+		require.Empty(t, r.PostFormValue("a"))
+		require.Empty(t, r.FormValue("a"))
+	})
+	t.Run("a body that was read before is an error, not an empty form", func(t *testing.T) {
+		for name, before := range map[string]func(*http.Request){
+			"ParseForm":     func(r *http.Request) { _ = r.ParseForm() },
+			"FormValue":     func(r *http.Request) { _ = r.FormValue("a") },
+			"PostFormValue": func(r *http.Request) { _ = r.PostFormValue("b") },
+			"ReadAll":       func(r *http.Request) { _, _ = io.ReadAll(r.Body) },
+			"Read":          func(r *http.Request) { _, _ = form.Read(r) },
+		} {
+			r := httptest.NewRequest("POST", "/token", strings.NewReader("a=1"))
+			r.Header.Set("Content-Type", formType)
+			before(r)
+			got, err := form.Read(r)
+			require.ErrorIs(t, err, form.ErrReadBefore, name)
+			require.Nil(t, got)
+			_, _, status := oautherr.From(err)
+			require.Equal(t, http.StatusBadRequest, status)
+		}
 	})
 	t.Run("no body is no parameter", func(t *testing.T) {
 		r := httptest.NewRequest("POST", "/token", nil)

@@ -29,12 +29,13 @@ const (
 	Ed25519 = "Ed25519" // the fully specified name for the same (RFC 9864)
 )
 
-// Failures. Every error about a peer's input or a configured key matches exactly one of them.
+// Failures. Every error about a peer's input or a configured key matches exactly one of them. Their texts come after those
+// of the packages that wrap them, and repeat none.
 var (
-	ErrMalformed = errors.New("malformed JWS")
-	ErrAlgorithm = errors.New("algorithm not allowed")
-	ErrSignature = errors.New("signature does not verify")
-	ErrKey       = errors.New("unusable key")
+	ErrMalformed = errors.New("JOSE")
+	ErrAlgorithm = errors.New("unsupported alg")
+	ErrSignature = errors.New("bad signature")
+	ErrKey       = errors.New("key refused")
 )
 
 const (

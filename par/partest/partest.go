@@ -303,7 +303,7 @@ func cancelled(ctx context.Context, s par.Store) error {
 	cancel()
 	for verb, f := range map[string]fetch{"Load": s.Load, "Consume": s.Consume} {
 		if _, err := f(done, key); err == nil || errors.Is(err, par.ErrNotFound) {
-			return fmt.Errorf("%s with a cancelled context: want an error that is not ErrNotFound, got %w", verb, err)
+			return fmt.Errorf("%s with a cancelled context: want an error that is not ErrNotFound, got %v", verb, err)
 		}
 	}
 	if err := s.Save(done, newKey(), value, later()); err == nil {

@@ -1,0 +1,214 @@
+package profile
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/par"
+)
+
+// ownHTTPClient copies a client, so that nobody changes it later, and completes it.
+func ownHTTPClient(theirs *http.Client) *http.Client {
+	own := &http.Client{}
+	if theirs != nil {
+		own.Transport, own.Timeout = theirs.Transport, theirs.Timeout
+	}
+	if own.Transport == nil {
+		own.Transport = &http.Transport{ // http.DefaultTransport, with TLS as SP-5.2.2-2 wants it
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: TLSConfig(), ForceAttemptHTTP2: true,
+			MaxIdleConns: 100, IdleConnTimeout: 90 * time.Second, TLSHandshakeTimeout: 10 * time.Second,
+			ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 256 << 10,
+		}
+	}
+	return own
+}
+
+// withCertificate returns a transport like base that presents the client's certificate. It has connections of its own, so
+// that servers that need not know it do not see it.
+func withCertificate(base http.RoundTripper, certificate *tls.Certificate) (http.RoundTripper, error) {
+	plain, ok := base.(*http.Transport)
+	if !ok {
+		return nil, fmt.Errorf("profile: client: a Certificate needs an HTTPClient whose Transport is a *http.Transport, not %T", base)
+	}
+	own := plain.Clone()
+	if own.TLSClientConfig == nil {
+		own.TLSClientConfig = TLSConfig()
+	}
+	own.TLSClientConfig.Certificates = []tls.Certificate{*certificate}
+	own.TLSClientConfig.GetClientCertificate = nil
+	return own, nil
+}
+
+// usesMTLS reports whether the client uses mutual TLS at the authorization server in any way.
+func (cfg *ClientConfig) usesMTLS() bool {
+	return cfg.CertificateBoundTokens || cfg.UseMTLSEndpointAliases || cfg.authMethod() != clientauth.MethodPrivateKeyJWT
+}
+
+func (cfg *ClientConfig) authMethod() string {
+	if cfg.AuthMethod == "" {
+		return clientauth.MethodPrivateKeyJWT
+	}
+	return cfg.AuthMethod
+}
+
+// check finds what is wrong before anything is sent.
+func (cfg *ClientConfig) check() error {
+	var errs []error
+	bad := func(text string) { errs = append(errs, errors.New("profile: client: "+text)) }
+	if cfg.ClientID == "" {
+		bad("ClientID is required")
+	}
+	if err := CheckIssuer(cfg.Issuer); err != nil {
+		errs = append(errs, err)
+	}
+	switch cfg.authMethod() { // SP-5.3.3.1-2
+	case clientauth.MethodPrivateKeyJWT:
+		if isNil(cfg.Key) {
+			bad("Key is required for private_key_jwt")
+		}
+	case clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth:
+	default:
+		bad("AuthMethod is none of FAPI 2.0")
+	}
+	if cfg.usesMTLS() && (cfg.Certificate == nil || len(cfg.Certificate.Certificate) == 0) { // MTLS-2-1
+		bad("Certificate is required for mutual TLS")
+	}
+	return errors.Join(errs...)
+}
+
+// useKeys makes what signs with the client's keys; an empty algorithm is the one that fits the key.
+func (c *Client) useKeys(authAlgorithm, proofAlgorithm string) (err error) {
+	c.authenticate = clientauth.MutualTLS(c.cfg.ClientID).Authenticate // MTLS-2-2
+	if c.cfg.authMethod() == clientauth.MethodPrivateKeyJWT {
+		// SP-5.3.3.1-5: the audience is the issuer, from our own configuration.
+		assertions, err := clientauth.NewPrivateKeyJWT(clientauth.PrivateKeyJWTConfig{
+			ClientID: c.cfg.ClientID, Audience: c.cfg.Issuer, Key: c.cfg.Key, KeyID: c.cfg.KeyID, Algorithm: authAlgorithm, Now: c.cfg.Now,
+		})
+		if err != nil {
+			return fmt.Errorf("profile: client: %w", err)
+		}
+		c.authenticate = assertions.Authenticate
+	}
+	if c.cfg.CertificateBoundTokens {
+		return nil
+	}
+	c.prover, err = dpop.NewProver(dpop.ProverConfig{Key: c.cfg.DPoPKey, Algorithm: proofAlgorithm, Now: c.cfg.Now})
+	if err != nil {
+		return fmt.Errorf("profile: client: DPoPKey: %w", err)
+	}
+	return nil
+}
+
+// checkServer finds out whether the server can do what this client is configured for: better now than when a user waits.
+// Ed25519 goes by the name that the server has for it.
+func (c *Client) checkServer() (err error) {
+	p := problems{sentinel: ErrServerMetadata}
+	method := c.cfg.authMethod()
+	p.unless(slices.Contains(c.server.TokenEndpointAuthMethodsSupported, method), "token_endpoint_auth_methods_supported lacks %s", method)
+	authAlgorithm, proofAlgorithm := c.cfg.Algorithm, ""
+	if method == clientauth.MethodPrivateKeyJWT {
+		algs := c.server.TokenEndpointAuthSigningAlgValuesSupported
+		if authAlgorithm == "" {
+			if authAlgorithm, err = jose.AlgorithmFor(c.cfg.Key.Public()); err != nil {
+				return fmt.Errorf("profile: client: %w", err)
+			}
+			authAlgorithm = known(authAlgorithm, algs)
+		}
+		p.unless(algs == nil || slices.Contains(algs, authAlgorithm),
+			"token_endpoint_auth_signing_alg_values_supported lacks %s, which Key signs with", authAlgorithm)
+	}
+	if c.cfg.CertificateBoundTokens {
+		p.unless(c.server.TLSClientCertificateBoundAccessTokens, "tls_client_certificate_bound_access_tokens is not true")
+	} else {
+		algs := c.server.DPoPSigningAlgValuesSupported
+		proofAlgorithm = known(c.prover.Algorithm(), algs)
+		p.unless(slices.Contains(algs, proofAlgorithm), "dpop_signing_alg_values_supported lacks %s, which DPoPKey signs with", proofAlgorithm)
+	}
+	if c.cfg.UseMTLSEndpointAliases { // SP-5.2.2.1-3: no falling back to the endpoints that ask for no certificate
+		for _, e := range c.server.aliased() {
+			p.unless(*e.url == "" || *e.alias != "", "mtls_endpoint_aliases lacks %s", e.name)
+		}
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	return c.useKeys(authAlgorithm, proofAlgorithm)
+}
+
+// known returns the name that a server knows an algorithm by: EdDSA is a family, of which RFC 9864 renames our member.
+func known(algorithm string, supported []string) string {
+	const full = "Ed25519"
+	if algorithm == "EdDSA" && !slices.Contains(supported, algorithm) && slices.Contains(supported, full) {
+		return full
+	}
+	return algorithm
+}
+
+// compose puts the leaves together.
+func (c *Client) compose() (err error) {
+	c.endpoints = c.server
+	if c.cfg.usesMTLS() {
+		c.endpoints = c.server.ForMTLS() // SP-5.3.3.1-7, MTLS-5-1
+	}
+	if err := c.composeTransports(); err != nil {
+		return err
+	}
+	if endpoint := c.endpoints.PushedAuthorizationRequestEndpoint; endpoint != "" {
+		c.push, err = par.NewClient(par.ClientConfig{Endpoint: endpoint, HTTPClient: c.http, Authenticate: c.authenticate})
+		if err != nil {
+			return err
+		}
+	}
+	if c.server.JWKSURI == "" {
+		return nil // no ID tokens from here
+	}
+	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: c.server.JWKSURI, HTTPClient: c.cfg.HTTPClient, Now: c.cfg.Now})
+	if err != nil {
+		return err
+	}
+	c.idTokens, err = idtoken.NewVerifier(idtoken.VerifierConfig{Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, Keys: keys.Keys, Now: c.cfg.Now})
+	return err
+}
+
+// composeTransports makes the ways to the authorization server and to APIs. The certificate goes to the server if it is
+// for it, and to APIs if tokens are bound to it. SP-5.3.3.1-1: tokens are bound to it or to the DPoP key.
+func (c *Client) composeTransports() (err error) {
+	server := c.cfg.HTTPClient.Transport
+	c.api = server
+	if c.cfg.usesMTLS() {
+		if server, err = withCertificate(server, c.cfg.Certificate); err != nil {
+			return err
+		}
+	}
+	if c.cfg.CertificateBoundTokens {
+		c.api = server // MTLS-3-2: the certificate of the token request
+	} else {
+		// SP-5.3.3.1-8: a server that asks for a nonce gets the request again, by GetBody with a new assertion in it.
+		proofs, err := dpop.NewTransport(dpop.TransportConfig{Prover: c.prover, Base: server})
+		if err != nil {
+			return err
+		}
+		if c.api, err = dpop.NewTransport(dpop.TransportConfig{Prover: c.prover, Base: c.api}); err != nil {
+			return err
+		}
+		server = proofs
+	}
+	c.http = &http.Client{
+		Transport: server, Timeout: c.cfg.HTTPClient.Timeout,
+		// A redirect would carry the client's credentials to wherever the answer says.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	if c.http.Timeout == 0 {
+		c.http.Timeout = clientTimeout
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/par"
+	"github.com/gofapi/fapi2/pkce"
+)
+
+// A Session is one authorization that has been begun. Keep it where only the browser that began it can bring it back,
+// on the server side or encrypted: it holds the code verifier. Remove it from there in the same step in which the callback
+// takes it: a session is good for one callback, but a copy cannot know that it has been used. It survives encoding/json;
+// printed or logged it shows nothing.
+type Session struct {
+	// Issuer, ClientID and RedirectURI are those of the client that began it. No other can finish it.
+	Issuer      string `json:"issuer"`
+	ClientID    string `json:"client_id"`
+	RedirectURI string `json:"redirect_uri"`
+	// State is what the callback must have, Nonce what the ID token must have (empty: none was asked for), and CodeVerifier
+	// what makes the code worth something.
+	State        string `json:"state"`
+	Nonce        string `json:"nonce,omitempty"`
+	CodeVerifier string `json:"code_verifier"`
+	// MaxAge is what the ID token has to keep to: the max_age of the request, 1 s for one of 0. 0: there was none.
+	MaxAge time.Duration `json:"max_age,omitempty"`
+	// URL is where to send the browser.
+	URL string `json:"url"`
+}
+
+// String leaves the secrets out.
+func (s Session) String() string { return "session at " + s.Issuer }
+
+// GoString is String.
+func (s Session) GoString() string { return s.String() }
+
+// LogValue is String.
+func (s Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// A Request says what an authorization is to be for.
+type Request struct {
+	Scopes    []string // with "openid" the token comes with an ID token
+	Resources []string // RFC 8707; empty: the server's choice
+	// Params are further parameters: prompt, max_age, login_hint and so on. One that belongs to the protocol, and so to the
+	// client, is an error, as is a repeated one.
+	Params url.Values
+}
+
+// reserved says whether a parameter of a request is the client's own business. DPoP binds the code by the proof that goes
+// with the push; request objects and other response modes are nothing that this client could answer for.
+func reserved(name string) bool {
+	switch name {
+	case "client_id", "client_secret", "client_assertion", "client_assertion_type", "response_type", "response_mode", "redirect_uri",
+		"scope", "resource", "state", "nonce", "code_challenge", "code_challenge_method", "dpop_jkt", "request", "request_uri",
+		"grant_type", "code", "code_verifier", "refresh_token":
+		return true
+	}
+	return false
+}
+
+// params returns what the caller wants to send.
+func (r Request) params() (url.Values, error) {
+	params := make(url.Values, len(r.Params)+8)
+	for name, values := range r.Params {
+		switch {
+		case reserved(name):
+			return nil, fmt.Errorf("profile: client: Params must not have %q", name)
+		case len(values) > 1:
+			return nil, fmt.Errorf("profile: client: Params has %.64q repeated", name)
+		case len(values) == 1:
+			params.Set(name, values[0])
+		}
+	}
+	for _, scope := range r.Scopes {
+		if !validScope(scope) { // two in one string would hide an openid from us
+			return nil, fmt.Errorf("profile: client: %.64q is not one scope", scope)
+		}
+	}
+	for _, resource := range r.Resources {
+		if u, err := url.Parse(resource); err != nil || !u.IsAbs() || strings.Contains(resource, "#") { // RI-2-1
+			return nil, fmt.Errorf("profile: client: resource %.256q is no absolute URI without fragment", resource)
+		}
+	}
+	if len(r.Scopes) > 0 {
+		params.Set("scope", strings.Join(r.Scopes, " "))
+	}
+	if len(r.Resources) > 0 {
+		params["resource"] = slices.Clone(r.Resources)
+	}
+	return params, nil
+}
+
+// Begin pushes an authorization request (SP-5.3.3.2-2) and returns the session whose URL the browser is to open. Call it
+// only when the user has asked for it, and protect that call against CSRF (SP-5.3.3.1-12).
+//
+// There is no fall-back: when the push fails nothing is sent through the browser.
+func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
+	if c.cfg.RedirectURI == "" {
+		return nil, errors.New("profile: client: no RedirectURI is configured")
+	}
+	if c.push == nil {
+		return nil, errors.New("profile: client: the server has no authorization code flow")
+	}
+	params, err := request.params()
+	if err != nil {
+		return nil, err
+	}
+	session := &Session{
+		Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, RedirectURI: c.cfg.RedirectURI,
+		State: jose.RandomString(32), CodeVerifier: pkce.NewVerifier(), // SP-5.3.3.2-4, BCP-2.1-3
+	}
+	challenge, err := pkce.Challenge(session.CodeVerifier)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{
+		"client_id": c.cfg.ClientID, "response_type": "code", "redirect_uri": c.cfg.RedirectURI, "state": session.State, // SP-5.3.3.2-1
+		"code_challenge": challenge, "code_challenge_method": pkce.MethodS256, // SP-5.3.3.2-3
+	} {
+		params.Set(name, value)
+	}
+	if slices.Contains(request.Scopes, "openid") {
+		if err := c.expectIDToken(session, params); err != nil {
+			return nil, err
+		}
+	}
+	pushed, err := c.push.Push(ctx, params)
+	if err != nil {
+		return nil, err
+	}
+	session.URL, err = par.AuthorizationURL(c.server.AuthorizationEndpoint, c.cfg.ClientID, pushed.RequestURI) // SP-5.3.3.2-6
+	if err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+// expectIDToken notes what the ID token will have to say.
+func (c *Client) expectIDToken(session *Session, params url.Values) error {
+	if c.idTokens == nil {
+		return errors.New("profile: client: the server publishes no jwks_uri, so its ID tokens cannot be verified")
+	}
+	session.Nonce = jose.RandomString(32) // SP-5.3.3.2-7: 43 characters
+	params.Set("nonce", session.Nonce)
+	if maxAge := params.Get("max_age"); maxAge != "" {
+		seconds, err := strconv.ParseUint(maxAge, 10, 31)
+		if err != nil {
+			return errors.New("profile: client: max_age is no number of seconds")
+		}
+		session.MaxAge = max(time.Duration(seconds)*time.Second, time.Second)
+	}
+	return nil
+}
