@@ -130,8 +130,8 @@ type AuthorizationServer struct {
 	keys *jwks.Set
 
 	clients     *clientauth.Verifier
-	pushProofs  *dpop.Verifier
-	tokenProofs *dpop.Verifier
+	pushProofs  *endpointProofs
+	tokenProofs *endpointProofs
 	requests    *par.Server
 	tokens      *accesstoken.Issuer
 	idTokens    *idtoken.Issuer
@@ -170,9 +170,9 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 		Check: s.checkRequest, Store: cfg.Requests, Lifetime: cfg.RequestLifetime, Now: cfg.Now,
 	})
 	keep(err)
-	s.pushProofs, err = s.proofVerifier(cfg.Endpoints.PushedAuthorizationRequest)
+	s.pushProofs, err = s.newEndpointProofs(cfg.Endpoints.PushedAuthorizationRequest)
 	keep(err)
-	s.tokenProofs, err = s.proofVerifier(cfg.Endpoints.Token)
+	s.tokenProofs, err = s.newEndpointProofs(cfg.Endpoints.Token)
 	keep(err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("profile: authorization server: %w", err)
@@ -326,17 +326,6 @@ func (cfg *AuthorizationServerConfig) setDefaults() {
 // endpoint is the external URL of the path p. BCP-2.5-1: never from the request's Host.
 func (s *AuthorizationServer) endpoint(p string) string {
 	return strings.TrimSuffix(s.cfg.Issuer, "/") + p
-}
-
-func (s *AuthorizationServer) proofVerifier(endpoint string) (*dpop.Verifier, error) {
-	external, err := url.Parse(s.endpoint(endpoint))
-	if err != nil {
-		return nil, err
-	}
-	return dpop.NewVerifier(dpop.VerifierConfig{
-		URL:    func(*http.Request) (*url.URL, error) { return external, nil },
-		Replay: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: futureSkew, Now: s.cfg.Now,
-	})
 }
 
 // Metadata returns what the server publishes. It is the caller's own: changing it changes nothing here.

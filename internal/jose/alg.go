@@ -34,7 +34,7 @@ const (
 var (
 	ErrMalformed = errors.New("JOSE")
 	ErrAlgorithm = errors.New("unsupported alg")
-	ErrSignature = errors.New("bad signature")
+	ErrSignature = errors.New("no match")
 	ErrKey       = errors.New("key refused")
 )
 

@@ -1,0 +1,331 @@
+package profile_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+// certify makes a certificate for the key of this name; with no issuer a self-signed one.
+func certify(t testing.TB, name string, issuer *tls.Certificate, change ...func(*x509.Certificate)) *tls.Certificate {
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name, Organization: []string{"Example"}}, DNSNames: []string{name + ".example", "other." + name + ".example"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	for _, f := range change {
+		f(template)
+	}
+	key := testkit.ECKey(t, name)
+	parent, signer := template, crypto.Signer(key)
+	if issuer != nil {
+		parent, signer = issuer.Leaf, issuer.PrivateKey.(*ecdsa.PrivateKey)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+func authority(t testing.TB, name string) *tls.Certificate {
+	return certify(t, name, nil, func(c *x509.Certificate) {
+		c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.ExtKeyUsage = true, true, x509.KeyUsageCertSign, nil
+	})
+}
+
+// mtlsWorld is a world whose servers ask for certificates, the authorization server on a second socket.
+type mtlsWorld struct {
+	*world
+	ca      *tls.Certificate
+	aliases *httptest.Server
+}
+
+func newMTLSWorld(t testing.TB, options ...worldOption) *mtlsWorld {
+	m := &mtlsWorld{ca: authority(t, "client CA")}
+	cas := x509.NewCertPool()
+	cas.AddCert(m.ca.Leaf)
+	m.aliases = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { m.as.Handler().ServeHTTP(rw, r) }))
+	m.aliases.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	m.aliases.StartTLS()
+	t.Cleanup(m.aliases.Close)
+	m.world = newWorld(t, append([]worldOption{func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+		as.Certificates, as.ClientCAs, as.MTLSBaseURL = new(tokenbinding.CertificateSource), cas, m.aliases.URL
+		rs.Certificates = new(tokenbinding.CertificateSource)
+	}}, options...)...)
+	m.rsHTTP.TLS.ClientAuth = tls.RequestClientCert
+	m.http.Transport.(*http.Transport).TLSClientConfig.RootCAs.AddCert(m.aliases.Certificate())
+	return m
+}
+
+// enrol registers a client.
+func (m *mtlsWorld) enrol(id, method string, certificateBound bool) *profile.ClientMetadata {
+	c := *m.register(id, testkit.ECKey(m.t, id).Public())
+	c.TokenEndpointAuthMethod = method
+	c.DPoPBoundAccessTokens, c.TLSClientCertificateBoundAccessTokens = !certificateBound, certificateBound
+	switch method {
+	case "tls_client_auth":
+		c.TLSClientAuthSANDNS, c.JWKS = id+".example", nil
+	case "self_signed_tls_client_auth":
+		set, err := jwks.NewSet(jwks.Key{Public: testkit.ECKey(m.t, id).Public(), KeyID: "certificate"})
+		require.NoError(m.t, err)
+		c.JWKS = set
+	}
+	require.NoError(m.t, c.Validate())
+	m.clients[id] = &c
+	return &c
+}
+
+// with returns an http.Client that presents a certificate, nil for none.
+func (m *mtlsWorld) with(certificate *tls.Certificate) *http.Client {
+	transport := m.http.Transport.(*http.Transport).Clone()
+	if certificate != nil {
+		transport.TLSClientConfig.Certificates = []tls.Certificate{*certificate}
+	}
+	m.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+func (m *mtlsWorld) sendWith(certificate *tls.Certificate, target string, form url.Values, proofs ...string) answer {
+	r, err := http.NewRequest(http.MethodPost, target, strings.NewReader(form.Encode()))
+	require.NoError(m.t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header["Dpop"] = proofs
+	old := m.http
+	defer func() { m.http = old }()
+	m.http = m.with(certificate)
+	return m.do(r)
+}
+
+func (m *mtlsWorld) callWith(certificate *tls.Certificate, scheme, token string, proofs ...string) answer {
+	old := m.http
+	defer func() { m.http = old }()
+	m.http = m.with(certificate)
+	return m.callAPI(scheme, token, proofs...)
+}
+
+// Every way to authenticate with every way to bind: the whole flow.
+func TestMutualTLSCombinations(t *testing.T) {
+	for _, method := range []string{"private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"} {
+		for _, certificateBound := range []bool{false, true} {
+			for _, aliases := range []bool{false, true} {
+				name := method + map[bool]string{false: " dpop", true: " mtls"}[certificateBound] + map[bool]string{false: "", true: " aliases"}[aliases]
+				t.Run("SP-5.3.2.1-5 SP-5.3.3.1-1 SP-5.3.3.1-2 "+name, func(t *testing.T) {
+					m, ctx := newMTLSWorld(t), context.Background()
+					m.enrol("app", method, certificateBound)
+					certificate := certify(t, "app", m.ca)
+					if method == "self_signed_tls_client_auth" {
+						certificate = certify(t, "app", nil)
+					}
+					client := m.client("app", func(c *profile.ClientConfig) {
+						c.AuthMethod, c.CertificateBoundTokens, c.UseMTLSEndpointAliases, c.Certificate = method, certificateBound, aliases, certificate
+					})
+					session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+					require.NoError(t, err)
+					require.True(t, strings.HasPrefix(session.URL, m.asHTTP.URL), "MTLS-5-2 the browser goes to no alias")
+					token, err := client.Finish(ctx, session, m.browse(session.URL))
+					require.NoError(t, err)
+					require.Equal(t, map[bool]string{false: "DPoP", true: "Bearer"}[certificateBound], token.TokenType, "DPOP-5-3")
+					for _, fresh := range []func() error{
+						func() error { return nil },
+						func() (err error) {
+							token, err = client.Refresh(ctx, token.RefreshToken, profile.Request{})
+							return err
+						},
+						func() (err error) {
+							token, err = client.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+							return err
+						},
+					} {
+						require.NoError(t, fresh())
+						api, err := client.HTTPClient(client.TokenSource(ctx, token))
+						require.NoError(t, err)
+						response, err := api.Get(m.rsHTTP.URL + "/accounts")
+						require.NoError(t, err)
+						response.Body.Close()
+						require.Equal(t, http.StatusOK, response.StatusCode, response.Header.Get("WWW-Authenticate"))
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestMutualTLSMetadata(t *testing.T) {
+	m := newMTLSWorld(t)
+	published := m.as.Metadata()
+	require.True(t, published.TLSClientCertificateBoundAccessTokens, "MTLS-3.3-1")
+	require.Equal(t, []string{"private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"}, published.TokenEndpointAuthMethodsSupported)
+	require.Equal(t, m.aliases.URL+"/token", published.MTLSEndpointAliases.TokenEndpoint, "MTLS-5-1 SP-5.2.2.1-2")
+	require.NoError(t, published.CheckPublished())
+
+	plain := newWorld(t).as.Metadata()
+	require.False(t, plain.TLSClientCertificateBoundAccessTokens)
+	require.Nil(t, plain.MTLSEndpointAliases)
+	require.Equal(t, []string{"private_key_jwt"}, plain.TokenEndpointAuthMethodsSupported)
+}
+
+func TestMutualTLSClientAuthenticationRefused(t *testing.T) {
+	m := newMTLSWorld(t)
+	m.enrol("app", "tls_client_auth", true)
+	m.enrol("selfmade", "self_signed_tls_client_auth", true)
+	form := func(id string) url.Values {
+		return url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "client_id": {id}}
+	}
+	good := certify(t, "app", m.ca)
+	require.Equal(t, http.StatusOK, m.sendWith(good, m.aliases.URL+"/token", form("app")).status)
+	other := authority(t, "another CA")
+	other.PrivateKey = testkit.ECKey(t, "another CA")
+	without := form("app")
+	without.Del("client_id")
+	expired := func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = c.NotBefore.Add(-48*time.Hour), c.NotAfter.Add(-48*time.Hour)
+	}
+	future := func(c *x509.Certificate) {
+		c.NotBefore, c.NotAfter = c.NotBefore.Add(48*time.Hour), c.NotAfter.Add(48*time.Hour)
+	}
+	for _, tc := range []struct {
+		name        string
+		certificate *tls.Certificate
+		form        url.Values
+		codes       []string
+	}{
+		{"MTLS-2-3 no certificate", nil, form("app"), []string{"invalid_client"}},
+		{"MTLS-2-3 another client's certificate", certify(t, "thief", m.ca), form("app"), []string{"invalid_client"}},
+		{"MTLS-2.1-1 a wrong CA", certify(t, "app", other), form("app"), []string{"invalid_client"}},
+		{"MTLS-2.1-1 self-signed where a CA is wanted", certify(t, "app", nil), form("app"), []string{"invalid_client"}},
+		{"MTLS-2.2-1 a CA's where a registered key is wanted", certify(t, "app", m.ca), form("selfmade"), []string{"invalid_client"}},
+		{"MTLS-2-2 no client_id", good, without, []string{"invalid_client"}},
+		{"an unknown client", good, form("nobody"), []string{"invalid_client"}},
+		{"an expired certificate", certify(t, "app", m.ca, expired), form("app"), []string{"invalid_client", "invalid_request"}},
+		{"a certificate of the future", certify(t, "app", m.ca, future), form("app"), []string{"invalid_client", "invalid_request"}},
+		{"a CA's own certificate", m.ca, form("app"), []string{"invalid_client", "invalid_request"}},
+		{"an assertion of a client registered for certificates", good, m.authenticated("app", form("app")), []string{"invalid_client"}},
+		{"a client registered for assertions with a certificate alone", certify(t, "client-1", m.ca), form("client-1"), []string{"invalid_client"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, endpoint := range []string{"/token", "/par"} {
+				got := m.sendWith(tc.certificate, m.aliases.URL+endpoint, tc.form)
+				require.Contains(t, tc.codes, got.code, "%v", got.body)
+				require.Contains(t, []int{400, 401}, got.status)
+			}
+		})
+	}
+}
+
+func TestCertificateBoundTokens(t *testing.T) {
+	m := newMTLSWorld(t)
+	m.enrol("app", "private_key_jwt", true)
+	certificate, renewed, thief := certify(t, "app", m.ca), certify(t, "app", m.ca), certify(t, "thief", m.ca)
+	token := m.aliases.URL + "/token"
+	code := m.code("app", nil)
+	refused := m.sendWith(nil, token, m.codeForm("app", code))
+	require.Equal(t, http.StatusBadRequest, refused.status, "SP-5.3.2.1-4 MTLS-3.4-1 nothing to bind to")
+	require.Equal(t, "invalid_request", refused.code)
+	refused = m.sendWith(nil, token, m.codeForm("app", code), m.proof("d", "POST", token, dpop.ProofOptions{}))
+	require.Equal(t, "invalid_request", refused.code, "a proof does not make up for the certificate")
+	got := m.sendWith(certificate, token, m.codeForm("app", code))
+	require.Equal(t, http.StatusOK, got.status, "%v", got.body)
+	require.Equal(t, "Bearer", got.body["token_type"])
+	bound := got.body["access_token"].(string)
+
+	require.Equal(t, http.StatusOK, m.callWith(certificate, "Bearer", bound).status, "MTLS-3-1")
+	dpopBound := m.tokens("client-1", "d").body["access_token"].(string)
+	for _, tc := range []struct {
+		name        string
+		certificate *tls.Certificate
+		scheme      string
+		token       string
+		proofs      []string
+	}{
+		{"MTLS-3-3 no certificate", nil, "Bearer", bound, nil},
+		{"MTLS-3-3 a thief's certificate", thief, "Bearer", bound, nil},
+		{"MTLS-3-2 the client's next certificate", renewed, "Bearer", bound, nil},
+		{"a certificate-bound token with a proof alone", nil, "DPoP", bound, []string{m.apiProof("d", bound)}},
+		{"a certificate-bound token with a proof and a thief's certificate", thief, "DPoP", bound, []string{m.apiProof("d", bound)}},
+		{"a DPoP-bound token with a certificate alone", certificate, "Bearer", dpopBound, nil},
+		{"a DPoP-bound token with a certificate and no proof", certificate, "DPoP", dpopBound, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := m.callWith(tc.certificate, tc.scheme, tc.token, tc.proofs...)
+			require.Equal(t, http.StatusUnauthorized, got.status)
+			require.Contains(t, []string{"invalid_token", "invalid_dpop_proof"}, got.code)
+		})
+	}
+
+	// MTLS-7.1-1: the refresh token belongs to the client, whatever its certificate.
+	got = m.sendWith(renewed, token, m.refreshForm("app", got.body["refresh_token"].(string)))
+	require.Equal(t, http.StatusOK, got.status, "%v", got.body)
+	again := got.body["access_token"].(string)
+	require.Equal(t, http.StatusOK, m.callWith(renewed, "Bearer", again).status)
+	require.Equal(t, http.StatusUnauthorized, m.callWith(certificate, "Bearer", again).status)
+}
+
+// A header of the client's own is no certificate.
+func TestForgedCertificateHeader(t *testing.T) {
+	m := newMTLSWorld(t)
+	m.enrol("app", "tls_client_auth", true)
+	r, err := http.NewRequest(http.MethodPost, m.aliases.URL+"/token", strings.NewReader("grant_type=client_credentials&client_id=app&scope=accounts"))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Client-Cert", "AAAA")
+	require.Equal(t, "invalid_client", m.do(r).code, "BCP-4.13-1")
+}
+
+func TestClientMutualTLSConfiguration(t *testing.T) {
+	m, ctx := newMTLSWorld(t), context.Background()
+	certificate := certify(t, "app", m.ca)
+	base := profile.ClientConfig{Issuer: m.asHTTP.URL, ClientID: "app", Key: testkit.ECKey(t, "app"), HTTPClient: m.http, Certificate: certificate, Now: m.clock.Now}
+	for _, tc := range []struct {
+		name   string
+		change func(*profile.ClientConfig)
+		want   string
+	}{
+		{"MTLS-2-1 no certificate", func(c *profile.ClientConfig) { c.AuthMethod, c.Certificate = "tls_client_auth", nil }, "Certificate is required"},
+		{"an empty certificate", func(c *profile.ClientConfig) { c.CertificateBoundTokens, c.Certificate = true, &tls.Certificate{} }, "Certificate is required"},
+		{"another method", func(c *profile.ClientConfig) { c.AuthMethod = "client_secret_basic" }, "AuthMethod"},
+		{"no key", func(c *profile.ClientConfig) { c.Key = nil }, "Key is required"},
+		{"a transport that cannot present it", func(c *profile.ClientConfig) {
+			c.CertificateBoundTokens, c.HTTPClient = true, &http.Client{Transport: roundTripper(m.http.Transport.RoundTrip)}
+		}, "*http.Transport"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg := base
+			tc.change(&cfg)
+			_, err := profile.NewClient(ctx, cfg)
+			require.ErrorContains(t, err, tc.want)
+		})
+	}
+
+	// SP-5.2.2.1-3: a client that has to use aliases does not fall back.
+	plain := newWorld(t)
+	cfg := base
+	cfg.Issuer, cfg.HTTPClient, cfg.UseMTLSEndpointAliases = plain.asHTTP.URL, plain.http, true
+	_, err := profile.NewClient(ctx, cfg)
+	require.ErrorIs(t, err, profile.ErrServerMetadata, "SP-5.2.2.1-3 MTLS-5-1")
+	require.ErrorContains(t, err, "mtls_endpoint_aliases lacks token_endpoint")
+	cfg.UseMTLSEndpointAliases, cfg.CertificateBoundTokens = false, true
+	_, err = profile.NewClient(ctx, cfg)
+	require.ErrorContains(t, err, "tls_client_certificate_bound_access_tokens is not true")
+}

@@ -1,0 +1,49 @@
+package profile
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gofapi/fapi2/dpop"
+)
+
+// endpointProofs checks the proofs of requests to one endpoint, which may have an alias besides its URL. Which of the two a
+// request was sent to is told by its proof and not by its Host header: both are ours, so either will do.
+type endpointProofs struct {
+	*dpop.Verifier
+	alias *dpop.Verifier // nil: there is none
+}
+
+func (s *AuthorizationServer) newEndpointProofs(path string) (*endpointProofs, error) {
+	verifier := func(endpoint string) (*dpop.Verifier, error) {
+		external, err := url.Parse(endpoint)
+		if err != nil {
+			return nil, err
+		}
+		return dpop.NewVerifier(dpop.VerifierConfig{
+			URL:    func(*http.Request) (*url.URL, error) { return external, nil },
+			Replay: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: futureSkew, Now: s.cfg.Now,
+		})
+	}
+	p := &endpointProofs{}
+	var err error
+	if p.Verifier, err = verifier(s.endpoint(path)); err != nil || s.cfg.MTLSBaseURL == "" {
+		return p, err
+	}
+	p.alias, err = verifier(strings.TrimSuffix(s.cfg.MTLSBaseURL, "/") + path)
+	return p, err
+}
+
+// Check is that of a dpop.Verifier, for both URLs. A proof is committed by the first verifier in any case, so that one store
+// knows all.
+func (p *endpointProofs) Check(r *http.Request) (dpop.Proof, error) {
+	proof, err := p.Verifier.Check(r)
+	if p.alias != nil && errors.Is(err, dpop.ErrURL) {
+		if other, aliasErr := p.alias.Check(r); !errors.Is(aliasErr, dpop.ErrURL) {
+			return other, aliasErr
+		}
+	}
+	return proof, err
+}
