@@ -7,7 +7,8 @@
 // A token of FAPI 2.0 is bound to a key of its client, by DPoP ("jkt", RFC 9449) or by mutual TLS ("x5t#S256", RFC 8705).
 // Issuer and Verifier refuse tokens without such a binding. A Verifier cannot check the binding, as it sees only the
 // token: the caller compares what [Token.JKT] and [Token.X5TS256] say with the proof and the certificate of the request.
-// [Token.CheckScope] and [Token.CheckStepUp] (RFC 9470) help with what follows.
+// [Token.CheckScope] and [Token.CheckStepUp] (RFC 9470) help with what follows. An API made of this package, jwks, tokenbinding
+// and dpop, with the calls in the order that matters, is in the directory examples/embedding.
 //
 // A Verifier remembers the tokens that it has verified, so that a token in steady use costs one hash instead of a
 // signature check. Expiry and revocation are looked at every time; a signature is checked again after five minutes.

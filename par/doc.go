@@ -19,6 +19,8 @@
 // (registered redirect URIs, scopes, PKCE, response modes) is for [ServerConfig].Check, which is required; nothing is
 // stored before it has agreed.
 //
+// An authorization server made of this package, clientauth and pkce is in the directory examples/embedding.
+//
 // One server process needs no [Store]; several that answer for one issuer must share one. The kit in package partest tells
 // whether a store keeps the contract.
 //

@@ -296,7 +296,7 @@ func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.
 	h.Set("Strict-Transport-Security", "max-age=31536000")     // SP-5.2.3-1
 	h.Set("Content-Security-Policy", "frame-ancestors 'none'") // BCP-4.16-1
 	h.Set("X-Frame-Options", "DENY")
-	// SP-5.2.3-3: no Access-Control-Allow-Origin here, ever.
+	// SP-5.2.3-3, BCP-2.6-4: no Access-Control-Allow-Origin here, ever.
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		h.Set("Allow", "GET, POST")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
@@ -304,7 +304,7 @@ func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.
 	}
 	authorization, err := s.Authorization(r.Context(), r.URL.Query())
 	if err != nil {
-		s.WriteErrorPage(w, r, err)
+		s.WriteErrorPage(w, r, err) // BASE-6749-4.1.2.1-1: a page, as no redirect_uri is known to be right
 		return
 	}
 	s.cfg.Interact(w, r, authorization)

@@ -26,7 +26,7 @@ const clientTimeout = 30 * time.Second
 // A ClientConfig configures [NewClient].
 type ClientConfig struct {
 	// Issuer is the authorization server's issuer identifier, from an authoritative source (SP-5.3.3.1-10). Everything else
-	// about the server is discovered. Required.
+	// about the server is discovered. Required. No two servers that an application talks to may share one.
 	Issuer string
 	// ClientID and RedirectURI are as registered. RedirectURI may be empty for a client that only uses its own credentials.
 	ClientID, RedirectURI string

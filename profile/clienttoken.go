@@ -54,7 +54,8 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 	return answer.done(), nil
 }
 
-// checkCallback believes nothing before iss and state are right: SP-5.3.3.2-5, ISS-2.4-1, ISS-2.4-2, CS-20.
+// checkCallback believes nothing before iss and state are right: SP-5.3.3.2-5, ISS-2.4-1, ISS-2.4-2, CS-20, BCP-2.1-4.
+// SP-5.3.3.1-4, BCP-2.1-2: nothing in it is a URL that anybody is sent to.
 func (c *Client) checkCallback(session *Session, callback url.Values) (code string, err error) {
 	if session == nil || session.Issuer != c.cfg.Issuer || session.ClientID != c.cfg.ClientID || session.State == "" || session.CodeVerifier == "" {
 		return "", fmt.Errorf("%w: the session was not begun by this client", ErrAuthorizationResponse)

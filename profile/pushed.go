@@ -17,7 +17,7 @@ import (
 )
 
 // Bounds of what is stored for a client and sent back through a browser. SP-5.3.2.2-N4: state is the application's own
-// and may be long; SP-5.3.2.2-14: a nonce of 64 characters has to work.
+// and may be long; SP-5.3.2.2-14: a nonce of 64 characters has to work. CS-21: what is longer is refused, never cut.
 const (
 	maxState = 8 << 10
 	maxNonce = 1 << 10

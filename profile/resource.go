@@ -99,11 +99,11 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 // a request that fails. Answer it with [ResourceServer.WriteError].
 func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*accesstoken.Token, error) {
 	ctx := r.Context()
-	presented, err := tokenbinding.FromRequest(r)
+	presented, err := tokenbinding.FromRequest(r) // CS-18: the scheme in whatever case
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.tokens.Verify(ctx, presented.Token)
+	token, err := s.tokens.Verify(ctx, presented.Token) // BCP-2.3-2: meant for this API
 	if err != nil {
 		return nil, err
 	}

@@ -191,7 +191,7 @@ func (cfg *AuthorizationServerConfig) check() error {
 	if cfg.Profile != Baseline {
 		bad("unknown profile %d", cfg.Profile)
 	}
-	if err := CheckIssuer(cfg.Issuer); err != nil {
+	if err := CheckIssuer(cfg.Issuer); err != nil { // CA-BIS-4-4
 		errs = append(errs, err)
 	}
 	if cfg.Clients == nil {
@@ -210,9 +210,12 @@ func (cfg *AuthorizationServerConfig) check() error {
 	if len(cfg.Resources) == 0 {
 		bad("Resources needs at least one resource server")
 	}
-	for _, resource := range cfg.Resources {
+	for i, resource := range cfg.Resources {
 		if !validResource(resource) {
 			bad("resource %q is no absolute URI without fragment", resource)
+		}
+		if slices.Contains(cfg.Resources[:i], resource) { // AT-5-1: one audience for each
+			bad("resource %q is there twice", resource)
 		}
 	}
 	for _, scope := range cfg.Scopes {

@@ -115,7 +115,7 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 	}
 	session := &Session{
 		Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, RedirectURI: c.cfg.RedirectURI,
-		State: jose.RandomString(32), CodeVerifier: pkce.NewVerifier(), // SP-5.3.3.2-4, BCP-2.1-3
+		State: jose.RandomString(32), CodeVerifier: pkce.NewVerifier(), // SP-5.3.3.2-4, BCP-2.1-3, BCP-2.1.1-1
 	}
 	challenge, err := pkce.Challenge(session.CodeVerifier)
 	if err != nil {
@@ -132,7 +132,7 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 			return nil, err
 		}
 	}
-	pushed, err := c.push.Push(ctx, params)
+	pushed, err := c.push.Push(ctx, params) // PAR-4-1: each request_uri is for one authorization
 	if err != nil {
 		return nil, err
 	}

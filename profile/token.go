@@ -68,7 +68,7 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 	if err := t.CheckBinding(record.Binding); err != nil { // CS-11, CS-15
 		return nil, err
 	}
-	if s.cfg.Now().Unix() >= record.Expires { // SP-5.3.2.1-11
+	if s.cfg.Now().Unix() >= record.Expires { // SP-5.3.2.1-11, CS-10
 		return nil, s.redeemLate(ctx, t, key, record.Grant.ID)
 	}
 	// A code whose grant is revoked was replayed before, or the host revoked it.
@@ -114,7 +114,7 @@ func (s *AuthorizationServer) redeemOnce(ctx context.Context, key, grantID strin
 	if first {
 		return nil
 	}
-	// SP-5.3.2.2-9, BASE-6749-4.1.2-1, BCP-4.5-1: one of the two is a thief, so both lose.
+	// SP-5.3.2.2-9, BASE-6749-4.1.2-1, BCP-4.5-1, CS-9: one of the two is a thief, so both lose.
 	if err := s.revoke(ctx, grantID); err != nil {
 		return err
 	}
@@ -132,7 +132,8 @@ func (s *AuthorizationServer) redeemLate(ctx context.Context, t *TokenRequest, k
 	return fmt.Errorf("%w: expired", ErrCode)
 }
 
-// refresh serves the refresh token grant. SP-5.3.2.1-9: the token is not rotated, so nothing is written for it.
+// refresh serves the refresh token grant. SP-5.3.2.1-9, SP-5.3.2.1-9N: the token is not rotated, so nothing is written for
+// it, and a client whose answer got lost repeats the request with it. CS-22: client and binding were checked before.
 //
 // DPOP-5-5: it is bound to the client and not to a DPoP key; the new access token is bound to the key of this request.
 func (s *AuthorizationServer) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {

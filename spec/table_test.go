@@ -32,7 +32,8 @@ var (
 		"host",    // a duty of the deploying host or of another party; the library documents it
 	}
 	packages = []string{
-		"-", "accesstoken", "clientauth", "dpop", "grants", "idtoken", "internal/jose", "jarm", "jwks", "par", "pkce",
+		"-", "accesstoken", "clientauth", "dpop", "grants", "idtoken", "internal/jose",
+		"introspection", "jar", "jarm", "jwks", "par", "pkce",
 		"profile", "rar", "tokenbinding",
 	}
 )

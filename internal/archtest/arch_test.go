@@ -154,7 +154,8 @@ var samples = map[string][]sample{
 		{"much internal code", map[string]string{
 			"internal/a/a.go": goFile("a", lines(440)), "internal/b/b.go": goFile("b", lines(440)), "internal/c/c.go": goFile("c", lines(440)),
 			"internal/d/d.go": goFile("d", lines(440)), "internal/jose/e.go": goFile("e", lines(440)), "internal/f/f.go": goFile("f", lines(440)),
-		}, []string{"internal: 2658 lines"}},
+			"internal/g/g.go": goFile("g", lines(440)),
+		}, []string{"internal: 3101 lines"}},
 		{"a big harness", map[string]string{
 			"internal/testkit/a.go": goFile("testkit", lines(440)), "internal/testkit/b.go": goFile("testkit", lines(440)), "internal/testkit/c.go": goFile("testkit", lines(440)),
 			"internal/testkit/d.go": goFile("testkit", lines(440)), "internal/testkit/e.go": goFile("testkit", lines(440)), "internal/testkit/f.go": goFile("testkit", lines(440)),
