@@ -171,7 +171,7 @@ func (v *Verifier) checkClaims(r *http.Request, claims strictjson.Object, thumbp
 
 // hash returns base64url(SHA-256(parts)), for parts of usual length without allocating more than that.
 func hash(parts ...string) string {
-	var room [512]byte
+	var room [1536]byte
 	b := room[:0]
 	for _, part := range parts {
 		b = append(b, part...)

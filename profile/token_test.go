@@ -284,10 +284,10 @@ func TestClientCredentials(t *testing.T) {
 	require.Equal(t, "unauthorized_client", w.send(w.tokenURL(), form("accounts"), w.tokenProof("d")).code)
 }
 
-// failing stores every second thing it is asked for, and fails on the rest.
+// failing is a store whose methods fail when they are told to.
 type failing struct {
 	*profile.MemoryStore
-	save, redeem, revoked, load, use bool
+	save, redeem, revoked, load bool
 }
 
 var errDown = errors.New("db: connection refused by 10.1.2.3")

@@ -71,13 +71,19 @@ func checkToken(token string) error {
 		return fmt.Errorf("%w: no token after the scheme", ErrMalformed)
 	}
 	for i := range len(body) {
-		c := body[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~+/", c) >= 0) {
-			return fmt.Errorf("%w: character %#02x at %d of the token", ErrMalformed, c, i)
+		if !token68[body[i]] {
+			return fmt.Errorf("%w: character %#02x at %d of the token", ErrMalformed, body[i], i)
 		}
 	}
 	return nil
 }
+
+var token68 = func() (table [256]bool) {
+	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/" {
+		table[c] = true
+	}
+	return table
+}()
 
 // queryHasToken looks at names alone. url.ParseQuery would leave out pairs that it cannot read, which others read.
 func queryHasToken(query string) bool {

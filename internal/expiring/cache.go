@@ -99,7 +99,13 @@ func (c *Cache[V]) carry(sh *cacheShard[V], sum uint64) {
 
 func (c *Cache[V]) store(sh *cacheShard[V], sum uint64, e cached[V]) {
 	if _, present := sh.recent[sum]; !present && len(sh.recent) >= c.half {
-		sh.old, sh.recent = sh.recent, make(map[uint64]cached[V])
+		// The oldest generation's map serves again: a new one would have to grow, with the shard locked.
+		empty := sh.old
+		clear(empty)
+		if empty == nil {
+			empty = make(map[uint64]cached[V])
+		}
+		sh.old, sh.recent = sh.recent, empty
 	}
 	sh.recent[sum] = e
 }
