@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ const (
 	defaultTimeout     = 5 * time.Second
 	maxRefresh         = 24 * time.Hour
 	maxRedirects       = 3
+	maxBackoff         = 3 // doublings: the outage of a minute must not become one of an hour
 )
 
 // RemoteConfig configures a [Remote].
@@ -37,7 +39,7 @@ type RemoteConfig struct {
 	Refresh time.Duration
 	// MinInterval is the least time between two requests, whether they succeed or not and whoever asks. It keeps a peer who
 	// invents key ids from making us flood the other party. A key that is published and used at once can be unknown for
-	// that long. Default 10 seconds.
+	// that long. Each failure in a row doubles it, up to eight times its value and no more than Refresh. Default 10 seconds.
 	MinInterval time.Duration
 	// MaxStale is for how long beyond its time a set is still used when it cannot be fetched again, so that an outage of
 	// the other party's metadata does not stop ours. Default 1 hour; negative: not at all.
@@ -48,6 +50,9 @@ type RemoteConfig struct {
 	// checked on the address that the name resolved to. Set it for a URL that a stranger chose: the jwks_uri of a client
 	// that registers itself. It also disregards the environment's proxy. It needs HTTPClient to be nil.
 	PublicOnly bool
+	// AllowPrefixes are addresses that PublicOnly lets pass nevertheless: of partners on a private network, say, or
+	// 64:ff9b::/96 where a translator is the only way out. Keep it small: whoever chooses the URL reaches all of it.
+	AllowPrefixes []netip.Prefix
 	// InsecureAllowHTTP permits an http URL, for tests on one machine: whoever can answer in place of the other party
 	// chooses the keys that are believed.
 	InsecureAllowHTTP bool
@@ -72,6 +77,7 @@ type Remote struct {
 	attempted   bool
 	lastAttempt time.Time
 	lastErr     error         // of the latest attempt
+	failures    int           // in a row
 	flight      chan struct{} // closed at the end of the request under way; nil: there is none
 }
 
@@ -86,7 +92,13 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 		return nil, fmt.Errorf("jwks: URL %q is not https", u.Redacted())
 	}
 	if cfg.PublicOnly && cfg.HTTPClient != nil {
-		return nil, errors.New("jwks: PublicOnly cannot be kept with an HTTPClient of yours")
+		return nil, errors.New("jwks: PublicOnly cannot be kept with an HTTPClient of yours; see PublicClient")
+	}
+	if len(cfg.AllowPrefixes) > 0 && !cfg.PublicOnly {
+		return nil, errors.New("jwks: AllowPrefixes are exceptions of PublicOnly, which is not set")
+	}
+	if cfg.AllowPrefixes, err = newGuard(cfg.AllowPrefixes); err != nil {
+		return nil, err
 	}
 	for _, d := range []struct {
 		name  string
@@ -165,7 +177,8 @@ func (r *Remote) look(ctx context.Context, kid, alg string, wait bool) (keys []c
 
 // due says whether another request may be made. A clock that was set back does not stop us.
 func (r *Remote) due(now time.Time) bool {
-	return !r.attempted || now.Before(r.lastAttempt) || now.Sub(r.lastAttempt) >= r.cfg.MinInterval
+	wait := min(r.cfg.MinInterval<<max(0, min(r.failures-1, maxBackoff)), r.cfg.Refresh)
+	return !r.attempted || now.Before(r.lastAttempt) || now.Sub(r.lastAttempt) >= wait
 }
 
 // start begins a request, with the lock held. It is not bound to the caller's context: a caller who goes away would take
@@ -182,8 +195,9 @@ func (r *Remote) start(ctx context.Context, now time.Time) {
 		defer r.mu.Unlock()
 		defer close(flight)
 		r.flight, r.lastErr = nil, err
+		r.failures++
 		if err == nil {
-			r.set = set
+			r.set, r.failures = set, 0
 			r.freshUntil = now.Add(age) // from before the request, as the answer may be that old
 			r.staleUntil = r.freshUntil.Add(r.cfg.MaxStale)
 		}

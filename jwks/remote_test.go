@@ -191,11 +191,11 @@ func TestRemoteSurvivesOutage(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, keys, 1)
 	rt.wantError("b", 3) // waits for it
-	rt.clock.Advance(10 * time.Second)
+	rt.clock.Advance(20 * time.Second)
 	rt.wantError("a", 4)
 	rt.wantError("a", 4) // the limit holds for failures too
 	rt.answer(publish(t, "a"))
-	rt.clock.Advance(10 * time.Second)
+	rt.clock.Advance(40 * time.Second)
 	rt.want("a", true, 5)
 	rt.want("b", false, 5) // the failure is forgotten
 

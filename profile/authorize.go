@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
 )
 
@@ -35,6 +36,7 @@ type Authorization struct {
 	params  url.Values
 	scopes  []string
 	targets []string
+	mode    jarm.Mode // of the response; empty: query, unsigned
 }
 
 // String names the client and nothing of the content.
@@ -107,8 +109,14 @@ func (s *AuthorizationServer) authorization(ctx context.Context, request par.Req
 	if err != nil {
 		return nil, err
 	}
+	if s.mustSign(client) && !data.Signed { // PAR-7.4-1: demanded since the push
+		return nil, fmt.Errorf("%w: the client has to sign its requests", ErrParameter)
+	}
 	params := request.Params()
 	a := &Authorization{server: s, client: client, request: request, params: params}
+	if a.mode, err = s.responseMode(client, params.Get("response_mode")); err != nil {
+		return nil, err
+	}
 	if a.scopes, err = s.scopes(client, params.Get("scope")); err != nil {
 		return nil, err
 	}
@@ -246,10 +254,7 @@ func (s *AuthorizationServer) Complete(ctx context.Context, a *Authorization, co
 	if code == "" {
 		return "", errors.New("profile: completion without a code")
 	}
-	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
-		return "", err
-	}
-	return s.responseURL(a, url.Values{"code": {code}}), nil
+	return s.respond(ctx, a, url.Values{"code": {code}})
 }
 
 // Deny ends the authorization with an error (RFC 6749 §4.1.2.1): access_denied when the user said no, login_required and
@@ -261,22 +266,38 @@ func (s *AuthorizationServer) Deny(ctx context.Context, a *Authorization, code, 
 	if !validScope(code) {
 		return "", fmt.Errorf("profile: denial: %q is no error code", code)
 	}
-	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
-		return "", err
-	}
 	response := url.Values{"error": {code}}
 	if description != "" {
 		response.Set("error_description", printable(description))
 	}
-	return s.responseURL(a, response), nil
+	return s.respond(ctx, a, response)
+}
+
+// respond uses up the request and returns the URL that takes the response to the client. The URL is made first: signing
+// may fail, and then the request is still there.
+func (s *AuthorizationServer) respond(ctx context.Context, a *Authorization, response url.Values) (redirectURL string, err error) {
+	if state, ok := a.params["state"]; ok {
+		response.Set("state", state[0])
+	}
+	if redirectURL, err = s.responseURL(a, response); err != nil {
+		return "", err
+	}
+	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
+		return "", err
+	}
+	return redirectURL, nil
 }
 
 // responseURL appends the response to the redirect_uri, which is left as it was compared, byte for byte: it has no
 // fragment, and nothing in it can end a header field.
-func (s *AuthorizationServer) responseURL(a *Authorization, response url.Values) string {
+func (s *AuthorizationServer) responseURL(a *Authorization, response url.Values) (string, error) {
 	redirect := a.params.Get("redirect_uri")
-	if state, ok := a.params["state"]; ok {
-		response.Set("state", state[0])
+	if a.mode != "" { // MS-5.4.1-1, MS-5.4.1-N, JARM-2.1-3: all of it inside, iss too
+		signed, err := s.responses.Response(a.client.ClientID, response)
+		if err != nil {
+			return "", fmt.Errorf("%w: signing an authorization response: %w", ErrStore, err)
+		}
+		return jarm.RedirectURL(redirect, signed)
 	}
 	// SP-5.3.2.2-7, ISS-2-1, ISS-2-2, ISS-2.3-1: with errors too, and the value that the metadata has.
 	response.Set("iss", s.cfg.Issuer)
@@ -286,7 +307,7 @@ func (s *AuthorizationServer) responseURL(a *Authorization, response url.Values)
 	case !strings.HasSuffix(redirect, "?") && !strings.HasSuffix(redirect, "&"):
 		redirect += "&"
 	}
-	return redirect + response.Encode()
+	return redirect + response.Encode(), nil
 }
 
 func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.Request) {

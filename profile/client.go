@@ -16,6 +16,8 @@ import (
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/jar"
+	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
 )
 
@@ -50,6 +52,11 @@ type ClientConfig struct {
 	// (SP-6.3-1). Refresh tokens survive a change of it, access tokens do not.
 	DPoPKey crypto.Signer
 
+	// Profile says which parts of FAPI 2.0 Message Signing the client uses, because the server demands them or it wants to:
+	// with SignedRequests it signs what it pushes, by Key; with SignedResponses it asks for signed authorization responses
+	// and takes no others. SignedIntrospection is for APIs and means nothing here.
+	Profile Profile
+
 	// HTTPClient is the template for all requests, to the authorization server and to APIs: its Transport and its Timeout
 	// are used, its Jar and CheckRedirect are not. Without a Transport connections keep to [TLSConfig]; without a Timeout a
 	// request to the authorization server takes 30 s at most, one to an API as long as its context lets it. nil: neither.
@@ -80,6 +87,8 @@ type Client struct {
 	api          http.RoundTripper // towards APIs; it adds proofs if there are any
 	push         *par.Client       // nil: the server has no authorization code flow
 	idTokens     *idtoken.Verifier // nil: the server publishes no keys
+	requests     *jar.Signer       // nil: plain requests
+	responses    *jarm.Verifier    // nil: plain responses
 }
 
 // What a client refuses. What a server said is a *oauth2.RetrieveError instead.

@@ -36,7 +36,7 @@ const (
 // authorization response when its Response is nil, else from the token endpoint. The error matches
 // [ErrAuthorizationResponse] when nothing was sent, and [ErrTokenResponse] when the answer of the server was thrown away.
 func (c *Client) Finish(ctx context.Context, session *Session, callback url.Values) (*oauth2.Token, error) {
-	code, err := c.checkCallback(session, callback)
+	code, err := c.checkCallback(ctx, session, callback)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +56,12 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 
 // checkCallback believes nothing before iss and state are right: SP-5.3.3.2-5, ISS-2.4-1, ISS-2.4-2, CS-20, BCP-2.1-4.
 // SP-5.3.3.1-4, BCP-2.1-2: nothing in it is a URL that anybody is sent to.
-func (c *Client) checkCallback(session *Session, callback url.Values) (code string, err error) {
+func (c *Client) checkCallback(ctx context.Context, session *Session, callback url.Values) (code string, err error) {
 	if session == nil || session.Issuer != c.cfg.Issuer || session.ClientID != c.cfg.ClientID || session.State == "" || session.CodeVerifier == "" {
 		return "", fmt.Errorf("%w: the session was not begun by this client", ErrAuthorizationResponse)
+	}
+	if session.SignedResponse {
+		return c.checkSignedCallback(ctx, session, callback)
 	}
 	// BASE-6749-3.1-1: of two values some other party could have added one. Parameters of the redirect URI's own, and those
 	// that nobody knows, may be as they like.
@@ -86,6 +89,25 @@ func (c *Client) checkCallback(session *Session, callback url.Values) (code stri
 		return "", fmt.Errorf("%w: neither code nor error", ErrAuthorizationResponse)
 	}
 	return code, nil
+}
+
+// checkSignedCallback takes the response alone, whatever stands beside it (MS-5.4.2-2, JARM-2.4-6): package jarm has checked
+// who made it, for whom and when, before anything in it is read.
+func (c *Client) checkSignedCallback(ctx context.Context, session *Session, callback url.Values) (code string, err error) {
+	if c.responses == nil {
+		return "", fmt.Errorf("%w: the session wants a signed response, and this client is configured for none", ErrAuthorizationResponse)
+	}
+	response, err := c.responses.VerifyValues(ctx, callback)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrAuthorizationResponse, err)
+	}
+	if err := response.CheckState(session.State); err != nil { // AM-5.4a, AM-5.4b
+		return "", fmt.Errorf("%w: %w", ErrAuthorizationResponse, err)
+	}
+	if err := response.Err(); err != nil {
+		return "", err
+	}
+	return response.Code(), nil
 }
 
 // checkIDToken. MS-5.6.2-1: signature included, though it came over TLS. AM-5.3, CS-20.

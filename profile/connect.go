@@ -12,6 +12,8 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/jar"
+	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 )
@@ -79,6 +81,12 @@ func (cfg *ClientConfig) check() error {
 	default:
 		bad("AuthMethod is none of FAPI 2.0")
 	}
+	if cfg.Profile&^Advanced != 0 {
+		bad("unknown Profile")
+	}
+	if cfg.Profile.has(SignedRequests) && isNil(cfg.Key) {
+		bad("Key is required to sign requests")
+	}
 	if cfg.usesMTLS() && (cfg.Certificate == nil || len(cfg.Certificate.Certificate) == 0) { // MTLS-2-1
 		bad("Certificate is required for mutual TLS")
 	}
@@ -97,6 +105,14 @@ func (c *Client) useKeys(authAlgorithm, proofAlgorithm string) (err error) {
 			return fmt.Errorf("profile: client: %w", err)
 		}
 		c.authenticate = assertions.Authenticate
+	}
+	if c.cfg.Profile.has(SignedRequests) {
+		c.requests, err = jar.NewSigner(jar.SignerConfig{
+			ClientID: c.cfg.ClientID, Audience: c.cfg.Issuer, Key: c.cfg.Key, KeyID: c.cfg.KeyID, Algorithm: authAlgorithm, Now: c.cfg.Now,
+		})
+		if err != nil {
+			return fmt.Errorf("profile: client: %w", err)
+		}
 	}
 	if c.cfg.CertificateBoundTokens {
 		return nil
@@ -138,10 +154,21 @@ func (c *Client) checkServer() (err error) {
 			p.unless(*e.url == "" || *e.alias != "", "mtls_endpoint_aliases lacks %s", e.name)
 		}
 	}
+	c.checkSigning(&p)
 	if err := p.err(); err != nil {
 		return err
 	}
 	return c.useKeys(authAlgorithm, proofAlgorithm)
+}
+
+// checkSigning: what the server demands has to be configured, and what is configured the server has to have.
+func (c *Client) checkSigning(p *problems) {
+	requests, responses := c.cfg.Profile.has(SignedRequests), c.cfg.Profile.has(SignedResponses)
+	modes := c.server.ResponseModesSupported
+	p.unless(requests || !c.server.RequireSignedRequestObject, "require_signed_request_object is true, and Profile is without SignedRequests")
+	p.unless(responses || modes == nil || slices.Contains(modes, "query"), "response_modes_supported lacks query, and Profile is without SignedResponses")
+	p.unless(!responses || slices.Contains(modes, "jwt"), "response_modes_supported lacks jwt")
+	p.unless(!responses || c.server.JWKSURI != "", "no jwks_uri, to verify signed responses with")
 }
 
 // known returns the name that a server knows an algorithm by: EdDSA is a family, of which RFC 9864 renames our member.
@@ -176,6 +203,10 @@ func (c *Client) compose() (err error) {
 		return err
 	}
 	c.idTokens, err = idtoken.NewVerifier(idtoken.VerifierConfig{Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, Keys: keys.Keys, Now: c.cfg.Now})
+	if err != nil || !c.cfg.Profile.has(SignedResponses) {
+		return err
+	}
+	c.responses, err = jarm.NewVerifier(jarm.VerifierConfig{Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, Keys: keys.Keys, Now: c.cfg.Now})
 	return err
 }
 

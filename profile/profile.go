@@ -29,8 +29,18 @@
 package profile
 
 // A Profile is a set of demands on top of the FAPI 2.0 Security Profile. A profile can add demands and never takes one
-// away (SP-5.1.2-1): there is no value that turns a MUST off.
+// away (SP-5.1.2-1): there is no value that turns a MUST off. A server demands its parts of every client; without a part
+// it still serves it to clients that use it.
 type Profile uint8
 
-// Baseline is the FAPI 2.0 Security Profile itself.
-const Baseline Profile = 0
+// Baseline is the FAPI 2.0 Security Profile itself. The others are the parts of FAPI 2.0 Message Signing, which can be
+// demanded one by one (MS-5.1-1) or, as Advanced, together.
+const (
+	Baseline            Profile = 0
+	SignedRequests      Profile = 1 << (iota - 1) // request objects (JAR, RFC 9101)
+	SignedResponses                               // signed authorization responses (JARM)
+	SignedIntrospection                           // signed introspection responses (RFC 9701)
+	Advanced            = SignedRequests | SignedResponses | SignedIntrospection
+)
+
+func (p Profile) has(part Profile) bool { return p&part != 0 }

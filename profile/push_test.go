@@ -157,7 +157,7 @@ func TestPushRefused(t *testing.T) {
 		code   string
 	}{
 		{"PAR-2.1-5 request_uri in the form", set("request_uri", "urn:x"), 400, "invalid_request"},
-		{"a request object, which is not supported", set("request", "a.b.c"), 400, "request_not_supported"},
+		{"PAR-3-1 a request object beside plain parameters", set("request", "a.b.c"), 400, "invalid_request"},
 		{"SP-5.3.2.2-5 PKCE-4.4.1-1 no code_challenge", del("code_challenge"), 400, "invalid_request"},
 		{"SP-5.3.2.2-5 PKCE-4.3-1 no method, which means plain", del("code_challenge_method"), 400, "invalid_request"},
 		{"PKCE-4.4.1-2 plain", set("code_challenge_method", "plain"), 400, "invalid_request"},

@@ -34,7 +34,8 @@ type PushedRequest struct {
 
 // pushedData is what is stored beside the parameters.
 type pushedData struct {
-	Issuer string `json:"iss"` // issuers that share a store do not share requests
+	Issuer string `json:"iss"`              // issuers that share a store do not share requests
+	Signed bool   `json:"signed,omitempty"` // by a request object
 }
 
 // ClientID returns the authenticated client.
@@ -77,7 +78,11 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 			return nil, err
 		}
 	}
-	data, err := json.Marshal(pushedData{Issuer: s.cfg.Issuer})
+	object, params, err := s.openRequest(ctx, client, params)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(pushedData{Issuer: s.cfg.Issuer, Signed: object.Raw() != ""})
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +92,11 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 	}
 	if hasProof {
 		if err := s.pushProofs.Commit(ctx, proof); err != nil {
+			return nil, err
+		}
+	}
+	if object.Raw() != "" {
+		if err := s.objects.Commit(ctx, object); err != nil {
 			return nil, err
 		}
 	}
@@ -106,12 +116,8 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if !client.HasGrantType("authorization_code") {
 		return ErrClientNotAllowed
 	}
-	// MS-5.3.3-1: without the parameter the mode is query, and a client that wants signed responses alone must not get it.
-	if mode := params.Get("response_mode"); mode != "" && mode != "query" || !client.AllowsResponseMode("query") {
-		return fmt.Errorf("%w: response_mode %.32q", ErrParameter, mode)
-	}
-	if client.RequireSignedRequestObject { // JAR-10.5-1, PAR-2.3-4: none has been verified here
-		return fmt.Errorf("%w: the client has to sign its requests", ErrParameter)
+	if _, err := s.responseMode(client, params.Get("response_mode")); err != nil {
+		return err
 	}
 	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
 		return err

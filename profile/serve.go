@@ -26,6 +26,9 @@ func (s *AuthorizationServer) Handler() http.Handler {
 		urlPath(metadata.TokenEndpoint):                      http.HandlerFunc(s.serveToken),
 		urlPath(metadata.JWKSURI):                            s.keys,
 	}
+	if s.answers != nil {
+		endpoints[urlPath(metadata.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
+	}
 	documents := metadata.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if endpoint, ok := endpoints[r.URL.EscapedPath()]; ok {

@@ -20,6 +20,9 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/jar"
+	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
@@ -49,6 +52,7 @@ type Endpoints struct {
 	PushedAuthorizationRequest string // /par
 	Authorization              string // /authorize
 	Token                      string // /token
+	Introspection              string // /introspect, if there are ResourceServers
 	JWKS                       string // /jwks
 }
 
@@ -94,6 +98,11 @@ type AuthorizationServerConfig struct {
 	// the first is the audience of a token whose client named none.
 	Resources []string
 
+	// ResourceServers returns the resources of which an authenticated client is the server: what it may ask about at the
+	// introspection endpoint (RFC 7662), which exists only with this function. None: it is an ordinary client and is told
+	// nothing (MS-6.2-1). Called concurrently.
+	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
+
 	// Interact is called by [AuthorizationServer.Handler] at the authorization endpoint with a valid request: show login and
 	// consent, then call Approve or Deny and send the browser to the URL they return with status 303. Required for Handler.
 	//
@@ -135,6 +144,10 @@ type AuthorizationServer struct {
 	requests    *par.Server
 	tokens      *accesstoken.Issuer
 	idTokens    *idtoken.Issuer
+	objects     *jar.Verifier
+	responses   *jarm.Issuer
+	issued      *accesstoken.Verifier // reads our own tokens
+	answers     *introspection.Responder
 	remoteKeys  *remoteKeys
 }
 
@@ -162,6 +175,7 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 	keep(err)
 	s.keys, err = jwks.NewSet(append([]jwks.Key{{Public: cfg.Key.Public(), KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Use: "sig"}}, cfg.RetiredKeys...)...)
 	keep(err)
+	keep(s.newSigning())
 	s.clients, err = clientauth.NewVerifier(clientauth.VerifierConfig{
 		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Assertions, ClientCAs: cfg.ClientCAs, FutureSkew: futureSkew, Now: cfg.Now,
 	})
@@ -188,7 +202,10 @@ func (cfg *AuthorizationServerConfig) check() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("profile: authorization server: "+format, args...))
 	}
-	if cfg.Profile != Baseline {
+	if cfg.Profile.has(SignedIntrospection) && cfg.ResourceServers == nil {
+		bad("SignedIntrospection without ResourceServers")
+	}
+	if cfg.Profile&^Advanced != 0 {
 		bad("unknown profile %d", cfg.Profile)
 	}
 	if err := CheckIssuer(cfg.Issuer); err != nil { // CA-BIS-4-4
@@ -238,7 +255,7 @@ func (cfg *AuthorizationServerConfig) checkPaths(bad func(format string, args ..
 		bad("the path of issuer %q has dot segments or empty ones", cfg.Issuer)
 	}
 	seen := map[string]bool{}
-	for _, p := range []string{cfg.Endpoints.PushedAuthorizationRequest, cfg.Endpoints.Authorization, cfg.Endpoints.Token, cfg.Endpoints.JWKS} {
+	for _, p := range []string{cfg.Endpoints.PushedAuthorizationRequest, cfg.Endpoints.Authorization, cfg.Endpoints.Token, cfg.Endpoints.Introspection, cfg.Endpoints.JWKS} {
 		u, err := url.Parse(p)
 		if err != nil || u.Path != p || p[0] != '/' || p == "/" || path.Clean(p) != p || httpsProblem("https://host"+p) != "" {
 			bad("endpoint %q is no plain path", p)
@@ -293,6 +310,7 @@ func (cfg *AuthorizationServerConfig) setDefaults() {
 	or(&cfg.Endpoints.PushedAuthorizationRequest, "/par")
 	or(&cfg.Endpoints.Authorization, "/authorize")
 	or(&cfg.Endpoints.Token, "/token")
+	or(&cfg.Endpoints.Introspection, "/introspect")
 	or(&cfg.Endpoints.JWKS, "/jwks")
 	orDuration := func(to *time.Duration, value time.Duration) {
 		if *to == 0 {
@@ -342,7 +360,6 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 		PushedAuthorizationRequestEndpoint: s.endpoint(e.PushedAuthorizationRequest),
 		RequirePushedAuthorizationRequests: true, // PAR-5-1
 		ResponseTypesSupported:             []string{"code"},
-		ResponseModesSupported:             []string{"query"},
 		GrantTypesSupported:                []string{"authorization_code", "refresh_token", "client_credentials"},
 		CodeChallengeMethodsSupported:      []string{pkce.MethodS256}, // BCP-2.1.1-5
 		ScopesSupported:                    slices.Clone(s.cfg.Scopes),
@@ -353,6 +370,7 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 		AuthorizationResponseIssParameterSupported: true,                       // ISS-2.3-2
 		ProtectedResources:                         slices.Clone(s.cfg.Resources),
 	}
+	s.signingMetadata(m)
 	if s.cfg.Certificates != nil {
 		m.TokenEndpointAuthMethodsSupported = append(m.TokenEndpointAuthMethodsSupported,
 			clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth)

@@ -30,6 +30,8 @@ type Session struct {
 	State        string `json:"state"`
 	Nonce        string `json:"nonce,omitempty"`
 	CodeVerifier string `json:"code_verifier"`
+	// SignedResponse says that the callback has to be signed.
+	SignedResponse bool `json:"signed_response,omitempty"`
 	// MaxAge is what the ID token has to keep to: the max_age of the request, 1 s for one of 0. 0: there was none.
 	MaxAge time.Duration `json:"max_age,omitempty"`
 	// URL is where to send the browser.
@@ -130,6 +132,15 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 	if slices.Contains(request.Scopes, "openid") {
 		if err := c.expectIDToken(session, params); err != nil {
 			return nil, err
+		}
+	}
+	if c.responses != nil {
+		session.SignedResponse = true
+		params.Set("response_mode", "jwt") // MS-5.4.2-1
+	}
+	if c.requests != nil { // MS-5.3.2-1: all of it inside
+		if params, err = c.requests.Form(params); err != nil {
+			return nil, fmt.Errorf("profile: client: %w", err)
 		}
 	}
 	pushed, err := c.push.Push(ctx, params) // PAR-4-1: each request_uri is for one authorization

@@ -1,0 +1,4 @@
+package jwks
+
+// IsPublic is tested by itself where a connection would go out.
+var IsPublic = isPublic

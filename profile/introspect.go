@@ -1,0 +1,71 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/introspection"
+)
+
+// serveIntrospection answers a resource server that asks about an access token (RFC 7662, RFC 9701).
+func (s *AuthorizationServer) serveIntrospection(w http.ResponseWriter, r *http.Request) {
+	if err := s.introspect(w, r); err != nil {
+		s.logRefusal(r, err)
+	}
+}
+
+func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	fail := func(err error) error {
+		s.answers.WriteError(w, err)
+		return err
+	}
+	request, err := introspection.ParseRequest(r)
+	if err != nil {
+		return fail(err)
+	}
+	certificate, err := s.certificate(r)
+	if err != nil {
+		return fail(err)
+	}
+	// INT-7662-2.1-1, INT-9701-3-1: nobody gets an answer whom we do not know.
+	auth, client, err := s.authenticate(r, request.Form, certificate)
+	if err != nil {
+		return fail(err)
+	}
+	resources, err := s.cfg.ResourceServers(ctx, client.ClientID)
+	if err != nil {
+		return fail(errors.Join(ErrStore, err))
+	}
+	if err := s.clients.Commit(ctx, auth); err != nil {
+		return fail(err)
+	}
+	response, err := s.tokenState(ctx, request.Token)
+	if err != nil {
+		return fail(err)
+	}
+	return s.answers.Write(w, request, introspection.ResourceServer{
+		ID: client.ClientID, Audience: slices.Clone(resources),
+		RequireJWT: client.IntrospectionSignedResponseAlg != "", // INT-9701-6-1
+	}, response)
+}
+
+// tokenState says what is to be said of a token. INT-7662-4-1: what does not verify, for whatever reason, is inactive.
+func (s *AuthorizationServer) tokenState(ctx context.Context, raw string) (introspection.Response, error) {
+	token, err := s.issued.Verify(ctx, raw)
+	if errors.Is(err, accesstoken.ErrUnavailable) {
+		return introspection.Response{}, err
+	}
+	if err != nil {
+		return introspection.Response{}, nil
+	}
+	return introspection.Response{
+		Active: true, Scope: strings.Join(token.Scopes(), " "), ClientID: token.ClientID(), Subject: token.Subject(), Audience: token.Audience(),
+		Expires: token.ExpiresAt(), IssuedAt: token.IssuedAt(), ID: token.ID(), JKT: token.JKT(), X5TS256: token.X5TS256(),
+		AuthTime: token.AuthTime(), ACR: token.ACR(), AMR: token.AMR(), AuthorizationDetails: token.AuthorizationDetails(),
+	}, nil
+}

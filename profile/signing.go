@@ -1,0 +1,91 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/jar"
+	"github.com/gofapi/fapi2/jarm"
+)
+
+// newSigning makes what FAPI 2.0 Message Signing needs. A server has it in every profile, for clients that want it.
+func (s *AuthorizationServer) newSigning() (err error) {
+	var errs [4]error
+	cfg := &s.cfg
+	s.objects, errs[0] = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: futureSkew, Replay: cfg.Assertions, Now: cfg.Now})
+	s.responses, errs[1] = jarm.NewIssuer(jarm.IssuerConfig{Issuer: cfg.Issuer, Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Now: cfg.Now})
+	if cfg.ResourceServers == nil || s.keys == nil {
+		return errors.Join(errs[:]...)
+	}
+	s.issued, errs[2] = accesstoken.NewVerifier(accesstoken.VerifierConfig{
+		Issuer: cfg.Issuer, Audience: cfg.Resources, Keys: s.keys.Keys, Revoked: s.Revoked, Now: cfg.Now,
+	})
+	s.answers, errs[3] = introspection.NewResponder(introspection.ResponderConfig{
+		Issuer: cfg.Issuer, Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: cfg.Algorithm,
+		RequireJWT: cfg.Profile.has(SignedIntrospection), Now: cfg.Now, // MS-5.5.1-1
+	})
+	return errors.Join(errs[:]...)
+}
+
+func (s *AuthorizationServer) signingMetadata(m *ServerMetadata) {
+	m.RequestObjectSigningAlgValuesSupported = s.objects.Algorithms()                    // JAR-4-5
+	m.RequireSignedRequestObject = s.cfg.Profile.has(SignedRequests)                     // JAR-10.5-1
+	m.AuthorizationSigningAlgValuesSupported = []string{s.responses.Algorithm()}         // JARM-4-1
+	m.ResponseModesSupported = []string{string(jarm.ModeJWT), string(jarm.ModeQueryJWT)} // JARM-4-2
+	if !s.cfg.Profile.has(SignedResponses) {
+		m.ResponseModesSupported = append([]string{"query"}, m.ResponseModesSupported...)
+	}
+	if s.answers != nil {
+		m.IntrospectionEndpoint = s.endpoint(s.cfg.Endpoints.Introspection)
+		m.IntrospectionEndpointAuthMethodsSupported = slices.Clone(m.TokenEndpointAuthMethodsSupported)
+		m.IntrospectionEndpointAuthSigningAlgValuesSupported = s.clients.Algorithms()
+		m.IntrospectionSigningAlgValuesSupported = []string{s.answers.Algorithm()} // INT-9701-7-1
+	}
+}
+
+func (s *AuthorizationServer) mustSign(client *ClientMetadata) bool {
+	return s.cfg.Profile.has(SignedRequests) || client.RequireSignedRequestObject
+}
+
+// openRequest returns the parameters of a pushed request: those of its request object, if it has one, and nothing beside.
+// MS-5.3.1-1, JAR-10.5-1, PAR-2.3-4: where the server or the client's registration demands one, plain ones are refused.
+func (s *AuthorizationServer) openRequest(ctx context.Context, client *ClientMetadata, form url.Values) (jar.Request, url.Values, error) {
+	if !form.Has("request") && !s.mustSign(client) {
+		return jar.Request{}, form, nil
+	}
+	object, err := s.objects.Check(ctx, jar.Client{
+		ID: client.ClientID, Algorithm: client.RequestObjectSigningAlg, Keys: s.remoteKeys.of(client),
+	}, form)
+	if err != nil {
+		return jar.Request{}, nil, err
+	}
+	return object, object.Params(), nil
+}
+
+// responseMode reads response_mode; query is the empty Mode. MS-5.4.1-1: a server that demands signed responses serves no
+// others. MS-5.3.3-1: a client gets only what it is registered for, above all no unsigned response if that is not in it.
+func (s *AuthorizationServer) responseMode(client *ClientMetadata, parameter string) (jarm.Mode, error) {
+	if parameter == "" || parameter == "query" {
+		if s.cfg.Profile.has(SignedResponses) || !client.AllowsResponseMode("query") {
+			return "", fmt.Errorf("%w: response_mode %.32q, and responses have to be signed", ErrParameter, parameter)
+		}
+		return "", nil
+	}
+	mode, err := jarm.ParseMode(parameter, "code")
+	if err != nil {
+		return "", err
+	}
+	if mode != jarm.ModeQueryJWT || !client.AllowsResponseMode(parameter) {
+		return "", fmt.Errorf("%w: response_mode %.32q", ErrParameter, parameter)
+	}
+	alg := client.AuthorizationSignedResponseAlg
+	if alg != "" && alg != s.responses.Algorithm() || client.AuthorizationEncryptedResponseAlg != "" { // JARM-3-1, JARM-2.2-2
+		return "", fmt.Errorf("%w: it is registered for authorization responses that this server does not make", ErrClientNotAllowed)
+	}
+	return mode, nil
+}
