@@ -3,6 +3,7 @@ package profile
 import (
 	"context"
 	"crypto"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -27,10 +29,13 @@ type ResourceServerConfig struct {
 	BaseURL string
 	// Issuer is the authorization server whose tokens are accepted. Required.
 	Issuer string
-	// Keys are that server's signing keys: a [jwks.Remote]'s Keys, say. Required.
+	// Keys are that server's signing keys: a [jwks.Remote]'s Keys, say. Required for JWT access tokens.
 	Keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
-	// Revoked reports whether a token was revoked before its end, by its ID. nil: a token is good until it expires, so let
-	// it be short. Asked for each request; an error refuses the request.
+	// Introspection asks the server about each token in place of verifying it here: for tokens that are no JWTs, or that have
+	// to end at once when they are revoked. Its Audience has to have Resource in it. Exclusive with Keys and Revoked.
+	Introspection *introspection.Client
+	// Revoked reports whether a token was revoked before its end, by its ID: see [RevokedIn]. nil: a token is good until it
+	// expires, so let it be short. Asked for each request; an error refuses the request.
 	Revoked func(ctx context.Context, tokenID string) (bool, error)
 
 	// Certificates finds the certificate that a client has presented, and has the API take certificate-bound tokens (RFC
@@ -75,9 +80,15 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	tokens, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{
-		Issuer: cfg.Issuer, Audience: []string{cfg.Resource}, Keys: cfg.Keys, Revoked: cfg.Revoked, Now: cfg.Now,
-	})
+	var tokens *accesstoken.Verifier
+	var err error
+	if cfg.Introspection == nil {
+		tokens, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
+			Issuer: cfg.Issuer, Audience: []string{cfg.Resource}, Keys: cfg.Keys, Revoked: cfg.Revoked, Now: cfg.Now,
+		})
+	} else if cfg.Keys != nil || cfg.Revoked != nil {
+		err = errors.New("Introspection is exclusive with Keys and Revoked")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("profile: resource server: %w", err)
 	}
@@ -97,13 +108,13 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 // Verify checks a request to the API in full: the token (SP-5.3.4-3), how it is presented (SP-5.3.4-1, SP-5.3.4-2), that it
 // has all these scopes (SP-5.3.4-4), and the proof of possession with its replay check (SP-5.3.4-5). Nothing is recorded of
 // a request that fails. Answer it with [ResourceServer.WriteError].
-func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*accesstoken.Token, error) {
+func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*Token, error) {
 	ctx := r.Context()
 	presented, err := tokenbinding.FromRequest(r) // CS-18: the scheme in whatever case
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.tokens.Verify(ctx, presented.Token) // BCP-2.3-2: meant for this API
+	token, err := s.read(ctx, presented.Token) // BCP-2.3-2: meant for this API
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +149,7 @@ func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*accesstoken
 			return nil, err
 		}
 	}
-	return token, nil
+	return &Token{token}, nil
 }
 
 // certificate returns the thumbprint of the certificate that a request comes with.
@@ -214,8 +225,8 @@ func isUUID(s string) bool {
 type tokenKey struct{}
 
 // TokenFromContext returns the token of a request that has passed [ResourceServer.Handler].
-func TokenFromContext(ctx context.Context) (token *accesstoken.Token, ok bool) {
-	token, ok = ctx.Value(tokenKey{}).(*accesstoken.Token)
+func TokenFromContext(ctx context.Context) (token *Token, ok bool) {
+	token, ok = ctx.Value(tokenKey{}).(*Token)
 	return token, ok
 }
 

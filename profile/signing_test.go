@@ -257,3 +257,38 @@ func TestIntrospectionEndpoint(t *testing.T) {
 	require.Empty(t, newWorld(t).as.Metadata().IntrospectionEndpoint)
 	require.True(t, strings.HasPrefix(endpoint, "https://"))
 }
+
+// An API that asks about each token sees a revocation at once, and checks the binding itself.
+func TestResourceServerByIntrospection(t *testing.T) {
+	w := newWorld(t, demanding(profile.SignedIntrospection))
+	newClient := func(audience string) *introspection.Client {
+		c, err := introspection.NewClient(introspection.ClientConfig{
+			Endpoint: w.as.Metadata().IntrospectionEndpoint, HTTPClient: w.http, Issuer: w.asHTTP.URL, ClientID: "client-2",
+			Audience: []string{audience}, Keys: w.as.Keys().Keys, Now: w.clock.Now,
+			Authenticate: func(_ context.Context, form url.Values) error { w.authenticated("client-2", form); return nil },
+		})
+		require.NoError(t, err)
+		return c
+	}
+	cfg := profile.ResourceServerConfig{Resource: w.rsHTTP.URL, Issuer: w.asHTTP.URL, Introspection: newClient(w.rsHTTP.URL), Now: w.clock.Now}
+	var err error
+	w.rs, err = profile.NewResourceServer(cfg)
+	require.NoError(t, err)
+	code := w.code("client-1", nil)
+	access := w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d")).body["access_token"].(string)
+	require.Equal(t, http.StatusOK, w.callAPI("DPoP", access, w.apiProof("d", access)).status)
+	for name, got := range map[string]answer{
+		"DPOP-6.2-2 no proof":          w.callAPI("DPoP", access),
+		"DPOP-6.2-2 another key":       w.callAPI("DPoP", access, w.apiProof("thief", access)),
+		"DPOP-7.2-1 as Bearer":         w.callAPI("Bearer", access),
+		"INT-7662-4-1 no token of his": w.callAPI("DPoP", "abc", w.apiProof("d", "abc")),
+	} {
+		require.Equal(t, http.StatusUnauthorized, got.status, name)
+	}
+	w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d")) // the code comes twice
+	require.Equal(t, "invalid_token", w.callAPI("DPoP", access, w.apiProof("d", access)).code, "SP-5.3.4-3")
+
+	cfg.Keys = w.as.Keys().Keys
+	_, err = profile.NewResourceServer(cfg)
+	require.ErrorContains(t, err, "exclusive")
+}

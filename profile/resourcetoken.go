@@ -1,0 +1,108 @@
+package profile
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/gofapi/fapi2/accesstoken"
+)
+
+// A Token is an access token of a request that a [ResourceServer] has verified: authentic, meant for this API, not revoked as
+// far as the API can know, and sent by who it was issued to. It is a JWT or has been looked up by introspection, which makes
+// no difference here. It is immutable and safe for concurrent use; printed or logged it shows no secret.
+type Token struct {
+	claims tokenClaims
+}
+
+// tokenClaims are what both kinds have.
+type tokenClaims interface {
+	Subject() string
+	ClientID() string
+	ID() string
+	Audience() []string
+	Scopes() []string
+	HasScope(value string) bool
+	CheckScope(values ...string) error
+	IssuedAt() time.Time
+	ExpiresAt() time.Time
+	AuthTime() time.Time
+	ACR() string
+	AMR() []string
+	JKT() string
+	X5TS256() string
+	AuthorizationDetails() json.RawMessage
+	Claim(name string) json.RawMessage
+	String() string
+}
+
+// Subject returns the resource owner, or the client itself if it acts for nobody ("sub").
+func (t *Token) Subject() string { return t.claims.Subject() }
+
+// ClientID returns the client that the token was issued to.
+func (t *Token) ClientID() string { return t.claims.ClientID() }
+
+// ID returns the token's identifier ("jti"), which is no secret.
+func (t *Token) ID() string { return t.claims.ID() }
+
+// Audience returns the resource servers that the token is for, this one among them.
+func (t *Token) Audience() []string { return t.claims.Audience() }
+
+// Scopes returns the granted scope values, in a fresh slice.
+func (t *Token) Scopes() []string { return t.claims.Scopes() }
+
+// HasScope reports whether a scope value was granted.
+func (t *Token) HasScope(value string) bool { return t.claims.HasScope(value) }
+
+// CheckScope returns an insufficient_scope error for [ResourceServer.WriteError] unless all these values were granted.
+func (t *Token) CheckScope(values ...string) error { return t.claims.CheckScope(values...) }
+
+// IssuedAt returns when the token was issued; zero: unknown.
+func (t *Token) IssuedAt() time.Time { return t.claims.IssuedAt() }
+
+// ExpiresAt returns when the token expires; zero: the server did not say.
+func (t *Token) ExpiresAt() time.Time { return t.claims.ExpiresAt() }
+
+// AuthTime returns when the user authenticated; zero: unknown.
+func (t *Token) AuthTime() time.Time { return t.claims.AuthTime() }
+
+// ACR returns the authentication context class that was met, or "".
+func (t *Token) ACR() string { return t.claims.ACR() }
+
+// AMR returns the authentication methods that were used, in a fresh slice.
+func (t *Token) AMR() []string { return t.claims.AMR() }
+
+// AuthorizationDetails returns the JSON array of what was granted in detail (RFC 9396 §9), nil if there is none.
+func (t *Token) AuthorizationDetails() json.RawMessage { return t.claims.AuthorizationDetails() }
+
+// Claim returns a claim by its name, as JSON, nil if there is none.
+func (t *Token) Claim(name string) json.RawMessage { return t.claims.Claim(name) }
+
+// JWT returns the token as package accesstoken knows it, for its step-up checks (RFC 9470). false: it is from introspection.
+func (t *Token) JWT() (token *accesstoken.Token, ok bool) {
+	token, ok = t.claims.(*accesstoken.Token)
+	return token, ok
+}
+
+// String names the client and the token's ID.
+func (t *Token) String() string { return t.claims.String() }
+
+// LogValue is String.
+func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// read finds out what a token says.
+func (s *ResourceServer) read(ctx context.Context, raw string) (tokenClaims, error) {
+	if s.cfg.Introspection == nil {
+		return s.tokens.Verify(ctx, raw)
+	}
+	token, err := s.cfg.Introspection.Introspect(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(token.Audience(), s.cfg.Resource) { // BCP-2.3-2, whatever the introspection client is configured for
+		return nil, accesstoken.ErrAudience
+	}
+	return token, nil
+}
