@@ -279,7 +279,7 @@ func (s *AuthorizationServer) respond(ctx context.Context, a *Authorization, res
 	if state, ok := a.params["state"]; ok {
 		response.Set("state", state[0])
 	}
-	if redirectURL, err = s.responseURL(a, response); err != nil {
+	if redirectURL, err = s.responseURL(ctx, a, response); err != nil {
 		return "", err
 	}
 	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
@@ -290,12 +290,18 @@ func (s *AuthorizationServer) respond(ctx context.Context, a *Authorization, res
 
 // responseURL appends the response to the redirect_uri, which is left as it was compared, byte for byte: it has no
 // fragment, and nothing in it can end a header field.
-func (s *AuthorizationServer) responseURL(a *Authorization, response url.Values) (string, error) {
+func (s *AuthorizationServer) responseURL(ctx context.Context, a *Authorization, response url.Values) (string, error) {
 	redirect := a.params.Get("redirect_uri")
 	if a.mode != "" { // MS-5.4.1-1, MS-5.4.1-N, JARM-2.1-3: all of it inside, iss too
 		signed, err := s.responses.Response(a.client.ClientID, response)
 		if err != nil {
 			return "", fmt.Errorf("%w: signing an authorization response: %w", ErrStore, err)
+		}
+		evidence := Evidence{
+			Kind: evidenceResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: s.cfg.Key.Public(), Time: s.cfg.Now(),
+		}
+		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
+			return "", err
 		}
 		return jarm.RedirectURL(redirect, signed)
 	}

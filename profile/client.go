@@ -57,6 +57,10 @@ type ClientConfig struct {
 	// and takes no others. SignedIntrospection is for APIs and means nothing here.
 	Profile Profile
 
+	// Evidence is handed each signed request and response, before it takes effect; an error stops that. nil: nobody wants them.
+	// Called concurrently.
+	Evidence func(ctx context.Context, e Evidence) error
+
 	// HTTPClient is the template for all requests, to the authorization server and to APIs: its Transport and its Timeout
 	// are used, its Jar and CheckRedirect are not. Without a Transport connections keep to [TLSConfig]; without a Timeout a
 	// request to the authorization server takes 30 s at most, one to an API as long as its context lets it. nil: neither.

@@ -48,10 +48,27 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return fail(err)
 	}
-	return s.answers.Write(w, request, introspection.ResourceServer{
+	asking := introspection.ResourceServer{
 		ID: client.ClientID, Audience: slices.Clone(resources),
 		RequireJWT: client.IntrospectionSignedResponseAlg != "", // INT-9701-6-1
-	}, response)
+	}
+	mediaType, body, err := s.answers.Answer(asking, request.WantsJWT, response)
+	if err != nil {
+		return fail(err)
+	}
+	if mediaType != "application/json" { // signed
+		evidence := Evidence{
+			Kind: evidenceIntrospection, Issued: true, ClientID: client.ClientID, JWT: string(body), Key: s.cfg.Key.Public(), Time: s.cfg.Now(),
+		}
+		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
+			return fail(err)
+		}
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "no-store")
+	_, err = w.Write(body)
+	return err
 }
 
 // tokenState says what is to be said of a token. INT-7662-4-1: what does not verify, for whatever reason, is inactive.

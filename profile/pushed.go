@@ -103,6 +103,12 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 	if err := s.clients.Commit(ctx, auth); err != nil {
 		return nil, err
 	}
+	if object.Raw() != "" { // last, as it is evidence of what was accepted
+		evidence := Evidence{Kind: evidenceRequest, ClientID: client.ClientID, JWT: object.Raw(), Key: object.PublicKey(), Time: s.cfg.Now()}
+		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
+			return nil, err
+		}
+	}
 	return &PushedRequest{server: s, client: client, push: push}, nil
 }
 

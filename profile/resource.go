@@ -48,6 +48,10 @@ type ResourceServerConfig struct {
 	// Realm and ResourceMetadata go into challenges when they are set (RFC 9728 §5.1).
 	Realm, ResourceMetadata string
 
+	// Evidence is handed each signed introspection response, before it takes effect; an error stops that. nil: nobody wants them.
+	// Called concurrently.
+	Evidence func(ctx context.Context, e Evidence) error
+
 	Logger *slog.Logger     // nil: silent
 	Now    func() time.Time // nil: time.Now
 }
@@ -79,6 +83,9 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	var tokens *accesstoken.Verifier
 	var err error

@@ -104,5 +104,11 @@ func (s *ResourceServer) read(ctx context.Context, raw string) (tokenClaims, err
 	if !slices.Contains(token.Audience(), s.cfg.Resource) { // BCP-2.3-2, whatever the introspection client is configured for
 		return nil, accesstoken.ErrAudience
 	}
+	if signed := token.Signed(); signed != "" {
+		evidence := Evidence{Kind: evidenceIntrospection, ClientID: token.ClientID(), JWT: signed, Time: s.cfg.Now()}
+		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
+			return nil, err
+		}
+	}
 	return token, nil
 }

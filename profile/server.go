@@ -128,6 +128,10 @@ type AuthorizationServerConfig struct {
 	// Nonces makes the server ask for DPoP nonces (RFC 9449 §8); nil: it does not.
 	Nonces *dpop.NonceSource
 
+	// Evidence is handed each signed message that the server accepts or issues, before it takes effect; an error stops that. nil: nobody wants them.
+	// Called concurrently.
+	Evidence func(ctx context.Context, e Evidence) error
+
 	Logger *slog.Logger     // nil: silent
 	Now    func() time.Time // nil: time.Now
 }

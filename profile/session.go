@@ -142,6 +142,12 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 		if params, err = c.requests.Form(params); err != nil {
 			return nil, fmt.Errorf("profile: client: %w", err)
 		}
+		evidence := Evidence{
+			Kind: evidenceRequest, Issued: true, ClientID: c.cfg.ClientID, JWT: params.Get("request"), Key: c.cfg.Key.Public(), Time: c.cfg.Now(),
+		}
+		if err := evidence.hand(ctx, c.cfg.Evidence); err != nil {
+			return nil, err
+		}
 	}
 	pushed, err := c.push.Push(ctx, params) // PAR-4-1: each request_uri is for one authorization
 	if err != nil {
