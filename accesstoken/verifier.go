@@ -167,7 +167,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*To
 	if !slices.Contains(v.cfg.Algorithms, header.Algorithm) {
 		return nil, fmt.Errorf("%w: %.32q", ErrAlgorithm, header.Algorithm)
 	}
-	// AT-4-1, JWT-3.12-1: an ID token, a client assertion or an introspection response is none of ours, whatever it says.
+	// AT-4-1, JWT-3.12-1, INT-9701-8.1-1: an ID token, a client assertion or an introspection response is none of ours, whatever it says.
 	if !header.IsType(typ) {
 		return nil, fmt.Errorf("%w: typ is %.64q", ErrType, header.Type)
 	}

@@ -145,7 +145,7 @@ func TestForeignReferences(t *testing.T) {
 	for _, tc := range []struct{ name, uri string }{
 		{"empty", ""},
 		{"never issued", "urn:ietf:params:oauth:request_uri:" + strings.Repeat("A", 43)},
-		{"JAR-5.2-2 an https request_uri, which would have to be fetched", "https://client.example/request.jwt"},
+		{"JAR-5.2-2 JAR-10.4-1 an https request_uri, which would have to be fetched", "https://client.example/request.jwt"},
 		{"the prefix alone", "urn:ietf:params:oauth:request_uri:"},
 		{"a character more", uri + "A"},
 		{"a character less", uri[:len(uri)-1]},

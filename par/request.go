@@ -88,7 +88,7 @@ type stored struct {
 
 // storeKey returns the key of the request behind a reference of our own, and whether it is one.
 func storeKey(requestURI string) (string, bool) {
-	// JAR-5.2-2: an https request_uri, which the server would have to fetch, is none of ours.
+	// JAR-5.2-2, JAR-10.4-1: an https request_uri, which the server would have to fetch, is none of ours.
 	reference, ok := strings.CutPrefix(requestURI, urnPrefix)
 	if !ok || len(reference) != 43 || strings.Trim(reference, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 		return "", false

@@ -195,7 +195,7 @@ func (s *Server) prepare(ctx context.Context, push PushRequest) (Request, []byte
 	req := Request{
 		clientID: push.ClientID, params: params, expires: s.now().Add(s.lifetime).Truncate(time.Millisecond),
 		thumbprint: thumbprint, data: push.Data,
-		// PAR-2.2-2, PAR-7.1-1, JAR-5.2.1-1, SP-5.4.1-4: nobody can guess it within its life, or ever.
+		// PAR-2.2-2, PAR-7.1-1, JAR-5.2.1-1, JAR-10.2-2, SP-5.4.1-4: nobody can guess it within its life, or ever.
 		requestURI: urnPrefix + jose.RandomString(referenceBytes),
 	}
 	req.key, _ = storeKey(req.requestURI)

@@ -264,7 +264,7 @@ func TestReferences(t *testing.T) {
 		require.True(t, ok, "PAR-2.2-3 the form that the RFC suggests")
 		raw, err := base64.RawURLEncoding.DecodeString(reference)
 		require.NoError(t, err)
-		require.Len(t, raw, 32, "PAR-2.2-2 PAR-7.1-1 JAR-5.2.1-1 SP-5.4.1-4 256 random bits")
+		require.Len(t, raw, 32, "PAR-2.2-2 PAR-7.1-1 JAR-5.2.1-1 JAR-10.2-2 SP-5.4.1-4 256 random bits")
 		require.False(t, seen[uri])
 		seen[uri] = true
 	}

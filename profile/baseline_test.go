@@ -55,7 +55,7 @@ func TestClientSessions(t *testing.T) {
 	second, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	require.NotEqual(t, first.URL, second.URL, "PAR-4-1 a request_uri for each authorization")
-	require.NotEqual(t, first.CodeVerifier, second.CodeVerifier)
+	require.NotEqual(t, first.CodeVerifier, second.CodeVerifier, "PAR-7.5-1 JARM-5.2-1")
 	for _, session := range []*profile.Session{first, second} {
 		require.True(t, strings.HasPrefix(session.URL, w.as.Metadata().AuthorizationEndpoint+"?"), "SP-5.3.3.1-4 BCP-2.1-2")
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
@@ -37,7 +38,12 @@ func (s *AuthorizationServer) certificate(r *http.Request) (tokenbinding.ClientC
 	if s.cfg.Certificates == nil {
 		return tokenbinding.ClientCertificate{}, nil
 	}
-	return s.cfg.Certificates.Certificate(r)
+	certificate, err := s.cfg.Certificates.Certificate(r)
+	if errors.Is(err, tokenbinding.ErrCertificate) {
+		// MTLS-2-3: whoever the client is, this does not authenticate it. No client can have meant it.
+		err = oautherr.Describe(fmt.Errorf("%w: %w", clientauth.ErrCertificate, err), "client certificate is not valid")
+	}
+	return certificate, err
 }
 
 // client returns a registration. A host's failure is not the client's fault and does not look like it.

@@ -1,7 +1,9 @@
 package profile
 
 import (
+	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,20 +36,50 @@ func ownHTTPClient(theirs *http.Client) *http.Client {
 	return own
 }
 
-// withCertificate returns a transport like base that presents the client's certificate. It has connections of its own, so
-// that servers that need not know it do not see it.
+// withCertificate returns a transport like base that presents the client's certificate. It has connections and TLS sessions
+// of its own, so that servers that need not know it do not see it, and those that want it do.
 func withCertificate(base http.RoundTripper, certificate *tls.Certificate) (http.RoundTripper, error) {
 	plain, ok := base.(*http.Transport)
 	if !ok {
 		return nil, fmt.Errorf("profile: client: a Certificate needs an HTTPClient whose Transport is a *http.Transport, not %T", base)
 	}
+	if plain.DialTLSContext != nil || plain.DialTLS != nil { //nolint:staticcheck // deprecated, and still obeyed
+		return nil, errors.New("profile: client: a Certificate needs a Transport without DialTLSContext and DialTLS, which know nothing of it")
+	}
 	own := plain.Clone()
 	if own.TLSClientConfig == nil {
 		own.TLSClientConfig = TLSConfig()
 	}
-	own.TLSClientConfig.Certificates = []tls.Certificate{*certificate}
-	own.TLSClientConfig.GetClientCertificate = nil
+	mine := *certificate
+	own.TLSClientConfig.Certificates = nil // out of which package tls takes none by an authority that the server does not name
+	own.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &mine, nil }
+	if own.TLSClientConfig.ClientSessionCache != nil {
+		// A resumed session has the certificate that it began with, or none.
+		own.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	}
+	if own.TLSNextProto["h2"] != nil { // bound to the connections of plain
+		own.TLSNextProto, own.ForceAttemptHTTP2 = nil, true
+	}
 	return own, nil
+}
+
+// certificateProblem says what keeps a certificate from being presented, "" if nothing does.
+func certificateProblem(certificate *tls.Certificate) string {
+	if certificate == nil || len(certificate.Certificate) == 0 {
+		return "is required for mutual TLS"
+	}
+	leaf, err := x509.ParseCertificate(certificate.Certificate[0])
+	if err != nil {
+		return "is not an X.509 certificate"
+	}
+	signer, ok := certificate.PrivateKey.(crypto.Signer)
+	if !ok || isNil(signer) {
+		return "has no private key that can sign"
+	}
+	if public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(leaf.PublicKey) {
+		return "has another certificate's private key"
+	}
+	return ""
 }
 
 // usesMTLS reports whether the client uses mutual TLS at the authorization server in any way.
@@ -87,8 +119,8 @@ func (cfg *ClientConfig) check() error {
 	if cfg.Profile.has(SignedRequests) && isNil(cfg.Key) {
 		bad("Key is required to sign requests")
 	}
-	if cfg.usesMTLS() && (cfg.Certificate == nil || len(cfg.Certificate.Certificate) == 0) { // MTLS-2-1
-		bad("Certificate is required for mutual TLS")
+	if problem := certificateProblem(cfg.Certificate); cfg.usesMTLS() && problem != "" { // MTLS-2-1
+		bad("Certificate " + problem)
 	}
 	return errors.Join(errs...)
 }
@@ -151,7 +183,8 @@ func (c *Client) checkServer() (err error) {
 	}
 	if c.cfg.UseMTLSEndpointAliases { // SP-5.2.2.1-3: no falling back to the endpoints that ask for no certificate
 		for _, e := range c.server.aliased() {
-			p.unless(*e.url == "" || *e.alias != "", "mtls_endpoint_aliases lacks %s", e.name)
+			called := haveOne([]string{e.name}, "token_endpoint", "pushed_authorization_request_endpoint") // of all, by this client
+			p.unless(!called || *e.url == "" || *e.alias != "", "mtls_endpoint_aliases lacks %s", e.name)
 		}
 	}
 	c.checkSigning(&p)
@@ -206,6 +239,7 @@ func (c *Client) compose() (err error) {
 	if err != nil || !c.cfg.Profile.has(SignedResponses) {
 		return err
 	}
+	// JARM-2.4-7: by keys that discovery leads to.
 	c.responses, err = jarm.NewVerifier(jarm.VerifierConfig{Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, Keys: keys.Keys, Now: c.cfg.Now})
 	return err
 }

@@ -111,6 +111,7 @@ func (w *world) api() http.Handler {
 			rw.WriteHeader(http.StatusInternalServerError)
 			return
 		}
+		rw.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(rw).Encode(map[string]any{"owner": token.Subject(), "client": token.ClientID()})
 	}), "accounts"))
 	mux.Handle("/payments", w.rs.Require(http.NotFoundHandler(), "payments"))

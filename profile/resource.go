@@ -133,10 +133,8 @@ func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*Token, erro
 	var proof dpop.Proof
 	var proved tokenbinding.Proof
 	// Both members of a cnf have to be met, if there are both: neither a certificate nor a proof makes up for the other.
-	if binding.X5TS256 != "" {
-		if proved.X5TS256, err = s.certificate(r); err != nil {
-			return nil, err
-		}
+	if proved.X5TS256, err = s.certificate(r, binding.X5TS256 != ""); err != nil {
+		return nil, err
 	}
 	if binding.JKT != "" {
 		// CS-16, DPOP-7.1-2: the proof's own checks. AM-5.2: with the next one, whoever has the token alone can do nothing.
@@ -159,12 +157,22 @@ func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*Token, erro
 	return &Token{token}, nil
 }
 
-// certificate returns the thumbprint of the certificate that a request comes with.
-func (s *ResourceServer) certificate(r *http.Request) (thumbprint string, err error) {
+// certificate returns the thumbprint of the certificate that a request comes with, empty if there is none.
+func (s *ResourceServer) certificate(r *http.Request, needed bool) (thumbprint string, err error) {
 	if s.cfg.Certificates == nil {
-		return "", fmt.Errorf("%w: this API takes no certificate-bound tokens", tokenbinding.ErrNoCertificate)
+		if needed {
+			err = fmt.Errorf("%w: this API takes no certificate-bound tokens", tokenbinding.ErrNoCertificate)
+		}
+		return "", err
 	}
+	// BCP-4.13-1: a forged header is refused even if the token needs no certificate.
 	certificate, err := s.cfg.Certificates.Certificate(r)
+	switch {
+	case errors.Is(err, tokenbinding.ErrCertificate) && !needed:
+		return "", nil
+	case errors.Is(err, tokenbinding.ErrCertificate): // MTLS-3-3: as good as none
+		err = oautherr.Describe(fmt.Errorf("%w: %w", tokenbinding.ErrNoCertificate, err), "Client certificate is not valid")
+	}
 	return certificate.Thumbprint, err
 }
 

@@ -360,7 +360,7 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 		Issuer:                             s.cfg.Issuer,
 		AuthorizationEndpoint:              s.endpoint(e.Authorization),
 		TokenEndpoint:                      s.endpoint(e.Token),
-		JWKSURI:                            s.endpoint(e.JWKS),
+		JWKSURI:                            s.endpoint(e.JWKS), // SP-5.4.2-R1
 		PushedAuthorizationRequestEndpoint: s.endpoint(e.PushedAuthorizationRequest),
 		RequirePushedAuthorizationRequests: true, // PAR-5-1
 		ResponseTypesSupported:             []string{"code"},

@@ -117,7 +117,7 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 	}
 	session := &Session{
 		Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, RedirectURI: c.cfg.RedirectURI,
-		State: jose.RandomString(32), CodeVerifier: pkce.NewVerifier(), // SP-5.3.3.2-4, BCP-2.1-3, BCP-2.1.1-1
+		State: jose.RandomString(32), CodeVerifier: pkce.NewVerifier(), // SP-5.3.3.2-4, BCP-2.1-3, BCP-2.1.1-1, PAR-7.5-1, JARM-5.2-1
 	}
 	challenge, err := pkce.Challenge(session.CodeVerifier)
 	if err != nil {

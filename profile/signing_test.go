@@ -193,7 +193,7 @@ func TestSignedResponsesRefused(t *testing.T) {
 		name     string
 		callback url.Values
 	}{
-		{"MS-5.4.2-2 not signed", url.Values{"code": {"c"}, "state": {state}, "iss": {w.asHTTP.URL}}},
+		{"MS-5.4.2-2 JARM-2.4-7 not signed", url.Values{"code": {"c"}, "state": {state}, "iss": {w.asHTTP.URL}}},
 		{"JARM-2.4-5 tampered", url.Values{"response": {testkit.MutateJWS(good.Get("response"), len(good.Get("response"))/2)}}},
 		{"JARM-2.4-5 signed by another key", sign(func(c *jarm.IssuerConfig) { c.Key = testkit.ECKey(t, "thief") }, "client-1", url.Values{"code": {"c"}, "state": {state}})},
 		{"JARM-2.4-2 of another issuer", sign(func(c *jarm.IssuerConfig) { c.Issuer = "https://other-as.example" }, "client-1", url.Values{"code": {"c"}, "state": {state}})},

@@ -27,7 +27,7 @@ func TLSConfig() *tls.Config {
 		// Neither P-224 nor finite fields; the hybrid comes first wherever both sides have it, against those who record
 		// today to decrypt when they can.
 		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.X25519, tls.CurveP256, tls.CurveP384},
-		// SP-5.2.1-5: RFC 9525. crypto/tls compares subjectAltName alone, never the common name.
+		// SP-5.2.1-5, JAR-8-1: RFC 9525. crypto/tls compares subjectAltName alone, never the common name.
 		InsecureSkipVerify: false,
 	}
 }

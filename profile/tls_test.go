@@ -120,7 +120,7 @@ func TestTLSConfig(t *testing.T) {
 			}, 0},
 			{"SP-5.2.1-5 another host name is refused", func(server, client *tls.Config) { client.ServerName = "other.example" }, 0},
 			{"SP-5.2.1-5 an unknown CA is refused", func(server, client *tls.Config) { client.RootCAs = x509.NewCertPool() }, 0},
-			{"SP-5.2.1-5 a common name does not count", func(server, client *tls.Config) {
+			{"SP-5.2.1-5 JAR-8-1 a common name does not count", func(server, client *tls.Config) {
 				bare, pool := certificate(t, key, host)
 				server.Certificates, client.RootCAs = []tls.Certificate{bare}, pool
 			}, 0},

@@ -177,6 +177,7 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
+	// AT-2.2-2: sub is the client.
 	return s.issue(t, grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes, Targets: targets})
 }
 

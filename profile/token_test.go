@@ -278,6 +278,8 @@ func TestClientCredentials(t *testing.T) {
 	require.Equal(t, http.StatusOK, got.status)
 	require.NotContains(t, got.body, "refresh_token")
 	require.NotContains(t, got.body, "id_token")
+	access := got.body["access_token"].(string)
+	require.Equal(t, "client-1", w.callAPI("DPoP", access, w.apiProof("d", access)).body["owner"], "AT-2.2-2 its own subject")
 	require.Equal(t, "invalid_scope", w.send(w.tokenURL(), form("openid"), w.tokenProof("d")).code)
 	require.Equal(t, "invalid_scope", w.send(w.tokenURL(), form("admin"), w.tokenProof("d")).code)
 	w.clients["client-1"].GrantTypes = []string{"authorization_code"}
