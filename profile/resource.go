@@ -66,20 +66,10 @@ type ResourceServer struct {
 	challenge tokenbinding.Challenge
 }
 
-// NewResourceServer checks and copies cfg.
+// NewResourceServer checks and copies cfg. The error lists everything that is wrong with it.
 func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
-	if !validResource(cfg.Resource) {
-		return nil, fmt.Errorf("profile: resource server: Resource %q is no absolute URI without fragment", cfg.Resource)
-	}
-	if err := CheckIssuer(cfg.Issuer); err != nil {
-		return nil, err
-	}
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = origin(cfg.Resource)
-	}
-	// SP-5.2.1-1: tokens do not go about in the clear. A URL by which no client comes would make every proof wrong, too.
-	if problem := httpsProblem(cfg.BaseURL); problem != "" {
-		return nil, fmt.Errorf("profile: resource server: BaseURL %q %s", cfg.BaseURL, problem)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -87,29 +77,41 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	var tokens *accesstoken.Verifier
+	errs := []error{cfg.check()}
+	s := &ResourceServer{cfg: cfg}
 	var err error
 	if cfg.Introspection == nil {
-		tokens, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
+		s.tokens, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
 			Issuer: cfg.Issuer, Audience: []string{cfg.Resource}, Keys: cfg.Keys, Revoked: cfg.Revoked, Now: cfg.Now,
 		})
-	} else if cfg.Keys != nil || cfg.Revoked != nil {
-		err = errors.New("Introspection is exclusive with Keys and Revoked")
+		errs = append(errs, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("profile: resource server: %w", err)
-	}
-	proofs, err := dpop.NewVerifier(dpop.VerifierConfig{
+	s.proofs, err = dpop.NewVerifier(dpop.VerifierConfig{
 		BaseURL: cfg.BaseURL, Replay: cfg.Proofs, Nonces: cfg.Nonces, FutureSkew: futureSkew, Now: cfg.Now,
 	})
-	if err != nil {
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("profile: resource server: %w", err)
 	}
-	challenge := tokenbinding.Challenge{Algorithms: proofs.Algorithms(), Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata}
+	s.challenge = tokenbinding.Challenge{Algorithms: s.proofs.Algorithms(), Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata}
 	if cfg.Certificates != nil { // DPOP-7.2-2
-		challenge.Schemes = []tokenbinding.Scheme{tokenbinding.DPoP, tokenbinding.Bearer}
+		s.challenge.Schemes = []tokenbinding.Scheme{tokenbinding.DPoP, tokenbinding.Bearer}
 	}
-	return &ResourceServer{cfg: cfg, tokens: tokens, proofs: proofs, challenge: challenge}, nil
+	return s, nil
+}
+
+func (cfg *ResourceServerConfig) check() error {
+	errs := []error{CheckIssuer(cfg.Issuer)}
+	if !validResource(cfg.Resource) {
+		errs = append(errs, fmt.Errorf("Resource %q is no absolute URI without fragment", cfg.Resource))
+	}
+	// SP-5.2.1-1: tokens do not go about in the clear. A URL by which no client comes would make every proof wrong, too.
+	if problem := httpsProblem(cfg.BaseURL); problem != "" {
+		errs = append(errs, fmt.Errorf("BaseURL %q %s", cfg.BaseURL, problem))
+	}
+	if cfg.Introspection != nil && (cfg.Keys != nil || cfg.Revoked != nil) {
+		errs = append(errs, errors.New("Introspection is exclusive with Keys and Revoked"))
+	}
+	return errors.Join(errs...)
 }
 
 // Verify checks a request to the API in full: the token (SP-5.3.4-3), how it is presented (SP-5.3.4-1, SP-5.3.4-2), that it
