@@ -199,7 +199,7 @@ func (i *Issuer) check(c Claims) error {
 		return errors.New("JKT is no SHA-256 thumbprint in base64url")
 	case c.X5TS256 != "" && !isThumbprint(c.X5TS256):
 		return errors.New("X5TS256 is no SHA-256 thumbprint in base64url")
-	case !utf8.ValidString(c.Subject + c.ClientID + c.ID): // JSON would make one character of all that are invalid
+	case slices.ContainsFunc([]string{c.Subject, c.ClientID, c.ID}, isNotUTF8): // JSON would make one character of all that are invalid
 		return errors.New("Subject, ClientID or ID is not UTF-8")
 	case !isScope(c.Scope):
 		return errors.New("Scope is not a list of scope tokens with a space between each two")
@@ -279,3 +279,6 @@ func isObjectArray(raw json.RawMessage) bool {
 	}
 	return !slices.ContainsFunc(items, func(item json.RawMessage) bool { return item[0] != '{' })
 }
+
+// isNotUTF8 is asked for each string alone: two that are invalid can be valid as one.
+func isNotUTF8(s string) bool { return !utf8.ValidString(s) }

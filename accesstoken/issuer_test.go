@@ -281,3 +281,11 @@ func TestCheckStepUp(t *testing.T) {
 		})
 	}
 }
+
+// Two halves of a character, each invalid, are not made valid by standing side by side.
+func TestIssueRefusesHalfCharacters(t *testing.T) {
+	issuer, err := accesstoken.NewIssuer(accesstoken.IssuerConfig{Issuer: "https://as.example", Key: testkit.ECKey(t, "halves")})
+	require.NoError(t, err)
+	_, err = issuer.Issue(accesstoken.Claims{Subject: "\xc8", ClientID: "\xb3", Audience: []string{"https://api.example"}, JKT: strings.Repeat("A", 43)})
+	require.ErrorContains(t, err, "UTF-8")
+}

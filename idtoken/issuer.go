@@ -169,7 +169,8 @@ func check(c Claims) error {
 		return fmt.Errorf("Subject is not 1 to %d ASCII characters", maxSubject)
 	case c.ClientID == "" || slices.Contains(c.OtherAudience, ""):
 		return errors.New("no ClientID, or an empty member of OtherAudience")
-	case !utf8.ValidString(c.ClientID + c.Nonce): // JSON would make one character of all that are invalid
+	// One by one, since two that are invalid can be valid as one. JSON would make one character of all that are invalid.
+	case !utf8.ValidString(c.ClientID) || !utf8.ValidString(c.Nonce):
 		return errors.New("ClientID or Nonce is not UTF-8")
 	case !c.AuthTime.IsZero() && c.AuthTime.Unix() <= 0:
 		return errors.New("AuthTime is before 1970")

@@ -237,7 +237,8 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 	if !approval.AuthTime.IsZero() && approval.AuthTime.Unix() <= 0 {
 		return errors.New("profile: approval: AuthTime is before 1970")
 	}
-	if how := approval.ACR + strings.Join(approval.AMR, " "); len(how) > maxContext || !utf8.ValidString(how) {
+	how := append([]string{approval.ACR}, approval.AMR...)
+	if len(strings.Join(how, " ")) > maxContext || slices.ContainsFunc(how, func(s string) bool { return !utf8.ValidString(s) }) {
 		return fmt.Errorf("profile: approval: ACR and AMR are not UTF-8 of at most %d bytes", maxContext)
 	}
 	return nil
