@@ -253,6 +253,12 @@ func (v *Verifier) verifyChain(chain []*x509.Certificate, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCertificate, err)
 	}
+	weak := func(cert *x509.Certificate) bool { return !isStrong(cert.PublicKey) }
+	found = slices.DeleteFunc(found, func(way []*x509.Certificate) bool { return slices.ContainsFunc(way, weak) })
+	if len(found) == 0 {
+		// SP-5.4.1-2, SP-5.4.1-3: whoever breaks it makes certificates for all clients. Package x509 checks no sizes.
+		return fmt.Errorf("%w: a weak key on the way to the trust anchor", ErrCertificate)
+	}
 	p := validity{from: chain[0].NotBefore, until: chain[0].NotAfter}
 	for _, cert := range found[0] {
 		if cert.NotBefore.After(p.from) {

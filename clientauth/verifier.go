@@ -41,7 +41,8 @@ type VerifierConfig struct {
 	// ClientCAs are the trust anchors for the certificates of tls_client_auth: few, and with a policy by which nobody gets a
 	// subject that is another's (MTLS-7.4-1). nil: Credentials.ChainVerified says whether a chain was verified. If set, that
 	// is not looked at and chains are verified here: for a server that also has clients with self-signed certificates,
-	// for which its TLS must ask for certificates without verifying any (tls.RequestClientCert). Revocation is not checked.
+	// for which its TLS must ask for certificates without verifying any (tls.RequestClientCert). A chain with a weak key in it,
+	// RSA of less than 2048 bits say, leads nowhere. Revocation is not checked.
 	ClientCAs *x509.CertPool
 	// FutureSkew is how far iat and nbf may lie in the future: 10 to 60 seconds, default 10.
 	FutureSkew time.Duration

@@ -43,7 +43,8 @@ func withCertificate(base http.RoundTripper, certificate *tls.Certificate) (http
 	if !ok {
 		return nil, fmt.Errorf("profile: client: a Certificate needs an HTTPClient whose Transport is a *http.Transport, not %T", base)
 	}
-	if plain.DialTLSContext != nil || plain.DialTLS != nil { //nolint:staticcheck // deprecated, and still obeyed
+	//lint:ignore SA1019 http.Transport still obeys DialTLS
+	if plain.DialTLSContext != nil || plain.DialTLS != nil {
 		return nil, errors.New("profile: client: a Certificate needs a Transport without DialTLSContext and DialTLS, which know nothing of it")
 	}
 	own := plain.Clone()

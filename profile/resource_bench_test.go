@@ -7,6 +7,8 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"net/http"
@@ -24,6 +26,7 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // salted takes the time of a real store and never sees a proof twice, so that a few proofs are enough for a long run.
@@ -121,6 +124,9 @@ func BenchmarkResourceServer(b *testing.B) {
 		require.True(b, hot())
 		b.Run(k.name+"/bare", func(b *testing.B) { repeat(b, bare) })
 		b.Run(k.name+"/hot", func(b *testing.B) { repeat(b, hot) })
+		mtls, certificate := certificateChecks(b, profile.ResourceServerConfig{Resource: resource, Issuer: "https://as.example", Keys: set.Keys, Now: clock}, issuer)
+		b.Run(k.name+"/mtls", func(b *testing.B) { repeat(b, mtls) })
+		b.Run(k.name+"/certificate", func(b *testing.B) { repeat(b, certificate) })
 		b.Run(k.name+"/ratio", func(b *testing.B) {
 			var quotients []float64
 			for b.Loop() {
@@ -131,6 +137,33 @@ func BenchmarkResourceServer(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// certificateChecks returns the whole check of a request with a token that is bound to the connection's certificate, in place
+// of a DPoP key, and what of that is about the certificate: the budget is 5 microseconds.
+func certificateChecks(b *testing.B, cfg profile.ResourceServerConfig, issuer *accesstoken.Issuer) (mtls, certificate func() bool) {
+	source := new(tokenbinding.CertificateSource)
+	cfg.Certificates = source
+	rs, err := profile.NewResourceServer(cfg)
+	require.NoError(b, err)
+	leaf := certify(b, "bench", authority(b, "bench CA")).Leaf
+	bound := tokenbinding.Confirmation{X5TS256: tokenbinding.CertificateThumbprint(leaf)}
+	token, err := issuer.Issue(accesstoken.Claims{Subject: "alice", ClientID: "c-1", Audience: []string{cfg.Resource}, Scope: "openid accounts", X5TS256: bound.X5TS256})
+	require.NoError(b, err)
+	r := httptest.NewRequest("GET", cfg.Resource+"/v1/accounts/1234567890?page=2", nil)
+	r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{leaf}}
+	r.Header.Set("Authorization", "Bearer "+token)
+	mtls = func() bool {
+		_, err := rs.Verify(r, "accounts")
+		return err == nil
+	}
+	certificate = func() bool {
+		c, err := source.Certificate(r)
+		return err == nil && bound.Check(tokenbinding.Bearer, tokenbinding.Proof{X5TS256: c.Thumbprint}) == nil
+	}
+	require.True(b, mtls())
+	require.True(b, certificate())
+	return mtls, certificate
 }
 
 func repeat(b *testing.B, f func() bool) {

@@ -29,6 +29,13 @@ func (s *AuthorizationServer) Handler() http.Handler {
 	if s.answers != nil {
 		endpoints[urlPath(metadata.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
 	}
+	if aliases := metadata.MTLSEndpointAliases; aliases != nil { // MTLS-5-1: the same endpoints, maybe under another path
+		endpoints[urlPath(aliases.PushedAuthorizationRequestEndpoint)] = http.HandlerFunc(s.servePush)
+		endpoints[urlPath(aliases.TokenEndpoint)] = http.HandlerFunc(s.serveToken)
+		if s.answers != nil {
+			endpoints[urlPath(aliases.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
+		}
+	}
 	documents := metadata.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if endpoint, ok := endpoints[r.URL.EscapedPath()]; ok {

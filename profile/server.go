@@ -69,7 +69,7 @@ type AuthorizationServerConfig struct {
 	// Required; called several times for one request and concurrently.
 	Clients func(ctx context.Context, clientID string) (*ClientMetadata, error)
 	// JWKSClient fetches the jwks_uri of clients. nil fetches from public addresses only, since a jwks_uri comes from whoever
-	// registers clients; a client given here is not restricted in that way.
+	// registers clients; a client given here is not restricted in that way, see [jwks.PublicClient] for one that is.
 	JWKSClient *http.Client
 
 	// Key signs access tokens and ID tokens. Required; a key in a KMS or HSM will do.
@@ -383,6 +383,9 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 	if base := strings.TrimSuffix(s.cfg.MTLSBaseURL, "/"); base != "" {
 		m.MTLSEndpointAliases = &MTLSEndpointAliases{ // SP-5.2.2.1-2
 			TokenEndpoint: base + e.Token, PushedAuthorizationRequestEndpoint: base + e.PushedAuthorizationRequest,
+		}
+		if m.IntrospectionEndpoint != "" {
+			m.MTLSEndpointAliases.IntrospectionEndpoint = base + e.Introspection
 		}
 	}
 	if slices.Contains(s.cfg.Scopes, "openid") {
