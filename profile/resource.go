@@ -25,7 +25,8 @@ type ResourceServerConfig struct {
 	Resource string
 	// BaseURL is the external https URL of the API, to which a request's own path is added, as the client sees it: what
 	// stands in a proof's htu. Behind a proxy or an http.StripPrefix that takes a prefix off the path, the prefix belongs
-	// here. Empty: scheme and host of Resource. No header of a request can change it.
+	// here. Empty: scheme and host of Resource. No header of a request can change it. An API that takes DPoP-bound tokens at
+	// two URLs has a ResourceServer for each.
 	BaseURL string
 	// Issuer is the authorization server whose tokens are accepted. Required.
 	Issuer string

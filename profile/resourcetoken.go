@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // A Token is an access token of a request that a [ResourceServer] has verified: authentic, meant for this API, not revoked as
@@ -73,6 +74,11 @@ func (t *Token) ACR() string { return t.claims.ACR() }
 
 // AMR returns the authentication methods that were used, in a fresh slice.
 func (t *Token) AMR() []string { return t.claims.AMR() }
+
+// Confirmation returns what the token is bound to, which the sender has proved to have.
+func (t *Token) Confirmation() tokenbinding.Confirmation {
+	return tokenbinding.Confirmation{JKT: t.claims.JKT(), X5TS256: t.claims.X5TS256()}
+}
 
 // AuthorizationDetails returns the JSON array of what was granted in detail (RFC 9396 §9), nil if there is none.
 func (t *Token) AuthorizationDetails() json.RawMessage { return t.claims.AuthorizationDetails() }

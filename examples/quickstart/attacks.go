@@ -67,15 +67,16 @@ func against[R request](fresh func(context.Context, *world) (R, error), passes i
 	}}
 }
 
-func attackGroups() []group {
+// attackGroups are the attacks that make sense for a combination.
+func attackGroups(c combination) []group {
 	return []group{
-		{"At the API, with a stolen access token", stolenTokens()},
+		{"At the API, with a stolen access token", stolenTokens(c)},
 		{"At the API, with a forged access token", forgedTokens()},
-		{"At the token endpoint, with a stolen code or refresh token", stolenGrants()},
-		{"At the token endpoint, in the name of a client", forgedClients()},
-		{"At the pushed authorization request endpoint", pushes()},
+		{"At the token endpoint, with a stolen code or refresh token", stolenGrants(c)},
+		{"At the token endpoint, in the name of a client", forgedClients(c)},
+		{"At the pushed authorization request endpoint", pushes(c)},
 		{"In the browser, at the authorization server", visits()},
 		{"In the browser, at the client", callbacks()},
-		{"When time has passed", latecomers()},
+		{"When time has passed", latecomers(c)},
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // Attacks on the API.
@@ -16,7 +18,21 @@ func onAPI(name, clause string, status int, code string, spoil change[*call]) at
 }
 
 // stolenTokens are attacks with a good token and without, or with little, of what belongs to it.
-func stolenTokens() []attack {
+func stolenTokens(c combination) []attack {
+	return slices.Concat(either(c.byDPoP(), tokensWithoutProof, tokensWithoutCertificate)(), []attack{
+		onAPI("an access token in the URL", "SP-5.3.4-2", 400, "invalid_request", one(func(c *call) { c.url += "?access_token=" + c.token })),
+		onAPI("a token for what its user has not granted", "SP-5.3.4-4", 403, "insufficient_scope", one(func(c *call) {
+			c.method, c.url = http.MethodPost, c.w.api()+"/payments"
+		})),
+		onAPI("a token meant for another API", "AT-4-3", 401, "invalid_token", func(ctx context.Context, c *call) (err error) {
+			c.token, err = c.w.tokenFor(ctx, otherAPI)
+			return err
+		}),
+	})
+}
+
+// tokensWithoutProof are attacks with tokens that are bound to a DPoP key.
+func tokensWithoutProof() []attack {
 	return []attack{
 		onAPI("a stolen token sent as Bearer", "DPOP-7.2-1", 401, "invalid_token", one(func(c *call) { c.scheme = "Bearer" })),
 		onAPI("a stolen token without a proof", "DPOP-7-1", 401, "invalid_dpop_proof", one(func(c *call) { c.prover = nil })),
@@ -52,14 +68,14 @@ func stolenTokens() []attack {
 			}
 			return forgeProof(object{"jwk": jwk}, object{})(ctx, c)
 		}),
-		onAPI("an access token in the URL", "SP-5.3.4-2", 400, "invalid_request", one(func(c *call) { c.url += "?access_token=" + c.token })),
-		onAPI("a token for what its user has not granted", "SP-5.3.4-4", 403, "insufficient_scope", one(func(c *call) {
-			c.method, c.url = http.MethodPost, c.w.apiURL+"/payments"
+		onAPI("a stolen token as Bearer, the client's certificate", "DPOP-7.2-1", 401, "invalid_token", one(func(c *call) {
+			c.scheme, c.prover = "Bearer", nil
+			c.withCertificate(c.w.ours.certificate)
 		})),
-		onAPI("a token meant for another API", "AT-4-3", 401, "invalid_token", func(ctx context.Context, c *call) (err error) {
-			c.token, err = c.w.tokenFor(ctx, otherAPI)
-			return err
-		}),
+		onAPI("a stolen token as DPoP, the client's certificate", "DPOP-7-1", 401, "invalid_dpop_proof", one(func(c *call) {
+			c.prover = nil
+			c.withCertificate(c.w.ours.certificate)
+		})),
 	}
 }
 
@@ -126,11 +142,19 @@ func forgedTokens() []attack {
 		forgeToken("a token with a scope written into it", "SP-5.3.4-3", func(_ context.Context, c *call) (string, error) {
 			return reforge(c.token, keep(c.token), with(object{}, object{"scope": "openid accounts payments"}))
 		}),
-		forgeToken("a token bound anew, under its old signature", "SP-5.3.4-3", func(_ context.Context, c *call) (token string, err error) {
-			if c.prover, err = c.w.prover(c.w.rival.dpop); err != nil {
+		forgeToken("a token bound anew, under its old signature", "SP-5.3.4-3", func(_ context.Context, c *call) (string, error) {
+			if err := c.as(c.w.rival); err != nil {
 				return "", err
 			}
-			return reforge(c.token, keep(c.token), with(object{}, object{"cnf": object{"jkt": c.prover.Thumbprint()}}))
+			confirmation := object{"x5t#S256": tokenbinding.CertificateThumbprint(c.w.rival.certificate.Leaf)}
+			if c.w.byDPoP() {
+				confirmation = object{"jkt": c.prover.Thumbprint()}
+			}
+			return reforge(c.token, keep(c.token), with(object{}, object{"cnf": confirmation}))
+		}),
+		forgeToken("a token bound to nothing, under its old signature", "SP-5.3.4-5", func(_ context.Context, c *call) (string, error) {
+			c.scheme, c.prover, c.certificate = "Bearer", nil, nil
+			return reforge(c.token, keep(c.token), with(object{}, object{"cnf": nil}))
 		}),
 		onAPI("an ID token in place of an access token", "AT-4-1", 401, "invalid_token", func(ctx context.Context, c *call) error {
 			token, err := c.w.newToken(ctx)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
@@ -54,17 +55,17 @@ func withoutProof(_ context.Context, p *post) error {
 	return nil
 }
 
-func stolenGrants() []attack {
-	return []attack{
+var anonymously = one((*post).anonymous)
+
+func stolenGrants(c combination) []attack {
+	codes := []attack{
 		onCode("a code with another code_verifier", "PKCE-4.6-1", 400, "invalid_grant", put("code_verifier", pkce.NewVerifier())),
 		onCode("a code without a code_verifier", "BCP-2.1.1-3", 400, "invalid_grant", without("code_verifier")),
-		onCode("a code from another client", "BASE-6749-4.1.3-1", 400, "invalid_grant", func(_ context.Context, p *post) (err error) {
-			p.auth, err = p.w.assertions(p.w.rival, nil) // and with the right proof: the client alone is another
-			return err
+		onCode("a code from another client", "BASE-6749-4.1.3-1", 400, "invalid_grant", func(_ context.Context, p *post) error {
+			return p.authenticateAs(p.w.rival) // and with the right proof: the client alone is another
 		}),
 		onCode("a code with another redirect_uri", "BASE-6749-4.1.3-1", 400, "invalid_grant", put("redirect_uri", "https://rival.example/callback")),
-		onCode("a code with a proof of another key", "DPOP-10-1", 400, "invalid_grant", withRivalsKey),
-		onCode("a code without a proof", "DPOP-5-1", 400, "invalid_dpop_proof", withoutProof),
+		onCode("a code without client authentication", "CS-12", 401, "invalid_client", anonymously),
 		onCode("a code that was redeemed before", "SP-5.3.2.2-9", 400, "invalid_grant", func(ctx context.Context, p *post) error {
 			_, err := succeed(ctx, p)
 			return err
@@ -88,10 +89,19 @@ func stolenGrants() []attack {
 			return err
 		}),
 		onRefresh("a refresh token from another client", "BASE-6749-6-1", 400, "invalid_grant", byRival),
-		onRefresh("a refresh token without a proof", "CS-22", 400, "invalid_dpop_proof", withoutProof),
-		onRefresh("a refresh token without client authentication", "CS-22", 401, "invalid_client", one(func(p *post) { p.auth = nil })),
+		onRefresh("a refresh token without client authentication", "CS-22", 401, "invalid_client", anonymously),
 		onRefresh("a refresh token for a wider scope", "BCP-4.14-1", 400, "invalid_scope", put("scope", "openid accounts payments")),
 	}
+	switch {
+	case c.byDPoP():
+		return append(codes,
+			onCode("a code with a proof of another key", "DPOP-10-1", 400, "invalid_grant", withRivalsKey),
+			onCode("a code without a proof", "DPOP-5-1", 400, "invalid_dpop_proof", withoutProof),
+			onRefresh("a refresh token without a proof", "CS-22", 400, "invalid_dpop_proof", withoutProof))
+	case c.byJWT():
+		return append(codes, unboundGrants()...)
+	}
+	return append(codes, grantsWithOtherCertificates()...)
 }
 
 type tokens struct {
@@ -122,7 +132,25 @@ func replayCode(ctx context.Context, w *world, works func(tokens) error) (issued
 	return issued, err
 }
 
-func forgedClients() []attack {
+// forgedClients are attacks on client authentication, and on what else every token request needs.
+func forgedClients(c combination) []attack {
+	return slices.Concat(
+		[]attack{onClient("a token request without client authentication", "CS-12", 401, "invalid_client", anonymously)},
+		either(c.byJWT(), forgedAssertions, forgedCertificates)(),
+		either(c.byDPoP(), []attack{onClient("a token request without a proof", "CS-14", 400, "invalid_dpop_proof", withoutProof)}, nil),
+		either(c.byJWT() && !c.byDPoP(), unboundRequests, func() []attack { return nil })(),
+		[]attack{
+			onClient("the password grant", "SP-5.3.2.1-2", 400, "unsupported_grant_type", func(_ context.Context, p *post) error {
+				p.form.Set("grant_type", "password")
+				p.form.Set("username", "alice")
+				p.form.Set("password", "correct horse")
+				return nil
+			}),
+		},
+	)
+}
+
+func forgedAssertions() []attack {
 	assertion := func(name, clause string, change func(w *world, cfg *clientauth.PrivateKeyJWTConfig)) attack {
 		return onClient(name, clause, 401, "invalid_client", func(_ context.Context, p *post) error {
 			return p.assertWith(func(cfg *clientauth.PrivateKeyJWTConfig) { change(p.w, cfg) })
@@ -134,10 +162,9 @@ func forgedClients() []attack {
 		})
 	}
 	return []attack{
-		onClient("a token request without client authentication", "CS-12", 401, "invalid_client", one(func(p *post) { p.auth = nil })),
 		assertion("an assertion by another key", "CA-7523-3-9", func(w *world, cfg *clientauth.PrivateKeyJWTConfig) { cfg.Key = w.rival.auth }),
 		assertion("an assertion for the token endpoint's URL", "SP-5.3.2.1-8", func(w *world, cfg *clientauth.PrivateKeyJWTConfig) {
-			cfg.Audience = w.app.ServerMetadata().TokenEndpoint
+			cfg.Audience = w.endpoints().TokenEndpoint
 		}),
 		onClient("an assertion for a list of one audience", "SP-5.3.2.1-8", 401, "invalid_client", func(_ context.Context, p *post) error {
 			return p.forgeAssertion(es256(p.w.ours.auth), with(object{}, object{"aud": []string{p.w.asURL}}))
@@ -162,13 +189,10 @@ func forgedClients() []attack {
 		forged("an assertion about another client", "CA-7523-3-2", object{}, object{"sub": "rival-app"}),
 		forged("a proof in place of an assertion", "JWT-3.12-1", object{"typ": "dpop+jwt"}, object{}),
 		onClient("the client_id of another client, our assertion", "CS-13", 401, "invalid_client", one(func(p *post) { p.clientID = p.w.rival.id })),
-		onClient("a token request without a proof", "CS-14", 400, "invalid_dpop_proof", withoutProof),
-		onClient("the password grant", "SP-5.3.2.1-2", 400, "unsupported_grant_type", func(_ context.Context, p *post) error {
-			p.form.Set("grant_type", "password")
-			p.form.Set("username", "alice")
-			p.form.Set("password", "correct horse")
-			return nil
-		}),
+		onClient("the client's certificate in place of its assertion", "SP-5.3.2.1-6", 401, "invalid_client", one(func(p *post) {
+			p.url = p.w.app.ServerMetadata().ForMTLS().TokenEndpoint // the proof, if there is one, is for this one then
+			p.auth, p.clientID, p.certificate = nil, p.w.ours.id, p.w.ours.certificate
+		})),
 	}
 }
 
@@ -181,8 +205,8 @@ func newOwnTokenByRSA(ctx context.Context, w *world) (*post, error) {
 	return p, p.assertWith(func(cfg *clientauth.PrivateKeyJWTConfig) { cfg.Key, cfg.KeyID = w.ours.authRSA, authRSAKeyID })
 }
 
-func pushes() []attack {
-	return []attack{
+func pushes(c combination) []attack {
+	all := []attack{
 		onPush("a pushed request without PKCE", "PKCE-4.4.1-1", 400, "invalid_request", without("code_challenge", "code_challenge_method")),
 		onPush("PKCE with the method plain", "SP-5.3.2.2-5", 400, "invalid_request", put("code_challenge_method", "plain")),
 		onPush("PKCE with no method, which means plain", "PKCE-4.3-1", 400, "invalid_request", without("code_challenge_method")),
@@ -192,14 +216,20 @@ func pushes() []attack {
 		onPush("a scope that the client may not have", "SP-5.3.2.1-14", 400, "invalid_scope", put("scope", "accounts payments")),
 		onPush("the same parameter twice", "BASE-6749-3.1-1", 400, "invalid_request", one(func(p *post) { p.form.Add("state", rand.Text()) })),
 		onPush("a request_uri in the pushed request", "PAR-2.1-1", 400, "invalid_request", put("request_uri", "urn:ietf:params:oauth:request_uri:x")),
-		onPush("a dpop_jkt of another key than the proof's", "DPOP-10.1-3", 400, "invalid_request", func(_ context.Context, p *post) error {
+		onPush("a pushed request without client authentication", "SP-5.3.2.2-4", 401, "invalid_client", anonymously),
+	}
+	if c.byDPoP() {
+		all = append(all, onPush("a dpop_jkt of another key than the proof's", "DPOP-10.1-3", 400, "invalid_request", func(_ context.Context, p *post) error {
 			other, err := p.w.prover(p.w.rival.dpop)
 			if err != nil {
 				return err
 			}
 			p.form.Set("dpop_jkt", other.Thumbprint())
 			return nil
-		}),
-		onPush("a pushed request without client authentication", "SP-5.3.2.2-4", 401, "invalid_client", one(func(p *post) { p.auth = nil })),
+		}))
 	}
+	if !c.byJWT() {
+		all = append(all, pushesWithOtherCertificates()...)
+	}
+	return all
 }

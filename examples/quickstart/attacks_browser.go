@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -98,16 +99,27 @@ func callbacks() []attack {
 }
 
 // latecomers come last, since time passes for everybody.
-func latecomers() []attack {
-	return []attack{
-		onCode("a code of 61 seconds ago", "SP-5.3.2.1-11", 400, "invalid_grant", one(func(p *post) { p.w.clock.pass(61 * time.Second) })),
-		onVisit("a request_uri of 91 seconds ago", "PAR-4-3", 400, "invalid_request_uri", one(func(v *visit) { v.w.clock.pass(91 * time.Second) })),
-		onAPI("an access token of five minutes ago", "AT-4-5", 401, "invalid_token", one(func(c *call) { c.w.clock.pass(5*time.Minute + time.Second) })),
-		onPush("a client assertion of two minutes ago", "CA-7523-3-4", 401, "invalid_client", func(_ context.Context, p *post) (err error) {
-			if p.assertion, err = p.auth.Assertion(); err == nil {
-				p.w.clock.pass(2 * time.Minute)
-			}
-			return err
+func latecomers(c combination) []attack {
+	return slices.Concat(
+		[]attack{
+			onCode("a code of 61 seconds ago", "SP-5.3.2.1-11", 400, "invalid_grant", one(func(p *post) { p.w.clock.pass(61 * time.Second) })),
+			onVisit("a request_uri of 91 seconds ago", "PAR-4-3", 400, "invalid_request_uri", one(func(v *visit) { v.w.clock.pass(91 * time.Second) })),
+			onAPI("an access token of five minutes ago", "AT-4-5", 401, "invalid_token", one(func(c *call) { c.w.clock.pass(5*time.Minute + time.Second) })),
+		},
+		either(c.byJWT(), []attack{
+			onPush("a client assertion of two minutes ago", "CA-7523-3-4", 401, "invalid_client", func(_ context.Context, p *post) (err error) {
+				if p.assertion, err = p.auth.Assertion(); err == nil {
+					p.w.clock.pass(2 * time.Minute)
+				}
+				return err
+			}),
+		}, []attack{
+			against(newShortToken, http.StatusOK, "the client's certificate, after its end", "MTLS-2.1-1", 401, "invalid_client",
+				one(func(p *post) { p.w.clock.pass(shortLife + time.Second) })),
 		}),
-	}
+		either(c.byDPoP(), nil, []attack{
+			against(newShortCall, http.StatusOK, "a token with its certificate, after the end of that", "MTLS-3-3", 401, "invalid_token",
+				one(func(c *call) { c.w.clock.pass(shortLife + time.Second) })),
+		}),
+	)
 }

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"slices"
 	"strings"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // A step is something that has to succeed.
@@ -31,8 +32,10 @@ type flow struct {
 	pageURL   string // where the client sends the user
 	answerURL string // where the authorization server sends the user
 	token     *oauth2.Token
-	renewed   *profile.Client   // our client after a restart
-	newKey    *ecdsa.PrivateKey // its new DPoP key
+	// After a restart: our client and its new keys.
+	renewed        *profile.Client
+	newKey         *ecdsa.PrivateKey
+	newCertificate *tls.Certificate
 }
 
 // play does a step. Its status is that of the last message.
@@ -50,25 +53,44 @@ func (s step) play(ctx context.Context, f *flow) result {
 }
 
 // flowSteps is the whole flow, in order.
-func flowSteps() []step {
-	return []step{
-		{"the client discovers the authorization server", "SP-5.3.3.1-9", discover},
-		{"both metadata documents say the same", "MD-9068-1", compareMetadata},
-		{"the user logs in at the client, which pushes its request", "SP-5.3.2.2-2", begin},
-		{"the browser opens the page, twice: a preview uses up nothing", "SP-5.3.2.2-N3", openTwice},
-		{"what is added in the browser's URL counts for nothing", "SP-5.3.2.2-3", openWithMore},
-		{"the user agrees, and the answer names its issuer", "SP-5.3.2.2-7", agree},
-		{"the client redeems the code and verifies the ID token", "MS-5.6.2-1", finish},
-		{"the client calls the API with token and proof", "DPOP-7.1-2", useAPI},
-		{"after a restart it refreshes with a new key", "DPOP-5-5", refresh},
-		{"the new token works, bound to the new key", "DPOP-6.1-1", useRenewed},
-		{"the client gets a token about itself", "SP-5.3.2.1-N2", clientCredentials},
-		{"another time the user says no", "ISS-2-1", deny},
-	}
+func flowSteps(c combination) []step {
+	return slices.Concat(
+		[]step{
+			{"the client discovers the authorization server", "SP-5.3.3.1-9", discover},
+			{"both metadata documents say the same", "MD-9068-1", compareMetadata},
+		},
+		either(c.usesCertificates(), []step{
+			{"there are aliases that ask for certificates, for programs only", "MTLS-5-2", compareAliases},
+		}, nil),
+		[]step{
+			{"the user logs in at the client, which pushes its request", "SP-5.3.2.2-2", begin},
+			{"the browser opens the page, twice: a preview uses up nothing", "SP-5.3.2.2-N3", openTwice},
+			{"what is added in the browser's URL counts for nothing", "SP-5.3.2.2-3", openWithMore},
+			{"the user agrees, and the answer names its issuer", "SP-5.3.2.2-7", agree},
+			{"the client redeems the code and verifies the ID token", "MS-5.6.2-1", finish},
+		},
+		either(c.byDPoP(), []step{
+			{"the client calls the API with token and proof", "DPOP-7.1-2", useAPI},
+			either(c.byJWT(),
+				step{"after a restart it refreshes with a new key", "DPOP-5-5", refresh},
+				step{"after a restart it refreshes with a new key and certificate", "MTLS-7.1-1", refresh}),
+			{"the new token works, bound to the new key", "DPOP-6.1-1", useRenewed},
+		}, []step{
+			{"the client calls the API with token and certificate", "MTLS-3-2", useAPI},
+			{"with a renewed certificate its token is worth nothing", "MTLS-6.3-1", renewCertificate},
+			{"but it refreshes, after a restart with that certificate", "MTLS-7.1-1", refresh},
+			{"the new token works, bound to the new certificate", "MTLS-3-1", useRenewed},
+		}),
+		[]step{{"the client gets a token about itself", "SP-5.3.2.1-N2", clientCredentials}},
+		either(c.usesCertificates(), []step{
+			{"all of this went to the aliases", "SP-5.2.2.1-3", compareTally},
+		}, nil),
+		[]step{{"another time the user says no", "ISS-2-1", deny}},
+	)
 }
 
 func discover(ctx context.Context, f *flow) (err error) {
-	f.app, err = newApp(ctx, f.clientConfig(f.ours.dpop), f.apiURL)
+	f.app, err = newApp(ctx, f.clientConfig(f.ours.dpop, f.ours.certificate), f.api())
 	return err
 }
 
@@ -90,6 +112,31 @@ func compareMetadata(ctx context.Context, f *flow) error {
 	}
 	if documents[0] != documents[1] {
 		return errors.New("they differ")
+	}
+	return nil
+}
+
+func compareAliases(_ context.Context, f *flow) error {
+	server := f.app.ServerMetadata()
+	aliases := server.MTLSEndpointAliases
+	if aliases == nil || aliases.TokenEndpoint != f.asMTLSURL+"/token" || aliases.PushedAuthorizationRequestEndpoint != f.asMTLSURL+"/par" {
+		return fmt.Errorf("the aliases are %+v", aliases)
+	}
+	if forClient := server.ForMTLS(); !strings.HasPrefix(forClient.AuthorizationEndpoint, f.asURL+"/") {
+		return fmt.Errorf("the browser would go to %s", forClient.AuthorizationEndpoint)
+	}
+	return nil
+}
+
+// compareTally looks where the requests went that the client has sent until now.
+func compareTally(_ context.Context, f *flow) error {
+	plain, aliases := f.app.ServerMetadata(), f.endpoints()
+	if n := f.tally.of(plain.TokenEndpoint, plain.PushedAuthorizationRequestEndpoint); n > 0 {
+		return fmt.Errorf("%d requests went to endpoints that ask for no certificate", n)
+	}
+	// A pushed request, a code, a refresh token and the client's own credentials.
+	if n := f.tally.of(aliases.TokenEndpoint, aliases.PushedAuthorizationRequestEndpoint); n != 4 {
+		return fmt.Errorf("%d requests went to the aliases", n)
 	}
 	return nil
 }
@@ -163,14 +210,40 @@ func useAPI(ctx context.Context, f *flow) error {
 	if err := json.Unmarshal(a.body, reply); err != nil {
 		return err
 	}
-	return reply.check("alice", f.ours.dpop.Public())
+	return f.check(reply, "alice", f.ours.dpop, f.ours.certificate)
+}
+
+// renewCertificate tries the token with the client's next certificate, which is as good as the first. Then with that.
+func renewCertificate(ctx context.Context, f *flow) (err error) {
+	if f.newCertificate, err = f.clients.client(f.ours.hostName()); err != nil {
+		return err
+	}
+	c := &call{w: f.world, method: http.MethodGet, url: f.api() + "/accounts", scheme: "Bearer", token: f.token.AccessToken}
+	for _, its := range []struct {
+		certificate *tls.Certificate
+		want        answer
+	}{
+		{f.newCertificate, answer{status: http.StatusUnauthorized, code: "invalid_token"}},
+		{f.ours.certificate, answer{status: http.StatusOK}},
+	} {
+		c.certificate = its.certificate
+		if got, err := c.sendAs(ctx, "client"); err != nil || got.status != its.want.status || got.code != its.want.code {
+			return errors.Join(err, fmt.Errorf("the API answers %v, expected %v", got, its.want))
+		}
+	}
+	return nil
 }
 
 func refresh(ctx context.Context, f *flow) (err error) {
 	if f.newKey, err = newKey(); err != nil {
 		return err
 	}
-	if f.renewed, err = profile.NewClient(ctx, f.clientConfig(f.newKey)); err != nil {
+	if f.newCertificate == nil {
+		if f.newCertificate, err = f.clients.client(f.ours.hostName()); err != nil {
+			return err
+		}
+	}
+	if f.renewed, err = profile.NewClient(ctx, f.clientConfig(f.newKey, f.newCertificate)); err != nil {
 		return err
 	}
 	before := f.token
@@ -188,11 +261,11 @@ func useRenewed(ctx context.Context, f *flow) error {
 	if err != nil {
 		return err
 	}
-	reply, err := getAccounts(ctx, api, f.apiURL)
+	reply, err := getAccounts(ctx, api, f.api())
 	if err != nil {
 		return err
 	}
-	return reply.check("alice", f.newKey.Public())
+	return f.check(reply, "alice", f.newKey, f.newCertificate)
 }
 
 func clientCredentials(ctx context.Context, f *flow) error {
@@ -207,11 +280,11 @@ func clientCredentials(ctx context.Context, f *flow) error {
 	if err != nil {
 		return err
 	}
-	reply, err := getAccounts(ctx, api, f.apiURL)
+	reply, err := getAccounts(ctx, api, f.api())
 	if err != nil {
 		return err
 	}
-	return reply.check(f.ours.id, f.newKey.Public())
+	return f.check(reply, f.ours.id, f.newKey, f.newCertificate)
 }
 
 func deny(ctx context.Context, f *flow) error {
@@ -234,100 +307,17 @@ func deny(ctx context.Context, f *flow) error {
 	return err
 }
 
-// check compares an answer of the API with what it has to be.
-func (a *accounts) check(owner string, key any) error {
-	thumbprint, err := jwks.Thumbprint(key)
+// check compares an answer of the API with what it has to be, for a client with these keys.
+func (w *world) check(a *accounts, owner string, key *ecdsa.PrivateKey, certificate *tls.Certificate) error {
+	thumbprint, err := jwks.Thumbprint(key.Public())
 	if err != nil {
 		return err
+	}
+	if !w.byDPoP() {
+		thumbprint = tokenbinding.CertificateThumbprint(certificate.Leaf)
 	}
 	if a.Owner != owner || a.BoundTo != thumbprint || !slices.Equal(a.Accounts, []string{"checking", "savings"}) {
-		return errors.New("the API answers for another user or key")
+		return errors.New("the API answers for another user, key or certificate")
 	}
 	return nil
-}
-
-// A browser is one of a user who has no password but alice's. Cookies are all that it has of its own.
-type browser struct {
-	world *world
-	http  *http.Client
-}
-
-func (w *world) newBrowser() *browser {
-	client := w.httpClient("browser")
-	client.Jar, _ = cookiejar.New(nil) // never fails
-	return &browser{world: w, http: client}
-}
-
-// get opens a URL and follows no redirect: the flow wants to see where it leads.
-func (b *browser) get(ctx context.Context, target string) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return answer{}, err
-	}
-	return exchangeWith(b.http, r)
-}
-
-// post sends a form, and says from what kind of site as browsers do: same-origin or cross-site.
-func (b *browser) post(ctx context.Context, target, site string, form url.Values) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
-	if err != nil {
-		return answer{}, err
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Sec-Fetch-Site", site)
-	return exchangeWith(b.http, r)
-}
-
-// startLogin clicks on "log in" at the client and returns where that leads.
-func (b *browser) startLogin(ctx context.Context) (pageURL string, err error) {
-	return redirected(b.post(ctx, b.world.appURL+"/login", "same-origin", nil))
-}
-
-// open loads the page at the authorization server and looks whether it shows what the client has asked for.
-func (b *browser) open(ctx context.Context, pageURL string) error {
-	a, err := b.get(ctx, pageURL)
-	if err != nil {
-		return err
-	}
-	if a.status != http.StatusOK || !strings.Contains(string(a.body), `<b id="scopes">accounts openid </b>`) {
-		return fmt.Errorf("the page: %v", a)
-	}
-	return nil
-}
-
-// decide answers the page and returns where that leads.
-func (b *browser) decide(ctx context.Context, pageURL, decision string) (answerURL string, err error) {
-	return redirected(b.post(ctx, pageURL, "same-origin", url.Values{"username": {"alice"}, "password": {"correct horse"}, "decision": {decision}}))
-}
-
-func redirected(a answer, err error) (string, error) {
-	if err != nil {
-		return "", err
-	}
-	if a.status != http.StatusSeeOther || a.location == nil {
-		return "", fmt.Errorf("no redirect: %v", a)
-	}
-	return a.location.String(), nil
-}
-
-// cookie returns the app's cookie.
-func (b *browser) cookie(target string) string {
-	u, err := url.Parse(target)
-	if err != nil {
-		return ""
-	}
-	for _, c := range b.http.Jar.Cookies(u) {
-		if c.Name == cookieName {
-			return c.Value
-		}
-	}
-	return ""
-}
-
-func (w *world) get(ctx context.Context, party, target string) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return answer{}, err
-	}
-	return exchangeWith(w.httpClient(party), r)
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -12,31 +11,34 @@ import (
 // A result is how a step or an attack went. Kind is "step" or "attack". OK says that it went as it should: that an attack
 // was refused with the status and the error code that were expected of it.
 type result struct {
-	Kind   string `json:"kind"`
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Code   string `json:"code"`
-	Status int    `json:"status"`
-	Clause string `json:"clause"`
-	Reason string `json:"reason,omitempty"` // why it is not OK
+	Combination string `json:"combination"` // as private_key_jwt+dpop
+	Kind        string `json:"kind"`
+	Name        string `json:"name"`
+	OK          bool   `json:"ok"`
+	Code        string `json:"code"`
+	Status      int    `json:"status"`
+	Clause      string `json:"clause"`
+	Reason      string `json:"reason,omitempty"` // why it is not OK
 
 	exchanges []exchange
 }
 
 // A printer shows results.
 type printer interface {
-	opening(w *world)
+	opening(combinations int)
+	scene(w *world)
 	chapter(title string)
 	result(r result)
-	closing(all []result)
+	closing(all []act)
 }
 
 // jsonLines prints an object for each result and nothing else.
 type jsonLines struct{ out io.Writer }
 
-func (p *jsonLines) opening(*world)   {}
-func (p *jsonLines) chapter(string)   {}
-func (p *jsonLines) closing([]result) {}
+func (p *jsonLines) opening(int)    {}
+func (p *jsonLines) scene(*world)   {}
+func (p *jsonLines) chapter(string) {}
+func (p *jsonLines) closing([]act)  {}
 func (p *jsonLines) result(r result) {
 	json.NewEncoder(p.out).Encode(r) //nolint:errcheck // nobody to tell
 }
@@ -44,47 +46,85 @@ func (p *jsonLines) result(r result) {
 // width is how many columns the dialogue takes.
 const width = 100
 
-// A dialogue prints for people.
+// A dialogue prints for people: the first combination in full, and of the others what is different.
 type dialogue struct {
-	out io.Writer
-	n   int
+	out  io.Writer
+	n    int             // steps of this combination
+	seen map[string]bool // what has been printed
+	same int             // results of this chapter that have been seen before
 }
 
 func (p *dialogue) line(format string, args ...any) {
 	fmt.Fprintln(p.out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
-func (p *dialogue) opening(w *world) {
-	p.line("FAPI 2.0 Security Profile with private_key_jwt and DPoP: three TLS servers, a user, and thieves.")
-	p.line("")
-	p.line("  AS      %s  authorization server", w.asURL)
-	p.line("  API     %s  resource server", w.apiURL)
-	p.line("  client  %s  web application", w.appURL)
-	p.line("")
+func (p *dialogue) opening(combinations int) {
+	p.line("FAPI 2.0 Security Profile: TLS servers on loopback, a user, and thieves.")
+	if combinations > 1 {
+		p.line("There are %d ways to play it, each in a world of its own: one in full, of the others what is new.", combinations)
+	}
 	p.line("At the right: the clause that is answered, as in spec/requirements.tsv.")
 }
 
+// labels are the names of bindings for people.
+var labels = map[string]string{"dpop": "DPoP", "mtls": "mutual TLS"}
+
+func (p *dialogue) scene(w *world) {
+	p.flush()
+	p.n = 0
+	p.line("")
+	p.line("%s", strings.Repeat("═", width))
+	p.line("The client authenticates by %s, and its access tokens are bound by %s.", w.auth, labels[w.binding])
+	p.line("")
+	p.line("  AS      %s, and for certificates  %s", w.asURL, w.asMTLSURL)
+	p.line("  API     %s, and for certificates  %s", w.apiURL, w.apiMTLSURL)
+	p.line("  client  %s", w.appURL)
+}
+
 func (p *dialogue) chapter(title string) {
+	p.flush()
 	p.line("")
 	p.line("%s %s", title, strings.Repeat("─", width-1-utf8.RuneCountInString(title)))
 }
 
+// flush counts what a chapter has left out.
+func (p *dialogue) flush() {
+	if p.same > 0 {
+		p.line("  ✓ %d as before", p.same)
+	}
+	p.same = 0
+}
+
+// repeats reports whether a result has been printed before, with all that was said.
+func (p *dialogue) repeats(r result) bool {
+	r.Combination = ""
+	key := fmt.Sprintf("%+v", r)
+	if p.seen[key] && r.OK {
+		return true
+	}
+	if p.seen == nil {
+		p.seen = map[string]bool{}
+	}
+	p.seen[key] = true
+	return false
+}
+
 func (p *dialogue) result(r result) {
 	if r.Kind == "step" {
+		p.n++
+	}
+	switch {
+	case p.repeats(r):
+		p.same++
+	case r.Kind == "step":
 		p.step(r)
-		return
+	default:
+		p.columns(fmt.Sprintf("%s %s", either(r.OK, "✓", "✗"), r.Name), fmt.Sprintf("%d %s", r.Status, r.Code), r.Clause)
+		p.reason(r)
 	}
-	outcome := fmt.Sprintf("%d %s", r.Status, r.Code)
-	mark := "✓"
-	if !r.OK {
-		mark = "✗"
-	}
-	p.columns(fmt.Sprintf("%s %s", mark, r.Name), outcome, r.Clause)
-	p.reason(r)
 }
 
 func (p *dialogue) step(r result) {
-	p.n++
 	p.line("%2d %s %s", p.n, pad(r.Name, width-4-len(r.Clause)), r.Clause)
 	for _, e := range r.exchanges {
 		p.exchange(e)
@@ -94,8 +134,8 @@ func (p *dialogue) step(r result) {
 
 // exchange prints a request, what it has, and what came back.
 func (p *dialogue) exchange(e exchange) {
-	const column = 38
-	head := fmt.Sprintf("     %-7s → %-6s %-4s %s", e.from, e.to, e.method, e.path)
+	const column = 40
+	head := fmt.Sprintf("     %-7s → %-8s %-4s %s", e.from, e.to, e.method, e.path)
 	for _, text := range wrap(strings.Join(e.with, ", "), width-column-3) {
 		p.line("%s   %s", pad(head, column), text)
 		head = ""
@@ -114,27 +154,39 @@ func (p *dialogue) reason(r result) {
 
 // columns prints what an attack tries, how it is refused and why.
 func (p *dialogue) columns(name, outcome, clause string) {
-	p.line("  %s %s %17s", pad(name, 50), pad(outcome, 29), clause)
+	p.line("%s %s", pad("  "+pad(name, 54)+" "+outcome, width-1-len(clause)), clause)
 }
 
-func (p *dialogue) closing(all []result) {
-	count := func(kind string, ok bool) (n int) {
-		for _, r := range all {
-			if r.Kind == kind && r.OK == ok {
-				n++
+func (p *dialogue) closing(all []act) {
+	p.flush()
+	p.failures(all)
+	p.line("")
+	const row = "%-24s %-18s %18s %18s"
+	p.line(row, "client authentication", "tokens bound by", "steps succeeded", "attacks refused")
+	for _, a := range all {
+		of := func(kind string, planned int) string {
+			n := a.count(kind)
+			return fmt.Sprintf("%d of %d%s", n, planned, either(n == planned, " ✓", " ✗"))
+		}
+		p.line(row, a.auth, labels[a.binding], of("step", a.steps), of("attack", a.attacks))
+	}
+}
+
+// failures tells again what is not as it should be.
+func (p *dialogue) failures(all []act) {
+	for _, a := range all {
+		if a.ok() {
+			continue
+		}
+		p.line("")
+		p.line("FAILED with %s and %s:", a.auth, labels[a.binding])
+		for _, r := range a.results {
+			if !r.OK {
+				p.line("  %s %q (%s)", either(r.Kind == "step", "the step", "NOT REFUSED AS EXPECTED:"), r.Name, r.Clause)
 			}
 		}
-		return n
-	}
-	p.line("")
-	p.line("%d steps succeeded, %d attacks refused", count("step", true), count("attack", true))
-	if !slices.ContainsFunc(all, func(r result) bool { return !r.OK }) {
-		return
-	}
-	p.line("%d steps FAILED, %d attacks NOT REFUSED AS EXPECTED:", count("step", false), count("attack", false))
-	for _, r := range all {
-		if !r.OK {
-			p.line("  %s (%s)", r.Name, r.Clause)
+		if missing := a.steps + a.attacks - len(a.results); missing > 0 {
+			p.line("  and %d steps and attacks that were not played after that", missing)
 		}
 	}
 }

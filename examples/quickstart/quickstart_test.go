@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -34,25 +36,49 @@ func results(t *testing.T, out io.Reader) (steps, attacks []result) {
 	}
 }
 
+func every(t *testing.T) []combination {
+	all, err := combinations("", "")
+	require.NoError(t, err)
+	require.Len(t, all, 4)
+	return all
+}
+
 func TestEveryStepSucceedsAndEveryAttackIsRefused(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Zero(t, run(t.Context(), []string{"-json"}, &stdout, &stderr), "%s%s", &stdout, &stderr)
 	require.Empty(t, stderr.String())
-	steps, attacks := results(t, &stdout)
-	require.Len(t, steps, len(flowSteps()))
-	require.GreaterOrEqual(t, len(attacks), 15)
-	names := map[string]bool{}
-	for _, r := range append(steps, attacks...) {
-		require.True(t, r.OK, "%+v", r)
-		require.Empty(t, r.Reason)
-		require.False(t, names[r.Name], "two are called %q", r.Name)
-		names[r.Name] = true
-		require.Regexp(t, `^[A-Z]+-[A-Za-z0-9.-]+$`, r.Clause)
+	allSteps, allAttacks := results(t, &stdout)
+	for _, c := range every(t) {
+		t.Run(c.String(), func(t *testing.T) {
+			its := func(r result) bool { return r.Combination == c.String() }
+			steps, attacks := slices.Collect(filter(allSteps, its)), slices.Collect(filter(allAttacks, its))
+			require.Len(t, steps, len(flowSteps(c)))
+			require.GreaterOrEqual(t, len(attacks), 80)
+			names := map[string]bool{}
+			for _, r := range append(steps, attacks...) {
+				require.True(t, r.OK, "%+v", r)
+				require.Empty(t, r.Reason)
+				require.False(t, names[r.Name], "two are called %q", r.Name)
+				names[r.Name] = true
+				require.Regexp(t, `^[A-Z]+-[A-Za-z0-9.-]+$`, r.Clause)
+			}
+			for _, r := range attacks {
+				require.GreaterOrEqual(t, r.Status, http.StatusBadRequest)
+				require.Less(t, r.Status, http.StatusInternalServerError)
+				require.NotEmpty(t, r.Code)
+				require.LessOrEqual(t, len(r.Name), 52, "%q moves its column", r.Name)
+			}
+		})
 	}
-	for _, r := range attacks {
-		require.GreaterOrEqual(t, r.Status, http.StatusBadRequest)
-		require.Less(t, r.Status, http.StatusInternalServerError)
-		require.NotEmpty(t, r.Code)
+}
+
+func filter(all []result, wanted func(result) bool) iter.Seq[result] {
+	return func(yield func(result) bool) {
+		for _, r := range all {
+			if wanted(r) && !yield(r) {
+				return
+			}
+		}
 	}
 }
 
@@ -64,12 +90,38 @@ func TestTheDialogueFitsIntoItsColumns(t *testing.T) {
 	for _, line := range lines {
 		require.LessOrEqual(t, utf8.RuneCountInString(line), width, line)
 	}
-	require.Regexp(t, regexp.MustCompile(`^[0-9]+ steps succeeded, [0-9]+ attacks refused$`), lines[len(lines)-1])
+	row := regexp.MustCompile(`^(\S+) +(DPoP|mutual TLS) +([0-9]+) of ([0-9]+) ✓ +([0-9]+) of ([0-9]+) ✓$`)
+	for i, c := range every(t) {
+		m := row.FindStringSubmatch(lines[len(lines)-4+i])
+		require.NotNil(t, m, "the table ends it: %s", lines[len(lines)-4+i])
+		require.Equal(t, []string{c.auth, labels[c.binding], m[4], m[6]}, []string{m[1], m[2], m[3], m[5]})
+	}
 	require.NotRegexp(t, regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10}`), stdout.String(), "no token is shown")
 }
 
+func TestTheFlagsChooseWhatIsPlayed(t *testing.T) {
+	for _, c := range every(t) {
+		chosen, err := combinations(c.auth, c.binding)
+		require.NoError(t, err)
+		require.Equal(t, []combination{c}, chosen)
+	}
+	for _, c := range []struct{ auth, binding string }{{auths[1], ""}, {"", bindings[1]}} {
+		chosen, err := combinations(c.auth, c.binding)
+		require.NoError(t, err)
+		require.Len(t, chosen, 2)
+	}
+	var stdout, stderr bytes.Buffer
+	require.Zero(t, run(t.Context(), []string{"-auth", "tls_client_auth", "-binding", "mtls", "-json"}, &stdout, &stderr), "%s%s", &stdout, &stderr)
+	steps, attacks := results(t, &stdout)
+	for _, r := range append(steps, attacks...) {
+		require.Equal(t, "tls_client_auth+mtls", r.Combination)
+	}
+}
+
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"-nonsense"}, {"-json", "more"}} {
+	for _, args := range [][]string{
+		{"-nonsense"}, {"-json", "more"}, {"-auth", "client_secret_basic"}, {"-auth", "private_key_jwt", "-binding", "none"}, {"-binding", "DPoP"},
+	} {
 		var stdout, stderr bytes.Buffer
 		require.Equal(t, 2, run(t.Context(), args, &stdout, &stderr))
 		require.Empty(t, stdout.String())
@@ -78,9 +130,9 @@ func TestUsage(t *testing.T) {
 	require.Zero(t, run(t.Context(), []string{"-h"}, io.Discard, io.Discard))
 }
 
-// Whoever says that all is well has to be able to say that it is not.
+// Whoever says that all is well has to be able to say that it is not, in each combination.
 func TestFailuresAreSeen(t *testing.T) {
-	bearer := one(func(c *call) { c.scheme = "Bearer" })
+	stolen := one(func(c *call) { c.scheme, c.prover, c.certificate = "Bearer", nil, nil })
 	harmless := one(func(*call) {})
 	refused := func(context.Context, *world) (*call, error) { return nil, errors.New("no request can be made") }
 	for _, c := range []struct {
@@ -89,47 +141,70 @@ func TestFailuresAreSeen(t *testing.T) {
 		ok     bool
 		reason string
 	}{
-		{"as it should be", onAPI("", "", 401, "invalid_token", bearer), true, ""},
-		{"another code", onAPI("", "", 401, "invalid_dpop_proof", bearer), false, "401 invalid_token, expected 401 invalid_dpop_proof"},
-		{"another status", onAPI("", "", 400, "invalid_token", bearer), false, "401 invalid_token, expected 400 invalid_token"},
+		{"as it should be", onAPI("", "", 401, "invalid_token", stolen), true, ""},
+		{"another code", onAPI("", "", 401, "invalid_dpop_proof", stolen), false, "401 invalid_token, expected 401 invalid_dpop_proof"},
+		{"another status", onAPI("", "", 400, "invalid_token", stolen), false, "401 invalid_token, expected 400 invalid_token"},
 		{"an attack that succeeds", onAPI("", "", 401, "invalid_token", harmless), false, "200 without an error code"},
-		{"a request that is bad without the attack", against(newCall, 201, "", "", 401, "invalid_token", bearer), false, "unspoilt"},
-		{"no request", against(refused, 200, "", "", 401, "invalid_token", bearer), false, "no request can be made"},
+		{"a request that is bad without the attack", against(newCall, 201, "", "", 401, "invalid_token", stolen), false, "unspoilt"},
+		{"no request", against(refused, 200, "", "", 401, "invalid_token", stolen), false, "no request can be made"},
 		{"a spoiler that fails", onAPI("", "", 401, "invalid_token", func(context.Context, *call) error { return errors.New("not spoilt") }), false, "not spoilt"},
 		{"a client that asks the token endpoint first", onCallback("", "", 303, "", one(func(v *visit) { v.quiet = true })), false, "after 1 requests"},
 	} {
+		script := func(its combination) ([]step, []group) { return flowSteps(its)[:1], []group{{"", []attack{c.attack}}} }
 		t.Run(c.name, func(t *testing.T) {
-			for _, out := range []func(io.Writer) printer{
-				func(w io.Writer) printer { return &jsonLines{out: w} },
-				func(w io.Writer) printer { return &dialogue{out: w} },
-			} {
-				var stdout bytes.Buffer
-				p := out(&stdout)
-				ok, err := play(t.Context(), p, flowSteps()[:1], []group{{"", []attack{c.attack}}})
-				require.NoError(t, err)
-				require.Equal(t, c.ok, ok)
-				if _, isJSON := p.(*jsonLines); !isJSON {
-					require.Equal(t, !c.ok, strings.Contains(stdout.String(), "1 attacks NOT REFUSED AS EXPECTED"), stdout.String())
-					continue
+			var stdout bytes.Buffer
+			ok, err := perform(t.Context(), &jsonLines{out: &stdout}, every(t), script)
+			require.NoError(t, err)
+			require.Equal(t, c.ok, ok)
+			_, attacks := results(t, &stdout)
+			require.Len(t, attacks, 4)
+			for _, r := range attacks {
+				require.Equal(t, c.ok, r.OK)
+				require.Contains(t, r.Reason, c.reason)
+			}
+			stdout.Reset()
+			ok, err = perform(t.Context(), &dialogue{out: &stdout}, every(t)[3:], script)
+			require.NoError(t, err)
+			require.Equal(t, c.ok, ok)
+			for mark, count := range map[string]int{"NOT REFUSED AS EXPECTED": 1, " 0 of 1 ✗": 1, "     FAILED: ": 1, " 1 of 1 ✓": 1} {
+				if c.ok {
+					count = map[string]int{" 1 of 1 ✓": 2}[mark]
 				}
-				_, attacks := results(t, &stdout)
-				require.Len(t, attacks, 1)
-				require.Equal(t, c.ok, attacks[0].OK)
-				require.Contains(t, attacks[0].Reason, c.reason)
+				require.Equal(t, count, strings.Count(stdout.String(), mark), "%q in %s", mark, &stdout)
 			}
 		})
 	}
 }
 
+// One combination that fails is not lost among those that do not.
+func TestOneFailureIsEnough(t *testing.T) {
+	for _, bad := range every(t) {
+		var stdout bytes.Buffer
+		ok, err := perform(t.Context(), &dialogue{out: &stdout}, every(t), func(c combination) ([]step, []group) {
+			steps := flowSteps(c)[:1]
+			if c == bad {
+				steps = append(steps, step{name: "a step that fails", do: func(context.Context, *flow) error { return errors.New("deliberately") }})
+			}
+			return steps, nil
+		})
+		require.NoError(t, err)
+		require.False(t, ok)
+		require.Regexp(t, bad.auth+` +`+labels[bad.binding]+` +1 of 2 ✗`, stdout.String())
+		require.Equal(t, 1, strings.Count(stdout.String(), "✗"), stdout.String())
+	}
+}
+
 func TestAFailedStepEndsThePlay(t *testing.T) {
 	failing := step{name: "a step that fails", clause: "", do: func(context.Context, *flow) error { return errors.New("deliberately") }}
-	var stdout bytes.Buffer
-	ok, err := play(t.Context(), &jsonLines{out: &stdout}, []step{failing, flowSteps()[0]}, attackGroups())
-	require.NoError(t, err)
-	require.False(t, ok)
-	steps, attacks := results(t, &stdout)
-	require.Len(t, steps, 1)
-	require.False(t, steps[0].OK)
-	require.Equal(t, "deliberately", steps[0].Reason)
-	require.Empty(t, attacks)
+	for _, c := range every(t) {
+		var stdout bytes.Buffer
+		a, err := play(t.Context(), &jsonLines{out: &stdout}, c, []step{failing, flowSteps(c)[0]}, attackGroups(c))
+		require.NoError(t, err)
+		require.False(t, a.ok())
+		steps, attacks := results(t, &stdout)
+		require.Len(t, steps, 1)
+		require.False(t, steps[0].OK)
+		require.Equal(t, "deliberately", steps[0].Reason)
+		require.Empty(t, attacks)
+	}
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,10 +33,12 @@ type call struct {
 	w             *world
 	method, url   string
 	scheme, token string
-	prover        *dpop.Prover // nil: no proof
+	certificate   *tls.Certificate // nil: none
+	prover        *dpop.Prover     // nil: no proof
 	// What the proof says, if it is not what the request is.
 	proofMethod, proofURL, proofToken string
-	proofs                            []string // sent instead of a new one
+	proofs                            []string    // sent instead of a new one
+	header                            http.Header // what else is sent
 }
 
 // newCall is a call with a token of alice's that our client has just got.
@@ -43,8 +47,19 @@ func newCall(ctx context.Context, w *world) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	prover, err := w.prover(w.ours.dpop)
-	return &call{w: w, method: http.MethodGet, url: w.apiURL + "/accounts", scheme: "DPoP", token: token.AccessToken, prover: prover}, err
+	c := &call{w: w, method: http.MethodGet, url: w.api() + "/accounts", token: token.AccessToken}
+	return c, c.as(w.ours)
+}
+
+// as presents the token as a client would to which it is bound.
+func (c *call) as(its *client) (err error) {
+	if !c.w.byDPoP() {
+		c.scheme, c.certificate = "Bearer", its.certificate
+		return nil
+	}
+	c.scheme = "DPoP"
+	c.prover, err = c.w.prover(its.dpop)
+	return err
 }
 
 // proof returns a proof for the call as it is now.
@@ -58,7 +73,9 @@ func (c *call) proof() (string, error) {
 	return c.prover.Proof(or(c.proofMethod, c.method), or(c.proofURL, c.url), dpop.ProofOptions{AccessToken: or(c.proofToken, c.token)})
 }
 
-func (c *call) send(ctx context.Context) (answer, error) {
+func (c *call) send(ctx context.Context) (answer, error) { return c.sendAs(ctx, "thief") }
+
+func (c *call) sendAs(ctx context.Context, party string) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, c.method, c.url, nil)
 	if err != nil {
 		return answer{}, err
@@ -71,30 +88,60 @@ func (c *call) send(ctx context.Context) (answer, error) {
 		}
 		proofs = []string{proof}
 	}
+	maps.Copy(r.Header, c.header)
 	r.Header["Dpop"] = proofs
 	r.Header.Set("Authorization", c.scheme+" "+c.token)
-	return exchangeWith(c.w.httpClient("thief"), r)
+	return exchangeWith(c.w.httpClient(party, c.certificate), r)
 }
 
 // A post is a request to the token endpoint or to that for pushed requests.
 type post struct {
-	w         *world
-	url       string
-	form      url.Values
-	auth      *clientauth.PrivateKeyJWT // nil: no client authentication
-	assertion string                    // sent instead of a new one
-	clientID  string                    // sent instead of the assertion's
-	prover    *dpop.Prover              // nil: no proof
-	proof     string                    // sent instead of a new one
+	w           *world
+	url         string
+	form        url.Values
+	auth        *clientauth.PrivateKeyJWT // nil: no assertion
+	assertion   string                    // sent instead of a new one
+	clientID    string                    // sent instead of the assertion's, or without one
+	certificate *tls.Certificate          // nil: none
+	prover      *dpop.Prover              // nil: no proof
+	proof       string                    // sent instead of a new one
+	header      http.Header               // what else is sent
 }
 
 func (w *world) newPost(endpoint string, form url.Values) (*post, error) {
-	auth, err := w.assertions(w.ours, nil)
-	if err != nil {
-		return nil, err
+	p := &post{w: w, url: endpoint, form: form}
+	return p, p.as(w.ours)
+}
+
+// authenticateAs sends the request in the name of a client.
+func (p *post) authenticateAs(c *client) (err error) {
+	if !p.w.byJWT() {
+		p.clientID, p.certificate = c.id, c.certificate
+		return nil
 	}
-	prover, err := w.prover(w.ours.dpop)
-	return &post{w: w, url: endpoint, form: form, auth: auth, prover: prover}, err
+	p.auth, err = p.w.assertions(c, nil)
+	return err
+}
+
+// as sends it in the name of a client and with what that has its tokens bound to.
+func (p *post) as(c *client) (err error) {
+	if p.w.byDPoP() {
+		if p.prover, err = p.w.prover(c.dpop); err != nil {
+			return err
+		}
+	} else {
+		p.certificate = c.certificate
+	}
+	return p.authenticateAs(c)
+}
+
+// anonymous leaves out what authenticates the client.
+func (p *post) anonymous() {
+	if p.w.byJWT() {
+		p.auth = nil
+	} else {
+		p.certificate = nil
+	}
 }
 
 func (p *post) send(ctx context.Context) (answer, error) {
@@ -109,14 +156,15 @@ func (p *post) send(ctx context.Context) (answer, error) {
 		if p.assertion != "" {
 			form.Set("client_assertion", p.assertion)
 		}
-		if p.clientID != "" {
-			form.Set("client_id", p.clientID)
-		}
+	}
+	if p.clientID != "" {
+		form.Set("client_id", p.clientID)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, strings.NewReader(form.Encode()))
 	if err != nil {
 		return answer{}, err
 	}
+	maps.Copy(r.Header, p.header)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	proof := p.proof
 	if proof == "" && p.prover != nil {
@@ -127,7 +175,7 @@ func (p *post) send(ctx context.Context) (answer, error) {
 	if proof != "" {
 		r.Header.Set("DPoP", proof)
 	}
-	return exchangeWith(p.w.httpClient("thief"), r)
+	return exchangeWith(p.w.httpClient("thief", p.certificate), r)
 }
 
 // succeed sends a request that has to succeed, as a part of an attack.
@@ -149,7 +197,7 @@ func newRedemption(ctx context.Context, w *world) (*post, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.newPost(w.app.ServerMetadata().TokenEndpoint, url.Values{
+	return w.newPost(w.endpoints().TokenEndpoint, url.Values{
 		"grant_type": {"authorization_code"}, "code": {response.Get("code")}, "redirect_uri": {w.ours.redirectURI}, "code_verifier": {session.CodeVerifier},
 	})
 }
@@ -160,12 +208,12 @@ func newRefresh(ctx context.Context, w *world) (*post, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.newPost(w.app.ServerMetadata().TokenEndpoint, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token.RefreshToken}})
+	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token.RefreshToken}})
 }
 
 // newOwnToken is a token request of a client for itself: the shortest one that needs client authentication.
 func newOwnToken(_ context.Context, w *world) (*post, error) {
-	return w.newPost(w.app.ServerMetadata().TokenEndpoint, url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}})
+	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}})
 }
 
 // newPush is a pushed authorization request.
@@ -174,7 +222,7 @@ func newPush(_ context.Context, w *world) (*post, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.newPost(w.app.ServerMetadata().PushedAuthorizationRequestEndpoint, url.Values{
+	return w.newPost(w.endpoints().PushedAuthorizationRequestEndpoint, url.Values{
 		"response_type": {"code"}, "redirect_uri": {w.ours.redirectURI}, "scope": {"accounts"}, "state": {rand.Text()},
 		"code_challenge": {challenge}, "code_challenge_method": {pkce.MethodS256},
 	})
@@ -225,9 +273,10 @@ func newCallback(ctx context.Context, w *world) (*visit, error) {
 }
 
 func (v *visit) send(ctx context.Context) (answer, error) {
-	before := v.w.tally.of(v.w.app.ServerMetadata().TokenEndpoint)
+	endpoints := []string{v.w.app.ServerMetadata().TokenEndpoint, v.w.app.ServerMetadata().ForMTLS().TokenEndpoint}
+	before := v.w.tally.of(endpoints...)
 	a, err := v.browser.get(ctx, v.url)
-	if after := v.w.tally.of(v.w.app.ServerMetadata().TokenEndpoint); err == nil && v.quiet && after != before {
+	if after := v.w.tally.of(endpoints...); err == nil && v.quiet && after != before {
 		return a, fmt.Errorf("%v, but only after %d requests to the token endpoint", a, after-before)
 	}
 	return a, err
@@ -248,19 +297,6 @@ func (v *visit) query(changes map[string]string) error {
 	u.RawQuery = q.Encode()
 	v.url = u.String()
 	return nil
-}
-
-// approve lets alice agree and returns what comes back for the client.
-func (b *browser) approve(ctx context.Context, session *profile.Session) (url.Values, error) {
-	target, err := b.decide(ctx, session.URL, "allow")
-	if err != nil {
-		return nil, err
-	}
-	u, err := url.Parse(target)
-	if err != nil {
-		return nil, err
-	}
-	return u.Query(), nil
 }
 
 // newToken lets alice log in and returns what our client gets.
@@ -311,15 +347,6 @@ func (p *post) forgeAssertion(sign signature, change func(header, claims object)
 		return err
 	}
 	p.assertion, err = reforge(good, sign, change)
-	return err
-}
-
-// as sends the request in the name of the other client, which is as good a client as ours.
-func (p *post) as(c *client) (err error) {
-	if p.auth, err = p.w.assertions(c, nil); err != nil {
-		return err
-	}
-	p.prover, err = p.w.prover(c.dpop)
 	return err
 }
 

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"html/template"
@@ -14,9 +17,8 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/gofapi/fapi2/idtoken"
-	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // The three servers of FAPI 2.0, each as one would write it. They share no variable but where a comment says so.
@@ -28,28 +30,58 @@ type bank struct {
 	now       func() time.Time
 }
 
+// A bankConfig is what is different for each bank.
+type bankConfig struct {
+	issuer         string
+	certificateURL string         // where it asks clients for their certificates: the same handler on a second socket
+	clientCAs      *x509.CertPool // who may vouch for the certificates of clients
+	resources      []string       // the APIs
+	clients        map[string]*profile.ClientMetadata
+	now            func() time.Time
+}
+
 // newBank sets up the authorization server. Whoever registers clients gives it a lookup; here it is a map.
-func newBank(issuer string, resources []string, clients map[string]*profile.ClientMetadata, now func() time.Time) (*bank, error) {
+func newBank(cfg bankConfig) (*bank, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	b := &bank{passwords: map[string]string{"alice": "correct horse"}, now: now}
+	// TLS ends here. Behind a proxy this is where to say which kind it is, and from where it connects.
+	certificates, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{Now: cfg.now})
+	if err != nil {
+		return nil, err
+	}
+	b := &bank{passwords: map[string]string{"alice": "correct horse"}, now: cfg.now}
 	b.AuthorizationServer, err = profile.NewAuthorizationServer(profile.AuthorizationServerConfig{
-		Issuer:    issuer,
+		Issuer:    cfg.issuer,
 		Key:       key,
 		Scopes:    []string{"openid", "accounts", "payments"},
-		Resources: resources,
+		Resources: cfg.resources,
 		Clients: func(_ context.Context, clientID string) (*profile.ClientMetadata, error) {
-			if client, ok := clients[clientID]; ok {
+			if client, ok := cfg.clients[clientID]; ok {
 				return client, nil
 			}
 			return nil, profile.ErrUnknownClient
 		},
 		Interact: b.interact,
-		Now:      now, // a server of yours leaves this out: here the attacks let time pass
+		// For mutual TLS. A server without it leaves these three out.
+		Certificates: certificates,
+		ClientCAs:    cfg.clientCAs,
+		MTLSBaseURL:  cfg.certificateURL,
+		Now:          cfg.now, // a server of yours leaves this out: here the attacks let time pass
 	})
 	return b, err
+}
+
+// serverTLS is how every server here keeps TLS. Only a socket for programs asks for certificates: browsers would ask their
+// users for one. It asks, and lets profile judge: so a client with a bad certificate gets an OAuth error and no dead line.
+func serverTLS(own tls.Certificate, asksClients bool) *tls.Config {
+	config := profile.TLSConfig() // SP-5.2.1-2, SP-5.2.2-1
+	config.Certificates = []tls.Certificate{own}
+	if asksClients {
+		config.ClientAuth = tls.RequestClientCert
+	}
+	return config
 }
 
 var consentPage = template.Must(template.New("consent").Parse(`<!DOCTYPE html>
@@ -93,13 +125,13 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 	consentPage.Execute(w, page) //nolint:errcheck // the browser is gone
 }
 
-// leave sends the browser back to the client. SP-5.3.2.2-11: with 303, so that the password is not posted there.
+// leave sends the browser back to the client.
 func (b *bank) leave(w http.ResponseWriter, r *http.Request, redirect string, err error) {
 	if err != nil {
-		b.WriteError(w, r, err)
+		b.WriteErrorPage(w, r, err)
 		return
 	}
-	http.Redirect(w, r, redirect, http.StatusSeeOther)
+	b.Redirect(w, redirect)
 }
 
 // login stands for what your bank really does.
@@ -108,14 +140,27 @@ func (b *bank) login(username, password string) (subject string, ok bool) {
 	return username, known && subtle.ConstantTimeCompare([]byte(password), []byte(want)) == 1
 }
 
-// newAPI sets up the resource server: an ordinary handler behind profile.ResourceServer.
-//
-// keys are the authorization server's public keys, from its jwks_uri. revoked tells which tokens were taken back: here that
-// is a call into the other server, the one thing that does not go over a socket. An API that has no such way leaves it out
-// and believes a token until it ends, which is five minutes at most.
-func newAPI(resource, issuer string, keys keySource, revoked func(context.Context, string) (bool, error), now func() time.Time) (http.Handler, error) {
+// An apiConfig is what is different for each API.
+type apiConfig struct {
+	resource, issuer string
+	// keys are the authorization server's public keys, from its jwks_uri.
+	keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
+	// revoked tells which tokens were taken back: here that is a call into the other server, the one thing that does not go
+	// over a socket. An API that has no such way leaves it out and believes a token until it ends, which is five minutes at
+	// most.
+	revoked func(ctx context.Context, tokenID string) (bool, error)
+	now     func() time.Time
+}
+
+// newAPI sets up the resource server: an ordinary handler behind profile.ResourceServer. It is served on two sockets, since
+// the one that asks for certificates has a URL of its own. Clients with DPoP never go there: their proofs name the other.
+func newAPI(cfg apiConfig) (http.Handler, error) {
+	certificates, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{Now: cfg.now})
+	if err != nil {
+		return nil, err
+	}
 	guard, err := profile.NewResourceServer(profile.ResourceServerConfig{
-		Resource: resource, Issuer: issuer, Keys: keys, Revoked: revoked, Now: now,
+		Resource: cfg.resource, Issuer: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked, Certificates: certificates, Now: cfg.now,
 	})
 	if err != nil {
 		return nil, err
@@ -126,13 +171,11 @@ func newAPI(resource, issuer string, keys keySource, revoked func(context.Contex
 	return mux, nil
 }
 
-type keySource = func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
-
 // accounts is what the API answers.
 type accounts struct {
 	Owner    string   `json:"owner"`
 	Client   string   `json:"client"`
-	BoundTo  string   `json:"bound_to"` // thumbprint of the key that the caller has proved to hold
+	BoundTo  string   `json:"bound_to"` // thumbprint of the key or certificate that the caller has proved to hold
 	Accounts []string `json:"accounts"`
 }
 
@@ -142,10 +185,12 @@ func listAccounts(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no token", http.StatusInternalServerError)
 		return
 	}
+	reply := accounts{Owner: token.Subject(), Client: token.ClientID(), Accounts: []string{"checking", "savings"}}
+	if jwt, ok := token.JWT(); ok {
+		reply.BoundTo = cmp.Or(jwt.JKT(), jwt.X5TS256())
+	}
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(accounts{ //nolint:errcheck // the client is gone
-		Owner: token.Subject(), Client: token.ClientID(), BoundTo: token.JKT(), Accounts: []string{"checking", "savings"},
-	})
+	json.NewEncoder(w).Encode(reply) //nolint:errcheck // the client is gone
 }
 
 func pay(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) }
@@ -153,8 +198,7 @@ func pay(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCrea
 // An app is the client: a web application that reads its users' accounts.
 type app struct {
 	*profile.Client
-	idTokens *idtoken.Verifier
-	api      string
+	api string
 
 	// In memory and for ever: a real app has them in its session store, with an end.
 	mu      sync.Mutex
@@ -166,7 +210,7 @@ type app struct {
 type login struct {
 	subject string
 	token   *oauth2.Token
-	api     *http.Client // sends the token and a proof with every request
+	api     *http.Client // sends the token, with a proof or by a connection with the certificate
 }
 
 // newApp discovers the authorization server and sets up the client. Of the server it knows its issuer identifier only.
@@ -175,18 +219,7 @@ func newApp(ctx context.Context, cfg profile.ClientConfig, api string) (*app, er
 	if err != nil {
 		return nil, err
 	}
-	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: client.ServerMetadata().JWKSURI, HTTPClient: cfg.HTTPClient, Now: cfg.Now})
-	if err != nil {
-		return nil, err
-	}
-	idTokens, err := idtoken.NewVerifier(idtoken.VerifierConfig{Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: keys.Keys, Now: cfg.Now})
-	if err != nil {
-		return nil, err
-	}
-	return &app{
-		Client: client, idTokens: idTokens, api: api,
-		begun: map[string]*profile.Session{}, entered: map[string]*login{},
-	}, nil
+	return &app{Client: client, api: api, begun: map[string]*profile.Session{}, entered: map[string]*login{}}, nil
 }
 
 func (a *app) handler() http.Handler {
@@ -240,11 +273,9 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	// Finish has verified the ID token; this reads it.
-	raw, _ := token.Extra("id_token").(string)
-	user, err := a.idTokens.Verify(r.Context(), raw, idtoken.Expected{Nonce: session.Nonce})
-	if err != nil {
-		refuse(w, err)
+	user, ok := profile.IDToken(token) // Finish has verified it
+	if !ok {
+		refuse(w, profile.ErrTokenResponse)
 		return
 	}
 	// The source refreshes the token for as long as the user stays, so it must not end with this request.

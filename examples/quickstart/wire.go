@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -16,11 +19,13 @@ import (
 // maxBody bounds what is read of a message.
 const maxBody = 1 << 20
 
-// A wire takes note of every request that is sent, by whom and to whom, for the dialogue. It keeps the names of what is in
-// a message and never the values, which are secrets.
+// A wire takes note of every request that comes to a server, for the dialogue. It keeps the names of what is in a message
+// and never the values, which are secrets. It listens where the messages arrive: the client's own transport stays the plain
+// one that mutual TLS needs.
 type wire struct {
 	mu        sync.Mutex
 	names     map[string]string // of the servers, by host
+	parties   map[string]string // who sends, by the address of the connection's other end
 	exchanges []*exchange
 }
 
@@ -32,7 +37,7 @@ type exchange struct {
 	gives                  string // what the answer has
 }
 
-func newWire() *wire { return &wire{names: map[string]string{}} }
+func newWire() *wire { return &wire{names: map[string]string{}, parties: map[string]string{}} }
 
 func (w *wire) name(rawURL, name string) {
 	w.mu.Lock()
@@ -40,12 +45,62 @@ func (w *wire) name(rawURL, name string) {
 	w.names[strings.TrimPrefix(rawURL, "https://")] = name
 }
 
-// begin is called when a request is sent, since others may follow before its answer comes.
-func (w *wire) begin(e *exchange, host string) {
+// dial returns how a party connects: the wire remembers whose connection it is.
+func (w *wire) dial(party string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := new(net.Dialer)
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		connection, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.parties[connection.LocalAddr().String()] = party
+		return connection, nil
+	}
+}
+
+// listen puts the wire's ear before a server. Messages are small here: they are read at once, and an answer is noted before
+// it is sent, so that whoever has it can look it up.
+func (w *wire) listen(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		sent, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
+		if err != nil {
+			http.Error(rw, "a request as large is not expected here", http.StatusRequestEntityTooLarge)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(sent))
+		e := w.begin(r, sent)
+		held := &heldResponse{ResponseWriter: rw}
+		next.ServeHTTP(held, r)
+		status := cmp.Or(held.status, http.StatusOK)
+		w.end(e, &http.Response{StatusCode: status, Header: rw.Header(), Request: &http.Request{URL: &url.URL{Host: r.Host}}}, held.body.Bytes())
+		rw.WriteHeader(status)
+		rw.Write(held.body.Bytes()) //nolint:errcheck // nobody to tell
+	})
+}
+
+// begin is called when a request arrives, since others may follow before its answer is there.
+func (w *wire) begin(r *http.Request, body []byte) *exchange {
+	e := &exchange{method: r.Method, path: r.URL.Path}
+	if len(r.TLS.PeerCertificates) > 0 {
+		e.with = append(e.with, "certificate")
+	}
+	if scheme, _, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok {
+		e.with = append(e.with, "access token ("+scheme+")")
+	}
+	if r.Header.Get("DPoP") != "" {
+		e.with = append(e.with, "DPoP proof")
+	}
+	e.with = append(e.with, interesting(r.URL.Query())...)
+	if form, err := url.ParseQuery(string(body)); err == nil {
+		e.with = append(e.with, interesting(form)...)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	e.to = w.names[host]
+	e.from, e.to = w.parties[r.RemoteAddr], w.names[r.Host]
 	w.exchanges = append(w.exchanges, e)
+	return e
 }
 
 func (w *wire) end(e *exchange, response *http.Response, body []byte) {
@@ -53,6 +108,19 @@ func (w *wire) end(e *exchange, response *http.Response, body []byte) {
 	defer w.mu.Unlock()
 	e.status, e.gives = response.StatusCode, w.summary(response, body)
 }
+
+// A heldResponse keeps an answer back until it is complete.
+type heldResponse struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (h *heldResponse) WriteHeader(status int) { h.status = cmp.Or(h.status, status) }
+
+// Write implements http.ResponseWriter.
+func (h *heldResponse) Write(b []byte) (int, error) { return h.body.Write(b) }
 
 // take returns what was said since it was called last.
 func (w *wire) take() []exchange {
@@ -96,7 +164,7 @@ func (w *wire) summary(response *http.Response, body []byte) string {
 
 // worthSaying are the parameters that the dialogue names, in its order.
 var worthSaying = []string{
-	"client_assertion", "grant_type", "code", "code_verifier", "refresh_token", "code_challenge", "request_uri",
+	"client_id", "client_assertion", "grant_type", "code", "code_verifier", "refresh_token", "code_challenge", "request_uri",
 	"redirect_uri", "scope", "nonce", "state", "iss", "error", "username", "password", "decision",
 }
 
@@ -111,50 +179,6 @@ func interesting(values url.Values) (names []string) {
 		}
 	}
 	return names
-}
-
-// A recorder is a http.RoundTripper for one party that tells the wire.
-type recorder struct {
-	wire  *wire
-	party string
-	base  http.RoundTripper
-}
-
-// RoundTrip implements http.RoundTripper. Bodies are small here and read at once.
-func (t *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
-	e := &exchange{from: t.party, method: r.Method, path: r.URL.Path}
-	if scheme, _, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok {
-		e.with = append(e.with, "access token ("+scheme+")")
-	}
-	if r.Header.Get("DPoP") != "" {
-		e.with = append(e.with, "DPoP proof")
-	}
-	e.with = append(e.with, interesting(r.URL.Query())...)
-	if r.Body != nil {
-		sent, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
-		r.Body.Close()
-		if err != nil {
-			return nil, err
-		}
-		if form, err := url.ParseQuery(string(sent)); err == nil {
-			e.with = append(e.with, interesting(form)...)
-		}
-		r = r.Clone(r.Context()) // a RoundTripper leaves the request alone
-		r.Body = io.NopCloser(bytes.NewReader(sent))
-	}
-	t.wire.begin(e, r.URL.Host)
-	response, err := t.base.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
-	response.Body.Close()
-	if err != nil {
-		return nil, err
-	}
-	response.Body = io.NopCloser(bytes.NewReader(body))
-	t.wire.end(e, response, body)
-	return response, nil
 }
 
 // An answer is a response that has been read.
@@ -191,7 +215,7 @@ func exchangeWith(client *http.Client, r *http.Request) (answer, error) {
 }
 
 var (
-	challengeError = regexp.MustCompile(`(?i)^dpop .*\berror="([^"]*)"`)
+	challengeError = regexp.MustCompile(`(?i)^(?:dpop|bearer) .*\berror="([^"]*)"`)
 	pageError      = regexp.MustCompile(`<code id="error">([^<]*)</code>`)
 )
 
