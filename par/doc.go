@@ -32,6 +32,7 @@
 // # What it does not do
 //
 // It does not authenticate clients, does not verify proofs of possession (DPoP) but takes the thumbprint of a verified
-// key, and limits no rates. Signed request objects (JAR, RFC 9101) are refused, not ignored: a "request" parameter whose
-// content nobody read would let a client believe that its signature counted.
+// key, and limits no rates. Signed request objects are for package jar,
+// whose verified parameters go into PushRequest.Params; a "request" parameter itself is refused here, not ignored: a
+// signature that nobody checked would let a client believe that it counted.
 package par

@@ -18,8 +18,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/tokenbinding"
@@ -328,4 +330,34 @@ func TestClientMutualTLSConfiguration(t *testing.T) {
 	cfg.UseMTLSEndpointAliases, cfg.CertificateBoundTokens = false, true
 	_, err = profile.NewClient(ctx, cfg)
 	require.ErrorContains(t, err, "tls_client_certificate_bound_access_tokens is not true")
+}
+
+// A resource server that authenticates by certificate asks about a certificate-bound token, and checks the binding.
+func TestMutualTLSIntrospection(t *testing.T) {
+	m, ctx := newMTLSWorld(t, demanding(profile.Baseline), func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+		as.ResourceServers = func(_ context.Context, id string) ([]string, error) {
+			return map[string][]string{"api": {rs.Resource}}[id], nil
+		}
+	}), context.Background()
+	m.enrol("app", "tls_client_auth", true)
+	m.enrol("api", "tls_client_auth", true)
+	certificate := certify(t, "app", m.ca)
+	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "client_id": {"app"}}
+	access := m.sendWith(certificate, m.aliases.URL+"/token", form).body["access_token"].(string)
+
+	asking, err := introspection.NewClient(introspection.ClientConfig{
+		Endpoint: m.as.Metadata().MTLSEndpointAliases.IntrospectionEndpoint, HTTPClient: m.with(certify(t, "api", m.ca)), Issuer: m.asHTTP.URL,
+		ClientID: "api", Audience: []string{m.rsHTTP.URL}, Keys: m.as.Keys().Keys, Authenticate: clientauth.MutualTLS("api").Authenticate, Now: m.clock.Now,
+	})
+	require.NoError(t, err)
+	token, err := asking.Introspect(ctx, access)
+	require.NoError(t, err)
+	require.Equal(t, tokenbinding.CertificateThumbprint(certificate.Leaf), token.X5TS256(), "MTLS-3.2-1")
+	m.rs, err = profile.NewResourceServer(profile.ResourceServerConfig{
+		Resource: m.rsHTTP.URL, Issuer: m.asHTTP.URL, Introspection: asking, Certificates: new(tokenbinding.CertificateSource), Now: m.clock.Now,
+	})
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, m.callWith(certificate, "Bearer", access).status)
+	require.Equal(t, "invalid_token", m.callWith(certify(t, "thief", m.ca), "Bearer", access).code, "MTLS-3-3")
+	require.Equal(t, "invalid_token", m.callWith(nil, "Bearer", access).code, "MTLS-3-3")
 }
