@@ -134,7 +134,11 @@ func FuzzNamesAgree(f *testing.F) {
 			if err != nil {
 				return "", "", false
 			}
-			text, err = clientauth.ParseName(strings.Join(texts, "+") + " , o = X")
+			full := strings.Join(texts, "+") + " , o = X"
+			if len(full) > 4096 { // escaping makes a text longer than its encoding, and longer than is read
+				return "", "", false
+			}
+			text, err = clientauth.ParseName(full)
 			if (err == nil) != (utf8.ValidString(v1) && utf8.ValidString(v2)) {
 				t.Fatalf("%q, %v", texts, err)
 			}
