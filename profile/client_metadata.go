@@ -1,18 +1,15 @@
 package profile
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/gofapi/fapi2/clientauth"
-	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/par"
 )
 
 var (
@@ -166,23 +163,11 @@ func (c *ClientMetadata) AllowsResponseMode(mode string) bool {
 }
 
 // Validate checks that the registration is one that FAPI 2.0 allows. The error lists everything that is wrong, each as an
-// error that matches [ErrClientMetadata] or [ErrClientRedirectURI]. Keys behind a jwks_uri, and what
-// a certain server supports of what FAPI 2.0 allows, are not looked at.
+// error that matches [ErrClientMetadata] or [ErrClientRedirectURI]. Keys behind a jwks_uri, and what a certain server
+// supports of what FAPI 2.0 allows, are not looked at.
 func (c *ClientMetadata) Validate() error {
-	p := problems{sentinel: ErrClientMetadata}
-	p.unless(c.ClientID != "" && len(c.ClientID) <= 1024 && haveOnlyVSCHAR(c.ClientID), "client_id is not 1 to 1024 printable ASCII characters")
-	c.checkRequests(&p)
-	c.checkAuthentication(&p)
-	c.checkKeys(&p)
-	c.checkAlgorithms(&p)
-	// SP-5.3.2.1-4: no unbound tokens, whatever the client says it can do without. DPOP-5.2-1, MTLS-3.4-1: the default of
-	// each is false. One token is bound in one way, so a client that names both has not decided.
-	p.unless(c.DPoPBoundAccessTokens || c.TLSClientCertificateBoundAccessTokens,
-		"neither dpop_bound_access_tokens nor tls_client_certificate_bound_access_tokens is true")
-	p.unless(!c.DPoPBoundAccessTokens || !c.TLSClientCertificateBoundAccessTokens,
-		"dpop_bound_access_tokens and tls_client_certificate_bound_access_tokens exclude each other")
-	redirects := problems{sentinel: ErrClientRedirectURI}
-	c.checkRedirectURIs(&redirects)
+	l := c.lint(Baseline)
+	p, redirects := l.problems(ErrClientMetadata, notIn(redirectFault)), l.problems(ErrClientRedirectURI, in(redirectFault))
 	p.list = append(p.list, redirects.list...)
 	return p.err()
 }
@@ -191,111 +176,11 @@ func haveOnlyVSCHAR(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
 }
 
-func (c *ClientMetadata) checkRequests(p *problems) {
-	for _, grantType := range c.GrantTypes {
-		// SP-5.3.2.1-2: password has no place, nor has implicit.
-		p.unless(haveOne([]string{grantType}, "authorization_code", "refresh_token", "client_credentials"), "grant_types: %.100q", grantType)
-	}
-	p.unless(!c.HasGrantType("refresh_token") || c.HasGrantType("authorization_code"), "grant_types: refresh_token without authorization_code")
-	for _, responseType := range c.ResponseTypes {
-		p.unless(responseType == "code", "response_types: %.100q is not code", responseType) // SP-5.3.2.2-1
-	}
-	for _, mode := range c.ResponseModes {
-		// MS-5.3.3-1. A fragment stays in the browser's history and passes through scripts.
-		p.unless(haveOne([]string{mode}, "query", "jwt", "query.jwt", "form_post.jwt"), "response_modes: %.100q", mode)
-	}
-	if c.Scope != "" {
-		for _, scope := range strings.Split(c.Scope, " ") {
-			p.unless(validScope(scope), "scope: %.100q is not a scope value", scope)
-		}
-	}
-	p.unless(!slices.Contains(c.AuthorizationDetailsTypes, ""), "authorization_details_types has an empty type")
-	p.unless(haveOne([]string{c.ApplicationType}, "", "web", "native"), "application_type: %.100q", c.ApplicationType)
-	p.unless(haveOne([]string{c.SubjectType}, "", "public", "pairwise"), "subject_type: %.100q", c.SubjectType)
-}
-
-func (c *ClientMetadata) checkAuthentication(p *problems) {
-	method := c.TokenEndpointAuthMethod
-	switch {
-	case method == "": // RFC 7591 §2
-		p.unless(false, "no token_endpoint_auth_method: the default is client_secret_basic")
-	default:
-		// SP-5.3.2.1-3, SP-5.3.2.1-6: no public clients, no shared secrets.
-		p.unless(haveOne(clientAuthMethods(), method), "token_endpoint_auth_method: %.100q", method)
-	}
-	if haveOne(clientAuthMethods(), method) {
-		// MTLS-2.1.2-1: one subject and no other, in a form that certificates can be compared with.
-		a := c.authentication()
-		a.ID, a.Algorithm = "any", "" // which are looked at elsewhere
-		err := a.Validate()
-		p.unless(err == nil, "tls_client_auth_*: %w", err)
-	}
-	p.unless(c.TokenEndpointAuthSigningAlg == "" || method == "private_key_jwt", "token_endpoint_auth_signing_alg without private_key_jwt")
-}
-
 // authentication is what clientauth has to know of the client, but for its keys.
 func (c *ClientMetadata) authentication() clientauth.Client {
 	return clientauth.Client{
 		ID: c.ClientID, Method: c.TokenEndpointAuthMethod, Algorithm: c.TokenEndpointAuthSigningAlg,
 		SubjectDN: c.TLSClientAuthSubjectDN, SANDNS: c.TLSClientAuthSANDNS, SANURI: c.TLSClientAuthSANURI,
 		SANIP: c.TLSClientAuthSANIP, SANEmail: c.TLSClientAuthSANEmail,
-	}
-}
-
-func (c *ClientMetadata) checkKeys(p *problems) {
-	p.unless(c.JWKS == nil || c.JWKSURI == "", "jwks and jwks_uri exclude each other") // RFC 7591 §2
-	if c.JWKSURI != "" {
-		problem := httpsProblem(c.JWKSURI) // SP-5.4.2-1
-		p.unless(problem == "", "jwks_uri %.200q %s", c.JWKSURI, problem)
-	}
-	signed := c.RequireSignedRequestObject || c.RequestObjectSigningAlg != ""
-	needed := signed || haveOne([]string{c.TokenEndpointAuthMethod}, "private_key_jwt", "self_signed_tls_client_auth")
-	p.unless(!needed || c.JWKS != nil || c.JWKSURI != "", "neither jwks nor jwks_uri")
-	if c.JWKS == nil {
-		return
-	}
-	hasKey := func(algs ...string) bool {
-		return slices.ContainsFunc(algs, func(alg string) bool {
-			keys, err := c.JWKS.Keys(context.Background(), "", alg) // in memory: nothing to wait for
-			return err == nil && len(keys) > 0
-		})
-	}
-	// Keys that nothing can be verified with are better found here than at the first request.
-	p.unless(hasKey(jose.Algorithms()...), "jwks has no key that FAPI 2.0 can use")
-	for _, alg := range []string{c.TokenEndpointAuthSigningAlg, c.RequestObjectSigningAlg} {
-		p.unless(!jose.Allowed(alg) || hasKey(alg), "jwks has no key for %s", alg)
-	}
-}
-
-func (c *ClientMetadata) checkAlgorithms(p *problems) {
-	for _, a := range []struct{ name, alg string }{
-		{"token_endpoint_auth_signing_alg", c.TokenEndpointAuthSigningAlg},
-		{"request_object_signing_alg", c.RequestObjectSigningAlg},
-		{"authorization_signed_response_alg", c.AuthorizationSignedResponseAlg}, // JARM-3-1
-		{"introspection_signed_response_alg", c.IntrospectionSignedResponseAlg}, // INT-9701-6-1
-		{"id_token_signed_response_alg", c.IDTokenSignedResponseAlg},
-		{"userinfo_signed_response_alg", c.UserInfoSignedResponseAlg},
-	} {
-		// SP-5.4.1-1.2, SP-5.4.1-1.3: neither RS256 nor none, not even when it is the registered default.
-		p.unless(a.alg == "" || jose.Allowed(a.alg), "%s: %.100q is no algorithm of FAPI 2.0", a.name, a.alg)
-	}
-	for _, e := range []struct{ name, alg, enc string }{
-		{"request_object_encryption", c.RequestObjectEncryptionAlg, c.RequestObjectEncryptionEnc},
-		{"authorization_encrypted_response", c.AuthorizationEncryptedResponseAlg, c.AuthorizationEncryptedResponseEnc}, // JARM-3-2
-		{"introspection_encrypted_response", c.IntrospectionEncryptedResponseAlg, c.IntrospectionEncryptedResponseEnc}, // INT-9701-6-1
-		{"id_token_encrypted_response", c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc},
-	} {
-		p.unless(e.enc == "" || e.alg != "", "%s_enc without %[1]s_alg", e.name)
-	}
-}
-
-func (c *ClientMetadata) checkRedirectURIs(p *problems) {
-	p.unless(len(c.RedirectURIs) > 0 || !c.HasGrantType("authorization_code"), "none, with the authorization_code grant")
-	for _, uri := range c.RedirectURIs {
-		// BCP-2.6-3, SP-5.3.2.2-8: http on the loopback interface only. What a pushed request may use decides, but for an
-		// app's own scheme: any other app can take it, and a client that keeps a key has an https URL.
-		err := par.CheckRedirectURI([]string{uri}, uri)
-		p.unless(err == nil, "%.200q: %w", uri, err)
-		p.unless(err != nil || strings.HasPrefix(uri, "https://") || strings.HasPrefix(uri, "http://"), "%.200q is neither https nor http on loopback", uri)
 	}
 }

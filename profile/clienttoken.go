@@ -63,6 +63,9 @@ func (c *Client) checkCallback(ctx context.Context, session *Session, callback u
 	if session.SignedResponse {
 		return c.checkSignedCallback(ctx, session, callback)
 	}
+	if c.responses != nil { // MS-5.4.2-1, MS-5.4.2-2: whoever brings such a session, nothing unsigned is taken
+		return "", fmt.Errorf("%w: the session wants a plain response, and this client takes signed ones only", ErrAuthorizationResponse)
+	}
 	// BASE-6749-3.1-1: of two values some other party could have added one. Parameters of the redirect URI's own, and those
 	// that nobody knows, may be as they like.
 	for _, name := range []string{"iss", "state", "code", "error", "error_description", "error_uri", "response"} {

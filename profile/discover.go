@@ -5,10 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
-	"net/url"
 	"time"
 )
 
@@ -91,42 +88,9 @@ func discoveryClient(own *http.Client) (client *http.Client, done func()) {
 }
 
 func fetchMetadata(ctx context.Context, client *http.Client, from string) (*ServerMetadata, error) {
-	failed := func(cause error) error { return fmt.Errorf("%w: %s: %w", ErrDiscovery, from, cause) }
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	body, err := fetchDocument(ctx, client, from)
 	if err != nil {
-		return nil, failed(err)
-	}
-	r.Header.Set("Accept", "application/json")
-	response, err := client.Do(r)
-	if err != nil {
-		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
-			err = wrapped.Err // it repeats the URL
-		}
-		return nil, failed(err)
-	}
-	defer response.Body.Close()
-	if err := checkConnection(response.TLS); err != nil {
-		return nil, failed(err)
-	}
-	switch status := response.StatusCode; {
-	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
-		return nil, failed(fmt.Errorf("status %d", status)) // says nothing about what is there
-	case status >= 400 && status < 500:
-		return nil, failed(fmt.Errorf("%w: status %d", errNoDocument, status))
-	case status != http.StatusOK:
-		return nil, failed(fmt.Errorf("status %d", status))
-	}
-	types := response.Header.Values("Content-Type")
-	if len(types) != 1 {
-		return nil, failed(errors.New("not exactly one Content-Type"))
-	}
-	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || mediaType != "application/json" {
-		return nil, failed(fmt.Errorf("media type %.100q is not application/json", types[0])) // MD-3.2-1
-	}
-	// One byte more than is allowed, so that a longer document is refused and not cut.
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxMetadata+1))
-	if err != nil {
-		return nil, failed(err)
+		return nil, err
 	}
 	m := new(ServerMetadata)
 	if err := m.UnmarshalJSON(body); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
@@ -200,26 +199,7 @@ func (m *ServerMetadata) Validate(issuer string) error {
 	if m.Issuer != issuer {
 		return fmt.Errorf("%w: got %.200q, want %q", ErrIssuerMismatch, m.Issuer, issuer)
 	}
-	p := problems{sentinel: ErrServerMetadata}
-	// MD-2-2, MD-2-3: required, but for a server without an authorization endpoint.
-	p.unless(m.TokenEndpoint != "", "no token_endpoint")
-	if m.usesCode() {
-		p.unless(m.AuthorizationEndpoint != "", "no authorization_endpoint")
-		p.unless(len(m.ResponseTypesSupported) > 0, "no response_types_supported")
-	}
-	https := func(name, url string) {
-		if url != "" {
-			problem := httpsProblem(url)
-			p.unless(problem == "", "%s %.200q %s", name, url, problem)
-		}
-	}
-	https("authorization_endpoint", m.AuthorizationEndpoint)
-	https("jwks_uri", m.JWKSURI) // SP-5.4.2-1
-	https("end_session_endpoint", m.EndSessionEndpoint)
-	for _, e := range m.aliased() {
-		https(e.name, *e.url)
-		https("mtls_endpoint_aliases."+e.name, *e.alias)
-	}
+	p := m.lint(Baseline).problems(ErrServerMetadata, in(malformed))
 	return p.err()
 }
 
@@ -229,106 +209,20 @@ func (m *ServerMetadata) Validate(issuer string) error {
 // worse than refuse them. Where absence means something that FAPI forbids it is a reason: no pushed requests, no iss in
 // authorization responses, authentication by client secret, unbound access tokens. The error matches [ErrServerMetadata].
 func (m *ServerMetadata) CheckBaseline() error {
-	p := problems{sentinel: ErrServerMetadata}
-	p.unless(m.TokenEndpoint != "", "no token_endpoint")
-	p.unless(m.usesCode() || slices.Contains(m.GrantTypesSupported, "client_credentials"), "grant_types_supported has none of FAPI 2.0")
-	if m.usesCode() {
-		p.unless(m.AuthorizationEndpoint != "", "no authorization_endpoint")
-		p.unless(m.PushedAuthorizationRequestEndpoint != "", "no pushed_authorization_request_endpoint")
-		p.unless(slices.Contains(m.ResponseTypesSupported, "code"), "response_types_supported lacks code")
-		p.unless(m.ResponseModesSupported == nil || haveOne(m.ResponseModesSupported, "query", "jwt", "query.jwt"),
-			"response_modes_supported has neither query nor jwt")
-		p.unless(m.CodeChallengeMethodsSupported == nil || slices.Contains(m.CodeChallengeMethodsSupported, "S256"),
-			"code_challenge_methods_supported lacks S256")
-		// ISS-2.3-2; ISS-3-1: absent is false, and then a mix-up of two servers goes unnoticed.
-		p.unless(m.AuthorizationResponseIssParameterSupported, "authorization_response_iss_parameter_supported is not true")
-	}
-	methods, algs := m.TokenEndpointAuthMethodsSupported, m.TokenEndpointAuthSigningAlgValuesSupported
-	// MD-2-7: absent is client_secret_basic.
-	p.unless(haveOne(methods, clientAuthMethods()...), "token_endpoint_auth_methods_supported has none of FAPI 2.0")
-	if slices.Contains(methods, "private_key_jwt") && !haveOne(methods, clientAuthMethods()[:2]...) {
-		p.unless(algs == nil || haveOne(algs, jose.Algorithms()...), "token_endpoint_auth_signing_alg_values_supported has none of FAPI 2.0")
-	}
-	p.unless(m.TLSClientCertificateBoundAccessTokens || haveOne(m.DPoPSigningAlgValuesSupported, jose.Algorithms()...),
-		"neither a FAPI 2.0 algorithm in dpop_signing_alg_values_supported nor tls_client_certificate_bound_access_tokens")
+	p := m.lint(Baseline).problems(ErrServerMetadata, in(unusable))
 	return p.err()
 }
 
 // CheckPublished reports, for a server, why its document must not be published: whatever [ServerMetadata.Validate] and
 // [ServerMetadata.CheckBaseline] find, members left out whose default FAPI 2.0 forbids, and values that it forbids. It
-// lists everything; the error matches [ErrServerMetadata], or [ErrIssuer] for the issuer.
+// lists everything that [ServerMetadata.Lint] has as an error under [Baseline]; the error matches [ErrServerMetadata], or
+// [ErrIssuer] for the issuer.
 func (m *ServerMetadata) CheckPublished() error {
-	if err := m.Validate(m.Issuer); err != nil {
+	if err := CheckIssuer(m.Issuer); err != nil {
 		return err
 	}
-	if err := m.CheckBaseline(); err != nil {
-		return err
-	}
-	p := problems{sentinel: ErrServerMetadata}
-	p.unless(len(m.GrantTypesSupported) > 0, "no grant_types_supported: the default has implicit") // MD-2-5
-	p.unless(!haveOne(m.GrantTypesSupported, "implicit", "password"), "grant_types_supported has what FAPI 2.0 forbids")
-	modes := m.ResponseModesSupported
-	if m.usesCode() {
-		p.unless(slices.Equal(m.ResponseTypesSupported, []string{"code"}), "response_types_supported is not code alone")                // MD-2-3
-		p.unless(slices.Equal(m.CodeChallengeMethodsSupported, []string{"S256"}), "code_challenge_methods_supported is not S256 alone") // MD-2-9
-		p.unless(len(modes) > 0, "no response_modes_supported: the default has fragment")                                               // MD-2-6
-		p.unless(!haveOne(modes, "fragment", "fragment.jwt"), "response_modes_supported has fragment")
-	}
-	jarm := len(m.AuthorizationSigningAlgValuesSupported) > 0
-	p.unless(jarm == haveOne(modes, "jwt", "query.jwt", "form_post.jwt"), // JARM-4-1, JARM-4-2
-		"response_modes_supported and authorization_signing_alg_values_supported disagree about signed responses")
-	m.checkAuthMethods(&p)
-	m.checkSigning(&p)
-	for _, e := range m.aliased() {
-		p.unless(*e.alias == "" || *e.url != "", "mtls_endpoint_aliases.%s is the alias of nothing", e.name)
-	}
+	p := m.lint(Baseline).problems(ErrServerMetadata, notIn(0)) // all
 	return p.err()
-}
-
-// checkAuthMethods: MD-2-7, MD-2-8, MD-2-10.
-func (m *ServerMetadata) checkAuthMethods(p *problems) {
-	for _, e := range []struct {
-		name          string
-		methods, algs []string
-	}{
-		{"token", m.TokenEndpointAuthMethodsSupported, m.TokenEndpointAuthSigningAlgValuesSupported},
-		{"introspection", m.IntrospectionEndpointAuthMethodsSupported, m.IntrospectionEndpointAuthSigningAlgValuesSupported},
-		{"revocation", m.RevocationEndpointAuthMethodsSupported, m.RevocationEndpointAuthSigningAlgValuesSupported},
-	} {
-		p.unless(haveOnly(e.methods, clientAuthMethods()...), "%s_endpoint_auth_methods_supported has what FAPI 2.0 forbids", e.name)
-		if slices.Contains(e.methods, "private_key_jwt") {
-			p.unless(len(e.algs) > 0, "no %s_endpoint_auth_signing_alg_values_supported, which private_key_jwt needs", e.name)
-		}
-		// MD-2-8, SP-5.4.1-1.2, SP-5.4.1-1.3: not even listed, none and RS256 least of all.
-		p.unless(haveOnly(e.algs, jose.Algorithms()...), "%s_endpoint_auth_signing_alg_values_supported has what FAPI 2.0 forbids", e.name)
-	}
-	p.unless(m.RevocationEndpoint == "" || len(m.RevocationEndpointAuthMethodsSupported) > 0,
-		"no revocation_endpoint_auth_methods_supported: the default is client_secret_basic")
-}
-
-// checkSigning: MD-2-4, and what OpenID Connect Discovery requires of those who speak it.
-func (m *ServerMetadata) checkSigning(p *problems) {
-	signs := false
-	for _, l := range []struct {
-		name string
-		algs []string
-		ours bool // made by this server, so that its keys are needed
-	}{
-		{"dpop_signing_alg_values_supported", m.DPoPSigningAlgValuesSupported, false},
-		{"request_object_signing_alg_values_supported", m.RequestObjectSigningAlgValuesSupported, false},
-		{"authorization_signing_alg_values_supported", m.AuthorizationSigningAlgValuesSupported, true},
-		{"introspection_signing_alg_values_supported", m.IntrospectionSigningAlgValuesSupported, true},
-		{"id_token_signing_alg_values_supported", m.IDTokenSigningAlgValuesSupported, true},
-		{"userinfo_signing_alg_values_supported", m.UserInfoSigningAlgValuesSupported, true},
-	} {
-		p.unless(haveOnly(l.algs, jose.Algorithms()...), "%s has what FAPI 2.0 forbids", l.name) // SP-5.4.1-1.2
-		signs = signs || l.ours && len(l.algs) > 0
-	}
-	p.unless(m.JWKSURI != "" || !signs, "no jwks_uri, which those who check signatures need")
-	if slices.Contains(m.ScopesSupported, "openid") {
-		p.unless(len(m.IDTokenSigningAlgValuesSupported) > 0, "no id_token_signing_alg_values_supported, with scope openid")
-		p.unless(len(m.SubjectTypesSupported) > 0, "no subject_types_supported, with scope openid")
-	}
 }
 
 func haveOne(list []string, of ...string) bool {

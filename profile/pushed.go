@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
 )
@@ -30,6 +31,7 @@ type PushedRequest struct {
 	server *AuthorizationServer
 	client *ClientMetadata
 	push   par.PushRequest
+	object jar.Request // zero: it was not signed
 }
 
 // pushedData is what is stored beside the parameters.
@@ -103,13 +105,7 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 	if err := s.clients.Commit(ctx, auth); err != nil {
 		return nil, err
 	}
-	if object.Raw() != "" { // last, as it is evidence of what was accepted
-		evidence := Evidence{Kind: evidenceRequest, ClientID: client.ClientID, JWT: object.Raw(), Key: object.PublicKey(), Time: s.cfg.Now()}
-		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
-			return nil, err
-		}
-	}
-	return &PushedRequest{server: s, client: client, push: push}, nil
+	return &PushedRequest{server: s, client: client, push: push, object: object}, nil
 }
 
 // checkRequest is RFC 9126 §2.1 step 3: whatever can be judged before the user comes. It runs at the push, and again when
@@ -122,7 +118,8 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if !client.HasGrantType("authorization_code") {
 		return ErrClientNotAllowed
 	}
-	if _, err := s.responseMode(client, params.Get("response_mode")); err != nil {
+	mode, err := s.responseMode(client, params.Get("response_mode"))
+	if err != nil {
 		return err
 	}
 	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
@@ -133,6 +130,9 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	}
 	if len(params.Get("state")) > maxState || len(params.Get("nonce")) > maxNonce {
 		return fmt.Errorf("%w: state or nonce too long", ErrParameter)
+	}
+	if err := checkAnswerable(mode, params); err != nil {
+		return err
 	}
 	scopes, err := s.scopes(client, params.Get("scope"))
 	if err != nil {
@@ -199,6 +199,12 @@ func (s *AuthorizationServer) targets(requested, allowed []string) ([]string, er
 func (s *AuthorizationServer) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error) {
 	if p == nil || p.client == nil || p.server != s {
 		return par.Pushed{}, errors.New("profile: Push of a request that was not checked by this server")
+	}
+	if p.object.Raw() != "" { // here, as it is evidence of what was accepted, by the host's own rules too
+		evidence := Evidence{Kind: evidenceRequest, ClientID: p.client.ClientID, JWT: p.object.Raw(), Key: p.object.PublicKey(), Time: s.cfg.Now()}
+		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
+			return par.Pushed{}, err
+		}
 	}
 	return s.requests.Push(ctx, p.push)
 }

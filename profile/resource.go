@@ -49,7 +49,8 @@ type ResourceServerConfig struct {
 	// Realm and ResourceMetadata go into challenges when they are set (RFC 9728 §5.1).
 	Realm, ResourceMetadata string
 
-	// Evidence is handed each signed introspection response, before it takes effect; an error stops that. nil: nobody wants them.
+	// Evidence is handed the signed introspection response for each request that is let through, before it takes effect; an
+	// error stops that. One that is used again comes again. nil: nobody wants them.
 	// Called concurrently.
 	Evidence func(ctx context.Context, e Evidence) error
 
@@ -156,6 +157,9 @@ func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*Token, erro
 		if err := s.proofs.Commit(ctx, proof); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.archive(ctx, token); err != nil {
+		return nil, err
 	}
 	return &Token{token}, nil
 }

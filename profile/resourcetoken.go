@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -107,14 +108,23 @@ func (s *ResourceServer) read(ctx context.Context, raw string) (tokenClaims, err
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(token.Audience(), s.cfg.Resource) { // BCP-2.3-2, whatever the introspection client is configured for
+	// Whatever the introspection client is configured for.
+	if token.Issuer() != s.cfg.Issuer { // AT-4-2
+		return nil, accesstoken.ErrIssuer
+	}
+	if !slices.Contains(token.Audience(), s.cfg.Resource) { // BCP-2.3-2
 		return nil, accesstoken.ErrAudience
 	}
-	if signed := token.Signed(); signed != "" {
-		evidence := Evidence{Kind: evidenceIntrospection, ClientID: token.ClientID(), JWT: signed, Time: s.cfg.Now()}
-		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
-			return nil, err
-		}
-	}
 	return token, nil
+}
+
+// archive hands the signed answer that a request was let through for to a host that wants it. It comes last: who has found
+// a token without its key must not be able to fill the archive (MS-7-1).
+func (s *ResourceServer) archive(ctx context.Context, claims tokenClaims) error {
+	token, ok := claims.(*introspection.Token)
+	if !ok || token.Signed() == "" {
+		return nil
+	}
+	evidence := Evidence{Kind: evidenceIntrospection, ClientID: token.ClientID(), JWT: token.Signed(), Time: s.cfg.Now()}
+	return evidence.hand(ctx, s.cfg.Evidence)
 }

@@ -25,11 +25,16 @@ func (s *AuthorizationServer) Revoked(ctx context.Context, tokenID string) (bool
 // takes the ID of an access token (its jti), and fails on one that does not have the form of this package's.
 func RevokedIn(store RevocationStore) func(ctx context.Context, tokenID string) (bool, error) {
 	return func(ctx context.Context, tokenID string) (bool, error) {
-		if len(tokenID) != 2*grantIDLength+1 || tokenID[grantIDLength] != '.' {
+		if !hasGrant(tokenID) {
 			return false, fmt.Errorf("profile: token ID without a grant")
 		}
 		return store.Revoked(ctx, tokenID[:grantIDLength])
 	}
+}
+
+// hasGrant says whether a token ID has the form of this package's.
+func hasGrant(tokenID string) bool {
+	return len(tokenID) == 2*grantIDLength+1 && tokenID[grantIDLength] == '.'
 }
 
 // revoke stops everything that was or is being issued for a grant. It goes on when the request is cancelled: whoever

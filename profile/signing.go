@@ -2,6 +2,7 @@ package profile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -23,7 +24,13 @@ func (s *AuthorizationServer) newSigning() (err error) {
 		return errors.Join(errs[:]...)
 	}
 	s.issued, errs[2] = accesstoken.NewVerifier(accesstoken.VerifierConfig{
-		Issuer: cfg.Issuer, Audience: cfg.Resources, Keys: s.keys.Keys, Revoked: s.Revoked, Now: cfg.Now,
+		Issuer: cfg.Issuer, Audience: cfg.Resources, Keys: s.keys.Keys, Now: cfg.Now,
+		Revoked: func(ctx context.Context, tokenID string) (bool, error) {
+			if !hasGrant(tokenID) { // INT-7662-2.2-2: the host has made it with the same key, and what became of it we cannot know
+				return true, nil
+			}
+			return s.Revoked(ctx, tokenID)
+		},
 	})
 	s.answers, errs[3] = introspection.NewResponder(introspection.ResponderConfig{
 		Issuer: cfg.Issuer, Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: cfg.Algorithm,
@@ -65,6 +72,21 @@ func (s *AuthorizationServer) openRequest(ctx context.Context, client *ClientMet
 		return jar.Request{}, nil, err
 	}
 	return object, object.Params(), nil
+}
+
+// checkAnswerable finds what no signed response could be sent for: better now than when the user has logged in.
+func checkAnswerable(mode jarm.Mode, params url.Values) error {
+	if mode == "" {
+		return nil
+	}
+	if _, err := jarm.RedirectURL(params.Get("redirect_uri"), "e30.e30.AA"); err != nil { // JARM-2.3-1: two responses in it
+		return fmt.Errorf("%w: %w", ErrParameter, err)
+	}
+	// JARM-2.1-3, JARM-2.1-4: the state goes inside, where a control character takes six.
+	if state, err := json.Marshal(params.Get("state")); err != nil || len(state) > 4*maxState {
+		return fmt.Errorf("%w: state too long for a signed response", ErrParameter)
+	}
+	return nil
 }
 
 // responseMode reads response_mode; query is the empty Mode. MS-5.4.1-1: a server that demands signed responses serves no

@@ -14,7 +14,7 @@ const (
 	maxFileLines      = 450
 	maxFunctionLines  = 70
 	maxLeafNames      = 30
-	maxProfileNames   = 60
+	maxProfileNames   = 64   // three parties, and the metadata of each
 	maxInternalLines  = 3000 // the test harness and these tests aside; encryption and the replay table have their part in it
 	maxInterfaceVerbs = 3
 )
