@@ -81,8 +81,8 @@ type Claims struct {
 
 // NewIssuer validates and copies cfg.
 func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
-	if cfg.Issuer == "" {
-		return nil, errors.New("accesstoken: Issuer is empty")
+	if cfg.Issuer == "" || isNotUTF8(cfg.Issuer) {
+		return nil, errors.New("accesstoken: Issuer is empty or not UTF-8")
 	}
 	if cfg.Lifetime == 0 {
 		cfg.Lifetime = defaultLifetime
@@ -199,8 +199,10 @@ func (i *Issuer) check(c Claims) error {
 		return errors.New("JKT is no SHA-256 thumbprint in base64url")
 	case c.X5TS256 != "" && !isThumbprint(c.X5TS256):
 		return errors.New("X5TS256 is no SHA-256 thumbprint in base64url")
-	case slices.ContainsFunc([]string{c.Subject, c.ClientID, c.ID}, isNotUTF8): // JSON would make one character of all that are invalid
-		return errors.New("Subject, ClientID or ID is not UTF-8")
+	case slices.ContainsFunc([]string{c.Subject, c.ClientID, c.ID, c.ACR}, isNotUTF8): // JSON would make one character of all that are invalid
+		return errors.New("Subject, ClientID, ID or ACR is not UTF-8")
+	case slices.ContainsFunc(c.Audience, isNotUTF8) || slices.ContainsFunc(c.AMR, isNotUTF8): // JWT-3.7-1
+		return errors.New("Audience or AMR is not UTF-8")
 	case !isScope(c.Scope):
 		return errors.New("Scope is not a list of scope tokens with a space between each two")
 	case !c.AuthTime.IsZero() && c.AuthTime.Unix() <= 0:

@@ -126,6 +126,9 @@ func TestIssueRefuses(t *testing.T) {
 		"a scope that ends in a space":             func(c *accesstoken.Claims) { c.Scope = "a " },
 		"a negative lifetime":                      func(c *accesstoken.Claims) { c.Lifetime = -time.Minute },
 		"a lifetime of two days":                   func(c *accesstoken.Claims) { c.Lifetime = 48 * time.Hour },
+		"JWT-3.7-1 an audience that is no UTF-8":   func(c *accesstoken.Claims) { c.Audience = []string{rs, "\xff"} },
+		"JWT-3.7-1 a class that is no UTF-8":       func(c *accesstoken.Claims) { c.ACR = "\xff" },
+		"JWT-3.7-1 a method that is no UTF-8":      func(c *accesstoken.Claims) { c.AMR = []string{"\xc3", "\xa4"} },
 		"a subject that is no UTF-8":               func(c *accesstoken.Claims) { c.Subject = "\xff" },
 		"a time before 1970":                       func(c *accesstoken.Claims) { c.AuthTime = time.Unix(-1, 0) },
 		"details that are an object":               func(c *accesstoken.Claims) { c.AuthorizationDetails = json.RawMessage(`{}`) },
@@ -156,13 +159,14 @@ func TestIssueRefuses(t *testing.T) {
 		require.ErrorIs(t, err, errBroken)
 	})
 	for name, change := range map[string]func(*accesstoken.IssuerConfig){
-		"no issuer":                    func(c *accesstoken.IssuerConfig) { c.Issuer = "" },
-		"no key":                       func(c *accesstoken.IssuerConfig) { c.Key = nil },
-		"AT-2.1-1 none":                func(c *accesstoken.IssuerConfig) { c.Algorithm = "none" },
-		"AT-2.1-2 RS256":               func(c *accesstoken.IssuerConfig) { c.Key, c.Algorithm = testkit.RSAKey(t, "as"), "RS256" },
-		"an algorithm of another key":  func(c *accesstoken.IssuerConfig) { c.Algorithm = "PS256" },
-		"a lifetime of a millisecond":  func(c *accesstoken.IssuerConfig) { c.Lifetime = time.Millisecond },
-		"a lifetime of more than 24 h": func(c *accesstoken.IssuerConfig) { c.Lifetime = 25 * time.Hour },
+		"no issuer":                            func(c *accesstoken.IssuerConfig) { c.Issuer = "" },
+		"JWT-3.7-1 an issuer that is no UTF-8": func(c *accesstoken.IssuerConfig) { c.Issuer = "https://\xff" },
+		"no key":                               func(c *accesstoken.IssuerConfig) { c.Key = nil },
+		"AT-2.1-1 none":                        func(c *accesstoken.IssuerConfig) { c.Algorithm = "none" },
+		"AT-2.1-2 RS256":                       func(c *accesstoken.IssuerConfig) { c.Key, c.Algorithm = testkit.RSAKey(t, "as"), "RS256" },
+		"an algorithm of another key":          func(c *accesstoken.IssuerConfig) { c.Algorithm = "PS256" },
+		"a lifetime of a millisecond":          func(c *accesstoken.IssuerConfig) { c.Lifetime = time.Millisecond },
+		"a lifetime of more than 24 h":         func(c *accesstoken.IssuerConfig) { c.Lifetime = 25 * time.Hour },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := accesstoken.IssuerConfig{Issuer: issuer, Key: testkit.ECKey(t, "as")}

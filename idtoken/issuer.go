@@ -79,8 +79,8 @@ func (c Claims) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // NewIssuer validates and copies cfg.
 func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
-	if cfg.Issuer == "" {
-		return nil, errors.New("idtoken: Issuer is empty")
+	if cfg.Issuer == "" || isNotUTF8(cfg.Issuer) {
+		return nil, errors.New("idtoken: Issuer is empty or not UTF-8")
 	}
 	if cfg.Lifetime == 0 {
 		cfg.Lifetime = defaultLifetime
@@ -170,8 +170,10 @@ func check(c Claims) error {
 	case c.ClientID == "" || slices.Contains(c.OtherAudience, ""):
 		return errors.New("no ClientID, or an empty member of OtherAudience")
 	// One by one, since two that are invalid can be valid as one. JSON would make one character of all that are invalid.
-	case !utf8.ValidString(c.ClientID) || !utf8.ValidString(c.Nonce):
-		return errors.New("ClientID or Nonce is not UTF-8")
+	case slices.ContainsFunc([]string{c.ClientID, c.Nonce, c.ACR}, isNotUTF8):
+		return errors.New("ClientID, Nonce or ACR is not UTF-8")
+	case slices.ContainsFunc(c.OtherAudience, isNotUTF8) || slices.ContainsFunc(c.AMR, isNotUTF8): // JWT-3.7-1
+		return errors.New("OtherAudience or AMR is not UTF-8")
 	case !c.AuthTime.IsZero() && c.AuthTime.Unix() <= 0:
 		return errors.New("AuthTime is before 1970")
 	}
@@ -182,6 +184,8 @@ func check(c Claims) error {
 	}
 	return nil
 }
+
+func isNotUTF8(s string) bool { return !utf8.ValidString(s) }
 
 func encode(p payload, extra map[string]any) ([]byte, error) {
 	body, err := marshal(p)

@@ -98,18 +98,21 @@ func TestIssue(t *testing.T) {
 
 func TestIssueRefuses(t *testing.T) {
 	for name, change := range map[string]func(*idtoken.Claims){
-		"no subject":                     func(c *idtoken.Claims) { c.Subject = "" },
-		"a subject of 256 characters":    func(c *idtoken.Claims) { c.Subject = strings.Repeat("a", 256) },
-		"a subject beyond ASCII":         func(c *idtoken.Claims) { c.Subject = "ä" },
-		"no client":                      func(c *idtoken.Claims) { c.ClientID = "" },
-		"an empty audience":              func(c *idtoken.Claims) { c.OtherAudience = []string{""} },
-		"a nonce that is no UTF-8":       func(c *idtoken.Claims) { c.Nonce = "\xff" },
-		"a time before 1970":             func(c *idtoken.Claims) { c.AuthTime = time.Unix(-1, 0) },
-		"a nonce among the extra claims": func(c *idtoken.Claims) { c.Extra = map[string]any{"Nonce": "x"} },
-		"a cnf among the extra claims":   func(c *idtoken.Claims) { c.Extra = map[string]any{"cnf": obj{}} },
-		"extra claims differing by case": func(c *idtoken.Claims) { c.Extra = map[string]any{"a": 1, "A": 2} },
-		"extra claims that are no JSON":  func(c *idtoken.Claims) { c.Extra = map[string]any{"a": func() {}} },
-		"more than 64 KiB":               func(c *idtoken.Claims) { c.Extra = map[string]any{"a": strings.Repeat("x", 64<<10)} },
+		"no subject":                             func(c *idtoken.Claims) { c.Subject = "" },
+		"a subject of 256 characters":            func(c *idtoken.Claims) { c.Subject = strings.Repeat("a", 256) },
+		"a subject beyond ASCII":                 func(c *idtoken.Claims) { c.Subject = "ä" },
+		"no client":                              func(c *idtoken.Claims) { c.ClientID = "" },
+		"an empty audience":                      func(c *idtoken.Claims) { c.OtherAudience = []string{""} },
+		"JWT-3.7-1 an audience that is no UTF-8": func(c *idtoken.Claims) { c.OtherAudience = []string{"\xff"} },
+		"JWT-3.7-1 a class that is no UTF-8":     func(c *idtoken.Claims) { c.ACR = "\xff" },
+		"JWT-3.7-1 a method that is no UTF-8":    func(c *idtoken.Claims) { c.AMR = []string{"\xc3", "\xa4"} },
+		"a nonce that is no UTF-8":               func(c *idtoken.Claims) { c.Nonce = "\xff" },
+		"a time before 1970":                     func(c *idtoken.Claims) { c.AuthTime = time.Unix(-1, 0) },
+		"a nonce among the extra claims":         func(c *idtoken.Claims) { c.Extra = map[string]any{"Nonce": "x"} },
+		"a cnf among the extra claims":           func(c *idtoken.Claims) { c.Extra = map[string]any{"cnf": obj{}} },
+		"extra claims differing by case":         func(c *idtoken.Claims) { c.Extra = map[string]any{"a": 1, "A": 2} },
+		"extra claims that are no JSON":          func(c *idtoken.Claims) { c.Extra = map[string]any{"a": func() {}} },
+		"more than 64 KiB":                       func(c *idtoken.Claims) { c.Extra = map[string]any{"a": strings.Repeat("x", 64<<10)} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := idtoken.Claims{Subject: "alice", ClientID: client}
@@ -120,13 +123,14 @@ func TestIssueRefuses(t *testing.T) {
 		})
 	}
 	for name, change := range map[string]func(*idtoken.IssuerConfig){
-		"no issuer":                func(c *idtoken.IssuerConfig) { c.Issuer = "" },
-		"no key":                   func(c *idtoken.IssuerConfig) { c.Key = nil },
-		"SP-5.4.1-1.2 RS256":       func(c *idtoken.IssuerConfig) { c.Key, c.Algorithm = testkit.RSAKey(t, "op"), "RS256" },
-		"SP-5.4.1-1.3 none":        func(c *idtoken.IssuerConfig) { c.Algorithm = "none" },
-		"a lifetime of two days":   func(c *idtoken.IssuerConfig) { c.Lifetime = 48 * time.Hour },
-		"a lifetime in the past":   func(c *idtoken.IssuerConfig) { c.Lifetime = -time.Second },
-		"a lifetime of no seconds": func(c *idtoken.IssuerConfig) { c.Lifetime = time.Millisecond },
+		"no issuer":                            func(c *idtoken.IssuerConfig) { c.Issuer = "" },
+		"JWT-3.7-1 an issuer that is no UTF-8": func(c *idtoken.IssuerConfig) { c.Issuer = "https://\xff" },
+		"no key":                               func(c *idtoken.IssuerConfig) { c.Key = nil },
+		"SP-5.4.1-1.2 RS256":                   func(c *idtoken.IssuerConfig) { c.Key, c.Algorithm = testkit.RSAKey(t, "op"), "RS256" },
+		"SP-5.4.1-1.3 none":                    func(c *idtoken.IssuerConfig) { c.Algorithm = "none" },
+		"a lifetime of two days":               func(c *idtoken.IssuerConfig) { c.Lifetime = 48 * time.Hour },
+		"a lifetime in the past":               func(c *idtoken.IssuerConfig) { c.Lifetime = -time.Second },
+		"a lifetime of no seconds":             func(c *idtoken.IssuerConfig) { c.Lifetime = time.Millisecond },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := idtoken.IssuerConfig{Issuer: issuer, Key: testkit.ECKey(t, "op")}

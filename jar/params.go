@@ -18,6 +18,7 @@ type kind int
 
 const (
 	text       kind = iota // a parameter that is a string (JAR-4-2)
+	unknown                // a parameter if it is a string, and else a claim that means nothing here
 	seconds                // a parameter that is a number
 	uris                   // a string, or an array of strings
 	array                  // JSON, and an array
@@ -45,17 +46,20 @@ func kindOf(name string, extra []string) kind {
 		return array
 	case "claims":
 		return object
+	case paramClientID, "response_type", "response_mode", "redirect_uri", "scope", "state", "nonce", "code_challenge",
+		"code_challenge_method", "dpop_jkt", "display", "prompt", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values":
+		return text
 	}
 	if slices.Contains(extra, name) {
 		return value
 	}
-	return text
+	return unknown
 }
 
 // checkExtra refuses names whose form is fixed.
 func checkExtra(extra []string) error {
 	for _, name := range extra {
-		if name == paramClientID || name == "" || kindOf(name, nil) != text {
+		if name == "" || kindOf(name, nil) != unknown {
 			return fmt.Errorf("JSONParameters has %.64q, whose form is fixed", name)
 		}
 	}
@@ -78,7 +82,7 @@ func encode(params url.Values, extra []string) (map[string]any, error) {
 			err = errors.New("client authentication does not belong into a request object")
 		case claim:
 			err = errors.New("the signer sets it")
-		case text:
+		case text, unknown:
 			claims[name] = values[0]
 		case uris: // RI-2.1-1: one is a string, several are an array
 			claims[name] = values
@@ -143,6 +147,12 @@ func decode(o strictjson.Object, extra []string) (url.Values, error) {
 			return nil, fmt.Errorf("%w: %s", ErrCredentials, name)
 		case claim:
 			continue
+		case unknown: // RFC 6749 §3.1, RFC 7519 §4: one that nobody here could read is ignored
+			s, _, err := o.String(name)
+			if err != nil {
+				continue
+			}
+			values = []string{s}
 		case uris: // RI-2.1-1
 			values, _, err = o.StringOrStrings(name)
 		default:

@@ -54,6 +54,22 @@ func TestParametersInside(t *testing.T) {
 	}
 }
 
+// RFC 6749 §3.1 has unknown parameters ignored, and RFC 7519 §4 unknown claims.
+func TestUnknownClaimsInside(t *testing.T) {
+	for name, value := range map[string]any{
+		"a number": 1.5, "a boolean": true, "null": (*int)(nil), "an object": obj{"a": 1}, "an array": []string{"a"},
+	} {
+		t.Run("JAR-6.3-1 "+name, func(t *testing.T) {
+			s := withJSON(t)
+			got, err := s.Verifier.Check(t.Context(), s.client, form(s.object(t, obj{"x-own": value, "txn": value})))
+			require.NoError(t, err)
+			require.False(t, got.Params().Has("x-own"))
+			require.False(t, got.Params().Has("txn"))
+			require.NotEmpty(t, got.Params().Get("client_id"))
+		})
+	}
+}
+
 func TestParametersInsideRefused(t *testing.T) {
 	many := obj{}
 	for i := range 256 {
@@ -68,7 +84,10 @@ func TestParametersInsideRefused(t *testing.T) {
 		{"JAR-4-2 an array of strings", obj{"scope": []string{"a", "b"}}},
 		{"JAR-4-2 an object", obj{"redirect_uri": obj{"a": 1}}},
 		{"JAR-4-2 null", obj{"state": (*int)(nil)}},
-		{"JAR-4-2 an unknown parameter that nobody could read", obj{"x-own": obj{"a": 1}}},
+		{"JAR-4-2 a number that is a PKCE challenge", obj{"code_challenge": 1}},
+		{"JAR-4-2 a nonce in an array", obj{"nonce": []string{"a"}}},
+		{"JAR-4-2 a boolean for a key's thumbprint", obj{"dpop_jkt": true}},
+		{"JAR-4-2 null for a response_mode", obj{"response_mode": (*int)(nil)}},
 		{"JAR-4-2 max_age as a string", obj{"max_age": "86400"}},
 		{"JAR-4-2 a negative max_age", obj{"max_age": -1}},
 		{"JAR-4-2 half a second", obj{"max_age": 0.5}},

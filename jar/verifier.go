@@ -31,8 +31,8 @@ type VerifierConfig struct {
 	// Replay remembers the jti of objects that were used. nil means a store in memory, for a server of one process.
 	Replay ReplayStore
 	// JSONParameters names parameters, beyond claims, authorization_details and max_age, whose values in an object are JSON
-	// (numbers, booleans, arrays, objects); Params has their compact text. All others must be strings: what cannot be
-	// carried over is refused, so that no client believes that its signature covers what nobody has read.
+	// (numbers, booleans, arrays, objects); Params has their compact text. All others are strings: one of OAuth or OpenID
+	// Connect that is not is refused, one that is unknown is left out (RFC 6749 §3.1) and stays in Raw only.
 	JSONParameters []string
 	// Now is the clock, nil means time.Now. Called concurrently.
 	Now func() time.Time

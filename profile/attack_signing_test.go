@@ -2,11 +2,14 @@ package profile_test
 
 import (
 	"context"
+	"crypto"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -230,6 +233,42 @@ func TestSigningDowngrades(t *testing.T) {
 	}
 	// One jti for an assertion and an object of the same client: neither uses up the other's.
 	require.Equal(t, http.StatusCreated, w.send(w.parURL(), w.signed("client-1", jwt())).status)
+}
+
+// moody is a key in an HSM that is at times not there.
+type moody struct {
+	crypto.Signer
+	down atomic.Bool
+}
+
+func (m *moody) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if m.down.Load() {
+		return nil, errors.New("hsm: slot 7 gone")
+	}
+	return m.Signer.Sign(rand, digest, opts)
+}
+
+func TestApprovalSurvivesKeyFailure(t *testing.T) {
+	key, held := &moody{Signer: testkit.ECKey(t, "as")}, &archive{}
+	w, ctx := newWorld(t, archiving(held), func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Key = key }), context.Background()
+	form := w.pushForm("client-1")
+	form.Set("response_mode", "jwt")
+	a := w.load("client-1", form)
+	approval := profile.Approval{Subject: "alice", Scopes: []string{"accounts"}}
+	key.down.Store(true)
+	_, err := w.as.Approve(ctx, a, approval)
+	require.ErrorIs(t, err, profile.ErrStore, "MS-5.4.1-1 no unsigned response instead")
+	_, err = w.as.Deny(ctx, a, "access_denied", "")
+	require.ErrorIs(t, err, profile.ErrStore, "JARM-2.1-3 errors neither")
+	require.Empty(t, held.take())
+	key.down.Store(false)
+	var sent atomic.Int32
+	testkit.Hammer(32, func(int) {
+		if _, err := w.as.Approve(ctx, a, approval); err == nil {
+			sent.Add(1)
+		}
+	})
+	require.EqualValues(t, 1, sent.Load(), "PAR-4-2")
 }
 
 type failingArchive struct{ err error }

@@ -277,11 +277,6 @@ func (s *AuthorizationServer) Deny(ctx context.Context, a *Authorization, code, 
 // respond uses up the request and returns the URL that takes the response to the client. The URL is made first: signing
 // may fail, and then the request is still there.
 func (s *AuthorizationServer) respond(ctx context.Context, a *Authorization, response url.Values) (redirectURL string, err error) {
-	// MS-7-1: a form that comes twice, or too late, makes no evidence of a response that nobody gets. Of two that come at the
-	// same instant both may, and one is sent.
-	if _, err := s.requests.Resume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
-		return "", err
-	}
 	if state, ok := a.params["state"]; ok {
 		response.Set("state", state[0])
 	}
@@ -307,10 +302,20 @@ func (s *AuthorizationServer) responseURL(ctx context.Context, a *Authorization,
 		if err != nil {
 			return "", err
 		}
+		if s.cfg.Evidence != nil {
+			// MS-7-1: a form that comes twice, or too late, makes no evidence of a response that nobody gets. Of two that come
+			// at the same instant both may, and one is sent.
+			if _, err := s.requests.Resume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
+				return "", err
+			}
+		}
 		evidence := Evidence{
 			Kind: evidenceResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: s.cfg.Key.Public(), Time: s.cfg.Now(),
 		}
-		return target, evidence.hand(ctx, s.cfg.Evidence)
+		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
+			return "", err
+		}
+		return target, nil
 	}
 	// SP-5.3.2.2-7, ISS-2-1, ISS-2-2, ISS-2.3-1: with errors too, and the value that the metadata has.
 	response.Set("iss", s.cfg.Issuer)

@@ -22,7 +22,7 @@ type Evidence struct {
 	Kind string
 	// Issued: we have signed it. Otherwise it was received and has passed every check.
 	Issued bool
-	// ClientID is the client that sent or gets it, or the resource server that asked.
+	// ClientID is the client that sent or gets it, or the resource server that asked; for an API, the client that uses the token.
 	ClientID string
 	// JWT is the message as it went over the wire.
 	JWT string

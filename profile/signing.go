@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,7 +84,10 @@ func checkAnswerable(mode jarm.Mode, params url.Values) error {
 		return fmt.Errorf("%w: %w", ErrParameter, err)
 	}
 	// JARM-2.1-3, JARM-2.1-4: the state goes inside, where a control character takes six.
-	if state, err := json.Marshal(params.Get("state")); err != nil || len(state) > 4*maxState {
+	var state bytes.Buffer
+	e := json.NewEncoder(&state)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(params.Get("state")); err != nil || state.Len() > 4*maxState {
 		return fmt.Errorf("%w: state too long for a signed response", ErrParameter)
 	}
 	return nil
