@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // A group is what the dialogue shows under one title.
@@ -69,14 +70,20 @@ func against[R request](fresh func(context.Context, *world) (R, error), passes i
 
 // attackGroups are the attacks that make sense for a combination.
 func attackGroups(c combination) []group {
-	return []group{
+	signed := c.advanced()
+	groups := []group{
 		{"At the API, with a stolen access token", stolenTokens(c)},
 		{"At the API, with a forged access token", forgedTokens()},
 		{"At the token endpoint, with a stolen code or refresh token", stolenGrants(c)},
 		{"At the token endpoint, in the name of a client", forgedClients(c)},
 		{"At the pushed authorization request endpoint", pushes(c)},
+		{"At the pushed authorization request endpoint, with a forged request object", either(signed, requestObjects, none)()},
 		{"In the browser, at the authorization server", visits()},
-		{"In the browser, at the client", callbacks()},
+		{"In the browser, at the client", callbacks(c)},
+		{"In the browser, at the client, with a forged response", either(signed, responses, none)()},
+		{"At the introspection endpoint", either(signed, questions, none)()},
+		{"At the API, with a forged introspection response", either(signed, introspections, none)()},
 		{"When time has passed", latecomers(c)},
 	}
+	return slices.DeleteFunc(groups, func(g group) bool { return len(g.attacks) == 0 })
 }

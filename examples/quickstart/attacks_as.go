@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -42,6 +42,11 @@ func without(names ...string) change[*post] {
 }
 
 func put(name, value string) change[*post] { return one(func(p *post) { p.form.Set(name, value) }) }
+
+// beside sends a parameter outside of the request object, or just sends it where there is none.
+func beside(name string, values ...string) change[*post] {
+	return one(func(p *post) { p.beside = url.Values{name: values} })
+}
 
 func byRival(_ context.Context, p *post) error { return p.as(p.w.rival) }
 
@@ -214,8 +219,8 @@ func pushes(c combination) []attack {
 		onPush("a pushed request without redirect_uri", "SP-5.3.2.2-6", 400, "invalid_request", without("redirect_uri")),
 		onPush("response_type token", "SP-5.3.2.2-1", 400, "unsupported_response_type", put("response_type", "token")),
 		onPush("a scope that the client may not have", "SP-5.3.2.1-14", 400, "invalid_scope", put("scope", "accounts payments")),
-		onPush("the same parameter twice", "BASE-6749-3.1-1", 400, "invalid_request", one(func(p *post) { p.form.Add("state", rand.Text()) })),
-		onPush("a request_uri in the pushed request", "PAR-2.1-1", 400, "invalid_request", put("request_uri", "urn:ietf:params:oauth:request_uri:x")),
+		onPush("the same parameter twice", "BASE-6749-3.1-1", 400, "invalid_request", beside(either(c.advanced(), "request", "state"), "again")),
+		onPush("a request_uri in the pushed request", "PAR-2.1-1", 400, "invalid_request", beside("request_uri", "urn:ietf:params:oauth:request_uri:x")),
 		onPush("a pushed request without client authentication", "SP-5.3.2.2-4", 401, "invalid_client", anonymously),
 	}
 	if c.byDPoP() {

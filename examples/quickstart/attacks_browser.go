@@ -48,12 +48,14 @@ func visits() []attack {
 	}
 }
 
+func none() []attack { return nil }
+
 // callbacks are attacks that the client has to see through. None but the last may make it ask the token endpoint.
-func callbacks() []attack {
+func callbacks(c combination) []attack {
 	tampered := func(name, clause string, changes func(w *world) map[string]string) attack {
 		return onCallback(name, clause, 400, codeRefusedResponse, func(_ context.Context, v *visit) error {
 			v.quiet = true
-			return v.query(changes(v.w))
+			return v.change(changes(v.w))
 		})
 	}
 	return []attack{
@@ -83,19 +85,23 @@ func callbacks() []attack {
 			v.quiet = true
 			return nil
 		}),
-		// The client cannot know: the state is right. The authorization server does, by the code_verifier.
-		onCallback("a victim's code in the thief's own session", "BCP-2.1.1-1", 400, "invalid_grant", func(ctx context.Context, v *visit) error {
-			victim, err := newCallback(ctx, v.w)
-			if err != nil {
-				return err
-			}
-			u, err := url.Parse(victim.url)
-			if err != nil {
-				return err
-			}
-			return v.query(map[string]string{"code": u.Query().Get("code")})
-		}),
+		either(c.advanced(), responseInjected, codeInjected)(),
 	}
+}
+
+// codeInjected is what the client cannot know: the state is right. The authorization server does, by the code_verifier.
+func codeInjected() attack {
+	return onCallback("a victim's code in the thief's own session", "BCP-2.1.1-1", 400, "invalid_grant", func(ctx context.Context, v *visit) error {
+		victim, err := newCallback(ctx, v.w)
+		if err != nil {
+			return err
+		}
+		u, err := url.Parse(victim.url)
+		if err != nil {
+			return err
+		}
+		return v.query(map[string]string{"code": u.Query().Get("code")})
+	})
 }
 
 // latecomers come last, since time passes for everybody.
@@ -117,6 +123,7 @@ func latecomers(c combination) []attack {
 			against(newShortToken, http.StatusOK, "the client's certificate, after its end", "MTLS-2.1-1", 401, "invalid_client",
 				one(func(p *post) { p.w.clock.pass(shortLife + time.Second) })),
 		}),
+		either(c.advanced(), lateMessages, none)(),
 		either(c.byDPoP(), nil, []attack{
 			against(newShortCall, http.StatusOK, "a token with its certificate, after the end of that", "MTLS-3-3", 401, "invalid_token",
 				one(func(c *call) { c.w.clock.pass(shortLife + time.Second) })),

@@ -71,6 +71,10 @@ func (b *browser) approve(ctx context.Context, session *profile.Session) (url.Va
 	if err != nil {
 		return nil, err
 	}
+	return queryOf(target)
+}
+
+func queryOf(target string) (url.Values, error) {
 	u, err := url.Parse(target)
 	if err != nil {
 		return nil, err

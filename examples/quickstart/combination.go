@@ -8,37 +8,45 @@ import (
 	"github.com/gofapi/fapi2/clientauth"
 )
 
-// The two ways to authenticate a client that are played here, and the two to bind its access tokens, by the names that the
-// flags have for them. Those of the first are the specifications' own.
+// The profiles that are played here, the two ways to authenticate a client, and the two to bind its access tokens, by the
+// names that the flags have for them. Those of the ways to authenticate are the specifications' own.
 var (
+	profiles = []string{"baseline", "advanced"}
 	auths    = []string{clientauth.MethodPrivateKeyJWT, clientauth.MethodTLSClientAuth}
 	bindings = []string{"dpop", "mtls"}
 )
 
-// A combination is one way to authenticate the client with one way to bind its access tokens.
-type combination struct{ auth, binding string }
+// A combination is one way to authenticate the client with one way to bind its access tokens, under a profile.
+type combination struct{ profile, auth, binding string }
 
-// combinations returns those with auth and binding, an empty one of which stands for both.
-func combinations(auth, binding string) (all []combination, err error) {
+// combinations returns those with profile, auth and binding, an empty one of which stands for both.
+func combinations(profile, auth, binding string) (all []combination, err error) {
 	for _, flag := range []struct {
 		name, value string
 		known       []string
-	}{{"auth", auth, auths}, {"binding", binding, bindings}} {
+	}{{"profile", profile, profiles}, {"auth", auth, auths}, {"binding", binding, bindings}} {
 		if flag.value != "" && !slices.Contains(flag.known, flag.value) {
 			return nil, fmt.Errorf("-%s is %s, not %.40q", flag.name, strings.Join(flag.known, " or "), flag.value)
 		}
 	}
-	for _, a := range auths {
-		for _, b := range bindings {
-			if (auth == "" || auth == a) && (binding == "" || binding == b) {
-				all = append(all, combination{a, b})
+	chosen := func(flag, value string) bool { return flag == "" || flag == value }
+	for _, p := range profiles {
+		for _, a := range auths {
+			for _, b := range bindings {
+				if chosen(profile, p) && chosen(auth, a) && chosen(binding, b) {
+					all = append(all, combination{p, a, b})
+				}
 			}
 		}
 	}
 	return all, nil
 }
 
+// String leaves out the profile, which is told beside it.
 func (c combination) String() string { return c.auth + "+" + c.binding }
+
+// advanced reports whether requests, authorization responses and introspection responses have to be signed.
+func (c combination) advanced() bool { return c.profile == "advanced" }
 
 func (c combination) byJWT() bool  { return c.auth == clientauth.MethodPrivateKeyJWT }
 func (c combination) byDPoP() bool { return c.binding == "dpop" }

@@ -32,6 +32,7 @@ type flow struct {
 	pageURL   string // where the client sends the user
 	answerURL string // where the authorization server sends the user
 	token     *oauth2.Token
+	notes     []string // what a step has to show
 	// After a restart: our client and its new keys.
 	renewed        *profile.Client
 	newKey         *ecdsa.PrivateKey
@@ -45,7 +46,7 @@ func (s step) play(ctx context.Context, f *flow) result {
 	if err := s.do(ctx, f); err != nil {
 		r.OK, r.Reason = false, err.Error()
 	}
-	r.exchanges = f.wire.take()
+	r.exchanges, r.notes, f.notes = f.wire.take(), f.notes, nil
 	if n := len(r.exchanges); n > 0 {
 		r.Status = r.exchanges[n-1].status
 	}
@@ -67,6 +68,9 @@ func flowSteps(c combination) []step {
 			{"the browser opens the page, twice: a preview uses up nothing", "SP-5.3.2.2-N3", openTwice},
 			{"what is added in the browser's URL counts for nothing", "SP-5.3.2.2-3", openWithMore},
 			{"the user agrees, and the answer names its issuer", "SP-5.3.2.2-7", agree},
+		},
+		either(c.advanced(), []step{{"what stands beside the signed answer counts for nothing", "JARM-2.4-6", answerWithMore}}, nil),
+		[]step{
 			{"the client redeems the code and verifies the ID token", "MS-5.6.2-1", finish},
 		},
 		either(c.byDPoP(), []step{
@@ -86,6 +90,10 @@ func flowSteps(c combination) []step {
 			{"all of this went to the aliases", "SP-5.2.2.1-3", compareTally},
 		}, nil),
 		[]step{{"another time the user says no", "ISS-2-1", deny}},
+		either(c.advanced(), []step{
+			{"the API cannot have an answer about a token unsigned", "MS-5.5.1-1", askForPlain},
+			{"what was signed is archived, and proves it to others", "MS-7-1", compareArchives},
+		}, nil),
 	)
 }
 
@@ -169,12 +177,12 @@ func agree(ctx context.Context, f *flow) (err error) {
 	if f.answerURL, err = f.user.decide(ctx, f.pageURL, "allow"); err != nil {
 		return err
 	}
-	u, err := url.Parse(f.answerURL)
+	said, err := f.answerIn(f.answerURL)
 	if err != nil {
 		return err
 	}
-	if !strings.HasPrefix(f.answerURL, f.ours.redirectURI+"?") || u.Query().Get("iss") != f.asURL || u.Query().Get("code") == "" {
-		return fmt.Errorf("the answer goes to %s%s with %s", u.Host, u.Path, strings.Join(interesting(u.Query()), ", "))
+	if !strings.HasPrefix(f.answerURL, f.ours.redirectURI+"?") || said.Get("iss") != f.asURL || said.Get("code") == "" {
+		return fmt.Errorf("the answer says %s", strings.Join(interesting(said), ", "))
 	}
 	return nil
 }
@@ -297,7 +305,7 @@ func deny(ctx context.Context, f *flow) error {
 	if err != nil {
 		return err
 	}
-	if u, err := url.Parse(target); err != nil || u.Query().Get("iss") != f.asURL {
+	if said, err := f.answerIn(target); err != nil || said.Get("iss") != f.asURL || said.Get("error") == "" {
 		return errors.New("the refusal does not name its issuer")
 	}
 	a, err := user.get(ctx, target)

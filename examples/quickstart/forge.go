@@ -66,24 +66,32 @@ func hs256(secret []byte) signature {
 
 // reforge changes a JWT that exists and signs it anew.
 func reforge(token string, sign signature, changes ...func(header, claims object)) (string, error) {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return "", errors.New("not a JWT")
-	}
-	var header, claims object
-	for i, o := range []*object{&header, &claims} {
-		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
-		if err != nil {
-			return "", err
-		}
-		if err := json.Unmarshal(raw, o); err != nil {
-			return "", err
-		}
+	header, claims, err := unseal(token)
+	if err != nil {
+		return "", err
 	}
 	for _, change := range changes {
 		change(header, claims)
 	}
 	return forge(header, claims, sign)
+}
+
+// unseal reads a JWT, which anyone can who has it, and believes it.
+func unseal(token string) (header, claims object, err error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil, nil, errors.New("not a JWT")
+	}
+	for i, o := range []*object{&header, &claims} {
+		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := json.Unmarshal(raw, o); err != nil {
+			return nil, nil, err
+		}
+	}
+	return header, claims, nil
 }
 
 // with sets members of the header and of the claims; nil leaves a member out.

@@ -1,12 +1,13 @@
 // Command quickstart plays FAPI 2.0 in one process: an authorization server, an API and a client, each a TLS server of
 // its own on 127.0.0.1, first in a whole flow, then under attack. It does so for both ways in which the client can
-// authenticate here, by assertion and by certificate, with both to which its tokens can be bound, DPoP and mutual TLS. It
-// prints who says what to whom and which clause of the specifications that answers, and ends with status 0 only if every
+// authenticate here, by assertion and by certificate, with both to which its tokens can be bound, DPoP and mutual TLS, and
+// for both profiles: Baseline, and Advanced, under which requests, authorization responses and introspection responses are
+// signed. It prints who says what to whom and which clause of the specifications that answers, and ends with status 0 only if every
 // step succeeded and every attack was refused with exactly the status and error code that the specifications ask for.
 //
-//	go run ./examples/quickstart [-auth private_key_jwt|tls_client_auth] [-binding dpop|mtls] [-json]
+//	go run ./examples/quickstart [-profile baseline|advanced] [-auth private_key_jwt|tls_client_auth] [-binding dpop|mtls] [-json]
 //
-// The code to copy from is in servers.go. The rest is the stage: world.go sets it up, flow.go and browser.go play the
+// The code to copy from is in servers.go and signing.go. The rest is the stage: world.go sets it up, flow.go and browser.go play the
 // users and the clients, attacks.go the thieves, and wire.go listens to what is said.
 package main
 
@@ -22,13 +23,14 @@ import (
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-const usage = "usage: quickstart [-auth private_key_jwt|tls_client_auth] [-binding dpop|mtls] [-json]"
+const usage = "usage: quickstart [-profile baseline|advanced] [-auth private_key_jwt|tls_client_auth] [-binding dpop|mtls] [-json]"
 
 // run is the program. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	asJSON := flags.Bool("json", false, "print one JSON object for each step and attack, and nothing else")
+	profile := flags.String("profile", "", "what has to be signed: baseline or advanced (default both)")
 	auth := flags.String("auth", "", "how the client authenticates: private_key_jwt or tls_client_auth (default both)")
 	binding := flags.String("binding", "", "what its tokens are bound to: dpop or mtls (default both)")
 	switch err := flags.Parse(args); {
@@ -38,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, usage)
 		return 2
 	}
-	chosen, err := combinations(*auth, *binding)
+	chosen, err := combinations(*profile, *auth, *binding)
 	if err != nil {
 		fmt.Fprintf(stderr, "quickstart: %v\n%s\n", err, usage)
 		return 2
@@ -115,7 +117,7 @@ func play(ctx context.Context, out printer, c combination, steps []step, groups 
 	}
 	defer w.close()
 	report := func(r result) bool {
-		r.Combination = c.String()
+		r.Profile, r.Combination = c.profile, c.String()
 		a.results = append(a.results, r)
 		out.result(r)
 		return r.OK

@@ -11,6 +11,7 @@ import (
 // A result is how a step or an attack went. Kind is "step" or "attack". OK says that it went as it should: that an attack
 // was refused with the status and the error code that were expected of it.
 type result struct {
+	Profile     string `json:"profile"`     // baseline or advanced
 	Combination string `json:"combination"` // as private_key_jwt+dpop
 	Kind        string `json:"kind"`
 	Name        string `json:"name"`
@@ -21,6 +22,7 @@ type result struct {
 	Reason      string `json:"reason,omitempty"` // why it is not OK
 
 	exchanges []exchange
+	notes     []string // what else there is to see
 }
 
 // A printer shows results.
@@ -66,6 +68,14 @@ func (p *dialogue) opening(combinations int) {
 	p.line("At the right: the clause that is answered, as in spec/requirements.tsv.")
 }
 
+// headings are the names of profiles for people, and meanings what they ask for.
+var (
+	headings = map[string]string{"baseline": "Baseline", "advanced": "Advanced"}
+	meanings = map[string]string{
+		"baseline": "the Security Profile alone", "advanced": "requests, authorization responses and introspection responses are signed",
+	}
+)
+
 // labels are the names of bindings for people.
 var labels = map[string]string{"dpop": "DPoP", "mtls": "mutual TLS"}
 
@@ -74,6 +84,7 @@ func (p *dialogue) scene(w *world) {
 	p.n = 0
 	p.line("")
 	p.line("%s", strings.Repeat("═", width))
+	p.line("%s: %s.", headings[w.profile], meanings[w.profile])
 	p.line("The client authenticates by %s, and its access tokens are bound by %s.", w.auth, labels[w.binding])
 	p.line("")
 	p.line("  AS      %s, and for certificates  %s", w.asURL, w.asMTLSURL)
@@ -97,7 +108,7 @@ func (p *dialogue) flush() {
 
 // repeats reports whether a result has been printed before, with all that was said.
 func (p *dialogue) repeats(r result) bool {
-	r.Combination = ""
+	r.Profile, r.Combination = "", ""
 	key := fmt.Sprintf("%+v", r)
 	if p.seen[key] && r.OK {
 		return true
@@ -128,6 +139,9 @@ func (p *dialogue) step(r result) {
 	p.line("%2d %s %s", p.n, pad(r.Name, width-4-len(r.Clause)), r.Clause)
 	for _, e := range r.exchanges {
 		p.exchange(e)
+	}
+	for _, note := range r.notes {
+		p.line("     %s", note)
 	}
 	p.reason(r)
 }
@@ -161,14 +175,14 @@ func (p *dialogue) closing(all []act) {
 	p.flush()
 	p.failures(all)
 	p.line("")
-	const row = "%-24s %-18s %18s %18s"
-	p.line(row, "client authentication", "tokens bound by", "steps succeeded", "attacks refused")
+	const row = "%-9s %-24s %-18s %18s %18s"
+	p.line(row, "profile", "client authentication", "tokens bound by", "steps succeeded", "attacks refused")
 	for _, a := range all {
 		of := func(kind string, planned int) string {
 			n := a.count(kind)
 			return fmt.Sprintf("%d of %d%s", n, planned, either(n == planned, " ✓", " ✗"))
 		}
-		p.line(row, a.auth, labels[a.binding], of("step", a.steps), of("attack", a.attacks))
+		p.line(row, headings[a.profile], a.auth, labels[a.binding], of("step", a.steps), of("attack", a.attacks))
 	}
 }
 
@@ -179,7 +193,7 @@ func (p *dialogue) failures(all []act) {
 			continue
 		}
 		p.line("")
-		p.line("FAILED with %s and %s:", a.auth, labels[a.binding])
+		p.line("FAILED under %s with %s and %s:", headings[a.profile], a.auth, labels[a.binding])
 		for _, r := range a.results {
 			if !r.OK {
 				p.line("  %s %q (%s)", either(r.Kind == "step", "the step", "NOT REFUSED AS EXPECTED:"), r.Name, r.Clause)

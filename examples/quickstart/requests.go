@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -99,6 +100,8 @@ type post struct {
 	w           *world
 	url         string
 	form        url.Values
+	signed      *requestObject            // what form is sent in; nil: as it is
+	beside      url.Values                // sent beside it, or added to the form
 	auth        *clientauth.PrivateKeyJWT // nil: no assertion
 	assertion   string                    // sent instead of a new one
 	clientID    string                    // sent instead of the assertion's, or without one
@@ -106,6 +109,7 @@ type post struct {
 	prover      *dpop.Prover              // nil: no proof
 	proof       string                    // sent instead of a new one
 	header      http.Header               // what else is sent
+	party       string                    // who sends it; empty: the thief
 }
 
 func (w *world) newPost(endpoint string, form url.Values) (*post, error) {
@@ -145,9 +149,9 @@ func (p *post) anonymous() {
 }
 
 func (p *post) send(ctx context.Context) (answer, error) {
-	form := url.Values{}
-	for name, values := range p.form {
-		form[name] = values
+	form, err := p.content()
+	if err != nil {
+		return answer{}, err
 	}
 	if p.auth != nil {
 		if err := p.auth.Authenticate(ctx, form); err != nil {
@@ -159,6 +163,9 @@ func (p *post) send(ctx context.Context) (answer, error) {
 	}
 	if p.clientID != "" {
 		form.Set("client_id", p.clientID)
+	}
+	for name, values := range p.beside {
+		form[name] = append(form[name], values...)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -175,7 +182,7 @@ func (p *post) send(ctx context.Context) (answer, error) {
 	if proof != "" {
 		r.Header.Set("DPoP", proof)
 	}
-	return exchangeWith(p.w.httpClient("thief", p.certificate), r)
+	return exchangeWith(p.w.httpClient(cmp.Or(p.party, "thief"), p.certificate), r)
 }
 
 // succeed sends a request that has to succeed, as a part of an attack.
@@ -195,6 +202,9 @@ func newRedemption(ctx context.Context, w *world) (*post, error) {
 	}
 	response, err := w.newBrowser().approve(ctx, session)
 	if err != nil {
+		return nil, err
+	}
+	if response, err = w.opened(response); err != nil {
 		return nil, err
 	}
 	return w.newPost(w.endpoints().TokenEndpoint, url.Values{
@@ -222,10 +232,15 @@ func newPush(_ context.Context, w *world) (*post, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.newPost(w.endpoints().PushedAuthorizationRequestEndpoint, url.Values{
+	p, err := w.newPost(w.endpoints().PushedAuthorizationRequestEndpoint, url.Values{
 		"response_type": {"code"}, "redirect_uri": {w.ours.redirectURI}, "scope": {"accounts"}, "state": {rand.Text()},
 		"code_challenge": {challenge}, "code_challenge_method": {pkce.MethodS256},
 	})
+	if err == nil && w.advanced() {
+		p.form.Set("response_mode", "jwt")
+		p.signed, err = w.newRequestObject(w.ours, nil)
+	}
+	return p, err
 }
 
 // A visit is a browser that opens a URL.

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
@@ -37,15 +38,15 @@ type bankConfig struct {
 	clientCAs      *x509.CertPool // who may vouch for the certificates of clients
 	resources      []string       // the APIs
 	clients        map[string]*profile.ClientMetadata
+	key            crypto.Signer       // signs everything; best in a KMS or HSM
+	profile        profile.Profile     // what has to be signed besides tokens
+	servers        map[string][]string // which clients are servers of which resources, and may ask about tokens for these
+	evidence       func(context.Context, profile.Evidence) error
 	now            func() time.Time
 }
 
 // newBank sets up the authorization server. Whoever registers clients gives it a lookup; here it is a map.
 func newBank(cfg bankConfig) (*bank, error) {
-	key, err := newKey()
-	if err != nil {
-		return nil, err
-	}
 	// TLS ends here. Behind a proxy this is where to say which kind it is, and from where it connects.
 	certificates, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{Now: cfg.now})
 	if err != nil {
@@ -54,7 +55,7 @@ func newBank(cfg bankConfig) (*bank, error) {
 	b := &bank{passwords: map[string]string{"alice": "correct horse"}, now: cfg.now}
 	b.AuthorizationServer, err = profile.NewAuthorizationServer(profile.AuthorizationServerConfig{
 		Issuer:    cfg.issuer,
-		Key:       key,
+		Key:       cfg.key,
 		Scopes:    []string{"openid", "accounts", "payments"},
 		Resources: cfg.resources,
 		Clients: func(_ context.Context, clientID string) (*profile.ClientMetadata, error) {
@@ -68,7 +69,12 @@ func newBank(cfg bankConfig) (*bank, error) {
 		Certificates: certificates,
 		ClientCAs:    cfg.clientCAs,
 		MTLSBaseURL:  cfg.certificateURL,
-		Now:          cfg.now, // a server of yours leaves this out: here the attacks let time pass
+		// For message signing. A server that only serves it to clients that want it leaves Profile out, too.
+		Profile:         cfg.profile,
+		ResourceServers: func(_ context.Context, clientID string) ([]string, error) { return cfg.servers[clientID], nil },
+		Evidence:        cfg.evidence,
+
+		Now: cfg.now, // a server of yours leaves this out: here the attacks let time pass
 	})
 	return b, err
 }
@@ -149,7 +155,10 @@ type apiConfig struct {
 	// over a socket. An API that has no such way leaves it out and believes a token until it ends, which is five minutes at
 	// most.
 	revoked func(ctx context.Context, tokenID string) (bool, error)
-	now     func() time.Time
+	// introspection asks the authorization server about each token, in place of keys and revoked.
+	introspection *introspection.Client
+	evidence      func(context.Context, profile.Evidence) error
+	now           func() time.Time
 }
 
 // newAPI sets up the resource server: an ordinary handler behind profile.ResourceServer. It is served on two sockets, since
@@ -160,7 +169,8 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 		return nil, err
 	}
 	guard, err := profile.NewResourceServer(profile.ResourceServerConfig{
-		Resource: cfg.resource, Issuer: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked, Certificates: certificates, Now: cfg.now,
+		Resource: cfg.resource, Issuer: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked, Introspection: cfg.introspection,
+		Certificates: certificates, Evidence: cfg.evidence, Now: cfg.now,
 	})
 	if err != nil {
 		return nil, err
@@ -185,9 +195,9 @@ func listAccounts(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no token", http.StatusInternalServerError)
 		return
 	}
-	reply := accounts{Owner: token.Subject(), Client: token.ClientID(), Accounts: []string{"checking", "savings"}}
-	if jwt, ok := token.JWT(); ok {
-		reply.BoundTo = cmp.Or(jwt.JKT(), jwt.X5TS256())
+	bound := token.Confirmation()
+	reply := accounts{
+		Owner: token.Subject(), Client: token.ClientID(), BoundTo: cmp.Or(bound.JKT, bound.X5TS256), Accounts: []string{"checking", "savings"},
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(reply) //nolint:errcheck // the client is gone

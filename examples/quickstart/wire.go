@@ -164,7 +164,7 @@ func (w *wire) summary(response *http.Response, body []byte) string {
 
 // worthSaying are the parameters that the dialogue names, in its order.
 var worthSaying = []string{
-	"client_id", "client_assertion", "grant_type", "code", "code_verifier", "refresh_token", "code_challenge", "request_uri",
+	"client_id", "client_assertion", "request", "response", "token", "grant_type", "code", "code_verifier", "refresh_token", "code_challenge", "request_uri",
 	"redirect_uri", "scope", "nonce", "state", "iss", "error", "username", "password", "decision",
 }
 
@@ -223,6 +223,9 @@ var (
 // document of the token endpoint (RFC 6749 §5.2), or on a page. Where there are two that differ it returns both, which no
 // expectation matches.
 func errorCode(response *http.Response, body []byte) string {
+	if saysInactive(response, body) {
+		return codeInactive
+	}
 	var code string
 	var document struct {
 		Error string `json:"error"`

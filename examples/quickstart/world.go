@@ -34,7 +34,11 @@ type world struct {
 	bank               *bank
 	app                *app
 	ours, rival        *client
-	tally              tally // of the authorization server's requests, by URL
+	apiClient          *client           // the API, as the authorization server knows it: it asks about tokens
+	bankKey            *ecdsa.PrivateKey // attacks sign with it where the signature is not what is to be refused
+	archives           struct{ bank, app, api archive }
+	meddler            meddler // between the API and the authorization server
+	tally              tally   // of the authorization server's requests, by URL
 
 	mu         sync.Mutex
 	transports map[sender]*http.Transport
@@ -47,8 +51,8 @@ const otherAPI = "https://other-api.example"
 // A client is a registered client with its private keys.
 type client struct {
 	id, redirectURI string
-	auth            *ecdsa.PrivateKey // authenticates it by private_key_jwt
-	authRSA         *rsa.PrivateKey   // does so too; registered, since only an RSA key can be misused for RS256
+	auth            *ecdsa.PrivateKey // authenticates it by private_key_jwt, and signs its requests
+	authRSA         *rsa.PrivateKey   // does so too, for our client; registered, since only an RSA key can be misused for RS256
 	dpop            *ecdsa.PrivateKey // its access tokens are bound to this one, or to the next
 	certificate     *tls.Certificate  // authenticates it by tls_client_auth
 }
@@ -108,24 +112,32 @@ func (w *world) settle() (handlers []http.Handler, err error) {
 	if w.rival, err = w.newClient("rival-app", "https://rival.example/callback"); err != nil {
 		return nil, err
 	}
+	if w.apiClient, err = w.newClient("accounts-api", ""); err != nil {
+		return nil, err
+	}
+	if w.byJWT() || w.advanced() {
+		if w.ours.authRSA, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+			return nil, err
+		}
+	}
+	if w.bankKey, err = newKey(); err != nil {
+		return nil, err
+	}
 	clients := map[string]*profile.ClientMetadata{}
-	for _, c := range []*client{w.ours, w.rival} {
+	for _, c := range []*client{w.ours, w.rival, w.apiClient} {
 		if clients[c.id], err = w.registration(c); err != nil {
 			return nil, err
 		}
 	}
 	w.bank, err = newBank(bankConfig{
 		issuer: w.asURL, certificateURL: w.asMTLSURL, clientCAs: w.clients.pool,
-		resources: []string{w.apiURL, otherAPI}, clients: clients, now: w.clock.Now,
+		resources: []string{w.apiURL, otherAPI}, clients: clients, key: w.bankKey, now: w.clock.Now,
+		profile: w.demands(), servers: map[string][]string{w.apiClient.id: {w.apiURL}}, evidence: w.archives.bank.keep,
 	})
 	if err != nil {
 		return nil, err
 	}
-	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: w.bank.Metadata().JWKSURI, HTTPClient: w.httpClient("API", nil), Now: w.clock.Now})
-	if err != nil {
-		return nil, err
-	}
-	api, err := newAPI(apiConfig{resource: w.apiURL, issuer: w.asURL, keys: keys.Keys, revoked: w.bank.Revoked, now: w.clock.Now})
+	api, err := w.settleAPI()
 	if err != nil {
 		return nil, err
 	}
@@ -197,9 +209,9 @@ func (w *world) httpClient(party string, certificate *tls.Certificate) *http.Cli
 func (w *world) clientConfig(dpopKey *ecdsa.PrivateKey, certificate *tls.Certificate) profile.ClientConfig {
 	cfg := profile.ClientConfig{
 		Issuer: w.asURL, ClientID: w.ours.id, RedirectURI: w.ours.redirectURI, AuthMethod: w.auth,
-		HTTPClient: w.httpClient("client", nil), Now: w.clock.Now,
+		Profile: w.demands(), Evidence: w.archives.app.keep, HTTPClient: w.httpClient("client", nil), Now: w.clock.Now,
 	}
-	if w.byJWT() {
+	if w.byJWT() || w.advanced() {
 		cfg.Key, cfg.KeyID = w.ours.auth, authKeyID
 	}
 	if w.byDPoP() {
@@ -238,11 +250,6 @@ func (w *world) newClient(id, redirectURI string) (*client, error) {
 	if c.dpop, err = newKey(); err != nil {
 		return nil, err
 	}
-	if w.byJWT() {
-		if c.authRSA, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-			return nil, err
-		}
-	}
 	c.certificate, err = w.clients.client(c.hostName())
 	return c, err
 }
@@ -254,20 +261,31 @@ func (c *client) hostName() string { return c.id + ".example" }
 // certificate, and never a secret.
 func (w *world) registration(c *client) (*profile.ClientMetadata, error) {
 	m := &profile.ClientMetadata{
-		ClientID: c.id, ClientName: "The " + c.id, RedirectURIs: []string{c.redirectURI}, Scope: "openid accounts",
-		GrantTypes:              []string{"authorization_code", "refresh_token", "client_credentials"},
+		ClientID: c.id, ClientName: "The " + c.id, Scope: "openid accounts", GrantTypes: []string{"client_credentials"},
 		TokenEndpointAuthMethod: w.auth,
 		DPoPBoundAccessTokens:   w.byDPoP(), TLSClientCertificateBoundAccessTokens: !w.byDPoP(),
 		UseMTLSEndpointAliases: w.usesCertificates(),
 	}
-	if w.byJWT() {
-		keys, err := jwks.NewSet(jwks.Key{Public: c.auth.Public(), KeyID: authKeyID}, jwks.Key{Public: c.authRSA.Public(), KeyID: authRSAKeyID})
-		if err != nil {
+	if c.redirectURI != "" {
+		m.RedirectURIs = []string{c.redirectURI}
+		m.GrantTypes = append(m.GrantTypes, "authorization_code", "refresh_token")
+	}
+	if w.advanced() {
+		m.RequireSignedRequestObject, m.ResponseModes = true, []string{"jwt"}
+		m.AuthorizationSignedResponseAlg, m.IntrospectionSignedResponseAlg = "ES256", "ES256"
+	}
+	if !w.byJWT() {
+		m.TLSClientAuthSANDNS = c.hostName()
+	}
+	if w.byJWT() || w.advanced() {
+		keys := []jwks.Key{{Public: c.auth.Public(), KeyID: authKeyID}}
+		if c.authRSA != nil {
+			keys = append(keys, jwks.Key{Public: c.authRSA.Public(), KeyID: authRSAKeyID})
+		}
+		var err error
+		if m.JWKS, err = jwks.NewSet(keys...); err != nil {
 			return nil, err
 		}
-		m.JWKS = keys
-	} else {
-		m.TLSClientAuthSANDNS = c.hostName()
 	}
 	return m, m.Validate()
 }

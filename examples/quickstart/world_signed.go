@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// demands are what the combination's profile asks for.
+func (w *world) demands() profile.Profile {
+	return either(w.advanced(), profile.Advanced, profile.Baseline)
+}
+
+// settleAPI sets up the API. Under Baseline it verifies tokens itself, under Advanced it asks about them.
+func (w *world) settleAPI() (http.Handler, error) {
+	client := w.httpClient("API", either(w.byJWT(), nil, w.apiClient.certificate))
+	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: w.bank.Metadata().JWKSURI, HTTPClient: client, Now: w.clock.Now})
+	if err != nil {
+		return nil, err
+	}
+	cfg := apiConfig{resource: w.apiURL, issuer: w.asURL, evidence: w.archives.api.keep, now: w.clock.Now}
+	if !w.advanced() {
+		cfg.keys, cfg.revoked = keys.Keys, w.bank.Revoked
+		return newAPI(cfg)
+	}
+	asking := askerConfig{
+		resource: w.apiURL, clientID: w.apiClient.id, issuer: w.asURL, endpoint: w.introspectionEndpoint(), keys: keys.Keys, now: w.clock.Now,
+	}
+	if w.byJWT() {
+		assertions, err := w.assertions(w.apiClient, nil)
+		if err != nil {
+			return nil, err
+		}
+		asking.authenticate = assertions.Authenticate
+	}
+	w.meddler.next = client.Transport
+	client.Transport = &w.meddler
+	asking.httpClient = client
+	if cfg.introspection, err = newAsker(asking); err != nil {
+		return nil, err
+	}
+	return newAPI(cfg)
+}
+
+// introspectionEndpoint is where the API asks: where it can present its certificate, if that authenticates it.
+func (w *world) introspectionEndpoint() string {
+	m := w.bank.Metadata()
+	return either(w.byJWT(), m, m.ForMTLS()).IntrospectionEndpoint
+}
+
+// A meddler stands between the API and the authorization server, where TLS lets nobody stand, and changes an answer. It is
+// what signatures are for: an answer also has to be believed by those who were not there.
+type meddler struct {
+	next   http.RoundTripper
+	mu     sync.Mutex
+	change meddling // of the next answer; nil: none
+}
+
+// A meddling changes an answer.
+type meddling func(body string) (mediaType, changed string, err error)
+
+func (m *meddler) meddle(change meddling) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.change = change
+}
+
+// RoundTrip implements http.RoundTripper.
+func (m *meddler) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := m.next.RoundTrip(r)
+	m.mu.Lock()
+	change := m.change
+	m.change = nil
+	m.mu.Unlock()
+	if err != nil || change == nil {
+		return response, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
+	if err != nil {
+		return nil, err
+	}
+	mediaType, changed, err := change(string(body))
+	if err != nil {
+		return nil, err
+	}
+	response.Header.Set("Content-Type", mediaType)
+	response.Header.Set("Content-Length", fmt.Sprint(len(changed)))
+	response.Body, response.ContentLength = io.NopCloser(bytes.NewBufferString(changed)), int64(len(changed))
+	return response, nil
+}
+
+// opened returns what an authorization response says, which under Advanced is inside a JWT.
+func (w *world) opened(response url.Values) (url.Values, error) {
+	if !w.advanced() {
+		return response, nil
+	}
+	if response.Has("code") || response.Has("state") || response.Has("iss") || response.Has("error") {
+		return nil, errors.New("something stands beside the signed response") // MS-5.4.1-N
+	}
+	_, claims, err := unseal(response.Get("response"))
+	said := url.Values{}
+	for name, value := range claims {
+		said.Set(name, fmt.Sprint(value))
+	}
+	return said, err
+}
+
+// answerIn is opened for the URL that an answer goes to.
+func (w *world) answerIn(target string) (url.Values, error) {
+	query, err := queryOf(target)
+	if err != nil {
+		return nil, err
+	}
+	return w.opened(query)
+}
+
+// answerWithMore goes on with a URL that somebody has added to. The step that follows shows that it did not matter.
+func answerWithMore(_ context.Context, f *flow) error {
+	f.answerURL += "&" + url.Values{"code": {"of the attacker"}, "state": {"of the attacker"}, "error": {"access_denied"}}.Encode()
+	return nil
+}
+
+// askForPlain asks as the API would that wants plain JSON, or as one would have it ask who can change its question.
+func askForPlain(ctx context.Context, f *flow) error {
+	p, err := f.newQuestion(f.apiClient, f.token.AccessToken)
+	if err != nil {
+		return err
+	}
+	p.party, p.header = "API", http.Header{"Accept": {"application/json"}}
+	a, err := succeed(ctx, p)
+	if err != nil {
+		return err
+	}
+	header, claims, err := unseal(string(a.body))
+	if err != nil {
+		return err
+	}
+	said, _ := claims["token_introspection"].(object)
+	if header["typ"] != "token-introspection+jwt" || claims["aud"] != f.apiClient.id || said["active"] != true {
+		return errors.New("the answer is not one to the API about an active token")
+	}
+	return nil
+}
+
+// compareArchives looks into what everybody has kept: what one has accepted the other has issued, and keys prove whose it is.
+func compareArchives(_ context.Context, f *flow) error {
+	app, bank, api := &f.archives.app, &f.archives.bank, &f.archives.api
+	for _, m := range []struct {
+		kind             string
+		issuer, receiver string
+		issued, received *archive
+		key              *ecdsa.PrivateKey
+	}{
+		{"request object", "client", "AS", app, bank, f.ours.auth},
+		{"authorization response", "AS", "client", bank, app, f.bankKey},
+		{"introspection response", "AS", "API", bank, api, f.bankKey},
+	} {
+		issued, accepted := m.issued.of(m.kind, true), m.received.of(m.kind, false)
+		if len(accepted) < 2 || len(issued) < len(accepted) {
+			return fmt.Errorf("%s: %d at the %s, %d at the %s", m.kind, len(issued), m.issuer, len(accepted), m.receiver)
+		}
+		for _, e := range accepted {
+			same := slices.IndexFunc(issued, func(other profile.Evidence) bool { return other.JWT == e.JWT })
+			if same < 0 || e.Key != nil && !m.key.PublicKey.Equal(e.Key) || !m.key.PublicKey.Equal(issued[same].Key) || !verifiesES256(e.JWT, &m.key.PublicKey) {
+				return fmt.Errorf("%s: what the %s has accepted is not what the %s has signed", m.kind, m.receiver, m.issuer)
+			}
+		}
+		f.notes = append(f.notes, fmt.Sprintf("%-22s  %d issued and kept by the %s, %d accepted and kept by the %s",
+			m.kind, len(issued), m.issuer, len(accepted), m.receiver))
+	}
+	return nil
+}
+
+// verifiesES256 is all that who looks into an archive needs (RFC 7518 §3.4).
+func verifiesES256(token string, key *ecdsa.PublicKey) bool {
+	dot := strings.LastIndexByte(token, '.')
+	if dot < 0 {
+		return false
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+	if err != nil || len(signature) != 64 {
+		return false
+	}
+	digest := sha256.Sum256([]byte(token[:dot]))
+	return ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+}
