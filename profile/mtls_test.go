@@ -292,7 +292,9 @@ func TestForgedCertificateHeader(t *testing.T) {
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Client-Cert", "AAAA")
-	require.Equal(t, "invalid_client", m.do(r).code, "BCP-4.13-1")
+	got := m.do(r)
+	require.Equal(t, http.StatusBadRequest, got.status, "BCP-4.13-1")
+	require.Equal(t, "invalid_request", got.code, "BCP-4.13-1 an error and not silence")
 }
 
 func TestClientMutualTLSConfiguration(t *testing.T) {

@@ -224,16 +224,20 @@ func TestNoCertificate(t *testing.T) {
 		{"an empty header of a load balancer", "aws-alb", "X-Amzn-Mtls-Clientcert-Leaf", ""},
 		{"an empty header of Traefik", "traefik", "X-Forwarded-Tls-Client-Cert", ""},
 		{"headers of other proxies", "nginx", "Client-Cert", "garbage"},
-		{"headers, and no proxy", "", "Client-Cert", "garbage"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			cfg := behind(row.proxy)
-			if row.proxy == "" {
-				cfg = tokenbinding.CertificateSourceConfig{}
-			}
-			c, err := newSource(t, cfg).Certificate(forwarded(row.header, row.value))
+			c, err := newSource(t, behind(row.proxy)).Certificate(forwarded(row.header, row.value))
 			require.NoError(t, err)
 			require.Zero(t, c)
+		})
+	}
+	for _, header := range []string{
+		"Client-Cert", "Client-Cert-Chain", "X-SSL-Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-Leaf",
+	} {
+		t.Run("BCP-4.13-1 "+header+", and no proxy", func(t *testing.T) {
+			s := newSource(t, tokenbinding.CertificateSourceConfig{})
+			requireCertificateError(t, tokenbinding.ErrCertificateSource, s, forwarded(header, ""))
+			requireCertificateError(t, tokenbinding.ErrCertificateSource, s, forwarded(header, "garbage"))
 		})
 	}
 	t.Run("a client that the proxy has not to do with", func(t *testing.T) {

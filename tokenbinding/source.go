@@ -186,15 +186,16 @@ func (s *CertificateSource) Certificate(r *http.Request) (ClientCertificate, err
 
 // fromConnection takes the certificate from TLS itself.
 func (s *CertificateSource) fromConnection(r *http.Request) (ClientCertificate, error) {
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return ClientCertificate{}, nil
-	}
-	// The connection would be a proxy's, and all clients would share its certificate.
+	// BCP-4.13-1: nobody is trusted to send one of these. Either a client pretends, or there is a proxy that nobody has
+	// configured: then the connection would be the proxy's, and all clients would share its certificate or have none.
 	for _, name := range []string{"Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert",
 		"X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-Leaf", "X-Ssl-Client-Cert"} {
 		if len(r.Header[name]) != 0 {
-			return ClientCertificate{}, fmt.Errorf("%w: %s beside the connection's own client certificate, and no proxy configured", ErrCertificateSource, name)
+			return ClientCertificate{}, fmt.Errorf("%w: header %s, and no proxy configured", ErrCertificateSource, name)
 		}
+	}
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return ClientCertificate{}, nil
 	}
 	chain := r.TLS.PeerCertificates
 	return ClientCertificate{

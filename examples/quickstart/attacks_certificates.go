@@ -77,7 +77,7 @@ func tokensWithoutCertificate() []attack {
 		}),
 	}
 	for _, name := range proxyHeaders {
-		all = append(all, refused("a stolen token, a forged "+name, "BCP-4.13-1", one(func(c *call) {
+		all = append(all, onAPI("a stolen token, a forged "+name, "BCP-4.13-1", 400, "invalid_request", one(func(c *call) {
 			c.certificate, c.header = nil, pretend(name, c.w.ours.certificate)
 		})))
 	}
@@ -218,7 +218,7 @@ func forgedCertificates() []attack {
 		}),
 	}
 	for _, name := range proxyHeaders {
-		all = append(all, refused("no certificate, a forged "+name, "BCP-4.13-1", one(func(p *post) {
+		all = append(all, onClient("no certificate, a forged "+name, "BCP-4.13-1", 400, "invalid_request", one(func(p *post) {
 			p.certificate, p.header = nil, pretend(name, p.w.ours.certificate)
 		})))
 	}
