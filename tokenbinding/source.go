@@ -23,7 +23,8 @@ const (
 )
 
 // CertificateSourceConfig says where TLS ends. The zero value is for a server at which TLS ends itself: it believes the
-// connection and no header. The file proxies.md beside this package has a configuration for each proxy.
+// connection, and refuses requests with a header of the kinds below, which nobody is trusted to send. The file proxies.md
+// beside this package has a configuration for each proxy.
 type CertificateSourceConfig struct {
 	// Proxy is the kind of proxy at which TLS ends, and with it the header and its form. Empty: TLS ends here.
 	//
