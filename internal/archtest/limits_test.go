@@ -14,7 +14,7 @@ const (
 	maxFileLines      = 450
 	maxFunctionLines  = 70
 	maxLeafNames      = 30
-	maxProfileNames   = 64   // three parties, and the metadata of each
+	maxProfileNames   = 84   // three parties, the metadata of each, and what a browser session needs
 	maxInternalLines  = 3000 // the test harness and these tests aside; encryption and the replay table have their part in it
 	maxInterfaceVerbs = 3
 )
