@@ -12,7 +12,8 @@
 // log in and consent, and call [Server.Consume] when the authorization is complete, immediately before the code is issued.
 // The two steps matter: link previews, preloading browsers and users who reload all fetch the page more than once, so the
 // request may be loaded often and is used up only at the end. Pages in between, which belong to a login session that Load has
-// begun, use [Server.Resume]: a slow login may outlast the request_uri.
+// begun, use [Server.Resume]: a slow login may outlast the request_uri. Load and Resume check the request once more; what they
+// return beside such an error says where the client wants to hear of it.
 //
 // What every authorization request must satisfy is checked here: one response type (code), a redirect URI that is present
 // and not plain http, no repeated parameters, no request_uri. What depends on the client and on the server's profile

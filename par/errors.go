@@ -11,7 +11,8 @@ import (
 // into an interface { OAuthError() (code, description string); HTTPStatus() int }.
 //
 // Those of the authorization endpoint (ErrNotPushed, ErrNotFound, ErrExpired, ErrWrongClient) must be shown to the user as a
-// page: nothing says where a redirect would be safe.
+// page: nothing says where a redirect would be safe. So must ErrStore, after which the same link may work again, and
+// ErrRedirectURI. What else ServerConfig.Check refuses there is for the client to hear, see [Server.Load].
 var (
 	// ErrInvalidRequest says that a pushed request is malformed or lacks something (invalid_request). A Check may wrap it.
 	ErrInvalidRequest = oautherr.New("par: invalid request", "invalid_request", http.StatusBadRequest, "the request is malformed or incomplete")

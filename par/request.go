@@ -18,7 +18,8 @@ import (
 )
 
 // A Request is an authorization request that was pushed, checked and stored. It comes from [Server.Load],
-// [Server.Resume] and [Server.Consume] only; the zero Request is nobody's. Safe for concurrent use.
+// [Server.Resume] and [Server.Consume] only; beside an error it is one to refuse, see Load. The zero Request is nobody's.
+// Safe for concurrent use.
 type Request struct {
 	clientID, requestURI, key, thumbprint string
 

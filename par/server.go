@@ -41,7 +41,7 @@ type ServerConfig struct {
 	// (§2.1 step 3): registered redirect URI (see CheckRedirectURI), scope, PKCE, response mode and so on. Required.
 	//
 	// It runs before anything is stored, and again in Load and Resume, because the client may have been changed or blocked in
-	// between; so it must have no effect of its own. It sees what will be stored: client_id always present, authentication
+	// between; so it must have no effect of its own. Those return what it refuses beside its error. It sees what will be stored: client_id always present, authentication
 	// parameters gone, no parameter but resource repeated. What it changes in params has no effect.
 	//
 	// An error with a wire form goes to the client as it is: wrap one of this package's errors, or give one's own type
@@ -281,7 +281,9 @@ func notInteraction(err error) error {
 // arrives, as often as it arrives: it uses nothing up.
 //
 // It returns [ErrExpired] once the time announced in expires_in is over, [ErrNotFound], [ErrWrongClient], [ErrStore], or what
-// Check says about the request by now.
+// Check says about the request by now. In the last case, and in no other, the Request comes beside the error, so that the
+// client can be told: if its redirect URI is still good, by an error response (RFC 6749 §4.1.2.1) and after Consume. It is
+// good for nothing else. Beside any other error stands the zero Request, whose ClientID is empty.
 func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request, error) {
 	req, err := s.fetch(ctx, clientID, requestURI, s.store.Load)
 	if err != nil {
@@ -294,7 +296,7 @@ func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request
 }
 
 // Resume is [Server.Load] for a browser that Load has let in before, as the server's own login session must prove: LoginTime
-// counts instead of expires_in. Use it for the pages between arrival and decision.
+// counts instead of expires_in. Use it for the pages between arrival and decision. What Check refuses comes as from Load.
 func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (Request, error) {
 	req, err := s.open(ctx, clientID, requestURI, s.store.Load)
 	if err != nil {
@@ -320,12 +322,9 @@ func (s *Server) Consume(ctx context.Context, clientID, requestURI string) (Requ
 	return s.open(ctx, clientID, requestURI, s.store.Consume)
 }
 
-// recheck: the client may have lost what it had when it pushed.
+// recheck: the client may have lost what it had when it pushed. It is told so, which takes the request.
 func (s *Server) recheck(ctx context.Context, req Request) (Request, error) {
-	if err := s.check(ctx, req.clientID, cloneValues(req.params)); err != nil { // PAR-4-4, PAR-7.4-1
-		return Request{}, err
-	}
-	return req, nil
+	return req, s.check(ctx, req.clientID, cloneValues(req.params)) // PAR-4-4, PAR-7.4-1
 }
 
 type fetchFunc func(ctx context.Context, key string) ([]byte, error)

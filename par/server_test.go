@@ -325,8 +325,30 @@ func TestCheckIsAsked(t *testing.T) {
 		for _, get := range []func(context.Context, string, string) (par.Request, error){r.Load, r.Resume} {
 			req, err := get(t.Context(), "app", pushed.RequestURI)
 			require.ErrorIs(t, err, errScope)
+			require.Equal(t, "app", req.ClientID(), "it comes beside the error, so that the client can be told")
+			require.Equal(t, callback, req.Get("redirect_uri"))
+			require.Equal(t, pushed.RequestURI, req.RequestURI())
+		}
+	})
+	t.Run("PAR-2.2-4 CS-5 nobody else gets it beside an error", func(t *testing.T) {
+		for _, get := range []func(context.Context, string, string) (par.Request, error){r.Load, r.Resume} {
+			req, err := get(t.Context(), "other", pushed.RequestURI)
+			require.ErrorIs(t, err, par.ErrWrongClient)
 			require.Zero(t, req)
 		}
+	})
+	t.Run("PAR-4-3 nor does a browser that is too late", func(t *testing.T) {
+		r.clock.Advance(90 * time.Second)
+		req, err := r.Load(t.Context(), "app", pushed.RequestURI)
+		require.ErrorIs(t, err, par.ErrExpired)
+		require.Zero(t, req)
+	})
+	t.Run("PAR-4-2 the error is told once", func(t *testing.T) {
+		_, err := r.Consume(t.Context(), "app", pushed.RequestURI)
+		require.NoError(t, err)
+		req, err := r.Resume(t.Context(), "app", pushed.RequestURI)
+		require.ErrorIs(t, err, par.ErrNotFound)
+		require.Zero(t, req)
 	})
 	require.Equal(t, 10, calls)
 }
