@@ -48,7 +48,7 @@ func TestLastInstants(t *testing.T) {
 	w.clock.Advance(time.Second)
 	require.Equal(t, "invalid_grant", w.send(w.tokenURL(), w.codeForm("client-1", late), w.tokenProof("d")).code, "SP-5.3.2.1-11 CS-10")
 	opened := 0
-	w.decide = func(*profile.Authorization) (string, error) { opened++; return "https://as.example/login", nil }
+	w.decide = func(*profile.Authorization) (*profile.AuthorizationResponse, error) { opened++; return nil, nil }
 	w.clock.Advance(539*time.Second - time.Millisecond)
 	w.browse(target)
 	w.clock.Advance(time.Millisecond)

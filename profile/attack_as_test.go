@@ -35,9 +35,9 @@ func (w *world) load(id string, form url.Values, proofs ...string) *profile.Auth
 
 // approve returns the code of an authorization.
 func (w *world) approve(a *profile.Authorization, approval profile.Approval) string {
-	redirect, err := w.as.Approve(context.Background(), a, approval)
+	response, err := w.as.Approve(context.Background(), a, approval)
 	require.NoError(w.t, err)
-	u, err := url.Parse(redirect)
+	u, err := url.Parse(response.URL())
 	require.NoError(w.t, err)
 	return u.Query().Get("code")
 }

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
 )
@@ -28,7 +29,8 @@ type Binding struct {
 }
 
 // An Authorization is a pushed request that waits at the authorization endpoint for the user's decision. It comes from
-// [AuthorizationServer.Authorization] alone and is safe for concurrent reading.
+// [AuthorizationServer.Authorization] and [AuthorizationServer.Resume] alone and is safe for concurrent reading. One that
+// comes beside an error cannot be approved.
 type Authorization struct {
 	server  *AuthorizationServer
 	client  *ClientMetadata
@@ -37,6 +39,7 @@ type Authorization struct {
 	scopes  []string
 	targets []string
 	mode    jarm.Mode // of the response; empty: query, unsigned
+	refused error     // not nil: it can be answered by an error alone
 }
 
 // String names the client and nothing of the content.
@@ -75,8 +78,10 @@ func (a *Authorization) Binding() Binding {
 // Authorization finds the pushed request that a request to the authorization endpoint names. It uses up nothing and may be
 // repeated: users reload pages, and link previews open them (SP-5.3.2.2-N3).
 //
-// Of the query only client_id and request_uri count; everything else in it is ignored. An error must not be sent to any
-// redirect_uri, since none is known to be right: show it on a page.
+// Of the query only client_id and request_uri count; everything else in it is ignored. Give an error, and the Authorization
+// beside it, to [AuthorizationServer.WriteAuthorizationError]. That Authorization is nil unless the request is this client's,
+// unused and in time, and its redirect_uri is still registered: then what has become of it since the push, a scope that the
+// client has lost for one, is for the client to hear. It can be denied and not approved.
 func (s *AuthorizationServer) Authorization(ctx context.Context, query url.Values) (*Authorization, error) {
 	// SP-5.3.2.2-3, PAR-4-5: without a request_uri of ours there is no request.
 	clientID, requestURI, err := par.ParseAuthorizationRequest(query)
@@ -84,23 +89,22 @@ func (s *AuthorizationServer) Authorization(ctx context.Context, query url.Value
 		return nil, err
 	}
 	request, err := s.requests.Load(ctx, clientID, requestURI)
-	if err != nil {
-		return nil, err
-	}
-	return s.authorization(ctx, request)
+	return s.authorization(ctx, request, err)
 }
 
 // Resume is Authorization for a browser that Authorization has let in before, with the values that the host has kept in
 // its session: the user may take longer to log in than a request_uri has to arrive (SP-5.3.2.2-N2).
 func (s *AuthorizationServer) Resume(ctx context.Context, clientID, requestURI string) (*Authorization, error) {
 	request, err := s.requests.Resume(ctx, clientID, requestURI)
-	if err != nil {
-		return nil, err
-	}
-	return s.authorization(ctx, request)
+	return s.authorization(ctx, request, err)
 }
 
-func (s *AuthorizationServer) authorization(ctx context.Context, request par.Request) (*Authorization, error) {
+// authorization makes of a request, or of one that checkRequest refuses by now, what the host sees.
+func (s *AuthorizationServer) authorization(ctx context.Context, request par.Request, refused error) (*Authorization, error) {
+	// No request of this client; or nobody can say whether it is good, and later it may be.
+	if request.ClientID() == "" || unavailable(refused) {
+		return nil, refused
+	}
 	var data pushedData
 	if err := json.Unmarshal(request.Data(), &data); err != nil || data.Issuer != s.cfg.Issuer {
 		return nil, fmt.Errorf("%w: it was pushed to another issuer", par.ErrNotFound)
@@ -109,21 +113,43 @@ func (s *AuthorizationServer) authorization(ctx context.Context, request par.Req
 	if err != nil {
 		return nil, err
 	}
-	if s.mustSign(client) && !data.Signed { // PAR-7.4-1: demanded since the push
-		return nil, fmt.Errorf("%w: the client has to sign its requests", ErrParameter)
-	}
 	params := request.Params()
-	a := &Authorization{server: s, client: client, request: request, params: params}
-	if a.mode, err = s.responseMode(client, params.Get("response_mode")); err != nil {
+	// BASE-6749-4.1.2.1-1, BCP-2.1-2: whatever else is wrong, nobody is sent to a URI that the client has given up.
+	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
 		return nil, err
 	}
-	if a.scopes, err = s.scopes(client, params.Get("scope")); err != nil {
-		return nil, err
+	a := &Authorization{server: s, client: client, request: request, params: params, refused: refused}
+	if a.refused == nil {
+		a.refused = s.admit(a, data)
 	}
-	if a.targets, err = s.targets(params["resource"], s.cfg.Resources); err != nil {
-		return nil, err
+	if a.refused == nil {
+		return a, nil
 	}
-	return a, nil
+	if a.mode, err = s.errorMode(client, params); err != nil {
+		return nil, fmt.Errorf("%w (of which the client cannot be told: %w)", a.refused, err)
+	}
+	return a, a.refused
+}
+
+// admit finds what is asked for, and whether it can be had.
+func (s *AuthorizationServer) admit(a *Authorization, data pushedData) (err error) {
+	if s.mustSign(a.client) && !data.Signed { // PAR-7.4-1: demanded since the push
+		return fmt.Errorf("%w: the client has to sign its requests", ErrParameter)
+	}
+	if a.mode, err = s.responseMode(a.client, a.params.Get("response_mode")); err != nil {
+		return err
+	}
+	if a.scopes, err = s.scopes(a.client, a.params.Get("scope")); err != nil {
+		return err
+	}
+	a.targets, err = s.targets(a.params["resource"], s.cfg.Resources)
+	return err
+}
+
+// unavailable reports whether err is a failure of something that may work again in a moment.
+func unavailable(err error) bool {
+	_, _, status := oautherr.From(err)
+	return err != nil && status == http.StatusServiceUnavailable
 }
 
 // An Approval is what the user has agreed to.
@@ -166,26 +192,28 @@ type codeRecord struct {
 	Expires int64   `json:"expires"` // of the code; the record itself stays longer
 }
 
-// Approve ends the authorization: the request_uri is used up and the returned URL, to be sent with status 303, carries
-// code, state and iss to the client. Of any number of concurrent calls for one request exactly one succeeds.
-func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, approval Approval) (redirectURL string, err error) {
+// Approve ends the authorization: the request_uri is used up, and the response to be served carries code, state and iss to
+// the client. Of any number of concurrent calls for one request exactly one succeeds. Give an error, with a, to
+// [AuthorizationServer.WriteAuthorizationError].
+func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, approval Approval) (*AuthorizationResponse, error) {
 	if err := s.checkApproval(a, approval); err != nil {
-		return "", err
+		return nil, err
 	}
 	now := s.cfg.Now()
 	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.CodeLifetime).Unix()} // rounded down: never more than 60 s
+	var err error
 	if record.Grant, err = s.newGrant(a, approval); err != nil {
-		return "", err
+		return nil, err
 	}
 	value, err := json.Marshal(record)
 	if err != nil {
-		return "", fmt.Errorf("profile: approval: %w", err)
+		return nil, fmt.Errorf("profile: approval: %w", err)
 	}
 	code := jose.RandomString(32) // SP-5.4.1-4
 	// The code is stored first: nobody knows it before the request_uri has been used up, and if storing fails the request
 	// is still there to be repeated.
 	if err := s.cfg.Codes.Save(ctx, s.storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
-		return "", fmt.Errorf("%w: saving a code: %w", ErrStore, err)
+		return nil, fmt.Errorf("%w: saving a code: %w", ErrStore, err)
 	}
 	return s.Complete(ctx, a, code)
 }
@@ -219,8 +247,8 @@ func (s *AuthorizationServer) newGrant(a *Authorization, approval Approval) (gra
 }
 
 func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval) error {
-	if a == nil || a.client == nil || a.server != s {
-		return errors.New("profile: approval of a request that was not loaded by this server")
+	if err := s.checkGood(a); err != nil {
+		return err
 	}
 	if approval.Subject == "" || len(approval.Subject) > 255 || strings.ContainsFunc(approval.Subject, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 		return errors.New("profile: approval: Subject is not 1 to 255 ASCII characters")
@@ -244,90 +272,6 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 	return nil
 }
 
-// Complete is Approve for a host that has made a code of its own, bound to [Authorization.Binding] and stored already, since
-// the client may redeem it at once. The code must be unguessable and good for one use within 60 seconds.
-//
-// PAR-4-2, SP-5.3.2.2-N3: the request_uri is used up here, at the end, and once.
-func (s *AuthorizationServer) Complete(ctx context.Context, a *Authorization, code string) (redirectURL string, err error) {
-	if a == nil || a.client == nil || a.server != s {
-		return "", errors.New("profile: completion of a request that was not loaded by this server")
-	}
-	if code == "" {
-		return "", errors.New("profile: completion without a code")
-	}
-	return s.respond(ctx, a, url.Values{"code": {code}})
-}
-
-// Deny ends the authorization with an error (RFC 6749 §4.1.2.1): access_denied when the user said no, login_required and
-// the like (OpenID Connect Core §3.1.2.6) when the host could not ask. The request_uri is used up as by Approve.
-func (s *AuthorizationServer) Deny(ctx context.Context, a *Authorization, code, description string) (redirectURL string, err error) {
-	if a == nil || a.client == nil || a.server != s {
-		return "", errors.New("profile: denial of a request that was not loaded by this server")
-	}
-	if !validScope(code) {
-		return "", fmt.Errorf("profile: denial: %q is no error code", code)
-	}
-	response := url.Values{"error": {code}}
-	if description != "" {
-		response.Set("error_description", printable(description))
-	}
-	return s.respond(ctx, a, response)
-}
-
-// respond uses up the request and returns the URL that takes the response to the client. The URL is made first: signing
-// may fail, and then the request is still there.
-func (s *AuthorizationServer) respond(ctx context.Context, a *Authorization, response url.Values) (redirectURL string, err error) {
-	if state, ok := a.params["state"]; ok {
-		response.Set("state", state[0])
-	}
-	if redirectURL, err = s.responseURL(ctx, a, response); err != nil {
-		return "", err
-	}
-	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
-		return "", err
-	}
-	return redirectURL, nil
-}
-
-// responseURL appends the response to the redirect_uri, which is left as it was compared, byte for byte: it has no
-// fragment, and nothing in it can end a header field.
-func (s *AuthorizationServer) responseURL(ctx context.Context, a *Authorization, response url.Values) (string, error) {
-	redirect := a.params.Get("redirect_uri")
-	if a.mode != "" { // MS-5.4.1-1, MS-5.4.1-N, JARM-2.1-3: all of it inside, iss too
-		signed, err := s.responses.Response(a.client.ClientID, response)
-		if err != nil {
-			return "", fmt.Errorf("%w: signing an authorization response: %w", ErrStore, err)
-		}
-		target, err := jarm.RedirectURL(redirect, signed)
-		if err != nil {
-			return "", err
-		}
-		if s.cfg.Evidence != nil {
-			// MS-7-1: a form that comes twice, or too late, makes no evidence of a response that nobody gets. Of two that come
-			// at the same instant both may, and one is sent.
-			if _, err := s.requests.Resume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
-				return "", err
-			}
-		}
-		evidence := Evidence{
-			Kind: evidenceResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: s.cfg.Key.Public(), Time: s.cfg.Now(),
-		}
-		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
-			return "", err
-		}
-		return target, nil
-	}
-	// SP-5.3.2.2-7, ISS-2-1, ISS-2-2, ISS-2.3-1: with errors too, and the value that the metadata has.
-	response.Set("iss", s.cfg.Issuer)
-	switch {
-	case !strings.Contains(redirect, "?"):
-		redirect += "?"
-	case !strings.HasSuffix(redirect, "?") && !strings.HasSuffix(redirect, "&"):
-		redirect += "&"
-	}
-	return redirect + response.Encode(), nil
-}
-
 func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -343,7 +287,7 @@ func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.
 	}
 	authorization, err := s.Authorization(r.Context(), r.URL.Query())
 	if err != nil {
-		s.WriteErrorPage(w, r, err) // BASE-6749-4.1.2.1-1: a page, as no redirect_uri is known to be right
+		s.WriteAuthorizationError(w, r, authorization, err)
 		return
 	}
 	s.cfg.Interact(w, r, authorization)

@@ -52,12 +52,12 @@ func Example() {
 			return registered, nil
 		},
 		Interact: func(w http.ResponseWriter, r *http.Request, a *profile.Authorization) { // login and consent go here
-			redirect, err := as.Approve(r.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes()})
+			response, err := as.Approve(r.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes()})
 			if err != nil {
-				as.WriteError(w, r, err)
+				as.WriteAuthorizationError(w, r, a, err)
 				return
 			}
-			http.Redirect(w, r, redirect, http.StatusSeeOther)
+			response.ServeHTTP(w, r)
 		},
 	}))
 	asMux.Handle("/", as.Handler())

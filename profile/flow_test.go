@@ -28,8 +28,9 @@ type world struct {
 	rsHTTP  *httptest.Server
 	http    *http.Client
 	clients map[string]*profile.ClientMetadata
-	// decide ends an authorization in place of a user; nil approves everything for alice.
-	decide func(a *profile.Authorization) (redirect string, err error)
+	// decide ends an authorization in place of a user, or returns nothing to send the browser to a login page; nil approves
+	// everything for alice.
+	decide func(a *profile.Authorization) (*profile.AuthorizationResponse, error)
 }
 
 const redirectURI = "https://client.example/callback?tenant=1"
@@ -91,16 +92,19 @@ func (w *world) register(id string, key crypto.PublicKey) *profile.ClientMetadat
 func (w *world) interact(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
 	decide := w.decide
 	if decide == nil {
-		decide = func(a *profile.Authorization) (string, error) {
+		decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
 			return w.as.Approve(r.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now(), ACR: "high"})
 		}
 	}
-	redirect, err := decide(a)
-	if err != nil {
-		w.as.WriteError(rw, r, err)
-		return
+	response, err := decide(a)
+	switch {
+	case err != nil:
+		w.as.WriteAuthorizationError(rw, r, a, err)
+	case response == nil:
+		http.Redirect(rw, r, "https://as.example/login", http.StatusSeeOther)
+	default:
+		response.ServeHTTP(rw, r)
 	}
-	http.Redirect(rw, r, redirect, http.StatusSeeOther)
 }
 
 func (w *world) api() http.Handler {

@@ -3,6 +3,7 @@ package profile_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -34,9 +35,9 @@ func TestPlumbing(t *testing.T) {
 	require.NoError(t, err)
 	const code = "a code of the host's own"
 	require.NotContains(t, code, authorization.Binding().CodeChallenge, "PKCE-4.4-1")
-	redirect, err := w.as.Complete(ctx, authorization, code)
+	response, err := w.as.Complete(ctx, authorization, code)
 	require.NoError(t, err)
-	location, err := url.Parse(redirect)
+	location, err := url.Parse(response.URL())
 	require.NoError(t, err)
 	require.Equal(t, code, location.Query().Get("code"))
 	require.Equal(t, w.as.Metadata().Issuer, location.Query().Get("iss"), "ISS-2.3-1")
@@ -73,11 +74,17 @@ func TestPlumbing(t *testing.T) {
 	require.Error(t, request.Commit(ctx), "used up")
 
 	recorder := httptest.NewRecorder()
-	w.as.Redirect(recorder, redirect)
+	response.ServeHTTP(recorder, nil)
 	require.Equal(t, http.StatusSeeOther, recorder.Code, "SP-5.3.2.2-10 SP-5.3.2.2-11 BCP-2.1-5")
-	require.Equal(t, redirect, recorder.Header().Get("Location"))
+	require.Equal(t, response.URL(), recorder.Header().Get("Location"))
+	require.Equal(t, "no-store", recorder.Header().Get("Cache-Control"))
+	require.Equal(t, "no-referrer", recorder.Header().Get("Referrer-Policy"))
+	require.NotContains(t, fmt.Sprintf("%v %+v %#v %s", response, response, response, response.LogValue()), code)
 	recorder = httptest.NewRecorder()
-	w.as.WriteErrorPage(recorder, httptest.NewRequest(http.MethodGet, "/", nil), profile.ErrCode)
+	new(profile.AuthorizationResponse).ServeHTTP(recorder, nil)
+	require.Equal(t, http.StatusInternalServerError, recorder.Code, "one that nobody has made")
+	recorder = httptest.NewRecorder()
+	w.as.WriteAuthorizationError(recorder, httptest.NewRequest(http.MethodGet, "/", nil), nil, profile.ErrCode)
 	require.Equal(t, http.StatusBadRequest, recorder.Code)
 	require.Contains(t, recorder.Body.String(), "invalid_grant")
 	keys, err := w.as.Keys().MarshalJSON()

@@ -286,10 +286,10 @@ func TestAuthorizationEndpoint(t *testing.T) {
 
 	// The failed visits have consumed nothing. SP-5.3.2.2-N3, CS-7: nor does a page that is merely opened.
 	opened := 0
-	w.decide = func(a *profile.Authorization) (string, error) {
+	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
 		opened++
 		if opened < 3 {
-			return "https://as.example/login", nil
+			return nil, nil
 		}
 		require.Equal(t, []string{"accounts", "openid"}, a.Scopes())
 		require.Equal(t, "s 1&2", a.Params().Get("state"), "SP-5.3.2.2-N4")
@@ -317,7 +317,7 @@ func TestRequestURIExpires(t *testing.T) {
 
 func TestDeny(t *testing.T) {
 	w := newWorld(t)
-	w.decide = func(a *profile.Authorization) (string, error) {
+	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
 		return w.as.Deny(context.Background(), a, "access_denied", "the user said \"no\"\n")
 	}
 	target := w.authorizationURL("client-1", w.pushForm("client-1"))
@@ -337,7 +337,7 @@ func TestApprovalIsChecked(t *testing.T) {
 	form.Set("max_age", "60")
 	form.Set("scope", "openid")
 	var loaded *profile.Authorization
-	w.decide = func(a *profile.Authorization) (string, error) { loaded = a; return "https://as.example/login", nil }
+	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) { loaded = a; return nil, nil }
 	w.browse(w.authorizationURL("client-1", form))
 	now := w.clock.Now()
 	for name, approval := range map[string]profile.Approval{
@@ -358,13 +358,13 @@ func TestApprovalIsChecked(t *testing.T) {
 	require.Error(t, err)
 
 	// 64 approvals of one request: one code.
-	codes := make([]string, 64)
+	codes := make([]*profile.AuthorizationResponse, 64)
 	testkit.Hammer(len(codes), func(i int) {
 		codes[i], _ = w.as.Approve(context.Background(), loaded, profile.Approval{Subject: "alice", Scopes: []string{"openid"}, AuthTime: now})
 	})
 	winners := 0
 	for _, code := range codes {
-		if code != "" {
+		if code != nil {
 			winners++
 		}
 	}

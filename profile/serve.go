@@ -69,25 +69,6 @@ func (s *AuthorizationServer) WriteError(w http.ResponseWriter, r *http.Request,
 	writeJSON(w, status, response)
 }
 
-// WriteErrorPage answers a browser with [AuthorizationServerConfig.ErrorPage]: for a host whose Approve, Deny or Resume
-// failed, say because the user has sent the form twice.
-func (s *AuthorizationServer) WriteErrorPage(w http.ResponseWriter, r *http.Request, err error) {
-	s.logRefusal(r, err)
-	s.cfg.ErrorPage(w, r, err)
-}
-
-// Redirect sends a browser to a URL that [AuthorizationServer.Approve] or [AuthorizationServer.Deny] has returned.
-//
-// SP-5.3.2.2-10, SP-5.3.2.2-11, BCP-2.1-5: with status 303, so that the browser does not post the user's password again,
-// to the client. SP-5.3.2.1-7, BCP-2.1-2: to a URL that was made from a registered redirect_uri, and to no other.
-func (s *AuthorizationServer) Redirect(w http.ResponseWriter, redirectURL string) {
-	h := w.Header()
-	h.Set("Location", redirectURL)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
-	w.WriteHeader(http.StatusSeeOther)
-}
-
 // triedScheme returns the scheme of an Authorization header, Basic if it has none that could be repeated.
 func triedScheme(authorization string) string {
 	scheme, _, _ := strings.Cut(authorization, " ")

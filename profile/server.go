@@ -104,13 +104,13 @@ type AuthorizationServerConfig struct {
 	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
 
 	// Interact is called by [AuthorizationServer.Handler] at the authorization endpoint with a valid request: show login and
-	// consent, then call Approve or Deny and send the browser to the URL they return with status 303. Required for Handler.
+	// consent, then call Approve or Deny and serve the response that they return. Required for Handler.
 	//
 	// A reload comes here again, as does the form that the page posts to this same URL, as long as RequestLifetime lasts.
 	// For more time keep [Authorization.ClientID] and [Authorization.RequestURI] in the browser's session, continue on a URL
 	// of the host's own, and call [AuthorizationServer.Resume] there. Forms need the host's protection against forged posts.
 	Interact func(w http.ResponseWriter, r *http.Request, a *Authorization)
-	// ErrorPage shows an error that must not be redirected to the client. nil shows a plain page that names the cause.
+	// ErrorPage shows an error of which the client cannot be told. nil shows a plain page that names the cause.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, err error)
 
 	RequestLifetime      time.Duration // of a request_uri: 5 s to 599 s, default 90 s

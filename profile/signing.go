@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 
@@ -41,10 +42,10 @@ func (s *AuthorizationServer) newSigning() (err error) {
 }
 
 func (s *AuthorizationServer) signingMetadata(m *ServerMetadata) {
-	m.RequestObjectSigningAlgValuesSupported = s.objects.Algorithms()                    // JAR-4-5
-	m.RequireSignedRequestObject = s.cfg.Profile.has(SignedRequests)                     // JAR-10.5-1
-	m.AuthorizationSigningAlgValuesSupported = []string{s.responses.Algorithm()}         // JARM-4-1
-	m.ResponseModesSupported = []string{string(jarm.ModeJWT), string(jarm.ModeQueryJWT)} // JARM-4-2
+	m.RequestObjectSigningAlgValuesSupported = s.objects.Algorithms()                                                  // JAR-4-5
+	m.RequireSignedRequestObject = s.cfg.Profile.has(SignedRequests)                                                   // JAR-10.5-1
+	m.AuthorizationSigningAlgValuesSupported = []string{s.responses.Algorithm()}                                       // JARM-4-1
+	m.ResponseModesSupported = []string{string(jarm.ModeJWT), string(jarm.ModeQueryJWT), string(jarm.ModeFormPostJWT)} // JARM-4-2
 	if !s.cfg.Profile.has(SignedResponses) {
 		m.ResponseModesSupported = append([]string{"query"}, m.ResponseModesSupported...)
 	}
@@ -80,7 +81,8 @@ func checkAnswerable(mode jarm.Mode, params url.Values) error {
 	if mode == "" {
 		return nil
 	}
-	if _, err := jarm.RedirectURL(params.Get("redirect_uri"), "e30.e30.AA"); err != nil { // JARM-2.3-1: two responses in it
+	// JARM-2.3-1: a redirect_uri with a response of its own would have two, and no form can be posted to an app's own scheme.
+	if err := mode.Write(nowhere{}, params.Get("redirect_uri"), "e30.e30.AA"); err != nil {
 		return fmt.Errorf("%w: %w", ErrParameter, err)
 	}
 	// JARM-2.1-3, JARM-2.1-4: the state goes inside, where a control character takes six.
@@ -92,6 +94,13 @@ func checkAnswerable(mode jarm.Mode, params url.Values) error {
 	}
 	return nil
 }
+
+// nowhere is for a response that is tried and not sent.
+type nowhere http.Header
+
+func (n nowhere) Header() http.Header         { return http.Header(n) }
+func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (n nowhere) WriteHeader(int)             {}
 
 // responseMode reads response_mode; query is the empty Mode. MS-5.4.1-1: a server that demands signed responses serves no
 // others. MS-5.3.3-1: a client gets only what it is registered for, above all no unsigned response if that is not in it.
@@ -106,12 +115,33 @@ func (s *AuthorizationServer) responseMode(client *ClientMetadata, parameter str
 	if err != nil {
 		return "", err
 	}
-	if mode != jarm.ModeQueryJWT || !client.AllowsResponseMode(parameter) {
+	if !client.AllowsResponseMode(parameter) {
 		return "", fmt.Errorf("%w: response_mode %.32q", ErrParameter, parameter)
 	}
+	return mode, s.checkSigns(client)
+}
+
+// checkSigns finds a client for which no response could be signed.
+func (s *AuthorizationServer) checkSigns(client *ClientMetadata) error {
 	alg := client.AuthorizationSignedResponseAlg
 	if alg != "" && alg != s.responses.Algorithm() || client.AuthorizationEncryptedResponseAlg != "" { // JARM-3-1, JARM-2.2-2
-		return "", fmt.Errorf("%w: it is registered for authorization responses that this server does not make", ErrClientNotAllowed)
+		return fmt.Errorf("%w: it is registered for authorization responses that this server does not make", ErrClientNotAllowed)
 	}
-	return mode, nil
+	return nil
+}
+
+// errorMode is the mode in which a client is told of an error: as it wants responses, if it may have them so. MS-5.4.1-1: if
+// it may not, the response is signed, which never offends who did not ask for it; one that has to be signed and cannot be
+// is none.
+func (s *AuthorizationServer) errorMode(client *ClientMetadata, params url.Values) (jarm.Mode, error) {
+	mode, err := s.responseMode(client, params.Get("response_mode"))
+	if err != nil {
+		if err := s.checkSigns(client); err != nil {
+			return "", err
+		}
+		if mode, err = jarm.ParseMode(params.Get("response_mode"), "code"); err != nil {
+			mode = jarm.ModeQueryJWT
+		}
+	}
+	return mode, checkAnswerable(mode, params)
 }

@@ -64,7 +64,9 @@ func TestMessageSigning(t *testing.T) {
 			_, verified := profile.IDToken(token)
 			require.True(t, verified)
 
-			w.decide = func(a *profile.Authorization) (string, error) { return w.as.Deny(ctx, a, "access_denied", "no") }
+			w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+				return w.as.Deny(ctx, a, "access_denied", "no")
+			}
 			session, err = client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
 			require.NoError(t, err)
 			_, err = client.Finish(ctx, session, w.browse(session.URL))
@@ -159,7 +161,7 @@ func TestSignedResponsesDemanded(t *testing.T) {
 		}
 		return form
 	}
-	for value, status := range map[string]int{"": 400, "query": 400, "fragment": 400, "fragment.jwt": 400, "form_post.jwt": 400, "jwt": 201, "query.jwt": 201} {
+	for value, status := range map[string]int{"": 400, "query": 400, "fragment": 400, "fragment.jwt": 400, "form_post": 400, "form_post.jwt": 201, "jwt": 201, "query.jwt": 201} {
 		require.Equal(t, status, w.send(w.parURL(), mode(value)).status, "MS-5.4.1-1 response_mode %q", value)
 	}
 	w.clients["client-1"].AuthorizationSignedResponseAlg = "PS256"

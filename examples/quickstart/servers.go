@@ -117,12 +117,12 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 		user, known := b.login(r.PostFormValue("username"), r.PostFormValue("password"))
 		switch {
 		case r.PostFormValue("decision") == "deny":
-			redirect, err := b.Deny(r.Context(), a, "access_denied", "the user said no")
-			b.leave(w, r, redirect, err)
+			response, err := b.Deny(r.Context(), a, "access_denied", "the user said no")
+			b.leave(w, r, a, response, err)
 			return
 		case known:
-			redirect, err := b.Approve(r.Context(), a, profile.Approval{Subject: user, Scopes: a.Scopes(), AuthTime: b.now(), AMR: []string{"pwd"}})
-			b.leave(w, r, redirect, err)
+			response, err := b.Approve(r.Context(), a, profile.Approval{Subject: user, Scopes: a.Scopes(), AuthTime: b.now(), AMR: []string{"pwd"}})
+			b.leave(w, r, a, response, err)
 			return
 		}
 		page.Problem = "User and password do not fit."
@@ -132,12 +132,12 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 }
 
 // leave sends the browser back to the client.
-func (b *bank) leave(w http.ResponseWriter, r *http.Request, redirect string, err error) {
+func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authorization, response *profile.AuthorizationResponse, err error) {
 	if err != nil {
-		b.WriteErrorPage(w, r, err)
+		b.WriteAuthorizationError(w, r, a, err)
 		return
 	}
-	b.Redirect(w, redirect)
+	response.ServeHTTP(w, r)
 }
 
 // login stands for what your bank really does.
