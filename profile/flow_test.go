@@ -20,14 +20,15 @@ import (
 
 // A world is an authorization server, an API and two registered clients, each server on a TLS socket of its own.
 type world struct {
-	t       testing.TB
-	clock   *testkit.Clock
-	as      *profile.AuthorizationServer
-	rs      *profile.ResourceServer
-	asHTTP  *httptest.Server
-	rsHTTP  *httptest.Server
-	http    *http.Client
-	clients map[string]*profile.ClientMetadata
+	t           testing.TB
+	clock       *testkit.Clock
+	as          *profile.AuthorizationServer
+	rs          *profile.ResourceServer
+	asHTTP      *httptest.Server
+	rsHTTP      *httptest.Server
+	http        *http.Client
+	clients     map[string]*profile.ClientMetadata
+	failClients func() error // not nil: registrations cannot be read, at times
 	// decide ends an authorization in place of a user, or returns nothing to send the browser to a login page; nil approves
 	// everything for alice.
 	decide func(a *profile.Authorization) (*profile.AuthorizationResponse, error)
@@ -50,6 +51,11 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 		Issuer: w.asHTTP.URL, Key: testkit.ECKey(t, "as"), KeyID: "as-1",
 		Scopes: []string{"openid", "accounts", "payments"}, Resources: []string{w.rsHTTP.URL, "https://other-api.example"},
 		Clients: func(_ context.Context, id string) (*profile.ClientMetadata, error) {
+			if w.failClients != nil {
+				if err := w.failClients(); err != nil {
+					return nil, err
+				}
+			}
 			if c, ok := w.clients[id]; ok {
 				return c, nil
 			}
