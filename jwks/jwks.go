@@ -17,7 +17,8 @@
 // Only keys that the FAPI 2.0 Security Profile can use exist here: P-256, Ed25519, and RSA from 2048 to 8192 bits.
 // The keys of another kind in somebody's set are skipped; a private or a symmetric key makes the whole set unusable, as
 // its owner has just published a secret. The package does not fetch keys from where a token says (jku, x5u), does not
-// evaluate certificate chains, and holds no encryption keys for use.
+// evaluate certificate chains, and decrypts nothing: of keys for encryption it holds the public half, see
+// [Set.EncryptionKeys].
 package jwks
 
 import (
@@ -152,6 +153,22 @@ func (s *Set) encode() (err error) {
 // signature is the one that verifiers ask for.
 func (s *Set) Keys(_ context.Context, kid, alg string) ([]crypto.PublicKey, error) {
 	return s.candidates(kid, alg), nil
+}
+
+// EncryptionKeys returns the keys to which the owner of the set wants things encrypted with alg, RSA-OAEP-256 or ECDH-ES:
+// those with use "enc", in the order of the set. Take the first. None is no error. A key for encryption is never one of
+// [Set.Keys], nor the other way round.
+func (s *Set) EncryptionKeys(_ context.Context, alg string) ([]Key, error) {
+	return s.encryptionKeys(alg), nil
+}
+
+func (s *Set) encryptionKeys(alg string) (keys []Key) {
+	for _, k := range s.keys {
+		if k.Encrypts(alg) {
+			keys = append(keys, Key{Public: k.Public, KeyID: k.KeyID, Algorithm: k.Algorithm, Use: k.Use, Certificates: k.Certificates})
+		}
+	}
+	return keys
 }
 
 // candidates. SP-5.4.3-1: kid is not unique, so there may be several, told apart by kty, crv, use and alg. JWT-3.10-1:

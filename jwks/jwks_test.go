@@ -325,3 +325,55 @@ func BenchmarkRemoteKeysWarm(b *testing.B) {
 		}
 	}
 }
+
+// A key for encryption is found by those who encrypt and by nobody else, in a set of one's own as in one that was read.
+func TestEncryptionKeys(t *testing.T) {
+	ctx := context.Background()
+	own, err := jwks.NewSet(
+		jwks.Key{Public: testkit.ECKey(t, "sig").Public(), KeyID: "sig"},
+		jwks.Key{Public: testkit.ECKey(t, "enc").Public(), KeyID: "ec", Use: "enc", Algorithm: "ECDH-ES"},
+		jwks.Key{Public: testkit.RSAKey(t, "enc").Public(), KeyID: "rsa", Use: "enc"},
+		jwks.Key{Public: testkit.Ed25519Key(t, "enc").Public(), KeyID: "ed", Use: "enc"},
+	)
+	require.NoError(t, err)
+	doc, err := own.MarshalJSON()
+	require.NoError(t, err)
+	read, err := jwks.Parse(doc)
+	require.NoError(t, err)
+	again, err := read.MarshalJSON()
+	require.NoError(t, err)
+	require.Contains(t, string(again), `"kid":"ec"`, "a registration that is kept loses no key")
+	p := newPublisher(t, own.ServeHTTP)
+	remote, err := jwks.NewRemote(jwks.RemoteConfig{URL: p.URL, HTTPClient: p.Client()})
+	require.NoError(t, err)
+	for name, set := range map[string]interface {
+		EncryptionKeys(ctx context.Context, alg string) ([]jwks.Key, error)
+		Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
+	}{"own": own, "read": read, "remote": remote} {
+		for alg, kid := range map[string]string{"ECDH-ES": "ec", "RSA-OAEP-256": "rsa"} {
+			keys, err := set.EncryptionKeys(ctx, alg)
+			require.NoError(t, err)
+			require.Len(t, keys, 1, name)
+			require.Equal(t, kid, keys[0].KeyID)
+			require.Equal(t, "enc", keys[0].Use)
+		}
+		for _, alg := range []string{"RSA1_5", "dir", "ES256", "ECDH-ES+A256KW", ""} {
+			keys, err := set.EncryptionKeys(ctx, alg)
+			require.NoError(t, err)
+			require.Empty(t, keys, name+" "+alg)
+		}
+		for _, alg := range []string{"ES256", "PS256", "EdDSA", "ECDH-ES", "RSA-OAEP-256"} {
+			keys, err := set.Keys(ctx, "", alg)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(keys), 1, name)
+			for _, key := range keys {
+				require.Equal(t, testkit.ECKey(t, "sig").Public(), key, "SP-5.4.3-1 JWT-3.10-1 no signature verifies with the others")
+			}
+		}
+	}
+	p.answer(status(500))
+	remote, err = jwks.NewRemote(jwks.RemoteConfig{URL: p.URL, HTTPClient: p.Client()})
+	require.NoError(t, err)
+	_, err = remote.EncryptionKeys(ctx, "ECDH-ES")
+	require.ErrorIs(t, err, jwks.ErrUnavailable)
+}

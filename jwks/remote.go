@@ -135,7 +135,16 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 // The error matches [ErrUnavailable]: ctx is done, or the set cannot be fetched and what is left from earlier does not
 // have the key.
 func (r *Remote) Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
-	keys, flight, err := r.look(ctx, kid, alg, true)
+	return find(ctx, r, func(set *Set) []crypto.PublicKey { return set.candidates(kid, alg) })
+}
+
+// EncryptionKeys returns the keys to encrypt to, like [Set.EncryptionKeys]. It fetches, and fails, as Keys does.
+func (r *Remote) EncryptionKeys(ctx context.Context, alg string) ([]Key, error) {
+	return find(ctx, r, func(set *Set) []Key { return set.encryptionKeys(alg) })
+}
+
+func find[K any](ctx context.Context, r *Remote, in func(*Set) []K) ([]K, error) {
+	keys, flight, err := look(ctx, r, in, true)
 	if flight == nil {
 		return keys, err
 	}
@@ -144,17 +153,17 @@ func (r *Remote) Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey,
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
-	keys, _, err = r.look(ctx, kid, alg, false)
+	keys, _, err = look(ctx, r, in, false)
 	return keys, err
 }
 
 // look returns the keys at hand, or the request to wait for. Without wait it makes do with what there is.
-func (r *Remote) look(ctx context.Context, kid, alg string, wait bool) (keys []crypto.PublicKey, flight chan struct{}, err error) {
+func look[K any](ctx context.Context, r *Remote, in func(*Set) []K, wait bool) (keys []K, flight chan struct{}, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.cfg.Now()
 	if r.set != nil && now.Before(r.staleUntil) {
-		keys = r.set.candidates(kid, alg)
+		keys = in(r.set)
 	}
 	if len(keys) > 0 && now.Before(r.freshUntil) {
 		return keys, nil, nil

@@ -209,6 +209,16 @@ func (k *Key) Fits(kid, alg string) bool {
 	return false
 }
 
+// Encrypts reports whether alg may encrypt to the key. It has to say that it is for that: a key that signs could do both.
+func (k *Key) Encrypts(alg string) bool {
+	if k.Use != "enc" || k.Algorithm != "" && k.Algorithm != alg || k.ops != nil && !slices.ContainsFunc(k.ops, func(op string) bool {
+		return op == "encrypt" || op == "wrapKey" || op == "deriveKey" || op == "deriveBits"
+	}) {
+		return false
+	}
+	return EncryptionFits(k.Public, alg, A256GCM)
+}
+
 func (k *Key) fitsAny() bool {
 	return slices.ContainsFunc(Algorithms(), func(alg string) bool { return k.Fits("", alg) })
 }
@@ -232,7 +242,8 @@ func Candidates(keys []*Key, kid, alg string) []crypto.PublicKey {
 const maxKeys = 100
 
 // ParseKeySet reads a JWK Set. RFC 7517 §5: a key of a kind that is not understood is skipped; so is one that no allowed
-// algorithm may verify with: too weak, for encryption, for another algorithm. A set with a private or symmetric key is refused whole, as its owner has just lost that key.
+// algorithm may verify with or encrypt to: too weak, for another algorithm. A set with a private or symmetric key is refused
+// whole, as its owner has just lost that key.
 func ParseKeySet(raw []byte) ([]*Key, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -254,7 +265,7 @@ func ParseKeySet(raw []byte) ([]*Key, error) {
 				return nil, fmt.Errorf("%w: JWK Set: key %d has the private member %q", ErrKey, i, name)
 			}
 		}
-		if key, err := ParseKey(item); err == nil && key.fitsAny() {
+		if key, err := ParseKey(item); err == nil && (key.fitsAny() || key.Encrypts(RSAOAEP256) || key.Encrypts(ECDHES)) {
 			keys = append(keys, key)
 		}
 	}
