@@ -70,6 +70,17 @@ func TestEncryptedResponse(t *testing.T) {
 			require.Equal(t, code, got.Code())
 		})
 	}
+	t.Run("JARM-2.2-1 what was signed before is sealed as it is", func(t *testing.T) {
+		signed, err := newIssuer(t, nil).Response(client, params)
+		require.NoError(t, err)
+		sealed, err := toEC(t).Seal(signed)
+		require.NoError(t, err)
+		got, err := newVerifier(t, decrypting(t)).Verify(context.Background(), sealed)
+		require.NoError(t, err)
+		require.Equal(t, params, got.Params())
+		_, err = toEC(t).Seal("")
+		require.Error(t, err)
+	})
 	t.Run("MS-6.1-1 nothing is encrypted unasked", func(t *testing.T) {
 		token, err := newIssuer(t, nil).Response(client, params)
 		require.NoError(t, err)

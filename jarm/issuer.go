@@ -121,6 +121,11 @@ func (i *Issuer) EncryptedResponse(clientID string, params url.Values, to Encryp
 	if err != nil {
 		return "", err
 	}
+	return to.Seal(signed)
+}
+
+// Seal encrypts what [Issuer.Response] has made, for a server that keeps the signed response as evidence.
+func (to Encryption) Seal(signed string) (string, error) {
 	// JARM-2.2-1: signed, then encrypted. The reverse would leave open who has encrypted.
 	sealed, err := jose.Encrypt(signed, to.Algorithm, to.ContentEncryption, to.Key, to.KeyID)
 	if err != nil {
