@@ -120,23 +120,23 @@ func (s *AuthorizationServer) authorization(ctx context.Context, request par.Req
 	}
 	a := &Authorization{server: s, client: client, request: request, params: params, refused: refused}
 	if a.refused == nil {
-		a.refused = s.admit(a, data)
+		a.refused = s.admit(ctx, a, data)
 	}
 	if a.refused == nil {
 		return a, nil
 	}
-	if a.mode, err = s.errorMode(client, params); err != nil {
+	if a.mode, err = s.errorMode(ctx, client, params); err != nil {
 		return nil, fmt.Errorf("%w (of which the client cannot be told: %w)", a.refused, err)
 	}
 	return a, a.refused
 }
 
 // admit finds what is asked for, and whether it can be had.
-func (s *AuthorizationServer) admit(a *Authorization, data pushedData) (err error) {
+func (s *AuthorizationServer) admit(ctx context.Context, a *Authorization, data pushedData) (err error) {
 	if s.mustSign(a.client) && !data.Signed { // PAR-7.4-1: demanded since the push
 		return fmt.Errorf("%w: the client has to sign its requests", ErrParameter)
 	}
-	if a.mode, err = s.responseMode(a.client, a.params.Get("response_mode")); err != nil {
+	if a.mode, err = s.responseMode(ctx, a.client, a.params.Get("response_mode")); err != nil {
 		return err
 	}
 	if a.scopes, err = s.scopes(a.client, a.params.Get("scope")); err != nil {

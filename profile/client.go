@@ -57,6 +57,10 @@ type ClientConfig struct {
 	// and takes no others. SignedIntrospection is for APIs and means nothing here.
 	Profile Profile
 
+	// ResponseDecryptionKeys are for a client whose registration has authorization responses encrypted, besides being signed: then
+	// it takes no others. It needs SignedResponses. nil: it takes none that is encrypted, as FAPI advises (MS-6.1-1).
+	ResponseDecryptionKeys []jarm.DecryptionKey
+
 	// Evidence is handed each signed request and response, before it takes effect; an error stops that. nil: nobody wants them.
 	// Called concurrently.
 	Evidence func(ctx context.Context, e Evidence) error

@@ -90,6 +90,21 @@ func newRemoteKeys(client *http.Client, now func() time.Time) *remoteKeys {
 	return &remoteKeys{client: client, now: now, sources: expiring.NewCache[*jwks.Remote](maxSources)}
 }
 
+// encryption returns the keys of a client to encrypt to.
+func (k *remoteKeys) encryption(ctx context.Context, client *ClientMetadata, alg string) ([]jwks.Key, error) {
+	if client.JWKS != nil {
+		return client.JWKS.EncryptionKeys(ctx, alg)
+	}
+	if client.JWKSURI == "" {
+		return nil, nil
+	}
+	source, err := k.source(client.JWKSURI)
+	if err != nil {
+		return nil, err
+	}
+	return source.EncryptionKeys(ctx, alg)
+}
+
 func (k *remoteKeys) of(client *ClientMetadata) func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
 	if client.JWKS != nil {
 		return client.JWKS.Keys

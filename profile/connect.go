@@ -117,6 +117,9 @@ func (cfg *ClientConfig) check() error {
 	if cfg.Profile&^Advanced != 0 {
 		bad("unknown Profile")
 	}
+	if len(cfg.ResponseDecryptionKeys) > 0 && !cfg.Profile.has(SignedResponses) {
+		bad("ResponseDecryptionKeys without SignedResponses")
+	}
 	if cfg.Profile.has(SignedRequests) && isNil(cfg.Key) {
 		bad("Key is required to sign requests")
 	}
@@ -241,7 +244,9 @@ func (c *Client) compose() (err error) {
 		return err
 	}
 	// JARM-2.4-7: by keys that discovery leads to.
-	c.responses, err = jarm.NewVerifier(jarm.VerifierConfig{Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, Keys: keys.Keys, Now: c.cfg.Now})
+	c.responses, err = jarm.NewVerifier(jarm.VerifierConfig{
+		Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, Keys: keys.Keys, DecryptionKeys: c.cfg.ResponseDecryptionKeys, Now: c.cfg.Now,
+	})
 	return err
 }
 

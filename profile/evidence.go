@@ -24,7 +24,7 @@ type Evidence struct {
 	Issued bool
 	// ClientID is the client that sent or gets it, or the resource server that asked; for an API, the client that uses the token.
 	ClientID string
-	// JWT is the message as it went over the wire.
+	// JWT is the message as it went over the wire, or what was inside if that was encrypted.
 	JWT string
 	// Key is the public key that verifies it, nil for one that was received from a server that publishes its keys.
 	Key crypto.PublicKey

@@ -157,6 +157,12 @@ func (c *ClientMetadata) lintKeys(l *linter, p Profile) {
 	// Keys that nothing can be verified with are better found here than at the first request.
 	l.unless(hasKey(jose.Algorithms()...), Finding{"SP-5.4.1-1.2", severityError, "jwks", "jwks has no key that FAPI 2.0 can use",
 		"Register a key on P-256, an Ed25519 key, or an RSA key of 2048 bits or more, none of them for encryption only."})
+	if alg := c.AuthorizationEncryptedResponseAlg; haveOne(encryptionAlgorithms(), alg) {
+		keys, err := c.JWKS.EncryptionKeys(context.Background(), alg)
+		// JARM-3-2
+		l.unless(err == nil && len(keys) > 0, Finding{"JARM-3-2", severityWarning, "jwks", "jwks has no key for the encryption of authorization responses",
+			"Register a key with use enc that fits authorization_encrypted_response_alg, or no such member."})
+	}
 	for _, alg := range []string{c.TokenEndpointAuthSigningAlg, c.RequestObjectSigningAlg} {
 		// JWT-3.1-2
 		l.unless(!jose.Allowed(alg) || hasKey(alg), Finding{"JWT-3.1-2", severityError, "jwks", "jwks has no key for " + alg,

@@ -208,6 +208,10 @@ func lintClientSamples(t testing.TB) []lintClientSample {
 		{"MS-6.1-1 encrypted responses", 0, func(c *profile.ClientMetadata) {
 			c.AuthorizationEncryptedResponseAlg, c.AuthorizationEncryptedResponseEnc = "RSA1_5", "A256GCM"
 		}, []string{"warning JWT-3.2-2 authorization_encrypted_response_alg", "advice MS-6.1-1 authorization_encrypted_response_alg"}},
+		{"JARM-3-2 encrypted responses, and no key for that", 0, func(c *profile.ClientMetadata) {
+			c.AuthorizationEncryptedResponseAlg, c.AuthorizationEncryptedResponseEnc = "ECDH-ES", "A256GCM"
+			c.JWKS, c.JWKSURI = keySet(t), ""
+		}, []string{"warning JARM-3-2 jwks", "advice SP-6.8-1 jwks", "advice MS-6.1-1 authorization_encrypted_response_alg"}},
 		{"SP-5.3.2.1-4 unbound tokens", 0, func(c *profile.ClientMetadata) { c.DPoPBoundAccessTokens = false }, []string{"error SP-5.3.2.1-4 dpop_bound_access_tokens"}},
 		{"SP-5.3.2.1-5 tokens bound twice", 0, func(c *profile.ClientMetadata) { c.TLSClientCertificateBoundAccessTokens = true }, []string{"error SP-5.3.2.1-5 dpop_bound_access_tokens"}},
 		{"SP-5.3.2.2-6 no redirect URI", 0, func(c *profile.ClientMetadata) { c.RedirectURIs = nil }, []string{"error SP-5.3.2.2-6 redirect_uris"}},

@@ -118,7 +118,7 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if !client.HasGrantType("authorization_code") {
 		return ErrClientNotAllowed
 	}
-	mode, err := s.responseMode(client, params.Get("response_mode"))
+	mode, err := s.responseMode(ctx, client, params.Get("response_mode"))
 	if err != nil {
 		return err
 	}

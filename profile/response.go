@@ -138,8 +138,17 @@ func (s *AuthorizationServer) newSignedResponse(ctx context.Context, a *Authoriz
 		return nil, fmt.Errorf("%w: signing an authorization response: %w", ErrStore, err)
 	}
 	response := &AuthorizationResponse{redirectURI: a.params.Get("redirect_uri"), post: signed}
+	to, err := s.encryption(ctx, a.client)
+	if err != nil {
+		return nil, err
+	}
+	if to != nil { // JARM-2.2-1
+		if response.post, err = to.Seal(signed); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrStore, err)
+		}
+	}
 	if a.mode != jarm.ModeFormPostJWT {
-		if response.url, err = jarm.RedirectURL(response.redirectURI, signed); err != nil {
+		if response.url, err = jarm.RedirectURL(response.redirectURI, response.post); err != nil {
 			return nil, err
 		}
 	}

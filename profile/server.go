@@ -103,6 +103,11 @@ type AuthorizationServerConfig struct {
 	// nothing (MS-6.2-1). Called concurrently.
 	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
 
+	// EncryptedResponses serves clients that are registered for encrypted authorization responses, by
+	// authorization_encrypted_response_alg and _enc, with the first key in their JWK Set that is for it. false: such a client
+	// is refused. FAPI advises against it (MS-6.1-1), and nobody else's responses are encrypted.
+	EncryptedResponses bool
+
 	// Interact is called by [AuthorizationServer.Handler] at the authorization endpoint with a valid request: show login and
 	// consent, then call Approve or Deny and serve the response that they return. Required for Handler.
 	//

@@ -46,6 +46,9 @@ func (s *AuthorizationServer) signingMetadata(m *ServerMetadata) {
 	m.RequireSignedRequestObject = s.cfg.Profile.has(SignedRequests)                                                   // JAR-10.5-1
 	m.AuthorizationSigningAlgValuesSupported = []string{s.responses.Algorithm()}                                       // JARM-4-1
 	m.ResponseModesSupported = []string{string(jarm.ModeJWT), string(jarm.ModeQueryJWT), string(jarm.ModeFormPostJWT)} // JARM-4-2
+	if s.cfg.EncryptedResponses {                                                                                      // JARM-4-1
+		m.AuthorizationEncryptionAlgValuesSupported, m.AuthorizationEncryptionEncValuesSupported = encryptionAlgorithms(), []string{contentEncryption}
+	}
 	if !s.cfg.Profile.has(SignedResponses) {
 		m.ResponseModesSupported = append([]string{"query"}, m.ResponseModesSupported...)
 	}
@@ -104,7 +107,7 @@ func (n nowhere) WriteHeader(int)             {}
 
 // responseMode reads response_mode; query is the empty Mode. MS-5.4.1-1: a server that demands signed responses serves no
 // others. MS-5.3.3-1: a client gets only what it is registered for, above all no unsigned response if that is not in it.
-func (s *AuthorizationServer) responseMode(client *ClientMetadata, parameter string) (jarm.Mode, error) {
+func (s *AuthorizationServer) responseMode(ctx context.Context, client *ClientMetadata, parameter string) (jarm.Mode, error) {
 	if parameter == "" || parameter == "query" {
 		if s.cfg.Profile.has(SignedResponses) || !client.AllowsResponseMode("query") {
 			return "", fmt.Errorf("%w: response_mode %.32q, and responses have to be signed", ErrParameter, parameter)
@@ -118,25 +121,50 @@ func (s *AuthorizationServer) responseMode(client *ClientMetadata, parameter str
 	if !client.AllowsResponseMode(parameter) {
 		return "", fmt.Errorf("%w: response_mode %.32q", ErrParameter, parameter)
 	}
-	return mode, s.checkSigns(client)
+	return mode, s.checkSigns(ctx, client)
 }
 
-// checkSigns finds a client for which no response could be signed.
-func (s *AuthorizationServer) checkSigns(client *ClientMetadata) error {
-	alg := client.AuthorizationSignedResponseAlg
-	if alg != "" && alg != s.responses.Algorithm() || client.AuthorizationEncryptedResponseAlg != "" { // JARM-3-1, JARM-2.2-2
+// checkSigns finds a client for which no response could be signed, or encrypted if it wants that.
+func (s *AuthorizationServer) checkSigns(ctx context.Context, client *ClientMetadata) error {
+	if alg := client.AuthorizationSignedResponseAlg; alg != "" && alg != s.responses.Algorithm() { // JARM-3-1, JARM-2.2-2
 		return fmt.Errorf("%w: it is registered for authorization responses that this server does not make", ErrClientNotAllowed)
 	}
-	return nil
+	_, err := s.encryption(ctx, client)
+	return err
+}
+
+const contentEncryption = "A256GCM"
+
+func encryptionAlgorithms() []string { return []string{"ECDH-ES", "RSA-OAEP-256"} }
+
+// encryption says how signed responses to a client are encrypted, nil if they are not. MS-6.1-1: only to clients that are
+// registered for it, on servers that are configured for it. JARM-3-2: who has registered an alg alone means an enc that
+// does not exist here.
+func (s *AuthorizationServer) encryption(ctx context.Context, client *ClientMetadata) (*jarm.Encryption, error) {
+	alg, enc := client.AuthorizationEncryptedResponseAlg, client.AuthorizationEncryptedResponseEnc
+	if alg == "" {
+		return nil, nil
+	}
+	if !s.cfg.EncryptedResponses || !slices.Contains(encryptionAlgorithms(), alg) || enc != contentEncryption {
+		return nil, fmt.Errorf("%w: it is registered for encrypted authorization responses that this server does not make", ErrClientNotAllowed)
+	}
+	keys, err := s.remoteKeys.encryption(ctx, client, alg)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%w: it has no key with use enc for the %s of its encrypted authorization responses", ErrClientNotAllowed, alg)
+	}
+	return &jarm.Encryption{Key: keys[0].Public, KeyID: keys[0].KeyID, Algorithm: alg, ContentEncryption: enc}, nil
 }
 
 // errorMode is the mode in which a client is told of an error: as it wants responses, if it may have them so. MS-5.4.1-1: if
 // it may not, the response is signed, which never offends who did not ask for it; one that has to be signed and cannot be
 // is none.
-func (s *AuthorizationServer) errorMode(client *ClientMetadata, params url.Values) (jarm.Mode, error) {
-	mode, err := s.responseMode(client, params.Get("response_mode"))
+func (s *AuthorizationServer) errorMode(ctx context.Context, client *ClientMetadata, params url.Values) (jarm.Mode, error) {
+	mode, err := s.responseMode(ctx, client, params.Get("response_mode"))
 	if err != nil {
-		if err := s.checkSigns(client); err != nil {
+		if err := s.checkSigns(ctx, client); err != nil {
 			return "", err
 		}
 		if mode, err = jarm.ParseMode(params.Get("response_mode"), "code"); err != nil {
