@@ -39,6 +39,7 @@ type Authorization struct {
 	scopes  []string
 	targets []string
 	mode    jarm.Mode // of the response; empty: query, unsigned
+	pushed  int64     // when
 	refused error     // not nil: it can be answered by an error alone
 }
 
@@ -118,7 +119,7 @@ func (s *AuthorizationServer) authorization(ctx context.Context, request par.Req
 	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
 		return nil, err
 	}
-	a := &Authorization{server: s, client: client, request: request, params: params, refused: refused}
+	a := &Authorization{server: s, client: client, request: request, params: params, pushed: data.Time, refused: refused}
 	if a.refused == nil {
 		a.refused = s.admit(ctx, a, data)
 	}
@@ -158,9 +159,11 @@ type Approval struct {
 	Subject string
 	// Scopes are the granted ones, all of them among [Authorization.Scopes]. Empty grants none.
 	Scopes []string
-	// AuthTime is when the user logged in. Required with scope openid if the client sent max_age.
+	// AuthTime is when the user logged in. Required if the client sent max_age: then a login before the request that is older
+	// than it allows is refused with [ErrMaxAge].
 	AuthTime time.Time
-	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most 1 KiB together.
+	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most 1 KiB together. With
+	// [AuthorizationServerConfig.ACRValues], ACR has to be one of those that the client asked for, or it is an [ErrACR].
 	ACR string
 	AMR []string
 	// IDTokenClaims are further claims for the ID token, as encoding/json writes them. They cannot replace its own.
@@ -258,12 +261,8 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 			return fmt.Errorf("profile: approval: scope %q was not asked for", scope)
 		}
 	}
-	if a.params.Get("max_age") != "" && slices.Contains(approval.Scopes, "openid") && approval.AuthTime.IsZero() {
-		return errors.New("profile: approval: AuthTime is required when the client sent max_age")
-	}
-	// What no token can say is refused here: at the token endpoint it would be too late to tell the host.
-	if !approval.AuthTime.IsZero() && approval.AuthTime.Unix() <= 0 {
-		return errors.New("profile: approval: AuthTime is before 1970")
+	if err := s.checkLogin(a, approval); err != nil {
+		return err
 	}
 	how := append([]string{approval.ACR}, approval.AMR...)
 	if len(strings.Join(how, " ")) > maxContext || slices.ContainsFunc(how, func(s string) bool { return !utf8.ValidString(s) }) {

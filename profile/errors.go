@@ -32,6 +32,19 @@ var (
 	// ErrRefreshToken: the refresh token is unknown, expired, revoked or another client's.
 	ErrRefreshToken = oautherr.New("profile: refresh token refused", "invalid_grant", http.StatusBadRequest, "the refresh token is not valid")
 
+	// ErrForeignToken: RFC 7009 §2.1, a client asks to revoke a token that was issued to another one.
+	ErrForeignToken = oautherr.New("profile: token of another client", "invalid_grant", http.StatusBadRequest, "the token was issued to another client")
+	// ErrTokenType: RFC 7009 §2.2.1, a token that is authentic and has nothing by which this server could revoke it: one that
+	// the host has made with the server's key.
+	ErrTokenType = oautherr.New("profile: token cannot be revoked", "unsupported_token_type", http.StatusBadRequest, "tokens of this kind cannot be revoked")
+
+	// ErrMaxAge is an approval of a login that is older than the max_age of the request allows. The user has to log in again;
+	// it carries login_required for a host that cannot make them.
+	ErrMaxAge = oautherr.New("profile: login older than max_age", "login_required", http.StatusBadRequest, "the user has to log in again")
+	// ErrACR is an approval of a login that met none of the acr_values that were asked for (RFC 9470 §5). The user has to log in
+	// by other means; it carries unmet_authentication_requirements for a host that has none.
+	ErrACR = oautherr.New("profile: acr_values not met", "unmet_authentication_requirements", http.StatusBadRequest, "the authentication that was asked for is not possible")
+
 	// ErrStore: a store or a key failed. The code, refresh token or request_uri can be used again, with a new assertion and
 	// proof. The cause is wrapped and never shown to the peer.
 	ErrStore = oautherr.New("profile: storage failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
@@ -45,6 +58,13 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	h.Set("Pragma", "no-cache")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(v) //nolint:errcheck // the peer is gone
+}
+
+// setRetryAfter asks for patience where the failure is ours and passes.
+func setRetryAfter(w http.ResponseWriter, err error) {
+	if unavailable(err) {
+		w.Header().Set("Retry-After", "5")
+	}
 }
 
 type errorResponse struct {

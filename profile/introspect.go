@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/introspection"
 )
 
@@ -22,6 +21,7 @@ func (s *AuthorizationServer) serveIntrospection(w http.ResponseWriter, r *http.
 func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	fail := func(err error) error {
+		setRetryAfter(w, err)
 		s.answers.WriteError(w, err)
 		return err
 	}
@@ -78,8 +78,8 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 
 // tokenState says what is to be said of a token. INT-7662-4-1: what does not verify, for whatever reason, is inactive.
 func (s *AuthorizationServer) tokenState(ctx context.Context, raw string) (introspection.Response, error) {
-	token, err := s.issued.Verify(ctx, raw)
-	if errors.Is(err, accesstoken.ErrUnavailable) {
+	token, err := s.liveToken(ctx, raw)
+	if unavailable(err) {
 		return introspection.Response{}, err
 	}
 	if err != nil {

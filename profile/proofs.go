@@ -39,9 +39,18 @@ func (s *AuthorizationServer) newEndpointProofs(path string) (*endpointProofs, e
 // Check is that of a dpop.Verifier, for both URLs. A proof is committed by the first verifier in any case, so that one store
 // knows all.
 func (p *endpointProofs) Check(r *http.Request) (dpop.Proof, error) {
-	proof, err := p.Verifier.Check(r)
+	return p.either(func(v *dpop.Verifier) (dpop.Proof, error) { return v.Check(r) })
+}
+
+// CheckToken is that of a dpop.Verifier in the same way.
+func (p *endpointProofs) CheckToken(r *http.Request, accessToken, thumbprint string) (dpop.Proof, error) {
+	return p.either(func(v *dpop.Verifier) (dpop.Proof, error) { return v.CheckToken(r, accessToken, thumbprint) })
+}
+
+func (p *endpointProofs) either(check func(v *dpop.Verifier) (dpop.Proof, error)) (dpop.Proof, error) {
+	proof, err := check(p.Verifier)
 	if p.alias != nil && errors.Is(err, dpop.ErrURL) {
-		if other, aliasErr := p.alias.Check(r); !errors.Is(aliasErr, dpop.ErrURL) {
+		if other, aliasErr := check(p.alias); !errors.Is(aliasErr, dpop.ErrURL) {
 			return other, aliasErr
 		}
 	}

@@ -38,6 +38,7 @@ type PushedRequest struct {
 type pushedData struct {
 	Issuer string `json:"iss"`              // issuers that share a store do not share requests
 	Signed bool   `json:"signed,omitempty"` // by a request object
+	Time   int64  `json:"time"`             // of the push
 }
 
 // ClientID returns the authenticated client.
@@ -84,7 +85,7 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(pushedData{Issuer: s.cfg.Issuer, Signed: object.Raw() != ""})
+	data, err := json.Marshal(pushedData{Issuer: s.cfg.Issuer, Signed: object.Raw() != "", Time: s.cfg.Now().Unix()})
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +131,9 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	}
 	if len(params.Get("state")) > maxState || len(params.Get("nonce")) > maxNonce {
 		return fmt.Errorf("%w: state or nonce too long", ErrParameter)
+	}
+	if _, _, err := parseMaxAge(params); err != nil {
+		return err
 	}
 	if err := checkAnswerable(mode, params); err != nil {
 		return err

@@ -63,7 +63,9 @@ type ResourceServerConfig struct {
 type ResourceServer struct {
 	cfg    ResourceServerConfig
 	tokens *accesstoken.Verifier
-	proofs *dpop.Verifier
+	proofs *endpointProofs
+	// lookUp reads tokens where neither tokens nor cfg.Introspection do: at the server that has issued them.
+	lookUp func(ctx context.Context, raw string) (tokenClaims, error)
 
 	challenge tokenbinding.Challenge
 }
@@ -88,17 +90,22 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 		})
 		errs = append(errs, err)
 	}
-	s.proofs, err = dpop.NewVerifier(dpop.VerifierConfig{
+	s.proofs = new(endpointProofs)
+	s.proofs.Verifier, err = dpop.NewVerifier(dpop.VerifierConfig{
 		BaseURL: cfg.BaseURL, Replay: cfg.Proofs, Nonces: cfg.Nonces, FutureSkew: futureSkew, Now: cfg.Now,
 	})
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("profile: resource server: %w", err)
 	}
-	s.challenge = tokenbinding.Challenge{Algorithms: s.proofs.Algorithms(), Realm: cfg.Realm, ResourceMetadata: cfg.ResourceMetadata}
-	if cfg.Certificates != nil { // DPOP-7.2-2
+	s.setChallenge()
+	return s, nil
+}
+
+func (s *ResourceServer) setChallenge() {
+	s.challenge = tokenbinding.Challenge{Algorithms: s.proofs.Algorithms(), Realm: s.cfg.Realm, ResourceMetadata: s.cfg.ResourceMetadata}
+	if s.cfg.Certificates != nil { // DPOP-7.2-2
 		s.challenge.Schemes = []tokenbinding.Scheme{tokenbinding.DPoP, tokenbinding.Bearer}
 	}
-	return s, nil
 }
 
 func (cfg *ResourceServerConfig) check() error {
@@ -161,7 +168,7 @@ func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*Token, erro
 	if err := s.archive(ctx, token); err != nil {
 		return nil, err
 	}
-	return &Token{token}, nil
+	return &Token{claims: token, now: s.cfg.Now}, nil
 }
 
 // certificate returns the thumbprint of the certificate that a request comes with, empty if there is none.
@@ -209,10 +216,9 @@ func (s *ResourceServer) WriteError(w http.ResponseWriter, r *http.Request, err 
 	logRefusal(s.cfg.Logger, r, err)
 	echoInteractionID(w, r)
 	s.proofs.SetNonce(w.Header())
-	if _, _, status := oautherr.From(err); status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "5")
-	}
+	setRetryAfter(w, err)
 	challenge := s.challenge
+	challenge.Parameters = stepUpParameters(err)
 	challenge.Scope = strings.Join(scopes, " ")
 	challenge.WriteError(w, r, err)
 }

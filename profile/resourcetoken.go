@@ -17,6 +17,7 @@ import (
 // no difference here. It is immutable and safe for concurrent use; printed or logged it shows no secret.
 type Token struct {
 	claims tokenClaims
+	now    func() time.Time
 }
 
 // tokenClaims are what both kinds have.
@@ -87,7 +88,7 @@ func (t *Token) AuthorizationDetails() json.RawMessage { return t.claims.Authori
 // Claim returns a claim by its name, as JSON, nil if there is none.
 func (t *Token) Claim(name string) json.RawMessage { return t.claims.Claim(name) }
 
-// JWT returns the token as package accesstoken knows it, for its step-up checks (RFC 9470). false: it is from introspection.
+// JWT returns the token as package accesstoken knows it. false: it is from introspection, or opaque.
 func (t *Token) JWT() (token *accesstoken.Token, ok bool) {
 	token, ok = t.claims.(*accesstoken.Token)
 	return token, ok
@@ -101,6 +102,9 @@ func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // read finds out what a token says.
 func (s *ResourceServer) read(ctx context.Context, raw string) (tokenClaims, error) {
+	if s.lookUp != nil {
+		return s.lookUp(ctx, raw)
+	}
 	if s.cfg.Introspection == nil {
 		return s.tokens.Verify(ctx, raw)
 	}

@@ -11,8 +11,9 @@ import (
 )
 
 // Handler serves everything that [AuthorizationServer.Metadata] names: both metadata documents, the JWK Set, the pushed
-// authorization request, authorization and token endpoints. Paths it does not know are 404, so that a host may mount it
-// beside its own. Serve it with [TLSConfig]. It panics if the configuration has no Interact.
+// authorization request, authorization, token and revocation endpoints, and those for introspection and UserInfo if they
+// are configured. Paths it does not know are 404, so that a host may mount it beside its own. Serve it with [TLSConfig]. It
+// panics if the configuration has no Interact.
 func (s *AuthorizationServer) Handler() http.Handler {
 	if s.cfg.Interact == nil {
 		panic("profile: AuthorizationServer.Handler needs AuthorizationServerConfig.Interact")
@@ -24,16 +25,24 @@ func (s *AuthorizationServer) Handler() http.Handler {
 		urlPath(metadata.PushedAuthorizationRequestEndpoint): http.HandlerFunc(s.servePush),
 		urlPath(metadata.AuthorizationEndpoint):              http.HandlerFunc(s.serveAuthorization),
 		urlPath(metadata.TokenEndpoint):                      http.HandlerFunc(s.serveToken),
+		urlPath(metadata.RevocationEndpoint):                 http.HandlerFunc(s.serveRevocation),
 		urlPath(metadata.JWKSURI):                            s.keys,
 	}
 	if s.answers != nil {
 		endpoints[urlPath(metadata.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
 	}
+	if s.userInfo != nil {
+		endpoints[urlPath(metadata.UserInfoEndpoint)] = s.UserInfo()
+	}
 	if aliases := metadata.MTLSEndpointAliases; aliases != nil { // MTLS-5-1: the same endpoints, maybe under another path
 		endpoints[urlPath(aliases.PushedAuthorizationRequestEndpoint)] = http.HandlerFunc(s.servePush)
 		endpoints[urlPath(aliases.TokenEndpoint)] = http.HandlerFunc(s.serveToken)
+		endpoints[urlPath(aliases.RevocationEndpoint)] = http.HandlerFunc(s.serveRevocation)
 		if s.answers != nil {
 			endpoints[urlPath(aliases.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
+		}
+		if s.userInfo != nil {
+			endpoints[urlPath(aliases.UserInfoEndpoint)] = s.UserInfo()
 		}
 	}
 	documents := metadata.Handler()
@@ -49,7 +58,7 @@ func (s *AuthorizationServer) Handler() http.Handler {
 // Keys returns the JWK Set that Handler serves at jwks_uri: an http.Handler, for a host that mounts its own endpoints.
 func (s *AuthorizationServer) Keys() *jwks.Set { return s.keys }
 
-// WriteError answers a request to the pushed authorization request or token endpoint: a JSON document (RFC 6749 §5.2)
+// WriteError answers a request to the pushed authorization request, token or revocation endpoint: a JSON document (RFC 6749 §5.2)
 // with the code and status that err carries, and nothing of its cause. An error without a code, a host's own, is a
 // server_error with status 500; a status that is not one of an error becomes 500.
 func (s *AuthorizationServer) WriteError(w http.ResponseWriter, r *http.Request, err error) {
@@ -63,9 +72,8 @@ func (s *AuthorizationServer) WriteError(w http.ResponseWriter, r *http.Request,
 	case status == http.StatusUnauthorized && r.Header.Get("Authorization") != "":
 		// BASE-6749-5.2-1: name the scheme that was tried, though it cannot succeed.
 		h.Set("WWW-Authenticate", triedScheme(r.Header.Get("Authorization"))+` realm="`+s.cfg.Issuer+`"`)
-	case status == http.StatusServiceUnavailable:
-		h.Set("Retry-After", "5")
 	}
+	setRetryAfter(w, err)
 	writeJSON(w, status, response)
 }
 

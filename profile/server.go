@@ -53,6 +53,8 @@ type Endpoints struct {
 	Authorization              string // /authorize
 	Token                      string // /token
 	Introspection              string // /introspect, if there are ResourceServers
+	Revocation                 string // /revoke
+	UserInfo                   string // /userinfo, if there is a UserInfo function
 	JWKS                       string // /jwks
 }
 
@@ -108,6 +110,17 @@ type AuthorizationServerConfig struct {
 	// is refused. FAPI advises against it (MS-6.1-1), and nobody else's responses are encrypted.
 	EncryptedResponses bool
 
+	// UserInfo returns the claims about the user of an access token with scope openid, those that its scopes allow the client to
+	// see, and turns on the UserInfo endpoint (OpenID Connect Core §5.3). "openid" has to be among Scopes. The endpoint itself
+	// says "sub", which is the token's subject: a map with another one is not sent. An error with a code and status goes to
+	// the client, [accesstoken.ErrRevoked] for a user who is gone, say; any other is a server_error. Called concurrently.
+	UserInfo func(ctx context.Context, token *Token) (claims map[string]any, err error)
+
+	// ACRValues are the authentication context classes that logins here can meet, published as acr_values_supported. With any,
+	// acr_values in a request is a demand: [AuthorizationServer.Approve] refuses an approval that meets none of them (RFC 9470
+	// §5). Without, acr_values is the host's business.
+	ACRValues []string
+
 	// Interact is called by [AuthorizationServer.Handler] at the authorization endpoint with a valid request: show login and
 	// consent, then call Approve or Deny and serve the response that they return. Required for Handler.
 	//
@@ -128,8 +141,13 @@ type AuthorizationServerConfig struct {
 	Codes         CodeStore
 	RefreshTokens RefreshStore
 	Revocations   RevocationStore
-	Assertions    clientauth.ReplayStore
-	Proofs        dpop.ReplayStore
+	// AccessTokens makes access tokens opaque: 256 random bits whose claims are kept here, under a hash, until they expire.
+	// APIs have to ask about them ([ResourceServerConfig.Introspection]), and see a revocation at once. nil is no store in
+	// memory here: access tokens are JWTs then (RFC 9068), which APIs read without asking. A server that changes from JWTs to
+	// opaque tokens still knows the JWTs that are about.
+	AccessTokens RefreshStore
+	Assertions   clientauth.ReplayStore
+	Proofs       dpop.ReplayStore
 	// Nonces makes the server ask for DPoP nonces (RFC 9449 §8); nil: it does not.
 	Nonces *dpop.NonceSource
 
@@ -155,7 +173,8 @@ type AuthorizationServer struct {
 	idTokens    *idtoken.Issuer
 	objects     *jar.Verifier
 	responses   *jarm.Issuer
-	issued      *accesstoken.Verifier // reads our own tokens
+	issued      *accesstoken.Verifier // reads our own JWTs, revoked ones too
+	userInfo    *ResourceServer       // guards that endpoint; nil: there is none
 	answers     *introspection.Responder
 	remoteKeys  *remoteKeys
 }
@@ -184,6 +203,7 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 	keep(err)
 	s.keys, err = jwks.NewSet(append([]jwks.Key{{Public: cfg.Key.Public(), KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Use: "sig"}}, cfg.RetiredKeys...)...)
 	keep(err)
+	keep(s.newTokenReader())
 	keep(s.newSigning())
 	s.clients, err = clientauth.NewVerifier(clientauth.VerifierConfig{
 		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Assertions, ClientCAs: cfg.ClientCAs, FutureSkew: futureSkew, Now: cfg.Now,
@@ -197,6 +217,7 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 	keep(err)
 	s.tokenProofs, err = s.newEndpointProofs(cfg.Endpoints.Token)
 	keep(err)
+	keep(s.newUserInfo())
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("profile: authorization server: %w", err)
 	}
@@ -216,6 +237,9 @@ func (cfg *AuthorizationServerConfig) check() error {
 	}
 	if cfg.Profile&^Advanced != 0 {
 		bad("unknown profile %d", cfg.Profile)
+	}
+	if cfg.UserInfo != nil && !slices.Contains(cfg.Scopes, "openid") {
+		bad("UserInfo without openid among Scopes")
 	}
 	if err := CheckIssuer(cfg.Issuer); err != nil { // CA-BIS-4-4
 		errs = append(errs, err)
@@ -264,7 +288,8 @@ func (cfg *AuthorizationServerConfig) checkPaths(bad func(format string, args ..
 		bad("the path of issuer %q has dot segments or empty ones", cfg.Issuer)
 	}
 	seen := map[string]bool{}
-	for _, p := range []string{cfg.Endpoints.PushedAuthorizationRequest, cfg.Endpoints.Authorization, cfg.Endpoints.Token, cfg.Endpoints.Introspection, cfg.Endpoints.JWKS} {
+	for _, p := range []string{cfg.Endpoints.PushedAuthorizationRequest, cfg.Endpoints.Authorization, cfg.Endpoints.Token,
+		cfg.Endpoints.Introspection, cfg.Endpoints.Revocation, cfg.Endpoints.UserInfo, cfg.Endpoints.JWKS} {
 		u, err := url.Parse(p)
 		if err != nil || u.Path != p || p[0] != '/' || p == "/" || path.Clean(p) != p || httpsProblem("https://host"+p) != "" {
 			bad("endpoint %q is no plain path", p)
@@ -279,7 +304,7 @@ func (cfg *AuthorizationServerConfig) checkPaths(bad func(format string, args ..
 // checkStores finds the nil pointer that a constructor returned beside an error nobody looked at.
 func (cfg *AuthorizationServerConfig) checkStores(bad func(format string, args ...any)) {
 	for name, store := range map[string]any{
-		"Requests": cfg.Requests, "Codes": cfg.Codes, "RefreshTokens": cfg.RefreshTokens,
+		"Requests": cfg.Requests, "Codes": cfg.Codes, "RefreshTokens": cfg.RefreshTokens, "AccessTokens": cfg.AccessTokens,
 		"Revocations": cfg.Revocations, "Assertions": cfg.Assertions, "Proofs": cfg.Proofs,
 	} {
 		if store != nil && isNil(store) {
@@ -320,6 +345,8 @@ func (cfg *AuthorizationServerConfig) setDefaults() {
 	or(&cfg.Endpoints.Authorization, "/authorize")
 	or(&cfg.Endpoints.Token, "/token")
 	or(&cfg.Endpoints.Introspection, "/introspect")
+	or(&cfg.Endpoints.Revocation, "/revoke")
+	or(&cfg.Endpoints.UserInfo, "/userinfo")
 	or(&cfg.Endpoints.JWKS, "/jwks")
 	orDuration := func(to *time.Duration, value time.Duration) {
 		if *to == 0 {
@@ -347,7 +374,7 @@ func (cfg *AuthorizationServerConfig) setDefaults() {
 	}
 	// Requests, Assertions and Proofs stay nil: what uses them makes stores that go by cfg.Now. The two endpoints may have
 	// one for proofs each, as a proof that is replayed at the other one fails by its htu.
-	cfg.Scopes, cfg.Resources = slices.Clone(cfg.Scopes), slices.Clone(cfg.Resources)
+	cfg.Scopes, cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Scopes), slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
 	if cfg.ErrorPage == nil {
 		cfg.ErrorPage = plainErrorPage
 	}
@@ -378,6 +405,7 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 		DPoPSigningAlgValuesSupported:              s.tokenProofs.Algorithms(), // DPOP-5.1-1
 		AuthorizationResponseIssParameterSupported: true,                       // ISS-2.3-2
 		ProtectedResources:                         slices.Clone(s.cfg.Resources),
+		ACRValuesSupported:                         slices.Clone(s.cfg.ACRValues), // SU-7-1
 	}
 	s.signingMetadata(m)
 	if s.cfg.Certificates != nil {
@@ -385,17 +413,37 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 			clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth)
 		m.TLSClientCertificateBoundAccessTokens = true // MTLS-3.3-1
 	}
-	if base := strings.TrimSuffix(s.cfg.MTLSBaseURL, "/"); base != "" {
-		m.MTLSEndpointAliases = &MTLSEndpointAliases{ // SP-5.2.2.1-2
-			TokenEndpoint: base + e.Token, PushedAuthorizationRequestEndpoint: base + e.PushedAuthorizationRequest,
-		}
-		if m.IntrospectionEndpoint != "" {
-			m.MTLSEndpointAliases.IntrospectionEndpoint = base + e.Introspection
-		}
+	m.RevocationEndpoint = s.endpoint(e.Revocation)
+	m.RevocationEndpointAuthMethodsSupported = slices.Clone(m.TokenEndpointAuthMethodsSupported) // MD-2-10
+	m.RevocationEndpointAuthSigningAlgValuesSupported = s.clients.Algorithms()
+	if s.userInfo != nil {
+		m.UserInfoEndpoint = s.endpoint(e.UserInfo)
 	}
+	s.aliasMetadata(m)
 	if slices.Contains(s.cfg.Scopes, "openid") {
 		m.SubjectTypesSupported = []string{"public"}
 		m.IDTokenSigningAlgValuesSupported = []string{s.cfg.Algorithm}
 	}
 	return m
+}
+
+// aliasMetadata gives each endpoint that clients call its URL at the MTLSBaseURL, if there is one. SP-5.2.2.1-2
+func (s *AuthorizationServer) aliasMetadata(m *ServerMetadata) {
+	if s.cfg.MTLSBaseURL == "" {
+		return
+	}
+	e := s.cfg.Endpoints
+	alias := func(endpoint, path string) string {
+		if endpoint == "" { // MTLS-5-1: an alias of nothing
+			return ""
+		}
+		return strings.TrimSuffix(s.cfg.MTLSBaseURL, "/") + path
+	}
+	m.MTLSEndpointAliases = &MTLSEndpointAliases{
+		TokenEndpoint:                      alias(m.TokenEndpoint, e.Token),
+		PushedAuthorizationRequestEndpoint: alias(m.PushedAuthorizationRequestEndpoint, e.PushedAuthorizationRequest),
+		IntrospectionEndpoint:              alias(m.IntrospectionEndpoint, e.Introspection),
+		RevocationEndpoint:                 alias(m.RevocationEndpoint, e.Revocation),
+		UserInfoEndpoint:                   alias(m.UserInfoEndpoint, e.UserInfo),
+	}
 }

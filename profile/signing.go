@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
@@ -18,23 +17,14 @@ import (
 
 // newSigning makes what FAPI 2.0 Message Signing needs. A server has it in every profile, for clients that want it.
 func (s *AuthorizationServer) newSigning() (err error) {
-	var errs [4]error
+	var errs [3]error
 	cfg := &s.cfg
 	s.objects, errs[0] = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: futureSkew, Replay: cfg.Assertions, Now: cfg.Now})
 	s.responses, errs[1] = jarm.NewIssuer(jarm.IssuerConfig{Issuer: cfg.Issuer, Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Now: cfg.Now})
-	if cfg.ResourceServers == nil || s.keys == nil {
+	if cfg.ResourceServers == nil {
 		return errors.Join(errs[:]...)
 	}
-	s.issued, errs[2] = accesstoken.NewVerifier(accesstoken.VerifierConfig{
-		Issuer: cfg.Issuer, Audience: cfg.Resources, Keys: s.keys.Keys, Now: cfg.Now,
-		Revoked: func(ctx context.Context, tokenID string) (bool, error) {
-			if !hasGrant(tokenID) { // INT-7662-2.2-2: the host has made it with the same key, and what became of it we cannot know
-				return true, nil
-			}
-			return s.Revoked(ctx, tokenID)
-		},
-	})
-	s.answers, errs[3] = introspection.NewResponder(introspection.ResponderConfig{
+	s.answers, errs[2] = introspection.NewResponder(introspection.ResponderConfig{
 		Issuer: cfg.Issuer, Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: cfg.Algorithm,
 		RequireJWT: cfg.Profile.has(SignedIntrospection), Now: cfg.Now, // MS-5.5.1-1
 	})

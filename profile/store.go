@@ -27,8 +27,9 @@ type CodeStore interface {
 	Redeem(ctx context.Context, key string) (first bool, err error)
 }
 
-// A RefreshStore keeps refresh tokens, under the same rules as a [CodeStore]. Refresh tokens are not rotated, so a value
-// never changes. Test one with profiletest.TestRefreshStore.
+// A RefreshStore keeps refresh tokens, or opaque access tokens, under the same rules as a [CodeStore]. Neither is rotated,
+// so a value never changes, nor is one deleted before its expiry: what is revoked stands in the [RevocationStore]. Test one
+// with profiletest.TestRefreshStore.
 type RefreshStore interface {
 	// Save keeps a value under a new key until expires.
 	Save(ctx context.Context, key string, value []byte, expires time.Time) error

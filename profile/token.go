@@ -19,7 +19,7 @@ import (
 // A TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1). It holds secrets: its String and LogValue
 // show none.
 type TokenResponse struct {
-	AccessToken  string `json:"access_token"`            // a JWT (RFC 9068), bound to a key or certificate
+	AccessToken  string `json:"access_token"`            // a JWT (RFC 9068) or opaque, bound to a key or certificate
 	TokenType    string `json:"token_type"`              // DPoP, or Bearer for a token bound to a certificate
 	ExpiresIn    int64  `json:"expires_in"`              // seconds
 	RefreshToken string `json:"refresh_token,omitempty"` // with a code only: it is not rotated
@@ -82,7 +82,7 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
-	response, err := s.issue(t, issue)
+	response, err := s.issue(ctx, t, issue)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (s *AuthorizationServer) refresh(ctx context.Context, t *TokenRequest) (*To
 	if err := s.checkRevoked(ctx, record.Grant.ID, ErrRefreshToken); err != nil {
 		return nil, err
 	}
-	return s.issue(t, issue)
+	return s.issue(ctx, t, issue)
 }
 
 // clientCredentials issues a token about the client itself, without a refresh token.
@@ -178,7 +178,7 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 		return nil, err
 	}
 	// AT-2.2-2: sub is the client.
-	return s.issue(t, grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes, Targets: targets})
+	return s.issue(ctx, t, grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes, Targets: targets})
 }
 
 // narrow applies the scope and resource parameters of a token request to a grant, which they cannot widen. The grant
@@ -213,7 +213,7 @@ func (s *AuthorizationServer) narrow(t *TokenRequest, g grant) (grant, error) {
 	return g, nil
 }
 
-func (s *AuthorizationServer) issue(t *TokenRequest, g grant) (*TokenResponse, error) {
+func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g grant) (*TokenResponse, error) {
 	scope := strings.Join(g.Scopes, " ")
 	claims := accesstoken.Claims{
 		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                       // see Revoked
@@ -223,9 +223,9 @@ func (s *AuthorizationServer) issue(t *TokenRequest, g grant) (*TokenResponse, e
 	if g.AuthTime != 0 {
 		claims.AuthTime = time.Unix(g.AuthTime, 0)
 	}
-	token, err := s.tokens.Issue(claims)
+	token, err := s.newAccessToken(ctx, claims)
 	if err != nil {
-		return nil, fmt.Errorf("%w: signing an access token: %w", ErrStore, err)
+		return nil, err
 	}
 	// DPOP-5-3: the type tells the client how the token is bound.
 	return &TokenResponse{AccessToken: token, TokenType: string(t.bound.TokenType()), ExpiresIn: int64(s.cfg.AccessTokenLifetime / time.Second), Scope: scope}, nil

@@ -289,7 +289,7 @@ func TestClientCredentials(t *testing.T) {
 // failing is a store whose methods fail when they are told to.
 type failing struct {
 	*profile.MemoryStore
-	save, redeem, revoked, load bool
+	save, redeem, revoked, revoke, load bool
 }
 
 var errDown = errors.New("db: connection refused by 10.1.2.3")

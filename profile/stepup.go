@@ -1,0 +1,112 @@
+package profile
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/accesstoken"
+)
+
+// maxAge is the limit for a max_age in seconds: what is more is no limit to anybody.
+const maxAge = 100 * 365 * 24 * 60 * 60
+
+// parseMaxAge reads max_age (OpenID Connect Core §3.1.2.1), a number of seconds; ok is false if there is none.
+func parseMaxAge(params url.Values) (seconds int64, ok bool, err error) {
+	value := params.Get("max_age")
+	if value == "" {
+		return 0, false, nil
+	}
+	number, err := strconv.ParseUint(value, 10, 64)
+	if err != nil {
+		return 0, false, fmt.Errorf("%w: max_age %.32q is no number of seconds", ErrParameter, value)
+	}
+	return int64(min(number, maxAge)), true, nil
+}
+
+// MaxAge returns how long ago the user may have logged in, in whole seconds, by the max_age of the request (OpenID Connect
+// Core §3.1.2.1); ok is false if the client did not say. [AuthorizationServer.Approve] holds the host to it: 0 asks for a new
+// login in any case.
+func (a *Authorization) MaxAge() (age time.Duration, ok bool) {
+	seconds, ok, err := parseMaxAge(a.params)
+	return time.Duration(seconds) * time.Second, ok && err == nil // it was checked when it was pushed
+}
+
+// ACRValues returns the authentication context classes that the client asks for, the preferred one first (OpenID Connect
+// Core §3.1.2.1): see [AuthorizationServerConfig.ACRValues].
+func (a *Authorization) ACRValues() []string { return strings.Fields(a.params.Get("acr_values")) }
+
+// checkLogin holds an approval to what the request demands of the user's login.
+func (s *AuthorizationServer) checkLogin(a *Authorization, approval Approval) error {
+	if limit, ok, err := parseMaxAge(a.params); err != nil {
+		return err
+	} else if ok && approval.AuthTime.IsZero() {
+		return errors.New("profile: approval: AuthTime is required when the client sent max_age")
+	} else if now, login := s.cfg.Now().Unix(), approval.AuthTime.Unix(); ok && now-login > limit && login < a.pushed {
+		// A login since the client asked is what it asked for, however long the user then reads the page for consent.
+		return fmt.Errorf("%w: the user logged in %d s ago, and max_age is %d", ErrMaxAge, now-login, limit)
+	}
+	// What no token can say is refused here: at the token endpoint it would be too late to tell the host.
+	if !approval.AuthTime.IsZero() && approval.AuthTime.Unix() <= 0 {
+		return errors.New("profile: approval: AuthTime is before 1970")
+	}
+	if approval.AuthTime.After(s.cfg.Now().Add(futureSkew)) {
+		return errors.New("profile: approval: AuthTime is in the future")
+	}
+	// SU-5-1: as necessary, so that no client gets a token that the API then refuses again.
+	wanted := a.ACRValues()
+	if len(s.cfg.ACRValues) > 0 && len(wanted) > 0 && (approval.ACR == "" || !slices.Contains(wanted, approval.ACR)) {
+		return fmt.Errorf("%w: acr is %.128q, and the client asks for one of %.512q", ErrACR, approval.ACR, wanted)
+	}
+	return nil
+}
+
+// A stepUpError knows what the challenge has to say beside the error code.
+type stepUpError struct {
+	error
+	demand accesstoken.StepUp
+}
+
+func (e *stepUpError) Unwrap() error { return e.error }
+
+// CheckStepUp checks how and when the user has logged in (RFC 9470 §3). A token that does not say so meets no demand. The
+// error, which matches [accesstoken.ErrInsufficientAuthentication], is for [ResourceServer.WriteError], which adds to the
+// challenge what is demanded, so that the client can ask for an authorization that meets it.
+func (t *Token) CheckStepUp(demand accesstoken.StepUp) error {
+	refuse := func(format string, args ...any) error {
+		return &stepUpError{fmt.Errorf("%w: "+format, append([]any{accesstoken.ErrInsufficientAuthentication}, args...)...), demand}
+	}
+	if acr := t.ACR(); len(demand.ACRValues) > 0 && (acr == "" || !slices.Contains(demand.ACRValues, acr)) {
+		return refuse("acr is %.256q, want one of %q", acr, demand.ACRValues)
+	}
+	if demand.MaxAge == 0 {
+		return nil
+	}
+	if t.AuthTime().IsZero() {
+		return refuse("no auth_time")
+	}
+	if age := t.now().Sub(t.AuthTime()); age > demand.MaxAge {
+		return refuse("authenticated %v ago, want at most %v", age.Round(time.Second), demand.MaxAge)
+	}
+	return nil
+}
+
+// stepUpParameters are those of a challenge for err: SU-3-2.
+func stepUpParameters(err error) map[string]string {
+	var e *stepUpError
+	if !errors.As(err, &e) {
+		return nil
+	}
+	parameters := make(map[string]string, 2)
+	if len(e.demand.ACRValues) > 0 {
+		parameters["acr_values"] = strings.Join(e.demand.ACRValues, " ")
+	}
+	if e.demand.MaxAge > 0 {
+		parameters["max_age"] = strconv.FormatInt(int64(e.demand.MaxAge/time.Second), 10)
+	}
+	return parameters
+}

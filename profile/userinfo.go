@@ -1,0 +1,93 @@
+package profile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// newUserInfo makes the guard of the UserInfo endpoint: a [ResourceServer] whose tokens are looked up here, whichever of our
+// APIs they are for, and whose proofs name this endpoint. What a token says about its audience protects APIs from each
+// other. Here it comes back to who has issued it, bound to its client, and what it may do is said by the scope openid.
+func (s *AuthorizationServer) newUserInfo() (err error) {
+	if s.cfg.UserInfo == nil {
+		return nil
+	}
+	s.userInfo = &ResourceServer{
+		cfg: ResourceServerConfig{
+			Resource: s.endpoint(s.cfg.Endpoints.UserInfo), Issuer: s.cfg.Issuer, Certificates: s.cfg.Certificates, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		},
+		lookUp: s.liveToken, // SP-5.3.4-3
+	}
+	if s.userInfo.proofs, err = s.newEndpointProofs(s.cfg.Endpoints.UserInfo); err != nil {
+		return err
+	}
+	s.userInfo.setChallenge()
+	return nil
+}
+
+// UserInfo is the UserInfo endpoint (OpenID Connect Core §5.3), which [AuthorizationServer.Handler] serves: for a host that
+// mounts its own. It demands of a request what a [ResourceServer] does, an access token in the Authorization header and
+// proof that it is the sender's, and of the token that it has scope openid, whichever resource it is for. It answers in JSON,
+// unsigned. It panics if the configuration has no UserInfo.
+func (s *AuthorizationServer) UserInfo() http.Handler {
+	if s.userInfo == nil {
+		panic("profile: AuthorizationServer.UserInfo needs AuthorizationServerConfig.UserInfo")
+	}
+	const scope = "openid"
+	guarded := s.userInfo.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, _ := TokenFromContext(r.Context())
+		body, err := s.claimsAbout(r, token)
+		if err != nil {
+			s.userInfo.WriteError(w, r, err, scope)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		w.Write(body) //nolint:errcheck // the peer is gone
+	}), scope)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// OpenID Connect Core §5.3.1: GET and POST. A token in the body of the latter is none (SP-5.3.4-1).
+		if r.Method != http.MethodGet && r.Method != http.MethodPost {
+			w.Header().Set("Allow", "GET, POST")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// claimsAbout returns the response: the host's claims, and the subject of the token in any case.
+func (s *AuthorizationServer) claimsAbout(r *http.Request, token *Token) ([]byte, error) {
+	host, err := s.cfg.UserInfo(r.Context(), token)
+	if err != nil {
+		return nil, fmt.Errorf("profile: UserInfo: %w", err)
+	}
+	claims := make(map[string]any, len(host)+1)
+	for name, value := range host {
+		claims[name] = value
+	}
+	// OpenID Connect Core §5.3.2: who reads it compares it with that of the ID token. Claims with another subject are those of
+	// another user, and not a single one of them goes out.
+	if sub, ok := claims["sub"]; ok && sub != token.Subject() {
+		return nil, errors.New("profile: UserInfo: the claims are about another subject than the token")
+	}
+	claims["sub"] = token.Subject()
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(claims); err != nil {
+		return nil, fmt.Errorf("profile: UserInfo: %w", err)
+	}
+	// Names that differ by case only would be refused by whoever reads it, or taken for sub.
+	if err := strictjson.Valid(bytes.TrimSpace(body.Bytes())); err != nil {
+		return nil, fmt.Errorf("profile: UserInfo: %w", err)
+	}
+	return body.Bytes(), nil
+}
