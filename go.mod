@@ -3,6 +3,7 @@ module github.com/gofapi/fapi2
 go 1.25.0
 
 require (
+	github.com/google/jsonschema-go v0.4.3
 	github.com/lestrrat-go/jwx/v2 v2.1.7
 	github.com/stretchr/testify v1.12.1
 )

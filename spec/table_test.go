@@ -34,7 +34,7 @@ var (
 	packages = []string{
 		"-", "accesstoken", "clientauth", "dpop", "grants", "idtoken", "internal/jose",
 		"introspection", "jar", "jarm", "jwks", "par", "pkce",
-		"profile", "rar", "tokenbinding",
+		"profile", "rar", "rar/openbanking", "rar/rartest", "tokenbinding",
 	}
 )
 

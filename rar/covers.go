@@ -1,0 +1,235 @@
+package rar
+
+import (
+	"context"
+	"errors"
+	"slices"
+)
+
+// Covers reports whether everything requested is permitted by what was granted: nil, or an [*Error] for the first detail
+// that is not, matching [ErrNotCovered], with its index among the requested ones and its type. Each requested detail has
+// to be within one granted detail, by the rule of its type; order does not matter.
+//
+// The authorization server asks it before it narrows a token (RAR-6-2), an API before it serves a request: what it is about
+// to do, made with [Registry.New], against the details of the token. Nothing requested is an error: whoever asks has lost
+// the question on the way, and must not take the answer for a permission.
+func (granted Details) Covers(requested Details) error {
+	if len(requested) == 0 {
+		return failure(ErrNotCovered, "nothing is requested").at(-1, "")
+	}
+	for i, d := range requested {
+		if f := granted.coverOne(d); f != nil {
+			return f.at(i, d.Type())
+		}
+	}
+	return nil
+}
+
+// coverOne says why a detail is not permitted.
+func (granted Details) coverOne(requested Detail) *fault {
+	if requested.d == nil {
+		return failure(ErrNotCovered, "a Detail that no registry made")
+	}
+	t := requested.d.typ
+	var same []Detail
+	var reason error
+	for _, g := range granted {
+		if g.d == nil || g.d.typ != t {
+			continue
+		}
+		// RAR-2.2-2: one object is a product, several are a union. Values of two granted objects must not be mixed.
+		if reason = t.covers(g, requested); reason == nil {
+			return nil
+		}
+		same = append(same, g)
+	}
+	switch {
+	case len(same) == 0:
+		return failure(ErrNotCovered, "nothing of this type was granted")
+	case t.together != nil && t.together(same, requested) == nil:
+		return nil
+	case len(same) == 1:
+		return hookFault(ErrNotCovered, reason)
+	}
+	return failure(ErrNotCovered, "none of the %d granted ones covers it", len(same))
+}
+
+// setMembers are the common fields whose arrays are sets.
+var setMembers = [...]string{"locations", "actions", "datatypes", "privileges"}
+
+// coversByDefault is the rule of types that have none. It says no when it does not know.
+func coversByDefault(granted, requested Detail) error {
+	g, r := &granted.d.value, &requested.d.value
+	for i := range r.members {
+		name, want := r.members[i].name, &r.members[i].value
+		have := g.get(name)
+		switch {
+		case have == nil:
+			return &fieldError{pathName(name)[1:], "was not granted"}
+		case equal(have, want):
+		case !slices.Contains(setMembers[:], name):
+			return &fieldError{pathName(name)[1:], "is not what was granted"}
+		default:
+			some, ok1 := have.strings()
+			list, ok2 := want.strings()
+			if !ok1 || !ok2 || !narrows(some, list) {
+				return &fieldError{name, "has more than was granted"}
+			}
+		}
+	}
+	for i := range g.members { // what is left out may be a limit
+		if name := g.members[i].name; r.get(name) == nil {
+			return &fieldError{pathName(name)[1:], "is not requested, but was granted with a value"}
+		}
+	}
+	return nil
+}
+
+// narrows reports whether list is a subset of set. An empty list is not one of a set that has elements: there are APIs that
+// take "none" for "no restriction".
+func narrows(set, list []string) bool {
+	if len(list) == 0 {
+		return len(set) == 0
+	}
+	if len(set)*len(list) <= 64 {
+		for _, s := range list {
+			if !slices.Contains(set, s) { // RAR-12-2
+				return false
+			}
+		}
+		return true
+	}
+	have := make(map[string]bool, len(set))
+	for _, s := range set {
+		have[s] = true
+	}
+	return !slices.ContainsFunc(list, func(s string) bool { return !have[s] })
+}
+
+// CheckGrant reports whether a server may grant what it is about to grant: each detail is within one that was requested, or
+// is an enrichment of one that its type permits (TypeConfig.Enriches), and together they can be parsed again. Granting
+// less, or nothing, is always right (RAR-3-2).
+//
+// It returns an [*Error] with the index among the granted details, matching [ErrNotRequested], [ErrUnknownType] when a
+// detail is of another registry, or [ErrTooLarge].
+func (r *Registry) CheckGrant(requested, granted Details) error {
+	if err := r.fits(granted); err != nil {
+		return err
+	}
+	for i, d := range granted {
+		if f := requested.justify(d); f != nil {
+			return f.at(i, d.Type())
+		}
+	}
+	return nil
+}
+
+func (requested Details) justify(granted Detail) *fault {
+	f := requested.coverOne(granted)
+	if f == nil {
+		return nil
+	}
+	t := granted.d.typ
+	for _, d := range requested {
+		// RAR-7.1-1: only if the type says so.
+		if d.d != nil && d.d.typ == t && t.enriches != nil && t.enriches(d, granted) == nil {
+			return nil
+		}
+	}
+	f.kind = ErrNotRequested
+	return f
+}
+
+// Enrich returns the requested details with what their types add to them by themselves (TypeConfig.Enrich), before the user
+// is asked: what is shown is what will be granted. Details of types that add nothing are returned as they are.
+//
+// It returns an [*Error] that matches [ErrHook] when a type's function fails, returns something invalid, or something that
+// its type does not permit; [ErrTooLarge] when the result could not be parsed again.
+func (r *Registry) Enrich(ctx context.Context, requested Details) (Details, error) {
+	enriched := slices.Clone(requested)
+	for i, d := range requested {
+		if d.d == nil || d.d.typ.enrich == nil {
+			continue
+		}
+		e, err := d.d.typ.enrich(ctx, d)
+		if err != nil {
+			return nil, (&fault{kind: ErrHook, reason: concealed(err)}).at(i, d.Type())
+		}
+		if f := (Details{d}).justify(e); f != nil {
+			return nil, (&fault{kind: ErrHook, path: f.path, reason: errors.New("Enrich returned what Enriches does not permit")}).at(i, d.Type())
+		}
+		enriched[i] = e
+	}
+	if err := r.fits(enriched); err != nil {
+		return nil, err
+	}
+	return enriched, nil
+}
+
+// Merge returns what is permitted by either of two lists. It never permits less than existing did; merging the same details
+// again changes nothing. Details that are covered by others are dropped, details that their type can merge are merged
+// (TypeConfig.Merge), all others are kept side by side (RAR-11.2-2).
+//
+// It returns an [*Error] that matches [ErrTooLarge] when the result would not be parsed again, [ErrUnknownType] when a detail
+// is of another registry, and [ErrHook] when a type merges two details into one that does not cover both. The index is one
+// of added.
+func (r *Registry) Merge(existing, added Details) (Details, error) {
+	merged := slices.Clone(existing)
+	for i, d := range added {
+		if d.d == nil {
+			return nil, failure(ErrUnknownType, "a Detail that no registry made").at(i, "")
+		}
+		if merged.coverOne(d) == nil {
+			continue
+		}
+		one, at, f := merged.combine(d)
+		if f != nil {
+			return nil, f.at(i, d.Type())
+		}
+		// What the new one covers is superfluous; covering is transitive, so nothing is lost.
+		rest := make(Details, 0, len(merged)+1)
+		for j, e := range merged {
+			if j != at && (e.d == nil || e.d.typ != one.d.typ || one.d.typ.covers(one, e) != nil) {
+				rest = append(rest, e)
+			}
+		}
+		merged = append(rest, one)
+	}
+	if err := r.fits(merged); err != nil {
+		return nil, err
+	}
+	return merged, nil
+}
+
+// combine lets the type make one detail of added and one that is there, whose index it returns. Without such a detail the
+// result is added and -1.
+func (existing Details) combine(added Detail) (Detail, int, *fault) {
+	t := added.d.typ
+	if t.merge == nil {
+		return added, -1, nil
+	}
+	for j, e := range existing {
+		if e.d == nil || e.d.typ != t {
+			continue
+		}
+		m, ok, err := t.merge(e, added)
+		switch {
+		case err != nil:
+			return Detail{}, -1, &fault{kind: ErrHook, reason: concealed(err)}
+		case !ok:
+			continue
+		case t.covers(m, e) != nil || t.covers(m, added) != nil: // GM-8.2-1: a merge that narrows would be no merge
+			return Detail{}, -1, failure(ErrHook, "Merge returned what does not cover both")
+		}
+		return m, j, nil
+	}
+	return added, -1, nil
+}
+
+// concealed keeps an error of this package from being taken for the peer's mistake.
+func concealed(err error) error {
+	if at := (*Error)(nil); errors.As(err, &at) {
+		return errors.New(at.Error())
+	}
+	return err
+}

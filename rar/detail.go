@@ -1,0 +1,293 @@
+package rar
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// A Detail is one object of authorization_details that is valid under its type. It is immutable and safe for concurrent use.
+// Only a [Registry] makes them; the zero Detail permits nothing and cannot be marshalled.
+//
+// RAR-13-1: it prints and logs as its type, as what it says about the user is for those who need it.
+type Detail struct{ d *detail }
+
+type detail struct {
+	typ   *Type
+	value value
+	typed any // the Go struct, if the type has one
+}
+
+// Type returns the name of the type, "" for the zero Detail.
+func (d Detail) Type() string {
+	if d.d == nil {
+		return ""
+	}
+	return d.d.typ.name
+}
+
+// MarshalJSON returns the object as it was parsed.
+func (d Detail) MarshalJSON() ([]byte, error) {
+	if d.d == nil {
+		return nil, errors.New("rar: a Detail that no registry made")
+	}
+	return []byte(d.d.value.raw), nil
+}
+
+// Equal reports whether two details are of one type and say the same: members in any order, numbers by value, strings
+// code point by code point.
+func (d Detail) Equal(other Detail) bool {
+	if d.d == nil || other.d == nil {
+		return d.d == other.d
+	}
+	return d.d.typ == other.d.typ && equal(&d.d.value, &other.d.value)
+}
+
+// Common returns the members that RFC 9396 defines for all types, without those that have another form in this type.
+func (d Detail) Common() Common {
+	var c Common
+	if d.d == nil {
+		return c
+	}
+	list := func(name string) []string {
+		if v := d.d.value.get(name); v != nil {
+			values, _ := v.strings()
+			return values
+		}
+		return nil
+	}
+	c.Locations, c.Actions, c.DataTypes, c.Privileges = list("locations"), list("actions"), list("datatypes"), list("privileges")
+	if v := d.d.value.get("identifier"); v != nil {
+		c.Identifier = v.text
+	}
+	return c
+}
+
+// String returns the type.
+func (d Detail) String() string { return "rar.Detail(" + d.Type() + ")" }
+
+// LogValue is String for package log/slog.
+func (d Detail) LogValue() slog.Value { return slog.StringValue(d.String()) }
+
+// Details is a list of authorization details, which permits what any of them permits. It marshals to the JSON array. The
+// Details in it are immutable, the list is an ordinary slice: append to it, cut it, range over it. nil permits nothing.
+type Details []Detail
+
+// MarshalJSON returns the array; for an empty list that is [].
+func (l Details) MarshalJSON() ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteByte('[')
+	for i, d := range l {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		raw, err := d.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		b.Write(raw)
+	}
+	b.WriteByte(']')
+	return b.Bytes(), nil
+}
+
+// String returns the types.
+func (l Details) String() string {
+	names := make([]string, len(l))
+	for i, d := range l {
+		names[i] = d.Type()
+	}
+	return "rar.Details(" + strings.Join(names, " ") + ")"
+}
+
+// LogValue is String for package log/slog.
+func (l Details) LogValue() slog.Value { return slog.StringValue(l.String()) }
+
+// ForResource returns the details that are for a resource server, by the resource indicator or base URL that it is known
+// by: those whose locations name it, letter by letter, and of those that have no locations the ones whose type does not
+// say otherwise (TypeConfig.Resources). What a token or an introspection response for one API carries goes through it.
+func (l Details) ForResource(resource string) Details {
+	// RAR-13-1, RAR-9.1-1: to each resource server what it needs to know.
+	var kept Details
+	for _, d := range l {
+		if d.d == nil {
+			continue
+		}
+		if locations := d.d.value.get("locations"); locations != nil {
+			if list, ok := locations.strings(); ok && slices.Contains(list, resource) {
+				kept = append(kept, d)
+			}
+			continue
+		}
+		if d.d.typ.resources == nil || slices.Contains(d.d.typ.resources, resource) {
+			kept = append(kept, d)
+		}
+	}
+	return kept
+}
+
+// Common has the members that RFC 9396 §2.2 defines for all types. Embed it in the struct of a type that uses them. A nil
+// list is one that is absent.
+type Common struct {
+	// Locations are the resource servers that the detail is for, as URIs. See [Details.ForResource].
+	Locations []string `json:"locations,omitempty" jsonschema:"resource servers where the detail is used"`
+	// Actions are what may be done.
+	Actions []string `json:"actions,omitempty" jsonschema:"kinds of actions to be taken at the resource"`
+	// DataTypes are the kinds of data that it may be done with.
+	DataTypes []string `json:"datatypes,omitempty" jsonschema:"kinds of data being requested from the resource"`
+	// Identifier is the one thing at the API that it may be done with.
+	Identifier string `json:"identifier,omitempty" jsonschema:"a specific resource available at the API"`
+	// Privileges are the levels of privilege.
+	Privileges []string `json:"privileges,omitempty" jsonschema:"types or levels of privilege being requested"`
+}
+
+// CoversCommon applies the default rule of [TypeConfig].Covers to the common members, for types with a rule of their own for
+// the others: granted.CoversCommon(requested.Common).
+func (granted Common) CoversCommon(requested Common) error {
+	for _, list := range []struct {
+		name               string
+		granted, requested []string
+	}{
+		{"locations", granted.Locations, requested.Locations}, {"actions", granted.Actions, requested.Actions},
+		{"datatypes", granted.DataTypes, requested.DataTypes}, {"privileges", granted.Privileges, requested.Privileges},
+	} {
+		if (list.granted == nil) != (list.requested == nil) || !narrows(list.granted, list.requested) {
+			return FieldError(list.name, "not within what was granted")
+		}
+	}
+	if granted.Identifier != requested.Identifier {
+		return FieldError("identifier", "not the one that was granted")
+	}
+	return nil
+}
+
+// Get returns a detail as a T: the struct that its type is made of, or, if that is made of a schema, any T that its JSON
+// can be decoded into by exact member names. The result is the caller's to change.
+//
+// It returns an error when the type is made of another struct, or the JSON does not fit into T.
+func Get[T any](d Detail) (T, error) {
+	var v T
+	switch want := reflect.TypeFor[T](); {
+	case d.d == nil:
+		return v, errors.New("rar: a Detail that no registry made")
+	case d.d.typ.goType == want:
+		err := json.Unmarshal([]byte(d.d.value.raw), &v)
+		return v, err
+	case d.d.typ.goType != nil:
+		return v, fmt.Errorf("rar: type %q is made of %v, not of %v", d.Type(), d.d.typ.goType, want)
+	}
+	if err := strictjson.Decode([]byte(d.d.value.raw), &v); err != nil {
+		var zero T
+		return zero, fmt.Errorf("rar: type %q: %w", d.Type(), err)
+	}
+	return v, nil
+}
+
+// Edit returns a detail with changes: what the user has chosen on the consent page, be it less than was requested or an
+// enrichment. T is as for [Get]. The result is valid under the type, or there is an [*Error] with Index 0;
+// [Registry.CheckGrant] tells whether it may be granted.
+func Edit[T any](d Detail, change func(*T)) (Detail, error) {
+	v, err := Get[T](d)
+	if err != nil {
+		return Detail{}, err
+	}
+	change(&v)
+	edited, f := d.d.typ.detailOf(v)
+	if f != nil {
+		return Detail{}, f.at(0, d.Type())
+	}
+	return edited, nil
+}
+
+// detailOf makes a detail of a Go value: one that is a Detail of the type already, or one that marshals to an object, with
+// or without the member type.
+func (t *Type) detailOf(v any) (Detail, *fault) {
+	if d, ok := v.(Detail); ok {
+		if d.d == nil || d.d.typ != t {
+			return Detail{}, failure(ErrUnknownType, "not a detail of this type")
+		}
+		return d, nil
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return Detail{}, failure(ErrMalformed, "%T cannot be marshalled", v)
+	}
+	text := strings.TrimSpace(b.String())
+	if f := locate(text, 0); f != nil {
+		return Detail{}, f
+	}
+	object, f := read(text)
+	if f == nil && object.kind != objectKind {
+		f = failure(ErrMalformed, "not an object")
+	}
+	if f == nil {
+		if is := object.get("type"); is == nil || is.kind == stringKind && is.text == "" {
+			object, f = read(typeFirst(t.name, object.members))
+		}
+	}
+	if f != nil {
+		return Detail{}, f
+	}
+	return t.admit(object)
+}
+
+// typeFirst writes an object with the member type before the others.
+func typeFirst(name string, members []member) string {
+	var b strings.Builder
+	write := func(name, raw string) {
+		quoted, _ := json.Marshal(name) // a string cannot fail
+		b.Write(quoted)
+		b.WriteByte(':')
+		b.WriteString(raw)
+	}
+	b.WriteByte('{')
+	quoted, _ := json.Marshal(name)
+	write("type", string(quoted))
+	for i := range members {
+		if members[i].name != "type" {
+			b.WriteByte(',')
+			write(members[i].name, members[i].value.raw)
+		}
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// admit checks an object against the type.
+func (t *Type) admit(object value) (Detail, *fault) {
+	if f := t.schema.root.check(&object); f != nil {
+		return Detail{}, f
+	}
+	if t.schema.resolved != nil {
+		if t.schema.resolved.Validate(object.plain()) != nil { // whose text quotes values
+			return Detail{}, failure(ErrFieldValue, "not as the schema wants it")
+		}
+	}
+	d := Detail{&detail{typ: t, value: object}}
+	if t.decode != nil {
+		v, err := t.decode(object.raw)
+		if err != nil {
+			f := failure(ErrFieldValue, "it does not fit into %v", t.goType)
+			if at := (*json.UnmarshalTypeError)(nil); errors.As(err, &at) && at.Field != "" {
+				f.path = "." + at.Field
+			}
+			return Detail{}, f
+		}
+		d.d.typed = v
+	}
+	if t.check != nil {
+		if err := t.check(d); err != nil {
+			return Detail{}, hookFault(ErrFieldValue, err)
+		}
+	}
+	return d, nil
+}

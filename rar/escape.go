@@ -1,0 +1,192 @@
+package rar
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// EscapeText makes text that somebody else wrote fit for a consent page, a log or a receipt: whatever a reader would not
+// see, or would take for something else, is shown as \u{…} with its code point in hexadecimal. language is the tag of the
+// language that the page is in, "" if it is unknown.
+//
+//   - What cannot be seen: control characters and line breaks, characters that change the direction of writing, format and
+//     private use characters, what Unicode has not assigned, fillers that are drawn as nothing, and every space but U+0020.
+//   - What another sequence of characters is drawn as (Unicode calls one of the two its normal form): combining marks of no
+//     script of their own, compatibility letters such as fullwidth and mathematical ones, conjoining jamo. Text in normal
+//     form C loses nothing but marks that no precomposed letter exists for.
+//   - Digits other than 0 to 9: they are in amounts.
+//   - In words of several scripts, Latin and Cyrillic say, all letters but the ASCII ones. Scripts that are written together
+//     (Chinese, Japanese, Korean and Latin) are no mixture.
+//   - Words of Cyrillic or Greek letters alone that all look like Latin ones, unless the language is written in that script.
+//   - A backslash, where the text would read as one of these escapes.
+//
+// What it returns is as long as it has to be: shortening would hide. It is not HTML. The rule is stricter than Unicode's
+// own (UTS 39) where the standard library has no data for that one, and does not find look-alikes within one script.
+func EscapeText(text, language string) string {
+	if harmless(text) {
+		return text
+	}
+	var b strings.Builder
+	runes := []rune(text)
+	for i := 0; i < len(runes); {
+		end := i
+		for end < len(runes) && inWord(runes[end]) {
+			end++
+		}
+		if end == i {
+			hidden := mustEscape(runes[i]) || runes[i] == '\\' && i+1 < len(runes) && runes[i+1] == 'u'
+			writeRune(&b, runes[i], hidden)
+			i++
+			continue
+		}
+		word := runes[i:end]
+		suspicious := mixed(word) || disguised(word, language)
+		for _, r := range word {
+			writeRune(&b, r, mustEscape(r) || suspicious && r > unicode.MaxASCII)
+		}
+		i = end
+	}
+	return b.String()
+}
+
+// harmless recognises printable ASCII, which most text is.
+func harmless(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+func writeRune(b *strings.Builder, r rune, escape bool) {
+	if escape {
+		fmt.Fprintf(b, `\u{%x}`, r)
+		return
+	}
+	b.WriteRune(r)
+}
+
+// inWord says what a reader takes for a part of a word: letters, marks, digits, and what is invisible between them.
+func inWord(r rune) bool {
+	return unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.Cf)
+}
+
+func mustEscape(r rune) bool {
+	switch {
+	case r == ' ':
+		return false
+	case r <= unicode.MaxASCII:
+		return r < ' ' || r == 0x7f
+	case r == unicode.ReplacementChar, !unicode.IsGraphic(r), unicode.Is(unicode.Z, r):
+		return true
+	case unicode.Is(unicode.Nd, r), unicode.Is(unicode.Inherited, r):
+		return true
+	}
+	return unicode.Is(variants, r)
+}
+
+// variants are letters and signs that are another letter or sign, or nothing, to the eye. Most of them are never in normal
+// form C, the rest not in form KC; the presentation forms of the blocks that are in here have ordinary letters as well.
+var variants = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{0x0132, 0x0133, 1}, {0x013f, 0x0140, 1}, {0x0149, 0x0149, 1}, {0x017f, 0x017f, 1}, {0x01c4, 0x01cc, 1}, // ĳ ŀ ŉ ſ ǆ
+		{0x01f1, 0x01f3, 1}, {0x02b0, 0x02b8, 1}, {0x02e0, 0x02e4, 1}, // ǳ, superscript letters
+		{0x0340, 0x0345, 1}, {0x0374, 0x0374, 1}, {0x037a, 0x037a, 1}, {0x037e, 0x037e, 1}, {0x0387, 0x0387, 1},
+		{0x0958, 0x095f, 1}, {0x09dc, 0x09df, 1}, {0x0a33, 0x0a36, 1}, {0x0a59, 0x0a5e, 1}, {0x0b5c, 0x0b5d, 1}, // nukta letters
+		{0x0f43, 0x0f4d, 1}, {0x0f52, 0x0f5c, 1}, {0x0f69, 0x0f69, 1}, {0x0f73, 0x0f81, 1},
+		{0x1100, 0x11ff, 1},                                           // conjoining jamo, fillers among them
+		{0x17b4, 0x17b5, 1}, {0x1d2c, 0x1d6a, 1}, {0x1d9b, 0x1dbf, 1}, // Khmer vowels that are not drawn, superscripts
+		{0x1f71, 0x1f7d, 2}, {0x1fbb, 0x1fbb, 1}, {0x1fbe, 0x1fbe, 1}, {0x1fc9, 0x1fcb, 2}, {0x1fd3, 0x1fdb, 8}, // Greek with oxia
+		{0x1fe3, 0x1feb, 8}, {0x1fee, 0x1fef, 1}, {0x1ff9, 0x1ffd, 2},
+		{0x2000, 0x200f, 1}, {0x2024, 0x2024, 1}, {0x2044, 0x2044, 1}, {0x2071, 0x207f, 1}, {0x2080, 0x209c, 1},
+		{0x2100, 0x214f, 1}, {0x2160, 0x217f, 1}, {0x2215, 0x2215, 1}, {0x2329, 0x232a, 1}, {0x249c, 0x24e9, 1}, // ℀ to ⅏, Ⅳ, ∕, ⓐ
+		{0x2800, 0x2800, 1}, {0x2adc, 0x2adc, 1}, {0x3164, 0x3164, 1}, {0xa960, 0xa97f, 1}, {0xd7b0, 0xd7ff, 1},
+		{0xf900, 0xfaff, 1}, {0xfb00, 0xfdff, 1}, {0xfe10, 0xfe1f, 1}, {0xfe30, 0xfe6f, 1}, {0xfe70, 0xfeff, 1}, {0xff00, 0xffef, 1},
+	},
+	R32: []unicode.Range32{
+		{0x1d15e, 0x1d164, 1}, {0x1d1bb, 0x1d1c0, 1}, {0x1d400, 0x1d7ff, 1}, {0x1f100, 0x1f1e5, 1}, {0x1fbf0, 0x1fbf9, 1},
+		{0x2f800, 0x2fa1f, 1},
+	},
+}
+
+// mixed reports whether a word has letters of scripts that are not written together.
+func mixed(word []rune) bool {
+	var first string
+	for _, r := range word {
+		script := scriptOf(r)
+		switch {
+		case script == "":
+		case first == "", first == script:
+			first = script
+		case together(first, script):
+			if first == "Latin" { // the stricter one of the two decides about the rest
+				first = script
+			}
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// together reports whether one text is written in both scripts (UTS 39, "highly restrictive").
+func together(a, b string) bool {
+	east := func(s string) bool {
+		return s == "Han" || s == "Hiragana" || s == "Katakana" || s == "Hangul" || s == "Bopomofo"
+	}
+	return (east(a) || a == "Latin") && (east(b) || b == "Latin")
+}
+
+// scriptOf returns the script of a letter, "" for what belongs to none.
+func scriptOf(r rune) string {
+	if r <= unicode.MaxASCII {
+		if unicode.IsLetter(r) {
+			return "Latin"
+		}
+		return ""
+	}
+	for _, name := range [...]string{"Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Katakana", "Hangul", "Arabic", "Hebrew"} {
+		if unicode.Is(unicode.Scripts[name], r) {
+			return name
+		}
+	}
+	if unicode.In(r, unicode.Common, unicode.Inherited) {
+		return ""
+	}
+	for name, table := range unicode.Scripts { // a letter is of one script
+		if unicode.Is(table, r) {
+			return name
+		}
+	}
+	return ""
+}
+
+// Letters that look like Latin ones.
+const (
+	cyrillicTwins = "АВЕЅІЈКМНОРСТУХЗҮҺԌԚԜӀаеѕіјорсухһԁԛԝӏүґгпѵѴ"
+	greekTwins    = "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϳаονιυρκχαγϲ"
+)
+
+// disguised reports whether a word is of letters of another script that all look like Latin ones.
+func disguised(word []rune, language string) bool {
+	language, _, _ = strings.Cut(strings.ToLower(language), "-")
+	for _, alphabet := range []struct{ twins, languages string }{
+		{cyrillicTwins, " ab av be bg ce cv kk ky mk mn os ru sr tg tt uk uz "}, {greekTwins, " el "},
+	} {
+		letters, twins := 0, 0
+		for _, r := range word {
+			if unicode.IsLetter(r) {
+				letters++
+				if r > unicode.MaxASCII && strings.ContainsRune(alphabet.twins, r) {
+					twins++
+				}
+			}
+		}
+		if twins > 0 && twins == letters {
+			return language == "" || !strings.Contains(alphabet.languages, " "+language+" ")
+		}
+	}
+	return false
+}

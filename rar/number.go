@@ -1,0 +1,102 @@
+package rar
+
+import (
+	"cmp"
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+// A decimal is the exact value of a JSON number: digits × 10^exp, the digits without zeros at either end. The zero value is
+// 0, of which JSON's -0 is another spelling.
+type decimal struct {
+	negative bool
+	digits   string
+	exp      int
+}
+
+// maxExponent is beyond what any number that passes survives can have.
+const maxExponent = 4096
+
+// parseDecimal reads a JSON number.
+func parseDecimal(text string) (decimal, bool) {
+	var d decimal
+	text, d.negative = strings.CutPrefix(text, "-")
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		exp, err := strconv.Atoi(strings.TrimPrefix(text[i+1:], "+"))
+		if err != nil || exp > maxExponent || exp < -maxExponent {
+			return decimal{}, false
+		}
+		d.exp, text = exp, text[:i]
+	}
+	if whole, fraction, ok := strings.Cut(text, "."); ok {
+		d.exp -= len(fraction)
+		text = whole + fraction
+	}
+	trimmed := strings.TrimRight(text, "0")
+	d.exp += len(text) - len(trimmed)
+	d.digits = strings.TrimLeft(trimmed, "0")
+	if d.digits == "" {
+		return decimal{}, true
+	}
+	return d, true
+}
+
+func (d decimal) integral() bool { return d.exp >= 0 }
+
+func (d decimal) compare(e decimal) int {
+	switch {
+	case d.sign() != e.sign():
+		return cmp.Compare(d.sign(), e.sign())
+	case d.negative:
+		return magnitude(e, d)
+	}
+	return magnitude(d, e)
+}
+
+func (d decimal) sign() int {
+	switch {
+	case d.digits == "":
+		return 0
+	case d.negative:
+		return -1
+	}
+	return 1
+}
+
+// magnitude compares absolute values: by the place of the first digit, then digit by digit.
+func magnitude(d, e decimal) int {
+	return cmp.Or(cmp.Compare(len(d.digits)+d.exp, len(e.digits)+e.exp), strings.Compare(d.digits, e.digits))
+}
+
+// floatDecimal returns the shortest decimal that reads as f: the number that the author of a schema wrote.
+func floatDecimal(f float64) decimal {
+	d, _ := parseDecimal(strconv.FormatFloat(f, 'e', -1, 64))
+	return d
+}
+
+func (d decimal) rat() *big.Rat {
+	digits := d.digits
+	if digits == "" {
+		digits = "0"
+	}
+	r, _ := new(big.Rat).SetString(digits + "e" + strconv.Itoa(d.exp))
+	if d.negative {
+		r.Neg(r)
+	}
+	return r
+}
+
+// survives reports whether a reader that knows only floating point numbers sees the number that is written: such a reader
+// shows one amount to the user and books another when it does not.
+func survives(text string) bool {
+	if len(text) <= 15 && !strings.ContainsAny(text, "eE") {
+		return true
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return false
+	}
+	d, ok := parseDecimal(text)
+	return ok && d == floatDecimal(f)
+}

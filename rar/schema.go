@@ -1,0 +1,435 @@
+package rar
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+const draft = "https://json-schema.org/draft/2020-12/schema"
+
+// readSchema reads a schema document.
+func readSchema(document []byte) (*jsonschema.Schema, error) {
+	if err := strictjson.Valid(document); err != nil {
+		return nil, fmt.Errorf("the schema: %w", err)
+	}
+	if _, f := read(string(document)); f != nil { // a bound that is rounded is another bound
+		return nil, fmt.Errorf("the schema at %s: %w", f.path, f.reason)
+	}
+	s := new(jsonschema.Schema)
+	if err := json.Unmarshal(document, s); err != nil {
+		return nil, fmt.Errorf("the schema: %w", err)
+	}
+	return s, nil
+}
+
+// compiled is a schema made ready.
+type compiled struct {
+	document json.RawMessage // as it is published
+	root     *node
+	resolved *jsonschema.Resolved // nil when root says all
+	title    string
+}
+
+// compileSchema makes a schema for details of a type: an object with the member type, and nothing in it that the schema
+// does not name. It changes s.
+func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
+	if s.Schema != "" && s.Schema != draft {
+		return nil, fmt.Errorf("the schema is written for %q, not for %q", s.Schema, draft)
+	}
+	s.Schema = draft
+	if s.Type == "" && s.Types == nil {
+		s.Type = "object"
+	}
+	if s.Type != "object" {
+		return nil, errors.New("the schema is not one of an object")
+	}
+	if err := declareType(name, s); err != nil {
+		return nil, err
+	}
+	c := compiler{root: s, nodes: make(map[*jsonschema.Schema]*node), inPlace: make(map[*jsonschema.Schema]bool)}
+	if err := c.examine(s, "", 0); err != nil {
+		return nil, err
+	}
+	c.close(s)
+	// RAR-5-2: no loader, and examine has refused references that would need one: nothing is ever fetched.
+	resolved, err := s.Resolve(&jsonschema.ResolveOptions{ValidateDefaults: true})
+	if err != nil {
+		return nil, fmt.Errorf("the schema: %w", err)
+	}
+	root, err := c.compile(s)
+	if err != nil {
+		return nil, err
+	}
+	if !c.residual {
+		resolved = nil
+	}
+	document, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("the schema: %w", err)
+	}
+	return &compiled{document, root, resolved, s.Title}, nil
+}
+
+// declareType puts the member type into the schema of an object.
+func declareType(name string, s *jsonschema.Schema) error {
+	if s.Properties == nil {
+		s.Properties = make(map[string]*jsonschema.Schema)
+	}
+	described := s.Properties["type"]
+	constant := any(name)
+	declared := &jsonschema.Schema{Type: "string", Const: &constant}
+	if described != nil {
+		if described.Const != nil && *described.Const != constant || described.Enum != nil && !slices.Contains(described.Enum, constant) {
+			return fmt.Errorf("the schema is one of another type than %q", name)
+		}
+		declared.Title, declared.Description = described.Title, described.Description
+	}
+	s.Properties["type"] = declared
+	if !slices.Contains(s.Required, "type") {
+		s.Required = append([]string{"type"}, s.Required...)
+	}
+	return nil
+}
+
+type compiler struct {
+	root     *jsonschema.Schema
+	nodes    map[*jsonschema.Schema]*node
+	inPlace  map[*jsonschema.Schema]bool // on the way down in examineCycle
+	residual bool
+}
+
+// inPlaceSchemas are those that judge the same value as s.
+func (c *compiler) inPlaceSchemas(s *jsonschema.Schema) []*jsonschema.Schema {
+	list := slices.Concat(s.AllOf, s.AnyOf, s.OneOf)
+	for _, one := range []*jsonschema.Schema{s.Not, s.If, s.Then, s.Else, c.referred(s.Ref)} {
+		if one != nil {
+			list = append(list, one)
+		}
+	}
+	return append(list, sortedValues(s.DependentSchemas)...)
+}
+
+// innerSchemas are those that judge values inside of the value that s judges.
+func innerSchemas(s *jsonschema.Schema) []*jsonschema.Schema {
+	list := slices.Concat(sortedValues(s.Properties), sortedValues(s.PatternProperties), s.PrefixItems)
+	for _, one := range []*jsonschema.Schema{s.Items, s.Contains, s.AdditionalProperties, s.UnevaluatedItems, s.UnevaluatedProperties} {
+		if one != nil {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+func sortedValues(m map[string]*jsonschema.Schema) (list []*jsonschema.Schema) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, m[name])
+	}
+	return list
+}
+
+// referred returns the schema that a reference means, nil when there is none. References lead into the document only.
+func (c *compiler) referred(ref string) *jsonschema.Schema {
+	if ref == "#" {
+		return c.root
+	}
+	unescape := strings.NewReplacer("~1", "/", "~0", "~")
+	if name, ok := strings.CutPrefix(ref, "#/$defs/"); ok {
+		return c.root.Defs[unescape.Replace(name)]
+	}
+	if name, ok := strings.CutPrefix(ref, "#/definitions/"); ok {
+		return c.root.Definitions[unescape.Replace(name)]
+	}
+	return nil
+}
+
+// examine refuses what would be ignored, or understood differently by two readers.
+func (c *compiler) examine(s *jsonschema.Schema, path string, depth int) error {
+	refuse := func(format string, args ...any) error {
+		if path == "" {
+			path = "/"
+		}
+		return fmt.Errorf("the schema at %s: %s", path, fmt.Sprintf(format, args...))
+	}
+	if s == nil {
+		return refuse("null is no schema")
+	}
+	for keyword := range s.Extra { // a slip of the pen that would make the schema say less
+		if !strings.HasPrefix(keyword, "x-") {
+			return refuse("unknown keyword %q", keyword)
+		}
+	}
+	switch {
+	case s.Ref != "" && c.referred(s.Ref) == nil:
+		return refuse("$ref %q is not # and not #/$defs/NAME: nothing is fetched", s.Ref)
+	case s.DynamicRef != "" || s.DynamicAnchor != "" || s.Anchor != "" || s.Vocabulary != nil:
+		return refuse("anchors and vocabularies are not supported")
+	case s.ID != "" && s != c.root:
+		return refuse("$id inside of a schema is not supported")
+	case s.ItemsArray != nil || s.AdditionalItems != nil || s.DependencySchemas != nil || s.DependencyStrings != nil:
+		return refuse("a keyword of draft 7: use prefixItems, items, dependentRequired and dependentSchemas")
+	case s.MultipleOf != nil && *s.MultipleOf <= 0:
+		return refuse("multipleOf is not positive")
+	case c.loops(s):
+		return refuse("$ref leads back to itself")
+	}
+	for _, name := range append(s.Types, s.Type) {
+		if _, ok := kinds[name]; !ok && name != "" {
+			return refuse("unknown type %q", name)
+		}
+	}
+	return c.examineChildren(s, path, depth)
+}
+
+func (c *compiler) examineChildren(s *jsonschema.Schema, path string, depth int) error {
+	if depth > strictjson.MaxDepth {
+		return fmt.Errorf("the schema at %s: nested too deep", path)
+	}
+	groups := []struct {
+		keyword string
+		named   map[string]*jsonschema.Schema
+		listed  []*jsonschema.Schema
+	}{
+		{"properties", s.Properties, nil}, {"patternProperties", s.PatternProperties, nil}, {"$defs", s.Defs, nil},
+		{"definitions", s.Definitions, nil}, {"dependentSchemas", s.DependentSchemas, nil},
+		{"allOf", nil, s.AllOf}, {"anyOf", nil, s.AnyOf}, {"oneOf", nil, s.OneOf}, {"prefixItems", nil, s.PrefixItems},
+	}
+	for _, one := range []struct {
+		keyword string
+		schema  *jsonschema.Schema
+	}{
+		{"not", s.Not}, {"if", s.If}, {"then", s.Then}, {"else", s.Else}, {"items", s.Items}, {"contains", s.Contains},
+		{"additionalProperties", s.AdditionalProperties}, {"propertyNames", s.PropertyNames},
+		{"unevaluatedItems", s.UnevaluatedItems}, {"unevaluatedProperties", s.UnevaluatedProperties},
+	} {
+		if one.schema != nil {
+			if err := c.examine(one.schema, path+"/"+one.keyword, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	for _, g := range groups {
+		for _, name := range slices.Sorted(maps.Keys(g.named)) {
+			if err := c.examine(g.named[name], path+"/"+g.keyword+"/"+name, depth+1); err != nil {
+				return err
+			}
+		}
+		for i, child := range g.listed {
+			if err := c.examine(child, fmt.Sprintf("%s/%s/%d", path, g.keyword, i), depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// loops reports whether judging a value by s would mean to judge the same value by s again, for ever.
+func (c *compiler) loops(s *jsonschema.Schema) bool {
+	if s == nil {
+		return false
+	}
+	if c.inPlace[s] {
+		return true
+	}
+	c.inPlace[s] = true
+	defer delete(c.inPlace, s)
+	return slices.ContainsFunc(c.inPlaceSchemas(s), c.loops)
+}
+
+// close makes every object in a detail one of known members.
+//
+// RAR-5-2: JSON Schema takes unknown members unless it is told otherwise, a detail does not unless it is told that. The
+// published schema says so as well.
+func (c *compiler) close(root *jsonschema.Schema) {
+	done := make(map[*jsonschema.Schema]bool)
+	var visit func(s *jsonschema.Schema, whole bool)
+	visit = func(s *jsonschema.Schema, whole bool) { // whole: s judges a value alone, not as a part of another schema
+		if done[s] {
+			return
+		}
+		done[s] = true
+		parts := c.inPlaceSchemas(s)
+		if whole && c.wantsClosing(s) {
+			if len(parts) == 0 {
+				s.AdditionalProperties = &jsonschema.Schema{Not: &jsonschema.Schema{}}
+			} else {
+				s.UnevaluatedProperties = &jsonschema.Schema{Not: &jsonschema.Schema{}}
+			}
+		}
+		for _, part := range parts {
+			visit(part, false)
+		}
+		for _, inner := range innerSchemas(s) {
+			visit(inner, true)
+		}
+	}
+	visit(root, true)
+}
+
+// wantsClosing reports whether s judges objects and neither it nor a part of it says anything about members that it does
+// not name.
+func (c *compiler) wantsClosing(s *jsonschema.Schema) bool {
+	return c.someInPlace(s, func(p *jsonschema.Schema) bool {
+		return p.Type == "object" || slices.Contains(p.Types, "object") || p.Properties != nil || p.Required != nil
+	}) && !c.someInPlace(s, func(p *jsonschema.Schema) bool {
+		return p.AdditionalProperties != nil || p.PatternProperties != nil || p.UnevaluatedProperties != nil
+	})
+}
+
+func (c *compiler) someInPlace(s *jsonschema.Schema, is func(*jsonschema.Schema) bool) bool {
+	return is(s) || slices.ContainsFunc(c.inPlaceSchemas(s), func(p *jsonschema.Schema) bool { return c.someInPlace(p, is) })
+}
+
+// isFalse recognises the schema false, which accepts nothing.
+func isFalse(s *jsonschema.Schema) bool {
+	text, err := json.Marshal(s)
+	return err == nil && string(text) == "false"
+}
+
+// compile turns a schema into the form that details are judged by. What only the library can judge is left to it.
+func (c *compiler) compile(s *jsonschema.Schema) (*node, error) {
+	if s == nil {
+		return nil, nil
+	}
+	if n := c.nodes[s]; n != nil {
+		return n, nil
+	}
+	n := &node{title: s.Title, maxLength: unlimited, maxItems: unlimited, maxMembers: unlimited, required: s.Required, unique: s.UniqueItems}
+	c.nodes[s] = n
+	if err := c.compileValue(n, s); err != nil {
+		return nil, err
+	}
+	var err error
+	one := func(s *jsonschema.Schema) *node {
+		child, e := c.compile(s)
+		err = errors.Join(err, e)
+		return child
+	}
+	several := func(list []*jsonschema.Schema) (nodes []*node) {
+		for _, s := range list {
+			nodes = append(nodes, one(s))
+		}
+		return nodes
+	}
+	n.allOf, n.anyOf, n.oneOf = several(s.AllOf), several(s.AnyOf), several(s.OneOf)
+	n.not, n.ref = one(s.Not), one(c.referred(s.Ref))
+	n.properties = make(map[string]*node, len(s.Properties))
+	for name, property := range s.Properties {
+		n.properties[name] = one(property)
+	}
+	if s.PrefixItems == nil {
+		n.items = one(s.Items)
+	}
+	c.compileClosing(n, s, one)
+	// What depends on which of several schemas has applied, and what is rare.
+	if s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.PropertyNames != nil || s.DependentSchemas != nil ||
+		s.DependentRequired != nil || s.UnevaluatedItems != nil || s.If != nil {
+		n.residual, c.residual = true, true
+	}
+	return n, err
+}
+
+func (c *compiler) compileClosing(n *node, s *jsonschema.Schema, one func(*jsonschema.Schema) *node) {
+	switch {
+	case s.AdditionalProperties != nil && s.PatternProperties == nil:
+		if n.closed = isFalse(s.AdditionalProperties); !n.closed {
+			n.additional = one(s.AdditionalProperties)
+		}
+	case s.UnevaluatedProperties != nil && isFalse(s.UnevaluatedProperties):
+		n.known = make(map[string]bool)
+		exact := c.collect(s, n.known)
+		if !exact {
+			n.residual, c.residual = true, true
+		}
+	case s.UnevaluatedProperties != nil:
+		n.residual, c.residual = true, true
+	}
+}
+
+// collect adds the names of all members that s and its parts name. It reports whether being named is all that it takes: an
+// alternative that does not apply names nothing.
+func (c *compiler) collect(s *jsonschema.Schema, known map[string]bool) bool {
+	for name := range s.Properties {
+		known[name] = true
+	}
+	exact := s.AnyOf == nil && s.OneOf == nil && s.Not == nil && s.If == nil && s.Then == nil && s.Else == nil && s.DependentSchemas == nil &&
+		s.PatternProperties == nil && s.AdditionalProperties == nil
+	for _, part := range c.inPlaceSchemas(s) {
+		exact = c.collect(part, known) && exact
+	}
+	return exact
+}
+
+// compileValue compiles the keywords that judge a value by itself.
+func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
+	for _, name := range append(s.Types, s.Type) {
+		n.kinds |= kinds[name]
+	}
+	if s.Pattern != "" { // Go's regular expressions need linear time, whatever the pattern and the text
+		pattern, err := regexp.Compile(s.Pattern)
+		if err != nil {
+			return fmt.Errorf("the schema: pattern: %w", err)
+		}
+		n.pattern = pattern
+	}
+	accepted := s.Enum
+	if s.Const != nil {
+		constant, err := valueOf(*s.Const)
+		if err != nil {
+			return err
+		}
+		n.constant = &constant
+	}
+	for _, one := range accepted {
+		v, err := valueOf(one)
+		if err != nil {
+			return err
+		}
+		n.enum = append(n.enum, v)
+	}
+	n.hasEnum = s.Enum != nil
+	for _, bound := range []struct {
+		from *int
+		to   *int
+	}{
+		{s.MinLength, &n.minLength}, {s.MaxLength, &n.maxLength}, {s.MinItems, &n.minItems}, {s.MaxItems, &n.maxItems},
+		{s.MinProperties, &n.minMembers}, {s.MaxProperties, &n.maxMembers},
+	} {
+		if bound.from != nil {
+			*bound.to = *bound.from
+		}
+	}
+	for _, bound := range []struct {
+		from *float64
+		low  int
+		high int
+	}{{s.Minimum, 0, 1}, {s.ExclusiveMinimum, 1, 1}, {s.Maximum, -1, 0}, {s.ExclusiveMaximum, -1, -1}} {
+		if bound.from != nil {
+			n.bounds = append(n.bounds, numberBound{floatDecimal(*bound.from), bound.low, bound.high})
+		}
+	}
+	if s.MultipleOf != nil {
+		n.multipleOf = floatDecimal(*s.MultipleOf).rat()
+	}
+	return nil
+}
+
+func valueOf(v any) (value, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return value{}, fmt.Errorf("the schema: %w", err)
+	}
+	read, f := read(string(text))
+	if f != nil {
+		return value{}, fmt.Errorf("the schema: %w", f.reason)
+	}
+	return read, nil
+}

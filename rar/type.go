@@ -1,0 +1,233 @@
+package rar
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// TypeConfig says how details of a type behave. T is the struct that the type is made of, or [Detail] where the type is made
+// of a schema. Everything is optional; the functions are called concurrently and must not change what they are given.
+type TypeConfig[T any] struct {
+	// Title is what the default description is headed with, and the title of the published schema if that has none. "" means
+	// the schema's title, or else the name of the type.
+	Title string
+
+	// Check refuses what a schema cannot say: that a date exists, that two members fit together. It is called for every
+	// detail that fits the schema, and its error becomes an [ErrFieldValue]; make it with [FieldError].
+	Check func(detail T) error
+
+	// Covers reports whether everything that requested permits is permitted by granted alone: nil, or an error that says
+	// what is too much, best made with [FieldError]. It must be reflexive and transitive (package rartest tests that) and
+	// decides about every member, the common ones too (see [Common]).
+	//
+	// nil means the strict rule: both have the same members; each of locations, actions, datatypes and privileges that is
+	// requested is a subset of the one that is granted, and empty only if that is; all other members are equal. A list that
+	// is absent on one side only is a refusal in either direction, for nothing says whether absent means all or none.
+	//
+	// RAR-6.1-1: equality alone would not do, and no rule fits all types.
+	Covers func(granted, requested T) error
+	// CoversTogether is asked when no single detail covers requested, with all granted ones of the type: nil means that
+	// together they do. Without it they never do. RAR-2.2-2: a detail permits every combination of its values, so two
+	// details, each with one action and one location, do not permit the other two combinations.
+	CoversTogether func(granted []T, requested T) error
+
+	// Merge makes one detail of two, where that is possible without permitting anything that neither of the two permits:
+	// two lists of permissions for the same account. The result has to cover both. It is asked before a detail is added
+	// that is not covered; false, or no function, keeps both side by side, which is always right.
+	Merge func(existing, added T) (merged T, ok bool)
+
+	// Enriches reports whether granted is what the user may make of requested beyond narrowing it: with the accounts filled
+	// in that were chosen on the consent page, say (§7.1). nil means that nothing of the kind is permitted.
+	Enriches func(requested, granted T) error
+	// Enrich returns a requested detail with what the server adds to it by itself, an identifier by which later requests
+	// refer to it, say. What it returns has to pass Covers or Enriches.
+	Enrich func(ctx context.Context, requested T) (T, error)
+
+	// Describe says what a detail permits, for a consent page, in one of Languages. It leaves escaping to
+	// [Detail.Describe], and names everything that matters. nil means the default, which lists all members.
+	Describe func(detail T, language string) Description
+	// Languages are the language tags (BCP 47) that Describe knows; the first one is used when the user reads none of them.
+	Languages []string
+
+	// Resources are the only resource servers that are told of details of this type which have no locations themselves. nil
+	// means all of them. See [Details.ForResource].
+	Resources []string
+}
+
+// A Type is a type of authorization details: its schema, and how its details are compared, merged, enriched and described.
+// It is immutable, safe for concurrent use, and may be in several registries. Two types are the same if they are one value:
+// a detail never covers another of a namesake type.
+type Type struct {
+	name      string
+	title     string
+	schema    *compiled
+	goType    reflect.Type // nil: made of a schema
+	languages []string
+	resources []string
+
+	decode   func(text string) (any, error)
+	check    func(d Detail) error
+	covers   func(granted, requested Detail) error
+	together func(granted []Detail, requested Detail) error
+	merge    func(existing, added Detail) (Detail, bool, error)
+	enriches func(requested, granted Detail) error
+	enrich   func(ctx context.Context, requested Detail) (Detail, error)
+	describe func(d Detail, language string) Description
+}
+
+// maxTypeName bounds a type's name.
+const maxTypeName = 256
+
+// TypeOf makes a type of a Go struct. The JSON Schema is inferred from it: names and omitempty from the json tags,
+// descriptions from the jsonschema tags, and members that the struct does not have are refused at every level. A member
+// with omitempty or omitzero is optional, every other one is required; null is refused for both, so that there is one way
+// to say nothing. T need not have a field for the member type.
+//
+// What a Go type cannot say goes into a method JSONSchema() string of the field's type, returning a JSON Schema for it
+// (draft 2020-12): an enumeration, a pattern. What a schema cannot say goes into cfg.Check.
+//
+// It returns an error for a name that is not 1 to 256 visible ASCII characters (RAR-2.1-1: use a URI under your control
+// unless all servers and clients have one operator), and for fields whose JSON the schema would not describe: floating
+// point numbers (an amount is a string, or a json.Number where it must be), []byte, maps that are not keyed by strings,
+// types with a MarshalJSON of their own and no JSONSchema (time.Time, json.Number and json.RawMessage are known), and the
+// option string in a json tag.
+func TypeOf[T any](name string, cfg TypeConfig[T]) (*Type, error) {
+	t := &Type{name: name, goType: reflect.TypeFor[T]()}
+	schema, err := inferSchema(t.goType)
+	if err != nil {
+		return nil, fmt.Errorf("rar: type %q: %w", name, err)
+	}
+	if schema.Title == "" {
+		schema.Title = cfg.Title
+	}
+	t.decode = func(text string) (any, error) {
+		var v T
+		// Every name in the text is one of T's, letter by letter: the schema has no others.
+		err := json.Unmarshal([]byte(text), &v)
+		return v, err
+	}
+	if t.schema, err = compileSchema(name, schema); err == nil {
+		err = configure(t, cfg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rar: type %q: %w", name, err)
+	}
+	return t, nil
+}
+
+// TypeFromSchema makes a type of a JSON Schema (draft 2020-12) for an object. Where a schema of objects does not say
+// anything about members that it does not name (additionalProperties, patternProperties, unevaluatedProperties), they are
+// refused (RAR-5-2), and the published schema says so. Keywords that are unknown are an error, unless they begin with x-;
+// so is a $ref that is not # or #/$defs/NAME, as nothing is ever fetched, and a $ref that leads back to itself. Patterns are
+// Go regular expressions, which take linear time and are not anchored unless they say so; format is not checked.
+//
+// It returns an error for a name that [TypeOf] refuses, and for a schema that is malformed.
+func TypeFromSchema(name string, schema []byte, cfg TypeConfig[Detail]) (*Type, error) {
+	t := &Type{name: name}
+	s, err := readSchema(schema)
+	if err == nil {
+		if s.Title == "" {
+			s.Title = cfg.Title
+		}
+		t.schema, err = compileSchema(name, s)
+	}
+	if err == nil {
+		err = configure(t, cfg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rar: type %q: %w", name, err)
+	}
+	return t, nil
+}
+
+// Name returns the value of the member type.
+func (t *Type) Name() string { return t.name }
+
+// Schema returns the JSON Schema of the type's details, as it is enforced, in a fresh copy.
+func (t *Type) Schema() json.RawMessage { return bytes.Clone(t.schema.document) }
+
+// as returns a detail in the form that a type's functions take.
+func as[T any](d Detail) T {
+	if v, ok := any(d).(T); ok {
+		return v
+	}
+	return d.d.typed.(T)
+}
+
+func asAll[T any](list []Detail) []T {
+	all := make([]T, len(list))
+	for i, d := range list {
+		all[i] = as[T](d)
+	}
+	return all
+}
+
+// configure puts cfg behind functions of Details.
+func configure[T any](t *Type, cfg TypeConfig[T]) error {
+	if t.name == "" || len(t.name) > maxTypeName || strings.ContainsFunc(t.name, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return fmt.Errorf("the name is not 1 to %d visible ASCII characters", maxTypeName) // RAR-2.1-1
+	}
+	if cfg.Enrich != nil && cfg.Enriches == nil {
+		return errors.New("there is Enrich and no Enriches to say what it may do")
+	}
+	if slices.Contains(cfg.Languages, "") || len(cfg.Languages) > 0 && cfg.Describe == nil {
+		return errors.New("Languages has an empty tag, or belongs to no Describe")
+	}
+	t.title = cfg.Title
+	if t.title == "" {
+		t.title = t.schema.title
+	}
+	if t.title == "" {
+		t.title = t.name
+	}
+	t.languages, t.resources = slices.Clone(cfg.Languages), slices.Clone(cfg.Resources)
+	t.covers = coversByDefault
+	if f := cfg.Covers; f != nil {
+		t.covers = func(granted, requested Detail) error { return f(as[T](granted), as[T](requested)) }
+	}
+	if f := cfg.CoversTogether; f != nil {
+		t.together = func(granted []Detail, requested Detail) error { return f(asAll[T](granted), as[T](requested)) }
+	}
+	if f := cfg.Check; f != nil {
+		t.check = func(d Detail) error { return f(as[T](d)) }
+	}
+	if f := cfg.Enriches; f != nil {
+		t.enriches = func(requested, granted Detail) error { return f(as[T](requested), as[T](granted)) }
+	}
+	if f := cfg.Describe; f != nil {
+		t.describe = func(d Detail, language string) Description { return f(as[T](d), language) }
+	}
+	if f := cfg.Merge; f != nil {
+		t.merge = func(existing, added Detail) (Detail, bool, error) {
+			v, ok := f(as[T](existing), as[T](added))
+			if !ok {
+				return Detail{}, false, nil
+			}
+			d, invalid := t.detailOf(v)
+			if invalid != nil {
+				return Detail{}, false, invalid.at(0, t.name)
+			}
+			return d, true, nil
+		}
+	}
+	if f := cfg.Enrich; f != nil {
+		t.enrich = func(ctx context.Context, requested Detail) (Detail, error) {
+			v, err := f(ctx, as[T](requested))
+			if err != nil {
+				return Detail{}, err
+			}
+			d, invalid := t.detailOf(v)
+			if invalid != nil {
+				return Detail{}, invalid.at(0, t.name)
+			}
+			return d, nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package rar
+
+import (
+	"math"
+	"math/big"
+	"regexp"
+	"slices"
+	"unicode/utf8"
+)
+
+const unlimited = math.MaxInt
+
+var kinds = map[string]kind{
+	"null": nullKind, "boolean": booleanKind, "integer": integerKind, "number": numberKind | integerKind,
+	"string": stringKind, "array": arrayKind, "object": objectKind,
+}
+
+// A node judges values as a JSON Schema does, says where a value is wrong and what kind of wrong it is, and compares numbers
+// exactly. It knows the keywords that are in common use; a residual one has others besides, which the library judges.
+type node struct {
+	title    string
+	residual bool
+
+	kinds    kind // 0: any
+	constant *value
+	enum     []value
+	hasEnum  bool
+
+	bounds     []numberBound
+	multipleOf *big.Rat
+
+	minLength, maxLength int // in code points
+	pattern              *regexp.Regexp
+
+	items              *node
+	minItems, maxItems int
+	unique             bool
+
+	properties             map[string]*node
+	required               []string
+	closed                 bool            // properties are all there may be
+	known                  map[string]bool // if not nil: as closed, with those of the schemas below
+	additional             *node
+	minMembers, maxMembers int
+
+	allOf, anyOf, oneOf []*node
+	not, ref            *node
+}
+
+// numberBound wants the comparison of a number with limit to be between low and high.
+type numberBound struct {
+	limit     decimal
+	low, high int
+}
+
+// check judges v.
+func (n *node) check(v *value) *fault {
+	if n.kinds != 0 && !n.accepts(v) { // RAR-5-3, RAR-2.2-1
+		return failure(ErrFieldType, "")
+	}
+	if n.constant != nil && !equal(n.constant, v) || n.hasEnum && !slices.ContainsFunc(n.enum, func(e value) bool { return equal(&e, v) }) {
+		return failure(ErrFieldValue, "not one of the values allowed") // RAR-5-4
+	}
+	var f *fault
+	switch v.kind {
+	case numberKind:
+		f = n.checkNumber(v)
+	case stringKind:
+		f = n.checkString(v)
+	case arrayKind:
+		f = n.checkArray(v)
+	case objectKind:
+		f = n.checkObject(v)
+	}
+	if f != nil {
+		return f
+	}
+	return n.checkLogic(v)
+}
+
+func (n *node) accepts(v *value) bool {
+	if v.kind != numberKind || n.kinds&numberKind != 0 {
+		return n.kinds&v.kind != 0
+	}
+	d, ok := parseDecimal(v.raw)
+	return ok && n.kinds&integerKind != 0 && d.integral()
+}
+
+func (n *node) checkNumber(v *value) *fault {
+	if n.bounds == nil && n.multipleOf == nil {
+		return nil
+	}
+	d, _ := parseDecimal(v.raw)
+	for _, b := range n.bounds {
+		if c := d.compare(b.limit); c < b.low || c > b.high {
+			return failure(ErrFieldValue, "number out of range")
+		}
+	}
+	if n.multipleOf != nil && !d.rat().Quo(d.rat(), n.multipleOf).IsInt() {
+		return failure(ErrFieldValue, "not a multiple of the number wanted")
+	}
+	return nil
+}
+
+func (n *node) checkString(v *value) *fault {
+	if n.minLength > 0 || n.maxLength < unlimited {
+		switch length := utf8.RuneCountInString(v.text); {
+		case length < n.minLength:
+			return failure(ErrFieldValue, "%d characters, fewer than %d", length, n.minLength)
+		case length > n.maxLength:
+			return failure(ErrFieldValue, "%d characters, more than %d", length, n.maxLength)
+		}
+	}
+	if n.pattern != nil && !n.pattern.MatchString(v.text) {
+		return failure(ErrFieldValue, "not of the form wanted")
+	}
+	return nil
+}
+
+func (n *node) checkArray(v *value) *fault {
+	switch count := len(v.items); {
+	case count < n.minItems:
+		return failure(ErrFieldValue, "%d elements, fewer than %d", count, n.minItems)
+	case count > n.maxItems:
+		return failure(ErrFieldValue, "%d elements, more than %d", count, n.maxItems)
+	}
+	seen := make(map[string]bool)
+	for i := range v.items {
+		if n.items != nil {
+			if f := n.items.check(&v.items[i]); f != nil {
+				return f.item(i)
+			}
+		}
+		if n.unique {
+			key := string(v.items[i].canonical(nil))
+			if seen[key] {
+				return failure(ErrFieldValue, "the element is there already").item(i)
+			}
+			seen[key] = true
+		}
+	}
+	return nil
+}
+
+func (n *node) checkObject(v *value) *fault {
+	for i := range v.members {
+		name, inner := v.members[i].name, &v.members[i].value
+		child, ok := n.properties[name]
+		switch {
+		case !ok && (n.closed || n.known != nil && !n.known[name]): // RAR-5-2
+			return failure(ErrUnknownField, "").member(name)
+		case !ok:
+			child = n.additional
+		}
+		if child != nil {
+			if f := child.check(inner); f != nil {
+				return f.member(name)
+			}
+		}
+	}
+	for _, name := range n.required {
+		if v.get(name) == nil { // RAR-5-5
+			return failure(ErrMissingField, "").member(name)
+		}
+	}
+	switch count := len(v.members); {
+	case count < n.minMembers:
+		return failure(ErrFieldValue, "%d members, fewer than %d", count, n.minMembers)
+	case count > n.maxMembers:
+		return failure(ErrFieldValue, "%d members, more than %d", count, n.maxMembers)
+	}
+	return nil
+}
+
+func (n *node) checkLogic(v *value) *fault {
+	if n.ref != nil {
+		if f := n.ref.check(v); f != nil {
+			return f
+		}
+	}
+	for _, part := range n.allOf {
+		if f := part.check(v); f != nil {
+			return f
+		}
+	}
+	fits := func(part *node) bool { return part.check(v) == nil }
+	if n.anyOf != nil && !slices.ContainsFunc(n.anyOf, fits) {
+		return failure(ErrFieldValue, "none of the alternatives")
+	}
+	if n.oneOf != nil {
+		count := 0
+		for _, part := range n.oneOf {
+			if fits(part) {
+				count++
+			}
+		}
+		if count != 1 {
+			return failure(ErrFieldValue, "%d of the alternatives, not one", count)
+		}
+	}
+	if n.not != nil && fits(n.not) {
+		return failure(ErrFieldValue, "a value that is excluded")
+	}
+	return nil
+}
