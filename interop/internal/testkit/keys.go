@@ -1,0 +1,127 @@
+package testkit
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// NewKey makes a P-256 key.
+func NewKey(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	return key
+}
+
+// NewRSAKey makes an RSA key of 2048 bits.
+func NewRSAKey(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	check(t, err)
+	return key
+}
+
+func encode(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
+
+// JWK writes a private key for a peer.
+func JWK(t testing.TB, key crypto.Signer, kid, alg string) map[string]string {
+	t.Helper()
+	jwk := map[string]string{"kid": kid, "alg": alg, "use": "sig"}
+	switch key := key.(type) {
+	case *ecdsa.PrivateKey:
+		d, err := key.Bytes()
+		check(t, err)
+		point, err := key.PublicKey.Bytes() // 4, x, y
+		check(t, err)
+		half := (len(point) - 1) / 2
+		jwk["kty"], jwk["crv"], jwk["d"] = "EC", "P-256", encode(d)
+		jwk["x"], jwk["y"] = encode(point[1:1+half]), encode(point[1+half:])
+	case *rsa.PrivateKey:
+		key.Precompute()
+		jwk["kty"], jwk["n"], jwk["e"], jwk["d"] = "RSA", encode(key.N.Bytes()), "AQAB", encode(key.D.Bytes())
+		jwk["p"], jwk["q"] = encode(key.Primes[0].Bytes()), encode(key.Primes[1].Bytes())
+		jwk["dp"], jwk["dq"] = encode(key.Precomputed.Dp.Bytes()), encode(key.Precomputed.Dq.Bytes())
+		jwk["qi"] = encode(key.Precomputed.Qinv.Bytes())
+	default:
+		t.Fatalf("no JWK for a %T", key)
+	}
+	return jwk
+}
+
+// PublicJWK is JWK without the private members.
+func PublicJWK(t testing.TB, key crypto.Signer, kid, alg string) map[string]string {
+	t.Helper()
+	jwk := JWK(t, key, kid, alg)
+	for _, member := range []string{"d", "p", "q", "dp", "dq", "qi"} {
+		delete(jwk, member)
+	}
+	return jwk
+}
+
+// A JWT is one that can be taken apart, changed and signed again, by whatever algorithm, however wrong.
+type JWT struct {
+	Header, Claims map[string]any // as they are in JSON
+}
+
+// ParseJWT takes a JWT apart. It verifies nothing.
+func ParseJWT(t testing.TB, token string) *JWT {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		t.Fatalf("no JWT: %d parts", len(parts))
+	}
+	j := new(JWT)
+	for i, to := range []*map[string]any{&j.Header, &j.Claims} {
+		data, err := base64.RawURLEncoding.DecodeString(parts[i])
+		check(t, err)
+		check(t, json.Unmarshal(data, to))
+	}
+	return j
+}
+
+// Sign writes it with its header's alg: ES256, PS256, RS256, HS256 or none. For HS256 the secret is the public key, as an
+// attacker would have it who hopes that the verifier mistakes one for the other.
+func (j *JWT) Sign(t testing.TB, key crypto.Signer) string {
+	t.Helper()
+	header, err := json.Marshal(j.Header)
+	check(t, err)
+	claims, err := json.Marshal(j.Claims)
+	check(t, err)
+	input := encode(header) + "." + encode(claims)
+	digest := sha256.Sum256([]byte(input))
+	var signature []byte
+	switch alg, _ := j.Header["alg"].(string); alg {
+	case "none":
+	case "ES256":
+		ec, ok := key.(*ecdsa.PrivateKey)
+		if !ok {
+			t.Fatalf("ES256 with a %T", key)
+		}
+		r, s, err := ecdsa.Sign(rand.Reader, ec, digest[:])
+		check(t, err)
+		signature = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+	case "PS256":
+		signature, err = key.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
+	case "RS256":
+		signature, err = key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	case "HS256":
+		secret, marshalErr := json.Marshal(PublicJWK(t, key, "", ""))
+		check(t, marshalErr)
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte(input))
+		signature = mac.Sum(nil)
+	default:
+		t.Fatalf("no alg %q here", alg)
+	}
+	check(t, err)
+	return input + "." + encode(signature)
+}

@@ -1,0 +1,128 @@
+package testkit
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+const (
+	startTimeout = 30 * time.Second // until a server is ready; the gate's machine is busy with the race detector
+	runTimeout   = 60 * time.Second // of a script from beginning to end
+	maxLine      = 4 << 20
+	maxComplaint = 32 << 10
+)
+
+// A complaint is the last of what a peer has written to its standard error.
+type complaint struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (c *complaint) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text = append(c.text, p...)
+	c.text = c.text[max(0, len(c.text)-maxComplaint):]
+	return len(p), nil
+}
+
+func (c *complaint) show(t testing.TB, script string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.Failed() && len(c.text) > 0 {
+		t.Logf("%s wrote:\n%s", script, c.text)
+	}
+}
+
+func node(ctx context.Context, script string, stderr io.Writer) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "node", filepath.Join("peers", script))
+	// Nothing of the environment: no proxy, no NODE_OPTIONS.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "NODE_NO_WARNINGS=1"}
+	cmd.Stderr = stderr
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// Start runs a peer that is a server until the test ends. The peer reads config as one line of JSON, answers with a line
+// that goes into ready, and ends when its standard input does, so that none is left over when the test is killed.
+func Start(t testing.TB, script string, config, ready any) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	said := new(complaint)
+	cmd := node(ctx, script, said)
+	stdin, err := cmd.StdinPipe()
+	check(t, err)
+	stdout, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	lines := make(chan []byte, 1)
+	go func() {
+		scanner := bufio.NewScanner(stdout)
+		scanner.Buffer(nil, maxLine)
+		if scanner.Scan() {
+			lines <- bytes.Clone(scanner.Bytes())
+		}
+		close(lines)
+		io.Copy(io.Discard, stdout) //nolint:errcheck // until it ends
+	}()
+	t.Cleanup(func() {
+		stdin.Close() //nolint:errcheck // it ends by this or by the next
+		cancel()
+		for range lines { // Wait must not close stdout before it has been read
+		}
+		cmd.Wait() //nolint:errcheck // it was killed
+		said.show(t, script)
+	})
+	line, err := json.Marshal(config)
+	check(t, err)
+	_, err = stdin.Write(append(line, '\n'))
+	check(t, err)
+	select {
+	case line, ok := <-lines:
+		if !ok {
+			t.Fatalf("%s ended without a word", script)
+		}
+		if err := json.Unmarshal(line, ready); err != nil {
+			t.Fatalf("%s said %.300q: %v", script, line, err)
+		}
+	case <-time.After(startTimeout):
+		t.Fatalf("%s is not ready after %v", script, startTimeout)
+	}
+}
+
+// Run runs a peer that is a client from beginning to end. It reads input, which is JSON, and its one line of JSON goes
+// into output.
+func Run(t testing.TB, script string, input, output any) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
+	defer cancel()
+	said := new(complaint)
+	cmd := node(ctx, script, said)
+	config, err := json.Marshal(input)
+	check(t, err)
+	cmd.Stdin = bytes.NewReader(append(config, '\n'))
+	t.Cleanup(func() { said.show(t, script) })
+	line, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v; it said %.2000s", script, err, line)
+	}
+	if err := json.Unmarshal(line, output); err != nil {
+		t.Fatalf("%s said %.300q: %v", script, line, err)
+	}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,14 @@
+// firstLine returns the first line of standard input. The process ends with its input if it is to serve until then.
+export function firstLine({ stay = false } = {}) {
+  return new Promise((resolve, reject) => {
+    let text = ''
+    process.stdin.setEncoding('utf8')
+    process.stdin.on('data', (chunk) => {
+      text += chunk
+      const end = text.indexOf('\n')
+      if (end >= 0) resolve(text.slice(0, end))
+    })
+    process.stdin.on('error', reject)
+    process.stdin.on('end', () => { if (!stay) process.exit(0) })
+  })
+}

@@ -1,0 +1,204 @@
+package interop_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/tls"
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/interop/internal/testkit"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+const (
+	redirectURI = "https://client.example/callback"
+	clientHost  = "client.example" // in the client's certificate
+	authKeyID   = "client-es256"
+	privateKey  = "private_key_jwt"
+	tlsAuth     = "tls_client_auth"
+)
+
+// A combination is a kind of client.
+type combination struct {
+	advanced bool
+	auth     string
+	mtls     bool // tokens are bound to the certificate, else to a DPoP key
+}
+
+// combinations are all of them.
+func combinations() (all []combination) {
+	for _, advanced := range []bool{false, true} {
+		for _, auth := range []string{privateKey, tlsAuth} {
+			for _, mtls := range []bool{false, true} {
+				all = append(all, combination{advanced, auth, mtls})
+			}
+		}
+	}
+	return all
+}
+
+func (c combination) String() string {
+	name, binding := "Baseline", "DPoP"
+	if c.advanced {
+		name = "Advanced"
+	}
+	if c.mtls {
+		binding = "mTLS"
+	}
+	return name + " " + c.auth + " " + binding
+}
+
+// id is the client_id.
+func (c combination) id() string {
+	id := "baseline-"
+	if c.advanced {
+		id = "advanced-"
+	}
+	if id += c.auth; c.mtls {
+		return id + "-mtls"
+	}
+	return id + "-dpop"
+}
+
+func (c combination) usesCertificate() bool { return c.mtls || c.auth == tlsAuth }
+
+func (c combination) profile() profile.Profile {
+	if c.advanced {
+		return profile.Advanced
+	}
+	return profile.Baseline
+}
+
+func (c combination) tokenType() string {
+	if c.mtls {
+		return "Bearer"
+	}
+	return "DPoP"
+}
+
+// A world is what all runs have: certificates, the keys of the client and of an authorization server, and our API.
+type world struct {
+	authority   *testkit.Authority
+	key         *ecdsa.PrivateKey // the client's
+	certificate *tls.Certificate  // the client's
+	asKey       *ecdsa.PrivateKey
+	asRSAKey    *rsa.PrivateKey
+	api         *api
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		authority: testkit.NewAuthority(t), key: testkit.NewKey(t), asKey: testkit.NewKey(t), asRSAKey: testkit.NewRSAKey(t),
+	}
+	w.certificate = w.authority.Client(t, clientHost)
+	w.api = newAPI(t, w.authority)
+	return w
+}
+
+// registration is what an authorization server knows of a client.
+func (w *world) registration(t *testing.T, c combination) *profile.ClientMetadata {
+	t.Helper()
+	keys, err := jwks.NewSet(jwks.Key{Public: w.key.Public(), KeyID: authKeyID})
+	require.NoError(t, err)
+	m := &profile.ClientMetadata{
+		ClientID: c.id(), RedirectURIs: []string{redirectURI}, GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"},
+		ResponseTypes: []string{"code"}, JWKS: keys, TokenEndpointAuthMethod: c.auth,
+		DPoPBoundAccessTokens: !c.mtls, TLSClientCertificateBoundAccessTokens: c.mtls, RequirePushedAuthorizationRequests: true,
+	}
+	if c.auth == tlsAuth {
+		m.TLSClientAuthSANDNS = clientHost
+	}
+	if c.advanced {
+		m.RequireSignedRequestObject, m.ResponseModes = true, []string{"jwt"}
+	}
+	return m
+}
+
+// clientConfig is our client's.
+func (w *world) clientConfig(t *testing.T, issuer string, c combination) profile.ClientConfig {
+	t.Helper()
+	cfg := profile.ClientConfig{
+		Issuer: issuer, ClientID: c.id(), RedirectURI: redirectURI, AuthMethod: c.auth, Profile: c.profile(),
+		CertificateBoundTokens: c.mtls, UseMTLSEndpointAliases: c.usesCertificate(), HTTPClient: w.authority.HTTPClient(t),
+	}
+	if c.auth == privateKey || c.advanced {
+		cfg.Key, cfg.KeyID = w.key, authKeyID
+	}
+	if c.usesCertificate() {
+		cfg.Certificate = w.certificate
+	}
+	return cfg
+}
+
+// An api is one guarded by a profile.ResourceServer, on two sockets of which one asks for certificates.
+type api struct {
+	url, mtlsURL string
+	asks         func(issuer string, keys *jwks.Remote)
+}
+
+// newAPI opens the sockets. Nothing is served before guard.
+func newAPI(t *testing.T, authority *testkit.Authority) *api {
+	t.Helper()
+	socket, url := testkit.Listen(t)
+	mtlsSocket, mtlsURL := testkit.Listen(t)
+	a := &api{url: url, mtlsURL: mtlsURL}
+	a.asks = func(issuer string, keys *jwks.Remote) {
+		nonces, err := dpop.NewNonceSource(dpop.NonceSourceConfig{})
+		require.NoError(t, err)
+		guard, err := profile.NewResourceServer(profile.ResourceServerConfig{
+			Resource: a.url, Issuer: issuer, Keys: keys.Keys, Certificates: new(tokenbinding.CertificateSource), Nonces: nonces,
+		})
+		require.NoError(t, err)
+		handler := guard.Require(http.HandlerFunc(tellToken), "accounts")
+		authority.Serve(t, socket, false, handler)
+		authority.Serve(t, mtlsSocket, true, handler)
+	}
+	return a
+}
+
+// guard serves the API with the tokens of an issuer.
+func (w *world) guard(t *testing.T, issuer, jwksURI string) {
+	t.Helper()
+	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: jwksURI, HTTPClient: w.authority.HTTPClient(t)})
+	require.NoError(t, err)
+	w.api.asks(issuer, keys)
+}
+
+// at is where the API's clients of a kind go.
+func (a *api) at(c combination) string {
+	if c.mtls {
+		return a.mtlsURL + "/accounts"
+	}
+	return a.url + "/accounts"
+}
+
+// told is what the API says about the token that it was called with.
+type told struct {
+	Subject string          `json:"subject"`
+	Client  string          `json:"client"`
+	JKT     string          `json:"jkt"`
+	X5T     string          `json:"x5t"`
+	Scopes  []string        `json:"scopes"`
+	Details json.RawMessage `json:"details"`
+}
+
+func tellToken(w http.ResponseWriter, r *http.Request) {
+	token, ok := profile.TokenFromContext(r.Context())
+	if !ok {
+		http.Error(w, "no token", http.StatusInternalServerError)
+		return
+	}
+	bound := token.Confirmation()
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(told{ //nolint:errcheck // the client is gone
+		Subject: token.Subject(), Client: token.ClientID(), JKT: bound.JKT, X5T: bound.X5TS256, Scopes: token.Scopes(), Details: token.AuthorizationDetails(),
+	})
+}
