@@ -43,7 +43,7 @@ func (w *world) startProvider(t *testing.T, issuer string) *provider {
 	}
 	config := map[string]any{
 		"tls": w.authority.ServerPEM(t), "clients": clients, "resources": []string{w.api.url}, "requireNonce": true,
-		"keys": []any{testkit.JWK(t, w.asRSAKey, "as-rsa", "PS256"), testkit.JWK(t, w.asKey, "as-ec", "ES256")},
+		"keys": []any{testkit.JWK(t, w.asRSAKey, asRSAKeyID, "PS256"), testkit.JWK(t, w.asKey, asKeyID, "ES256")},
 	}
 	if issuer != "" {
 		config["issuer"] = issuer

@@ -21,6 +21,8 @@ const (
 	redirectURI = "https://client.example/callback"
 	clientHost  = "client.example" // in the client's certificate
 	authKeyID   = "client-es256"
+	asKeyID     = "as-es256"
+	asRSAKeyID  = "as-ps256"
 	privateKey  = "private_key_jwt"
 	tlsAuth     = "tls_client_auth"
 )

@@ -135,6 +135,7 @@ provider.use(async (ctx, next) => {
 // For whoever wants to know why a test has failed.
 for (const route of ['server', 'authorization', 'grant', 'pushed_authorization_request', 'revocation', 'userinfo', 'introspection', 'interaction']) {
   provider.on(`${route}${route === 'server' ? '_' : '.'}error`, (ctx, e) => {
+    if (e.error === 'use_dpop_nonce') return
     console.error(route, ctx?.oidc?.route, ctx?.oidc?.client?.clientId, e.error ?? e.stack, e.error_description ?? '', e.error_detail ?? '')
   })
 }

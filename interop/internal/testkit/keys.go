@@ -8,8 +8,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -73,55 +75,70 @@ type JWT struct {
 }
 
 // ParseJWT takes a JWT apart. It verifies nothing.
-func ParseJWT(t testing.TB, token string) *JWT {
-	t.Helper()
+func ParseJWT(token string) (*JWT, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		t.Fatalf("no JWT: %d parts", len(parts))
+		return nil, fmt.Errorf("no JWT: %d parts", len(parts))
 	}
 	j := new(JWT)
 	for i, to := range []*map[string]any{&j.Header, &j.Claims} {
 		data, err := base64.RawURLEncoding.DecodeString(parts[i])
-		check(t, err)
-		check(t, json.Unmarshal(data, to))
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(data, to); err != nil {
+			return nil, err
+		}
 	}
-	return j
+	return j, nil
 }
 
-// Sign writes it with its header's alg: ES256, PS256, RS256, HS256 or none. For HS256 the secret is the public key, as an
+// Sign writes it with its header's alg: ES256, PS256, RS256, HS256, none, or nOnE with some signature. For HS256 the secret is the public key, as an
 // attacker would have it who hopes that the verifier mistakes one for the other.
-func (j *JWT) Sign(t testing.TB, key crypto.Signer) string {
-	t.Helper()
+func (j *JWT) Sign(key crypto.Signer) (string, error) {
 	header, err := json.Marshal(j.Header)
-	check(t, err)
+	if err != nil {
+		return "", err
+	}
 	claims, err := json.Marshal(j.Claims)
-	check(t, err)
+	if err != nil {
+		return "", err
+	}
 	input := encode(header) + "." + encode(claims)
-	digest := sha256.Sum256([]byte(input))
-	var signature []byte
-	switch alg, _ := j.Header["alg"].(string); alg {
+	alg, _ := j.Header["alg"].(string)
+	signature, err := sign(alg, key, []byte(input))
+	return input + "." + encode(signature), err
+}
+
+func sign(alg string, key crypto.Signer, input []byte) ([]byte, error) {
+	digest := sha256.Sum256(input)
+	switch alg {
 	case "none":
+		return nil, nil
+	case "nOnE": // for those who compare with none
+		return digest[:], nil
 	case "ES256":
 		ec, ok := key.(*ecdsa.PrivateKey)
 		if !ok {
-			t.Fatalf("ES256 with a %T", key)
+			return nil, fmt.Errorf("ES256 with a %T", key)
 		}
 		r, s, err := ecdsa.Sign(rand.Reader, ec, digest[:])
-		check(t, err)
-		signature = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+		if err != nil {
+			return nil, err
+		}
+		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), nil
 	case "PS256":
-		signature, err = key.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
+		return key.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
 	case "RS256":
-		signature, err = key.Sign(rand.Reader, digest[:], crypto.SHA256)
+		return key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	case "HS256":
-		secret, marshalErr := json.Marshal(PublicJWK(t, key, "", ""))
-		check(t, marshalErr)
+		secret, err := x509.MarshalPKIXPublicKey(key.Public())
+		if err != nil {
+			return nil, err
+		}
 		mac := hmac.New(sha256.New, secret)
-		mac.Write([]byte(input))
-		signature = mac.Sum(nil)
-	default:
-		t.Fatalf("no alg %q here", alg)
+		mac.Write(input)
+		return mac.Sum(nil), nil
 	}
-	check(t, err)
-	return input + "." + encode(signature)
+	return nil, fmt.Errorf("no alg %q here", alg)
 }
