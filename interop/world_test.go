@@ -89,6 +89,7 @@ func (c combination) tokenType() string {
 type world struct {
 	authority   *testkit.Authority
 	key         *ecdsa.PrivateKey // the client's
+	rsaKey      *rsa.PrivateKey   // the client's too
 	certificate *tls.Certificate  // the client's
 	asKey       *ecdsa.PrivateKey
 	asRSAKey    *rsa.PrivateKey
@@ -98,7 +99,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		authority: testkit.NewAuthority(t), key: testkit.NewKey(t), asKey: testkit.NewKey(t), asRSAKey: testkit.NewRSAKey(t),
+		authority: testkit.NewAuthority(t), key: testkit.NewKey(t), rsaKey: testkit.NewRSAKey(t), asKey: testkit.NewKey(t), asRSAKey: testkit.NewRSAKey(t),
 	}
 	w.certificate = w.authority.Client(t, clientHost)
 	w.api = newAPI(t, w.authority)

@@ -1,0 +1,165 @@
+package interop_test
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/interop/internal/testkit"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// A stage is what openid-client says of one stage of its flow.
+type stage struct {
+	OK          bool            `json:"ok"`
+	Code        string          `json:"code"`
+	Error       string          `json:"error"`
+	Description string          `json:"description"`
+	Message     string          `json:"message"`
+	Cause       string          `json:"cause"`
+	Parameters  []string        `json:"parameters"`
+	TokenType   string          `json:"token_type"`
+	Refresh     bool            `json:"refresh_token"`
+	Rotated     bool            `json:"rotated"`
+	Other       bool            `json:"other"`
+	Alg         string          `json:"alg"`
+	Then        string          `json:"then"`
+	Claims      map[string]any  `json:"claims"`
+	Answer      json.RawMessage `json:"answer"`
+	Details     json.RawMessage `json:"authorization_details"`
+}
+
+// An outcome is what it says of all of it.
+type outcome struct {
+	Stages map[string]stage `json:"stages"`
+	Wire   []string         `json:"wire"`
+}
+
+// playOpenIDClient runs openid-client as one of our kinds of client. more goes over the configuration.
+func (w *world) playOpenIDClient(t *testing.T, issuer string, c combination, m *profile.ClientMetadata, more map[string]any) outcome {
+	t.Helper()
+	testkit.RequirePeers(t, "openid-client", "undici")
+	tls := w.authority.PEM(t, nil)
+	if c.usesCertificate() {
+		tls = w.authority.PEM(t, w.certificate)
+	}
+	name, binding := "baseline", "dpop"
+	if c.advanced {
+		name = "advanced"
+	}
+	if c.mtls {
+		binding = "mtls"
+	}
+	config := map[string]any{
+		"issuer": issuer, "client": m, "key": testkit.JWK(t, w.key, authKeyID, "ES256"), "tls": tls, "profile": name, "binding": binding,
+		"redirectURI": redirectURI, "scope": "openid accounts",
+	}
+	maps.Copy(config, more)
+	var result outcome
+	testkit.Run(t, "client.mjs", config, &result)
+	return result
+}
+
+// requireStages: all of them were played, and all went well.
+func requireStages(t *testing.T, result outcome, want ...string) {
+	t.Helper()
+	for name, s := range result.Stages {
+		require.True(t, s.OK, "%s: %+v\n%v", name, s, result.Wire)
+	}
+	require.Equal(t, slices.Sorted(slices.Values(want)), slices.Sorted(maps.Keys(result.Stages)))
+}
+
+// openid-client against our authorization server and our API.
+func TestOpenIDClientAgainstAuthorizationServer(t *testing.T) {
+	testkit.RequirePeers(t, "openid-client", "undici")
+	for _, p := range []profile.Profile{profile.Baseline, profile.Advanced} {
+		w := newWorld(t)
+		s := w.startServer(t, p)
+		w.guard(t, s.issuer, s.Metadata().JWKSURI)
+		for _, c := range combinations() {
+			if c.profile() == p {
+				t.Run(c.String()+" OpenID", func(t *testing.T) { playOurServer(t, w, s, c) })
+			}
+		}
+	}
+}
+
+func playOurServer(t *testing.T, w *world, s *server, c combination) {
+	m := w.ourRegistration(t, c)
+	m.IDTokenSignedResponseAlg = "ES256" // else openid-client expects RS256
+	asking := w.ourRegistration(t, combination{auth: privateKey})
+	asking.ClientID = apiClientID
+	if c.advanced {
+		asking.IntrospectionSignedResponseAlg = "ES256"
+	}
+	wellKnown := "oidc"
+	if c.mtls { // either is good for all
+		wellKnown = "oauth2"
+	}
+	result := w.playOpenIDClient(t, s.issuer, c, m, map[string]any{
+		"wellKnown": wellKnown, "resource": w.api.url, "api": w.api.at(c),
+		"introspection": map[string]any{"client": asking, "key": testkit.JWK(t, w.key, authKeyID, "ES256")},
+	})
+	requireStages(t, result, "discovery", "par", "authorization", "token", "id_token", "api", "refresh", "introspection")
+
+	stages := result.Stages
+	require.Equal(t, []string{"client_id", "request_uri"}, stages["par"].Parameters)
+	if c.advanced {
+		require.Equal(t, []string{"response"}, stages["authorization"].Parameters)
+	} else {
+		require.Equal(t, []string{"code", "iss", "state"}, stages["authorization"].Parameters)
+	}
+	require.True(t, stages["token"].Refresh)
+	require.Equal(t, "alice", stages["id_token"].Claims["sub"])
+	require.Equal(t, "ES256", stages["id_token"].Alg)
+	require.False(t, stages["refresh"].Rotated)
+	require.True(t, stages["refresh"].Other)
+	for _, name := range []string{"api", "refresh"} {
+		var what told
+		require.NoError(t, json.Unmarshal(stages[name].Answer, &what))
+		require.Equal(t, "alice", what.Subject)
+		require.Equal(t, c.id(), what.Client)
+		require.Equal(t, c.mtls, what.X5T != "")
+		require.Equal(t, !c.mtls, what.JKT != "")
+	}
+	var introspected struct {
+		Active  bool              `json:"active"`
+		Subject string            `json:"sub"`
+		Bound   map[string]string `json:"cnf"`
+	}
+	require.NoError(t, json.Unmarshal(stages["introspection"].Answer, &introspected))
+	require.True(t, introspected.Active)
+	require.Equal(t, "alice", introspected.Subject)
+	require.Len(t, introspected.Bound, 1)
+}
+
+// The same script against oidc-provider: what fails here is not the server's fault.
+func TestOpenIDClientAgainstOIDCProvider(t *testing.T) {
+	testkit.RequirePeers(t, "openid-client", "undici")
+	w := newWorld(t)
+	p := w.startProvider(t, "")
+	w.guard(t, p.Issuer, p.Issuer+"/jwks")
+	for _, c := range []combination{{auth: privateKey}, {advanced: true, auth: tlsAuth, mtls: true}} {
+		m := w.registration(t, c)
+		m.IDTokenSignedResponseAlg, m.AuthorizationSignedResponseAlg = "PS256", "PS256"
+		if c.advanced {
+			m.IDTokenSignedResponseAlg, m.AuthorizationSignedResponseAlg = "ES256", "ES256"
+		}
+		t.Run(c.String()+" OpenID", func(t *testing.T) {
+			result := w.playOpenIDClient(t, p.Issuer, c, m, map[string]any{"scope": "openid", "userinfo": true})
+			requireStages(t, result, "discovery", "par", "authorization", "token", "id_token", "userinfo", "refresh", "revocation")
+			require.Equal(t, "alice", result.Stages["userinfo"].Claims["sub"])
+			require.Equal(t, "invalid_grant", result.Stages["revocation"].Then)
+		})
+		t.Run(c.String()+" RAR", func(t *testing.T) {
+			result := w.playOpenIDClient(t, p.Issuer, c, m, map[string]any{
+				"scope": "accounts", "resource": w.api.url, "api": w.api.at(c), "authorizationDetails": json.RawMessage(payment),
+			})
+			requireStages(t, result, "discovery", "par", "authorization", "token", "api", "refresh", "revocation")
+			require.JSONEq(t, payment, string(result.Stages["token"].Details))
+		})
+	}
+}
