@@ -48,6 +48,11 @@ func TestConfigRefused(t *testing.T) {
 		"an issuer over http":                        func(c *config) { c.Issuer = "http://as.example" },
 		"an issuer whose path a proxy would clean":   func(c *config) { c.Issuer += "/a/../b" },
 		"an issuer with an empty segment":            func(c *config) { c.Issuer += "/a//b" },
+		"INT-9701-5-5 a resource without its scopes": func(c *config) { c.ResourceScopes = map[string][]string{} },
+		"INT-9701-5-5 scopes of an unknown resource": func(c *config) {
+			c.ResourceScopes = map[string][]string{"https://api.example": nil, "https://api.exmaple": nil}
+		},
+		"INT-9701-5-5 an unknown scope of a resource": func(c *config) { c.ResourceScopes = map[string][]string{"https://api.example": {"opneid"}} },
 		"no key":                                     func(c *config) { c.Key = nil },
 		"a key that is a nil pointer":                func(c *config) { c.Key = (*ecdsa.PrivateKey)(nil) },
 		"a weak RSA key":                             func(c *config) { c.Key = weak },

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -22,8 +23,9 @@ var (
 	ErrTarget = oautherr.New("profile: resource not allowed", "invalid_target", http.StatusBadRequest, "a requested resource is not allowed")
 	// ErrGrantType: a grant_type that this server does not serve, the password grant among them.
 	ErrGrantType = oautherr.New("profile: grant_type not supported", "unsupported_grant_type", http.StatusBadRequest, "the grant_type is not supported")
-	// ErrClientNotAllowed: a grant_type that the client did not register.
-	ErrClientNotAllowed = oautherr.New("profile: client may not use this grant_type", "unauthorized_client", http.StatusBadRequest, "the client may not use this grant_type")
+	// ErrClientNotAllowed: a grant_type that the client did not register, or a registration for what this server does not
+	// have, say another algorithm for its ID tokens.
+	ErrClientNotAllowed = oautherr.New("profile: client not allowed", "unauthorized_client", http.StatusBadRequest, "the registration of the client does not allow this")
 
 	// ErrCode: the authorization code is unknown, expired, another client's, or not for this request.
 	ErrCode = oautherr.New("profile: authorization code refused", "invalid_grant", http.StatusBadRequest, "the authorization code is not valid for this request")
@@ -49,6 +51,9 @@ var (
 	// proof. The cause is wrapped and never shown to the peer.
 	ErrStore = oautherr.New("profile: storage failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
 )
+
+// errGrantTypeNotRegistered is an ErrClientNotAllowed that says more.
+var errGrantTypeNotRegistered = oautherr.Describe(fmt.Errorf("%w: grant_type not registered", ErrClientNotAllowed), "the client may not use this grant_type")
 
 // writeJSON answers with an uncacheable JSON document (BASE-6749-5.1-1).
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -57,6 +57,7 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 		ID: client.ClientID, Audience: slices.Clone(resources),
 		RequireJWT: client.IntrospectionSignedResponseAlg != "", // INT-9701-6-1
 	}
+	s.limit(&asking, &response)
 	mediaType, body, err := s.answers.Answer(asking, request.WantsJWT, response)
 	if err != nil {
 		return fail(err)
@@ -76,6 +77,21 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 	return err
 }
 
+// limit leaves out what is none of a resource server's business: where else the token may be used, and for what.
+// INT-9701-5-5, INT-7662-2.2-3
+func (s *AuthorizationServer) limit(asking *introspection.ResourceServer, response *introspection.Response) {
+	response.Audience = slices.DeleteFunc(slices.Clone(response.Audience), func(resource string) bool {
+		return !slices.Contains(asking.Audience, resource)
+	})
+	if s.cfg.ResourceScopes == nil {
+		return
+	}
+	asking.Scopes = []string{}
+	for _, resource := range response.Audience { // not of what it serves besides, and this token is not for
+		asking.Scopes = append(asking.Scopes, s.cfg.ResourceScopes[resource]...)
+	}
+}
+
 // tokenState says what is to be said of a token. INT-7662-4-1: what does not verify, for whatever reason, is inactive.
 func (s *AuthorizationServer) tokenState(ctx context.Context, raw string) (introspection.Response, error) {
 	token, err := s.liveToken(ctx, raw)
@@ -90,4 +106,26 @@ func (s *AuthorizationServer) tokenState(ctx context.Context, raw string) (intro
 		Expires: token.ExpiresAt(), IssuedAt: token.IssuedAt(), ID: token.ID(), JKT: token.JKT(), X5TS256: token.X5TS256(),
 		AuthTime: token.AuthTime(), ACR: token.ACR(), AMR: token.AMR(), AuthorizationDetails: token.AuthorizationDetails(),
 	}, nil
+}
+
+// checkResourceScopes finds a resource server that would be told nothing, or of nothing, by a slip of the pen.
+func (cfg *AuthorizationServerConfig) checkResourceScopes(bad func(format string, args ...any)) {
+	if cfg.ResourceScopes == nil {
+		return
+	}
+	for _, resource := range cfg.Resources {
+		if _, ok := cfg.ResourceScopes[resource]; !ok {
+			bad("ResourceScopes has no entry for %q", resource)
+		}
+	}
+	for resource, scopes := range cfg.ResourceScopes {
+		if !slices.Contains(cfg.Resources, resource) {
+			bad("ResourceScopes has %q, which is not among Resources", resource)
+		}
+		for _, scope := range scopes {
+			if !slices.Contains(cfg.Scopes, scope) {
+				bad("ResourceScopes has %q for %q, which is not among Scopes", scope, resource)
+			}
+		}
+	}
 }

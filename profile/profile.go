@@ -18,7 +18,8 @@
 //
 // Every endpoint looks first at what it can judge from the request alone, then at who sends it, then at what that client
 // may do, and only then writes anything. So a request that fails a check leaves no trace: no replay row, no used code, no
-// used request_uri; and it can be repeated once the cause is gone. Where a store or a key fails after that, proof and
+// used request_uri; and it can be repeated once the cause is gone. What is refused when the user comes is the one exception:
+// once the client has been told of it, the request_uri is used up. Where a store or a key fails after that, proof and
 // assertion may be used up, which cost the client nothing; a code, a refresh token or a request_uri is not.
 //
 // # What this package does not do

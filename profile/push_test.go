@@ -255,7 +255,14 @@ func TestPushClientAuthentication(t *testing.T) {
 func TestPushGrantType(t *testing.T) {
 	w := newWorld(t)
 	w.clients["client-1"].GrantTypes = []string{"client_credentials"}
-	require.Equal(t, "unauthorized_client", w.send(w.parURL(), w.pushForm("client-1")).code)
+	got := w.send(w.parURL(), w.pushForm("client-1"))
+	require.Equal(t, "unauthorized_client", got.code)
+	require.Contains(t, got.body["error_description"], "grant_type")
+	w.clients["client-1"].GrantTypes = nil
+	w.clients["client-1"].IDTokenSignedResponseAlg = "PS256"
+	got = w.send(w.parURL(), w.pushForm("client-1"))
+	require.Equal(t, "unauthorized_client", got.code)
+	require.NotContains(t, got.body["error_description"], "grant_type", "that is not what is wrong")
 }
 
 func TestAuthorizationEndpoint(t *testing.T) {

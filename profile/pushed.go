@@ -117,7 +117,7 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 		return err
 	}
 	if !client.HasGrantType("authorization_code") {
-		return ErrClientNotAllowed
+		return errGrantTypeNotRegistered
 	}
 	mode, err := s.responseMode(ctx, client, params.Get("response_mode"))
 	if err != nil {

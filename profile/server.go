@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -104,6 +103,11 @@ type AuthorizationServerConfig struct {
 	// introspection endpoint (RFC 7662), which exists only with this function. None: it is an ordinary client and is told
 	// nothing (MS-6.2-1). Called concurrently.
 	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
+
+	// ResourceScopes are, for each of Resources, the scopes that mean something there: a resource server is told of no others
+	// at the introspection endpoint. Each of Resources needs an entry, an empty one for none. nil: it is told all that the
+	// token has, which is what a token of this server itself says to who holds it.
+	ResourceScopes map[string][]string
 
 	// EncryptedResponses serves clients that are registered for encrypted authorization responses, by
 	// authorization_encrypted_response_alg and _enc, with the first key in their JWK Set that is for it. false: such a client
@@ -273,6 +277,7 @@ func (cfg *AuthorizationServerConfig) check() error {
 			bad("scope %q has characters outside RFC 6749 §3.3", scope)
 		}
 	}
+	cfg.checkResourceScopes(bad)
 	if cfg.CodeLifetime < time.Second || cfg.CodeLifetime > maxCodeLifetime { // SP-5.3.2.1-11
 		bad("CodeLifetime %v is not 1s to %v", cfg.CodeLifetime, maxCodeLifetime)
 	}
@@ -299,24 +304,6 @@ func (cfg *AuthorizationServerConfig) checkPaths(bad func(format string, args ..
 		}
 		seen[p] = true
 	}
-}
-
-// checkStores finds the nil pointer that a constructor returned beside an error nobody looked at.
-func (cfg *AuthorizationServerConfig) checkStores(bad func(format string, args ...any)) {
-	for name, store := range map[string]any{
-		"Requests": cfg.Requests, "Codes": cfg.Codes, "RefreshTokens": cfg.RefreshTokens, "AccessTokens": cfg.AccessTokens,
-		"Revocations": cfg.Revocations, "Assertions": cfg.Assertions, "Proofs": cfg.Proofs,
-	} {
-		if store != nil && isNil(store) {
-			bad("%s is a nil %T", name, store)
-		}
-	}
-}
-
-// isNil also finds a nil pointer in an interface.
-func isNil(v any) bool {
-	r := reflect.ValueOf(v)
-	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
 }
 
 // checkKey also fills in what the key itself tells.
@@ -375,6 +362,9 @@ func (cfg *AuthorizationServerConfig) setDefaults() {
 	// Requests, Assertions and Proofs stay nil: what uses them makes stores that go by cfg.Now. The two endpoints may have
 	// one for proofs each, as a proof that is replayed at the other one fails by its htu.
 	cfg.Scopes, cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Scopes), slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
+	if cfg.ResourceScopes != nil {
+		cfg.ResourceScopes = cloneValues(cfg.ResourceScopes)
+	}
 	if cfg.ErrorPage == nil {
 		cfg.ErrorPage = plainErrorPage
 	}

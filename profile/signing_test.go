@@ -262,6 +262,62 @@ func TestIntrospectionEndpoint(t *testing.T) {
 	require.True(t, strings.HasPrefix(endpoint, "https://"))
 }
 
+// A resource server hears of its own part of a token alone.
+func TestIntrospectionIsNarrowed(t *testing.T) {
+	const other = "https://other-api.example"
+	serves := map[string][]string{}
+	narrow := func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+		as.ResourceScopes = map[string][]string{rs.Resource: {"accounts"}, other: {"payments"}}
+		as.ResourceServers = func(_ context.Context, clientID string) ([]string, error) { return serves[clientID], nil }
+	}
+	for _, tc := range []struct {
+		name         string
+		requested    func(*world) []string
+		asks         func(*world) []string
+		narrow       bool
+		scope        string
+		told, active bool // of both resources
+	}{
+		{"INT-9701-5-5 INT-7662-2.2-3 of a token for two, its own", both, own, true, "accounts", false, true},
+		{"INT-9701-5-5 of a token for two, the other's", both, others, true, "payments", false, true},
+		{"INT-9701-5-5 who serves both hears of both", both, both, true, "accounts payments", true, true},
+		{"INT-9701-5-5 but not where the token is for one", own, both, true, "accounts", false, true},
+		{"INT-9701-3-1 MS-6.2-1 of a token for others nothing", own, others, true, "", false, false},
+		{"all scopes, where nobody has said what they mean", both, own, false, "accounts openid payments", false, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			options := []worldOption{demanding(profile.SignedIntrospection), narrow}
+			if !tc.narrow {
+				options = append(options, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.ResourceScopes = nil })
+			}
+			w := newWorld(t, options...)
+			serves["client-2"] = tc.asks(w)
+			code := w.code("client-1", func(form url.Values) {
+				form["resource"], form["scope"] = tc.requested(w), []string{"openid accounts payments"}
+			})
+			access := w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d")).body["access_token"].(string)
+			token, err := w.newIntrospection().Introspect(context.Background(), access)
+			if !tc.active {
+				require.ErrorIs(t, err, introspection.ErrInactive)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tc.scope, strings.Join(token.Scopes(), " "))
+			want := tc.asks(w)
+			if tc.told {
+				require.ElementsMatch(t, want, token.Audience())
+				return
+			}
+			require.Len(t, token.Audience(), 1, "where else it may be used is not to be known")
+			require.Contains(t, want, token.Audience()[0])
+		})
+	}
+}
+
+func own(w *world) []string  { return []string{w.rsHTTP.URL} }
+func others(*world) []string { return []string{"https://other-api.example"} }
+func both(w *world) []string { return append(own(w), others(w)...) }
+
 // An API that asks about each token sees a revocation at once, and checks the binding itself.
 func TestResourceServerByIntrospection(t *testing.T) {
 	w := newWorld(t, demanding(profile.SignedIntrospection))

@@ -3,6 +3,7 @@ package profile
 import (
 	"context"
 	"errors"
+	"reflect"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/expiring"
@@ -126,4 +127,22 @@ func (s *MemoryStore) Revoked(ctx context.Context, grantID string) (bool, error)
 	}
 	_, ok := s.revoked.Get(grantID)
 	return ok, nil
+}
+
+// checkStores finds the nil pointer that a constructor returned beside an error nobody looked at.
+func (cfg *AuthorizationServerConfig) checkStores(bad func(format string, args ...any)) {
+	for name, store := range map[string]any{
+		"Requests": cfg.Requests, "Codes": cfg.Codes, "RefreshTokens": cfg.RefreshTokens, "AccessTokens": cfg.AccessTokens,
+		"Revocations": cfg.Revocations, "Assertions": cfg.Assertions, "Proofs": cfg.Proofs,
+	} {
+		if store != nil && isNil(store) {
+			bad("%s is a nil %T", name, store)
+		}
+	}
+}
+
+// isNil also finds a nil pointer in an interface.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
 }

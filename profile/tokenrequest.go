@@ -67,7 +67,7 @@ func (s *AuthorizationServer) TokenRequest(r *http.Request) (*TokenRequest, erro
 		return nil, err
 	}
 	if !client.HasGrantType(params.Get("grant_type")) {
-		return nil, ErrClientNotAllowed
+		return nil, errGrantTypeNotRegistered
 	}
 	t := &TokenRequest{server: s, client: client, params: params, auth: auth}
 	// SP-5.3.2.1-4, SP-5.3.2.1-5: nothing proved, no token; there is no bearer token to fall back to.
