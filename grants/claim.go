@@ -45,6 +45,9 @@ type change struct {
 	Added           Grant     `json:"added"` // ID, Subject and what was consented
 }
 
+// Action returns "create", "merge" or "replace".
+func (c *Change) Action() string { return c.c.Action }
+
 // GrantID returns the identifier that the grant has or will have. It goes into the token response, not into the
 // authorization response (GM-5.3-1): until the claim there may be no such grant.
 func (c *Change) GrantID() string { return c.c.Added.ID }

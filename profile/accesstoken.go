@@ -76,7 +76,7 @@ func (s *AuthorizationServer) newAccessToken(ctx context.Context, c accesstoken.
 		return "", fmt.Errorf("%w: claims that an opaque token cannot have", ErrStore)
 	}
 	now := s.cfg.Now()
-	expires := now.Add(s.cfg.AccessTokenLifetime)
+	expires := now.Add(c.Lifetime)
 	r := reference{
 		Version: referenceVersion, Issuer: s.cfg.Issuer, Subject: c.Subject, Audience: c.Audience, ClientID: c.ClientID,
 		IssuedAt: now.Unix(), Expires: expires.Unix(), ID: c.ID, Scope: c.Scope, Confirmation: referenceConfirmation{c.JKT, c.X5TS256},

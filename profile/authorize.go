@@ -13,10 +13,12 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
+	"github.com/gofapi/fapi2/rar"
 )
 
 // A Binding is what an authorization code is bound to. A host that makes its own codes takes it from
@@ -39,8 +41,12 @@ type Authorization struct {
 	scopes  []string
 	targets []string
 	mode    jarm.Mode // of the response; empty: query, unsigned
-	pushed  int64     // when
-	refused error     // not nil: it can be answered by an error alone
+
+	requested, details rar.Details // as they were pushed, and with what their types add
+	grant              grants.Request
+
+	pushed  int64 // when
+	refused error // not nil: it can be answered by an error alone
 }
 
 // String names the client and nothing of the content.
@@ -67,6 +73,14 @@ func (a *Authorization) Scopes() []string { return slices.Clone(a.scopes) }
 
 // Resources returns the resource servers that the token is to be for.
 func (a *Authorization) Resources() []string { return slices.Clone(a.targets) }
+
+// Details returns the authorization details asked for (RFC 9396), with what their types add by themselves
+// ([rar.Registry.Enrich]): what the user is to be shown, together with the scopes (RAR-3.1-1, RAR-3.1-2).
+func (a *Authorization) Details() rar.Details { return slices.Clone(a.details) }
+
+// GrantRequest returns what is asked for by grant management; zero: nothing. For merge and replace the page of consent
+// can show what there is: [grants.Manager.Existing] of [AuthorizationServer.Grants], which also tells whether it is this user's.
+func (a *Authorization) GrantRequest() grants.Request { return a.grant }
 
 // Binding returns what a code for this request is bound to.
 func (a *Authorization) Binding() Binding {
@@ -143,7 +157,18 @@ func (s *AuthorizationServer) admit(ctx context.Context, a *Authorization, data 
 	if a.scopes, err = s.scopes(a.client, a.params.Get("scope")); err != nil {
 		return err
 	}
-	a.targets, err = s.targets(a.params["resource"], s.cfg.Resources)
+	if a.targets, err = s.targets(a.params["resource"], s.cfg.Resources); err != nil {
+		return err
+	}
+	if a.requested, err = s.details(a.client, a.params.Get("authorization_details")); err != nil {
+		return err
+	}
+	if a.details = a.requested; a.requested != nil { // RAR-7.1-1
+		if a.details, err = s.cfg.AuthorizationDetails.Enrich(ctx, a.requested); err != nil {
+			return err
+		}
+	}
+	a.grant, err = s.grantRequest(ctx, a.client.ClientID, a.params)
 	return err
 }
 
@@ -159,6 +184,13 @@ type Approval struct {
 	Subject string
 	// Scopes are the granted ones, all of them among [Authorization.Scopes]. Empty grants none.
 	Scopes []string
+	// Details are the granted authorization details: of [Authorization.Details], all or some, or what the user has made of them
+	// ([rar.Edit]) as far as their types allow. Empty grants none.
+	Details rar.Details
+	// GrantExpires is when the grant is to end that grant management was asked for; zero: after its configured Lifetime. No
+	// token outlives it. GrantData is the host's own, a JSON value that stays with the grant: the identifier of a consent elsewhere, say.
+	GrantExpires time.Time
+	GrantData    json.RawMessage
 	// AuthTime is when the user logged in. Required if the client sent max_age: then a login before the request that is older
 	// than it allows is refused with [ErrMaxAge].
 	AuthTime time.Time
@@ -175,15 +207,19 @@ const maxContext = 1 << 10
 
 // grant is what was approved, as it is kept with codes and refresh tokens.
 type grant struct {
-	ID       string   `json:"id"`
-	ClientID string   `json:"client_id"`
-	Subject  string   `json:"sub"`
-	Scopes   []string `json:"scopes"`
-	Targets  []string `json:"resources"`
-	Nonce    string   `json:"nonce,omitempty"`
-	AuthTime int64    `json:"auth_time,omitempty"`
-	ACR      string   `json:"acr,omitempty"`
-	AMR      []string `json:"amr,omitempty"`
+	ID       string          `json:"id"`
+	ClientID string          `json:"client_id"`
+	Subject  string          `json:"sub"`
+	Scopes   []string        `json:"scopes"`
+	Targets  []string        `json:"resources"`
+	Nonce    string          `json:"nonce,omitempty"`
+	AuthTime int64           `json:"auth_time,omitempty"`
+	ACR      string          `json:"acr,omitempty"`
+	AMR      []string        `json:"amr,omitempty"`
+	Details  json.RawMessage `json:"authorization_details,omitempty"`
+	// Managed is the grant of grant management that ID is one authorization of; "" if there is none. Ends is when it ends.
+	Managed string    `json:"grant_id,omitempty"`
+	Ends    time.Time `json:"-"`
 	// Each as it was encoded for the first time: a large number that went through a float64 would come back as another.
 	Claims map[string]json.RawMessage `json:"claims,omitempty"`
 }
@@ -193,6 +229,8 @@ type codeRecord struct {
 	Binding Binding `json:"binding"`
 	Grant   grant   `json:"grant"`
 	Expires int64   `json:"expires"` // of the code; the record itself stays longer
+	// Change takes effect with the redemption of the code.
+	Change *grants.Change `json:"change,omitempty"`
 }
 
 // Approve ends the authorization: the request_uri is used up, and the response to be served carries code, state and iss to
@@ -206,6 +244,9 @@ func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, app
 	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.CodeLifetime).Unix()} // rounded down: never more than 60 s
 	var err error
 	if record.Grant, err = s.newGrant(a, approval); err != nil {
+		return nil, err
+	}
+	if record.Change, err = s.prepareGrant(ctx, a, approval, record.Grant); err != nil {
 		return nil, err
 	}
 	value, err := json.Marshal(record)
@@ -230,6 +271,10 @@ func (s *AuthorizationServer) newGrant(a *Authorization, approval Approval) (gra
 	}
 	if !approval.AuthTime.IsZero() {
 		g.AuthTime = approval.AuthTime.Unix()
+	}
+	var err error
+	if g.Details, err = encodeDetails(approval.Details); err != nil {
+		return grant{}, fmt.Errorf("profile: approval: Details: %w", err)
 	}
 	if len(approval.IDTokenClaims) == 0 {
 		return g, nil
@@ -259,6 +304,17 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 	for _, scope := range approval.Scopes {
 		if !slices.Contains(a.scopes, scope) {
 			return fmt.Errorf("profile: approval: scope %q was not asked for", scope)
+		}
+	}
+	if approval.Subject == a.client.ClientID { // RFC 9700 §4.15: a token of the user would pass for one of the client itself
+		return errors.New("profile: approval: Subject is the client's client_id")
+	}
+	if len(approval.Details) > 0 { // RAR-3-2, RAR-7.1-1
+		if s.cfg.AuthorizationDetails == nil {
+			return errors.New("profile: approval: Details without AuthorizationDetails in the configuration")
+		}
+		if err := s.cfg.AuthorizationDetails.CheckGrant(a.requested, approval.Details); err != nil {
+			return fmt.Errorf("profile: approval: Details: %w", err)
 		}
 	}
 	if err := s.checkLogin(a, approval); err != nil {

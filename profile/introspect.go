@@ -57,7 +57,9 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 		ID: client.ClientID, Audience: slices.Clone(resources),
 		RequireJWT: client.IntrospectionSignedResponseAlg != "", // INT-9701-6-1
 	}
-	s.limit(&asking, &response)
+	if err := s.limit(&asking, &response); err != nil {
+		return fail(err)
+	}
 	mediaType, body, err := s.answers.Answer(asking, request.WantsJWT, response)
 	if err != nil {
 		return fail(err)
@@ -79,17 +81,27 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 
 // limit leaves out what is none of a resource server's business: where else the token may be used, and for what.
 // INT-9701-5-5, INT-7662-2.2-3
-func (s *AuthorizationServer) limit(asking *introspection.ResourceServer, response *introspection.Response) {
+func (s *AuthorizationServer) limit(asking *introspection.ResourceServer, response *introspection.Response) error {
 	response.Audience = slices.DeleteFunc(slices.Clone(response.Audience), func(resource string) bool {
 		return !slices.Contains(asking.Audience, resource)
 	})
+	if registry := s.cfg.AuthorizationDetails; registry != nil && response.Active { // RAR-9.2-1
+		details, err := knownDetails(registry, response.AuthorizationDetails, registry.Types())
+		if err != nil {
+			return fmt.Errorf("%w: the details of a token are no longer valid under their types: %w", ErrStore, err)
+		}
+		if response.AuthorizationDetails, err = encodeDetails(s.detailsFor(details, response.Audience)); err != nil {
+			return fmt.Errorf("%w: authorization details: %w", ErrStore, err)
+		}
+	}
 	if s.cfg.ResourceScopes == nil {
-		return
+		return nil
 	}
 	asking.Scopes = []string{}
 	for _, resource := range response.Audience { // not of what it serves besides, and this token is not for
 		asking.Scopes = append(asking.Scopes, s.cfg.ResourceScopes[resource]...)
 	}
+	return nil
 }
 
 // tokenState says what is to be said of a token. INT-7662-4-1: what does not verify, for whatever reason, is inactive.

@@ -17,13 +17,25 @@ type endpointProofs struct {
 }
 
 func (s *AuthorizationServer) newEndpointProofs(path string) (*endpointProofs, error) {
+	return s.newProofs(path, func(external *url.URL, _ *http.Request) (*url.URL, error) { return external, nil })
+}
+
+// newProofsBelow is newEndpointProofs for an endpoint below which everything has a URL of its own. The path of the request is
+// what comes after the endpoint's.
+func (s *AuthorizationServer) newProofsBelow(path string) (*endpointProofs, error) {
+	return s.newProofs(path, func(external *url.URL, r *http.Request) (*url.URL, error) {
+		return url.Parse(external.String() + r.URL.EscapedPath())
+	})
+}
+
+func (s *AuthorizationServer) newProofs(path string, target func(external *url.URL, r *http.Request) (*url.URL, error)) (*endpointProofs, error) {
 	verifier := func(endpoint string) (*dpop.Verifier, error) {
 		external, err := url.Parse(endpoint)
 		if err != nil {
 			return nil, err
 		}
 		return dpop.NewVerifier(dpop.VerifierConfig{
-			URL:    func(*http.Request) (*url.URL, error) { return external, nil },
+			URL:    func(r *http.Request) (*url.URL, error) { return target(external, r) },
 			Replay: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: futureSkew, Now: s.cfg.Now,
 		})
 	}

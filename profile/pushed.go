@@ -146,7 +146,13 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if slices.Contains(scopes, "openid") && (alg != "" && alg != s.cfg.Algorithm || client.IDTokenEncryptedResponseAlg != "") {
 		return fmt.Errorf("%w: it is registered for ID tokens that this server does not make", ErrClientNotAllowed)
 	}
-	_, err = s.targets(params["resource"], s.cfg.Resources)
+	if _, err = s.targets(params["resource"], s.cfg.Resources); err != nil { // RAR-3.2-1: details are judged without it
+		return err
+	}
+	if _, err = s.details(client, params.Get("authorization_details")); err != nil {
+		return err
+	}
+	_, err = s.grantRequest(ctx, clientID, params)
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -38,6 +39,10 @@ type ResourceServerConfig struct {
 	// Revoked reports whether a token was revoked before its end, by its ID: see [RevokedIn]. nil: a token is good until it
 	// expires, so let it be short. Asked for each request; an error refuses the request.
 	Revoked func(ctx context.Context, tokenID string) (bool, error)
+
+	// AuthorizationDetails are the types of authorization details (RFC 9396) that this API acts on: see [Token.Details] and
+	// [ResourceServer.Allows]. nil: it looks at scopes only.
+	AuthorizationDetails *rar.Registry
 
 	// Certificates finds the certificate that a client has presented, and has the API take certificate-bound tokens (RFC
 	// 8705 §3) beside those bound to a DPoP key. nil: it does not. new(tokenbinding.CertificateSource) believes the TLS
@@ -168,7 +173,7 @@ func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*Token, erro
 	if err := s.archive(ctx, token); err != nil {
 		return nil, err
 	}
-	return &Token{claims: token, now: s.cfg.Now}, nil
+	return &Token{claims: token, now: s.cfg.Now, details: &tokenDetails{registry: s.cfg.AuthorizationDetails}}, nil
 }
 
 // certificate returns the thumbprint of the certificate that a request comes with, empty if there is none.

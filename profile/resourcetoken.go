@@ -16,8 +16,9 @@ import (
 // far as the API can know, and sent by who it was issued to. It is a JWT or has been looked up by introspection, which makes
 // no difference here. It is immutable and safe for concurrent use; printed or logged it shows no secret.
 type Token struct {
-	claims tokenClaims
-	now    func() time.Time
+	claims  tokenClaims
+	now     func() time.Time
+	details *tokenDetails
 }
 
 // tokenClaims are what both kinds have.

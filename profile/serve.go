@@ -11,8 +11,8 @@ import (
 )
 
 // Handler serves everything that [AuthorizationServer.Metadata] names: both metadata documents, the JWK Set, the pushed
-// authorization request, authorization, token and revocation endpoints, and those for introspection and UserInfo if they
-// are configured. Paths it does not know are 404, so that a host may mount it beside its own. Serve it with [TLSConfig]. It
+// authorization request, authorization, token and revocation endpoints, and those for introspection, UserInfo and grant
+// management if they are configured. Paths it does not know are 404, so that a host may mount it beside its own. Serve it with [TLSConfig]. It
 // panics if the configuration has no Interact.
 func (s *AuthorizationServer) Handler() http.Handler {
 	if s.cfg.Interact == nil {
@@ -46,7 +46,14 @@ func (s *AuthorizationServer) Handler() http.Handler {
 		}
 	}
 	documents := metadata.Handler()
+	below := s.grantPaths(metadata)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, prefix := range below { // GM-6.3-1
+			if path := r.URL.EscapedPath(); path == prefix || strings.HasPrefix(path, prefix+"/") {
+				s.serveGrants(w, r, prefix)
+				return
+			}
+		}
 		if endpoint, ok := endpoints[r.URL.EscapedPath()]; ok {
 			endpoint.ServeHTTP(w, r)
 			return

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
 )
@@ -25,6 +26,9 @@ type TokenResponse struct {
 	RefreshToken string `json:"refresh_token,omitempty"` // with a code only: it is not rotated
 	Scope        string `json:"scope"`                   // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
 	IDToken      string `json:"id_token,omitempty"`      // with a code and scope openid only
+	// AuthorizationDetails are those that the token is for, a JSON array (RAR-7-1). They can be fewer, or say more, than was asked.
+	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
+	GrantID              string          `json:"grant_id,omitempty"` // of the grant that was created or changed (GM-5.5-1)
 }
 
 // String leaves the tokens out.
@@ -76,11 +80,19 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 		return nil, err
 	}
 	issue, err := s.narrow(t, record.Grant)
-	if err != nil {
+	// What a merge adds to is known when it is made. If its grant does not have what this request asks for either, the code can
+	// still be redeemed by another one.
+	if err != nil && (record.Change == nil || record.Change.Action() != "merge") {
 		return nil, err
 	}
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
+	}
+	if record.Change != nil {
+		if issue, err = s.claimGrant(ctx, t, key, record); err != nil {
+			return nil, err
+		}
+		record.Grant.Managed = issue.Managed
 	}
 	response, err := s.issue(ctx, t, issue)
 	if err != nil {
@@ -147,7 +159,11 @@ func (s *AuthorizationServer) refresh(ctx context.Context, t *TokenRequest) (*To
 	if s.cfg.Now().Unix() >= record.Expires {
 		return nil, fmt.Errorf("%w: expired", ErrRefreshToken)
 	}
-	issue, err := s.narrow(t, record.Grant)
+	g, err := s.managed(ctx, t, record.Grant)
+	if err != nil {
+		return nil, err
+	}
+	issue, err := s.narrow(t, g)
 	if err != nil {
 		return nil, err
 	}
@@ -174,11 +190,17 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	if err != nil {
 		return nil, err
 	}
+	details, err := s.clientDetails(ctx, t)
+	if err != nil {
+		return nil, err
+	}
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
 	// AT-2.2-2: sub is the client.
-	return s.issue(ctx, t, grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes, Targets: targets})
+	return s.issue(ctx, t, grant{
+		ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes, Targets: targets, Details: details,
+	})
 }
 
 // narrow applies the scope and resource parameters of a token request to a grant, which they cannot widen. The grant
@@ -210,7 +232,9 @@ func (s *AuthorizationServer) narrow(t *TokenRequest, g grant) (grant, error) {
 		}
 		g.Targets = targets
 	}
-	return g, nil
+	var err error
+	g.Details, err = s.narrowDetails(t, g) // RAR-6.1-2: in this token, not in the grant
+	return g, err
 }
 
 func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g grant) (*TokenResponse, error) {
@@ -218,17 +242,33 @@ func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g gran
 	claims := accesstoken.Claims{
 		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                       // see Revoked
 		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: scope, // AT-3-1, RI-2-3
-		ACR: g.ACR, AMR: g.AMR, JKT: t.bound.JKT, X5TS256: t.bound.X5TS256,
+		ACR: g.ACR, AMR: g.AMR, JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.AccessTokenLifetime,
 	}
 	if g.AuthTime != 0 {
 		claims.AuthTime = time.Unix(g.AuthTime, 0)
+	}
+	if !g.Ends.IsZero() {
+		claims.Lifetime = min(claims.Lifetime, g.Ends.Sub(s.cfg.Now()).Truncate(time.Second))
+	}
+	if claims.Lifetime < time.Second {
+		return nil, fmt.Errorf("%w: the grant is about to end", grants.ErrInactive)
+	}
+	details, err := s.storedDetails(t.client, g.Details)
+	if err != nil {
+		return nil, err
+	}
+	if claims.AuthorizationDetails, err = encodeDetails(s.detailsFor(details, g.Targets)); err != nil { // RAR-9-1
+		return nil, fmt.Errorf("%w: authorization details: %w", ErrStore, err)
 	}
 	token, err := s.newAccessToken(ctx, claims)
 	if err != nil {
 		return nil, err
 	}
-	// DPOP-5-3: the type tells the client how the token is bound.
-	return &TokenResponse{AccessToken: token, TokenType: string(t.bound.TokenType()), ExpiresIn: int64(s.cfg.AccessTokenLifetime / time.Second), Scope: scope}, nil
+	return &TokenResponse{
+		AccessToken: token, TokenType: string(t.bound.TokenType()), // DPOP-5-3: the type tells the client how the token is bound
+		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: scope, AuthorizationDetails: claims.AuthorizationDetails,
+		GrantID: g.Managed, // GM-5.5-3
+	}, nil
 }
 
 // issueIDToken: SP-5.3.2.3-1.

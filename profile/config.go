@@ -1,0 +1,312 @@
+package profile
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/par"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+// Endpoints are the paths of an authorization server's endpoints, each starting with a slash and standing behind the
+// issuer's own path. An empty one has the default given here.
+type Endpoints struct {
+	PushedAuthorizationRequest string // /par
+	Authorization              string // /authorize
+	Token                      string // /token
+	Introspection              string // /introspect, if there are ResourceServers
+	Revocation                 string // /revoke
+	UserInfo                   string // /userinfo, if there is a UserInfo function
+	Grants                     string // /grants, below which each grant has its URL, if there are Grants
+	JWKS                       string // /jwks
+}
+
+// An AuthorizationServerConfig configures [NewAuthorizationServer].
+type AuthorizationServerConfig struct {
+	// Profile is what the server demands of every client. The zero value is Baseline.
+	Profile Profile
+	// Issuer is the issuer identifier: an https URL without query and fragment. Required. All endpoint URLs are made from
+	// it and never from what a request says about its own host.
+	Issuer    string
+	Endpoints Endpoints
+
+	// Clients returns the registration of a client, or [ErrUnknownClient]. It must have passed [ClientMetadata.Validate].
+	// Required; called several times for one request and concurrently.
+	Clients func(ctx context.Context, clientID string) (*ClientMetadata, error)
+	// JWKSClient fetches the jwks_uri of clients. nil fetches from public addresses only, since a jwks_uri comes from whoever
+	// registers clients; a client given here is not restricted in that way, see [jwks.PublicClient] for one that is.
+	JWKSClient *http.Client
+
+	// Key signs access tokens and ID tokens. Required; a key in a KMS or HSM will do.
+	Key crypto.Signer
+	// KeyID names the key in the JWK Set; empty: its RFC 7638 thumbprint.
+	KeyID string
+	// Algorithm is PS256, ES256, EdDSA or Ed25519; empty: what fits the key.
+	Algorithm string
+	// RetiredKeys stay in the JWK Set after a key change, for tokens that they signed.
+	RetiredKeys []jwks.Key
+
+	// Certificates finds the certificate that a client has presented, and turns mutual TLS on: to authenticate clients (RFC
+	// 8705 §2) and to bind tokens (§3). nil: off. new(tokenbinding.CertificateSource) believes the TLS connection, whose
+	// server has to ask for a certificate, by ClientAuth: tls.RequestClientCert.
+	Certificates *tokenbinding.CertificateSource
+	// ClientCAs are the trust anchors for clients with tls_client_auth. nil: whoever ends TLS has verified their chains, a
+	// server with tls.VerifyClientCertIfGiven or a proxy, see [clientauth.VerifierConfig].
+	ClientCAs *x509.CertPool
+	// MTLSBaseURL is where the endpoints are that ask for a certificate, if they are not those of the issuer: an https URL
+	// that the paths of Endpoints are added to. It is published as mtls_endpoint_aliases (§5), and the same Handler serves it.
+	MTLSBaseURL string
+
+	// Scopes are the scopes that exist here. With "openid" among them the server issues ID tokens.
+	Scopes []string
+	// Resources are the resource servers that tokens may be meant for, absolute URIs (RFC 8707). At least one is required;
+	// the first is the audience of a token whose client named none.
+	Resources []string
+
+	// ResourceServers returns the resources of which an authenticated client is the server: what it may ask about at the
+	// introspection endpoint (RFC 7662), which exists only with this function. None: it is an ordinary client and is told
+	// nothing (MS-6.2-1). Called concurrently.
+	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
+
+	// ResourceScopes are, for each of Resources, the scopes that mean something there: a resource server is told of no others
+	// at the introspection endpoint. Each of Resources needs an entry, an empty one for none. nil: it is told all that the
+	// token has, which is what a token of this server itself says to who holds it.
+	ResourceScopes map[string][]string
+
+	// AuthorizationDetails are the types of authorization details (RFC 9396) that exist here, published as
+	// authorization_details_types_supported. Clients ask for those types that they are registered for; one that is registered
+	// for none gets none. nil: there are none, and a request that has some is refused.
+	AuthorizationDetails *rar.Registry
+	// ClientDetails decides which details a client may have that acts for nobody, by the client credentials grant: those
+	// requested, or less, or an error. nil: none, since no user has agreed. Called concurrently.
+	ClientDetails func(ctx context.Context, clientID string, requested rar.Details) (granted rar.Details, err error)
+
+	// Grants turns on grant management (Grant Management for OAuth 2.0), with a [grants.Manager] that the server makes of it; see
+	// [AuthorizationServer.Grants]. Issuer, AccessTokenLifetime and Now are the server's own and stay empty here; MergeDetails
+	// is the rule of AuthorizationDetails unless it is set. The scopes grant_management_query and grant_management_revoke
+	// exist then, for clients that are registered for them. Events is told after the server has ended the access tokens that
+	// the change has ended. nil: there is no grant management.
+	Grants *grants.ManagerConfig
+
+	// EncryptedResponses serves clients that are registered for encrypted authorization responses, by
+	// authorization_encrypted_response_alg and _enc, with the first key in their JWK Set that is for it. false: such a client
+	// is refused. FAPI advises against it (MS-6.1-1), and nobody else's responses are encrypted.
+	EncryptedResponses bool
+
+	// UserInfo returns the claims about the user of an access token with scope openid, those that its scopes allow the client to
+	// see, and turns on the UserInfo endpoint (OpenID Connect Core §5.3). "openid" has to be among Scopes. The endpoint itself
+	// says "sub", which is the token's subject: a map with another one is not sent. An error with a code and status goes to
+	// the client, [accesstoken.ErrRevoked] for a user who is gone, say; any other is a server_error. Called concurrently.
+	UserInfo func(ctx context.Context, token *Token) (claims map[string]any, err error)
+
+	// ACRValues are the authentication context classes that logins here can meet, published as acr_values_supported. With any,
+	// acr_values in a request is a demand: [AuthorizationServer.Approve] refuses an approval that meets none of them (RFC 9470
+	// §5). Without, acr_values is the host's business.
+	ACRValues []string
+
+	// Interact is called by [AuthorizationServer.Handler] at the authorization endpoint with a valid request: show login and
+	// consent, then call Approve or Deny and serve the response that they return. Required for Handler.
+	//
+	// A reload comes here again, as does the form that the page posts to this same URL, as long as RequestLifetime lasts.
+	// For more time keep [Authorization.ClientID] and [Authorization.RequestURI] in the browser's session, continue on a URL
+	// of the host's own, and call [AuthorizationServer.Resume] there. Forms need the host's protection against forged posts.
+	Interact func(w http.ResponseWriter, r *http.Request, a *Authorization)
+	// ErrorPage shows an error of which the client cannot be told. nil shows a plain page that names the cause.
+	ErrorPage func(w http.ResponseWriter, r *http.Request, err error)
+
+	RequestLifetime      time.Duration // of a request_uri: 5 s to 599 s, default 90 s
+	CodeLifetime         time.Duration // 1 s to 60 s, the default
+	AccessTokenLifetime  time.Duration // 1 s to 24 hours, default 5 minutes
+	RefreshTokenLifetime time.Duration // up to 10 years, default 90 days; only clients with the grant type refresh_token get one
+
+	// Stores; nil: in memory, for a server of one process. Servers of several issuers may share them.
+	Requests      par.Store
+	Codes         CodeStore
+	RefreshTokens RefreshStore
+	Revocations   RevocationStore
+	// AccessTokens makes access tokens opaque: 256 random bits whose claims are kept here, under a hash, until they expire.
+	// APIs have to ask about them ([ResourceServerConfig.Introspection]), and see a revocation at once. nil is no store in
+	// memory here: access tokens are JWTs then (RFC 9068), which APIs read without asking. A server that changes from JWTs to
+	// opaque tokens still knows the JWTs that are about.
+	AccessTokens RefreshStore
+	Assertions   clientauth.ReplayStore
+	Proofs       dpop.ReplayStore
+	// Nonces makes the server ask for DPoP nonces (RFC 9449 §8); nil: it does not.
+	Nonces *dpop.NonceSource
+
+	// Evidence is handed each signed message that the server accepts or issues, before it takes effect; an error stops that. nil: nobody wants them.
+	// Called concurrently.
+	Evidence func(ctx context.Context, e Evidence) error
+
+	Logger *slog.Logger     // nil: silent
+	Now    func() time.Time // nil: time.Now
+}
+
+func (cfg *AuthorizationServerConfig) check() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("profile: authorization server: "+format, args...))
+	}
+	if cfg.Profile.has(SignedIntrospection) && cfg.ResourceServers == nil {
+		bad("SignedIntrospection without ResourceServers")
+	}
+	if cfg.Profile&^Advanced != 0 {
+		bad("unknown profile %d", cfg.Profile)
+	}
+	if cfg.UserInfo != nil && !slices.Contains(cfg.Scopes, "openid") {
+		bad("UserInfo without openid among Scopes")
+	}
+	if cfg.ClientDetails != nil && cfg.AuthorizationDetails == nil {
+		bad("ClientDetails without AuthorizationDetails")
+	}
+	if g := cfg.Grants; g != nil && (g.Issuer != "" || g.AccessTokenLifetime != 0 || g.Now != nil) {
+		bad("Grants has an Issuer, AccessTokenLifetime or Now, which are the server's own")
+	}
+	if err := CheckIssuer(cfg.Issuer); err != nil { // CA-BIS-4-4
+		errs = append(errs, err)
+	}
+	if cfg.Clients == nil {
+		bad("Clients is required")
+	}
+	if isNil(cfg.Key) {
+		bad("Key is required")
+	} else if err := cfg.checkKey(); err != nil {
+		errs = append(errs, err)
+	}
+	cfg.checkPaths(bad)
+	if cfg.MTLSBaseURL != "" && (cfg.Certificates == nil || CheckIssuer(cfg.MTLSBaseURL) != nil) {
+		bad("MTLSBaseURL %q is no https URL, or there are no Certificates", cfg.MTLSBaseURL)
+	}
+	cfg.checkStores(bad)
+	if len(cfg.Resources) == 0 {
+		bad("Resources needs at least one resource server")
+	}
+	for i, resource := range cfg.Resources {
+		if !validResource(resource) {
+			bad("resource %q is no absolute URI without fragment", resource)
+		}
+		if slices.Contains(cfg.Resources[:i], resource) { // AT-5-1: one audience for each
+			bad("resource %q is there twice", resource)
+		}
+	}
+	for _, scope := range cfg.Scopes {
+		if !validScope(scope) {
+			bad("scope %q has characters outside RFC 6749 §3.3", scope)
+		}
+	}
+	cfg.checkResourceScopes(bad)
+	if cfg.CodeLifetime < time.Second || cfg.CodeLifetime > maxCodeLifetime { // SP-5.3.2.1-11
+		bad("CodeLifetime %v is not 1s to %v", cfg.CodeLifetime, maxCodeLifetime)
+	}
+	if cfg.RefreshTokenLifetime < time.Second || cfg.RefreshTokenLifetime > maxRefreshLifetime {
+		bad("RefreshTokenLifetime %v is not 1s to %v", cfg.RefreshTokenLifetime, maxRefreshLifetime)
+	}
+	return errors.Join(errs...)
+}
+
+// checkPaths wants paths that every proxy and browser leaves as they are, so that each endpoint has one URL.
+func (cfg *AuthorizationServerConfig) checkPaths(bad func(format string, args ...any)) {
+	if u, err := url.Parse(cfg.Issuer); err == nil && u.Path != "" && strings.TrimSuffix(u.Path, "/") != strings.TrimSuffix(path.Clean(u.Path), "/") {
+		bad("the path of issuer %q has dot segments or empty ones", cfg.Issuer)
+	}
+	seen := map[string]bool{}
+	for _, p := range []string{cfg.Endpoints.PushedAuthorizationRequest, cfg.Endpoints.Authorization, cfg.Endpoints.Token,
+		cfg.Endpoints.Introspection, cfg.Endpoints.Revocation, cfg.Endpoints.UserInfo, cfg.Endpoints.Grants, cfg.Endpoints.JWKS} {
+		u, err := url.Parse(p)
+		if err != nil || u.Path != p || p[0] != '/' || p == "/" || path.Clean(p) != p || httpsProblem("https://host"+p) != "" {
+			bad("endpoint %q is no plain path", p)
+		}
+		if seen[p] || strings.HasPrefix(p, "/.well-known/") {
+			bad("endpoint %q is at the path of something else", p)
+		}
+		seen[p] = true
+	}
+}
+
+// checkKey also fills in what the key itself tells.
+func (cfg *AuthorizationServerConfig) checkKey() (err error) {
+	if cfg.Algorithm == "" {
+		if cfg.Algorithm, err = jose.AlgorithmFor(cfg.Key.Public()); err != nil {
+			return fmt.Errorf("profile: authorization server: Key: %w", err)
+		}
+	}
+	if !jose.Allowed(cfg.Algorithm) || !jose.KeyFits(cfg.Key.Public(), cfg.Algorithm) {
+		return fmt.Errorf("profile: authorization server: Key cannot be used with Algorithm %q", cfg.Algorithm)
+	}
+	if cfg.KeyID == "" {
+		cfg.KeyID, err = jose.Thumbprint(cfg.Key.Public())
+	}
+	return err
+}
+
+func (cfg *AuthorizationServerConfig) setDefaults() {
+	or := func(to *string, value string) {
+		if *to == "" {
+			*to = value
+		}
+	}
+	or(&cfg.Endpoints.PushedAuthorizationRequest, "/par")
+	or(&cfg.Endpoints.Authorization, "/authorize")
+	or(&cfg.Endpoints.Token, "/token")
+	or(&cfg.Endpoints.Introspection, "/introspect")
+	or(&cfg.Endpoints.Revocation, "/revoke")
+	or(&cfg.Endpoints.UserInfo, "/userinfo")
+	or(&cfg.Endpoints.Grants, "/grants")
+	or(&cfg.Endpoints.JWKS, "/jwks")
+	orDuration := func(to *time.Duration, value time.Duration) {
+		if *to == 0 {
+			*to = value
+		}
+	}
+	orDuration(&cfg.CodeLifetime, maxCodeLifetime)
+	orDuration(&cfg.AccessTokenLifetime, defaultAccessTokenLifetime)
+	orDuration(&cfg.RefreshTokenLifetime, defaultRefreshLifetime)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	memory := NewMemoryStore(0, cfg.Now)
+	if cfg.Codes == nil {
+		cfg.Codes = memory
+	}
+	if cfg.RefreshTokens == nil {
+		cfg.RefreshTokens = memory
+	}
+	if cfg.Revocations == nil {
+		cfg.Revocations = memory
+	}
+	// Requests, Assertions and Proofs stay nil: what uses them makes stores that go by cfg.Now. The two endpoints may have
+	// one for proofs each, as a proof that is replayed at the other one fails by its htu.
+	cfg.Scopes, cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Scopes), slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
+	if cfg.ResourceScopes != nil {
+		cfg.ResourceScopes = cloneValues(cfg.ResourceScopes)
+	}
+	if cfg.Grants != nil {
+		for _, scope := range []string{scopeGrantQuery, scopeGrantRevoke} {
+			if !slices.Contains(cfg.Scopes, scope) {
+				cfg.Scopes = append(cfg.Scopes, scope)
+			}
+		}
+	}
+	if cfg.ErrorPage == nil {
+		cfg.ErrorPage = plainErrorPage
+	}
+}

@@ -1,0 +1,213 @@
+package profile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/grants"
+)
+
+// What a token has to have for the grant management endpoint (GM-6.1-2).
+const (
+	scopeGrantQuery  = "grant_management_query"
+	scopeGrantRevoke = "grant_management_revoke"
+)
+
+// newGrants makes the manager and the endpoint of grant management.
+func (s *AuthorizationServer) newGrants() error {
+	if s.cfg.Grants == nil {
+		return nil
+	}
+	cfg := *s.cfg.Grants
+	cfg.Issuer, cfg.AccessTokenLifetime, cfg.Now = s.cfg.Issuer, s.cfg.AccessTokenLifetime, s.cfg.Now
+	if cfg.ClaimTime == 0 {
+		cfg.ClaimTime = s.cfg.CodeLifetime + codeMemory
+	}
+	if cfg.MergeDetails == nil && s.cfg.AuthorizationDetails != nil {
+		cfg.MergeDetails = s.mergeDetails
+	}
+	host := cfg.Events
+	cfg.Events = func(ctx context.Context, e grants.Event) error {
+		for _, id := range e.EndedAccess { // GM-6.5-3, GM-10-2
+			if err := s.revoke(ctx, id); err != nil {
+				return err
+			}
+		}
+		if host == nil {
+			return nil
+		}
+		return host(ctx, e)
+	}
+	var err error
+	if s.grants, err = grants.NewManager(cfg); err != nil {
+		return err
+	}
+	guard := &ResourceServer{
+		cfg: ResourceServerConfig{
+			Resource: s.endpoint(s.cfg.Endpoints.Grants), Issuer: s.cfg.Issuer, Certificates: s.cfg.Certificates, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		},
+		lookUp: s.liveToken,
+	}
+	if guard.proofs, err = s.newProofsBelow(s.cfg.Endpoints.Grants); err != nil {
+		return err
+	}
+	guard.setChallenge()
+	s.grantAPI, err = grants.NewHandler(grants.HandlerConfig{
+		Manager: s.grants, Path: "", WriteError: guard.WriteError,
+		Authorize: func(r *http.Request, scope string) (clientID, subject string, err error) {
+			token, err := guard.Verify(r, scope) // GM-6.1-1, GM-8.3-1: any token of ours, bound to who sends it
+			if err != nil {
+				return "", "", err
+			}
+			if subject = token.Subject(); subject == token.ClientID() { // no user has this subject, see checkApproval
+				subject = ""
+			}
+			return token.ClientID(), subject, nil
+		},
+	})
+	return err
+}
+
+// mergeDetails is the rule by which a merge unites details: that of their types (RAR-11.2-2).
+func (s *AuthorizationServer) mergeDetails(existing, added json.RawMessage) (json.RawMessage, error) {
+	registry := s.cfg.AuthorizationDetails
+	before, err := knownDetails(registry, existing, registry.Types())
+	if err != nil {
+		return nil, err
+	}
+	after, err := knownDetails(registry, added, registry.Types())
+	if err != nil {
+		return nil, err
+	}
+	merged, err := registry.Merge(before, after)
+	if err != nil {
+		return nil, err
+	}
+	return encodeDetails(merged)
+}
+
+// Grants returns the manager of the server's grants, nil without [AuthorizationServerConfig.Grants]: for the pages on which
+// users see and withdraw what they have permitted, and for the host's own changes. What ends a grant there ends its tokens.
+func (s *AuthorizationServer) Grants() *grants.Manager { return s.grants }
+
+// grantRequest reads the grant management parameters of an authorization request. Without grant management nothing is asked
+// for; a client that asks all the same is told, as it counts on an answer with a grant_id (GM-5.4-4).
+func (s *AuthorizationServer) grantRequest(ctx context.Context, clientID string, params url.Values) (grants.Request, error) {
+	if s.grants != nil {
+		return s.grants.Check(ctx, clientID, params) // GM-5.2-1
+	}
+	if params.Has("grant_management_action") || params.Has("grant_id") {
+		return grants.Request{}, fmt.Errorf("%w: the server has no grant management", grants.ErrRequest)
+	}
+	return grants.Request{}, nil
+}
+
+// prepareGrant makes of an approval the change that takes effect with the redemption of the code; nil: none was asked for.
+func (s *AuthorizationServer) prepareGrant(ctx context.Context, a *Authorization, approval Approval, g grant) (*grants.Change, error) {
+	if a.grant.IsZero() {
+		if !approval.GrantExpires.IsZero() || approval.GrantData != nil {
+			return nil, errors.New("profile: approval: GrantExpires or GrantData for a request without grant management")
+		}
+		return nil, nil
+	}
+	consent := grants.Approval{
+		AuthorizationID: g.ID, Subject: g.Subject, Claims: slices.Sorted(maps.Keys(g.Claims)), AuthorizationDetails: g.Details,
+		Expires: approval.GrantExpires, Data: approval.GrantData,
+	}
+	if len(g.Scopes) > 0 {
+		consent.Scopes = []grants.Scope{{Scope: strings.Join(g.Scopes, " "), Resource: g.Targets}}
+	}
+	change, err := s.grants.Prepare(ctx, a.grant, consent) // GM-5.4-1: the user is known now
+	if err != nil {
+		return nil, fmt.Errorf("profile: approval: %w", err)
+	}
+	return change, nil
+}
+
+// claimGrant puts the change of a code into effect (GM-5.6.1-1) and returns what its tokens are for. A code whose change can
+// no longer be made is used up, so that a replay is still noticed.
+func (s *AuthorizationServer) claimGrant(ctx context.Context, t *TokenRequest, key string, record codeRecord) (grant, error) {
+	if s.grants == nil {
+		return grant{}, fmt.Errorf("%w: its grant management has been turned off", ErrCode)
+	}
+	current, err := s.grants.Claim(ctx, record.Change)
+	if errors.Is(err, grants.ErrInactive) {
+		if err := s.redeemOnce(ctx, key, record.Grant.ID); err != nil {
+			return grant{}, err
+		}
+	}
+	if err != nil {
+		return grant{}, err
+	}
+	g, err := s.permitted(t, record.Grant, current)
+	if err != nil {
+		return grant{}, err
+	}
+	return s.narrow(t, g)
+}
+
+// managed returns what a refresh token is for by now: what its grant permits, if it is one of grant management (GM-5.2-6,
+// GM-5.2-8, GM-6.5-2).
+func (s *AuthorizationServer) managed(ctx context.Context, t *TokenRequest, g grant) (grant, error) {
+	if g.Managed == "" {
+		return g, nil
+	}
+	if s.grants == nil {
+		return grant{}, fmt.Errorf("%w: grant management has been turned off", ErrRefreshToken)
+	}
+	current, err := s.grants.CheckRefresh(ctx, g.Managed, g.ID)
+	if err != nil {
+		return grant{}, err
+	}
+	return s.permitted(t, g, current)
+}
+
+// permitted puts what a grant permits now in the place of what one authorization has added to it. A token for several
+// resources gets the scopes that are permitted at each of them: what the user has permitted at one is not permitted at
+// another because of a merge.
+func (s *AuthorizationServer) permitted(t *TokenRequest, g grant, current grants.Grant) (grant, error) {
+	g.Managed, g.Ends, g.Details = current.ID, current.ExpiresAt, current.AuthorizationDetails
+	resources := current.Resources()
+	if requested := t.params["resource"]; len(requested) > 0 && len(resources) > 0 {
+		targets, err := s.targets(requested, resources) // RI-2.2-2
+		if err != nil {
+			return grant{}, err
+		}
+		g.Targets = targets
+	}
+	g.Scopes = slices.DeleteFunc(current.ScopeValues(), func(scope string) bool {
+		for _, target := range g.Targets {
+			if !slices.ContainsFunc(current.Scopes, func(entry grants.Scope) bool {
+				return slices.Contains(strings.Fields(entry.Scope), scope) && (len(entry.Resource) == 0 || slices.Contains(entry.Resource, target))
+			}) {
+				return true
+			}
+		}
+		return false
+	})
+	return g, nil
+}
+
+// grantPaths are those below which the grants are.
+func (s *AuthorizationServer) grantPaths(m *ServerMetadata) []string {
+	if s.grants == nil {
+		return nil
+	}
+	paths := []string{urlPath(m.GrantManagementEndpoint)}
+	if m.MTLSEndpointAliases != nil {
+		paths = append(paths, urlPath(m.MTLSEndpointAliases.GrantManagementEndpoint))
+	}
+	return slices.Compact(paths)
+}
+
+// serveGrants is the grant management API, for a request below prefix.
+func (s *AuthorizationServer) serveGrants(w http.ResponseWriter, r *http.Request, prefix string) {
+	http.StripPrefix(prefix, s.grantAPI).ServeHTTP(w, r)
+}
