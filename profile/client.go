@@ -40,8 +40,12 @@ type ClientConfig struct {
 	// Algorithm what it signs with if there is a choice: PS256, ES256, EdDSA or Ed25519.
 	Key              crypto.Signer
 	KeyID, Algorithm string
-	// Certificate is the client's, for mutual TLS: required with the other methods and with the next two fields.
+	// Certificate is the client's, for mutual TLS: required with the other methods and with the next two fields. For another
+	// one make another Client: it finishes the sessions of this one, and its refreshes bind tokens to the new certificate.
 	Certificate *tls.Certificate
+	// GetCertificate stands in for Certificate if that changes often: it is called for each new connection, concurrently; see
+	// [Client.CloseIdleConnections]. Not with CertificateBoundTokens, as a token is for one certificate.
+	GetCertificate func() (*tls.Certificate, error)
 	// CertificateBoundTokens has access tokens bound to Certificate (RFC 8705 §3), as registered by
 	// tls_client_certificate_bound_access_tokens. false: to DPoPKey.
 	CertificateBoundTokens bool
@@ -92,11 +96,15 @@ type Client struct {
 	authenticate func(ctx context.Context, form url.Values) error
 	prover       *dpop.Prover      // nil: tokens are bound to the certificate
 	http         *http.Client      // towards the authorization server
+	plain        *http.Client      // the same without proofs
+	bare         http.RoundTripper // towards anybody, with neither proof nor certificate
 	api          http.RoundTripper // towards APIs; it adds proofs if there are any
 	push         *par.Client       // nil: the server has no authorization code flow
 	idTokens     *idtoken.Verifier // nil: the server publishes no keys
 	requests     *jar.Signer       // nil: plain requests
 	responses    *jarm.Verifier    // nil: plain responses
+	refreshes    refreshes
+	close        []func()
 }
 
 // What a client refuses. What a server said is a *oauth2.RetrieveError instead.
@@ -114,7 +122,8 @@ func NewClient(ctx context.Context, cfg ClientConfig) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	cfg.HTTPClient = ownHTTPClient(cfg.HTTPClient)
+	theirs := cfg.HTTPClient
+	cfg.HTTPClient = ownHTTPClient(theirs)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -126,7 +135,10 @@ func NewClient(ctx context.Context, cfg ClientConfig) (*Client, error) {
 		cfg.DPoPKey = key
 	}
 	c := &Client{cfg: cfg}
-	if err := c.useKeys(cfg.Algorithm, ""); err != nil { // before anything is sent
+	if theirs == nil || theirs.Transport == nil {
+		c.close = append(c.close, cfg.HTTPClient.CloseIdleConnections)
+	}
+	if err := c.useKeys(signingAlgorithms{assertions: cfg.Algorithm, requests: cfg.Algorithm}); err != nil { // before anything is sent
 		return nil, err
 	}
 	server, err := Discover(ctx, cfg.HTTPClient, cfg.Issuer)
@@ -160,4 +172,13 @@ func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 func (c *Client) ServerMetadata() *ServerMetadata {
 	replica := *c.server
 	return &replica
+}
+
+// CloseIdleConnections closes the connections that the client has made by itself and that nobody uses now: those with a
+// certificate, and, where HTTPClient has no Transport, all. For a client that is no longer needed, or whose GetCertificate has
+// another certificate than before. It can be used after that.
+func (c *Client) CloseIdleConnections() {
+	for _, f := range c.close {
+		f()
+	}
 }

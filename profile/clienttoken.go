@@ -31,7 +31,7 @@ const (
 // one that this browser began; use it once. A second use redeems the code again, for which a server may revoke the tokens
 // of the first, so a page that is reloaded must not come here again.
 //
-// The token's Extra holds what else the server sent (scope, grant_id, …), and id_token if openid was asked for: it has been
+// The token's Extra holds what else the server sent (scope, grant_id, …; [AuthorizationDetails] has those), and id_token if openid was asked for: it has been
 // verified then, and [IDToken] has what it says. A *oauth2.RetrieveError always comes from the server: from the
 // authorization response when its Response is nil, else from the token endpoint. The error matches
 // [ErrAuthorizationResponse] when nothing was sent, and [ErrTokenResponse] when the answer of the server was thrown away.
@@ -149,13 +149,15 @@ func IDToken(token *oauth2.Token) (verified *idtoken.Token, ok bool) {
 	return verified, ok
 }
 
+var errNoRefreshToken = errors.New("profile: client: no refresh token")
+
 // Refresh obtains a new access token. The returned token keeps the refresh token unless the server sent a new one
 // (SP-5.3.3.1-6). An ID token that comes along is dropped: it says nothing new.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, request Request) (*oauth2.Token, error) {
 	if refreshToken == "" {
-		return nil, errors.New("profile: client: no refresh token")
+		return nil, errNoRefreshToken
 	}
-	params, err := request.params()
+	params, err := request.tokenParams()
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +175,7 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, request Reque
 
 // ClientCredentials obtains a token about the client itself.
 func (c *Client) ClientCredentials(ctx context.Context, request Request) (*oauth2.Token, error) {
-	params, err := request.params()
+	params, err := request.tokenParams()
 	if err != nil {
 		return nil, err
 	}
@@ -187,11 +189,53 @@ func (c *Client) ClientCredentials(ctx context.Context, request Request) (*oauth
 
 // requestToken sends a form to the token endpoint, with client authentication and what the token is to be bound to.
 func (c *Client) requestToken(ctx context.Context, params url.Values) (*tokenAnswer, error) {
+	response, answer, err := c.post(ctx, c.http, c.endpoints.TokenEndpoint, params)
+	switch {
+	case err != nil && response != nil:
+		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
+	case err != nil:
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, retrieveError(response, answer)
+	}
+	if len(answer) > maxTokenResponse {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrTokenResponse, maxTokenResponse)
+	}
+	return parseToken(response, answer, c.tokenType(), c.cfg.Now())
+}
+
+// post sends a form with client authentication to an endpoint and reads the answer, of which it returns at most one byte
+// more than may be used. With an error and a response the answer broke off.
+func (c *Client) post(ctx context.Context, by *http.Client, endpoint string, params url.Values) (*http.Response, []byte, error) {
+	r, err := c.endpointRequest(ctx, endpoint, params)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Header.Set("Accept", "application/json")
+	response, err := by.Do(r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("profile: client: %w", err)
+	}
+	defer response.Body.Close()
+	limit := maxErrorResponse
+	if response.StatusCode == http.StatusOK {
+		limit = maxTokenResponse
+	}
+	answer, err := io.ReadAll(io.LimitReader(response.Body, int64(limit)+1))
+	if err != nil {
+		return response, nil, fmt.Errorf("profile: client: %w", err)
+	}
+	return response, answer, nil
+}
+
+// endpointRequest makes a request to the authorization server, with client authentication.
+func (c *Client) endpointRequest(ctx context.Context, endpoint string, params url.Values) (*http.Request, error) {
 	body, err := c.authenticated(ctx, params)
 	if err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoints.TokenEndpoint, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("profile: client: %w", err)
 	}
@@ -208,27 +252,7 @@ func (c *Client) requestToken(ctx context.Context, params url.Values) (*tokenAns
 		return io.NopCloser(strings.NewReader(again)), nil
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Accept", "application/json")
-	response, err := c.http.Do(r)
-	if err != nil {
-		return nil, fmt.Errorf("profile: client: token endpoint: %w", err)
-	}
-	defer response.Body.Close()
-	limit := maxErrorResponse
-	if response.StatusCode == http.StatusOK {
-		limit = maxTokenResponse
-	}
-	answer, err := io.ReadAll(io.LimitReader(response.Body, int64(limit)+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, retrieveError(response, answer)
-	}
-	if len(answer) > limit {
-		return nil, fmt.Errorf("%w: longer than %d bytes", ErrTokenResponse, limit)
-	}
-	return parseToken(response, answer, c.tokenType(), c.cfg.Now())
+	return r, nil
 }
 
 func (c *Client) authenticated(ctx context.Context, params url.Values) (string, error) {
@@ -262,6 +286,7 @@ func retrieveError(response *http.Response, body []byte) *oauth2.RetrieveError {
 type tokenAnswer struct {
 	token    *oauth2.Token
 	extra    map[string]any
+	details  json.RawMessage // nil: none that anybody could go by
 	verified *idtoken.Token
 }
 
@@ -271,6 +296,10 @@ func (a *tokenAnswer) done() *oauth2.Token {
 		delete(a.extra, "id_token")
 	} else {
 		a.extra[verifiedKey] = a.verified
+	}
+	delete(a.extra, detailsKey)
+	if a.details != nil {
+		a.extra[detailsKey] = a.details
 	}
 	return a.token.WithExtra(a.extra)
 }
@@ -308,15 +337,11 @@ func parseToken(response *http.Response, body []byte, want tokenbinding.Scheme, 
 	if seconds := expiresIn(o); seconds > 0 { // CS-19: there need not be one
 		token.ExpiresIn, token.Expiry = seconds, now.Add(time.Duration(seconds)*time.Second)
 	}
-	return &tokenAnswer{token: token, extra: members(o)}, nil
-}
-
-// tokenType is that of the tokens that this client asks for.
-func (c *Client) tokenType() tokenbinding.Scheme {
-	if c.cfg.CertificateBoundTokens {
-		return tokenbinding.Bearer
+	answer := &tokenAnswer{token: token, extra: members(o)}
+	if details, ok := o.Get("authorization_details"); ok && checkDetails(details) == nil { // RAR-7-1
+		answer.details = bytes.Clone(details)
 	}
-	return tokenbinding.DPoP
+	return answer, nil
 }
 
 // headerSafe says whether a token can stand in an Authorization header and come out as it went in.
@@ -358,89 +383,4 @@ func expiresIn(o strictjson.Object) int64 {
 	}
 	const year = 365 * 24 * 60 * 60
 	return int64(math.Ceil(min(f, year)))
-}
-
-// TokenSource returns a source that refreshes token when it has expired, or is about to (10 seconds, as in package oauth2).
-// It is safe for concurrent use, and refreshes once for all that wait. Make one for each token: where the server sends new
-// refresh tokens, two sources of one token would not know of each other. ctx ends with the source.
-func (c *Client) TokenSource(ctx context.Context, token *oauth2.Token) oauth2.TokenSource {
-	r := &refresher{ctx: ctx, client: c}
-	if token != nil {
-		r.refreshToken = token.RefreshToken
-	}
-	return oauth2.ReuseTokenSource(token, r)
-}
-
-// refresher is the oauth2.TokenSource behind [Client.TokenSource]. oauth2.ReuseTokenSource calls it once at a time.
-type refresher struct {
-	ctx          context.Context //nolint:containedctx // oauth2.TokenSource has no other place for it
-	client       *Client
-	refreshToken string
-}
-
-func (r *refresher) Token() (*oauth2.Token, error) {
-	token, err := r.client.Refresh(r.ctx, r.refreshToken, Request{})
-	if err == nil {
-		r.refreshToken = token.RefreshToken
-	}
-	return token, err
-}
-
-// HTTPClient returns a client whose requests carry an access token from source, and what it is bound to: a proof of its own
-// for each request, or the client's certificate (SP-5.3.3.1-3). Use it for the APIs that the token is for, and no others: they get the token.
-//
-// It refuses requests that are not https, tokens that are not bound like this client's, and redirects to another origin. It follows no
-// redirect, unless its CheckRedirect is replaced. Clients made by one Client share what they know of the APIs' nonces.
-func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {
-	if source == nil {
-		return nil, errors.New("profile: client: no token source")
-	}
-	return &http.Client{
-		Transport: &apiTransport{source: source, scheme: c.tokenType(), base: c.api}, Timeout: c.cfg.HTTPClient.Timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
-}
-
-// apiTransport is an oauth2.Transport that knows where a token must not go.
-type apiTransport struct {
-	source oauth2.TokenSource
-	scheme tokenbinding.Scheme
-	base   http.RoundTripper
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	token, err := t.token(r)
-	if err != nil {
-		if r.Body != nil {
-			r.Body.Close() // a RoundTripper has to
-		}
-		return nil, err
-	}
-	signed := *r
-	signed.Header = r.Header.Clone()
-	if signed.Header == nil {
-		signed.Header = make(http.Header)
-	}
-	signed.Header.Set("Authorization", string(t.scheme)+" "+token.AccessToken) // DPOP-7.1-1
-	return t.base.RoundTrip(&signed)
-}
-
-func (t *apiTransport) token(r *http.Request) (*oauth2.Token, error) {
-	if r.URL == nil || r.URL.Scheme != "https" { // SP-5.2.1-1
-		return nil, errors.New("profile: client: an access token is sent by https only")
-	}
-	// http.Client says which response a request follows. It would take care of an Authorization header of the caller's, not
-	// of one that comes from here.
-	if from := r.Response; from != nil && (from.Request == nil || from.Request.URL == nil || from.Request.URL.Host != r.URL.Host) {
-		return nil, errors.New("profile: client: a redirect to another origin gets no access token")
-	}
-	token, err := t.source.Token()
-	if err != nil {
-		return nil, err
-	}
-	if token == nil || t.scheme.CheckTokenType(token.TokenType) != nil || !headerSafe(token.AccessToken) {
-		return nil, fmt.Errorf("profile: client: the token source has no %s token", t.scheme) // DPOP-5-7
-	}
-	return token, nil
 }

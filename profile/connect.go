@@ -38,7 +38,7 @@ func ownHTTPClient(theirs *http.Client) *http.Client {
 
 // withCertificate returns a transport like base that presents the client's certificate. It has connections and TLS sessions
 // of its own, so that servers that need not know it do not see it, and those that want it do.
-func withCertificate(base http.RoundTripper, certificate *tls.Certificate) (http.RoundTripper, error) {
+func withCertificate(base http.RoundTripper, cfg *ClientConfig) (*http.Transport, error) {
 	plain, ok := base.(*http.Transport)
 	if !ok {
 		return nil, fmt.Errorf("profile: client: a Certificate needs an HTTPClient whose Transport is a *http.Transport, not %T", base)
@@ -51,17 +51,34 @@ func withCertificate(base http.RoundTripper, certificate *tls.Certificate) (http
 	if own.TLSClientConfig == nil {
 		own.TLSClientConfig = TLSConfig()
 	}
-	mine := *certificate
 	own.TLSClientConfig.Certificates = nil // out of which package tls takes none by an authority that the server does not name
-	own.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &mine, nil }
-	if own.TLSClientConfig.ClientSessionCache != nil {
-		// A resumed session has the certificate that it began with, or none.
-		own.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	if get := cfg.GetCertificate; get != nil {
+		own.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return current(get) }
+		own.TLSClientConfig.ClientSessionCache = nil // a resumed session has the certificate that it began with
+	} else {
+		mine := *cfg.Certificate
+		own.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &mine, nil }
+		if own.TLSClientConfig.ClientSessionCache != nil { // in which there may be sessions without it
+			own.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+		}
 	}
 	if own.TLSNextProto["h2"] != nil { // bound to the connections of plain
 		own.TLSNextProto, own.ForceAttemptHTTP2 = nil, true
 	}
 	return own, nil
+}
+
+// current returns the host's certificate of now. Without one there must be no connection: the server might serve it as somebody
+// else's.
+func current(get func() (*tls.Certificate, error)) (*tls.Certificate, error) {
+	certificate, err := get()
+	if err != nil {
+		return nil, fmt.Errorf("profile: client: GetCertificate: %w", err)
+	}
+	if problem := certificateProblem(certificate); problem != "" {
+		return nil, errors.New("profile: client: the certificate of GetCertificate " + problem)
+	}
+	return certificate, nil
 }
 
 // certificateProblem says what keeps a certificate from being presented, "" if nothing does.
@@ -123,19 +140,29 @@ func (cfg *ClientConfig) check() error {
 	if cfg.Profile.has(SignedRequests) && isNil(cfg.Key) {
 		bad("Key is required to sign requests")
 	}
-	if problem := certificateProblem(cfg.Certificate); cfg.usesMTLS() && problem != "" { // MTLS-2-1
-		bad("Certificate " + problem)
+	switch problem := certificateProblem(cfg.Certificate); {
+	case cfg.GetCertificate == nil:
+		if cfg.usesMTLS() && problem != "" { // MTLS-2-1
+			bad("Certificate " + problem)
+		}
+	case cfg.Certificate != nil:
+		bad("both Certificate and GetCertificate")
+	case cfg.CertificateBoundTokens: // MTLS-3-2: one for the token request and the API
+		bad("CertificateBoundTokens needs a Certificate that stays, not GetCertificate")
 	}
 	return errors.Join(errs...)
 }
 
-// useKeys makes what signs with the client's keys; an empty algorithm is the one that fits the key.
-func (c *Client) useKeys(authAlgorithm, proofAlgorithm string) (err error) {
+// signingAlgorithms are the names of what the client signs with; an empty one is that which fits the key.
+type signingAlgorithms struct{ assertions, requests, proofs string }
+
+// useKeys makes what signs with the client's keys.
+func (c *Client) useKeys(algorithms signingAlgorithms) (err error) {
 	c.authenticate = clientauth.MutualTLS(c.cfg.ClientID).Authenticate // MTLS-2-2
 	if c.cfg.authMethod() == clientauth.MethodPrivateKeyJWT {
 		// SP-5.3.3.1-5: the audience is the issuer, from our own configuration.
 		assertions, err := clientauth.NewPrivateKeyJWT(clientauth.PrivateKeyJWTConfig{
-			ClientID: c.cfg.ClientID, Audience: c.cfg.Issuer, Key: c.cfg.Key, KeyID: c.cfg.KeyID, Algorithm: authAlgorithm, Now: c.cfg.Now,
+			ClientID: c.cfg.ClientID, Audience: c.cfg.Issuer, Key: c.cfg.Key, KeyID: c.cfg.KeyID, Algorithm: algorithms.assertions, Now: c.cfg.Now,
 		})
 		if err != nil {
 			return fmt.Errorf("profile: client: %w", err)
@@ -144,7 +171,7 @@ func (c *Client) useKeys(authAlgorithm, proofAlgorithm string) (err error) {
 	}
 	if c.cfg.Profile.has(SignedRequests) {
 		c.requests, err = jar.NewSigner(jar.SignerConfig{
-			ClientID: c.cfg.ClientID, Audience: c.cfg.Issuer, Key: c.cfg.Key, KeyID: c.cfg.KeyID, Algorithm: authAlgorithm, Now: c.cfg.Now,
+			ClientID: c.cfg.ClientID, Audience: c.cfg.Issuer, Key: c.cfg.Key, KeyID: c.cfg.KeyID, Algorithm: algorithms.requests, Now: c.cfg.Now,
 		})
 		if err != nil {
 			return fmt.Errorf("profile: client: %w", err)
@@ -153,7 +180,7 @@ func (c *Client) useKeys(authAlgorithm, proofAlgorithm string) (err error) {
 	if c.cfg.CertificateBoundTokens {
 		return nil
 	}
-	c.prover, err = dpop.NewProver(dpop.ProverConfig{Key: c.cfg.DPoPKey, Algorithm: proofAlgorithm, Now: c.cfg.Now})
+	c.prover, err = dpop.NewProver(dpop.ProverConfig{Key: c.cfg.DPoPKey, Algorithm: algorithms.proofs, Now: c.cfg.Now})
 	if err != nil {
 		return fmt.Errorf("profile: client: DPoPKey: %w", err)
 	}
@@ -166,24 +193,25 @@ func (c *Client) checkServer() (err error) {
 	p := problems{sentinel: ErrServerMetadata}
 	method := c.cfg.authMethod()
 	p.unless(slices.Contains(c.server.TokenEndpointAuthMethodsSupported, method), "token_endpoint_auth_methods_supported lacks %s", method)
-	authAlgorithm, proofAlgorithm := c.cfg.Algorithm, ""
+	var algorithms signingAlgorithms
 	if method == clientauth.MethodPrivateKeyJWT {
-		algs := c.server.TokenEndpointAuthSigningAlgValuesSupported
-		if authAlgorithm == "" {
-			if authAlgorithm, err = jose.AlgorithmFor(c.cfg.Key.Public()); err != nil {
-				return fmt.Errorf("profile: client: %w", err)
-			}
-			authAlgorithm = known(authAlgorithm, algs)
+		algorithms.assertions, err = c.algorithm(&p, "token_endpoint_auth_signing_alg_values_supported", c.server.TokenEndpointAuthSigningAlgValuesSupported)
+		if err != nil {
+			return err
 		}
-		p.unless(algs == nil || slices.Contains(algs, authAlgorithm),
-			"token_endpoint_auth_signing_alg_values_supported lacks %s, which Key signs with", authAlgorithm)
+	}
+	if c.cfg.Profile.has(SignedRequests) { // JAR-4-5
+		algorithms.requests, err = c.algorithm(&p, "request_object_signing_alg_values_supported", c.server.RequestObjectSigningAlgValuesSupported)
+		if err != nil {
+			return err
+		}
 	}
 	if c.cfg.CertificateBoundTokens {
 		p.unless(c.server.TLSClientCertificateBoundAccessTokens, "tls_client_certificate_bound_access_tokens is not true")
 	} else {
 		algs := c.server.DPoPSigningAlgValuesSupported
-		proofAlgorithm = known(c.prover.Algorithm(), algs)
-		p.unless(slices.Contains(algs, proofAlgorithm), "dpop_signing_alg_values_supported lacks %s, which DPoPKey signs with", proofAlgorithm)
+		algorithms.proofs = known(c.prover.Algorithm(), algs)
+		p.unless(slices.Contains(algs, algorithms.proofs), "dpop_signing_alg_values_supported lacks %s, which DPoPKey signs with", algorithms.proofs)
 	}
 	if c.cfg.UseMTLSEndpointAliases { // SP-5.2.2.1-3: no falling back to the endpoints that ask for no certificate
 		for _, e := range c.server.aliased() {
@@ -195,7 +223,20 @@ func (c *Client) checkServer() (err error) {
 	if err := p.err(); err != nil {
 		return err
 	}
-	return c.useKeys(authAlgorithm, proofAlgorithm)
+	return c.useKeys(algorithms)
+}
+
+// algorithm returns what Key signs with, by the name that the server has for it in a list. One that is absent says nothing.
+func (c *Client) algorithm(p *problems, list string, supported []string) (algorithm string, err error) {
+	algorithm = c.cfg.Algorithm
+	if algorithm == "" {
+		if algorithm, err = jose.AlgorithmFor(c.cfg.Key.Public()); err != nil {
+			return "", fmt.Errorf("profile: client: %w", err)
+		}
+		algorithm = known(algorithm, supported)
+	}
+	p.unless(supported == nil || slices.Contains(supported, algorithm), "%s lacks %s, which Key signs with", list, algorithm)
+	return algorithm, nil
 }
 
 // checkSigning: what the server demands has to be configured, and what is configured the server has to have.
@@ -206,6 +247,8 @@ func (c *Client) checkSigning(p *problems) {
 	p.unless(responses || modes == nil || slices.Contains(modes, "query"), "response_modes_supported lacks query, and Profile is without SignedResponses")
 	p.unless(!responses || slices.Contains(modes, "jwt"), "response_modes_supported lacks jwt")
 	p.unless(!responses || c.server.JWKSURI != "", "no jwks_uri, to verify signed responses with")
+	algs := c.server.AuthorizationSigningAlgValuesSupported // JARM-4-1
+	p.unless(!responses || algs == nil || haveOne(algs, jose.Algorithms()...), "authorization_signing_alg_values_supported has none of %q", jose.Algorithms())
 }
 
 // known returns the name that a server knows an algorithm by: EdDSA is a family, of which RFC 9864 renames our member.
@@ -254,12 +297,15 @@ func (c *Client) compose() (err error) {
 // for it, and to APIs if tokens are bound to it. SP-5.3.3.1-1: tokens are bound to it or to the DPoP key.
 func (c *Client) composeTransports() (err error) {
 	server := c.cfg.HTTPClient.Transport
-	c.api = server
+	c.bare, c.api = server, server
 	if c.cfg.usesMTLS() {
-		if server, err = withCertificate(server, c.cfg.Certificate); err != nil {
+		own, err := withCertificate(server, &c.cfg)
+		if err != nil {
 			return err
 		}
+		server, c.close = own, append(c.close, own.CloseIdleConnections)
 	}
+	c.plain = c.serverClient(server)
 	if c.cfg.CertificateBoundTokens {
 		c.api = server // MTLS-3-2: the certificate of the token request
 	} else {
@@ -273,13 +319,19 @@ func (c *Client) composeTransports() (err error) {
 		}
 		server = proofs
 	}
-	c.http = &http.Client{
-		Transport: server, Timeout: c.cfg.HTTPClient.Timeout,
+	c.http = c.serverClient(server)
+	return nil
+}
+
+// serverClient sends requests to the authorization server.
+func (c *Client) serverClient(transport http.RoundTripper) *http.Client {
+	own := &http.Client{
+		Transport: transport, Timeout: c.cfg.HTTPClient.Timeout,
 		// A redirect would carry the client's credentials to wherever the answer says.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	if c.http.Timeout == 0 {
-		c.http.Timeout = clientTimeout
+	if own.Timeout == 0 {
+		own.Timeout = clientTimeout
 	}
-	return nil
+	return own
 }

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
@@ -18,8 +17,8 @@ import (
 
 // A Session is one authorization that has been begun. Keep it where only the browser that began it can bring it back,
 // on the server side or encrypted: it holds the code verifier. Remove it from there in the same step in which the callback
-// takes it: a session is good for one callback, but a copy cannot know that it has been used. It survives encoding/json;
-// printed or logged it shows nothing.
+// takes it: a session is good for one callback, but a copy cannot know that it has been used. [Sessions] does all that. It
+// survives encoding/json; printed or logged it shows nothing.
 type Session struct {
 	// Issuer, ClientID and RedirectURI are those of the client that began it. No other can finish it.
 	Issuer      string `json:"issuer"`
@@ -32,6 +31,8 @@ type Session struct {
 	CodeVerifier string `json:"code_verifier"`
 	// SignedResponse says that the callback has to be signed.
 	SignedResponse bool `json:"signed_response,omitempty"`
+	// Keep is that of the request: the host's own.
+	Keep string `json:"keep,omitempty"`
 	// MaxAge is what the ID token has to keep to: the max_age of the request, 1 s for one of 0. 0: there was none.
 	MaxAge time.Duration `json:"max_age,omitempty"`
 	// URL is where to send the browser.
@@ -46,59 +47,6 @@ func (s Session) GoString() string { return s.String() }
 
 // LogValue is String.
 func (s Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// A Request says what an authorization is to be for.
-type Request struct {
-	Scopes    []string // with "openid" the token comes with an ID token
-	Resources []string // RFC 8707; empty: the server's choice
-	// Params are further parameters: prompt, max_age, login_hint and so on. One that belongs to the protocol, and so to the
-	// client, is an error, as is a repeated one.
-	Params url.Values
-}
-
-// reserved says whether a parameter of a request is the client's own business. DPoP binds the code by the proof that goes
-// with the push; request objects and other response modes are nothing that this client could answer for.
-func reserved(name string) bool {
-	switch name {
-	case "client_id", "client_secret", "client_assertion", "client_assertion_type", "response_type", "response_mode", "redirect_uri",
-		"scope", "resource", "state", "nonce", "code_challenge", "code_challenge_method", "dpop_jkt", "request", "request_uri",
-		"grant_type", "code", "code_verifier", "refresh_token":
-		return true
-	}
-	return false
-}
-
-// params returns what the caller wants to send.
-func (r Request) params() (url.Values, error) {
-	params := make(url.Values, len(r.Params)+8)
-	for name, values := range r.Params {
-		switch {
-		case reserved(name):
-			return nil, fmt.Errorf("profile: client: Params must not have %q", name)
-		case len(values) > 1:
-			return nil, fmt.Errorf("profile: client: Params has %.64q repeated", name)
-		case len(values) == 1:
-			params.Set(name, values[0])
-		}
-	}
-	for _, scope := range r.Scopes {
-		if !validScope(scope) { // two in one string would hide an openid from us
-			return nil, fmt.Errorf("profile: client: %.64q is not one scope", scope)
-		}
-	}
-	for _, resource := range r.Resources {
-		if u, err := url.Parse(resource); err != nil || !u.IsAbs() || strings.Contains(resource, "#") { // RI-2-1
-			return nil, fmt.Errorf("profile: client: resource %.256q is no absolute URI without fragment", resource)
-		}
-	}
-	if len(r.Scopes) > 0 {
-		params.Set("scope", strings.Join(r.Scopes, " "))
-	}
-	if len(r.Resources) > 0 {
-		params["resource"] = slices.Clone(r.Resources)
-	}
-	return params, nil
-}
 
 // Begin pushes an authorization request (SP-5.3.3.2-2) and returns the session whose URL the browser is to open. Call it
 // only when the user has asked for it, and protect that call against CSRF (SP-5.3.3.1-12).
@@ -115,8 +63,11 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := request.manageGrant(c.server, params); err != nil {
+		return nil, err
+	}
 	session := &Session{
-		Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, RedirectURI: c.cfg.RedirectURI,
+		Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, RedirectURI: c.cfg.RedirectURI, Keep: request.Keep,
 		State: jose.RandomString(32), CodeVerifier: pkce.NewVerifier(), // SP-5.3.3.2-4, BCP-2.1-3, BCP-2.1.1-1, PAR-7.5-1, JARM-5.2-1
 	}
 	challenge, err := pkce.Challenge(session.CodeVerifier)
@@ -164,6 +115,9 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 func (c *Client) expectIDToken(session *Session, params url.Values) error {
 	if c.idTokens == nil {
 		return errors.New("profile: client: the server publishes no jwks_uri, so its ID tokens cannot be verified")
+	}
+	if algs := c.server.IDTokenSigningAlgValuesSupported; algs != nil && !haveOne(algs, jose.Algorithms()...) { // MS-5.6.2-1
+		return fmt.Errorf("%w: id_token_signing_alg_values_supported has none of %q", ErrServerMetadata, jose.Algorithms())
 	}
 	session.Nonce = jose.RandomString(32) // SP-5.3.3.2-7: 43 characters
 	params.Set("nonce", session.Nonce)

@@ -1,0 +1,105 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+// HTTPClient returns a client whose requests carry an access token from source, and what it is bound to: a proof of its own
+// for each request, or the client's certificate (SP-5.3.3.1-3). Use it for the APIs that the token is for, and no others: they get the token.
+//
+// It refuses requests that are not https, tokens that are not bound like this client's, and redirects to another origin. It
+// follows no redirect, unless its CheckRedirect is replaced. A request that an API refuses for want of a nonce is sent once
+// more, with that nonce; if its body cannot be had again, for want of GetBody, the error matches [ErrNotRepeatable]. Clients
+// made by one Client share what they know of the APIs' nonces. Whoever waits for a refresh of a [Client.TokenSource] gives
+// up when the request's context ends.
+func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {
+	if source == nil {
+		return nil, errors.New("profile: client: no token source")
+	}
+	return &http.Client{
+		Transport: &apiTransport{source: source, scheme: c.tokenType(), base: c.api}, Timeout: c.cfg.HTTPClient.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// apiTransport is an oauth2.Transport that knows where a token must not go.
+type apiTransport struct {
+	source oauth2.TokenSource
+	scheme tokenbinding.Scheme
+	base   http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	token, err := t.token(r)
+	if err != nil {
+		if r.Body != nil {
+			r.Body.Close() // a RoundTripper has to
+		}
+		return nil, err
+	}
+	signed := *r
+	signed.Header = r.Header.Clone()
+	if signed.Header == nil {
+		signed.Header = make(http.Header)
+	}
+	signed.Header.Set("Authorization", string(t.scheme)+" "+token.AccessToken) // DPOP-7.1-1
+	return sendToAPI(t.base, &signed)
+}
+
+// sendToAPI sends a request with an access token.
+func sendToAPI(by http.RoundTripper, r *http.Request) (*http.Response, error) {
+	response, err := by.RoundTrip(r)
+	if err == nil && response.StatusCode == http.StatusUnauthorized && r.GetBody == nil && r.Body != nil && r.Body != http.NoBody &&
+		strings.Contains(strings.ToLower(response.Header.Get("WWW-Authenticate")), "use_dpop_nonce") {
+		response.Body.Close()
+		return nil, ErrNotRepeatable
+	}
+	return response, err
+}
+
+// ErrNotRepeatable: the API wants a nonce, which it has sent, in the proof of a request whose body has been used up. It was
+// not accepted. Send it again from the start, or give such a request a GetBody.
+var ErrNotRepeatable = errors.New("profile: the API wants a nonce, and the body of the request cannot be sent again")
+
+func (t *apiTransport) token(r *http.Request) (*oauth2.Token, error) {
+	if err := mayHaveToken(r); err != nil {
+		return nil, err
+	}
+	token, err := tokenFor(r.Context(), t.source)
+	if err != nil {
+		return nil, err
+	}
+	if token == nil || t.scheme.CheckTokenType(token.TokenType) != nil || !headerSafe(token.AccessToken) {
+		return nil, fmt.Errorf("profile: client: the token source has no %s token", t.scheme) // DPOP-5-7
+	}
+	return token, nil
+}
+
+func tokenFor(ctx context.Context, source oauth2.TokenSource) (*oauth2.Token, error) {
+	if ours, ok := source.(*tokenSource); ok {
+		return ours.tokenFor(ctx)
+	}
+	return source.Token()
+}
+
+// mayHaveToken says why a request must not be sent with an access token.
+func mayHaveToken(r *http.Request) error {
+	if r.URL == nil || r.URL.Scheme != "https" { // SP-5.2.1-1
+		return errors.New("profile: client: an access token is sent by https only")
+	}
+	// http.Client says which response a request follows. It would take care of an Authorization header of the caller's, not
+	// of one that comes from here.
+	if from := r.Response; from != nil && (from.Request == nil || from.Request.URL == nil || from.Request.URL.Host != r.URL.Host) {
+		return errors.New("profile: client: a redirect to another origin gets no access token")
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package profile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/oauth2"
+)
+
+// ErrCrossOrigin: a login that another site wanted to begin in the user's name, or of which the browser does not say who did.
+var ErrCrossOrigin = errors.New("profile: login begun by another site")
+
+// LoginHandler begins a login and sends the browser to the authorization server: for the form of a page's login button, that
+// POSTs to it. request says what to ask for; it may read the request, as who is in, or where to go afterwards, for
+// [Request.Keep]. An error of it, and all others, go to Fail of sessions.
+//
+// SP-5.3.3.1-12: what another site has the browser send is refused with [ErrCrossOrigin] before request is called: a user who is
+// logged in without having asked for it could be taken for the one who has.
+//
+// It panics if an argument is nil.
+func (c *Client) LoginHandler(sessions *Sessions, request func(*http.Request) (Request, error)) http.Handler {
+	if sessions == nil || request == nil {
+		panic("profile: LoginHandler without Sessions or request")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		if r.Method != http.MethodPost && !(r.Method == http.MethodGet && sessions.cfg.AllowGET) {
+			w.Header().Set("Allow", map[bool]string{false: "POST", true: "GET, POST"}[sessions.cfg.AllowGET])
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		to, err := c.login(w, r, sessions, request)
+		if err != nil {
+			sessions.cfg.Fail(w, r, err)
+			return
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
+	})
+}
+
+func (c *Client) login(w http.ResponseWriter, r *http.Request, sessions *Sessions, request func(*http.Request) (Request, error)) (string, error) {
+	if err := sessions.checkInitiation(r); err != nil {
+		return "", err
+	}
+	wanted, err := request(r)
+	if err != nil {
+		return "", err
+	}
+	session, err := c.Begin(r.Context(), wanted)
+	if err != nil {
+		return "", err
+	}
+	return session.URL, sessions.Put(w, r, session)
+}
+
+// checkInitiation: SP-5.3.3.1-12.
+func (s *Sessions) checkInitiation(r *http.Request) error {
+	if r.Method != http.MethodGet {
+		if err := s.cfg.CrossOrigin.Check(r); err != nil {
+			return fmt.Errorf("%w: %w", ErrCrossOrigin, err)
+		}
+		return nil
+	}
+	switch site := r.Header.Get("Sec-Fetch-Site"); site { // which CrossOriginProtection does not ask of a GET
+	case "same-origin", "none":
+		return nil
+	default:
+		return fmt.Errorf("%w: GET with Sec-Fetch-Site %.16q", ErrCrossOrigin, site)
+	}
+}
+
+// CallbackHandler is the redirect URI: it takes the session out of the browser, finishes it, and hands over the token. done answers
+// the request; it logs the user in, by a cookie of the host's own, and sends the browser on, away from the URL with the code in
+// it. [IDToken] has who the user is. An error goes to Fail of sessions, and the session is used up: the user begins again.
+//
+// It panics if an argument is nil.
+func (c *Client) CallbackHandler(
+	sessions *Sessions, done func(w http.ResponseWriter, r *http.Request, session *Session, token *oauth2.Token),
+) http.Handler {
+	if sessions == nil || done == nil {
+		panic("profile: CallbackHandler without Sessions or done")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Referrer-Policy", "no-referrer") // the URL has the code in it
+		if r.Method != http.MethodGet {                  // a HEAD by somebody who looks into links would use up the code
+			w.Header().Set("Allow", http.MethodGet)
+			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		session, token, err := c.callback(w, r, sessions)
+		if err != nil {
+			sessions.cfg.Fail(w, r, err)
+			return
+		}
+		done(w, r, session, token)
+	})
+}
+
+func (c *Client) callback(w http.ResponseWriter, r *http.Request, sessions *Sessions) (*Session, *oauth2.Token, error) {
+	session, err := sessions.Take(w, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	callback, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: the query is malformed", ErrAuthorizationResponse)
+	}
+	token, err := c.Finish(r.Context(), session, callback)
+	return session, token, err
+}
+
+// failLogin answers a user whose login has come to nothing.
+func failLogin(w http.ResponseWriter, _ *http.Request, err error) {
+	status, text := http.StatusBadGateway, "The login failed. Please try again."
+	said := (*oauth2.RetrieveError)(nil)
+	switch {
+	case errors.Is(err, ErrCrossOrigin):
+		status, text = http.StatusForbidden, "Please log in from a page of this site."
+	case errors.Is(err, ErrSession):
+		status, text = http.StatusBadRequest, "This login has expired, or was finished already. Please begin again."
+	case errors.Is(err, ErrAuthorizationResponse):
+		status, text = http.StatusBadRequest, "That was no answer to this login. Please begin again."
+	case errors.Is(err, ErrStore):
+		status = http.StatusServiceUnavailable
+	case errors.As(err, &said) && said.Response == nil: // the authorization response: it was the user, as a rule
+		status, text = http.StatusForbidden, "The login was not granted ("+printable(said.ErrorCode)+")."
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	io.WriteString(w, text+"\n") //nolint:errcheck // the browser is gone
+}

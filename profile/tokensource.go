@@ -1,0 +1,185 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+const (
+	// refreshEarly is how long before its end a token is no longer sent, as in package oauth2.
+	refreshEarly = 10 * time.Second
+	// A source whose refresh has failed asks again after a pause, which doubles with each failure.
+	firstPause, longestPause = time.Second, time.Minute
+	// longestRetryAfter bounds what a server can ask for: it may be wrong about its own clock.
+	longestRetryAfter = 10 * time.Minute
+)
+
+// TokenSource returns a source that refreshes token when it has expired, or is about to (10 seconds, as in package oauth2).
+// It is safe for concurrent use. All that need the new token wait for one refresh, sources of the same refresh token too, and
+// nobody who has a good one waits. Make one source for each token and keep it: with the token that it returns, which is to be
+// stored where the server may send new refresh tokens, when it is another one than before.
+//
+// A source whose refresh has failed fails with the same error for a while, without asking: a second at first, then
+// twice as long each time, up to a minute, or as long as the server asks for by Retry-After. So a server that is down is
+// left alone. ctx ends with the source.
+func (c *Client) TokenSource(ctx context.Context, token *oauth2.Token) oauth2.TokenSource {
+	s := &tokenSource{ctx: ctx, client: c}
+	if token == nil {
+		token = &oauth2.Token{}
+	}
+	s.current.Store(token)
+	return s
+}
+
+// tokenSource is the oauth2.TokenSource behind [Client.TokenSource].
+type tokenSource struct {
+	ctx     context.Context //nolint:containedctx // oauth2.TokenSource has no other place for it
+	client  *Client
+	current atomic.Pointer[oauth2.Token] // never nil
+
+	mu     sync.Mutex // for what follows; nothing is waited for under it
+	last   *refreshing
+	failed error // of last; nil: the way is free
+	until  time.Time
+	pause  time.Duration
+}
+
+// Token implements oauth2.TokenSource.
+func (s *tokenSource) Token() (*oauth2.Token, error) { return s.tokenFor(s.ctx) }
+
+// tokenFor is Token for somebody who may give up before the refresh is done, which others may be waiting for.
+func (s *tokenSource) tokenFor(ctx context.Context) (*oauth2.Token, error) {
+	for {
+		token := s.current.Load()
+		if token.AccessToken != "" && (token.Expiry.IsZero() || s.client.cfg.Now().Add(refreshEarly).Before(token.Expiry)) {
+			return token, nil
+		}
+		if err := s.resting(); err != nil {
+			return nil, err
+		}
+		if token.RefreshToken == "" {
+			return nil, errNoRefreshToken
+		}
+		call := s.client.refresh(s.ctx, token.RefreshToken)
+		select {
+		case <-call.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("profile: client: waiting for a refresh: %w", context.Cause(ctx))
+		}
+		switch {
+		case call.panicked != nil:
+			panic(call.panicked) // the host's key or transport: the host is to see it
+		case call.err == nil:
+			s.current.CompareAndSwap(token, call.token) // unless somebody who waited too has done it
+			s.succeeded(call)
+			return call.token, nil
+		case call.ctx.Err() != nil && s.ctx.Err() == nil:
+			continue // it ended with another source
+		}
+		s.rest(call)
+		return nil, call.err
+	}
+}
+
+// resting returns the last failure while the server is to be left alone.
+func (s *tokenSource) resting() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if wait := s.until.Sub(s.client.cfg.Now()); s.failed != nil && wait > 0 {
+		return fmt.Errorf("profile: client: no refresh for %v, after: %w", wait.Round(time.Second), s.failed)
+	}
+	return nil
+}
+
+// rest notes a failure, once for all that waited for it.
+func (s *tokenSource) rest(call *refreshing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == call || s.ctx.Err() != nil {
+		return
+	}
+	s.pause = min(max(2*s.pause, firstPause), longestPause)
+	s.last, s.failed = call, call.err
+	s.until = s.client.cfg.Now().Add(max(s.pause, s.client.RetryAfter(call.err)))
+}
+
+func (s *tokenSource) succeeded(call *refreshing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last, s.failed, s.pause = call, nil, 0
+}
+
+// refreshing is a refresh under way, or, when done is closed, what came of it.
+type refreshing struct {
+	ctx      context.Context //nolint:containedctx // of the source that began it, to tell its end from the refresh's own
+	done     chan struct{}
+	token    *oauth2.Token
+	err      error
+	panicked any
+}
+
+// refreshes are those under way, by refresh token: where the server sends new ones, the second use of an old one would look
+// like a thief's.
+type refreshes struct {
+	mu    sync.Mutex
+	calls map[string]*refreshing
+}
+
+// refresh returns the refresh of this token that is under way, or begins it.
+func (c *Client) refresh(ctx context.Context, refreshToken string) *refreshing {
+	c.refreshes.mu.Lock()
+	defer c.refreshes.mu.Unlock()
+	if call := c.refreshes.calls[refreshToken]; call != nil && call.ctx.Err() == nil {
+		return call
+	}
+	call := &refreshing{ctx: ctx, done: make(chan struct{})}
+	if c.refreshes.calls == nil {
+		c.refreshes.calls = make(map[string]*refreshing)
+	}
+	c.refreshes.calls[refreshToken] = call
+	go c.run(call, refreshToken)
+	return call
+}
+
+func (c *Client) run(call *refreshing, refreshToken string) {
+	defer func() {
+		call.panicked = recover()
+		c.refreshes.mu.Lock()
+		if c.refreshes.calls[refreshToken] == call {
+			delete(c.refreshes.calls, refreshToken)
+		}
+		c.refreshes.mu.Unlock()
+		close(call.done)
+	}()
+	call.err = errors.New("profile: client: a refresh did not end") // runtime.Goexit in a key or a transport
+	call.token, call.err = c.Refresh(call.ctx, refreshToken, Request{})
+	if said := (*oauth2.RetrieveError)(nil); errors.As(call.err, &said) && said.Response != nil {
+		said.Response.Body = http.NoBody // which two could not read at once
+	}
+}
+
+// RetryAfter returns for how long the server has asked to be left alone, in an error of this client's: by Retry-After, as a
+// rule with status 503 or 429. At most 10 minutes, 0 if it has not asked. Requests are not repeated for it.
+func (c *Client) RetryAfter(err error) time.Duration {
+	said := (*oauth2.RetrieveError)(nil)
+	if !errors.As(err, &said) || said.Response == nil {
+		return 0
+	}
+	value := strings.TrimSpace(said.Response.Header.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, longestRetryAfter)
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return min(max(at.Sub(c.cfg.Now()), 0), longestRetryAfter)
+	}
+	return 0
+}
