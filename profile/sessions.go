@@ -180,7 +180,10 @@ func (s *Sessions) Open(ctx context.Context, value, browser string) (*Session, e
 	if err != nil {
 		return nil, err
 	}
-	return session, s.use(ctx, session, begun)
+	if err := s.use(ctx, session, begun); err != nil {
+		return nil, err
+	}
+	return session, nil
 }
 
 func (s *Sessions) seal(session *Session, binding string) (string, error) {
@@ -219,8 +222,8 @@ func (s *Sessions) open(value, binding string) (*Session, time.Time, error) {
 			return nil, time.Time{}, fmt.Errorf("%w: of another version", ErrSession)
 		}
 		begun := time.Unix(read.Begun, 0)
-		if age := s.cfg.Now().Sub(begun); age > s.cfg.MaxAge {
-			return nil, time.Time{}, fmt.Errorf("%w: begun %v ago, and may take %v", ErrSession, age.Round(time.Second), s.cfg.MaxAge)
+		if age := s.cfg.Now().Truncate(time.Second).Sub(begun); age > s.cfg.MaxAge {
+			return nil, time.Time{}, fmt.Errorf("%w: begun %v ago, and may take %v", ErrSession, age, s.cfg.MaxAge)
 		}
 		return read.Session, begun, nil
 	}
