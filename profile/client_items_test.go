@@ -1,0 +1,409 @@
+package profile_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/tls"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/jarm"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// What a certification of clients looks at, one by one, each against a server that does as it is told. Most has tests of its
+// own elsewhere, with more cases; here it can be read off that nothing is missing.
+
+// try makes a client, or says why there is none.
+func (p *peer) try(change ...func(*profile.ClientConfig)) (*profile.Client, error) {
+	cfg := p.config()
+	for _, f := range change {
+		f(&cfg)
+	}
+	return profile.NewClient(context.Background(), cfg)
+}
+
+func (p *peer) begin(c *profile.Client, scopes ...string) *profile.Session {
+	session, err := c.Begin(context.Background(), profile.Request{Scopes: scopes})
+	require.NoError(p.t, err)
+	return session
+}
+
+// last is the latest request at a path.
+func (p *peer) last(path string) message {
+	sent := p.messages(path)
+	require.NotEmpty(p.t, sent)
+	return sent[len(sent)-1]
+}
+
+func (p *peer) says(name string, value any) {
+	before := p.metadata
+	p.metadata = func(m map[string]any) {
+		if before != nil {
+			before(m)
+		}
+		m[name] = value
+	}
+}
+
+func TestClientItemsOfTheRequest(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	session := p.begin(client, "openid", "accounts")
+	pushed, target := p.last("/par"), must(url.Parse(session.URL))
+	_, err := client.Finish(ctx, session, url.Values{"iss": {p.as.URL}, "state": {session.State}, "code": {"code-1"}})
+	require.Error(t, err, "no ID token")
+	redeemed := p.last("/token")
+	for _, item := range []struct {
+		name string
+		test func(t *testing.T)
+	}{
+		{"client item 1: SP-5.3.3.1-9 SP-5.3.3.1-11 all is discovered from the issuer, which is compared as it is", func(t *testing.T) {
+			require.Len(t, p.messages("/.well-known/oauth-authorization-server"), 1)
+			for _, other := range []string{p.as.URL + "/", strings.ToUpper(p.as.URL), "https://evil.example"} {
+				p := newPeer(t)
+				p.says("issuer", other)
+				_, err := p.try()
+				require.ErrorIs(t, err, profile.ErrIssuerMismatch)
+			}
+		}},
+		{"client item 2: SP-5.3.3.1-9 the path of an issuer goes behind the well-known part", func(t *testing.T) {
+			oauth, openid, err := profile.WellKnownURLs("https://as.example/tenant/1")
+			require.NoError(t, err)
+			require.Equal(t, "https://as.example/.well-known/oauth-authorization-server/tenant/1", oauth)
+			require.Equal(t, "https://as.example/tenant/1/.well-known/openid-configuration", openid)
+		}},
+		{"client item 4: SP-5.3.3.2-2 everything is pushed", func(t *testing.T) {
+			require.Len(t, p.messages("/par"), 1)
+			require.Empty(t, p.messages("/authorize"))
+		}},
+		{"client item 5: SP-5.3.3.2-6 client_id and request_uri alone go through the browser", func(t *testing.T) {
+			require.Equal(t, []string{"client_id", "request_uri"}, parameters(target.Query()))
+		}},
+		{"client item 6: SP-5.3.3.2-3 SP-5.3.3.2-4 PKCE with S256, new each time", func(t *testing.T) {
+			require.Equal(t, "S256", pushed.form.Get("code_challenge_method"))
+			require.Len(t, pushed.form.Get("code_challenge"), 43)
+			require.Equal(t, session.CodeVerifier, redeemed.form.Get("code_verifier"))
+			p.begin(client, "accounts")
+			require.NotEqual(t, pushed.form.Get("code_challenge"), p.last("/par").form.Get("code_challenge"))
+		}},
+		{"client item 7: AM-5.4b SP-5.3.3.2-7 state is random, and so is nonce when there is an ID token", func(t *testing.T) {
+			require.Len(t, pushed.form.Get("state"), 43)
+			require.Len(t, pushed.form.Get("nonce"), 43)
+			p.begin(client, "accounts")
+			again := p.last("/par")
+			require.NotEqual(t, pushed.form.Get("state"), again.form.Get("state"))
+			require.False(t, again.form.Has("nonce"))
+		}},
+		{"client item 8: SP-5.3.3.1-5 assertions for the issuer, each once and for a short time", func(t *testing.T) {
+			used := map[any]bool{}
+			for _, m := range []message{pushed, redeemed} {
+				claims, header := jwtClaims(t, m.form.Get("client_assertion")), jwtHeader(t, m.form.Get("client_assertion"))
+				require.Equal(t, p.as.URL, claims["aud"], "a string")
+				require.Equal(t, []any{"c-1", "c-1"}, []any{claims["iss"], claims["sub"]})
+				require.Equal(t, "ES256", header["alg"])
+				require.LessOrEqual(t, claims["exp"].(float64)-claims["iat"].(float64), 60.0)
+				require.False(t, used[claims["jti"]])
+				used[claims["jti"]] = true
+			}
+		}},
+		{"client item 19: SP-5.3.3.1-1 DPOP-4.2-4 proofs at PAR and token, each of its own", func(t *testing.T) {
+			require.NotEmpty(t, pushed.proof["jti"])
+			require.NotEmpty(t, redeemed.proof["jti"])
+			require.NotEqual(t, pushed.proof["jti"], redeemed.proof["jti"])
+			require.Equal(t, []any{"POST", p.as.URL + "/token"}, []any{redeemed.proof["htm"], redeemed.proof["htu"]})
+		}},
+		{"client item 27: RAR-2-1 authorization_details with their types", func(t *testing.T) {
+			_, err := client.Begin(ctx, profile.Request{AuthorizationDetails: json.RawMessage(`[{"type":"account_information"}]`)})
+			require.NoError(t, err)
+			require.JSONEq(t, `[{"type":"account_information"}]`, p.last("/par").form.Get("authorization_details"))
+		}},
+		{"client item 28: no claims, and openid only if asked for", func(t *testing.T) {
+			p.begin(client, "accounts")
+			require.Equal(t, "accounts", p.last("/par").form.Get("scope"))
+			require.False(t, p.last("/par").form.Has("claims"))
+		}},
+		{"client item 29: SP-5.3.3.2-1 the redirect URI as registered, in both requests", func(t *testing.T) {
+			require.Equal(t, "https://client.example/cb", pushed.form.Get("redirect_uri"))
+			require.Equal(t, "https://client.example/cb", redeemed.form.Get("redirect_uri"))
+		}},
+	} {
+		t.Run(item.name, item.test)
+	}
+}
+
+func TestClientItemsOfSigning(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	p.says("response_modes_supported", []string{"query", "jwt"})
+	p.keys = []jwks.Key{
+		{Public: testkit.ECKey(t, "decoy").Public(), KeyID: "k0"}, {Public: testkit.RSAKey(t, "peer").Public(), KeyID: "r1"},
+		{Public: testkit.ECKey(t, "peer").Public(), KeyID: "k1"},
+	}
+	client, err := p.try(func(c *profile.ClientConfig) { c.Profile = profile.SignedRequests | profile.SignedResponses })
+	require.NoError(t, err)
+	session := p.begin(client, "accounts")
+
+	t.Run("client item 10: MS-5.3.2-2 MS-5.3.2-3 MS-5.3.2-4 JAR-5-2 request objects with iss, aud, nbf, exp, client_id and typ", func(t *testing.T) {
+		object := p.last("/par").form.Get("request")
+		claims, now := jwtClaims(t, object), float64(p.clock.Now().Unix())
+		require.Equal(t, []any{"c-1", "c-1", p.as.URL}, []any{claims["iss"], claims["client_id"], claims["aud"]})
+		require.LessOrEqual(t, claims["nbf"].(float64), now)
+		require.Greater(t, claims["exp"].(float64), now)
+		require.LessOrEqual(t, claims["exp"].(float64), claims["nbf"].(float64)+3600)
+		require.Equal(t, "oauth-authz-req+jwt", jwtHeader(t, object)["typ"])
+		require.Equal(t, []string{"client_assertion", "client_assertion_type", "client_id", "request"}, parameters(p.last("/par").form))
+	})
+
+	good := func() map[string]any {
+		return map[string]any{"iss": p.as.URL, "aud": "c-1", "exp": p.clock.Now().Add(time.Minute).Unix(), "code": "code-1", "state": session.State}
+	}
+	es := map[string]any{"alg": "ES256", "kid": "k1"}
+	response := func(header map[string]any, key crypto.Signer, change func(map[string]any)) url.Values {
+		claims := good()
+		change(claims)
+		return url.Values{"response": {jws(t, header, claims, key)}}
+	}
+	set := func(name string, value any) url.Values {
+		return response(es, testkit.ECKey(t, "peer"), func(m map[string]any) {
+			if m[name] = value; value == nil {
+				delete(m, name)
+			}
+		})
+	}
+	same := func(map[string]any) {}
+	for name, tc := range map[string]struct {
+		callback url.Values
+		want     error
+	}{
+		"client item 13: JARM-2.4-5 a signature of another key":       {response(es, testkit.ECKey(t, "thief"), same), jarm.ErrSignature},
+		"client item 13: JARM-2.4-5 the kid of another key":           {response(map[string]any{"alg": "ES256", "kid": "k0"}, testkit.ECKey(t, "peer"), same), jarm.ErrSignature},
+		"client item 13: JARM-2.4-5 RS256":                            {response(map[string]any{"alg": "RS256", "kid": "r1"}, testkit.RSAKey(t, "peer"), same), jarm.ErrAlgorithm},
+		"client item 13: JARM-2.4-5 none":                             {url.Values{"response": {"eyJhbGciOiJub25lIn0.e30."}}, jarm.ErrMalformed},
+		"client item 13: JARM-2.4-2 another iss":                      {set("iss", "https://evil.example"), jarm.ErrIssuer},
+		"client item 13: JARM-2.4-2 no iss":                           {set("iss", nil), jarm.ErrClaims},
+		"client item 13: JARM-2.4-3 another aud":                      {set("aud", "c-2"), jarm.ErrAudience},
+		"client item 13: JARM-2.4-3 no aud":                           {set("aud", nil), jarm.ErrClaims},
+		"client item 13: JARM-2.4-4 an exp that has passed":           {set("exp", p.clock.Now().Add(-time.Minute).Unix()), jarm.ErrExpired},
+		"client item 13: JARM-2.4-4 no exp":                           {set("exp", nil), jarm.ErrClaims},
+		"client item 13: AM-5.4b another state":                       {set("state", "other"), jarm.ErrState},
+		"client item 13: AM-5.4b no state":                            {set("state", nil), jarm.ErrState},
+		"client item 13: MS-5.4.2-2 a plain response, good otherwise": {callback(session), jarm.ErrNoResponse},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := len(p.messages("/token"))
+			_, err := client.Finish(ctx, session, tc.callback)
+			require.ErrorIs(t, err, profile.ErrAuthorizationResponse)
+			require.ErrorIs(t, err, tc.want)
+			require.Len(t, p.messages("/token"), before, "client item 14: no token request after a bad response")
+		})
+	}
+	t.Run("client item 13: JARM-2.4-6 a good one, by its kid among decoys", func(t *testing.T) {
+		_, err := client.Finish(ctx, session, set("x", 1))
+		require.NoError(t, err)
+	})
+}
+
+func TestClientItemsOfTheResponse(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	session := p.begin(client, "accounts")
+	for name, callback := range map[string]url.Values{
+		"client item 11: ISS-2.4-3 no iss":              {"state": {session.State}, "code": {"1"}},
+		"client item 11: ISS-2.4-1 another iss":         {"iss": {"https://evil.example"}, "state": {session.State}, "code": {"1"}},
+		"client item 12: AM-5.4b no state":              {"iss": {p.as.URL}, "code": {"1"}},
+		"client item 12: AM-5.4b another state":         {"iss": {p.as.URL}, "state": {"x"}, "code": {"1"}},
+		"client item 14: ISS-2.4-2 an error of another": {"iss": {"https://evil.example"}, "state": {session.State}, "error": {"access_denied"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := client.Finish(ctx, session, callback)
+			require.ErrorIs(t, err, profile.ErrAuthorizationResponse)
+			require.Empty(t, p.messages("/token"), "client item 14: no token request after a bad response")
+		})
+	}
+	t.Run("client item 15: CS-19 token_type in any case", func(t *testing.T) {
+		for _, kind := range []string{"DPoP", "dpop", "DPOP"} {
+			session = p.begin(client, "accounts")
+			p.token = func(w http.ResponseWriter, _ *http.Request) {
+				reply(w, 200, `{"access_token":"at","token_type":"`+kind+`"}`)
+			}
+			token, err := client.Finish(ctx, session, callback(session))
+			require.NoError(t, err)
+			require.Equal(t, "DPoP", token.TokenType)
+			require.True(t, token.Expiry.IsZero(), "client item 16: CS-19 expires_in need not be there")
+			require.True(t, token.Valid())
+		}
+	})
+	t.Run("client item 26: SP-5.3.3.1-6 refresh tokens, old and new", func(t *testing.T) {
+		p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, freshToken) }
+		token, err := client.Refresh(ctx, "rt-1", profile.Request{})
+		require.NoError(t, err)
+		require.Equal(t, "rt-1", token.RefreshToken)
+		p.token = func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, 200, strings.Replace(freshToken, "{", `{"refresh_token":"rt-2",`, 1))
+		}
+		token, err = client.Refresh(ctx, "rt-1", profile.Request{})
+		require.NoError(t, err)
+		require.Equal(t, "rt-2", token.RefreshToken)
+	})
+}
+
+func TestClientItemsOfTheIDToken(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	ec, other := testkit.ECKey(t, "peer"), testkit.ECKey(t, "decoy")
+	p.keys = []jwks.Key{{Public: other.Public(), KeyID: "k0"}, {Public: testkit.RSAKey(t, "peer").Public(), KeyID: "r1"}, {Public: ec.Public(), KeyID: "k1"}}
+	client := p.client()
+	es := map[string]any{"alg": "ES256", "kid": "k1"}
+	ahead := func(d time.Duration) any { return p.clock.Now().Add(d).Unix() }
+	for _, tc := range []struct {
+		name   string
+		header map[string]any
+		key    crypto.Signer
+		claims map[string]any // nil: left out
+		want   error
+	}{
+		{"client item 17: CS-20 a good one, aud in an array", es, ec, map[string]any{"aud": []string{"c-1"}}, nil},
+		{"client item 17: CS-20 MS-5.6.2-1 another key", es, other, nil, idtoken.ErrSignature},
+		{"client item 17: CS-20 RS256", map[string]any{"alg": "RS256", "kid": "r1"}, testkit.RSAKey(t, "peer"), nil, idtoken.ErrAlgorithm},
+		{"client item 17: CS-20 iss", es, ec, map[string]any{"iss": "https://evil.example"}, idtoken.ErrIssuer},
+		{"client item 17: CS-20 aud", es, ec, map[string]any{"aud": "c-2"}, idtoken.ErrAudience},
+		{"client item 17: CS-20 an audience more", es, ec, map[string]any{"aud": []string{"c-1", "c-2"}, "azp": "c-1"}, idtoken.ErrAudience},
+		{"client item 17: CS-20 exp, more than 5 minutes ago", es, ec, map[string]any{"exp": ahead(-6 * time.Minute)}, idtoken.ErrExpired},
+		{"client item 17: CS-20 nonce", es, ec, map[string]any{"nonce": "x"}, idtoken.ErrNonce},
+		{"client item 17: CS-20 no nonce", es, ec, map[string]any{"nonce": nil}, idtoken.ErrNonce},
+		{"client item 25: SP-5.4.3-1 the key by its kid, not by luck", map[string]any{"alg": "ES256", "kid": "k0"}, ec, nil, idtoken.ErrSignature},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			session := p.begin(client, "openid")
+			claims := map[string]any{"iss": p.as.URL, "sub": "alice", "aud": "c-1", "exp": ahead(time.Minute), "iat": ahead(0), "nonce": session.Nonce}
+			for name, value := range tc.claims {
+				if claims[name] = value; value == nil {
+					delete(claims, name)
+				}
+			}
+			p.token = func(w http.ResponseWriter, _ *http.Request) {
+				reply(w, 200, map[string]any{"access_token": "at", "token_type": "DPoP", "id_token": jws(t, tc.header, claims, tc.key)})
+			}
+			token, err := client.Finish(ctx, session, callback(session))
+			if tc.want == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, tc.want)
+			require.Nil(t, token, "client item 18: CS-20 nothing to call an API with")
+		})
+	}
+}
+
+func TestClientItemsOfTheAPI(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	session := p.begin(client, "accounts")
+	token, err := client.Finish(ctx, session, callback(session))
+	require.NoError(t, err)
+	api, err := client.HTTPClient(client.TokenSource(ctx, token))
+	require.NoError(t, err)
+	get := func() {
+		response, err := api.Get(p.api.URL + "/accounts")
+		require.NoError(t, err)
+		response.Body.Close()
+	}
+	t.Run("client item 21: DPOP-8-1 a server that wants no nonces", func(t *testing.T) {
+		require.Empty(t, p.last("/par").proof["nonce"])
+		get()
+		require.Len(t, p.messages("/accounts"), 1, "client item 30: exactly one request")
+	})
+	t.Run("client item 19: DPOP-7-1 a proof for the API, with ath", func(t *testing.T) {
+		m := p.last("/accounts")
+		require.NotEmpty(t, m.proof["ath"])
+		require.Equal(t, []any{"GET", p.api.URL + "/accounts"}, []any{m.proof["htm"], m.proof["htu"]})
+	})
+	t.Run("client item 20: SP-5.3.3.1-8 DPOP-8.2-1 nonces, learnt from every response and kept apart", func(t *testing.T) {
+		p.respond = nonces(401, "rs-1", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("DPoP-Nonce", "rs-2") })
+		get()
+		require.Len(t, p.messages("/accounts"), 3)
+		require.Equal(t, "rs-1", p.last("/accounts").proof["nonce"])
+		p.respond = nil
+		get()
+		require.Equal(t, "rs-2", p.last("/accounts").proof["nonce"], "the one of the 200")
+		p.token = nonces(400, "as-1", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, freshToken) })
+		_, err := client.Refresh(ctx, "rt", profile.Request{})
+		require.NoError(t, err)
+		sent := p.messages("/token")
+		require.Empty(t, sent[len(sent)-2].proof["nonce"], "DPOP-9-2 the API's are not the server's")
+		require.Equal(t, "as-1", p.last("/token").proof["nonce"])
+	})
+	t.Run("client item 23: SP-5.3.3.1-3 no x-fapi-interaction-id of ours, and the host's as it is", func(t *testing.T) {
+		require.Empty(t, p.last("/accounts").header.Get("X-Fapi-Interaction-Id"))
+		r := must(http.NewRequest(http.MethodGet, p.api.URL+"/accounts", nil))
+		r.Header.Set("x-fapi-interaction-id", "c770aef3-6784-41f7-8e0e-ff5f97bddb3a")
+		response, err := api.Do(r)
+		require.NoError(t, err)
+		response.Body.Close()
+		require.Equal(t, "c770aef3-6784-41f7-8e0e-ff5f97bddb3a", p.last("/accounts").header.Get("X-Fapi-Interaction-Id"))
+	})
+}
+
+func TestClientItemsOfTLS(t *testing.T) {
+	t.Run("client item 3: SP-5.3.3.1-7 MTLS-5-1 client item 9: MTLS-2-2 client item 22: MTLS-3-2", func(t *testing.T) {
+		m, ctx := newMTLSWorld(t), context.Background()
+		m.enrol("app", "tls_client_auth", true)
+		main, aliases, api := watch(m.asHTTP), watch(m.aliases), watch(m.rsHTTP)
+		client := m.client("app", func(c *profile.ClientConfig) {
+			c.AuthMethod, c.CertificateBoundTokens, c.Key, c.Certificate = "tls_client_auth", true, nil, certify(t, "app", m.ca)
+		})
+		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+		require.NoError(t, err)
+		token, err := client.Finish(ctx, session, m.browse(session.URL))
+		require.NoError(t, err)
+		answer, err := must(client.HTTPClient(client.TokenSource(ctx, token))).Get(m.rsHTTP.URL + "/accounts")
+		require.NoError(t, err)
+		answer.Body.Close()
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		require.Equal(t, map[string]int{"/par": 1, "/token": 1}, aliases.with)
+		require.Empty(t, main.with, "the certificate is for the aliases")
+		require.Zero(t, main.all["/par"]+main.all["/token"])
+		require.Equal(t, map[string]int{"/accounts": 1}, api.with)
+	})
+	t.Run("client item 22: MTLS-2-1 tokens bound by DPoP go out without a certificate", func(t *testing.T) {
+		m, ctx := newMTLSWorld(t), context.Background()
+		m.enrol("app", "tls_client_auth", false)
+		api := watch(m.rsHTTP)
+		client := m.client("app", func(c *profile.ClientConfig) {
+			c.AuthMethod, c.Key, c.Certificate = "tls_client_auth", nil, certify(t, "app", m.ca)
+		})
+		token, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+		require.NoError(t, err)
+		answer, err := must(client.HTTPClient(oauth2.StaticTokenSource(token))).Get(m.rsHTTP.URL + "/accounts")
+		require.NoError(t, err)
+		answer.Body.Close()
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		require.Empty(t, api.with)
+		require.Equal(t, 1, api.all["/accounts"])
+	})
+	t.Run("client item 24: SP-5.2.1-2 SP-5.2.1-3 SP-5.2.2-2 TLS 1.3, or 1.2 with AEAD", func(t *testing.T) {
+		cfg := profile.TLSConfig()
+		require.EqualValues(t, tls.VersionTLS12, cfg.MinVersion)
+		require.Zero(t, cfg.MaxVersion)
+		for _, id := range cfg.CipherSuites {
+			require.Contains(t, tls.CipherSuiteName(id), "_GCM_")
+		}
+	})
+}
+
+func jwtHeader(t testing.TB, jwt string) map[string]any {
+	return jwtClaims(t, "."+strings.SplitN(jwt, ".", 2)[0]+".")
+}
+
+func parameters(values url.Values) []string { return slices.Sorted(maps.Keys(values)) }
