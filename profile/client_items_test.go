@@ -241,9 +241,19 @@ func TestClientItemsOfTheResponse(t *testing.T) {
 			token, err := client.Finish(ctx, session, callback(session))
 			require.NoError(t, err)
 			require.Equal(t, "DPoP", token.TokenType)
-			require.True(t, token.Expiry.IsZero(), "client item 16: CS-19 expires_in need not be there")
-			require.True(t, token.Valid())
 		}
+	})
+	t.Run("client item 16: CS-19 expires_in need not be there", func(t *testing.T) {
+		session = p.begin(client, "accounts")
+		p.token = func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, 200, `{"access_token":"at","token_type":"DPoP"}`)
+		}
+		token, err := client.Finish(ctx, session, callback(session))
+		require.NoError(t, err)
+		require.True(t, token.Expiry.IsZero())
+		again, err := client.TokenSource(ctx, token).Token()
+		require.NoError(t, err)
+		require.Equal(t, token, again)
 	})
 	t.Run("client item 26: SP-5.3.3.1-6 refresh tokens, old and new", func(t *testing.T) {
 		p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, freshToken) }
@@ -301,9 +311,21 @@ func TestClientItemsOfTheIDToken(t *testing.T) {
 				return
 			}
 			require.ErrorIs(t, err, tc.want)
-			require.Nil(t, token, "client item 18: CS-20 nothing to call an API with")
+			require.Nil(t, token)
 		})
 	}
+	t.Run("client item 18: CS-20 after a bad one there is nothing to call an API with", func(t *testing.T) {
+		session := p.begin(client, "openid")
+		p.token = func(w http.ResponseWriter, _ *http.Request) {
+			reply(w, 200, map[string]any{"access_token": "at", "token_type": "DPoP", "refresh_token": "rt", "id_token": "e30.e30.AA"})
+		}
+		token, err := client.Finish(ctx, session, callback(session))
+		require.ErrorIs(t, err, profile.ErrTokenResponse)
+		require.Nil(t, token)
+		_, err = must(client.HTTPClient(client.TokenSource(ctx, token))).Get(p.api.URL + "/accounts")
+		require.Error(t, err)
+		require.Empty(t, p.messages("/accounts"))
+	})
 }
 
 func TestClientItemsOfTheAPI(t *testing.T) {
@@ -321,8 +343,10 @@ func TestClientItemsOfTheAPI(t *testing.T) {
 	}
 	t.Run("client item 21: DPOP-8-1 a server that wants no nonces", func(t *testing.T) {
 		require.Empty(t, p.last("/par").proof["nonce"])
+	})
+	t.Run("client item 30: exactly one request to the API", func(t *testing.T) {
 		get()
-		require.Len(t, p.messages("/accounts"), 1, "client item 30: exactly one request")
+		require.Len(t, p.messages("/accounts"), 1)
 	})
 	t.Run("client item 19: DPOP-7-1 a proof for the API, with ath", func(t *testing.T) {
 		m := p.last("/accounts")

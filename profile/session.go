@@ -1,14 +1,18 @@
 package profile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/par"
@@ -102,13 +106,21 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 	}
 	pushed, err := c.push.Push(ctx, params) // PAR-4-1: each request_uri is for one authorization
 	if err != nil {
-		return nil, err
+		return nil, withoutPage(err)
 	}
 	session.URL, err = par.AuthorizationURL(c.server.AuthorizationEndpoint, c.cfg.ClientID, pushed.RequestURI) // SP-5.3.3.2-6
 	if err != nil {
 		return nil, err
 	}
 	return session, nil
+}
+
+// withoutPage takes a body that is no OAuth error out of an error's text, as retrieveError does.
+func withoutPage(err error) error {
+	if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) && said.ErrorCode == "" && said.Response != nil {
+		said.Response.Body, said.Body = io.NopCloser(bytes.NewReader(said.Body)), nil
+	}
+	return err
 }
 
 // expectIDToken notes what the ID token will have to say.
