@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"slices"
 	"time"
-
-	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 // An Approval is what the user has consented to.
@@ -69,10 +67,11 @@ func (c Change) MarshalJSON() ([]byte, error) { return json.Marshal(c.c) }
 
 // UnmarshalJSON reads what MarshalJSON has written.
 func (c *Change) UnmarshalJSON(data []byte) error {
-	if err := strictjson.Decode(data, &c.c); err != nil {
-		c.c = change{}
-		return fmt.Errorf("grants: change: %w", err)
+	var read change
+	if err := json.Unmarshal(data, &read); err != nil {
+		return errors.New("grants: not a change")
 	}
+	c.c = read
 	return nil
 }
 
@@ -215,6 +214,9 @@ func (m *Manager) claim(r *record, c change, now time.Time) (*pendingEvent, erro
 	if err != nil {
 		return nil, err
 	}
+	if !now.Before(g.ExpiresAt) {
+		return nil, fmt.Errorf("%w: expired at %v, before it was claimed", ErrInactive, g.ExpiresAt)
+	}
 	r.Grant = g
 	r.prune(now)
 	if len(r.Authorizations) >= maxAuthorizations {
@@ -224,10 +226,10 @@ func (m *Manager) claim(r *record, c change, now time.Time) (*pendingEvent, erro
 	// GM-5.2-6, GM-5.2-8: the refresh tokens so far end with this write, whether or not anybody hears of it.
 	var accessUntil int64
 	if kind == merged { // what they permit is still permitted
-		accessUntil = now.Add(m.cfg.AccessTokenLifetime).Unix() + 1
+		accessUntil = now.Add(m.cfg.AccessTokenLifetime + maxSkew).Unix()
 	}
 	event.EndedRefresh, event.EndedAccess = r.supersede(accessUntil) // GM-10-2
-	r.Authorizations = append(r.Authorizations, authorization{ID: c.AuthorizationID, ClaimUntil: c.Until.Unix() + 1})
+	r.Authorizations = append(r.Authorizations, authorization{ID: c.AuthorizationID, ClaimUntil: c.Until.Add(maxSkew).Unix()})
 	return event, nil
 }
 

@@ -95,7 +95,7 @@ func (e *RetryError) Unwrap() error { return e.Err }
 // has sent the members; the rest of the answer is in Extra.
 //
 // Errors: [ErrNotFound] if there is no such grant, or none any more; a *oauth2.RetrieveError, which always comes from the
-// authorization server, also behind ErrNotFound; a [RetryError] around it if the server has asked for patience, and without
+// authorization server (from its token endpoint if HTTPClient could not get a token), also behind ErrNotFound; a [RetryError] around it if the server has asked for patience, and without
 // one while that lasts; [ErrResponse] if the answer was none.
 func (c *Client) Query(ctx context.Context, grantID string) (Grant, error) {
 	if after := time.Unix(0, c.notUntil.Load()); c.now().Before(after) { // GM-6.4-9
@@ -232,8 +232,8 @@ func parseAnswer(body []byte) (Grant, error) {
 		return Grant{}, err
 	}
 	if raw, ok := o.Get("authorization_details"); ok {
-		if _, err := detailList(raw); err != nil {
-			return Grant{}, err
+		if _, err := objects(raw); err != nil {
+			return Grant{}, fmt.Errorf("authorization_details: %w", err)
 		}
 		g.AuthorizationDetails = raw
 	}
@@ -266,9 +266,9 @@ func updatedName(o strictjson.Object) string {
 
 // parseScopes reads the entries (GM-6.4-2), whose resource may be a single URI instead of an array.
 func parseScopes(raw json.RawMessage) ([]Scope, error) {
-	var entries []json.RawMessage
-	if err := strictjson.Decode(raw, &entries); err != nil || entries == nil {
-		return nil, errors.New("grants: scopes is not an array")
+	entries, err := objects(raw)
+	if err != nil {
+		return nil, fmt.Errorf("scopes: %w", err)
 	}
 	scopes := make([]Scope, len(entries))
 	for i, entry := range entries {
@@ -280,7 +280,7 @@ func parseScopes(raw json.RawMessage) ([]Scope, error) {
 			scopes[i].Resource, _, err = o.StringOrStrings("resource")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("grants: scopes[%d]: %w", i, err)
+			return nil, fmt.Errorf("scopes[%d]: %w", i, err)
 		}
 	}
 	return scopes, nil

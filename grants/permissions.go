@@ -152,16 +152,28 @@ func detailList(raw json.RawMessage) ([]json.RawMessage, error) {
 	if len(raw) > maxDetails {
 		return nil, fmt.Errorf("grants: authorization details of %d bytes, more than %d", len(raw), maxDetails)
 	}
-	var entries []json.RawMessage
-	if err := strictjson.Decode(raw, &entries); err != nil || entries == nil {
-		return nil, errors.New("grants: authorization details are not a JSON array")
+	if strictjson.Valid(slices.Concat([]byte(`{"":`), raw, []byte{'}'})) != nil { // so deep that it can still be answered with
+		return nil, errors.New("grants: authorization details are not JSON, or nested too deeply")
+	}
+	entries, err := objects(raw)
+	if err != nil {
+		return nil, fmt.Errorf("grants: authorization details: %w", err)
 	}
 	if len(entries) > maxEntries {
 		return nil, fmt.Errorf("grants: %d authorization details, more than %d", len(entries), maxEntries)
 	}
+	return entries, nil
+}
+
+// objects takes a JSON array of objects apart.
+func objects(raw json.RawMessage) ([]json.RawMessage, error) {
+	var entries []json.RawMessage
+	if err := strictjson.Decode(raw, &entries); err != nil || entries == nil {
+		return nil, errors.New("not a JSON array")
+	}
 	for i, entry := range entries {
 		if len(entry) == 0 || entry[0] != '{' {
-			return nil, fmt.Errorf("grants: authorization detail %d is not an object", i)
+			return nil, fmt.Errorf("[%d] is not an object", i)
 		}
 	}
 	return entries, nil

@@ -17,6 +17,9 @@ const (
 	// maxAuthorizations of one grant can have live access tokens at the same time.
 	maxAuthorizations = 1024
 
+	// maxSkew is how far the clocks of several processes may be apart: what one has forgotten another must not take for new.
+	maxSkew = time.Minute
+
 	grantIDBytes  = 32 // of randomness: twice what is asked for
 	grantIDLength = 43
 )
