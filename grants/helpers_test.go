@@ -1,0 +1,236 @@
+package grants_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/testkit"
+)
+
+const (
+	issuer  = "https://as.example.com"
+	fintech = "fintech"
+	alice   = "alice"
+)
+
+var (
+	t0   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	year = 365 * 24 * time.Hour
+)
+
+// bank is an authorization server's side, with a clock that stands still and a log of events.
+type bank struct {
+	*grants.Manager
+	t     testing.TB
+	clock *testkit.Clock
+	store *faulty
+	log   *eventLog
+
+	mu   sync.Mutex
+	used int
+}
+
+// eventLog is a host's Events, which fails as long as it is told to.
+type eventLog struct {
+	mu     sync.Mutex
+	events []grants.Event
+	fail   error
+}
+
+var errDown = errors.New("the audit trail is down")
+
+func (l *eventLog) take(_ context.Context, e grants.Event) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail != nil {
+		return l.fail
+	}
+	l.events = append(l.events, e)
+	return nil
+}
+
+func (l *eventLog) setFail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail = err
+}
+
+func (l *eventLog) all() []grants.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]grants.Event(nil), l.events...)
+}
+
+func (l *eventLog) kinds() (kinds []string) {
+	for _, e := range l.all() {
+		kinds = append(kinds, e.Kind)
+	}
+	return kinds
+}
+
+func (l *eventLog) last(t testing.TB) grants.Event {
+	all := l.all()
+	require.NotEmpty(t, all)
+	return all[len(all)-1]
+}
+
+// faulty is a store whose calls fail when a function says so: before, or after they have had their effect.
+type faulty struct {
+	grants.Store
+	mu            sync.Mutex
+	before, after func(verb string) error
+}
+
+func (f *faulty) set(before, after func(verb string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before, f.after = before, after
+}
+
+func (f *faulty) call(verb string, do func() error) error {
+	f.mu.Lock()
+	before, after := f.before, f.after
+	f.mu.Unlock()
+	if before != nil {
+		if err := before(verb); err != nil {
+			return err
+		}
+	}
+	if err := do(); err != nil || after == nil {
+		return err
+	}
+	return after(verb)
+}
+
+func (f *faulty) Create(ctx context.Context, key string, value []byte, expires time.Time) error {
+	return f.call("Create", func() error { return f.Store.Create(ctx, key, value, expires) })
+}
+
+func (f *faulty) Get(ctx context.Context, key string) (value []byte, version int64, err error) {
+	err = f.call("Get", func() error { value, version, err = f.Store.Get(ctx, key); return err })
+	if err != nil {
+		return nil, 0, err
+	}
+	return value, version, nil
+}
+
+func (f *faulty) Update(ctx context.Context, key string, version int64, value []byte, expires time.Time) error {
+	return f.call("Update", func() error { return f.Store.Update(ctx, key, version, value, expires) })
+}
+
+var errStoreDown = errors.New("connection reset")
+
+// failing returns a function that fails for one verb.
+func failing(verb string) func(string) error {
+	return func(v string) error {
+		if v == verb {
+			return errStoreDown
+		}
+		return nil
+	}
+}
+
+// newBank changes the usual configuration by change, which may be nil.
+func newBank(t testing.TB, change func(*grants.ManagerConfig)) *bank {
+	t.Helper()
+	b := &bank{t: t, clock: testkit.NewClock(t0), log: new(eventLog)}
+	b.store = &faulty{Store: grants.NewMemoryStore(0, b.clock.Now)}
+	cfg := grants.ManagerConfig{Issuer: issuer, Store: b.store, Events: b.log.take, Now: b.clock.Now}
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	b.Manager, err = grants.NewManager(cfg)
+	require.NoError(t, err)
+	return b
+}
+
+// id returns an authorization ID that was never used.
+func (b *bank) id() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used++
+	return fmt.Sprintf("authorization-%06d", b.used)
+}
+
+func params(action, grantID string) url.Values {
+	v := url.Values{"response_type": {"code"}}
+	if action != "" {
+		v.Set("grant_management_action", action)
+	}
+	if grantID != "" {
+		v.Set("grant_id", grantID)
+	}
+	return v
+}
+
+// scopes makes an approval by alice for scope values.
+func scopes(values string) grants.Approval {
+	return grants.Approval{Subject: alice, Scopes: []grants.Scope{{Scope: values}}}
+}
+
+// prepare lets the client's request pass up to the approval.
+func (b *bank) prepare(clientID, action, grantID string, approval grants.Approval) (*grants.Change, error) {
+	request, err := b.Check(context.Background(), clientID, params(action, grantID))
+	if err != nil {
+		return nil, err
+	}
+	if approval.AuthorizationID == "" {
+		approval.AuthorizationID = b.id()
+	}
+	change, err := b.Prepare(context.Background(), request, approval)
+	if err != nil {
+		return nil, err
+	}
+	return kept(b.t, change), nil
+}
+
+// kept is a change as it comes back from where the host has kept it.
+func kept(t testing.TB, change *grants.Change) *grants.Change {
+	data, err := json.Marshal(change)
+	require.NoError(t, err)
+	back := new(grants.Change)
+	require.NoError(t, json.Unmarshal(data, back))
+	return back
+}
+
+// prepared is prepare for what must succeed.
+func (b *bank) prepared(action, grantID string, approval grants.Approval) *grants.Change {
+	b.t.Helper()
+	change, err := b.prepare(fintech, action, grantID, approval)
+	require.NoError(b.t, err)
+	return change
+}
+
+// claimed plays the whole dialogue for fintech and returns the grant and the authorization ID.
+func (b *bank) claimed(action, grantID string, approval grants.Approval) (grants.Grant, string) {
+	b.t.Helper()
+	change := b.prepared(action, grantID, approval)
+	g, err := b.Claim(context.Background(), change)
+	require.NoError(b.t, err)
+	return g, change.AuthorizationID()
+}
+
+// tells checks what the peer is told about an error.
+func tells(t testing.TB, err error, code string, status int) {
+	t.Helper()
+	gotCode, _, gotStatus := oautherr.From(err)
+	require.Equal(t, code, gotCode, "%v", err)
+	require.Equal(t, status, gotStatus, "%v", err)
+}
+
+func details(t testing.TB, entries ...any) json.RawMessage {
+	raw, err := json.Marshal(entries)
+	require.NoError(t, err)
+	return raw
+}
