@@ -1,0 +1,216 @@
+package grants_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/testkit"
+)
+
+func TestAThousandMergesLoseNothing(t *testing.T) {
+	t.Parallel()
+	const merges = 1000
+	b := newBank(t, nil)
+	// A second process on the same store.
+	other, err := grants.NewManager(grants.ManagerConfig{Issuer: issuer, Store: b.store, Events: b.log.take, Now: b.clock.Now})
+	require.NoError(t, err)
+	g, _ := b.claimed("create", "", scopes("s"))
+	changes, errs := make([]*grants.Change, merges), make([]error, merges)
+	for i := range merges {
+		changes[i] = b.prepared("merge", g.ID, scopes(fmt.Sprintf("s%d", i)))
+	}
+	testkit.Hammer(merges, func(i int) {
+		m := b.Manager
+		if i%10 == 0 {
+			m = other
+		}
+		_, errs[i] = m.Claim(context.Background(), changes[i])
+	})
+	require.NoError(t, errors.Join(errs...))
+	now, err := b.Get(t.Context(), g.ID)
+	require.NoError(t, err)
+	t.Run("GM-5.2-5 every scope is there, and every change was counted", func(t *testing.T) {
+		require.Len(t, now.ScopeValues(), merges+1)
+		require.Equal(t, int64(merges+1), now.Version)
+	})
+	t.Run("the audit trail has each change, each from the state of the one before", func(t *testing.T) {
+		seen := map[int64]grants.Event{}
+		highest := int64(0)
+		for _, e := range b.log.all() {
+			if first, ok := seen[e.New.Version]; ok {
+				require.Equal(t, first, e) // delivered by both
+				continue
+			}
+			require.Equal(t, highest+1, e.New.Version, "the first deliveries are in order")
+			highest = e.New.Version
+			seen[e.New.Version] = e
+		}
+		require.Len(t, seen, merges+1)
+		for v := int64(2); v <= merges+1; v++ {
+			before := seen[v-1].New
+			before.History = nil
+			require.Equal(t, before, seen[v].Old)
+			require.Len(t, seen[v].New.ScopeValues(), int(v))
+		}
+	})
+	t.Run("GM-5.2-6 one authorization's refresh tokens are good", func(t *testing.T) {
+		good := 0
+		for _, c := range changes {
+			if _, err := b.CheckRefresh(t.Context(), g.ID, c.AuthorizationID()); err == nil {
+				good++
+			}
+		}
+		require.Equal(t, 1, good)
+	})
+	t.Run("GM-6.5-3 and all of them end with the grant", func(t *testing.T) {
+		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
+		require.Len(t, b.log.last(t).EndedAccess, merges+1)
+	})
+}
+
+func TestMoreAuthorizationsThanCanBeRemembered(t *testing.T) {
+	t.Parallel()
+	b := newBank(t, func(c *grants.ManagerConfig) { c.Events = nil })
+	g, _ := b.claimed("create", "", scopes("s"))
+	for range 1023 {
+		b.claimed("merge", g.ID, scopes("s"))
+	}
+	_, err := b.Claim(t.Context(), b.prepared("merge", g.ID, scopes("s")))
+	require.ErrorIs(t, err, grants.ErrStore)
+	b.clock.Advance(2 * 3600e9)
+	b.claimed("merge", g.ID, scopes("s"))
+}
+
+func TestOneClaimOfMany(t *testing.T) {
+	t.Parallel()
+	const callers = 64
+	b := newBank(t, nil)
+	change := b.prepared("create", "", scopes("accounts"))
+	got, errs := make([]grants.Grant, callers), make([]error, callers)
+	testkit.Hammer(callers, func(i int) { got[i], errs[i] = b.Claim(context.Background(), change) })
+	require.NoError(t, errors.Join(errs...))
+	for _, g := range got {
+		require.Equal(t, got[0], g)
+	}
+	require.Equal(t, []string{"created"}, b.log.kinds())
+}
+
+// A revocation races with claims and refreshes: whoever has succeeded before is in the list of what ends, whoever comes
+// after fails. No token gets away.
+func TestRevocationRacesClaims(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		const callers = 32
+		b := newBank(t, nil)
+		g, first := b.claimed("create", "", scopes("s"))
+		changes, errs := make([]*grants.Change, callers), make([]error, callers)
+		for i := range callers {
+			action := "merge"
+			if i%2 == 0 {
+				action = "replace"
+			}
+			changes[i] = b.prepared(action, g.ID, scopes(fmt.Sprint("s", i)))
+		}
+		testkit.Hammer(callers+1, func(i int) {
+			if i == callers {
+				if err := b.Revoke(context.Background(), fintech, g.ID); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			_, errs[i] = b.Claim(context.Background(), changes[i])
+		})
+		ended := map[string]bool{}
+		for _, e := range b.log.all() {
+			for _, id := range e.EndedAccess {
+				ended[id] = true
+			}
+		}
+		require.True(t, ended[first])
+		for i, err := range errs {
+			_, refresh := b.CheckRefresh(t.Context(), g.ID, changes[i].AuthorizationID())
+			require.ErrorIs(t, refresh, grants.ErrInactive)
+			if err == nil {
+				require.True(t, ended[changes[i].AuthorizationID()], "a claim that has succeeded is not among what ended")
+				continue
+			}
+			require.ErrorIs(t, err, grants.ErrInactive)
+		}
+		require.Equal(t, "revoked", b.log.last(t).Kind)
+	}
+}
+
+func TestOneRevocationOfMany(t *testing.T) {
+	t.Parallel()
+	b := newBank(t, nil)
+	g, _ := b.claimed("create", "", scopes("s"))
+	errs := make([]error, 64)
+	testkit.Hammer(len(errs), func(i int) { errs[i] = b.Revoke(context.Background(), fintech, g.ID) })
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+			continue
+		}
+		require.ErrorIs(t, err, grants.ErrNotFound)
+	}
+	require.Equal(t, 1, won)
+	require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
+}
+
+// A slow listener holds up its own grant and no other, and nobody waits for longer than he has patience.
+func TestASlowListener(t *testing.T) {
+	t.Parallel()
+	var slow string
+	var once sync.Once
+	entered, release := make(chan struct{}), make(chan struct{})
+	b := newBank(t, func(c *grants.ManagerConfig) {
+		c.Events = func(_ context.Context, e grants.Event) error {
+			if e.New.ID == slow {
+				once.Do(func() { close(entered) })
+				<-release
+			}
+			return nil
+		}
+	})
+	g, authorization := b.claimed("create", "", scopes("s"))
+	change := b.prepared("merge", g.ID, scopes("a"))
+	slow = g.ID
+	done := make(chan error)
+	go func() {
+		_, err := b.Claim(context.Background(), change)
+		done <- err
+	}()
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, b.Revoke(ctx, fintech, g.ID), context.Canceled)
+	_, err := b.CheckRefresh(t.Context(), g.ID, authorization) // reading waits for nobody, and the change is in effect
+	require.ErrorIs(t, err, grants.ErrInactive)
+	other, _ := b.claimed("create", "", scopes("s"))
+	require.NoError(t, b.Withdraw(t.Context(), other.ID))
+	close(release)
+	require.NoError(t, <-done)
+}
+
+func TestResultsAreCopies(t *testing.T) {
+	t.Parallel()
+	b := newBank(t, nil)
+	g, _ := b.claimed("create", "", grants.Approval{Subject: alice, Scopes: []grants.Scope{{Scope: "s", Resource: []string{"https://a.example/"}}}})
+	first, err := b.Get(t.Context(), g.ID)
+	require.NoError(t, err)
+	first.Scopes[0].Resource[0], first.History[0].Kind = "x", "x"
+	e := b.log.last(t)
+	e.New.Scopes[0].Scope = "x"
+	again, err := b.Get(t.Context(), g.ID)
+	require.NoError(t, err)
+	require.Equal(t, g, again)
+	require.False(t, slices.Contains(g.ScopeValues(), "x"))
+}

@@ -1,0 +1,460 @@
+package grants_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/grants"
+)
+
+func TestRevoke(t *testing.T) {
+	t.Parallel()
+	t.Run("GM-6.5-2 the grant and its refresh tokens end at once", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, authorization := b.claimed("create", "", scopes("accounts"))
+		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
+		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
+		require.ErrorIs(t, err, grants.ErrInactive)
+		_, err = b.Query(t.Context(), fintech, g.ID)
+		require.ErrorIs(t, err, grants.ErrNotFound)
+	})
+	t.Run("GM-6.5-3 the host is told to revoke the access tokens", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, authorization := b.claimed("create", "", scopes("accounts"))
+		b.clock.Advance(time.Hour)
+		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
+		e := b.log.last(t)
+		require.Equal(t, []string{authorization}, e.EndedAccess)
+		require.Equal(t, []string{authorization}, e.EndedRefresh)
+		require.Equal(t, fintech, e.By)
+		require.Equal(t, t0.Add(time.Hour), e.Time)
+		require.Equal(t, []string{"active", "revoked"}, []string{e.Old.Status, e.New.Status})
+		g.History = nil
+		require.Equal(t, g, e.Old)
+		require.Equal(t, int64(2), e.New.Version)
+	})
+	t.Run("the server's own revocation says so", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		require.NoError(t, b.Withdraw(t.Context(), g.ID))
+		now, err := b.Get(t.Context(), g.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{"revoked", "authorization_server"}, []string{now.Status, now.UpdatedBy})
+		require.Equal(t, "authorization_server", b.log.last(t).By)
+	})
+	t.Run("there is nothing to revoke a second time, nor elsewhere", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		require.ErrorIs(t, b.Revoke(t.Context(), "other", g.ID), grants.ErrNotFound)
+		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound)
+		require.ErrorIs(t, b.Withdraw(t.Context(), g.ID), grants.ErrNotFound)
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, strings.Repeat("A", 43)), grants.ErrNotFound)
+		require.ErrorIs(t, b.Withdraw(t.Context(), strings.Repeat("A", 1<<20)), grants.ErrNotFound)
+		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
+	})
+	t.Run("GM-5.6.3-1 what has ended is kept for the retention, and no longer", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		require.NoError(t, b.Withdraw(t.Context(), g.ID))
+		b.clock.Advance(30*24*time.Hour - time.Second)
+		_, err := b.Get(t.Context(), g.ID)
+		require.NoError(t, err)
+		b.clock.Advance(time.Second)
+		_, err = b.Get(t.Context(), g.ID)
+		require.ErrorIs(t, err, grants.ErrNotFound)
+	})
+	t.Run("one server's grants are not another's, on the same store", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		other, err := grants.NewManager(grants.ManagerConfig{Issuer: "https://other.example", Store: b.store, Now: b.clock.Now})
+		require.NoError(t, err)
+		_, err = other.Get(t.Context(), g.ID)
+		require.ErrorIs(t, err, grants.ErrNotFound)
+	})
+}
+
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	t.Run("GM-5.6.2-1 a joint account's grant grows with each who agrees", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, authorization := b.claimed("create", "", grants.Approval{Subject: alice, Data: json.RawMessage(`{"waiting for":["bob"]}`)})
+		require.Empty(t, g.ScopeValues())
+		b.clock.Advance(time.Hour)
+		g, err := b.Update(t.Context(), g.ID, func(g *grants.Grant) error {
+			g.Scopes = append(g.Scopes, grants.Scope{Scope: "payments accounts"})
+			g.Data = nil
+			return nil
+		})
+		require.NoError(t, err)
+		require.Equal(t, "authorization_server", g.UpdatedBy) // GM-6.4-6
+		require.Equal(t, t0.Add(time.Hour), g.UpdatedAt)
+		refreshed, err := b.CheckRefresh(t.Context(), g.ID, authorization)
+		require.NoError(t, err)
+		require.Equal(t, []string{"accounts", "payments"}, refreshed.ScopeValues())
+		e := b.log.last(t)
+		require.Equal(t, "updated", e.Kind)
+		require.Empty(t, e.EndedRefresh)
+		require.Empty(t, e.EndedAccess)
+		require.Empty(t, e.Old.Scopes)
+	})
+	t.Run("what is not to be changed stays as it is", func(t *testing.T) {
+		b := newBank(t, nil)
+		before, _ := b.claimed("create", "", scopes("accounts"))
+		g, err := b.Update(t.Context(), before.ID, func(g *grants.Grant) error {
+			g.ID, g.ClientID, g.Subject, g.Status, g.Version, g.History = "x", "x", "x", "revoked", 99, nil
+			g.CreatedAt, g.UpdatedAt, g.UpdatedBy = time.Time{}, time.Time{}, "x"
+			g.ExpiresAt = t0.Add(24 * time.Hour)
+			return nil
+		})
+		require.NoError(t, err)
+		before.ExpiresAt, before.UpdatedBy, before.Version = t0.Add(24*time.Hour), "authorization_server", 2
+		before.History = append(before.History, grants.Transition{Kind: "updated", By: "authorization_server", Time: t0, Version: 2})
+		require.Equal(t, before, g)
+	})
+	for _, tc := range []struct {
+		name string
+		edit func(*grants.Grant) error
+	}{
+		{"an error of the host's", func(*grants.Grant) error { return errDown }},
+		{"an expiry in the past", func(g *grants.Grant) error { g.ExpiresAt = t0; return nil }},
+		{"an expiry beyond the lifetime", func(g *grants.Grant) error { g.ExpiresAt = t0.Add(2 * year); return nil }},
+		{"details that are none", func(g *grants.Grant) error { g.AuthorizationDetails = json.RawMessage(`1`); return nil }},
+	} {
+		t.Run(tc.name+" changes nothing", func(t *testing.T) {
+			b := newBank(t, nil)
+			before, _ := b.claimed("create", "", scopes("accounts"))
+			_, err := b.Update(t.Context(), before.ID, tc.edit)
+			require.Error(t, err)
+			now, err := b.Get(t.Context(), before.ID)
+			require.NoError(t, err)
+			require.Equal(t, before, now)
+		})
+	}
+	t.Run("what has ended is not updated", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		require.NoError(t, b.Withdraw(t.Context(), g.ID))
+		_, err := b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
+		require.ErrorIs(t, err, grants.ErrInactive)
+		_, err = b.Update(t.Context(), strings.Repeat("A", 43), func(*grants.Grant) error { return nil })
+		require.ErrorIs(t, err, grants.ErrNotFound)
+	})
+	t.Run("the history keeps the latest 32 changes", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		for range 50 {
+			var err error
+			g, err = b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
+			require.NoError(t, err)
+		}
+		require.Len(t, g.History, 32)
+		require.Equal(t, int64(51), g.History[31].Version)
+		require.Equal(t, int64(20), g.History[0].Version)
+	})
+}
+
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	b := newBank(t, nil)
+	g, authorization := b.claimed("create", "", scopes("accounts"))
+	require.ErrorIs(t, b.Expire(t.Context(), g.ID), grants.ErrInactive)
+	b.clock.Advance(year)
+	now, err := b.Get(t.Context(), g.ID)
+	require.NoError(t, err)
+	require.Equal(t, "expired", now.Status)
+	require.Len(t, b.log.all(), 1)
+	t.Run("the event comes once", func(t *testing.T) {
+		for range 2 {
+			require.NoError(t, b.Expire(t.Context(), g.ID))
+		}
+		require.Equal(t, []string{"created", "expired"}, b.log.kinds())
+		require.Equal(t, []string{authorization}, b.log.last(t).EndedAccess)
+	})
+	t.Run("a grant that has expired is not to be revoked", func(t *testing.T) {
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound)
+	})
+	t.Run("a grant that was revoked does not expire", func(t *testing.T) {
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		require.NoError(t, b.Withdraw(t.Context(), g.ID))
+		require.ErrorIs(t, b.Expire(t.Context(), g.ID), grants.ErrInactive)
+	})
+}
+
+func TestEventsThatFail(t *testing.T) {
+	t.Parallel()
+	t.Run("a revocation is in effect, and is told when it is repeated", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, authorization := b.claimed("create", "", scopes("accounts"))
+		b.log.setFail(errDown)
+		for range 2 {
+			err := b.Revoke(t.Context(), fintech, g.ID)
+			require.ErrorIs(t, err, grants.ErrEvent)
+			require.ErrorIs(t, err, errDown)
+			tells(t, err, "server_error", 503)
+		}
+		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
+		require.ErrorIs(t, err, grants.ErrInactive)
+		_, err = b.Query(t.Context(), fintech, g.ID)
+		require.ErrorIs(t, err, grants.ErrNotFound)
+		require.ErrorIs(t, b.Revoke(t.Context(), "other", g.ID), grants.ErrNotFound) // nobody else can tell
+		b.log.setFail(nil)
+		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
+		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
+		require.Equal(t, []string{authorization}, b.log.last(t).EndedAccess)
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound)
+	})
+	t.Run("a claim can be repeated, and is made once", func(t *testing.T) {
+		b := newBank(t, nil)
+		b.log.setFail(errDown)
+		change := b.prepared("create", "", scopes("accounts"))
+		for range 3 {
+			_, err := b.Claim(t.Context(), change)
+			require.ErrorIs(t, err, grants.ErrEvent)
+		}
+		b.log.setFail(nil)
+		g, err := b.Claim(t.Context(), change)
+		require.NoError(t, err)
+		require.Equal(t, int64(1), g.Version)
+		require.Equal(t, []string{"created"}, b.log.kinds())
+	})
+	t.Run("no change is made before the one before is told", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		merge, replace := b.prepared("merge", g.ID, scopes("a")), b.prepared("replace", g.ID, scopes("b"))
+		b.log.setFail(errDown)
+		_, err := b.Claim(t.Context(), merge)
+		require.ErrorIs(t, err, grants.ErrEvent)
+		_, err = b.Claim(t.Context(), replace)
+		require.ErrorIs(t, err, grants.ErrEvent)
+		_, err = b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
+		require.ErrorIs(t, err, grants.ErrEvent)
+		now, err := b.Get(t.Context(), g.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{"a", "accounts"}, now.ScopeValues())
+		b.log.setFail(nil)
+		_, err = b.Claim(t.Context(), replace)
+		require.NoError(t, err)
+		require.Equal(t, []string{"created", "merged", "replaced"}, b.log.kinds())
+	})
+	t.Run("a revocation does not wait for that, and both are told in order, each with its own states", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, one := b.claimed("create", "", scopes("accounts"))
+		merge := b.prepared("merge", g.ID, scopes("a"))
+		b.log.setFail(errDown)
+		_, err := b.Claim(t.Context(), merge)
+		require.ErrorIs(t, err, grants.ErrEvent)
+		require.ErrorIs(t, b.Withdraw(t.Context(), g.ID), grants.ErrEvent)
+		_, err = b.CheckRefresh(t.Context(), g.ID, merge.AuthorizationID())
+		require.ErrorIs(t, err, grants.ErrInactive)
+		b.log.setFail(nil)
+		require.NoError(t, b.Withdraw(t.Context(), g.ID))
+		require.Equal(t, []string{"created", "merged", "revoked"}, b.log.kinds())
+		events := b.log.all()
+		for i, e := range events[1:] {
+			before := events[i].New
+			before.History, e.Old.History = nil, nil
+			require.Equal(t, before, e.Old)
+			require.Equal(t, events[i].New.Version+1, e.New.Version)
+		}
+		require.Equal(t, []string{"active", "revoked"}, []string{events[1].New.Status, events[2].New.Status})
+		require.Equal(t, []string{one, merge.AuthorizationID()}, events[2].EndedAccess)
+	})
+	t.Run("a host can repeat a delivery by itself", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		b.log.setFail(errDown)
+		require.ErrorIs(t, b.Withdraw(t.Context(), g.ID), grants.ErrEvent)
+		require.ErrorIs(t, b.Deliver(t.Context(), g.ID), grants.ErrEvent)
+		b.log.setFail(nil)
+		for range 2 {
+			require.NoError(t, b.Deliver(t.Context(), g.ID))
+		}
+		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
+		require.ErrorIs(t, b.Deliver(t.Context(), strings.Repeat("A", 43)), grants.ErrNotFound)
+	})
+	t.Run("who hangs up after a revocation does not keep it from being told", func(t *testing.T) {
+		ctx, hangUp := context.WithCancel(t.Context())
+		var seen error
+		b := newBank(t, func(c *grants.ManagerConfig) {
+			c.Events = func(ctx context.Context, e grants.Event) error {
+				if e.Kind == "revoked" {
+					hangUp()
+					seen = ctx.Err()
+				}
+				return nil
+			}
+		})
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		require.NoError(t, b.Revoke(ctx, fintech, g.ID))
+		require.NoError(t, seen)
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound) // delivered, and noted
+	})
+	t.Run("an error of the host's that looks like one of the store's is no reason to try again", func(t *testing.T) {
+		b := newBank(t, nil)
+		b.log.setFail(grants.ErrConflict)
+		_, err := b.Claim(t.Context(), b.prepared("create", "", scopes("accounts")))
+		require.ErrorIs(t, err, grants.ErrEvent)
+	})
+	t.Run("without anybody to tell nothing waits", func(t *testing.T) {
+		b := newBank(t, func(c *grants.ManagerConfig) { c.Events = nil })
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound)
+	})
+	t.Run("events can change other grants", func(t *testing.T) {
+		var b *bank
+		var second string
+		b = newBank(t, func(c *grants.ManagerConfig) {
+			c.Events = func(ctx context.Context, e grants.Event) error {
+				if e.Kind == "revoked" && e.New.ID != second {
+					return b.Withdraw(ctx, second)
+				}
+				return nil
+			}
+		})
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		other, _ := b.claimed("create", "", scopes("accounts"))
+		second = other.ID
+		require.NoError(t, b.Withdraw(t.Context(), g.ID))
+		_, err := b.Query(t.Context(), fintech, second)
+		require.ErrorIs(t, err, grants.ErrNotFound)
+	})
+}
+
+func TestStoreThatFails(t *testing.T) {
+	t.Parallel()
+	t.Run("before the swap: nothing has changed, and the claim can be repeated", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, authorization := b.claimed("create", "", scopes("accounts"))
+		change := b.prepared("merge", g.ID, scopes("a"))
+		b.store.set(failing("Update"), nil)
+		_, err := b.Claim(t.Context(), change)
+		require.ErrorIs(t, err, grants.ErrStore)
+		require.ErrorIs(t, err, errStoreDown)
+		_, err = b.CheckRefresh(t.Context(), g.ID, authorization)
+		require.NoError(t, err)
+		b.store.set(nil, nil)
+		_, err = b.Claim(t.Context(), change)
+		require.NoError(t, err)
+		require.Equal(t, []string{"created", "merged"}, b.log.kinds())
+	})
+	t.Run("after the swap: a repeated claim finds its own change, and tells of it once", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		change := b.prepared("merge", g.ID, scopes("a"))
+		b.store.set(nil, failing("Update"))
+		_, err := b.Claim(t.Context(), change)
+		require.ErrorIs(t, err, grants.ErrStore)
+		b.store.set(nil, nil)
+		g, err = b.Claim(t.Context(), change)
+		require.NoError(t, err)
+		require.Equal(t, int64(2), g.Version)
+		require.Equal(t, []string{"created", "merged"}, b.log.kinds())
+	})
+	t.Run("after the creation", func(t *testing.T) {
+		b := newBank(t, nil)
+		change := b.prepared("create", "", scopes("accounts"))
+		b.store.set(nil, failing("Create"))
+		_, err := b.Claim(t.Context(), change)
+		require.ErrorIs(t, err, grants.ErrStore)
+		b.store.set(nil, nil)
+		g, err := b.Claim(t.Context(), change)
+		require.NoError(t, err)
+		require.Equal(t, int64(1), g.Version)
+		require.Equal(t, []string{"created"}, b.log.kinds())
+	})
+	t.Run("after the swap: a repeated revocation tells of it", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		b.store.set(nil, failing("Update"))
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrStore)
+		b.store.set(nil, nil)
+		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
+		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
+	})
+	t.Run("when the delivery is to be noted: the event comes again, with the same version", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		updates := 0
+		b.store.set(func(verb string) error {
+			if verb == "Update" {
+				if updates++; updates == 2 {
+					return errStoreDown
+				}
+			}
+			return nil
+		}, nil)
+		_, _ = b.claimed("merge", g.ID, scopes("a"))
+		_, _ = b.claimed("merge", g.ID, scopes("b"))
+		require.Equal(t, []string{"created", "merged", "merged", "merged"}, b.log.kinds())
+		events := b.log.all()
+		require.Equal(t, events[1], events[2])
+		require.Equal(t, int64(3), events[3].New.Version)
+	})
+	t.Run("reads", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, authorization := b.claimed("create", "", scopes("accounts"))
+		b.store.set(failing("Get"), nil)
+		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
+		require.ErrorIs(t, err, grants.ErrStore)
+		require.NotErrorIs(t, err, grants.ErrInactive)
+		_, err = b.Query(t.Context(), fintech, g.ID)
+		require.ErrorIs(t, err, grants.ErrStore)
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrStore)
+	})
+	t.Run("a record that is not ours", func(t *testing.T) {
+		b := newBank(t, nil)
+		for _, value := range []string{``, `null`, `{"grant":{"id":"x"}}`, `[]`} {
+			m, err := grants.NewManager(grants.ManagerConfig{Issuer: issuer, Store: fixed{b.store.Store, value}, Now: b.clock.Now})
+			require.NoError(t, err)
+			_, err = m.Get(t.Context(), strings.Repeat("A", 43))
+			require.ErrorIs(t, err, grants.ErrStore)
+		}
+	})
+	t.Run("a cancelled request", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := b.Revoke(ctx, fintech, g.ID)
+		require.ErrorIs(t, err, grants.ErrStore)
+		require.ErrorIs(t, err, context.Canceled)
+	})
+	t.Run("a full memory store and one that was not made", func(t *testing.T) {
+		b := newBank(t, func(c *grants.ManagerConfig) { c.Store = grants.NewMemoryStore(1, c.Now) })
+		_, _ = b.claimed("create", "", scopes("accounts"))
+		_, err := b.Claim(t.Context(), b.prepared("create", "", scopes("accounts")))
+		require.ErrorIs(t, err, grants.ErrStore)
+		var zero grants.MemoryStore
+		require.Zero(t, zero.Len())
+		_, _, err = zero.Get(t.Context(), "x")
+		require.Error(t, err)
+		require.NotErrorIs(t, err, grants.ErrNotFound)
+	})
+	t.Run("a store that is always ahead", func(t *testing.T) {
+		b := newBank(t, nil)
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		b.store.set(func(verb string) error {
+			if verb == "Update" {
+				return errors.Join(grants.ErrConflict)
+			}
+			return nil
+		}, nil)
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrStore)
+	})
+}
+
+// fixed is a store whose every value is the same.
+type fixed struct {
+	grants.Store
+	value string
+}
+
+func (f fixed) Get(context.Context, string) ([]byte, int64, error) { return []byte(f.value), 1, nil }
