@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
@@ -28,19 +30,54 @@ const (
 type record struct {
 	Grant Grant `json:"grant"`
 	// Authorizations are those whose tokens may still be alive, the latest last: its refresh tokens are good.
-	Authorizations []authorization `json:"authorizations,omitempty"`
+	Authorizations authorizations `json:"authorizations,omitempty"`
 	// Pending are the events that have not been delivered, oldest first: at most one, and a revocation.
 	Pending []pendingEvent `json:"pending,omitempty"`
 }
 
 // An authorization is one completed authorization request: a code, and the tokens issued for it.
 type authorization struct {
-	ID string `json:"id"`
+	ID string
 	// ClaimUntil is until when the code could be presented again, in Unix seconds: till then the authorization is remembered.
-	ClaimUntil int64 `json:"claim"`
+	ClaimUntil int64
 	// AccessUntil is, once it has been superseded, until when access tokens of it may live; 0 if the host was told to revoke
 	// them.
-	AccessUntil int64 `json:"access,omitempty"`
+	AccessUntil int64
+}
+
+// authorizations are written as one text, three words for each: there may be many, and the text is read at each refresh.
+type authorizations []authorization
+
+// MarshalText writes them. There is no space in an ID.
+func (a authorizations) MarshalText() ([]byte, error) {
+	var text []byte
+	for i, one := range a {
+		if i > 0 {
+			text = append(text, ' ')
+		}
+		text = append(append(text, one.ID...), ' ')
+		text = append(strconv.AppendInt(text, one.ClaimUntil, 10), ' ')
+		text = strconv.AppendInt(text, one.AccessUntil, 10)
+	}
+	return text, nil
+}
+
+// UnmarshalText reads what MarshalText has written.
+func (a *authorizations) UnmarshalText(text []byte) error {
+	words := strings.Fields(string(text))
+	if len(words)%3 != 0 {
+		return errors.New("grants: not a list of authorizations")
+	}
+	*a = make(authorizations, len(words)/3)
+	for i := range *a {
+		claim, err1 := strconv.ParseInt(words[3*i+1], 10, 64)
+		access, err2 := strconv.ParseInt(words[3*i+2], 10, 64)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		(*a)[i] = authorization{words[3*i], claim, access}
+	}
+	return nil
 }
 
 func newGrantID() string {
