@@ -1,0 +1,125 @@
+package openbanking
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/rar"
+)
+
+// An Account is a bank account: an IBAN, or an identification of another scheme.
+type Account struct {
+	// IBAN is the international bank account number (ISO 13616) in electronic form.
+	IBAN IBAN `json:"iban,omitempty"`
+	// Scheme says what Identification is, for an account without IBAN: "sortcode".
+	Scheme Text `json:"scheme,omitempty"`
+	// Identification identifies the account in the scheme.
+	Identification Text `json:"identification,omitempty"`
+}
+
+// An IBAN is an international bank account number in upper case and without spaces.
+type IBAN string
+
+// JSONSchema describes the form; the check digits are checked apart.
+func (IBAN) JSONSchema() string {
+	return `{"type":"string","pattern":"^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}$","description":"IBAN in electronic form"}`
+}
+
+// valid checks the check digits: the number made of the IBAN is 1 modulo 97 (ISO 7064).
+func (i IBAN) valid() bool {
+	if len(i) < 5 {
+		return false
+	}
+	rest := 0
+	for _, c := range i[4:] + i[:4] {
+		if c >= 'A' {
+			rest = (rest*100 + int(c-'A'+10)) % 97
+		} else {
+			rest = (rest*10 + int(c-'0')) % 97
+		}
+	}
+	return rest == 1
+}
+
+// Text is a line of 1 to 140 characters.
+type Text string
+
+// JSONSchema describes the length.
+func (Text) JSONSchema() string { return `{"type":"string","minLength":1,"maxLength":140}` }
+
+func (a Account) check(path string) error {
+	other := a.Scheme != "" && a.Identification != ""
+	switch {
+	case a.IBAN != "" && (a.Scheme != "" || a.Identification != ""), a.IBAN == "" && !other:
+		return rar.FieldError(path, "neither an iban alone nor scheme and identification")
+	case a.IBAN != "" && !a.IBAN.valid():
+		return rar.FieldError(path+".iban", "wrong check digits")
+	}
+	return nil
+}
+
+func (a Account) show() string {
+	if a.IBAN == "" {
+		return string(a.Scheme) + ": " + string(a.Identification)
+	}
+	var groups []string
+	for group := range slices.Chunk([]byte(a.IBAN), 4) {
+		groups = append(groups, string(group))
+	}
+	return strings.Join(groups, " ")
+}
+
+// checkAccounts checks a list of accounts, nil being one that is absent.
+func checkAccounts(path string, accounts []Account) error {
+	for i, a := range accounts {
+		if err := a.check(path); err != nil {
+			return err
+		}
+		if slices.Contains(accounts[:i], a) {
+			return rar.FieldError(path, "an account is there twice")
+		}
+	}
+	if accounts != nil && len(accounts) == 0 {
+		return rar.FieldError(path, "an empty list: leave it out to let the user choose")
+	}
+	return nil
+}
+
+// accountsWithin reports whether requested are some of granted. A list that is absent has no accounts yet, so it covers and
+// is covered by the like alone.
+func accountsWithin(granted, requested []Account) bool {
+	return (granted == nil) == (requested == nil) && !slices.ContainsFunc(requested, func(a Account) bool { return !slices.Contains(granted, a) })
+}
+
+// equalAccount compares accounts that may be absent.
+func equalAccount(a, b *Account) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
+}
+
+// A Date is a day of the calendar, "2027-03-31", in the time zone of the bank.
+type Date string
+
+// JSONSchema describes the form; that the day exists is checked apart.
+func (Date) JSONSchema() string {
+	return `{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}$","description":"day, as in 2027-03-31"}`
+}
+
+func (d Date) check(path string) error {
+	if _, err := time.Parse(time.DateOnly, string(d)); err != nil || d == "" {
+		return rar.FieldError(path, "not a day of the calendar")
+	}
+	return nil
+}
+
+// show writes the day as the language does.
+func (d Date) show(language string) string {
+	day, err := time.Parse(time.DateOnly, string(d))
+	if err != nil {
+		return string(d)
+	}
+	if language == german {
+		return day.Format("02.01.2006")
+	}
+	return day.Format("2 January 2006")
+}

@@ -1,0 +1,106 @@
+package openbanking
+
+import (
+	"strings"
+
+	"github.com/gofapi/fapi2/rar"
+)
+
+// A Currency is an ISO 4217 code in upper case: "EUR". Codes of metals, funds and tests are not accepted.
+type Currency string
+
+// JSONSchema describes the form; the list of codes is checked apart.
+func (Currency) JSONSchema() string {
+	return `{"type":"string","pattern":"^[A-Z]{3}$","description":"currency code of ISO 4217"}`
+}
+
+// The currencies, by their number of decimals.
+const (
+	twoDecimals = " AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE CZK DKK" +
+		" DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD" +
+		" LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR" +
+		" SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG "
+	noDecimals    = " BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF "
+	threeDecimals = " BHD IQD JOD KWD LYD OMR TND "
+)
+
+// decimals returns the number of minor units' digits of a currency, and whether there is such a currency.
+func (c Currency) decimals() (int, bool) {
+	code := " " + string(c) + " "
+	switch {
+	case len(c) != 3:
+		return 0, false
+	case strings.Contains(twoDecimals, code):
+		return 2, true
+	case strings.Contains(noDecimals, code):
+		return 0, true
+	case strings.Contains(threeDecimals, code):
+		return 3, true
+	}
+	return 0, false
+}
+
+// An Amount is an amount of money, more than nothing.
+type Amount struct {
+	// Currency is its currency.
+	Currency Currency `json:"currency"`
+	// Amount is the number, as in "12.34": digits, and a point with at most as many digits behind it as the currency has
+	// minor units. At most 14 digits are before the point.
+	Amount Decimal `json:"amount"`
+}
+
+// A Decimal is a decimal number without sign, exponent and leading zeros.
+type Decimal string
+
+// JSONSchema describes the form.
+func (Decimal) JSONSchema() string {
+	return `{"type":"string","pattern":"^(0|[1-9][0-9]{0,13})([.][0-9]{1,3})?$","description":"decimal number"}`
+}
+
+// check says what is wrong with an amount that has the right form.
+func (a Amount) check(path string) error {
+	decimals, ok := a.Currency.decimals()
+	if !ok {
+		return rar.FieldError(path+".currency", "not a currency of ISO 4217")
+	}
+	_, fraction, _ := strings.Cut(string(a.Amount), ".")
+	if len(fraction) > decimals {
+		return rar.FieldError(path+".amount", "more decimals than the currency has")
+	}
+	if a.units() == 0 {
+		return rar.FieldError(path+".amount", "nothing")
+	}
+	return nil
+}
+
+// units returns the amount in thousandths: at most 17 digits, which an int64 holds.
+func (a Amount) units() (n int64) {
+	whole, fraction, _ := strings.Cut(string(a.Amount), ".")
+	for _, c := range whole + (fraction + "000")[:3] {
+		n = n*10 + int64(c-'0')
+	}
+	return n
+}
+
+// within reports whether a is at most limit.
+func (a Amount) within(limit Amount) bool {
+	return a.Currency == limit.Currency && a.units() <= limit.units()
+}
+
+func (a Amount) equals(b Amount) bool { return a.Currency == b.Currency && a.units() == b.units() }
+
+// show writes the amount as the language does, with all decimals of the currency.
+func (a Amount) show(language string) string {
+	whole, fraction, _ := strings.Cut(string(a.Amount), ".")
+	point, separator := ".", ","
+	if language == german {
+		point, separator = ",", "."
+	}
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + separator + whole[i:]
+	}
+	if decimals, _ := a.Currency.decimals(); decimals > 0 {
+		whole += point + (fraction + "000")[:decimals]
+	}
+	return whole + " " + string(a.Currency)
+}

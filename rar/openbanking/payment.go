@@ -1,0 +1,141 @@
+package openbanking
+
+import (
+	"slices"
+
+	"github.com/gofapi/fapi2/rar"
+)
+
+// A PaymentAction is something that may be done with a payment: "initiate", "status" or "cancel". Each stands for itself.
+type PaymentAction string
+
+// JSONSchema lists the actions.
+func (PaymentAction) JSONSchema() string {
+	return `{"type":"string","enum":["initiate","status","cancel"]}`
+}
+
+// A Payment is the permission to make one payment.
+type Payment struct {
+	// Locations are the APIs that it is for.
+	Locations []string `json:"locations,omitempty"`
+	// Actions are what may be done. nil leaves that to the API: it covers, and is covered by, nil alone.
+	Actions []PaymentAction `json:"actions,omitempty"`
+	// InstructedAmount is the amount.
+	InstructedAmount Amount `json:"instructedAmount"`
+	// CreditorName is who is paid.
+	CreditorName Text `json:"creditorName"`
+	// CreditorAccount is where the money goes.
+	CreditorAccount Account `json:"creditorAccount"`
+	// DebtorAccount is where the money comes from. A client may leave it out, and the user chooses.
+	DebtorAccount *Account `json:"debtorAccount,omitempty"`
+	// RemittanceInformationUnstructured is what the payment is for, as the payee will read it.
+	RemittanceInformationUnstructured Text `json:"remittanceInformationUnstructured,omitempty"`
+	// EndToEndIdentification identifies the payment to the payee. Two payments that are alike in all else need it to be two.
+	EndToEndIdentification Text `json:"endToEndIdentification,omitempty"`
+	// RequestedExecutionDate is the day; "" is as soon as possible.
+	RequestedExecutionDate Date `json:"requestedExecutionDate,omitempty"`
+}
+
+// NewPayment returns the type of [Payment] under a name.
+//
+// Covered is the same payment: amount, payee, accounts, texts and day are equal, locations and actions are the same or some
+// of them. A debtor's account that was left out may be filled in.
+func NewPayment(name string) (*rar.Type, error) {
+	return rar.TypeOf(name, rar.TypeConfig[Payment]{
+		Title: "Payment",
+		Check: Payment.check,
+		Covers: func(granted, requested Payment) error {
+			if !equalAccount(granted.DebtorAccount, requested.DebtorAccount) {
+				return rar.FieldError("debtorAccount", "not the one granted")
+			}
+			return granted.coversRest(requested)
+		},
+		Enriches: func(requested, granted Payment) error {
+			if requested.DebtorAccount != nil || granted.DebtorAccount == nil {
+				return rar.FieldError("debtorAccount", "only one that was left out is chosen")
+			}
+			return requested.coversRest(granted)
+		},
+		Describe:  Payment.describe,
+		Languages: []string{english, german},
+	})
+}
+
+func (p Payment) check() error {
+	if p.Actions != nil && len(p.Actions) == 0 {
+		return rar.FieldError("actions", "an empty list")
+	}
+	if err := p.InstructedAmount.check("instructedAmount"); err != nil {
+		return err
+	}
+	if err := p.CreditorAccount.check("creditorAccount"); err != nil {
+		return err
+	}
+	if p.DebtorAccount != nil {
+		if err := p.DebtorAccount.check("debtorAccount"); err != nil {
+			return err
+		}
+	}
+	if p.RequestedExecutionDate != "" {
+		return p.RequestedExecutionDate.check("requestedExecutionDate")
+	}
+	return nil
+}
+
+// coversRest compares everything but the debtor's account.
+func (granted Payment) coversRest(requested Payment) error {
+	if err := coversLocations(granted.Locations, requested.Locations); err != nil {
+		return err
+	}
+	if (granted.Actions == nil) != (requested.Actions == nil) ||
+		slices.ContainsFunc(requested.Actions, func(a PaymentAction) bool { return !slices.Contains(granted.Actions, a) }) {
+		return rar.FieldError("actions", "not among those granted")
+	}
+	if !granted.InstructedAmount.equals(requested.InstructedAmount) {
+		return rar.FieldError("instructedAmount", "not the one granted")
+	}
+	for _, m := range []struct {
+		name string
+		same bool
+	}{
+		{"creditorName", granted.CreditorName == requested.CreditorName},
+		{"creditorAccount", granted.CreditorAccount == requested.CreditorAccount},
+		{"remittanceInformationUnstructured", granted.RemittanceInformationUnstructured == requested.RemittanceInformationUnstructured},
+		{"endToEndIdentification", granted.EndToEndIdentification == requested.EndToEndIdentification},
+		{"requestedExecutionDate", granted.RequestedExecutionDate == requested.RequestedExecutionDate},
+	} {
+		if !m.same {
+			return rar.FieldError(m.name, "not the one granted")
+		}
+	}
+	return nil
+}
+
+func (p Payment) describe(language string) rar.Description {
+	d := describe(language, "Payment", "Zahlung")
+	d.add("Amount", "Betrag", p.InstructedAmount.show(language))
+	d.add("To", "Empfänger", string(p.CreditorName))
+	d.add("Account of the payee", "Konto des Empfängers", p.CreditorAccount.show())
+	if p.DebtorAccount != nil {
+		d.add("From your account", "Von Ihrem Konto", p.DebtorAccount.show())
+	} else {
+		d.add("From your account", "Von Ihrem Konto", d.say("of your choice", "nach Ihrer Wahl"))
+	}
+	d.optional("Reference", "Verwendungszweck", string(p.RemittanceInformationUnstructured))
+	d.optional("End-to-end identification", "Ende-zu-Ende-Referenz", string(p.EndToEndIdentification))
+	if p.RequestedExecutionDate != "" {
+		d.add("On", "Am", p.RequestedExecutionDate.show(language))
+	}
+	for _, action := range p.Actions {
+		switch action {
+		case "initiate":
+			d.add("Permission", "Berechtigung", d.say("make the payment", "die Zahlung auslösen"))
+		case "status":
+			d.add("Permission", "Berechtigung", d.say("ask for its status", "ihren Status abfragen"))
+		case "cancel":
+			d.add("Permission", "Berechtigung", d.say("cancel it", "sie widerrufen"))
+		}
+	}
+	d.locations(p.Locations)
+	return d.Description
+}
