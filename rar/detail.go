@@ -178,8 +178,11 @@ func Get[T any](d Detail) (T, error) {
 	case d.d == nil:
 		return v, errors.New("rar: a Detail that no registry made")
 	case d.d.typ.goType == want:
-		err := json.Unmarshal([]byte(d.d.value.raw), &v)
-		return v, err
+		typed, f := d.d.typ.decode(&d.d.value) // once more: the one that is there is shared
+		if f != nil {
+			return v, f.at(0, d.Type())
+		}
+		return typed.(T), nil
 	case d.d.typ.goType != nil:
 		return v, fmt.Errorf("rar: type %q is made of %v, not of %v", d.Type(), d.d.typ.goType, want)
 	}
@@ -222,44 +225,43 @@ func (t *Type) detailOf(v any) (Detail, *fault) {
 		return Detail{}, failure(ErrMalformed, "%T cannot be marshalled", v)
 	}
 	text := strings.TrimSpace(b.String())
+	if t.untyped && reflect.TypeOf(v) == t.goType {
+		text = typeFirst(t.name, strings.TrimPrefix(text, "{"))
+	}
 	if f := locate(text, 0); f != nil {
 		return Detail{}, f
 	}
 	object, f := read(text)
-	if f == nil && object.kind != objectKind {
-		f = failure(ErrMalformed, "not an object")
-	}
-	if f == nil {
-		if is := object.get("type"); is == nil || is.kind == stringKind && is.text == "" {
-			object, f = read(typeFirst(t.name, object.members))
-		}
-	}
 	if f != nil {
 		return Detail{}, f
+	}
+	if object.kind != objectKind {
+		return Detail{}, failure(ErrMalformed, "not an object")
+	}
+	switch is := object.get("type"); {
+	case is == nil:
+		object, _ = read(typeFirst(t.name, object.raw[1:]))
+	case is.kind == stringKind && is.text == "": // a field that was not set
+		var rest strings.Builder
+		for _, m := range object.members {
+			if m.name != "type" {
+				quoted, _ := json.Marshal(m.name)
+				fmt.Fprintf(&rest, ",%s:%s", quoted, m.value.raw)
+			}
+		}
+		object, _ = read(typeFirst(t.name, strings.TrimPrefix(rest.String(), ",")+"}"))
 	}
 	return t.admit(object)
 }
 
-// typeFirst writes an object with the member type before the others.
-func typeFirst(name string, members []member) string {
-	var b strings.Builder
-	write := func(name, raw string) {
-		quoted, _ := json.Marshal(name) // a string cannot fail
-		b.Write(quoted)
-		b.WriteByte(':')
-		b.WriteString(raw)
+// typeFirst writes an object with the member type before the others, which are given from the first one on.
+func typeFirst(name, members string) string {
+	quoted, _ := json.Marshal(name) // a string cannot fail
+	comma := ","
+	if strings.TrimLeft(members, " \t\r\n") == "}" {
+		comma = ""
 	}
-	b.WriteByte('{')
-	quoted, _ := json.Marshal(name)
-	write("type", string(quoted))
-	for i := range members {
-		if members[i].name != "type" {
-			b.WriteByte(',')
-			write(members[i].name, members[i].value.raw)
-		}
-	}
-	b.WriteByte('}')
-	return b.String()
+	return `{"type":` + string(quoted) + comma + members
 }
 
 // admit checks an object against the type.
@@ -274,12 +276,8 @@ func (t *Type) admit(object value) (Detail, *fault) {
 	}
 	d := Detail{&detail{typ: t, value: object}}
 	if t.decode != nil {
-		v, err := t.decode(object.raw)
-		if err != nil {
-			f := failure(ErrFieldValue, "it does not fit into %v", t.goType)
-			if at := (*json.UnmarshalTypeError)(nil); errors.As(err, &at) && at.Field != "" {
-				f.path = "." + at.Field
-			}
+		v, f := t.decode(&object)
+		if f != nil {
 			return Detail{}, f
 		}
 		d.d.typed = v

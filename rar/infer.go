@@ -49,7 +49,7 @@ func survey(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Sche
 	}
 	switch {
 	case has(reflect.TypeFor[describer]()):
-		return bring(t, path, known, has(reflect.TypeFor[json.Unmarshaler]()))
+		return bring(t, path, known)
 	case has(reflect.TypeFor[json.Marshaler]()), has(reflect.TypeFor[json.Unmarshaler]()):
 		return fmt.Errorf("%s: %v makes its own JSON: give it a method JSONSchema() string", path, t)
 	case has(reflect.TypeFor[encoding.TextMarshaler]()), has(reflect.TypeFor[encoding.TextUnmarshaler]()):
@@ -71,22 +71,28 @@ func survey(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Sche
 }
 
 func surveyFields(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Schema, seen map[reflect.Type]bool) error {
-	for i := range t.NumField() {
-		field := t.Field(i)
-		tag := field.Tag.Get("json")
-		if tag == "-" || !field.IsExported() && !field.Anonymous {
+	names := make(map[string]bool)
+	for _, field := range reflect.VisibleFields(t) {
+		where := path + "." + field.Name
+		if field.Anonymous {
+			if field.Type.Kind() != reflect.Struct || field.Tag.Get("json") != "" {
+				return fmt.Errorf("%s: embedded, and not a struct without a json tag: make it a field", where)
+			}
 			continue
 		}
-		name, options, _ := strings.Cut(tag, ",")
-		where := path + "." + field.Name
+		name := jsonName(field)
+		_, options, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
+		case name == "":
+			continue
+		case names[strings.ToLower(name)]:
+			return fmt.Errorf("%s: a second member %q", where, name)
 		case slices.Contains(strings.Split(options, ","), "string"):
 			return fmt.Errorf("%s: the option string in a json tag", where)
 		case name == "type" && field.Type.Kind() != reflect.String:
 			return fmt.Errorf("%s: the member type is a string", where) // RAR-2-2
-		case field.Anonymous && name != "":
-			return fmt.Errorf("%s: an embedded struct with a name: make it a field", where)
 		}
+		names[strings.ToLower(name)] = true
 		if err := survey(field.Type, where, known, seen); err != nil {
 			return err
 		}
@@ -95,11 +101,7 @@ func surveyFields(t reflect.Type, path string, known map[reflect.Type]*jsonschem
 }
 
 // bring takes the schema that t has a method for.
-func bring(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Schema, unmarshals bool) error {
-	if t.Kind() == reflect.Struct && !unmarshals {
-		// encoding/json would fill the struct's fields from names in any case that its schema may let pass.
-		return fmt.Errorf("%s: %v has JSONSchema and no UnmarshalJSON", path, t)
-	}
+func bring(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Schema) error {
 	s, err := readSchema([]byte(reflect.New(t).Interface().(describer).JSONSchema()))
 	if err != nil {
 		return fmt.Errorf("%s: %v: %w", path, t, err)

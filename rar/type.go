@@ -68,10 +68,11 @@ type Type struct {
 	title     string
 	schema    *compiled
 	goType    reflect.Type // nil: made of a schema
+	untyped   bool         // goType has no field for the member type
 	languages []string
 	resources []string
 
-	decode   func(text string) (any, error)
+	decode   func(v *value) (any, *fault)
 	check    func(d Detail) error
 	covers   func(granted, requested Detail) error
 	together func(granted []Detail, requested Detail) error
@@ -103,14 +104,15 @@ func TypeOf[T any](name string, cfg TypeConfig[T]) (*Type, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rar: type %q: %w", name, err)
 	}
+	t.untyped = schema.Properties["type"] == nil
 	if schema.Title == "" {
 		schema.Title = cfg.Title
 	}
-	t.decode = func(text string) (any, error) {
-		var v T
-		// Every name in the text is one of T's, letter by letter: the schema has no others.
-		err := json.Unmarshal([]byte(text), &v)
-		return v, err
+	decode := decodeStruct(t.goType, "type")
+	t.decode = func(v *value) (any, *fault) {
+		var typed T
+		f := decode(v, reflect.ValueOf(&typed).Elem())
+		return typed, f
 	}
 	if t.schema, err = compileSchema(name, schema); err == nil {
 		err = configure(t, cfg)

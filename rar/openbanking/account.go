@@ -12,6 +12,8 @@ import (
 type Account struct {
 	// IBAN is the international bank account number (ISO 13616) in electronic form.
 	IBAN IBAN `json:"iban,omitempty"`
+	// BIC is the bank of the IBAN, which the IBAN says as well. Accounts with and without it are two to a comparison.
+	BIC BIC `json:"bic,omitempty"`
 	// Scheme says what Identification is, for an account without IBAN: "sortcode".
 	Scheme Text `json:"scheme,omitempty"`
 	// Identification identifies the account in the scheme.
@@ -24,6 +26,14 @@ type IBAN string
 // JSONSchema describes the form; the check digits are checked apart.
 func (IBAN) JSONSchema() string {
 	return `{"type":"string","pattern":"^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}$","description":"IBAN in electronic form"}`
+}
+
+// A BIC is a business identifier code (ISO 9362), of 8 or 11 characters in upper case.
+type BIC string
+
+// JSONSchema describes the form.
+func (BIC) JSONSchema() string {
+	return `{"type":"string","pattern":"^[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$","description":"BIC"}`
 }
 
 // valid checks the check digits: the number made of the IBAN is 1 modulo 97 (ISO 7064).
@@ -52,7 +62,9 @@ func (a Account) check(path string) error {
 	other := a.Scheme != "" && a.Identification != ""
 	switch {
 	case a.IBAN != "" && (a.Scheme != "" || a.Identification != ""), a.IBAN == "" && !other:
-		return rar.FieldError(path, "neither an iban alone nor scheme and identification")
+		return rar.FieldError(path, "neither an iban nor scheme and identification")
+	case a.BIC != "" && a.IBAN == "":
+		return rar.FieldError(path+".bic", "without an iban")
 	case a.IBAN != "" && !a.IBAN.valid():
 		return rar.FieldError(path+".iban", "wrong check digits")
 	}
@@ -66,6 +78,9 @@ func (a Account) show() string {
 	var groups []string
 	for group := range slices.Chunk([]byte(a.IBAN), 4) {
 		groups = append(groups, string(group))
+	}
+	if a.BIC != "" {
+		groups = append(groups, "("+string(a.BIC)+")")
 	}
 	return strings.Join(groups, " ")
 }

@@ -1,0 +1,148 @@
+package rar
+
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// A decoder stores a value that fits a schema in a Go variable of one type. It is made once for a type and takes members by
+// exact name only; encoding/json, which has to look at every byte again and takes names in any case, is for what is rare.
+type decoder func(v *value, to reflect.Value) *fault
+
+func doesNotFit(t reflect.Type) *fault { return failure(ErrFieldValue, "it does not fit into %v", t) }
+
+func decoderOf(t reflect.Type) decoder {
+	itself := func(v *value, to reflect.Value) *fault {
+		if json.Unmarshal([]byte(v.raw), to.Addr().Interface()) != nil { // whose text quotes the value
+			return doesNotFit(t)
+		}
+		return nil
+	}
+	pointer := reflect.PointerTo(t)
+	switch {
+	case t == reflect.TypeFor[json.Number]():
+	case pointer.Implements(reflect.TypeFor[json.Unmarshaler]()), pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return itself
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return decodeString
+	case reflect.Bool:
+		return decodeBool
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return decodeInteger
+	case reflect.Pointer:
+		return decodePointer(t)
+	case reflect.Slice:
+		return decodeSlice(t)
+	case reflect.Struct:
+		return decodeStruct(t, "")
+	}
+	return itself
+}
+
+func decodeString(v *value, to reflect.Value) *fault {
+	switch {
+	case v.kind == stringKind:
+		to.SetString(v.text)
+	case v.kind == numberKind && to.Type() == reflect.TypeFor[json.Number]():
+		to.SetString(v.raw)
+	default:
+		return doesNotFit(to.Type())
+	}
+	return nil
+}
+
+func decodeBool(v *value, to reflect.Value) *fault {
+	if v.kind != booleanKind {
+		return doesNotFit(to.Type())
+	}
+	to.SetBool(v.raw == "true")
+	return nil
+}
+
+func decodeInteger(v *value, to reflect.Value) *fault {
+	if to.CanInt() {
+		if n, err := strconv.ParseInt(v.raw, 10, 64); err == nil && !to.OverflowInt(n) {
+			to.SetInt(n)
+			return nil
+		}
+	} else if n, err := strconv.ParseUint(v.raw, 10, 64); err == nil && !to.OverflowUint(n) {
+		to.SetUint(n)
+		return nil
+	}
+	return doesNotFit(to.Type())
+}
+
+func decodePointer(t reflect.Type) decoder {
+	decode := decoderOf(t.Elem())
+	return func(v *value, to reflect.Value) *fault {
+		to.Set(reflect.New(t.Elem()))
+		return decode(v, to.Elem())
+	}
+}
+
+func decodeSlice(t reflect.Type) decoder {
+	decode := decoderOf(t.Elem())
+	return func(v *value, to reflect.Value) *fault {
+		if v.kind != arrayKind {
+			return doesNotFit(t)
+		}
+		to.Set(reflect.MakeSlice(t, len(v.items), len(v.items)))
+		for i := range v.items {
+			if f := decode(&v.items[i], to.Index(i)); f != nil {
+				return f.item(i)
+			}
+		}
+		return nil
+	}
+}
+
+// decodeStruct leaves out the member ignored. A member that a schema of T's own lets pass and T has no field for is refused: the
+// functions that compare would never see it.
+func decodeStruct(t reflect.Type, ignored string) decoder {
+	type field struct {
+		index  []int
+		decode decoder
+	}
+	fields := make(map[string]field)
+	for _, f := range reflect.VisibleFields(t) {
+		if name := jsonName(f); name != "" {
+			fields[name] = field{f.Index, decoderOf(f.Type)}
+		}
+	}
+	return func(v *value, to reflect.Value) *fault {
+		if v.kind != objectKind {
+			return doesNotFit(t)
+		}
+		for i := range v.members {
+			name := v.members[i].name
+			f, ok := fields[name]
+			switch {
+			case ok:
+				if wrong := f.decode(&v.members[i].value, to.FieldByIndex(f.index)); wrong != nil {
+					return wrong.member(name)
+				}
+			case name != ignored:
+				return failure(ErrUnknownField, "").member(name)
+			}
+		}
+		return nil
+	}
+}
+
+// jsonName returns the name that encoding/json gives to a field, "" for none.
+func jsonName(f reflect.StructField) string {
+	tag := f.Tag.Get("json")
+	if f.Anonymous || !f.IsExported() || tag == "-" {
+		return ""
+	}
+	if name, _, _ := strings.Cut(tag, ","); name != "" {
+		return name
+	}
+	return f.Name
+}

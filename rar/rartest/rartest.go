@@ -1,0 +1,358 @@
+// Package rartest tests whether a [rar.Type] keeps the laws that consent rests on. Run it in the tests of every type:
+//
+//	func TestTransfer(t *testing.T) {
+//		rartest.TestType(t, transfer, rartest.Samples{
+//			Valid:    []string{`{"type":"transfer","amount":"12.34"}`, …},
+//			Invalid:  []string{`{"type":"transfer"}`, …},
+//			Narrower: [][2]string{{`{"type":"transfer","amount":"12.34"}`, …}},
+//		})
+//	}
+//
+// A permission that is not reflexive locks users out; one that is not transitive lets a chain of narrowings end in something
+// wider than its beginning; a merge that narrows takes away what the user has agreed to. The kit cannot know what a type
+// means: that a narrower detail is narrower is for the samples to say.
+package rartest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/gofapi/fapi2/rar"
+)
+
+// Samples are details of a type, as JSON objects.
+type Samples struct {
+	// Valid are accepted: one with every member there is, one with as few as possible, and some that differ in one. At
+	// least one.
+	Valid []string
+	// Invalid are refused. At least one.
+	Invalid []string
+	// Narrower are pairs: the first covers the second, which does not cover the first.
+	Narrower [][2]string
+	// Apart are pairs of which neither covers the other: another payee, another currency.
+	Apart [][2]string
+	// Languages are language tags to describe details in, beside none and one that nobody knows.
+	Languages []string
+}
+
+// TestType runs every check as a subtest.
+func TestType(t *testing.T, typ *rar.Type, samples Samples) {
+	t.Helper()
+	k, err := prepare(typ, samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range checks {
+		t.Run(c.name, func(t *testing.T) {
+			if err := k.run(c); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// kit has the samples parsed.
+type kit struct {
+	typ      *rar.Type
+	registry *rar.Registry
+	samples  Samples
+	all      rar.Details // every valid sample, those in pairs too
+	texts    []string
+}
+
+func prepare(typ *rar.Type, samples Samples) (*kit, error) {
+	if len(samples.Valid) == 0 || len(samples.Invalid) == 0 {
+		return nil, errors.New("rartest: without a valid and an invalid sample every type would pass")
+	}
+	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{typ}, MaxBytes: 1 << 20, MaxEntries: 10000})
+	if err != nil {
+		return nil, err
+	}
+	k := &kit{typ: typ, registry: registry, samples: samples, texts: slices.Clone(samples.Valid)}
+	for _, pair := range slices.Concat(samples.Narrower, samples.Apart) {
+		k.texts = append(k.texts, pair[:]...)
+	}
+	for _, text := range k.texts {
+		d, err := k.parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("rartest: a valid sample is refused: %s: %w", text, err)
+		}
+		k.all = append(k.all, d...)
+	}
+	return k, nil
+}
+
+// parse reads one object.
+func (k *kit) parse(text string) (rar.Details, error) {
+	return k.registry.Parse([]byte("["+text+"]"), k.registry.Types())
+}
+
+// covers asks for one pair.
+func covers(granted, requested rar.Detail) bool {
+	return rar.Details{granted}.Covers(rar.Details{requested}) == nil
+}
+
+func (k *kit) run(c check) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return c.run(k)
+}
+
+type check struct {
+	name string
+	run  func(k *kit) error
+}
+
+var checks = []check{
+	{"a valid detail comes back as it was", roundTrip},
+	{"an invalid detail is refused with its place", refused},
+	{"an unknown member is refused or not covered", unknownMember},
+	{"a detail covers itself, in any order of members", reflexive},
+	{"covering is transitive", transitive},
+	{"a narrower detail is covered and does not cover", narrower},
+	{"details apart do not cover each other", apart},
+	{"a longer list is not covered", longerList},
+	{"merging covers both and changes nothing the second time", merging},
+	{"a description says something in every language", describing},
+	{"what Enrich returns may be granted", enriching},
+	{"comparing changes nothing", unchanged},
+}
+
+func roundTrip(k *kit) error {
+	for i, d := range k.all {
+		once, err := json.Marshal(rar.Details{d})
+		if err != nil {
+			return err
+		}
+		again, err := k.registry.Parse(once, k.registry.Types())
+		if err != nil {
+			return fmt.Errorf("%s: refused after it was marshalled: %w", k.texts[i], err)
+		}
+		twice, err := json.Marshal(again)
+		if err != nil {
+			return err
+		}
+		if !again[0].Equal(d) || !bytes.Equal(once, twice) {
+			return fmt.Errorf("%s became %s", k.texts[i], twice)
+		}
+	}
+	return nil
+}
+
+func refused(k *kit) error {
+	for _, text := range k.samples.Invalid {
+		details, err := k.parse(text)
+		var at *rar.Error
+		switch {
+		case err == nil:
+			return fmt.Errorf("accepted: %s", text)
+		case details != nil:
+			return fmt.Errorf("an error and details: %s", text)
+		case !errors.As(err, &at) || at.Path == "":
+			return fmt.Errorf("%s: the error does not say where: %w", text, err)
+		}
+	}
+	return nil
+}
+
+func unknownMember(k *kit) error {
+	for i, text := range k.texts {
+		more, err := withMember(text, "rartest-unknown-member", "true")
+		if err != nil {
+			return err
+		}
+		if d, err := k.parse(more); err == nil && covers(k.all[i], d[0]) {
+			return fmt.Errorf("covered by %s: %s", text, more)
+		}
+	}
+	return nil
+}
+
+// withMember puts a member, which may be there already, at the end of an object.
+func withMember(text, name, value string) (string, error) {
+	members, err := membersOf(text)
+	if err != nil {
+		return "", err
+	}
+	members[name] = json.RawMessage(value)
+	made, err := json.Marshal(members)
+	return string(made), err
+}
+
+func membersOf(text string) (map[string]json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &members); err != nil {
+		return nil, fmt.Errorf("rartest: a sample is no JSON object: %w", err)
+	}
+	return members, nil
+}
+
+func reflexive(k *kit) error {
+	for i, d := range k.all {
+		members, err := membersOf(k.texts[i])
+		if err != nil {
+			return err
+		}
+		sorted, err := json.Marshal(members)
+		if err != nil {
+			return err
+		}
+		other, err := k.parse(string(sorted))
+		if err != nil {
+			return fmt.Errorf("%s: refused in another order: %w", k.texts[i], err)
+		}
+		if !covers(d, d) || !covers(d, other[0]) || !covers(other[0], d) {
+			return fmt.Errorf("%s does not cover itself", k.texts[i])
+		}
+	}
+	return nil
+}
+
+func transitive(k *kit) error {
+	for a, x := range k.all {
+		for b, y := range k.all {
+			if !covers(x, y) {
+				continue
+			}
+			for c, z := range k.all {
+				if covers(y, z) && !covers(x, z) {
+					return fmt.Errorf("%s covers %s, which covers %s, but the first does not cover the last", k.texts[a], k.texts[b], k.texts[c])
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (k *kit) pairs(pairs [][2]string, forth bool) error {
+	for _, pair := range pairs {
+		a, err := k.parse(pair[0])
+		if err != nil {
+			return err
+		}
+		b, err := k.parse(pair[1])
+		if err != nil {
+			return err
+		}
+		if covers(a[0], b[0]) != forth {
+			return fmt.Errorf("%s covers %s: %t", pair[0], pair[1], !forth)
+		}
+		if covers(b[0], a[0]) {
+			return fmt.Errorf("%s covers %s", pair[1], pair[0])
+		}
+	}
+	return nil
+}
+
+func narrower(k *kit) error { return k.pairs(k.samples.Narrower, true) }
+
+func apart(k *kit) error { return k.pairs(k.samples.Apart, false) }
+
+// longerList adds an element to each array of strings that has one, where the type accepts that.
+func longerList(k *kit) error {
+	for i, text := range k.texts {
+		members, err := membersOf(text)
+		if err != nil {
+			return err
+		}
+		for name, raw := range members {
+			var list []string
+			if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+				continue
+			}
+			longer, err := json.Marshal(append(list, "https://rartest.example/another"))
+			if err != nil {
+				return err
+			}
+			more, err := withMember(text, name, string(longer))
+			if err != nil {
+				return err
+			}
+			if d, err := k.parse(more); err == nil && covers(k.all[i], d[0]) {
+				return fmt.Errorf("%s covers one more element of %s", text, name)
+			}
+		}
+	}
+	return nil
+}
+
+func merging(k *kit) error {
+	for i, x := range k.all {
+		for j, y := range k.all {
+			merged, err := k.registry.Merge(rar.Details{x}, rar.Details{y})
+			if err != nil {
+				return fmt.Errorf("%s and %s: %w", k.texts[i], k.texts[j], err)
+			}
+			if merged.Covers(rar.Details{x}) != nil || merged.Covers(rar.Details{y}) != nil {
+				return fmt.Errorf("merged, %s and %s permit less than each", k.texts[i], k.texts[j])
+			}
+			for _, d := range []rar.Detail{x, y} {
+				again, err := k.registry.Merge(merged, rar.Details{d})
+				if err != nil {
+					return err
+				}
+				if !slices.EqualFunc(again, merged, rar.Detail.Equal) {
+					return fmt.Errorf("%s and %s, merged a second time, became something else", k.texts[i], k.texts[j])
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func describing(k *kit) error {
+	for i, d := range k.all {
+		for _, language := range append(slices.Clone(k.samples.Languages), "", "x-rartest") {
+			description := d.Describe(language)
+			if description.Title == "" || len(description.Fields) == 0 {
+				return fmt.Errorf("%s: nothing is said in %q", k.texts[i], language)
+			}
+			for _, f := range description.Fields {
+				if f.Label == "" {
+					return fmt.Errorf("%s: a line without a label in %q", k.texts[i], language)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func enriching(k *kit) error {
+	for i, d := range k.all {
+		enriched, err := k.registry.Enrich(context.Background(), rar.Details{d})
+		if err != nil {
+			return fmt.Errorf("%s: %w", k.texts[i], err)
+		}
+		if err := k.registry.CheckGrant(rar.Details{d}, enriched); err != nil {
+			return fmt.Errorf("%s: %w", k.texts[i], err)
+		}
+	}
+	return nil
+}
+
+// unchanged looks for functions that change what they are given: they would change the details of others.
+func unchanged(k *kit) error {
+	for i, text := range k.texts {
+		fresh, err := k.parse(text)
+		if err != nil {
+			return err
+		}
+		for j, d := range k.all {
+			if covers(k.all[i], d) != covers(fresh[0], d) || covers(d, k.all[i]) != covers(d, fresh[0]) {
+				return fmt.Errorf("%s and %s compare otherwise than in the beginning", text, k.texts[j])
+			}
+		}
+		if fmt.Sprint(fresh[0].Describe()) != fmt.Sprint(k.all[i].Describe()) {
+			return fmt.Errorf("%s is described otherwise than in the beginning", text)
+		}
+	}
+	return nil
+}
