@@ -51,6 +51,10 @@ var lintServerSamples = []lintServerSample{
 		m.RevocationEndpointAuthMethodsSupported = []string{"tls_client_auth"}
 	}, []string{"warning MTLS-5-1 mtls_endpoint_aliases.revocation_endpoint"}},
 	{"MTLS-5-1 aliases, but none where certificates are a way in", 0, func(m *profile.ServerMetadata) { m.MTLSEndpointAliases.PushedAuthorizationRequestEndpoint = "" }, []string{"advice MTLS-5-1 mtls_endpoint_aliases.pushed_authorization_request_endpoint"}},
+	{"MTLS-5-1 aliases, but none where certificate-bound tokens are shown", 0, func(m *profile.ServerMetadata) { m.UserInfoEndpoint = "https://as.example/userinfo" }, []string{"advice MTLS-5-1 mtls_endpoint_aliases.userinfo_endpoint"}},
+	{"MD-2-11 an endpoint without the scope for it", 0, func(m *profile.ServerMetadata) {
+		m.ScopesSupported, m.TLSClientCertificateBoundAccessTokens, m.UserInfoEndpoint = []string{"accounts"}, false, "https://as.example/userinfo"
+	}, []string{"warning MD-2-11 userinfo_endpoint"}},
 	{"SP-5.2.2.1-2 browsers are asked for certificates", 0, func(m *profile.ServerMetadata) { m.MTLSEndpointAliases = nil }, []string{"advice SP-5.2.2.1-2 mtls_endpoint_aliases"}},
 
 	{"MD-2-5 the default includes implicit", 0, func(m *profile.ServerMetadata) { m.GrantTypesSupported = nil }, []string{"error MD-2-5 grant_types_supported"}},

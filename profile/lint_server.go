@@ -122,6 +122,9 @@ func (m *ServerMetadata) lintAliases(l *linter) {
 		"pushed_authorization_request_endpoint": m.TokenEndpointAuthMethodsSupported, "token_endpoint": m.TokenEndpointAuthMethodsSupported,
 		"introspection_endpoint": m.IntrospectionEndpointAuthMethodsSupported, "revocation_endpoint": m.RevocationEndpointAuthMethodsSupported,
 	}
+	if m.TLSClientCertificateBoundAccessTokens { // an endpoint at which clients show tokens, and their certificate with them
+		methods["userinfo_endpoint"] = clientAuthMethods()
+	}
 	for _, e := range m.aliased() {
 		member := "mtls_endpoint_aliases." + e.name
 		// MTLS-5-1: it stands beside the endpoint's own URL, for those who show no certificate.
@@ -348,6 +351,10 @@ func (m *ServerMetadata) lintSigning(l *linter) {
 		l.unless(len(m.SubjectTypesSupported) > 0, Finding{"SP-5.3.2.3-1", severityError, "subject_types_supported",
 			"no subject_types_supported, with scope openid", "Publish public, pairwise or both."})
 	}
+	// OpenID Connect Core §5.3.1: the token comes of an authorization with that scope.
+	l.unless(m.UserInfoEndpoint == "" || len(m.ScopesSupported) == 0 || slices.Contains(m.ScopesSupported, "openid"),
+		Finding{"MD-2-11", severityWarning, "userinfo_endpoint", "userinfo_endpoint without scope openid, which tokens need there",
+			"Publish openid among scopes_supported, or leave the endpoint out."})
 }
 
 func (m *ServerMetadata) lintIntrospection(l *linter, p Profile) {

@@ -88,9 +88,10 @@ func TestLintPassesOurOwnServers(t *testing.T) {
 					cfg.MTLSBaseURL = "https://mtls.as.example"
 				}
 				if openid {
-					cfg.Scopes = append(cfg.Scopes, "openid")
+					cfg.Scopes, cfg.UserInfo, cfg.ACRValues = append(cfg.Scopes, "openid"), about, []string{"gold"}
 				}
 				if introspects {
+					cfg.AccessTokens = profile.NewMemoryStore(0, nil)
 					cfg.ResourceServers = func(context.Context, string) ([]string, error) { return nil, nil }
 				}
 				if scopeless {
