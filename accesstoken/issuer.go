@@ -157,7 +157,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 	p := payload{
 		Issuer: i.cfg.Issuer, Subject: c.Subject, Audience: c.Audience, ClientID: c.ClientID,
 		IssuedAt: now, Expires: now + int64(lifetime/time.Second), ID: c.ID,
-		Scope: c.Scope, ACR: c.ACR, AMR: c.AMR, // AT-2.2.3-1, SU-5-2
+		Scope: c.Scope, ACR: c.ACR, AMR: c.AMR, // AT-2.2.3-1, SU-5-2, SU-6.1-1
 		AuthorizationDetails: c.AuthorizationDetails,
 	}
 	if len(c.Audience) == 1 {

@@ -67,28 +67,33 @@ func TestConfigRefused(t *testing.T) {
 		"a request store that is a nil pointer":      func(c *config) { c.Requests = (*par.MemoryStore)(nil) },
 		"a replay store that is a nil pointer":       func(c *config) { c.Proofs = (*dpop.MemoryReplayStore)(nil) },
 		"another replay store that is a nil pointer": func(c *config) { c.Assertions = (*dpop.MemoryReplayStore)(nil) },
-		"no resources":                               func(c *config) { c.Resources = nil },
-		"RI-2-1 a resource with a fragment":          func(c *config) { c.Resources = []string{"https://api.example#"} },
-		"an empty scope":                             func(c *config) { c.Scopes = []string{""} },
-		"a scope with a space":                       func(c *config) { c.Scopes = []string{"a b"} },
-		"two endpoints at one path":                  func(c *config) { c.Endpoints.Token = "/par" },
-		"an endpoint at the root":                    func(c *config) { c.Endpoints.Token = "/" },
-		"an endpoint over the metadata":              func(c *config) { c.Endpoints.Token = "/.well-known/openid-configuration" },
-		"an endpoint in braces":                      func(c *config) { c.Endpoints.Token = "/{x}" },
-		"an endpoint with a space":                   func(c *config) { c.Endpoints.Token = "/to ken" },
-		"an endpoint with a percent sign":            func(c *config) { c.Endpoints.Token = "/to%2fken" },
-		"an endpoint that is not ASCII":              func(c *config) { c.Endpoints.Token = "/tökén" },
-		"an endpoint on another host":                func(c *config) { c.Endpoints.Token = "//evil.example/token" },
-		"an endpoint without a slash":                func(c *config) { c.Endpoints.Token = "token" },
-		"an endpoint with dots":                      func(c *config) { c.Endpoints.Token = "/a/../token" },
-		"SP-5.3.2.1-11 a code of 61 s":               func(c *config) { c.CodeLifetime = 61 * time.Second },
-		"a code that is never valid":                 func(c *config) { c.CodeLifetime = time.Millisecond },
-		"a negative code lifetime":                   func(c *config) { c.CodeLifetime = -1 },
-		"SP-5.3.2.2-12 a request of 600 s":           func(c *config) { c.RequestLifetime = 600 * time.Second },
-		"an access token for ever":                   func(c *config) { c.AccessTokenLifetime = math.MaxInt64 },
-		"a refresh token for ever":                   func(c *config) { c.RefreshTokenLifetime = math.MaxInt64 },
-		"a refresh token that is never valid":        func(c *config) { c.RefreshTokenLifetime = time.Millisecond },
-		"a profile that does not exist":              func(c *config) { c.Profile = 200 },
+		"an access token store that is a nil pointer": func(c *config) {
+			c.AccessTokens, c.ResourceServers = (*profile.MemoryStore)(nil), func(context.Context, string) ([]string, error) { return nil, nil }
+		},
+		"opaque tokens that nobody can ask about": func(c *config) { c.AccessTokens = profile.NewMemoryStore(0, nil) },
+		"UserInfo without openid":                 func(c *config) { c.UserInfo, c.Scopes = about, nil },
+		"no resources":                            func(c *config) { c.Resources = nil },
+		"RI-2-1 a resource with a fragment":       func(c *config) { c.Resources = []string{"https://api.example#"} },
+		"an empty scope":                          func(c *config) { c.Scopes = []string{""} },
+		"a scope with a space":                    func(c *config) { c.Scopes = []string{"a b"} },
+		"two endpoints at one path":               func(c *config) { c.Endpoints.Token = "/par" },
+		"an endpoint at the root":                 func(c *config) { c.Endpoints.Token = "/" },
+		"an endpoint over the metadata":           func(c *config) { c.Endpoints.Token = "/.well-known/openid-configuration" },
+		"an endpoint in braces":                   func(c *config) { c.Endpoints.Token = "/{x}" },
+		"an endpoint with a space":                func(c *config) { c.Endpoints.Token = "/to ken" },
+		"an endpoint with a percent sign":         func(c *config) { c.Endpoints.Token = "/to%2fken" },
+		"an endpoint that is not ASCII":           func(c *config) { c.Endpoints.Token = "/tökén" },
+		"an endpoint on another host":             func(c *config) { c.Endpoints.Token = "//evil.example/token" },
+		"an endpoint without a slash":             func(c *config) { c.Endpoints.Token = "token" },
+		"an endpoint with dots":                   func(c *config) { c.Endpoints.Token = "/a/../token" },
+		"SP-5.3.2.1-11 a code of 61 s":            func(c *config) { c.CodeLifetime = 61 * time.Second },
+		"a code that is never valid":              func(c *config) { c.CodeLifetime = time.Millisecond },
+		"a negative code lifetime":                func(c *config) { c.CodeLifetime = -1 },
+		"SP-5.3.2.2-12 a request of 600 s":        func(c *config) { c.RequestLifetime = 600 * time.Second },
+		"an access token for ever":                func(c *config) { c.AccessTokenLifetime = math.MaxInt64 },
+		"a refresh token for ever":                func(c *config) { c.RefreshTokenLifetime = math.MaxInt64 },
+		"a refresh token that is never valid":     func(c *config) { c.RefreshTokenLifetime = time.Millisecond },
+		"a profile that does not exist":           func(c *config) { c.Profile = 200 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "a weak RSA key" && weak == nil {
@@ -211,6 +216,7 @@ func TestEndpointsAtTheirPaths(t *testing.T) {
 			cfg := goodConfig(t)
 			cfg.Issuer = server.URL + path
 			cfg.Interact = func(http.ResponseWriter, *http.Request, *profile.Authorization) {}
+			cfg.UserInfo = about
 			s, err := profile.NewAuthorizationServer(cfg)
 			require.NoError(t, err)
 			front = s.Handler()
@@ -233,10 +239,10 @@ func TestEndpointsAtTheirPaths(t *testing.T) {
 				return response.StatusCode, response.Header
 			}
 			for method, endpoints := range map[string]map[string]int{
-				http.MethodGet:     {oauth: 200, openid: 200, m.JWKSURI: 200, m.TokenEndpoint: 405, m.PushedAuthorizationRequestEndpoint: 405, m.AuthorizationEndpoint: 400},
+				http.MethodGet:     {oauth: 200, openid: 200, m.JWKSURI: 200, m.TokenEndpoint: 405, m.PushedAuthorizationRequestEndpoint: 405, m.AuthorizationEndpoint: 400, m.RevocationEndpoint: 405, m.UserInfoEndpoint: 401},
 				http.MethodHead:    {oauth: 200, m.JWKSURI: 200, m.TokenEndpoint: 405, m.AuthorizationEndpoint: 405},
-				http.MethodOptions: {oauth: 405, m.JWKSURI: 405, m.TokenEndpoint: 405, m.PushedAuthorizationRequestEndpoint: 405, m.AuthorizationEndpoint: 405},
-				http.MethodPost:    {oauth: 405, m.JWKSURI: 405, m.TokenEndpoint: 400, m.PushedAuthorizationRequestEndpoint: 400, m.AuthorizationEndpoint: 400},
+				http.MethodOptions: {oauth: 405, m.JWKSURI: 405, m.TokenEndpoint: 405, m.PushedAuthorizationRequestEndpoint: 405, m.AuthorizationEndpoint: 405, m.RevocationEndpoint: 405, m.UserInfoEndpoint: 405},
+				http.MethodPost:    {oauth: 405, m.JWKSURI: 405, m.TokenEndpoint: 400, m.PushedAuthorizationRequestEndpoint: 400, m.AuthorizationEndpoint: 400, m.RevocationEndpoint: 400, m.UserInfoEndpoint: 401},
 			} {
 				for target, want := range endpoints {
 					got, header := status(method, target)

@@ -107,6 +107,7 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 }
 
 func (s *ResourceServer) setChallenge() {
+	// PRM-5-1: for either scheme
 	s.challenge = tokenbinding.Challenge{Algorithms: s.proofs.Algorithms(), Realm: s.cfg.Realm, ResourceMetadata: s.cfg.ResourceMetadata}
 	if s.cfg.Certificates != nil { // DPOP-7.2-2
 		s.challenge.Schemes = []tokenbinding.Scheme{tokenbinding.DPoP, tokenbinding.Bearer}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
-	"github.com/gofapi/fapi2/pkce"
 )
 
 // Limits of SP-5.3.2.1-11 and SP-5.3.2.2-12, and the defaults.
@@ -111,76 +109,4 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 // endpoint is the external URL of the path p. BCP-2.5-1: never from the request's Host.
 func (s *AuthorizationServer) endpoint(p string) string {
 	return strings.TrimSuffix(s.cfg.Issuer, "/") + p
-}
-
-// Metadata returns what the server publishes. It is the caller's own: changing it changes nothing here.
-func (s *AuthorizationServer) Metadata() *ServerMetadata {
-	e := s.cfg.Endpoints
-	m := &ServerMetadata{
-		Issuer:                             s.cfg.Issuer,
-		AuthorizationEndpoint:              s.endpoint(e.Authorization),
-		TokenEndpoint:                      s.endpoint(e.Token),
-		JWKSURI:                            s.endpoint(e.JWKS), // SP-5.4.2-R1
-		PushedAuthorizationRequestEndpoint: s.endpoint(e.PushedAuthorizationRequest),
-		RequirePushedAuthorizationRequests: true, // PAR-5-1
-		ResponseTypesSupported:             []string{"code"},
-		GrantTypesSupported:                []string{"authorization_code", "refresh_token", "client_credentials"},
-		CodeChallengeMethodsSupported:      []string{pkce.MethodS256}, // BCP-2.1.1-5
-		ScopesSupported:                    slices.Clone(s.cfg.Scopes),
-		TokenEndpointAuthMethodsSupported:  []string{clientauth.MethodPrivateKeyJWT},
-
-		TokenEndpointAuthSigningAlgValuesSupported: s.clients.Algorithms(),
-		DPoPSigningAlgValuesSupported:              s.tokenProofs.Algorithms(), // DPOP-5.1-1
-		AuthorizationResponseIssParameterSupported: true,                       // ISS-2.3-2
-		ProtectedResources:                         slices.Clone(s.cfg.Resources),
-		ACRValuesSupported:                         slices.Clone(s.cfg.ACRValues), // SU-7-1
-	}
-	s.signingMetadata(m)
-	if s.cfg.Certificates != nil {
-		m.TokenEndpointAuthMethodsSupported = append(m.TokenEndpointAuthMethodsSupported,
-			clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth)
-		m.TLSClientCertificateBoundAccessTokens = true // MTLS-3.3-1
-	}
-	m.RevocationEndpoint = s.endpoint(e.Revocation)
-	m.RevocationEndpointAuthMethodsSupported = slices.Clone(m.TokenEndpointAuthMethodsSupported) // MD-2-10
-	m.RevocationEndpointAuthSigningAlgValuesSupported = s.clients.Algorithms()
-	if s.userInfo != nil {
-		m.UserInfoEndpoint = s.endpoint(e.UserInfo)
-	}
-	if s.cfg.AuthorizationDetails != nil {
-		m.AuthorizationDetailsTypesSupported = s.cfg.AuthorizationDetails.Types() // RAR-10-1
-	}
-	if s.grants != nil {
-		m.GrantManagementActionsSupported = s.grants.Actions()      // GM-7.1-1
-		m.GrantManagementEndpoint = s.endpoint(e.Grants)            // GM-6.2-1, GM-7.1-2
-		m.GrantManagementActionRequired = s.grants.ActionRequired() // GM-7.1-3
-	}
-	s.aliasMetadata(m)
-	if slices.Contains(s.cfg.Scopes, "openid") {
-		m.SubjectTypesSupported = []string{"public"}
-		m.IDTokenSigningAlgValuesSupported = []string{s.cfg.Algorithm}
-	}
-	return m
-}
-
-// aliasMetadata gives each endpoint that clients call its URL at the MTLSBaseURL, if there is one. SP-5.2.2.1-2
-func (s *AuthorizationServer) aliasMetadata(m *ServerMetadata) {
-	if s.cfg.MTLSBaseURL == "" {
-		return
-	}
-	e := s.cfg.Endpoints
-	alias := func(endpoint, path string) string {
-		if endpoint == "" { // MTLS-5-1: an alias of nothing
-			return ""
-		}
-		return strings.TrimSuffix(s.cfg.MTLSBaseURL, "/") + path
-	}
-	m.MTLSEndpointAliases = &MTLSEndpointAliases{
-		TokenEndpoint:                      alias(m.TokenEndpoint, e.Token),
-		PushedAuthorizationRequestEndpoint: alias(m.PushedAuthorizationRequestEndpoint, e.PushedAuthorizationRequest),
-		IntrospectionEndpoint:              alias(m.IntrospectionEndpoint, e.Introspection),
-		RevocationEndpoint:                 alias(m.RevocationEndpoint, e.Revocation),
-		UserInfoEndpoint:                   alias(m.UserInfoEndpoint, e.UserInfo),
-		GrantManagementEndpoint:            alias(m.GrantManagementEndpoint, e.Grants),
-	}
 }

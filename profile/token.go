@@ -242,7 +242,8 @@ func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g gran
 	claims := accesstoken.Claims{
 		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                       // see Revoked
 		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: scope, // AT-3-1, RI-2-3
-		ACR: g.ACR, AMR: g.AMR, JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.AccessTokenLifetime,
+		ACR: g.ACR, AMR: g.AMR, // AT-2.2.1-1: those of the authorization, after a refresh too
+		JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.AccessTokenLifetime,
 	}
 	if g.AuthTime != 0 {
 		claims.AuthTime = time.Unix(g.AuthTime, 0)
