@@ -8,8 +8,12 @@
 // in [AuthorizationServer.Approve] or [AuthorizationServer.Deny]. A host with codes and tokens of its own takes the checks
 // alone: [AuthorizationServer.PushedRequest] and Push; [AuthorizationServer.Authorization] with [Authorization.Binding], to
 // be stored with the host's code, and [AuthorizationServer.Complete]; [AuthorizationServer.TokenRequest] with
-// [TokenRequest.CheckBinding] and [TokenRequest.Commit], after which it issues a token bound to [TokenRequest.Confirmation].
-// The handlers are a few lines around these.
+// [TokenRequest.CheckBinding] and [TokenRequest.Commit], after which it issues a token bound to [TokenRequest.Confirmation];
+// [AuthorizationServer.RevocationRequest] and [RevocationRequest.Commit]. The handlers are a few lines around these.
+//
+// Access tokens are JWTs, which an API reads by itself, and which end before their time only at APIs that ask
+// ([ResourceServerConfig].Revoked). With [AuthorizationServerConfig].AccessTokens they are opaque, and APIs have to ask what
+// they say. Whatever ends an authorization, a code that comes twice or the revocation endpoint, ends all of its tokens.
 //
 // A [ResourceServer] checks in one call that an access token is valid, meant for this API, and presented by the client
 // that it was issued to. A [Client] does the whole flow and returns an ordinary *oauth2.Token and *http.Client.

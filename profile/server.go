@@ -35,7 +35,7 @@ const (
 	maxRefreshLifetime = 10 * 365 * 24 * time.Hour
 )
 
-// An AuthorizationServer serves pushed authorization requests, the authorization endpoint and the token endpoint under the
+// An AuthorizationServer serves pushed authorization requests, the authorization endpoint and those for tokens under the
 // FAPI 2.0 Security Profile. It is safe for concurrent use.
 type AuthorizationServer struct {
 	cfg  AuthorizationServerConfig

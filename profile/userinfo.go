@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
@@ -65,6 +66,15 @@ func (s *AuthorizationServer) UserInfo() http.Handler {
 
 // claimsAbout returns the response: the host's claims, and the subject of the token in any case.
 func (s *AuthorizationServer) claimsAbout(r *http.Request, token *Token) ([]byte, error) {
+	client, err := s.client(r.Context(), token.ClientID())
+	switch {
+	case errors.Is(err, ErrUnknownClient):
+		return nil, fmt.Errorf("%w: its client is gone", accesstoken.ErrRevoked)
+	case err != nil:
+		return nil, err
+	case client.UserInfoSignedResponseAlg != "": // OpenID Connect Core §5.3.2: it would not take what is not signed
+		return nil, fmt.Errorf("%w: it is registered for UserInfo responses that this server does not make", ErrClientNotAllowed)
+	}
 	host, err := s.cfg.UserInfo(r.Context(), token)
 	if err != nil {
 		return nil, fmt.Errorf("profile: UserInfo: %w", err)

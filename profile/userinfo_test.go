@@ -203,6 +203,29 @@ func TestUserInfoOfTheHost(t *testing.T) {
 	}
 }
 
+// What has changed in the registration since the token was issued counts.
+func TestUserInfoOfTheRegistration(t *testing.T) {
+	for name, tc := range map[string]struct {
+		change func(w *world)
+		status int
+		code   string
+	}{
+		"a client that is gone":            {func(w *world) { delete(w.clients, "client-1") }, 401, "invalid_token"},
+		"a client that wants it signed":    {func(w *world) { w.clients["client-1"].UserInfoSignedResponseAlg = "ES256" }, 400, "unauthorized_client"},
+		"a registry that answers nonsense": {func(w *world) { w.clients["client-1"] = w.clients["client-2"] }, 503, "server_error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, withUserInfo(about))
+			raw := w.tokens("client-1", "d").body["access_token"].(string)
+			tc.change(w)
+			got := w.userInfo("GET", w.as.Metadata().UserInfoEndpoint, "Authorization", "DPoP "+raw, "DPoP", w.userInfoProof("d", "GET", raw))
+			require.Equal(t, tc.status, got.status, "%v", got.body)
+			require.Equal(t, tc.code, got.code)
+			require.NotContains(t, got.body, "name")
+		})
+	}
+}
+
 // A client with certificates asks at the alias, one with DPoP at either.
 func TestUserInfoByCertificate(t *testing.T) {
 	m := newMTLSWorld(t, withUserInfo(about))
