@@ -364,6 +364,7 @@ func TestIDTokenRefused(t *testing.T) {
 			}
 			token, err := client.Finish(ctx, session, callback(session))
 			require.ErrorIs(t, err, profile.ErrTokenResponse)
+			require.ErrorIs(t, err, idtoken.ErrMalformed, "so that a client can tell which of the two it is about")
 			require.Nil(t, token)
 		})
 	}

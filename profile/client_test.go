@@ -221,6 +221,7 @@ func TestNewClientAccepts(t *testing.T) {
 		}
 		_, err = client.Finish(ctx, session, callback(session))
 		require.ErrorIs(t, err, profile.ErrTokenResponse)
+		require.ErrorIs(t, err, idtoken.ErrUnavailable)
 	})
 	t.Run("Ed25519 by the name that the server has for it", func(t *testing.T) {
 		p := newPeer(t)

@@ -34,7 +34,8 @@ const (
 // The token's Extra holds what else the server sent (scope, grant_id, …; [AuthorizationDetails] has those), and id_token if openid was asked for: it has been
 // verified then, and [IDToken] has what it says. A *oauth2.RetrieveError always comes from the server: from the
 // authorization response when its Response is nil, else from the token endpoint. The error matches
-// [ErrAuthorizationResponse] when nothing was sent, and [ErrTokenResponse] when the answer of the server was thrown away.
+// [ErrAuthorizationResponse] when nothing was sent, and [ErrTokenResponse] when the answer of the server was thrown away; if
+// that was for its ID token, it matches an error of package idtoken too.
 func (c *Client) Finish(ctx context.Context, session *Session, callback url.Values) (*oauth2.Token, error) {
 	code, err := c.checkCallback(ctx, session, callback)
 	if err != nil {
@@ -121,10 +122,10 @@ func (c *Client) checkSignedCallback(ctx context.Context, session *Session, call
 func (c *Client) checkIDToken(ctx context.Context, session *Session, answer *tokenAnswer) error {
 	raw, _ := answer.extra["id_token"].(string)
 	if raw == "" {
-		return fmt.Errorf("%w: no id_token though openid was asked for", ErrTokenResponse)
+		return fmt.Errorf("%w: %w: no id_token though openid was asked for", ErrTokenResponse, idtoken.ErrMalformed)
 	}
 	if c.idTokens == nil {
-		return fmt.Errorf("%w: the server has stopped to publish its keys", ErrTokenResponse)
+		return fmt.Errorf("%w: %w: the server has stopped to publish its keys", ErrTokenResponse, idtoken.ErrUnavailable)
 	}
 	verified, err := c.idTokens.Verify(ctx, raw, idtoken.Expected{
 		Nonce: session.Nonce, MaxAge: session.MaxAge, AccessToken: answer.token.AccessToken,
