@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+)
+
+// An app is the web application. What it does with FAPI is in this file, in payment.go and in grants.go.
+type app struct {
+	*profile.Client
+	config   *config
+	sessions *profile.Sessions // logins under way, in their browsers
+	types    *rar.Registry
+	grants   *grants.Client // nil: the bank manages none
+	users    users
+	log      *slog.Logger
+}
+
+func newApp(c *config, client *profile.Client, log *slog.Logger) (a *app, err error) {
+	a = &app{Client: client, config: c, users: users{byID: map[[32]byte]*user{}}, log: log}
+	if a.types, err = newRegistry(); err != nil {
+		return nil, err
+	}
+	if a.grants, err = newGrants(client, c.certificateBound()); err != nil {
+		return nil, err
+	}
+	key := make([]byte, 32)
+	rand.Read(key) // a restart ends the logins under way; an application of several processes shares its keys
+	a.sessions, err = profile.NewSessions(profile.SessionsConfig{Keys: [][]byte{key}, Cookie: "fintech", Fail: a.fail})
+	return a, err
+}
+
+// connect is the request for the accounts.
+func (a *app) connect(*http.Request) (profile.Request, error) {
+	return a.ask("payments"), nil
+}
+
+// ask is the request of the configuration, without a scope that is for something else, and those of the application itself:
+// the user is asked for no more than what is to be done now.
+func (a *app) ask(without string) profile.Request {
+	request := a.config.request(a.ServerMetadata())
+	request.Scopes = slices.DeleteFunc(request.Scopes, func(s string) bool { return s == without || s == scopeQuery || s == scopeRevoke })
+	return request
+}
+
+// pay is the request for one payment, which the user sees at the bank before agreeing to it. It is kept in the browser,
+// encrypted, until that comes back.
+func (a *app) pay(r *http.Request) (profile.Request, error) {
+	order, err := a.readOrder(r)
+	if err != nil {
+		return profile.Request{}, err
+	}
+	request := a.ask("accounts")
+	request.AuthorizationDetails = asJSON(order)
+	request.Keep = string(request.AuthorizationDetails)
+	return request, nil
+}
+
+// done is the end of either, with the token. A payment is made at once: this is reached once for each consent.
+func (a *app) done(w http.ResponseWriter, r *http.Request, session *profile.Session, token *oauth2.Token) {
+	c := &connection{id: rand.Text(), token: token}
+	c.grantID, _ = token.Extra("grant_id").(string)
+	if who, ok := profile.IDToken(token); ok { // it has been verified
+		c.subject = who.Subject()
+	}
+	// The source refreshes the token for as long as the user stays, so it must not end with this request.
+	var err error
+	if c.api, err = a.HTTPClient(a.TokenSource(context.WithoutCancel(r.Context()), token)); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	next := "/accounts"
+	if session.Keep != "" {
+		next = "/payments"
+		if err := a.makePayment(r.Context(), c, json.RawMessage(session.Keep)); err != nil {
+			a.tryToEnd(r.Context(), c)
+			a.fail(w, r, err)
+			return
+		}
+	}
+	a.users.enter(w, r, c)
+	http.Redirect(w, r, next, http.StatusSeeOther) // away from the URL with the code in it
+}
+
+// makePayment orders what the user has agreed to, in the bank's own words.
+func (a *app) makePayment(ctx context.Context, c *connection, ordered json.RawMessage) error {
+	granted, err := a.granted(ordered, profile.AuthorizationDetails(c.token))
+	if err != nil {
+		return at(stageToken, err)
+	}
+	var answer struct {
+		Status string `json:"status"`
+	}
+	if err := call(ctx, c.api, http.MethodPost, a.paymentsURL(), asJSON(granted[0]), &answer); err != nil {
+		return at(stageResource, err)
+	}
+	payment := granted[0].Describe("en")
+	c.payment, c.paid = &payment, cmp.Or(answer.Status, "accepted")
+	return nil
+}
+
+func (a *app) paymentsURL() string {
+	accounts, err := url.Parse(a.config.ResourceURL)
+	if err != nil { // checked before
+		return ""
+	}
+	return accounts.ResolveReference(&url.URL{Path: "payments"}).String()
+}
+
+// accounts are what the bank's API answers.
+type accounts struct {
+	Owner    string    `json:"owner"`
+	Accounts []account `json:"accounts"`
+}
+
+type account struct {
+	IBAN     string `json:"iban"`
+	Name     string `json:"name"`
+	Currency string `json:"currency"`
+}
+
+func (a *app) readAccounts(ctx context.Context, c *connection) (answer accounts, err error) {
+	err = call(ctx, c.api, http.MethodGet, a.config.ResourceURL, nil, &answer)
+	return answer, err
+}
+
+// end gives back what the bank has let us do: its grant or, at a bank that manages none, the refresh token, with which the rest
+// goes at most banks.
+func (a *app) end(ctx context.Context, c *connection) error {
+	switch {
+	case a.grants != nil && c.grantID != "":
+		return a.revokeGrant(ctx, c)
+	case a.ServerMetadata().RevocationEndpoint == "":
+		return nil // access tokens end by themselves, and refresh tokens are forgotten here
+	case c.token.RefreshToken != "":
+		return a.Revoke(ctx, c.token.RefreshToken, "refresh_token")
+	}
+	return a.Revoke(ctx, c.token.AccessToken, "access_token")
+}
+
+// tryToEnd is end for when there is nobody to tell.
+func (a *app) tryToEnd(ctx context.Context, c *connection) {
+	if err := a.end(ctx, c); err != nil {
+		a.log.WarnContext(ctx, "what the bank has granted could not be given back", "reason", explain(err))
+	}
+}
+
+// An apiError is what an API said.
+type apiError struct {
+	status int
+	code   string // from its challenge; may be empty
+}
+
+func (e *apiError) Error() string {
+	if e.code != "" {
+		return fmt.Sprintf("%s (status %d)", e.code, e.status)
+	}
+	return fmt.Sprintf("status %d", e.status)
+}
+
+// maxAnswer bounds what is read from an API, apiTimeout how long that may take.
+const (
+	maxAnswer  = 1 << 20
+	apiTimeout = 20 * time.Second
+)
+
+// challenge finds the error code of a WWW-Authenticate header.
+var challenge = regexp.MustCompile(`\berror="([a-z_]{1,40})"`)
+
+// do is all that calling a FAPI API takes. The http.Client does the rest: token, proof or certificate, nonces. A status other
+// than 2xx is an error.
+func do(ctx context.Context, api *http.Client, method, target string, body json.RawMessage) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	var sent io.Reader
+	if body != nil {
+		sent = bytes.NewReader(body) // which can be sent again for a nonce
+	}
+	r, err := http.NewRequestWithContext(ctx, method, target, sent)
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Header.Set("Accept", "application/json")
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	response, err := api.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode/100 != 2 {
+		e := &apiError{status: response.StatusCode}
+		if said := challenge.FindStringSubmatch(response.Header.Get("WWW-Authenticate")); said != nil {
+			e.code = said[1]
+		}
+		return response.StatusCode, nil, e
+	}
+	answer, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	return response.StatusCode, answer, err
+}
+
+// call is do for an API that answers JSON.
+func call(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, into any) error {
+	_, answer, err := do(ctx, api, method, target, body)
+	if err == nil && json.Unmarshal(answer, into) != nil {
+		err = errors.New("the API answered what is not the JSON that it should be")
+	}
+	return err
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// newGrants returns the client of the bank's grant management, nil if the bank has none.
+func newGrants(client *profile.Client, certificateBound bool) (*grants.Client, error) {
+	server := client.ServerMetadata()
+	if certificateBound {
+		server = server.ForMTLS()
+	}
+	if server.GrantManagementEndpoint == "" {
+		return nil, nil
+	}
+	api, err := client.HTTPClient(oauth2.ReuseTokenSource(nil, ownTokens{client}))
+	if err != nil {
+		return nil, err
+	}
+	return grants.NewClient(grants.ClientConfig{Endpoint: server.GrantManagementEndpoint, HTTPClient: api})
+}
+
+// ownTokens are for managing grants. The application gets them for itself: it may ask about its users' grants when their
+// own tokens have ended, and no user need allow it.
+type ownTokens struct{ *profile.Client }
+
+// Token implements oauth2.TokenSource, which knows no context.
+func (t ownTokens) Token() (*oauth2.Token, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+	defer cancel()
+	return t.ClientCredentials(ctx, profile.Request{Scopes: []string{scopeQuery, scopeRevoke}})
+}
+
+const (
+	scopeQuery  = "grant_management_query"
+	scopeRevoke = "grant_management_revoke"
+)
+
+// revokeGrant ends all that a connection has been granted. One that has ended before is no error.
+func (a *app) revokeGrant(ctx context.Context, c *connection) error {
+	if err := a.grants.Revoke(ctx, c.grantID); !errors.Is(err, grants.ErrNotFound) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// An outcome is what -once prints. All members are always there; Stage and Error are empty after a success.
+type outcome struct {
+	OK             bool   `json:"ok"`
+	Stage          string `json:"stage"`
+	Error          string `json:"error"`
+	TokenType      string `json:"token_type"`
+	ResourceStatus int    `json:"resource_status"` // 0: the resource was not asked for
+}
+
+const onceTimeout = time.Minute
+
+// once performs one authorization at a server that asks its user nothing, and reads the resource.
+func once(ctx context.Context, c *config, out io.Writer) (exit int) {
+	ctx, cancel := context.WithTimeout(ctx, onceTimeout)
+	defer cancel()
+	var o outcome
+	err := o.authorize(ctx, c)
+	if o.OK = err == nil; !o.OK {
+		o.Stage, o.Error = stageOf(err)
+		exit = 1
+	}
+	if json.NewEncoder(out).Encode(o) != nil {
+		exit = 1
+	}
+	return exit
+}
+
+// authorize stops at the first stage that fails: nothing is sent on the strength of an answer that was refused.
+func (o *outcome) authorize(ctx context.Context, c *config) error {
+	client, err := discover(ctx, c)
+	if err != nil {
+		return at(stageDiscovery, err)
+	}
+	session, err := client.Begin(ctx, c.request(client.ServerMetadata()))
+	if err != nil {
+		return at(stagePAR, err)
+	}
+	callback, err := browse(ctx, c, session.URL)
+	if err != nil {
+		return at(stageResponse, err)
+	}
+	token, err := client.Finish(ctx, session, callback)
+	if err != nil {
+		return at(finishStage(err), err)
+	}
+	o.TokenType = token.TokenType
+	api, err := client.HTTPClient(oauth2.StaticTokenSource(token)) // nothing is refreshed here
+	if err != nil {
+		return at(stageResource, err)
+	}
+	o.ResourceStatus, _, err = do(ctx, api, http.MethodGet, c.ResourceURL, nil)
+	return at(stageResource, err)
+}
+
+// discover makes the client, and sees that the keys of the server can be had if they will be needed: better now than when
+// a user waits.
+func discover(ctx context.Context, c *config) (*profile.Client, error) {
+	client, err := profile.NewClient(ctx, c.client())
+	if err != nil || !c.wantsIDToken() && c.signing&profile.SignedResponses == 0 {
+		return client, err
+	}
+	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: client.ServerMetadata().JWKSURI, HTTPClient: c.httpClient()})
+	if err != nil {
+		return nil, err
+	}
+	for _, alg := range []string{"PS256", "ES256", "EdDSA"} {
+		usable, err := keys.Keys(ctx, "", alg)
+		if err != nil {
+			return nil, err
+		}
+		if len(usable) > 0 {
+			return client, nil
+		}
+	}
+	return nil, errors.New("the server publishes no key for PS256, ES256 or EdDSA")
+}
+
+// maxHops bounds the redirects from the authorization endpoint to the callback.
+const maxHops = 10
+
+// browse is a browser without a person: it has cookies, follows redirects, and stops at the one that leads to the client,
+// whose parameters it returns. They never go over the network.
+func browse(ctx context.Context, c *config, target string) (callback url.Values, err error) {
+	browser := c.httpClient()
+	browser.Jar, _ = cookiejar.New(nil) // never fails
+	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for range maxHops {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+		if err != nil || r.URL.Scheme != "https" {
+			return nil, errors.New("the browser was sent to what is no https URL")
+		}
+		r.Header.Set("Accept", "text/html")
+		response, err := browser.Do(r)
+		if err != nil {
+			return nil, err
+		}
+		response.Body.Close()
+		location, err := response.Location()
+		if err != nil || response.StatusCode/100 != 3 {
+			return nil, fmt.Errorf("a page (status %d) in place of a redirect: this server wants a person", response.StatusCode)
+		}
+		if c.isCallback(location) {
+			values, err := url.ParseQuery(location.RawQuery)
+			if err != nil {
+				return nil, errors.New("the parameters of the callback are malformed")
+			}
+			return values, nil
+		}
+		target = location.String()
+	}
+	return nil, fmt.Errorf("more than %d redirects", maxHops)
+}
+
+// isCallback compares what comes before the parameters.
+func (c *config) isCallback(u *url.URL) bool {
+	own, err := url.Parse(c.RedirectURI)
+	return err == nil && u.Scheme == own.Scheme && u.Host == own.Host && u.EscapedPath() == own.EscapedPath() && u.User == nil
+}

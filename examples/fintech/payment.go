@@ -1,0 +1,127 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
+)
+
+const (
+	maxForm = 8 << 10
+	maxKept = 1 << 10 // of an order, while the user is at the bank
+)
+
+// newRegistry returns the types of authorization details that this application knows, which are those of the bank.
+func newRegistry() (*rar.Registry, error) {
+	types, err := openbanking.Types()
+	if err != nil {
+		return nil, err
+	}
+	return rar.NewRegistry(rar.RegistryConfig{Types: types})
+}
+
+// A form is the payment page as it was filled in.
+type form struct {
+	Amount, Payee, IBAN, Reference string
+	Problem                        string // empty: none
+	Wrong                          string // the field that it is about
+}
+
+// A formError is a form that has to be filled in again.
+type formError struct{ form form }
+
+func (e *formError) Error() string { return "the form has been filled in wrongly" }
+
+// The fields of the form, by where they are in an order.
+var fields = map[string]struct{ name, problem string }{
+	"[0].instructedAmount":                  {"amount", "An amount in euros, such as 12.50."},
+	"[0].creditorName":                      {"payee", "The name of who is to be paid."},
+	"[0].creditorAccount":                   {"iban", "That is no IBAN. Is there a digit too many, or are two of them exchanged?"},
+	"[0].remittanceInformationUnstructured": {"reference", "Shorter, please."},
+}
+
+// readOrder makes an order of the form of the payment page: one payment, which the types of the bank have found to be right.
+func (a *app) readOrder(r *http.Request) (rar.Details, error) {
+	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return nil, &formError{form{Problem: "The form did not arrive whole."}}
+	}
+	field := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
+	f := form{Amount: field("amount"), Payee: field("payee"), IBAN: field("iban"), Reference: field("reference")}
+	order, err := a.types.New(openbanking.PaymentType, openbanking.Payment{
+		Actions:                           []openbanking.PaymentAction{"initiate"},
+		InstructedAmount:                  openbanking.Amount{Currency: "EUR", Amount: openbanking.Decimal(strings.ReplaceAll(f.Amount, ",", "."))},
+		CreditorName:                      openbanking.Text(f.Payee),
+		CreditorAccount:                   openbanking.Account{IBAN: openbanking.IBAN(strings.ToUpper(strings.Join(strings.Fields(f.IBAN), "")))},
+		RemittanceInformationUnstructured: openbanking.Text(f.Reference),
+		EndToEndIdentification:            openbanking.Text(rand.Text()), // two payments that are alike are two
+	})
+	var wrong *rar.Error
+	switch {
+	case errors.As(err, &wrong):
+		f.Problem = "The bank would not understand this."
+		for path, its := range fields {
+			if strings.HasPrefix(wrong.Path, path) {
+				f.Wrong, f.Problem = its.name, its.problem
+			}
+		}
+	case err == nil && len(asJSON(order)) > maxKept:
+		f.Problem = "That is too much text."
+	default:
+		return order, err
+	}
+	return nil, &formError{f}
+}
+
+func asJSON(details any) json.RawMessage {
+	text, err := json.Marshal(details)
+	if err != nil {
+		return nil // of what was parsed before: this does not happen
+	}
+	return text
+}
+
+// granted returns the payment that the bank has granted, as the bank has put it down: it may have added the account that it
+// is made from. That it is the one that was ordered is checked once more before it is made.
+func (a *app) granted(ordered, said json.RawMessage) (rar.Details, error) {
+	order, err := a.types.Parse(ordered, a.types.Types())
+	if err != nil {
+		return nil, err
+	}
+	if said == nil {
+		return nil, errors.New("the bank has not granted the payment that was ordered, but a token without details")
+	}
+	granted, err := a.types.Parse(said, a.types.Types())
+	if err == nil && len(granted) != 1 {
+		err = errors.New("not one detail")
+	}
+	if err == nil {
+		err = a.types.CheckGrant(order, granted)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the bank has not granted the payment that was ordered: %w", err)
+	}
+	return granted, nil
+}
+
+// describe puts details into words. What is of a type that is not known here is shown as it is.
+func (a *app) describe(details json.RawMessage) (all []rar.Description) {
+	var list []json.RawMessage
+	if json.Unmarshal(details, &list) != nil {
+		return nil
+	}
+	for _, raw := range list {
+		if known, err := a.types.Parse(asJSON([]json.RawMessage{raw}), a.types.Types()); err == nil {
+			all = append(all, known[0].Describe("en"))
+		} else {
+			all = append(all, rar.Description{Title: "Something that only the bank can explain", Fields: []rar.Field{{Label: "It says", Value: string(raw)}}})
+		}
+	}
+	return all
+}
