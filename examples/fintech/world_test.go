@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+// A combination is one way for the client to be registered.
+type combination struct {
+	advanced bool
+	auth     string
+	mtls     bool // tokens are bound to the certificate
+	nonces   bool // the servers ask for DPoP nonces
+	grants   bool // the server manages grants
+}
+
+// A world is an authorization server and an API in this process, each with a socket that asks for certificates beside the
+// one that does not, and a configuration for their one client.
+type world struct {
+	t        *testing.T
+	dir      string
+	settings map[string]any // the configuration file
+	server   *profile.AuthorizationServer
+	key      *ecdsa.PrivateKey // the server's
+	as, api  *httptest.Server
+	asMTLS   *httptest.Server
+	apiMTLS  *httptest.Server
+	app      *httptest.Server // the pages, when servePages has been called
+	pages    http.Handler
+	log      bytes.Buffer // of the pages
+	user     string       // who is at the bank
+	// interact is what happens at the authorization endpoint.
+	interact func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization)
+
+	mu      sync.Mutex
+	tampers map[string]tamper
+	calls   map[string]int
+}
+
+// A tamper stands in front of the endpoint with a path.
+type tamper func(rw http.ResponseWriter, r *http.Request, next http.Handler)
+
+func newWorld(t *testing.T, c combination) *world {
+	w := &world{t: t, user: "alice", dir: t.TempDir(), key: newKey(t), tampers: map[string]tamper{}, calls: map[string]int{}}
+	var server, api http.Handler
+	w.as, w.asMTLS = w.open(&server, tls.NoClientCert), w.open(&server, tls.RequestClientCert)
+	w.api, w.apiMTLS = w.open(&api, tls.NoClientCert), w.open(&api, tls.RequestClientCert)
+	w.app, w.pages = w.open(&w.pages, tls.NoClientCert), http.NotFoundHandler()
+	w.interact = w.approve
+	registration, clientCAs := w.register(c)
+
+	types, err := newRegistry()
+	require.NoError(t, err)
+	cfg := profile.AuthorizationServerConfig{
+		AuthorizationDetails: types,
+		Issuer:               w.as.URL, Key: w.key, Scopes: []string{"openid", "accounts", "payments"}, Resources: []string{w.api.URL},
+		Clients:      func(context.Context, string) (*profile.ClientMetadata, error) { return registration, nil },
+		Interact:     func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) { w.interact(rw, r, a) },
+		Certificates: new(tokenbinding.CertificateSource), ClientCAs: clientCAs, MTLSBaseURL: w.asMTLS.URL,
+	}
+	apiCfg := profile.ResourceServerConfig{Resource: w.api.URL, Issuer: w.as.URL, Certificates: cfg.Certificates, AuthorizationDetails: types}
+	if c.grants {
+		cfg.Grants = &grants.ManagerConfig{}
+	}
+	if c.nonces {
+		cfg.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{})
+		require.NoError(t, err)
+		apiCfg.Nonces = cfg.Nonces
+	}
+	w.server, err = profile.NewAuthorizationServer(cfg)
+	require.NoError(t, err)
+	apiCfg.Keys, apiCfg.Revoked = w.server.Keys().Keys, w.server.Revoked
+	guard, err := profile.NewResourceServer(apiCfg)
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.Handle("GET /accounts", guard.Require(http.HandlerFunc(listAccounts), "accounts"))
+	mux.Handle("POST /payments", guard.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { pay(rw, r, guard, types) }), "payments"))
+	server, api = w.server.Handler(), mux
+	return w
+}
+
+func listAccounts(rw http.ResponseWriter, r *http.Request) {
+	token, _ := profile.TokenFromContext(r.Context())
+	_, _ = fmt.Fprintf(rw, `{"owner":%q,"accounts":[{"iban":"DE89370400440532013000","name":"Checking <&>","currency":"EUR"}]}`, token.Subject())
+}
+
+// pay makes the payment that the token is for, and tells back what that was.
+func pay(rw http.ResponseWriter, r *http.Request, guard *profile.ResourceServer, types *rar.Registry) {
+	order, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(err)
+	}
+	wanted, err := types.Parse(append(append([]byte("["), order...), ']'), types.Types())
+	if err != nil {
+		guard.WriteError(rw, r, err)
+		return
+	}
+	if guard.Allows(rw, r, wanted) {
+		rw.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(rw).Encode(map[string]any{"status": "accepted: " + string(order)})
+	}
+}
+
+// open starts a TLS server for a handler that is there later.
+func (w *world) open(handler *http.Handler, clientAuth tls.ClientAuthType) *httptest.Server {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		w.calls[r.URL.Path]++
+		change := w.tampers[r.URL.Path]
+		w.mu.Unlock()
+		if change == nil {
+			(*handler).ServeHTTP(rw, r)
+			return
+		}
+		change(rw, r, *handler)
+	}))
+	s.TLS = profile.TLSConfig()
+	s.TLS.ClientAuth = clientAuth
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	w.t.Cleanup(s.Close)
+	return s
+}
+
+// register makes the client: what the server knows of it, and its configuration.
+func (w *world) register(c combination) (*profile.ClientMetadata, *x509.CertPool) {
+	key := newKey(w.t)
+	public, err := jwks.NewSet(jwks.Key{Public: key.Public(), KeyID: "sig-1"})
+	require.NoError(w.t, err)
+	m := &profile.ClientMetadata{
+		ClientID: "fintech", RedirectURIs: []string{w.app.URL + "/callback"}, GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"},
+		Scope: "openid accounts payments grant_management_query grant_management_revoke", TokenEndpointAuthMethod: c.auth, JWKS: public,
+		AuthorizationDetailsTypes: []string{openbanking.AccountInformationType, openbanking.PaymentType},
+		DPoPBoundAccessTokens:     !c.mtls, TLSClientCertificateBoundAccessTokens: c.mtls,
+	}
+	w.write("ca.pem", "CERTIFICATE", w.as.Certificate().Raw)
+	w.settings = map[string]any{
+		"issuer": w.as.URL, "client_id": m.ClientID, "redirect_uri": m.RedirectURIs[0], "token_endpoint_auth_method": c.auth,
+		"dpop_bound_access_tokens": !c.mtls, "tls_client_certificate_bound_access_tokens": c.mtls, "ca_file": "ca.pem",
+		"scope": "openid accounts", "openid": true, "resource_url": w.api.URL + "/accounts",
+		"jwks": map[string]any{"keys": []any{privateJWK(w.t, key, "sig-1")}},
+	}
+	pool := x509.NewCertPool()
+	if c.auth == "tls_client_auth" || c.mtls {
+		pool.AddCert(w.certify("fintech.client.example"))
+		w.settings["tls_cert_file"], w.settings["tls_key_file"] = "client.pem", "client.key"
+	}
+	if c.auth == "tls_client_auth" {
+		m.TLSClientAuthSANDNS = "fintech.client.example"
+	}
+	if c.mtls {
+		w.settings["resource_url"] = w.apiMTLS.URL + "/accounts"
+	}
+	if c.advanced {
+		m.RequireSignedRequestObject, m.ResponseModes = true, []string{"jwt"}
+		w.settings["message_signing"] = []string{"authorization_request", "authorization_response", "introspection"}
+	}
+	require.NoError(w.t, m.Validate())
+	return m, pool
+}
+
+// certify writes client.pem and client.key, and returns the certificate of who vouches for them.
+func (w *world) certify(name string) *x509.Certificate {
+	caKey, key := newKey(w.t), newKey(w.t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, KeyUsage: x509.KeyUsageCertSign, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, caKey.Public(), caKey)
+	require.NoError(w.t, err)
+	ca, err := x509.ParseCertificate(der)
+	require.NoError(w.t, err)
+	template = &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true,
+	}
+	der, err = x509.CreateCertificate(rand.Reader, template, ca, key.Public(), caKey)
+	require.NoError(w.t, err)
+	w.write("client.pem", "CERTIFICATE", der)
+	der, err = x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(w.t, err)
+	w.write("client.key", "PRIVATE KEY", der)
+	return ca
+}
+
+func (w *world) write(name, kind string, der []byte) {
+	require.NoError(w.t, os.WriteFile(filepath.Join(w.dir, name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+}
+
+// configFile writes the settings and returns where they are.
+func (w *world) configFile() string {
+	data, err := json.Marshal(w.settings)
+	require.NoError(w.t, err)
+	path := filepath.Join(w.dir, "fintech.json")
+	require.NoError(w.t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+// approve asks nobody. Payments are made from the account that the bank knows.
+func (w *world) approve(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+	details := a.Details()
+	for i, d := range details {
+		if d.Type() == openbanking.PaymentType {
+			var err error
+			details[i], err = rar.Edit(d, func(p *openbanking.Payment) { p.DebtorAccount = &openbanking.Account{IBAN: "GB33BUKB20201555555555"} })
+			require.NoError(w.t, err)
+		}
+	}
+	to, err := w.server.Approve(r.Context(), a, profile.Approval{Subject: w.user, Scopes: a.Scopes(), AuthTime: time.Now(), Details: details})
+	require.NoError(w.t, err)
+	to.ServeHTTP(rw, r)
+}
+
+// count returns how many requests came to a path.
+func (w *world) count(path string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls[path]
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	return key
+}
+
+func privateJWK(t *testing.T, key *ecdsa.PrivateKey, kid string) map[string]any {
+	d, err := key.Bytes()
+	require.NoError(t, err)
+	point, err := key.PublicKey.Bytes()
+	require.NoError(t, err)
+	b64 := base64.RawURLEncoding.EncodeToString
+	return map[string]any{"kty": "EC", "crv": "P-256", "kid": kid, "alg": "ES256", "use": "sig", "d": b64(d), "x": b64(point[1:33]), "y": b64(point[33:])}
+}
