@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+// A bank is the authorization server with its pages, and the API.
+type bank struct {
+	cfg      *config
+	log      *slog.Logger
+	now      func() time.Time
+	server   *profile.AuthorizationServer
+	protocol http.Handler // the server's endpoints
+	users    *users
+	sessions *sessions
+}
+
+// newBank sets up all of it. The protocol is profile.AuthorizationServer: what a bank adds is who its users and clients are,
+// and interact, which asks the user.
+func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error) {
+	b := &bank{cfg: cfg, log: log, now: now}
+	var err error
+	if b.users, err = newUsers(cfg.users, iterations, now); err != nil {
+		return nil, err
+	}
+	if b.sessions, err = newSessions(now); err != nil {
+		return nil, err
+	}
+	key, err := newKey(cfg.algorithm)
+	if err != nil {
+		return nil, err
+	}
+	settings := profile.AuthorizationServerConfig{
+		Profile: cfg.profile, Issuer: cfg.issuer, Key: key, Algorithm: cfg.algorithm,
+		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources, RequestLifetime: cfg.requestLifetime(),
+		ResourceServers: func(_ context.Context, clientID string) ([]string, error) { return cfg.resourceServers[clientID], nil },
+		Interact:        b.interact, ErrorPage: b.errorPage,
+		Logger: log, Now: now,
+	}
+	if cfg.mtlsListen != "" {
+		settings.MTLSBaseURL, settings.ClientCAs = cfg.mtlsURL(), cfg.clientCAs
+		if settings.Certificates, err = tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{}); err != nil {
+			return nil, err
+		}
+	}
+	if settings.Nonces, err = cfg.nonces(now); err != nil {
+		return nil, err
+	}
+	if b.server, err = profile.NewAuthorizationServer(settings); err != nil {
+		return nil, err
+	}
+	b.protocol = b.server.Handler()
+	return b, nil
+}
+
+func (b *bank) client(_ context.Context, clientID string) (*profile.ClientMetadata, error) {
+	if client, ok := b.cfg.registered[clientID]; ok {
+		return client, nil
+	}
+	return nil, profile.ErrUnknownClient
+}
+
+// nonces are for one party: server and API have different keys. nil: proofs need none.
+func (c *config) nonces(now func() time.Time) (*dpop.NonceSource, error) {
+	if !c.requireNonce {
+		return nil, nil
+	}
+	return dpop.NewNonceSource(dpop.NonceSourceConfig{Now: now})
+}
+
+// newKey makes the key of the server. A bank's is in a KMS or HSM and outlives the program.
+func newKey(algorithm string) (crypto.Signer, error) {
+	switch algorithm {
+	case "ES256":
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "PS256":
+		return rsa.GenerateKey(rand.Reader, 2048)
+	default: // EdDSA, Ed25519
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}
+}
+
+// handler is what is served on listen: everything.
+func (b *bank) handler() (http.Handler, error) {
+	api, err := b.newAPI(b.cfg.issuer, false)
+	if err != nil {
+		return nil, err
+	}
+	own := b.pages()
+	for path, handler := range api {
+		own[path] = handler
+	}
+	return b.observe(b.routes(own)), nil
+}
+
+// mtlsHandler is what is served on mtls_listen: what programs call. Pages stay where no browser is asked for a certificate.
+func (b *bank) mtlsHandler() (http.Handler, error) {
+	own, err := b.newAPI(b.cfg.mtlsURL(), true)
+	if err != nil {
+		return nil, err
+	}
+	own[b.cfg.path("/authorize")] = http.NotFoundHandler()
+	own[b.cfg.path("/healthz")] = http.HandlerFunc(healthy)
+	return b.observe(b.routes(own)), nil
+}
+
+// routes knows a path as it is written here or not at all: http.ServeMux would answer other spellings of it by a redirect
+// with which a browser posts its password once more. What is not the bank's own is the protocol's.
+func (b *bank) routes(own map[string]http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if handler, ok := own[r.URL.EscapedPath()]; ok {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		b.protocol.ServeHTTP(w, r)
+	})
+}
+
+// only serves a path to some methods.
+func only(handlers map[string]http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		if handler, ok := handlers[method]; ok {
+			handler(w, r)
+			return
+		}
+		allowed := make([]string, 0, len(handlers))
+		for method := range handlers {
+			allowed = append(allowed, method)
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+	})
+}
+
+func healthy(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	fmt.Fprintln(w, `{"status":"ok"}`)
+}

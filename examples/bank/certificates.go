@@ -1,0 +1,123 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/url"
+	"time"
+)
+
+// An authority makes certificates for as long as the program runs: its key is never written down, so that whoever trusts
+// it trusts nobody who comes after.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	hosts       []string
+}
+
+// madeLifetime is how long certificates are good that the bank makes itself.
+const madeLifetime = 90 * 24 * time.Hour
+
+// newAuthority makes one that can vouch for these hosts alone, even where it is trusted for everything.
+func newAuthority(hosts ...string) (*authority, error) {
+	a := &authority{hosts: hosts}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "Bank of examples, " + time.Now().UTC().Format(time.DateTime)},
+		IsCA:    true, KeyUsage: x509.KeyUsageCertSign, MaxPathLenZero: true, PermittedDNSDomainsCritical: true,
+	}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			if v4 := ip.To4(); v4 != nil {
+				ip = v4
+			}
+			template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: ip, Mask: net.CIDRMask(8*len(ip), 8*len(ip))})
+		} else {
+			template.PermittedDNSDomains = append(template.PermittedDNSDomains, host)
+		}
+	}
+	var err error
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, err
+	}
+	a.certificate, err = sign(template, template, a.key, a.key)
+	return a, err
+}
+
+// issue makes a certificate for the hosts of the authority, good for servers and for clients.
+func (a *authority) issue() (*tls.Certificate, error) {
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: a.hosts[0]}, KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, host := range a.hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := sign(template, a.certificate, key, a.key)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+func sign(template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, err
+	}
+	template.SerialNumber, template.BasicConstraintsValid = serial, true
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(madeLifetime)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), by)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// pem is the authority as others read it.
+func (a *authority) pem() []byte { return certificatePEM(a.certificate.Raw) }
+
+func certificatePEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+func keyPEM(key any) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
+}
+
+// serverCertificate is that of tls_cert_file, or one that is made now, and then by whom.
+func (c *config) serverCertificate() (*tls.Certificate, *authority, error) {
+	if c.certFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+		return &pair, nil, err
+	}
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	u, err := url.Parse(c.issuer)
+	if err != nil {
+		return nil, nil, err
+	}
+	if host := u.Hostname(); host != hosts[0] && host != hosts[1] && host != hosts[2] {
+		hosts = append([]string{host}, hosts...)
+	}
+	a, err := newAuthority(hosts...)
+	if err != nil {
+		return nil, nil, err
+	}
+	pair, err := a.issue()
+	return pair, a, err
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/profile"
+)
+
+// interact is the part of the authorization endpoint that FAPI leaves to the bank: who is this, and does she agree? The
+// browser goes on to the bank's own pages, with a flow in a cookie that brings it back to this request, since a person may
+// take longer than a request_uri lasts.
+func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+	if b.cfg.autoApprove != "" {
+		response, err := b.server.Approve(r.Context(), a, b.approval(a, b.cfg.autoApprove, b.now(), a.Scopes()))
+		b.leave(w, r, a, response, err)
+		return
+	}
+	if prompt := strings.Fields(a.Params().Get("prompt")); slices.Contains(prompt, "none") { // OpenID Connect Core §3.1.2.1
+		code := "consent_required" // there is none that would last
+		if b.mustLogIn(a, b.sessions.of(r), time.Time{}) {
+			code = "login_required"
+		}
+		if len(prompt) > 1 {
+			code = "invalid_request"
+		}
+		response, err := b.server.Deny(r.Context(), a, code, "")
+		b.leave(w, r, a, response, err)
+		return
+	}
+	f, err := b.sessions.begin(w, r, a.ClientID(), a.RequestURI())
+	if err != nil {
+		b.fail(w, r, errInternal, err)
+		return
+	}
+	redirect(w, b.cfg.path("/consent?flow="+f.ID))
+}
+
+// mustLogIn says whether the user has to give the password (again): nobody is logged in, or the client wants it to have
+// happened since the flow began, or not too long ago.
+func (b *bank) mustLogIn(a *profile.Authorization, in *session, flowBegan time.Time) bool {
+	if in == nil {
+		return true
+	}
+	params := a.Params()
+	if slices.Contains(strings.Fields(params.Get("prompt")), "login") && in.began.Before(flowBegan) {
+		return true
+	}
+	maxAge, err := strconv.ParseInt(params.Get("max_age"), 10, 32)
+	return err == nil && in.began.Before(flowBegan) && b.now().Sub(in.began) > time.Duration(maxAge)*time.Second
+}
+
+func (b *bank) approval(a *profile.Authorization, user string, loggedIn time.Time, scopes []string) profile.Approval {
+	return profile.Approval{Subject: user, Scopes: scopes, AuthTime: loggedIn, AMR: []string{"pwd"}}
+}
+
+// leave sends the browser back to the client.
+func (b *bank) leave(w http.ResponseWriter, r *http.Request, _ *profile.Authorization, redirectURL string, err error) {
+	if err != nil {
+		b.server.WriteErrorPage(w, r, err)
+		return
+	}
+	b.server.Redirect(w, redirectURL)
+}
+
+// resume finds the flow that a page belongs to and, if that is an authorization, the request. If it answers the browser
+// itself, ok is false.
+func (b *bank) resume(w http.ResponseWriter, r *http.Request) (f *flow, a *profile.Authorization, ok bool) {
+	if f = b.sessions.flow(r, r.URL.Query().Get("flow")); f == nil {
+		b.fail(w, r, errNoFlow, nil)
+		return nil, nil, false
+	}
+	if f.ClientID == "" {
+		return f, nil, true
+	}
+	a, err := b.server.Resume(r.Context(), f.ClientID, f.RequestURI)
+	if err != nil {
+		b.sessions.end(w, f)
+		b.server.WriteErrorPage(w, r, err)
+		return nil, nil, false
+	}
+	return f, a, true
+}
+
+// loginForm shows the login page.
+func (b *bank) loginForm(w http.ResponseWriter, r *http.Request) {
+	if f, a, ok := b.resume(w, r); ok {
+		b.showLogin(w, r, f, a, nil)
+	}
+}
+
+// logIn takes the login form.
+func (b *bank) logIn(w http.ResponseWriter, r *http.Request) {
+	f, a, ok := b.resume(w, r)
+	if !ok || !b.readForm(w, r, "login", f.ID) {
+		return
+	}
+	if r.PostForm.Has("deny") && a != nil {
+		b.deny(w, r, f, a)
+		return
+	}
+	name := r.PostForm.Get("username")
+	if err := b.users.check(r.Context(), name, r.PostForm.Get("password"), addressOf(r)); err != nil {
+		b.log.InfoContext(r.Context(), "login refused", "reason", err.Error())
+		b.showLogin(w, r, f, a, err)
+		return
+	}
+	b.sessions.logIn(w, r, name)
+	b.log.InfoContext(r.Context(), "login", "subject", name)
+	if a == nil {
+		b.sessions.end(w, f)
+		redirect(w, b.cfg.path("/apps"))
+		return
+	}
+	redirect(w, b.cfg.path("/consent?flow="+f.ID))
+}
+
+// consentForm asks the user, after the login page if that is needed.
+func (b *bank) consentForm(w http.ResponseWriter, r *http.Request) {
+	f, a, ok := b.resume(w, r)
+	if !ok {
+		return
+	}
+	if a == nil {
+		redirect(w, b.cfg.path("/apps"))
+		return
+	}
+	in := b.sessions.of(r)
+	if b.mustLogIn(a, in, f.Began) {
+		redirect(w, b.cfg.path("/login?flow="+f.ID))
+		return
+	}
+	b.showConsent(w, r, f, a, in)
+}
+
+// consent takes the answer.
+func (b *bank) consent(w http.ResponseWriter, r *http.Request) {
+	f, a, ok := b.resume(w, r)
+	if !ok {
+		return
+	}
+	in := b.sessions.of(r)
+	if a == nil || b.mustLogIn(a, in, f.Began) { // the session has ended while the page was open
+		redirect(w, b.cfg.path("/login?flow="+f.ID))
+		return
+	}
+	if !b.readForm(w, r, "consent", f.ID, in.id) {
+		return
+	}
+	if !r.PostForm.Has("approve") {
+		b.deny(w, r, f, a)
+		return
+	}
+	// What is not ticked is not granted; what was not asked for cannot be.
+	scopes := slices.DeleteFunc(a.Scopes(), func(scope string) bool { return !slices.Contains(r.PostForm["scope"], scope) })
+	response, err := b.server.Approve(r.Context(), a, b.approval(a, in.user, in.began, scopes))
+	if err == nil {
+		b.sessions.end(w, f)
+		b.log.InfoContext(r.Context(), "access granted", "client", a.ClientID(), "subject", in.user)
+	}
+	b.leave(w, r, a, response, err)
+}
+
+func (b *bank) deny(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization) {
+	b.sessions.end(w, f)
+	response, err := b.server.Deny(r.Context(), a, "access_denied", "the user said no")
+	if err == nil {
+		b.log.InfoContext(r.Context(), "access denied", "client", a.ClientID())
+	}
+	b.leave(w, r, a, response, err)
+}
+
+// logOut ends the session.
+func (b *bank) logOut(w http.ResponseWriter, r *http.Request) {
+	in := b.sessions.of(r)
+	if in == nil || b.readForm(w, r, "logout", in.id) {
+		b.sessions.logOut(w, r)
+		redirect(w, b.cfg.path("/apps"))
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Exit statuses.
+const (
+	statusFailed = 1
+	statusUsage  = 2 // arguments or configuration
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("bank", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	path := flags.String("config", "", "configuration `file`; without one: a bank for trying things out")
+	if err := flags.Parse(args); err != nil {
+		return statusUsage
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "bank: unexpected argument %q\n", flags.Arg(0))
+		return statusUsage
+	}
+	var cfg *config
+	var demonstration *demo
+	var err error
+	if *path != "" {
+		cfg, err = loadConfig(*path)
+	} else {
+		cfg, demonstration, err = newDemo()
+	}
+	if err != nil {
+		report(stderr, *path, err)
+		return statusUsage
+	}
+	return start(ctx, cfg, demonstration, stdout, stderr)
+}
+
+// start serves a configuration until ctx ends.
+func start(ctx context.Context, cfg *config, demonstration *demo, stdout, stderr io.Writer) int {
+	fail := func(status int, err error) int {
+		report(stderr, "", err)
+		return status
+	}
+	certificate, made, err := cfg.serverCertificate()
+	if err != nil {
+		return fail(statusUsage, err)
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	b, err := newBank(cfg, log, time.Now)
+	if err != nil {
+		return fail(statusUsage, err)
+	}
+	sockets, err := b.listen(ctx)
+	if err != nil {
+		return fail(statusFailed, err)
+	}
+	if cfg.writeCA != "" {
+		err = replaceFile(cfg.writeCA, made.pem())
+	}
+	if demonstration != nil {
+		err = demonstration.write(made)
+	}
+	if err != nil {
+		return fail(statusFailed, err)
+	}
+	if demonstration != nil {
+		demonstration.explain(stderr)
+	}
+	if err := ready(stdout, cfg.issuer); err != nil {
+		return fail(statusFailed, err)
+	}
+	if err := serve(ctx, log, *certificate, sockets...); err != nil {
+		return fail(statusFailed, err)
+	}
+	return 0
+}
+
+// listen opens the sockets of the configuration.
+func (b *bank) listen(ctx context.Context) ([]socket, error) {
+	open := func(address string) (net.Listener, error) { return new(net.ListenConfig).Listen(ctx, "tcp", address) }
+	listener, err := open(b.cfg.listen)
+	if err != nil {
+		return nil, err
+	}
+	if b.cfg.mtlsListen == "" {
+		return b.sockets(listener, nil)
+	}
+	mtls, err := open(b.cfg.mtlsListen)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return b.sockets(listener, mtls)
+}
+
+// sockets are what is served on each listener; mtls may be nil.
+func (b *bank) sockets(listener, mtls net.Listener) ([]socket, error) {
+	handler, err := b.handler()
+	if err != nil {
+		return nil, err
+	}
+	sockets := []socket{{listener: listener, handler: handler}}
+	if mtls != nil {
+		if handler, err = b.mtlsHandler(); err != nil {
+			return nil, err
+		}
+		sockets = append(sockets, socket{listener: mtls, handler: handler, asks: true})
+	}
+	return sockets, nil
+}
+
+// report lists what is wrong, one line each.
+func report(stderr io.Writer, path string, err error) {
+	lines := strings.Split(err.Error(), "\n")
+	if path == "" || len(lines) == 1 {
+		fmt.Fprintln(stderr, "bank:", strings.Join(lines, "\nbank: "))
+		return
+	}
+	fmt.Fprintf(stderr, "bank: %s has %d problems:\n  %s\n", path, len(lines), strings.Join(lines, "\n  "))
+}

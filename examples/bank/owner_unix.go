@@ -1,0 +1,15 @@
+//go:build unix
+
+package main
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// isOurs says whether nobody else can use a directory.
+func isOurs(directory fs.FileInfo) bool {
+	owner, ok := directory.Sys().(*syscall.Stat_t)
+	return ok && int(owner.Uid) == os.Getuid() && directory.Mode().Perm()&0o077 == 0
+}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"embed"
+	"errors"
+	"html/template"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gofapi/fapi2/profile"
+)
+
+//go:embed pages/*.html pages/style.css
+var pageFiles embed.FS
+
+var (
+	loginPage   = page("login")
+	consentPage = page("consent")
+	errorPage   = page("error")
+	appsPage    = page("apps")
+)
+
+func page(name string) *template.Template {
+	return template.Must(template.ParseFS(pageFiles, "pages/frame.html", "pages/"+name+".html"))
+}
+
+// maxForm bounds what a form of a page can have.
+const maxForm = 64 << 10
+
+// A pageError is something that a page tells: the code is for logs and for whoever is asked for help.
+type pageError struct {
+	status     int
+	code, text string
+}
+
+// Error implements error.
+func (e pageError) Error() string { return e.code }
+
+var (
+	errNoFlow = pageError{http.StatusBadRequest, "no_login_in_progress",
+		"This page is over: the login was completed or took too long, or the browser keeps no cookies."}
+	errForm = pageError{http.StatusForbidden, "form_not_from_here",
+		"The form that was sent is not one that this page has shown to you. Nothing was done."}
+	errTooLarge = pageError{http.StatusRequestEntityTooLarge, "form_unreadable", "The form that was sent cannot be read."}
+	errInternal = pageError{http.StatusInternalServerError, "internal_error", "Something went wrong here. Please try again later."}
+)
+
+// pages are the bank's own, by path. Forms that another site has a browser send are refused before they are looked at, by
+// what browsers say of them; and again in readForm, by what only the page knows.
+func (b *bank) pages() map[string]http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.fail(w, r, errForm, nil) }))
+	all := map[string]http.Handler{}
+	add := func(path string, handlers map[string]http.HandlerFunc) {
+		all[b.cfg.path(path)] = protection.Handler(only(handlers))
+	}
+	add("/login", map[string]http.HandlerFunc{http.MethodGet: b.loginForm, http.MethodPost: b.logIn})
+	add("/consent", map[string]http.HandlerFunc{http.MethodGet: b.consentForm, http.MethodPost: b.consent})
+	add("/logout", map[string]http.HandlerFunc{http.MethodPost: b.logOut})
+	add("/apps", map[string]http.HandlerFunc{http.MethodGet: b.apps})
+	add("/", map[string]http.HandlerFunc{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) { redirect(w, b.cfg.path("/apps")) }})
+	add("/style.css", map[string]http.HandlerFunc{http.MethodGet: style})
+	add("/healthz", map[string]http.HandlerFunc{http.MethodGet: healthy})
+	return all
+}
+
+func style(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "max-age=300")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	http.ServeFileFS(w, r, pageFiles, "pages/style.css")
+}
+
+// readForm reads the form of a page that was made for these. If it is none it tells the browser and returns false.
+func (b *bank) readForm(w http.ResponseWriter, r *http.Request, of ...string) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		b.fail(w, r, errTooLarge, err)
+		return false
+	}
+	if !b.sessions.checkForm(r.PostForm.Get("form"), of...) {
+		b.fail(w, r, errForm, nil)
+		return false
+	}
+	return true
+}
+
+// A view is what every page shows.
+type view struct {
+	Title, Base, Form string
+	User              string // who is logged in
+	LogOut            string // form token
+}
+
+func (b *bank) view(title string, in *session, formOf ...string) view {
+	v := view{Title: title, Base: b.cfg.path(""), Form: b.sessions.formToken(formOf...)}
+	if in != nil {
+		v.User, v.LogOut = in.user, b.sessions.formToken("logout", in.id)
+	}
+	return v
+}
+
+// show sends a page. leadsTo is where its forms can lead besides the bank: browsers apply form-action to redirects, too.
+func (b *bank) show(w http.ResponseWriter, r *http.Request, page *template.Template, status int, leadsTo string, data any) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"+leadsTo)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Referrer-Policy", "same-origin") // no-referrer would have browsers say that our own forms come from nowhere
+	h.Set("Strict-Transport-Security", "max-age=31536000")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if err := page.ExecuteTemplate(w, "frame", data); err != nil {
+		b.log.DebugContext(r.Context(), "page not sent", "reason", err.Error()) // the browser is gone
+	}
+}
+
+// redirect goes on to another page, by GET whatever the request was.
+func redirect(w http.ResponseWriter, to string) {
+	w.Header().Set("Location", to)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// clientOrigin is where the redirect URI of a request is, as a source of a Content-Security-Policy.
+func clientOrigin(a *profile.Authorization) string {
+	if a == nil {
+		return ""
+	}
+	return " " + origin(a.Params().Get("redirect_uri"))
+}
+
+func origin(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+func urlPath(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	return u.EscapedPath()
+}
+
+// addressOf is where a browser is. Of IPv6 it is the network, since every customer has a whole one.
+func addressOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if ip := net.ParseIP(host); err == nil && ip != nil && ip.To4() == nil {
+		return ip.Mask(net.CIDRMask(64, 128)).String()
+	}
+	return host
+}
+
+func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, refused error) {
+	data := struct {
+		view
+		Flow, Client, Name, Problem string
+	}{view: b.view("Log in", nil, "login", f.ID), Flow: f.ID, Name: r.PostForm.Get("username")}
+	if a != nil {
+		data.Client = clientName(a.Client())
+		if data.Name == "" {
+			data.Name = a.Params().Get("login_hint")
+		}
+	}
+	status := http.StatusOK
+	switch {
+	case errors.Is(refused, errThrottled):
+		data.Problem, status = "That was wrong too often. Wait a minute and try again.", http.StatusTooManyRequests
+		w.Header().Set("Retry-After", "60")
+	case errors.Is(refused, errWrongPassword):
+		data.Problem = "User name and password do not match."
+	case refused != nil:
+		b.fail(w, r, errInternal, refused)
+		return
+	}
+	b.show(w, r, loginPage, status, clientOrigin(a), data)
+}
+
+// An entry is one thing that the client asks for and the user can refuse.
+type entry struct{ Value, Text string }
+
+func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, in *session) {
+	data := struct {
+		view
+		Flow, Client, ClientURI, ReturnTo string
+		Scopes                            []entry
+		Resources                         []string
+	}{
+		view: b.view("Allow access", in, "consent", f.ID, in.id), Flow: f.ID, Client: clientName(a.Client()), ClientURI: a.Client().ClientURI,
+		ReturnTo: origin(a.Params().Get("redirect_uri")),
+	}
+	for _, scope := range a.Scopes() {
+		data.Scopes = append(data.Scopes, entry{scope, scopeText(scope)})
+	}
+	b.show(w, r, consentPage, http.StatusOK, clientOrigin(a), data)
+}
+
+func clientName(c *profile.ClientMetadata) string {
+	if c.ClientName != "" {
+		return c.ClientName
+	}
+	return c.ClientID
+}
+
+func scopeText(scope string) string {
+	switch scope {
+	case "openid":
+		return "Know who you are here"
+	case "profile":
+		return "See your user name"
+	case "offline_access":
+		return "Go on while you are away"
+	case "accounts":
+		return "See your accounts"
+	case "payments":
+		return "Make the payments that you agree to"
+	default:
+		return "Use “" + scope + "”"
+	}
+}
+
+// errorPage is shown for what cannot be sent to a client.
+func (b *bank) errorPage(w http.ResponseWriter, r *http.Request, err error) {
+	var told interface {
+		OAuthError() (code, description string)
+		HTTPStatus() int
+	}
+	shown := errInternal
+	if errors.As(err, &told) {
+		shown.code, shown.text = told.OAuthError()
+		shown.status = told.HTTPStatus()
+	}
+	if shown.status == http.StatusUnauthorized || shown.status < 400 || shown.status > 599 { // a browser has nothing to authenticate with
+		shown.status = http.StatusBadRequest
+	}
+	b.showError(w, r, shown)
+}
+
+// fail tells a browser what is wrong with what it has sent to a page.
+func (b *bank) fail(w http.ResponseWriter, r *http.Request, shown pageError, cause error) {
+	level, reason := slogLevel(shown.status), shown.code
+	if cause != nil {
+		reason += ": " + cause.Error()
+	}
+	b.log.Log(r.Context(), level, "page refused", "reason", reason, "status", shown.status)
+	b.showError(w, r, shown)
+}
+
+func (b *bank) showError(w http.ResponseWriter, r *http.Request, shown pageError) {
+	data := struct {
+		view
+		Code, Text, Time string
+	}{b.view("This did not work", nil), shown.code, shown.text, b.now().UTC().Format(time.DateTime)}
+	b.show(w, r, errorPage, shown.status, "", data)
+}
+
+// apps shows the user which applications she has let in.
+func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
+	in := b.sessions.of(r)
+	if in == nil {
+		f, err := b.sessions.begin(w, r, "", "")
+		if err != nil {
+			b.fail(w, r, errInternal, err)
+			return
+		}
+		redirect(w, b.cfg.path("/login?flow="+f.ID))
+		return
+	}
+	b.show(w, r, appsPage, http.StatusOK, "", struct{ view }{b.view("Connected applications", in)})
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gofapi/fapi2/profile"
+)
+
+// Bounds of what one peer can have of this program.
+const (
+	maxHeader      = 48 << 10 // a proof and an access token, and a dozen cookies
+	maxConnections = 1000     // on each listener
+	maxStreams     = 100      // of one connection
+	headerTimeout  = 5 * time.Second
+	readTimeout    = 15 * time.Second
+	writeTimeout   = 30 * time.Second
+	idleTimeout    = 60 * time.Second
+	shutdownTime   = 10 * time.Second
+)
+
+// A socket is a listener and what is served on it.
+type socket struct {
+	listener net.Listener
+	handler  http.Handler
+	asks     bool // for a certificate, of any kind: what it is worth is for package profile to say, with an OAuth error
+}
+
+// serve serves all sockets until ctx ends, and lets the requests finish that are under way then.
+func serve(ctx context.Context, log *slog.Logger, certificate tls.Certificate, sockets ...socket) error {
+	failed := make(chan error, len(sockets))
+	servers := make([]*http.Server, 0, len(sockets))
+	for _, s := range sockets {
+		keeping := profile.TLSConfig() // SP-5.2.1-2, SP-5.2.2-1
+		keeping.Certificates = []tls.Certificate{certificate}
+		if s.asks {
+			keeping.ClientAuth = tls.RequestClientCert
+		}
+		server := &http.Server{
+			Handler: s.handler, TLSConfig: keeping, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+			MaxHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		}
+		servers = append(servers, server)
+		go func() { failed <- server.ServeTLS(limit(s.listener, maxConnections), "", "") }()
+	}
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	for _, server := range servers {
+		if closing := server.Shutdown(ending); closing != nil {
+			err = errors.Join(err, closing, server.Close())
+		}
+	}
+	return err
+}
+
+// limit accepts no more than n connections at a time.
+func limit(l net.Listener, n int) net.Listener {
+	return &limitedListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+}
+
+type limitedListener struct {
+	net.Listener
+	slots  chan struct{}
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Accept waits for a connection to end when there are too many.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	connection, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &limitedConn{Conn: connection, release: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+// Close ends Accept.
+func (l *limitedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	release func()
+}
+
+// Close makes room for another one.
+func (c *limitedConn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
+}
+
+// observe writes a line for every request. It names the path and neither query nor headers, where the secrets are.
+func (b *bank) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		noted := &notedResponse{ResponseWriter: w, status: http.StatusOK}
+		defer func() {
+			attrs := []slog.Attr{
+				slog.String("method", r.Method), slog.String("path", r.URL.Path[:min(len(r.URL.Path), 100)]), slog.Int("status", noted.status),
+				slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
+			}
+			if id := w.Header().Get("X-Fapi-Interaction-Id"); id != "" { // ours: one that is a UUID
+				attrs = append(attrs, slog.String("interaction_id", id))
+			}
+			b.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
+		}()
+		next.ServeHTTP(noted, r)
+	})
+}
+
+type notedResponse struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader notes the status.
+func (n *notedResponse) WriteHeader(status int) {
+	n.status = status
+	n.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (n *notedResponse) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+
+func slogLevel(status int) slog.Level {
+	if status >= http.StatusInternalServerError {
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
+// ready prints the line that tells a program that the bank can be asked.
+func ready(out io.Writer, issuer string) error {
+	return json.NewEncoder(out).Encode(struct {
+		Ready  bool   `json:"ready"`
+		Issuer string `json:"issuer"`
+	}{true, issuer})
+}

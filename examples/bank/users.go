@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+)
+
+const (
+	// What OWASP asks of PBKDF2 with HMAC-SHA-256. The configuration has passwords in the clear, which is for trying things
+	// out; a bank has hashes alone.
+	iterations  = 600_000
+	maxPassword = 1 << 10
+	maxUsername = 255
+
+	// A name, and an address, may fail this often in a row; then once per refill. Both, as one guesser tries many passwords
+	// for a name and another one password for many names.
+	failuresOfName    = 5
+	failuresOfAddress = 30
+	refill            = 20 * time.Second
+	maxBuckets        = 1 << 16
+)
+
+// users are who can log in.
+type users struct {
+	hashes map[string]hashed
+	nobody hashed // compared with for a name that does not exist, so that the answer takes as long
+
+	// slots bounds how many passwords are hashed at once: each takes a processor for a good part of a second.
+	slots      chan struct{}
+	iterations int
+	now        func() time.Time
+
+	mu      sync.Mutex
+	buckets map[string]bucket
+}
+
+type hashed struct{ salt, hash []byte }
+
+// A bucket holds what failures are left to somebody at a time.
+type bucket struct {
+	left float64
+	at   time.Time
+}
+
+func newUsers(all []user, iterations int, now func() time.Time) (*users, error) {
+	u := &users{
+		hashes: make(map[string]hashed, len(all)), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		iterations: iterations, now: now, buckets: make(map[string]bucket),
+	}
+	for _, one := range append([]user{{"", rand.Text()}}, all...) {
+		salt := make([]byte, 16)
+		rand.Read(salt) // never fails
+		hash, err := u.hash(one.Password, salt)
+		if err != nil {
+			return nil, err
+		}
+		u.hashes[one.Username] = hashed{salt, hash}
+	}
+	u.nobody = u.hashes[""]
+	delete(u.hashes, "")
+	return u, nil
+}
+
+func (u *users) hash(password string, salt []byte) ([]byte, error) {
+	return pbkdf2.Key(sha256.New, password, salt, u.iterations, sha256.Size)
+}
+
+var (
+	errWrongPassword = errors.New("wrong_password")
+	errThrottled     = errors.New("login_throttled")
+)
+
+// check says whether this is the user's password: nil, errWrongPassword or errThrottled. It takes the same time for a user
+// that does not exist and says the same.
+func (u *users) check(ctx context.Context, name, password, address string) error {
+	if len(name) > maxUsername || len(password) > maxPassword { // nobody's
+		return errWrongPassword
+	}
+	// The failure is counted first and forgiven later: else any number of guesses could be made at the same time.
+	if !u.take("name "+name, failuresOfName) || !u.take("address "+address, failuresOfAddress) {
+		return errThrottled
+	}
+	select {
+	case u.slots <- struct{}{}:
+		defer func() { <-u.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	known, ok := u.hashes[name]
+	if !ok {
+		known = u.nobody
+	}
+	hash, err := u.hash(password, known.salt)
+	if err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare(hash, known.hash) != 1 || !ok {
+		return errWrongPassword
+	}
+	u.forgive("name "+name, "address "+address)
+	return nil
+}
+
+// take takes one failure from a bucket that is full at first.
+func (u *users) take(key string, full float64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := u.now()
+	b, ok := u.buckets[key]
+	if !ok {
+		u.makeRoom(now)
+		b = bucket{left: full, at: now}
+	}
+	b.left = min(full, b.left+float64(now.Sub(b.at))/float64(refill))
+	b.at = now
+	allowed := b.left >= 1
+	if allowed {
+		b.left--
+	}
+	u.buckets[key] = b
+	return allowed
+}
+
+// makeRoom drops what is long over and, if that is nothing, anything: whoever fills the table wins a few guesses by it.
+func (u *users) makeRoom(now time.Time) {
+	if len(u.buckets) < maxBuckets {
+		return
+	}
+	for key, b := range u.buckets {
+		if now.Sub(b.at) > failuresOfAddress*refill || len(u.buckets) >= maxBuckets {
+			delete(u.buckets, key)
+		}
+	}
+}
+
+func (u *users) forgive(name, address string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.buckets, name)
+	if b, ok := u.buckets[address]; ok { // gets back this one alone: the owner of one account may still guess others
+		b.left++
+		u.buckets[address] = b
+	}
+}
+
+func (u *users) exists(name string) bool {
+	_, ok := u.hashes[name]
+	return ok
+}
