@@ -35,7 +35,7 @@ type bank struct {
 func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error) {
 	b := &bank{cfg: cfg, log: log, now: now}
 	var err error
-	if b.users, err = newUsers(cfg.users, iterations, now); err != nil {
+	if b.users, err = newUsers(cfg.users, cfg.iterations, now); err != nil {
 		return nil, err
 	}
 	if b.sessions, err = newSessions(now); err != nil {

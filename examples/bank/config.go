@@ -31,6 +31,8 @@ type config struct {
 	users                                []user
 	clients                              []json.RawMessage
 
+	iterations int // of password hashing
+
 	// What follows from these.
 	registered map[string]*profile.ClientMetadata
 	profile    profile.Profile
@@ -80,7 +82,7 @@ func (p *problems) unless(ok bool, format string, args ...any) {
 }
 
 func parseConfig(data []byte) (*config, error) {
-	c, p := &config{requestSeconds: 90, accessToken: "jwt", store: "memory:"}, &problems{}
+	c, p := &config{requestSeconds: 90, accessToken: "jwt", store: "memory:", iterations: iterations}, &problems{}
 	if c.readMembers(data, p); len(*p) == 0 || c.issuer != "" {
 		c.checkServer(p)
 		c.checkFiles(p)

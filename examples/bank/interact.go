@@ -58,12 +58,12 @@ func (b *bank) approval(a *profile.Authorization, user string, loggedIn time.Tim
 }
 
 // leave sends the browser back to the client.
-func (b *bank) leave(w http.ResponseWriter, r *http.Request, _ *profile.Authorization, redirectURL string, err error) {
+func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authorization, response *profile.AuthorizationResponse, err error) {
 	if err != nil {
-		b.server.WriteErrorPage(w, r, err)
+		b.server.WriteAuthorizationError(w, r, a, err)
 		return
 	}
-	b.server.Redirect(w, redirectURL)
+	response.ServeHTTP(w, r)
 }
 
 // resume finds the flow that a page belongs to and, if that is an authorization, the request. If it answers the browser
@@ -79,7 +79,7 @@ func (b *bank) resume(w http.ResponseWriter, r *http.Request) (f *flow, a *profi
 	a, err := b.server.Resume(r.Context(), f.ClientID, f.RequestURI)
 	if err != nil {
 		b.sessions.end(w, f)
-		b.server.WriteErrorPage(w, r, err)
+		b.server.WriteAuthorizationError(w, r, a, err)
 		return nil, nil, false
 	}
 	return f, a, true

@@ -101,11 +101,18 @@ func (b *bank) view(title string, in *session, formOf ...string) view {
 	return v
 }
 
-// show sends a page. leadsTo is where its forms can lead besides the bank: browsers apply form-action to redirects, too.
-func (b *bank) show(w http.ResponseWriter, r *http.Request, page *template.Template, status int, leadsTo string, data any) {
+// What a page's forms can lead to. Browsers apply form-action to all redirects that follow, those of the client's own
+// included, so a page from which the browser goes back to a client cannot have one.
+const (
+	staysHere  = "; form-action 'self'"
+	leavesHere = ""
+)
+
+// show sends a page.
+func (b *bank) show(w http.ResponseWriter, r *http.Request, page *template.Template, status int, formAction string, data any) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"+leadsTo)
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"+formAction)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -123,14 +130,6 @@ func redirect(w http.ResponseWriter, to string) {
 	w.Header().Set("Location", to)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusSeeOther)
-}
-
-// clientOrigin is where the redirect URI of a request is, as a source of a Content-Security-Policy.
-func clientOrigin(a *profile.Authorization) string {
-	if a == nil {
-		return ""
-	}
-	return " " + origin(a.Params().Get("redirect_uri"))
 }
 
 func origin(rawURL string) string {
@@ -180,7 +179,7 @@ func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *pro
 		b.fail(w, r, errInternal, refused)
 		return
 	}
-	b.show(w, r, loginPage, status, clientOrigin(a), data)
+	b.show(w, r, loginPage, status, leavesHere, data)
 }
 
 // An entry is one thing that the client asks for and the user can refuse.
@@ -199,7 +198,7 @@ func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *p
 	for _, scope := range a.Scopes() {
 		data.Scopes = append(data.Scopes, entry{scope, scopeText(scope)})
 	}
-	b.show(w, r, consentPage, http.StatusOK, clientOrigin(a), data)
+	b.show(w, r, consentPage, http.StatusOK, leavesHere, data)
 }
 
 func clientName(c *profile.ClientMetadata) string {
@@ -258,7 +257,7 @@ func (b *bank) showError(w http.ResponseWriter, r *http.Request, shown pageError
 		view
 		Code, Text, Time string
 	}{b.view("This did not work", nil), shown.code, shown.text, b.now().UTC().Format(time.DateTime)}
-	b.show(w, r, errorPage, shown.status, "", data)
+	b.show(w, r, errorPage, shown.status, staysHere, data)
 }
 
 // apps shows the user which applications she has let in.
@@ -273,5 +272,5 @@ func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
 		redirect(w, b.cfg.path("/login?flow="+f.ID))
 		return
 	}
-	b.show(w, r, appsPage, http.StatusOK, "", struct{ view }{b.view("Connected applications", in)})
+	b.show(w, r, appsPage, http.StatusOK, staysHere, struct{ view }{b.view("Connected applications", in)})
 }
