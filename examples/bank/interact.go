@@ -147,7 +147,7 @@ func (b *bank) consent(w http.ResponseWriter, r *http.Request) {
 		redirect(w, b.cfg.path("/login?flow="+f.ID))
 		return
 	}
-	if !b.readForm(w, r, "consent", f.ID, in.id) {
+	if !b.readForm(w, r, "consent", f.ID, in.user) {
 		return
 	}
 	if !r.PostForm.Has("approve") {

@@ -192,7 +192,7 @@ func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *p
 		Scopes                            []entry
 		Resources                         []string
 	}{
-		view: b.view("Allow access", in, "consent", f.ID, in.id), Flow: f.ID, Client: clientName(a.Client()), ClientURI: a.Client().ClientURI,
+		view: b.view("Allow access", in, "consent", f.ID, in.user), Flow: f.ID, Client: clientName(a.Client()), ClientURI: a.Client().ClientURI,
 		ReturnTo: origin(a.Params().Get("redirect_uri")),
 	}
 	for _, scope := range a.Scopes() {

@@ -1,0 +1,330 @@
+package main
+
+import (
+	"html"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A browser follows redirects as long as they stay at the bank, keeps cookies, and knows no script.
+type browser struct {
+	w    *world
+	http *http.Client
+	at   string // where it is
+	site string // Sec-Fetch-Site of what it posts
+}
+
+func (w *world) newBrowser() *browser {
+	client := w.http(nil)
+	jar, err := cookiejar.New(nil)
+	require.NoError(w.t, err)
+	client.Jar = jar
+	return &browser{w: w, http: client, site: "same-origin"}
+}
+
+func (b *browser) open(target string) reply {
+	b.w.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, target, nil)
+	require.NoError(b.w.t, err)
+	return b.follow(target, b.w.send(b.http, r))
+}
+
+func (b *browser) follow(target string, got reply) reply {
+	b.w.t.Helper()
+	for range 10 {
+		b.at = target
+		if got.status != http.StatusSeeOther {
+			return got
+		}
+		to, err := url.Parse(target)
+		require.NoError(b.w.t, err)
+		to, err = to.Parse(got.header.Get("Location"))
+		require.NoError(b.w.t, err)
+		if target = to.String(); !strings.HasPrefix(target, b.w.issuer) {
+			return got
+		}
+		r, err := http.NewRequest(http.MethodGet, target, nil)
+		require.NoError(b.w.t, err)
+		got = b.w.send(b.http, r)
+	}
+	require.Fail(b.w.t, "a loop of redirects")
+	return got
+}
+
+var (
+	formTag  = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
+	inputTag = regexp.MustCompile(`<input[^>]*>`)
+	attr     = regexp.MustCompile(`(\w+)="([^"]*)"`)
+)
+
+// form reads the form of a page that has a button, as it is filled in.
+func (r reply) form(button string) (action string, fields url.Values) {
+	r.t.Helper()
+	for _, part := range strings.Split(string(r.body), "</form>") {
+		start := formTag.FindStringSubmatchIndex(part)
+		if start == nil || !strings.Contains(part, `<button`) || !strings.Contains(part, `id="`+button+`"`) {
+			continue
+		}
+		fields = url.Values{}
+		for _, tag := range inputTag.FindAllString(part, -1) {
+			a := map[string]string{}
+			for _, m := range attr.FindAllStringSubmatch(tag, -1) {
+				a[m[1]] = html.UnescapeString(m[2])
+			}
+			if a["type"] != "checkbox" || strings.Contains(tag, " checked") {
+				fields.Add(a["name"], a["value"])
+			}
+		}
+		fields.Set(button, "1")
+		return html.UnescapeString(part[start[2]:start[3]]), fields
+	}
+	require.Fail(r.t, "no form with the button", "%s in %d %s", button, r.status, r.body)
+	return "", nil
+}
+
+// press sends the form with a button, after it was filled in.
+func (b *browser) press(page reply, button string, fill url.Values) reply {
+	b.w.t.Helper()
+	action, fields := page.form(button)
+	for name, values := range fill {
+		fields[name] = values
+	}
+	return b.post(action, fields)
+}
+
+func (b *browser) post(action string, fields url.Values) reply {
+	b.w.t.Helper()
+	at, err := url.Parse(b.at)
+	require.NoError(b.w.t, err)
+	to, err := at.Parse(action)
+	require.NoError(b.w.t, err)
+	r, err := http.NewRequest(http.MethodPost, to.String(), strings.NewReader(fields.Encode()))
+	require.NoError(b.w.t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if b.site != "" {
+		r.Header.Set("Sec-Fetch-Site", b.site)
+	}
+	return b.follow(to.String(), b.w.send(b.http, r))
+}
+
+func (b *browser) logIn(page reply, name, password string) reply {
+	b.w.t.Helper()
+	return b.press(page, "login", url.Values{"username": {name}, "password": {password}})
+}
+
+// approve agrees to everything and returns where that leads.
+func (b *browser) approve(page reply) *url.URL {
+	b.w.t.Helper()
+	return b.press(page, "approve", nil).location()
+}
+
+func people(t *testing.T) *world { return newWorld(t, with("auto_approve", nil)) }
+
+func TestAPersonAgrees(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	login := b.open(w.one.front(w.one.pushed())).ok(http.StatusOK)
+	for _, id := range []string{"username", "password", "login"} {
+		require.Contains(t, string(login.body), `id="`+id+`"`)
+	}
+	require.Contains(t, string(login.body), "Application one")
+	consent := b.logIn(login, "alice", "correct horse").ok(http.StatusOK)
+	for _, text := range []string{"Application one", "See your accounts", "Know who you are here", `id="approve"`, `id="deny"`, "https://app.example", "alice"} {
+		require.Contains(t, string(consent.body), text)
+	}
+	to := b.approve(consent)
+	tokens := w.one.redeem(to.Query().Get("code")).do().ok(http.StatusOK).json()
+	_, claims := unseal(t, tokens["id_token"].(string))
+	require.Equal(t, "alice", claims["sub"])
+}
+
+func TestEveryPageKeepsItsHeaders(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	login := b.open(w.one.front(w.one.pushed()))
+	consent := b.logIn(login, "alice", "correct horse")
+	for _, page := range []reply{login, consent, b.open(w.issuer + "/apps"), b.open(w.issuer + "/login?flow=none")} {
+		h := page.header
+		require.Contains(t, h.Get("Content-Security-Policy"), "default-src 'none'")
+		require.Contains(t, h.Get("Content-Security-Policy"), "frame-ancestors 'none'")
+		require.Equal(t, "DENY", h.Get("X-Frame-Options"))
+		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))
+		require.Equal(t, "no-store", h.Get("Cache-Control"))
+		require.Contains(t, h.Get("Strict-Transport-Security"), "max-age=")
+		require.Empty(t, h.Values("Access-Control-Allow-Origin"))
+		for _, text := range []string{"<script", "javascript:", " onclick", " style="} {
+			require.NotContains(t, string(page.body), text)
+		}
+		for _, text := range []string{`<html lang="en">`, `name="viewport"`, "<title>", "<h1>", "<main>"} {
+			require.Contains(t, string(page.body), text)
+		}
+	}
+	style := b.open(w.issuer + "/style.css").ok(http.StatusOK)
+	require.Contains(t, style.header.Get("Content-Type"), "text/css")
+}
+
+func TestCookies(t *testing.T) {
+	w := people(t)
+	client := w.http(nil)
+	r, err := http.NewRequest(http.MethodGet, w.one.front(w.one.pushed()), nil)
+	require.NoError(t, err)
+	cookies := w.send(client, r).header.Values("Set-Cookie")
+	require.Len(t, cookies, 1)
+	for _, cookie := range cookies {
+		require.True(t, strings.HasPrefix(cookie, "__Host-"))
+		for _, attribute := range []string{"; Path=/;", "; Secure", "; HttpOnly", "; SameSite=Lax"} {
+			require.Contains(t, cookie, attribute)
+		}
+	}
+}
+
+func TestAWrongPassword(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	page := b.open(w.one.front(w.one.pushed()))
+	var pages []string
+	for _, name := range []string{"alice", "nobody"} {
+		got := b.logIn(page, name, "wrong").ok(http.StatusOK)
+		require.Contains(t, string(got.body), `role="alert"`)
+		pages = append(pages, strings.ReplaceAll(string(got.body), name, "NAME"))
+	}
+	require.Equal(t, pages[0], pages[1], "nobody learns who is a user")
+	t.Run("is throttled, for a name that does not exist too", func(t *testing.T) {
+		for _, name := range []string{"alice", "nobody"} {
+			var got reply
+			for range failuresOfName {
+				got = b.logIn(page, name, "wrong")
+			}
+			require.Equal(t, http.StatusTooManyRequests, got.status)
+			require.NotEmpty(t, got.header.Get("Retry-After"))
+			require.Equal(t, http.StatusTooManyRequests, b.logIn(page, name, "correct horse").status, "the right one as well")
+		}
+		b.logIn(page, "bob", "battery staple").ok(http.StatusOK)
+		w.advance(time.Minute)
+		page := b.open(w.one.front(w.one.pushed(param("prompt", "login"))))
+		b.approve(b.logIn(page, "alice", "correct horse"))
+	})
+	require.NotContains(t, w.log.String(), "correct horse")
+	require.Contains(t, w.log.String(), `"reason":"wrong_password"`)
+	require.Contains(t, w.log.String(), `"reason":"login_throttled"`)
+}
+
+func TestFormsThatAreNotFromHere(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	login := b.open(w.one.front(w.one.pushed()))
+	consent := b.logIn(login, "alice", "correct horse")
+	action, fields := consent.form("approve")
+	t.Run("another site's form", func(t *testing.T) {
+		b.site = "cross-site"
+		b.post(action, fields).refusedPage("form_not_from_here")
+		b.site = "same-origin"
+	})
+	t.Run("without the token, by a browser that says nothing of sites", func(t *testing.T) {
+		b.site = ""
+		for _, token := range []string{"", "AAAA", fields.Get("form") + "A"} {
+			b.post(action, url.Values{"form": {token}, "approve": {"1"}, "scope": {"openid"}}).refusedPage("form_not_from_here")
+		}
+		b.site = "same-origin"
+	})
+	t.Run("with the token of another browser", func(t *testing.T) {
+		other := w.newBrowser()
+		of := other.logIn(other.open(w.one.front(w.one.pushed())), "bob", "battery staple")
+		_, foreign := of.form("approve")
+		b.post(action, foreign).refusedPage("form_not_from_here")
+	})
+	t.Run("a flow of another browser", func(t *testing.T) {
+		other := w.newBrowser()
+		other.at = b.at
+		other.post(action, fields).refusedPage("no_login_in_progress")
+	})
+	t.Run("a login into somebody else's account", func(t *testing.T) {
+		loginAction, _ := login.form("login")
+		_, attackers := w.newBrowser().open(w.one.front(w.one.pushed())).form("login")
+		attackers.Set("username", "bob")
+		attackers.Set("password", "battery staple")
+		b.post(loginAction, attackers).refusedPage("form_not_from_here")
+	})
+	require.NotEmpty(t, b.post(action, fields).location().Query().Get("code"), "and the person's own is taken")
+}
+
+func TestWhatIsUntickedIsNotGranted(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	consent := b.logIn(b.open(w.one.front(w.one.pushed(param("scope", "openid accounts payments")))), "alice", "correct horse")
+	to := b.press(consent, "approve", url.Values{"scope": {"accounts", "admin"}}).location()
+	tokens := w.one.redeem(to.Query().Get("code")).do().ok(http.StatusOK).json()
+	require.Equal(t, "accounts", tokens["scope"])
+	require.NotContains(t, tokens, "id_token")
+}
+
+func TestBackAndReload(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	front := w.one.front(w.one.pushed())
+	login := b.open(front)
+	again := b.open(b.at).ok(http.StatusOK)
+	require.Equal(t, login.body, again.body, "a reload shows the same page")
+	b.open(front).ok(http.StatusOK)
+	consent := b.logIn(login, "alice", "correct horse")
+	consentAt := b.at
+	b.logIn(login, "alice", "correct horse").ok(http.StatusOK) // back to the login page, and once more
+	consent = b.open(consentAt).ok(http.StatusOK)
+	b.approve(consent)
+	b.press(consent, "approve", nil).refusedPage("no_login_in_progress") // the button twice
+	b.open(consentAt).refusedPage("no_login_in_progress")
+}
+
+func TestTwoTabs(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	first := b.open(w.one.front(w.one.pushed(param("state", "first"))))
+	second := b.open(w.two.front(w.two.pushed(param("state", "second"))))
+	secondConsent := b.logIn(second, "alice", "correct horse").ok(http.StatusOK)
+	require.Contains(t, string(secondConsent.body), "Application two")
+	firstConsent := b.logIn(first, "alice", "correct horse").ok(http.StatusOK)
+	require.Contains(t, string(firstConsent.body), "Application one")
+	require.Equal(t, "first", b.approve(firstConsent).Query().Get("state"))
+	require.Equal(t, "second", b.approve(secondConsent).Query().Get("state"))
+	t.Run("of two people", func(t *testing.T) {
+		first, second := b.open(w.one.front(w.one.pushed())), b.open(w.two.front(w.two.pushed(param("prompt", "login"))))
+		b.press(second, "login", url.Values{"username": {"bob"}, "password": {"battery staple"}}).ok(http.StatusOK)
+		b.press(first, "approve", nil).refusedPage("form_not_from_here")
+	})
+}
+
+func TestALoginMayOutlastTheRequestURI(t *testing.T) {
+	w := newWorld(t, with("auto_approve", nil), with("request_uri_seconds", 5))
+	b := w.newBrowser()
+	page := b.open(w.one.front(w.one.pushed()))
+	w.advance(5 * time.Minute)
+	require.NotEmpty(t, b.approve(b.logIn(page, "alice", "correct horse")).Query().Get("code"))
+	page = b.open(w.one.front(w.one.pushed()))
+	w.advance(time.Hour)
+	b.press(page, "approve", nil).refusedPage("no_login_in_progress")
+}
+
+func TestLogOut(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	apps := b.logIn(b.open(w.issuer+"/"), "alice", "correct horse").ok(http.StatusOK)
+	require.Contains(t, string(apps.body), "alice")
+	require.Contains(t, string(b.press(apps, "logout", nil).body), `id="password"`)
+	require.Contains(t, string(b.open(w.issuer+"/apps").body), `id="password"`)
+}
+
+func TestPathsAreKnownAsTheyAreWritten(t *testing.T) {
+	w := people(t)
+	for _, path := range []string{"//login", "/login/", "/./login", "/%6cogin", "/nothing"} {
+		require.Equal(t, http.StatusNotFound, w.get(w.issuer+path).status, path)
+	}
+	require.Equal(t, http.StatusNotFound, w.get(w.mtls+"/login").status, "no pages where certificates are asked for")
+	require.Equal(t, http.StatusNotFound, w.get(w.mtls+"/authorize").status)
+}
