@@ -23,8 +23,7 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 		return nil, err
 	}
 	settings := profile.ResourceServerConfig{
-		Resource: b.cfg.resources[0], BaseURL: origin(base), Issuer: b.cfg.issuer, Keys: b.server.Keys().Keys, Revoked: b.server.Revoked,
-		ResourceMetadata: metadataURL, Logger: b.log, Now: b.now,
+		Resource: b.cfg.resources[0], BaseURL: origin(base), ResourceMetadata: metadataURL,
 	}
 	if settings.Nonces, err = b.cfg.nonces(b.now); err != nil {
 		return nil, err
@@ -34,7 +33,7 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 			return nil, err
 		}
 	}
-	guard, err := profile.NewResourceServer(settings)
+	guard, err := b.server.ResourceServer(settings)
 	if err != nil {
 		return nil, err
 	}

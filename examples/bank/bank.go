@@ -61,6 +61,12 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 	if settings.Nonces, err = cfg.nonces(now); err != nil {
 		return nil, err
 	}
+	if cfg.openid {
+		settings.UserInfo = userInfo
+	}
+	if cfg.accessToken == "opaque" {
+		settings.AccessTokens = profile.NewMemoryStore(0, now)
+	}
 	if b.server, err = profile.NewAuthorizationServer(settings); err != nil {
 		return nil, err
 	}
@@ -73,6 +79,14 @@ func (b *bank) client(_ context.Context, clientID string) (*profile.ClientMetada
 		return client, nil
 	}
 	return nil, profile.ErrUnknownClient
+}
+
+// userInfo is all that this bank knows of its users.
+func userInfo(_ context.Context, token *profile.Token) (map[string]any, error) {
+	if token.HasScope("profile") {
+		return map[string]any{"preferred_username": token.Subject()}, nil
+	}
+	return nil, nil
 }
 
 // nonces are for one party: server and API have different keys. nil: proofs need none.

@@ -224,8 +224,11 @@ func (c *config) checkClient(client *profile.ClientMetadata, bad func(format str
 	if client.TokenEndpointAuthMethod == "tls_client_auth" && c.clientCA == "" {
 		bad("needs client_ca_file")
 	}
+	if client.UserInfoSignedResponseAlg != "" {
+		bad("userinfo_signed_response_alg: the bank does not sign user information")
+	}
 	for _, wanted := range [][2]string{
-		{"id_token_signed_response_alg", client.IDTokenSignedResponseAlg}, {"userinfo_signed_response_alg", client.UserInfoSignedResponseAlg},
+		{"id_token_signed_response_alg", client.IDTokenSignedResponseAlg},
 		{"authorization_signed_response_alg", client.AuthorizationSignedResponseAlg},
 		{"introspection_signed_response_alg", client.IntrospectionSignedResponseAlg},
 	} {
