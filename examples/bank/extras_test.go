@@ -12,7 +12,7 @@ import (
 func TestUserInfo(t *testing.T) {
 	for _, format := range []string{"jwt", "opaque"} {
 		w := newWorld(t, with("access_token", format))
-		require.Equal(t, w.issuer+"/userinfo", w.get(w.issuer+"/.well-known/openid-configuration").json()["userinfo_endpoint"])
+		require.Equal(t, w.issuer+"/userinfo", w.get(w.issuer + "/.well-known/openid-configuration").json()["userinfo_endpoint"])
 		for _, p := range w.all() {
 			tokens := p.tokens(param("scope", "openid profile accounts"))
 			_, claims := unseal(t, tokens["id_token"].(string))

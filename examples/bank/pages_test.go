@@ -36,6 +36,12 @@ func (b *browser) open(target string) reply {
 	return b.follow(target, b.w.send(b.http, r))
 }
 
+// openIn opens a page of a bank that has this issuer.
+func (b *browser) openIn(issuer, path string) reply {
+	b.w.issuer = issuer
+	return b.open(issuer + path)
+}
+
 func (b *browser) follow(target string, got reply) reply {
 	b.w.t.Helper()
 	for range 10 {

@@ -448,3 +448,10 @@ func (p *party) call(method, path, token string) *request {
 	}
 	return r
 }
+
+func newPool(t testing.TB, ca []byte) *x509.CertPool {
+	t.Helper()
+	pool := x509.NewCertPool()
+	require.True(t, pool.AppendCertsFromPEM(ca))
+	return pool
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// settings is a configuration that is right.
+func settings() object {
+	return object{
+		"issuer": "https://bank.example", "listen": "localhost:9443",
+		"users":   []object{{"username": "alice", "password": "secret of alice"}},
+		"clients": []object{{"client_id": "one", "redirect_uris": []string{"https://app.example/cb"}, "token_endpoint_auth_method": "private_key_jwt", "dpop_bound_access_tokens": true, "jwks_uri": "https://app.example/jwks"}},
+	}
+}
+
+func TestConfigurationsThatAreRefused(t *testing.T) {
+	client := func(name string, value any) func(o object) {
+		return func(o object) { set(o["clients"].([]object)[0], object{name: value}) }
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(o object)
+		says   string
+	}{
+		{"a name that is unknown", with("Issuer", "x"), `"Issuer" is unknown`},
+		{"a value of the wrong type", with("openid", "yes"), "openid has a value of the wrong type"},
+		{"null", with("openid", json.RawMessage("null")), "openid has a value of the wrong type"},
+		{"an issuer with a query", with("issuer", "https://bank.example?a=b"), "issuer"},
+		{"an issuer by http", with("issuer", "http://bank.example"), "issuer"},
+		{"an issuer that ends in a slash", with("issuer", "https://bank.example/"), "slash"},
+		{"no port", with("listen", "localhost"), "listen"},
+		{"port 0", with("mtls_listen", "localhost:0"), "mtls_listen"},
+		{"one address for two", with("mtls_listen", "localhost:9443"), "the same"},
+		{"a certificate without its key", with("tls_cert_file", "a.pem"), "go together"},
+		{"a client_ca_file that is not there", with("client_ca_file", "not-there.pem"), "client_ca_file"},
+		{"a part of message signing that is unknown", with("message_signing", []string{"all"}), "message_signing"},
+		{"4 s", with("request_uri_seconds", 4), "5 to 599"},
+		{"600 s", with("request_uri_seconds", 600), "5 to 599"},
+		{"half a second", with("request_uri_seconds", 5.5), "wrong type"},
+		{"a resource with a fragment", with("resources", []string{"https://api.example#x"}), "resources"},
+		{"a resource twice", with("resources", []string{"https://api.example", "https://api.example"}), "twice"},
+		{"a server of a resource who is no client", with("resource_servers", object{"two": []string{"https://bank.example"}}), "no client"},
+		{"a server of no resource of ours", with("resource_servers", object{"one": []string{"https://api.example"}}), "not among"},
+		{"another kind of token", with("access_token", "paseto"), "neither jwt nor opaque"},
+		{"another store", with("store", "redis://user:secret@host"), "none but memory:"},
+		{"a user without a password", with("users", []object{{"username": "bob"}}), "no password"},
+		{"a user twice", with("users", []object{{"username": "b", "password": "p"}, {"username": "b", "password": "p"}}), "twice"},
+		{"a member that no user has", with("users", []object{{"username": "b", "password": "p", "admin": true}}), "users"},
+		{"a user who is called like a client", with("users", []object{{"username": "one", "password": "p"}}), "client_id of a client"},
+		{"nobody to approve", with("auto_approve", "eve"), "no such user"},
+		{"a client with a secret's method", client("token_endpoint_auth_method", "client_secret_basic"), "client_secret_basic"},
+		{"a client that binds to nothing", client("dpop_bound_access_tokens", false), "one"},
+		{"a client's own private key", client("jwks", object{"keys": []object{{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "d": "AA"}}}), "clients"},
+		{"a client with certificates, and no mtls_listen", client("use_mtls_endpoint_aliases", true), "mtls_listen"},
+		{"RS256", client("id_token_signed_response_alg", "RS256"), "RS256"},
+		{"two algorithms", func(o object) {
+			client("id_token_signed_response_alg", "PS256")(o)
+			client("authorization_signed_response_alg", "ES256")(o)
+		}, "one algorithm"},
+		{"unsigned responses where signed ones are demanded", func(o object) {
+			with("message_signing", []string{"authorization_response"})(o)
+			client("response_modes", []string{"query"})(o)
+		}, "message_signing"},
+		{"an http redirect URI", client("redirect_uris", []string{"http://app.example/cb"}), "redirect"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := settings()
+			tc.change(o)
+			raw, err := json.Marshal(o)
+			require.NoError(t, err)
+			_, err = parseConfig(raw)
+			require.ErrorContains(t, err, tc.says)
+			require.NotContains(t, err.Error(), "secret of alice")
+			require.NotContains(t, err.Error(), "user:secret")
+		})
+	}
+	for name, text := range map[string]string{
+		"nothing": "", "an array": "[]", "two objects": "{}{}", "no end": `{"issuer":`, "a name twice": `{"issuer":"https://a.example","issuer":"https://b.example"}`,
+	} {
+		_, err := parseConfig([]byte(text))
+		require.Error(t, err, name)
+	}
+}
+
+func TestAllProblemsAreListed(t *testing.T) {
+	o := settings()
+	for name, value := range (object{"listen": "x", "store": "sql:", "access_token": "?", "unknown": 1, "auto_approve": "eve", "request_uri_seconds": 1}) {
+		o[name] = value
+	}
+	raw, err := json.Marshal(o)
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "bank.json")
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+	var stdout, stderr bytes.Buffer
+	require.Equal(t, 2, run(context.Background(), []string{"-config", path}, &stdout, &stderr))
+	require.Empty(t, stdout.String())
+	require.Contains(t, stderr.String(), "has 6 problems")
+	require.Len(t, strings.Split(strings.TrimSpace(stderr.String()), "\n"), 7)
+	for _, name := range []string{"listen", "store", "access_token", "unknown", "auto_approve", "request_uri_seconds"} {
+		require.Contains(t, stderr.String(), name)
+	}
+	require.Equal(t, 2, run(context.Background(), []string{"-config", filepath.Join(t.TempDir(), "not-there")}, &stdout, &stderr))
+	require.Equal(t, 2, run(context.Background(), []string{"-unknown"}, &stdout, &stderr))
+	require.Equal(t, 2, run(context.Background(), []string{"argument"}, &stdout, &stderr))
+}
+
+func TestWhatFollowsFromAConfiguration(t *testing.T) {
+	parse := func(changes ...func(o object)) *config {
+		o := settings()
+		for _, change := range changes {
+			change(o)
+		}
+		raw, err := json.Marshal(o)
+		require.NoError(t, err)
+		c, err := parseConfig(raw)
+		require.NoError(t, err)
+		return c
+	}
+	c := parse(with("issuer", "https://bank.example:9443/a"), with("listen", ""), with("mtls_listen", ":9444"))
+	require.Equal(t, "bank.example:9443", c.listen)
+	require.Equal(t, "https://bank.example:9444/a", c.mtlsURL())
+	require.Equal(t, []string{"https://bank.example:9443/a"}, c.resources)
+	require.Equal(t, 90, c.requestSeconds)
+	require.Equal(t, "ES256", c.algorithm)
+	require.NotContains(t, c.scopes(), "openid")
+	require.Contains(t, parse(with("openid", true)).scopes(), "openid")
+}
