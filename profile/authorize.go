@@ -259,7 +259,12 @@ func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, app
 	if err := s.cfg.Codes.Save(ctx, s.storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
 		return nil, fmt.Errorf("%w: saving a code: %w", ErrStore, err)
 	}
-	return s.Complete(ctx, a, code)
+	response, err := s.Complete(ctx, a, code)
+	if err != nil {
+		return nil, err
+	}
+	response.authorization = record.Grant.ID
+	return response, nil
 }
 
 func (s *AuthorizationServer) newGrant(a *Authorization, approval Approval) (grant, error) {

@@ -19,7 +19,13 @@ import (
 type AuthorizationResponse struct {
 	url               string // where the browser is sent; empty: by a page that posts
 	redirectURI, post string // to where, and what
+	authorization     string // of Approve alone
 }
+
+// AuthorizationID identifies what [AuthorizationServer.Approve] has approved, with all tokens that will be issued for it: the
+// host keeps it to show users what they have permitted, and for [AuthorizationServer.Withdraw]. It is no secret, and stands
+// as AuthorizationID in the events of package grants. It is empty for the outcome of Deny and Complete.
+func (r *AuthorizationResponse) AuthorizationID() string { return r.authorization }
 
 // URL returns where a redirect sends the browser, for a host that does so itself, with status 303. It is empty for
 // form_post.jwt, which is no redirect.

@@ -32,6 +32,18 @@ func RevokedIn(store RevocationStore) func(ctx context.Context, tokenID string) 
 	}
 }
 
+// Withdraw ends an authorization, by its [AuthorizationResponse.AuthorizationID]: its code, its refresh token and its access
+// tokens, as far as the APIs ask. To end what has ended is no error. A grant of grant management, which can have tokens of
+// several authorizations, is withdrawn at [AuthorizationServer.Grants] instead.
+//
+// Who may do that is for the host to check. The error matches [ErrStore], or says that the ID is none.
+func (s *AuthorizationServer) Withdraw(ctx context.Context, authorizationID string) error {
+	if len(authorizationID) != grantIDLength {
+		return fmt.Errorf("profile: withdrawal of what is no authorization")
+	}
+	return s.revoke(ctx, authorizationID)
+}
+
 // hasGrant says whether a token ID has the form of this package's.
 func hasGrant(tokenID string) bool {
 	return len(tokenID) == 2*grantIDLength+1 && tokenID[grantIDLength] == '.'
