@@ -20,6 +20,12 @@ type Account struct {
 	Identification Text `json:"identification,omitempty"`
 }
 
+// JSONSchema describes the members. There is at least one, so that no account is one that is left out.
+func (Account) JSONSchema() string {
+	return `{"type":"object","properties":{"iban":` + IBAN("").JSONSchema() + `,"bic":` + BIC("").JSONSchema() +
+		`,"scheme":` + Text("").JSONSchema() + `,"identification":` + Text("").JSONSchema() + `},"minProperties":1,"additionalProperties":false}`
+}
+
 // An IBAN is an international bank account number in upper case and without spaces.
 type IBAN string
 

@@ -3,7 +3,7 @@
 //
 // [Types] returns all four under the names of [AccountInformationType], [PaymentType], [RecurringPaymentType] and
 // [FundsConfirmationType]; one at a time, and under names of one's own, they come from [NewAccountInformation],
-// [NewPayment], [NewRecurringPayment] and [NewFundsConfirmation]. The payment is the one of the RFC's own examples. Each
+// [NewPayment], [NewRecurringPayment] and [NewFundsConfirmation]. Payment and account information take the RFC's own examples. Each
 // describes itself in English and German.
 //
 // # Amounts

@@ -21,7 +21,7 @@ func (Permission) JSONSchema() string {
 	return `{"type":"string","enum":["list_accounts","read_balances","read_transactions"]}`
 }
 
-// AccountInformation is the permission to read accounts until a day.
+// AccountInformation is the permission to read accounts, until a day or until it is withdrawn.
 type AccountInformation struct {
 	// Locations are the APIs that it is for.
 	Locations []string `json:"locations,omitempty"`
@@ -29,8 +29,8 @@ type AccountInformation struct {
 	Actions []Permission `json:"actions"`
 	// Accounts are the accounts. A client may leave them out, and gets those that the user chooses.
 	Accounts []Account `json:"accounts,omitempty"`
-	// ValidUntil is the last day.
-	ValidUntil Date `json:"validUntil"`
+	// ValidUntil is the last day; "" is until the user withdraws it.
+	ValidUntil Date `json:"validUntil,omitempty"`
 }
 
 // NewAccountInformation returns the type of [AccountInformation] under a name.
@@ -46,6 +46,9 @@ func NewAccountInformation(name string) (*rar.Type, error) {
 			}
 			if err := checkAccounts("accounts", a.Accounts); err != nil {
 				return err
+			}
+			if a.ValidUntil == "" {
+				return nil
 			}
 			return a.ValidUntil.check("validUntil")
 		},
@@ -73,7 +76,11 @@ func NewAccountInformation(name string) (*rar.Type, error) {
 			if a.Accounts == nil {
 				d.add("Account", "Konto", d.say("of your choice", "nach Ihrer Wahl"))
 			}
-			d.add("Until", "Bis", a.ValidUntil.show(language))
+			if a.ValidUntil != "" {
+				d.add("Until", "Bis", a.ValidUntil.show(language))
+			} else {
+				d.add("Until", "Bis", d.say("you withdraw it", "Sie es widerrufen"))
+			}
 			d.locations(a.Locations)
 			return d.Description
 		},
@@ -89,7 +96,8 @@ func (granted AccountInformation) coversRest(requested AccountInformation) error
 	if slices.ContainsFunc(requested.Actions, func(p Permission) bool { return !slices.Contains(granted.Actions, p) }) {
 		return rar.FieldError("actions", "not among those granted")
 	}
-	if requested.ValidUntil > granted.ValidUntil { // as text: years have four digits
+	later := requested.ValidUntil == "" || requested.ValidUntil > granted.ValidUntil // as text: years have four digits
+	if granted.ValidUntil != "" && later {
 		return rar.FieldError("validUntil", "later than granted")
 	}
 	return nil
@@ -109,7 +117,9 @@ func mergeInformation(a, b AccountInformation) (AccountInformation, bool) {
 		differ++
 	}
 	if a.ValidUntil != b.ValidUntil {
-		merged.ValidUntil = max(a.ValidUntil, b.ValidUntil)
+		if merged.ValidUntil = max(a.ValidUntil, b.ValidUntil); a.ValidUntil == "" || b.ValidUntil == "" {
+			merged.ValidUntil = ""
+		}
 		differ++
 	}
 	alike := (a.Accounts == nil) == (b.Accounts == nil) && (a.Locations == nil) == (b.Locations == nil) && sameElements(a.Locations, b.Locations)

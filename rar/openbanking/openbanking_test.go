@@ -61,11 +61,12 @@ func TestPayment(t *testing.T) {
 	typ, err := openbanking.NewPayment(openbanking.PaymentType)
 	require.NoError(t, err)
 	full := with(t, payment, "debtorAccount", ibanB, "endToEndIdentification", `"42"`, "requestedExecutionDate", `"2027-02-28"`)
+	byName := with(t, payment, "creditorAccount", "")
 	euros := func(amount string) string {
 		return with(t, payment, "instructedAmount", `{"currency":"EUR","amount":"`+amount+`"}`)
 	}
 	samples := rartest.Samples{
-		Valid: []string{payment, full, smallPayment, euros("0.01"), euros("99999999999999.99"), with(t, payment, "locations", "", "actions", "")},
+		Valid: []string{payment, full, smallPayment, euros("0.01"), euros("99999999999999.99"), with(t, payment, "locations", "", "actions", ""), byName},
 		Invalid: []string{
 			with(t, payment, "instructedAmount", ""),
 			with(t, payment, "creditorName", `""`),
@@ -99,7 +100,7 @@ func TestPayment(t *testing.T) {
 			{payment, with(t, payment, "instructedAmount", `{"currency":"CHF","amount":"123.50"}`)},
 			{payment, with(t, payment, "creditorName", `"Merchant B"`)},
 			{payment, with(t, payment, "creditorName", `"Merchant A "`)},
-			{payment, with(t, payment, "creditorAccount", ibanB)},
+			{payment, with(t, payment, "creditorAccount", ibanB)}, {payment, byName},
 			{payment, with(t, payment, "remittanceInformationUnstructured", "")},
 			{payment, with(t, payment, "endToEndIdentification", `"1"`)},
 			{payment, with(t, payment, "debtorAccount", ibanB)},
@@ -123,10 +124,11 @@ func TestAccountInformation(t *testing.T) {
 	typ, err := openbanking.NewAccountInformation(openbanking.AccountInformationType)
 	require.NoError(t, err)
 	open := with(t, information, "accounts", "", "locations", "")
+	forEver := with(t, information, "validUntil", "") // as in the RFC's own example
 	rartest.TestType(t, typ, rartest.Samples{
-		Valid: []string{information, open, with(t, information, "accounts", "["+ibanB+"]")},
+		Valid: []string{information, open, forEver, with(t, information, "accounts", "["+ibanB+"]")},
 		Invalid: []string{
-			with(t, information, "validUntil", ""), with(t, information, "validUntil", `"2027-13-01"`), with(t, information, "validUntil", `"9999-99-99"`),
+			with(t, information, "validUntil", `""`), with(t, information, "validUntil", `"2027-13-01"`), with(t, information, "validUntil", `"9999-99-99"`),
 			with(t, information, "actions", `[]`), with(t, information, "actions", ""), with(t, information, "actions", `["pay"]`),
 			with(t, information, "accounts", `[]`), with(t, information, "accounts", `null`), with(t, information, "accounts", "["+ibanA+","+ibanA+"]"),
 		},
@@ -136,6 +138,7 @@ func TestAccountInformation(t *testing.T) {
 			{information, with(t, information, "accounts", "["+ibanB+"]")},
 			{information, with(t, information, "locations", `["https://a.example"]`, "validUntil", `"2026-12-31"`)},
 			{open, with(t, open, "validUntil", `"2027-01-01"`)},
+			{forEver, information},
 		},
 		Apart: [][2]string{
 			{information, with(t, information, "actions", `["read_transactions"]`)},

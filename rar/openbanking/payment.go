@@ -24,8 +24,8 @@ type Payment struct {
 	InstructedAmount Amount `json:"instructedAmount"`
 	// CreditorName is who is paid.
 	CreditorName Text `json:"creditorName"`
-	// CreditorAccount is where the money goes.
-	CreditorAccount Account `json:"creditorAccount"`
+	// CreditorAccount is where the money goes. It can be left out where the name is enough for the bank to know the account.
+	CreditorAccount Account `json:"creditorAccount,omitzero"`
 	// DebtorAccount is where the money comes from. A client may leave it out, and the user chooses.
 	DebtorAccount *Account `json:"debtorAccount,omitempty"`
 	// RemittanceInformationUnstructured is what the payment is for, as the payee will read it.
@@ -68,8 +68,10 @@ func (p Payment) check() error {
 	if err := p.InstructedAmount.check("instructedAmount"); err != nil {
 		return err
 	}
-	if err := p.CreditorAccount.check("creditorAccount"); err != nil {
-		return err
+	if p.CreditorAccount != (Account{}) {
+		if err := p.CreditorAccount.check("creditorAccount"); err != nil {
+			return err
+		}
 	}
 	if p.DebtorAccount != nil {
 		if err := p.DebtorAccount.check("debtorAccount"); err != nil {
@@ -115,7 +117,11 @@ func (p Payment) describe(language string) rar.Description {
 	d := describe(language, "Payment", "Zahlung")
 	d.add("Amount", "Betrag", p.InstructedAmount.show(language))
 	d.add("To", "Empfänger", string(p.CreditorName))
-	d.add("Account of the payee", "Konto des Empfängers", p.CreditorAccount.show())
+	if p.CreditorAccount != (Account{}) {
+		d.add("Account of the payee", "Konto des Empfängers", p.CreditorAccount.show())
+	} else {
+		d.add("Account of the payee", "Konto des Empfängers", d.say("the one that the bank knows", "das der Bank bekannte"))
+	}
 	if p.DebtorAccount != nil {
 		d.add("From your account", "Von Ihrem Konto", p.DebtorAccount.show())
 	} else {
