@@ -70,7 +70,6 @@ func TestConfigRefused(t *testing.T) {
 		"an access token store that is a nil pointer": func(c *config) {
 			c.AccessTokens, c.ResourceServers = (*profile.MemoryStore)(nil), func(context.Context, string) ([]string, error) { return nil, nil }
 		},
-		"opaque tokens that nobody can ask about": func(c *config) { c.AccessTokens = profile.NewMemoryStore(0, nil) },
 		"UserInfo without openid":                 func(c *config) { c.UserInfo, c.Scopes = about, nil },
 		"no resources":                            func(c *config) { c.Resources = nil },
 		"RI-2-1 a resource with a fragment":       func(c *config) { c.Resources = []string{"https://api.example#"} },

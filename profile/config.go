@@ -169,9 +169,6 @@ func (cfg *AuthorizationServerConfig) check() error {
 	if cfg.Profile&^Advanced != 0 {
 		bad("unknown profile %d", cfg.Profile)
 	}
-	if cfg.AccessTokens != nil && cfg.ResourceServers == nil && cfg.UserInfo == nil {
-		bad("AccessTokens without ResourceServers or UserInfo: there is nobody who could ask what such a token says")
-	}
 	if cfg.UserInfo != nil && !slices.Contains(cfg.Scopes, "openid") {
 		bad("UserInfo without openid among Scopes")
 	}
