@@ -77,6 +77,29 @@ func TestCreate(t *testing.T) {
 	})
 }
 
+func TestScopeValues(t *testing.T) {
+	t.Parallel()
+	const a, b, c = "https://a.example/", "https://b.example/", "https://c.example/"
+	g := grants.Grant{Scopes: []grants.Scope{
+		{Scope: "openid"}, {Scope: "read", Resource: []string{a, b}}, {Scope: "write read", Resource: []string{b}}, {Scope: "write", Resource: []string{c}},
+	}}
+	for _, tc := range []struct {
+		name      string
+		resources []string
+		want      []string
+	}{
+		{"all of them", nil, []string{"openid", "read", "write"}},
+		{"at one resource", []string{a}, []string{"openid", "read"}},
+		{"at another", []string{b}, []string{"openid", "read", "write"}},
+		{"at two: what is permitted at both", []string{a, b}, []string{"openid", "read"}},
+		{"from entries that have them in parts", []string{c, b}, []string{"openid", "write"}},
+		{"at two that have nothing in common", []string{a, c}, []string{"openid"}},
+		{"at one that was not consented", []string{"https://d.example/"}, []string{"openid"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) { require.Equal(t, tc.want, g.ScopeValues(tc.resources...)) })
+	}
+}
+
 func TestClaimTimesOut(t *testing.T) {
 	t.Parallel()
 	t.Run("GM-5.6.1-2 an approval that nobody claims is forgotten", func(t *testing.T) {

@@ -25,7 +25,8 @@ var (
 	// that wraps it, when it has no live entry for a key. A [Client] returns it when the server has answered 404.
 	ErrNotFound = oautherr.New("grants: grant not found", "", http.StatusNotFound, "")
 	// ErrStore says that the store failed, returned what was never stored, or is contended beyond patience (server_error, 503).
-	// It wraps the cause. Whether a change was made is unknown; repeating the call is right for every method.
+	// It wraps the cause. Whether a change was made is unknown. Calls can be repeated: they find what they have changed
+	// themselves, but for Manager.Update, which edits the grant once more.
 	ErrStore = oautherr.New("grants: store failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
 	// ErrEvent says that [ManagerConfig].Events failed (server_error, 503). It wraps the cause. The change is in effect, and the
 	// event waits in the grant to be delivered when the call is repeated, or at the next change.

@@ -23,8 +23,8 @@ const (
 // Delivery is at least once, in the order of the changes, each event before the next change is made (a revocation excepted,
 // which does not wait: its event comes after those that do). What is delivered again has the same New.ID and New.Version: a
 // host that writes an audit row makes these two its key. An event that fails is delivered again when the operation is
-// repeated, by [Manager.Deliver], or before the next change; until then it waits in the store. Several processes may deliver
-// the same event at the same time.
+// repeated, by [Manager.Deliver], or before the next change; until then it waits in the store, also if the process dies. Several
+// processes may deliver the same event at the same time.
 //
 // The function must not change the same grant: that waits for it.
 type Event struct {

@@ -75,14 +75,38 @@ type Transition struct {
 
 const maxHistory = 32
 
-// ScopeValues returns the scope values of all entries, each once and in order.
-func (g Grant) ScopeValues() []string {
-	var values []string
+// ScopeValues returns the scope values that are permitted at each of the resources, once and in order: those that are for no
+// resource in particular, and those that are for all of these. Without resources it returns the values of all entries.
+//
+// A token for several resources permits each of its values at each of them, which may be more than was consented: call this
+// with the token's audience.
+func (g Grant) ScopeValues(resources ...string) []string {
+	var everywhere, values []string
+	places := make(map[string]bool) // of a value and a resource
 	for _, s := range g.Scopes {
-		values = append(values, scopeValues(s.Scope)...)
+		names := scopeValues(s.Scope)
+		switch {
+		case len(s.Resource) == 0 || len(resources) == 0:
+			everywhere = append(everywhere, names...)
+		default:
+			for _, name := range names {
+				for _, resource := range resources {
+					if slices.Contains(s.Resource, resource) {
+						places[name+" "+resource] = true
+					}
+				}
+			}
+			values = append(values, names...)
+		}
 	}
-	slices.Sort(values)
-	return slices.Compact(values)
+	for _, name := range values {
+		missing := func(resource string) bool { return !places[name+" "+resource] }
+		if !slices.ContainsFunc(resources, missing) {
+			everywhere = append(everywhere, name)
+		}
+	}
+	slices.Sort(everywhere)
+	return slices.Compact(everywhere)
 }
 
 // Resources returns the resources of all entries, each once and in order.
