@@ -54,10 +54,14 @@ func (a *app) connect(*http.Request) (profile.Request, error) {
 }
 
 // ask is the request of the configuration, without a scope that is for something else, and those of the application itself:
-// the user is asked for no more than what is to be done now.
+// the user is asked for no more than what is to be done now. It has the bank make a grant of it, if it can, which both sides can
+// look at and end.
 func (a *app) ask(without string) profile.Request {
 	request := a.config.request(a.ServerMetadata())
 	request.Scopes = slices.DeleteFunc(request.Scopes, func(s string) bool { return s == without || s == scopeQuery || s == scopeRevoke })
+	if slices.Contains(a.ServerMetadata().GrantManagementActionsSupported, "create") {
+		request.GrantManagementAction = "create"
+	}
 	return request
 }
 

@@ -281,10 +281,10 @@ func (c *config) client() profile.ClientConfig {
 
 func (c *config) wantsIDToken() bool { return slices.Contains(c.scopes(), "openid") }
 
-// request is for what the configuration asks for. It has the bank make a grant of it that can be asked about and revoked, if it can.
+// request is for what the configuration asks for, and for a grant where a server gives nothing without one.
 func (c *config) request(server *profile.ServerMetadata) profile.Request {
 	request := profile.Request{Scopes: c.scopes(), AuthorizationDetails: c.details}
-	if slices.Contains(server.GrantManagementActionsSupported, "create") {
+	if server.GrantManagementActionRequired {
 		request.GrantManagementAction = "create"
 	}
 	return request

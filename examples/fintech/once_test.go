@@ -71,6 +71,29 @@ func TestOnceWithoutOpenID(t *testing.T) {
 	require.Zero(t, exit)
 }
 
+func TestOnceAsksForWhatTheConfigurationSays(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt", grants: true})
+	w.settings["authorization_details"] = json.RawMessage(`[{"validUntil":"2031-01-31","type":"account_information","actions":["list_accounts"]}]`)
+	w.interact = func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+		require.Equal(t, "account_information", a.Details()[0].Type())
+		require.Equal(t, string(w.settings["authorization_details"].(json.RawMessage)), a.Params().Get("authorization_details"), "as it is written")
+		require.True(t, a.GrantRequest().IsZero())
+		w.approve(rw, r, a)
+	}
+	exit, o := w.runOnce()
+	require.True(t, o.OK, "%+v", o)
+	require.Zero(t, exit)
+
+	w.tampers["/.well-known/oauth-authorization-server"] = edit(func(m map[string]any) { m["grant_management_action_required"] = true })
+	w.interact = func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+		require.Equal(t, "create", a.GrantRequest().Action())
+		w.approve(rw, r, a)
+	}
+	exit, o = w.runOnce()
+	require.True(t, o.OK, "%+v", o)
+	require.Zero(t, exit)
+}
+
 func TestOnceNamesTheStageOfEveryRefusal(t *testing.T) {
 	for _, tc := range []struct {
 		stage, name string
