@@ -71,6 +71,8 @@ func (a *app) readOrder(r *http.Request) (rar.Details, error) {
 				f.Wrong, f.Problem = its.name, its.problem
 			}
 		}
+	case err == nil && f.IBAN == "": // the bank has accounts without one; this form does not
+		f.Wrong, f.Problem = "iban", "We need the IBAN of who is to be paid."
 	case err == nil && len(asJSON(order)) > maxKept:
 		f.Problem = "That is too much text."
 	default:
