@@ -124,7 +124,7 @@ func TestOpaqueTokensSayTheSame(t *testing.T) {
 // The store's content is checked as if a stranger had written it.
 func TestOpaqueRecordsRefused(t *testing.T) {
 	var store *recordStore
-	w := newOpaqueWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newOpaqueWorld(t, withUserInfo(about), func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
 		store = keepRecords(as)
 		as.AccessTokens = store
 	})
@@ -170,10 +170,13 @@ func TestOpaqueRecordsRefused(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			store.values[key] = []byte(tc.record)
 			got := ask()
+			info := w.userInfo("GET", w.as.Metadata().UserInfoEndpoint, "Authorization", "DPoP "+raw, "DPoP", w.userInfoProof("d", "GET", raw))
 			if tc.status == 0 {
 				require.Equal(t, map[string]any{"active": false}, got.body)
+				require.Equal(t, "invalid_token", info.code, "%v", info.body)
 				return
 			}
+			require.Equal(t, tc.status, info.status, "%v", info.body)
 			require.Equal(t, tc.status, got.status, "%v", got.body)
 			if tc.status == http.StatusOK {
 				require.Equal(t, true, got.body["active"])

@@ -182,27 +182,36 @@ func (f *failing) Revoke(ctx context.Context, id string, until time.Time) error 
 }
 
 func TestRevocationFailsClosed(t *testing.T) {
-	for name, down := range map[string]func(*failing, *failingReplay, bool){
-		"revoking":   func(s *failing, _ *failingReplay, down bool) { s.revoke = down },
-		"loading":    func(s *failing, _ *failingReplay, down bool) { s.load = down },
-		"assertions": func(_ *failing, r *failingReplay, down bool) { r.down = down },
+	type stores struct {
+		revocations, refresh, access failing
+		assertions                   failingReplay
+	}
+	for name, flag := range map[string]func(*stores) *bool{
+		"revoking":               func(s *stores) *bool { return &s.revocations.revoke },
+		"loading refresh tokens": func(s *stores) *bool { return &s.refresh.load },
+		"loading access tokens":  func(s *stores) *bool { return &s.access.load },
+		"assertions":             func(s *stores) *bool { return &s.assertions.down },
 	} {
 		t.Run(name, func(t *testing.T) {
-			store, assertions := new(failing), new(failingReplay)
+			s := new(stores)
 			w := newOpaqueWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-				store.MemoryStore = profile.NewMemoryStore(0, as.Now)
-				assertions.ReplayStore = dpop.NewMemoryReplayStore(0)
-				as.RefreshTokens, as.AccessTokens, as.Revocations, as.Assertions = store, store, store, assertions
+				memory := profile.NewMemoryStore(0, as.Now)
+				s.revocations.MemoryStore, s.refresh.MemoryStore, s.access.MemoryStore = memory, memory, memory
+				s.assertions.ReplayStore = dpop.NewMemoryReplayStore(0)
+				as.RefreshTokens, as.AccessTokens, as.Revocations, as.Assertions = &s.refresh, &s.access, &s.revocations, &s.assertions
 			})
 			tokens := w.tokens("client-1", "d")
 			for _, member := range []string{"refresh_token", "access_token"} {
-				down(store, assertions, true)
+				if name == "loading access tokens" && member == "refresh_token" { // which are not looked for among those
+					continue
+				}
+				*flag(s) = true
 				got := w.revoke("client-1", tokens.body[member].(string))
 				require.Equal(t, http.StatusServiceUnavailable, got.status, "RFC 7009 §2.2.1 %v", got.body)
 				require.Equal(t, "server_error", got.code)
 				require.NotEmpty(t, got.header.Get("Retry-After"))
 				require.NotContains(t, fmt.Sprint(got.body), "10.1.2.3")
-				down(store, assertions, false)
+				*flag(s) = false
 			}
 			access, refresh := w.works("client-1", tokens)
 			require.True(t, access && refresh, "nothing half done")
