@@ -1,0 +1,430 @@
+package rar_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
+)
+
+// commonSchema is a type of the members of RFC 9396 alone.
+const commonSchema = `{"type":"object","properties":{
+	"locations":{"type":"array","items":{"type":"string"}},"actions":{"type":"array","items":{"type":"string"}},
+	"datatypes":{"type":"array","items":{"type":"string"}},"privileges":{"type":"array","items":{"type":"string"}},
+	"identifier":{"type":"string"}}}`
+
+func fromSchema(t testing.TB, name, schema string, cfg ...rar.TypeConfig[rar.Detail]) *rar.Type {
+	t.Helper()
+	typ, err := rar.TypeFromSchema(name, []byte(schema), append(cfg, rar.TypeConfig[rar.Detail]{})[0])
+	require.NoError(t, err)
+	return typ
+}
+
+func registry(t testing.TB, types ...*rar.Type) *rar.Registry {
+	t.Helper()
+	r, err := rar.NewRegistry(rar.RegistryConfig{Types: types})
+	require.NoError(t, err)
+	return r
+}
+
+func bankRegistry(t testing.TB) *rar.Registry {
+	t.Helper()
+	types, err := openbanking.Types()
+	require.NoError(t, err)
+	return registry(t, append(types, fromSchema(t, "c", commonSchema), fromSchema(t, "secret", `{}`),
+		fromSchema(t, "n", `{"properties":{"n":{"type":"number"}}}`))...)
+}
+
+func allowed(r *rar.Registry) (names []string) {
+	for _, name := range r.Types() {
+		if name != "secret" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func parse(t testing.TB, r *rar.Registry, text string) rar.Details {
+	t.Helper()
+	details, err := r.Parse([]byte(text), r.Types())
+	require.NoError(t, err)
+	return details
+}
+
+var classes = map[string]error{
+	"malformed": rar.ErrMalformed, "too large": rar.ErrTooLarge, "unknown type": rar.ErrUnknownType, "not allowed": rar.ErrTypeNotAllowed,
+	"unknown field": rar.ErrUnknownField, "type": rar.ErrFieldType, "value": rar.ErrFieldValue, "missing": rar.ErrMissingField,
+}
+
+// requireClass tells that err is of one class and of no other.
+func requireClass(t testing.TB, err error, class string) *rar.Error {
+	t.Helper()
+	require.Error(t, err)
+	for name, sentinel := range classes {
+		require.Equal(t, name == class, errors.Is(err, sentinel), "%s: %v", name, err)
+	}
+	var at *rar.Error
+	require.ErrorAs(t, err, &at)
+	return at
+}
+
+func requireWire(t testing.TB, err error, code string, status int) string {
+	t.Helper()
+	var wire interface {
+		OAuthError() (code, description string)
+		HTTPStatus() int
+	}
+	require.ErrorAs(t, err, &wire)
+	got, description := wire.OAuthError()
+	require.Equal(t, code, got)
+	require.Equal(t, status, wire.HTTPStatus())
+	for _, c := range description { // RFC 6749 §5.2
+		require.True(t, c >= ' ' && c <= '~' && c != '"' && c != '\\', "%q", description)
+	}
+	return description
+}
+
+type refusedVector struct {
+	Name string `json:"name"`
+	JSON string `json:"json"`
+	Kind string `json:"kind"`
+	Path string `json:"path"`
+}
+
+func TestRefused(t *testing.T) {
+	r := bankRegistry(t)
+	for _, v := range testkit.LoadVectors[refusedVector](t, "testdata/refused.json") {
+		t.Run(v.Name, func(t *testing.T) {
+			details, err := r.Parse([]byte(v.JSON), allowed(r))
+			require.Nil(t, details)
+			at := requireClass(t, err, v.Kind)
+			require.Equal(t, v.Path, at.Path)
+			index := -1
+			if v.Path != "" {
+				_, err := fmt.Sscanf(v.Path, "[%d]", &index)
+				require.NoError(t, err)
+			}
+			require.Equal(t, index, at.Index)
+			description := requireWire(t, err, "invalid_authorization_details", 400) // RAR-8-1
+			require.NotEmpty(t, description)
+			if v.Path != "" {
+				require.Contains(t, description, v.Path)
+			}
+		})
+	}
+}
+
+type publishedVector struct {
+	ID      string          `json:"id"`
+	Spec    string          `json:"spec"`
+	Details json.RawMessage `json:"details"`
+	Want    string          `json:"want"`
+}
+
+// The examples of the RFC, most of them of types that it does not define.
+func TestPublished(t *testing.T) {
+	for _, v := range testkit.LoadVectors[publishedVector](t, "testdata/published.json") {
+		t.Run("RAR-2-1 RAR-2-2 RAR-2-3 "+v.Spec, func(t *testing.T) {
+			require.Equal(t, "accepted", v.Want)
+			var objects []struct {
+				Type string `json:"type"`
+			}
+			require.NoError(t, json.Unmarshal(v.Details, &objects))
+			var types []*rar.Type
+			known := make(map[string]bool)
+			for _, o := range objects {
+				if !known[o.Type] {
+					types = append(types, fromSchema(t, o.Type, `{"additionalProperties":true}`))
+				}
+				known[o.Type] = true
+			}
+			r := registry(t, types...)
+			details := parse(t, r, string(v.Details))
+			require.Len(t, details, len(objects))
+			made, err := json.Marshal(details)
+			require.NoError(t, err)
+			require.JSONEq(t, string(v.Details), string(made))
+			require.NoError(t, details.Covers(details))
+			for _, d := range details {
+				require.NotEmpty(t, d.Describe().Fields)
+			}
+		})
+	}
+}
+
+func TestPublishedPayments(t *testing.T) {
+	r := bankRegistry(t)
+	for _, v := range testkit.LoadVectors[publishedVector](t, "testdata/published.json") {
+		if !strings.Contains(string(v.Details), "payment_initiation") {
+			continue
+		}
+		var objects []json.RawMessage
+		require.NoError(t, json.Unmarshal(v.Details, &objects))
+		for _, o := range objects {
+			_, err := r.Parse([]byte("["+string(o)+"]"), r.Types())
+			switch {
+			case strings.Contains(string(o), "account_information"): // ours wants an expiry
+				require.Equal(t, "[0].validUntil", requireClass(t, err, "missing").Path, v.Spec)
+			case !strings.Contains(string(o), "instructedAmount"): // an excerpt
+				requireClass(t, err, "missing")
+			default:
+				require.NoError(t, err, v.Spec)
+			}
+		}
+	}
+}
+
+func TestAllowed(t *testing.T) {
+	r := bankRegistry(t)
+	one := []byte(`[{"type":"c"}]`)
+	for _, tc := range []struct {
+		name    string
+		allowed []string
+		ok      bool
+	}{
+		{"RAR-10-2 nil allows nothing", nil, false},
+		{"RAR-10-2 an empty list allows nothing", []string{}, false},
+		{"RAR-10-2 another type", []string{"secret", "n"}, false},
+		{"RAR-10-2 letter by letter", []string{"C", "c ", ""}, false},
+		{"RAR-10-2 this type", []string{"secret", "c"}, true},
+		{"RAR-10-2 all types", r.Types(), true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			details, err := r.Parse(one, tc.allowed)
+			if tc.ok {
+				require.NoError(t, err)
+				require.Len(t, details, 1)
+				return
+			}
+			require.Equal(t, "c", requireClass(t, err, "not allowed").Type)
+		})
+	}
+	none, err := r.Parse([]byte(" [ ] "), nil)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	made, err := json.Marshal(none)
+	require.NoError(t, err)
+	require.Equal(t, "[]", string(made))
+}
+
+func TestBounds(t *testing.T) {
+	types, err := openbanking.Types()
+	require.NoError(t, err)
+	c := fromSchema(t, "c", `{"additionalProperties":true}`)
+	r := registry(t, append(types, c)...)
+	big, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{c}, MaxBytes: 1 << 20, MaxEntries: 10001})
+	require.NoError(t, err)
+	few, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{c}, MaxBytes: 1 << 20})
+	require.NoError(t, err)
+	list := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat(`{"type":"c"},`, n), ",") + "]" }
+	nested := func(n int) string {
+		return `[{"type":"c","x":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}]"
+	}
+	text := func(n int) string { return `[{"type":"c","x":"` + strings.Repeat("x", n-21) + `"}]` }
+	for _, tc := range []struct {
+		name string
+		r    *rar.Registry
+		json string
+		want string
+	}{
+		{"16 KiB", r, text(16 << 10), ""},
+		{"16 KiB and a byte", r, text(16<<10 + 1), "too large"},
+		{"64 KiB", r, text(64 << 10), "too large"},
+		{"64 KiB of one payment", r, "[" + strings.TrimSuffix(strings.Repeat(payment[1:len(payment)-1]+",", 200), ",") + "]", "too large"},
+		{"100 entries", r, list(100), ""},
+		{"101 entries", r, list(101), "too large"},
+		{"10,000 entries", r, list(10000), "too large"},
+		{"10,000 entries where there is room for the bytes", few, list(10000), "too large"},
+		{"10,000 entries where there is room for all", big, list(10000), ""},
+		{"10,000 empty objects", few, "[" + strings.TrimSuffix(strings.Repeat("{},", 10000), ",") + "]", "too large"},
+		{"nested 30 deep", r, nested(30), ""},
+		{"nested 31 deep", r, nested(31), "malformed"},
+		{"nested without end", r, strings.Repeat("[", 16<<10), "malformed"},
+		{"nested objects without end", r, "[" + strings.Repeat(`{"a":`, 3000), "malformed"},
+		{"spaces", r, list(1) + strings.Repeat(" ", 16<<10), "too large"},
+		{"what would be too large after encoding/json has escaped it", r, text(16 << 9)[:16<<9-3] + strings.Repeat("<", 16<<9) + `"}]`, "too large"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			details, err := tc.r.Parse([]byte(tc.json), tc.r.Types())
+			if tc.want != "" {
+				require.Nil(t, details)
+				requireClass(t, err, tc.want)
+				return
+			}
+			require.NoError(t, err)
+			require.NotEmpty(t, details)
+		})
+	}
+	// What is refused for its size costs no parsing.
+	many := []byte(list(10000))
+	require.Less(t, testing.AllocsPerRun(10, func() { _, _ = r.Parse(many, r.Types()) }), 20.0)
+}
+
+// RAR-13-1: what is in the details is in no error text and no log.
+func TestNothingPersonalInTexts(t *testing.T) {
+	r := bankRegistry(t)
+	const secret = "DE02100100109307118603"
+	details := parse(t, r, payment)
+	for _, text := range []string{
+		fmt.Sprint(details), fmt.Sprintf("%v %+v %s", details[0], details, details[0]), details[0].LogValue().String(), details.LogValue().String(),
+		slog.AnyValue(details).Resolve().String(),
+	} {
+		require.NotContains(t, text, secret, "RAR-13-1")
+		require.Contains(t, text, "payment_initiation")
+	}
+	for _, change := range [][2]string{
+		{secret, secret + "0"}, {secret, secret + "x"}, {`"iban":"` + secret, `"iban":["` + secret + `"],"bic":"` + secret}, {`"EUR"`, `"` + secret + `"`},
+		{`"initiate"`, `"` + secret + `"`}, {`"123.50"`, `"` + secret + `"`}, {`"creditorName"`, `"creditorName":"` + secret + `","creditorName"`},
+	} {
+		_, err := r.Parse([]byte(strings.Replace(payment, change[0], change[1], 1)), r.Types())
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), secret, "RAR-13-1")
+		require.NotContains(t, requireWire(t, err, "invalid_authorization_details", 400), secret, "RAR-13-1")
+	}
+	other := parse(t, r, strings.Replace(payment, secret, "GB33BUKB20201555555555", 1))
+	err := details.Covers(other)
+	require.ErrorIs(t, err, rar.ErrNotCovered)
+	require.NotContains(t, err.Error(), "GB33", "RAR-13-1")
+	require.NotContains(t, err.Error(), secret, "RAR-13-1")
+}
+
+func TestGetAndEdit(t *testing.T) {
+	r := bankRegistry(t)
+	details := parse(t, r, payment)
+	p, err := rar.Get[openbanking.Payment](details[0])
+	require.NoError(t, err)
+	require.Equal(t, openbanking.Text("Merchant A"), p.CreditorName)
+	require.Equal(t, openbanking.Amount{Currency: "EUR", Amount: "123.50"}, p.InstructedAmount)
+	p.Actions[0] = "spoilt"
+	again, err := rar.Get[openbanking.Payment](details[0])
+	require.NoError(t, err)
+	require.Equal(t, openbanking.PaymentAction("initiate"), again.Actions[0], "a result is the caller's own")
+
+	_, err = rar.Get[openbanking.FundsConfirmation](details[0])
+	require.ErrorContains(t, err, "is made of")
+	_, err = rar.Get[openbanking.Payment](rar.Detail{})
+	require.Error(t, err)
+
+	edited, err := rar.Edit(details[0], func(p *openbanking.Payment) { p.Actions = p.Actions[:1] })
+	require.NoError(t, err)
+	require.NoError(t, details.Covers(rar.Details{edited}))
+	require.ErrorIs(t, rar.Details{edited}.Covers(details), rar.ErrNotCovered)
+	_, err = rar.Edit(details[0], func(p *openbanking.Payment) { p.InstructedAmount.Amount = "12.345" })
+	require.Equal(t, "[0].instructedAmount.amount", requireClass(t, err, "value").Path)
+	_, err = rar.Edit(details[0], func(*openbanking.FundsConfirmation) {})
+	require.Error(t, err)
+
+	schema := parse(t, r, `[{"type":"c","actions":["read"],"identifier":"1"}]`)[0]
+	m, err := rar.Get[map[string]any](schema)
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"type": "c", "actions": []any{"read"}, "identifier": "1"}, m)
+	require.Equal(t, rar.Common{Actions: []string{"read"}, Identifier: "1"}, schema.Common())
+	_, err = rar.Get[struct {
+		Actions string `json:"actions"`
+	}](schema)
+	require.Error(t, err)
+	wider, err := rar.Edit(schema, func(m *map[string]any) { (*m)["actions"] = []string{"read", "write"} })
+	require.NoError(t, err)
+	require.Equal(t, []string{"read", "write"}, wider.Common().Actions)
+}
+
+func TestNew(t *testing.T) {
+	r := bankRegistry(t)
+	granted := parse(t, r, payment)
+	want := openbanking.Payment{Locations: []string{"https://example.com/payments"}, Actions: []openbanking.PaymentAction{"initiate"},
+		InstructedAmount: openbanking.Amount{Currency: "EUR", Amount: "123.5"}, CreditorName: "Merchant A",
+		CreditorAccount: openbanking.Account{IBAN: "DE02100100109307118603"}, RemittanceInformationUnstructured: "Ref Number Merchant"}
+	made, err := r.New(openbanking.PaymentType, want)
+	require.NoError(t, err)
+	require.NoError(t, granted.Covers(made))
+
+	for _, tc := range []struct {
+		name  string
+		typ   string
+		value any
+		class string
+	}{
+		{"RAR-5-1 an unknown type", "d", map[string]any{}, "unknown type"},
+		{"RAR-5-4 an empty struct", openbanking.PaymentType, openbanking.Payment{}, "value"},
+		{"RAR-5-2 another struct", openbanking.FundsConfirmationType, map[string]any{"validUntil": "2027-01-01", "x": 1}, "unknown field"},
+		{"another type's name", "c", map[string]any{"type": "d"}, "value"},
+		{"no object", "c", []string{"x"}, "malformed"},
+		{"no JSON", "c", func() {}, "malformed"},
+		{"a name twice in raw JSON", "c", json.RawMessage(`{"identifier":"a","identifier":"b"}`), "malformed"},
+		{"a detail of another type", "c", granted[0], "unknown type"},
+		{"the zero Detail", "c", rar.Detail{}, "unknown type"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			made, err := r.New(tc.typ, tc.value)
+			require.Nil(t, made)
+			requireClass(t, err, tc.class)
+		})
+	}
+	two, err := r.New("c", map[string]any{}, json.RawMessage(`{ "type" : "c" }`), struct {
+		Type       string `json:"type"`
+		Identifier string `json:"identifier"`
+	}{Identifier: "<&>"}, granted.ForResource("x"))
+	require.Nil(t, two)
+	require.Equal(t, 3, requireClass(t, err, "malformed").Index)
+	two, err = r.New("c", map[string]any{}, json.RawMessage(`{ "type" : "c" }`), struct {
+		Type       string `json:"type"`
+		Identifier string `json:"identifier"`
+	}{Identifier: "<&>"})
+	require.NoError(t, err)
+	text, err := json.Marshal(two)
+	require.NoError(t, err)
+	require.JSONEq(t, `[{"type":"c"},{"type":"c"},{"type":"c","identifier":"<&>"}]`, string(text))
+	_, err = r.New("c", map[string]any{"identifier": strings.Repeat("x", 20000)})
+	requireClass(t, err, "too large")
+}
+
+func TestNewRegistry(t *testing.T) {
+	c := fromSchema(t, "c", `{}`)
+	for _, cfg := range []rar.RegistryConfig{
+		{}, {Types: []*rar.Type{c, fromSchema(t, "c", `{}`)}}, {Types: []*rar.Type{nil}}, {Types: []*rar.Type{{}}},
+		{Types: []*rar.Type{c}, MaxBytes: -1}, {Types: []*rar.Type{c}, MaxEntries: -1},
+	} {
+		_, err := rar.NewRegistry(cfg)
+		require.Error(t, err)
+	}
+	r := registry(t, c)
+	require.Same(t, c, r.Type("c"))
+	require.Nil(t, r.Type("d"))
+	names := r.Types()
+	names[0] = "x"
+	require.Equal(t, []string{"c"}, r.Types())
+}
+
+func TestZeroDetail(t *testing.T) {
+	var d rar.Detail
+	require.Empty(t, d.Type())
+	require.Zero(t, d.Common())
+	require.Zero(t, d.Describe())
+	require.True(t, d.Equal(rar.Detail{}))
+	_, err := json.Marshal(d)
+	require.Error(t, err)
+	_, err = json.Marshal(rar.Details{d})
+	require.Error(t, err)
+	require.Empty(t, rar.Details{d}.ForResource("x"))
+	r := bankRegistry(t)
+	one := parse(t, r, `[{"type":"c"}]`)
+	require.ErrorIs(t, rar.Details{d}.Covers(one), rar.ErrNotCovered)
+	require.ErrorIs(t, one.Covers(rar.Details{d}), rar.ErrNotCovered)
+	require.False(t, one[0].Equal(d))
+	for _, err := range []error{
+		r.CheckGrant(one, rar.Details{d}),
+		func() error { _, err := r.Merge(one, rar.Details{d}); return err }(),
+		func() error { _, err := r.Merge(rar.Details{d}, one); return err }(),
+		func() error { _, err := r.Enrich(t.Context(), rar.Details{d}); return err }(),
+	} {
+		require.ErrorIs(t, err, rar.ErrUnknownType)
+	}
+}
