@@ -14,7 +14,7 @@ import (
 //     private use characters, what Unicode has not assigned, fillers that are drawn as nothing, and every space but U+0020.
 //   - What another sequence of characters is drawn as (Unicode calls one of the two its normal form): combining marks of no
 //     script of their own, compatibility letters such as fullwidth and mathematical ones, conjoining jamo. Text in normal
-//     form C loses nothing but marks that no precomposed letter exists for.
+//     form C loses nothing but marks that no precomposed letter exists for; marks of one letter in another order pass.
 //   - Digits other than 0 to 9: they are in amounts.
 //   - In words of several scripts, Latin and Cyrillic say, all letters but the ASCII ones. Scripts that are written together
 //     (Chinese, Japanese, Korean and Latin) are no mixture.
@@ -42,8 +42,8 @@ func EscapeText(text, language string) string {
 		}
 		word := runes[i:end]
 		suspicious := mixed(word) || disguised(word, language)
-		for _, r := range word {
-			writeRune(&b, r, mustEscape(r) || suspicious && r > unicode.MaxASCII)
+		for j, r := range word {
+			writeRune(&b, r, mustEscape(r) || suspicious && r > unicode.MaxASCII || j > 0 && composes(word[j-1], r))
 		}
 		i = end
 	}
@@ -96,6 +96,7 @@ var variants = &unicode.RangeTable{
 		{0x0340, 0x0345, 1}, {0x0374, 0x0374, 1}, {0x037a, 0x037a, 1}, {0x037e, 0x037e, 1}, {0x0387, 0x0387, 1},
 		{0x0958, 0x095f, 1}, {0x09dc, 0x09df, 1}, {0x0a33, 0x0a36, 1}, {0x0a59, 0x0a5e, 1}, {0x0b5c, 0x0b5d, 1}, // nukta letters
 		{0x0f43, 0x0f4d, 1}, {0x0f52, 0x0f5c, 1}, {0x0f69, 0x0f69, 1}, {0x0f73, 0x0f81, 1},
+		{0x0f93, 0x0f93, 1}, {0x0f9d, 0x0f9d, 1}, {0x0fa2, 0x0fac, 5}, {0x0fb9, 0x0fb9, 1},
 		{0x1100, 0x11ff, 1},                                           // conjoining jamo, fillers among them
 		{0x17b4, 0x17b5, 1}, {0x1d2c, 0x1d6a, 1}, {0x1d9b, 0x1dbf, 1}, // Khmer vowels that are not drawn, superscripts
 		{0x1f71, 0x1f7d, 2}, {0x1fbb, 0x1fbb, 1}, {0x1fbe, 0x1fbe, 1}, {0x1fc9, 0x1fcb, 2}, {0x1fd3, 0x1fdb, 8}, // Greek with oxia
@@ -109,6 +110,18 @@ var variants = &unicode.RangeTable{
 		{0x1d15e, 0x1d164, 1}, {0x1d1bb, 0x1d1c0, 1}, {0x1d400, 0x1d7ff, 1}, {0x1f100, 0x1f1e5, 1}, {0x1fbf0, 0x1fbf9, 1},
 		{0x2f800, 0x2fa1f, 1},
 	},
+}
+
+// composed are the pairs of a letter and a mark of the same script that normal form C has one letter for.
+const composed = " \u0928\u093c \u0930\u093c \u0933\u093c \u09c7\u09be \u09c7\u09d7 \u0b47\u0b56 \u0b47\u0b3e \u0b47\u0b57 \u0b92\u0bd7 \u0bc6\u0bbe" +
+	" \u0bc7\u0bbe \u0bc6\u0bd7 \u0c46\u0c56 \u0cbf\u0cd5 \u0cc6\u0cd5 \u0cc6\u0cd6 \u0cc6\u0cc2 \u0cca\u0cd5 \u0d46\u0d3e \u0d47\u0d3e" +
+	" \u0d46\u0d57 \u0dd9\u0dca \u0dd9\u0dcf \u0ddc\u0dca \u0dd9\u0ddf \u1025\u102e \u1b05\u1b35 \u1b07\u1b35 \u1b09\u1b35 \u1b0b\u1b35" +
+	" \u1b0d\u1b35 \u1b11\u1b35 \u1b3a\u1b35 \u1b3c\u1b35 \u1b3e\u1b35 \u1b3f\u1b35 \u1b42\u1b35 \U00011099\U000110ba \U0001109b\U000110ba" +
+	" \U000110a5\U000110ba \U00011131\U00011127 \U00011132\U00011127 \U00011347\U0001133e \U00011347\U00011357 \U000114b9\U000114ba" +
+	" \U000114b9\U000114b0 \U000114b9\U000114bd \U000115b8\U000115af \U000115b9\U000115af \U00011935\U00011930"
+
+func composes(letter, mark rune) bool {
+	return unicode.Is(unicode.M, mark) && strings.Contains(composed, string([]rune{letter, mark}))
 }
 
 // mixed reports whether a word has letters of scripts that are not written together.

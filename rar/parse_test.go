@@ -102,7 +102,7 @@ type refusedVector struct {
 func TestRefused(t *testing.T) {
 	r := bankRegistry(t)
 	for _, v := range testkit.LoadVectors[refusedVector](t, "testdata/refused.json") {
-		t.Run(v.Name, func(t *testing.T) {
+		t.Run("RAR-8-1 "+v.Name, func(t *testing.T) {
 			details, err := r.Parse([]byte(v.JSON), allowed(r))
 			require.Nil(t, details)
 			at := requireClass(t, err, v.Kind)
@@ -113,7 +113,7 @@ func TestRefused(t *testing.T) {
 				require.NoError(t, err)
 			}
 			require.Equal(t, index, at.Index)
-			description := requireWire(t, err, "invalid_authorization_details", 400) // RAR-8-1
+			description := requireWire(t, err, "invalid_authorization_details", 400)
 			require.NotEmpty(t, description)
 			if v.Path != "" {
 				require.Contains(t, description, v.Path)

@@ -133,6 +133,9 @@ func TypeOf[T any](name string, cfg TypeConfig[T]) (*Type, error) {
 func TypeFromSchema(name string, schema []byte, cfg TypeConfig[Detail]) (*Type, error) {
 	t := &Type{name: name}
 	s, err := readSchema(schema)
+	if err == nil && strings.TrimLeft(string(schema), " \t\r\n")[0] != '{' {
+		err = errors.New("the schema is no JSON object")
+	}
 	if err == nil {
 		if s.Title == "" {
 			s.Title = cfg.Title

@@ -1,0 +1,173 @@
+package rartest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/rartest"
+)
+
+type transfer struct {
+	rar.Common
+	Amount int    `json:"amount"`
+	ID     string `json:"id,omitempty"`
+}
+
+// good is the configuration of a type that keeps all laws.
+func good() rar.TypeConfig[transfer] {
+	return rar.TypeConfig[transfer]{
+		Covers: func(granted, requested transfer) error {
+			if requested.Amount > granted.Amount || requested.ID != granted.ID {
+				return rar.FieldError("amount", "too much")
+			}
+			return granted.CoversCommon(requested.Common)
+		},
+		Enriches: func(requested, granted transfer) error {
+			if requested.ID != "" {
+				return errors.New("there is one")
+			}
+			granted.ID = ""
+			if granted.Amount > requested.Amount {
+				return errors.New("more")
+			}
+			return requested.CoversCommon(granted.Common)
+		},
+		Enrich: func(_ context.Context, t transfer) (transfer, error) {
+			if t.ID == "" {
+				t.ID = "new"
+			}
+			return t, nil
+		},
+		Describe: func(t transfer, language string) rar.Description {
+			return rar.Description{Title: "Transfer " + language, Fields: []rar.Field{{Label: "ID", Value: t.ID}}}
+		},
+		Languages: []string{"en"},
+	}
+}
+
+func samples() rartest.Samples {
+	return rartest.Samples{
+		Valid:     []string{`{"type":"transfer","amount":2}`, `{"type":"transfer","amount":1}`, `{"type":"transfer","amount":3,"actions":["a"]}`, `{"type":"transfer","amount":3,"id":"x"}`},
+		Invalid:   []string{`{"type":"transfer"}`, `{"type":"transfer","amount":"1"}`},
+		Narrower:  [][2]string{{`{"type":"transfer","amount":4}`, `{"type":"transfer","amount":3}`}},
+		Apart:     [][2]string{{`{"type":"transfer","amount":4,"id":"x"}`, `{"type":"transfer","amount":4,"id":"y"}`}},
+		Languages: []string{"en", "de"},
+	}
+}
+
+func make1(t *testing.T, cfg rar.TypeConfig[transfer]) *rar.Type {
+	typ, err := rar.TypeOf("transfer", cfg)
+	require.NoError(t, err)
+	return typ
+}
+
+func TestGoodType(t *testing.T) {
+	rartest.TestType(t, make1(t, good()), samples())
+	plain, err := rar.TypeOf("transfer", rar.TypeConfig[transfer]{})
+	require.NoError(t, err)
+	s := samples()
+	s.Narrower, s.Apart = [][2]string{{`{"type":"transfer","amount":1,"actions":["a","b"]}`, `{"type":"transfer","amount":1,"actions":["b"]}`}}, s.Narrower
+	rartest.TestType(t, plain, s)
+}
+
+// Each check notices a fault, and every check is shown to.
+func TestEachCheckCanFail(t *testing.T) {
+	seen := make(map[string]bool)
+	calls := 0
+	open := func(cfg rar.TypeConfig[rar.Detail]) *rar.Type {
+		typ, err := rar.TypeFromSchema("transfer", []byte(`{"additionalProperties":true}`), cfg)
+		require.NoError(t, err)
+		return typ
+	}
+	with := func(change func(cfg *rar.TypeConfig[transfer])) *rar.Type {
+		cfg := good()
+		change(&cfg)
+		return make1(t, cfg)
+	}
+	for _, tc := range []struct {
+		name    string
+		typ     *rar.Type
+		samples func(*rartest.Samples)
+		fails   []string
+	}{
+		{"a type that takes everything", open(rar.TypeConfig[rar.Detail]{}), func(s *rartest.Samples) { s.Narrower, s.Apart = nil, nil },
+			[]string{"an invalid detail is refused with its place"}},
+		{"a type that covers what it does not know", open(rar.TypeConfig[rar.Detail]{Covers: func(_, _ rar.Detail) error { return nil }}),
+			func(s *rartest.Samples) {
+				s.Invalid = []string{`{"type":"other"}`}
+			}, []string{"an unknown member is refused or not covered", "a narrower detail is covered and does not cover", "details apart do not cover each other", "a longer list is not covered"}},
+		{"nothing covers anything", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Covers = func(_, _ transfer) error { return errors.New("no") }
+		}), nil, []string{"a detail covers itself, in any order of members", "a narrower detail is covered and does not cover", "merging covers both and changes nothing the second time"}},
+		{"covering that is not transitive", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Covers = func(granted, requested transfer) error {
+				if d := granted.Amount - requested.Amount; d < 0 || d > 1 || granted.ID != requested.ID {
+					return errors.New("too far")
+				}
+				return granted.CoversCommon(requested.Common)
+			}
+		}), nil, []string{"covering is transitive"}},
+		{"a function that panics", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Describe = func(transfer, string) rar.Description { panic("no") }
+		}), nil, []string{"a description says something in every language", "comparing changes nothing"}},
+		{"lines without labels", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Describe = func(transfer, string) rar.Description {
+				return rar.Description{Title: "x", Fields: []rar.Field{{}}}
+			}
+		}), nil, []string{"a description says something in every language"}},
+		{"a title alone", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Describe = func(transfer, string) rar.Description { return rar.Description{Title: "x"} }
+		}), nil, []string{"a description says something in every language"}},
+		{"a merge that narrows", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Merge = func(a, b transfer) (transfer, bool) { return transfer{Amount: 1}, true }
+		}), nil, []string{"merging covers both and changes nothing the second time"}},
+		{"an enrichment that widens", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Enrich = func(_ context.Context, t transfer) (transfer, error) { t.Amount++; return t, nil }
+		}), nil, []string{"what Enrich returns may be granted"}},
+		{"a type that refuses what it has accepted", with(func(cfg *rar.TypeConfig[transfer]) {
+			n := 0
+			cfg.Check = func(transfer) error {
+				if n++; n > 8 {
+					return errors.New("enough")
+				}
+				return nil
+			}
+		}), nil, []string{"a valid detail comes back as it was", "a detail covers itself, in any order of members"}},
+		{"a description that is another one each time", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Describe = func(t transfer, _ string) rar.Description {
+				calls++
+				return rar.Description{Title: string(rune('a' + calls%26)), Fields: []rar.Field{{Label: "x", Value: "y"}}}
+			}
+		}), nil, []string{"comparing changes nothing"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := samples()
+			if tc.samples != nil {
+				tc.samples(&s)
+			}
+			failing, err := rartest.Failing(tc.typ, s)
+			require.NoError(t, err)
+			for _, name := range tc.fails {
+				require.Contains(t, failing, name)
+			}
+			for _, name := range failing {
+				seen[name] = true
+			}
+		})
+	}
+	for _, name := range rartest.Checks() {
+		require.True(t, seen[name], "no fault is shown to be noticed by: %s", name)
+	}
+}
+
+func TestSamplesAreWanted(t *testing.T) {
+	typ := make1(t, good())
+	for _, s := range []rartest.Samples{{}, {Valid: []string{`{"type":"transfer","amount":1}`}}, {Invalid: []string{`{}`}}, {Valid: []string{`{}`}, Invalid: []string{`{}`}}} {
+		_, err := rartest.Failing(typ, s)
+		require.Error(t, err)
+	}
+}

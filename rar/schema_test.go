@@ -1,0 +1,365 @@
+package rar_test
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/rar"
+)
+
+func TestSchemasRefused(t *testing.T) {
+	for _, tc := range []struct{ name, schema string }{
+		{"nothing", ``}, {"no JSON", `{`}, {"two values", `{}{}`}, {"an array", `[]`}, {"a number", `1`},
+		{"false", `false`}, {"a schema of a string", `{"type":"string"}`}, {"a schema of objects and null", `{"type":["object","null"]}`},
+		{"a keyword twice", `{"type":"object","type":"object"}`}, {"keywords that differ by case", `{"properties":{},"Properties":{}}`},
+		{"a slip of the pen", `{"requierd":["a"]}`}, {"a slip of the pen inside", `{"properties":{"a":{"maxlength":3}}}`},
+		{"an unknown JSON type", `{"properties":{"a":{"type":"text"}}}`}, {"an unknown JSON type in a list", `{"properties":{"a":{"type":["string","date"]}}}`},
+		{"a type that is a number", `{"properties":{"a":{"type":1}}}`}, {"required is a string", `{"required":"a"}`}, {"minimum is a string", `{"properties":{"a":{"minimum":"1"}}}`},
+		{"multipleOf zero", `{"properties":{"a":{"multipleOf":0}}}`}, {"multipleOf below zero", `{"properties":{"a":{"multipleOf":-1}}}`},
+		{"a bound that would be rounded", `{"properties":{"a":{"maximum":9007199254740993}}}`},
+		{"a value that would be rounded", `{"properties":{"a":{"enum":[9007199254740993]}}}`},
+		{"a broken pattern", `{"properties":{"a":{"pattern":"("}}}`}, {"a pattern with a back-reference", `{"properties":{"a":{"pattern":"(a)\\1"}}}`},
+		{"a broken pattern of names", `{"patternProperties":{"(":{}}}`},
+		{"null for a schema", `{"properties":{"a":null}}`}, {"null in a list of schemas", `{"allOf":[null]}`},
+		{"a reference to another document", `{"properties":{"a":{"$ref":"https://evil.example/schema.json"}}}`},
+		{"a reference to a file", `{"properties":{"a":{"$ref":"file:///etc/passwd"}}}`},
+		{"a reference to a neighbour", `{"$id":"https://a.example/","properties":{"a":{"$ref":"b.json"}}}`},
+		{"a reference to the schema of schemas", `{"$ref":"https://json-schema.org/draft/2020-12/schema"}`},
+		{"a reference to nothing", `{"properties":{"a":{"$ref":"#/$defs/a"}}}`}, {"a reference into the middle", `{"properties":{"a":{},"b":{"$ref":"#/properties/a"}}}`},
+		{"a reference to itself", `{"$ref":"#"}`}, {"references in a ring", `{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"anyOf":[{"$ref":"#/$defs/b"}]},"b":{"not":{"$ref":"#/$defs/a"}}}}`},
+		{"a reference to itself under if", `{"if":{"$ref":"#"}}`}, {"a dynamic reference", `{"$dynamicRef":"#a"}`}, {"an anchor", `{"properties":{"a":{"$anchor":"a"}}}`},
+		{"an id inside", `{"properties":{"a":{"$id":"https://a.example/"}}}`}, {"a vocabulary", `{"$vocabulary":{"https://a.example/":true}}`},
+		{"draft 7", `{"$schema":"http://json-schema.org/draft-07/schema#"}`}, {"a schema of another kind", `{"$schema":"https://a.example/"}`},
+		{"a list of items as in draft 7", `{"properties":{"a":{"items":[{}]}}}`}, {"dependencies as in draft 7", `{"dependencies":{"a":["b"]}}`},
+		{"another type's", `{"properties":{"type":{"const":"d"}}}`}, {"other types'", `{"properties":{"type":{"enum":["d","e"]}}}`},
+		{"a default that does not fit", `{"properties":{"a":{"type":"string","default":1}}}`},
+		{"nested too deep", strings.Repeat(`{"properties":{"a":`, 20) + `{}` + strings.Repeat(`}}`, 20)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			typ, err := rar.TypeFromSchema("c", []byte(tc.schema), rar.TypeConfig[rar.Detail]{})
+			require.Nil(t, typ)
+			require.ErrorContains(t, err, `rar: type "c": `)
+		})
+	}
+	for _, name := range []string{"", "a b", "ä", "a\n", `a"`, `a\`, strings.Repeat("x", 257)} {
+		_, err := rar.TypeFromSchema(name, []byte(`{}`), rar.TypeConfig[rar.Detail]{})
+		require.Error(t, err, "RAR-2.1-1 %q", name)
+		_, err = rar.TypeOf(name, rar.TypeConfig[limit]{})
+		require.Error(t, err, "RAR-2.1-1 %q", name)
+	}
+	for _, cfg := range []rar.TypeConfig[limit]{
+		{Languages: []string{"en"}}, {Languages: []string{""}, Describe: func(limit, string) rar.Description { return rar.Description{} }},
+	} {
+		_, err := rar.TypeOf("limit", cfg)
+		require.Error(t, err)
+	}
+}
+
+// What a schema does not name is refused, unless the schema says something about it.
+func TestClosing(t *testing.T) {
+	for _, tc := range []struct {
+		name, schema, members string
+		class                 string // "" is accepted
+		path                  string
+	}{
+		{"RAR-5-2 an empty schema", `{}`, `"a":1`, "unknown field", "[0].a"},
+		{"RAR-5-2 properties", `{"properties":{"a":{}}}`, `"a":1,"b":1`, "unknown field", "[0].b"},
+		{"RAR-5-2 an object inside", `{"properties":{"a":{"type":"object"}}}`, `"a":{"b":1}`, "unknown field", "[0].a.b"},
+		{"RAR-5-2 an object that is known by its properties", `{"properties":{"a":{"properties":{"b":{}}}}}`, `"a":{"c":1}`, "unknown field", "[0].a.c"},
+		{"RAR-5-2 an object in a list", `{"properties":{"a":{"items":{"properties":{"b":{}}}}}}`, `"a":[{"b":1},{"c":1}]`, "unknown field", "[0].a[1].c"},
+		{"RAR-5-2 behind a reference", `{"properties":{"a":{"$ref":"#/$defs/a~1~0"}},"$defs":{"a/~":{"properties":{"b":{}}}}}`, `"a":{"b":1,"c":1}`, "unknown field", "[0].a.c"},
+		{"a member behind a reference", `{"properties":{"a":{"$ref":"#/$defs/x"}},"$defs":{"x":{"properties":{"b":{}}}}}`, `"a":{"b":1}`, "", ""},
+		{"members of two schemas", `{"allOf":[{"properties":{"a":{}}},{"properties":{"b":{}}}]}`, `"a":1,"b":1`, "", ""},
+		{"RAR-5-2 members of none of two schemas", `{"allOf":[{"properties":{"a":{}}},{"properties":{"b":{}}}]}`, `"c":1`, "unknown field", "[0].c"},
+		{"a member of one alternative", `{"oneOf":[{"properties":{"a":{"type":"string"}},"required":["a"]},{"properties":{"b":{}},"required":["b"]}]}`, `"b":1`, "", ""},
+		{"RAR-5-2 a member of an alternative that does not apply", `{"oneOf":[{"properties":{"a":{"type":"string"}},"required":["a"]},{"properties":{"b":{}},"required":["b"]}]}`, `"b":1,"a":1`, "value", "[0]"},
+		{"RAR-5-2 a member of no alternative", `{"oneOf":[{"properties":{"a":{}},"required":["a"]},{"properties":{"b":{}},"required":["b"]}]}`, `"b":1,"c":1`, "unknown field", "[0].c"},
+		{"a schema that says what it takes", `{"additionalProperties":{"type":"string"}}`, `"a":"x"`, "", ""},
+		{"a schema that says what it takes, and something else", `{"additionalProperties":{"type":"string"}}`, `"a":1`, "type", "[0].a"},
+		{"a schema that takes all", `{"additionalProperties":true}`, `"a":{"b":{}}`, "", ""},
+		{"a schema that takes nothing", `{"additionalProperties":false}`, `"a":1`, "unknown field", "[0].a"},
+		{"names of a pattern", `{"patternProperties":{"^x-":{}}}`, `"x-a":1`, "", ""},
+		{"names of another pattern are open, as the schema has it", `{"patternProperties":{"^x-":{"type":"string"}}}`, `"x-a":1`, "value", "[0]"},
+		{"names of a pattern alone", `{"patternProperties":{"^x-":{}},"additionalProperties":false}`, `"y":1`, "value", "[0]"},
+		{"a member of which nothing is said", `{"properties":{"a":{}}}`, `"a":{"b":[{"c":1}]}`, "", ""},
+		{"a tree", `{"properties":{"a":{"$ref":"#/$defs/tree"}},"$defs":{"tree":{"type":"object","properties":{"l":{"$ref":"#/$defs/tree"},"n":{"type":"integer"}}}}}`, `"a":{"l":{"l":{"n":1}}}`, "", ""},
+		{"RAR-5-3 deep in a tree", `{"properties":{"a":{"$ref":"#/$defs/tree"}},"$defs":{"tree":{"type":"object","properties":{"l":{"$ref":"#/$defs/tree"},"n":{"type":"integer"}}}}}`, `"a":{"l":{"l":{"n":"1"}}}`, "type", "[0].a.l.l.n"},
+		{"RAR-5-2 deep in a tree", `{"properties":{"a":{"$ref":"#/$defs/tree"}},"$defs":{"tree":{"type":"object","properties":{"l":{"$ref":"#/$defs/tree"},"n":{"type":"integer"}}}}}`, `"a":{"l":{"l":{"m":1}}}`, "unknown field", "[0].a.l.l.m"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := registry(t, fromSchema(t, "c", tc.schema))
+			details, err := r.Parse([]byte(`[{"type":"c",`+tc.members+`}]`), r.Types())
+			if tc.class == "" {
+				require.NoError(t, err)
+				require.Len(t, details, 1)
+				return
+			}
+			require.Equal(t, tc.path, requireClass(t, err, tc.class).Path)
+		})
+	}
+}
+
+func TestKeywords(t *testing.T) {
+	for _, tc := range []struct {
+		name, schema, value string
+		class               string
+	}{
+		{"integer", `{"type":"integer"}`, `1.0`, ""}, {"integer with exponent", `{"type":"integer"}`, `12e-1`, "type"}, {"a big integer", `{"type":"integer"}`, `1e300`, ""},
+		{"minus zero", `{"const":0}`, `-0.0`, ""}, {"const", `{"const":{"a":[1,null]}}`, `{"a":[1.0,null]}`, ""}, {"const null", `{"const":null}`, `null`, ""}, {"const null and something else", `{"const":null}`, `0`, "value"},
+		{"minimum", `{"minimum":0.1}`, `0.1`, ""}, {"below minimum", `{"minimum":0.1}`, `0.0999`, "value"}, {"at an exclusive minimum", `{"exclusiveMinimum":-1}`, `-1.00`, "value"}, {"above it", `{"exclusiveMinimum":-1}`, `-0.5`, ""},
+		{"maximum", `{"maximum":-5}`, `-5`, ""}, {"above maximum", `{"maximum":-5}`, `-4`, "value"}, {"at an exclusive maximum", `{"exclusiveMaximum":1e2}`, `100`, "value"}, {"far below", `{"exclusiveMaximum":1e2}`, `-1e200`, ""},
+		{"multipleOf is exact", `{"multipleOf":0.01}`, `12.34`, ""}, {"not a multiple", `{"multipleOf":0.01}`, `12.345`, "value"}, {"zero is a multiple", `{"multipleOf":7}`, `0`, ""}, {"bounds are for numbers", `{"minimum":5}`, `"1"`, ""},
+		{"length in characters", `{"maxLength":2}`, `"äö"`, ""}, {"too long", `{"maxLength":2}`, `"aäö"`, "value"}, {"too short", `{"minLength":1}`, `""`, "value"},
+		{"a pattern is not anchored", `{"pattern":"b"}`, `"abc"`, ""}, {"pattern", `{"pattern":"^b$"}`, `"abc"`, "value"}, {"a pattern that is slow elsewhere", `{"pattern":"^(a+)+$"}`, `"` + strings.Repeat("a", 5000) + `b"`, "value"},
+		{"enum", `{"enum":["a",1]}`, `1.0`, ""}, {"none of enum", `{"enum":["a",1]}`, `"A"`, "value"}, {"an empty enum", `{"enum":[]}`, `1`, "value"},
+		{"items", `{"items":{"type":"string"}}`, `["a",1]`, "type"}, {"minItems", `{"minItems":1}`, `[]`, "value"}, {"maxItems", `{"maxItems":1}`, `[1,2]`, "value"},
+		{"uniqueItems", `{"uniqueItems":true}`, `[1,1.0]`, "value"}, {"unique objects", `{"uniqueItems":true}`, `[{"a":1,"b":2},{"b":2,"a":1}]`, "value"}, {"different ones", `{"uniqueItems":true}`, `["1",1,[1],{"a":1},{"a":"1"},null,false]`, ""},
+		{"minProperties", `{"type":"object","additionalProperties":true,"minProperties":1}`, `{}`, "value"}, {"maxProperties", `{"type":"object","additionalProperties":true,"maxProperties":1}`, `{"a":1,"b":1}`, "value"},
+		{"required", `{"properties":{"a":{}},"required":["a"]}`, `{}`, "missing"}, {"anyOf", `{"anyOf":[{"type":"string"},{"minimum":3}]}`, `2`, "value"}, {"oneOf", `{"oneOf":[{"minimum":1},{"minimum":2}]}`, `3`, "value"},
+		{"not", `{"not":{"type":"string"}}`, `"a"`, "value"}, {"not, and it is not", `{"not":{"type":"string"}}`, `1`, ""}, {"allOf", `{"allOf":[{"minimum":1},{"maximum":2}]}`, `3`, "value"}, {"the schema false", `false`, `1`, "value"},
+		{"if and then", `{"if":{"minimum":5},"then":{"multipleOf":5}}`, `7`, "value"}, {"if and else", `{"if":{"minimum":5},"else":{"multipleOf":2}}`, `4`, ""}, {"contains", `{"contains":{"const":"a"}}`, `["b"]`, "value"},
+		{"prefixItems", `{"prefixItems":[{"type":"string"}],"items":{"type":"number"}}`, `["a",1]`, ""}, {"dependentRequired", `{"type":"object","additionalProperties":true,"dependentRequired":{"a":["b"]}}`, `{"a":1}`, "value"},
+		{"propertyNames", `{"type":"object","additionalProperties":true,"propertyNames":{"maxLength":1}}`, `{"ab":1}`, "value"}, {"null is no string", `{"type":"string"}`, `null`, "type"}, {"several types", `{"type":["string","null"]}`, `null`, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := registry(t, fromSchema(t, "c", `{"properties":{"a":`+tc.schema+`}}`))
+			_, err := r.Parse([]byte(`[{"type":"c","a":`+tc.value+`}]`), r.Types())
+			if tc.class == "" {
+				require.NoError(t, err)
+				return
+			}
+			at := requireClass(t, err, tc.class)
+			require.True(t, strings.HasPrefix(at.Path, "[0]"), at.Path)
+		})
+	}
+}
+
+type upper string
+
+func (upper) JSONSchema() string { return `{"type":"string","pattern":"^[A-Z]+$"}` }
+
+type pair struct {
+	A int8   `json:"a"`
+	B string `json:"b,omitempty"`
+}
+
+type everything struct {
+	Type   string `json:"type"`
+	String string `json:"string" jsonschema:"a line of text"`
+	Upper  upper  `json:"upper,omitempty"`
+	Bool   bool   `json:"bool,omitempty"`
+	Int    int64  `json:"int,omitempty"`
+	Uint   uint16 `json:"uint,omitempty"`
+	rar.Common
+	Number  json.Number       `json:"number,omitempty"`
+	Raw     json.RawMessage   `json:"raw,omitempty"`
+	Time    time.Time         `json:"time,omitzero"`
+	Pointer *pair             `json:"pointer,omitempty"`
+	List    []pair            `json:"list,omitempty"`
+	Array   [2]string         `json:"array,omitzero"`
+	Map     map[string]pair   `json:"map,omitempty"`
+	Any     any               `json:"any,omitempty"`
+	Names   map[string]string `json:"names,omitempty"`
+	Left    string            `json:"-"`
+	hidden  string
+}
+
+func TestTypeOf(t *testing.T) {
+	typ, err := rar.TypeOf("all", rar.TypeConfig[everything]{Title: "Everything"})
+	require.NoError(t, err)
+	r := registry(t, typ)
+	const full = `{"type":"all","string":"é","upper":"A","bool":true,"int":-5,"uint":65535,"actions":["x"],"identifier":"1","number":12.340,"raw":{"x":[1]},
+		"time":"2027-01-01T00:00:00Z","pointer":{"a":-128},"list":[{"a":1,"b":"x"},{"a":2}],"array":["x","y"],"map":{"k":{"a":1}},"any":[1,"2"],"names":{"A":"1"}}`
+	details := parse(t, r, "["+full+"]")
+	v, err := rar.Get[everything](details[0])
+	require.NoError(t, err)
+	var want everything
+	require.NoError(t, json.Unmarshal([]byte(full), &want))
+	require.Equal(t, want, v, "as encoding/json has it")
+	require.Equal(t, json.Number("12.340"), v.Number)
+	again, err := r.New("all", v)
+	require.NoError(t, err)
+	require.True(t, again[0].Equal(details[0]))
+
+	for _, tc := range []struct{ name, change, to, class, path string }{
+		{"RAR-5-5 a required member", `"string":"é",`, ``, "missing", "[0].string"},
+		{"RAR-5-2 a field that JSON leaves out", `"string"`, `"Left":"","string"`, "unknown field", "[0].Left"},
+		{"RAR-5-2 a field that is not exported", `"string"`, `"hidden":"","string"`, "unknown field", "[0].hidden"},
+		{"RAR-5-2 a member in another case", `"upper"`, `"Upper"`, "unknown field", "[0].Upper"},
+		{"RAR-5-2 inside of a list", `"b":"x"`, `"c":"x"`, "unknown field", "[0].list[0].c"},
+		{"RAR-5-2 inside of a map", `{"k":{"a":1}}`, `{"k":{"A":1}}`, "unknown field", "[0].map.k.A"},
+		{"RAR-5-2 the type inside", `{"a":-128}`, `{"a":1,"type":"x"}`, "unknown field", "[0].pointer.type"},
+		{"RAR-5-4 the schema of a field's type", `"upper":"A"`, `"upper":"a"`, "value", "[0].upper"},
+		{"RAR-5-4 an integer out of range", `"uint":65535`, `"uint":65536`, "value", "[0].uint"},
+		{"RAR-5-4 an integer below zero", `"uint":65535`, `"uint":-1`, "value", "[0].uint"},
+		{"RAR-5-4 an integer that Go does not read", `"int":-5`, `"int":5e0`, "value", "[0].int"},
+		{"RAR-5-4 no time", `2027-01-01T00:00:00Z`, `2027-01-01`, "value", "[0].time"},
+		{"RAR-5-3 null for a pointer", `{"a":-128}`, `null`, "type", "[0].pointer"},
+		{"RAR-5-3 null for a list", `["x"]`, `null`, "type", "[0].actions"},
+		{"RAR-5-3 a string for a number", `12.340`, `"12.340"`, "type", "[0].number"},
+		{"RAR-5-3 a number for a string", `"é"`, `1`, "type", "[0].string"},
+		{"RAR-5-3 a fraction for an integer", `"int":-5`, `"int":5.5`, "type", "[0].int"},
+		{"RAR-5-4 a longer array", `["x","y"]`, `["x","y","z"]`, "value", "[0].array"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			require.Contains(t, full, tc.change)
+			_, err := r.Parse([]byte("["+strings.Replace(full, tc.change, tc.to, 1)+"]"), r.Types())
+			require.Equal(t, tc.path, requireClass(t, err, tc.class).Path)
+		})
+	}
+	var published map[string]any
+	require.NoError(t, json.Unmarshal(typ.Schema(), &published))
+	require.Equal(t, "Everything", published["title"])
+	require.Equal(t, false, published["additionalProperties"])
+	require.Equal(t, map[string]any{"type": "string", "description": "a line of text"}, published["properties"].(map[string]any)["string"])
+	require.Equal(t, map[string]any{"type": "string", "const": "all"}, published["properties"].(map[string]any)["type"])
+	require.ElementsMatch(t, []any{"type", "string"}, published["required"])
+	_ = want.hidden
+}
+
+type marshals struct{}
+
+func (marshals) MarshalJSON() ([]byte, error) { return []byte("1"), nil }
+
+type brokenSchema string
+
+func (brokenSchema) JSONSchema() string { return `{"typ":"string"}` }
+
+type recursive struct {
+	Next *recursive `json:"next,omitempty"`
+}
+
+func TestTypesThatHaveNoSchema(t *testing.T) {
+	refuse := func(name string, err error) {
+		t.Helper()
+		require.Error(t, err, name)
+	}
+	_, err := rar.TypeOf("x", rar.TypeConfig[string]{})
+	refuse("no struct", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[*pair]{})
+	refuse("a pointer", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A float64 }]{})
+	refuse("a floating point number", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A []map[string]*float32 }]{})
+	refuse("a floating point number inside", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A []byte }]{})
+	refuse("bytes", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct {
+		A int `json:"a,string"`
+	}]{})
+	refuse("the option string", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A map[int]string }]{})
+	refuse("a map by numbers", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A marshals }]{})
+	refuse("JSON of its own", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A brokenSchema }]{})
+	refuse("a schema that is none", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A func() }]{})
+	refuse("a function", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[recursive]{})
+	refuse("a type in itself", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ *pair }]{})
+	refuse("an embedded pointer", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct {
+		A string `json:"a"`
+		B string `json:"A"`
+	}]{})
+	refuse("names that differ by case", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct {
+		Type int `json:"type"`
+	}]{})
+	refuse("a type that is a number", err)
+}
+
+func TestSchemaHandler(t *testing.T) {
+	r := bankRegistry(t)
+	odd := fromSchema(t, "https://a.example/types?x=1&y=2#z", `{"title":"Odd"}`)
+	handler := registry(t, odd, fromSchema(t, "c", commonSchema)).SchemaHandler()
+	get := func(method, target string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+		return w
+	}
+	w := get("GET", "/types")
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	var index struct{ Types map[string]string }
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &index))
+	require.Len(t, index.Types, 2)
+	for name, query := range index.Types {
+		w := get("GET", "/types"+query)
+		require.Equal(t, 200, w.Code)
+		require.Equal(t, "application/schema+json", w.Header().Get("Content-Type"))
+		require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
+		require.Contains(t, w.Body.String(), `"const":`)
+		_, err := rar.TypeFromSchema(name, w.Body.Bytes(), rar.TypeConfig[rar.Detail]{})
+		require.NoError(t, err, "what is published can be read again")
+	}
+	require.Equal(t, 404, get("GET", "/types?type=nothing").Code)
+	require.Equal(t, 404, get("GET", "/types?type=").Code)
+	require.Equal(t, 404, get("GET", "/types?type=c&type=c").Code)
+	require.Equal(t, 405, get("POST", "/types?type=c").Code)
+	require.Equal(t, 200, get("HEAD", "/types?type=c").Code)
+	for _, name := range r.Types() { // and means the same
+		again := registry(t, fromSchema(t, name, string(r.Type(name).Schema())))
+		for _, text := range []string{payment, `[{"type":"c","actions":["a"]}]`, `[{"type":"c","b":1}]`, `[{"type":"n","n":1}]`, `[{"type":"n","n":""}]`} {
+			if !strings.Contains(text, `"type":"`+name+`"`) {
+				continue
+			}
+			_, err1 := r.Parse([]byte(text), r.Types())
+			_, err2 := again.Parse([]byte(text), again.Types())
+			require.Equal(t, err1 == nil, err2 == nil, "%v %v", err1, err2)
+		}
+	}
+}
+
+// oracles are schemas that the library judges alone and this package judges by itself.
+var oracles = []string{
+	commonSchema,
+	`{"properties":{"a":{"type":["string","integer"],"minLength":2,"maxLength":3,"pattern":"b","minimum":-1,"exclusiveMaximum":10},
+		"b":{"type":"array","items":{"type":"object","properties":{"c":{"enum":["x",1,null,[1,{"y":false}]]}},"required":["c"]},"minItems":1,"maxItems":2,"uniqueItems":true}},"required":["b"]}`,
+	`{"allOf":[{"properties":{"a":{"$ref":"#/$defs/n"}}},{"properties":{"b":{"items":{"$ref":"#/$defs/n"}}}}],"$defs":{"n":{"anyOf":[{"type":"number","multipleOf":2},{"type":"object","properties":{"c":{}},"maxProperties":1}]}}}`,
+	`{"properties":{"a":{"oneOf":[{"const":"x"},{"type":"string","minLength":1},{"not":{"type":"string"}}]},"b":{"additionalProperties":{"type":"boolean"},"minProperties":1,"type":"object"}}}`,
+}
+
+// The judgement of this package is that of the library.
+func FuzzSchema(f *testing.F) {
+	for _, seed := range []string{
+		`{"type":"c"}`, `{"type":"c","actions":["a"],"b":1}`, `{"type":"c","a":"ab","b":[{"c":1},{"c":[1,{"y":false}]}]}`, `{"type":"c","a":5,"b":[{"c":null},{"c":null}]}`,
+		`{"type":"c","a":4,"b":[4,{"c":1},{"d":1}]}`, `{"type":"c","a":"x","b":{"k":true}}`, `{"type":"c","a":["x"],"b":{}}`, `{"type":"d"}`, `{"a":1e0}`, `[]`, `{"type":"c","a":-1.0}`,
+	} {
+		f.Add(seed)
+	}
+	type oracle struct {
+		r        *rar.Registry
+		resolved *jsonschema.Resolved
+	}
+	var all []oracle
+	for _, schema := range oracles {
+		typ := fromSchema(f, "c", schema)
+		s := new(jsonschema.Schema)
+		require.NoError(f, json.Unmarshal(typ.Schema(), s))
+		resolved, err := s.Resolve(nil)
+		require.NoError(f, err)
+		all = append(all, oracle{registry(f, typ), resolved})
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var instance any
+		if len(text) > 2000 || strictjson.Valid([]byte(text)) != nil || json.Unmarshal([]byte(text), &instance) != nil {
+			return
+		}
+		for i, o := range all {
+			_, err := o.r.Parse([]byte("["+text+"]"), o.r.Types())
+			if err != nil && strings.Contains(err.Error(), "lose precision") {
+				continue
+			}
+			require.Equal(t, o.resolved.Validate(instance) == nil, err == nil, "%d %s: %v", i, text, err)
+		}
+	})
+}
