@@ -116,8 +116,7 @@ func (a *app) makePayment(ctx context.Context, c *connection, ordered json.RawMe
 	if err := call(ctx, c.api, http.MethodPost, a.paymentsURL(), asJSON(granted[0]), &answer); err != nil {
 		return at(stageResource, err)
 	}
-	payment := granted[0].Describe("en")
-	c.payment, c.paid = &payment, cmp.Or(answer.Status, "accepted")
+	c.payment = &payment{granted[0].Describe("en"), cmp.Or(answer.Status, "accepted")}
 	return nil
 }
 

@@ -150,17 +150,7 @@ func (a *app) showPaymentForm(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *app) showPayments(w http.ResponseWriter, r *http.Request) {
-	type line struct {
-		rar.Description
-		Paid string
-	}
-	var lines []line
-	for _, c := range a.users.of(r).list() {
-		if c.payment != nil {
-			lines = append(lines, line{*c.payment, c.paid})
-		}
-	}
-	a.show(w, r, paymentsPage, http.StatusOK, "Your payments", lines)
+	a.show(w, r, paymentsPage, http.StatusOK, "Your payments", a.users.of(r).paid())
 }
 
 func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {

@@ -287,6 +287,8 @@ func TestPagesManageGrants(t *testing.T) {
 		page = b.post("/grants/revoke", url.Values{"id": {accounts}})
 		require.Equal(t, "/grants", page.path)
 		require.NotContains(t, page.text, "31 January 2031")
+		require.Contains(t, b.post("/grants/revoke", url.Values{"id": {ids[0][1]}}).text, "nothing yet")
+		require.Contains(t, b.get("/payments").text, "Blumen Meyer", "it was made all the same")
 		require.Equal(t, "/", b.get("/accounts").path, "its token is forgotten")
 	}
 }

@@ -18,7 +18,7 @@ const (
 	cookieName     = "__Host-fintech"
 	userLifetime   = time.Hour
 	maxUsers       = 10_000
-	maxConnections = 20 // of one user
+	maxConnections = 20 // of one user, and payments
 )
 
 // A user is a browser that has come back from the bank. Everything is in memory, and gone with the program.
@@ -27,14 +27,20 @@ type user struct {
 
 	mu          sync.Mutex
 	connections []*connection
+	payments    []*payment
+}
+
+// A payment is one that was made. What allowed it can be taken back afterwards, the payment cannot.
+type payment struct {
+	rar.Description
+	Status string // what the bank has said
 }
 
 // A connection is something that the bank has let this application do. It never changes.
 type connection struct {
-	id      string           // for forms
-	subject string           // who the bank says the user is; empty: it was not asked
-	payment *rar.Description // what it was for; nil: the accounts
-	paid    string           // what came of the payment
+	id      string   // for forms
+	subject string   // who the bank says the user is; empty: it was not asked
+	payment *payment // what it was for; nil: the accounts
 	token   *oauth2.Token
 	api     *http.Client // sends the token, with a proof or by a connection with the certificate
 	grantID string       // empty: the bank manages no grants
@@ -46,6 +52,20 @@ func (u *user) add(c *connection) {
 	defer u.mu.Unlock()
 	u.connections = slices.Insert(u.connections, 0, c)
 	u.connections = u.connections[:min(len(u.connections), maxConnections)]
+	if c.payment != nil {
+		u.payments = slices.Insert(u.payments, 0, c.payment)
+		u.payments = u.payments[:min(len(u.payments), maxConnections)]
+	}
+}
+
+// paid returns the payments, the newest first.
+func (u *user) paid() []*payment {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.payments)
 }
 
 // drop forgets a connection.
