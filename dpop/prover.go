@@ -90,18 +90,22 @@ func (p *Prover) Proof(method, url string, o ProofOptions) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("dpop: cannot make a proof for that URL: %w", err)
 	}
-	return p.prove(method, t, o)
+	ath := ""
+	if o.AccessToken != "" {
+		ath = hash(o.AccessToken)
+	}
+	return p.prove(method, t, ath, o.Nonce)
 }
 
-func (p *Prover) prove(method string, t target, o ProofOptions) (string, error) {
+func (p *Prover) prove(method string, t target, ath, nonce string) (string, error) {
 	if !isToken(method) {
 		return "", errors.New("dpop: cannot make a proof for that method")
 	}
-	if o.Nonce != "" && !isNonce(o.Nonce) {
+	if nonce != "" && !isNonce(nonce) {
 		return "", errors.New("dpop: the nonce has characters that no nonce has")
 	}
 	// By hand, as encoding/json takes as long as the rest of it.
-	claims := make([]byte, 0, 160+len(method)+len(t.origin)+len(t.path)+len(o.Nonce))
+	claims := make([]byte, 0, 160+len(method)+len(t.origin)+len(t.path)+len(nonce))
 	claims = append(claims, `{"jti":"`...)
 	claims = append(claims, jose.RandomString(identifierBytes)...) // DPOP-4.2-4
 	claims = append(claims, `","htm":`...)
@@ -110,14 +114,14 @@ func (p *Prover) prove(method string, t target, o ProofOptions) (string, error) 
 	claims = appendString(claims, t.origin, t.path) // DPOP-4.2-6: no query, no fragment
 	claims = append(claims, `,"iat":`...)
 	claims = strconv.AppendInt(claims, p.now().Unix(), 10) // DPOP-4.2-7
-	if o.AccessToken != "" {
+	if ath != "" {
 		claims = append(claims, `,"ath":"`...)
-		claims = append(claims, hash(o.AccessToken)...) // DPOP-4.2-8
+		claims = append(claims, ath...) // DPOP-4.2-8
 		claims = append(claims, '"')
 	}
-	if o.Nonce != "" {
+	if nonce != "" {
 		claims = append(claims, `,"nonce":`...)
-		claims = appendString(claims, o.Nonce) // DPOP-4.2-9
+		claims = appendString(claims, nonce) // DPOP-4.2-9
 	}
 	claims = append(claims, '}')
 	proof, err := p.signer.Sign(claims)

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/strictjson"
@@ -60,7 +62,21 @@ type Transport struct {
 	base   http.RoundTripper
 	renew  func(*http.Request) error
 	nonces *expiring.Cache[string]
+
+	// What the last request was about: the next is about the same, as a rule.
+	place atomic.Pointer[place]
+	bound atomic.Pointer[boundTo]
 }
+
+// place is where requests go.
+type place struct {
+	scheme, host string
+	origin       target
+	as, rs       string // slots of nonces
+}
+
+// boundTo is the ath of proofs for an access token.
+type boundTo struct{ token, ath string }
 
 const (
 	// maxNonces bounds the servers whose nonce is kept. Which ones a client talks to may be up to others (redirects).
@@ -74,7 +90,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if cfg.Prover == nil {
 		return nil, errors.New("dpop: want a Prover")
 	}
-	return &Transport{cfg.Prover, cfg.Base, cfg.Renew, expiring.NewCache[string](maxNonces)}, nil
+	return &Transport{prover: cfg.Prover, base: cfg.Base, renew: cfg.Renew, nonces: expiring.NewCache[string](maxNonces)}, nil
 }
 
 // RoundTrip implements http.RoundTripper. It does not change the request. Errors that start with "dpop: " are about the
@@ -87,7 +103,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		base = http.DefaultTransport
 	}
 	first := *req
-	first.Header = req.Header.Clone()
+	first.Header = make(http.Header, len(req.Header)+1) // of which nobody changes the values
+	maps.Copy(first.Header, req.Header)
 	sent, err := t.sign(&first)
 	if err != nil {
 		if req.Body != nil {
@@ -99,7 +116,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	nonce := t.learn(sent.slot, resp)
+	nonce := t.learn(sent, resp)
 	// Once, and not with the nonce that has just been refused.
 	if nonce == "" || nonce == sent.nonce || !repeatable(req) || !asksForNonce(resp) {
 		return resp, nil
@@ -119,7 +136,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if resp, err = base.RoundTrip(again); err != nil {
 		return nil, err
 	}
-	t.learn(sent.slot, resp)
+	t.learn(sent, resp)
 	return resp, nil
 }
 
@@ -128,38 +145,60 @@ type attempt struct{ slot, nonce string }
 
 // sign puts a proof into a request of ours. DPOP-5-1, DPOP-7-1: whatever the request is.
 func (t *Transport) sign(req *http.Request) (attempt, error) {
-	host := req.Host // what the server takes for its name
-	if host == "" {
-		host = req.URL.Host
-	}
-	to, err := parseTarget(req.URL.Scheme + "://" + host + "/")
+	at, err := t.placeOf(req)
 	if err != nil {
-		return attempt{}, fmt.Errorf("dpop: cannot make a proof for a request to %.64q: %w", host, err)
+		return attempt{}, err
 	}
+	to := at.origin
 	if path := req.URL.EscapedPath(); strings.HasPrefix(path, "/") {
 		to.path = path
 	} else {
 		to.path += path
 	}
-	token := accessToken(req.Header)
-	a := attempt{slot: "as " + to.origin} // DPOP-9-2
-	if token != "" {
-		a.slot = "rs " + to.origin
+	a, ath := attempt{slot: at.as}, "" // DPOP-9-2
+	if token := accessToken(req.Header); token != "" {
+		a.slot, ath = at.rs, t.athOf(token)
 	}
 	a.nonce, _ = t.nonces.Get(a.slot)
 	method := req.Method
 	if method == "" {
 		method = http.MethodGet
 	}
-	proof, err := t.prover.prove(method, to, ProofOptions{AccessToken: token, Nonce: a.nonce})
+	proof, err := t.prover.prove(method, to, ath, a.nonce)
 	if err != nil {
 		return attempt{}, err
 	}
 	if req.Header == nil {
 		req.Header = make(http.Header)
 	}
-	req.Header.Set("DPoP", proof) // DPOP-4.1-1; in place of one that http.Client has copied for a redirect
+	req.Header["Dpop"] = []string{proof} // DPOP-4.1-1; in place of one that http.Client has copied for a redirect
 	return a, nil
+}
+
+func (t *Transport) placeOf(req *http.Request) (*place, error) {
+	host := req.Host // what the server takes for its name
+	if host == "" {
+		host = req.URL.Host
+	}
+	if p := t.place.Load(); p != nil && p.scheme == req.URL.Scheme && p.host == host {
+		return p, nil
+	}
+	origin, err := parseTarget(req.URL.Scheme + "://" + host + "/")
+	if err != nil {
+		return nil, fmt.Errorf("dpop: cannot make a proof for a request to %.64q: %w", host, err)
+	}
+	p := &place{scheme: req.URL.Scheme, host: host, origin: origin, as: "as " + origin.origin, rs: "rs " + origin.origin}
+	t.place.Store(p)
+	return p, nil
+}
+
+func (t *Transport) athOf(token string) string {
+	if b := t.bound.Load(); b != nil && b.token == token {
+		return b.ath
+	}
+	b := &boundTo{token, hash(token)}
+	t.bound.Store(b)
+	return b.ath
 }
 
 // accessToken returns the token of Authorization: DPoP. DPOP-7.1-7: there is nothing like it for proxies.
@@ -172,14 +211,14 @@ func accessToken(h http.Header) string {
 }
 
 // learn keeps the nonce of a response and returns it.
-func (t *Transport) learn(slot string, resp *http.Response) string {
-	values := resp.Header.Values("DPoP-Nonce")
+func (t *Transport) learn(sent attempt, resp *http.Response) string {
+	values := resp.Header["Dpop-Nonce"]
 	// DPOP-8-3, DPOP-8.1-1: a server that sends two, or one that is none, sends nothing that could be repeated to it.
 	if len(values) != 1 || !isNonce(values[0]) {
 		return ""
 	}
-	if old, _ := t.nonces.Get(slot); old != values[0] {
-		t.nonces.Put(slot, values[0]) // DPOP-8.2-1: whatever the status
+	if sent.nonce != values[0] {
+		t.nonces.Put(sent.slot, values[0]) // DPOP-8.2-1: whatever the status
 	}
 	return values[0]
 }

@@ -28,33 +28,34 @@ func appendDER(dst, raw []byte) []byte {
 	return dst
 }
 
+var errDER = fmt.Errorf("%w: the signer returned no ECDSA-Sig-Value for P-256", ErrKey)
+
 // fromDER is the reverse of appendDER, for what a signer returned. A device that returns anything but the DER of two
 // positive integers is refused here, where the fault is, and not by every peer.
 func fromDER(der []byte) ([]byte, error) {
-	bad := fmt.Errorf("%w: the signer returned no ECDSA-Sig-Value for P-256", ErrKey)
 	if len(der) < 2 || der[0] != 0x30 || int(der[1]) != len(der)-2 || der[1] >= 0x80 {
-		return nil, bad
+		return nil, errDER
 	}
 	raw := make([]byte, ecdsaRawSize)
 	rest := der[2:]
 	for _, half := range [2][]byte{raw[:ecdsaHalf], raw[ecdsaHalf:]} {
 		if len(rest) < 2 || rest[0] != 0x02 || int(rest[1]) > len(rest)-2 {
-			return nil, bad
+			return nil, errDER
 		}
 		n := rest[2 : 2+int(rest[1])]
 		rest = rest[2+len(n):]
 		if len(n) > 1 && n[0] == 0 && n[1] >= 0x80 {
 			n = n[1:]
 		} else if len(n) == 0 || n[0] == 0 || n[0] >= 0x80 { // zero, negative or not minimal
-			return nil, bad
+			return nil, errDER
 		}
 		if len(n) > ecdsaHalf {
-			return nil, bad
+			return nil, errDER
 		}
 		copy(half[ecdsaHalf-len(n):], n)
 	}
 	if len(rest) != 0 {
-		return nil, bad
+		return nil, errDER
 	}
 	return raw, nil
 }
