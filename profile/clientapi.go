@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/oauth2"
 
@@ -35,11 +37,12 @@ type apiTransport struct {
 	source oauth2.TokenSource
 	scheme tokenbinding.Scheme
 	base   http.RoundTripper
+	last   atomic.Pointer[authorization]
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	token, err := t.token(r)
+	header, err := t.authorization(r)
 	if err != nil {
 		if r.Body != nil {
 			r.Body.Close() // a RoundTripper has to
@@ -47,11 +50,9 @@ func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	signed := *r
-	signed.Header = r.Header.Clone()
-	if signed.Header == nil {
-		signed.Header = make(http.Header)
-	}
-	signed.Header.Set("Authorization", string(t.scheme)+" "+token.AccessToken) // DPOP-7.1-1
+	signed.Header = make(http.Header, len(r.Header)+2)
+	maps.Copy(signed.Header, r.Header)
+	signed.Header["Authorization"] = []string{header} // DPOP-7.1-1
 	return sendToAPI(t.base, &signed)
 }
 
@@ -70,19 +71,31 @@ func sendToAPI(by http.RoundTripper, r *http.Request) (*http.Response, error) {
 // not accepted. Send it again from the start, or give such a request a GetBody.
 var ErrNotRepeatable = errors.New("profile: the API wants a nonce, and the body of the request cannot be sent again")
 
-func (t *apiTransport) token(r *http.Request) (*oauth2.Token, error) {
+// authorization returns the header for a request.
+func (t *apiTransport) authorization(r *http.Request) (string, error) {
 	if err := mayHaveToken(r); err != nil {
-		return nil, err
+		return "", err
 	}
 	token, err := tokenFor(r.Context(), t.source)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	if token == nil || t.scheme.CheckTokenType(token.TokenType) != nil || !headerSafe(token.AccessToken) {
-		return nil, fmt.Errorf("profile: client: the token source has no %s token", t.scheme) // DPOP-5-7
+	if token == nil || t.scheme.CheckTokenType(token.TokenType) != nil {
+		return "", fmt.Errorf("profile: client: the token source has no %s token", t.scheme) // DPOP-5-7
 	}
-	return token, nil
+	if last := t.last.Load(); last != nil && last.token == token.AccessToken {
+		return last.header, nil
+	}
+	if !headerSafe(token.AccessToken) {
+		return "", errors.New("profile: client: the token source has no token that could be sent")
+	}
+	a := &authorization{token.AccessToken, string(t.scheme) + " " + token.AccessToken}
+	t.last.Store(a)
+	return a.header, nil
 }
+
+// authorization is a header that has been made: the next request has the same, as a rule.
+type authorization struct{ token, header string }
 
 func tokenFor(ctx context.Context, source oauth2.TokenSource) (*oauth2.Token, error) {
 	if ours, ok := source.(*tokenSource); ok {
