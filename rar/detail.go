@@ -269,11 +269,6 @@ func (t *Type) admit(object value) (Detail, *fault) {
 	if f := t.schema.root.check(&object); f != nil {
 		return Detail{}, f
 	}
-	if t.schema.resolved != nil {
-		if t.schema.resolved.Validate(object.plain()) != nil { // whose text quotes values
-			return Detail{}, failure(ErrFieldValue, "not as the schema wants it")
-		}
-	}
 	d := Detail{&detail{typ: t, value: object}}
 	if t.decode != nil {
 		v, f := t.decode(&object)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -35,7 +34,6 @@ func readSchema(document []byte) (*jsonschema.Schema, error) {
 type compiled struct {
 	document json.RawMessage // as it is published
 	root     *node
-	resolved *jsonschema.Resolved // nil when root says all
 	title    string
 }
 
@@ -61,22 +59,18 @@ func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
 	}
 	c.close(s)
 	// RAR-5-2: no loader, and examine has refused references that would need one: nothing is ever fetched.
-	resolved, err := s.Resolve(&jsonschema.ResolveOptions{ValidateDefaults: true})
-	if err != nil {
+	if _, err := s.Resolve(&jsonschema.ResolveOptions{ValidateDefaults: true}); err != nil {
 		return nil, fmt.Errorf("the schema: %w", err)
 	}
 	root, err := c.compile(s)
 	if err != nil {
 		return nil, err
 	}
-	if !c.residual {
-		resolved = nil
-	}
 	document, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("the schema: %w", err)
 	}
-	return &compiled{document, root, resolved, s.Title}, nil
+	return &compiled{document, root, s.Title}, nil
 }
 
 // declareType puts the member type into the schema of an object.
@@ -101,10 +95,9 @@ func declareType(name string, s *jsonschema.Schema) error {
 }
 
 type compiler struct {
-	root     *jsonschema.Schema
-	nodes    map[*jsonschema.Schema]*node
-	inPlace  map[*jsonschema.Schema]bool // on the way down in examineCycle
-	residual bool
+	root    *jsonschema.Schema
+	nodes   map[*jsonschema.Schema]*node
+	inPlace map[*jsonschema.Schema]bool // on the way down in loops
 }
 
 // inPlaceSchemas are those that judge the same value as s.
@@ -138,9 +131,6 @@ func sortedValues(m map[string]*jsonschema.Schema) (list []*jsonschema.Schema) {
 
 // referred returns the schema that a reference means, nil when there is none. References lead into the document only.
 func (c *compiler) referred(ref string) *jsonschema.Schema {
-	if ref == "#" {
-		return c.root
-	}
 	unescape := strings.NewReplacer("~1", "/", "~0", "~")
 	if name, ok := strings.CutPrefix(ref, "#/$defs/"); ok {
 		return c.root.Defs[unescape.Replace(name)]
@@ -169,7 +159,7 @@ func (c *compiler) examine(s *jsonschema.Schema, path string, depth int) error {
 	}
 	switch {
 	case s.Ref != "" && c.referred(s.Ref) == nil:
-		return refuse("$ref %q is not # and not #/$defs/NAME: nothing is fetched", s.Ref)
+		return refuse("$ref %q is not #/$defs/NAME of this schema: nothing is fetched", s.Ref)
 	case s.DynamicRef != "" || s.DynamicAnchor != "" || s.Anchor != "" || s.Vocabulary != nil:
 		return refuse("anchors and vocabularies are not supported")
 	case s.ID != "" && s != c.root:
@@ -286,150 +276,4 @@ func (c *compiler) wantsClosing(s *jsonschema.Schema) bool {
 
 func (c *compiler) someInPlace(s *jsonschema.Schema, is func(*jsonschema.Schema) bool) bool {
 	return is(s) || slices.ContainsFunc(c.inPlaceSchemas(s), func(p *jsonschema.Schema) bool { return c.someInPlace(p, is) })
-}
-
-// isFalse recognises the schema false, which accepts nothing.
-func isFalse(s *jsonschema.Schema) bool {
-	text, err := json.Marshal(s)
-	return err == nil && string(text) == "false"
-}
-
-// compile turns a schema into the form that details are judged by. What only the library can judge is left to it.
-func (c *compiler) compile(s *jsonschema.Schema) (*node, error) {
-	if s == nil {
-		return nil, nil
-	}
-	if n := c.nodes[s]; n != nil {
-		return n, nil
-	}
-	n := &node{title: s.Title, maxLength: unlimited, maxItems: unlimited, maxMembers: unlimited, required: s.Required, unique: s.UniqueItems}
-	c.nodes[s] = n
-	if err := c.compileValue(n, s); err != nil {
-		return nil, err
-	}
-	var err error
-	one := func(s *jsonschema.Schema) *node {
-		child, e := c.compile(s)
-		err = errors.Join(err, e)
-		return child
-	}
-	several := func(list []*jsonschema.Schema) (nodes []*node) {
-		for _, s := range list {
-			nodes = append(nodes, one(s))
-		}
-		return nodes
-	}
-	n.allOf, n.anyOf, n.oneOf = several(s.AllOf), several(s.AnyOf), several(s.OneOf)
-	n.not, n.ref = one(s.Not), one(c.referred(s.Ref))
-	n.properties = make(map[string]*node, len(s.Properties))
-	for name, property := range s.Properties {
-		n.properties[name] = one(property)
-	}
-	if s.PrefixItems == nil {
-		n.items = one(s.Items)
-	}
-	c.compileClosing(n, s, one)
-	// What depends on which of several schemas has applied, and what is rare.
-	if s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.PropertyNames != nil || s.DependentSchemas != nil ||
-		s.DependentRequired != nil || s.UnevaluatedItems != nil || s.If != nil {
-		n.residual, c.residual = true, true
-	}
-	return n, err
-}
-
-func (c *compiler) compileClosing(n *node, s *jsonschema.Schema, one func(*jsonschema.Schema) *node) {
-	switch {
-	case s.AdditionalProperties != nil && s.PatternProperties == nil:
-		if n.closed = isFalse(s.AdditionalProperties); !n.closed {
-			n.additional = one(s.AdditionalProperties)
-		}
-	case s.UnevaluatedProperties != nil && isFalse(s.UnevaluatedProperties):
-		n.known = make(map[string]bool)
-		exact := c.collect(s, n.known)
-		if !exact {
-			n.residual, c.residual = true, true
-		}
-	case s.UnevaluatedProperties != nil:
-		n.residual, c.residual = true, true
-	}
-}
-
-// collect adds the names of all members that s and its parts name. It reports whether being named is all that it takes: an
-// alternative that does not apply names nothing.
-func (c *compiler) collect(s *jsonschema.Schema, known map[string]bool) bool {
-	for name := range s.Properties {
-		known[name] = true
-	}
-	exact := s.AnyOf == nil && s.OneOf == nil && s.Not == nil && s.If == nil && s.Then == nil && s.Else == nil && s.DependentSchemas == nil &&
-		s.PatternProperties == nil && s.AdditionalProperties == nil
-	for _, part := range c.inPlaceSchemas(s) {
-		exact = c.collect(part, known) && exact
-	}
-	return exact
-}
-
-// compileValue compiles the keywords that judge a value by itself.
-func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
-	for _, name := range append(s.Types, s.Type) {
-		n.kinds |= kinds[name]
-	}
-	if s.Pattern != "" { // Go's regular expressions need linear time, whatever the pattern and the text
-		pattern, err := regexp.Compile(s.Pattern)
-		if err != nil {
-			return fmt.Errorf("the schema: pattern: %w", err)
-		}
-		n.pattern = pattern
-	}
-	accepted := s.Enum
-	if s.Const != nil {
-		constant, err := valueOf(*s.Const)
-		if err != nil {
-			return err
-		}
-		n.constant = &constant
-	}
-	for _, one := range accepted {
-		v, err := valueOf(one)
-		if err != nil {
-			return err
-		}
-		n.enum = append(n.enum, v)
-	}
-	n.hasEnum = s.Enum != nil
-	for _, bound := range []struct {
-		from *int
-		to   *int
-	}{
-		{s.MinLength, &n.minLength}, {s.MaxLength, &n.maxLength}, {s.MinItems, &n.minItems}, {s.MaxItems, &n.maxItems},
-		{s.MinProperties, &n.minMembers}, {s.MaxProperties, &n.maxMembers},
-	} {
-		if bound.from != nil {
-			*bound.to = *bound.from
-		}
-	}
-	for _, bound := range []struct {
-		from *float64
-		low  int
-		high int
-	}{{s.Minimum, 0, 1}, {s.ExclusiveMinimum, 1, 1}, {s.Maximum, -1, 0}, {s.ExclusiveMaximum, -1, -1}} {
-		if bound.from != nil {
-			n.bounds = append(n.bounds, numberBound{floatDecimal(*bound.from), bound.low, bound.high})
-		}
-	}
-	if s.MultipleOf != nil {
-		n.multipleOf = floatDecimal(*s.MultipleOf).rat()
-	}
-	return nil
-}
-
-func valueOf(v any) (value, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return value{}, fmt.Errorf("the schema: %w", err)
-	}
-	read, f := read(string(text))
-	if f != nil {
-		return value{}, fmt.Errorf("the schema: %w", f.reason)
-	}
-	return read, nil
 }

@@ -33,8 +33,8 @@ func TestSchemasRefused(t *testing.T) {
 		{"a reference to a neighbour", `{"$id":"https://a.example/","properties":{"a":{"$ref":"b.json"}}}`},
 		{"a reference to the schema of schemas", `{"$ref":"https://json-schema.org/draft/2020-12/schema"}`},
 		{"a reference to nothing", `{"properties":{"a":{"$ref":"#/$defs/a"}}}`}, {"a reference into the middle", `{"properties":{"a":{},"b":{"$ref":"#/properties/a"}}}`},
-		{"a reference to itself", `{"$ref":"#"}`}, {"references in a ring", `{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"anyOf":[{"$ref":"#/$defs/b"}]},"b":{"not":{"$ref":"#/$defs/a"}}}}`},
-		{"a reference to itself under if", `{"if":{"$ref":"#"}}`}, {"a dynamic reference", `{"$dynamicRef":"#a"}`}, {"an anchor", `{"properties":{"a":{"$anchor":"a"}}}`},
+		{"a reference to the whole", `{"properties":{"a":{"$ref":"#"}}}`}, {"a reference to itself", `{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/a"}}}`}, {"references in a ring", `{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"anyOf":[{"$ref":"#/$defs/b"}]},"b":{"not":{"$ref":"#/$defs/a"}}}}`},
+		{"a reference to itself under if", `{"$ref":"#/$defs/a","$defs":{"a":{"if":{"$ref":"#/$defs/a"}}}}`}, {"a dynamic reference", `{"$dynamicRef":"#a"}`}, {"an anchor", `{"properties":{"a":{"$anchor":"a"}}}`},
 		{"an id inside", `{"properties":{"a":{"$id":"https://a.example/"}}}`}, {"a vocabulary", `{"$vocabulary":{"https://a.example/":true}}`},
 		{"draft 7", `{"$schema":"http://json-schema.org/draft-07/schema#"}`}, {"a schema of another kind", `{"$schema":"https://a.example/"}`},
 		{"a list of items as in draft 7", `{"properties":{"a":{"items":[{}]}}}`}, {"dependencies as in draft 7", `{"dependencies":{"a":["b"]}}`},
@@ -86,7 +86,9 @@ func TestClosing(t *testing.T) {
 		{"a schema that takes all", `{"additionalProperties":true}`, `"a":{"b":{}}`, "", ""},
 		{"a schema that takes nothing", `{"additionalProperties":false}`, `"a":1`, "unknown field", "[0].a"},
 		{"names of a pattern", `{"patternProperties":{"^x-":{}}}`, `"x-a":1`, "", ""},
-		{"names of another pattern are open, as the schema has it", `{"patternProperties":{"^x-":{"type":"string"}}}`, `"x-a":1`, "value", "[0]"},
+		{"names of a pattern with another value", `{"patternProperties":{"^x-":{"type":"string"}}}`, `"x-a":1`, "value", "[0]"},
+		{"RAR-5-4 what the library refuses inside", `{"properties":{"a":{"items":{"properties":{"b":{"contains":{"const":1}}}}}}}`, `"a":[{"b":[1]},{"b":[2]}]`, "value", "[0].a[1].b"},
+		{"RAR-5-2 a member that one alternative lets in", `{"oneOf":[{"properties":{"a":{}},"required":["a"]},{"additionalProperties":{"type":"string"},"required":["b"]}]}`, `"b":"x","c":"y"`, "", ""},
 		{"names of a pattern alone", `{"patternProperties":{"^x-":{}},"additionalProperties":false}`, `"y":1`, "value", "[0]"},
 		{"a member of which nothing is said", `{"properties":{"a":{}}}`, `"a":{"b":[{"c":1}]}`, "", ""},
 		{"a tree", `{"properties":{"a":{"$ref":"#/$defs/tree"}},"$defs":{"tree":{"type":"object","properties":{"l":{"$ref":"#/$defs/tree"},"n":{"type":"integer"}}}}}`, `"a":{"l":{"l":{"n":1}}}`, "", ""},
@@ -325,6 +327,8 @@ var oracles = []string{
 	`{"properties":{"a":{"type":["string","integer"],"minLength":2,"maxLength":3,"pattern":"b","minimum":-1,"exclusiveMaximum":10},
 		"b":{"type":"array","items":{"type":"object","properties":{"c":{"enum":["x",1,null,[1,{"y":false}]]}},"required":["c"]},"minItems":1,"maxItems":2,"uniqueItems":true}},"required":["b"]}`,
 	`{"allOf":[{"properties":{"a":{"$ref":"#/$defs/n"}}},{"properties":{"b":{"items":{"$ref":"#/$defs/n"}}}}],"$defs":{"n":{"anyOf":[{"type":"number","multipleOf":2},{"type":"object","properties":{"c":{}},"maxProperties":1}]}}}`,
+	`{"properties":{"a":{"oneOf":[{"contains":{"const":1}},{"contains":{"const":2}},{"prefixItems":[{"const":3}],"minItems":1}],"type":"array"},
+		"b":{"not":{"if":{"type":"string"},"then":{"minLength":2},"else":{"$ref":"#/$defs/n"}}}},"$defs":{"n":{"dependentRequired":{"x":["y"]},"type":"object"}}}`,
 	`{"properties":{"a":{"oneOf":[{"const":"x"},{"type":"string","minLength":1},{"not":{"type":"string"}}]},"b":{"additionalProperties":{"type":"boolean"},"minProperties":1,"type":"object"}}}`,
 }
 
@@ -332,7 +336,7 @@ var oracles = []string{
 func FuzzSchema(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"c"}`, `{"type":"c","actions":["a"],"b":1}`, `{"type":"c","a":"ab","b":[{"c":1},{"c":[1,{"y":false}]}]}`, `{"type":"c","a":5,"b":[{"c":null},{"c":null}]}`,
-		`{"type":"c","a":4,"b":[4,{"c":1},{"d":1}]}`, `{"type":"c","a":"x","b":{"k":true}}`, `{"type":"c","a":["x"],"b":{}}`, `{"type":"d"}`, `{"a":1e0}`, `[]`, `{"type":"c","a":-1.0}`,
+		`{"type":"c","a":4,"b":[4,{"c":1},{"d":1}]}`, `{"type":"c","a":"x","b":{"k":true}}`, `{"type":"c","a":["x"],"b":{}}`, `{"type":"d"}`, `{"type":"c","a":[1,2],"b":"x"}`, `{"type":"c","a":[3,2],"b":{"x":1}}`, `{"type":"c","a":[1],"b":{"x":1,"y":2}}`, `{"a":1e0}`, `[]`, `{"type":"c","a":-1.0}`,
 	} {
 		f.Add(seed)
 	}

@@ -126,7 +126,7 @@ func TypeOf[T any](name string, cfg TypeConfig[T]) (*Type, error) {
 // TypeFromSchema makes a type of a JSON Schema (draft 2020-12) for an object. Where a schema of objects does not say
 // anything about members that it does not name (additionalProperties, patternProperties, unevaluatedProperties), they are
 // refused (RAR-5-2), and the published schema says so. Keywords that are unknown are an error, unless they begin with x-;
-// so is a $ref that is not # or #/$defs/NAME, as nothing is ever fetched, and a $ref that leads back to itself. Patterns are
+// so is a $ref that is not #/$defs/NAME, as nothing is ever fetched, and a $ref that leads back to itself. Patterns are
 // Go regular expressions, which take linear time and are not anchored unless they say so; format is not checked.
 //
 // It returns an error for a name that [TypeOf] refuses, and for a schema that is malformed.

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/google/jsonschema-go/jsonschema"
 )
 
 const unlimited = math.MaxInt
@@ -16,10 +18,10 @@ var kinds = map[string]kind{
 }
 
 // A node judges values as a JSON Schema does, says where a value is wrong and what kind of wrong it is, and compares numbers
-// exactly. It knows the keywords that are in common use; a residual one has others besides, which the library judges.
+// exactly. It knows the keywords that are in common use, and leaves the others to the library.
 type node struct {
-	title    string
-	residual bool
+	title   string
+	library *jsonschema.Resolved // judges what this package does not; nil if there is nothing
 
 	kinds    kind // 0: any
 	constant *value
@@ -124,7 +126,10 @@ func (n *node) checkArray(v *value) *fault {
 	case count > n.maxItems:
 		return failure(ErrFieldValue, "%d elements, more than %d", count, n.maxItems)
 	}
-	seen := make(map[string]bool)
+	var seen map[string]bool
+	if n.unique {
+		seen = make(map[string]bool, len(v.items))
+	}
 	for i := range v.items {
 		if n.items != nil {
 			if f := n.items.check(&v.items[i]); f != nil {
@@ -200,6 +205,9 @@ func (n *node) checkLogic(v *value) *fault {
 	}
 	if n.not != nil && fits(n.not) {
 		return failure(ErrFieldValue, "a value that is excluded")
+	}
+	if n.library != nil && n.library.Validate(v.plain()) != nil { // whose text quotes values
+		return failure(ErrFieldValue, "not as the schema wants it")
 	}
 	return nil
 }
