@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -28,12 +30,25 @@ type bank struct {
 	protocol http.Handler // the server's endpoints
 	users    *users
 	sessions *sessions
+	details  *rar.Registry
+
+	revocations *profile.MemoryStore
+	permissions permissions
+	payments    payments
 }
+
+const (
+	accessTokenLifetime  = 5 * time.Minute
+	refreshTokenLifetime = 90 * 24 * time.Hour
+)
 
 // newBank sets up all of it. The protocol is profile.AuthorizationServer: what a bank adds is who its users and clients are,
 // and interact, which asks the user.
 func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error) {
-	b := &bank{cfg: cfg, log: log, now: now}
+	b := &bank{
+		cfg: cfg, log: log, now: now, details: cfg.details, revocations: profile.NewMemoryStore(0, now),
+		permissions: permissions{byUser: map[string][]permission{}}, payments: payments{byUser: map[string][]payment{}},
+	}
 	var err error
 	if b.users, err = newUsers(cfg.users, cfg.iterations, now); err != nil {
 		return nil, err
@@ -48,8 +63,10 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 	settings := profile.AuthorizationServerConfig{
 		Profile: cfg.profile, Issuer: cfg.issuer, Key: key, Algorithm: cfg.algorithm,
 		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources, RequestLifetime: cfg.requestLifetime(),
-		ResourceServers: func(_ context.Context, clientID string) ([]string, error) { return cfg.resourceServers[clientID], nil },
-		Interact:        b.interact, ErrorPage: b.errorPage,
+		ResourceServers:      func(_ context.Context, clientID string) ([]string, error) { return cfg.resourceServers[clientID], nil },
+		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged},
+		AccessTokenLifetime: accessTokenLifetime, RefreshTokenLifetime: refreshTokenLifetime, Revocations: b.revocations,
+		Interact: b.interact, ErrorPage: b.errorPage,
 		Logger: log, Now: now,
 	}
 	if cfg.mtlsListen != "" {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
 )
 
 // A config is a configuration file that has been checked: see the package comment.
@@ -35,6 +36,7 @@ type config struct {
 
 	// What follows from these.
 	registered map[string]*profile.ClientMetadata
+	details    *rar.Registry // of the types that there are
 	profile    profile.Profile
 	clientCAs  *x509.CertPool // nil: no client_ca_file
 	algorithm  string         // of all that the server signs
@@ -83,6 +85,10 @@ func (p *problems) unless(ok bool, format string, args ...any) {
 
 func parseConfig(data []byte) (*config, error) {
 	c, p := &config{requestSeconds: 90, accessToken: "jwt", store: "memory:", iterations: iterations}, &problems{}
+	var err error
+	if c.details, err = newRegistry(); err != nil {
+		return nil, err
+	}
 	if c.readMembers(data, p); len(*p) == 0 || c.issuer != "" {
 		c.checkServer(p)
 		c.checkFiles(p)
@@ -223,6 +229,11 @@ func (c *config) checkClient(client *profile.ClientMetadata, bad func(format str
 	}
 	if client.TokenEndpointAuthMethod == "tls_client_auth" && c.clientCA == "" {
 		bad("needs client_ca_file")
+	}
+	for _, name := range client.AuthorizationDetailsTypes {
+		if c.details.Type(name) == nil {
+			bad("authorization_details_types: %.100q is none of %s", name, strings.Join(c.details.Types(), ", "))
+		}
 	}
 	if client.UserInfoSignedResponseAlg != "" {
 		bad("userinfo_signed_response_alg: the bank does not sign user information")

@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
 // The bank that runs without a configuration, and where examples/fintech looks for its own.
@@ -52,8 +54,10 @@ func newDemo() (*config, *demo, error) {
 		"issuer": demoIssuer, "listen": demoListen, "mtls_listen": demoMTLS, "openid": true,
 		"users": []user{{demoUser, demoPassword}},
 		"clients": []any{map[string]any{
-			"client_id": demoClient, "client_name": "The Fintech", "redirect_uris": []string{demoRedirect}, "scope": demoScope,
-			"grant_types": []string{"authorization_code", "refresh_token"}, "token_endpoint_auth_method": "private_key_jwt",
+			"client_id": demoClient, "client_name": "The Fintech", "redirect_uris": []string{demoRedirect},
+			"scope":                       demoScope + " grant_management_query grant_management_revoke",
+			"authorization_details_types": []string{openbanking.PaymentType, openbanking.AccountInformationType},
+			"grant_types":                 []string{"authorization_code", "refresh_token", "client_credentials"}, "token_endpoint_auth_method": "private_key_jwt",
 			"dpop_bound_access_tokens": true, "jwks": map[string]any{"keys": []any{public}},
 		}},
 	})

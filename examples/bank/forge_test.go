@@ -18,8 +18,6 @@ import (
 
 // The library makes no bad JWTs, so the tests make their own.
 
-type object = map[string]any
-
 // A change alters the header or the claims of a JWT before it is signed; a nil value leaves a member out.
 type change func(header, claims object)
 

@@ -15,8 +15,7 @@ import (
 // take longer than a request_uri lasts.
 func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Authorization) {
 	if b.cfg.autoApprove != "" {
-		response, err := b.server.Approve(r.Context(), a, b.approval(a, b.cfg.autoApprove, b.now(), a.Scopes()))
-		b.leave(w, r, a, response, err)
+		b.approve(w, r, nil, a, profile.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(), Details: a.Details(), AuthTime: b.now(), AMR: []string{"pwd"}})
 		return
 	}
 	if prompt := strings.Fields(a.Params().Get("prompt")); slices.Contains(prompt, "none") { // OpenID Connect Core §3.1.2.1
@@ -53,8 +52,17 @@ func (b *bank) mustLogIn(a *profile.Authorization, in *session, flowBegan time.T
 	return err == nil && in.began.Before(flowBegan) && b.now().Sub(in.began) > time.Duration(maxAge)*time.Second
 }
 
-func (b *bank) approval(a *profile.Authorization, user string, loggedIn time.Time, scopes []string) profile.Approval {
-	return profile.Approval{Subject: user, Scopes: scopes, AuthTime: loggedIn, AMR: []string{"pwd"}}
+// approve ends an authorization as the user wants it, and the flow in the browser if there is one.
+func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, approval profile.Approval) {
+	response, err := b.server.Approve(r.Context(), a, approval)
+	if err == nil {
+		if f != nil {
+			b.sessions.end(w, f)
+		}
+		b.remember(r.Context(), a, response, approval)
+		b.log.InfoContext(r.Context(), "access granted", "client", a.ClientID(), "subject", approval.Subject)
+	}
+	b.leave(w, r, a, response, err)
 }
 
 // leave sends the browser back to the client.
@@ -155,13 +163,14 @@ func (b *bank) consent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// What is not ticked is not granted; what was not asked for cannot be.
-	scopes := slices.DeleteFunc(a.Scopes(), func(scope string) bool { return !slices.Contains(r.PostForm["scope"], scope) })
-	response, err := b.server.Approve(r.Context(), a, b.approval(a, in.user, in.began, scopes))
-	if err == nil {
-		b.sessions.end(w, f)
-		b.log.InfoContext(r.Context(), "access granted", "client", a.ClientID(), "subject", in.user)
+	approval := profile.Approval{Subject: in.user, AuthTime: in.began, AMR: []string{"pwd"}}
+	approval.Scopes = slices.DeleteFunc(a.Scopes(), func(scope string) bool { return !slices.Contains(r.PostForm["scope"], scope) })
+	var err error
+	if approval.Details, err = grantedDetails(a, in.user, r.PostForm); err != nil {
+		b.leave(w, r, a, nil, err)
+		return
 	}
-	b.leave(w, r, a, response, err)
+	b.approve(w, r, f, a, approval)
 }
 
 func (b *bank) deny(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization) {

@@ -60,6 +60,7 @@ func (b *bank) pages() map[string]http.Handler {
 	add("/consent", map[string]http.HandlerFunc{http.MethodGet: b.consentForm, http.MethodPost: b.consent})
 	add("/logout", map[string]http.HandlerFunc{http.MethodPost: b.logOut})
 	add("/apps", map[string]http.HandlerFunc{http.MethodGet: b.apps})
+	add("/apps/revoke", map[string]http.HandlerFunc{http.MethodPost: b.revoke})
 	add("/", map[string]http.HandlerFunc{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) { redirect(w, b.cfg.path("/apps")) }})
 	add("/style.css", map[string]http.HandlerFunc{http.MethodGet: style})
 	add("/healthz", map[string]http.HandlerFunc{http.MethodGet: healthy})
@@ -182,21 +183,21 @@ func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *pro
 	b.show(w, r, loginPage, status, leavesHere, data)
 }
 
-// An entry is one thing that the client asks for and the user can refuse.
-type entry struct{ Value, Text string }
-
 func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, in *session) {
 	data := struct {
 		view
 		Flow, Client, ClientURI, ReturnTo string
-		Scopes                            []entry
-		Resources                         []string
+		Scopes, Details, Before           []entry
+		Change                            string // what becomes of Before: merge or replace
 	}{
 		view: b.view("Allow access", in, "consent", f.ID, in.user), Flow: f.ID, Client: clientName(a.Client()), ClientURI: a.Client().ClientURI,
-		ReturnTo: origin(a.Params().Get("redirect_uri")),
+		ReturnTo: origin(a.Params().Get("redirect_uri")), Scopes: scopeEntries(a.Scopes()), Details: detailEntries(a, in.user),
 	}
-	for _, scope := range a.Scopes() {
-		data.Scopes = append(data.Scopes, entry{scope, scopeText(scope)})
+	var err error
+	if data.Change, data.Before, err = b.before(r.Context(), a, in.user); err != nil {
+		b.sessions.end(w, f)
+		b.leave(w, r, a, nil, err)
+		return
 	}
 	b.show(w, r, consentPage, http.StatusOK, leavesHere, data)
 }
@@ -220,6 +221,10 @@ func scopeText(scope string) string {
 		return "See your accounts"
 	case "payments":
 		return "Make the payments that you agree to"
+	case "grant_management_query":
+		return "See what you have agreed to"
+	case "grant_management_revoke":
+		return "Give back what you have agreed to"
 	default:
 		return "Use “" + scope + "”"
 	}
@@ -258,19 +263,4 @@ func (b *bank) showError(w http.ResponseWriter, r *http.Request, shown pageError
 		Code, Text, Time string
 	}{b.view("This did not work", nil), shown.code, shown.text, b.now().UTC().Format(time.DateTime)}
 	b.show(w, r, errorPage, shown.status, staysHere, data)
-}
-
-// apps shows the user which applications she has let in.
-func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
-	in := b.sessions.of(r)
-	if in == nil {
-		f, err := b.sessions.begin(w, r, "", "")
-		if err != nil {
-			b.fail(w, r, errInternal, err)
-			return
-		}
-		redirect(w, b.cfg.path("/login?flow="+f.ID))
-		return
-	}
-	b.show(w, r, appsPage, http.StatusOK, staysHere, struct{ view }{b.view("Connected applications", in)})
 }

@@ -67,6 +67,7 @@ func (b *browser) follow(target string, got reply) reply {
 var (
 	formTag  = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
 	inputTag = regexp.MustCompile(`<input[^>]*>`)
+	choice   = regexp.MustCompile(`<select [^>]*name="([^"]*)"[^>]*><option value="([^"]*)"`)
 	attr     = regexp.MustCompile(`(\w+)="([^"]*)"`)
 )
 
@@ -87,6 +88,9 @@ func (r reply) form(button string) (action string, fields url.Values) {
 			if a["type"] != "checkbox" || strings.Contains(tag, " checked") {
 				fields.Add(a["name"], a["value"])
 			}
+		}
+		for _, m := range choice.FindAllStringSubmatch(part, -1) { // the first option
+			fields.Set(m[1], m[2])
 		}
 		fields.Set(button, "1")
 		return html.UnescapeString(part[start[2]:start[3]]), fields

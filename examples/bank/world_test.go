@@ -149,7 +149,7 @@ func (w *world) newParties() (clients []object, clientCA string) {
 		public["kid"], public["use"] = "key-of-"+id, "sig"
 		client := object{
 			"client_id": id, "client_name": "Application " + id, "redirect_uris": []string{redirectURI, "https://app.example/other"},
-			"scope": "openid profile accounts payments", "grant_types": []string{"authorization_code", "refresh_token", "client_credentials"},
+			"scope": "openid profile accounts payments grant_management_query grant_management_revoke", "authorization_details_types": []string{"payment_initiation", "account_information"}, "grant_types": []string{"authorization_code", "refresh_token", "client_credentials"},
 			"jwks": object{"keys": []object{public}}, "token_endpoint_auth_method": "private_key_jwt",
 		}
 		if bound {
@@ -289,6 +289,7 @@ type request struct {
 	certificate        *tls.Certificate
 	dpop               *ecdsa.PrivateKey // nil: no proof
 	proof              []change
+	json               string // the body, where there is no form
 	token, scheme      string // of a request to the API
 	proofURL, proofFor string // what the proof says, if not what is true
 }
@@ -319,6 +320,8 @@ func (r *request) do() reply {
 	var body io.Reader
 	if form != nil {
 		body = strings.NewReader(form.Encode())
+	} else if r.json != "" {
+		body = strings.NewReader(r.json)
 	}
 	sent, err := http.NewRequest(r.method, r.url, body)
 	require.NoError(t, err)
@@ -415,6 +418,12 @@ func (p *party) tokenRequest(form url.Values) *request {
 		r.dpop = p.dpop
 	}
 	return r
+}
+
+// grant is a right request to the grant management API.
+func (p *party) grant(method, id string) *request {
+	token := p.own().with("scope", "grant_management_query grant_management_revoke").do().ok(http.StatusOK).str("access_token")
+	return p.call(method, "/grants/"+id, token)
 }
 
 func (p *party) redeem(code string) *request {

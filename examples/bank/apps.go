@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+)
+
+// maxApps bounds what is kept of one user. What is too much is withdrawn, since the user could not do that any more.
+const maxApps = 200
+
+// A permission is what a user has agreed to once: an authorization, or a grant of grant management.
+type permission struct {
+	id, clientID string
+	managed      bool
+	scopes       []string    // as are the others, of what is not managed
+	details      rar.Details //
+	since, until time.Time
+}
+
+// permissions are those of all users.
+type permissions struct {
+	mu     sync.Mutex
+	byUser map[string][]permission
+}
+
+// add keeps a permission and returns those that are too many.
+func (p *permissions) add(user string, one permission) (dropped []permission) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := slices.DeleteFunc(p.byUser[user], func(old permission) bool {
+		return old.id == one.id || !old.managed && !old.until.After(one.since)
+	})
+	if all = append(all, one); len(all) > maxApps {
+		dropped, all = slices.Clone(all[:len(all)-maxApps]), all[len(all)-maxApps:]
+	}
+	p.byUser[user] = all
+	return dropped
+}
+
+func (p *permissions) remove(user, id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.byUser[user] = slices.DeleteFunc(p.byUser[user], func(one permission) bool { return one.id == id })
+}
+
+func (p *permissions) of(user string) []permission {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.byUser[user])
+}
+
+// remember keeps what a user has just approved. Grants are heard of by events instead: there are none before the client
+// redeems its code.
+func (b *bank) remember(ctx context.Context, a *profile.Authorization, response *profile.AuthorizationResponse, approval profile.Approval) {
+	if !a.GrantRequest().IsZero() {
+		return
+	}
+	lasts := accessTokenLifetime
+	if a.Client().HasGrantType("refresh_token") {
+		lasts = refreshTokenLifetime
+	}
+	b.drop(ctx, b.permissions.add(approval.Subject, permission{
+		id: response.AuthorizationID(), clientID: a.ClientID(), scopes: approval.Scopes, details: approval.Details,
+		since: b.now(), until: b.now().Add(lasts),
+	}))
+}
+
+// grantChanged is told of each change of a grant.
+func (b *bank) grantChanged(ctx context.Context, e grants.Event) error {
+	b.log.InfoContext(ctx, "grant "+e.Kind, "client", e.New.ClientID, "subject", e.New.Subject, "by", e.By)
+	if e.New.Status != "active" {
+		b.permissions.remove(e.New.Subject, e.New.ID)
+	} else if e.Kind == "created" {
+		b.drop(ctx, b.permissions.add(e.New.Subject, permission{id: e.New.ID, clientID: e.New.ClientID, managed: true, since: e.Time}))
+	}
+	return nil
+}
+
+func (b *bank) drop(ctx context.Context, all []permission) {
+	for _, one := range all {
+		if err := b.withdraw(ctx, one); err != nil {
+			b.log.ErrorContext(ctx, "permission not withdrawn", "reason", err.Error())
+		}
+	}
+}
+
+// withdraw ends a permission, with its tokens.
+func (b *bank) withdraw(ctx context.Context, one permission) error {
+	if one.managed {
+		return b.server.Grants().Withdraw(ctx, one.id)
+	}
+	return b.server.Withdraw(ctx, one.id)
+}
+
+// current fills in what a permission is by now; ok is false if it has ended.
+func (b *bank) current(ctx context.Context, one permission) (_ permission, ok bool, err error) {
+	if !one.managed {
+		revoked, err := b.revocations.Revoked(ctx, one.id)
+		return one, !revoked && one.until.After(b.now()), err
+	}
+	g, err := b.server.Grants().Get(ctx, one.id)
+	if err != nil || g.Status != "active" {
+		return one, false, err
+	}
+	one.scopes, one.until = g.ScopeValues(), g.ExpiresAt
+	one.details, err = b.parseGranted(g.AuthorizationDetails)
+	return one, true, err
+}
+
+func (b *bank) parseGranted(raw json.RawMessage) (rar.Details, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	return b.details.Parse(raw, b.details.Types())
+}
+
+// apps shows the user what she has agreed to.
+func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
+	in := b.sessions.of(r)
+	if in == nil {
+		f, err := b.sessions.begin(w, r, "", "")
+		if err != nil {
+			b.fail(w, r, errInternal, err)
+			return
+		}
+		redirect(w, b.cfg.path("/login?flow="+f.ID))
+		return
+	}
+	type shown struct {
+		ID, Client, Since, Until string
+		Entries                  []entry
+	}
+	data := struct {
+		view
+		Apps []shown
+	}{view: b.view("Connected applications", in, "revoke", in.id)}
+	for _, one := range slices.Backward(b.permissions.of(in.user)) {
+		one, ok, err := b.current(r.Context(), one)
+		if err != nil {
+			b.fail(w, r, errInternal, err)
+			return
+		}
+		if !ok {
+			b.permissions.remove(in.user, one.id)
+			continue
+		}
+		s := shown{ID: one.id, Client: one.clientID, Since: one.since.UTC().Format("2 January 2006, 15:04"), Until: one.until.UTC().Format("2 January 2006")}
+		if client, ok := b.cfg.registered[one.clientID]; ok {
+			s.Client = clientName(client)
+		}
+		s.Entries = scopeEntries(one.scopes)
+		for _, detail := range one.details {
+			described := detail.Describe("en")
+			s.Entries = append(s.Entries, entry{Title: described.Title, Fields: described.Fields})
+		}
+		data.Apps = append(data.Apps, s)
+	}
+	b.show(w, r, appsPage, http.StatusOK, staysHere, data)
+}
+
+// revoke takes the user's word that an application shall have access no longer.
+func (b *bank) revoke(w http.ResponseWriter, r *http.Request) {
+	in := b.sessions.of(r)
+	if in == nil {
+		redirect(w, b.cfg.path("/apps"))
+		return
+	}
+	if !b.readForm(w, r, "revoke", in.id) {
+		return
+	}
+	id := r.PostForm.Get("id")
+	all := b.permissions.of(in.user)
+	i := slices.IndexFunc(all, func(one permission) bool { return one.id == id })
+	if i < 0 { // another user's, or a second click
+		redirect(w, b.cfg.path("/apps"))
+		return
+	}
+	if err := b.withdraw(r.Context(), all[i]); err != nil {
+		b.fail(w, r, errInternal, err)
+		return
+	}
+	b.permissions.remove(in.user, id)
+	b.log.InfoContext(r.Context(), "access withdrawn", "client", all[i].clientID, "subject", in.user)
+	redirect(w, b.cfg.path("/apps"))
+}
+
+// before says what a merge adds to, or a replacement takes the place of.
+func (b *bank) before(ctx context.Context, a *profile.Authorization, user string) (kind string, entries []entry, err error) {
+	request := a.GrantRequest()
+	if request.GrantID() == "" {
+		return "", nil, nil
+	}
+	g, err := b.server.Grants().Existing(ctx, request, user)
+	if err != nil {
+		return "", nil, err
+	}
+	entries = scopeEntries(strings.Fields(strings.Join(g.ScopeValues(), " ")))
+	details, err := b.parseGranted(g.AuthorizationDetails)
+	for _, detail := range details {
+		described := detail.Describe("en")
+		entries = append(entries, entry{Title: described.Title, Fields: described.Fields})
+	}
+	return request.Action(), entries, err
+}

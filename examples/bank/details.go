@@ -1,0 +1,149 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
+)
+
+// newRegistry knows the types of authorization details that are for accounts and payments.
+func newRegistry() (*rar.Registry, error) {
+	types, err := openbanking.Types()
+	if err != nil {
+		return nil, err
+	}
+	return rar.NewRegistry(rar.RegistryConfig{Types: types})
+}
+
+// An account is what GET /accounts lists.
+type account struct {
+	IBAN     openbanking.IBAN `json:"iban"`
+	Name     string           `json:"name"`
+	Currency string           `json:"currency"`
+}
+
+// accountsOf makes up accounts for a user, the same ones each time.
+func accountsOf(user string) []account {
+	digest := sha256.Sum256([]byte(user))
+	number := binary.BigEndian.Uint64(digest[:]) % 1_000_000_00
+	return []account{
+		{iban(fmt.Sprintf("99999999%08d01", number)), "Current account", "EUR"},
+		{iban(fmt.Sprintf("99999999%08d02", number)), "Savings", "EUR"},
+	}
+}
+
+// iban puts country and check digits (ISO 7064) before a German account number of 18 digits.
+func iban(number string) openbanking.IBAN {
+	rest := 0
+	for _, digit := range number + "131400" { // DE00
+		rest = (rest*10 + int(digit-'0')) % 97
+	}
+	return openbanking.IBAN(fmt.Sprintf("DE%02d%s", 98-rest, number))
+}
+
+// An entry is one thing that the client asks for and the user can refuse.
+type entry struct {
+	Value, Title string
+	Fields       []rar.Field
+	Accounts     []account // to choose from, where the client leaves that to the user
+	One          bool      // of them
+	Foreign      bool      // it is about an account that is not the user's, and cannot be granted
+}
+
+// scopeEntries are what the scopes of a request mean.
+func scopeEntries(scopes []string) (entries []entry) {
+	for _, scope := range scopes {
+		entries = append(entries, entry{Value: scope, Title: scopeText(scope)})
+	}
+	return entries
+}
+
+// detailEntries are what the authorization details of a request mean to a user.
+func detailEntries(a *profile.Authorization, user string) (entries []entry) {
+	for i, detail := range a.Details() {
+		described := detail.Describe("en")
+		e := entry{Value: strconv.Itoa(i), Title: described.Title, Fields: described.Fields}
+		named, isOne := ownAccounts(detail)
+		if e.Foreign = slices.ContainsFunc(named, func(a openbanking.Account) bool { return !owns(user, a.IBAN) }); len(named) == 0 {
+			e.Accounts, e.One = accountsOf(user), isOne
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+func owns(user string, iban openbanking.IBAN) bool {
+	return slices.ContainsFunc(accountsOf(user), func(a account) bool { return a.IBAN == iban })
+}
+
+// ownAccounts returns the accounts of the user that a detail names, and whether it can have no more than one.
+func ownAccounts(d rar.Detail) (named []openbanking.Account, isOne bool) {
+	one := func(a *openbanking.Account) ([]openbanking.Account, bool) {
+		if a == nil {
+			return nil, true
+		}
+		return []openbanking.Account{*a}, true
+	}
+	switch d.Type() { // which says what Get returns
+	case openbanking.PaymentType:
+		p, _ := rar.Get[openbanking.Payment](d)
+		return one(p.DebtorAccount)
+	case openbanking.RecurringPaymentType:
+		p, _ := rar.Get[openbanking.RecurringPayment](d)
+		return one(p.DebtorAccount)
+	case openbanking.FundsConfirmationType:
+		f, _ := rar.Get[openbanking.FundsConfirmation](d)
+		return one(f.Account)
+	default:
+		i, _ := rar.Get[openbanking.AccountInformation](d)
+		return i.Accounts, false
+	}
+}
+
+// choose fills in the accounts that the user has chosen.
+func choose(d rar.Detail, chosen []openbanking.Account) (rar.Detail, error) {
+	switch d.Type() {
+	case openbanking.PaymentType:
+		return rar.Edit(d, func(p *openbanking.Payment) { p.DebtorAccount = &chosen[0] })
+	case openbanking.RecurringPaymentType:
+		return rar.Edit(d, func(p *openbanking.RecurringPayment) { p.DebtorAccount = &chosen[0] })
+	case openbanking.FundsConfirmationType:
+		return rar.Edit(d, func(f *openbanking.FundsConfirmation) { f.Account = &chosen[0] })
+	default:
+		return rar.Edit(d, func(i *openbanking.AccountInformation) { i.Accounts = chosen })
+	}
+}
+
+// grantedDetails are those that the user has ticked, with the accounts that she has chosen. What does not fit, a foreign
+// account above all, is left out: the page does not offer it.
+func grantedDetails(a *profile.Authorization, user string, form url.Values) (granted rar.Details, err error) {
+	for i, e := range detailEntries(a, user) {
+		if e.Foreign || !slices.Contains(form["detail"], e.Value) {
+			continue
+		}
+		detail := a.Details()[i]
+		if len(e.Accounts) > 0 {
+			var chosen []openbanking.Account
+			for _, account := range e.Accounts {
+				if slices.Contains(form["account-"+e.Value], string(account.IBAN)) {
+					chosen = append(chosen, openbanking.Account{IBAN: account.IBAN})
+				}
+			}
+			if len(chosen) == 0 {
+				continue
+			}
+			if detail, err = choose(detail, chosen); err != nil {
+				return nil, err
+			}
+		}
+		granted = append(granted, detail)
+	}
+	return granted, nil
+}
