@@ -249,11 +249,11 @@ func (b *bank) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 
 // fail tells a browser what is wrong with what it has sent to a page.
 func (b *bank) fail(w http.ResponseWriter, r *http.Request, shown pageError, cause error) {
-	level, reason := slogLevel(shown.status), shown.code
+	attrs := []any{"reason", shown.code, "path", r.URL.Path, "status", shown.status}
 	if cause != nil {
-		reason += ": " + cause.Error()
+		attrs = append(attrs, "cause", cause.Error())
 	}
-	b.log.Log(r.Context(), level, "page refused", "reason", reason, "status", shown.status)
+	b.log.Log(r.Context(), slogLevel(shown.status), "page refused", attrs...)
 	b.showError(w, r, shown)
 }
 
