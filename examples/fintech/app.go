@@ -179,6 +179,13 @@ func (e *apiError) Error() string {
 	return fmt.Sprintf("status %d", e.status)
 }
 
+// isOver says whether a bank has ended what a token, or the refresh token behind it, stood for.
+func isOver(err error) bool {
+	var api *apiError
+	var server *oauth2.RetrieveError
+	return errors.As(err, &api) && api.code == "invalid_token" || errors.As(err, &server) && server.ErrorCode == "invalid_grant"
+}
+
 // maxAnswer bounds what is read from an API, apiTimeout how long that may take.
 const (
 	maxAnswer  = 1 << 20

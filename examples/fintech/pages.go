@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
 )
@@ -138,6 +139,13 @@ func (a *app) showAccounts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := a.readAccounts(r.Context(), c)
+	if isOver(err) {
+		a.users.of(r).drop(c)
+		a.show(w, r, failurePage, http.StatusForbidden, "That is over", failure{
+			Text: "The bank lets us see your accounts no longer: you have taken it back there, or its time is over. Connect it again if you like.",
+		})
+		return
+	}
 	if err != nil {
 		a.fail(w, r, at(stageResource, err))
 		return
@@ -169,6 +177,10 @@ func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
 		if l.Managed {
 			// It is asked each time: at the bank the user can take back what was granted.
 			g, err := a.grants.Query(r.Context(), c.grantID)
+			if errors.Is(err, grants.ErrNotFound) { // taken back there
+				a.users.of(r).drop(c)
+				continue
+			}
 			if l.Scopes, l.Details = g.ScopeValues(), a.describe(g.AuthorizationDetails); err != nil {
 				l.Problem = explain(err)
 			}

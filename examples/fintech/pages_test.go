@@ -293,7 +293,7 @@ func TestPagesManageGrants(t *testing.T) {
 	}
 }
 
-// What has ended at the bank is shown as that, and can be cleared away.
+// What has ended at the bank is forgotten here, too.
 func TestAGrantThatHasEndedAtTheBank(t *testing.T) {
 	w := newWorld(t, combination{auth: "private_key_jwt", grants: true})
 	w.tampers["/token"] = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -305,10 +305,26 @@ func TestAGrantThatHasEndedAtTheBank(t *testing.T) {
 	}
 	b := w.servePages()
 	b.post("/connect", nil)
-	page := b.get("/grants")
-	require.Contains(t, page.text, "The bank does not tell: ")
-	id := regexp.MustCompile(`name="id" value="([A-Z0-9]+)"`).FindStringSubmatch(page.text)
-	require.Contains(t, b.post("/grants/revoke", url.Values{"id": {id[1]}}).text, "nothing yet")
+	require.Contains(t, b.get("/grants").text, "nothing yet")
+	require.Equal(t, "/", b.get("/accounts").path)
+}
+
+func TestAccountsThatTheBankHasClosed(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt"})
+	b := w.servePages()
+	b.post("/connect", nil)
+	w.tampers["/accounts"] = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Header.Get("Authorization") == "" { // the page, not the API
+			next.ServeHTTP(rw, r)
+			return
+		}
+		rw.Header().Set("WWW-Authenticate", `DPoP error="invalid_token", algs="ES256"`)
+		rw.WriteHeader(http.StatusUnauthorized)
+	}
+	page := b.get("/accounts")
+	require.Equal(t, http.StatusForbidden, page.status)
+	require.Contains(t, page.text, "no longer")
+	require.Equal(t, "/", b.get("/accounts").path, "its token is forgotten")
 }
 
 func TestDisconnectRevokesTheRefreshToken(t *testing.T) {

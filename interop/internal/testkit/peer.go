@@ -16,7 +16,7 @@ import (
 
 const (
 	startTimeout = 30 * time.Second // until a server is ready; the gate's machine is busy with the race detector
-	runTimeout   = 60 * time.Second // of a script from beginning to end
+	runTimeout   = 4 * time.Minute  // of a script from beginning to end
 	maxLine      = 4 << 20
 	maxComplaint = 32 << 10
 )

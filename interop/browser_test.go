@@ -1,0 +1,139 @@
+package interop_test
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/interop/internal/testkit"
+)
+
+// Where the two examples are without a configuration.
+const (
+	bankURL    = "https://localhost:9443"
+	fintechURL = "https://localhost:9445"
+)
+
+// screenshots is where pictures of the pages go, for whoever wants to look at them; not part of the repository.
+const screenshots = "screenshots"
+
+// TestAPersonPaysInABrowser runs the bank and the fintech as their documentation says, and has a real browser go through
+// login, consent, payment, denial and revocation, on a desktop and on a phone.
+func TestAPersonPaysInABrowser(t *testing.T) {
+	testkit.RequirePeers(t, "playwright-core", "axe-core")
+	browser := chromium()
+	testkit.Require(t, "Chromium", browser != "")
+	for _, address := range []string{"localhost:9443", "localhost:9444", "localhost:9445"} {
+		socket, err := net.Listen("tcp", address)
+		require.NoError(t, err, "something else is there")
+		require.NoError(t, socket.Close())
+	}
+	demo := t.TempDir()
+	bank := startExample(t, demo, "bank")
+	waitFor(t, bankURL+"/healthz")
+	startExample(t, demo, "fintech")
+	waitFor(t, fintechURL+"/")
+
+	pictures, err := filepath.Abs(screenshots)
+	require.NoError(t, err)
+	var said struct {
+		OK    bool   `json:"ok"`
+		Steps int    `json:"steps"`
+		Step  string `json:"step"`
+		Error string `json:"error"`
+	}
+	testkit.Run(t, "browser.mjs", map[string]string{
+		"bank": bankURL, "fintech": fintechURL, "user": bank.after("user"), "password": bank.after("password"),
+		"browser": browser, "screenshots": pictures,
+	}, &said)
+	require.True(t, said.OK, "%s: %s", said.Step, said.Error)
+	require.Equal(t, 20, said.Steps, "all of them, on two sizes of screen")
+}
+
+func chromium() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			return found
+		}
+	}
+	return ""
+}
+
+// An example is a program of examples/ that runs until the test ends, and what it has said.
+type example struct {
+	mu   sync.Mutex
+	said strings.Builder
+}
+
+// Write collects what the program writes.
+func (e *example) Write(p []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.said.Write(p)
+}
+
+// after returns what the program has written behind a word, at the beginning of a line.
+func (e *example) after(word string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for line := range strings.Lines(e.said.String()) {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), word+" "); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return ""
+}
+
+// startExample builds a program and starts it, with its temporary files in a folder of the test.
+func startExample(t *testing.T, temporary, name string) *example {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), name)
+	build := exec.Command("go", "build", "-o", binary, "./"+name)
+	build.Dir = filepath.Join("..", "examples")
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+
+	started := new(example)
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, binary)
+	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
+	cmd.Stdout, cmd.Stderr = started, started
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		cancel()
+		cmd.Wait() //nolint:errcheck // it was interrupted
+		if t.Failed() {
+			t.Logf("%s wrote:\n%.20000s", name, started.said.String())
+		}
+	})
+	return started
+}
+
+// waitFor waits until a URL answers.
+func waitFor(t *testing.T, url string) {
+	t.Helper()
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // whether it is there is all that is asked
+	}}
+	defer client.CloseIdleConnections()
+	require.Eventually(t, func() bool {
+		response, err := client.Get(url)
+		if err != nil {
+			return false
+		}
+		response.Body.Close() //nolint:errcheck // nothing was read
+		return response.StatusCode == http.StatusOK
+	}, 30*time.Second, 100*time.Millisecond, url)
+}
