@@ -240,7 +240,7 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusBadRequest
 	case errors.Is(err, profile.ErrAuthorizationResponse):
 		f.Text, status = "That was no answer to what you have begun here. Nothing was done.", http.StatusBadRequest
-	case errors.As(err, &said) && said.Response == nil:
+	case errors.As(err, &said) && said.Response == nil, errors.Is(err, errNotGranted):
 		f.Text, status = "You did not agree, or the bank did not. Nothing was done.", http.StatusForbidden
 	}
 	a.log.LogAttrs(r.Context(), logLevel(status), "refused", attributes(r, status, f, err)...)

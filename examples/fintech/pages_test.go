@@ -141,7 +141,7 @@ func TestPagesPayNothingElse(t *testing.T) {
 		require.Contains(t, page.text, "has not granted the payment")
 	}
 	w.tampers["/token"] = edit(func(m map[string]any) { delete(m, "authorization_details") })
-	require.Equal(t, http.StatusBadGateway, b.post("/payment", order).status, "no details at all")
+	require.Equal(t, http.StatusForbidden, b.post("/payment", order).status, "the user has unticked it")
 	require.Equal(t, 5, w.count("/revoke"), "what cannot be used is given back")
 	require.Zero(t, w.count("/payments"))
 }

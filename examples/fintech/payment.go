@@ -89,6 +89,9 @@ func asJSON(details any) json.RawMessage {
 	return text
 }
 
+// errNotGranted: the user has let the bank give us something, and this payment was not in it.
+var errNotGranted = errors.New("the bank has not granted the payment that was ordered, but a token without details")
+
 // granted returns the payment that the bank has granted, as the bank has put it down: it may have added the account that it
 // is made from. That it is the one that was ordered is checked once more before it is made.
 func (a *app) granted(ordered, said json.RawMessage) (rar.Details, error) {
@@ -97,7 +100,7 @@ func (a *app) granted(ordered, said json.RawMessage) (rar.Details, error) {
 		return nil, err
 	}
 	if said == nil {
-		return nil, errors.New("the bank has not granted the payment that was ordered, but a token without details")
+		return nil, errNotGranted
 	}
 	granted, err := a.types.Parse(said, a.types.Types())
 	if err == nil && len(granted) != 1 {
