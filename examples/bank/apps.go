@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -108,6 +109,9 @@ func (b *bank) current(ctx context.Context, one permission) (_ permission, ok bo
 		return one, !revoked && one.until.After(b.now()), err
 	}
 	g, err := b.server.Grants().Get(ctx, one.id)
+	if errors.Is(err, grants.ErrNotFound) {
+		return one, false, nil
+	}
 	if err != nil || g.Status != "active" {
 		return one, false, err
 	}

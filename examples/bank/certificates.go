@@ -102,9 +102,8 @@ func keyPEM(key any) ([]byte, error) {
 
 // serverCertificate is that of tls_cert_file, or one that is made now, and then by whom.
 func (c *config) serverCertificate() (*tls.Certificate, *authority, error) {
-	if c.certFile != "" {
-		pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-		return &pair, nil, err
+	if c.certificate != nil {
+		return c.certificate, nil, nil
 	}
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
 	u, err := url.Parse(c.issuer)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -40,6 +41,8 @@ type config struct {
 	profile    profile.Profile
 	clientCAs  *x509.CertPool // nil: no client_ca_file
 	algorithm  string         // of all that the server signs
+
+	certificate *tls.Certificate // nil: to be made
 }
 
 type user struct {
@@ -172,6 +175,11 @@ func (c *config) checkServer(p *problems) {
 func (c *config) checkFiles(p *problems) {
 	p.unless((c.certFile == "") == (c.keyFile == ""), "tls_cert_file and tls_key_file go together")
 	p.unless(c.certFile == "" || c.writeCA == "", "write_ca_file is for certificates that the bank makes itself")
+	if c.certFile != "" && c.keyFile != "" {
+		pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+		p.unless(err == nil, "tls_cert_file and tls_key_file: %w", err)
+		c.certificate = &pair
+	}
 	if c.clientCA == "" {
 		return
 	}

@@ -40,6 +40,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		{"port 0", with("mtls_listen", "localhost:0"), "mtls_listen"},
 		{"one address for two", with("mtls_listen", "localhost:9443"), "the same"},
 		{"a certificate without its key", with("tls_cert_file", "a.pem"), "go together"},
+		{"certificate files that are not there", func(o object) { o["tls_cert_file"], o["tls_key_file"] = "a.pem", "b.pem" }, "tls_cert_file and tls_key_file"},
 		{"a client_ca_file that is not there", with("client_ca_file", "not-there.pem"), "client_ca_file"},
 		{"a part of message signing that is unknown", with("message_signing", []string{"all"}), "message_signing"},
 		{"4 s", with("request_uri_seconds", 4), "5 to 599"},

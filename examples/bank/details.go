@@ -32,7 +32,7 @@ type account struct {
 // accountsOf makes up accounts for a user, the same ones each time.
 func accountsOf(user string) []account {
 	digest := sha256.Sum256([]byte(user))
-	number := binary.BigEndian.Uint64(digest[:]) % 1_000_000_00
+	number := binary.BigEndian.Uint64(digest[:]) % 100_000_000
 	return []account{
 		{iban(fmt.Sprintf("99999999%08d01", number)), "Current account", "EUR"},
 		{iban(fmt.Sprintf("99999999%08d02", number)), "Savings", "EUR"},

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -20,6 +22,7 @@ const (
 	maxHeader      = 48 << 10 // a proof and an access token, and a dozen cookies
 	maxConnections = 1000     // on each listener
 	maxStreams     = 100      // of one connection
+	maxRequests    = 2000     // at a time, on all connections
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 15 * time.Second
 	writeTimeout   = 30 * time.Second
@@ -111,12 +114,26 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// observe writes a line for every request. It names the path and neither query nor headers, where the secrets are.
+// observe bounds how many requests are served at a time and writes a line for each. It names the path and neither query nor
+// headers, where the secrets are.
 func (b *bank) observe(next http.Handler) http.Handler {
+	slots := make(chan struct{}, maxRequests)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		default:
+			w.Header().Set("Retry-After", "5")
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
 		start := time.Now()
 		noted := &notedResponse{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
+			if failed := recover(); failed != nil {
+				b.log.ErrorContext(r.Context(), "panic", "reason", fmt.Sprint(failed), "stack", string(debug.Stack()))
+				panic(http.ErrAbortHandler) // the connection ends, and net/http says nothing more
+			}
 			attrs := []slog.Attr{
 				slog.String("method", r.Method), slog.String("path", r.URL.Path[:min(len(r.URL.Path), 100)]), slog.Int("status", noted.status),
 				slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),

@@ -241,3 +241,35 @@ func TestTheDemonstration(t *testing.T) {
 		require.Error(t, err)
 	})
 }
+
+func TestAPanicEndsOneRequestAlone(t *testing.T) {
+	w := newWorld(t)
+	failing := w.bank.observe(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a mistake") }))
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() {
+		failing.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	})
+	require.Contains(t, w.log.String(), `"reason":"a mistake"`)
+}
+
+func TestTooManyRequestsAtATime(t *testing.T) {
+	w := newWorld(t)
+	goOn, began := make(chan struct{}), make(chan struct{}, maxRequests)
+	busy := w.bank.observe(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { began <- struct{}{}; <-goOn }))
+	serve := func() int {
+		recorder := httptest.NewRecorder()
+		busy.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", nil))
+		return recorder.Code
+	}
+	done := make(chan int)
+	for range maxRequests {
+		go func() { done <- serve() }()
+	}
+	for range maxRequests {
+		<-began
+	}
+	require.Equal(t, http.StatusServiceUnavailable, serve())
+	close(goOn)
+	for range maxRequests {
+		require.Equal(t, http.StatusOK, <-done)
+	}
+}
