@@ -284,9 +284,6 @@ func (c *config) checkResources(p *problems) {
 	}
 }
 
-// url is that of something of the bank's own.
-func (c *config) url(path string) string { return c.issuer + path }
-
 // path is that of something of the bank's own, behind the issuer's.
 func (c *config) path(path string) string {
 	u, err := url.Parse(c.issuer)

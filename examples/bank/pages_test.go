@@ -283,10 +283,10 @@ func TestBackAndReload(t *testing.T) {
 	again := b.open(b.at).ok(http.StatusOK)
 	require.Equal(t, login.body, again.body, "a reload shows the same page")
 	b.open(front).ok(http.StatusOK)
-	consent := b.logIn(login, "alice", "correct horse")
+	b.logIn(login, "alice", "correct horse").ok(http.StatusOK)
 	consentAt := b.at
 	b.logIn(login, "alice", "correct horse").ok(http.StatusOK) // back to the login page, and once more
-	consent = b.open(consentAt).ok(http.StatusOK)
+	consent := b.open(consentAt).ok(http.StatusOK)
 	b.approve(consent)
 	b.press(consent, "approve", nil).refusedPage("no_login_in_progress") // the button twice
 	b.open(consentAt).refusedPage("no_login_in_progress")

@@ -104,19 +104,19 @@ func (w *world) get(target string) reply {
 
 // A request is what a client sends. Every part can be changed before that.
 type request struct {
-	p                  *party
-	method, url        string
-	form               url.Values // nil: none
-	header             http.Header
-	client             *party // that authenticates; nil: nobody
-	assertion          []change
-	key                crypto.Signer // of the assertion; nil: the client's
-	certificate        *tls.Certificate
-	dpop               *ecdsa.PrivateKey // nil: no proof
-	proof              []change
-	json               string // the body, where there is no form
-	token, scheme      string // of a request to the API
-	proofURL, proofFor string // what the proof says, if not what is true
+	p             *party
+	method, url   string
+	form          url.Values // nil: none
+	header        http.Header
+	client        *party // that authenticates; nil: nobody
+	assertion     []change
+	key           crypto.Signer // of the assertion; nil: the client's
+	certificate   *tls.Certificate
+	dpop          *ecdsa.PrivateKey // nil: no proof
+	proof         []change
+	json          string // the body, where there is no form
+	token, scheme string // of a request to the API
+	proofURL      string // what the proof says, if not what is true
 }
 
 // post is a right request to an endpoint for programs.
