@@ -8,6 +8,8 @@ import (
 	"net/url"
 
 	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/internal/jose"
 )
 
 // ErrCrossOrigin: a login that another site wanted to begin in the user's name, or of which the browser does not say who did.
@@ -101,16 +103,27 @@ func (c *Client) CallbackHandler(
 }
 
 func (c *Client) callback(w http.ResponseWriter, r *http.Request, sessions *Sessions) (*Session, *oauth2.Token, error) {
-	session, err := sessions.Take(w, r)
-	if err != nil {
-		return nil, nil, err
-	}
 	callback, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: the query is malformed", ErrAuthorizationResponse)
 	}
+	session, err := c.takeSession(w, r, sessions, callback)
+	if err != nil {
+		return nil, nil, err
+	}
 	token, err := c.Finish(r.Context(), session, callback)
 	return session, token, err
+}
+
+func (c *Client) takeSession(w http.ResponseWriter, r *http.Request, sessions *Sessions, callback url.Values) (*Session, error) {
+	if c.responses == nil || !jose.IsEncrypted(callback.Get("response")) {
+		return sessions.Take(w, r)
+	}
+	response, err := c.responses.VerifyValues(r.Context(), callback) // JARM-2.4-1: what it says nobody else can read
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAuthorizationResponse, err)
+	}
+	return sessions.takeOne(w, r, func(s *Session) bool { return response.CheckState(s.State) == nil })
 }
 
 // failLogin answers a user whose login has come to nothing.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
+	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/profile"
 )
 
@@ -97,6 +98,34 @@ func TestLogin(t *testing.T) {
 			require.Equal(t, "alice", user.Subject())
 		})
 	}
+}
+
+// An encrypted response says to its client alone which login it answers.
+func TestLoginEncrypted(t *testing.T) {
+	w := newWorld(t, encrypting)
+	key := w.registerEncryption("ECDH-ES")
+	app := newApplication(t, w.client("client-1", using(profile.SignedResponses), func(c *profile.ClientConfig) {
+		c.ResponseDecryptionKeys = []jarm.DecryptionKey{key}
+	}))
+	tabs := []string{app.login(), app.login(), app.login()}
+	for _, tab := range []int{1, 2, 0} {
+		callback := "/cb?" + w.browse(tabs[tab]).Encode()
+		cookies := app.cookies
+		app.cookies = nil
+		app.visit(http.MethodGet, callback)
+		require.ErrorIs(t, app.failed, profile.ErrSession, "AM-5.4a in another browser")
+		app.cookies = cookies
+		app.visit(http.MethodGet, callback)
+		require.NoError(t, app.failed)
+		app.cookies = cookies
+		app.visit(http.MethodGet, callback)
+		require.ErrorIs(t, app.failed, profile.ErrSession, "a copy of the cookies")
+		app.cookies = cookies
+		app.visit(http.MethodGet, "/cb?response=a.b.c.d.e")
+		require.ErrorIs(t, app.failed, profile.ErrAuthorizationResponse)
+		require.Len(t, app.cookies, len(cookies), "JARM-2.4-1 which has used up nothing")
+	}
+	require.Len(t, app.finished, 3)
 }
 
 func TestLoginInitiation(t *testing.T) {

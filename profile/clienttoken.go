@@ -31,9 +31,9 @@ const (
 // one that this browser began; use it once. A second use redeems the code again, for which a server may revoke the tokens
 // of the first, so a page that is reloaded must not come here again.
 //
-// The token's Extra holds what else the server sent (scope, grant_id, …; [AuthorizationDetails] has those), and id_token if openid was asked for: it has been
-// verified then, and [IDToken] has what it says. A *oauth2.RetrieveError always comes from the server: from the
-// authorization response when its Response is nil, else from the token endpoint. The error matches
+// The token's Extra holds what else the server sent (scope, grant_id, …; [AuthorizationDetails] has those), and id_token if
+// openid was asked for: it has been verified then, and [IDToken] has what it says. A *oauth2.RetrieveError always comes from
+// the server: from the authorization response when its Response is nil, else from the token endpoint. The error matches
 // [ErrAuthorizationResponse] when nothing was sent, and [ErrTokenResponse] when the answer of the server was thrown away; if
 // that was for its ID token, it matches an error of package idtoken too.
 func (c *Client) Finish(ctx context.Context, session *Session, callback url.Values) (*oauth2.Token, error) {

@@ -16,7 +16,8 @@
 // they say. Whatever ends an authorization, a code that comes twice or the revocation endpoint, ends all of its tokens.
 //
 // A [ResourceServer] checks in one call that an access token is valid, meant for this API, and presented by the client
-// that it was issued to. A [Client] does the whole flow and returns an ordinary *oauth2.Token and *http.Client.
+// that it was issued to. A [Client] does the whole flow and returns an ordinary *oauth2.Token and *http.Client. [Sessions] keep
+// its logins under way in their browsers. For one that uses golang.org/x/oauth2 already, [Client.OAuth2] has the connections alone.
 //
 // # Order of checks
 //

@@ -300,7 +300,7 @@ func (s *Sessions) surplus(r *http.Request) (names []string) {
 // Take returns the session that a callback belongs to, once, and takes it out of the browser. That the callback answers it is for
 // [Client.Finish] of the client of its Issuer to find out; nothing in the callback has been believed but which cookie to
 // look at. The error matches [ErrSession], or [ErrStore] when it cannot be known whether it was used. Call it before the
-// answer is written.
+// answer is written. An encrypted response does not show what it belongs to: [Client.CallbackHandler] finds out.
 func (s *Sessions) Take(w http.ResponseWriter, r *http.Request) (*Session, error) {
 	callback, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -326,6 +326,25 @@ func (s *Sessions) Take(w http.ResponseWriter, r *http.Request) (*Session, error
 		return session, nil
 	}
 	return nil, fmt.Errorf("%w: no cookie for this state", ErrSession)
+}
+
+// takeOne is Take for whoever has another way to tell which session it is.
+func (s *Sessions) takeOne(w http.ResponseWriter, r *http.Request, which func(*Session) bool) (*Session, error) {
+	for _, c := range r.Cookies() {
+		if !strings.HasPrefix(c.Name, s.prefix) {
+			continue
+		}
+		session, begun, err := s.open(c.Value, "cookie\x00"+c.Name)
+		if err != nil || !which(session) {
+			continue
+		}
+		s.setCookie(w, c.Name, "", -1)
+		if err := s.use(r.Context(), session, begun); err != nil {
+			return nil, err
+		}
+		return session, nil
+	}
+	return nil, fmt.Errorf("%w: no cookie for this response", ErrSession)
 }
 
 // states are those that a callback may be about: its own, or that inside a signed response, which has not been verified. A
