@@ -39,7 +39,7 @@ func newApp(c *config, client *profile.Client, log *slog.Logger) (a *app, err er
 	if a.types, err = newRegistry(); err != nil {
 		return nil, err
 	}
-	if a.grants, err = newGrants(client, c.certificateBound()); err != nil {
+	if a.grants, err = newGrants(client); err != nil {
 		return nil, err
 	}
 	key := make([]byte, 32)

@@ -11,19 +11,11 @@ import (
 )
 
 // newGrants returns the client of the bank's grant management, nil if the bank has none.
-func newGrants(client *profile.Client, certificateBound bool) (*grants.Client, error) {
-	server := client.ServerMetadata()
-	if certificateBound {
-		server = server.ForMTLS()
-	}
-	if server.GrantManagementEndpoint == "" {
+func newGrants(client *profile.Client) (*grants.Client, error) {
+	if client.ServerMetadata().GrantManagementEndpoint == "" {
 		return nil, nil
 	}
-	api, err := client.HTTPClient(oauth2.ReuseTokenSource(nil, ownTokens{client}))
-	if err != nil {
-		return nil, err
-	}
-	return grants.NewClient(grants.ClientConfig{Endpoint: server.GrantManagementEndpoint, HTTPClient: api})
+	return client.Grants(oauth2.ReuseTokenSource(nil, ownTokens{client}))
 }
 
 // ownTokens are for managing grants. The application gets them for itself: it may ask about its users' grants when their
