@@ -69,7 +69,7 @@ func (s *tokenSource) tokenFor(ctx context.Context) (*oauth2.Token, error) {
 		if token.RefreshToken == "" {
 			return nil, errNoRefreshToken
 		}
-		call := s.client.refresh(s.ctx, token.RefreshToken)
+		call := s.client.refresh(s, token)
 		select {
 		case <-call.done:
 		case <-ctx.Done():
@@ -121,6 +121,8 @@ func (s *tokenSource) succeeded(call *refreshing) {
 // refreshing is a refresh under way, or, when done is closed, what came of it.
 type refreshing struct {
 	ctx      context.Context //nolint:containedctx // of the source that began it, to tell its end from the refresh's own
+	source   *tokenSource    // that one
+	stale    *oauth2.Token   // what it had then
 	done     chan struct{}
 	token    *oauth2.Token
 	err      error
@@ -134,14 +136,15 @@ type refreshes struct {
 	calls map[string]*refreshing
 }
 
-// refresh returns the refresh of this token that is under way, or begins it.
-func (c *Client) refresh(ctx context.Context, refreshToken string) *refreshing {
+// refresh returns the refresh of this token that is under way, or begins it for a source.
+func (c *Client) refresh(s *tokenSource, token *oauth2.Token) *refreshing {
+	refreshToken := token.RefreshToken
 	c.refreshes.mu.Lock()
 	defer c.refreshes.mu.Unlock()
 	if call := c.refreshes.calls[refreshToken]; call != nil && call.ctx.Err() == nil {
 		return call
 	}
-	call := &refreshing{ctx: ctx, done: make(chan struct{})}
+	call := &refreshing{ctx: s.ctx, source: s, stale: token, done: make(chan struct{})}
 	if c.refreshes.calls == nil {
 		c.refreshes.calls = make(map[string]*refreshing)
 	}
@@ -162,6 +165,9 @@ func (c *Client) run(call *refreshing, refreshToken string) {
 	}()
 	call.err = errors.New("profile: client: a refresh did not end") // runtime.Goexit in a key or a transport
 	call.token, call.err = c.Refresh(call.ctx, refreshToken, Request{})
+	if call.err == nil { // though everybody has given up waiting: the server may know the old refresh token no longer
+		call.source.current.CompareAndSwap(call.stale, call.token)
+	}
 	if said := (*oauth2.RetrieveError)(nil); errors.As(call.err, &said) && said.Response != nil {
 		said.Response.Body = http.NoBody // which two could not read at once
 	}

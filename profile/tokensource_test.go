@@ -87,6 +87,27 @@ func TestRefreshWaiters(t *testing.T) {
 		require.NotNil(t, token)
 		require.Equal(t, "new", token.AccessToken)
 	})
+	t.Run("what everybody has given up waiting for is kept", func(t *testing.T) {
+		source := client.TokenSource(context.Background(), stale(p, "rt-3"))
+		api, err := client.HTTPClient(source)
+		require.NoError(t, err)
+		hasty, cancel := context.WithCancel(context.Background())
+		failed := make(chan error)
+		go func() {
+			r, _ := http.NewRequestWithContext(hasty, http.MethodGet, p.api.URL, nil)
+			_, err := api.Do(r)
+			failed <- err
+		}()
+		<-entered
+		cancel()
+		require.ErrorIs(t, <-failed, context.Canceled)
+		before := len(p.messages("/token"))
+		leave <- struct{}{}
+		token, err := source.Token() // in time, or afterwards
+		require.NoError(t, err)
+		require.Equal(t, "new", token.AccessToken)
+		require.Len(t, p.messages("/token"), before, "it is not asked for again")
+	})
 	t.Run("a refresh that ends with its source is begun again by the next", func(t *testing.T) {
 		hasty, cancel := context.WithCancel(context.Background())
 		first, second := make(chan error), make(chan error)
@@ -102,7 +123,7 @@ func TestRefreshWaiters(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, <-first, context.Canceled)
 		<-entered
-		leave <- struct{}{}
+		close(leave) // for whichever of the two handlers is there
 		require.NoError(t, <-second)
 	})
 }
