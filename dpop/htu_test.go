@@ -143,6 +143,17 @@ func TestExpectedURL(t *testing.T) {
 			require.Equal(t, 400, status)
 		}
 	})
+	t.Run("DPOP-4.3-9 a URL without a host is not equal to an htu without one", func(t *testing.T) {
+		for _, u := range []url.URL{{Path: "/token"}, {Scheme: "https", Path: "/token"}, {Host: "a.example", Path: "/token"}, {Scheme: "ftp", Host: "a.example", Path: "/token"}} {
+			v, _ := newVerifier(t, func(c *dpop.VerifierConfig) {
+				c.BaseURL, c.URL = "", func(*http.Request) (*url.URL, error) { return &u, nil }
+			})
+			for _, htu := range []string{u.String(), u.Scheme + "://" + u.Host + u.Path} {
+				_, err := v.Check(request(sign(t, key, nil, with(map[string]any{"htu": htu}))))
+				require.ErrorIs(t, err, dpop.ErrURL, htu)
+			}
+		}
+	})
 	t.Run("a request without a server", func(t *testing.T) {
 		v, _ := newVerifier(t, nil)
 		r := &http.Request{

@@ -201,12 +201,16 @@ func (v *Verifier) expect(r *http.Request) (expectation, error) {
 		if u, err = v.url(r); err != nil {
 			return e, fmt.Errorf("%w: its own URL is unknown: %w", ErrURL, err)
 		}
-		if u != nil {
-			e.base = u.Scheme + "://" + u.Host
-		}
 	}
 	if u == nil {
 		return e, fmt.Errorf("%w: its own URL is unknown", ErrURL)
+	}
+	if v.url != nil {
+		// Without a host, as r.URL of a server is, it would be equal to an htu without one.
+		e.base = u.Scheme + "://" + u.Host
+		if _, err := parseTarget(e.base); err != nil {
+			return e, fmt.Errorf("%w: its own URL is of %.256q: %w", ErrURL, e.base, err)
+		}
 	}
 	e.path = u.EscapedPath()
 	if !strings.HasPrefix(e.path, "/") {
@@ -236,8 +240,8 @@ func (at *presented) check(claims strictjson.Object, h *header) error {
 
 // checkNonce is SP-5.3.2.1-10. DPOP-11.1-5: a nonce serves for several proofs, as each is used once.
 //
-// It comes after the signature: somebody who has no key gets no nonce, and a client that is told to try again
-// with another nonce can be sure that nothing else is wrong.
+// It comes after the signature: a client that is told to try again with another nonce can be sure that nothing else is
+// wrong.
 func (v *Verifier) checkNonce(claims strictjson.Object) error {
 	if v.nonces == nil {
 		return nil

@@ -90,6 +90,9 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	}
 	if cfg.URL == nil {
 		t, err := parseTarget(cfg.BaseURL)
+		if err == nil {
+			_, err = t.normal()
+		}
 		if err != nil || strings.ContainsAny(cfg.BaseURL, "?#") {
 			return nil, fmt.Errorf("dpop: BaseURL %q is no http or https URL without user, query and fragment", cfg.BaseURL)
 		}

@@ -334,6 +334,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 		{"a base with userinfo", dpop.VerifierConfig{BaseURL: "https://u@server.example.com"}},
 		{"a base with query", dpop.VerifierConfig{BaseURL: origin + "/?x"}},
 		{"a base with fragment", dpop.VerifierConfig{BaseURL: origin + "#"}},
+		{"a base with an escape that is none", dpop.VerifierConfig{BaseURL: origin + "/%zz"}},
 		{"DPOP-11.1-1 a MaxAge of an hour", dpop.VerifierConfig{BaseURL: origin, MaxAge: time.Hour}},
 		{"a negative MaxAge", dpop.VerifierConfig{BaseURL: origin, MaxAge: -1}},
 		{"SP-5.3.2.1-13a a FutureSkew of 9 seconds", dpop.VerifierConfig{BaseURL: origin, FutureSkew: 9 * time.Second}},
