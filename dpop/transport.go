@@ -50,7 +50,8 @@ type TransportConfig struct {
 // which makes another for the repetition. In refreshes oauth2 has no place for one: let Base add an assertion to each
 // request that goes to the token endpoint. It sees repetitions too, so that then nothing is left for Renew to do.
 //
-// Redirects of an http.Client get a proof for where they go. What Base does by itself gets none: http.Transport sends a
+// Redirects of an http.Client get a proof for where they go. One that would take an access token to another origin ends the
+// request: oauth2 puts its token into whatever it sends, wherever that goes. What Base does by itself gets none: http.Transport sends a
 // request once more, with the same proof, when a connection that was idle turns out to be closed. If the server had the
 // first one after all, the answer is invalid_dpop_proof for a replay; the request has been received then, so whether to
 // send it again (which makes a new proof) is for the caller to decide.
@@ -105,7 +106,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	first := *req
 	first.Header = make(http.Header, len(req.Header)+1) // of which nobody changes the values
 	maps.Copy(first.Header, req.Header)
-	sent, err := t.sign(&first)
+	sent, err := t.sign(&first, attempt{})
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close() // a RoundTripper has to
@@ -127,7 +128,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sent, err = t.sign(again); err != nil { // DPOP-4-1, DPOP-7.3-1: a proof of its own
+	// DPOP-4-1, DPOP-7.3-1: a proof of its own. With the nonce of the refusal, whatever other responses have brought since.
+	if sent, err = t.sign(again, attempt{sent.slot, nonce}); err != nil {
 		if again.Body != nil {
 			again.Body.Close()
 		}
@@ -143,8 +145,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // attempt is what a request was signed with.
 type attempt struct{ slot, nonce string }
 
-// sign puts a proof into a request of ours. DPOP-5-1, DPOP-7-1: whatever the request is.
-func (t *Transport) sign(req *http.Request) (attempt, error) {
+// sign puts a proof into a request of ours, with the nonce that was asked for in its place if it is a repetition.
+// DPOP-5-1, DPOP-7-1: whatever the request is.
+func (t *Transport) sign(req *http.Request, asked attempt) (attempt, error) {
+	if req.URL == nil || req.URL.Opaque != "" { // an opaque URL goes out as it is, so nobody knows its path
+		return attempt{}, errors.New("dpop: cannot make a proof for a request with no URL, or with an opaque one")
+	}
 	at, err := t.placeOf(req)
 	if err != nil {
 		return attempt{}, err
@@ -157,9 +163,14 @@ func (t *Transport) sign(req *http.Request) (attempt, error) {
 	}
 	a, ath := attempt{slot: at.as}, "" // DPOP-9-2
 	if token := accessToken(req.Header); token != "" {
+		if leavesOrigin(req) {
+			return attempt{}, errors.New("dpop: a redirect to another origin gets no access token")
+		}
 		a.slot, ath = at.rs, t.athOf(token)
 	}
-	a.nonce, _ = t.nonces.Get(a.slot)
+	if a.nonce = asked.nonce; a.slot != asked.slot {
+		a.nonce, _ = t.nonces.Get(a.slot)
+	}
 	method := req.Method
 	if method == "" {
 		method = http.MethodGet
@@ -201,6 +212,25 @@ func (t *Transport) athOf(token string) string {
 	return b.ath
 }
 
+// leavesOrigin reports whether a request follows a redirect to another origin. http.Client, which says so, takes an access
+// token away that its caller has set (though not from http in place of https, nor from another port); oauth2.Transport and
+// its like put theirs back.
+func leavesOrigin(req *http.Request) bool {
+	if req.Response == nil {
+		return false
+	}
+	from := req.Response.Request
+	if from == nil || from.URL == nil {
+		return true
+	}
+	old, err := parseTarget(from.URL.Scheme + "://" + from.URL.Host)
+	if err != nil {
+		return true
+	}
+	now, err := parseTarget(req.URL.Scheme + "://" + req.URL.Host)
+	return err != nil || now.origin != old.origin
+}
+
 // accessToken returns the token of Authorization: DPoP. DPOP-7.1-7: there is nothing like it for proxies.
 func accessToken(h http.Header) string {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
@@ -212,6 +242,9 @@ func accessToken(h http.Header) string {
 
 // learn keeps the nonce of a response and returns it.
 func (t *Transport) learn(sent attempt, resp *http.Response) string {
+	if resp.Body == nil {
+		resp.Body = http.NoBody // which http.Client would do, had we not to look into it first
+	}
 	values := resp.Header["Dpop-Nonce"]
 	// DPOP-8-3, DPOP-8.1-1: a server that sends two, or one that is none, sends nothing that could be repeated to it.
 	if len(values) != 1 || !isNonce(values[0]) {
