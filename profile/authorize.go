@@ -314,11 +314,11 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 	if approval.Subject == a.client.ClientID { // RFC 9700 §4.15: a token of the user would pass for one of the client itself
 		return errors.New("profile: approval: Subject is the client's client_id")
 	}
-	if len(approval.Details) > 0 { // RAR-3-2, RAR-7.1-1
+	if len(approval.Details) > 0 {
 		if s.cfg.AuthorizationDetails == nil {
 			return errors.New("profile: approval: Details without AuthorizationDetails in the configuration")
 		}
-		if err := s.cfg.AuthorizationDetails.CheckGrant(a.requested, approval.Details); err != nil {
+		if err := s.checkGranted(a.requested, approval.Details); err != nil {
 			return fmt.Errorf("profile: approval: Details: %w", err)
 		}
 	}

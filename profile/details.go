@@ -17,6 +17,17 @@ import (
 // with details themselves is an error of package rar.
 var ErrAuthorizationDetails = oautherr.New("profile: authorization details refused", "invalid_authorization_details", http.StatusBadRequest, "authorization_details are not possible here")
 
+// errGrantedDetails is what a host grants and cannot: its mistake, whatever it would be called in a request.
+var errGrantedDetails = oautherr.New("profile: details that cannot be granted", oautherr.ServerError, http.StatusInternalServerError, "")
+
+// checkGranted checks what the host grants against what was asked for (RAR-3-2, RAR-7.1-1).
+func (s *AuthorizationServer) checkGranted(requested, granted rar.Details) error {
+	if err := s.cfg.AuthorizationDetails.CheckGrant(requested, granted); err != nil {
+		return fmt.Errorf("%w: %w", errGrantedDetails, err)
+	}
+	return nil
+}
+
 // details reads the parameter authorization_details (RAR-3-1). A server that knows none refuses it: to ignore what was meant
 // to narrow a request would widen it.
 func (s *AuthorizationServer) details(client *ClientMetadata, parameter string) (rar.Details, error) {
@@ -132,7 +143,7 @@ func (s *AuthorizationServer) clientDetails(ctx context.Context, t *TokenRequest
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cfg.AuthorizationDetails.CheckGrant(requested, granted); err != nil {
+	if err := s.checkGranted(requested, granted); err != nil {
 		return nil, err
 	}
 	return encodeDetails(granted)

@@ -77,6 +77,7 @@ func newRichWorld(t testing.TB, options ...worldOption) *world {
 		}
 	}
 	w := newWorld(t, append([]worldOption{first}, options...)...)
+	w.registry = registry
 	for _, id := range []string{"client-1", "client-2", "client-3"} {
 		w.enrich(w.register(id, testkit.ECKey(t, id).Public()))
 	}

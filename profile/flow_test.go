@@ -16,6 +16,7 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
 )
 
 // A world is an authorization server, an API and two registered clients, each server on a TLS socket of its own.
@@ -31,7 +32,8 @@ type world struct {
 	failClients func() error // not nil: registrations cannot be read, at times
 	// decide ends an authorization in place of a user, or returns nothing to send the browser to a login page; nil approves
 	// everything for alice.
-	decide func(a *profile.Authorization) (*profile.AuthorizationResponse, error)
+	decide   func(a *profile.Authorization) (*profile.AuthorizationResponse, error)
+	registry *rar.Registry // of a rich world
 }
 
 const redirectURI = "https://client.example/callback?tenant=1"
