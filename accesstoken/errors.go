@@ -7,7 +7,7 @@ import (
 )
 
 // What [Verifier.Verify] and the checks of a [Token] can find. Each carries its wire code and HTTP status; a peer is told
-// no more than the description. All but the last three are invalid_token with status 401 (RFC 6750 §3.1).
+// no more than the description. All but the last four are invalid_token with status 401 (RFC 6750 §3.1).
 var (
 	// ErrMalformed says that the token is not a JWS in compact serialization with strict JSON inside, or is too long.
 	ErrMalformed error = invalid("malformed token")
@@ -42,6 +42,9 @@ var (
 	// insufficient_user_authentication, status 401 (RFC 9470 §3). The challenge also needs what [StepUp.Challenge] returns.
 	ErrInsufficientAuthentication = oautherr.New("accesstoken: insufficient user authentication", stepUpCode, http.StatusUnauthorized,
 		"a different or more recent authentication is required")
+
+	// ErrTooLong says that an [Issuer] was asked for a token that no [Verifier] takes: server_error, status 500.
+	ErrTooLong = oautherr.New("accesstoken: token too long", oautherr.ServerError, http.StatusInternalServerError, "")
 )
 
 func invalid(text string) error {

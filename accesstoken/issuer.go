@@ -139,7 +139,7 @@ var ownClaims = []string{
 }
 
 // Issue returns a signed token. It refuses claims that a [Verifier] would, among them those that bind the token to no
-// key, and a token of more than 16 KiB. An error is either a mistake of the caller or comes from the key; neither is
+// key, and a token of more than 16 KiB, with [ErrTooLong]. An error is either a mistake of the caller or comes from the key; neither is
 // for the client to see.
 func (i *Issuer) Issue(c Claims) (string, error) {
 	if err := i.check(c); err != nil {
@@ -178,7 +178,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 		return "", fmt.Errorf("accesstoken: signing: %w", err)
 	}
 	if len(token) > maxTokenBytes {
-		return "", fmt.Errorf("accesstoken: the token has %d bytes, more than %d", len(token), maxTokenBytes)
+		return "", fmt.Errorf("%w: %d bytes, more than %d", ErrTooLong, len(token), maxTokenBytes)
 	}
 	return token, nil
 }
