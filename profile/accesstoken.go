@@ -92,7 +92,7 @@ func (s *AuthorizationServer) newAccessToken(ctx context.Context, c accesstoken.
 		return "", fmt.Errorf("%w: access token: %w", ErrStore, err)
 	}
 	if value.Len() > maxReferenced {
-		return "", fmt.Errorf("%w: the claims of an access token have %d bytes, more than %d", ErrStore, value.Len(), maxReferenced)
+		return "", fmt.Errorf("%w: %w: its claims have %d bytes, more than %d", ErrStore, accesstoken.ErrTooLong, value.Len(), maxReferenced)
 	}
 	token := jose.RandomString(referenceBytes) // SP-5.4.1-4
 	if err := s.cfg.AccessTokens.Save(ctx, s.storeKey("access", token), value.Bytes(), expires); err != nil {

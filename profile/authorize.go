@@ -157,9 +157,6 @@ func (s *AuthorizationServer) admit(ctx context.Context, a *Authorization, data 
 	if a.scopes, err = s.scopes(a.client, a.params.Get("scope")); err != nil {
 		return err
 	}
-	if a.targets, err = s.targets(a.params["resource"], s.cfg.Resources); err != nil {
-		return err
-	}
 	if a.requested, err = s.details(a.client, a.params.Get("authorization_details")); err != nil {
 		return err
 	}
@@ -167,6 +164,9 @@ func (s *AuthorizationServer) admit(ctx context.Context, a *Authorization, data 
 		if a.details, err = s.cfg.AuthorizationDetails.Enrich(ctx, a.requested); err != nil {
 			return err
 		}
+	}
+	if a.targets, err = s.targetsOf(a.params, a.scopes, a.details); err != nil {
+		return err
 	}
 	a.grant, err = s.grantRequest(ctx, a.client.ClientID, a.params)
 	return err
@@ -280,6 +280,9 @@ func (s *AuthorizationServer) newGrant(a *Authorization, approval Approval) (gra
 	var err error
 	if g.Details, err = encodeDetails(approval.Details); err != nil {
 		return grant{}, fmt.Errorf("profile: approval: Details: %w", err)
+	}
+	if g.Details == nil && len(a.requested) > 0 {
+		g.Details = noDetails
 	}
 	if len(approval.IDTokenClaims) == 0 {
 		return g, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -93,13 +94,41 @@ func knownDetails(registry *rar.Registry, raw json.RawMessage, types []string) (
 func (s *AuthorizationServer) detailsFor(details rar.Details, targets []string) rar.Details {
 	var kept rar.Details
 	for _, detail := range details {
-		one := rar.Details{detail}
-		isFor := func(resource string) bool { return len(one.ForResource(resource)) > 0 }
-		if slices.ContainsFunc(targets, isFor) || !slices.ContainsFunc(s.cfg.Resources, isFor) {
+		places := s.places(detail)
+		if len(places) == 0 || slices.ContainsFunc(places, func(place string) bool { return slices.Contains(targets, place) }) {
 			kept = append(kept, detail)
 		}
 	}
 	return kept
+}
+
+// places returns the resource servers that details name: by their locations, which are there or below, or by their types.
+func (s *AuthorizationServer) places(details ...rar.Detail) []string {
+	var places []string
+	for _, detail := range details {
+		one, locations := rar.Details{detail}, detail.Common().Locations
+		if len(one.ForResource("")) > 0 { // for whoever it is shown to
+			continue
+		}
+		for _, resource := range s.cfg.Resources {
+			if locations == nil && len(one.ForResource(resource)) > 0 {
+				places = append(places, resource)
+			}
+		}
+		for _, location := range locations {
+			place := "" // the nearest one, as an API may be below another
+			for _, resource := range s.cfg.Resources {
+				if len(resource) > len(place) && (location == resource || strings.HasPrefix(location, strings.TrimSuffix(resource, "/")+"/")) {
+					place = resource
+				}
+			}
+			if place != "" {
+				places = append(places, place)
+			}
+		}
+	}
+	slices.Sort(places)
+	return slices.Compact(places)
 }
 
 // encodeDetails is json.Marshal; no details are no JSON.
@@ -110,28 +139,25 @@ func encodeDetails(details rar.Details) (json.RawMessage, error) {
 	return json.Marshal(details)
 }
 
+// noDetails are kept, and told the client, in the place of details that were asked for and of which none is left (RAR-7-1): to
+// leave them out could mean that all were granted.
+var noDetails = json.RawMessage("[]")
+
 // narrowDetails applies the parameter authorization_details of a token request to what was granted, which it cannot widen
 // (RAR-6-1, RAR-6-2). Without it, the token is for all of it (RAR-7-2).
-func (s *AuthorizationServer) narrowDetails(t *TokenRequest, g grant) (json.RawMessage, error) {
-	granted, err := s.storedDetails(t.client, g.Details)
-	if err != nil {
-		return nil, err
-	}
+func (s *AuthorizationServer) narrowDetails(t *TokenRequest, granted rar.Details) (rar.Details, error) {
 	requested, err := s.details(t.client, t.Param("authorization_details")) // RAR-8-1
 	if err != nil {
 		return nil, err
 	}
 	if requested == nil {
-		return encodeDetails(granted)
+		return granted, nil
 	}
-	if err := granted.Covers(requested); err != nil {
-		return nil, err
-	}
-	return encodeDetails(requested)
+	return requested, granted.Covers(requested)
 }
 
 // clientDetails are those of a client that acts for nobody: what the host lets it have (RAR-6-2).
-func (s *AuthorizationServer) clientDetails(ctx context.Context, t *TokenRequest) (json.RawMessage, error) {
+func (s *AuthorizationServer) clientDetails(ctx context.Context, t *TokenRequest) (rar.Details, error) {
 	requested, err := s.details(t.client, t.Param("authorization_details"))
 	if err != nil || requested == nil {
 		return nil, err
@@ -143,10 +169,7 @@ func (s *AuthorizationServer) clientDetails(ctx context.Context, t *TokenRequest
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkGranted(requested, granted); err != nil {
-		return nil, err
-	}
-	return encodeDetails(granted)
+	return granted, s.checkGranted(requested, granted)
 }
 
 // tokenDetails are the details of a request's access token, read once and when somebody asks.

@@ -120,9 +120,8 @@ func (s *AuthorizationServer) prepareGrant(ctx context.Context, a *Authorization
 	consent := grants.Approval{
 		AuthorizationID: g.ID, Subject: g.Subject, Claims: slices.Sorted(maps.Keys(g.Claims)), AuthorizationDetails: g.Details,
 		Expires: approval.GrantExpires, Data: approval.GrantData,
-	}
-	if len(g.Scopes) > 0 {
-		consent.Scopes = []grants.Scope{{Scope: strings.Join(g.Scopes, " "), Resource: g.Targets}}
+		// Without scopes too: a merge must not close what the user has opened.
+		Scopes: []grants.Scope{{Scope: strings.Join(g.Scopes, " "), Resource: g.Targets}},
 	}
 	change, err := s.grants.Prepare(ctx, a.grant, consent) // GM-5.4-1: the user is known now
 	if err != nil {
@@ -173,10 +172,16 @@ func (s *AuthorizationServer) managed(ctx context.Context, t *TokenRequest, g gr
 // resources gets the scopes that are permitted at each of them: what the user has permitted at one is not permitted at
 // another because of a merge.
 func (s *AuthorizationServer) permitted(t *TokenRequest, g grant, current grants.Grant) (grant, error) {
-	g.Managed, g.Ends, g.Details = current.ID, current.ExpiresAt, current.AuthorizationDetails
-	resources := current.Resources()
-	if requested := t.params["resource"]; len(requested) > 0 && len(resources) > 0 {
-		targets, err := s.targets(requested, resources) // RI-2.2-2
+	details, err := s.storedDetails(t.client, current.AuthorizationDetails)
+	if err != nil {
+		return grant{}, err
+	}
+	if g, err = g.with(details); err != nil {
+		return grant{}, err
+	}
+	g.Managed, g.Ends = current.ID, current.ExpiresAt
+	if requested := t.params["resource"]; len(requested) > 0 {
+		targets, err := s.targets(requested, slices.Concat(current.Resources(), s.places(details...), g.Targets)) // RI-2.2-2, RAR-3.2-1
 		if err != nil {
 			return grant{}, err
 		}

@@ -85,7 +85,10 @@ func (s *AuthorizationServer) limit(asking *introspection.ResourceServer, respon
 	response.Audience = slices.DeleteFunc(slices.Clone(response.Audience), func(resource string) bool {
 		return !slices.Contains(asking.Audience, resource)
 	})
-	if registry := s.cfg.AuthorizationDetails; registry != nil && response.Active { // RAR-9.2-1
+	registry := s.cfg.AuthorizationDetails
+	if registry == nil { // whose they are nobody can say any more
+		response.AuthorizationDetails = nil
+	} else if response.Active { // RAR-9.2-1
 		details, err := knownDetails(registry, response.AuthorizationDetails, registry.Types())
 		if err != nil {
 			return fmt.Errorf("%w: the details of a token are no longer valid under their types: %w", ErrStore, err)

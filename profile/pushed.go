@@ -15,6 +15,7 @@ import (
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
+	"github.com/gofapi/fapi2/rar"
 )
 
 // Bounds of what is stored for a client and sent back through a browser. SP-5.3.2.2-N4: state is the application's own
@@ -203,6 +204,17 @@ func (s *AuthorizationServer) targets(requested, allowed []string) ([]string, er
 	}
 	slices.Sort(targets)
 	return slices.Compact(targets), nil
+}
+
+// targetsOf are those of a request: which it names, or else, if nothing but details are to be permitted, those that these name.
+// The default is for scopes.
+func (s *AuthorizationServer) targetsOf(params url.Values, scopes []string, details rar.Details) ([]string, error) {
+	if len(params["resource"]) == 0 && !slices.ContainsFunc(scopes, func(scope string) bool { return scope != "openid" }) {
+		if places := s.places(details...); len(places) > 0 {
+			return places, nil
+		}
+	}
+	return s.targets(params["resource"], s.cfg.Resources)
 }
 
 // Push stores a checked request and returns the request_uri to answer with (RFC 9126 §2.2).

@@ -15,6 +15,8 @@ import (
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/rar"
 )
 
 // A TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1). It holds secrets: its String and LogValue
@@ -186,25 +188,28 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	if slices.Contains(scopes, "openid") {
 		return nil, fmt.Errorf("%w: openid without a user", ErrScope)
 	}
-	targets, err := s.targets(t.params["resource"], s.cfg.Resources)
+	g := grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes} // AT-2.2-2: sub is the client
+	details, err := s.clientDetails(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	details, err := s.clientDetails(ctx, t)
-	if err != nil {
+	if t.Param("authorization_details") != "" {
+		g.Details = noDetails
+	}
+	if g, err = g.with(details); err != nil {
+		return nil, err
+	}
+	if g.Targets, err = s.targetsOf(t.params, scopes, details); err != nil {
 		return nil, err
 	}
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
-	// AT-2.2-2: sub is the client.
-	return s.issue(ctx, t, grant{
-		ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes, Targets: targets, Details: details,
-	})
+	return s.issue(ctx, t, g)
 }
 
-// narrow applies the scope and resource parameters of a token request to a grant, which they cannot widen. The grant
-// itself stays what it is (RI-2.2-1).
+// narrow applies the scope, resource and authorization_details parameters of a token request to a grant, which they cannot
+// widen. The grant itself stays what it is (RI-2.2-1).
 //
 // BCP-2.3-1: what server or client have lost since the user agreed is not given out any more.
 func (s *AuthorizationServer) narrow(t *TokenRequest, g grant) (grant, error) {
@@ -212,6 +217,22 @@ func (s *AuthorizationServer) narrow(t *TokenRequest, g grant) (grant, error) {
 	g.Targets = slices.DeleteFunc(slices.Clone(g.Targets), func(target string) bool { return !slices.Contains(s.cfg.Resources, target) })
 	if len(g.Targets) == 0 {
 		return grant{}, fmt.Errorf("%w: none of those granted is left", ErrTarget)
+	}
+	details, err := s.storedDetails(t.client, g.Details)
+	if err != nil {
+		return grant{}, err
+	}
+	if resources := t.params["resource"]; len(resources) > 0 {
+		// RAR-3.2-1: details say themselves where they are for, and there is a token to be had for that place; without scopes, as
+		// the user has permitted those at g.Targets.
+		targets, err := s.targets(resources, append(s.places(details...), g.Targets...)) // RI-2.2-2
+		if err != nil {
+			return grant{}, err
+		}
+		if slices.ContainsFunc(targets, func(target string) bool { return !slices.Contains(g.Targets, target) }) {
+			g.Scopes = nil
+		}
+		g.Targets = targets
 	}
 	if scope := t.Param("scope"); scope != "" {
 		requested, err := splitScope(scope)
@@ -225,15 +246,19 @@ func (s *AuthorizationServer) narrow(t *TokenRequest, g grant) (grant, error) {
 		}
 		g.Scopes = requested
 	}
-	if resources := t.params["resource"]; len(resources) > 0 {
-		targets, err := s.targets(resources, g.Targets) // RI-2.2-2
-		if err != nil {
-			return grant{}, err
-		}
-		g.Targets = targets
+	if details, err = s.narrowDetails(t, details); err != nil { // RAR-6.1-2: in this token, not in the grant
+		return grant{}, err
 	}
-	var err error
-	g.Details, err = s.narrowDetails(t, g) // RAR-6.1-2: in this token, not in the grant
+	return g.with(details)
+}
+
+// with puts these details in the place of a grant's. Of one that had some it is known that there are none left.
+func (g grant) with(details rar.Details) (grant, error) {
+	raw, err := encodeDetails(details)
+	if raw == nil && g.Details != nil {
+		raw = noDetails
+	}
+	g.Details = raw
 	return g, err
 }
 
@@ -262,12 +287,19 @@ func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g gran
 		return nil, fmt.Errorf("%w: authorization details: %w", ErrStore, err)
 	}
 	token, err := s.newAccessToken(ctx, claims)
+	if errors.Is(err, accesstoken.ErrTooLong) && len(claims.AuthorizationDetails) > 0 { // it never will be shorter by itself
+		err = oautherr.Describe(fmt.Errorf("%w: %w", ErrAuthorizationDetails, err), "more than an access token holds: ask for some of them, by authorization_details or resource")
+	}
 	if err != nil {
 		return nil, err
 	}
+	told := claims.AuthorizationDetails
+	if told == nil && g.Details != nil {
+		told = noDetails
+	}
 	return &TokenResponse{
 		AccessToken: token, TokenType: string(t.bound.TokenType()), // DPOP-5-3: the type tells the client how the token is bound
-		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: scope, AuthorizationDetails: claims.AuthorizationDetails,
+		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: scope, AuthorizationDetails: told,
 		GrantID: g.Managed, // GM-5.5-3
 	}, nil
 }
