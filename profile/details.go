@@ -180,17 +180,21 @@ type tokenDetails struct {
 	err      error
 }
 
+// errTokenDetails is for tokens that this API cannot read: those who run it and the server have types of one name that differ.
+var errTokenDetails = oautherr.New("profile: the authorization details of a token", oautherr.ServerError, http.StatusInternalServerError, "")
+
 // Details returns what was granted in detail, as far as the API knows the types by [ResourceServerConfig.AuthorizationDetails];
 // details of other types are left out, since they are for other APIs. An error says that a detail is not valid under its type
-// as this API has it, or that it has no types at all: then nothing is permitted.
+// as this API has it, or that it has no types at all: then nothing is permitted, and it is a server_error, since no client can
+// mend it.
 func (t *Token) Details() (rar.Details, error) {
 	d := t.details
 	if d == nil || d.registry == nil {
-		return nil, fmt.Errorf("profile: the resource server has no types of authorization details")
+		return nil, fmt.Errorf("%w: the resource server has no types of them", errTokenDetails)
 	}
 	d.once.Do(func() {
 		if d.details, d.err = knownDetails(d.registry, t.claims.AuthorizationDetails(), d.registry.Types()); d.err != nil {
-			d.err = fmt.Errorf("profile: the authorization details of a token: %w", d.err)
+			d.err = fmt.Errorf("%w: %w", errTokenDetails, d.err)
 		}
 	})
 	return slices.Clone(d.details), d.err
