@@ -139,7 +139,11 @@ func (w *world) spend(code string, fields ...string) answer {
 func (w *world) renew(tokens answer, fields ...string) answer {
 	form := w.refreshForm("client-1", tokens.body["refresh_token"].(string))
 	with(fields...)(form)
-	return w.send(w.tokenURL(), form, w.tokenProof("d"))
+	got := w.send(w.tokenURL(), form, w.tokenProof("d"))
+	if got.status == http.StatusOK { // it is not rotated
+		got.body["refresh_token"] = tokens.body["refresh_token"]
+	}
+	return got
 }
 
 // told is a member of an answer as JSON, "" if it is not there.
