@@ -232,7 +232,7 @@ func (cfg *AuthorizationServerConfig) checkPaths(bad func(format string, args ..
 		if err != nil || u.Path != p || p[0] != '/' || p == "/" || path.Clean(p) != p || httpsProblem("https://host"+p) != "" {
 			bad("endpoint %q is no plain path", p)
 		}
-		if seen[p] || strings.HasPrefix(p, "/.well-known/") {
+		if seen[p] || strings.HasPrefix(p+"/", "/.well-known/") {
 			bad("endpoint %q is at the path of something else", p)
 		}
 		seen[p] = true

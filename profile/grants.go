@@ -200,7 +200,7 @@ func (s *AuthorizationServer) permitted(t *TokenRequest, g grant, current grants
 	return g, nil
 }
 
-// grantPaths are those below which the grants are.
+// grantPaths are those below which the grants are, the longest first, as the alias may be below the other one.
 func (s *AuthorizationServer) grantPaths(m *ServerMetadata) []string {
 	if s.grants == nil {
 		return nil
@@ -209,6 +209,7 @@ func (s *AuthorizationServer) grantPaths(m *ServerMetadata) []string {
 	if m.MTLSEndpointAliases != nil {
 		paths = append(paths, urlPath(m.MTLSEndpointAliases.GrantManagementEndpoint))
 	}
+	slices.SortFunc(paths, func(a, b string) int { return len(b) - len(a) })
 	return slices.Compact(paths)
 }
 

@@ -31,7 +31,7 @@ type answer struct {
 
 func (w *world) assertion(id string) string {
 	auth, err := clientauth.NewPrivateKeyJWT(clientauth.PrivateKeyJWTConfig{
-		ClientID: id, Audience: w.asHTTP.URL, Key: testkit.ECKey(w.t, id), KeyID: id + "-key", Now: w.clock.Now,
+		ClientID: id, Audience: w.as.Metadata().Issuer, Key: testkit.ECKey(w.t, id), KeyID: id + "-key", Now: w.clock.Now,
 	})
 	require.NoError(w.t, err)
 	assertion, err := auth.Assertion()

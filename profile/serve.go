@@ -48,15 +48,16 @@ func (s *AuthorizationServer) Handler() http.Handler {
 	documents := metadata.Handler()
 	below := s.grantPaths(metadata)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.EscapedPath()
+		if endpoint, ok := endpoints[path]; ok { // first, as it may be below that of grants
+			endpoint.ServeHTTP(w, r)
+			return
+		}
 		for _, prefix := range below { // GM-6.3-1
-			if path := r.URL.EscapedPath(); path == prefix || strings.HasPrefix(path, prefix+"/") {
+			if path == prefix || strings.HasPrefix(path, prefix+"/") {
 				s.serveGrants(w, r, prefix)
 				return
 			}
-		}
-		if endpoint, ok := endpoints[r.URL.EscapedPath()]; ok {
-			endpoint.ServeHTTP(w, r)
-			return
 		}
 		documents.ServeHTTP(w, r)
 	})
