@@ -85,7 +85,7 @@ func (f *flow) play(t *testing.T, issuer string) {
 	require.NoError(t, err)
 	request := profile.Request{Scopes: []string{"openid", "accounts"}, Resources: []string{f.api.url}}
 	if f.rar {
-		request.Scopes, request.Params = []string{"accounts"}, url.Values{"authorization_details": {payment}}
+		request.Scopes, request.AuthorizationDetails = []string{"accounts"}, json.RawMessage(payment)
 	}
 	session, err := f.client.Begin(ctx, request)
 	require.NoError(t, err)
@@ -108,7 +108,7 @@ func (f *flow) play(t *testing.T, issuer string) {
 	require.Equal(t, token.RefreshToken, refreshed.RefreshToken, "it is not rotated")
 	require.Equal(t, first, f.callAPI(t, refreshed))
 
-	f.revoke(t, refreshed.RefreshToken)
+	require.NoError(t, f.client.Revoke(ctx, refreshed.RefreshToken, "refresh_token"))
 	_, err = f.client.Refresh(ctx, token.RefreshToken, profile.Request{})
 	var said *oauth2.RetrieveError
 	require.ErrorAs(t, err, &said)
@@ -122,9 +122,7 @@ func (f *flow) checkToken(t *testing.T, token *oauth2.Token) {
 	require.NotEmpty(t, token.RefreshToken)
 	require.Positive(t, token.ExpiresIn)
 	if f.rar {
-		granted, err := json.Marshal(token.Extra("authorization_details"))
-		require.NoError(t, err)
-		require.JSONEq(t, payment, string(granted))
+		require.JSONEq(t, payment, string(profile.AuthorizationDetails(token)))
 	}
 }
 
@@ -164,35 +162,6 @@ func (f *flow) refuseUnbound(t *testing.T, token *oauth2.Token) {
 	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
 }
 
-// revoke ends a refresh token (RFC 7009).
-func (f *flow) revoke(t *testing.T, refreshToken string) {
-	t.Helper()
-	form := url.Values{"token": {refreshToken}, "token_type_hint": {"refresh_token"}}
-	f.authenticate(t, form)
-	endpoint, client := f.client.ServerMetadata().RevocationEndpoint, f.authority.HTTPClient(t)
-	if f.usesCertificate() {
-		endpoint = f.client.ServerMetadata().ForMTLS().RevocationEndpoint
-		client = f.authority.CertificateClient(t, f.certificate)
-	}
-	response, err := client.PostForm(endpoint, form)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	require.Equal(t, http.StatusOK, response.StatusCode)
-}
-
-func (f *flow) authenticate(t *testing.T, form url.Values) {
-	t.Helper()
-	if f.auth == tlsAuth {
-		require.NoError(t, clientauth.MutualTLS(f.id()).Authenticate(t.Context(), form))
-		return
-	}
-	by, err := clientauth.NewPrivateKeyJWT(clientauth.PrivateKeyJWTConfig{
-		ClientID: f.id(), Audience: f.client.ServerMetadata().Issuer, Key: f.key, KeyID: authKeyID,
-	})
-	require.NoError(t, err)
-	require.NoError(t, by.Authenticate(t.Context(), form))
-}
-
 // requireNonceDemand shows that the flows have passed a server that does not take proofs without a nonce.
 func requireNonceDemand(t *testing.T, w *world, p *provider) {
 	t.Helper()
@@ -200,7 +169,9 @@ func requireNonceDemand(t *testing.T, w *world, p *provider) {
 	client, err := profile.NewClient(t.Context(), w.clientConfig(t, p.Issuer, c))
 	require.NoError(t, err)
 	form := url.Values{"grant_type": {"client_credentials"}}
-	(&flow{world: w, combination: c, client: client}).authenticate(t, form)
+	by, err := clientauth.NewPrivateKeyJWT(clientauth.PrivateKeyJWTConfig{ClientID: c.id(), Audience: p.Issuer, Key: w.key, KeyID: authKeyID})
+	require.NoError(t, err)
+	require.NoError(t, by.Authenticate(t.Context(), form))
 	prover, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.NewKey(t)})
 	require.NoError(t, err)
 	endpoint := client.ServerMetadata().TokenEndpoint
