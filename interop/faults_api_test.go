@@ -14,6 +14,7 @@ import (
 
 // An API that answers wrongly gets the token once, and nobody else gets it.
 func TestClientAtFaultyAPI(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := w.startServer(t, profile.Baseline)
 	client, err := profile.NewClient(t.Context(), w.clientConfig(t, s.issuer, combination{auth: privateKey}))

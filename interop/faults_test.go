@@ -231,6 +231,7 @@ var errSaid = errors.New("an answer without a code")
 
 // Each answer is oidc-provider's with one thing changed on the way. The client has to refuse it, at once.
 func TestClientRefusesFaultyAnswers(t *testing.T) {
+	t.Parallel()
 	p := startFaulty(t)
 	for _, at := range []struct {
 		name, path, stage string
@@ -285,6 +286,7 @@ func requireRefusal(t *testing.T, f fault, also, err error) {
 
 // What is only odd is no fault.
 func TestClientBearsOddAnswers(t *testing.T) {
+	t.Parallel()
 	p := startFaulty(t)
 	decoy := testkit.PublicJWK(t, testkit.NewKey(t), "decoy", "ES256")
 	twin := testkit.PublicJWK(t, testkit.NewKey(t), asRSAKeyID, "ES256") // another key's kid
@@ -325,7 +327,7 @@ func startFaulty(t *testing.T) *proxy {
 	t.Helper()
 	w := newWorld(t)
 	p, stand := newProxy(t, w)
-	stand(w.startProvider(t, p.url).URL)
+	stand(w.startProvider(t, map[string]any{"issuer": p.url}).URL)
 	return p
 }
 

@@ -3,6 +3,7 @@ package interop_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,8 +27,8 @@ type provider struct {
 	MTLS   string `json:"mtls"`
 }
 
-// startProvider starts it with all our clients. It demands nonces. issuer may be empty.
-func (w *world) startProvider(t *testing.T, issuer string) *provider {
+// startProvider starts it with all our clients. It demands nonces. more goes over the configuration.
+func (w *world) startProvider(t *testing.T, more map[string]any) *provider {
 	t.Helper()
 	testkit.RequirePeers(t, "oidc-provider")
 	var clients []any
@@ -45,9 +46,7 @@ func (w *world) startProvider(t *testing.T, issuer string) *provider {
 		"tls": w.authority.ServerPEM(t), "clients": clients, "resources": []string{w.api.url}, "requireNonce": true,
 		"keys": []any{testkit.JWK(t, w.asRSAKey, asRSAKeyID, "PS256"), testkit.JWK(t, w.asKey, asKeyID, "ES256")},
 	}
-	if issuer != "" {
-		config["issuer"] = issuer
-	}
+	maps.Copy(config, more)
 	p := new(provider)
 	testkit.Start(t, "as.mjs", config, p)
 	return p
@@ -55,8 +54,9 @@ func (w *world) startProvider(t *testing.T, issuer string) *provider {
 
 // Our client against oidc-provider, which demands nonces, and our resource server with its access tokens.
 func TestClientAgainstOIDCProvider(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
-	p := w.startProvider(t, "")
+	p := w.startProvider(t, nil)
 	w.guard(t, p.Issuer, p.Issuer+"/jwks")
 	for _, c := range combinations() {
 		for _, rar := range []bool{false, true} {

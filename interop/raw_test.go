@@ -142,6 +142,7 @@ var replies = []reply{
 
 // Requests made with jose and dpop against our authorization server and our API.
 func TestRawRequests(t *testing.T) {
+	t.Parallel()
 	testkit.RequirePeers(t, "dpop", "jose", "undici")
 	w := newWorld(t)
 	s := w.startServer(t, profile.Baseline)

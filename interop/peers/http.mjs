@@ -11,7 +11,7 @@ export function agents({ ca, cert, key }) {
 export function fetchBy(dispatcher, log) {
   return async (url, options) => {
     const response = await fetch(url, { ...options, dispatcher })
-    log.push(`${options.method} ${new URL(url).pathname} ${response.status}`)
+    log.push({ method: options.method, url: String(url), status: response.status, type: response.headers.get('content-type') ?? '' })
     return response
   }
 }
