@@ -22,7 +22,7 @@ func stolenTokens(c combination) []attack {
 	return slices.Concat(either(c.byDPoP(), tokensWithoutProof, tokensWithoutCertificate)(), []attack{
 		onAPI("an access token in the URL", "SP-5.3.4-2", 400, "invalid_request", one(func(c *call) { c.url += "?access_token=" + c.token })),
 		onAPI("a token for what its user has not granted", "SP-5.3.4-4", 403, "insufficient_scope", one(func(c *call) {
-			c.method, c.url = http.MethodPost, c.w.api()+"/payments"
+			c.url = c.w.api() + "/payments"
 		})),
 		onAPI("a token meant for another API", "AT-4-3", 401, "invalid_token", func(ctx context.Context, c *call) (err error) {
 			c.token, err = c.w.tokenFor(ctx, otherAPI)

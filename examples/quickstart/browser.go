@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/gofapi/fapi2/profile"
@@ -62,7 +64,30 @@ func (b *browser) open(ctx context.Context, pageURL string) error {
 
 // decide answers the page and returns where that leads.
 func (b *browser) decide(ctx context.Context, pageURL, decision string) (answerURL string, err error) {
-	return redirected(b.post(ctx, pageURL, "same-origin", url.Values{"username": {"alice"}, "password": {"correct horse"}, "decision": {decision}}))
+	return redirected(b.post(ctx, pageURL, "same-origin", url.Values{
+		"username": {"alice"}, "password": {"correct horse"}, "account": {"DE89 3704 0044 0532 0130 00"}, "decision": {decision},
+	}))
+}
+
+var described = regexp.MustCompile(`<h2>([^<]*)</h2>|<dt>([^<]*)</dt><dd>([^<]*)</dd>`)
+
+// read opens the page at the authorization server and returns what it says in detail, line by line, as the user reads it.
+func (b *browser) read(ctx context.Context, pageURL string) (lines []string, err error) {
+	a, err := b.get(ctx, pageURL)
+	if err != nil {
+		return nil, err
+	}
+	if a.status != http.StatusOK {
+		return nil, fmt.Errorf("the page: %v", a)
+	}
+	for _, m := range described.FindAllStringSubmatch(string(a.body), -1) {
+		line := m[1]
+		if m[2] != "" {
+			line = m[2] + ": " + m[3]
+		}
+		lines = append(lines, html.UnescapeString(line))
+	}
+	return lines, nil
 }
 
 // approve lets alice agree and returns what comes back for the client.

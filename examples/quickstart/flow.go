@@ -16,8 +16,16 @@ import (
 
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
+
+// A chapter is what the dialogue shows of the flow under one title.
+type chapter struct {
+	title string
+	steps []step
+}
 
 // A step is something that has to succeed.
 type step struct {
@@ -37,6 +45,12 @@ type flow struct {
 	renewed        *profile.Client
 	newKey         *ecdsa.PrivateKey
 	newCertificate *tls.Certificate
+	// In the later chapters: what was asked for, and what the bank has made of it.
+	session *profile.Session
+	ordered openbanking.Payment
+	payment rar.Detail
+	grantID string
+	before  *oauth2.Token // the one that token has come after
 }
 
 // play does a step. Its status is that of the last message.
@@ -53,8 +67,13 @@ func (s step) play(ctx context.Context, f *flow) result {
 	return r
 }
 
-// flowSteps is the whole flow, in order.
-func flowSteps(c combination) []step {
+// flowChapters is the whole flow, in order.
+func flowChapters(c combination) []chapter {
+	return []chapter{{"The flow", loginSteps(c)}, {"A payment", paymentSteps()}, {"The life of a grant", grantSteps()}}
+}
+
+// loginSteps are what FAPI 2.0 itself is about.
+func loginSteps(c combination) []step {
 	return slices.Concat(
 		[]step{
 			{"the client discovers the authorization server", "SP-5.3.3.1-9", discover},

@@ -62,17 +62,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // A script says what is to be played for a combination.
-type script func(c combination) ([]step, []group)
+type script func(c combination) ([]chapter, []group)
 
-func fullScript(c combination) ([]step, []group) { return flowSteps(c), attackGroups(c) }
+func fullScript(c combination) ([]chapter, []group) { return flowChapters(c), attackGroups(c) }
 
 // perform plays all combinations, whatever comes of one, and reports whether all went as it should.
 func perform(ctx context.Context, out printer, chosen []combination, s script) (ok bool, err error) {
 	out.opening(len(chosen))
 	acts, ok := make([]act, 0, len(chosen)), true
 	for _, c := range chosen {
-		steps, groups := s(c)
-		a, err := play(ctx, out, c, steps, groups)
+		chapters, groups := s(c)
+		a, err := play(ctx, out, c, chapters, groups)
 		if err != nil {
 			return false, err
 		}
@@ -106,8 +106,11 @@ func (a act) count(kind string) (n int) {
 
 // play runs the steps and then the attacks of a combination in a new world. After a step that failed it stops: what is
 // refused then proves nothing.
-func play(ctx context.Context, out printer, c combination, steps []step, groups []group) (act, error) {
-	a := act{combination: c, steps: len(steps)}
+func play(ctx context.Context, out printer, c combination, chapters []chapter, groups []group) (act, error) {
+	a := act{combination: c}
+	for _, its := range chapters {
+		a.steps += len(its.steps)
+	}
 	for _, g := range groups {
 		a.attacks += len(g.attacks)
 	}
@@ -123,11 +126,13 @@ func play(ctx context.Context, out printer, c combination, steps []step, groups 
 		return r.OK
 	}
 	out.scene(w)
-	out.chapter("The flow")
 	f := &flow{world: w}
-	for _, s := range steps {
-		if !report(s.play(ctx, f)) {
-			return a, nil
+	for _, its := range chapters {
+		out.chapter(its.title)
+		for _, s := range its.steps {
+			if !report(s.play(ctx, f)) {
+				return a, nil
+			}
 		}
 	}
 	for _, g := range groups {

@@ -154,7 +154,11 @@ func (p *dialogue) exchange(e exchange) {
 		p.line("%s   %s", pad(head, column), text)
 		head = ""
 	}
-	p.line("%s ← %d %s", pad(head, column), e.status, e.gives)
+	gives := append(wrap(e.gives, width-column-7), "")
+	p.line("%s ← %d %s", pad(head, column), e.status, gives[0])
+	for _, text := range gives[1:max(1, len(gives)-1)] {
+		p.line("%s       %s", pad("", column), text)
+	}
 }
 
 func (p *dialogue) reason(r result) {

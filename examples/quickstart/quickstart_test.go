@@ -43,16 +43,28 @@ func every(t *testing.T) []combination {
 	return all
 }
 
+// both prints for machines and for people, so that all need be played once only.
+type both struct{ json, text printer }
+
+func (p both) opening(n int)        { p.json.opening(n); p.text.opening(n) }
+func (p both) scene(w *world)       { p.json.scene(w); p.text.scene(w) }
+func (p both) chapter(title string) { p.json.chapter(title); p.text.chapter(title) }
+func (p both) result(r result)      { p.json.result(r); p.text.result(r) }
+func (p both) closing(all []act)    { p.json.closing(all); p.text.closing(all) }
+
 func TestEveryStepSucceedsAndEveryAttackIsRefused(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	require.Zero(t, run(t.Context(), []string{"-json"}, &stdout, &stderr), "%s%s", &stdout, &stderr)
-	require.Empty(t, stderr.String())
+	t.Parallel()
+	var stdout, text bytes.Buffer
+	ok, err := perform(t.Context(), both{&jsonLines{out: &stdout}, &dialogue{out: &text}}, every(t), fullScript)
+	require.NoError(t, err)
+	require.True(t, ok, "%s", &text)
+	t.Run("the dialogue fits into its columns", func(t *testing.T) { checkDialogue(t, text.String()) })
 	allSteps, allAttacks := results(t, &stdout)
 	for _, c := range every(t) {
 		t.Run(c.profile+" "+c.String(), func(t *testing.T) {
 			its := func(r result) bool { return r.Profile == c.profile && r.Combination == c.String() }
 			steps, attacks := slices.Collect(filter(allSteps, its)), slices.Collect(filter(allAttacks, its))
-			require.Len(t, steps, len(flowSteps(c)))
+			require.Len(t, steps, stepsOf(flowChapters(c)))
 			require.GreaterOrEqual(t, len(attacks), either(c.advanced(), 160, 80))
 			names := map[string]bool{}
 			for _, r := range append(steps, attacks...) {
@@ -77,6 +89,16 @@ func TestEveryStepSucceedsAndEveryAttackIsRefused(t *testing.T) {
 	}
 }
 
+func stepsOf(chapters []chapter) (n int) {
+	for _, its := range chapters {
+		n += len(its.steps)
+	}
+	return n
+}
+
+// beginning is the first step of the flow, with which a world is ready for attacks.
+func beginning(c combination) []chapter { return []chapter{{"", loginSteps(c)[:1]}} }
+
 func filter(all []result, wanted func(result) bool) iter.Seq[result] {
 	return func(yield func(result) bool) {
 		for _, r := range all {
@@ -87,11 +109,8 @@ func filter(all []result, wanted func(result) bool) iter.Seq[result] {
 	}
 }
 
-func TestTheDialogueFitsIntoItsColumns(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	require.Zero(t, run(t.Context(), nil, &stdout, &stderr), "%s%s", &stdout, &stderr)
-	require.Empty(t, stderr.String())
-	lines := strings.Split(strings.TrimSuffix(stdout.String(), "\n"), "\n")
+func checkDialogue(t *testing.T, text string) {
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	for _, line := range lines {
 		require.LessOrEqual(t, utf8.RuneCountInString(line), width, line)
 	}
@@ -101,7 +120,7 @@ func TestTheDialogueFitsIntoItsColumns(t *testing.T) {
 		require.NotNil(t, m, "the table ends it: %s", lines[len(lines)-8+i])
 		require.Equal(t, []string{headings[c.profile], c.auth, labels[c.binding], m[5], m[7]}, []string{m[1], m[2], m[3], m[4], m[6]})
 	}
-	require.NotRegexp(t, regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10}`), stdout.String(), "no token is shown")
+	require.NotRegexp(t, regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10}`), text, "no token is shown")
 }
 
 func TestTheFlagsChooseWhatIsPlayed(t *testing.T) {
@@ -155,7 +174,9 @@ func TestFailuresAreSeen(t *testing.T) {
 		{"a spoiler that fails", onAPI("", "", 401, "invalid_token", func(context.Context, *call) error { return errors.New("not spoilt") }), false, "not spoilt"},
 		{"a client that asks the token endpoint first", onCallback("", "", 303, "", one(func(v *visit) { v.quiet = true })), false, "after 1 requests"},
 	} {
-		script := func(its combination) ([]step, []group) { return flowSteps(its)[:1], []group{{"", []attack{c.attack}}} }
+		script := func(its combination) ([]chapter, []group) {
+			return beginning(its), []group{{"", []attack{c.attack}}}
+		}
 		t.Run(c.name, func(t *testing.T) {
 			var stdout bytes.Buffer
 			ok, err := perform(t.Context(), &jsonLines{out: &stdout}, every(t), script)
@@ -185,12 +206,12 @@ func TestFailuresAreSeen(t *testing.T) {
 func TestOneFailureIsEnough(t *testing.T) {
 	for _, bad := range every(t) {
 		var stdout bytes.Buffer
-		ok, err := perform(t.Context(), &dialogue{out: &stdout}, every(t), func(c combination) ([]step, []group) {
-			steps := flowSteps(c)[:1]
+		ok, err := perform(t.Context(), &dialogue{out: &stdout}, every(t), func(c combination) ([]chapter, []group) {
+			chapters := beginning(c)
 			if c == bad {
-				steps = append(steps, step{name: "a step that fails", do: func(context.Context, *flow) error { return errors.New("deliberately") }})
+				chapters = append(chapters, chapter{"", []step{{name: "a step that fails", do: func(context.Context, *flow) error { return errors.New("deliberately") }}}})
 			}
-			return steps, nil
+			return chapters, nil
 		})
 		require.NoError(t, err)
 		require.False(t, ok)
@@ -203,7 +224,7 @@ func TestAFailedStepEndsThePlay(t *testing.T) {
 	failing := step{name: "a step that fails", clause: "", do: func(context.Context, *flow) error { return errors.New("deliberately") }}
 	for _, c := range every(t) {
 		var stdout bytes.Buffer
-		a, err := play(t.Context(), &jsonLines{out: &stdout}, c, []step{failing, flowSteps(c)[0]}, attackGroups(c))
+		a, err := play(t.Context(), &jsonLines{out: &stdout}, c, append([]chapter{{"", []step{failing}}}, beginning(c)...), attackGroups(c))
 		require.NoError(t, err)
 		require.False(t, a.ok())
 		steps, attacks := results(t, &stdout)

@@ -40,6 +40,7 @@ type call struct {
 	proofMethod, proofURL, proofToken string
 	proofs                            []string    // sent instead of a new one
 	header                            http.Header // what else is sent
+	body                              string      // JSON; empty: none
 }
 
 // newCall is a call with a token of alice's that our client has just got.
@@ -77,7 +78,7 @@ func (c *call) proof() (string, error) {
 func (c *call) send(ctx context.Context) (answer, error) { return c.sendAs(ctx, "thief") }
 
 func (c *call) sendAs(ctx context.Context, party string) (answer, error) {
-	r, err := http.NewRequestWithContext(ctx, c.method, c.url, nil)
+	r, err := http.NewRequestWithContext(ctx, c.method, c.url, strings.NewReader(c.body))
 	if err != nil {
 		return answer{}, err
 	}
@@ -90,6 +91,9 @@ func (c *call) sendAs(ctx context.Context, party string) (answer, error) {
 		proofs = []string{proof}
 	}
 	maps.Copy(r.Header, c.header)
+	if c.body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
 	r.Header["Dpop"] = proofs
 	r.Header.Set("Authorization", c.scheme+" "+c.token)
 	return exchangeWith(c.w.httpClient(party, c.certificate), r)

@@ -17,8 +17,11 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -28,6 +31,7 @@ import (
 type bank struct {
 	*profile.AuthorizationServer
 	passwords map[string]string
+	accounts  map[string]openbanking.Account // that users pay from
 	now       func() time.Time
 }
 
@@ -52,7 +56,13 @@ func newBank(cfg bankConfig) (*bank, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bank{passwords: map[string]string{"alice": "correct horse"}, now: cfg.now}
+	types, err := newTypes()
+	if err != nil {
+		return nil, err
+	}
+	b := &bank{
+		passwords: map[string]string{"alice": "correct horse"}, accounts: map[string]openbanking.Account{"alice": {IBAN: "DE89370400440532013000"}}, now: cfg.now,
+	}
 	b.AuthorizationServer, err = profile.NewAuthorizationServer(profile.AuthorizationServerConfig{
 		Issuer:    cfg.issuer,
 		Key:       cfg.key,
@@ -73,6 +83,9 @@ func newBank(cfg bankConfig) (*bank, error) {
 		Profile:         cfg.profile,
 		ResourceServers: func(_ context.Context, clientID string) ([]string, error) { return cfg.servers[clientID], nil },
 		Evidence:        cfg.evidence,
+		// For payments, and for grants that clients can look at, add to and revoke. A server without them leaves these out.
+		AuthorizationDetails: types,
+		Grants:               &grants.ManagerConfig{},
 
 		Now: cfg.now, // a server of yours leaves this out: here the attacks let time pass
 	})
@@ -93,11 +106,13 @@ func serverTLS(own tls.Certificate, asksClients bool) *tls.Config {
 var consentPage = template.Must(template.New("consent").Parse(`<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Your bank</title>
 <h1>{{.Client.ClientName}} asks for access</h1>
-<p>It wants: <b id="scopes">{{range .Scopes}}{{.}} {{end}}</b></p>
+{{with .Scopes}}<p>It wants: <b id="scopes">{{range .}}{{.}} {{end}}</b></p>{{end}}
+{{range .Details}}<h2>{{.Title}}</h2><dl>{{range .Fields}}<dt>{{.Label}}</dt><dd>{{.Value}}</dd>{{end}}</dl>{{end}}
 {{with .Problem}}<p role="alert">{{.}}</p>{{end}}
 <form method="post">
 <label>User <input name="username" autocomplete="username"></label>
 <label>Password <input name="password" type="password" autocomplete="current-password"></label>
+{{with .Details}}<label>Your account <input name="account"></label>{{end}}
 <button name="decision" value="allow">Allow</button> <button name="decision" value="deny">Deny</button>
 </form>
 </html>
@@ -109,8 +124,9 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 	page := struct {
 		Client  *profile.ClientMetadata
 		Scopes  []string
+		Details []rar.Description
 		Problem string
-	}{a.Client(), a.Scopes(), ""}
+	}{a.Client(), a.Scopes(), describe(a.Details()), ""}
 	if r.Method == http.MethodPost {
 		// The password comes with the decision: there is no session here that another site could make use of.
 		r.Body = http.MaxBytesReader(w, r.Body, 8<<10)
@@ -120,12 +136,20 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 			response, err := b.Deny(r.Context(), a, "access_denied", "the user said no")
 			b.leave(w, r, a, response, err)
 			return
-		case known:
-			response, err := b.Approve(r.Context(), a, profile.Approval{Subject: user, Scopes: a.Scopes(), AuthTime: b.now(), AMR: []string{"pwd"}})
+		case !known:
+			page.Problem = "User and password do not fit."
+		default:
+			details, err := b.chosen(a.Details(), user, r.PostFormValue("account"))
+			if err != nil {
+				page.Problem = "You cannot pay from this account."
+				break
+			}
+			response, err := b.Approve(r.Context(), a, profile.Approval{
+				Subject: user, Scopes: a.Scopes(), Details: details, AuthTime: b.now(), AMR: []string{"pwd"},
+			})
 			b.leave(w, r, a, response, err)
 			return
 		}
-		page.Problem = "User and password do not fit."
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	consentPage.Execute(w, page) //nolint:errcheck // the browser is gone
@@ -168,16 +192,22 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	types, err := newTypes()
+	if err != nil {
+		return nil, err
+	}
 	guard, err := profile.NewResourceServer(profile.ResourceServerConfig{
 		Resource: cfg.resource, Issuer: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked, Introspection: cfg.introspection,
-		Certificates: certificates, Evidence: cfg.evidence, Now: cfg.now,
+		AuthorizationDetails: types, Certificates: certificates, Evidence: cfg.evidence, Now: cfg.now,
 	})
 	if err != nil {
 		return nil, err
 	}
+	till := &till{guard: guard, types: types, made: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.Handle("/accounts", guard.Require(http.HandlerFunc(listAccounts), "accounts"))
-	mux.Handle("POST /payments", guard.Require(http.HandlerFunc(pay), "payments"))
+	mux.Handle("GET /payments", guard.Require(http.HandlerFunc(till.list), "payments"))
+	mux.Handle("POST /payments", guard.Require(http.HandlerFunc(till.pay))) // no scope: it is the payment that has to be granted
 	return mux, nil
 }
 
@@ -203,12 +233,12 @@ func listAccounts(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(reply) //nolint:errcheck // the client is gone
 }
 
-func pay(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) }
-
-// An app is the client: a web application that reads its users' accounts.
+// An app is the client: a web application that reads its users' accounts and makes payments for them.
 type app struct {
 	*profile.Client
-	api string
+	api    string
+	types  *rar.Registry
+	grants *grants.Client
 
 	// In memory and for ever: a real app has them in its session store, with an end.
 	mu      sync.Mutex
@@ -229,7 +259,12 @@ func newApp(ctx context.Context, cfg profile.ClientConfig, api string) (*app, er
 	if err != nil {
 		return nil, err
 	}
-	return &app{Client: client, api: api, begun: map[string]*profile.Session{}, entered: map[string]*login{}}, nil
+	a := &app{Client: client, api: api, begun: map[string]*profile.Session{}, entered: map[string]*login{}}
+	if a.types, err = newTypes(); err != nil {
+		return nil, err
+	}
+	a.grants, err = newGrants(client, cfg.Certificate != nil)
+	return a, err
 }
 
 func (a *app) handler() http.Handler {

@@ -80,9 +80,12 @@ func (w *wire) listen(next http.Handler) http.Handler {
 	})
 }
 
+// grantPath is that of a grant: no secret, and another one each time.
+var grantPath = regexp.MustCompile(`^/grants/.+`)
+
 // begin is called when a request arrives, since others may follow before its answer is there.
 func (w *wire) begin(r *http.Request, body []byte) *exchange {
-	e := &exchange{method: r.Method, path: r.URL.Path}
+	e := &exchange{method: r.Method, path: grantPath.ReplaceAllString(r.URL.Path, "/grants/…")}
 	if len(r.TLS.PeerCertificates) > 0 {
 		e.with = append(e.with, "certificate")
 	}
@@ -151,7 +154,7 @@ func (w *wire) summary(response *http.Response, body []byte) string {
 	if json.Unmarshal(body, &members) != nil {
 		return strings.TrimPrefix(mediaType, "text/")
 	}
-	const most = 5
+	const most = 8
 	names := make([]string, 0, len(members))
 	for name := range members {
 		names = append(names, name)
@@ -165,14 +168,14 @@ func (w *wire) summary(response *http.Response, body []byte) string {
 // worthSaying are the parameters that the dialogue names, in its order.
 var worthSaying = []string{
 	"client_id", "client_assertion", "request", "response", "token", "grant_type", "code", "code_verifier", "refresh_token", "code_challenge", "request_uri",
-	"redirect_uri", "scope", "nonce", "state", "iss", "error", "username", "password", "decision",
+	"redirect_uri", "scope", "authorization_details", "grant_management_action", "grant_id", "nonce", "state", "iss", "error", "username", "password", "decision",
 }
 
 func interesting(values url.Values) (names []string) {
 	for _, name := range worthSaying {
 		switch value := values.Get(name); {
 		case value == "":
-		case name == "grant_type" || name == "decision" || name == "error":
+		case name == "grant_type" || name == "grant_management_action" || name == "decision" || name == "error":
 			names = append(names, name+"="+value)
 		default:
 			names = append(names, name)

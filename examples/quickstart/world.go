@@ -18,6 +18,7 @@ import (
 
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
 // A world is everybody who takes part: an authorization server and an API on two sockets each, of which one asks for client
@@ -39,6 +40,7 @@ type world struct {
 	archives           struct{ bank, app, api archive }
 	meddler            meddler // between the API and the authorization server
 	tally              tally   // of the authorization server's requests, by URL
+	orders             atomic.Int64
 
 	mu         sync.Mutex
 	transports map[sender]*http.Transport
@@ -116,7 +118,7 @@ func (w *world) settle() (handlers []http.Handler, err error) {
 		return nil, err
 	}
 	if w.byJWT() || w.advanced() {
-		if w.ours.authRSA, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		if w.ours.authRSA, err = slowKey(); err != nil {
 			return nil, err
 		}
 	}
@@ -261,7 +263,8 @@ func (c *client) hostName() string { return c.id + ".example" }
 // certificate, and never a secret.
 func (w *world) registration(c *client) (*profile.ClientMetadata, error) {
 	m := &profile.ClientMetadata{
-		ClientID: c.id, ClientName: "The " + c.id, Scope: "openid accounts", GrantTypes: []string{"client_credentials"},
+		ClientID: c.id, ClientName: "The " + c.id, GrantTypes: []string{"client_credentials"},
+		Scope: "openid accounts " + scopeQuery + " " + scopeRevoke, AuthorizationDetailsTypes: []string{openbanking.PaymentType},
 		TokenEndpointAuthMethod: w.auth,
 		DPoPBoundAccessTokens:   w.byDPoP(), TLSClientCertificateBoundAccessTokens: !w.byDPoP(),
 		UseMTLSEndpointAliases: w.usesCertificates(),
@@ -289,6 +292,9 @@ func (w *world) registration(c *client) (*profile.ClientMetadata, error) {
 	}
 	return m, m.Validate()
 }
+
+// slowKey is the one thing that worlds share, since it takes longer to make than the rest of a world.
+var slowKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
 func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
+)
+
+// What rich authorization requests and grant management add to the three servers: payments to which the user agrees one by
+// one, and permissions that the client can look up, change and give back.
+
+// newTypes are the types of authorization details that all three know. A bank that knows others gives their schemas to the
+// two others, see rar.Registry.SchemaHandler.
+func newTypes() (*rar.Registry, error) {
+	types, err := openbanking.Types()
+	if err != nil {
+		return nil, err
+	}
+	return rar.NewRegistry(rar.RegistryConfig{Types: types})
+}
+
+// describe is what the bank's page says of what is asked for. The page escapes it for HTML.
+func describe(details rar.Details) (all []rar.Description) {
+	for _, detail := range details {
+		all = append(all, detail.Describe("en"))
+	}
+	return all
+}
+
+var errAccount = errors.New("not an account of this user")
+
+// chosen is what the user has made of the details: a payment that does not say where the money comes from is made from the
+// account that she has entered. That it is hers the bank alone can know.
+func (b *bank) chosen(asked rar.Details, user, iban string) (rar.Details, error) {
+	var granted rar.Details
+	for _, detail := range asked {
+		if detail.Type() != openbanking.PaymentType {
+			continue // nothing that this bank does: it is not granted
+		}
+		var from openbanking.Account
+		payment, err := rar.Edit(detail, func(p *openbanking.Payment) {
+			if p.DebtorAccount == nil {
+				p.DebtorAccount = &openbanking.Account{IBAN: openbanking.IBAN(strings.ReplaceAll(iban, " ", ""))}
+			}
+			from = *p.DebtorAccount
+		})
+		if err != nil || from != b.accounts[user] {
+			return nil, errors.Join(errAccount, err)
+		}
+		granted = append(granted, payment)
+	}
+	return granted, nil
+}
+
+// A till is the part of the API that makes payments.
+type till struct {
+	guard *profile.ResourceServer
+	types *rar.Registry
+
+	mu   sync.Mutex
+	made map[string]bool // by who pays and what: yours asks the ledger
+}
+
+const maxOrder = 16 << 10
+
+// pay makes a payment that the user has agreed to, and makes it once. The body is the payment. What is compared with the
+// token is what the till is about to do, which is to initiate it, whatever else the client may have been permitted.
+func (t *till) pay(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOrder))
+	if err != nil {
+		answerError(w, http.StatusRequestEntityTooLarge, codeBadOrder)
+		return
+	}
+	order, err := t.types.New(openbanking.PaymentType, json.RawMessage(body)) // strictly: no member twice, none unknown
+	if err != nil {
+		answerError(w, http.StatusBadRequest, codeBadOrder)
+		return
+	}
+	intent, err := rar.Edit(order[0], func(p *openbanking.Payment) { p.Actions = []openbanking.PaymentAction{"initiate"} })
+	if err != nil {
+		answerError(w, http.StatusBadRequest, codeBadOrder)
+		return
+	}
+	if !t.guard.Allows(w, r, rar.Details{intent}) {
+		return
+	}
+	if !t.first(r.Context(), intent) {
+		answerError(w, http.StatusConflict, codeAlreadyMade)
+		return
+	}
+	w.WriteHeader(http.StatusCreated)
+}
+
+// first reports whether a payment has not been made before. Details permit a payment and do not count it.
+func (t *till) first(ctx context.Context, payment rar.Detail) bool {
+	token, _ := profile.TokenFromContext(ctx) // there is one, or Allows had refused
+	its, err := rar.Get[openbanking.Payment](payment)
+	if err != nil {
+		return false
+	}
+	text, err := json.Marshal(its) // in one order, whatever that of the client
+	if err != nil {
+		return false
+	}
+	key := token.Subject() + " " + string(text)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.made[key]
+	t.made[key] = true
+	return !before
+}
+
+// list is for who may read payments, which is a matter of scope.
+func (t *till) list(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+
+// What the API tells of an order, beyond what its guard says.
+const (
+	codeBadOrder    = "bad_order"
+	codeAlreadyMade = "already_made"
+)
+
+func answerError(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"error": code}) //nolint:errcheck // the client is gone
+}
+
+// order asks the user for a payment, at the bank.
+func (a *app) order(ctx context.Context, payment openbanking.Payment) (*profile.Session, error) {
+	details, err := a.types.New(openbanking.PaymentType, payment)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := json.Marshal(details)
+	if err != nil {
+		return nil, err
+	}
+	return a.Begin(ctx, profile.Request{AuthorizationDetails: asked})
+}
+
+// granted is the payment as the bank has granted it, which may say more than the order: the account that it is made from.
+func (a *app) granted(token *oauth2.Token, payment openbanking.Payment) (rar.Detail, error) {
+	ordered, err := a.types.New(openbanking.PaymentType, payment)
+	if err != nil {
+		return rar.Detail{}, err
+	}
+	granted, err := a.types.Parse(profile.AuthorizationDetails(token), a.types.Types())
+	if err == nil && len(granted) != 1 {
+		err = errNotGranted
+	}
+	if err == nil {
+		err = a.types.CheckGrant(ordered, granted)
+	}
+	if err != nil {
+		return rar.Detail{}, err
+	}
+	return granted[0], nil
+}
+
+var errNotGranted = errors.New("the bank has not granted the payment")
+
+// pay makes a payment that the bank has granted.
+func (a *app) pay(ctx context.Context, token *oauth2.Token, payment rar.Detail) error {
+	api, err := a.HTTPClient(oauth2.StaticTokenSource(token))
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(payment)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.api+"/payments", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	response, err := api.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusCreated {
+		return nil
+	}
+	var said struct {
+		Error string `json:"error"`
+	}
+	json.NewDecoder(io.LimitReader(response.Body, maxOrder)).Decode(&said) //nolint:errcheck // then there is the status
+	return fmt.Errorf("the API answered %s %s", response.Status, said.Error)
+}
+
+// newGrants returns what the app asks the bank about grants with.
+func newGrants(client *profile.Client, hasCertificate bool) (*grants.Client, error) {
+	server := client.ServerMetadata()
+	if hasCertificate {
+		server = server.ForMTLS()
+	}
+	own, err := client.HTTPClient(oauth2.ReuseTokenSource(nil, ownTokens{client}))
+	if err != nil {
+		return nil, err
+	}
+	return grants.NewClient(grants.ClientConfig{Endpoint: server.GrantManagementEndpoint, HTTPClient: own})
+}
+
+// ownTokens are for managing grants. The app gets them for itself, so that it can do so when its users' tokens are gone.
+type ownTokens struct{ *profile.Client }
+
+const (
+	scopeQuery  = "grant_management_query"
+	scopeRevoke = "grant_management_revoke"
+)
+
+// Token implements oauth2.TokenSource.
+func (t ownTokens) Token() (*oauth2.Token, error) {
+	return t.ClientCredentials(context.Background(), profile.Request{Scopes: []string{scopeQuery, scopeRevoke}})
+}
