@@ -125,7 +125,7 @@ func TestClientItemsOfTheRequest(t *testing.T) {
 			require.NotEqual(t, pushed.proof["jti"], redeemed.proof["jti"])
 			require.Equal(t, []any{"POST", p.as.URL + "/token"}, []any{redeemed.proof["htm"], redeemed.proof["htu"]})
 		}},
-		{"client item 27: RAR-2-1 authorization_details with their types", func(t *testing.T) {
+		{"client item 27: RAR-2-1 RAR-11.4-1 RAR-12-1 authorization_details with their types, pushed", func(t *testing.T) {
 			_, err := client.Begin(ctx, profile.Request{AuthorizationDetails: json.RawMessage(`[{"type":"account_information"}]`)})
 			require.NoError(t, err)
 			require.JSONEq(t, `[{"type":"account_information"}]`, p.last("/par").form.Get("authorization_details"))

@@ -104,7 +104,9 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 			return nil, err
 		}
 	}
-	pushed, err := c.push.Push(ctx, params) // PAR-4-1: each request_uri is for one authorization
+	// PAR-4-1: each request_uri is for one authorization. RAR-11.4-1, RAR-12-1: nothing of it, details least of all, goes
+	// through the browser, where it could be changed.
+	pushed, err := c.push.Push(ctx, params)
 	if err != nil {
 		return nil, withoutPage(err)
 	}
