@@ -217,6 +217,7 @@ func (m *Manager) claim(r *record, c change, now time.Time) (*pendingEvent, erro
 	if !now.Before(g.ExpiresAt) {
 		return nil, fmt.Errorf("%w: expired at %v, before it was claimed", ErrInactive, g.ExpiresAt)
 	}
+	shortened := g.ExpiresAt.Before(r.Grant.ExpiresAt)
 	r.Grant = g
 	r.prune(now)
 	if len(r.Authorizations) >= maxAuthorizations {
@@ -225,8 +226,8 @@ func (m *Manager) claim(r *record, c change, now time.Time) (*pendingEvent, erro
 	event := &pendingEvent{Kind: kind, By: c.ClientID, AuthorizationID: c.AuthorizationID}
 	// GM-5.2-6, GM-5.2-8: the refresh tokens so far end with this write, whether or not anybody hears of it.
 	var accessUntil int64
-	if kind == merged { // what they permit is still permitted
-		accessUntil = now.Add(m.cfg.AccessTokenLifetime + maxSkew).Unix()
+	if until := now.Add(m.cfg.AccessTokenLifetime + maxSkew); kind == merged && !(shortened && r.Grant.ExpiresAt.Before(until)) {
+		accessUntil = until.Unix() // what they permit is still permitted, and they will not outlive the grant
 	}
 	event.EndedRefresh, event.EndedAccess = r.supersede(accessUntil) // GM-10-2
 	r.Authorizations = append(r.Authorizations, authorization{ID: c.AuthorizationID, ClaimUntil: c.Until.Add(maxSkew).Unix()})

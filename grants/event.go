@@ -40,7 +40,7 @@ type Event struct {
 	EndedRefresh []string
 	// EndedAccess are the authorizations whose access tokens are to be revoked: after a replacement because they may permit what
 	// the grant no longer does (§10), after the end because nothing is permitted (§6.5). A merge takes nothing away, so theirs
-	// live on, and are in the list of a later event if they can still be alive by then.
+	// live on, and are in the list of a later event if they can still be alive by then; unless it lets the grant end before them.
 	EndedAccess []string
 	// Time is when the change was made.
 	Time time.Time

@@ -224,7 +224,8 @@ func (m *Manager) Expire(ctx context.Context, grantID string) error {
 // Extra; what else it does to the grant is ignored. It is called again when another change has come first, each time with
 // the grant as it is, so it must not do anything else; an error from it stops the update and comes back as it is.
 //
-// Refresh tokens stay good, and [Manager.CheckRefresh] returns the new state for them. It returns [ErrNotFound],
+// Refresh tokens stay good, and [Manager.CheckRefresh] returns the new state for them. Access tokens live on until they expire,
+// be it for more, or for longer, than the grant then permits: where that cannot wait, revoke it. It returns [ErrNotFound],
 // [ErrInactive], [ErrStore] or [ErrEvent].
 func (m *Manager) Update(ctx context.Context, grantID string, edit func(g *Grant) error) (Grant, error) {
 	op := operation{id: grantID}
