@@ -187,16 +187,7 @@ func (s *AuthorizationServer) permitted(t *TokenRequest, g grant, current grants
 		}
 		g.Targets = targets
 	}
-	g.Scopes = slices.DeleteFunc(current.ScopeValues(), func(scope string) bool {
-		for _, target := range g.Targets {
-			if !slices.ContainsFunc(current.Scopes, func(entry grants.Scope) bool {
-				return slices.Contains(strings.Fields(entry.Scope), scope) && (len(entry.Resource) == 0 || slices.Contains(entry.Resource, target))
-			}) {
-				return true
-			}
-		}
-		return false
-	})
+	g.Scopes = current.ScopeValues(g.Targets...)
 	return g, nil
 }
 
