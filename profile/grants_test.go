@@ -83,6 +83,9 @@ func TestGrantLifecycle(t *testing.T) {
 		require.Regexp(t, `^[A-Za-z0-9_-]{43}$`, id, "GM-5.5-1 GM-5.5-2 GM-9-1 GM-5.2-3")
 		again := w.renew(first)
 		require.Equal(t, id, again.body["grant_id"], "GM-5.5-3")
+		for _, finding := range w.as.Metadata().Lint(profile.Baseline) {
+			require.NotRegexp(t, "grant|details", finding.Member, finding.Clause)
+		}
 		_, other := w.create()
 		require.NotEqual(t, id, other, "GM-5.2-3 GM-5.5-1 GM-9-2 a fresh one each time")
 		require.NotContains(t, w.redeem().body, "grant_id", "GM-5.5-3 no action, no grant")

@@ -125,7 +125,9 @@ var lintServerSamples = []lintServerSample{
 		m.AuthorizationEncryptionAlgValuesSupported = []string{"ECDH-ES"}
 	}, []string{"advice MS-6.1-1 authorization_encryption_alg_values_supported"}},
 	{"GM-7.1-1 an action of old", 0, func(m *profile.ServerMetadata) { m.GrantManagementActionsSupported = []string{"create", "update"} }, []string{"warning GM-7.1-1 grant_management_actions_supported"}},
-	{"GM-7.1-2 queries to nowhere", 0, func(m *profile.ServerMetadata) { m.GrantManagementActionsSupported = []string{"query"} }, []string{"error GM-7.1-2 grant_management_endpoint"}},
+	{"GM-7.1-2 queries to nowhere", 0, func(m *profile.ServerMetadata) { m.GrantManagementActionsSupported = []string{"query"} }, []string{"error GM-7.1-2 grant_management_endpoint", "warning GM-6.1-2 scopes_supported"}},
+	{"GM-7.1-1 changes of what nobody can create", 0, func(m *profile.ServerMetadata) { m.GrantManagementActionsSupported = []string{"merge"} }, []string{"warning GM-7.1-1 grant_management_actions_supported"}},
+	{"RAR-10-1 an empty type", 0, func(m *profile.ServerMetadata) { m.AuthorizationDetailsTypesSupported = []string{"account", ""} }, []string{"error RAR-10-1 authorization_details_types_supported"}},
 	{"GM-7.1-3 an action that there is none of", 0, func(m *profile.ServerMetadata) { m.GrantManagementActionRequired = true }, []string{"warning GM-7.1-3 grant_management_action_required"}},
 	{"MD-2-11 no scopes", 0, func(m *profile.ServerMetadata) { m.ScopesSupported = nil }, []string{"advice MD-2-11 scopes_supported"}},
 	{"MD-2-11 two scopes in one", 0, func(m *profile.ServerMetadata) { m.ScopesSupported = []string{"openid accounts"} }, []string{"warning MD-2-11 scopes_supported"}},

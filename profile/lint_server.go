@@ -41,6 +41,9 @@ func (m *ServerMetadata) lint(p Profile) *linter {
 	m.lintIntrospection(l, p)
 	m.lintEncryption(l)
 	m.lintGrantManagement(l)
+	// RAR-10-1
+	l.unless(!slices.Contains(m.AuthorizationDetailsTypesSupported, ""), Finding{"RAR-10-1", severityError, "authorization_details_types_supported",
+		"authorization_details_types_supported has an empty type", "Name the types that the server knows."})
 	l.scopes("MD-2-11", m.ScopesSupported)
 	l.emptyLists("MD-3.2-1", m)
 	return l
@@ -389,6 +392,15 @@ func (m *ServerMetadata) lintGrantManagement(l *linter) {
 	l.unless(haveOnly(actions, "query", "revoke", "merge", "replace", "create"),
 		Finding{"GM-7.1-1", severityWarning, "grant_management_actions_supported",
 			"grant_management_actions_supported has an unknown action", "List query, revoke, merge, replace and create; update is an old name of merge."})
+	l.unless(!haveOne(actions, "merge", "replace") || haveOne(actions, "create"),
+		Finding{"GM-7.1-1", severityWarning, "grant_management_actions_supported",
+			"grant_management_actions_supported has merge or replace, and no create", "List create, or say how else clients get the grants that they are to change."})
+	for _, action := range []string{"query", "revoke"} {
+		// GM-6.1-2
+		l.unless(!haveOne(actions, action) || len(m.ScopesSupported) == 0 || haveOne(m.ScopesSupported, "grant_management_"+action),
+			Finding{"GM-6.1-2", severityWarning, "scopes_supported", "scopes_supported lacks grant_management_" + action + ", with the action " + action,
+				"List the scope, without which no token is good for the action."})
+	}
 	// GM-7.1-2
 	l.unless(!haveOne(actions, "query", "revoke") || m.GrantManagementEndpoint != "",
 		Finding{"GM-7.1-2", severityError, "grant_management_endpoint",
