@@ -98,7 +98,7 @@ func (a *Authorization) Binding() Binding {
 // unused and in time, and its redirect_uri is still registered: then what has become of it since the push, a scope that the
 // client has lost for one, is for the client to hear. It can be denied and not approved.
 func (s *AuthorizationServer) Authorization(ctx context.Context, query url.Values) (*Authorization, error) {
-	// SP-5.3.2.2-3, PAR-4-5: without a request_uri of ours there is no request.
+	// SP-5.3.2.2-3, PAR-4-5: without a request_uri of ours there is no request. RAR-12-1: nor anything of it in the browser's hands.
 	clientID, requestURI, err := par.ParseAuthorizationRequest(query)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func (s *AuthorizationServer) details(client *ClientMetadata, parameter string) 
 	return s.cfg.AuthorizationDetails.Parse([]byte(parameter), client.AuthorizationDetailsTypes) // RAR-5-1, RAR-10-2
 }
 
-// storedDetails reads what was granted. BCP-2.3-1: types that the server or the client have lost since are not given out any
+// storedDetails reads what was granted (RAR-11.2-1). BCP-2.3-1: types that the server or the client have lost since are not given out any
 // more. What is left has to be valid still: nobody knows what it means otherwise.
 func (s *AuthorizationServer) storedDetails(client *ClientMetadata, raw json.RawMessage) (rar.Details, error) {
 	if len(raw) == 0 || s.cfg.AuthorizationDetails == nil {

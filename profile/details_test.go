@@ -349,6 +349,33 @@ func TestDetailsInRequestObjects(t *testing.T) {
 	require.Equal(t, "invalid_request", w.send(w.parURL(), beside).code, "PAR-3-1 details beside the object")
 }
 
+// Neither the browser nor whoever sends it there has a say in what is asked for.
+func TestDetailsInTheBrowser(t *testing.T) {
+	w, ctx := newRichWorld(t), context.Background()
+	client := w.client("client-1")
+	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}, AuthorizationDetails: json.RawMessage(readAndList), GrantManagementAction: "create"})
+	require.NoError(t, err)
+	require.NotContains(t, session.URL, "account", "RAR-11.4-1 RAR-12-1")
+	callback := w.browse(session.URL + "&authorization_details=" + url.QueryEscape(payACME) + "&grant_management_action=replace&grant_id=x")
+	callback.Del("tenant")
+	token, err := client.Finish(ctx, session, callback)
+	require.NoError(t, err)
+	require.JSONEq(t, readAndList, string(profile.AuthorizationDetails(token)), "RAR-12-1")
+	id, _ := token.Extra("grant_id").(string)
+	require.Equal(t, http.StatusOK, w.query(id).status, "GM-5.5-3")
+	narrowed, err := client.Refresh(ctx, token.RefreshToken, profile.Request{AuthorizationDetails: json.RawMessage(readOnly)})
+	require.NoError(t, err)
+	require.JSONEq(t, readOnly, string(profile.AuthorizationDetails(narrowed)), "RAR-6-1")
+	w.agreeing(func(p *profile.Approval) { p.Details = nil })
+	session, err = client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}, AuthorizationDetails: json.RawMessage(readAndList), GrantManagementAction: "merge", GrantID: id})
+	require.NoError(t, err)
+	callback = w.browse(session.URL)
+	callback.Del("tenant")
+	token, err = client.Finish(ctx, session, callback)
+	require.NoError(t, err)
+	require.JSONEq(t, readAndList, string(profile.AuthorizationDetails(token)), "GM-5.2-5 nothing was added to what there was")
+}
+
 func clientsOf(w *world) func(context.Context, string) (*profile.ClientMetadata, error) {
 	return func(_ context.Context, id string) (*profile.ClientMetadata, error) {
 		if c, ok := w.clients[id]; ok {

@@ -62,7 +62,7 @@ func (s *AuthorizationServer) newGrants() error {
 	s.grantAPI, err = grants.NewHandler(grants.HandlerConfig{
 		Manager: s.grants, Path: "", WriteError: guard.WriteError,
 		Authorize: func(r *http.Request, scope string) (clientID, subject string, err error) {
-			token, err := guard.Verify(r, scope) // GM-6.1-1, GM-8.3-1: any token of ours, bound to who sends it
+			token, err := guard.Verify(r, scope) // GM-6.1-1: any token of ours, bound to who sends it
 			if err != nil {
 				return "", "", err
 			}
@@ -170,7 +170,7 @@ func (s *AuthorizationServer) managed(ctx context.Context, t *TokenRequest, g gr
 
 // permitted puts what a grant permits now in the place of what one authorization has added to it. A token for several
 // resources gets the scopes that are permitted at each of them: what the user has permitted at one is not permitted at
-// another because of a merge.
+// another because of a merge (GM-8.3-1).
 func (s *AuthorizationServer) permitted(t *TokenRequest, g grant, current grants.Grant) (grant, error) {
 	details, err := s.storedDetails(t.client, current.AuthorizationDetails)
 	if err != nil {

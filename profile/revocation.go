@@ -103,7 +103,7 @@ func (s *AuthorizationServer) Revoke(ctx context.Context, q *RevocationRequest) 
 	if grantID == "" {
 		return nil
 	}
-	return s.revoke(ctx, grantID)
+	return s.revoke(ctx, grantID) // GM-6.5-4: the authorization, not the grant that it may be one of
 }
 
 // grantOf finds the authorization that a token comes from, "" if there is no such token. The hint is ignored: whatever it
