@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/grants"
 )
 
@@ -66,13 +67,28 @@ func (s *AuthorizationServer) newGrants() error {
 			if err != nil {
 				return "", "", err
 			}
-			if subject = token.Subject(); subject == token.ClientID() { // no user has this subject, see checkApproval
-				subject = ""
-			}
-			return token.ClientID(), subject, nil
+			return s.grantCaller(r.Context(), token, scope)
 		},
 	})
 	return err
+}
+
+// grantCaller says for whom a token stands at the grant management API: a client, as long as it is registered for that, and a user
+// unless the client has got the token for itself.
+func (s *AuthorizationServer) grantCaller(ctx context.Context, token *Token, scope string) (clientID, subject string, err error) {
+	client, err := s.client(ctx, token.ClientID())
+	switch {
+	case errors.Is(err, ErrUnknownClient):
+		return "", "", fmt.Errorf("%w: its client is gone", accesstoken.ErrRevoked)
+	case err != nil:
+		return "", "", err
+	case !s.hasScope(client, scope):
+		return "", "", fmt.Errorf("%w: its client has lost %s", accesstoken.ErrInsufficientScope, scope)
+	}
+	if subject = token.Subject(); subject == client.ClientID { // no user has this subject, see checkApproval
+		subject = ""
+	}
+	return client.ClientID, subject, nil
 }
 
 // mergeDetails is the rule by which a merge unites details: that of their types (RAR-11.2-2).

@@ -84,6 +84,51 @@ func TestMergedScopesStayWhereTheyAre(t *testing.T) {
 	})
 }
 
+// A client that is gone, or has lost the scope, loses the API with it, whatever tokens it has.
+func TestGrantAPIAfterTheRegistration(t *testing.T) {
+	w := newRichWorld(t)
+	tokens, id := w.create()
+	revoke := w.own("client-1", "grant_management_revoke")
+	client := w.clients["client-1"]
+	client.Scope = "openid accounts"
+	require.Equal(t, http.StatusForbidden, w.grant("DELETE", id, revoke).status, "GM-6.1-2 GM-6.6-2")
+	delete(w.clients, "client-1")
+	require.Equal(t, http.StatusUnauthorized, w.grant("DELETE", id, revoke).status, "GM-6.6-3")
+	w.clients["client-1"] = client
+	w.enrich(client)
+	w.failClients = func() error { return errDown }
+	require.Equal(t, http.StatusServiceUnavailable, w.grant("DELETE", id, revoke).status, "GM-6.4-8")
+	w.failClients = nil
+	w.requireAlive(true, true, tokens, "nothing was revoked")
+	require.Equal(t, http.StatusNoContent, w.grant("DELETE", id, revoke).status)
+}
+
+// Merges that are small enough each, and too large together.
+func TestMergesThatNoGrantHolds(t *testing.T) {
+	w := newRichWorld(t, opaque)
+	payment := func(payee string) string {
+		return `[{"type":"payment","amount":"1","payee":"` + payee + strings.Repeat("x", 7000) + `"}]`
+	}
+	_, id := w.create()
+	merge := func(payee string) []string {
+		return []string{"grant_management_action", "merge", "grant_id", id, "authorization_details", payment(payee)}
+	}
+	one, other, third := w.code("client-1", with(merge("A")...)), w.code("client-1", with(merge("B")...)), w.code("client-1", with(merge("C")...))
+	w.requireDetails(payment("A"), w.spend(one), "")
+	tokens := w.spend(other)
+	w.requireDetails(join(payment("A"), payment("B")), tokens, "")
+	for range 2 {
+		got := w.spend(third)
+		require.Equal(t, http.StatusBadRequest, got.status)
+		require.Equal(t, "invalid_authorization_details", got.code, "RAR-8-1 %v", got.body)
+	}
+	w.requireAlive(true, true, tokens, "GM-5.2-6 what could not be merged has ended nothing")
+	form := w.pushForm("client-1")
+	with(merge("D")...)(form)
+	require.Equal(t, "invalid_authorization_details", w.browse(w.authorizationURL("client-1", form)).Get("error"), "the client hears of it")
+	w.requireDetails(join(payment("A"), payment("B")), w.renew(tokens), "")
+}
+
 func text(v any) string {
 	s, _ := v.(string)
 	return s
