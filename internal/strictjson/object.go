@@ -30,12 +30,8 @@ type member struct {
 }
 
 // ParseObject checks that data is exactly one JSON object.
-func ParseObject(data []byte) (Object, error) {
-	return parseObject(string(data))
-}
-
-func parseObject(text string) (Object, error) {
-	s := scanner{text: text}
+func ParseObject[T ~[]byte | ~string](data T) (Object, error) {
+	s := scanner{text: string(data)}
 	s.space()
 	if s.peek() != '{' {
 		return Object{}, s.fail("not a JSON object")
@@ -53,14 +49,15 @@ func parseObject(text string) (Object, error) {
 
 // Get returns the value of a member as it was written, in a fresh copy.
 func (o Object) Get(name string) (json.RawMessage, bool) {
-	text, ok := o.text(name)
+	text, ok := o.Text(name)
 	if !ok {
 		return nil, false
 	}
 	return json.RawMessage(text), true
 }
 
-func (o Object) text(name string) (string, bool) {
+// Text is Get without the copy.
+func (o Object) Text(name string) (string, bool) {
 	for i := range o.members {
 		if o.members[i].name == name {
 			return o.members[i].value, true
@@ -71,7 +68,7 @@ func (o Object) text(name string) (string, bool) {
 
 // Has reports whether the member is present, be it null.
 func (o Object) Has(name string) bool {
-	_, ok := o.text(name)
+	_, ok := o.Text(name)
 	return ok
 }
 
@@ -86,7 +83,7 @@ func (o Object) Names() []string {
 
 // String returns a member that must be a JSON string if it is present.
 func (o Object) String(name string) (value string, present bool, err error) {
-	raw, ok := o.text(name)
+	raw, ok := o.Text(name)
 	if !ok {
 		return "", false, nil
 	}
@@ -100,7 +97,7 @@ func (o Object) String(name string) (value string, present bool, err error) {
 // Time returns a member that must be a NumericDate (RFC 7519 §2) if it is present: seconds since 1970, fractions
 // allowed, not before 1970 and not after the year 9999.
 func (o Object) Time(name string) (t time.Time, present bool, err error) {
-	raw, ok := o.text(name)
+	raw, ok := o.Text(name)
 	if !ok {
 		return time.Time{}, false, nil
 	}
@@ -121,7 +118,7 @@ func (o Object) Time(name string) (t time.Time, present bool, err error) {
 
 // Bool returns a member that must be a JSON boolean if it is present.
 func (o Object) Bool(name string) (value, present bool, err error) {
-	raw, ok := o.text(name)
+	raw, ok := o.Text(name)
 	if !ok {
 		return false, false, nil
 	}
@@ -136,7 +133,7 @@ func (o Object) Bool(name string) (value, present bool, err error) {
 
 // Strings returns a member that must be an array of strings if it is present.
 func (o Object) Strings(name string) (values []string, present bool, err error) {
-	raw, ok := o.text(name)
+	raw, ok := o.Text(name)
 	if !ok {
 		return nil, false, nil
 	}
@@ -149,7 +146,7 @@ func (o Object) Strings(name string) (values []string, present bool, err error) 
 
 // StringOrStrings returns a member that must be a string or an array of strings if it is present, as "aud" may be.
 func (o Object) StringOrStrings(name string) (values []string, present bool, err error) {
-	raw, ok := o.text(name)
+	raw, ok := o.Text(name)
 	if !ok {
 		return nil, false, nil
 	}
@@ -164,14 +161,14 @@ func (o Object) StringOrStrings(name string) (values []string, present bool, err
 
 // Object returns a member that must be an object if it is present.
 func (o Object) Object(name string) (sub Object, present bool, err error) {
-	raw, ok := o.text(name)
+	raw, ok := o.Text(name)
 	if !ok {
 		return Object{}, false, nil
 	}
 	if raw[0] != '{' {
 		return Object{}, true, wrongType(name, "an object")
 	}
-	sub, err = parseObject(raw)
+	sub, err = ParseObject(raw)
 	return sub, true, err
 }
 

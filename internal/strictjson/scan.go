@@ -167,20 +167,30 @@ func (s *scanner) array(depth int) error {
 func (s *scanner) str() (string, error) {
 	s.pos++ // "
 	start := s.pos
-	for ; s.pos < len(s.text); s.pos++ {
-		switch c := s.text[s.pos]; {
-		case c == '"':
-			value := s.text[start:s.pos]
-			s.pos++
-			return value, nil
-		case c == '\\' || c >= utf8.RuneSelf:
-			return s.slowStr(start)
-		case c < 0x20:
-			return "", s.fail("control character in a string")
-		}
+	text, i := s.text, s.pos
+	for i < len(text) && plain[text[i]] {
+		i++
 	}
-	return "", s.fail("unterminated string")
+	s.pos = i
+	switch c := s.peek(); {
+	case s.pos == len(s.text):
+		return "", s.fail("unterminated string")
+	case c == '"':
+		s.pos++
+		return text[start:i], nil
+	case c < 0x20:
+		return "", s.fail("control character in a string")
+	}
+	return s.slowStr(start)
 }
+
+// plain tells which bytes stand for themselves in a string: all of ASCII but control characters, quotes and backslashes.
+var plain = func() (table [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
 
 // slowStr is str from the first escape or non-ASCII byte on.
 func (s *scanner) slowStr(start int) (string, error) {

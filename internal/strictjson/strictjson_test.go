@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -309,5 +310,23 @@ func TestDecodeNestedNamesAreExact(t *testing.T) {
 	require.Equal(t, map[string][]key{"a": {{}}}, v.Slices)
 	for _, bad := range []string{`{"pair":[{}]}`, `{"map":[]}`, `{"pointers":{}}`, `{"deep":[{}]}`} {
 		require.ErrorIs(t, strictjson.Decode([]byte(bad), &v), strictjson.ErrInvalid, bad)
+	}
+}
+
+// TestEveryByteOfAString: each byte, in front of and behind others, means what encoding/json says.
+func TestEveryByteOfAString(t *testing.T) {
+	for c := range 256 {
+		for _, form := range []string{`{"a":"%c"}`, `{"a":"b%cd"}`, `{"a":"%cd","e":1}`, `{"%c":1}`} {
+			text := strings.Replace(form, "%c", string([]byte{byte(c)}), 1)
+			var want map[string]any
+			ok := json.Unmarshal([]byte(text), &want) == nil && utf8.ValidString(text)
+			o, err := strictjson.ParseObject(text)
+			require.Equal(t, ok, err == nil, "%q", text)
+			if value, ok := want["a"].(string); ok && err == nil {
+				a, _, err := o.String("a")
+				require.NoError(t, err)
+				require.Equal(t, value, a)
+			}
+		}
 	}
 }
