@@ -3,7 +3,6 @@ package accesstoken
 import (
 	"context"
 	"crypto"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -140,7 +139,7 @@ func (v *Verifier) authentic(ctx context.Context, token string, now time.Time) (
 	if v.cache == nil {
 		return v.verify(ctx, token, now)
 	}
-	sum := sha256.Sum256([]byte(token))
+	sum := jose.Sum256(token)
 	// A clock that was set back must not lengthen a stay in the cache.
 	if hit, ok := v.cache.Get(string(sum[:])); ok && !now.Before(hit.since) && now.Sub(hit.since) < maxCached {
 		return hit.token, nil

@@ -2,8 +2,6 @@ package dpop
 
 import (
 	"crypto"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
@@ -104,10 +102,11 @@ func (v *Verifier) parseHeader(jws jose.Compact) (*header, error) {
 		return nil, fmt.Errorf("%w: typ is %.32q, want %s", ErrMalformed, parsed.Type, proofType)
 	}
 	// DPOP-4.3-5, DPOP-11.6-1, CS-3: ParseHeader knows asymmetric algorithms only; this is the policy of the server.
-	if !slices.Contains(v.algorithms, parsed.Algorithm) {
+	i := slices.Index(v.algorithms, parsed.Algorithm)
+	if i < 0 {
 		return nil, fmt.Errorf("%w: %s, want one of %v", ErrAlgorithm, parsed.Algorithm, v.algorithms)
 	}
-	if parsed.JWK == nil {
+	if parsed.JWK == "" {
 		return nil, fmt.Errorf("%w: no jwk in the header", ErrKey)
 	}
 	key, err := jose.ParseKey(parsed.JWK) // DPOP-4.3-7: refuses private members
@@ -117,7 +116,8 @@ func (v *Verifier) parseHeader(jws jose.Compact) (*header, error) {
 	if !key.Fits("", parsed.Algorithm) {
 		return nil, fmt.Errorf("%w: jwk is not one for signing with %s", ErrKey, parsed.Algorithm)
 	}
-	return &header{parsed.Algorithm, key.Public, key.Thumbprint}, nil
+	// Nothing that is kept is part of the text of the header.
+	return &header{v.algorithms[i], key.Public, key.Thumbprint}, nil
 }
 
 // checkClaims checks what a proof must say wherever it is sent. DPOP-4.3-3: each claim must be there.
@@ -165,21 +165,8 @@ func (v *Verifier) checkClaims(r *http.Request, claims strictjson.Object, thumbp
 		expires: issuedAt.Add(v.maxAge + v.futureSkew),
 		// An identifier is one of its key: nobody can use up that of another client. A thumbprint has a fixed length.
 		// DPOP-11.1-2: nor does an identifier serve twice for two URLs. DPOP-11.1-3: a key of fixed size.
-		replayKey: hash(thumbprint, id),
+		replayKey: jose.SHA256Base64(thumbprint, id),
 	}, nil
-}
-
-// hash returns base64url(SHA-256(parts)), for parts of usual length without allocating more than that.
-func hash(parts ...string) string {
-	var room [1536]byte
-	b := room[:0]
-	for _, part := range parts {
-		b = append(b, part...)
-	}
-	sum := sha256.Sum256(b)
-	var text [43]byte
-	base64.RawURLEncoding.Encode(text[:], sum[:])
-	return string(text[:])
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
@@ -229,7 +216,7 @@ func (at *presented) check(claims strictjson.Object, h *header) error {
 		return fmt.Errorf("%w: there is no access token", ErrTokenHash)
 	}
 	ath, _, err := claims.String("ath")
-	if err != nil || !jose.EqualString(ath, hash(at.accessToken)) { // DPOP-4.3-12a
+	if err != nil || !jose.EqualString(ath, jose.SHA256Base64(at.accessToken)) { // DPOP-4.3-12a
 		return ErrTokenHash
 	}
 	if !jose.EqualString(at.thumbprint, h.thumbprint) { // DPOP-4.3-12b

@@ -92,7 +92,7 @@ func (p *Prover) Proof(method, url string, o ProofOptions) (string, error) {
 	}
 	ath := ""
 	if o.AccessToken != "" {
-		ath = hash(o.AccessToken)
+		ath = jose.SHA256Base64(o.AccessToken)
 	}
 	return p.prove(method, t, ath, o.Nonce)
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
@@ -207,7 +208,7 @@ func (t *Transport) athOf(token string) string {
 	if b := t.bound.Load(); b != nil && b.token == token {
 		return b.ath
 	}
-	b := &boundTo{token, hash(token)}
+	b := &boundTo{token, jose.SHA256Base64(token)}
 	t.bound.Store(b)
 	return b.ath
 }

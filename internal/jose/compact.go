@@ -1,13 +1,12 @@
 package jose
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,12 +17,12 @@ import (
 // b64 refuses a last character with stray bits. It skips line breaks, which have to be refused beforehand.
 var b64 = base64.RawURLEncoding.Strict()
 
-// decode reads canonical base64url.
-func decode(s string) ([]byte, error) {
+// decode reads canonical base64url and appends it to dst.
+func decode(dst []byte, s string) ([]byte, error) {
 	if !isBase64url(s) {
 		return nil, errors.New("not base64url")
 	}
-	return b64.DecodeString(s)
+	return b64.AppendDecode(dst, []byte(s))
 }
 
 // A Compact is a JWS in compact serialization, split but not believed. The segments are still base64url.
@@ -53,9 +52,14 @@ func Split(token string, max int) (Compact, error) {
 	return c, nil
 }
 
-// isBase64url looks at the alphabet only. It does not stop at the first bad byte, which makes it three times as fast.
+// isBase64url looks at the alphabet only. It goes by eight and does not stop at the first bad byte, each of which makes it
+// three times as fast.
 func isBase64url(s string) bool {
 	var bad byte
+	for ; len(s) >= 8; s = s[8:] {
+		bad |= notBase64url[s[0]] | notBase64url[s[1]] | notBase64url[s[2]] | notBase64url[s[3]] |
+			notBase64url[s[4]] | notBase64url[s[5]] | notBase64url[s[6]] | notBase64url[s[7]]
+	}
 	for i := range len(s) {
 		bad |= notBase64url[s[i]]
 	}
@@ -78,7 +82,7 @@ var notBase64url = func() (table [256]byte) {
 // the token says. kid is compared with the kid of keys at hand and never becomes part of a query, a path or an error.
 type Header struct {
 	Algorithm, Type, KeyID string
-	JWK                    json.RawMessage // nil if absent
+	JWK                    string // as it was written, "" if absent
 }
 
 // ParseHeader reads the header. An algorithm that is not allowed is an ErrAlgorithm.
@@ -92,20 +96,20 @@ func (c Compact) ParseHeader() (Header, error) {
 	if o.Has("crit") || o.Has("b64") {
 		return Header{}, fmt.Errorf("%w: crit or b64 in the header", ErrMalformed)
 	}
-	var h Header
-	for _, field := range []struct {
-		name string
-		to   *string
-	}{{"alg", &h.Algorithm}, {"typ", &h.Type}, {"kid", &h.KeyID}} {
-		if *field.to, _, err = o.String(field.name); err != nil {
-			return Header{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
-		}
+	text := func(name string) string {
+		value, _, wrong := o.String(name)
+		err = cmp.Or(err, wrong)
+		return value
+	}
+	h := Header{Algorithm: text("alg"), Type: text("typ"), KeyID: text("kid")}
+	if err != nil {
+		return Header{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
 	// JWT-3.1-1: none and its like end here, before a key is looked for.
 	if !Allowed(h.Algorithm) {
 		return Header{}, fmt.Errorf("%w: %.32q", ErrAlgorithm, h.Algorithm)
 	}
-	h.JWK, _ = o.Get("jwk")
+	h.JWK, _ = o.Text("jwk")
 	return h, nil
 }
 
@@ -124,7 +128,8 @@ func (h Header) IsType(want string) bool {
 func (c Compact) Claims() (strictjson.Object, error) { return c.object(c.Payload, "claims") }
 
 func (c Compact) object(segment, what string) (strictjson.Object, error) {
-	raw, err := b64.DecodeString(segment)
+	var room [1024]byte
+	raw, err := b64.AppendDecode(room[:0], []byte(segment))
 	if err != nil {
 		return strictjson.Object{}, fmt.Errorf("%w: %s: not canonical base64url", ErrMalformed, what)
 	}
@@ -151,7 +156,7 @@ func (c Compact) Verify(alg string, key crypto.PublicKey) error {
 	ok := false
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
-		digest := sha256.Sum256([]byte(c.signed))
+		digest := Sum256(c.signed)
 		var der [ecdsaDERMax]byte
 		if len(sig) == ecdsaRawSize {
 			ok = ecdsa.VerifyASN1(k, digest[:], appendDER(der[:0], sig))
@@ -159,7 +164,7 @@ func (c Compact) Verify(alg string, key crypto.PublicKey) error {
 	case ed25519.PublicKey:
 		ok = ed25519.Verify(k, []byte(c.signed), sig)
 	case *rsa.PublicKey:
-		digest := sha256.Sum256([]byte(c.signed))
+		digest := Sum256(c.signed)
 		ok = rsa.VerifyPSS(k, crypto.SHA256, digest[:], sig, pssOptions) == nil
 	}
 	if !ok {

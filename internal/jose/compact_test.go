@@ -52,6 +52,21 @@ func TestSplitRefuses(t *testing.T) {
 			require.Zero(t, c)
 		})
 	}
+	t.Run("every byte outside the alphabet, in every place of segments of any length", func(t *testing.T) {
+		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		for _, n := range []int{1, 7, 8, 9, 17} {
+			for i := range n * 256 {
+				segment := []byte(strings.Repeat("A", n))
+				segment[i/256] = byte(i)
+				for _, token := range []string{string(segment) + ".A.A", "A." + string(segment) + ".A", "A.A." + string(segment)} {
+					_, err := jose.Split(token, 1<<16)
+					if ok := strings.IndexByte(alphabet, byte(i)) >= 0; ok != (err == nil) {
+						t.Fatalf("%q: %v", token, err)
+					}
+				}
+			}
+		}
+	})
 	_, err := jose.Split(good, len(good))
 	require.NoError(t, err)
 	_, err = jose.Split(good, len(good)-1)

@@ -12,15 +12,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"strings"
 )
 
-// A JWK with its required members alone, in the order of RFC 7638 §3.2.
-func p256JWK(x, y string) string { return `{"crv":"P-256","kty":"EC","x":"` + x + `","y":"` + y + `"}` }
-func ed25519JWK(x string) string { return `{"crv":"Ed25519","kty":"OKP","x":"` + x + `"}` }
-func rsaJWK(n, e string) string  { return `{"e":"` + e + `","kty":"RSA","n":"` + n + `"}` }
+// A JWK with its required members alone, in the order of RFC 7638 §3.2, in parts.
+func p256JWK(x, y string) []string {
+	return []string{`{"crv":"P-256","kty":"EC","x":"`, x, `","y":"`, y, `"}`}
+}
+func ed25519JWK(x string) []string { return []string{`{"crv":"Ed25519","kty":"OKP","x":"`, x, `"}`} }
+func rsaJWK(n, e string) []string  { return []string{`{"e":"`, e, `","kty":"RSA","n":"`, n, `"}`} }
 
-// canonical is the public JWK with its required members in the order of RFC 7638 §3.2.
-func canonical(key crypto.PublicKey) (string, error) {
+// canonical is that of a key.
+func canonical(key crypto.PublicKey) ([]string, error) {
 	enc := base64.RawURLEncoding.EncodeToString
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
@@ -36,7 +39,7 @@ func canonical(key crypto.PublicKey) (string, error) {
 			return rsaJWK(enc(k.N.Bytes()), enc(big.NewInt(int64(k.E)).Bytes())), nil
 		}
 	}
-	return "", fmt.Errorf("%w: %T", ErrKey, key)
+	return nil, fmt.Errorf("%w: %T", ErrKey, key)
 }
 
 // Thumbprint returns the JWK SHA-256 thumbprint of a key (RFC 7638), 43 characters.
@@ -45,15 +48,16 @@ func Thumbprint(key crypto.PublicKey) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return SHA256Base64(jwk), nil
+	return SHA256Base64(jwk...), nil
 }
 
 // MarshalJSON writes the public JWK: the members that make the key, and kid, alg, use, key_ops and x5c where they are set.
 func (k *Key) MarshalJSON() ([]byte, error) {
-	jwk, err := canonical(k.Public)
+	parts, err := canonical(k.Public)
 	if err != nil {
 		return nil, err
 	}
+	jwk := strings.Join(parts, "")
 	var chain []string
 	for _, cert := range k.Certificates {
 		chain = append(chain, base64.StdEncoding.EncodeToString(cert.Raw))
@@ -71,10 +75,23 @@ func (k *Key) MarshalJSON() ([]byte, error) {
 	return append([]byte(jwk[:len(jwk)-1]+","), extra[1:]...), nil
 }
 
-// SHA256Base64 returns base64url(SHA-256(s)), 43 characters: the form of ath, jkt, x5t#S256 and of a PKCE challenge.
-func SHA256Base64(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+// Sum256 returns the SHA-256 of parts, put together. Those of usual length need no allocation, which the conversion to a
+// []byte that crypto/sha256 wants would.
+func Sum256(parts ...string) [sha256.Size]byte {
+	var room [1536]byte
+	b := room[:0]
+	for _, part := range parts {
+		b = append(b, part...)
+	}
+	return sha256.Sum256(b)
+}
+
+// SHA256Base64 returns base64url(SHA-256(parts)), 43 characters: the form of ath, jkt, x5t#S256 and of a PKCE challenge.
+func SHA256Base64(parts ...string) string {
+	sum := Sum256(parts...)
+	var text [43]byte
+	base64.RawURLEncoding.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // RandomString returns n random bytes in base64url.

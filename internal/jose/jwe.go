@@ -153,7 +153,7 @@ func checkJWE(token string, max int) (alg, kid string, err error) {
 		if i == 0 && len(text) > maxJWEHeader {
 			return malformed("header too long")
 		}
-		if segments[i], err = decode(text); err != nil {
+		if segments[i], err = decode(nil, text); err != nil {
 			return malformed("not canonical base64url")
 		}
 	}
@@ -219,7 +219,7 @@ func checkAgreement(h strictjson.Object) error {
 	for _, name := range []string{"apu", "apv"} {
 		text, _, err := h.String(name)
 		if err == nil {
-			_, err = decode(text)
+			_, err = decode(nil, text)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: JWE header: %s is not base64url", ErrMalformed, name)

@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -31,7 +32,7 @@ var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 // ParseKey reads one public JWK. A private or symmetric key is refused whatever its kty, as is a key that no allowed
 // algorithm could use.
-func ParseKey(raw []byte) (*Key, error) {
+func ParseKey[T ~[]byte | ~string](raw T) (*Key, error) {
 	o, err := strictjson.ParseObject(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
@@ -41,32 +42,30 @@ func ParseKey(raw []byte) (*Key, error) {
 			return nil, fmt.Errorf("%w: JWK has the private member %q", ErrKey, name)
 		}
 	}
-	k := &Key{}
-	var kty, crv string
-	for _, field := range []struct {
-		name string
-		to   *string
-	}{{"kty", &kty}, {"crv", &crv}, {"kid", &k.KeyID}, {"alg", &k.Algorithm}, {"use", &k.Use}} {
-		var present bool
-		if *field.to, present, err = o.String(field.name); err != nil {
-			return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
+	text := func(name string) string {
+		value, present, wrong := o.String(name)
+		if present && wrong == nil && value == "" && name != "kid" { // else "" would count as absent, that is as no restriction
+			wrong = fmt.Errorf("member %q is empty", name)
 		}
-		if present && *field.to == "" && field.name != "kid" { // else "" would count as absent, that is as no restriction
-			return nil, fmt.Errorf("%w: JWK member %q is empty", ErrKey, field.name)
-		}
+		err = cmp.Or(err, wrong)
+		return value
+	}
+	kty, crv := text("kty"), text("crv")
+	k := &Key{KeyID: text("kid"), Algorithm: text("alg"), Use: text("use")}
+	if err != nil {
+		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
 	}
 	if k.ops, err = operations(o); err != nil {
 		return nil, err
 	}
-	// The members have been found canonical, so the text to be hashed for the thumbprint can be made of them.
-	var required string
+	// The members are found canonical, so the text to be hashed for the thumbprint can be made of them.
 	switch {
 	case kty == "EC" && crv == "P-256":
-		k.Public, required, err = parseP256(o)
+		k.Public, k.Thumbprint, err = parseP256(o)
 	case kty == "OKP" && crv == "Ed25519":
-		k.Public, required, err = parseEd25519(o)
+		k.Public, k.Thumbprint, err = parseEd25519(o)
 	case kty == "RSA":
-		k.Public, required, err = parseRSA(o)
+		k.Public, k.Thumbprint, err = parseRSA(o)
 	default:
 		err = fmt.Errorf("%w: JWK of kty %.16q, crv %.16q", ErrKey, kty, crv)
 	}
@@ -76,7 +75,6 @@ func ParseKey(raw []byte) (*Key, error) {
 	if err := k.readCertificates(o); err != nil {
 		return nil, err
 	}
-	k.Thumbprint = SHA256Base64(required)
 	return k, nil
 }
 
@@ -95,40 +93,40 @@ func operations(o strictjson.Object) ([]string, error) {
 	return ops, nil
 }
 
-func octets(o strictjson.Object, name string) (raw []byte, text string, err error) {
+// octets appends what a member holds to dst.
+func octets(dst []byte, o strictjson.Object, name string) (raw []byte, text string, err error) {
 	text, ok, err := o.String(name)
 	if err != nil || !ok {
 		return nil, "", fmt.Errorf("%w: JWK lacks the string %q", ErrKey, name)
 	}
-	if raw, err = decode(text); err != nil {
+	if raw, err = decode(dst, text); err != nil {
 		return nil, "", fmt.Errorf("%w: JWK member %q is not canonical base64url", ErrKey, name)
 	}
 	return raw, text, nil
 }
 
-func parseP256(o strictjson.Object) (crypto.PublicKey, string, error) {
-	x, xText, err := octets(o, "x")
+func parseP256(o strictjson.Object) (key crypto.PublicKey, thumbprint string, err error) {
+	var room [1 + ecdsaRawSize]byte
+	half, xText, err := octets(append(room[:0], 4), o, "x")
 	if err != nil {
 		return nil, "", err
 	}
-	y, yText, err := octets(o, "y")
+	point, yText, err := octets(half, o, "y")
 	if err != nil {
 		return nil, "", err
 	}
-	if len(x) != ecdsaHalf || len(y) != ecdsaHalf { // RFC 7518 §6.2.1.2: always the full size
+	if len(half) != 1+ecdsaHalf || len(point) != 1+ecdsaRawSize { // RFC 7518 §6.2.1.2: always the full size
 		return nil, "", fmt.Errorf("%w: JWK coordinates are not %d octets", ErrKey, ecdsaHalf)
 	}
-	point := make([]byte, 0, 1+ecdsaRawSize)
-	point = append(append(append(point, 4), x...), y...)
-	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil { // JWT-3.4-1: a point off the curve
 		return nil, "", fmt.Errorf("%w: JWK coordinates are no point of P-256", ErrKey)
 	}
-	return key, p256JWK(xText, yText), nil
+	return public, SHA256Base64(p256JWK(xText, yText)...), nil
 }
 
-func parseEd25519(o strictjson.Object) (crypto.PublicKey, string, error) {
-	x, xText, err := octets(o, "x")
+func parseEd25519(o strictjson.Object) (key crypto.PublicKey, thumbprint string, err error) {
+	x, xText, err := octets(nil, o, "x")
 	if err != nil {
 		return nil, "", err
 	}
@@ -138,15 +136,16 @@ func parseEd25519(o strictjson.Object) (crypto.PublicKey, string, error) {
 	if !ed25519Usable(x) { // JWT-3.4-1
 		return nil, "", fmt.Errorf("%w: JWK member x is not canonical or of small order", ErrKey)
 	}
-	return ed25519.PublicKey(x), ed25519JWK(xText), nil
+	return ed25519.PublicKey(x), SHA256Base64(ed25519JWK(xText)...), nil
 }
 
-func parseRSA(o strictjson.Object) (crypto.PublicKey, string, error) {
-	n, nText, err := octets(o, "n")
+func parseRSA(o strictjson.Object) (key crypto.PublicKey, thumbprint string, err error) {
+	var room [maxRSABits/16 + 4]byte
+	n, nText, err := octets(room[:0], o, "n")
 	if err != nil {
 		return nil, "", err
 	}
-	e, eText, err := octets(o, "e")
+	e, eText, err := octets(nil, o, "e")
 	if err != nil {
 		return nil, "", err
 	}
@@ -158,11 +157,11 @@ func parseRSA(o strictjson.Object) (crypto.PublicKey, string, error) {
 	if exponent > 1<<31-1 {
 		return nil, "", fmt.Errorf("%w: RSA exponent too large", ErrKey)
 	}
-	key := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent)}
-	if !KeyFits(key, PS256) {
-		return nil, "", fmt.Errorf("%w: RSA modulus of %d bits, exponent %d", ErrKey, key.N.BitLen(), key.E)
+	public := &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exponent)}
+	if !KeyFits(public, PS256) {
+		return nil, "", fmt.Errorf("%w: RSA modulus of %d bits, exponent %d", ErrKey, public.N.BitLen(), public.E)
 	}
-	return key, rsaJWK(nText, eText), nil
+	return public, SHA256Base64(rsaJWK(nText, eText)...), nil
 }
 
 const maxCertificates = 10

@@ -68,7 +68,7 @@ func privateHalf(o strictjson.Object, public crypto.PublicKey) (crypto.Signer, e
 	}
 	members := map[string]json.RawMessage{}
 	for _, name := range names {
-		secret, _, err := octets(o, name)
+		secret, _, err := octets(nil, o, name)
 		// RFC 7518 §6.2.2.1, RFC 8037 §2: always the full size
 		if err != nil || len(secret) > maxRSABits/8 || len(names) == 1 && len(secret) != ecdsaHalf {
 			return nil, fmt.Errorf("%w: JWK member %q", ErrKey, name)
