@@ -1,7 +1,11 @@
 package tokenbinding_test
 
 import (
+	"bytes"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,5 +35,25 @@ func TestAChallengeInAnyCase(t *testing.T) {
 		w := httptest.NewRecorder()
 		tokenbinding.Challenge{Schemes: schemes}.WriteError(w, request("/"), tokenbinding.ErrNoToken)
 		require.Equal(t, []string{"DPoP"}, w.Header().Values("WWW-Authenticate"), "BASE-6750-3.1-2 %v", schemes)
+	}
+}
+
+func TestATokenIsToken68InEveryPlace(t *testing.T) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	for _, n := range []int{1, 3, 4, 5, 9} {
+		for i := range n * 256 {
+			token := bytes.Repeat([]byte("A"), n)
+			if c := byte(i); c != ' ' && c != '=' { // which have a meaning before and behind a token
+				token[i/256] = c
+			}
+			p, err := tokenbinding.FromRequest(&http.Request{Header: http.Header{"Authorization": {"DPoP " + string(token)}}})
+			if strings.Trim(string(token), alphabet) == "" {
+				require.NoError(t, err)
+				require.Equal(t, string(token), p.Token)
+				continue
+			}
+			require.ErrorIs(t, err, tokenbinding.ErrMalformed)
+			require.ErrorContains(t, err, fmt.Sprintf("character %#02x at %d of the token", byte(i), i/256))
+		}
 	}
 }
