@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // A group is what the dialogue shows under one title.
@@ -17,6 +18,7 @@ type attack struct {
 	name, clause string
 	status       int
 	code         string
+	says         string // what the answer has to say besides; empty: anything
 	// try first shows that the same request succeeds as long as it is right, then sends the attack.
 	try func(ctx context.Context, w *world) (answer, error)
 }
@@ -30,10 +32,18 @@ func (a attack) play(ctx context.Context, w *world) result {
 		r.Reason = err.Error()
 	case got.status != a.status || got.code != a.code:
 		r.Reason = fmt.Sprintf("%v, expected %v", got, answer{status: a.status, code: a.code})
+	case !strings.Contains(string(got.body), a.says):
+		r.Reason = fmt.Sprintf("%v, without a word of %s", got, a.says)
 	default:
 		r.OK = true
 	}
 	return r
+}
+
+// saying makes an attack one whose refusal has to say something.
+func (a attack) saying(what string) attack {
+	a.says = what
+	return a
 }
 
 // A change spoils a request. It may send others before.
@@ -78,6 +88,12 @@ func attackGroups(c combination) []group {
 		{"At the token endpoint, in the name of a client", forgedClients(c)},
 		{"At the pushed authorization request endpoint", pushes(c)},
 		{"At the pushed authorization request endpoint, with a forged request object", either(signed, requestObjects, none)()},
+		{"At the API, with more than the payment that was granted", payments(c)},
+		{"At the token endpoint, for more than was granted", widenings()},
+		{"At the pushed authorization request endpoint, with bad details", badDetails(c)},
+		{"At the grant management endpoint", grantCalls(c)},
+		{"With what a grant that has changed leaves behind", leftovers(c)},
+		{"At the pushed authorization request endpoint, about grants", grantPushes()},
 		{"In the browser, at the authorization server", visits()},
 		{"In the browser, at the client", callbacks(c)},
 		{"In the browser, at the client, with a forged response", either(signed, responses, none)()},

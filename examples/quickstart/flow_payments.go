@@ -20,6 +20,7 @@ func paymentSteps() []step {
 	return []step{
 		{"the client pushes a payment of 12.34 EUR to ACME", "RAR-2-1", orderPayment},
 		{"the user reads what she is asked for", "RAR-3.1-2", readPayment},
+		{"a payee whose name would read as another is shown for what it is", "RAR-12-3", readLookalike},
 		{"another payment in the browser's URL counts for nothing", "RAR-12-1", readWithMore},
 		{"she agrees, and chooses one of her accounts", "RAR-7.1-1", agreeToPayment},
 		{"the token response says what was granted, account and all", "RAR-7-1", finishPayment},
@@ -71,6 +72,25 @@ func readPayment(ctx context.Context, f *flow) (err error) {
 		err = errors.New("the page says something else")
 	}
 	return err
+}
+
+// readLookalike reads the page for a payee whose name is ACME in Cyrillic letters, with a character after it that is not seen.
+func readLookalike(ctx context.Context, f *flow) error {
+	payment := f.newPayment()
+	payment.CreditorName = "АСМЕ\u200b"
+	session, err := f.app.order(ctx, payment)
+	if err != nil {
+		return err
+	}
+	said, err := f.newBrowser().read(ctx, session.URL)
+	if err != nil {
+		return err
+	}
+	f.notes = slices.DeleteFunc(said, func(line string) bool { return !strings.HasPrefix(line, "To: ") })
+	if !slices.Equal(f.notes, []string{`To: \u{410}\u{421}\u{41c}\u{415}\u{200b}`}) {
+		return errors.New("the page does not say so")
+	}
+	return nil
 }
 
 func readWithMore(ctx context.Context, f *flow) error {

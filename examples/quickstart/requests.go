@@ -41,6 +41,7 @@ type call struct {
 	proofs                            []string    // sent instead of a new one
 	header                            http.Header // what else is sent
 	body                              string      // JSON; empty: none
+	grantID                           string      // of the grant that the token is of or the call is about
 }
 
 // newCall is a call with a token of alice's that our client has just got.
@@ -114,6 +115,7 @@ type post struct {
 	proof       string                    // sent instead of a new one
 	header      http.Header               // what else is sent
 	party       string                    // who sends it; empty: the thief
+	grantID     string                    // of the grant that it is about
 }
 
 func (w *world) newPost(endpoint string, form url.Values) (*post, error) {
@@ -222,7 +224,7 @@ func newRefresh(ctx context.Context, w *world) (*post, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token.RefreshToken}})
+	return w.newTokenRequest(token.RefreshToken)
 }
 
 // newOwnToken is a token request of a client for itself: the shortest one that needs client authentication.
@@ -320,15 +322,7 @@ func (v *visit) query(changes map[string]string) error {
 
 // newToken lets alice log in and returns what our client gets.
 func (w *world) newToken(ctx context.Context) (*oauth2.Token, error) {
-	session, err := w.app.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
-	if err != nil {
-		return nil, err
-	}
-	response, err := w.newBrowser().approve(ctx, session)
-	if err != nil {
-		return nil, err
-	}
-	return w.app.Finish(ctx, session, response)
+	return w.ask(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
 }
 
 // tokenFor is a token of our client's own, for an API.

@@ -224,7 +224,7 @@ var (
 
 // errorCode finds the error code of an answer: in the challenge (RFC 6750 §3) and the JSON document of an API, in the JSON
 // document of the token endpoint (RFC 6749 §5.2), or on a page. Where there are two that differ it returns both, which no
-// expectation matches.
+// expectation matches. Who has sent no token is told none (RFC 6750 §3.1).
 func errorCode(response *http.Response, body []byte) string {
 	if saysInactive(response, body) {
 		return codeInactive
@@ -238,7 +238,7 @@ func errorCode(response *http.Response, body []byte) string {
 	} else if m := pageError.FindSubmatch(body); m != nil {
 		code = string(m[1])
 	}
-	if challenges := response.Header.Values("WWW-Authenticate"); len(challenges) > 0 {
+	if challenges := response.Header.Values("WWW-Authenticate"); strings.Contains(strings.Join(challenges, " "), "error") || code != "" && len(challenges) > 0 {
 		for _, challenge := range challenges {
 			if m := challengeError.FindStringSubmatch(challenge); m != nil && m[1] == code {
 				return code

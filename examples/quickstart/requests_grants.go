@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
+)
+
+// Requests about payments and grants, which attacks spoil.
+
+// ask lets alice agree to a request and returns what our client gets.
+func (w *world) ask(ctx context.Context, request profile.Request) (*oauth2.Token, error) {
+	session, err := w.app.Begin(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	response, err := w.newBrowser().approve(ctx, session)
+	if err != nil {
+		return nil, err
+	}
+	return w.app.Finish(ctx, session, response)
+}
+
+// newPaymentToken is a token for a new payment.
+func (w *world) newPaymentToken(ctx context.Context) (*oauth2.Token, error) {
+	details, err := w.inJSON(w.newPayment())
+	if err != nil {
+		return nil, err
+	}
+	return w.ask(ctx, profile.Request{AuthorizationDetails: details})
+}
+
+// newOrder is a payment that alice has granted, on its way to the API.
+func newOrder(ctx context.Context, w *world) (*call, error) {
+	token, err := w.newPaymentToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	granted, err := w.app.types.Parse(profile.AuthorizationDetails(token), w.app.types.Types())
+	if err != nil || len(granted) != 1 {
+		return nil, errors.Join(errNotGranted, err)
+	}
+	body, err := json.Marshal(granted[0])
+	if err != nil {
+		return nil, err
+	}
+	c := &call{w: w, method: http.MethodPost, url: w.api() + "/payments", token: token.AccessToken, body: string(body)}
+	return c, c.as(w.ours)
+}
+
+// edit changes the payment that is ordered.
+func (c *call) edit(change func(p *openbanking.Payment)) error {
+	order, err := c.w.app.types.New(openbanking.PaymentType, json.RawMessage(c.body))
+	if err != nil {
+		return err
+	}
+	edited, err := rar.Edit(order[0], change)
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(edited)
+	c.body = string(body)
+	return err
+}
+
+// newPaymentRefresh is a token request with the refresh token of a payment, and with that payment in it.
+func newPaymentRefresh(ctx context.Context, w *world) (*post, error) {
+	token, err := w.newPaymentToken(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := w.newTokenRequest(token.RefreshToken)
+	if err == nil {
+		p.form.Set("authorization_details", string(profile.AuthorizationDetails(token)))
+	}
+	return p, err
+}
+
+// newPaymentPush is a pushed authorization request for a payment.
+func newPaymentPush(ctx context.Context, w *world) (*post, error) {
+	p, err := newPush(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	details, err := w.inJSON(w.newPayment())
+	p.form.Set("authorization_details", string(details))
+	return p, err
+}
+
+func (w *world) newTokenRequest(refreshToken string) (*post, error) {
+	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
+}
+
+// newGrant lets alice agree to a new grant, and returns the tokens that came with it.
+func (w *world) newGrant(ctx context.Context) (issued *oauth2.Token, grantID string, err error) {
+	if issued, err = w.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: "create"}); err != nil {
+		return nil, "", err
+	}
+	grantID, _ = issued.Extra("grant_id").(string)
+	return issued, grantID, nil
+}
+
+// change lets alice agree to another request for a grant.
+func (w *world) change(ctx context.Context, action, grantID string) error {
+	_, err := w.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: action, GrantID: grantID})
+	return err
+}
+
+// manage is a call about a grant in the name of a client, with a token that it has got for itself.
+func (w *world) manage(ctx context.Context, c *client, method, grantID, scope string) (*call, error) {
+	p, err := newOwnToken(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.as(c); err != nil {
+		return nil, err
+	}
+	p.form.Set("scope", scope)
+	a, err := succeed(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	var issued tokens
+	if err := json.Unmarshal(a.body, &issued); err != nil {
+		return nil, err
+	}
+	its := &call{w: w, method: method, url: w.endpoints().GrantManagementEndpoint + "/" + grantID, token: issued.Access, grantID: grantID}
+	return its, its.as(c)
+}
+
+// newQuery asks what a new grant permits.
+func newQuery(ctx context.Context, w *world) (*call, error) {
+	_, grantID, err := w.newGrant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return w.manage(ctx, w.ours, http.MethodGet, grantID, scopeQuery)
+}
+
+// newRevocation revokes a new grant.
+func newRevocation(ctx context.Context, w *world) (*call, error) {
+	_, grantID, err := w.newGrant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return w.manage(ctx, w.ours, http.MethodDelete, grantID, scopeRevoke)
+}
+
+// newGrantedCall calls the API with the token of a new grant.
+func newGrantedCall(ctx context.Context, w *world) (*call, error) {
+	issued, grantID, err := w.newGrant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{w: w, method: http.MethodGet, url: w.api() + "/accounts", token: issued.AccessToken, grantID: grantID}
+	return c, c.as(w.ours)
+}
+
+// newGrantedRefresh is a token request with the refresh token of a new grant.
+func newGrantedRefresh(ctx context.Context, w *world) (*post, error) {
+	issued, grantID, err := w.newGrant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := w.newTokenRequest(issued.RefreshToken)
+	p.grantID = grantID
+	return p, err
+}
+
+// newMerge is a pushed authorization request for more of a new grant.
+func newMerge(ctx context.Context, w *world) (*post, error) {
+	_, grantID, err := w.newGrant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPush(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	p.grantID = grantID
+	p.form.Set("grant_management_action", "merge")
+	p.form.Set("grant_id", grantID)
+	return p, nil
+}
