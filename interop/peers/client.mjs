@@ -18,7 +18,7 @@
 // "type"}, …]}, …}. After the first stage that fails a flow has no more.
 import * as client from 'openid-client'
 import * as jose from 'jose'
-import { firstLine } from './input.mjs'
+import { firstLine, lastLine } from './input.mjs'
 import { agents, browse, fetchBy } from './http.mjs'
 
 async function play(config) {
@@ -130,5 +130,4 @@ async function play(config) {
 }
 
 const flows = Object.entries(JSON.parse(await firstLine({ stay: true })))
-console.log(JSON.stringify(Object.fromEntries(await Promise.all(flows.map(async ([name, flow]) => [name, await play(flow)])))))
-process.exit(0)
+lastLine(Object.fromEntries(await Promise.all(flows.map(async ([name, flow]) => [name, await play(flow)]))))

@@ -12,3 +12,8 @@ export function firstLine({ stay = false } = {}) {
     process.stdin.on('end', () => { if (!stay) process.exit(0) })
   })
 }
+
+// lastLine writes a document as the process's last line, and ends the process once that is written.
+export function lastLine(document) {
+  process.stdout.write(`${JSON.stringify(document)}\n`, () => process.exit(0))
+}

@@ -13,7 +13,7 @@ import * as dpop from 'dpop'
 import * as jose from 'jose'
 import * as crypto from 'node:crypto'
 import { Agent, request } from 'undici'
-import { firstLine } from './input.mjs'
+import { firstLine, lastLine } from './input.mjs'
 
 const config = JSON.parse(await firstLine({ stay: true }))
 const agent = ({ ca, cert, key }) => new Agent({ connect: { ca, cert, key } })
@@ -280,5 +280,4 @@ await test('certificate: none at the API', () => withToken(plain))
 await test('certificate: another one at the API', () => withToken(other))
 await test('certificate: the DPoP scheme at the API', () => withToken(own, 'DPoP'))
 
-console.log(JSON.stringify({ results }))
-process.exit(0)
+lastLine({ results })

@@ -64,16 +64,7 @@ func Start(t testing.TB, script string, config, ready any) {
 	stdout, err := cmd.StdoutPipe()
 	check(t, err)
 	check(t, cmd.Start())
-	lines := make(chan []byte, 1)
-	go func() {
-		scanner := bufio.NewScanner(stdout)
-		scanner.Buffer(nil, maxLine)
-		if scanner.Scan() {
-			lines <- bytes.Clone(scanner.Bytes())
-		}
-		close(lines)
-		io.Copy(io.Discard, stdout) //nolint:errcheck // until it ends
-	}()
+	lines := readLine(stdout)
 	t.Cleanup(func() {
 		stdin.Close() //nolint:errcheck // it ends by this or by the next
 		cancel()
@@ -97,6 +88,21 @@ func Start(t testing.TB, script string, config, ready any) {
 	case <-time.After(startTimeout):
 		t.Fatalf("%s is not ready after %v", script, startTimeout)
 	}
+}
+
+// readLine sends the first line of what a process writes, and closes the channel when the process ends.
+func readLine(stdout io.Reader) <-chan []byte {
+	lines := make(chan []byte, 1)
+	go func() {
+		scanner := bufio.NewScanner(stdout)
+		scanner.Buffer(nil, maxLine)
+		if scanner.Scan() {
+			lines <- bytes.Clone(scanner.Bytes())
+		}
+		io.Copy(io.Discard, stdout) //nolint:errcheck // until it ends
+		close(lines)
+	}()
+	return lines
 }
 
 // Run runs a peer that is a client from beginning to end. It reads input, which is JSON, and its one line of JSON goes

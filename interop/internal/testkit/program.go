@@ -1,0 +1,118 @@
+package testkit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// builds is where programs are, once they have been built for one of the tests of this process.
+var builds struct {
+	mu   sync.Mutex
+	dir  string
+	made map[string]string
+}
+
+// Main runs the tests and takes away what [Build] has made. It returns the exit status.
+func Main(m *testing.M) int {
+	defer func() {
+		if builds.dir != "" {
+			os.RemoveAll(builds.dir) //nolint:errcheck // in the system's directory for temporary files
+		}
+	}()
+	return m.Run()
+}
+
+// Build returns the path of a program of examples/. It is without the race detector, under which the bank takes seconds to
+// hash its users' passwords: the program's own tests are run with it.
+func Build(t testing.TB, name string) string {
+	t.Helper()
+	_, err := exec.LookPath("go")
+	Require(t, "the go command", err == nil)
+	builds.mu.Lock()
+	defer builds.mu.Unlock()
+	if path, ok := builds.made[name]; ok {
+		return path
+	}
+	if builds.dir == "" {
+		builds.dir, err = os.MkdirTemp("", "fapi2-interop-")
+		check(t, err)
+		builds.made = map[string]string{}
+	}
+	path := filepath.Join(builds.dir, name)
+	args := []string{"build", "-o", path, "./" + name}
+	cmd := exec.Command("go", args...)
+	cmd.Dir = filepath.Join("..", "examples")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go %v: %v\n%s", args, err, said)
+	}
+	builds.made[name] = path
+	return path
+}
+
+// StartProgram runs a server until the test ends, by SIGTERM, and wants it to end well then. Its first line goes into ready;
+// ok is false if it has ended without one.
+func StartProgram(t testing.TB, path string, args []string, ready any) (ok bool) {
+	t.Helper()
+	said := new(complaint)
+	cmd := exec.CommandContext(context.Background(), path, args...)
+	cmd.Stderr, cmd.SysProcAttr = said, endsWithUs()
+	stdout, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	lines := readLine(stdout)
+	end := func() error {
+		cmd.Process.Signal(syscall.SIGTERM)                                   //nolint:errcheck // it has ended
+		killer := time.AfterFunc(startTimeout, func() { cmd.Process.Kill() }) //nolint:errcheck // it has ended
+		defer killer.Stop()
+		for range lines { // Wait must not close stdout before it has been read
+		}
+		return cmd.Wait()
+	}
+	name := filepath.Base(path)
+	select {
+	case line, ok := <-lines:
+		if !ok {
+			end() //nolint:errcheck // by itself
+			t.Logf("%s ended without a word:\n%s", name, said.text)
+			return false
+		}
+		t.Cleanup(func() {
+			if err := end(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			said.show(t, name)
+		})
+		if err := json.Unmarshal(line, ready); err != nil {
+			t.Fatalf("%s said %.300q: %v", name, line, err)
+		}
+	case <-time.After(startTimeout):
+		end() //nolint:errcheck // it is the test that fails
+		t.Fatalf("%s is not ready after %v", name, startTimeout)
+	}
+	return true
+}
+
+// RunProgram runs a program from beginning to end, and returns its exit status and what it has written.
+func RunProgram(t testing.TB, path string, args ...string) (status int, stdout, stderr []byte) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
+	defer cancel()
+	var out, complaints bytes.Buffer
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = &out, &complaints, endsWithUs()
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%s: %v", filepath.Base(path), err)
+	}
+	return cmd.ProcessState.ExitCode(), out.Bytes(), complaints.Bytes()
+}
