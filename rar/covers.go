@@ -60,9 +60,10 @@ var setMembers = [...]string{"locations", "actions", "datatypes", "privileges"}
 // coversByDefault is the rule of types that have none. It says no when it does not know.
 func coversByDefault(granted, requested Detail) error {
 	g, r := &granted.d.value, &requested.d.value
+	granting, requesting := g.lookup(), r.lookup()
 	for i := range r.members {
 		name, want := r.members[i].name, &r.members[i].value
-		have := g.get(name)
+		have := granting(name)
 		switch {
 		case have == nil:
 			return &fieldError{pathName(name)[1:], "was not granted"}
@@ -78,7 +79,7 @@ func coversByDefault(granted, requested Detail) error {
 		}
 	}
 	for i := range g.members { // what is left out may be a limit
-		if name := g.members[i].name; r.get(name) == nil {
+		if name := g.members[i].name; requesting(name) == nil {
 			return &fieldError{pathName(name)[1:], "is not requested, but was granted with a value"}
 		}
 	}

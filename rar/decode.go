@@ -14,7 +14,19 @@ type decoder func(v *value, to reflect.Value) *fault
 
 func doesNotFit(t reflect.Type) *fault { return failure(ErrFieldValue, "it does not fit into %v", t) }
 
-func decoderOf(t reflect.Type) decoder {
+// decoders has those that are there or in the making, as a type may contain itself.
+type decoders map[reflect.Type]*decoder
+
+func (d decoders) of(t reflect.Type) decoder {
+	if made := d[t]; made != nil {
+		return func(v *value, to reflect.Value) *fault { return (*made)(v, to) }
+	}
+	d[t] = new(decoder)
+	*d[t] = d.make(t)
+	return *d[t]
+}
+
+func (d decoders) make(t reflect.Type) decoder {
 	itself := func(v *value, to reflect.Value) *fault {
 		if json.Unmarshal([]byte(v.raw), to.Addr().Interface()) != nil { // whose text quotes the value
 			return doesNotFit(t)
@@ -36,11 +48,13 @@ func decoderOf(t reflect.Type) decoder {
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return decodeInteger
 	case reflect.Pointer:
-		return decodePointer(t)
-	case reflect.Slice:
-		return decodeSlice(t)
+		return decodePointer(t, d.of(t.Elem()))
+	case reflect.Slice, reflect.Array:
+		return decodeList(t, d.of(t.Elem()))
+	case reflect.Map:
+		return decodeMap(t, d.of(t.Elem()))
 	case reflect.Struct:
-		return decodeStruct(t, "")
+		return d.structOf(t, "")
 	}
 	return itself
 }
@@ -78,21 +92,21 @@ func decodeInteger(v *value, to reflect.Value) *fault {
 	return doesNotFit(to.Type())
 }
 
-func decodePointer(t reflect.Type) decoder {
-	decode := decoderOf(t.Elem())
+func decodePointer(t reflect.Type, decode decoder) decoder {
 	return func(v *value, to reflect.Value) *fault {
 		to.Set(reflect.New(t.Elem()))
 		return decode(v, to.Elem())
 	}
 }
 
-func decodeSlice(t reflect.Type) decoder {
-	decode := decoderOf(t.Elem())
+func decodeList(t reflect.Type, decode decoder) decoder {
 	return func(v *value, to reflect.Value) *fault {
-		if v.kind != arrayKind {
+		if v.kind != arrayKind || t.Kind() == reflect.Array && len(v.items) != t.Len() {
 			return doesNotFit(t)
 		}
-		to.Set(reflect.MakeSlice(t, len(v.items), len(v.items)))
+		if t.Kind() == reflect.Slice {
+			to.Set(reflect.MakeSlice(t, len(v.items), len(v.items)))
+		}
 		for i := range v.items {
 			if f := decode(&v.items[i], to.Index(i)); f != nil {
 				return f.item(i)
@@ -102,9 +116,26 @@ func decodeSlice(t reflect.Type) decoder {
 	}
 }
 
-// decodeStruct leaves out the member ignored. A member that a schema of T's own lets pass and T has no field for is refused: the
+func decodeMap(t reflect.Type, decode decoder) decoder {
+	return func(v *value, to reflect.Value) *fault {
+		if v.kind != objectKind {
+			return doesNotFit(t)
+		}
+		to.Set(reflect.MakeMapWithSize(t, len(v.members)))
+		for i := range v.members {
+			element := reflect.New(t.Elem()).Elem()
+			if f := decode(&v.members[i].value, element); f != nil {
+				return f.member(v.members[i].name)
+			}
+			to.SetMapIndex(reflect.ValueOf(v.members[i].name).Convert(t.Key()), element)
+		}
+		return nil
+	}
+}
+
+// structOf leaves out the member ignored. A member that a schema of T's own lets pass and T has no field for is refused: the
 // functions that compare would never see it.
-func decodeStruct(t reflect.Type, ignored string) decoder {
+func (d decoders) structOf(t reflect.Type, ignored string) decoder {
 	type field struct {
 		index  []int
 		decode decoder
@@ -112,7 +143,7 @@ func decodeStruct(t reflect.Type, ignored string) decoder {
 	fields := make(map[string]field)
 	for _, f := range reflect.VisibleFields(t) {
 		if name := jsonName(f); name != "" {
-			fields[name] = field{f.Index, decoderOf(f.Type)}
+			fields[name] = field{f.Index, d.of(f.Type)}
 		}
 	}
 	return func(v *value, to reflect.Value) *fault {

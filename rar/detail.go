@@ -169,7 +169,8 @@ func (granted Common) CoversCommon(requested Common) error {
 }
 
 // Get returns a detail as a T: the struct that its type is made of, or, if that is made of a schema, any T that its JSON
-// can be decoded into by exact member names. The result is the caller's to change.
+// can be decoded into by exact member names. Members that such a T has no field for are left out, limits among them; who
+// decides about a permission asks [Details.Covers]. The result is the caller's to change.
 //
 // It returns an error when the type is made of another struct, or the JSON does not fit into T.
 func Get[T any](d Detail) (T, error) {
@@ -183,6 +184,8 @@ func Get[T any](d Detail) (T, error) {
 			return v, f.at(0, d.Type())
 		}
 		return typed.(T), nil
+	case want == reflect.TypeFor[Detail]():
+		return any(d).(T), nil
 	case d.d.typ.goType != nil:
 		return v, fmt.Errorf("rar: type %q is made of %v, not of %v", d.Type(), d.d.typ.goType, want)
 	}
@@ -194,12 +197,17 @@ func Get[T any](d Detail) (T, error) {
 }
 
 // Edit returns a detail with changes: what the user has chosen on the consent page, be it less than was requested or an
-// enrichment. T is as for [Get]. The result is valid under the type, or there is an [*Error] with Index 0;
-// [Registry.CheckGrant] tells whether it may be granted.
+// enrichment. T is as for [Get], but has to hold all of the detail, so that nothing gets lost on the way. The result is valid
+// under the type, or there is an [*Error] with Index 0; [Registry.CheckGrant] tells whether it may be granted.
 func Edit[T any](d Detail, change func(*T)) (Detail, error) {
 	v, err := Get[T](d)
 	if err != nil {
 		return Detail{}, err
+	}
+	if d.d.typ.goType == nil { // of a struct the same one comes back
+		if same, f := d.d.typ.detailOf(v); f != nil || !same.Equal(d) {
+			return Detail{}, fmt.Errorf("rar: a %T does not hold all of this detail of type %q", v, d.Type())
+		}
 	}
 	change(&v)
 	edited, f := d.d.typ.detailOf(v)
@@ -266,6 +274,9 @@ func typeFirst(name, members string) string {
 
 // admit checks an object against the type.
 func (t *Type) admit(object value) (Detail, *fault) {
+	if !t.schema.affordable(&object) {
+		return Detail{}, failure(ErrTooLarge, "nested so that the schema of the type, which contains itself, would take too long")
+	}
 	if f := t.schema.root.check(&object); f != nil {
 		return Detail{}, f
 	}

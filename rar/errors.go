@@ -18,7 +18,8 @@ var (
 	// ErrMalformed says that the text is no JSON array of objects: an object, null, bytes after the array, one member name
 	// twice in an object (be it in another case), invalid UTF-8, nesting beyond 32 levels.
 	ErrMalformed = oautherr.New("rar: malformed authorization details", wireCode, http.StatusBadRequest, "not a valid JSON array of objects")
-	// ErrTooLarge says that there are more bytes or entries than the registry takes.
+	// ErrTooLarge says that there are more bytes or entries than the registry takes, or that a detail is nested so that checking
+	// it by its schema would take too long; a schema that contains itself can bring that about.
 	ErrTooLarge = oautherr.New("rar: authorization details too large", wireCode, http.StatusBadRequest, "too large")
 	// ErrUnknownType says that the registry has no such type (RAR-5-1).
 	ErrUnknownType = oautherr.New("rar: unknown type", wireCode, http.StatusBadRequest, "unknown type")

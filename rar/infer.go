@@ -49,6 +49,13 @@ func survey(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Sche
 	}
 	switch {
 	case has(reflect.TypeFor[describer]()):
+		if t.Kind() == reflect.Struct && !has(reflect.TypeFor[json.Unmarshaler]()) {
+			for _, field := range reflect.VisibleFields(t) {
+				if err := checkEmbedded(field, path+"."+field.Name); err != nil {
+					return err
+				}
+			}
+		}
 		return bring(t, path, known)
 	case has(reflect.TypeFor[json.Marshaler]()), has(reflect.TypeFor[json.Unmarshaler]()):
 		return fmt.Errorf("%s: %v makes its own JSON: give it a method JSONSchema() string", path, t)
@@ -60,6 +67,10 @@ func survey(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Sche
 	case reflect.Float32, reflect.Float64:
 		return fmt.Errorf("%s: a floating point number is not exact: use a string or json.Number", path)
 	case reflect.Slice, reflect.Array, reflect.Map:
+		text := reflect.TypeFor[encoding.TextMarshaler]()
+		if t.Kind() == reflect.Map && (t.Key().Kind() != reflect.String || t.Key().Implements(text)) { // two names may be one key
+			return fmt.Errorf("%s: %v is not keyed by strings", path, t)
+		}
 		if t.Elem().Kind() == reflect.Uint8 {
 			return fmt.Errorf("%s: %v is base64 in JSON: use a string", path, t)
 		}
@@ -74,10 +85,10 @@ func surveyFields(t reflect.Type, path string, known map[reflect.Type]*jsonschem
 	names := make(map[string]bool)
 	for _, field := range reflect.VisibleFields(t) {
 		where := path + "." + field.Name
+		if err := checkEmbedded(field, where); err != nil {
+			return err
+		}
 		if field.Anonymous {
-			if field.Type.Kind() != reflect.Struct || field.Tag.Get("json") != "" {
-				return fmt.Errorf("%s: embedded, and not a struct without a json tag: make it a field", where)
-			}
 			continue
 		}
 		name := jsonName(field)
@@ -100,6 +111,13 @@ func surveyFields(t reflect.Type, path string, known map[reflect.Type]*jsonschem
 	return nil
 }
 
+func checkEmbedded(field reflect.StructField, path string) error {
+	if field.Anonymous && (field.Type.Kind() != reflect.Struct || field.Tag.Get("json") != "") {
+		return fmt.Errorf("%s: embedded, and not a struct without a json tag: make it a field", path)
+	}
+	return nil
+}
+
 // bring takes the schema that t has a method for.
 func bring(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Schema) error {
 	s, err := readSchema([]byte(reflect.New(t).Interface().(describer).JSONSchema()))
@@ -116,7 +134,10 @@ func refuseNull(s *jsonschema.Schema) {
 		return
 	}
 	if i := slices.Index(s.Types, "null"); i >= 0 {
-		if s.Types = slices.Delete(slices.Clone(s.Types), i, i+1); len(s.Types) == 1 {
+		switch s.Types = slices.Delete(slices.Clone(s.Types), i, i+1); len(s.Types) {
+		case 0: // of a schema without a type
+			s.Types = nil
+		case 1:
 			s.Type, s.Types = s.Types[0], nil
 		}
 	}

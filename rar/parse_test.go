@@ -331,6 +331,17 @@ func TestGetAndEdit(t *testing.T) {
 	wider, err := rar.Edit(schema, func(m *map[string]any) { (*m)["actions"] = []string{"read", "write"} })
 	require.NoError(t, err)
 	require.Equal(t, []string{"read", "write"}, wider.Common().Actions)
+	type view struct {
+		Actions []string `json:"actions"`
+	}
+	some, err := rar.Get[view](schema)
+	require.NoError(t, err)
+	require.Equal(t, view{[]string{"read"}}, some)
+	_, err = rar.Edit(schema, func(*view) {})
+	require.ErrorContains(t, err, "does not hold all", "the identifier would be lost, which limits the permission")
+	itself, err := rar.Get[rar.Detail](schema)
+	require.NoError(t, err)
+	require.True(t, itself.Equal(schema))
 }
 
 func TestNew(t *testing.T) {

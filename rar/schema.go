@@ -32,9 +32,10 @@ func readSchema(document []byte) (*jsonschema.Schema, error) {
 
 // compiled is a schema made ready.
 type compiled struct {
-	document json.RawMessage // as it is published
-	root     *node
-	title    string
+	document  json.RawMessage // as it is published
+	root      *node
+	recursive *compiler // nil if no part of the schema contains itself
+	title     string
 }
 
 // compileSchema makes a schema for details of a type: an object with the member type, and nothing in it that the schema
@@ -57,7 +58,9 @@ func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
 	if err := c.examine(s, "", 0); err != nil {
 		return nil, err
 	}
-	c.close(s)
+	if err := c.close(s); err != nil {
+		return nil, err
+	}
 	// RAR-5-2: no loader, and examine has refused references that would need one: nothing is ever fetched.
 	if _, err := s.Resolve(&jsonschema.ResolveOptions{ValidateDefaults: true}); err != nil {
 		return nil, fmt.Errorf("the schema: %w", err)
@@ -70,7 +73,11 @@ func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the schema: %w", err)
 	}
-	return &compiled{document, root, s.Title}, nil
+	made := &compiled{document: document, root: root, title: s.Title}
+	if c.contains(s, make(map[*jsonschema.Schema]bool)) {
+		made.recursive = &c
+	}
+	return made, nil
 }
 
 // declareType puts the member type into the schema of an object.
@@ -86,6 +93,11 @@ func declareType(name string, s *jsonschema.Schema) error {
 			return fmt.Errorf("the schema is one of another type than %q", name)
 		}
 		declared.Title, declared.Description = described.Title, described.Description
+	}
+	for property := range s.Properties {
+		if property != "type" && strings.EqualFold(property, "type") {
+			return fmt.Errorf("the member %q passes for type", property) // and every detail that had it would be malformed
+		}
 	}
 	s.Properties["type"] = declared
 	if !slices.Contains(s.Required, "type") {
@@ -131,12 +143,12 @@ func sortedValues(m map[string]*jsonschema.Schema) (list []*jsonschema.Schema) {
 
 // referred returns the schema that a reference means, nil when there is none. References lead into the document only.
 func (c *compiler) referred(ref string) *jsonschema.Schema {
-	unescape := strings.NewReplacer("~1", "/", "~0", "~")
+	unescape := func(name string) string { return strings.ReplaceAll(strings.ReplaceAll(name, "~1", "/"), "~0", "~") }
 	if name, ok := strings.CutPrefix(ref, "#/$defs/"); ok {
-		return c.root.Defs[unescape.Replace(name)]
+		return c.root.Defs[unescape(name)]
 	}
 	if name, ok := strings.CutPrefix(ref, "#/definitions/"); ok {
-		return c.root.Definitions[unescape.Replace(name)]
+		return c.root.Definitions[unescape(name)]
 	}
 	return nil
 }
@@ -238,40 +250,62 @@ func (c *compiler) loops(s *jsonschema.Schema) bool {
 //
 // RAR-5-2: JSON Schema takes unknown members unless it is told otherwise, a detail does not unless it is told that. The
 // published schema says so as well.
-func (c *compiler) close(root *jsonschema.Schema) {
-	done := make(map[*jsonschema.Schema]bool)
-	var visit func(s *jsonschema.Schema, whole bool)
-	visit = func(s *jsonschema.Schema, whole bool) { // whole: s judges a value alone, not as a part of another schema
-		if done[s] {
+func (c *compiler) close(root *jsonschema.Schema) error {
+	type place struct {
+		s      *jsonschema.Schema
+		wanted bool // what s describes has to be there: s is not what a value is merely tried against
+	}
+	done := make(map[place]bool)
+	var closed []*jsonschema.Schema
+	var visit func(s *jsonschema.Schema, wanted, whole bool)
+	visit = func(s *jsonschema.Schema, wanted, whole bool) { // whole: s judges a value alone, not as a part of another schema
+		if s == nil || done[place{s, wanted}] {
 			return
 		}
-		done[s] = true
-		parts := c.inPlaceSchemas(s)
-		if whole && c.wantsClosing(s) {
-			if len(parts) == 0 {
-				s.AdditionalProperties = &jsonschema.Schema{Not: &jsonschema.Schema{}}
+		done[place{s, wanted}] = true
+		if wanted && whole && c.wantsClosing(s) {
+			closed = append(closed, s)
+			nothing := &jsonschema.Schema{Not: &jsonschema.Schema{}}
+			if len(c.inPlaceSchemas(s)) == 0 {
+				s.AdditionalProperties = nothing
 			} else {
-				s.UnevaluatedProperties = &jsonschema.Schema{Not: &jsonschema.Schema{}}
+				s.UnevaluatedProperties = nothing
 			}
 		}
-		for _, part := range parts {
-			visit(part, false)
+		for _, part := range c.inPlaceSchemas(s) {
+			// What not excludes, closed, would be less, and more would be let in.
+			visit(part, wanted && part != s.Not && part != s.If, false)
 		}
 		for _, inner := range innerSchemas(s) {
-			visit(inner, true)
+			visit(inner, wanted && inner != s.Contains, true)
 		}
 	}
-	visit(root, true)
+	visit(root, true, true)
+	for _, s := range closed {
+		if done[place{s, false}] {
+			return errors.New("the schema: an object that not, if or contains refers to has to say itself what it takes besides its properties")
+		}
+	}
+	return nil
 }
 
-// wantsClosing reports whether s judges objects and neither it nor a part of it says anything about members that it does
-// not name.
+// wantsClosing reports whether s judges objects and does not say in each case what members it takes that it does not name.
 func (c *compiler) wantsClosing(s *jsonschema.Schema) bool {
-	return c.someInPlace(s, func(p *jsonschema.Schema) bool {
-		return p.Type == "object" || slices.Contains(p.Types, "object") || p.Properties != nil || p.Required != nil
-	}) && !c.someInPlace(s, func(p *jsonschema.Schema) bool {
-		return p.AdditionalProperties != nil || p.PatternProperties != nil || p.UnevaluatedProperties != nil
+	return !c.saysAll(s) && c.someInPlace(s, func(p *jsonschema.Schema) bool {
+		return p.Type == "object" || slices.Contains(p.Types, "object") || p.Properties != nil || p.PatternProperties != nil || p.Required != nil
 	})
+}
+
+// saysAll reports whether s says something about members without a name in it, whichever of its alternatives applies. One
+// that does not apply says nothing.
+func (c *compiler) saysAll(s *jsonschema.Schema) bool {
+	each := func(list []*jsonschema.Schema) bool {
+		return len(list) > 0 && !slices.ContainsFunc(list, func(p *jsonschema.Schema) bool { return !c.saysAll(p) })
+	}
+	to := c.referred(s.Ref)
+	return s.AdditionalProperties != nil || s.UnevaluatedProperties != nil || slices.ContainsFunc(s.AllOf, c.saysAll) ||
+		each(s.AnyOf) || each(s.OneOf) || to != nil && c.saysAll(to) ||
+		s.If != nil && s.Then != nil && s.Else != nil && c.saysAll(s.Then) && c.saysAll(s.Else)
 }
 
 func (c *compiler) someInPlace(s *jsonschema.Schema, is func(*jsonschema.Schema) bool) bool {

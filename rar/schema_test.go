@@ -40,6 +40,8 @@ func TestSchemasRefused(t *testing.T) {
 		{"a list of items as in draft 7", `{"properties":{"a":{"items":[{}]}}}`}, {"dependencies as in draft 7", `{"dependencies":{"a":["b"]}}`},
 		{"another type's", `{"properties":{"type":{"const":"d"}}}`}, {"other types'", `{"properties":{"type":{"enum":["d","e"]}}}`},
 		{"a default that does not fit", `{"properties":{"a":{"type":"string","default":1}}}`},
+		{"a member that passes for type", `{"properties":{"Type":{}}}`},
+		{"an object that is both wanted and excluded, and is silent about others", `{"properties":{"a":{"$ref":"#/$defs/a"}},"not":{"properties":{"b":{"$ref":"#/$defs/a"}}},"$defs":{"a":{"properties":{"c":{"properties":{"d":{}}}}}}}`},
 		{"nested too deep", strings.Repeat(`{"properties":{"a":`, 20) + `{}` + strings.Repeat(`}}`, 20)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -89,6 +91,15 @@ func TestClosing(t *testing.T) {
 		{"names of a pattern with another value", `{"patternProperties":{"^x-":{"type":"string"}}}`, `"x-a":1`, "value", "[0]"},
 		{"RAR-5-4 what the library refuses inside", `{"properties":{"a":{"items":{"properties":{"b":{"contains":{"const":1}}}}}}}`, `"a":[{"b":[1]},{"b":[2]}]`, "value", "[0].a[1].b"},
 		{"RAR-5-2 a member that one alternative lets in", `{"oneOf":[{"properties":{"a":{}},"required":["a"]},{"additionalProperties":{"type":"string"},"required":["b"]}]}`, `"b":"x","c":"y"`, "", ""},
+		{"RAR-5-2 names of no pattern", `{"properties":{"a":{}},"patternProperties":{"^x-":{}}}`, `"a":1,"b":1`, "value", "[0]"},
+		{"RAR-5-2 an alternative that is open does not open the other", `{"oneOf":[{"properties":{"a":{}},"required":["a"],"additionalProperties":true},{"properties":{"b":{}},"required":["b"]}]}`, `"b":1,"c":1`, "value", "[0]"},
+		{"alternatives that are all open", `{"anyOf":[{"required":["a"],"additionalProperties":true},{"required":["b"],"additionalProperties":true}]}`, `"b":1,"c":1`, "", ""},
+		{"RAR-5-2 what is excluded opens nothing", `{"properties":{"a":{}},"not":{"required":["b"],"additionalProperties":true}}`, `"a":1,"c":1`, "value", "[0]"},
+		{"RAR-5-2 a condition opens nothing", `{"properties":{"a":{}},"if":{"required":["b"],"additionalProperties":true}}`, `"a":1,"c":1`, "value", "[0]"},
+		{"RAR-5-2 one consequence opens nothing", `{"properties":{"a":{}},"if":{"required":["a"]},"then":{"additionalProperties":true}}`, `"c":1`, "value", "[0]"},
+		{"RAR-5-4 what is excluded stays so when there is more in it", `{"properties":{"a":{"properties":{"b":{},"c":{}}}},"not":{"properties":{"a":{"properties":{"b":{"const":"USD"}}}}}}`, `"a":{"b":"USD","c":1}`, "value", "[0]"},
+		{"what is not excluded", `{"properties":{"a":{"properties":{"b":{},"c":{}}}},"not":{"properties":{"a":{"properties":{"b":{"const":"USD"}}}}}}`, `"a":{"b":"EUR","c":1}`, "", ""},
+		{"RAR-5-4 a condition holds when there is more in it", `{"properties":{"a":{"properties":{"b":{},"c":{}}}},"if":{"properties":{"a":{"properties":{"b":{"const":1}}}}},"then":{"required":["d"]}}`, `"a":{"b":1,"c":1}`, "value", "[0]"},
 		{"names of a pattern alone", `{"patternProperties":{"^x-":{}},"additionalProperties":false}`, `"y":1`, "value", "[0]"},
 		{"a member of which nothing is said", `{"properties":{"a":{}}}`, `"a":{"b":[{"c":1}]}`, "", ""},
 		{"a tree", `{"properties":{"a":{"$ref":"#/$defs/tree"}},"$defs":{"tree":{"type":"object","properties":{"l":{"$ref":"#/$defs/tree"},"n":{"type":"integer"}}}}}`, `"a":{"l":{"l":{"n":1}}}`, "", ""},
@@ -104,6 +115,43 @@ func TestClosing(t *testing.T) {
 				return
 			}
 			require.Equal(t, tc.path, requireClass(t, err, tc.class).Path)
+		})
+	}
+}
+
+// A schema that contains itself and tries a value in two ways makes each level twice the work of the one below.
+func TestRecursiveSchemas(t *testing.T) {
+	both := `{"type":"object","properties":{"c":{"anyOf":[{"$ref":"#/$defs/n"},{"$ref":"#/$defs/n"}]},"x":{"type":"boolean"}}}`
+	twice := registry(t, fromSchema(t, "c", `{"properties":{"n":{"$ref":"#/$defs/n"}},"$defs":{"n":`+both+`}}`))
+	once := registry(t, fromSchema(t, "c", `{"properties":{"n":{"$ref":"#/$defs/n"}},"$defs":{"n":{"oneOf":[
+		{"properties":{"not":{"$ref":"#/$defs/n"}},"required":["not"]},{"properties":{"all":{"type":"array","items":{"$ref":"#/$defs/n"}}},"required":["all"]},
+		{"properties":{"is":{"type":"string"}},"required":["is"]}]}}}`))
+	deep := func(open, last, end string, levels int) string {
+		return `[{"type":"c","n":` + strings.Repeat(open, levels) + last + strings.Repeat(end, levels) + `}]`
+	}
+	wide := strings.TrimSuffix(strings.Repeat(`{"is":"x"},`, 1000), ",")
+	for _, tc := range []struct {
+		name string
+		r    *rar.Registry
+		json string
+		want string
+	}{
+		{"a few levels", twice, deep(`{"c":`, `{"x":true}`, `}`, 5), ""},
+		{"a few levels with a fault below", twice, deep(`{"c":`, `{"x":1}`, `}`, 5), "value"},
+		{"as many levels as there may be", twice, deep(`{"c":`, `{"x":1}`, `}`, 28), "too large"},
+		{"as many levels, where each level has one way", once, deep(`{"not":`, `{"is":"x"}`, `}`, 28), ""},
+		{"lists in lists", once, deep(`{"all":[`, `{"is":"x"}`, `]}`, 13), ""},
+		{"a list that is as long as it may be", once, deep(`{"all":[`, wide, `]}`, 1), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			start := time.Now()
+			_, err := tc.r.Parse([]byte(tc.json), tc.r.Types())
+			if tc.want == "" {
+				require.NoError(t, err)
+			} else {
+				requireClass(t, err, tc.want)
+			}
+			require.Less(t, time.Since(start), 2*time.Second)
 		})
 	}
 }
@@ -238,6 +286,61 @@ type recursive struct {
 	Next *recursive `json:"next,omitempty"`
 }
 
+// A type's own schema may let pass what its Go type has no place for. The functions that compare would not see it.
+type roomy struct {
+	Amount   int     `json:"amount"`
+	Children []roomy `json:"children,omitempty"`
+}
+
+func (roomy) JSONSchema() string { return `{"type":"object","additionalProperties":true}` }
+
+type choice string
+
+func (choice) JSONSchema() string { return `{"enum":["a","b"]}` }
+
+type roomyPointer struct{ *pair }
+
+func (roomyPointer) JSONSchema() string { return `{"type":"object","additionalProperties":true}` }
+
+type address string
+
+func (a address) MarshalText() ([]byte, error) { return []byte(strings.ToLower(string(a))), nil }
+
+func TestTypeOfWithSchemasOfItsOwn(t *testing.T) {
+	type holder struct {
+		One    roomy            `json:"one,omitzero"`
+		List   []roomy          `json:"list,omitempty"`
+		Array  [1]roomy         `json:"array,omitzero"`
+		Map    map[string]roomy `json:"map,omitempty"`
+		Choice *choice          `json:"choice,omitempty"`
+	}
+	typ, err := rar.TypeOf("c", rar.TypeConfig[holder]{})
+	require.NoError(t, err)
+	require.NotContains(t, string(typ.Schema()), `"type":[]`, "a schema without a type stays one")
+	r := registry(t, typ)
+	for _, tc := range []struct{ name, members, class, path string }{
+		{"a type in itself", `"one":{"amount":1,"children":[{"amount":2}]}`, "", ""},
+		{"RAR-5-2 a field", `"one":{"amount":1,"unlimited":true}`, "unknown field", "[0].one.unlimited"},
+		{"RAR-5-2 a type in itself", `"one":{"amount":1,"children":[{"unlimited":true}]}`, "unknown field", "[0].one.children[0].unlimited"},
+		{"RAR-5-2 an element of a list", `"list":[{"amount":1},{"unlimited":true}]`, "unknown field", "[0].list[1].unlimited"},
+		{"RAR-5-2 an element of an array", `"array":[{"amount":1,"unlimited":true}]`, "unknown field", "[0].array[0].unlimited"},
+		{"RAR-5-2 an element of a map", `"map":{"k":{"amount":1,"unlimited":true}}`, "unknown field", "[0].map.k.unlimited"},
+		{"RAR-5-2 a member in another case", `"map":{"k":{"Amount":1}}`, "unknown field", "[0].map.k.Amount"},
+		{"a choice", `"choice":"a"`, "", ""},
+		{"RAR-5-4 none of the choices", `"choice":"c"`, "value", "[0].choice"},
+		{"RAR-5-4 null", `"choice":null`, "value", "[0].choice"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := r.Parse([]byte(`[{"type":"c",`+tc.members+`}]`), r.Types())
+			if tc.class == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.Equal(t, tc.path, requireClass(t, err, tc.class).Path)
+		})
+	}
+}
+
 func TestTypesThatHaveNoSchema(t *testing.T) {
 	refuse := func(name string, err error) {
 		t.Helper()
@@ -269,6 +372,14 @@ func TestTypesThatHaveNoSchema(t *testing.T) {
 	refuse("a type in itself", err)
 	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ *pair }]{})
 	refuse("an embedded pointer", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A roomyPointer }]{})
+	refuse("an embedded pointer in a type with a schema of its own", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A map[address]string }]{})
+	refuse("a map whose keys are written otherwise than they are", err)
+	_, err = rar.TypeOf("x", rar.TypeConfig[struct {
+		Kind string `json:"Type"`
+	}]{})
+	refuse("a member that passes for type", err)
 	_, err = rar.TypeOf("x", rar.TypeConfig[struct {
 		A string `json:"a"`
 		B string `json:"A"`

@@ -108,7 +108,7 @@ func TypeOf[T any](name string, cfg TypeConfig[T]) (*Type, error) {
 	if schema.Title == "" {
 		schema.Title = cfg.Title
 	}
-	decode := decodeStruct(t.goType, "type")
+	decode := make(decoders).structOf(t.goType, "type")
 	t.decode = func(v *value) (any, *fault) {
 		var typed T
 		f := decode(v, reflect.ValueOf(&typed).Elem())
@@ -124,8 +124,8 @@ func TypeOf[T any](name string, cfg TypeConfig[T]) (*Type, error) {
 }
 
 // TypeFromSchema makes a type of a JSON Schema (draft 2020-12) for an object. Where a schema of objects does not say
-// anything about members that it does not name (additionalProperties, patternProperties, unevaluatedProperties), they are
-// refused (RAR-5-2), and the published schema says so. Keywords that are unknown are an error, unless they begin with x-;
+// anything about members that it does not name (additionalProperties, unevaluatedProperties), they are refused (RAR-5-2),
+// and the published schema says so; of several alternatives each has to say it for itself. Keywords that are unknown are an error, unless they begin with x-;
 // so is a $ref that is not #/$defs/NAME, as nothing is ever fetched, and a $ref that leads back to itself. Patterns are
 // Go regular expressions, which take linear time and are not anchored unless they say so; format is not checked.
 //

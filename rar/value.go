@@ -44,6 +44,19 @@ func (v *value) get(name string) *value {
 	return nil
 }
 
+// lookup returns get, made fast for an object with so many members that looking through them for each of another one's would
+// take long.
+func (v *value) lookup() func(name string) *value {
+	if len(v.members) <= 32 {
+		return v.get
+	}
+	index := make(map[string]*value, len(v.members))
+	for i := range v.members {
+		index[v.members[i].name] = &v.members[i].value
+	}
+	return func(name string) *value { return index[name] }
+}
+
 // strings returns the elements of an array of strings.
 func (v *value) strings() ([]string, bool) {
 	if v.kind != arrayKind {
@@ -199,8 +212,9 @@ func equal(a, b *value) bool {
 		if len(a.members) != len(b.members) {
 			return false
 		}
+		get := b.lookup()
 		for i := range a.members {
-			other := b.get(a.members[i].name)
+			other := get(a.members[i].name)
 			if other == nil || !equal(&a.members[i].value, other) {
 				return false
 			}
