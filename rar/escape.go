@@ -2,6 +2,7 @@ package rar
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -18,7 +19,11 @@ import (
 //   - Digits other than 0 to 9: they are in amounts.
 //   - In words of several scripts, Latin and Cyrillic say, all letters but the ASCII ones. Scripts that are written together
 //     (Chinese, Japanese, Korean and Latin) are no mixture.
-//   - Words of Cyrillic or Greek letters alone that all look like Latin ones, unless the language is written in that script.
+//   - Words of Cyrillic, Greek or Armenian letters alone that all look like Latin ones, unless the language is written in that
+//     script.
+//   - Words in scripts that hardly anybody reads (Lisu, Cherokee, Coptic, in which ACME can be written as well), unless the
+//     language is written in that script. The others are those that Unicode recommends for identifiers (UAX 31).
+//   - Letters that look like a zero in a word with digits, and marks that sit on anything but a letter.
 //   - A backslash, where the text would read as one of these escapes.
 //
 // What it returns is as long as it has to be: shortening would hide. It is not HTML. The rule is stricter than Unicode's
@@ -41,9 +46,10 @@ func EscapeText(text, language string) string {
 			continue
 		}
 		word := runes[i:end]
-		suspicious := mixed(word) || disguised(word, language)
+		suspicious := mixed(word) || disguised(word, language) || rare(word, language)
 		for j, r := range word {
-			writeRune(&b, r, mustEscape(r) || suspicious && r > unicode.MaxASCII || j > 0 && composes(word[j-1], r))
+			hidden := mustEscape(r) || suspicious && r > unicode.MaxASCII || misplaced(word, j)
+			writeRune(&b, r, hidden)
 		}
 		i = end
 	}
@@ -101,9 +107,10 @@ var variants = &unicode.RangeTable{
 		{0x17b4, 0x17b5, 1}, {0x1d2c, 0x1d6a, 1}, {0x1d9b, 0x1dbf, 1}, // Khmer vowels that are not drawn, superscripts
 		{0x1f71, 0x1f7d, 2}, {0x1fbb, 0x1fbb, 1}, {0x1fbe, 0x1fbe, 1}, {0x1fc9, 0x1fcb, 2}, {0x1fd3, 0x1fdb, 8}, // Greek with oxia
 		{0x1fe3, 0x1feb, 8}, {0x1fee, 0x1fef, 1}, {0x1ff9, 0x1ffd, 2},
-		{0x2000, 0x200f, 1}, {0x2024, 0x2024, 1}, {0x2044, 0x2044, 1}, {0x2071, 0x207f, 1}, {0x2080, 0x209c, 1},
-		{0x2100, 0x214f, 1}, {0x2160, 0x217f, 1}, {0x2215, 0x2215, 1}, {0x2329, 0x232a, 1}, {0x249c, 0x24e9, 1}, // ℀ to ⅏, Ⅳ, ∕, ⓐ
-		{0x2800, 0x2800, 1}, {0x2adc, 0x2adc, 1}, {0x3164, 0x3164, 1}, {0xa960, 0xa97f, 1}, {0xd7b0, 0xd7ff, 1},
+		{0x2000, 0x200f, 1}, {0x2024, 0x2024, 1}, {0x2044, 0x2044, 1}, {0x2070, 0x207f, 1}, {0x2080, 0x209c, 1},
+		{0x2100, 0x214f, 1}, {0x2160, 0x217f, 1}, {0x2215, 0x2215, 1}, {0x2329, 0x232a, 1}, {0x2488, 0x24e9, 1}, // ℀ to ⅏, Ⅳ, ∕, ⒈, ⓐ
+		{0x2800, 0x2800, 1}, {0x2adc, 0x2adc, 1}, {0x2e80, 0x2fdf, 1}, // radicals, which are drawn as letters
+		{0x3164, 0x3164, 1}, {0xa960, 0xa97f, 1}, {0xd7b0, 0xd7ff, 1},
 		{0xf900, 0xfaff, 1}, {0xfb00, 0xfdff, 1}, {0xfe10, 0xfe1f, 1}, {0xfe30, 0xfe6f, 1}, {0xfe70, 0xfeff, 1}, {0xff00, 0xffef, 1},
 	},
 	R32: []unicode.Range32{
@@ -124,82 +131,16 @@ func composes(letter, mark rune) bool {
 	return unicode.Is(unicode.M, mark) && strings.Contains(composed, string([]rune{letter, mark}))
 }
 
-// mixed reports whether a word has letters of scripts that are not written together.
-func mixed(word []rune) bool {
-	var first string
-	for _, r := range word {
-		script := scriptOf(r)
-		switch {
-		case script == "":
-		case first == "", first == script:
-			first = script
-		case together(first, script):
-			if first == "Latin" { // the stricter one of the two decides about the rest
-				first = script
-			}
-		default:
-			return true
+// misplaced reports whether the character at i of a word changes the look of the one before it without being a part of a letter,
+// or passes for a digit among digits.
+func misplaced(word []rune, i int) bool {
+	r := word[i]
+	if unicode.Is(unicode.M, r) {
+		base := i
+		for base >= 0 && unicode.Is(unicode.M, word[base]) {
+			base--
 		}
+		return base < 0 || !unicode.IsLetter(word[base]) || composes(word[i-1], r)
 	}
-	return false
-}
-
-// together reports whether one text is written in both scripts (UTS 39, "highly restrictive").
-func together(a, b string) bool {
-	east := func(s string) bool {
-		return s == "Han" || s == "Hiragana" || s == "Katakana" || s == "Hangul" || s == "Bopomofo"
-	}
-	return (east(a) || a == "Latin") && (east(b) || b == "Latin")
-}
-
-// scriptOf returns the script of a letter, "" for what belongs to none.
-func scriptOf(r rune) string {
-	if r <= unicode.MaxASCII {
-		if unicode.IsLetter(r) {
-			return "Latin"
-		}
-		return ""
-	}
-	for _, name := range [...]string{"Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Katakana", "Hangul", "Arabic", "Hebrew"} {
-		if unicode.Is(unicode.Scripts[name], r) {
-			return name
-		}
-	}
-	if unicode.In(r, unicode.Common, unicode.Inherited) {
-		return ""
-	}
-	for name, table := range unicode.Scripts { // a letter is of one script
-		if unicode.Is(table, r) {
-			return name
-		}
-	}
-	return ""
-}
-
-// Letters that look like Latin ones.
-const (
-	cyrillicTwins = "АВЕЅІЈКМНОРСТУХЗҮҺԌԚԜӀаеѕіјорсухһԁԛԝӏүґгпѵѴ"
-	greekTwins    = "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϳаονιυρκχαγϲ"
-)
-
-// disguised reports whether a word is of letters of another script that all look like Latin ones.
-func disguised(word []rune, language string) bool {
-	language, _, _ = strings.Cut(strings.ToLower(language), "-")
-	for _, alphabet := range []struct{ twins, languages string }{
-		{cyrillicTwins, " ab av be bg ce cv kk ky mk mn os ru sr tg tt uk uz "}, {greekTwins, " el "},
-	} {
-		letters, twins := 0, 0
-		for _, r := range word {
-			if unicode.IsLetter(r) {
-				letters++
-				if r > unicode.MaxASCII && strings.ContainsRune(alphabet.twins, r) {
-					twins++
-				}
-			}
-		}
-		if twins > 0 && twins == letters {
-			return language == "" || !strings.Contains(alphabet.languages, " "+language+" ")
-		}
-	}
-	return false
+	return strings.ContainsRune(zeroTwins, r) && slices.ContainsFunc(word, func(r rune) bool { return '0' <= r && r <= '9' })
 }
