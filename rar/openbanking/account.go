@@ -42,9 +42,10 @@ func (BIC) JSONSchema() string {
 	return `{"type":"string","pattern":"^[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$","description":"BIC"}`
 }
 
-// valid checks the check digits: the number made of the IBAN is 1 modulo 97 (ISO 7064).
+// valid checks the check digits: the number made of the IBAN is 1 modulo 97 (ISO 7064), and they are one of 02 to 98. Without
+// the latter 00, 01 and 99 would be other spellings of 97, 98 and 02.
 func (i IBAN) valid() bool {
-	if len(i) < 5 {
+	if len(i) < 5 || i[2:4] < "02" || i[2:4] > "98" {
 		return false
 	}
 	rest := 0
@@ -58,11 +59,13 @@ func (i IBAN) valid() bool {
 	return rest == 1
 }
 
-// Text is a line of 1 to 140 characters.
+// Text is a line of 1 to 140 characters, none of them a control character.
 type Text string
 
-// JSONSchema describes the length.
-func (Text) JSONSchema() string { return `{"type":"string","minLength":1,"maxLength":140}` }
+// JSONSchema describes the length and the characters.
+func (Text) JSONSchema() string {
+	return `{"type":"string","minLength":1,"maxLength":140,"pattern":"^[^\\x00-\\x1f\\x7f-\\x9f]*$"}`
+}
 
 func (a Account) check(path string) error {
 	other := a.Scheme != "" && a.Identification != ""

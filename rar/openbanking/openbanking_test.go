@@ -73,7 +73,11 @@ func TestPayment(t *testing.T) {
 			with(t, payment, "creditorName", `"`+strings.Repeat("ä", 141)+`"`),
 			with(t, payment, "creditorAccount", `{}`),
 			with(t, payment, "creditorAccount", `{"iban":"DE03100100109307118603"}`),
+			with(t, payment, "creditorAccount", `{"iban":"DE99100100109307118603"}`), // 99 is 2 modulo 97, and a second spelling
 			with(t, payment, "creditorAccount", `{"iban":"DE02 1001 0010 9307 1186 03"}`),
+			with(t, payment, "creditorAccount", `{"iban":"DE02100100109307118603\n"}`),
+			with(t, payment, "creditorName", `"Merchant A\nAmount: 1.00 EUR"`),
+			with(t, payment, "remittanceInformationUnstructured", `"a\u0085b"`),
 			with(t, payment, "creditorAccount", `{"iban":"de02100100109307118603"}`),
 			with(t, payment, "creditorAccount", `{"iban":"DE02100100109307118603","scheme":"x","identification":"y"}`),
 			with(t, payment, "creditorAccount", `{"scheme":"x"}`),
