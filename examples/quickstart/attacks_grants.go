@@ -79,7 +79,7 @@ func leftovers(c combination) []attack {
 		return against(newGrantedCall, http.StatusOK, name, clause, 401, "invalid_token", spoil)
 	}
 	changed := func(action string) change[*post] {
-		return func(ctx context.Context, p *post) error { return p.w.change(ctx, action, p.grantID) }
+		return func(ctx context.Context, p *post) error { return p.w.askAgain(ctx, action, p.grantID) }
 	}
 	all := []attack{
 		after("a refresh token of a grant that was revoked", "GM-6.5-2", func(ctx context.Context, p *post) error {
@@ -94,7 +94,7 @@ func leftovers(c combination) []attack {
 			return c.w.app.grants.Revoke(ctx, c.grantID)
 		}),
 		onToken("an access token from before a replacement", "GM-10-2", func(ctx context.Context, c *call) error {
-			return c.w.change(ctx, "replace", c.grantID)
+			return c.w.askAgain(ctx, "replace", c.grantID)
 		}),
 	}
 	if c.advanced() {

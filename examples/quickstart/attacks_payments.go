@@ -121,7 +121,8 @@ func widenings() []attack {
 		wider("a refresh token for a larger payment", `"12.34"`, `"123.40"`),
 		wider("a refresh token for a payment to another creditor", `"ACME"`, `"ACME Holding"`),
 		wider("a refresh token for a payment from any account", `,"debtorAccount":{"iban":"DE89370400440532013000"}`, ""),
-		wider("a refresh token for the payment and another one", "[", `[{"type":"payment_initiation","instructedAmount":{"currency":"EUR","amount":"1"},"creditorName":"ACME"},`),
+		wider("a refresh token for the payment and another one", "[",
+			`[{"type":"payment_initiation","instructedAmount":{"currency":"EUR","amount":"1"},"creditorName":"ACME"},`),
 		against(newPaymentRefresh, http.StatusOK, "a refresh token for details that are none", "RAR-8-1", 400, code, details(`{"type":"payment_initiation"}`)),
 	}
 }

@@ -69,7 +69,7 @@ func (b *browser) decide(ctx context.Context, pageURL, decision string) (answerU
 	}))
 }
 
-var described = regexp.MustCompile(`<h2>([^<]*)</h2>|<dt>([^<]*)</dt><dd>([^<]*)</dd>`)
+var described = regexp.MustCompile(`<(?:h2|p id="before")>([^<]*)</|<dt>([^<]*)</dt><dd>([^<]*)</dd>`)
 
 // read opens the page at the authorization server and returns what it says in detail, line by line, as the user reads it.
 func (b *browser) read(ctx context.Context, pageURL string) (lines []string, err error) {

@@ -30,17 +30,21 @@ func grantSteps() []step {
 	}
 }
 
-// ask pushes a request and lets the user agree.
-func (f *flow) ask(ctx context.Context, request profile.Request) (err error) {
+// ask pushes a request and lets the user agree to what she reads.
+func (f *flow) ask(ctx context.Context, request profile.Request) (read []string, err error) {
 	if f.session, err = f.app.Begin(ctx, request); err != nil {
-		return err
+		return nil, err
 	}
-	f.answerURL, err = f.newBrowser().decide(ctx, f.session.URL, "allow")
-	return err
+	f.user = f.newBrowser()
+	if read, err = f.user.read(ctx, f.session.URL); err != nil {
+		return nil, err
+	}
+	f.answerURL, err = f.user.decide(ctx, f.session.URL, "allow")
+	return read, err
 }
 
 func askForGrant(ctx context.Context, f *flow) error {
-	if err := f.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: "create"}); err != nil {
+	if _, err := f.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: "create"}); err != nil {
 		return err
 	}
 	said, err := f.answerIn(f.answerURL)
@@ -99,8 +103,12 @@ func (f *flow) change(ctx context.Context, action string) error {
 	if err != nil {
 		return err
 	}
-	if err := f.ask(ctx, profile.Request{AuthorizationDetails: asked, GrantManagementAction: action, GrantID: f.grantID}); err != nil {
+	read, err := f.ask(ctx, profile.Request{AuthorizationDetails: asked, GrantManagementAction: action, GrantID: f.grantID})
+	if err != nil {
 		return err
+	}
+	if !slices.Contains(read, changes[action]) {
+		return errors.New("the page does not say what becomes of the grant")
 	}
 	f.before = f.token
 	if err := f.finishAnswer(ctx); err != nil {

@@ -1,14 +1,15 @@
 // Command quickstart plays FAPI 2.0 in one process: an authorization server, an API and a client, each a TLS server of
-// its own on 127.0.0.1, first in a whole flow, then under attack. It does so for both ways in which the client can
-// authenticate here, by assertion and by certificate, with both to which its tokens can be bound, DPoP and mutual TLS, and
-// for both profiles: Baseline, and Advanced, under which requests, authorization responses and introspection responses are
-// signed. It prints who says what to whom and which clause of the specifications that answers, and ends with status 0 only if every
-// step succeeded and every attack was refused with exactly the status and error code that the specifications ask for.
+// its own on 127.0.0.1, first in a whole flow, with a payment that the user agrees to and a grant that lives and ends, then
+// under attack. It does so for both ways in which the client can authenticate here, by assertion and by certificate, with
+// both to which its tokens can be bound, DPoP and mutual TLS, and for both profiles: Baseline, and Advanced, under which
+// requests, authorization responses and introspection responses are signed. It prints who says what to whom and which clause
+// of the specifications that answers, and ends with status 0 only if every step succeeded and every attack was refused with
+// exactly the status and error code that the specifications ask for.
 //
 //	go run ./examples/quickstart [-profile baseline|advanced] [-auth private_key_jwt|tls_client_auth] [-binding dpop|mtls] [-json]
 //
-// The code to copy from is in servers.go and signing.go. The rest is the stage: world.go sets it up, flow.go and browser.go play the
-// users and the clients, attacks.go the thieves, and wire.go listens to what is said.
+// The code to copy from is in servers.go, payments.go and signing.go. The rest is the stage: world.go sets it up, flow.go and
+// browser.go play the users and the clients, attacks.go the thieves, and wire.go listens to what is said.
 package main
 
 import (

@@ -40,6 +40,11 @@ func describe(details rar.Details) (all []rar.Description) {
 	return all
 }
 
+// changes say what an action of grant management does to what the user has allowed before.
+var changes = map[string]string{
+	"merge": "What you have allowed before stays as it is.", "replace": "This takes the place of all that you have allowed before.",
+}
+
 var errAccount = errors.New("not an account of this user")
 
 // chosen is what the user has made of the details: a payment that does not say where the money comes from is made from the

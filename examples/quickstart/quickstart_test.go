@@ -127,6 +127,7 @@ func checkDialogue(t *testing.T, text string) {
 }
 
 func TestTheFlagsChooseWhatIsPlayed(t *testing.T) {
+	t.Parallel()
 	for _, c := range every(t) {
 		chosen, err := combinations(c.profile, c.auth, c.binding)
 		require.NoError(t, err)
@@ -143,6 +144,10 @@ func TestTheFlagsChooseWhatIsPlayed(t *testing.T) {
 	for _, r := range append(steps, attacks...) {
 		require.Equal(t, "advanced tls_client_auth+mtls", r.Profile+" "+r.Combination)
 	}
+	stdout.Reset()
+	require.Zero(t, run(t.Context(), []string{"-profile", "baseline", "-auth", "private_key_jwt", "-binding", "dpop"}, &stdout, &stderr), "%s%s", &stdout, &stderr)
+	require.Regexp(t, `\nBaseline +private_key_jwt +DPoP +.* ✓\n$`, stdout.String())
+	require.Empty(t, stderr.String())
 }
 
 func TestUsage(t *testing.T) {
@@ -159,41 +164,52 @@ func TestUsage(t *testing.T) {
 
 // Whoever says that all is well has to be able to say that it is not, in each combination.
 func TestFailuresAreSeen(t *testing.T) {
+	t.Parallel()
 	stolen := one(func(c *call) { c.scheme, c.prover, c.certificate = "Bearer", nil, nil })
 	harmless := one(func(*call) {})
 	refused := func(context.Context, *world) (*call, error) { return nil, errors.New("no request can be made") }
-	for _, c := range []struct {
-		name   string
+	on := func(name string, status int, code string, spoil change[*call]) attack {
+		return onAPI(name, "", status, code, spoil)
+	}
+	cases := []struct {
 		attack attack
 		ok     bool
 		reason string
 	}{
-		{"as it should be", onAPI("", "", 401, "invalid_token", stolen), true, ""},
-		{"another code", onAPI("", "", 401, "invalid_dpop_proof", stolen), false, "401 invalid_token, expected 401 invalid_dpop_proof"},
-		{"another status", onAPI("", "", 400, "invalid_token", stolen), false, "401 invalid_token, expected 400 invalid_token"},
-		{"a refusal that names nothing", onAPI("", "", 401, "invalid_token", stolen).saying("a reason"), false, "without a word of a reason"},
-		{"an attack that succeeds", onAPI("", "", 401, "invalid_token", harmless), false, "200 without an error code"},
-		{"a request that is bad without the attack", against(newCall, 201, "", "", 401, "invalid_token", stolen), false, "unspoilt"},
-		{"no request", against(refused, 200, "", "", 401, "invalid_token", stolen), false, "no request can be made"},
-		{"a spoiler that fails", onAPI("", "", 401, "invalid_token", func(context.Context, *call) error { return errors.New("not spoilt") }), false, "not spoilt"},
-		{"a client that asks the token endpoint first", onCallback("", "", 303, "", one(func(v *visit) { v.quiet = true })), false, "after 1 requests"},
-	} {
-		script := func(its combination) ([]chapter, []group) {
-			return beginning(its), []group{{"", []attack{c.attack}}}
-		}
-		t.Run(c.name, func(t *testing.T) {
+		{on("as it should be", 401, "invalid_token", stolen), true, ""},
+		{on("another code", 401, "invalid_dpop_proof", stolen), false, "401 invalid_token, expected 401 invalid_dpop_proof"},
+		{on("another status", 400, "invalid_token", stolen), false, "401 invalid_token, expected 400 invalid_token"},
+		{on("a refusal that names nothing", 401, "invalid_token", stolen).saying("a reason"), false, "without a word of a reason"},
+		{on("a code where there is to be none", 401, "", stolen), false, "401 invalid_token, expected 401 without an error code"},
+		{on("an attack that succeeds", 401, "invalid_token", harmless), false, "200 without an error code"},
+		{against(newCall, 201, "a request that is bad without the attack", "", 401, "invalid_token", stolen), false, "unspoilt"},
+		{against(refused, 200, "no request", "", 401, "invalid_token", stolen), false, "no request can be made"},
+		{on("a spoiler that fails", 401, "invalid_token", func(context.Context, *call) error { return errors.New("not spoilt") }), false, "not spoilt"},
+		{onCallback("a client that asks the token endpoint first", "", 303, "", one(func(v *visit) { v.quiet = true })), false, "after 1 requests"},
+	}
+	script := func(chosen ...attack) script {
+		return func(its combination) ([]chapter, []group) { return beginning(its), []group{{"", chosen}} }
+	}
+	var all []attack
+	for _, c := range cases {
+		all = append(all, c.attack)
+	}
+	var stdout bytes.Buffer
+	ok, err := perform(t.Context(), &jsonLines{out: &stdout}, every(t), script(all...))
+	require.NoError(t, err)
+	require.False(t, ok)
+	_, attacks := results(t, &stdout)
+	require.Len(t, attacks, 8*len(cases))
+	for i, r := range attacks {
+		c := cases[i%len(cases)]
+		require.Equal(t, c.attack.name, r.Name)
+		require.Equal(t, c.ok, r.OK, r.Name)
+		require.Contains(t, r.Reason, c.reason)
+	}
+	for _, c := range cases {
+		t.Run(c.attack.name, func(t *testing.T) {
 			var stdout bytes.Buffer
-			ok, err := perform(t.Context(), &jsonLines{out: &stdout}, every(t), script)
-			require.NoError(t, err)
-			require.Equal(t, c.ok, ok)
-			_, attacks := results(t, &stdout)
-			require.Len(t, attacks, 8)
-			for _, r := range attacks {
-				require.Equal(t, c.ok, r.OK)
-				require.Contains(t, r.Reason, c.reason)
-			}
-			stdout.Reset()
-			ok, err = perform(t.Context(), &dialogue{out: &stdout}, every(t)[7:], script)
+			ok, err := perform(t.Context(), &dialogue{out: &stdout}, every(t)[7:], script(c.attack))
 			require.NoError(t, err)
 			require.Equal(t, c.ok, ok)
 			for mark, count := range map[string]int{"NOT REFUSED AS EXPECTED": 1, " 0 of 1 ✗": 1, "     FAILED: ": 1, " 1 of 1 ✓": 1} {
@@ -208,9 +224,12 @@ func TestFailuresAreSeen(t *testing.T) {
 
 // One combination that fails is not lost among those that do not.
 func TestOneFailureIsEnough(t *testing.T) {
-	for _, bad := range every(t) {
+	t.Parallel()
+	all := every(t)
+	for i, bad := range all {
 		var stdout bytes.Buffer
-		ok, err := perform(t.Context(), &dialogue{out: &stdout}, every(t), func(c combination) ([]chapter, []group) {
+		chosen := []combination{all[(i+7)%8], bad, all[(i+1)%8]} // it is neither the first nor the last
+		ok, err := perform(t.Context(), &dialogue{out: &stdout}, chosen, func(c combination) ([]chapter, []group) {
 			chapters := beginning(c)
 			if c == bad {
 				chapters = append(chapters, chapter{"", []step{{name: "a step that fails", do: func(context.Context, *flow) error { return errors.New("deliberately") }}}})
@@ -225,6 +244,7 @@ func TestOneFailureIsEnough(t *testing.T) {
 }
 
 func TestAFailedStepEndsThePlay(t *testing.T) {
+	t.Parallel()
 	failing := step{name: "a step that fails", clause: "", do: func(context.Context, *flow) error { return errors.New("deliberately") }}
 	for _, c := range every(t) {
 		var stdout bytes.Buffer

@@ -108,8 +108,8 @@ func (w *world) newGrant(ctx context.Context) (issued *oauth2.Token, grantID str
 	return issued, grantID, nil
 }
 
-// change lets alice agree to another request for a grant.
-func (w *world) change(ctx context.Context, action, grantID string) error {
+// askAgain lets alice agree to another request for a grant.
+func (w *world) askAgain(ctx context.Context, action, grantID string) error {
 	_, err := w.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: action, GrantID: grantID})
 	return err
 }

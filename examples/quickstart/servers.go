@@ -107,6 +107,7 @@ var consentPage = template.Must(template.New("consent").Parse(`<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Your bank</title>
 <h1>{{.Client.ClientName}} asks for access</h1>
 {{with .Scopes}}<p>It wants: <b id="scopes">{{range .}}{{.}} {{end}}</b></p>{{end}}
+{{with .Before}}<p id="before">{{.}}</p>{{end}}
 {{range .Details}}<h2>{{.Title}}</h2><dl>{{range .Fields}}<dt>{{.Label}}</dt><dd>{{.Value}}</dd>{{end}}</dl>{{end}}
 {{with .Problem}}<p role="alert">{{.}}</p>{{end}}
 <form method="post">
@@ -125,8 +126,9 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 		Client  *profile.ClientMetadata
 		Scopes  []string
 		Details []rar.Description
+		Before  string // what becomes of what she has allowed before
 		Problem string
-	}{a.Client(), a.Scopes(), describe(a.Details()), ""}
+	}{a.Client(), a.Scopes(), describe(a.Details()), changes[a.GrantRequest().Action()], ""}
 	if r.Method == http.MethodPost {
 		// The password comes with the decision: there is no session here that another site could make use of.
 		r.Body = http.MaxBytesReader(w, r.Body, 8<<10)
