@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
@@ -205,19 +204,6 @@ func (a *app) pay(ctx context.Context, token *oauth2.Token, payment rar.Detail) 
 	}
 	json.NewDecoder(io.LimitReader(response.Body, maxOrder)).Decode(&said) //nolint:errcheck // then there is the status
 	return fmt.Errorf("the API answered %s %s", response.Status, said.Error)
-}
-
-// newGrants returns what the app asks the bank about grants with.
-func newGrants(client *profile.Client, hasCertificate bool) (*grants.Client, error) {
-	server := client.ServerMetadata()
-	if hasCertificate {
-		server = server.ForMTLS()
-	}
-	own, err := client.HTTPClient(oauth2.ReuseTokenSource(nil, ownTokens{client}))
-	if err != nil {
-		return nil, err
-	}
-	return grants.NewClient(grants.ClientConfig{Endpoint: server.GrantManagementEndpoint, HTTPClient: own})
 }
 
 // ownTokens are for managing grants. The app gets them for itself, so that it can do so when its users' tokens are gone.

@@ -265,7 +265,7 @@ func newApp(ctx context.Context, cfg profile.ClientConfig, api string) (*app, er
 	if a.types, err = newTypes(); err != nil {
 		return nil, err
 	}
-	a.grants, err = newGrants(client, cfg.Certificate != nil)
+	a.grants, err = client.Grants(oauth2.ReuseTokenSource(nil, ownTokens{client}))
 	return a, err
 }
 
