@@ -118,7 +118,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	nonce := t.learn(sent, resp)
+	nonce := t.learn(sent.slot, resp)
 	// Once, and not with the nonce that has just been refused.
 	if nonce == "" || nonce == sent.nonce || !repeatable(req) || !asksForNonce(resp) {
 		return resp, nil
@@ -139,7 +139,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if resp, err = base.RoundTrip(again); err != nil {
 		return nil, err
 	}
-	t.learn(sent, resp)
+	t.learn(sent.slot, resp)
 	return resp, nil
 }
 
@@ -242,7 +242,7 @@ func accessToken(h http.Header) string {
 }
 
 // learn keeps the nonce of a response and returns it.
-func (t *Transport) learn(sent attempt, resp *http.Response) string {
+func (t *Transport) learn(slot string, resp *http.Response) string {
 	if resp.Body == nil {
 		resp.Body = http.NoBody // which http.Client would do, had we not to look into it first
 	}
@@ -251,8 +251,9 @@ func (t *Transport) learn(sent attempt, resp *http.Response) string {
 	if len(values) != 1 || !isNonce(values[0]) {
 		return ""
 	}
-	if sent.nonce != values[0] {
-		t.nonces.Put(sent.slot, values[0]) // DPOP-8.2-1: whatever the status
+	// DPOP-8.2-1: whatever the status, and in place of what other responses have brought since this one's request.
+	if old, _ := t.nonces.Get(slot); old != values[0] {
+		t.nonces.Put(slot, values[0])
 	}
 	return values[0]
 }

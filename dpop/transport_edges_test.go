@@ -44,6 +44,25 @@ func TestTransportRepeatsWithTheNonceOfTheRefusal(t *testing.T) {
 	require.Nil(t, last.nonce(), "DPOP-9-2")
 }
 
+// TestTransportKeepsTheNonceThatCameLast, be it the one that its request was sent with.
+func TestTransportKeepsTheNonceThatCameLast(t *testing.T) {
+	var transport *dpop.Transport
+	transport, n := newTransport(t, func(_ int, r sent) *http.Response {
+		switch r.url {
+		case origin + "/slow":
+			do(t, transport, "GET", origin+"/quick", "", "")
+			return respond(200, "", "DPoP-Nonce", "one")
+		case origin + "/quick":
+			return respond(200, "", "DPoP-Nonce", "two")
+		}
+		return respond(200, "", "DPoP-Nonce", "one")
+	}, nil)
+	do(t, transport, "GET", origin+"/first", "", "")
+	do(t, transport, "GET", origin+"/slow", "", "")
+	do(t, transport, "GET", origin+"/last", "", "")
+	require.Equal(t, "one", n.log[len(n.log)-1].nonce(), "DPOP-8.2-1")
+}
+
 // TestTransportTakesNoTokenToAnotherOrigin puts it below oauth2.Transport, which puts its token into every request.
 func TestTransportTakesNoTokenToAnotherOrigin(t *testing.T) {
 	var to string
