@@ -71,7 +71,8 @@ func (a *Authorization) Params() url.Values { return cloneValues(a.params) }
 // Scopes returns the scopes asked for, each of which this client may have.
 func (a *Authorization) Scopes() []string { return slices.Clone(a.scopes) }
 
-// Resources returns the resource servers that the token is to be for.
+// Resources returns the resource servers that the token is to be for: those that the client has named, or the default; for details
+// alone those that the details name.
 func (a *Authorization) Resources() []string { return slices.Clone(a.targets) }
 
 // Details returns the authorization details asked for (RFC 9396), with what their types add by themselves

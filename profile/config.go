@@ -92,6 +92,11 @@ type AuthorizationServerConfig struct {
 	// AuthorizationDetails are the types of authorization details (RFC 9396) that exist here, published as
 	// authorization_details_types_supported. Clients ask for those types that they are registered for; one that is registered
 	// for none gets none. nil: there are none, and a request that has some is refused.
+	//
+	// A detail that names some of Resources, by its locations or its type, goes into tokens for these alone, and there are such
+	// tokens to be had whatever resource parameters the client has sent (RFC 9396 §3.2); without scopes, if it has not named them.
+	// A JWT access token has room for some 10 KiB of details; a client that has more asks for some at a time, or the server has
+	// AccessTokens.
 	AuthorizationDetails *rar.Registry
 	// ClientDetails decides which details a client may have that acts for nobody, by the client credentials grant: those
 	// requested, or less, or an error. nil: none, since no user has agreed. Called concurrently.

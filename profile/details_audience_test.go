@@ -183,6 +183,20 @@ func TestDetailsAfterTheirTypesAreGone(t *testing.T) {
 		got := w.renew(tokens)
 		require.Equal(t, http.StatusOK, got.status, "%v", got.body)
 		require.NotEqual(t, readOnly, got.told("authorization_details"), "BCP-2.3-1")
+
+		// The type means something else by now: nobody can say what was granted, until the server is put right.
+		other, err := rar.TypeOf("account", rar.TypeConfig[struct {
+			Account string `json:"account"`
+		}]{})
+		require.NoError(t, err)
+		cfg.AuthorizationDetails, err = rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{other}})
+		require.NoError(t, err)
+		w.as, err = profile.NewAuthorizationServer(cfg)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusServiceUnavailable, w.renew(tokens).status, "RAR-5-5")
+		raw := tokens.body["access_token"].(string)
+		asked := w.send(w.as.Metadata().IntrospectionEndpoint, w.authenticated("client-2", url.Values{"token": {raw}}))
+		require.Equal(t, http.StatusServiceUnavailable, asked.status, "RAR-5-5 RAR-9.2-1")
 	}
 }
 

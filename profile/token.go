@@ -28,7 +28,8 @@ type TokenResponse struct {
 	RefreshToken string `json:"refresh_token,omitempty"` // with a code only: it is not rotated
 	Scope        string `json:"scope"`                   // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
 	IDToken      string `json:"id_token,omitempty"`      // with a code and scope openid only
-	// AuthorizationDetails are those that the token is for, a JSON array (RAR-7-1). They can be fewer, or say more, than was asked.
+	// AuthorizationDetails are those that the token is for, a JSON array (RAR-7-1). They can be fewer, or say more, than was asked;
+	// [] is none of them.
 	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
 	GrantID              string          `json:"grant_id,omitempty"` // of the grant that was created or changed (GM-5.5-1)
 }
