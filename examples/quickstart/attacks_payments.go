@@ -29,7 +29,7 @@ func payments(c combination) []attack {
 		other("a payment to another creditor", "creditorName", func(p *openbanking.Payment) { p.CreditorName = "ACME Holding" }),
 		other("a payment to another account", "creditorAccount", func(p *openbanking.Payment) { p.CreditorAccount.IBAN = "DE75512108001245126199" }),
 		onOrder("a payment to a creditor that looks alike", "RAR-12-2", 403, "insufficient_scope", func(_ context.Context, c *call) error {
-			return c.edit(func(p *openbanking.Payment) { p.CreditorName = "АСМЕ" }) // in Cyrillic
+			return c.edit(func(p *openbanking.Payment) { p.CreditorName = "\u0410\u0421\u041c\u0415" }) // in Cyrillic
 		}).saying("creditorName"),
 		other("a payment from another account", "debtorAccount", func(p *openbanking.Payment) { p.DebtorAccount.IBAN = "DE75512108001245126199" }),
 		other("a payment for another order", "endToEndIdentification", func(p *openbanking.Payment) { p.EndToEndIdentification = "order-0" }),

@@ -77,7 +77,7 @@ func readPayment(ctx context.Context, f *flow) (err error) {
 // readLookalike reads the page for a payee whose name is ACME in Cyrillic letters, with a character after it that is not seen.
 func readLookalike(ctx context.Context, f *flow) error {
 	payment := f.newPayment()
-	payment.CreditorName = "АСМЕ\u200b"
+	payment.CreditorName = "\u0410\u0421\u041c\u0415\u200b"
 	session, err := f.app.order(ctx, payment)
 	if err != nil {
 		return err
