@@ -173,7 +173,8 @@ func (m *Manager) permit(g Grant, c change) (Grant, error) {
 // it is marked as redeemed, so that a client can repeat a request that has failed: for one authorization the change is
 // made once, however often it is claimed.
 //
-// It returns [ErrInactive] if the grant or this authorization is over, [ErrStore] or [ErrEvent].
+// It returns [ErrInactive] if the grant or this authorization is over, [ErrStore] or [ErrEvent]. Any other error means that the
+// change cannot be made since others have come first: the grant would exceed a bound, or the details cannot be merged.
 func (m *Manager) Claim(ctx context.Context, c *Change) (Grant, error) {
 	if c == nil || c.c.AuthorizationID == "" {
 		return Grant{}, errors.New("grants: Claim of a change that was not prepared")

@@ -443,7 +443,8 @@ func TestApprovalIsChecked(t *testing.T) {
 		{"GM-6.4-2 a resource that is no absolute URI", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Resource: []string{"/api"}}} }},
 		{"GM-6.4-2 a resource with a fragment", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Resource: []string{"https://a.example/#x"}}} }},
 		{"GM-6.4-2 an empty resource", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Resource: []string{""}}} }},
-		{"too many scopes", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Scope: strings.Repeat("a ", 1025)}} }},
+		{"too many scopes", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Scope: numbered("s", 1025)}} }},
+		{"too many scopes, though few differ", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Scope: strings.Repeat("a ", 2049)}} }},
 		{"too long scopes", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Scope: strings.Repeat("a", 33<<10)}} }},
 		{"an empty claim", func(a *grants.Approval) { a.Claims = []string{""} }},
 		{"details that are no array", func(a *grants.Approval) { a.AuthorizationDetails = json.RawMessage(`{}`) }},
@@ -452,6 +453,9 @@ func TestApprovalIsChecked(t *testing.T) {
 		{"details too deep to be answered with", func(a *grants.Approval) { a.AuthorizationDetails = json.RawMessage(`[` + deep + `]`) }},
 		{"too large details", func(a *grants.Approval) {
 			a.AuthorizationDetails = json.RawMessage(`[{"a":"` + strings.Repeat("x", 64<<10) + `"}]`)
+		}},
+		{"details that encoding/json makes too large", func(a *grants.Approval) {
+			a.AuthorizationDetails = json.RawMessage(`[{"a":"` + strings.Repeat("<", 11<<10) + `"}]`)
 		}},
 		{"data that is no JSON", func(a *grants.Approval) { a.Data = json.RawMessage(`{`) }},
 		{"GM-6-2 a token among the extra members", func(a *grants.Approval) {

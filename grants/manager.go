@@ -169,7 +169,7 @@ func (r Request) String() string {
 
 // Check reads grant_management_action and grant_id among the parameters of an authorization request, however it has come
 // (pushed, or in a signed request object), and checks all that can be known before a user is there (§5.4). clientID is
-// the client that has authenticated; a public one, which has merely named itself, has none.
+// the client that has authenticated, 1 to 255 bytes; a public one, which has merely named itself, has none.
 //
 // It changes nothing, and is to be called for each sight of the request: when it is pushed, and again when the browser
 // comes with it, since the grant may be gone by then. It returns [ErrRequest], [ErrClient], [ErrGrantID] or [ErrStore].
@@ -191,8 +191,8 @@ func (m *Manager) Check(ctx context.Context, clientID string, params url.Values)
 		return Request{}, fmt.Errorf("%w: no grant_management_action", ErrRequest)
 	case action == "":
 		return Request{}, nil
-	case clientID == "" || !utf8.ValidString(clientID): // GM-5.1-1
-		return Request{}, ErrClient
+	case clientID == "" || len(clientID) > 255 || !utf8.ValidString(clientID): // GM-5.1-1
+		return Request{}, fmt.Errorf("%w: a client ID of %d bytes", ErrClient, len(clientID))
 	case action != actionCreate && action != actionMerge && action != actionReplace, // query and revoke are no requests of a user
 		!m.offers(action): // GM-5.4-4, GM-5.2-3
 		return Request{}, fmt.Errorf("%w: grant_management_action %.64q", ErrRequest, action)

@@ -13,10 +13,12 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// Bounds of one grant. Together with what the manager adds they keep a record below maxRecord.
+// Bounds of one grant. Texts are as long as encoding/json makes them: what has been let in once comes back from a store that
+// way.
 const (
-	maxScopePairs = 1024     // of a scope value and a resource
-	maxScopeBytes = 32 << 10 // encoded
+	maxGrant      = 128 << 10 // all of it but the history
+	maxScopePairs = 1024      // of a scope value and a resource
+	maxScopeBytes = 32 << 10  // encoded
 	maxClaims     = 256
 	maxDetails    = 64 << 10
 	maxEntries    = 256      // of authorization details
@@ -55,7 +57,21 @@ func (g *Grant) check() error {
 	if len(g.AuthorizationDetails) == 0 || string(bytes.TrimSpace(g.AuthorizationDetails)) == "[]" {
 		g.AuthorizationDetails = nil
 	}
-	return g.checkHost()
+	if err := g.checkHost(); err != nil {
+		return err
+	}
+	size, err := g.size()
+	if err == nil && size > maxGrant {
+		err = fmt.Errorf("grants: a grant of %d bytes, more than %d", size, maxGrant)
+	}
+	return err
+}
+
+// size returns how long g is as JSON, without its history.
+func (g Grant) size() (int, error) {
+	g.History = nil
+	text, err := json.Marshal(g)
+	return len(text), err
 }
 
 // checkHost checks what the host keeps with a grant.
@@ -90,7 +106,7 @@ func mergeScopes(lists ...[]Scope) ([]Scope, error) {
 		if len(resources) == 0 {
 			resources = []string{""}
 		}
-		if pairs += max(1, len(names)) * len(resources); pairs > maxScopePairs {
+		if pairs += max(1, len(names)) * len(resources); pairs > 2*maxScopePairs { // of two lists that may be the same
 			return nil, fmt.Errorf("grants: more than %d scopes", maxScopePairs)
 		}
 		for _, name := range names {
@@ -112,10 +128,12 @@ func mergeScopes(lists ...[]Scope) ([]Scope, error) {
 func groupScopes(values map[string][]string) ([]Scope, error) {
 	groups := make(map[string][]string)
 	var all []Scope
-	size := 0
+	size, pairs := 0, 0
 	for resource, names := range values {
 		slices.Sort(names)
-		scope := strings.Join(slices.Compact(names), " ")
+		names = slices.Compact(names)
+		pairs += max(1, len(names))
+		scope := strings.Join(names, " ")
 		switch {
 		case resource != "":
 			groups[scope] = append(groups[scope], resource)
@@ -128,6 +146,9 @@ func groupScopes(values map[string][]string) ([]Scope, error) {
 		slices.Sort(resources)
 		all = append(all, Scope{Scope: scope, Resource: resources})
 		size += len(scope) + len(strings.Join(resources, " "))
+	}
+	if pairs > maxScopePairs {
+		return nil, fmt.Errorf("grants: more than %d scopes", maxScopePairs)
 	}
 	if size > maxScopeBytes {
 		return nil, fmt.Errorf("grants: scopes of %d bytes, more than %d", size, maxScopeBytes)
@@ -154,6 +175,9 @@ func detailList(raw json.RawMessage) ([]json.RawMessage, error) {
 	}
 	if strictjson.Valid(slices.Concat([]byte(`{"":`), raw, []byte{'}'})) != nil { // so deep that it can still be answered with
 		return nil, errors.New("grants: authorization details are not JSON, or nested too deeply")
+	}
+	if text, err := json.Marshal(raw); err != nil || len(text) > maxDetails {
+		return nil, fmt.Errorf("grants: authorization details of %d bytes, as encoding/json escapes them, more than %d", len(text), maxDetails)
 	}
 	entries, err := objects(raw)
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 const (
 	// maxRecord bounds what goes into the store: a grant, its authorizations, and the state before each event that waits.
 	maxRecord = 512 << 10
+	// endBytes are for what an end adds besides the state before: a line of history, and the event.
+	endBytes = 4 << 10
 	// maxAuthorizations of one grant can have live access tokens at the same time.
 	maxAuthorizations = 1024
 
@@ -130,8 +132,8 @@ func (m *Manager) save(ctx context.Context, r *record, version int64) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
-	if len(value) > maxRecord {
-		return fmt.Errorf("%w: a record of %d bytes, more than %d", ErrStore, len(value), maxRecord)
+	if size := len(value); size > maxRecord || r.Grant.Status == active && size > maxRecord/2-endBytes && !r.leavesRoom(size) {
+		return fmt.Errorf("%w: a record of %d bytes, more than %d, or with too little room for the end", ErrStore, size, maxRecord)
 	}
 	// GM-5.6.3-1: what is over goes by itself, once nobody can ask any more what it was.
 	last := r.Grant.ExpiresAt
@@ -155,6 +157,13 @@ func (m *Manager) save(ctx context.Context, r *record, version int64) error {
 		return errAgain
 	}
 	return fmt.Errorf("%w: %w", ErrStore, err)
+}
+
+// leavesRoom reports whether a record of that many bytes leaves room for the event of the grant's end: its state before, and
+// the authorizations, which go from one list to another. A grant that cannot be written any more could not be revoked.
+func (r *record) leavesRoom(size int) bool {
+	before, err := r.Grant.size()
+	return err == nil && size+before+endBytes <= maxRecord
 }
 
 // find returns the index of an authorization, -1 for none.
