@@ -17,3 +17,15 @@ func Failing(ctx context.Context, s grants.Store) (names []string) {
 	}
 	return names
 }
+
+// Fails reports whether s fails a check, by name, within a number of times.
+func Fails(ctx context.Context, s grants.Store, name string, times int) bool {
+	for _, c := range checks {
+		for i := 0; c.name == name && i < times; i++ {
+			if c.run(ctx, s) != nil {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -52,6 +52,7 @@ var checks = []check{
 	{"a key that exists is ErrExists and stays as it is", exists},
 	{"one of 64 creators wins", oneCreator},
 	{"one of 64 updates of a version wins", oneUpdate},
+	{"one of 8 wins, whose values take time to write", oneSlowWriter},
 	{"16 writers who try until they win lose no update", noLostUpdate},
 	{"reads beside updates see a value and its own version", readsBesideUpdates},
 	{"entries are apart, keys differing in case too", isolation},
@@ -61,6 +62,8 @@ var checks = []check{
 	{"an entry that was expired when created is not found", bornExpired},
 	{"an entry expires on its own", expires},
 	{"an update moves the expiry", updateMovesExpiry},
+	{"an entry that has expired unseen takes no update", expiresUnseen},
+	{"an expiry of twenty years hence, and one of another time zone", farExpiry},
 	{"a cancelled context is an error and changes nothing", cancelled},
 }
 
@@ -232,6 +235,35 @@ func oneUpdate(ctx context.Context, s grants.Store) error {
 	return err
 }
 
+// oneSlowWriter gives a store that reads and then writes more time in between.
+func oneSlowWriter(ctx context.Context, s grants.Store) error {
+	const writers, size = 8, 256 << 10
+	values := make([][]byte, writers)
+	for i := range values {
+		values[i] = bytes.Repeat([]byte{byte(i)}, size)
+	}
+	for range 8 {
+		key, errs := newKey(), make([]error, writers)
+		together(writers, func(i int) { errs[i] = s.Create(ctx, key, values[i], later()) })
+		won, err := winner("Create", errs, grants.ErrExists)
+		if err != nil {
+			return err
+		}
+		together(writers, func(i int) { errs[i] = s.Update(ctx, key, 1, values[(won+i)%writers], later()) })
+		updated, err := winner("Update", errs, grants.ErrConflict)
+		if err == nil {
+			err = wantValue(ctx, s, key, values[(won+updated)%writers], 2)
+		}
+		if err == nil { // so that little stays behind
+			err = s.Update(ctx, key, 2, []byte("done"), later())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func noLostUpdate(ctx context.Context, s grants.Store) error {
 	const writers, each = 16, 8
 	key, err := put(ctx, s, binary.BigEndian.AppendUint64(nil, 0), later())
@@ -340,8 +372,12 @@ func binaryValues(ctx context.Context, s grants.Store) error {
 func bigValue(ctx context.Context, s grants.Store) error {
 	value := make([]byte, 512<<10)
 	_, _ = rand.Read(value) // never fails
-	key, err := put(ctx, s, []byte("small"), later())
+	key, err := put(ctx, s, value, later())
 	if err == nil {
+		err = wantValue(ctx, s, key, value, 1)
+	}
+	if err == nil {
+		value[0]++
 		err = s.Update(ctx, key, 1, value, later())
 	}
 	if err != nil {
@@ -369,62 +405,6 @@ func noSharedMemory(ctx context.Context, s grants.Store) error {
 		}
 	}
 	return err
-}
-
-func bornExpired(ctx context.Context, s grants.Store) error {
-	key := newKey()
-	_ = s.Create(ctx, key, []byte("late"), time.Now().Add(-time.Minute)) // may fail, may not
-	return wantGone(ctx, s, key)
-}
-
-// untilGone waits for an entry that is to expire at about that time. A store that counts in whole seconds is late by one.
-func untilGone(ctx context.Context, s grants.Store, key string, at time.Time) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for ; ; <-tick.C {
-		if _, _, err := s.Get(ctx, key); err != nil {
-			return wantGone(ctx, s, key)
-		}
-		if time.Since(at) > 2*time.Second {
-			return errors.New("an entry is still there 2 seconds after its expiry")
-		}
-	}
-}
-
-func expires(ctx context.Context, s grants.Store) error {
-	value, at := []byte("short"), time.Now().Add(1500*time.Millisecond)
-	short, err := put(ctx, s, value, at)
-	if err != nil {
-		return err
-	}
-	long, err := put(ctx, s, value, later())
-	if err != nil {
-		return err
-	}
-	if err := wantValue(ctx, s, short, value, 1); err != nil {
-		return fmt.Errorf("1.5 seconds before the expiry: %w", err)
-	}
-	if err := untilGone(ctx, s, short, at); err != nil {
-		return err
-	}
-	err = s.Update(ctx, short, 1, value, later())
-	return errors.Join(wantError("Update of an entry that has expired", err, grants.ErrConflict), wantGone(ctx, s, short), wantValue(ctx, s, long, value, 1))
-}
-
-func updateMovesExpiry(ctx context.Context, s grants.Store) error {
-	at := time.Now().Add(1500 * time.Millisecond)
-	longer, err := put(ctx, s, []byte("1"), at)
-	if err != nil {
-		return err
-	}
-	shorter, err := put(ctx, s, []byte("1"), later())
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(s.Update(ctx, longer, 1, []byte("2"), later()), s.Update(ctx, shorter, 1, []byte("2"), at)); err != nil {
-		return fmt.Errorf("Update: %w", err)
-	}
-	return errors.Join(untilGone(ctx, s, shorter, at), wantValue(ctx, s, longer, []byte("2"), 2))
 }
 
 func cancelled(ctx context.Context, s grants.Store) error {
