@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -76,7 +77,9 @@ func (m *Manager) deliver(ctx context.Context, r *record) error {
 	for i, p := range r.Pending {
 		after := r.Grant
 		if i+1 < len(r.Pending) {
-			after = r.Pending[i+1].Old
+			after = r.Pending[i+1].Old // which has no history of its own
+			later := func(t Transition) bool { return t.Version > after.Version }
+			after.History = slices.DeleteFunc(slices.Clone(r.Grant.History), later)
 		}
 		err := m.cfg.Events(ctx, Event{
 			Kind: p.Kind, Old: p.Old.clone(), New: after.clone(), By: p.By, AuthorizationID: p.AuthorizationID,
