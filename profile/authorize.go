@@ -297,7 +297,7 @@ func (s *AuthorizationServer) newGrant(a *Authorization, approval Approval) (gra
 		g.Claims[name] = value
 	}
 	// Tried now, since at the token endpoint it would be too late to tell the host.
-	if _, err := s.issueIDToken(g); err != nil {
+	if _, err := issueIDToken(s.signatories[0], g); err != nil {
 		return grant{}, fmt.Errorf("profile: approval: IDTokenClaims: %w", err)
 	}
 	return g, nil

@@ -17,7 +17,6 @@ import (
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/rar"
@@ -53,12 +52,16 @@ type AuthorizationServerConfig struct {
 	// registers clients; a client given here is not restricted in that way, see [jwks.PublicClient] for one that is.
 	JWKSClient *http.Client
 
-	// Key signs access tokens and ID tokens. Required; a key in a KMS or HSM will do.
+	// Key signs access tokens, and all else that is signed, for clients that are registered for no other algorithm. Required; a
+	// key in a KMS or HSM will do.
 	Key crypto.Signer
 	// KeyID names the key in the JWK Set; empty: its RFC 7638 thumbprint.
 	KeyID string
 	// Algorithm is PS256, ES256, EdDSA or Ed25519; empty: what fits the key.
 	Algorithm string
+	// MoreKeys sign for clients that are registered for their algorithm (id_token_signed_response_alg and the like): one for
+	// each algorithm beside that of Key. A client that is registered for an algorithm without a key is refused.
+	MoreKeys []SigningKey
 	// RetiredKeys stay in the JWK Set after a key change, for tokens that they signed.
 	RetiredKeys []jwks.Key
 
@@ -189,9 +192,7 @@ func (cfg *AuthorizationServerConfig) check() error {
 	if cfg.Clients == nil {
 		bad("Clients is required")
 	}
-	if isNil(cfg.Key) {
-		bad("Key is required")
-	} else if err := cfg.checkKey(); err != nil {
+	if _, err := cfg.signingKeys(); err != nil {
 		errs = append(errs, err)
 	}
 	cfg.checkPaths(bad)
@@ -242,22 +243,6 @@ func (cfg *AuthorizationServerConfig) checkPaths(bad func(format string, args ..
 		}
 		seen[p] = true
 	}
-}
-
-// checkKey also fills in what the key itself tells.
-func (cfg *AuthorizationServerConfig) checkKey() (err error) {
-	if cfg.Algorithm == "" {
-		if cfg.Algorithm, err = jose.AlgorithmFor(cfg.Key.Public()); err != nil {
-			return fmt.Errorf("profile: authorization server: Key: %w", err)
-		}
-	}
-	if !jose.Allowed(cfg.Algorithm) || !jose.KeyFits(cfg.Key.Public(), cfg.Algorithm) {
-		return fmt.Errorf("profile: authorization server: Key cannot be used with Algorithm %q", cfg.Algorithm)
-	}
-	if cfg.KeyID == "" {
-		cfg.KeyID, err = jose.Thumbprint(cfg.Key.Public())
-	}
-	return err
 }
 
 func (cfg *AuthorizationServerConfig) setDefaults() {

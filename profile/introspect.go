@@ -22,7 +22,7 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 	ctx := r.Context()
 	fail := func(err error) error {
 		setRetryAfter(w, err)
-		s.answers.WriteError(w, err)
+		s.signatories[0].answers.WriteError(w, err)
 		return err
 	}
 	request, err := introspection.ParseRequest(r)
@@ -38,9 +38,13 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 	if err != nil {
 		return fail(err)
 	}
-	alg := client.IntrospectionSignedResponseAlg
-	if alg != "" && alg != s.answers.Algorithm() || client.IntrospectionEncryptedResponseAlg != "" { // INT-9701-6-1
-		return fail(fmt.Errorf("%w: it is registered for introspection responses that this server does not make", ErrClientNotAllowed))
+	// INT-9701-6-1
+	signatory, err := s.signatory(memberIntrospectionAlg, client.IntrospectionSignedResponseAlg)
+	if err != nil {
+		return fail(err)
+	}
+	if client.IntrospectionEncryptedResponseAlg != "" {
+		return fail(fmt.Errorf("%w: it is registered for encrypted introspection responses, which this server does not make", ErrClientNotAllowed))
 	}
 	resources, err := s.cfg.ResourceServers(ctx, client.ClientID)
 	if err != nil {
@@ -60,13 +64,13 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 	if err := s.limit(&asking, &response); err != nil {
 		return fail(err)
 	}
-	mediaType, body, err := s.answers.Answer(asking, request.WantsJWT, response)
+	mediaType, body, err := signatory.answers.Answer(asking, request.WantsJWT, response)
 	if err != nil {
 		return fail(err)
 	}
 	if mediaType != "application/json" { // signed
 		evidence := Evidence{
-			Kind: evidenceIntrospection, Issued: true, ClientID: client.ClientID, JWT: string(body), Key: s.cfg.Key.Public(), Time: s.cfg.Now(),
+			Kind: evidenceIntrospection, Issued: true, ClientID: client.ClientID, JWT: string(body), Key: signatory.key, Time: s.cfg.Now(),
 		}
 		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
 			return fail(err)

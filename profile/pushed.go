@@ -143,9 +143,10 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if err != nil {
 		return err
 	}
-	alg := client.IDTokenSignedResponseAlg
-	if slices.Contains(scopes, "openid") && (alg != "" && alg != s.cfg.Algorithm || client.IDTokenEncryptedResponseAlg != "") {
-		return fmt.Errorf("%w: it is registered for ID tokens that this server does not make", ErrClientNotAllowed)
+	if slices.Contains(scopes, "openid") {
+		if _, err = s.idTokenSignatory(client); err != nil {
+			return err
+		}
 	}
 	if _, err = s.targets(params["resource"], s.cfg.Resources); err != nil { // RAR-3.2-1: details are judged without it
 		return err

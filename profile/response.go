@@ -139,7 +139,11 @@ func (s *AuthorizationServer) newResponse(ctx context.Context, a *Authorization,
 }
 
 func (s *AuthorizationServer) newSignedResponse(ctx context.Context, a *Authorization, params url.Values) (*AuthorizationResponse, error) {
-	signed, err := s.responses.Response(a.client.ClientID, params)
+	signatory, err := s.signatory(memberResponseAlg, a.client.AuthorizationSignedResponseAlg) // JARM-3-1
+	if err != nil {
+		return nil, err
+	}
+	signed, err := signatory.responses.Response(a.client.ClientID, params)
 	if err != nil {
 		return nil, fmt.Errorf("%w: signing an authorization response: %w", ErrStore, err)
 	}
@@ -166,7 +170,7 @@ func (s *AuthorizationServer) newSignedResponse(ctx context.Context, a *Authoriz
 		}
 	}
 	evidence := Evidence{
-		Kind: evidenceResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: s.cfg.Key.Public(), Time: s.cfg.Now(),
+		Kind: evidenceResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: signatory.key, Time: s.cfg.Now(),
 	}
 	if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ func (s *AuthorizationServer) Handler() http.Handler {
 		urlPath(metadata.RevocationEndpoint):                 http.HandlerFunc(s.serveRevocation),
 		urlPath(metadata.JWKSURI):                            s.keys,
 	}
-	if s.answers != nil {
+	if s.cfg.ResourceServers != nil {
 		endpoints[urlPath(metadata.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
 	}
 	if s.userInfo != nil {
@@ -38,7 +38,7 @@ func (s *AuthorizationServer) Handler() http.Handler {
 		endpoints[urlPath(aliases.PushedAuthorizationRequestEndpoint)] = http.HandlerFunc(s.servePush)
 		endpoints[urlPath(aliases.TokenEndpoint)] = http.HandlerFunc(s.serveToken)
 		endpoints[urlPath(aliases.RevocationEndpoint)] = http.HandlerFunc(s.serveRevocation)
-		if s.answers != nil {
+		if s.cfg.ResourceServers != nil {
 			endpoints[urlPath(aliases.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
 		}
 		if s.userInfo != nil {

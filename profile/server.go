@@ -10,10 +10,7 @@ import (
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/idtoken"
-	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/jar"
-	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 )
@@ -38,22 +35,20 @@ const (
 // An AuthorizationServer serves pushed authorization requests, the authorization endpoint and those for tokens under the
 // FAPI 2.0 Security Profile. It is safe for concurrent use.
 type AuthorizationServer struct {
-	cfg  AuthorizationServerConfig
-	keys *jwks.Set
+	cfg         AuthorizationServerConfig
+	keys        *jwks.Set
+	signatories []*signatory // one for each algorithm; the first is for clients that have registered none
 
 	clients     *clientauth.Verifier
 	pushProofs  *endpointProofs
 	tokenProofs *endpointProofs
 	requests    *par.Server
 	tokens      *accesstoken.Issuer
-	idTokens    *idtoken.Issuer
 	objects     *jar.Verifier
-	responses   *jarm.Issuer
 	issued      *accesstoken.Verifier // reads our own JWTs, revoked ones too
 	userInfo    *ResourceServer       // guards that endpoint; nil: there is none
 	grants      *grants.Manager       // nil: there is no grant management
 	grantAPI    http.Handler
-	answers     *introspection.Responder
 	remoteKeys  *remoteKeys
 }
 
@@ -63,6 +58,10 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	signing, err := cfg.signingKeys()
+	if err != nil { // checked before
+		return nil, err
+	}
 	s := &AuthorizationServer{cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Now)}
 	var errs []error
 	keep := func(err error) {
@@ -70,19 +69,14 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 			errs = append(errs, err)
 		}
 	}
-	var err error
 	s.tokens, err = accesstoken.NewIssuer(accesstoken.IssuerConfig{
-		Issuer: cfg.Issuer, Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Lifetime: cfg.AccessTokenLifetime, Now: cfg.Now,
+		Issuer: cfg.Issuer, Key: signing[0].Key, KeyID: signing[0].KeyID, Algorithm: signing[0].Algorithm, Lifetime: cfg.AccessTokenLifetime, Now: cfg.Now,
 	})
 	keep(err)
-	s.idTokens, err = idtoken.NewIssuer(idtoken.IssuerConfig{
-		Issuer: cfg.Issuer, Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Now: cfg.Now,
-	})
-	keep(err)
-	s.keys, err = jwks.NewSet(append([]jwks.Key{{Public: cfg.Key.Public(), KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Use: "sig"}}, cfg.RetiredKeys...)...)
-	keep(err)
+	keep(s.newKeys(signing))
 	keep(s.newTokenReader())
-	keep(s.newSigning())
+	s.objects, err = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: futureSkew, Replay: cfg.Assertions, Now: cfg.Now})
+	keep(err)
 	s.clients, err = clientauth.NewVerifier(clientauth.VerifierConfig{
 		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Assertions, ClientCAs: cfg.ClientCAs, FutureSkew: futureSkew, Now: cfg.Now,
 	})

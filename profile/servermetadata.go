@@ -40,7 +40,7 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 	s.aliasMetadata(m)
 	if slices.Contains(s.cfg.Scopes, "openid") {
 		m.SubjectTypesSupported = []string{"public"}
-		m.IDTokenSigningAlgValuesSupported = []string{s.cfg.Algorithm}
+		m.IDTokenSigningAlgValuesSupported = s.algorithms()
 	}
 	return m
 }

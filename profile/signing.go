@@ -4,37 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 
-	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
 )
 
-// newSigning makes what FAPI 2.0 Message Signing needs. A server has it in every profile, for clients that want it.
-func (s *AuthorizationServer) newSigning() (err error) {
-	var errs [3]error
-	cfg := &s.cfg
-	s.objects, errs[0] = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: futureSkew, Replay: cfg.Assertions, Now: cfg.Now})
-	s.responses, errs[1] = jarm.NewIssuer(jarm.IssuerConfig{Issuer: cfg.Issuer, Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Now: cfg.Now})
-	if cfg.ResourceServers == nil {
-		return errors.Join(errs[:]...)
-	}
-	s.answers, errs[2] = introspection.NewResponder(introspection.ResponderConfig{
-		Issuer: cfg.Issuer, Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: cfg.Algorithm,
-		RequireJWT: cfg.Profile.has(SignedIntrospection), Now: cfg.Now, // MS-5.5.1-1
-	})
-	return errors.Join(errs[:]...)
-}
-
 func (s *AuthorizationServer) signingMetadata(m *ServerMetadata) {
 	m.RequestObjectSigningAlgValuesSupported = s.objects.Algorithms()                                                  // JAR-4-5
 	m.RequireSignedRequestObject = s.cfg.Profile.has(SignedRequests)                                                   // JAR-10.5-1
-	m.AuthorizationSigningAlgValuesSupported = []string{s.responses.Algorithm()}                                       // JARM-4-1
+	m.AuthorizationSigningAlgValuesSupported = s.algorithms()                                                          // JARM-4-1
 	m.ResponseModesSupported = []string{string(jarm.ModeJWT), string(jarm.ModeQueryJWT), string(jarm.ModeFormPostJWT)} // JARM-4-2
 	if s.cfg.EncryptedResponses {                                                                                      // JARM-4-1
 		m.AuthorizationEncryptionAlgValuesSupported, m.AuthorizationEncryptionEncValuesSupported = encryptionAlgorithms(), []string{contentEncryption}
@@ -42,11 +24,11 @@ func (s *AuthorizationServer) signingMetadata(m *ServerMetadata) {
 	if !s.cfg.Profile.has(SignedResponses) {
 		m.ResponseModesSupported = append([]string{"query"}, m.ResponseModesSupported...)
 	}
-	if s.answers != nil {
+	if s.cfg.ResourceServers != nil {
 		m.IntrospectionEndpoint = s.endpoint(s.cfg.Endpoints.Introspection)
 		m.IntrospectionEndpointAuthMethodsSupported = slices.Clone(m.TokenEndpointAuthMethodsSupported)
 		m.IntrospectionEndpointAuthSigningAlgValuesSupported = s.clients.Algorithms()
-		m.IntrospectionSigningAlgValuesSupported = []string{s.answers.Algorithm()} // INT-9701-7-1
+		m.IntrospectionSigningAlgValuesSupported = s.algorithms() // INT-9701-7-1
 	}
 }
 
@@ -116,8 +98,8 @@ func (s *AuthorizationServer) responseMode(ctx context.Context, client *ClientMe
 
 // checkSigns finds a client for which no response could be signed, or encrypted if it wants that.
 func (s *AuthorizationServer) checkSigns(ctx context.Context, client *ClientMetadata) error {
-	if alg := client.AuthorizationSignedResponseAlg; alg != "" && alg != s.responses.Algorithm() { // JARM-3-1, JARM-2.2-2
-		return fmt.Errorf("%w: it is registered for authorization responses that this server does not make", ErrClientNotAllowed)
+	if _, err := s.signatory(memberResponseAlg, client.AuthorizationSignedResponseAlg); err != nil { // JARM-3-1, JARM-2.2-2
+		return err
 	}
 	_, err := s.encryption(ctx, client)
 	return err

@@ -88,6 +88,12 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 	if err != nil && (record.Change == nil || record.Change.Action() != "merge") {
 		return nil, err
 	}
+	var idTokens *signatory // nil: nobody wants one
+	if slices.Contains(record.Grant.Scopes, "openid") {
+		if idTokens, err = s.idTokenSignatory(t.client); err != nil { // registered otherwise since
+			return nil, err
+		}
+	}
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
@@ -101,8 +107,8 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(record.Grant.Scopes, "openid") {
-		if response.IDToken, err = s.issueIDToken(record.Grant); err != nil {
+	if idTokens != nil {
+		if response.IDToken, err = issueIDToken(idTokens, record.Grant); err != nil {
 			return nil, err
 		}
 	}
@@ -305,8 +311,16 @@ func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g gran
 	}, nil
 }
 
+// idTokenSignatory returns who signs the ID tokens of a client: by the algorithm that is registered, and encrypted for nobody.
+func (s *AuthorizationServer) idTokenSignatory(client *ClientMetadata) (*signatory, error) {
+	if client.IDTokenEncryptedResponseAlg != "" {
+		return nil, fmt.Errorf("%w: it is registered for encrypted ID tokens, which this server does not make", ErrClientNotAllowed)
+	}
+	return s.signatory(memberIDTokenAlg, client.IDTokenSignedResponseAlg)
+}
+
 // issueIDToken: SP-5.3.2.3-1.
-func (s *AuthorizationServer) issueIDToken(g grant) (string, error) {
+func issueIDToken(by *signatory, g grant) (string, error) {
 	claims := idtoken.Claims{Subject: g.Subject, ClientID: g.ClientID, Nonce: g.Nonce, ACR: g.ACR, AMR: g.AMR, Extra: make(map[string]any, len(g.Claims))}
 	for name, value := range g.Claims {
 		claims.Extra[name] = value
@@ -314,7 +328,7 @@ func (s *AuthorizationServer) issueIDToken(g grant) (string, error) {
 	if g.AuthTime != 0 {
 		claims.AuthTime = time.Unix(g.AuthTime, 0)
 	}
-	token, err := s.idTokens.Issue(claims)
+	token, err := by.idTokens.Issue(claims)
 	if err != nil {
 		return "", fmt.Errorf("%w: signing an ID token: %w", ErrStore, err)
 	}
