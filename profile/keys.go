@@ -75,10 +75,11 @@ type signatory struct {
 	idTokens  *idtoken.Issuer
 	responses *jarm.Issuer
 	answers   *introspection.Responder // nil: nobody may ask
+	userInfo  *jose.Signer
 }
 
 func newSignatory(cfg *AuthorizationServerConfig, k SigningKey) (*signatory, error) {
-	var errs [3]error
+	var errs [4]error
 	s := &signatory{algorithm: k.Algorithm, key: k.Key.Public()}
 	s.idTokens, errs[0] = idtoken.NewIssuer(idtoken.IssuerConfig{
 		Issuer: cfg.Issuer, Key: k.Key, KeyID: k.KeyID, Algorithm: k.Algorithm, Now: cfg.Now,
@@ -86,8 +87,10 @@ func newSignatory(cfg *AuthorizationServerConfig, k SigningKey) (*signatory, err
 	s.responses, errs[1] = jarm.NewIssuer(jarm.IssuerConfig{
 		Issuer: cfg.Issuer, Key: k.Key, KeyID: k.KeyID, Algorithm: k.Algorithm, Now: cfg.Now,
 	})
+	// No typ: OpenID Connect Core §5.3.2 has none.
+	s.userInfo, errs[2] = jose.NewSigner(k.Key, jose.SignerOptions{Algorithm: k.Algorithm, KeyID: k.KeyID})
 	if cfg.ResourceServers != nil {
-		s.answers, errs[2] = introspection.NewResponder(introspection.ResponderConfig{
+		s.answers, errs[3] = introspection.NewResponder(introspection.ResponderConfig{
 			Issuer: cfg.Issuer, Key: k.Key, KeyID: k.KeyID, Algorithm: k.Algorithm,
 			RequireJWT: cfg.Profile.has(SignedIntrospection), Now: cfg.Now, // MS-5.5.1-1
 		})
@@ -140,4 +143,5 @@ const (
 	memberIDTokenAlg       = "id_token_signed_response_alg"
 	memberResponseAlg      = "authorization_signed_response_alg"
 	memberIntrospectionAlg = "introspection_signed_response_alg"
+	memberUserInfoAlg      = "userinfo_signed_response_alg"
 )

@@ -52,7 +52,7 @@ func (w *world) requireSigned(alg, jwt string) {
 func (w *world) wants(id, alg string) *profile.ClientMetadata {
 	c := w.register(id, testkit.ECKey(w.t, id).Public())
 	c.IDTokenSignedResponseAlg, c.AuthorizationSignedResponseAlg = alg, alg
-	c.IntrospectionSignedResponseAlg = alg
+	c.IntrospectionSignedResponseAlg, c.UserInfoSignedResponseAlg = alg, alg
 	return c
 }
 
@@ -64,6 +64,7 @@ func TestKeysAreAnnounced(t *testing.T) {
 		"MD-2-12 JARM-4-1 responses":         &m.AuthorizationSigningAlgValuesSupported,
 		"MD-2-12 INT-9701-7-1 introspection": &m.IntrospectionSigningAlgValuesSupported,
 		"MD-2-12 ID tokens":                  &m.IDTokenSigningAlgValuesSupported,
+		"MD-2-12 UserInfo":                   &m.UserInfoSigningAlgValuesSupported,
 	} {
 		require.Equal(t, all, *list, name)
 		(*list)[0] = "the caller's own"

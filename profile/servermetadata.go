@@ -52,6 +52,7 @@ func (s *AuthorizationServer) endpointMetadata(m *ServerMetadata) {
 	m.RevocationEndpointAuthSigningAlgValuesSupported = s.clients.Algorithms()
 	if s.userInfo != nil {
 		m.UserInfoEndpoint = s.endpoint(s.cfg.Endpoints.UserInfo)
+		m.UserInfoSigningAlgValuesSupported = s.algorithms()
 	}
 	if s.cfg.AuthorizationDetails != nil {
 		m.AuthorizationDetailsTypesSupported = s.cfg.AuthorizationDetails.Types() // RAR-10-1

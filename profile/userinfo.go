@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/internal/strictjson"
@@ -34,7 +36,8 @@ func (s *AuthorizationServer) newUserInfo() (err error) {
 // UserInfo is the UserInfo endpoint (OpenID Connect Core §5.3), which [AuthorizationServer.Handler] serves: for a host that
 // mounts its own. It demands of a request what a [ResourceServer] does, an access token in the Authorization header and
 // proof that it is the sender's, and of the token that it has scope openid, whichever resource it is for. It answers in JSON,
-// unsigned. It panics if the configuration has no UserInfo.
+// or with a JWT if the client is registered for one (userinfo_signed_response_alg). It panics if the configuration has no
+// UserInfo.
 func (s *AuthorizationServer) UserInfo() http.Handler {
 	if s.userInfo == nil {
 		panic("profile: AuthorizationServer.UserInfo needs AuthorizationServerConfig.UserInfo")
@@ -42,13 +45,13 @@ func (s *AuthorizationServer) UserInfo() http.Handler {
 	const scope = "openid"
 	guarded := s.userInfo.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, _ := TokenFromContext(r.Context())
-		body, err := s.claimsAbout(r, token)
+		mediaType, body, err := s.claimsAbout(r, token)
 		if err != nil {
 			s.userInfo.WriteError(w, r, err, scope)
 			return
 		}
 		h := w.Header()
-		h.Set("Content-Type", "application/json")
+		h.Set("Content-Type", mediaType)
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		w.Write(body) //nolint:errcheck // the peer is gone
@@ -65,30 +68,58 @@ func (s *AuthorizationServer) UserInfo() http.Handler {
 }
 
 // claimsAbout returns the response: the host's claims, and the subject of the token in any case.
-func (s *AuthorizationServer) claimsAbout(r *http.Request, token *Token) ([]byte, error) {
+func (s *AuthorizationServer) claimsAbout(r *http.Request, token *Token) (mediaType string, body []byte, err error) {
 	client, err := s.client(r.Context(), token.ClientID())
 	switch {
 	case errors.Is(err, ErrUnknownClient):
-		return nil, fmt.Errorf("%w: its client is gone", accesstoken.ErrRevoked)
+		return "", nil, fmt.Errorf("%w: its client is gone", accesstoken.ErrRevoked)
 	case err != nil:
-		return nil, err
-	case client.UserInfoSignedResponseAlg != "": // OpenID Connect Core §5.3.2: it would not take what is not signed
-		return nil, fmt.Errorf("%w: it is registered for UserInfo responses that this server does not make", ErrClientNotAllowed)
+		return "", nil, err
+	}
+	// OpenID Connect Core §5.3.2: it would not take what is not signed, or signed otherwise.
+	by, err := s.signatory(memberUserInfoAlg, client.UserInfoSignedResponseAlg)
+	if err != nil {
+		return "", nil, err
 	}
 	host, err := s.cfg.UserInfo(r.Context(), token)
 	if err != nil {
-		return nil, fmt.Errorf("profile: UserInfo: %w", err)
+		return "", nil, fmt.Errorf("profile: UserInfo: %w", err)
 	}
-	claims := make(map[string]any, len(host)+1)
+	claims := make(map[string]any, len(host)+3)
 	for name, value := range host {
 		claims[name] = value
 	}
 	// OpenID Connect Core §5.3.2: who reads it compares it with that of the ID token. Claims with another subject are those of
 	// another user, and not a single one of them goes out.
 	if sub, ok := claims["sub"]; ok && sub != token.Subject() {
-		return nil, errors.New("profile: UserInfo: the claims are about another subject than the token")
+		return "", nil, errors.New("profile: UserInfo: the claims are about another subject than the token")
 	}
 	claims["sub"] = token.Subject()
+	if client.UserInfoSignedResponseAlg == "" {
+		body, err = encodeClaims(claims)
+		return "application/json", body, err
+	}
+	for name := range host { // JWT-3.12-1: by these an ID token or another JWT of ours is known
+		if slices.ContainsFunc(ofOtherJWTs, func(of string) bool { return strings.EqualFold(of, name) }) {
+			return "", nil, fmt.Errorf("profile: UserInfo: %.64q is not for a signed response to say", name)
+		}
+	}
+	claims["iss"], claims["aud"] = s.cfg.Issuer, client.ClientID // OpenID Connect Core §5.3.2
+	if body, err = encodeClaims(claims); err != nil {
+		return "", nil, err
+	}
+	signed, err := by.userInfo.Sign(body)
+	if err != nil {
+		return "", nil, fmt.Errorf("%w: signing a UserInfo response: %w", ErrStore, err)
+	}
+	return "application/jwt", []byte(signed), nil
+}
+
+// ofOtherJWTs are claims that no signed UserInfo response has from the host: without them, exp above all, nobody takes it
+// for one of the others that the same key signs.
+var ofOtherJWTs = []string{"iss", "aud", "azp", "exp", "nbf", "iat", "jti", "nonce", "at_hash", "c_hash", "client_id", "cnf", "code", "error", "events", "token_introspection"}
+
+func encodeClaims(claims map[string]any) ([]byte, error) {
 	var body bytes.Buffer
 	e := json.NewEncoder(&body)
 	e.SetEscapeHTML(false)
@@ -96,8 +127,9 @@ func (s *AuthorizationServer) claimsAbout(r *http.Request, token *Token) ([]byte
 		return nil, fmt.Errorf("profile: UserInfo: %w", err)
 	}
 	// Names that differ by case only would be refused by whoever reads it, or taken for sub.
-	if err := strictjson.Valid(bytes.TrimSpace(body.Bytes())); err != nil {
+	encoded := bytes.TrimSpace(body.Bytes())
+	if err := strictjson.Valid(encoded); err != nil {
 		return nil, fmt.Errorf("profile: UserInfo: %w", err)
 	}
-	return body.Bytes(), nil
+	return encoded, nil
 }

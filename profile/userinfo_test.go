@@ -210,9 +210,9 @@ func TestUserInfoOfTheRegistration(t *testing.T) {
 		status int
 		code   string
 	}{
-		"a client that is gone":            {func(w *world) { delete(w.clients, "client-1") }, 401, "invalid_token"},
-		"a client that wants it signed":    {func(w *world) { w.clients["client-1"].UserInfoSignedResponseAlg = "ES256" }, 400, "unauthorized_client"},
-		"a registry that answers nonsense": {func(w *world) { w.clients["client-1"] = w.clients["client-2"] }, 503, "server_error"},
+		"a client that is gone":                        {func(w *world) { delete(w.clients, "client-1") }, 401, "invalid_token"},
+		"a client that wants it signed by another key": {func(w *world) { w.clients["client-1"].UserInfoSignedResponseAlg = "PS256" }, 400, "unauthorized_client"},
+		"a registry that answers nonsense":             {func(w *world) { w.clients["client-1"] = w.clients["client-2"] }, 503, "server_error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, withUserInfo(about))
