@@ -85,7 +85,7 @@ type ClientMetadata struct {
 
 	// The algorithms of what the server signs for the client: authorization responses (JARM-3-1), introspection responses
 	// (INT-9701-6-1), ID tokens, UserInfo. The default of each is not the RS256 of its specification, which FAPI 2.0
-	// forbids, but the server's own algorithm.
+	// forbids, but the algorithm of the server's first key; of UserInfo it is a response that is not signed.
 	AuthorizationSignedResponseAlg string `json:"authorization_signed_response_alg,omitempty"`
 	IntrospectionSignedResponseAlg string `json:"introspection_signed_response_alg,omitempty"`
 	IDTokenSignedResponseAlg       string `json:"id_token_signed_response_alg,omitempty"`

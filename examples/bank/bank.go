@@ -56,12 +56,12 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 	if b.sessions, err = newSessions(now); err != nil {
 		return nil, err
 	}
-	key, err := newKey(cfg.algorithm)
+	keys, err := newKeys(cfg.algorithms)
 	if err != nil {
 		return nil, err
 	}
 	settings := profile.AuthorizationServerConfig{
-		Profile: cfg.profile, Issuer: cfg.issuer, Key: key, Algorithm: cfg.algorithm,
+		Profile: cfg.profile, Issuer: cfg.issuer, Key: keys[0].Key, Algorithm: keys[0].Algorithm, MoreKeys: keys[1:],
 		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources, RequestLifetime: cfg.requestLifetime(),
 		ResourceServers:      func(_ context.Context, clientID string) ([]string, error) { return cfg.resourceServers[clientID], nil },
 		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged},
@@ -114,7 +114,19 @@ func (c *config) nonces(now func() time.Time) (*dpop.NonceSource, error) {
 	return dpop.NewNonceSource(dpop.NonceSourceConfig{Now: now})
 }
 
-// newKey makes the key of the server. A bank's is in a KMS or HSM and outlives the program.
+// newKeys makes the keys of the server. A bank's are in a KMS or HSM and outlive the program.
+func newKeys(algorithms []string) ([]profile.SigningKey, error) {
+	keys := make([]profile.SigningKey, len(algorithms))
+	for i, algorithm := range algorithms {
+		key, err := newKey(algorithm)
+		if err != nil {
+			return nil, err
+		}
+		keys[i] = profile.SigningKey{Key: key, Algorithm: algorithm}
+	}
+	return keys, nil
+}
+
 func newKey(algorithm string) (crypto.Signer, error) {
 	switch algorithm {
 	case "ES256":

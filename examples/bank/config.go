@@ -40,7 +40,7 @@ type config struct {
 	details    *rar.Registry // of the types that there are
 	profile    profile.Profile
 	clientCAs  *x509.CertPool // nil: no client_ca_file
-	algorithm  string         // of all that the server signs
+	algorithms []string       // that the server signs with; the first for who is registered for none
 
 	certificate *tls.Certificate // nil: to be made
 }
@@ -226,7 +226,9 @@ func (c *config) checkClients(p *problems) {
 	for _, u := range c.users { // a token of a client about itself has the client as its subject
 		p.unless(c.registered[u.Username] == nil, "users: %.100q is the client_id of a client", u.Username)
 	}
-	c.algorithm = cmp.Or(c.algorithm, "ES256")
+	if len(c.algorithms) == 0 {
+		c.algorithms = []string{"ES256"}
+	}
 }
 
 // checkClient finds what this bank cannot do for a client whose registration is right.
@@ -243,22 +245,15 @@ func (c *config) checkClient(client *profile.ClientMetadata, bad func(format str
 			bad("authorization_details_types: %.100q is none of %s", name, strings.Join(c.details.Types(), ", "))
 		}
 	}
-	if client.UserInfoSignedResponseAlg != "" {
-		bad("userinfo_signed_response_alg: the bank does not sign user information")
-	}
-	for _, wanted := range [][2]string{
-		{"id_token_signed_response_alg", client.IDTokenSignedResponseAlg},
-		{"authorization_signed_response_alg", client.AuthorizationSignedResponseAlg},
-		{"introspection_signed_response_alg", client.IntrospectionSignedResponseAlg},
-	} {
-		name, alg := wanted[0], wanted[1]
-		c.algorithm = cmp.Or(c.algorithm, alg)
-		if alg != "" && alg != c.algorithm {
-			bad("%s is %.20q: the bank signs with one algorithm, and %s is named before", name, alg, c.algorithm)
-		}
-	}
 	if client.Validate() != nil {
 		return // and was told so
+	}
+	for _, alg := range []string{
+		client.IDTokenSignedResponseAlg, client.AuthorizationSignedResponseAlg, client.IntrospectionSignedResponseAlg, client.UserInfoSignedResponseAlg,
+	} {
+		if alg != "" && !slices.Contains(c.algorithms, alg) {
+			c.algorithms = append(c.algorithms, alg)
+		}
 	}
 	for _, finding := range client.Lint(c.profile) {
 		if finding.Severity == "error" {

@@ -62,10 +62,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		{"a client's own private key", client("jwks", object{"keys": []object{{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "d": "AA"}}}), "clients"},
 		{"a client with certificates, and no mtls_listen", client("use_mtls_endpoint_aliases", true), "mtls_listen"},
 		{"RS256", client("id_token_signed_response_alg", "RS256"), "RS256"},
-		{"two algorithms", func(o object) {
-			client("id_token_signed_response_alg", "PS256")(o)
-			client("authorization_signed_response_alg", "ES256")(o)
-		}, "one algorithm"},
+		{"user information without a signature", client("userinfo_signed_response_alg", "none"), "userinfo_signed_response_alg"},
 		{"unsigned responses where signed ones are demanded", func(o object) {
 			with("message_signing", []string{"authorization_response"})(o)
 			client("response_modes", []string{"query"})(o)
@@ -130,7 +127,11 @@ func TestWhatFollowsFromAConfiguration(t *testing.T) {
 	require.Equal(t, "https://bank.example:9444/a", c.mtlsURL())
 	require.Equal(t, []string{"https://bank.example:9443/a"}, c.resources)
 	require.Equal(t, 90, c.requestSeconds)
-	require.Equal(t, "ES256", c.algorithm)
+	require.Equal(t, []string{"ES256"}, c.algorithms)
 	require.NotContains(t, c.scopes(), "openid")
 	require.Contains(t, parse(with("openid", true)).scopes(), "openid")
+	named := parse(func(o object) {
+		set(o["clients"].([]object)[0], object{"authorization_signed_response_alg": "PS256", "introspection_signed_response_alg": "EdDSA", "userinfo_signed_response_alg": "PS256"})
+	})
+	require.Equal(t, []string{"PS256", "EdDSA"}, named.algorithms, "each once, and no other")
 }

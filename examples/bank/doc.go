@@ -37,6 +37,6 @@
 //	store                memory:, the default and the only one
 //	clients              registrations in the form of RFC 7591, with client_id
 //
-// The server signs with one key, made at start: for the algorithm that the clients' registrations name, ES256 if none
-// does. They cannot name two.
+// The server has a key, made at start, for each algorithm that the clients' registrations name, and one for ES256 if none
+// does. With the first of them it signs access tokens, and what is for clients that name none.
 package main

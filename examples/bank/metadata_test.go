@@ -156,6 +156,47 @@ func TestPublishedKeys(t *testing.T) {
 	}
 }
 
+func TestClientsOfSeveralAlgorithms(t *testing.T) {
+	everything := func(alg string) object {
+		return object{
+			"id_token_signed_response_alg": alg, "authorization_signed_response_alg": alg, "userinfo_signed_response_alg": alg,
+		}
+	}
+	w := newWorld(t, registration(everything("PS256"), "one"), registration(everything("EdDSA"), "two", "tls-one"),
+		registration(everything("Ed25519"), "mixed"), registration(object{"introspection_signed_response_alg": "ES256"}, "rs"))
+	m := w.get(w.issuer + "/.well-known/oauth-authorization-server").ok(http.StatusOK).json()
+	kids := map[any]any{}
+	for _, key := range w.get(w.issuer + "/jwks").ok(http.StatusOK).json()["keys"].([]any) {
+		kids[key.(object)["alg"]] = key.(object)["kid"]
+	}
+	require.Len(t, kids, 4)
+	for _, what := range []string{"id_token", "authorization", "introspection", "userinfo"} {
+		require.Equal(t, []any{"PS256", "EdDSA", "Ed25519", "ES256"}, m[what+"_signing_alg_values_supported"], "MD-2-12 as they are named")
+	}
+	signed := func(token, alg string) {
+		head, _ := unseal(t, token)
+		require.Equal(t, alg, head["alg"])
+		require.Equal(t, kids[alg], head["kid"], "SP-5.4.2-3")
+	}
+	for p, alg := range map[*party]string{w.one: "PS256", w.two: "EdDSA", w.tlsOne: "EdDSA", w.mixed: "Ed25519", w.tlsTwo: "PS256"} {
+		signed(p.callback(param("response_mode", "jwt")).Get("response"), alg) // JARM-3-1
+		tokens := p.tokens()
+		signed(tokens["id_token"].(string), alg)
+		access := tokens["access_token"].(string)
+		signed(access, "PS256")
+		p.call(http.MethodGet, "/accounts", access).do().ok(http.StatusOK)
+		about := p.call(http.MethodGet, "/userinfo", access).do().ok(http.StatusOK)
+		if p == w.tlsTwo { // which has registered nothing
+			require.Equal(t, "alice", about.str("sub"))
+		} else {
+			require.Equal(t, "application/jwt", about.header.Get("Content-Type"))
+			signed(string(about.body), alg)
+		}
+		answer := w.rs.post("/introspect", url.Values{"token": {access}}).do().ok(http.StatusOK)
+		signed(string(answer.body), "ES256") // INT-9701-6-1
+	}
+}
+
 func TestTLS(t *testing.T) {
 	w := newWorld(t)
 	host := func(base string) string { return strings.TrimPrefix(base, "https://") }
