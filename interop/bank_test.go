@@ -28,7 +28,7 @@ type kindOfBank struct {
 // kindsOfBank are those that every flow is played at.
 func kindsOfBank() []kindOfBank {
 	return []kindOfBank{
-		{alg: "ES256", nonces: true}, {alg: "PS256", opaque: true},
+		{alg: "ES256", nonces: true}, {alg: "PS256", opaque: true, nonces: true},
 		{advanced: true, alg: "ES256", nonces: true}, {advanced: true, alg: "PS256", opaque: true},
 	}
 }
@@ -150,6 +150,7 @@ func TestBank(t *testing.T) {
 		banks[k] = w.startBank(t, k)
 	}
 	t.Run("openid-client", func(t *testing.T) { openIDClientAtBanks(t, banks) })
+	t.Run("raw requests", func(t *testing.T) { rawRequestsToBanks(t, w, banks) })
 }
 
 // openIDClientAtBanks plays every combination, at banks with tokens of either form, with and without nonces.

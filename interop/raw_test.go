@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -148,23 +149,31 @@ func TestRawRequests(t *testing.T) {
 	s := w.startServer(t, profile.Baseline)
 	advanced := w.startServer(t, profile.Advanced)
 	w.guard(t, s.issuer, s.Metadata().JWKSURI)
+	w.sendRaw(t, "raw.mjs", replies, map[string]any{
+		"issuer": s.issuer, "advanced": advanced.issuer, "api": w.api.at(combination{}), "apiMTLS": w.api.at(byTLS),
+	})
+}
+
+// sendRaw runs a script that sends wrong requests, and compares what was said to each of them.
+func (w *world) sendRaw(t *testing.T, script string, want []reply, servers map[string]any) {
+	t.Helper()
 	rsaKey := testkit.JWK(t, w.rsaKey, clientRSAKey, "")
 	delete(rsaKey, "alg") // the misuse is to be the server's to find
+	config := map[string]any{
+		"client": combination{auth: privateKey}.id(), "signer": signing.id(), "mtls": byTLS.id(),
+		"key": testkit.JWK(t, w.key, authKeyID, "ES256"), "rsaKey": rsaKey, "redirectURI": redirectURI,
+		"tls": w.authority.PEM(t, w.certificate), "otherTLS": w.authority.PEM(t, w.authority.Client(t, "other.example")),
+	}
+	maps.Copy(config, servers)
 	var got struct {
 		Results []struct {
 			reply
 			Nonce bool `json:"nonce"`
 		} `json:"results"`
 	}
-	testkit.Run(t, "raw.mjs", map[string]any{
-		"issuer": s.issuer, "advanced": advanced.issuer,
-		"client": combination{auth: privateKey}.id(), "signer": signing.id(), "mtls": byTLS.id(),
-		"key": testkit.JWK(t, w.key, authKeyID, "ES256"), "rsaKey": rsaKey, "redirectURI": redirectURI,
-		"api": w.api.at(combination{}), "apiMTLS": w.api.at(byTLS),
-		"tls": w.authority.PEM(t, w.certificate), "otherTLS": w.authority.PEM(t, w.authority.Client(t, "other.example")),
-	}, &got)
-	require.Len(t, got.Results, len(replies))
-	for i, want := range replies {
+	testkit.Run(t, script, config, &got)
+	require.Len(t, got.Results, len(want))
+	for i, want := range want {
 		t.Run(want.Name, func(t *testing.T) {
 			require.Equal(t, want, got.Results[i].reply)
 			if want.Error == "use_dpop_nonce" {

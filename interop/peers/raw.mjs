@@ -1,90 +1,12 @@
-// Requests that no decent client sends, made with jose and dpop, one at a time.
-//
-// Reads one line of JSON from standard input:
-//   issuer, advanced     our servers under Baseline and under Advanced
-//   client, signer, mtls client_id of three of their clients: at the first with private_key_jwt and DPoP; at the second so too;
-//                        at the first with tls_client_auth and tokens bound to the certificate
-//   key, rsaKey          private JWKs of the clients: ES256, and RSA without alg
-//   redirectURI, api, apiMTLS
-//   tls                  {ca, cert, key}; the client's certificate
-//   otherTLS             one with another name
-// Writes {"results": [{"name", "status", "error", "nonce"}, …]}. error is that of the body, or of the WWW-Authenticate header.
+// Requests that no decent client sends, made with jose and dpop: see requests.mjs.
 import * as dpop from 'dpop'
-import * as jose from 'jose'
-import * as crypto from 'node:crypto'
-import { Agent, request } from 'undici'
-import { firstLine, lastLine } from './input.mjs'
-
-const config = JSON.parse(await firstLine({ stay: true }))
-const agent = ({ ca, cert, key }) => new Agent({ connect: { ca, cert, key } })
-const plain = agent({ ca: config.tls.ca })
-const own = agent(config.tls)
-const other = agent(config.otherTLS)
-
-const key = await jose.importJWK(config.key, 'ES256')
-const rsaPKCS1 = await jose.importJWK(config.rsaKey, 'RS256')
-const { d, ...publicJWK } = config.key
-const publicPEM = new TextEncoder().encode(crypto.createPublicKey({ key: config.key, format: 'jwk' }).export({ type: 'spki', format: 'pem' }))
-const stranger = (await jose.generateKeyPair('ES256')).privateKey
-const pair = await dpop.generateKeyPair('ES256', { extractable: true })
-const otherPair = await dpop.generateKeyPair('ES256', { extractable: true })
-const rsaPair = await dpop.generateKeyPair('RS256', { extractable: true })
-const proofJWK = await jose.exportJWK(pair.publicKey)
-const { kty, crv, x, y, d: proofD } = await jose.exportJWK(pair.privateKey)
-
-const discover = async (issuer) => (await request(`${issuer}/.well-known/openid-configuration`, { dispatcher: plain })).body.json()
-const server = await discover(config.issuer)
-const advanced = await discover(config.advanced)
-
-const now = () => Math.floor(Date.now() / 1000)
-const id = () => crypto.randomUUID()
-const results = []
-
-// ---- sending
-
-async function send(url, { method = 'POST', headers = [], form, body, type = 'application/x-www-form-urlencoded', dispatcher = plain }) {
-  const all = [...headers]
-  if (form || body) all.push('content-type', type)
-  const response = await request(url, { method, dispatcher, headers: all, body: form ? new URLSearchParams(form).toString() : body })
-  const text = await response.body.text()
-  const challenge = [response.headers['www-authenticate'] ?? []].flat().join(', ')
-  let document
-  try { document = JSON.parse(text) } catch { document = {} }
-  return { status: response.statusCode, error: document.error ?? /error="([^"]*)"/.exec(challenge)?.[1] ?? '', nonce: response.headers['dpop-nonce'], document }
-}
-
-async function test(name, f) {
-  const { status, error, nonce, document } = await f()
-  results.push({ name, status, error, nonce: !!nonce })
-  return document
-}
-
-// ---- client assertions
-
-// signed makes a JWT: a claim or header that is undefined is not there.
-async function signed(claims, header, by = key) {
-  if (header.alg === 'none') return [header, claims].map((part) => jose.base64url.encode(JSON.stringify(part))).join('.') + '.'
-  return new jose.SignJWT(claims).setProtectedHeader(JSON.parse(JSON.stringify(header))).sign(by)
-}
-
-function assertion(change = {}, header = {}, by = key, client = config.client, audience = server.issuer) {
-  const claims = { iss: client, sub: client, aud: audience, jti: id(), iat: now(), exp: now() + 60, ...change }
-  return signed(JSON.parse(JSON.stringify(claims)), { alg: 'ES256', kid: config.key.kid, ...header }, by)
-}
-
-const authenticated = async (a = assertion()) => [
-  ['client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'], ['client_assertion', await a],
-]
+import { lastLine } from './input.mjs'
+import {
+  advanced, assertion, authenticated, config, id, key, now, other, otherPair, own, pair, plain, privateProofJWK, proofJWK, publicPEM, push, results, rsaPair,
+  rsaPKCS1, send, server, signed, stranger, test, wish,
+} from './requests.mjs'
 
 // ---- pushed authorization requests
-
-const wish = (change = {}) => Object.entries({
-  client_id: config.client, response_type: 'code', redirect_uri: config.redirectURI, scope: 'accounts', state: id(),
-  code_challenge: crypto.createHash('sha256').update(id()).digest('base64url'), code_challenge_method: 'S256', ...change,
-}).filter(([, value]) => value !== undefined)
-
-const push = async ({ a, change, more = [], ...rest } = {}) =>
-  send(server.pushed_authorization_request_endpoint, { form: [...wish(change), ...(await authenticated(a)), ...more], ...rest })
 
 await test('push: good', () => push())
 const keyCases = [
@@ -151,7 +73,7 @@ await test('proof: no nonce', async () => {
 const { access_token } = await test('proof: good', () => proved(dpop.generateProof(pair, server.token_endpoint, 'POST', nonce)))
 const proofCases = [
   ['another nonce', () => proof({ nonce: 'x' })],
-  ['a private jwk', () => proof({}, { jwk: { kty, crv, x, y, d: proofD } })],
+  ['a private jwk', () => proof({}, { jwk: privateProofJWK })],
   ['no jwk', () => proof({}, { jwk: undefined, kid: 'x' })],
   ['a symmetric jwk', () => proof({}, { jwk: { kty: 'oct', k: 'AQAB' } })],
   ['htm in lower case', () => dpop.generateProof(pair, server.token_endpoint, 'post', nonce)],
