@@ -143,19 +143,20 @@ func writeFile(t *testing.T, dir, name, content string) (path string) {
 // Other people's software, and our own client, against the bank as a program of its own: one for each kind.
 func TestBank(t *testing.T) {
 	t.Parallel()
-	testkit.RequirePeers(t, "dpop", "jose", "openid-client", "undici")
 	w := newWorld(t)
 	banks := map[kindOfBank]*bank{}
 	for _, k := range kindsOfBank() {
 		banks[k] = w.startBank(t, k)
 	}
 	t.Run("openid-client", func(t *testing.T) { openIDClientAtBanks(t, banks) })
+	t.Run("fintech", func(t *testing.T) { fintechAtBanks(t, banks) })
 	t.Run("raw requests", func(t *testing.T) { rawRequestsToBanks(t, w, banks) })
 }
 
 // openIDClientAtBanks plays every combination, at banks with tokens of either form, with and without nonces.
 func openIDClientAtBanks(t *testing.T, banks map[kindOfBank]*bank) {
 	t.Parallel()
+	testkit.RequirePeers(t, "openid-client", "undici")
 	flows := map[string]map[string]any{}
 	all := bankFlows(banks)
 	require.Len(t, all, 32)

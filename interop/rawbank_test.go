@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/gofapi/fapi2/interop/internal/testkit"
 )
 
 // The names are like those of replies. What introspection says about a token stands where errors stand; who asks without
@@ -142,6 +144,7 @@ var bankReplies = []reply{
 // rawRequestsToBanks sends what our own server gets in TestRawRequests, and what the bank alone can be asked.
 func rawRequestsToBanks(t *testing.T, w *world, banks map[kindOfBank]*bank) {
 	t.Parallel()
+	testkit.RequirePeers(t, "dpop", "jose", "undici")
 	all := kindsOfBank()
 	for i, b := range []*bank{banks[all[0]], banks[all[1]]} {
 		servers := map[string]any{

@@ -6,6 +6,7 @@
 //   keys         private JWKs to sign with
 //   clients      client metadata
 //   resources    audiences of access tokens
+//   defaultResource  one of them, for requests that name none; without it these lead to tokens for the server alone
 //   requireNonce whether it demands nonces in DPoP proofs
 // Writes {"issuer", "url", "mtls"} when it is ready: url and mtls are its sockets, of which the second asks for
 // certificates. Ends when standard input does.
@@ -113,7 +114,7 @@ const provider = new Provider(issuer, {
     },
     resourceIndicators: {
       enabled: true,
-      defaultResource: () => undefined,
+      defaultResource: () => config.defaultResource,
       useGrantedResource: () => true,
       getResourceServerInfo(_ctx, resource) {
         if (!config.resources.includes(resource)) throw new errors.InvalidTarget()
