@@ -177,8 +177,7 @@ func TestGrantPaths(t *testing.T) {
 func TestGrantAPIAtTheAliases(t *testing.T) {
 	for _, certificateBound := range []bool{true, false} {
 		registry := richTypes(t)
-		var m *mtlsWorld
-		m = newMTLSWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		m := newMTLSWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
 			as.AuthorizationDetails, as.Grants = registry, new(grants.ManagerConfig)
 			as.ClientDetails = nil
 			as.MTLSBaseURL += "/grants"
