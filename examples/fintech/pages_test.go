@@ -140,9 +140,14 @@ func TestPagesPayNothingElse(t *testing.T) {
 		require.Equal(t, http.StatusBadGateway, page.status, name)
 		require.Contains(t, page.text, "has not granted the payment")
 	}
-	w.tampers["/token"] = edit(func(m map[string]any) { delete(m, "authorization_details") })
-	require.Equal(t, http.StatusForbidden, b.post("/payment", order).status, "the user has unticked it")
-	require.Equal(t, 5, w.count("/revoke"), "what cannot be used is given back")
+	for _, none := range []func(map[string]any){
+		func(m map[string]any) { delete(m, "authorization_details") },
+		func(m map[string]any) { m["authorization_details"] = []any{} },
+	} {
+		w.tampers["/token"] = edit(none)
+		require.Equal(t, http.StatusForbidden, b.post("/payment", order).status, "the user has unticked it")
+	}
+	require.Equal(t, 6, w.count("/revoke"), "what cannot be used is given back")
 	require.Zero(t, w.count("/payments"))
 }
 

@@ -103,6 +103,9 @@ func (a *app) granted(ordered, said json.RawMessage) (rar.Details, error) {
 		return nil, errNotGranted
 	}
 	granted, err := a.types.Parse(said, a.types.Types())
+	if err == nil && len(granted) == 0 {
+		return nil, errNotGranted
+	}
 	if err == nil && len(granted) != 1 {
 		err = errors.New("not one detail")
 	}
