@@ -35,7 +35,7 @@ func TestAPersonPaysInABrowser(t *testing.T) {
 	testkit.Require(t, "Chromium", browser != "")
 	for _, address := range []string{"localhost:9443", "localhost:9444", "localhost:9445"} {
 		socket, err := net.Listen("tcp", address)
-		require.NoError(t, err, "something else is there")
+		testkit.Require(t, address+", where the examples are, for itself", err == nil)
 		require.NoError(t, socket.Close())
 	}
 	demo := t.TempDir()
