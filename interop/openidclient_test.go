@@ -172,6 +172,7 @@ func requireFAPI(t *testing.T, c combination, result outcome) {
 	require.Equal(t, "alice", introspected.Subject)
 	require.Equal(t, c.id(), introspected.Client)
 	require.Len(t, introspected.Bound, 1)
+	require.Equal(t, c.mtls, introspected.Bound["x5t#S256"] != "")
 	if c.advanced {
 		require.Equal(t, "application/token-introspection+jwt", stages["introspection"].Type)
 	}

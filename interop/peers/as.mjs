@@ -1,13 +1,13 @@
 // oidc-provider as an authorization server under FAPI 2.0, with a user who logs in and agrees without being asked.
 //
 // Reads one line of JSON from standard input:
-//   tls          {ca, cert, key} as PEM; ca is for the certificates of clients
-//   issuer       who it is, when it stands behind a proxy; else its own socket
-//   keys         private JWKs to sign with
-//   clients      client metadata
-//   resources    audiences of access tokens
+//   tls              {ca, cert, key} as PEM; ca is for the certificates of clients
+//   issuer           who it is, when it stands behind a proxy; else its own socket
+//   keys             private JWKs to sign with
+//   clients          client metadata
+//   resources        audiences of access tokens
 //   defaultResource  one of them, for requests that name none; without it these lead to tokens for the server alone
-//   requireNonce whether it demands nonces in DPoP proofs
+//   requireNonce     whether it demands nonces in DPoP proofs
 // Writes {"issuer", "url", "mtls"} when it is ready: url and mtls are its sockets, of which the second asks for
 // certificates. Ends when standard input does.
 import * as crypto from 'node:crypto'
