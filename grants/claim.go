@@ -147,7 +147,7 @@ func (m *Manager) permit(g Grant, c change) (Grant, error) {
 		added.Scopes = scopes
 		added.Claims = slices.Concat(g.Claims, added.Claims)
 		if len(g.AuthorizationDetails)+len(added.AuthorizationDetails) > 0 {
-			details, err := m.cfg.MergeDetails(slices.Clone(g.AuthorizationDetails), added.AuthorizationDetails)
+			details, err := m.cfg.MergeDetails(listOf(g.AuthorizationDetails), listOf(added.AuthorizationDetails))
 			if err != nil {
 				return Grant{}, fmt.Errorf("grants: merging authorization details: %w", err)
 			}
@@ -166,6 +166,14 @@ func (m *Manager) permit(g Grant, c change) (Grant, error) {
 		g.ExpiresAt = c.Expires
 	}
 	return g, g.check()
+}
+
+// listOf returns a copy of details, [] for none: a host's parser need not know another way to say so.
+func listOf(details json.RawMessage) json.RawMessage {
+	if len(details) == 0 {
+		return json.RawMessage("[]")
+	}
+	return slices.Clone(details)
 }
 
 // Claim puts a change into effect, because tokens are about to be issued for it, and returns the grant as it is then: what

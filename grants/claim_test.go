@@ -239,6 +239,13 @@ func TestMergeDetails(t *testing.T) {
 		require.JSONEq(t, `[{"type":"ab"}]`, string(merged.AuthorizationDetails))
 		require.Equal(t, []call{{`[{"type":"a"}]`, `[{"type":"b"}]`}, {`[{"type":"a"}]`, `[{"type":"b"}]`}}, calls) // tried, and done
 	})
+	t.Run("no details are an empty list", func(t *testing.T) {
+		calls = nil
+		b.prepared("merge", g.ID, scopes("accounts"))
+		none, _ := b.claimed("create", "", scopes("accounts"))
+		b.prepared("merge", none.ID, approval)
+		require.Equal(t, []call{{`[{"type":"ab"}]`, `[]`}, {`[]`, `[{"type":"b"}]`}}, calls)
+	})
 	t.Run("what cannot be merged is refused before the user has gone", func(t *testing.T) {
 		failure = errors.New("not with each other")
 		_, err := b.prepare(fintech, "merge", g.ID, approval)

@@ -24,7 +24,11 @@ type HandlerConfig struct {
 	// Authorize checks the access token of a request in full, with its key or certificate, and that it has the scope:
 	// grant_management_query or grant_management_revoke. It returns the token's client, and the user whom it stands for, empty
 	// if it was issued to the client for itself (as by the client credentials grant). Behind a middleware that has checked the
-	// token it takes that from the request's context, and has the scope to check. Required. Called concurrently.
+	// token it takes that from the request's context, and has the scope to check.
+	//
+	// Its error decides the answer by the methods OAuthError() (code, description string) and HTTPStatus() int, which those of
+	// this module's packages have: invalid_token is 401, insufficient_scope 403. Any other error is a failure of the server, 500.
+	// Required. Called concurrently.
 	Authorize func(r *http.Request, scope string) (clientID, subject string, err error)
 	// WriteError answers a request that was refused; scopes are those that it needs. err may be any error that Authorize has
 	// returned, or one of this package. The function must not set Cache-Control to anything weaker than no-store. nil: a JSON

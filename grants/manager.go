@@ -52,7 +52,7 @@ type ManagerConfig struct {
 	// client that shares none, and for one that is not known. nil: no client shares. Called concurrently.
 	Sector func(clientID string) string
 	// MergeDetails unites the authorization details of a grant with those newly consented, by the rules of their types: that is
-	// where an ecosystem says what "the same" is (§8.2). Both are JSON arrays of objects, and not both empty. It must not give
+	// where an ecosystem says what "the same" is (§8.2). Both are JSON arrays of objects, and not both []. It must not give
 	// more than was consented, must depend on its arguments alone, and may be called several times for one merge. nil: both
 	// lists one after the other, entries that are the same JSON once. Called concurrently.
 	MergeDetails func(existing, added json.RawMessage) (json.RawMessage, error)

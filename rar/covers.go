@@ -109,7 +109,8 @@ func narrows(set, list []string) bool {
 
 // CheckGrant reports whether a server may grant what it is about to grant: each detail is within one that was requested, or
 // is an enrichment of one that its type permits (TypeConfig.Enriches), and together they can be parsed again. Granting
-// less, or nothing, is always right (RAR-3-2).
+// less, or nothing, is always right (RAR-3-2). It does not count: that a payment which was requested once is not granted
+// twice, from two accounts, is for the host to see to.
 //
 // It returns an [*Error] with the index among the granted details, matching [ErrNotRequested], [ErrUnknownType] when a
 // detail is of another registry, or [ErrTooLarge].

@@ -24,7 +24,8 @@ type TypeConfig[T any] struct {
 
 	// Covers reports whether everything that requested permits is permitted by granted alone: nil, or an error that says
 	// what is too much, best made with [FieldError]. It must be reflexive and transitive (package rartest tests that) and
-	// decides about every member, the common ones too (see [Common]).
+	// decides about every member, the common ones too (see [Common]), also about those that requested leaves out or has empty:
+	// a limit that is missing is no limit.
 	//
 	// nil means the strict rule: both have the same members; each of locations, actions, datatypes and privileges that is
 	// requested is a subset of the one that is granted, and empty only if that is; all other members are equal. A list that

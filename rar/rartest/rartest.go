@@ -120,6 +120,7 @@ var checks = []check{
 	{"a narrower detail is covered and does not cover", narrower},
 	{"details apart do not cover each other", apart},
 	{"a longer list is not covered", longerList},
+	{"a list that has been emptied is refused or not covered", emptiedList},
 	{"merging covers both and changes nothing the second time", merging},
 	{"a description says something in every language", describing},
 	{"what Enrich returns may be granted", enriching},
@@ -278,6 +279,31 @@ func longerList(k *kit) error {
 			}
 			if d, err := k.parse(more); err == nil && covers(k.all[i], d[0]) {
 				return fmt.Errorf("%s covers one more element of %s", text, name)
+			}
+		}
+	}
+	return nil
+}
+
+// emptiedList takes all elements out of each array that has some. Where none is asked for, an API may understand that nothing
+// is to be left out.
+func emptiedList(k *kit) error {
+	for i, text := range k.texts {
+		members, err := membersOf(text)
+		if err != nil {
+			return err
+		}
+		for name, raw := range members {
+			var list []json.RawMessage
+			if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+				continue
+			}
+			fewer, err := withMember(text, name, `[]`)
+			if err != nil {
+				return err
+			}
+			if d, err := k.parse(fewer); err == nil && covers(k.all[i], d[0]) {
+				return fmt.Errorf("%s covers the same with an empty %s, which may mean all: refuse it, or do not cover it", text, name)
 			}
 		}
 	}

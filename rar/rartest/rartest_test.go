@@ -3,6 +3,7 @@ package rartest_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,7 +100,19 @@ func TestEachCheckCanFail(t *testing.T) {
 		{"a type that covers what it does not know", open(rar.TypeConfig[rar.Detail]{Covers: func(_, _ rar.Detail) error { return nil }}),
 			func(s *rartest.Samples) {
 				s.Invalid = []string{`{"type":"other"}`}
-			}, []string{"an unknown member is refused or not covered", "a narrower detail is covered and does not cover", "details apart do not cover each other", "a longer list is not covered"}},
+			}, []string{"an unknown member is refused or not covered", "a narrower detail is covered and does not cover", "details apart do not cover each other", "a longer list is not covered",
+				"a list that has been emptied is refused or not covered"}},
+		{"a rule for lists that looks at what is in them", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Covers = func(granted, requested transfer) error {
+				for _, action := range requested.Actions {
+					if !slices.Contains(granted.Actions, action) {
+						return errors.New("more")
+					}
+				}
+				granted.Actions, requested.Actions = nil, nil
+				return granted.CoversCommon(requested.Common)
+			}
+		}), nil, []string{"a list that has been emptied is refused or not covered"}},
 		{"nothing covers anything", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Covers = func(_, _ transfer) error { return errors.New("no") }
 		}), nil, []string{"a detail covers itself, in any order of members", "a narrower detail is covered and does not cover", "merging covers both and changes nothing the second time"}},
