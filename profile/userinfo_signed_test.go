@@ -76,7 +76,7 @@ func TestSignedUserInfoOfTheHost(t *testing.T) {
 	raw := w.tokens("ps", "d").body["access_token"].(string)
 	ask := func() (int, string, string) { return w.signedUserInfo(w.as.Metadata().UserInfoEndpoint, raw) }
 	for _, name := range []string{"iss", "aud", "exp", "Exp", "nbf", "iat", "jti", "nonce", "azp", "client_id", "cnf", "code", "events", "token_introspection"} {
-		say = map[string]any{name: 4102444800, "name": "Alice"}
+		say = map[string]any{name: int64(4102444800), "name": "Alice"}
 		status, mediaType, body := ask()
 		require.Equal(t, http.StatusInternalServerError, status, "JWT-3.12-1 %s", name)
 		require.Equal(t, "application/json", mediaType)
