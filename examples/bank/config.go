@@ -41,6 +41,7 @@ type config struct {
 	profile    profile.Profile
 	clientCAs  *x509.CertPool // nil: no client_ca_file
 	algorithms []string       // that the server signs with; the first for who is registered for none
+	tellsAll   bool           // at the introspection endpoint: there is no resource_servers
 
 	certificate *tls.Certificate // nil: to be made
 }
@@ -270,6 +271,13 @@ func (c *config) checkResources(p *problems) {
 		u, err := url.Parse(resource)
 		p.unless(err == nil && u.IsAbs() && u.Host != "" && !strings.Contains(resource, "#"), "resources: %.200q is no absolute URI without fragment", resource)
 		p.unless(!slices.Contains(c.resources[:i], resource), "resources: %.200q is there twice", resource)
+	}
+	if c.resourceServers == nil {
+		c.resourceServers = make(map[string][]string, len(c.registered))
+		for id := range c.registered {
+			c.resourceServers[id] = c.resources
+		}
+		c.tellsAll = len(c.registered) > 0
 	}
 	for id, resources := range c.resourceServers {
 		p.unless(c.registered[id] != nil, "resource_servers: %.100q is no client", id)

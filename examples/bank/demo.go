@@ -51,7 +51,7 @@ func newDemo() (*config, *demo, error) {
 		}
 	}
 	document, err := json.Marshal(map[string]any{
-		"issuer": demoIssuer, "listen": demoListen, "mtls_listen": demoMTLS, "openid": true,
+		"issuer": demoIssuer, "listen": demoListen, "mtls_listen": demoMTLS, "openid": true, "resource_servers": map[string][]string{},
 		"users": []user{{demoUser, demoPassword}},
 		"clients": []any{map[string]any{
 			"client_id": demoClient, "client_name": "The Fintech", "redirect_uris": []string{demoRedirect},

@@ -30,7 +30,8 @@
 //	resources            absolute URIs that tokens can be for (RFC 8707); the first is this bank's own API, by default
 //	                     the issuer
 //	resource_servers     which clients are servers of which resources, and may introspect tokens for these:
-//	                     {client_id: [resource, …]}. Any other client is told that every token is inactive
+//	                     {client_id: [resource, …]}. Any other client is told that every token is inactive. Left out: all
+//	                     clients are told of all tokens, which is for tests, as nothing tells a server from a client then
 //	access_token         jwt, the default, or opaque
 //	users                [{"username": …, "password": …}, …]; the username is the subject in tokens
 //	auto_approve         a username: everything is approved in its name and no page is shown. For tests alone

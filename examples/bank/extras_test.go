@@ -97,6 +97,22 @@ func TestIntrospection(t *testing.T) {
 	}
 }
 
+func TestIntrospectionByAnyClientWhereNobodyIsNamed(t *testing.T) {
+	others := with("resources", []string{"https://bank.example", "https://other.example"})
+	ask := func(w *world, p *party) object {
+		token := w.one.accessToken(param("resource", "https://other.example"))
+		return p.post("/introspect", url.Values{"token": {token}}).do().ok(http.StatusOK).json()
+	}
+	open := newWorld(t, with("resource_servers", nil), others)
+	for _, p := range []*party{open.one, open.two, open.mixed} {
+		require.Equal(t, true, ask(open, p)["active"], p.id)
+	}
+	require.True(t, open.cfg.tellsAll)
+	closed := newWorld(t, with("resource_servers", object{}), others)
+	require.False(t, closed.cfg.tellsAll)
+	require.Equal(t, object{"active": false}, ask(closed, closed.one), "MS-6.2-1 named is nobody")
+}
+
 // signedPush is a pushed request whose parameters are in a request object.
 func (p *party) signedPush(changes ...change) *request {
 	p.w.t.Helper()

@@ -68,6 +68,9 @@ func start(ctx context.Context, cfg *config, demonstration *demo, stdout, stderr
 	if err != nil {
 		return fail(statusUsage, err)
 	}
+	if cfg.tellsAll {
+		log.WarnContext(ctx, "every client may introspect every token: there is no resource_servers")
+	}
 	sockets, err := b.listen(ctx)
 	if err != nil {
 		return fail(statusFailed, err)
