@@ -11,7 +11,6 @@ import (
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
-	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // An api is the bank's API at one of its base URLs.
@@ -38,7 +37,7 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 		return nil, err
 	}
 	if asksCertificates {
-		if settings.Certificates, err = tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{}); err != nil {
+		if settings.Certificates, err = certificates(); err != nil {
 			return nil, err
 		}
 	}

@@ -71,7 +71,7 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 	}
 	if cfg.mtlsListen != "" {
 		settings.MTLSBaseURL, settings.ClientCAs = cfg.mtlsURL(), cfg.clientCAs
-		if settings.Certificates, err = tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{}); err != nil {
+		if settings.Certificates, err = certificates(); err != nil {
 			return nil, err
 		}
 	}
@@ -104,6 +104,12 @@ func userInfo(_ context.Context, token *profile.Token) (map[string]any, error) {
 		return map[string]any{"preferred_username": token.Subject()}, nil
 	}
 	return nil, nil
+}
+
+// certificates are those of the connection itself. One marked as that of a CA is what openssl req -x509 makes for a client
+// that signs its own; no certificate of the kind is good for tls_client_auth, whoever vouches for it.
+func certificates() (*tokenbinding.CertificateSource, error) {
+	return tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{SelfSignedCA: true})
 }
 
 // nonces are for one party: server and API have different keys. nil: proofs need none.

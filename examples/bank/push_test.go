@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"net/http"
 	"strings"
 	"testing"
@@ -220,6 +222,26 @@ func TestClientCertificates(t *testing.T) {
 		require.GreaterOrEqual(t, without.do().status, 400)
 		w.mixed.redeem(code).do().ok(http.StatusOK)
 	})
+}
+
+func TestCertificatesThatClientsSignThemselves(t *testing.T) {
+	key := newEC(t)
+	own := certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: "own"}, DNSNames: []string{"tls-two.example"}, IsCA: true}, nil, key)
+	w := newWorld(t, registration(object{
+		"token_endpoint_auth_method": "self_signed_tls_client_auth", "tls_client_auth_san_dns": nil, "jwks": object{"keys": []object{publicJWK(t, key.Public())}},
+	}, "tls-one"))
+	for _, p := range []*party{w.tlsOne, w.mixed} { // as openssl req -x509 makes them: CA:TRUE
+		p.certificate = own
+		call := p.call(http.MethodGet, "/accounts", p.accessToken())
+		call.do().ok(http.StatusOK)
+		call.certificate = w.tlsTwo.certificate
+		call.do().ok(http.StatusUnauthorized)
+	}
+	w.tlsTwo.certificate = own // with the name that is registered for it
+	w.tlsTwo.push().do().refused(http.StatusUnauthorized, "invalid_client")
+	another := w.tlsOne.push()
+	another.certificate = certify(t, &x509.Certificate{Subject: pkix.Name{CommonName: "own"}, IsCA: true}, nil, newEC(t))
+	another.do().refused(http.StatusUnauthorized, "invalid_client")
 }
 
 func TestACodeIsBoundToADPoPKey(t *testing.T) {
