@@ -89,15 +89,12 @@ func (p *problems) unless(ok bool, format string, args ...any) {
 
 func parseConfig(data []byte) (*config, error) {
 	c, p := &config{requestSeconds: 90, accessToken: "jwt", store: "memory:", iterations: iterations}, &problems{}
-	var err error
-	if c.details, err = newRegistry(); err != nil {
-		return nil, err
-	}
 	if c.readMembers(data, p); len(*p) == 0 || c.issuer != "" {
 		c.checkServer(p)
 		c.checkFiles(p)
 		c.checkUsers(p)
 		c.checkClients(p)
+		c.checkDetails(p)
 		c.checkResources(p)
 	}
 	if err := errors.Join(*p...); err != nil {
@@ -241,11 +238,6 @@ func (c *config) checkClient(client *profile.ClientMetadata, bad func(format str
 	if client.TokenEndpointAuthMethod == "tls_client_auth" && c.clientCA == "" {
 		bad("needs client_ca_file")
 	}
-	for _, name := range client.AuthorizationDetailsTypes {
-		if c.details.Type(name) == nil {
-			bad("authorization_details_types: %.100q is none of %s", name, strings.Join(c.details.Types(), ", "))
-		}
-	}
 	if client.Validate() != nil {
 		return // and was told so
 	}
@@ -261,6 +253,21 @@ func (c *config) checkClient(client *profile.ClientMetadata, bad func(format str
 			bad("message_signing: %s. %s", finding.What, finding.Mend)
 		}
 	}
+}
+
+// checkDetails makes a registry of the types that the bank knows and of what else is registered, so that any client can be
+// tried out.
+func (c *config) checkDetails(p *problems) {
+	var names []string
+	for _, client := range c.registered {
+		names = append(names, client.AuthorizationDetailsTypes...)
+	}
+	known, err := newRegistry()
+	if err == nil {
+		slices.Sort(names)
+		c.details, err = newRegistry(slices.DeleteFunc(slices.Compact(names), func(name string) bool { return known.Type(name) != nil })...)
+	}
+	p.unless(err == nil, "authorization_details_types: %w", err)
 }
 
 func (c *config) checkResources(p *problems) {

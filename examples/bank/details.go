@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,11 +14,19 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// newRegistry knows the types of authorization details that are for accounts and payments.
-func newRegistry() (*rar.Registry, error) {
+// newRegistry knows the types of authorization details that are for accounts and payments, and others that mean nothing to
+// this bank's API: any object is one of these, the user sees all its members, and it covers what equals it.
+func newRegistry(others ...string) (*rar.Registry, error) {
 	types, err := openbanking.Types()
 	if err != nil {
 		return nil, err
+	}
+	for _, name := range others {
+		other, err := rar.TypeFromSchema(name, []byte(`{"type":"object","additionalProperties":true}`), rar.TypeConfig[rar.Detail]{})
+		if err != nil {
+			return nil, err
+		}
+		types = append(types, other)
 	}
 	return rar.NewRegistry(rar.RegistryConfig{Types: types})
 }
@@ -70,9 +79,9 @@ func detailEntries(a *profile.Authorization, user string) (entries []entry) {
 	for i, detail := range a.Details() {
 		described := detail.Describe("en")
 		e := entry{Value: strconv.Itoa(i), Title: described.Title, Fields: described.Fields}
-		named, isOne := ownAccounts(detail)
-		if e.Foreign = slices.ContainsFunc(named, func(a openbanking.Account) bool { return !owns(user, a.IBAN) }); len(named) == 0 {
-			e.Accounts, e.One = accountsOf(user), isOne
+		named, most := ownAccounts(detail)
+		if e.Foreign = slices.ContainsFunc(named, func(a openbanking.Account) bool { return !owns(user, a.IBAN) }); len(named) == 0 && most > 0 {
+			e.Accounts, e.One = accountsOf(user), most == 1
 		}
 		entries = append(entries, e)
 	}
@@ -83,13 +92,13 @@ func owns(user string, iban openbanking.IBAN) bool {
 	return slices.ContainsFunc(accountsOf(user), func(a account) bool { return a.IBAN == iban })
 }
 
-// ownAccounts returns the accounts of the user that a detail names, and whether it can have no more than one.
-func ownAccounts(d rar.Detail) (named []openbanking.Account, isOne bool) {
-	one := func(a *openbanking.Account) ([]openbanking.Account, bool) {
+// ownAccounts returns the accounts of the user that a detail names, and how many it can have at most.
+func ownAccounts(d rar.Detail) (named []openbanking.Account, most int) {
+	one := func(a *openbanking.Account) ([]openbanking.Account, int) {
 		if a == nil {
-			return nil, true
+			return nil, 1
 		}
-		return []openbanking.Account{*a}, true
+		return []openbanking.Account{*a}, 1
 	}
 	switch d.Type() { // which says what Get returns
 	case openbanking.PaymentType:
@@ -101,9 +110,11 @@ func ownAccounts(d rar.Detail) (named []openbanking.Account, isOne bool) {
 	case openbanking.FundsConfirmationType:
 		f, _ := rar.Get[openbanking.FundsConfirmation](d)
 		return one(f.Account)
-	default:
+	case openbanking.AccountInformationType:
 		i, _ := rar.Get[openbanking.AccountInformation](d)
-		return i.Accounts, false
+		return i.Accounts, math.MaxInt
+	default:
+		return nil, 0
 	}
 }
 

@@ -271,3 +271,25 @@ func TestConnectedApplications(t *testing.T) {
 		w.one.refresh(plain["refresh_token"].(string)).do().ok(http.StatusOK)
 	})
 }
+
+func TestDetailsThatMeanNothingToTheBank(t *testing.T) {
+	const detail = `{"type":"urn:example:tax","actions":["file"],"years":[2025,{"quarter":1}],"note":"<b>x</b>"}`
+	types := registration(object{"authorization_details_types": []string{"urn:example:tax", "payment_initiation"}}, "one")
+	w := newWorld(t, types)
+	tokens := w.one.tokens(details(detail))
+	granted, err := json.Marshal(tokens["authorization_details"])
+	require.NoError(t, err)
+	require.JSONEq(t, "["+detail+"]", string(granted))
+	w.one.pay(tokens["access_token"].(string), order).ok(http.StatusForbidden)
+	w.two.push().with("authorization_details", "["+detail+"]").do().refused(http.StatusBadRequest, "invalid_authorization_details")
+
+	w = newWorld(t, types, with("auto_approve", nil))
+	b := w.newBrowser()
+	page := b.logIn(b.open(w.one.front(w.one.pushed(details(detail)))), "alice", "correct horse").ok(http.StatusOK)
+	for _, text := range []string{"urn:example:tax", "file", "2025", "quarter", "&lt;b&gt;x&lt;/b&gt;"} {
+		require.Contains(t, string(page.body), text)
+	}
+	require.NotContains(t, string(page.body), "account-0", "there is no account to choose")
+	tokens = w.one.redeem(b.approve(page).Query().Get("code")).do().ok(http.StatusOK).json()
+	require.Len(t, tokens["authorization_details"], 1)
+}

@@ -36,7 +36,8 @@
 //	users                [{"username": …, "password": …}, …]; the username is the subject in tokens
 //	auto_approve         a username: everything is approved in its name and no page is shown. For tests alone
 //	store                memory:, the default and the only one
-//	clients              registrations in the form of RFC 7591, with client_id
+//	clients              registrations in the form of RFC 7591, with client_id. Scopes, and authorization_details_types, that
+//	                     the bank does not know are there as soon as a client has them, and mean nothing to its API
 //
 // The server has a key, made at start, for each algorithm that the clients' registrations name, and one for ES256 if none
 // does. With the first of them it signs access tokens, and what is for clients that name none.
