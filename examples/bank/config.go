@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -173,6 +174,10 @@ func (c *config) checkServer(p *problems) {
 func (c *config) checkFiles(p *problems) {
 	p.unless((c.certFile == "") == (c.keyFile == ""), "tls_cert_file and tls_key_file go together")
 	p.unless(c.certFile == "" || c.writeCA == "", "write_ca_file is for certificates that the bank makes itself")
+	if c.writeCA != "" {
+		there, err := os.Stat(filepath.Dir(c.writeCA))
+		p.unless(err == nil && there.IsDir(), "write_ca_file: there is no directory for it")
+	}
 	if c.certFile != "" && c.keyFile != "" {
 		pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 		p.unless(err == nil, "tls_cert_file and tls_key_file: %w", err)
@@ -213,16 +218,19 @@ func (c *config) checkClients(p *problems) {
 			p.add("clients: %.100q: %w", client.ClientID, fmt.Errorf(format, args...))
 		}
 		if err := client.Validate(); err != nil {
-			of("%w", err)
+			for _, line := range strings.Split(err.Error(), "\n") { // each is told of which client it is
+				of("%s", line)
+			}
 		}
 		if c.registered[client.ClientID] != nil {
 			of("there twice")
 		}
+		client.Scope = cmp.Or(client.Scope, c.ownScope()) // RFC 7591 §2
 		c.registered[client.ClientID] = client
 		c.checkClient(client, of)
 	}
 	for _, u := range c.users { // a token of a client about itself has the client as its subject
-		p.unless(c.registered[u.Username] == nil, "users: %.100q is the client_id of a client", u.Username)
+		p.unless(u.Username == "" || c.registered[u.Username] == nil, "users: %.100q is the client_id of a client", u.Username)
 	}
 	if len(c.algorithms) == 0 {
 		c.algorithms = []string{"ES256"}
@@ -276,6 +284,7 @@ func (c *config) checkResources(p *problems) {
 	}
 	for i, resource := range c.resources {
 		u, err := url.Parse(resource)
+		p.unless(i > 0 || err == nil && u.Scheme == "https" && u.User == nil, "resources: %.200q is not https, as that of the bank's own API has to be", resource)
 		p.unless(err == nil && u.IsAbs() && u.Host != "" && !strings.Contains(resource, "#"), "resources: %.200q is no absolute URI without fragment", resource)
 		p.unless(!slices.Contains(c.resources[:i], resource), "resources: %.200q is there twice", resource)
 	}
@@ -321,12 +330,17 @@ func (c *config) requestLifetime() time.Duration {
 	return time.Duration(c.requestSeconds) * time.Second
 }
 
+// ownScope are the scopes that the bank knows.
+func (c *config) ownScope() string {
+	if c.openid {
+		return "accounts payments offline_access openid profile"
+	}
+	return "accounts payments offline_access"
+}
+
 // scopes are those that the bank knows, and what else is registered, so that any client can be tried out.
 func (c *config) scopes() []string {
-	known := []string{"accounts", "payments", "offline_access"}
-	if c.openid {
-		known = append(known, "openid", "profile")
-	}
+	known := strings.Fields(c.ownScope())
 	for _, client := range c.registered {
 		known = append(known, strings.Fields(client.Scope)...)
 	}

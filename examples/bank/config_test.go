@@ -41,12 +41,14 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		{"one address for two", with("mtls_listen", "localhost:9443"), "the same"},
 		{"a certificate without its key", with("tls_cert_file", "a.pem"), "go together"},
 		{"certificate files that are not there", func(o object) { o["tls_cert_file"], o["tls_key_file"] = "a.pem", "b.pem" }, "tls_cert_file and tls_key_file"},
+		{"a directory for write_ca_file that is not there", with("write_ca_file", "not-there/ca.pem"), "write_ca_file"},
 		{"a client_ca_file that is not there", with("client_ca_file", "not-there.pem"), "client_ca_file"},
 		{"a part of message signing that is unknown", with("message_signing", []string{"all"}), "message_signing"},
 		{"4 s", with("request_uri_seconds", 4), "5 to 599"},
 		{"600 s", with("request_uri_seconds", 600), "5 to 599"},
 		{"half a second", with("request_uri_seconds", 5.5), "wrong type"},
 		{"a resource with a fragment", with("resources", []string{"https://api.example#x"}), "resources"},
+		{"an API of the bank that is not https", with("resources", []string{"http://api.example"}), "not https"},
 		{"a resource twice", with("resources", []string{"https://api.example", "https://api.example"}), "twice"},
 		{"a server of a resource who is no client", with("resource_servers", object{"two": []string{"https://bank.example"}}), "no client"},
 		{"a server of no resource of ours", with("resource_servers", object{"one": []string{"https://api.example"}}), "not among"},
@@ -105,6 +107,11 @@ func TestAllProblemsAreListed(t *testing.T) {
 	for _, name := range []string{"listen", "store", "access_token", "unknown", "auto_approve", "request_uri_seconds"} {
 		require.Contains(t, stderr.String(), name)
 	}
+	o["clients"] = []object{{"client_id": "two"}} // has three problems, each of which is told to be this client's
+	raw, err = json.Marshal(o)
+	require.NoError(t, err)
+	_, err = parseConfig(raw)
+	require.Equal(t, 3, strings.Count(err.Error(), `clients: "two"`), "%v", err)
 	require.Equal(t, 2, run(context.Background(), []string{"-config", filepath.Join(t.TempDir(), "not-there")}, &stdout, &stderr))
 	require.Equal(t, 2, run(context.Background(), []string{"-unknown"}, &stdout, &stderr))
 	require.Equal(t, 2, run(context.Background(), []string{"argument"}, &stdout, &stderr))
@@ -134,4 +141,6 @@ func TestWhatFollowsFromAConfiguration(t *testing.T) {
 		set(o["clients"].([]object)[0], object{"authorization_signed_response_alg": "PS256", "introspection_signed_response_alg": "EdDSA", "userinfo_signed_response_alg": "PS256"})
 	})
 	require.Equal(t, []string{"PS256", "EdDSA"}, named.algorithms, "each once, and no other")
+	require.True(t, c.registered["one"].AllowsScope("accounts"), "a client without a scope has those of the bank")
+	require.False(t, c.registered["one"].AllowsScope("openid"))
 }

@@ -27,8 +27,8 @@
 //	openid               true: ID tokens and user information
 //	require_dpop_nonce   true: proofs need a nonce (RFC 9449 §8, §9)
 //	request_uri_seconds  5 to 599, default 90
-//	resources            absolute URIs that tokens can be for (RFC 8707); the first is this bank's own API, by default
-//	                     the issuer
+//	resources            absolute URIs that tokens can be for (RFC 8707); the first is this bank's own API and https, by
+//	                     default the issuer
 //	resource_servers     which clients are servers of which resources, and may introspect tokens for these:
 //	                     {client_id: [resource, …]}. Any other client is told that every token is inactive. Left out: all
 //	                     clients are told of all tokens, which is for tests, as nothing tells a server from a client then
@@ -37,7 +37,9 @@
 //	auto_approve         a username: everything is approved in its name and no page is shown. For tests alone
 //	store                memory:, the default and the only one
 //	clients              registrations in the form of RFC 7591, with client_id. Scopes, and authorization_details_types, that
-//	                     the bank does not know are there as soon as a client has them, and mean nothing to its API
+//	                     the bank does not know are there as soon as a client has them, and mean nothing to its API. A
+//	                     client without a scope has all that the bank knows: accounts, payments, offline_access and, with
+//	                     openid, openid and profile
 //
 // The server has a key, made at start, for each algorithm that the clients' registrations name, and one for ES256 if none
 // does. With the first of them it signs access tokens, and what is for clients that name none.
