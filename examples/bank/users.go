@@ -84,7 +84,8 @@ func (u *users) check(ctx context.Context, name, password, address string) error
 		return errWrongPassword
 	}
 	// The failure is counted first and forgiven later: else any number of guesses could be made at the same time.
-	if !u.take("name "+name, failuresOfName) || !u.take("address "+address, failuresOfAddress) {
+	// The address comes first, so that none can fill the table with names that it makes up.
+	if !u.take("address "+address, failuresOfAddress) || !u.take("name "+name, failuresOfName) {
 		return errThrottled
 	}
 	select {

@@ -61,6 +61,14 @@ func TestTheTableOfFailuresIsBounded(t *testing.T) {
 	require.LessOrEqual(t, len(u.buckets), maxBuckets)
 }
 
+func TestNobodyFillsTheTableFromOneAddress(t *testing.T) {
+	u, _ := newTestUsers(t)
+	for i := range 10 * failuresOfAddress {
+		require.Error(t, u.check(context.Background(), fmt.Sprint("made up ", i), "x", "one address"))
+	}
+	require.Len(t, u.buckets, failuresOfAddress+1)
+}
+
 func TestAHashForNobody(t *testing.T) {
 	u, _ := newTestUsers(t)
 	require.Len(t, u.nobody.hash, 32, "a name that does not exist is compared as well")
