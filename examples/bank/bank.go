@@ -47,7 +47,7 @@ const (
 func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error) {
 	b := &bank{
 		cfg: cfg, log: log, now: now, details: cfg.details, revocations: profile.NewMemoryStore(0, now),
-		permissions: permissions{byUser: map[string][]permission{}}, payments: payments{byUser: map[string][]payment{}},
+		permissions: permissions{nobody: cfg.autoApprove, byUser: map[string][]permission{}}, payments: payments{byUser: map[string][]payment{}},
 	}
 	var err error
 	if b.users, err = newUsers(cfg.users, cfg.iterations, now); err != nil {

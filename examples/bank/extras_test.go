@@ -3,8 +3,10 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -235,5 +237,17 @@ func TestAdvanced(t *testing.T) {
 		p.call(http.MethodGet, "/accounts", token).do().ok(http.StatusOK)
 		answer := w.rs.post("/introspect", url.Values{"token": {token}}).do().ok(http.StatusOK)
 		require.True(t, strings.HasPrefix(answer.header.Get("Content-Type"), "application/token-introspection+jwt"))
+	}
+}
+
+func TestPermissionsAreBoundedButThoseThatNobodyIsAskedFor(t *testing.T) {
+	p := permissions{nobody: "robot", byUser: map[string][]permission{}}
+	now := time.Now()
+	for user, want := range map[string]int{"alice": 3, "robot": 0} {
+		dropped := 0
+		for i := range maxApps + 3 {
+			dropped += len(p.add(user, permission{id: strconv.Itoa(i), since: now, until: now.Add(time.Hour)}))
+		}
+		require.Equal(t, want, dropped, user) // what is dropped is withdrawn, with its tokens
 	}
 }
