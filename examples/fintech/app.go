@@ -100,7 +100,9 @@ func (a *app) done(w http.ResponseWriter, r *http.Request, session *profile.Sess
 			return
 		}
 	}
-	a.users.enter(w, r, c)
+	for _, old := range a.users.enter(w, r, c) {
+		a.tryToEnd(r.Context(), old)
+	}
 	http.Redirect(w, r, next, http.StatusSeeOther) // away from the URL with the code in it
 }
 

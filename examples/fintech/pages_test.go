@@ -356,6 +356,33 @@ func TestDisconnectRevokesTheRefreshToken(t *testing.T) {
 	require.Contains(t, w.log.String(), "could not be given back")
 }
 
+func TestWhatIsTooMuchIsGivenBack(t *testing.T) {
+	u := &user{}
+	accounts := &connection{id: "accounts"}
+	require.Empty(t, u.add(accounts))
+	var paid []*connection
+	for range maxConnections + 1 {
+		paid = append(paid, &connection{payment: new(payment)})
+		if dropped := u.add(paid[len(paid)-1]); len(paid) >= maxConnections {
+			require.Equal(t, []*connection{paid[len(paid)-maxConnections]}, dropped, "the oldest payment")
+		}
+	}
+	require.Same(t, accounts, u.accounts(), "payments leave the accounts where they are")
+
+	w := newWorld(t, combination{auth: "private_key_jwt"})
+	b := w.servePages()
+	revoked := 0
+	w.tampers["/revoke"] = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		revoked++
+		next.ServeHTTP(rw, r)
+	}
+	b.post("/connect", nil)
+	require.Zero(t, revoked)
+	w.user = "bob" // who could not end what alice has allowed
+	b.post("/connect", nil)
+	require.Equal(t, 1, revoked)
+}
+
 func TestTheUsersAreBounded(t *testing.T) {
 	s := users{byID: map[[32]byte]*user{}}
 	for range maxUsers + 10 {

@@ -46,16 +46,27 @@ type connection struct {
 	grantID string       // empty: the bank manages no grants
 }
 
-// add puts a connection in front of the others.
-func (u *user) add(c *connection) {
+// add puts a connection in front of the others, and returns those that are too many: the oldest ones for payments, which have
+// been made, before those to accounts.
+func (u *user) add(c *connection) (dropped []*connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.connections = slices.Insert(u.connections, 0, c)
-	u.connections = u.connections[:min(len(u.connections), maxConnections)]
+	for len(u.connections) > maxConnections {
+		i := len(u.connections) - 1
+		for j, other := range u.connections[1:] {
+			if other.payment != nil {
+				i = j + 1
+			}
+		}
+		dropped = append(dropped, u.connections[i])
+		u.connections = slices.Delete(u.connections, i, i+1)
+	}
 	if c.payment != nil {
 		u.payments = slices.Insert(u.payments, 0, c.payment)
 		u.payments = u.payments[:min(len(u.payments), maxConnections)]
 	}
+	return dropped
 }
 
 // paid returns the payments, the newest first.
@@ -120,14 +131,15 @@ func (s *users) of(r *http.Request) *user {
 }
 
 // enter takes a browser in that comes back from the bank, with a new cookie: whoever has planted the old one does not get in
-// with it. What it had stays its own unless the bank says that this is somebody else now.
-func (s *users) enter(w http.ResponseWriter, r *http.Request, c *connection) {
+// with it. What it had stays its own unless the bank says that this is somebody else now. What is returned is to be given back:
+// nobody could do that any more.
+func (s *users) enter(w http.ResponseWriter, r *http.Request, c *connection) (dropped []*connection) {
 	u, id := s.of(r), rand.Text()
 	if u == nil || u.find(func(other *connection) bool { return other.subject != c.subject }) != nil {
-		u = &user{}
+		dropped, u = u.list(), &user{}
 	}
 	s.leave(w, r)
-	u.add(c)
+	dropped = append(dropped, u.add(c)...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.byID) >= maxUsers {
@@ -136,6 +148,7 @@ func (s *users) enter(w http.ResponseWriter, r *http.Request, c *connection) {
 	u.expires = time.Now().Add(userLifetime)
 	s.byID[sha256.Sum256([]byte(id))] = u
 	setCookie(w, id, userLifetime)
+	return dropped
 }
 
 // leave forgets the user of a browser.
