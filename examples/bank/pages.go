@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"embed"
 	"errors"
 	"html/template"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
 )
 
 //go:embed pages/*.html pages/style.css
@@ -202,11 +204,9 @@ func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *p
 	b.show(w, r, consentPage, http.StatusOK, leavesHere, data)
 }
 
+// clientName is what a client calls itself, without what would make that look like another name.
 func clientName(c *profile.ClientMetadata) string {
-	if c.ClientName != "" {
-		return c.ClientName
-	}
-	return c.ClientID
+	return rar.EscapeText(cmp.Or(c.ClientName, c.ClientID), "en")
 }
 
 func scopeText(scope string) string {

@@ -180,6 +180,16 @@ func TestEveryPageKeepsItsHeaders(t *testing.T) {
 	require.Contains(t, style.header.Get("Content-Type"), "text/css")
 }
 
+func TestAClientIsCalledWhatItIsCalled(t *testing.T) {
+	w := newWorld(t, with("auto_approve", nil), registration(object{"client_name": "<b>\u202eknaB & Söhne"}, "one"), registration(object{"client_name": nil}, "two"))
+	b := w.newBrowser()
+	login := b.open(w.one.front(w.one.pushed()))
+	for _, page := range []reply{login, b.logIn(login, "alice", "correct horse")} {
+		require.Contains(t, string(page.body), `<b>&lt;b&gt;\u{202e}knaB &amp; Söhne</b>`)
+	}
+	require.Contains(t, string(b.open(w.two.front(w.two.pushed())).body), "<b>two</b>")
+}
+
 func TestCookies(t *testing.T) {
 	w := people(t)
 	client := w.http(nil)
