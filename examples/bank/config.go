@@ -214,6 +214,10 @@ func (c *config) checkClients(p *problems) {
 			p.add("clients: number %d: %w", i+1, err)
 			continue
 		}
+		// A registration that does not speak of it leaves the binding of its tokens to the bank, which has one for everybody.
+		if said := string(raw); !strings.Contains(said, `"dpop_bound_access_tokens"`) && !strings.Contains(said, `"tls_client_certificate_bound_access_tokens"`) {
+			client.DPoPBoundAccessTokens = true
+		}
 		of := func(format string, args ...any) {
 			p.add("clients: %.100q: %w", client.ClientID, fmt.Errorf(format, args...))
 		}

@@ -107,11 +107,11 @@ func TestAllProblemsAreListed(t *testing.T) {
 	for _, name := range []string{"listen", "store", "access_token", "unknown", "auto_approve", "request_uri_seconds"} {
 		require.Contains(t, stderr.String(), name)
 	}
-	o["clients"] = []object{{"client_id": "two"}} // has three problems, each of which is told to be this client's
+	o["clients"] = []object{{"client_id": "two"}} // has two problems, each of which is told to be this client's
 	raw, err = json.Marshal(o)
 	require.NoError(t, err)
 	_, err = parseConfig(raw)
-	require.Equal(t, 3, strings.Count(err.Error(), `clients: "two"`), "%v", err)
+	require.Equal(t, 2, strings.Count(err.Error(), `clients: "two"`), "%v", err)
 	require.Equal(t, 2, run(context.Background(), []string{"-config", filepath.Join(t.TempDir(), "not-there")}, &stdout, &stderr))
 	require.Equal(t, 2, run(context.Background(), []string{"-unknown"}, &stdout, &stderr))
 	require.Equal(t, 2, run(context.Background(), []string{"argument"}, &stdout, &stderr))
@@ -143,4 +143,6 @@ func TestWhatFollowsFromAConfiguration(t *testing.T) {
 	require.Equal(t, []string{"PS256", "EdDSA"}, named.algorithms, "each once, and no other")
 	require.True(t, c.registered["one"].AllowsScope("accounts"), "a client without a scope has those of the bank")
 	require.False(t, c.registered["one"].AllowsScope("openid"))
+	silent := parse(func(o object) { delete(o["clients"].([]object)[0], "dpop_bound_access_tokens") })
+	require.True(t, silent.registered["one"].DPoPBoundAccessTokens, "a client that says nothing of it has its tokens bound by DPoP")
 }

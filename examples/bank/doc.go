@@ -39,7 +39,7 @@
 //	clients              registrations in the form of RFC 7591, with client_id. Scopes, and authorization_details_types, that
 //	                     the bank does not know are there as soon as a client has them, and mean nothing to its API. A
 //	                     client without a scope has all that the bank knows: accounts, payments, offline_access and, with
-//	                     openid, openid and profile
+//	                     openid, openid and profile. Tokens of one that says nothing of their binding are bound by DPoP
 //
 // The server has a key, made at start, for each algorithm that the clients' registrations name, and one for ES256 if none
 // does. With the first of them it signs access tokens, and what is for clients that name none.
