@@ -59,7 +59,9 @@ type ResourceServerConfig struct {
 	// Called concurrently.
 	Evidence func(ctx context.Context, e Evidence) error
 
-	Logger *slog.Logger     // nil: silent
+	// Logger is told of each refusal: method, path, status, error (the code that the peer is told), reason (the text of one of
+	// this module's errors, from a fixed set) and detail, none of which has a secret in it. nil: silent.
+	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
 }
 

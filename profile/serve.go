@@ -107,7 +107,8 @@ func logRefusal(logger *slog.Logger, r *http.Request, err error) {
 		level = slog.LevelError
 	}
 	logger.LogAttrs(r.Context(), level, "request refused",
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status), slog.String("error", code), slog.String("reason", err.Error()))
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status), slog.String("error", code),
+		slog.String("reason", oautherr.Reason(err)), slog.String("detail", err.Error()))
 }
 
 var errorPage = template.Must(template.New("error").Parse(`<!DOCTYPE html>

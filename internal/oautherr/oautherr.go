@@ -68,3 +68,13 @@ func From(err error) (code, description string, status int) {
 	}
 	return ServerError, "", http.StatusInternalServerError
 }
+
+// Reason returns the error text of the sentinel behind err, without what was wrapped around it: one of a fixed set, by which
+// an operator can count and watch. It is empty for an error of somebody else's.
+func Reason(err error) string {
+	var s *sentinel
+	if errors.As(err, &s) {
+		return s.text
+	}
+	return ""
+}

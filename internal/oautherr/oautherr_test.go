@@ -40,3 +40,12 @@ func TestFrom(t *testing.T) {
 		})
 	}
 }
+
+func TestReason(t *testing.T) {
+	for _, err := range []error{
+		errReplayed, fmt.Errorf("%w: 17", errReplayed), oautherr.Describe(errReplayed, "entry 3"), errors.Join(errors.New("other"), oautherr.WithStatus(errReplayed, 401)),
+	} {
+		require.Equal(t, "dpop: proof replayed", oautherr.Reason(err))
+	}
+	require.Empty(t, oautherr.Reason(errors.New("redis: dial 10.0.0.7")))
+}
