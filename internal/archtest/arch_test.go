@@ -146,20 +146,8 @@ var samples = map[string][]sample{
 		one("the standard library's types", "dpop/a.go", goFile("dpop", "func F(k crypto.Signer, r *http.Request) {}\n", `"crypto"`, `"net/http"`)),
 	},
 	"sizes": {
-		one("a long file", "dpop/a.go", goFile("dpop", lines(maxFileLines)), "dpop/a.go: 453 lines"),
-		one("a file that just fits", "dpop/a.go", goFile("dpop", lines(maxFileLines-3))),
-		one("a long test", "dpop/a_test.go", goFile("dpop", lines(2*maxFileLines))),
 		one("a long function", "dpop/a.go", goFile("dpop", "func f() {"+lines(maxFunctionLines)+"}\n"), "dpop/a.go:4: f has 71 lines"),
 		one("a function that just fits", "dpop/a.go", goFile("dpop", "func f() {"+lines(maxFunctionLines-1)+"}\n")),
-		{"much internal code", map[string]string{
-			"internal/a/a.go": goFile("a", lines(440)), "internal/b/b.go": goFile("b", lines(440)), "internal/c/c.go": goFile("c", lines(440)),
-			"internal/d/d.go": goFile("d", lines(440)), "internal/jose/e.go": goFile("e", lines(440)), "internal/f/f.go": goFile("f", lines(440)),
-			"internal/g/g.go": goFile("g", lines(440)),
-		}, []string{"internal: 3101 lines"}},
-		{"a big harness", map[string]string{
-			"internal/testkit/a.go": goFile("testkit", lines(440)), "internal/testkit/b.go": goFile("testkit", lines(440)), "internal/testkit/c.go": goFile("testkit", lines(440)),
-			"internal/testkit/d.go": goFile("testkit", lines(440)), "internal/testkit/e.go": goFile("testkit", lines(440)), "internal/testkit/f.go": goFile("testkit", lines(440)),
-		}, nil},
 	},
 	"surface": {
 		one("a leaf that just fits", "dpop/a.go", goFile("dpop", names(maxLeafNames)+"func f() {}\n")),

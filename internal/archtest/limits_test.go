@@ -11,24 +11,15 @@ import (
 )
 
 const (
-	maxFileLines      = 450
 	maxFunctionLines  = 70
 	maxLeafNames      = 30
-	maxProfileNames   = 84   // three parties, the metadata of each, and what a browser session needs
-	maxInternalLines  = 3000 // the test harness and these tests aside; encryption and the replay table have their part in it
+	maxProfileNames   = 84 // three parties, the metadata of each, and what a browser session needs
 	maxInterfaceVerbs = 3
 )
 
-// size: files and functions that fit in a head.
+// sizeRule finds functions that are too long to read at once.
 func sizeRule(r *repo) (findings []string) {
-	internal := 0
 	for _, s := range r.code() {
-		if room := r.room(s.dir); room == internalRoom || room == joseRoom {
-			internal += s.size
-		}
-		if s.size > maxFileLines {
-			findings = append(findings, fmt.Sprintf("%s: %d lines, more than %d", s.name, s.size, maxFileLines))
-		}
 		for _, decl := range s.file.Decls {
 			if f, ok := decl.(*ast.FuncDecl); ok {
 				lines := s.fset.Position(f.End()).Line - s.fset.Position(f.Pos()).Line + 1
@@ -37,9 +28,6 @@ func sizeRule(r *repo) (findings []string) {
 				}
 			}
 		}
-	}
-	if internal > maxInternalLines {
-		findings = append(findings, fmt.Sprintf("internal: %d lines, more than %d", internal, maxInternalLines))
 	}
 	return findings
 }

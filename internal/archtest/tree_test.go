@@ -31,7 +31,6 @@ type source struct {
 	test bool   // _test.go
 	file *ast.File
 	fset *token.FileSet
-	size int // lines
 }
 
 func (s *source) at(p token.Pos) string {
@@ -125,7 +124,7 @@ func (r *repo) parse(name string, data []byte) error {
 	}
 	r.sources = append(r.sources, &source{
 		name: name, dir: path.Dir(name), test: strings.HasSuffix(name, "_test.go"),
-		file: file, fset: fset, size: fset.File(file.FileStart).LineCount(),
+		file: file, fset: fset,
 	})
 	return nil
 }
