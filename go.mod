@@ -5,8 +5,11 @@ go 1.25.0
 require (
 	github.com/google/jsonschema-go v0.4.3
 	github.com/lestrrat-go/jwx/v2 v2.1.7
-	github.com/stretchr/testify v1.12.1
+	golang.org/x/oauth2 v0.36.0
 )
+
+// Tests only.
+require github.com/stretchr/testify v1.12.1
 
 require (
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect
@@ -19,6 +22,5 @@ require (
 	github.com/segmentio/asm v1.2.1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.53.0 // indirect
-	golang.org/x/oauth2 v0.36.0
 	golang.org/x/sys v0.46.0 // indirect
 )

@@ -15,7 +15,28 @@ const (
 	maxLeafNames      = 30
 	maxProfileNames   = 84 // three parties, the metadata of each, and what a browser session needs
 	maxInterfaceVerbs = 3
+	maxFileBytes      = 256 << 10
 )
+
+// executables are the first bytes of programs: ELF, PE, and Mach-O for one
+// architecture or several, in either byte order.
+var executables = []string{
+	"\x7fELF", "MZ", "\xfe\xed\xfa\xce", "\xfe\xed\xfa\xcf", "\xce\xfa\xed\xfe", "\xcf\xfa\xed\xfe", "\xca\xfe\xba\xbe",
+}
+
+// fileRule finds programs and large files, which every go get would download.
+func fileRule(r *repo) (findings []string) {
+	for _, b := range r.blobs {
+		program := slices.ContainsFunc(executables, func(magic string) bool { return strings.HasPrefix(b.head, magic) })
+		switch ext := path.Ext(b.name); {
+		case program:
+			findings = append(findings, b.name+": an executable")
+		case b.size > maxFileBytes && ext != ".png" && ext != ".svg":
+			findings = append(findings, fmt.Sprintf("%s: %d bytes, more than %d", b.name, b.size, maxFileBytes))
+		}
+	}
+	return findings
+}
 
 // sizeRule finds functions that are too long to read at once.
 func sizeRule(r *repo) (findings []string) {

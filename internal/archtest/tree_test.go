@@ -9,6 +9,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
 	"path"
 	"regexp"
@@ -66,6 +67,14 @@ type repo struct {
 	nested  []string // directories of nested modules
 	sources []*source
 	texts   map[string][]byte // every text file, by path
+	blobs   []blob            // every file, testdata included
+}
+
+// A blob is a file of any kind: what it begins with, and its size.
+type blob struct {
+	name string
+	head string // at most four bytes
+	size int64
 }
 
 var moduleLine = regexp.MustCompile(`(?m)^module\s+(\S+)`)
@@ -73,6 +82,9 @@ var moduleLine = regexp.MustCompile(`(?m)^module\s+(\S+)`)
 // load parses the tree. It leaves out testdata, node_modules and hidden directories (.ci excepted).
 func load(tree fs.FS) (*repo, error) {
 	r := &repo{texts: make(map[string][]byte)}
+	if err := r.weigh(tree); err != nil {
+		return nil, err
+	}
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -85,7 +97,7 @@ func load(tree fs.FS) (*repo, error) {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() || base == "go.sum" || base == "go.work.sum" {
+		if !d.Type().IsRegular() || base == "go.sum" || base == "go.work.sum" || base == ".git" { // .git is a file in a work tree of its own
 			return nil
 		}
 		data, err := fs.ReadFile(tree, name)
@@ -114,6 +126,37 @@ func load(tree fs.FS) (*repo, error) {
 	}
 	r.module = m[1]
 	return r, nil
+}
+
+// weigh records every file of the tree, except what npm installs and what git
+// keeps for itself.
+func (r *repo) weigh(tree fs.FS) error {
+	return fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		switch base := path.Base(name); {
+		case err != nil:
+			return err
+		case d.IsDir() && (base == ".git" || base == "node_modules"):
+			return fs.SkipDir
+		case !d.Type().IsRegular():
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		f, err := tree.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		head := make([]byte, 4)
+		n, err := io.ReadFull(f, head)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return err
+		}
+		r.blobs = append(r.blobs, blob{name, string(head[:n]), info.Size()})
+		return nil
+	})
 }
 
 func (r *repo) parse(name string, data []byte) error {
