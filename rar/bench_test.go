@@ -17,7 +17,7 @@ const payment = `[{"type":"payment_initiation","locations":["https://example.com
 
 // The bound is a fifth of the bare signature check for validating and comparing.
 func BenchmarkPayment(b *testing.B) {
-	types, err := openbanking.Types()
+	types, err := openbanking.Types(nil)
 	require.NoError(b, err)
 	r, err := rar.NewRegistry(rar.RegistryConfig{Types: types})
 	require.NoError(b, err)

@@ -24,10 +24,10 @@ func TestCoversByDefault(t *testing.T) {
 		{"members in another order", `{"type":"c","actions":["a","b"],"x":{"y":1,"z":2}}`, `{"x":{"z":2,"y":1},"actions":["b","a"],"type":"c"}`, ""},
 		{"an element twice", `{"type":"c","actions":["a","b"]}`, `{"type":"c","actions":["a","a"]}`, ""},
 		{"RAR-6.1-1 fewer actions", `{"type":"c","actions":["read","write"]}`, `{"type":"c","actions":["write"]}`, ""},
-		{"RAR-6.1-1 fewer locations, datatypes and privileges", `{"type":"c","locations":["a","b"],"datatypes":["c","d"],"privileges":["e","f"]}`,
-			`{"type":"c","locations":["a"],"datatypes":["d"],"privileges":["f"]}`, ""},
+		{"RAR-6.1-1 fewer locations, datatypes and privileges", `{"type":"c","locations":["urn:a","urn:b"],"datatypes":["c","d"],"privileges":["e","f"]}`,
+			`{"type":"c","locations":["urn:a"],"datatypes":["d"],"privileges":["f"]}`, ""},
 		{"RAR-6-2 more actions", `{"type":"c","actions":["read"]}`, `{"type":"c","actions":["read","write"]}`, "[0].actions"},
-		{"RAR-6-2 other locations", `{"type":"c","locations":["a"]}`, `{"type":"c","locations":["b"]}`, "[0].locations"},
+		{"RAR-6-2 other locations", `{"type":"c","locations":["urn:a"]}`, `{"type":"c","locations":["urn:b"]}`, "[0].locations"},
 		{"RAR-6-2 other datatypes", `{"type":"c","datatypes":["a"]}`, `{"type":"c","datatypes":["b"]}`, "[0].datatypes"},
 		{"RAR-6-2 other privileges", `{"type":"c","privileges":["a"]}`, `{"type":"c","privileges":["admin"]}`, "[0].privileges"},
 		{"RAR-6-2 another identifier", `{"type":"c","identifier":"1"}`, `{"type":"c","identifier":"2"}`, "[0].identifier"},
@@ -76,17 +76,17 @@ func TestCoversByDefault(t *testing.T) {
 // Several details are a union, each of them is a product.
 func TestUnionOfProducts(t *testing.T) {
 	r := registry(t, fromSchema(t, "c", commonSchema), fromSchema(t, "d", commonSchema))
-	granted := parse(t, r, `[{"type":"c","locations":["a"],"actions":["read"]},{"type":"c","locations":["b"],"actions":["write"]},{"type":"d"}]`)
+	granted := parse(t, r, `[{"type":"c","locations":["urn:a"],"actions":["read"]},{"type":"c","locations":["urn:b"],"actions":["write"]},{"type":"d"}]`)
 	for _, tc := range []struct {
 		name, requested string
 		index           int // of the culprit; -1 is covered
 	}{
-		{"RAR-2.2-2 the first", `[{"type":"c","locations":["a"],"actions":["read"]}]`, -1},
-		{"RAR-2.2-2 all of them, in another order", `[{"type":"d"},{"type":"c","locations":["b"],"actions":["write"]},{"type":"c","locations":["a"],"actions":["read"]}]`, -1},
+		{"RAR-2.2-2 the first", `[{"type":"c","locations":["urn:a"],"actions":["read"]}]`, -1},
+		{"RAR-2.2-2 all of them, in another order", `[{"type":"d"},{"type":"c","locations":["urn:b"],"actions":["write"]},{"type":"c","locations":["urn:a"],"actions":["read"]}]`, -1},
 		{"RAR-2.2-2 the same twice", `[{"type":"d"},{"type":"d"}]`, -1},
-		{"RAR-2.2-2 the location of one and the action of the other", `[{"type":"c","locations":["a"],"actions":["write"]}]`, 0},
-		{"RAR-2.2-2 both locations and both actions", `[{"type":"d"},{"type":"c","locations":["a","b"],"actions":["read","write"]}]`, 1},
-		{"RAR-2.2-2 both locations and one action", `[{"type":"c","locations":["a","b"],"actions":["read"]}]`, 0},
+		{"RAR-2.2-2 the location of one and the action of the other", `[{"type":"c","locations":["urn:a"],"actions":["write"]}]`, 0},
+		{"RAR-2.2-2 both locations and both actions", `[{"type":"d"},{"type":"c","locations":["urn:a","urn:b"],"actions":["read","write"]}]`, 1},
+		{"RAR-2.2-2 both locations and one action", `[{"type":"c","locations":["urn:a","urn:b"],"actions":["read"]}]`, 0},
 		{"RAR-2-3 one of three is too much", `[{"type":"d"},{"type":"d"},{"type":"d","identifier":"1"}]`, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -314,8 +314,8 @@ func TestMerge(t *testing.T) {
 		{"RAR-11.2-2 the same", plain, `[{"type":"c","actions":["a"]}]`, `[{"actions":["a"],"type":"c"}]`, `[{"type":"c","actions":["a"]}]`},
 		{"RAR-11.2-2 less", plain, `[{"type":"c","actions":["a","b"]}]`, `[{"type":"c","actions":["b"]}]`, `[{"type":"c","actions":["a","b"]}]`},
 		{"RAR-11.2-2 more", plain, `[{"type":"limit","amount":1},{"type":"c","actions":["b"]}]`, `[{"type":"c","actions":["a","b"]}]`, `[{"type":"limit","amount":1},{"type":"c","actions":["a","b"]}]`},
-		{"RAR-2.2-2 other things stay side by side", plain, `[{"type":"c","locations":["x"],"actions":["a"]}]`, `[{"type":"c","locations":["y"],"actions":["b"]}]`,
-			`[{"type":"c","locations":["x"],"actions":["a"]},{"type":"c","locations":["y"],"actions":["b"]}]`},
+		{"RAR-2.2-2 other things stay side by side", plain, `[{"type":"c","locations":["urn:x"],"actions":["a"]}]`, `[{"type":"c","locations":["urn:y"],"actions":["b"]}]`,
+			`[{"type":"c","locations":["urn:x"],"actions":["a"]},{"type":"c","locations":["urn:y"],"actions":["b"]}]`},
 		{"RAR-11.2-2 a type that merges", larger(func(a, b limit) (limit, bool) { return limit{max(a.Amount, b.Amount) + 1, a.ID}, a.ID == b.ID }),
 			`[{"type":"limit","amount":1,"id":"x"},{"type":"limit","amount":5}]`, `[{"type":"limit","amount":7}]`, `[{"type":"limit","amount":1,"id":"x"},{"type":"limit","amount":8}]`},
 		{"GM-8.2-1 a type that merges into less", larger(func(a, b limit) (limit, bool) { return limit{min(a.Amount, b.Amount), a.ID}, true }),
@@ -358,22 +358,6 @@ func TestMerge(t *testing.T) {
 	}
 	require.ErrorIs(t, err, rar.ErrTooLarge)
 	require.Len(t, grown, 100)
-}
-
-func TestForResource(t *testing.T) {
-	r := registry(t, fromSchema(t, "c", commonSchema), fromSchema(t, "own", commonSchema, rar.TypeConfig[rar.Detail]{Resources: []string{"https://a.example"}}),
-		fromSchema(t, "none", commonSchema, rar.TypeConfig[rar.Detail]{Resources: []string{}}))
-	details := parse(t, r, `[{"type":"c","identifier":"1","locations":["https://a.example","https://b.example"]},{"type":"c","identifier":"2","locations":[]},
-		{"type":"c","identifier":"3"},{"type":"own","identifier":"4"},{"type":"own","identifier":"5","locations":["https://b.example"]},{"type":"none","identifier":"6"}]`)
-	for resource, want := range map[string]string{
-		"https://a.example": "134", "https://b.example": "135", "https://A.example": "3", "https://a.example/": "3", "": "3",
-	} {
-		got := ""
-		for _, d := range details.ForResource(resource) {
-			got += d.Common().Identifier
-		}
-		require.Equal(t, want, got, "RAR-13-1 %s", resource)
-	}
 }
 
 // The payment of the request's consent is what is minted and what is served.

@@ -110,33 +110,24 @@ func (l Details) String() string {
 // LogValue is String for package log/slog.
 func (l Details) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// ForResource returns the details that are for a resource server, by the resource indicator or base URL that it is known
-// by: those whose locations name it, letter by letter, and of those that have no locations the ones whose type does not
-// say otherwise (TypeConfig.Resources). What a token or an introspection response for one API carries goes through it.
-func (l Details) ForResource(resource string) Details {
-	// RAR-13-1, RAR-9.1-1: to each resource server what it needs to know.
-	var kept Details
+// Scopes returns the scopes that go with the details (TypeConfig.Scope), sorted
+// and each once. Types without a scope add none.
+func (l Details) Scopes() []string {
+	var scopes []string
 	for _, d := range l {
-		if d.d == nil {
-			continue
-		}
-		if locations := d.d.value.get("locations"); locations != nil {
-			if list, ok := locations.strings(); ok && slices.Contains(list, resource) {
-				kept = append(kept, d)
-			}
-			continue
-		}
-		if d.d.typ.resources == nil || slices.Contains(d.d.typ.resources, resource) {
-			kept = append(kept, d)
+		if d.d != nil && d.d.typ.scope != "" {
+			scopes = append(scopes, d.d.typ.scope)
 		}
 	}
-	return kept
+	slices.Sort(scopes)
+	return slices.Compact(scopes)
 }
 
 // Common has the members that RFC 9396 §2.2 defines for all types. Embed it in the struct of a type that uses them. A nil
 // list is one that is absent.
 type Common struct {
-	// Locations are the resource servers that the detail is for, as URIs. See [Details.ForResource].
+	// Locations are the resource servers that the detail is for, as absolute
+	// URIs without fragment, of ASCII characters. See [Details.ForResource].
 	Locations []string `json:"locations,omitempty" jsonschema:"resource servers where the detail is used"`
 	// Actions are what may be done.
 	Actions []string `json:"actions,omitempty" jsonschema:"kinds of actions to be taken at the resource"`
@@ -278,6 +269,9 @@ func (t *Type) admit(object value) (Detail, *fault) {
 		return Detail{}, failure(ErrTooLarge, "nested so that the schema of the type, which contains itself, would take too long")
 	}
 	if f := t.schema.root.check(&object); f != nil {
+		return Detail{}, f
+	}
+	if f := checkLocations(&object); f != nil {
 		return Detail{}, f
 	}
 	d := Detail{&detail{typ: t, value: object}}

@@ -20,7 +20,7 @@ func seeds(f *testing.F) (texts []string) {
 	for _, v := range testkit.LoadVectors[publishedVector](f, "testdata/published.json") {
 		texts = append(texts, string(v.Details))
 	}
-	return append(texts, payment, `[{"type":"c","actions":["a","b"],"locations":["x"]},{"type":"n","n":1.50e1}]`,
+	return append(texts, payment, `[{"type":"c","actions":["a","b"],"locations":["https://a.example"]},{"type":"n","n":1.50e1}]`,
 		`[{"type":"account_information","actions":["list_accounts"],"accounts":[{"iban":"GB33BUKB20201555555555"}],"validUntil":"2027-01-01"},
 		{"type":"recurring_payment","creditorName":"Gym","creditorAccount":{"scheme":"a","identification":"b"},"maximumAmount":{"currency":"EUR","amount":"30"},"maximumCount":12,"validUntil":"2027-12-31"}]`)
 }
@@ -74,7 +74,7 @@ func FuzzLaws(f *testing.F) {
 	}
 	f.Add(`[{"type":"c","actions":["a","b"]}]`, `[{"type":"c","actions":["a"]}]`, `[{"type":"c","actions":["b"]}]`)
 	f.Add(`[{"type":"limit","amount":3}]`, `[{"type":"limit","amount":2}]`, `[{"type":"limit","amount":1}]`)
-	types, err := openbanking.Types()
+	types, err := openbanking.Types(nil)
 	require.NoError(f, err)
 	r, err := rar.NewRegistry(rar.RegistryConfig{Types: append(types, limitType(f), fromSchema(f, "c", commonSchema), fromSchema(f, "n", `{"additionalProperties":true}`)), MaxBytes: 1 << 20, MaxEntries: 1000})
 	require.NoError(f, err)

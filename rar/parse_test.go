@@ -37,7 +37,7 @@ func registry(t testing.TB, types ...*rar.Type) *rar.Registry {
 
 func bankRegistry(t testing.TB) *rar.Registry {
 	t.Helper()
-	types, err := openbanking.Types()
+	types, err := openbanking.Types(nil)
 	require.NoError(t, err)
 	return registry(t, append(types, fromSchema(t, "c", commonSchema), fromSchema(t, "secret", `{}`),
 		fromSchema(t, "n", `{"properties":{"n":{"type":"number"}}}`))...)
@@ -213,7 +213,7 @@ func TestAllowed(t *testing.T) {
 }
 
 func TestBounds(t *testing.T) {
-	types, err := openbanking.Types()
+	types, err := openbanking.Types(nil)
 	require.NoError(t, err)
 	c := fromSchema(t, "c", `{"additionalProperties":true}`)
 	r := registry(t, append(types, c)...)

@@ -54,6 +54,7 @@ func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
 	if err := declareType(name, s); err != nil {
 		return nil, err
 	}
+	declareLocations(s)
 	c := compiler{root: s, nodes: make(map[*jsonschema.Schema]*node), inPlace: make(map[*jsonschema.Schema]bool)}
 	if err := c.examine(s, "", 0); err != nil {
 		return nil, err

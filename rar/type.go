@@ -56,6 +56,11 @@ type TypeConfig[T any] struct {
 	// Languages are the language tags (BCP 47) that Describe knows; the first one is used when the user reads none of them.
 	Languages []string
 
+	// Scope is the scope that goes with details of this type: an authorization
+	// server grants both or neither, and an API that requires the scope for a
+	// request receives the details with it. Empty means that none does.
+	Scope string
+
 	// Resources are the only resource servers that are told of details of this type which have no locations themselves. nil
 	// means all of them. See [Details.ForResource].
 	Resources []string
@@ -72,6 +77,7 @@ type Type struct {
 	untyped   bool         // goType has no field for the member type
 	languages []string
 	resources []string
+	scope     string
 
 	decode   func(v *value) (any, *fault)
 	check    func(d Detail) error
@@ -155,6 +161,10 @@ func TypeFromSchema(name string, schema []byte, cfg TypeConfig[Detail]) (*Type, 
 // Name returns the value of the member type.
 func (t *Type) Name() string { return t.name }
 
+// Scope returns the scope that goes with details of the type
+// (TypeConfig.Scope), which may be empty.
+func (t *Type) Scope() string { return t.scope }
+
 // Schema returns the JSON Schema of the type's details, as it is enforced, in a fresh copy.
 func (t *Type) Schema() json.RawMessage { return bytes.Clone(t.schema.document) }
 
@@ -185,6 +195,10 @@ func configure[T any](t *Type, cfg TypeConfig[T]) error {
 	if slices.Contains(cfg.Languages, "") || len(cfg.Languages) > 0 && cfg.Describe == nil {
 		return errors.New("Languages has an empty tag, or belongs to no Describe")
 	}
+	if strings.ContainsFunc(cfg.Scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return errors.New("Scope is not one scope (RFC 6749 §3.3)")
+	}
+	t.scope = cfg.Scope
 	t.title = cfg.Title
 	if t.title == "" {
 		t.title = t.schema.title

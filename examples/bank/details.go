@@ -17,7 +17,7 @@ import (
 // newRegistry knows the types of authorization details that are for accounts and payments, and others that mean nothing to
 // this bank's API: any object is one of these, the user sees all its members, and it covers what equals it.
 func newRegistry(others ...string) (*rar.Registry, error) {
-	types, err := openbanking.Types()
+	types, err := openbanking.Types(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ const (
 
 // newRegistry returns the types of authorization details that this application knows, which are those of the bank.
 func newRegistry() (*rar.Registry, error) {
-	types, err := openbanking.Types()
+	types, err := openbanking.Types(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ import (
 // newTypes are the types of authorization details that all three know. A bank that knows others gives their schemas to the
 // two others, see rar.Registry.SchemaHandler.
 func newTypes() (*rar.Registry, error) {
-	types, err := openbanking.Types()
+	types, err := openbanking.Types(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,11 @@
 // Package openbanking has types of rich authorization requests (RAR, RFC 9396) for banks: account information with an
 // expiry, a single payment, recurring payments within limits, and confirmation of funds.
 //
-// [Types] returns all four under the names of [AccountInformationType], [PaymentType], [RecurringPaymentType] and
-// [FundsConfirmationType]; one at a time, and under names of one's own, they come from [NewAccountInformation],
-// [NewPayment], [NewRecurringPayment] and [NewFundsConfirmation]. Payment and account information take the RFC's own examples. Each
-// describes itself in English and German.
+// [Types] returns all four under the names [AccountInformationType], [PaymentType],
+// [RecurringPaymentType] and [FundsConfirmationType]. [NewAccountInformation],
+// [NewPayment], [NewRecurringPayment] and [NewFundsConfirmation] make one type
+// each, under any name. The types for payments and account information accept the
+// RFC's own examples. Each type describes its details in English and German.
 //
 // # Amounts
 //

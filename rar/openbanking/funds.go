@@ -15,12 +15,13 @@ type FundsConfirmation struct {
 	ValidUntil Date `json:"validUntil"`
 }
 
-// NewFundsConfirmation returns the type of [FundsConfirmation] under a name.
+// NewFundsConfirmation returns the type of [FundsConfirmation]. Its default name is
+// [FundsConfirmationType].
 //
 // Covered is the same account, the same locations or some of them, a maximum that is not higher, and a day that is not
 // later. An account that was left out may be filled in.
-func NewFundsConfirmation(name string) (*rar.Type, error) {
-	return rar.TypeOf(name, rar.TypeConfig[FundsConfirmation]{
+func NewFundsConfirmation(cfg Config) (*rar.Type, error) {
+	return newType(FundsConfirmationType, cfg, rar.TypeConfig[FundsConfirmation]{
 		Title: "Funds confirmation",
 		Check: func(f FundsConfirmation) error {
 			if f.Account != nil {

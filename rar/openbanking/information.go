@@ -33,12 +33,13 @@ type AccountInformation struct {
 	ValidUntil Date `json:"validUntil,omitempty"`
 }
 
-// NewAccountInformation returns the type of [AccountInformation] under a name.
+// NewAccountInformation returns the type of [AccountInformation]. Its default name is
+// [AccountInformationType].
 //
 // Covered is: the same locations or some of them, actions and accounts that are among those granted, and a day that is not
 // later. Accounts that were left out may be filled in.
-func NewAccountInformation(name string) (*rar.Type, error) {
-	return rar.TypeOf(name, rar.TypeConfig[AccountInformation]{
+func NewAccountInformation(cfg Config) (*rar.Type, error) {
+	return newType(AccountInformationType, cfg, rar.TypeConfig[AccountInformation]{
 		Title: "Account information",
 		Check: func(a AccountInformation) error {
 			if len(a.Actions) == 0 {

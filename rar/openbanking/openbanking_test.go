@@ -14,7 +14,7 @@ import (
 )
 
 func newRegistry(t testing.TB) *rar.Registry {
-	types, err := openbanking.Types()
+	types, err := openbanking.Types(nil)
 	require.NoError(t, err)
 	r, err := rar.NewRegistry(rar.RegistryConfig{Types: types})
 	require.NoError(t, err)
@@ -58,7 +58,7 @@ const (
 )
 
 func TestPayment(t *testing.T) {
-	typ, err := openbanking.NewPayment(openbanking.PaymentType)
+	typ, err := openbanking.NewPayment(openbanking.Config{})
 	require.NoError(t, err)
 	full := with(t, payment, "debtorAccount", ibanB, "endToEndIdentification", `"42"`, "requestedExecutionDate", `"2027-02-28"`)
 	byName := with(t, payment, "creditorAccount", "")
@@ -125,7 +125,7 @@ func TestPayment(t *testing.T) {
 }
 
 func TestAccountInformation(t *testing.T) {
-	typ, err := openbanking.NewAccountInformation(openbanking.AccountInformationType)
+	typ, err := openbanking.NewAccountInformation(openbanking.Config{})
 	require.NoError(t, err)
 	open := with(t, information, "accounts", "", "locations", "")
 	forEver := with(t, information, "validUntil", "") // as in the RFC's own example
@@ -154,7 +154,7 @@ func TestAccountInformation(t *testing.T) {
 }
 
 func TestRecurringPayment(t *testing.T) {
-	typ, err := openbanking.NewRecurringPayment(openbanking.RecurringPaymentType)
+	typ, err := openbanking.NewRecurringPayment(openbanking.Config{})
 	require.NoError(t, err)
 	few := with(t, recurring, "debtorAccount", "", "periodLimit", "", "maximumCount", "", "validFrom", "")
 	limit := func(amount string) string {
@@ -185,7 +185,7 @@ func TestRecurringPayment(t *testing.T) {
 }
 
 func TestFundsConfirmation(t *testing.T) {
-	typ, err := openbanking.NewFundsConfirmation(openbanking.FundsConfirmationType)
+	typ, err := openbanking.NewFundsConfirmation(openbanking.Config{})
 	require.NoError(t, err)
 	few := `{"type":"funds_confirmation","validUntil":"2027-03-31"}`
 	rartest.TestType(t, typ, rartest.Samples{

@@ -36,12 +36,13 @@ type Payment struct {
 	RequestedExecutionDate Date `json:"requestedExecutionDate,omitempty"`
 }
 
-// NewPayment returns the type of [Payment] under a name.
+// NewPayment returns the type of [Payment]. Its default name is
+// [PaymentType].
 //
 // Covered is the same payment: amount, payee, accounts, texts and day are equal, locations and actions are the same or some
 // of them. A debtor's account that was left out may be filled in.
-func NewPayment(name string) (*rar.Type, error) {
-	return rar.TypeOf(name, rar.TypeConfig[Payment]{
+func NewPayment(cfg Config) (*rar.Type, error) {
+	return newType(PaymentType, cfg, rar.TypeConfig[Payment]{
 		Title: "Payment",
 		Check: Payment.check,
 		Covers: func(granted, requested Payment) error {

@@ -48,7 +48,8 @@ type Count int
 // JSONSchema describes the range.
 func (Count) JSONSchema() string { return `{"type":"integer","minimum":1,"maximum":1000000}` }
 
-// NewRecurringPayment returns the type of [RecurringPayment] under a name.
+// NewRecurringPayment returns the type of [RecurringPayment]. Its default name is
+// [RecurringPaymentType].
 //
 // Covered is what has the same payee and accounts, the same locations or some of them, and limits of the same currency that
 // are all as tight or tighter: an amount, a count or a day that is less, the first day not earlier. A period's limit covers
@@ -56,8 +57,8 @@ func (Count) JSONSchema() string { return `{"type":"integer","minimum":1,"maximu
 // debtor's account that was left out may be filled in.
 //
 // A single payment of 10 EUR on a day is asked for as a recurring one of at most 10 EUR, one payment, on that day.
-func NewRecurringPayment(name string) (*rar.Type, error) {
-	return rar.TypeOf(name, rar.TypeConfig[RecurringPayment]{
+func NewRecurringPayment(cfg Config) (*rar.Type, error) {
+	return newType(RecurringPaymentType, cfg, rar.TypeConfig[RecurringPayment]{
 		Title: "Recurring payment",
 		Check: RecurringPayment.check,
 		Covers: func(granted, requested RecurringPayment) error {

@@ -1,9 +1,16 @@
 package openbanking
 
-import "github.com/gofapi/fapi2/rar"
+import (
+	"cmp"
+	"fmt"
+	"slices"
 
-// Names of the types. They are short, as those in the RFC's examples; who shares a server with others' types makes the types
-// under URIs of their own (§2.1).
+	"github.com/gofapi/fapi2/rar"
+)
+
+// Default names of the types. They are short, like those in the examples of RFC
+// 9396. An authorization server that others define types for as well should use
+// URIs as names (RFC 9396 §2.1).
 const (
 	AccountInformationType = "account_information"
 	PaymentType            = "payment_initiation"
@@ -11,21 +18,48 @@ const (
 	FundsConfirmationType  = "funds_confirmation"
 )
 
-// Types returns all types of this package, for a [rar.RegistryConfig].
-func Types() ([]*rar.Type, error) {
+// Config configures a type of this package. The zero value is a type under its
+// default name that has no scope and may be used at every resource server.
+type Config struct {
+	// Name is the name of the type. The default is the constant of this package.
+	Name string
+	// Scope is the scope that goes with the type's details. The default is none.
+	// See [rar.TypeConfig].
+	Scope string
+	// Resources are the only resource servers that receive details without
+	// locations. If nil, every resource server receives them.
+	Resources []string
+}
+
+// newType makes a type under its default name, or as cfg wants it.
+func newType[T any](name string, cfg Config, typ rar.TypeConfig[T]) (*rar.Type, error) {
+	typ.Scope, typ.Resources = cfg.Scope, cfg.Resources
+	return rar.TypeOf(cmp.Or(cfg.Name, name), typ)
+}
+
+// Types returns all types of this package under their default names, for a
+// [rar.RegistryConfig]. scopes has the scope that goes with the details of a type
+// under the name of the type, for example "payments" under [PaymentType]. Types
+// that are not in scopes have no scope. A name of another type is an error.
+func Types(scopes map[string]string) ([]*rar.Type, error) {
 	var types []*rar.Type
 	for _, t := range []struct {
 		name string
-		make func(name string) (*rar.Type, error)
+		make func(Config) (*rar.Type, error)
 	}{
 		{AccountInformationType, NewAccountInformation}, {PaymentType, NewPayment},
 		{RecurringPaymentType, NewRecurringPayment}, {FundsConfirmationType, NewFundsConfirmation},
 	} {
-		made, err := t.make(t.name)
+		made, err := t.make(Config{Scope: scopes[t.name]})
 		if err != nil {
 			return nil, err
 		}
 		types = append(types, made)
+	}
+	for name := range scopes {
+		if !slices.ContainsFunc(types, func(t *rar.Type) bool { return t.Name() == name }) {
+			return nil, fmt.Errorf("openbanking: a scope for the type %q, which is not in this package", name)
+		}
 	}
 	return types, nil
 }

@@ -1,0 +1,155 @@
+package rar
+
+import (
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// locationPattern describes an absolute URI (RFC 3986 §4.3): a scheme, ASCII
+// characters that a URI may have, no fragment.
+const locationPattern = `^[A-Za-z][A-Za-z0-9+.-]*:([A-Za-z0-9._~:/?@!$&'()*+,;=\[\]-]|%[0-9A-Fa-f]{2})+$`
+
+var locationForm = regexp.MustCompile(locationPattern)
+
+// checkLocation returns what is wrong with a location, nil for a usable one.
+//
+// An access token is for resource servers, which are named by absolute URIs
+// without fragment (RFC 8707 §2). A location of another form is at no resource
+// server, and characters that only look like those of a URI would deceive the
+// user. User information before an @ and dot segments would deceive the user as
+// well: they make a location look as if it were at another host or path.
+func checkLocation(location string) *fault {
+	switch {
+	case !locationForm.MatchString(location):
+		return failure(ErrFieldValue, "not an absolute URI of ASCII characters without fragment")
+	case userInformation(location):
+		return failure(ErrFieldValue, "a URI with user information")
+	case dotSegment(location):
+		return failure(ErrFieldValue, "a URI with dot segments")
+	}
+	u, err := url.Parse(location)
+	scheme, _, _ := strings.Cut(location, ":")
+	if err != nil || (strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http")) && u.Hostname() == "" {
+		return failure(ErrFieldValue, "a URI without host")
+	}
+	return nil
+}
+
+func userInformation(location string) bool {
+	_, authority, ok := strings.Cut(location, "://")
+	if end := strings.IndexAny(authority, "/?"); end >= 0 {
+		authority = authority[:end]
+	}
+	return ok && strings.Contains(authority, "@")
+}
+
+// dotSegment reports whether the path has a segment . or .., percent-encoded or
+// not, which a server would resolve before it looks at the path.
+func dotSegment(location string) bool {
+	location, _, _ = strings.Cut(location, "?")
+	for segment := range strings.SplitSeq(location, "/") {
+		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		case ".", "..":
+			return true
+		}
+	}
+	return false
+}
+
+// checkLocations checks the member locations of a detail of any type.
+func checkLocations(object *value) *fault {
+	locations := object.get("locations")
+	switch {
+	case locations == nil:
+		return nil
+	case locations.kind != arrayKind: // RAR-2.2-1
+		return failure(ErrFieldType, "").member("locations")
+	case len(locations.items) == 0: // no resource server would ever see the detail
+		return failure(ErrFieldValue, "an empty list").member("locations")
+	}
+	for i := range locations.items {
+		if locations.items[i].kind != stringKind {
+			return failure(ErrFieldType, "").item(i).member("locations")
+		}
+		if f := checkLocation(locations.items[i].text); f != nil {
+			return f.item(i).member("locations")
+		}
+	}
+	return nil
+}
+
+// declareLocations writes the form of locations into a schema that has the
+// member, so that the published schema says so as well.
+func declareLocations(s *jsonschema.Schema) {
+	declared := s.Properties["locations"]
+	if declared == nil {
+		return
+	}
+	one := 1
+	form := &jsonschema.Schema{Type: "array", MinItems: &one, Items: &jsonschema.Schema{Type: "string", Pattern: locationPattern}}
+	if isFalse(declared) {
+		return
+	}
+	form.Title, form.Description = declared.Title, declared.Description
+	if !plainList(declared) {
+		form.AllOf = []*jsonschema.Schema{declared}
+	}
+	s.Properties["locations"] = form
+}
+
+// plainList recognises an array of strings of which a schema says nothing else.
+func plainList(s *jsonschema.Schema) bool {
+	bare := s.CloneSchemas()
+	bare.Title, bare.Description = "", ""
+	text, err := json.Marshal(bare)
+	return err == nil && string(text) == `{"type":"array","items":{"type":"string"}}`
+}
+
+// ForResource returns the details that are for a resource server: those whose
+// locations are the resource or below it, and those without locations whose type
+// permits that (TypeConfig.Resources). The resource is the resource indicator or
+// base URL that the resource server is known by. others are the further resource
+// servers that the caller knows, for example those in the token's audience. A
+// location that is at or below a longer one of others is for that one.
+//
+// URIs are compared character by character, and paths by whole segments:
+// https://api.example/pay is not below https://api.example/p. An empty resource
+// has no locations.
+//
+// The authorization server puts the result into tokens and introspection
+// responses (RFC 9396 §9). A resource server uses the same rule, with its own
+// resource, before it lets details decide: a location that a request names
+// itself decides nothing.
+func (l Details) ForResource(resource string, others ...string) Details {
+	// RAR-13-1, RAR-9.1-1: to each resource server what it needs to know.
+	var kept Details
+	for _, d := range l {
+		if d.d != nil && d.isFor(resource, others) {
+			kept = append(kept, d)
+		}
+	}
+	return kept
+}
+
+func (d Detail) isFor(resource string, others []string) bool {
+	locations := d.d.value.get("locations")
+	if locations == nil {
+		return d.d.typ.resources == nil || slices.Contains(d.d.typ.resources, resource)
+	}
+	return slices.ContainsFunc(locations.items, func(v value) bool {
+		return atOrBelow(v.text, resource) && !slices.ContainsFunc(others, func(other string) bool {
+			return len(other) > len(resource) && atOrBelow(v.text, other)
+		})
+	})
+}
+
+// atOrBelow reports whether a location is a resource server's base URL or below
+// it by whole path segments.
+func atOrBelow(location, resource string) bool {
+	return resource != "" && (location == resource || strings.HasPrefix(location, strings.TrimSuffix(resource, "/")+"/"))
+}
