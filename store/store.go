@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Limits of the contract.
+const (
+	// KeyLength is the length of every key: 32 bytes in base64url without padding.
+	KeyLength = 43
+	// MaxValue is the size of the largest value in bytes.
+	MaxValue = 512 << 10
+)
+
+// A Store is a key-value store with atomic operations on single keys.
+//
+// Keys are 43 characters of base64url, compared byte by byte. Values are opaque,
+// at most 512 KiB, and may contain personal data. A store copies the values that it
+// receives and returns. Operations on one key are linearizable across all processes
+// that use the store.
+//
+// A failure is an error, never a missing entry. After an error the caller does not
+// know whether the operation took effect. It must not have taken effect in part.
+//
+// An entry whose expiry has passed does not exist. Entries do not disappear earlier:
+// a store without room returns an error from Add and Swap.
+//
+// Implementations are safe for concurrent use.
+type Store interface {
+	// Add stores value under key until expires and returns true, unless key
+	// exists. It sets version 1. An expiry that is not in the future is an error.
+	Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error)
+	// Get returns the value and its version. Version 0 means that key does not
+	// exist, which is not an error.
+	Get(ctx context.Context, key string) (value []byte, version int64, err error)
+	// Swap replaces value and expires and increments the version, if the current
+	// version is version. It returns false if the version differs or key does not
+	// exist. An expiry that is not in the future is an error.
+	Swap(ctx context.Context, key string, version int64, value []byte, expires time.Time) (swapped bool, err error)
+}
+
+// Errors of [Memory]. The contract has no errors of its own: callers treat every
+// error of a [Store] alike.
+var (
+	// ErrFull says that live entries take all the room. Nothing was changed. The
+	// caller rejects its request and may retry later.
+	ErrFull = errors.New("store: full of live entries")
+	// ErrInvalid says that a caller broke the contract: a malformed key, a value
+	// that is too large, or an expiry that is not in the future. Nothing was
+	// changed.
+	ErrInvalid = errors.New("store: invalid argument")
+)
