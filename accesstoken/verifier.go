@@ -15,11 +15,10 @@ import (
 
 const (
 	// maxTokenBytes bounds a token. Servers and proxies take header lines of 8 to 16 KiB, so a longer one does not arrive.
-	maxTokenBytes = 16 << 10
-	// futureSkew is how far ahead of ours the issuer's clock may be in any case.
-	futureSkew       = 10 * time.Second
-	maxLeeway        = time.Minute
-	defaultCacheSize = 4096
+	maxTokenBytes     = 16 << 10
+	defaultFutureSkew = 30 * time.Second
+	maxLeeway         = time.Minute
+	defaultCacheSize  = 4096
 	// maxCached bounds how long the signature of a token is believed unseen: a key that its owner has withdrawn is out of
 	// use after this time at the latest (and that for which the key source keeps its set).
 	maxCached = 5 * time.Minute
@@ -36,9 +35,14 @@ type VerifierConfig struct {
 	Keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
 	// Algorithms are those accepted. Default: ES256, PS256, EdDSA and Ed25519; others cannot be had.
 	Algorithms []string
-	// Leeway is for how long after its expiry a token is accepted, and how far ahead "nbf" and "iat" may lie if that is more
-	// than the 10 seconds which are always granted. Default 0, at most 1 minute.
+	// Leeway is for how long after its expiry a token is accepted. The default
+	// is 0, since a token must not live longer than its issuer wants. At most
+	// 1 minute.
 	Leeway time.Duration
+	// FutureSkew is how far ahead "nbf" and "iat" may lie: the clock of the
+	// resource server may be behind that of the issuer. The default is 30
+	// seconds. At most 1 minute; Leeway counts where it is more.
+	FutureSkew time.Duration
 	// Revoked reports whether the token with this ID ("jti") has been revoked. It is asked on every use, cached or not,
 	// once the token has passed everything else. An error refuses the token with [ErrUnavailable]. It is called
 	// concurrently. Nil: tokens live until they expire, which is good enough if that is minutes.
@@ -74,6 +78,11 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 		return nil, errors.New("accesstoken: Keys is nil")
 	case cfg.Leeway < 0 || cfg.Leeway > maxLeeway:
 		return nil, fmt.Errorf("accesstoken: Leeway is %v, not between 0 and %v", cfg.Leeway, maxLeeway)
+	case cfg.FutureSkew < 0 || cfg.FutureSkew > maxLeeway:
+		return nil, fmt.Errorf("accesstoken: FutureSkew is %v, not between 0 and %v", cfg.FutureSkew, maxLeeway)
+	}
+	if cfg.FutureSkew == 0 {
+		cfg.FutureSkew = defaultFutureSkew
 	}
 	if cfg.Algorithms == nil {
 		cfg.Algorithms = jose.Algorithms()
@@ -275,7 +284,7 @@ func (v *Verifier) checkTimes(t *Token, now time.Time) error {
 	if !now.Before(t.expires.Add(v.cfg.Leeway)) {
 		return fmt.Errorf("%w: at %s, it is %s, leeway %v", ErrExpired, stamp(t.expires), stamp(now), v.cfg.Leeway)
 	}
-	latest := now.Add(max(futureSkew, v.cfg.Leeway))
+	latest := now.Add(max(v.cfg.FutureSkew, v.cfg.Leeway))
 	if t.issuedAt.After(latest) || t.notBefore.After(latest) {
 		return fmt.Errorf("%w: iat %s, nbf %s, it is %s", ErrNotYetValid, stamp(t.issuedAt), stamp(t.notBefore), stamp(now))
 	}

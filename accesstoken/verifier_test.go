@@ -154,8 +154,8 @@ func TestVerifyRefusesClaims(t *testing.T) {
 		{"AT-4-5 SP-5.3.4-3 expired this instant", set("exp", now), accesstoken.ErrExpired},
 		{"AT-4-5 exp as a string", set("exp", fmt.Sprint(now+300)), accesstoken.ErrClaims},
 		{"AT-4-5 exp beyond all time", set("exp", 1e300), accesstoken.ErrClaims},
-		{"iat 11 s ahead", set("iat", now+11), accesstoken.ErrNotYetValid},
-		{"nbf 11 s ahead", set("nbf", now+11), accesstoken.ErrNotYetValid},
+		{"iat 31 s ahead", set("iat", now+31), accesstoken.ErrNotYetValid},
+		{"nbf 31 s ahead", set("nbf", now+31), accesstoken.ErrNotYetValid},
 		{"nbf as a string", set("nbf", "1"), accesstoken.ErrClaims},
 		{"SP-5.3.4-5 no cnf", set("cnf", nil), accesstoken.ErrConfirmation},
 		{"SP-5.3.4-5 an empty cnf", set("cnf", obj{}), accesstoken.ErrConfirmation},
@@ -259,8 +259,8 @@ func TestVerifyAccepts(t *testing.T) {
 	}{
 		{"a plain token", good()},
 		{"AT-4-3 a list of audiences", set("aud", []string{"https://other.example.com", rs})},
-		{"iat 10 s ahead", set("iat", now+10)},
-		{"nbf 10 s ahead", set("nbf", now+10)},
+		{"iat 30 s ahead", set("iat", now+30)},
+		{"nbf 30 s ahead", set("nbf", now+30)},
 		{"fractions of a second", set("iat", float64(now)+0.5, "exp", float64(now)+0.5)},
 		{"both confirmations", set("cnf", obj{"jkt": jkt, "x5t#S256": x5t})},
 		{"unknown members of cnf beside a known one", set("cnf", obj{"jkt": jkt, "kid": 7})},
@@ -287,6 +287,19 @@ func TestVerifyAccepts(t *testing.T) {
 		got, err := v.Verify(context.Background(), sign(t, set("cnf", nil)))
 		require.NoError(t, err)
 		require.Empty(t, got.JKT()+got.X5TS256())
+	})
+	t.Run("B12 a clock that is behind the issuer's", func(t *testing.T) {
+		for skew, most := range map[time.Duration]int64{0: 30, 5 * time.Second: 5, time.Minute: 60} {
+			v := newVerifier(t, func(c *accesstoken.VerifierConfig) { c.FutureSkew = skew })
+			for _, name := range []string{"iat", "nbf"} {
+				_, err := v.Verify(context.Background(), sign(t, set(name, now+most)))
+				require.NoError(t, err, "%v %s", skew, name)
+				_, err = v.Verify(context.Background(), sign(t, set(name, now+most+1)))
+				require.ErrorIs(t, err, accesstoken.ErrNotYetValid, "%v %s", skew, name)
+			}
+			_, err := v.Verify(context.Background(), sign(t, set("exp", now)))
+			require.ErrorIs(t, err, accesstoken.ErrExpired, "the end has no leeway")
+		}
 	})
 	t.Run("AT-4-5 leeway", func(t *testing.T) {
 		v := newVerifier(t, func(c *accesstoken.VerifierConfig) { c.Leeway = 30 * time.Second })
@@ -395,6 +408,8 @@ func TestNewVerifierRefuses(t *testing.T) {
 		"AT-4-3 an empty audience":          func(c *accesstoken.VerifierConfig) { c.Audience = []string{rs, ""} },
 		"AT-4-4 no keys":                    func(c *accesstoken.VerifierConfig) { c.Keys = nil },
 		"AT-4-5 a large leeway":             func(c *accesstoken.VerifierConfig) { c.Leeway = time.Minute + 1 },
+		"B12 a large skew":                  func(c *accesstoken.VerifierConfig) { c.FutureSkew = time.Minute + 1 },
+		"B12 a negative skew":               func(c *accesstoken.VerifierConfig) { c.FutureSkew = -1 },
 		"a negative leeway":                 func(c *accesstoken.VerifierConfig) { c.Leeway = -1 },
 		"AT-2.1-2 SP-5.4.1-1.2 RS256":       func(c *accesstoken.VerifierConfig) { c.Algorithms = []string{"ES256", "RS256"} },
 		"AT-2.1-1 SP-5.4.1-1.3 none":        func(c *accesstoken.VerifierConfig) { c.Algorithms = []string{"none"} },

@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	clientTimeout    = 10 * time.Second // somebody waits for the resource meanwhile
-	defaultMaxAge    = time.Minute
-	longestMaxAge    = 10 * time.Minute
-	maxCacheFor      = 5 * time.Minute
-	defaultCacheSize = 4096
-	// futureSkew is how far ahead of ours the authorization server's clock may be.
-	futureSkew = 10 * time.Second
+	clientTimeout     = 10 * time.Second // somebody waits for the resource meanwhile
+	defaultMaxAge     = time.Minute
+	longestMaxAge     = 10 * time.Minute
+	maxCacheFor       = 5 * time.Minute
+	defaultCacheSize  = 4096
+	defaultFutureSkew = 30 * time.Second
+	maxFutureSkew     = time.Minute
 )
 
 // ClientConfig configures a [Client].
@@ -71,6 +71,10 @@ type ClientConfig struct {
 	CacheFor time.Duration
 	// CacheSize is how many answers are kept. Default 4096.
 	CacheSize int
+	// FutureSkew is how far ahead times of the authorization server may lie: its
+	// clock may be ahead of that of the resource server. The default is 30
+	// seconds. At most 1 minute.
+	FutureSkew time.Duration
 	// InsecureAllowBearer accepts tokens that are bound to no key, which anyone who sees one can use. FAPI 2.0 forbids them.
 	InsecureAllowBearer bool
 	// Now is the clock; nil means time.Now. It is called concurrently.
@@ -97,6 +101,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.MaxAge == 0 {
 		cfg.MaxAge = defaultMaxAge
 	}
+	if cfg.FutureSkew == 0 {
+		cfg.FutureSkew = defaultFutureSkew
+	}
 	if cfg.Algorithms == nil {
 		cfg.Algorithms = jose.Algorithms()
 	}
@@ -111,6 +118,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		return nil, errors.New("introspection: Audience is empty")
 	case cfg.MaxAge < time.Second || cfg.MaxAge > longestMaxAge:
 		return nil, fmt.Errorf("introspection: MaxAge is %v, not between 1s and %v", cfg.MaxAge, longestMaxAge)
+	case cfg.FutureSkew < 0 || cfg.FutureSkew > maxFutureSkew:
+		return nil, fmt.Errorf("introspection: FutureSkew is %v, not between 0 and %v", cfg.FutureSkew, maxFutureSkew)
 	case cfg.CacheFor < 0 || cfg.CacheFor > maxCacheFor:
 		return nil, fmt.Errorf("introspection: CacheFor is %v, not between 0 and %v", cfg.CacheFor, maxCacheFor)
 	case cfg.CacheSize < 0:

@@ -350,6 +350,8 @@ func TestNewClient(t *testing.T) {
 		{"an Audience with an empty one", func(c *introspection.ClientConfig) { c.Audience = []string{api, ""} }},
 		{"no algorithm", func(c *introspection.ClientConfig) { c.Algorithms = []string{} }},
 		{"JWT-3.1-1 RS256", func(c *introspection.ClientConfig) { c.Algorithms = []string{"ES256", "RS256"} }},
+		{"B12 a negative FutureSkew", func(c *introspection.ClientConfig) { c.FutureSkew = -1 }},
+		{"B12 a large FutureSkew", func(c *introspection.ClientConfig) { c.FutureSkew = time.Hour }},
 		{"a short MaxAge", func(c *introspection.ClientConfig) { c.MaxAge = time.Millisecond }},
 		{"a long MaxAge", func(c *introspection.ClientConfig) { c.MaxAge = time.Hour }},
 		{"a negative CacheFor", func(c *introspection.ClientConfig) { c.CacheFor = -1 }},

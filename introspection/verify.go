@@ -99,7 +99,7 @@ func (c *Client) checkAge(claims strictjson.Object, now time.Time) error {
 			return fmt.Errorf("%w: %w", ErrClaims, err)
 		}
 	}
-	latest := now.Add(futureSkew)
+	latest := now.Add(c.cfg.FutureSkew)
 	switch {
 	case !dated:
 		return fmt.Errorf("%w: no iat", ErrClaims)
@@ -150,7 +150,7 @@ func (c *Client) read(o strictjson.Object, now time.Time) (*Token, error) {
 	if c.cfg.Audience != nil && !slices.ContainsFunc(c.cfg.Audience, ours) {
 		return nil, fmt.Errorf("%w: got %.256q, want one of %q", ErrResource, t.audience, c.cfg.Audience)
 	}
-	if err := t.readTimes(now); err != nil {
+	if err := t.readTimes(now, now.Add(c.cfg.FutureSkew)); err != nil {
 		return nil, err
 	}
 	if t.amr, _, err = o.Strings("amr"); err != nil {
@@ -192,7 +192,7 @@ func (t *Token) readStrings() (tokenType string, err error) {
 }
 
 // readTimes also checks them: the authorization server should have, but its clock or its cache may be slow.
-func (t *Token) readTimes(now time.Time) error {
+func (t *Token) readTimes(now, latest time.Time) error {
 	var expiring bool
 	for _, c := range []struct {
 		name    string
@@ -209,7 +209,7 @@ func (t *Token) readTimes(now time.Time) error {
 	if expiring && !now.Before(t.expires) {
 		return fmt.Errorf("%w: exp %d, now %d", ErrExpired, t.expires.Unix(), now.Unix())
 	}
-	if latest := now.Add(futureSkew); t.issuedAt.After(latest) || t.notBefore.After(latest) {
+	if t.issuedAt.After(latest) || t.notBefore.After(latest) {
 		return fmt.Errorf("%w: iat %d, nbf %d, now %d", ErrNotYetValid, t.issuedAt.Unix(), t.notBefore.Unix(), now.Unix())
 	}
 	return nil

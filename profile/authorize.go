@@ -349,12 +349,49 @@ func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
+	if params := postedRequest(r); params != nil {
+		s.redirectPosted(w, r, params)
+		return
+	}
 	authorization, err := s.Authorization(r.Context(), r.URL.Query())
 	if err != nil {
 		s.WriteAuthorizationError(w, r, authorization, err)
 		return
 	}
 	s.cfg.Interact(w, r, authorization)
+}
+
+// postedRequest returns the form of an authorization request by POST (OpenID
+// Connect Core §3.1.2.1), nil for any other request. The URL decides: if it has
+// client_id or request_uri, the body is a form of the host's own and is not read.
+func postedRequest(r *http.Request) url.Values {
+	if query := r.URL.Query(); r.Method != http.MethodPost || query.Has("client_id") || query.Has("request_uri") {
+		return nil
+	}
+	params, err := par.ParseForm(r)
+	if err != nil { // not a form, or a parameter twice: without a request as before
+		return nil
+	}
+	return params
+}
+
+// redirectPosted sends the browser to the same endpoint by GET, with the
+// reference in the URL. The host then sees one kind of request: a POST is always
+// a form of its own. The browser sends the host's cookies with SameSite=Lax, which
+// it withholds from a POST of another site.
+func (s *AuthorizationServer) redirectPosted(w http.ResponseWriter, r *http.Request, params url.Values) {
+	clientID, requestURI, err := par.ParseAuthorizationRequest(params)
+	if err != nil {
+		s.WriteAuthorizationError(w, r, nil, err)
+		return
+	}
+	query := r.URL.RawQuery
+	if query != "" {
+		query += "&"
+	}
+	query += url.Values{"client_id": {clientID}, "request_uri": {requestURI}}.Encode()
+	w.Header().Set("Location", "?"+query) // the path is that which the browser knows, whatever a proxy made of it
+	w.WriteHeader(http.StatusSeeOther)    // SP-5.3.2.2-10, SP-5.3.2.2-11
 }
 
 // storeKey makes keys of fixed size that show nothing of a secret to whoever reads the store, and keeps apart the kinds, and

@@ -132,6 +132,9 @@ type AuthorizationServerConfig struct {
 	// consent, then call Approve or Deny and serve the response that they return. Required for Handler.
 	//
 	// A reload comes here again, as does the form that the page posts to this same URL, as long as RequestLifetime lasts.
+	// A client may send the browser by POST, with client_id and request_uri in the
+	// body and neither in the URL. Handler redirects such a request to the URL that
+	// a GET would have had. A POST that arrives here is a form of the host's own.
 	// For more time keep [Authorization.ClientID] and [Authorization.RequestURI] in the browser's session, continue on a URL
 	// of the host's own, and call [AuthorizationServer.Resume] there. Forms need the host's protection against forged posts.
 	Interact func(w http.ResponseWriter, r *http.Request, a *Authorization)

@@ -34,6 +34,8 @@ type world struct {
 	// everything for alice.
 	decide   func(a *profile.Authorization) (*profile.AuthorizationResponse, error)
 	registry *rar.Registry // of a rich world
+	// onInteract sees the request of a browser at the authorization endpoint.
+	onInteract func(r *http.Request)
 }
 
 const redirectURI = "https://client.example/callback?tenant=1"
@@ -98,6 +100,9 @@ func (w *world) register(id string, key crypto.PublicKey) *profile.ClientMetadat
 }
 
 func (w *world) interact(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+	if w.onInteract != nil {
+		w.onInteract(r)
+	}
 	decide := w.decide
 	if decide == nil {
 		decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {

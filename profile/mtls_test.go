@@ -363,3 +363,52 @@ func TestMutualTLSIntrospection(t *testing.T) {
 	require.Equal(t, "invalid_token", m.callWith(certify(t, "thief", m.ca), "Bearer", access).code, "MTLS-3-3")
 	require.Equal(t, "invalid_token", m.callWith(nil, "Bearer", access).code, "MTLS-3-3")
 }
+
+// A client with certificate-bound tokens may send proofs as well: at the push,
+// which binds the code, and then at the token endpoint.
+func TestProofsOfCertificateBoundClients(t *testing.T) {
+	m := newMTLSWorld(t)
+	m.enrol("app", "private_key_jwt", true)
+	certificate := certify(t, "app", m.ca)
+	pushProof := func() string { return m.proof("d", "POST", m.parURL(), dpop.ProofOptions{}) }
+	alias := m.aliases.URL + "/token"
+	spend := func(code string, proofs ...string) answer {
+		return m.sendWith(certificate, alias, m.codeForm("app", code), proofs...)
+	}
+	for name, code := range map[string]func() string{
+		"a proof at the push": func() string { return m.code("app", nil, pushProof()) },
+		"dpop_jkt":            func() string { return m.code("app", with("dpop_jkt", m.jkt("d"))) },
+	} {
+		t.Run("C11 "+name, func(t *testing.T) {
+			bound := code()
+			got := spend(bound)
+			require.Equal(t, "invalid_grant", got.code, "DPOP-10-1 without a proof")
+			require.Contains(t, got.body["error_description"], "proof")
+			require.Equal(t, "invalid_grant", spend(bound, m.tokenProof("other")).code, "DPOP-10-1 with another key")
+			require.Equal(t, "invalid_dpop_proof", spend(bound, m.proof("d", "POST", m.parURL(), dpop.ProofOptions{})).code, "DPOP-4.3-9 the proof is checked")
+			require.Equal(t, "invalid_dpop_proof", spend(bound, m.tokenProof("d"), m.tokenProof("d")).code, "two proofs")
+			used := m.tokenProof("d")
+			got = spend(bound, used)
+			require.Equal(t, http.StatusOK, got.status, "nothing was used up: %v", got.body)
+			require.Equal(t, "DPoP", got.body["token_type"], "DPOP-5-3")
+			token := got.body["access_token"].(string)
+			require.Equal(t, http.StatusOK, m.callWith(certificate, "DPoP", token, m.apiProof("d", token)).status)
+			require.Equal(t, http.StatusUnauthorized, m.callWith(nil, "DPoP", token, m.apiProof("d", token)).status, "MTLS-3-3 the certificate as well")
+			require.Equal(t, http.StatusUnauthorized, m.callWith(certificate, "Bearer", token).status, "DPOP-7.2-1")
+			require.Equal(t, "invalid_dpop_proof", m.sendWith(certificate, alias, m.refreshForm("app", got.body["refresh_token"].(string)), used).code, "DPOP-11.1-1 a proof is good once")
+			refreshed := m.sendWith(certificate, alias, m.refreshForm("app", got.body["refresh_token"].(string)))
+			require.Equal(t, "Bearer", refreshed.body["token_type"], "a refresh token is bound to the client")
+		})
+	}
+	t.Run("C11 a proof at the token endpoint alone", func(t *testing.T) {
+		got := spend(m.code("app", nil), m.tokenProof("d"))
+		require.Equal(t, "DPoP", got.body["token_type"], "%v", got.body)
+	})
+	t.Run("C11 a proof and no certificate", func(t *testing.T) {
+		got := m.sendWith(nil, alias, m.codeForm("app", m.code("app", nil, pushProof())), m.tokenProof("d"))
+		require.NotEqual(t, http.StatusOK, got.status, "MTLS-3-1 a proof does not replace the certificate")
+	})
+	t.Run("C11 a wrong proof at the push", func(t *testing.T) {
+		require.Equal(t, "invalid_dpop_proof", m.send(m.parURL(), m.pushForm("app"), m.tokenProof("d")).code, "DPOP-10.1-2")
+	})
+}

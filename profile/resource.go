@@ -49,6 +49,13 @@ type ResourceServerConfig struct {
 	// connection, whose server has to ask for a certificate, by ClientAuth: tls.RequestClientCert. It need not verify one.
 	Certificates *tokenbinding.CertificateSource
 
+	// FutureSkew is how far ahead "iat" and "nbf" of a JWT access token and "iat"
+	// of a proof may lie: the clock of the API may be behind those of the others.
+	// The default is 30 seconds. From 10 seconds to 1 minute. Expiry has no
+	// leeway, since a token must not live longer than its server wants. For
+	// introspection the Introspection client has a setting of its own.
+	FutureSkew time.Duration
+
 	Proofs dpop.ReplayStore  // nil: in memory, for an API of one process
 	Nonces *dpop.NonceSource // nil: no nonces are asked for
 	// Realm and ResourceMetadata go into challenges when they are set (RFC 9728 §5.1).
@@ -88,18 +95,21 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.FutureSkew == 0 {
+		cfg.FutureSkew = futureSkew
+	}
 	errs := []error{cfg.check()}
 	s := &ResourceServer{cfg: cfg}
 	var err error
 	if cfg.Introspection == nil {
 		s.tokens, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
-			Issuer: cfg.Issuer, Audience: []string{cfg.Resource}, Keys: cfg.Keys, Revoked: cfg.Revoked, Now: cfg.Now,
+			Issuer: cfg.Issuer, Audience: []string{cfg.Resource}, Keys: cfg.Keys, Revoked: cfg.Revoked, FutureSkew: cfg.FutureSkew, Now: cfg.Now,
 		})
 		errs = append(errs, err)
 	}
 	s.proofs = new(endpointProofs)
 	s.proofs.Verifier, err = dpop.NewVerifier(dpop.VerifierConfig{
-		BaseURL: cfg.BaseURL, Replay: cfg.Proofs, Nonces: cfg.Nonces, FutureSkew: futureSkew, Now: cfg.Now,
+		BaseURL: cfg.BaseURL, Replay: cfg.Proofs, Nonces: cfg.Nonces, FutureSkew: cfg.FutureSkew, Now: cfg.Now,
 	})
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("profile: resource server: %w", err)

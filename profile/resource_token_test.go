@@ -254,6 +254,38 @@ func TestExternalURL(t *testing.T) {
 	}
 }
 
+// An API whose clock is behind accepts what was issued a moment ago.
+func TestResourceServerSkew(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		skew, ahead time.Duration
+		status      int
+	}{
+		{"B12 30 seconds by default", 0, 30 * time.Second, http.StatusOK},
+		{"B12 no more than that", 0, 31 * time.Second, http.StatusUnauthorized},
+		{"B12 a larger one", time.Minute, 59 * time.Second, http.StatusOK},
+		{"B12 a smaller one", 10 * time.Second, 11 * time.Second, http.StatusUnauthorized},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newAPI(t, func(c *profile.ResourceServerConfig) { c.FutureSkew = tc.skew })
+			token := w.token(func(c *accesstoken.IssuerConfig, _ *accesstoken.Claims) {
+				c.Now = func() time.Time { return w.clock.Now().Add(tc.ahead) }
+			})
+			r := httptest.NewRequest(http.MethodGet, w.cfg.Resource+"/accounts", nil)
+			r.Header.Set("Authorization", "DPoP "+token)
+			r.Header.Set("DPoP", w.forge(token, testkit.ECKey(t, "client")))
+			recorder := httptest.NewRecorder()
+			w.rs.Require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), "accounts").ServeHTTP(recorder, r)
+			require.Equal(t, tc.status, recorder.Code, recorder.Header())
+		})
+	}
+	for _, skew := range []time.Duration{-1, 9 * time.Second, time.Minute + 1} {
+		_, err := profile.NewResourceServer(profile.ResourceServerConfig{Resource: "https://api.example", Issuer: asIssuer, FutureSkew: skew,
+			Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }})
+		require.ErrorContains(t, err, "FutureSkew", "B12 %v", skew)
+	}
+}
+
 func TestResourceServerConfig(t *testing.T) {
 	good := func() profile.ResourceServerConfig {
 		return profile.ResourceServerConfig{

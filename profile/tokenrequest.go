@@ -12,6 +12,7 @@ import (
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
 	"github.com/gofapi/fapi2/tokenbinding"
@@ -33,7 +34,7 @@ type TokenRequest struct {
 	client *ClientMetadata
 	params url.Values
 	auth   clientauth.Authentication
-	proof  dpop.Proof // zero if the token is bound to a certificate
+	proof  dpop.Proof // zero if the token is bound to a certificate alone
 	bound  tokenbinding.Confirmation
 }
 
@@ -76,7 +77,12 @@ func (s *AuthorizationServer) TokenRequest(r *http.Request) (*TokenRequest, erro
 		if t.bound.IsZero() {
 			return nil, fmt.Errorf("%w: no client certificate", tokenbinding.ErrNotBound)
 		}
-		return t, nil
+		// A client that sends a proof nevertheless, as it did at the push perhaps
+		// (DPOP-10-1), requests a DPoP-bound token by it (RFC 9449 §5). Its token
+		// is bound to both.
+		if len(r.Header.Values("DPoP")) == 0 {
+			return t, nil
+		}
 	}
 	if t.proof, err = s.tokenProofs.Check(r); err != nil { // DPOP-5.2-1
 		return nil, err
@@ -112,8 +118,10 @@ func (t *TokenRequest) Param(name string) string { return t.params.Get(name) }
 func (t *TokenRequest) Resources() []string { return slices.Clone(t.params["resource"]) }
 
 // Confirmation returns what an access token for this request has to be bound to: its cnf, and by TokenType its
-// token_type. Clients registered with tls_client_certificate_bound_access_tokens get tokens bound to the certificate of
-// this request, all others to the key of its proof.
+// token_type. Clients registered with tls_client_certificate_bound_access_tokens
+// receive tokens bound to the certificate of this request, and to the key of its
+// proof as well if it has one. All others receive tokens bound to the key of the
+// proof.
 func (t *TokenRequest) Confirmation() tokenbinding.Confirmation { return t.bound }
 
 // CheckBinding checks that this request may redeem an authorization code that is bound to b. Failures are an [ErrCode] or
@@ -130,6 +138,9 @@ func (t *TokenRequest) CheckBinding(b Binding) error {
 		return err
 	}
 	// DPOP-10-1, SP-5.3.2.1-12: bound to a key by dpop_jkt or by the proof at the pushed request.
+	if b.DPoPThumbprint != "" && t.bound.JKT == "" { // DPOP-10-1: a request without a proof
+		return oautherr.Describe(fmt.Errorf("%w: it is bound to a DPoP key, and the request has no proof", ErrCode), "the code is bound to a DPoP key: send a proof")
+	}
 	if b.DPoPThumbprint != "" && !jose.EqualString(b.DPoPThumbprint, t.bound.JKT) {
 		return fmt.Errorf("%w: it is bound to another DPoP key", ErrCode)
 	}
