@@ -75,6 +75,11 @@ type Claims struct {
 	AMR []string
 	// AuthorizationDetails is a JSON array of objects (RFC 9396), those that concern the audience.
 	AuthorizationDetails json.RawMessage
+	// GrantID identifies the consent that the token serves ("grant_id"): the grant
+	// of Grant Management for OAuth 2.0, or the one authorization. All tokens of one
+	// consent carry the same value, refreshed tokens too. If empty, the token does
+	// not name its consent.
+	GrantID string
 	// Extra are further claims by name. A name that RFC 9068 or this package gives a meaning to is refused.
 	Extra map[string]any
 }
@@ -126,6 +131,7 @@ type payload struct {
 	ACR                  string          `json:"acr,omitempty"`
 	AMR                  []string        `json:"amr,omitempty"`
 	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
+	GrantID              string          `json:"grant_id,omitempty"`
 }
 
 type confirmation struct {
@@ -135,7 +141,7 @@ type confirmation struct {
 
 // ownClaims may not come from Extra.
 var ownClaims = []string{
-	"iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti", "scope", "cnf", "auth_time", "acr", "amr", "authorization_details",
+	"iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti", "scope", "cnf", "auth_time", "acr", "amr", "authorization_details", "grant_id",
 }
 
 // Issue returns a signed token. It refuses claims that a [Verifier] would, among them those that bind the token to no
@@ -158,7 +164,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 		Issuer: i.cfg.Issuer, Subject: c.Subject, Audience: c.Audience, ClientID: c.ClientID,
 		IssuedAt: now, Expires: now + int64(lifetime/time.Second), ID: c.ID,
 		Scope: c.Scope, ACR: c.ACR, AMR: c.AMR, // AT-2.2.3-1, SU-5-2, SU-6.1-1
-		AuthorizationDetails: c.AuthorizationDetails,
+		AuthorizationDetails: c.AuthorizationDetails, GrantID: c.GrantID,
 	}
 	if len(c.Audience) == 1 {
 		p.Audience = c.Audience[0]
@@ -199,8 +205,8 @@ func (i *Issuer) check(c Claims) error {
 		return errors.New("JKT is no SHA-256 thumbprint in base64url")
 	case c.X5TS256 != "" && !isThumbprint(c.X5TS256):
 		return errors.New("X5TS256 is no SHA-256 thumbprint in base64url")
-	case slices.ContainsFunc([]string{c.Subject, c.ClientID, c.ID, c.ACR}, isNotUTF8): // JSON would make one character of all that are invalid
-		return errors.New("Subject, ClientID, ID or ACR is not UTF-8")
+	case slices.ContainsFunc([]string{c.Subject, c.ClientID, c.ID, c.ACR, c.GrantID}, isNotUTF8): // JSON would make one character of all that are invalid
+		return errors.New("Subject, ClientID, ID, ACR or GrantID is not UTF-8")
 	case slices.ContainsFunc(c.Audience, isNotUTF8) || slices.ContainsFunc(c.AMR, isNotUTF8): // JWT-3.7-1
 		return errors.New("Audience or AMR is not UTF-8")
 	case !isScope(c.Scope):

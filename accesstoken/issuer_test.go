@@ -51,6 +51,7 @@ func TestIssue(t *testing.T) {
 	c := grant()
 	c.Scope, c.X5TS256, c.ACR, c.AMR, c.AuthTime = "accounts", x5t, "gold", []string{"otp"}, t0.Add(-time.Minute)
 	c.AuthorizationDetails = json.RawMessage(`[{"type":"payment"}]`)
+	c.GrantID = "grant-1"
 	c.Extra = map[string]any{"tenant": "a&b"}
 	token, err := newIssuer(t, nil).Issue(c)
 	require.NoError(t, err)
@@ -63,13 +64,14 @@ func TestIssue(t *testing.T) {
 	require.Equal(t, obj{
 		"iss": issuer, "sub": "alice", "aud": rs, "client_id": "fintech", "iat": 1.8e9, "exp": 1.8e9 + 300, "scope": "accounts",
 		"cnf": obj{"jkt": jkt, "x5t#S256": x5t}, "acr": "gold", "amr": []any{"otp"}, "auth_time": 1.8e9 - 60,
-		"authorization_details": []any{obj{"type": "payment"}}, "tenant": "a&b",
+		"authorization_details": []any{obj{"type": "payment"}}, "grant_id": "grant-1", "tenant": "a&b",
 	}, claims, "AT-2.2-1 AT-2.2.3-1 AT-3-1 DPOP-6.1-1 MTLS-3.1-1 SU-5-2")
 	require.NotContains(t, token, "\\u0026")
 
 	got, err := newVerifier(t, nil).Verify(context.Background(), token)
 	require.NoError(t, err)
 	require.Equal(t, "alice", got.Subject())
+	require.Equal(t, "grant-1", got.GrantID())
 
 	for name, key := range map[string]crypto.Signer{"EdDSA": testkit.Ed25519Key(t, "as"), "PS256": testkit.RSAKey(t, "as"), "Ed25519": testkit.Ed25519Key(t, "as")} {
 		t.Run("AT-2.1-1 "+name, func(t *testing.T) {

@@ -35,7 +35,7 @@ import (
 // use. It does not hold the token itself; printed or logged it names the client and the token's ID.
 type Token struct {
 	issuer, subject, clientID, id string
-	scope, acr, jkt, x5t          string
+	scope, acr, grant, jkt, x5t   string
 	audience, amr                 []string
 	issuedAt, notBefore, expires  time.Time
 	authTime                      time.Time
@@ -103,6 +103,11 @@ func (t *Token) AMR() []string { return slices.Clone(t.amr) }
 
 // AuthorizationDetails returns the JSON array of what was granted in detail (RFC 9396), a fresh copy, or nil.
 func (t *Token) AuthorizationDetails() json.RawMessage { return slices.Clone(t.details) }
+
+// GrantID returns the identifier of the consent that the token serves
+// ("grant_id"). It is the same for all tokens of that consent, refreshed tokens
+// too. It is empty if the issuer does not name the consent.
+func (t *Token) GrantID() string { return t.grant }
 
 // Claim returns a claim by its name, as JSON, in a fresh copy. It is nil if the token has no such claim.
 func (t *Token) Claim(name string) json.RawMessage {

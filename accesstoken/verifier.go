@@ -211,7 +211,7 @@ func (v *Verifier) read(o strictjson.Object) (*Token, error) {
 	}{
 		// AT-2.2-1
 		{"iss", &t.issuer, true}, {"sub", &t.subject, true}, {"client_id", &t.clientID, true}, {"jti", &t.id, true},
-		{"scope", &t.scope, false}, {"acr", &t.acr, false},
+		{"scope", &t.scope, false}, {"acr", &t.acr, false}, {"grant_id", &t.grant, false},
 	} {
 		value, _, err := o.String(c.name)
 		if err != nil {

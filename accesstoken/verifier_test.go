@@ -172,6 +172,8 @@ func TestVerifyRefusesClaims(t *testing.T) {
 		{"an acr that is a number", set("acr", 3), accesstoken.ErrClaims},
 		{"an amr that is a string", set("amr", "pwd"), accesstoken.ErrClaims},
 		{"an auth_time that is a string", set("auth_time", "1"), accesstoken.ErrClaims},
+		{"a grant_id that is a number", set("grant_id", 3), accesstoken.ErrClaims},
+		{"a grant_id that is an array", set("grant_id", []string{"a"}), accesstoken.ErrClaims},
 		{"authorization_details that are an object", set("authorization_details", obj{"type": "x"}), accesstoken.ErrClaims},
 		{"authorization_details that hold a string", set("authorization_details", []any{"x"}), accesstoken.ErrClaims},
 	} {

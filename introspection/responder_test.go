@@ -204,6 +204,7 @@ func TestAnswerPlain(t *testing.T) {
 	all.X5TS256, all.Username, all.ACR, all.AMR = x5t, "alice@example.com", "urn:strong", []string{"hwk"}
 	all.IssuedAt, all.NotBefore, all.AuthTime = t0, t0, t0.Add(-time.Hour)
 	all.AuthorizationDetails = json.RawMessage(`[{"type":"account"}]`)
+	all.GrantID = "grant-1"
 	all.Extra = map[string]any{"grant": "a&b"}
 	certificate := active()
 	certificate.JKT, certificate.X5TS256 = "", x5t
@@ -220,7 +221,7 @@ func TestAnswerPlain(t *testing.T) {
 		{"INT-7662-2.2-1 DPOP-6.2-1 MTLS-3.2-1 SU-6.2-1 RAR-9.2-1 all there is", caller, all, `{"active":true,"iss":"https://as.example.com","sub":"alice",` +
 			`"aud":["https://other.example.com","https://api.example.com"],"client_id":"fintech","username":"alice@example.com","token_type":"DPoP","iat":1800000000,"nbf":1800000000,` +
 			`"exp":1800000300,"jti":"id-1","scope":"accounts payments","cnf":{"jkt":"` + jkt + `","x5t#S256":"` + x5t + `"},"auth_time":1799996400,"acr":"urn:strong","amr":["hwk"],` +
-			`"authorization_details":[{"type":"account"}],"grant":"a&b"}`},
+			`"authorization_details":[{"type":"account"}],"grant_id":"grant-1","grant":"a&b"}`},
 		{"MTLS-3.2-1 a certificate, with which the type is Bearer", caller, certificate, `{"active":true,"iss":"https://as.example.com","sub":"alice","aud":"https://api.example.com",` +
 			`"client_id":"fintech","token_type":"Bearer","exp":1800000300,"jti":"id-1","scope":"accounts payments","cnf":{"x5t#S256":"` + x5t + `"}}`},
 		{"INT-9701-5-5 INT-7662-2.2-3 only scope values that concern the resource server", mayKnow, certificate, `{"active":true,"iss":"https://as.example.com","sub":"alice","aud":"https://api.example.com",` +

@@ -71,6 +71,11 @@ type Response struct {
 	// AuthorizationDetails is a JSON array of objects (RFC 9396 §9.2): those that concern the one who asks, with whatever it
 	// needs to know besides.
 	AuthorizationDetails json.RawMessage
+	// GrantID identifies the consent that the token serves ("grant_id"): the grant
+	// of Grant Management for OAuth 2.0, or the one authorization. All tokens of one
+	// consent have the same value, refreshed tokens too. If empty, the response does
+	// not name the consent.
+	GrantID string
 	// Extra are further members by name. Those that are named above cannot come from here.
 	Extra map[string]any
 }
@@ -94,6 +99,7 @@ type members struct {
 	ACR                  string          `json:"acr,omitempty"`
 	AMR                  []string        `json:"amr,omitempty"`
 	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
+	GrantID              string          `json:"grant_id,omitempty"`
 }
 
 type confirmation struct {
@@ -104,7 +110,7 @@ type confirmation struct {
 // ownMembers may not come from Extra.
 var ownMembers = []string{
 	"active", "iss", "sub", "aud", "client_id", "username", "token_type", "iat", "nbf", "exp", "jti", "scope", "cnf", "auth_time",
-	"acr", "amr", "authorization_details",
+	"acr", "amr", "authorization_details", "grant_id",
 }
 
 // inactive is all that may be said of an inactive token. INT-7662-2.2-2b, INT-9701-5-3
@@ -134,8 +140,8 @@ func (r Response) check(allowBearer bool) error {
 	case r.TokenType != "" && !strings.EqualFold(r.TokenType, r.tokenType()): // DPOP-6.2-1
 		return fmt.Errorf("TokenType is %q, but the token is bound as one of type %s", r.TokenType, r.tokenType())
 	// JSON would make one character of all bytes that are invalid. Each by itself: two halves of a character make a whole.
-	case slices.ContainsFunc([]string{r.Subject, r.ClientID, r.Username, r.ID, r.ACR}, isNotUTF8):
-		return errors.New("Subject, ClientID, Username, ID or ACR is not UTF-8")
+	case slices.ContainsFunc([]string{r.Subject, r.ClientID, r.Username, r.ID, r.ACR, r.GrantID}, isNotUTF8):
+		return errors.New("Subject, ClientID, Username, ID, ACR or GrantID is not UTF-8")
 	case slices.ContainsFunc(r.Audience, isNotUTF8) || slices.ContainsFunc(r.AMR, isNotUTF8):
 		return errors.New("Audience or AMR is not UTF-8")
 	case !isScope(r.Scope):
@@ -175,6 +181,7 @@ func (r Response) encode(issuer string, rs ResourceServer) ([]byte, error) {
 		Scope:    narrow(r.Scope, rs.Scopes),
 		AuthTime: unix(r.AuthTime), ACR: r.ACR, AMR: r.AMR, // SU-6.2-1
 		AuthorizationDetails: r.AuthorizationDetails, // RAR-9.2-1
+		GrantID:              r.GrantID,
 	}
 	if len(r.Audience) == 1 {
 		m.Audience = r.Audience[0]

@@ -16,7 +16,7 @@ import (
 // ID. An authorization server may leave out what [Token.ID], [Token.Subject] and [Token.ClientID] return, and the times.
 type Token struct {
 	issuer, subject, clientID, id string
-	scope, acr, jkt, x5t          string
+	scope, acr, grant, jkt, x5t   string
 	audience, amr                 []string
 	issuedAt, notBefore, expires  time.Time
 	authTime                      time.Time
@@ -63,6 +63,11 @@ func (t *Token) AMR() []string { return slices.Clone(t.amr) }
 
 // AuthorizationDetails returns the JSON array of what was granted in detail (RFC 9396), a fresh copy, or nil.
 func (t *Token) AuthorizationDetails() json.RawMessage { return slices.Clone(t.details) }
+
+// GrantID returns the identifier of the consent that the token serves
+// ("grant_id"). It is the same for all tokens of that consent, refreshed tokens
+// too. It is empty if the authorization server does not name the consent.
+func (t *Token) GrantID() string { return t.grant }
 
 // Claim returns a member of the answer by its name, "username" for one, as JSON, in a fresh copy. It is nil if there is no
 // such member.

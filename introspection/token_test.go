@@ -16,6 +16,7 @@ func TestToken(t *testing.T) {
 	resp.Audience = []string{"https://other.example.com", api}
 	resp.X5TS256, resp.Username, resp.ACR, resp.AMR = x5t, "alice@example.com", "urn:strong", []string{"hwk", "pin"}
 	resp.IssuedAt, resp.AuthTime = t0.Add(-time.Second), t0.Add(-time.Hour)
+	resp.GrantID = "grant-1"
 	resp.AuthorizationDetails = json.RawMessage(`[{"type":"account","amount":"1.00"}]`)
 	mediaType, body, err := newResponder(t, nil).Answer(caller, true, resp)
 	require.NoError(t, err)
@@ -34,6 +35,7 @@ func TestToken(t *testing.T) {
 		require.True(t, got.AuthTime().Equal(resp.AuthTime), "SU-6.2-1")
 		require.Equal(t, "urn:strong", got.ACR())
 		require.Equal(t, resp.AMR, got.AMR())
+		require.Equal(t, "grant-1", got.GrantID())
 		require.JSONEq(t, string(resp.AuthorizationDetails), string(got.AuthorizationDetails()), "RAR-9.2-1")
 		require.JSONEq(t, `"alice@example.com"`, string(got.Claim("username")))
 		require.Equal(t, string(body), got.Signed())

@@ -177,7 +177,7 @@ func (t *Token) readStrings() (tokenType string, err error) {
 		name string
 		to   *string
 	}{
-		{"iss", &t.issuer}, {"sub", &t.subject}, {"client_id", &t.clientID}, {"jti", &t.id}, {"scope", &t.scope}, {"acr", &t.acr},
+		{"iss", &t.issuer}, {"sub", &t.subject}, {"client_id", &t.clientID}, {"jti", &t.id}, {"scope", &t.scope}, {"acr", &t.acr}, {"grant_id", &t.grant},
 		{"token_type", &tokenType}, {"username", &username},
 	} {
 		value, present, err := t.claims.String(c.name)

@@ -44,6 +44,7 @@ type reference struct {
 	ACR          string                `json:"acr,omitempty"`
 	AMR          []string              `json:"amr,omitempty"`
 	Details      json.RawMessage       `json:"authorization_details,omitempty"`
+	GrantID      string                `json:"grant_id,omitempty"`
 }
 
 type referenceConfirmation struct {
@@ -80,7 +81,7 @@ func (s *AuthorizationServer) newAccessToken(ctx context.Context, c accesstoken.
 	r := reference{
 		Version: referenceVersion, Issuer: s.cfg.Issuer, Subject: c.Subject, Audience: c.Audience, ClientID: c.ClientID,
 		IssuedAt: now.Unix(), Expires: expires.Unix(), ID: c.ID, Scope: c.Scope, Confirmation: referenceConfirmation{c.JKT, c.X5TS256},
-		ACR: c.ACR, AMR: c.AMR, Details: c.AuthorizationDetails,
+		ACR: c.ACR, AMR: c.AMR, Details: c.AuthorizationDetails, GrantID: c.GrantID,
 	}
 	if !c.AuthTime.IsZero() {
 		r.AuthTime = c.AuthTime.Unix()
@@ -165,6 +166,7 @@ func (t *referenced) ACR() string            { return t.reference.ACR }
 func (t *referenced) AMR() []string          { return slices.Clone(t.reference.AMR) }
 func (t *referenced) JKT() string            { return t.Confirmation.JKT }
 func (t *referenced) X5TS256() string        { return t.Confirmation.X5TS256 }
+func (t *referenced) GrantID() string        { return t.reference.GrantID }
 func (t *referenced) HasScope(v string) bool { return v != "" && slices.Contains(t.Scopes(), v) }
 func (t *referenced) String() string {
 	return fmt.Sprintf("access token %.64q of client %.256q", t.reference.ID, t.reference.ClientID)

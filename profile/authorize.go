@@ -225,6 +225,19 @@ type grant struct {
 	Claims map[string]json.RawMessage `json:"claims,omitempty"`
 }
 
+// consent returns the identifier of what the user has agreed to, the same for
+// every token of it. It is empty for a client that acts for itself: no user has
+// the client's ID as subject, see checkApproval.
+func (g grant) consent() string {
+	switch {
+	case g.Subject == g.ClientID:
+		return ""
+	case g.Managed != "":
+		return g.Managed
+	}
+	return g.ID
+}
+
 // PKCE-4.4-1: the challenge stays here, with the code and not in it.
 type codeRecord struct {
 	Binding Binding `json:"binding"`

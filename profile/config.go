@@ -111,6 +111,13 @@ type AuthorizationServerConfig struct {
 	// exist then, for clients that are registered for them. Events is told after the server has ended the access tokens that
 	// the change has ended. nil: there is no grant management.
 	Grants *grants.ManagerConfig
+	// GrantIDInTokens writes the member grant_id into access tokens and
+	// introspection responses: the managed grant's ID, or the
+	// [AuthorizationResponse.AuthorizationID] without grant management. All tokens of
+	// one consent carry the same value, refreshed and narrowed tokens too, so an API
+	// can record by [Token.GrantID] what was used up. Tokens of the client
+	// credentials grant have none. If false, tokens do not name their consent.
+	GrantIDInTokens bool
 
 	// EncryptedResponses serves clients that are registered for encrypted authorization responses, by
 	// authorization_encrypted_response_alg and _enc, with the first key in their JWK Set that is for it. false: such a client

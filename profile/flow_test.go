@@ -129,7 +129,7 @@ func (w *world) api() http.Handler {
 			return
 		}
 		rw.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(rw).Encode(map[string]any{"owner": token.Subject(), "client": token.ClientID()})
+		json.NewEncoder(rw).Encode(map[string]any{"owner": token.Subject(), "client": token.ClientID(), "consent": token.GrantID()})
 	}), "accounts"))
 	mux.Handle("/payments", w.rs.Require(http.NotFoundHandler(), "payments"))
 	return mux

@@ -124,6 +124,7 @@ func (s *AuthorizationServer) tokenState(ctx context.Context, raw string) (intro
 		Active: true, Scope: strings.Join(token.Scopes(), " "), ClientID: token.ClientID(), Subject: token.Subject(), Audience: token.Audience(),
 		Expires: token.ExpiresAt(), IssuedAt: token.IssuedAt(), ID: token.ID(), JKT: token.JKT(), X5TS256: token.X5TS256(),
 		AuthTime: token.AuthTime(), ACR: token.ACR(), AMR: token.AMR(), AuthorizationDetails: token.AuthorizationDetails(),
+		GrantID: token.GrantID(),
 	}, nil
 }
 

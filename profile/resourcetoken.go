@@ -35,6 +35,7 @@ type tokenClaims interface {
 	AuthTime() time.Time
 	ACR() string
 	AMR() []string
+	GrantID() string
 	JKT() string
 	X5TS256() string
 	AuthorizationDetails() json.RawMessage
@@ -77,6 +78,13 @@ func (t *Token) ACR() string { return t.claims.ACR() }
 
 // AMR returns the authentication methods that were used, in a fresh slice.
 func (t *Token) AMR() []string { return t.claims.AMR() }
+
+// GrantID returns the identifier of the consent that the token serves
+// ("grant_id"). All tokens of one consent carry the same value, refreshed and
+// narrowed tokens too. It is empty if the client acts for itself, or if the
+// authorization server does not name consents; see
+// [AuthorizationServerConfig.GrantIDInTokens].
+func (t *Token) GrantID() string { return t.claims.GrantID() }
 
 // Confirmation returns what the token is bound to, which the sender has proved to have.
 func (t *Token) Confirmation() tokenbinding.Confirmation {

@@ -277,6 +277,9 @@ func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g gran
 		ACR: g.ACR, AMR: g.AMR, // AT-2.2.1-1: those of the authorization, after a refresh too
 		JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.AccessTokenLifetime,
 	}
+	if s.cfg.GrantIDInTokens {
+		claims.GrantID = g.consent()
+	}
 	if g.AuthTime != 0 {
 		claims.AuthTime = time.Unix(g.AuthTime, 0)
 	}
