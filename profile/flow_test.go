@@ -129,7 +129,8 @@ func (w *world) api() http.Handler {
 			return
 		}
 		rw.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(rw).Encode(map[string]any{"owner": token.Subject(), "client": token.ClientID(), "consent": token.GrantID()})
+		rw.Header().Set("Consent", token.GrantID())
+		json.NewEncoder(rw).Encode(map[string]any{"owner": token.Subject(), "client": token.ClientID()})
 	}), "accounts"))
 	mux.Handle("/payments", w.rs.Require(http.NotFoundHandler(), "payments"))
 	return mux

@@ -17,7 +17,7 @@ func (w *world) consents(raw string) map[string]any {
 	call := func(name string) {
 		got := w.callAPI("DPoP", raw, w.apiProof("d", raw))
 		require.Equal(w.t, http.StatusOK, got.status, "%s: %v", name, got.body)
-		said[name] = got.body["consent"]
+		said[name] = got.header.Get("Consent")
 	}
 	jwt := w.rs
 	defer func() { w.rs = jwt }()
