@@ -54,12 +54,16 @@ func (granted Details) coverOne(requested Detail) *fault {
 	return failure(ErrNotCovered, "none of the %d granted ones covers it", len(same))
 }
 
-// setMembers are the common fields whose arrays are sets.
-var setMembers = [...]string{"locations", "actions", "datatypes", "privileges"}
-
 // coversByDefault is the rule of types that have none. It says no when it does not know.
 func coversByDefault(granted, requested Detail) error {
-	g, r := &granted.d.value, &requested.d.value
+	g, f := granted.compared()
+	if f != nil {
+		return f.reason
+	}
+	r, f := requested.compared()
+	if f != nil {
+		return f.reason
+	}
 	granting, requesting := g.lookup(), r.lookup()
 	for i := range r.members {
 		name, want := r.members[i].name, &r.members[i].value

@@ -15,18 +15,24 @@ type decoder func(v *value, to reflect.Value) *fault
 func doesNotFit(t reflect.Type) *fault { return failure(ErrFieldValue, "it does not fit into %v", t) }
 
 // decoders has those that are there or in the making, as a type may contain itself.
-type decoders map[reflect.Type]*decoder
-
-func (d decoders) of(t reflect.Type) decoder {
-	if made := d[t]; made != nil {
-		return func(v *value, to reflect.Value) *fault { return (*made)(v, to) }
-	}
-	d[t] = new(decoder)
-	*d[t] = d.make(t)
-	return *d[t]
+type decoders struct {
+	made map[reflect.Type]*decoder
+	// text reports that a decoder reads the JSON text itself, which may have
+	// several spellings.
+	text bool
 }
 
-func (d decoders) make(t reflect.Type) decoder {
+func (d *decoders) of(t reflect.Type) decoder {
+	if made := d.made[t]; made != nil {
+		return func(v *value, to reflect.Value) *fault { return (*made)(v, to) }
+	}
+	made := new(decoder)
+	d.made[t] = made
+	*made = d.make(t)
+	return *made
+}
+
+func (d *decoders) make(t reflect.Type) decoder {
 	itself := func(v *value, to reflect.Value) *fault {
 		if json.Unmarshal([]byte(v.raw), to.Addr().Interface()) != nil { // whose text quotes the value
 			return doesNotFit(t)
@@ -37,6 +43,7 @@ func (d decoders) make(t reflect.Type) decoder {
 	switch {
 	case t == reflect.TypeFor[json.Number]():
 	case pointer.Implements(reflect.TypeFor[json.Unmarshaler]()), pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		d.text = true
 		return itself
 	}
 	switch t.Kind() {
@@ -56,6 +63,7 @@ func (d decoders) make(t reflect.Type) decoder {
 	case reflect.Struct:
 		return d.structOf(t, "")
 	}
+	d.text = true
 	return itself
 }
 
@@ -135,7 +143,7 @@ func decodeMap(t reflect.Type, decode decoder) decoder {
 
 // structOf leaves out the member ignored. A member that a schema of T's own lets pass and T has no field for is refused: the
 // functions that compare would never see it.
-func (d decoders) structOf(t reflect.Type, ignored string) decoder {
+func (d *decoders) structOf(t reflect.Type, ignored string) decoder {
 	type field struct {
 		index  []int
 		decode decoder

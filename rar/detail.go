@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
@@ -21,8 +22,11 @@ type Detail struct{ d *detail }
 
 type detail struct {
 	typ   *Type
-	value value
-	typed any // the Go struct, if the type has one
+	value value // as it was parsed
+	typed any   // the normal form as the Go struct, if the type has one
+
+	once  sync.Once
+	forms forms
 }
 
 // Type returns the name of the type, "" for the zero Detail.
@@ -33,7 +37,7 @@ func (d Detail) Type() string {
 	return d.d.typ.name
 }
 
-// MarshalJSON returns the object as it was parsed.
+// MarshalJSON returns the object as it was parsed. See [Detail.Normal].
 func (d Detail) MarshalJSON() ([]byte, error) {
 	if d.d == nil {
 		return nil, errors.New("rar: a Detail that no registry made")
@@ -41,13 +45,14 @@ func (d Detail) MarshalJSON() ([]byte, error) {
 	return []byte(d.d.value.raw), nil
 }
 
-// Equal reports whether two details are of one type and say the same: members in any order, numbers by value, strings
-// code point by code point.
+// Equal reports whether two details are one permission: each covers the other by
+// the rule of their type, whatever their spelling. Their digests are equal then.
 func (d Detail) Equal(other Detail) bool {
 	if d.d == nil || other.d == nil {
 		return d.d == other.d
 	}
-	return d.d.typ == other.d.typ && equal(&d.d.value, &other.d.value)
+	t := d.d.typ
+	return t == other.d.typ && t.covers(d, other) == nil && t.covers(other, d) == nil
 }
 
 // Common returns the members that RFC 9396 defines for all types, without those that have another form in this type.
@@ -196,7 +201,7 @@ func Edit[T any](d Detail, change func(*T)) (Detail, error) {
 		return Detail{}, err
 	}
 	if d.d.typ.goType == nil { // of a struct the same one comes back
-		if same, f := d.d.typ.detailOf(v); f != nil || !same.Equal(d) {
+		if same, f := d.d.typ.detailOf(v); f != nil || !equal(&same.d.value, &d.d.value) {
 			return Detail{}, fmt.Errorf("rar: a %T does not hold all of this detail of type %q", v, d.Type())
 		}
 	}
@@ -217,26 +222,15 @@ func (t *Type) detailOf(v any) (Detail, *fault) {
 		}
 		return d, nil
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return Detail{}, failure(ErrMalformed, "%T cannot be marshalled", v)
-	}
-	text := strings.TrimSpace(b.String())
-	if t.untyped && reflect.TypeOf(v) == t.goType {
-		text = typeFirst(t.name, strings.TrimPrefix(text, "{"))
-	}
-	if f := locate(text, 0); f != nil {
-		return Detail{}, f
-	}
-	object, f := read(text)
+	object, f := jsonOf(v)
 	if f != nil {
 		return Detail{}, f
 	}
-	if object.kind != objectKind {
-		return Detail{}, failure(ErrMalformed, "not an object")
-	}
+	return t.withType(object)
+}
+
+// withType makes a detail of an object with or without the member type.
+func (t *Type) withType(object value) (Detail, *fault) {
 	switch is := object.get("type"); {
 	case is == nil:
 		object, _ = read(typeFirst(t.name, object.raw[1:]))
@@ -274,18 +268,29 @@ func (t *Type) admit(object value) (Detail, *fault) {
 	if f := checkLocations(&object); f != nil {
 		return Detail{}, f
 	}
-	d := Detail{&detail{typ: t, value: object}}
-	if t.decode != nil {
-		v, f := t.decode(&object)
-		if f != nil {
-			return Detail{}, f
-		}
-		d.d.typed = v
+	d := &detail{typ: t, value: object}
+	if t.decode == nil {
+		return Detail{d}, t.refuse(Detail{d})
 	}
+	typed, f := t.typedForm(&object)
+	if f != nil {
+		return Detail{}, f
+	}
+	if f := t.refuse(typed); f != nil {
+		return Detail{}, f
+	}
+	if d.typed = typed; t.normalized != nil {
+		d.typed = t.normalized(typed)
+	}
+	return Detail{d}, nil
+}
+
+// refuse applies the type's Check.
+func (t *Type) refuse(detail any) *fault {
 	if t.check != nil {
-		if err := t.check(d); err != nil {
-			return Detail{}, hookFault(ErrFieldValue, err)
+		if err := t.check(detail); err != nil {
+			return hookFault(ErrFieldValue, err)
 		}
 	}
-	return d, nil
+	return nil
 }

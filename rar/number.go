@@ -42,6 +42,30 @@ func parseDecimal(text string) (decimal, bool) {
 	return d, true
 }
 
+// text returns the one spelling of the number that normal forms have.
+func (d decimal) text() string {
+	sign := ""
+	if d.negative {
+		sign = "-"
+	}
+	switch point := len(d.digits) + d.exp; {
+	case d.digits == "":
+		return "0"
+	case point > 21 || point < -6:
+		fraction := ""
+		if len(d.digits) > 1 {
+			fraction = "." + d.digits[1:]
+		}
+		return sign + d.digits[:1] + fraction + "e" + strconv.Itoa(point-1)
+	case d.exp >= 0:
+		return sign + d.digits + strings.Repeat("0", d.exp)
+	case point > 0:
+		return sign + d.digits[:point] + "." + d.digits[point:]
+	default:
+		return sign + "0." + strings.Repeat("0", -point) + d.digits
+	}
+}
+
 func (d decimal) integral() bool { return d.exp >= 0 }
 
 func (d decimal) compare(e decimal) int {

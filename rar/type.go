@@ -11,8 +11,13 @@ import (
 	"strings"
 )
 
-// TypeConfig says how details of a type behave. T is the struct that the type is made of, or [Detail] where the type is made
-// of a schema. Everything is optional; the functions are called concurrently and must not change what they are given.
+// TypeConfig says how details of a type behave. T is the struct that the type is
+// made of, or [Detail] where the type is made of a schema. Everything is optional.
+// The functions are called concurrently and must not change what they receive.
+//
+// Check receives a detail before Normalize, and Enrich as it was parsed. All other
+// functions receive normal forms (see Normalize). Therefore functions that compare
+// need not think of spellings.
 type TypeConfig[T any] struct {
 	// Title is what the default description is headed with, and the title of the published schema if that has none. "" means
 	// the schema's title, or else the name of the type.
@@ -22,14 +27,28 @@ type TypeConfig[T any] struct {
 	// detail that fits the schema, and its error becomes an [ErrFieldValue]; make it with [FieldError].
 	Check func(detail T) error
 
-	// Covers reports whether everything that requested permits is permitted by granted alone: nil, or an error that says
-	// what is too much, best made with [FieldError]. It must be reflexive and transitive (package rartest tests that) and
-	// decides about every member, the common ones too (see [Common]), also about those that requested leaves out or has empty:
-	// a limit that is missing is no limit.
+	// Normalize returns the normal form of a detail: one spelling for each amount,
+	// one order for lists whose order means nothing, the default in place of an
+	// absent member. Details that cover each other must have one normal form. The
+	// normal form must be valid, must be its own normal form, and must permit
+	// exactly what the detail permits. If nil, only what no type has a choice about
+	// is normal: each element of locations, actions, datatypes and privileges once
+	// and sorted, numbers in one spelling, members in one order. Normalize receives
+	// details that are normal in that respect.
+	Normalize func(detail T) T
+
+	// Covers reports whether granted alone permits everything that requested
+	// permits. It returns nil, or an error that says what is too much, best made
+	// with [FieldError]. It must be reflexive and transitive, and details that cover
+	// each other must have one normal form; package rartest tests that. It decides
+	// about every member, the common ones too (see [Common]), and about those that
+	// requested leaves out or has empty: a limit that is missing is not a limit.
 	//
-	// nil means the strict rule: both have the same members; each of locations, actions, datatypes and privileges that is
-	// requested is a subset of the one that is granted, and empty only if that is; all other members are equal. A list that
-	// is absent on one side only is a refusal in either direction, for nothing says whether absent means all or none.
+	// If nil, the strict rule applies: both have the same members; each of
+	// locations, actions, datatypes and privileges that is requested is a subset of
+	// the one that is granted, and empty only if that is; all other members are
+	// equal. A list that is absent on one side only is not covered in either
+	// direction, because nothing says whether absent means all or none.
 	//
 	// RAR-6.1-1: equality alone would not do, and no rule fits all types.
 	Covers func(granted, requested T) error
@@ -37,6 +56,15 @@ type TypeConfig[T any] struct {
 	// together they do. Without it they never do. RAR-2.2-2: a detail permits every combination of its values, so two
 	// details, each with one action and one location, do not permit the other two combinations.
 	CoversTogether func(granted []T, requested T) error
+
+	// Single returns what of a detail can be used once: the detail without what
+	// narrowing may take away. For a payment that is everything but the actions and
+	// the locations. If granted covers requested, Single must return the same for
+	// both; otherwise a client that narrows its token gets a second permission. It
+	// need not be valid under the type. If nil, it is what the default rule does not
+	// narrow, all but locations, actions, datatypes and privileges; a type with
+	// Covers and without Single cannot be used once. See [Detail.Single].
+	Single func(detail T) T
 
 	// Merge makes one detail of two, where that is possible without permitting anything that neither of the two permits:
 	// two lists of permissions for the same account. The result has to cover both. It is asked before a detail is added
@@ -79,14 +107,20 @@ type Type struct {
 	resources []string
 	scope     string
 
-	decode   func(v *value) (any, *fault)
-	check    func(d Detail) error
-	covers   func(granted, requested Detail) error
-	together func(granted []Detail, requested Detail) error
-	merge    func(existing, added Detail) (Detail, bool, error)
-	enriches func(requested, granted Detail) error
-	enrich   func(ctx context.Context, requested Detail) (Detail, error)
-	describe func(d Detail, language string) Description
+	decode  func(v *value) (any, *fault)
+	textual bool                   // decode depends on the spelling of values
+	check   func(parsed any) error // of the Go value, or of a Detail
+	// normalize is Normalize of a type made of a schema, normalized that of a
+	// type made of a struct, which is called once for each detail.
+	normalize  func(d Detail) Detail
+	normalized func(typed any) any
+	single     func(d Detail) (value, *fault)
+	covers     func(granted, requested Detail) error
+	together   func(granted []Detail, requested Detail) error
+	merge      func(existing, added Detail) (Detail, bool, error)
+	enriches   func(requested, granted Detail) error
+	enrich     func(ctx context.Context, requested Detail) (Detail, error)
+	describe   func(d Detail, language string) Description
 }
 
 // maxTypeName bounds a type's name.
@@ -115,7 +149,9 @@ func TypeOf[T any](name string, cfg TypeConfig[T]) (*Type, error) {
 	if schema.Title == "" {
 		schema.Title = cfg.Title
 	}
-	decode := make(decoders).structOf(t.goType, "type")
+	readers := decoders{made: make(map[reflect.Type]*decoder)}
+	decode := readers.structOf(t.goType, "type")
+	t.textual = readers.text
 	t.decode = func(v *value) (any, *fault) {
 		var typed T
 		f := decode(v, reflect.ValueOf(&typed).Elem())
@@ -168,12 +204,27 @@ func (t *Type) Scope() string { return t.scope }
 // Schema returns the JSON Schema of the type's details, as it is enforced, in a fresh copy.
 func (t *Type) Schema() json.RawMessage { return bytes.Clone(t.schema.document) }
 
-// as returns a detail in the form that a type's functions take.
+// as returns the normal form of a detail as the type's functions take it.
 func as[T any](d Detail) T {
-	if v, ok := any(d).(T); ok {
-		return v
+	if d.d.typ.goType != nil {
+		return d.d.typed.(T)
 	}
-	return d.d.typed.(T)
+	if form, f := d.d.form(); f == nil {
+		d = Detail{form}
+	}
+	return any(d).(T)
+}
+
+// parsed returns a detail as it was parsed, as the type's functions take it.
+func parsed[T any](d Detail) (v T, f *fault) {
+	if d.d.typ.goType == nil {
+		return any(d).(T), nil
+	}
+	typed, f := d.d.typ.decode(&d.d.value)
+	if f != nil {
+		return v, f
+	}
+	return typed.(T), nil
 }
 
 func asAll[T any](list []Detail) []T {
@@ -207,24 +258,68 @@ func configure[T any](t *Type, cfg TypeConfig[T]) error {
 		t.title = t.name
 	}
 	t.languages, t.resources = slices.Clone(cfg.Languages), slices.Clone(cfg.Resources)
-	t.covers = coversByDefault
-	if f := cfg.Covers; f != nil {
-		t.covers = func(granted, requested Detail) error { return f(as[T](granted), as[T](requested)) }
-	}
-	if f := cfg.CoversTogether; f != nil {
-		t.together = func(granted []Detail, requested Detail) error { return f(asAll[T](granted), as[T](requested)) }
-	}
+	configureComparison(t, cfg)
 	if f := cfg.Check; f != nil {
-		t.check = func(d Detail) error { return f(as[T](d)) }
-	}
-	if f := cfg.Enriches; f != nil {
-		t.enriches = func(requested, granted Detail) error { return f(as[T](requested), as[T](granted)) }
+		t.check = func(detail any) error { return f(detail.(T)) }
 	}
 	if f := cfg.Describe; f != nil {
 		t.describe = func(d Detail, language string) Description { return f(as[T](d), language) }
 	}
+	configureChange(t, cfg)
+	return nil
+}
+
+// configureComparison puts the functions that compare details behind functions of
+// Details.
+func configureComparison[T any](t *Type, cfg TypeConfig[T]) {
+	if f := cfg.Normalize; f != nil && t.goType != nil {
+		t.normalized = func(typed any) any { return f(typed.(T)) }
+	} else if f != nil {
+		t.normalize = func(d Detail) Detail { return any(f(any(d).(T))).(Detail) }
+	}
+	t.covers, t.single = coversByDefault, singleByDefault
+	if f := cfg.Covers; f != nil {
+		t.single = nil
+		t.covers = func(granted, requested Detail) error {
+			if err := ready(granted, requested); err != nil {
+				return err
+			}
+			return f(as[T](granted), as[T](requested))
+		}
+	}
+	if f := cfg.Single; f != nil {
+		t.single = func(d Detail) (value, *fault) {
+			if err := ready(d); err != nil {
+				return value{}, hookFault(ErrHook, err)
+			}
+			return jsonOf(f(as[T](d)))
+		}
+	}
+	if f := cfg.CoversTogether; f != nil {
+		t.together = func(granted []Detail, requested Detail) error {
+			if err := ready(append(slices.Clip(granted), requested)...); err != nil {
+				return err
+			}
+			return f(asAll[T](granted), as[T](requested))
+		}
+	}
+	if f := cfg.Enriches; f != nil {
+		t.enriches = func(requested, granted Detail) error {
+			if err := ready(requested, granted); err != nil {
+				return err
+			}
+			return f(as[T](requested), as[T](granted))
+		}
+	}
+}
+
+// configureChange puts the functions that make details behind functions of Details.
+func configureChange[T any](t *Type, cfg TypeConfig[T]) {
 	if f := cfg.Merge; f != nil {
 		t.merge = func(existing, added Detail) (Detail, bool, error) {
+			if err := ready(existing, added); err != nil {
+				return Detail{}, false, err
+			}
 			v, ok := f(as[T](existing), as[T](added))
 			if !ok {
 				return Detail{}, false, nil
@@ -238,7 +333,11 @@ func configure[T any](t *Type, cfg TypeConfig[T]) error {
 	}
 	if f := cfg.Enrich; f != nil {
 		t.enrich = func(ctx context.Context, requested Detail) (Detail, error) {
-			v, err := f(ctx, as[T](requested))
+			before, invalid := parsed[T](requested)
+			if invalid != nil {
+				return Detail{}, invalid.at(0, t.name)
+			}
+			v, err := f(ctx, before)
 			if err != nil {
 				return Detail{}, err
 			}
@@ -249,5 +348,4 @@ func configure[T any](t *Type, cfg TypeConfig[T]) error {
 			return d, nil
 		}
 	}
-	return nil
 }

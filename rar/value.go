@@ -224,33 +224,42 @@ func equal(a, b *value) bool {
 	return a.raw == b.raw
 }
 
-// canonical writes equal values equally.
+// canonical appends the value as JSON. Equal values have equal texts.
 func (v *value) canonical(to []byte) []byte {
 	switch v.kind {
 	case numberKind:
 		d, _ := parseDecimal(v.raw)
-		if d.negative {
-			to = append(to, '-')
-		}
-		return strconv.AppendInt(append(append(to, d.digits...), 'e'), int64(d.exp), 10)
+		return append(to, d.text()...)
 	case stringKind:
-		return strconv.AppendQuote(to, v.text)
+		return appendString(to, v.text)
 	case arrayKind:
 		to = append(to, '[')
 		for i := range v.items {
-			to = append(v.items[i].canonical(to), ',')
+			if i > 0 {
+				to = append(to, ',')
+			}
+			to = v.items[i].canonical(to)
 		}
 		return append(to, ']')
 	case objectKind:
 		sorted := slices.SortedFunc(slices.Values(v.members), func(a, b member) int { return strings.Compare(a.name, b.name) })
 		to = append(to, '{')
 		for i := range sorted {
-			to = append(strconv.AppendQuote(to, sorted[i].name), ':')
-			to = append(sorted[i].value.canonical(to), ',')
+			if i > 0 {
+				to = append(to, ',')
+			}
+			to = append(appendString(to, sorted[i].name), ':')
+			to = sorted[i].value.canonical(to)
 		}
 		return append(to, '}')
 	}
 	return append(to, v.raw...)
+}
+
+// appendString appends a JSON string.
+func appendString(to []byte, s string) []byte {
+	quoted, _ := json.Marshal(s) // a string cannot fail
+	return append(to, quoted...)
 }
 
 // plain returns the value as encoding/json would decode it into an any. Numbers fit: the reader has seen to it.

@@ -1,6 +1,7 @@
 package openbanking
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -113,7 +114,14 @@ func checkAccounts(path string, accounts []Account) error {
 // accountsWithin reports whether requested are some of granted. A list that is absent has no accounts yet, so it covers and
 // is covered by the like alone.
 func accountsWithin(granted, requested []Account) bool {
-	return (granted == nil) == (requested == nil) && !slices.ContainsFunc(requested, func(a Account) bool { return !slices.Contains(granted, a) })
+	return (granted == nil) == (requested == nil) && within(granted, requested)
+}
+
+// sortedAccounts returns accounts in an order that depends on them alone.
+func sortedAccounts(accounts []Account) []Account {
+	return slices.SortedFunc(slices.Values(accounts), func(a, b Account) int {
+		return cmp.Or(cmp.Compare(a.IBAN, b.IBAN), cmp.Compare(a.BIC, b.BIC), cmp.Compare(a.Scheme, b.Scheme), cmp.Compare(a.Identification, b.Identification))
+	})
 }
 
 // equalAccount compares accounts that may be absent.

@@ -9,9 +9,10 @@
 //
 // # Amounts
 //
-// An [Amount] is a decimal number in a JSON string, "12.34", with at most as many decimals as the currency has minor units
-// (ISO 4217), and no sign, exponent, leading zero or separator. Amounts are compared exactly, "12.3" and "12.30" being one
-// amount, and only within one currency.
+// An [Amount] is a decimal number in a JSON string, "12.34", with at most as many
+// decimals as the currency has minor units (ISO 4217). It has no sign, exponent,
+// leading zero or separator. Amounts are compared exactly and only within one
+// currency: "12.3" and "12.30" are one amount.
 //
 // # Accounts
 //
@@ -25,8 +26,12 @@
 // payment covers a lower one, an expiry covers an earlier one, a list of permissions or accounts covers its parts. An account
 // that is left out of a request is chosen by the user, which is the enrichment that these types permit (§7.1).
 //
+// A payment without actions is the permission to initiate it, and nothing else.
+// Descriptions say so.
+//
 // # What it does not do
 //
-// It counts nothing: whether a payment was made already, and how much of a limit is used up, is for the API to know. It
-// compares no date with today's: an API asks for a detail whose validUntil is today.
+// It counts nothing. Package uses records that a payment was made; how much of a
+// recurring payment's limits is used up is for the API to count. It compares no
+// date with today's: an API asks for a detail whose validUntil is today.
 package openbanking

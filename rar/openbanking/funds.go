@@ -36,6 +36,10 @@ func NewFundsConfirmation(cfg Config) (*rar.Type, error) {
 			}
 			return f.ValidUntil.check("validUntil")
 		},
+		Normalize: func(f FundsConfirmation) FundsConfirmation {
+			f.MaximumAmount = normalAmount(f.MaximumAmount)
+			return f
+		},
 		Covers: func(granted, requested FundsConfirmation) error {
 			if !equalAccount(granted.Account, requested.Account) {
 				return rar.FieldError("account", "not the one granted")

@@ -16,6 +16,9 @@ const (
 	ReadTransactions Permission = "read_transactions"
 )
 
+// permissions are all of them in the order in which they are shown.
+var permissions = [...]Permission{ListAccounts, ReadBalances, ReadTransactions}
+
 // JSONSchema lists the permissions.
 func (Permission) JSONSchema() string {
 	return `{"type":"string","enum":["list_accounts","read_balances","read_transactions"]}`
@@ -52,6 +55,10 @@ func NewAccountInformation(cfg Config) (*rar.Type, error) {
 				return nil
 			}
 			return a.ValidUntil.check("validUntil")
+		},
+		Normalize: func(a AccountInformation) AccountInformation {
+			a.Actions, a.Accounts = inOrder(permissions[:], a.Actions), sortedAccounts(a.Accounts)
+			return a
 		},
 		Covers: func(granted, requested AccountInformation) error {
 			if !accountsWithin(granted.Accounts, requested.Accounts) {
@@ -94,7 +101,7 @@ func (granted AccountInformation) coversRest(requested AccountInformation) error
 	if err := coversLocations(granted.Locations, requested.Locations); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(requested.Actions, func(p Permission) bool { return !slices.Contains(granted.Actions, p) }) {
+	if !within(granted.Actions, requested.Actions) {
 		return rar.FieldError("actions", "not among those granted")
 	}
 	later := requested.ValidUntil == "" || requested.ValidUntil > granted.ValidUntil // as text: years have four digits
@@ -105,15 +112,15 @@ func (granted AccountInformation) coversRest(requested AccountInformation) error
 }
 
 // mergeInformation makes one detail of two that differ in one respect only, so that the product of the values has nothing
-// that was in neither.
+// that was in neither. Both are normal forms.
 func mergeInformation(a, b AccountInformation) (AccountInformation, bool) {
 	merged := a
 	differ := 0
-	if !sameElements(a.Actions, b.Actions) {
+	if !slices.Equal(a.Actions, b.Actions) {
 		merged.Actions = union(a.Actions, b.Actions)
 		differ++
 	}
-	if !sameElements(a.Accounts, b.Accounts) {
+	if !slices.Equal(a.Accounts, b.Accounts) {
 		merged.Accounts = union(a.Accounts, b.Accounts)
 		differ++
 	}
@@ -123,13 +130,8 @@ func mergeInformation(a, b AccountInformation) (AccountInformation, bool) {
 		}
 		differ++
 	}
-	alike := (a.Accounts == nil) == (b.Accounts == nil) && (a.Locations == nil) == (b.Locations == nil) && sameElements(a.Locations, b.Locations)
+	alike := (a.Accounts == nil) == (b.Accounts == nil) && slices.Equal(a.Locations, b.Locations)
 	return merged, alike && differ == 1
-}
-
-func sameElements[E comparable](a, b []E) bool {
-	missing := func(in []E) func(E) bool { return func(e E) bool { return !slices.Contains(in, e) } }
-	return !slices.ContainsFunc(a, missing(b)) && !slices.ContainsFunc(b, missing(a))
 }
 
 func union[E comparable](a, b []E) []E {

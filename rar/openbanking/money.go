@@ -73,6 +73,26 @@ func (a Amount) check(path string) error {
 	return nil
 }
 
+// normal returns the amount with all decimals of its currency, which is the only
+// spelling with as many: there are no leading zeros.
+func (a Amount) normal() Amount {
+	decimals, _ := a.Currency.decimals()
+	whole, fraction, _ := strings.Cut(string(a.Amount), ".")
+	if decimals > 0 {
+		whole += "." + (fraction + "000")[:decimals]
+	}
+	return Amount{a.Currency, Decimal(whole)}
+}
+
+// normalAmount returns the normal form of an amount that may be absent.
+func normalAmount(a *Amount) *Amount {
+	if a == nil {
+		return nil
+	}
+	normal := a.normal()
+	return &normal
+}
+
 // units returns the amount in thousandths: at most 17 digits, which an int64 holds.
 func (a Amount) units() (n int64) {
 	whole, fraction, _ := strings.Cut(string(a.Amount), ".")
@@ -87,11 +107,9 @@ func (a Amount) within(limit Amount) bool {
 	return a.Currency == limit.Currency && a.units() <= limit.units()
 }
 
-func (a Amount) equals(b Amount) bool { return a.Currency == b.Currency && a.units() == b.units() }
-
 // show writes the amount as the language does, with all decimals of the currency.
 func (a Amount) show(language string) string {
-	whole, fraction, _ := strings.Cut(string(a.Amount), ".")
+	whole, fraction, _ := strings.Cut(string(a.normal().Amount), ".")
 	point, separator := ".", ","
 	if language == german {
 		point, separator = ",", "."
@@ -99,8 +117,8 @@ func (a Amount) show(language string) string {
 	for i := len(whole) - 3; i > 0; i -= 3 {
 		whole = whole[:i] + separator + whole[i:]
 	}
-	if decimals, _ := a.Currency.decimals(); decimals > 0 {
-		whole += point + (fraction + "000")[:decimals]
+	if fraction != "" {
+		whole += point + fraction
 	}
 	return whole + " " + string(a.Currency)
 }

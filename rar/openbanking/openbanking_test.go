@@ -95,8 +95,16 @@ func TestPayment(t *testing.T) {
 			euros("0"), euros("0.00"), euros("-1"), euros("+1"), euros("01"), euros("1."), euros(".5"), euros("1,50"), euros("1e2"), euros("12.345"),
 			euros("123456789012345"), euros("１２"), euros(" 1"), euros(""),
 		},
+		Generate: generatePayment,
+		Same: [][2]string{
+			{euros("12.50"), euros("12.5")}, {euros("12"), euros("12.00")}, {euros("12.0"), euros("12.00")},
+			{with(t, payment, "actions", `["initiate"]`), with(t, payment, "actions", "")},
+			{with(t, payment, "actions", `["initiate"]`), with(t, payment, "actions", `["initiate","initiate"]`)},
+			{payment, with(t, payment, "actions", `["cancel","status","cancel","initiate"]`)},
+			{payment, with(t, payment, "locations", `["https://example.com/payments","https:\/\/example.com/payments"]`)},
+		},
 		Narrower: [][2]string{
-			{payment, with(t, payment, "actions", `["status"]`)},
+			{payment, with(t, payment, "actions", `["status"]`)}, {payment, with(t, payment, "actions", "")},
 			{with(t, payment, "locations", `["https://a.example","https://b.example"]`), with(t, payment, "locations", `["https://b.example"]`)},
 		},
 		Apart: [][2]string{
@@ -109,7 +117,7 @@ func TestPayment(t *testing.T) {
 			{payment, with(t, payment, "endToEndIdentification", `"1"`)},
 			{payment, with(t, payment, "debtorAccount", ibanB)},
 			{payment, with(t, payment, "requestedExecutionDate", `"2027-02-28"`)},
-			{payment, with(t, payment, "actions", "")},
+			{with(t, payment, "actions", `["status"]`), with(t, payment, "actions", "")},
 			{payment, with(t, payment, "locations", "")},
 		},
 		Languages: []string{"en", "de"},
@@ -135,6 +143,11 @@ func TestAccountInformation(t *testing.T) {
 			with(t, information, "validUntil", `""`), with(t, information, "validUntil", `"2027-13-01"`), with(t, information, "validUntil", `"9999-99-99"`),
 			with(t, information, "actions", `[]`), with(t, information, "actions", ""), with(t, information, "actions", `["pay"]`),
 			with(t, information, "accounts", `[]`), with(t, information, "accounts", `null`), with(t, information, "accounts", "["+ibanA+","+ibanA+"]"),
+		},
+		Generate: generateInformation,
+		Same: [][2]string{
+			{information, with(t, information, "accounts", "["+ibanB+","+ibanA+"]")},
+			{information, with(t, information, "actions", `["read_balances","list_accounts","read_balances"]`)},
 		},
 		Narrower: [][2]string{
 			{information, with(t, information, "validUntil", `"2027-03-30"`)},
@@ -170,6 +183,8 @@ func TestRecurringPayment(t *testing.T) {
 			with(t, recurring, "maximumCount", "1000001"), with(t, recurring, "validFrom", `"2028-01-01"`), with(t, recurring, "validUntil", ""),
 			with(t, recurring, "maximumAmount", `{"currency":"CHF","amount":"1"}`), with(t, recurring, "validFrom", `"x"`), with(t, recurring, "debtorAccount", `{}`),
 		},
+		Generate: generateRecurring,
+		Same:     [][2]string{{limit("30"), limit("30.00")}, {period("month", "60"), period("month", "60.0")}},
 		Narrower: [][2]string{
 			{recurring, limit("29.99")}, {recurring, period("month", "59")}, {recurring, with(t, recurring, "maximumCount", "1")},
 			{recurring, with(t, recurring, "validFrom", `"2027-02-01"`, "validUntil", `"2027-02-01"`, "maximumCount", "1")},
@@ -189,8 +204,10 @@ func TestFundsConfirmation(t *testing.T) {
 	require.NoError(t, err)
 	few := `{"type":"funds_confirmation","validUntil":"2027-03-31"}`
 	rartest.TestType(t, typ, rartest.Samples{
-		Valid:   []string{funds, few},
-		Invalid: []string{with(t, funds, "validUntil", ""), with(t, funds, "account", `{}`), with(t, funds, "maximumAmount", `{"currency":"BHD","amount":"1.2345"}`), with(t, few, "validUntil", `"tomorrow"`)},
+		Valid:    []string{funds, few},
+		Invalid:  []string{with(t, funds, "validUntil", ""), with(t, funds, "account", `{}`), with(t, funds, "maximumAmount", `{"currency":"BHD","amount":"1.2345"}`), with(t, few, "validUntil", `"tomorrow"`)},
+		Generate: generateFunds,
+		Same:     [][2]string{{with(t, funds, "maximumAmount", `{"currency":"BHD","amount":"1.2"}`), with(t, funds, "maximumAmount", `{"currency":"BHD","amount":"1.200"}`)}},
 		Narrower: [][2]string{
 			{funds, with(t, funds, "maximumAmount", `{"currency":"BHD","amount":"1.23"}`)}, {funds, with(t, funds, "validUntil", `"2027-01-01"`)},
 			{with(t, funds, "maximumAmount", ""), funds},
@@ -284,14 +301,14 @@ func TestDescribe(t *testing.T) {
 		name, detail, language, want string
 	}{
 		{"a payment in English", with(t, payment, "instructedAmount", `{"currency":"EUR","amount":"1234567.5"}`, "actions", "", "locations", ""), "en-GB",
-			"Payment; Amount: 1,234,567.50 EUR; To: Merchant A; Account of the payee: DE02 1001 0010 9307 1186 03; From your account: of your choice; Reference: Ref Number Merchant"},
+			"Payment; Amount: 1,234,567.50 EUR; To: Merchant A; Account of the payee: DE02 1001 0010 9307 1186 03; From your account: of your choice; Reference: Ref Number Merchant; Permission: make the payment"},
 		{"a payment in German", with(t, payment, "actions", `["initiate","status","cancel"]`, "locations", "", "requestedExecutionDate", `"2027-02-28"`, "debtorAccount", local), "de-CH",
 			"Zahlung; Betrag: 123,50 EUR; Empfänger: Merchant A; Konto des Empfängers: DE02 1001 0010 9307 1186 03; Von Ihrem Konto: sortcode: 202015 55555555; Verwendungszweck: Ref Number Merchant; " +
 				"Am: 28.02.2027; Berechtigung: die Zahlung auslösen; Berechtigung: ihren Status abfragen; Berechtigung: sie widerrufen"},
 		{"a language that nobody knows is English", smallPayment, "fr",
-			"Payment; Amount: 1,200 JPY; To: 店; Account of the payee: sortcode: 202015 55555555; From your account: of your choice"},
+			"Payment; Amount: 1,200 JPY; To: 店; Account of the payee: sortcode: 202015 55555555; From your account: of your choice; Permission: make the payment"},
 		{"RAR-12-3 a payee in disguise", with(t, payment, "actions", "", "locations", "", "creditorName", `"Аmazon\u202e"`, "remittanceInformationUnstructured", ""), "en",
-			`Payment; Amount: 123.50 EUR; To: \u{410}mazon\u{202e}; Account of the payee: DE02 1001 0010 9307 1186 03; From your account: of your choice`},
+			`Payment; Amount: 123.50 EUR; To: \u{410}mazon\u{202e}; Account of the payee: DE02 1001 0010 9307 1186 03; From your account: of your choice; Permission: make the payment`},
 		{"account information", with(t, information, "actions", `["list_accounts","read_balances","read_transactions"]`, "accounts", ""), "de",
 			"Kontoinformation; Berechtigung: sehen, welche Konten Sie haben; Berechtigung: Salden lesen; Berechtigung: Umsätze lesen; Konto: nach Ihrer Wahl; Bis: 31.03.2027; Bei: https://a.example; Bei: https://b.example"},
 		{"recurring payments", recurring, "en",

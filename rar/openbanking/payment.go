@@ -1,13 +1,14 @@
 package openbanking
 
-import (
-	"slices"
-
-	"github.com/gofapi/fapi2/rar"
-)
+import "github.com/gofapi/fapi2/rar"
 
 // A PaymentAction is something that may be done with a payment: "initiate", "status" or "cancel". Each stands for itself.
 type PaymentAction string
+
+// paymentActions are the actions in the order in which they are shown.
+var paymentActions = [...]PaymentAction{initiate, "status", "cancel"}
+
+const initiate PaymentAction = "initiate"
 
 // JSONSchema lists the actions.
 func (PaymentAction) JSONSchema() string {
@@ -18,7 +19,8 @@ func (PaymentAction) JSONSchema() string {
 type Payment struct {
 	// Locations are the APIs that it is for.
 	Locations []string `json:"locations,omitempty"`
-	// Actions are what may be done. nil leaves that to the API: it covers, and is covered by, nil alone.
+	// Actions are what may be done. If nil, the payment may be initiated, and
+	// nothing else.
 	Actions []PaymentAction `json:"actions,omitempty"`
 	// InstructedAmount is the amount.
 	InstructedAmount Amount `json:"instructedAmount"`
@@ -39,12 +41,18 @@ type Payment struct {
 // NewPayment returns the type of [Payment]. Its default name is
 // [PaymentType].
 //
-// Covered is the same payment: amount, payee, accounts, texts and day are equal, locations and actions are the same or some
-// of them. A debtor's account that was left out may be filled in.
+// A payment covers the same payment: amount, payee, accounts, texts and day are
+// equal, locations and actions are the same or some of them. A debtor's account
+// that was left out may be filled in. "12.5" and "12.50" are one amount. A payment
+// without actions is one with the action "initiate" alone.
+//
+// A payment can be used once, whatever its actions and locations. Two payments
+// that are alike in all else need different end-to-end identifications to be two.
 func NewPayment(cfg Config) (*rar.Type, error) {
 	return newType(PaymentType, cfg, rar.TypeConfig[Payment]{
-		Title: "Payment",
-		Check: Payment.check,
+		Title:     "Payment",
+		Check:     Payment.check,
+		Normalize: Payment.normal,
 		Covers: func(granted, requested Payment) error {
 			if !equalAccount(granted.DebtorAccount, requested.DebtorAccount) {
 				return rar.FieldError("debtorAccount", "not the one granted")
@@ -56,6 +64,10 @@ func NewPayment(cfg Config) (*rar.Type, error) {
 				return rar.FieldError("debtorAccount", "only one that was left out is chosen")
 			}
 			return requested.coversRest(granted)
+		},
+		Single: func(p Payment) Payment {
+			p.Locations, p.Actions = nil, nil
+			return p
 		},
 		Describe:  Payment.describe,
 		Languages: []string{english, german},
@@ -85,16 +97,24 @@ func (p Payment) check() error {
 	return nil
 }
 
+func (p Payment) normal() Payment {
+	if p.Actions == nil {
+		p.Actions = []PaymentAction{initiate}
+	}
+	p.Actions = inOrder(paymentActions[:], p.Actions)
+	p.InstructedAmount = p.InstructedAmount.normal()
+	return p
+}
+
 // coversRest compares everything but the debtor's account.
 func (granted Payment) coversRest(requested Payment) error {
 	if err := coversLocations(granted.Locations, requested.Locations); err != nil {
 		return err
 	}
-	if (granted.Actions == nil) != (requested.Actions == nil) ||
-		slices.ContainsFunc(requested.Actions, func(a PaymentAction) bool { return !slices.Contains(granted.Actions, a) }) {
+	if !within(granted.Actions, requested.Actions) {
 		return rar.FieldError("actions", "not among those granted")
 	}
-	if !granted.InstructedAmount.equals(requested.InstructedAmount) {
+	if granted.InstructedAmount != requested.InstructedAmount {
 		return rar.FieldError("instructedAmount", "not the one granted")
 	}
 	for _, m := range []struct {
@@ -135,7 +155,7 @@ func (p Payment) describe(language string) rar.Description {
 	}
 	for _, action := range p.Actions {
 		switch action {
-		case "initiate":
+		case initiate:
 			d.add("Permission", "Berechtigung", d.say("make the payment", "die Zahlung auslösen"))
 		case "status":
 			d.add("Permission", "Berechtigung", d.say("ask for its status", "ihren Status abfragen"))

@@ -56,11 +56,16 @@ func (Count) JSONSchema() string { return `{"type":"integer","minimum":1,"maximu
 // a lower one for the same period. A limit that was not granted is covered by nothing less than none, and covers any. A
 // debtor's account that was left out may be filled in.
 //
+// What narrowing leaves as it is are payee and accounts. An API counts the
+// payments of these, whatever the limits of the token in its hands; see package
+// uses.
+//
 // A single payment of 10 EUR on a day is asked for as a recurring one of at most 10 EUR, one payment, on that day.
 func NewRecurringPayment(cfg Config) (*rar.Type, error) {
 	return newType(RecurringPaymentType, cfg, rar.TypeConfig[RecurringPayment]{
-		Title: "Recurring payment",
-		Check: RecurringPayment.check,
+		Title:     "Recurring payment",
+		Check:     RecurringPayment.check,
+		Normalize: RecurringPayment.normal,
 		Covers: func(granted, requested RecurringPayment) error {
 			if !equalAccount(granted.DebtorAccount, requested.DebtorAccount) {
 				return rar.FieldError("debtorAccount", "not the one granted")
@@ -72,6 +77,9 @@ func NewRecurringPayment(cfg Config) (*rar.Type, error) {
 				return rar.FieldError("debtorAccount", "only one that was left out is chosen")
 			}
 			return requested.coversRest(granted)
+		},
+		Single: func(p RecurringPayment) RecurringPayment {
+			return RecurringPayment{CreditorName: p.CreditorName, CreditorAccount: p.CreditorAccount, DebtorAccount: p.DebtorAccount}
 		},
 		Describe:  RecurringPayment.describe,
 		Languages: []string{english, german},
@@ -107,6 +115,14 @@ func (p RecurringPayment) check() error {
 		}
 	}
 	return p.ValidUntil.check("validUntil")
+}
+
+func (p RecurringPayment) normal() RecurringPayment {
+	p.MaximumAmount = p.MaximumAmount.normal()
+	if p.PeriodLimit != nil {
+		p.PeriodLimit = &PeriodLimit{p.PeriodLimit.Period, p.PeriodLimit.Maximum.normal()}
+	}
+	return p
 }
 
 // coversRest compares everything but the debtor's account.

@@ -69,6 +69,21 @@ func coversLocations(granted, requested []string) error {
 	return rar.Common{Locations: granted}.CoversCommon(rar.Common{Locations: requested})
 }
 
+// within reports whether all elements of list are in set.
+func within[E comparable](set, list []E) bool {
+	return !slices.ContainsFunc(list, func(e E) bool { return !slices.Contains(set, e) })
+}
+
+// inOrder returns the elements of list, each once, in the order of all.
+func inOrder[E comparable](all, list []E) (ordered []E) {
+	for _, e := range all {
+		if slices.Contains(list, e) {
+			ordered = append(ordered, e)
+		}
+	}
+	return ordered
+}
+
 const (
 	english = "en"
 	german  = "de"

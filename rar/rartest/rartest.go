@@ -8,9 +8,15 @@
 //		})
 //	}
 //
-// A permission that is not reflexive locks users out; one that is not transitive lets a chain of narrowings end in something
-// wider than its beginning; a merge that narrows takes away what the user has agreed to. The kit cannot know what a type
-// means: that a narrower detail is narrower is for the samples to say.
+// A permission that is not reflexive locks users out. One that is not transitive
+// lets a chain of narrowings end in something wider than its beginning. One that
+// has two spellings which are taken for two can be used twice. A merge that narrows
+// takes away what the user has agreed to, and one that widens gives what the user
+// has not agreed to.
+//
+// The kit spells each sample in other ways by itself: members in another order,
+// letters escaped, elements of sets twice. It cannot know what a type means: which
+// details are narrower, and which are the same, is for the samples to say.
 package rartest
 
 import (
@@ -19,6 +25,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -34,6 +41,13 @@ type Samples struct {
 	Invalid []string
 	// Narrower are pairs: the first covers the second, which does not cover the first.
 	Narrower [][2]string
+	// Same are pairs of spellings of one permission that only the type can know to
+	// be one: "12.5" and "12.50", a default and its absence.
+	Same [][2]string
+	// Generate returns a random valid detail. It should draw from few values in many
+	// spellings, so that details are often the same and often narrower than another.
+	// If nil, the other samples are all that the laws are tried on.
+	Generate func(r *rand.Rand) string
 	// Apart are pairs of which neither covers the other: another payee, another currency.
 	Apart [][2]string
 	// Languages are language tags to describe details in, beside none and one that nobody knows.
@@ -61,9 +75,13 @@ type kit struct {
 	typ      *rar.Type
 	registry *rar.Registry
 	samples  Samples
-	all      rar.Details // every valid sample, those in pairs too
+	all      rar.Details // every valid sample, those in pairs and generated ones too
 	texts    []string
+	random   *rand.Rand
 }
+
+// generated is how many details are generated.
+const generated = 40
 
 func prepare(typ *rar.Type, samples Samples) (*kit, error) {
 	if len(samples.Valid) == 0 || len(samples.Invalid) == 0 {
@@ -74,8 +92,14 @@ func prepare(typ *rar.Type, samples Samples) (*kit, error) {
 		return nil, err
 	}
 	k := &kit{typ: typ, registry: registry, samples: samples, texts: slices.Clone(samples.Valid)}
-	for _, pair := range slices.Concat(samples.Narrower, samples.Apart) {
+	k.random = rand.New(rand.NewPCG(1, 2)) // the same each time
+	for _, pair := range slices.Concat(samples.Narrower, samples.Same, samples.Apart) {
 		k.texts = append(k.texts, pair[:]...)
+	}
+	for range generated {
+		if samples.Generate != nil {
+			k.texts = append(k.texts, samples.Generate(k.random))
+		}
 	}
 	for _, text := range k.texts {
 		d, err := k.parse(text)
@@ -116,12 +140,17 @@ var checks = []check{
 	{"an invalid detail is refused with its place", refused},
 	{"an unknown member is refused or not covered", unknownMember},
 	{"a detail covers itself, in any order of members", reflexive},
+	{"a detail is the same in other spellings", spellings},
+	{"equal is what covers each other and has one digest", sameness},
+	{"a normal form is the same detail and its own normal form", normalForm},
+	{"narrowing makes no second permission", singleUse},
 	{"covering is transitive", transitive},
 	{"a narrower detail is covered and does not cover", narrower},
 	{"details apart do not cover each other", apart},
 	{"a longer list is not covered", longerList},
 	{"a list that has been emptied is refused or not covered", emptiedList},
 	{"merging covers both and changes nothing the second time", merging},
+	{"merging permits nothing that neither permits", wideningMerge},
 	{"a description says something in every language", describing},
 	{"what Enrich returns may be granted", enriching},
 	{"comparing changes nothing", unchanged},
@@ -218,13 +247,16 @@ func reflexive(k *kit) error {
 }
 
 func transitive(k *kit) error {
+	covered := make([][]bool, len(k.all))
 	for a, x := range k.all {
-		for b, y := range k.all {
-			if !covers(x, y) {
-				continue
-			}
-			for c, z := range k.all {
-				if covers(y, z) && !covers(x, z) {
+		for _, y := range k.all {
+			covered[a] = append(covered[a], covers(x, y))
+		}
+	}
+	for a := range k.all {
+		for b := range k.all {
+			for c := range k.all {
+				if covered[a][b] && covered[b][c] && !covered[a][c] {
 					return fmt.Errorf("%s covers %s, which covers %s, but the first does not cover the last", k.texts[a], k.texts[b], k.texts[c])
 				}
 			}
@@ -327,6 +359,9 @@ func merging(k *kit) error {
 				}
 				if !slices.EqualFunc(again, merged, rar.Detail.Equal) {
 					return fmt.Errorf("%s and %s, merged a second time, became something else", k.texts[i], k.texts[j])
+				}
+				if x.Equal(y) && (len(merged) != 1 || merged[0] != x) {
+					return fmt.Errorf("%s changed by merging the same again: %s", k.texts[i], k.texts[j])
 				}
 			}
 		}

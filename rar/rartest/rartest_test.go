@@ -1,9 +1,13 @@
 package rartest_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,6 +31,7 @@ func good() rar.TypeConfig[transfer] {
 			}
 			return granted.CoversCommon(requested.Common)
 		},
+		Single: func(t transfer) transfer { return transfer{ID: t.ID} },
 		Enriches: func(requested, granted transfer) error {
 			if requested.ID != "" {
 				return errors.New("there is one")
@@ -57,6 +62,18 @@ func samples() rartest.Samples {
 		Narrower:  [][2]string{{`{"type":"transfer","amount":4}`, `{"type":"transfer","amount":3}`}},
 		Apart:     [][2]string{{`{"type":"transfer","amount":4,"id":"x"}`, `{"type":"transfer","amount":4,"id":"y"}`}},
 		Languages: []string{"en", "de"},
+		Same:      [][2]string{{`{"type":"transfer","amount":3,"actions":["a","b"]}`, `{"amount":3,"actions":["b","a","b"],"type":"transfer"}`}},
+		Generate: func(r *rand.Rand) string {
+			t := transfer{Amount: r.IntN(3)}
+			if r.IntN(2) == 0 {
+				t.ID = string("xyX"[r.IntN(3)])
+			}
+			for range r.IntN(4) {
+				t.Actions = append(t.Actions, string("abc"[r.IntN(3)]))
+			}
+			text, _ := json.Marshal(t)
+			return `{"type":"transfer",` + string(text[1:])
+		},
 	}
 }
 
@@ -138,13 +155,66 @@ func TestEachCheckCanFail(t *testing.T) {
 		{"a merge that narrows", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Merge = func(a, b transfer) (transfer, bool) { return transfer{Amount: 1}, true }
 		}), nil, []string{"merging covers both and changes nothing the second time"}},
+		{"a merge that widens", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Merge = func(a, b transfer) (transfer, bool) {
+				a.Amount += b.Amount
+				return a, a.ID == b.ID && slices.Equal(a.Actions, b.Actions)
+			}
+		}), nil, []string{"merging permits nothing that neither permits"}},
+		{"a merge that mixes the values of two details", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Merge = func(a, b transfer) (transfer, bool) {
+				if a.Actions != nil && b.Actions != nil {
+					a.Amount, a.Actions = max(a.Amount, b.Amount), append(slices.Clone(a.Actions), b.Actions...)
+				}
+				return a, a.ID == b.ID && a.Actions != nil && b.Actions != nil
+			}
+		}), nil, []string{"merging permits nothing that neither permits"}},
+		{"a rule that takes two spellings for one, without normal form", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Covers = func(granted, requested transfer) error {
+				granted.ID, requested.ID = strings.ToLower(granted.ID), strings.ToLower(requested.ID)
+				return good().Covers(granted, requested)
+			}
+		}), func(s *rartest.Samples) { s.Valid = append(s.Valid, `{"type":"transfer","amount":3,"id":"X"}`) },
+			[]string{"equal is what covers each other and has one digest"}},
+		{"a rule that takes one permission's two spellings for two", make1(t, good()), func(s *rartest.Samples) {
+			s.Same = append(s.Same, [2]string{`{"type":"transfer","amount":3,"id":"x"}`, `{"type":"transfer","amount":3,"id":"X"}`})
+		}, []string{"a detail is the same in other spellings"}},
+		{"a rule that is another one each time", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Covers = func(_, _ transfer) error {
+				if calls++; calls%3 == 0 {
+					return errors.New("not this time")
+				}
+				return nil
+			}
+		}), nil, []string{"a detail is the same in other spellings", "equal is what covers each other and has one digest"}},
+		{"a normal form that is not its own", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Normalize = func(t transfer) transfer { t.ID += "x"; return t }
+		}), nil, []string{"a normal form is the same detail and its own normal form"}},
+		{"a normal form that is invalid", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Check = func(t transfer) error {
+				if t.ID == "none" {
+					return errors.New("reserved")
+				}
+				return nil
+			}
+			cfg.Normalize = func(t transfer) transfer { t.ID = cmp.Or(t.ID, "none"); return t }
+		}), nil, []string{"a normal form is the same detail and its own normal form"}},
+		{"a normal form that forgets an amount", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Normalize = func(t transfer) transfer { t.Amount = 0; return t }
+		}), nil, []string{"a narrower detail is covered and does not cover"}},
+		{"a single use for each list of actions", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Single = func(t transfer) transfer { t.Amount = 0; return t }
+		}), nil, []string{"narrowing makes no second permission"}},
+		{"a single use for each amount", with(func(cfg *rar.TypeConfig[transfer]) {
+			cfg.Single = func(t transfer) transfer { t.Actions = nil; return t }
+		}), nil, []string{"narrowing makes no second permission"}},
 		{"an enrichment that widens", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Enrich = func(_ context.Context, t transfer) (transfer, error) { t.Amount++; return t, nil }
 		}), nil, []string{"what Enrich returns may be granted"}},
 		{"a type that refuses what it has accepted", with(func(cfg *rar.TypeConfig[transfer]) {
 			n := 0
 			cfg.Check = func(transfer) error {
-				if n++; n > 8 {
+				if n++; n > 51 { // as many as there are samples
 					return errors.New("enough")
 				}
 				return nil

@@ -1,0 +1,255 @@
+package rar
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// Details that say the same may be spelled differently: members in another order,
+// an element of a set twice, a number as 1e1, an escaped letter, a default that is
+// absent. Whatever compares, merges, digests or counts details works on their
+// normal forms, so that there is one notion of sameness.
+
+// setMembers are the common fields whose arrays are sets.
+var setMembers = [...]string{"locations", "actions", "datatypes", "privileges"}
+
+// set returns the elements of an array of strings as a set: sorted, each once. It
+// reports false for another value.
+func (v *value) set() ([]string, bool) {
+	list, ok := v.strings()
+	slices.Sort(list)
+	return slices.Compact(list), ok
+}
+
+// withSets returns a detail with each element of a set once and sorted. The raw
+// texts of the sets are missing. It reports whether anything has changed.
+func (v *value) withSets() (value, bool) {
+	changed := *v
+	for i := range v.members {
+		m := &v.members[i]
+		if !slices.Contains(setMembers[:], m.name) || increasing(m.value.items) {
+			continue
+		}
+		list, ok := m.value.set()
+		if !ok {
+			continue
+		}
+		if &changed.members[0] == &v.members[0] {
+			changed.members = slices.Clone(v.members)
+		}
+		set := value{kind: arrayKind, items: make([]value, len(list))}
+		for k, text := range list {
+			set.items[k] = value{kind: stringKind, text: text}
+		}
+		changed.members[i].value = set
+	}
+	return changed, len(v.members) > 0 && &changed.members[0] != &v.members[0]
+}
+
+// increasing reports whether each item is a string after the one before it.
+func increasing(items []value) bool {
+	for i := 1; i < len(items); i++ {
+		if items[i].kind != stringKind || items[i-1].text >= items[i].text {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *value) numbersAreNormal() bool {
+	if v.kind == numberKind {
+		d, _ := parseDecimal(v.raw)
+		return d.text() == v.raw
+	}
+	return !slices.ContainsFunc(v.items, func(item value) bool { return !item.numbersAreNormal() }) &&
+		!slices.ContainsFunc(v.members, func(m member) bool { return !m.value.numbersAreNormal() })
+}
+
+// normal returns the normal form of a detail as far as it does not depend on its
+// type, with its text.
+func (v *value) normal() value {
+	sets, _ := v.withSets()
+	text := string(sets.canonical(nil))
+	if text == v.raw {
+		return *v
+	}
+	made, _ := read(text) // numbers keep their values
+	return made
+}
+
+// typedForm decodes a detail, in normal form as far as that does not depend on the
+// type.
+func (t *Type) typedForm(v *value) (any, *fault) {
+	if !t.textual && v.numbersAreNormal() {
+		form, _ := v.withSets()
+		return t.decode(&form)
+	}
+	if _, f := t.decode(v); f != nil { // so that Get cannot fail for a spelling
+		return nil, f
+	}
+	form := v.normal()
+	return t.decode(&form)
+}
+
+// forms are what is derived from a detail when it is needed.
+type forms struct {
+	normal *detail
+	fault  *fault
+}
+
+// form returns the detail in normal form, or what is wrong with the type's
+// Normalize.
+func (d *detail) form() (*detail, *fault) {
+	d.once.Do(func() { d.forms.normal, d.forms.fault = d.normalise() })
+	return d.forms.normal, d.forms.fault
+}
+
+func (d *detail) normalise() (*detail, *fault) {
+	made := &detail{typ: d.typ, value: d.value.normal(), typed: d.typed}
+	made.once.Do(func() { made.forms.normal = made }) // its own, or Normalize could not ask about it
+	switch t := d.typ; {
+	case t.normalize != nil: // of a schema
+		n := t.normalize(Detail{made})
+		if n.d == nil || n.d.typ != t {
+			return nil, failure(ErrHook, "Normalize returned a detail of another type")
+		}
+		made.value = n.d.value.normal()
+	case t.normalized != nil: // typed is the result
+		v, f := jsonOf(d.typed)
+		if f != nil {
+			return nil, &fault{kind: ErrHook, path: f.path, reason: f.reason}
+		}
+		made.value = v.normal()
+	}
+	return made, nil
+}
+
+// jsonOf returns a Go value as a JSON object.
+func jsonOf(v any) (value, *fault) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return value{}, failure(ErrMalformed, "%T cannot be marshalled", v)
+	}
+	text := strings.TrimSpace(b.String())
+	if f := locate(text, 0); f != nil {
+		return value{}, f
+	}
+	object, f := read(text)
+	if f == nil && object.kind != objectKind {
+		f = failure(ErrMalformed, "not an object")
+	}
+	return object, f
+}
+
+// ready returns an error if the type's Normalize fails for one of the details.
+func ready(details ...Detail) error {
+	for _, d := range details {
+		if d.d.typ.normalize != nil {
+			if _, f := d.d.form(); f != nil {
+				return f.reason
+			}
+		}
+	}
+	return nil
+}
+
+// compared returns what the default rule compares.
+func (d Detail) compared() (*value, *fault) {
+	if d.d.typ.normalize == nil && d.d.typ.normalized == nil {
+		return &d.d.value, nil // the rule takes sets for sets and numbers by value
+	}
+	form, f := d.d.form()
+	if f != nil {
+		return nil, f
+	}
+	return &form.value, nil
+}
+
+// Normal returns the detail in its normal form, in which the functions of
+// [TypeConfig] receive it: what TypeConfig.Normalize makes of it, with sorted
+// members, with each element of locations, actions, datatypes and privileges once
+// and sorted, and with each number in its shortest spelling. The normal form is
+// equal to the detail. Equal details have one normal form.
+//
+// It returns an [*Error] that matches [ErrHook] if the type's Normalize returns
+// something that is not valid under the type.
+func (d Detail) Normal() (Detail, error) {
+	if d.d == nil {
+		return Detail{}, failure(ErrUnknownType, "a Detail that no registry made").at(-1, "")
+	}
+	form, f := d.d.form()
+	if f == nil {
+		var made Detail
+		if made, f = d.d.typ.withType(form.value); f == nil {
+			return made, nil
+		}
+	}
+	return Detail{}, (&fault{kind: ErrHook, path: f.path, reason: f.reason}).at(0, d.Type())
+}
+
+// Digest returns 43 characters of base64url that stand for the detail's type and
+// normal form: details of one registry are equal if and only if their digests are.
+// It is the same in every process that has the type, and may change when the type
+// does. It is a plain hash: who can guess a detail can recognise its digest.
+//
+// It is empty for the zero Detail, and for one whose normal form is not JSON because
+// the type's Normalize fails.
+func (d Detail) Digest() string {
+	if d.d == nil {
+		return ""
+	}
+	form, f := d.d.form()
+	if f != nil {
+		return ""
+	}
+	return digest("detail", d.Type(), form.value.raw)
+}
+
+// digest hashes strings, each with its length, so that no two lists are one text.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, part := range parts {
+		h.Write([]byte{byte(len(part) >> 24), byte(len(part) >> 16), byte(len(part) >> 8), byte(len(part))})
+		h.Write([]byte(part))
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// Single returns 43 characters of base64url that stand for what of the detail can
+// be used once: the detail without what narrowing may take away
+// (TypeConfig.Single). A detail and every detail that it covers have one Single, so
+// that narrowing a token makes no second permission. [Detail.Digest] tells what the
+// characters disclose. Package uses records what was used.
+//
+// It returns an [*Error] that matches [ErrHook] if the type does not say what can be
+// used once, or if one of its functions fails.
+func (d Detail) Single() (string, error) {
+	if d.d == nil {
+		return "", failure(ErrUnknownType, "a Detail that no registry made").at(-1, "")
+	}
+	if d.d.typ.single == nil {
+		return "", failure(ErrHook, "the type has Covers and no Single, so that its details cannot be used once").at(0, d.Type())
+	}
+	v, f := d.d.typ.single(d)
+	if f != nil {
+		return "", (&fault{kind: ErrHook, path: f.path, reason: f.reason}).at(0, d.Type())
+	}
+	v = v.normal()
+	return digest("single", d.Type(), v.raw), nil
+}
+
+// singleByDefault is for types with the default rule, which narrows sets alone.
+func singleByDefault(d Detail) (value, *fault) {
+	form, f := d.d.form()
+	if f != nil {
+		return value{}, f
+	}
+	rest := slices.DeleteFunc(slices.Clone(form.value.members), func(m member) bool { return slices.Contains(setMembers[:], m.name) })
+	return value{kind: objectKind, members: rest}, nil
+}

@@ -1,0 +1,287 @@
+package rar_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/rar"
+)
+
+type precise struct {
+	rar.Common
+	Number json.Number     `json:"number,omitempty"`
+	Any    json.RawMessage `json:"any,omitempty"`
+	Order  []string        `json:"order,omitempty"`
+}
+
+// Types of each kind: made of a schema or of a struct, with the default rule or one
+// of their own, with and without Normalize.
+func samenessTypes(t testing.TB) []*rar.Type {
+	t.Helper()
+	made := func(typ *rar.Type, err error) *rar.Type {
+		require.NoError(t, err)
+		return typ
+	}
+	open := []byte(`{"additionalProperties":true}`)
+	lower := func(d rar.Detail) rar.Detail {
+		edited, err := rar.Edit(d, func(m *map[string]any) {
+			if name, ok := (*m)["identifier"].(string); ok {
+				(*m)["identifier"] = strings.ToLower(name)
+			}
+		})
+		if err != nil {
+			return rar.Detail{}
+		}
+		return edited
+	}
+	return []*rar.Type{
+		made(rar.TypeFromSchema("schema", open, rar.TypeConfig[rar.Detail]{})),
+		made(rar.TypeFromSchema("schema-normal", open, rar.TypeConfig[rar.Detail]{Normalize: lower})),
+		made(rar.TypeFromSchema("schema-covers", open, rar.TypeConfig[rar.Detail]{Normalize: lower,
+			Covers: func(granted, requested rar.Detail) error {
+				return granted.Common().CoversCommon(requested.Common())
+			},
+			Single: func(d rar.Detail) rar.Detail {
+				single, _ := rar.Edit(d, func(m *map[string]any) { *m = map[string]any{"identifier": (*m)["identifier"]} })
+				return single
+			}})),
+		made(rar.TypeOf("struct", rar.TypeConfig[precise]{})),
+		made(rar.TypeOf("struct-normal", rar.TypeConfig[precise]{Normalize: func(p precise) precise {
+			p.Order = slices.Compact(slices.Sorted(slices.Values(p.Order)))
+			if p.Number == "" {
+				p.Number = "10"
+			}
+			return p
+		}})),
+	}
+}
+
+func requireSame(t *testing.T, want bool, a, b rar.Detail, text string) {
+	t.Helper()
+	covers := func(a, b rar.Detail) bool { return rar.Details{a}.Covers(rar.Details{b}) == nil }
+	require.Equal(t, want, a.Equal(b), text)
+	require.Equal(t, want, b.Equal(a), text)
+	require.Equal(t, want, covers(a, b) && covers(b, a), text)
+	require.Equal(t, want, a.Digest() == b.Digest(), text)
+}
+
+func TestSpellings(t *testing.T) {
+	r := registry(t, samenessTypes(t)...)
+	all := []string{"schema", "schema-normal", "struct", "struct-normal"}
+	for _, tc := range []struct {
+		name, a, b string
+		types      []string // of these; nil is all
+		same       bool
+	}{
+		{"members in another order", `"identifier":"x","number":1`, `"number":1,"identifier":"x"`, nil, true},
+		{"a set in another order", `"actions":["a","b"]`, `"actions":["b","a"]`, nil, true},
+		{"A1 an action twice", `"actions":["a"]`, `"actions":["a","a","a"]`, nil, true},
+		{"A1 a location twice", `"locations":["urn:a"]`, `"locations":["urn:a","urn:a"]`, nil, true},
+		{"a location in escapes", `"locations":["urn:a"]`, `"locations":["urn\u003aa"]`, nil, true},
+		{"A3 a number with zeros", `"number":12.5`, `"number":12.500`, nil, true},
+		{"A3 a number with exponent", `"number":125`, `"number":1.25e2`, nil, true},
+		{"zero and minus zero", `"number":0`, `"number":-0.00`, nil, true},
+		{"escapes", `"identifier":"a/b"`, `"identifier":"\u0061\/b"`, nil, true},
+		{"a name in escapes", `"identifier":"a"`, `"\u0069dentifier":"a"`, nil, true},
+		{"values inside", `"any":{"a":[1,{"b":"c"}],"d":null}`, "\"any\":{ \"d\" : null, \"a\" : [1.0,{\"b\":\"\\u0063\"}] }", nil, true},
+		{"another number", `"number":12.5`, `"number":12.51`, nil, false},
+		{"another order inside", `"any":[1,2]`, `"any":[2,1]`, nil, false},
+		{"fewer actions", `"actions":["a","b"]`, `"actions":["a"]`, nil, false},
+		{"an empty set", `"actions":[]`, `"actions":["a"]`, nil, false},
+		{"a list that the type knows to be a set", `"order":["a","b"]`, `"order":["b","b","a"]`, []string{"struct-normal"}, true},
+		{"a list that nobody knows to be a set", `"order":["a","b"]`, `"order":["b","a"]`, []string{"schema", "schema-normal", "struct"}, false},
+		{"an absent member and its default", `"number":1e1`, `"identifier":""`, []string{"struct-normal"}, true},
+		{"an absent member", `"number":1e1`, ``, []string{"schema", "schema-normal", "struct"}, false},
+		{"case, where the type knows it to mean nothing", `"identifier":"Ab"`, `"identifier":"aB"`, []string{"schema-normal"}, true},
+		{"case", `"identifier":"Ab"`, `"identifier":"aB"`, []string{"schema", "struct", "struct-normal"}, false},
+		{"null and absent", `"x":null`, ``, []string{"schema", "schema-normal"}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, typ := range cmpOr(tc.types, all) {
+				object := func(members string) rar.Detail {
+					if members != "" {
+						members = "," + members
+					}
+					return parse(t, r, fmt.Sprintf(`[{"type":%q%s}]`, typ, members))[0]
+				}
+				a, b := object(tc.a), object(tc.b)
+				requireSame(t, tc.same, a, b, typ)
+				if !tc.same {
+					continue
+				}
+				merged, err := r.Merge(rar.Details{a}, rar.Details{b})
+				require.NoError(t, err)
+				require.Equal(t, rar.Details{a}, merged, "merging the same changes nothing: %s", typ)
+				require.NoError(t, r.CheckGrant(rar.Details{a}, rar.Details{b}))
+				one, err := a.Single()
+				require.NoError(t, err)
+				two, err := b.Single()
+				require.NoError(t, err)
+				require.Equal(t, one, two)
+			}
+		})
+	}
+}
+
+func cmpOr(list, otherwise []string) []string {
+	if list == nil {
+		return otherwise
+	}
+	return list
+}
+
+// generatedDetail writes a detail of few values in many spellings.
+func generatedDetail(r *rand.Rand, typ string) string {
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	list := func(name string, elements ...string) string {
+		var chosen []string
+		for range r.IntN(4) {
+			chosen = append(chosen, pick(elements...))
+		}
+		if chosen == nil {
+			return ""
+		}
+		return `"` + name + `":[` + strings.Join(chosen, ",") + `]`
+	}
+	members := []string{`"type":"` + typ + `"`,
+		list("locations", `"urn:a"`, `"urn:\u0061"`, `"urn:b"`), list("actions", `"r"`, `"w"`, `"\u0077"`), list("privileges", `"p"`),
+		pick("", `"identifier":"x"`, `"identifier":"\u0058"`), pick("", `"number":1`, `"number":1.0`, `"number":10e-1`, `"number":10`),
+	}
+	if !strings.HasSuffix(typ, "covers") { // which does not look at these
+		members = append(members, list("order", `"1"`, `"2"`), pick("", `"any":{"a":1,"b":[]}`, `"any":{"b":[],"a":1e0}`))
+	} else {
+		members[5] = ""
+	}
+	members = slices.DeleteFunc(members, func(m string) bool { return m == "" })
+	r.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+	return "{" + strings.Join(members, pick(",", " , ")) + "}"
+}
+
+func requireLaws(t *testing.T, registry *rar.Registry, r *rand.Rand, typ string) {
+	texts := make([]string, 3)
+	for i := range texts {
+		texts[i] = generatedDetail(r, typ)
+	}
+	all, err := registry.Parse([]byte("["+strings.Join(texts, ",")+"]"), registry.Types())
+	require.NoError(t, err)
+	covers := func(a, b rar.Detail) bool { return rar.Details{a}.Covers(rar.Details{b}) == nil }
+	for i, a := range all {
+		for j, b := range all {
+			pair := texts[i] + "\n" + texts[j]
+			requireSame(t, covers(a, b) && covers(b, a), a, b, pair)
+			require.True(t, i != j || a.Equal(b), pair)
+			one, err1 := a.Single()
+			two, err2 := b.Single()
+			require.NoError(t, errors.Join(err1, err2))
+			require.False(t, covers(a, b) && one != two, "narrowing makes no second permission: %s", pair)
+			normal, err := b.Normal()
+			require.NoError(t, err)
+			requireSame(t, a.Equal(b), a, normal, "the normal form is the same: "+pair)
+			if a.Equal(b) {
+				merged, err := registry.Merge(rar.Details{a}, rar.Details{b})
+				require.NoError(t, err)
+				require.Equal(t, rar.Details{a}, merged, "merging the same changes nothing: %s", pair)
+			}
+			for _, c := range all {
+				require.False(t, covers(a, b) && covers(b, c) && !covers(a, c), "covering is transitive: %s", pair)
+				require.False(t, a.Equal(b) && b.Equal(c) && !a.Equal(c), "sameness is transitive: %s", pair)
+			}
+		}
+	}
+}
+
+func TestSameness(t *testing.T) {
+	registry := registry(t, samenessTypes(t)...)
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, typ := range registry.Types() {
+		for range 300 {
+			requireLaws(t, registry, r, typ)
+		}
+	}
+}
+
+func FuzzSameness(f *testing.F) {
+	registry := registry(f, samenessTypes(f)...)
+	f.Add(uint64(1), byte(0))
+	f.Fuzz(func(t *testing.T, seed uint64, which byte) {
+		requireLaws(t, registry, rand.New(rand.NewPCG(seed, 0)), registry.Types()[int(which)%len(registry.Types())])
+	})
+}
+
+func TestDigest(t *testing.T) {
+	r := registry(t, samenessTypes(t)...)
+	d := parse(t, r, `[{"type":"struct","number":1.0},{"type":"schema","number":1}]`)
+	require.Len(t, d[0].Digest(), 43)
+	require.NotEqual(t, d[0].Digest(), d[1].Digest(), "types differ")
+	single, err := d[0].Single()
+	require.NoError(t, err)
+	require.Len(t, single, 43)
+	require.NotEqual(t, single, d[0].Digest(), "one cannot pass for the other")
+	again := registry(t, samenessTypes(t)...)
+	require.Equal(t, d[0].Digest(), parse(t, again, `[{"number":1,"type":"struct"}]`)[0].Digest(), "in every process")
+	require.Empty(t, rar.Detail{}.Digest())
+	_, err = rar.Detail{}.Single()
+	require.ErrorIs(t, err, rar.ErrUnknownType)
+	_, err = rar.Detail{}.Normal()
+	require.ErrorIs(t, err, rar.ErrUnknownType)
+	limit, err := registry(t, limitType(t)).New("limit", limit{Amount: 1})
+	require.NoError(t, err)
+	_, err = limit[0].Single()
+	require.ErrorIs(t, err, rar.ErrHook, "a rule without Single")
+	requireWire(t, err, "server_error", 500)
+}
+
+// What was parsed stays as it was, and Normal tells the normal form.
+func TestNormal(t *testing.T) {
+	r := registry(t, samenessTypes(t)...)
+	const text = `[{"type":"struct-normal","order":["b","a"],"actions":["y","x","y"]}]`
+	d := parse(t, r, text)
+	normal, err := d[0].Normal()
+	require.NoError(t, err)
+	kept, err := json.Marshal(d)
+	require.NoError(t, err)
+	require.Equal(t, text, string(kept))
+	got, err := rar.Get[precise](d[0])
+	require.NoError(t, err)
+	require.Equal(t, precise{Common: rar.Common{Actions: []string{"y", "x", "y"}}, Order: []string{"b", "a"}}, got)
+	made, err := json.Marshal(normal)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"type":"struct-normal","order":["a","b"],"actions":["x","y"],"number":10}`, string(made))
+}
+
+// A Normalize that fails permits nothing.
+func TestNormalizeThatFails(t *testing.T) {
+	other := parse(t, registry(t, fromSchema(t, "c", commonSchema)), `[{"type":"c"}]`)[0]
+	for name, normalize := range map[string]func(rar.Detail) rar.Detail{
+		"nothing": func(rar.Detail) rar.Detail { return rar.Detail{} }, "another type": func(rar.Detail) rar.Detail { return other },
+	} {
+		t.Run(name, func(t *testing.T) {
+			permissive := rar.TypeConfig[rar.Detail]{
+				Normalize: normalize,
+				Covers:    func(_, _ rar.Detail) error { return nil }, Enriches: func(_, _ rar.Detail) error { return nil },
+				CoversTogether: func([]rar.Detail, rar.Detail) error { return nil }, Single: func(d rar.Detail) rar.Detail { return d },
+				Merge: func(a, _ rar.Detail) (rar.Detail, bool) { return a, true },
+			}
+			for _, cfg := range []rar.TypeConfig[rar.Detail]{permissive, {Normalize: normalize}} {
+				r := registry(t, fromSchema(t, "c", commonSchema, cfg))
+				d := parse(t, r, `[{"type":"c"}]`)
+				require.ErrorIs(t, d.Covers(d), rar.ErrNotCovered)
+				require.ErrorIs(t, r.CheckGrant(d, d), rar.ErrNotRequested)
+				require.False(t, d[0].Equal(d[0]))
+				require.Empty(t, d[0].Digest())
+				_, err := d[0].Single()
+				require.ErrorIs(t, err, rar.ErrHook)
+				_, err = d[0].Normal()
+				require.ErrorIs(t, err, rar.ErrHook)
+				require.NotEmpty(t, d[0].Describe("en").Title)
+			}
+		})
+	}
+}
