@@ -191,7 +191,7 @@ func TestResponseURL(t *testing.T) {
 			state := "a b+&=?#\r\nSet-Cookie: x=1\r\n\r\n<script>é%0d%0a;"
 			form.Set("state", state)
 			a := w.load("client-1", form)
-			answer, err := w.as.Approve(context.Background(), a, profile.Approval{Subject: "alice"})
+			answer, err := w.as.Approve(context.Background(), a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 			require.NoError(t, err)
 			response, ok := strings.CutPrefix(answer.URL(), tc.before)
 			require.True(t, ok, answer.URL())

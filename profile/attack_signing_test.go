@@ -193,7 +193,7 @@ func TestUnanswerableRequests(t *testing.T) {
 	form := w.pushForm("client-1")
 	form.Set("response_mode", "jwt")
 	form.Set("state", strings.Repeat("ä", 4<<10))
-	_, err := w.as.Approve(context.Background(), w.load("client-1", form), profile.Approval{Subject: "alice"})
+	_, err := w.as.Approve(context.Background(), w.load("client-1", form), profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.NoError(t, err, "the longest honest state is answered")
 }
 

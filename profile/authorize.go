@@ -166,6 +166,9 @@ func (s *AuthorizationServer) admit(ctx context.Context, a *Authorization, data 
 			return err
 		}
 	}
+	if err = checkTogether(a.requested, a.scopes); err != nil {
+		return err
+	}
 	if a.targets, err = s.targetsOf(a.params, a.scopes, a.details); err != nil {
 		return err
 	}
@@ -183,15 +186,26 @@ func unavailable(err error) bool {
 type Approval struct {
 	// Subject identifies the user to this client: at most 255 ASCII characters. Required.
 	Subject string
-	// Scopes are the granted ones, all of them among [Authorization.Scopes]. Empty grants none.
+	// Scopes are the granted scopes, all of them among [Authorization.Scopes].
+	// [Authorization.ScopesFor] returns them for what the user has ticked. Approve
+	// adds openid if it was requested. It leaves out a scope that goes with
+	// requested details (rar.TypeConfig.Scope) if none of these is granted. If
+	// neither Scopes nor Details grant anything, Approve returns [ErrNothingGranted].
 	Scopes []string
 	// Details are the granted authorization details: of [Authorization.Details], all or some, or what the user has made of them
-	// ([rar.Edit]) as far as their types allow. Empty grants none.
+	// ([rar.Edit]) as far as their types allow. Empty grants none. The scope that goes with a detail has to be among Scopes.
 	Details rar.Details
-	// GrantExpires is when the grant is to end that grant management was asked for; zero: after its configured Lifetime. No
-	// token outlives it. GrantData is the host's own, a JSON value that stays with the grant: the identifier of a consent elsewhere, say.
-	GrantExpires time.Time
-	GrantData    json.RawMessage
+	// NoRefreshToken rules out a refresh token. Without it, the client receives one
+	// if it is registered for that grant type. A client that has requested the
+	// scope offline_access receives one only if Scopes include it.
+	NoRefreshToken bool
+	// Expires is when the authorization ends. No token outlives it, be it an access
+	// token or a refresh token. With grant management it is the end of the grant.
+	// If zero, tokens have their configured lifetimes, a grant its Lifetime.
+	Expires time.Time
+	// GrantData is the host's own JSON value that stays with the grant of grant
+	// management, for example the identifier of a consent elsewhere.
+	GrantData json.RawMessage
 	// AuthTime is when the user logged in. Required if the client sent max_age: then a login before the request that is older
 	// than it allows is refused with [ErrMaxAge].
 	AuthTime time.Time
@@ -218,9 +232,13 @@ type grant struct {
 	ACR      string          `json:"acr,omitempty"`
 	AMR      []string        `json:"amr,omitempty"`
 	Details  json.RawMessage `json:"authorization_details,omitempty"`
-	// Managed is the grant of grant management that ID is one authorization of; "" if there is none. Ends is when it ends.
-	Managed string    `json:"grant_id,omitempty"`
-	Ends    time.Time `json:"-"`
+	// Managed is the grant of grant management that ID is one authorization of; ""
+	// if there is none.
+	Managed string `json:"grant_id,omitempty"`
+	// Ends is when the authorization ends, zero for never. A managed one ends with
+	// its grant, which has the time.
+	Ends      time.Time `json:"ends,omitzero"`
+	NoRefresh bool      `json:"no_refresh_token,omitempty"`
 	// Each as it was encoded for the first time: a large number that went through a float64 would come back as another.
 	Claims map[string]json.RawMessage `json:"claims,omitempty"`
 }
@@ -254,9 +272,12 @@ func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, app
 	if err := s.checkApproval(a, approval); err != nil {
 		return nil, err
 	}
+	var err error
+	if approval.Scopes, err = a.grantedScopes(approval); err != nil {
+		return nil, err
+	}
 	now := s.cfg.Now()
 	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.CodeLifetime).Unix()} // rounded down: never more than 60 s
-	var err error
 	if record.Grant, err = s.newGrant(a, approval); err != nil {
 		return nil, err
 	}
@@ -282,11 +303,12 @@ func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, app
 }
 
 func (s *AuthorizationServer) newGrant(a *Authorization, approval Approval) (grant, error) {
-	scopes := slices.Clone(approval.Scopes)
-	slices.Sort(scopes)
 	g := grant{
-		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject, Scopes: slices.Compact(scopes), Targets: a.targets,
-		Nonce: a.params.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR,
+		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject, Scopes: approval.Scopes, Targets: a.targets,
+		Nonce: a.params.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR, NoRefresh: a.noRefreshToken(approval),
+	}
+	if a.grant.IsZero() {
+		g.Ends = approval.Expires.UTC()
 	}
 	if !approval.AuthTime.IsZero() {
 		g.AuthTime = approval.AuthTime.Unix()
@@ -323,10 +345,8 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 	if approval.Subject == "" || len(approval.Subject) > 255 || strings.ContainsFunc(approval.Subject, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 		return errors.New("profile: approval: Subject is not 1 to 255 ASCII characters")
 	}
-	for _, scope := range approval.Scopes {
-		if !slices.Contains(a.scopes, scope) {
-			return fmt.Errorf("profile: approval: scope %q was not asked for", scope)
-		}
+	if !approval.Expires.IsZero() && !approval.Expires.After(s.cfg.Now()) {
+		return errors.New("profile: approval: Expires is in the past")
 	}
 	if approval.Subject == a.client.ClientID { // RFC 9700 §4.15: a token of the user would pass for one of the client itself
 		return errors.New("profile: approval: Subject is the client's client_id")

@@ -64,7 +64,7 @@ func TestEncryptedResponses(t *testing.T) {
 			// MS-6.1-1: whoever has not asked for it gets none.
 			form := w.pushForm("client-2")
 			form.Set("response_mode", "jwt")
-			response, err := w.as.Approve(ctx, w.load("client-2", form), profile.Approval{Subject: "alice"})
+			response, err := w.as.Approve(ctx, w.load("client-2", form), profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 			require.NoError(t, err)
 			u, err := url.Parse(response.URL())
 			require.NoError(t, err)

@@ -128,14 +128,14 @@ func (s *AuthorizationServer) grantRequest(ctx context.Context, clientID string,
 // prepareGrant makes of an approval the change that takes effect with the redemption of the code; nil: none was asked for.
 func (s *AuthorizationServer) prepareGrant(ctx context.Context, a *Authorization, approval Approval, g grant) (*grants.Change, error) {
 	if a.grant.IsZero() {
-		if !approval.GrantExpires.IsZero() || approval.GrantData != nil {
-			return nil, errors.New("profile: approval: GrantExpires or GrantData for a request without grant management")
+		if approval.GrantData != nil {
+			return nil, errors.New("profile: approval: GrantData for a request without grant management")
 		}
 		return nil, nil
 	}
 	consent := grants.Approval{
 		AuthorizationID: g.ID, Subject: g.Subject, Claims: slices.Sorted(maps.Keys(g.Claims)), AuthorizationDetails: g.Details,
-		Expires: approval.GrantExpires, Data: approval.GrantData,
+		Expires: approval.Expires, Data: approval.GrantData,
 		// Without scopes too: a merge must not close what the user has opened.
 		Scopes: []grants.Scope{{Scope: strings.Join(g.Scopes, " "), Resource: g.Targets}},
 	}

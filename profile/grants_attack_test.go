@@ -219,7 +219,7 @@ func TestMergeAndABadTokenRequest(t *testing.T) {
 func TestGrantIsShortened(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
 		tokens, id := w.create()
-		w.agreeing(func(p *profile.Approval) { p.GrantExpires = w.clock.Now().Add(time.Minute) })
+		w.agreeing(func(p *profile.Approval) { p.Expires = w.clock.Now().Add(time.Minute) })
 		merged, _ := w.manage("merge", id)
 		require.LessOrEqual(t, merged.body["expires_in"], 60.0, "GM-6.4-5")
 		w.clock.Advance(61 * time.Second)

@@ -269,7 +269,7 @@ func TestGrantComesWithTheTokens(t *testing.T) {
 func TestGrantExpires(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
 		w.agreeing(func(p *profile.Approval) {
-			p.GrantExpires, p.GrantData = w.clock.Now().Add(7*time.Minute), json.RawMessage(`{"consent":"urn:1"}`)
+			p.Expires, p.GrantData = w.clock.Now().Add(7*time.Minute), json.RawMessage(`{"consent":"urn:1"}`)
 		})
 		tokens, id := w.create()
 		require.Equal(t, 300.0, tokens.body["expires_in"])
@@ -297,8 +297,7 @@ func TestGrantExpires(t *testing.T) {
 	form := w.pushForm("client-1")
 	a := w.load("client-1", form)
 	for name, change := range map[string]func(*profile.Approval){
-		"GrantExpires": func(p *profile.Approval) { p.GrantExpires = w.clock.Now().Add(time.Hour) },
-		"GrantData":    func(p *profile.Approval) { p.GrantData = json.RawMessage("1") },
+		"GrantData": func(p *profile.Approval) { p.GrantData = json.RawMessage("1") },
 	} {
 		_, err := w.agree(a, change)
 		require.Error(t, err, "%s for a request without grant management", name)
@@ -307,15 +306,15 @@ func TestGrantExpires(t *testing.T) {
 	form.Set("grant_management_action", "create")
 	a = w.load("client-1", form)
 	for name, change := range map[string]func(*profile.Approval){
-		"in the past":       func(p *profile.Approval) { p.GrantExpires = w.clock.Now().Add(-time.Second) },
-		"in the far future": func(p *profile.Approval) { p.GrantExpires = w.clock.Now().Add(366 * 24 * time.Hour) },
+		"in the past":       func(p *profile.Approval) { p.Expires = w.clock.Now().Add(-time.Second) },
+		"in the far future": func(p *profile.Approval) { p.Expires = w.clock.Now().Add(366 * 24 * time.Hour) },
 		"data that is none": func(p *profile.Approval) { p.GrantData = json.RawMessage("{") },
 		"the client itself": func(p *profile.Approval) { p.Subject = "client-1" },
 	} {
 		_, err := w.agree(a, change)
 		require.Error(t, err, name)
 	}
-	require.NotEmpty(t, w.spend(w.approve(a, profile.Approval{Subject: "alice"})).body["grant_id"], "nothing was used up")
+	require.NotEmpty(t, w.spend(w.approve(a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})).body["grant_id"], "nothing was used up")
 }
 
 // A user whose subject is a client's identifier could not be told from the client: RFC 9700 §4.15.

@@ -359,7 +359,7 @@ func TestApprovalIsChecked(t *testing.T) {
 		_, err := w.as.Approve(context.Background(), loaded, approval)
 		require.Error(t, err, name)
 	}
-	_, err := w.as.Approve(context.Background(), &profile.Authorization{}, profile.Approval{Subject: "alice"})
+	_, err := w.as.Approve(context.Background(), &profile.Authorization{}, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.Error(t, err)
 	_, err = w.as.Deny(context.Background(), loaded, "bad code\n", "")
 	require.Error(t, err)

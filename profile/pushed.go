@@ -151,7 +151,11 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if _, err = s.targets(params["resource"], s.cfg.Resources); err != nil { // RAR-3.2-1: details are judged without it
 		return err
 	}
-	if _, err = s.details(client, params.Get("authorization_details")); err != nil {
+	details, err := s.details(client, params.Get("authorization_details"))
+	if err != nil {
+		return err
+	}
+	if err := checkTogether(details, scopes); err != nil {
 		return err
 	}
 	_, err = s.grantRequest(ctx, clientID, params)
@@ -208,9 +212,11 @@ func (s *AuthorizationServer) targets(requested, allowed []string) ([]string, er
 }
 
 // targetsOf are those of a request: which it names, or else, if nothing but details are to be permitted, those that these name.
-// The default is for scopes.
+// The default is for scopes, except those that go with the details.
 func (s *AuthorizationServer) targetsOf(params url.Values, scopes []string, details rar.Details) ([]string, error) {
-	if len(params["resource"]) == 0 && !slices.ContainsFunc(scopes, func(scope string) bool { return scope != "openid" }) {
+	bound := details.Scopes()
+	elsewhere := func(scope string) bool { return scope != scopeOpenID && !slices.Contains(bound, scope) }
+	if len(params["resource"]) == 0 && !slices.ContainsFunc(scopes, elsewhere) {
 		if places := s.places(details...); len(places) > 0 {
 			return places, nil
 		}

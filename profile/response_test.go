@@ -298,7 +298,7 @@ func TestErrorsThatStayPages(t *testing.T) {
 func TestRefusedAuthorization(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
 	good := w.load("client-1", w.pushForm("client-1"))
-	approval := profile.Approval{Subject: "alice"}
+	approval := profile.Approval{Subject: "alice", Scopes: []string{"accounts"}}
 	w.clients["client-1"].Scope = "openid"
 	a, err := w.as.Resume(ctx, good.ClientID(), good.RequestURI())
 	require.ErrorIs(t, err, profile.ErrScope)
@@ -381,7 +381,7 @@ func TestErrorRaces(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, target, nil)
 			if i%2 == 0 {
 				w.as.Handler().ServeHTTP(recorder, r)
-			} else if response, err := w.as.Approve(context.Background(), good, profile.Approval{Subject: "alice"}); err == nil {
+			} else if response, err := w.as.Approve(context.Background(), good, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}}); err == nil {
 				response.ServeHTTP(recorder, r)
 			} else {
 				w.as.WriteAuthorizationError(recorder, r, good, err)

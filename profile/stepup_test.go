@@ -77,9 +77,9 @@ func TestMaxAgeAtTheApproval(t *testing.T) {
 	age, ok := a.MaxAge()
 	require.True(t, ok)
 	require.Equal(t, time.Minute, age)
-	_, err := w.as.Approve(ctx, a, profile.Approval{Subject: "alice"})
+	_, err := w.as.Approve(ctx, a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.ErrorContains(t, err, "AuthTime is required")
-	_, err = w.as.Approve(ctx, a, profile.Approval{Subject: "alice", AuthTime: w.clock.Now().Add(time.Hour)})
+	_, err = w.as.Approve(ctx, a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}, AuthTime: w.clock.Now().Add(time.Hour)})
 	require.ErrorContains(t, err, "in the future")
 	_, ok = w.load("client-1", w.pushForm("client-1")).MaxAge()
 	require.False(t, ok)
@@ -118,7 +118,7 @@ func TestACRValues(t *testing.T) {
 			form := tc.w.pushForm("client-1")
 			form.Set("acr_values", tc.wanted)
 			a := tc.w.load("client-1", form)
-			_, err := tc.w.as.Approve(ctx, a, profile.Approval{Subject: "alice", ACR: tc.acr})
+			_, err := tc.w.as.Approve(ctx, a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}, ACR: tc.acr})
 			require.ErrorIs(t, err, tc.want)
 		})
 	}
@@ -226,7 +226,7 @@ func FuzzMaxAge(f *testing.F) {
 		age, limited := loaded.MaxAge()
 		require.Equal(t, value != "", limited)
 		ago = min(max(ago, 1), 50*365*24*3600)
-		_, err = w.as.Approve(t.Context(), loaded, profile.Approval{Subject: "alice", AuthTime: w.clock.Now().Add(-time.Duration(ago) * time.Second)})
+		_, err = w.as.Approve(t.Context(), loaded, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}, AuthTime: w.clock.Now().Add(-time.Duration(ago) * time.Second)})
 		if limited && time.Duration(ago)*time.Second > age {
 			require.ErrorIs(t, err, profile.ErrMaxAge)
 			return

@@ -112,7 +112,7 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 			return nil, err
 		}
 	}
-	if t.client.HasGrantType(grantRefreshToken) {
+	if t.client.HasGrantType(grantRefreshToken) && !record.Grant.NoRefresh {
 		if response.RefreshToken, err = s.newRefreshToken(ctx, record.Grant); err != nil {
 			return nil, err
 		}
@@ -198,6 +198,9 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	g := grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes} // AT-2.2-2: sub is the client
 	details, err := s.clientDetails(ctx, t)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkTogether(details, scopes); err != nil {
 		return nil, err
 	}
 	if t.Param("authorization_details") != "" {
@@ -340,6 +343,9 @@ func issueIDToken(by *signatory, g grant) (string, error) {
 
 func (s *AuthorizationServer) newRefreshToken(ctx context.Context, g grant) (string, error) {
 	expires := s.cfg.Now().Add(s.cfg.RefreshTokenLifetime)
+	if !g.Ends.IsZero() && g.Ends.Before(expires) {
+		expires = g.Ends
+	}
 	value, err := json.Marshal(refreshRecord{Grant: g, Expires: expires.Unix()})
 	if err != nil {
 		return "", fmt.Errorf("%w: refresh token: %w", ErrStore, err)
