@@ -6,13 +6,18 @@ import (
 	"slices"
 )
 
-// Covers reports whether everything requested is permitted by what was granted: nil, or an [*Error] for the first detail
-// that is not, matching [ErrNotCovered], with its index among the requested ones and its type. Each requested detail has
-// to be within one granted detail, by the rule of its type; order does not matter.
+// Covers reports whether everything requested is permitted by what was granted. It
+// returns nil, or an [*Error] that matches [ErrNotCovered] for the first requested
+// detail that is not, with its index and type. Each requested detail has to be within
+// one granted detail, by the rule of its type. The order of details does not matter.
+// An empty list of requested details is an error, so that a caller that has lost its
+// question does not take the result for a permission.
 //
-// The authorization server asks it before it narrows a token (RAR-6-2), an API before it serves a request: what it is about
-// to do, made with [Registry.New], against the details of the token. Nothing requested is an error: whoever asks has lost
-// the question on the way, and must not take the answer for a permission.
+// An authorization server asks before it narrows a token (RFC 9396 §6). An API asks
+// before it serves a request, about the detail that it makes itself with
+// [Registry.New] of what it is about to do. A detail that a client sends in its
+// request is not such a question: actions and locations in it say what the client
+// claims, and the API does what it does.
 func (granted Details) Covers(requested Details) error {
 	if len(requested) == 0 {
 		return failure(ErrNotCovered, "nothing is requested").at(-1, "")
@@ -25,10 +30,31 @@ func (granted Details) Covers(requested Details) error {
 	return nil
 }
 
+// Covering returns the granted detail that alone permits everything requested: the
+// permission that a request uses. If several do, it is the first of them. Without
+// one the error is that of Covers for a list of requested alone.
+func (granted Details) Covering(requested Detail) (Detail, error) {
+	g, f := granted.cover(requested)
+	if f == nil && g.d == nil {
+		f = failure(ErrNotCovered, "only several granted ones together cover it")
+	}
+	if f != nil {
+		return Detail{}, f.at(0, requested.Type())
+	}
+	return g, nil
+}
+
 // coverOne says why a detail is not permitted.
 func (granted Details) coverOne(requested Detail) *fault {
+	_, f := granted.cover(requested)
+	return f
+}
+
+// cover returns the detail that permits requested, or the zero Detail if only
+// several together do.
+func (granted Details) cover(requested Detail) (Detail, *fault) {
 	if requested.d == nil {
-		return failure(ErrNotCovered, "a Detail that no registry made")
+		return Detail{}, failure(ErrNotCovered, "a Detail that no registry made")
 	}
 	t := requested.d.typ
 	var same []Detail
@@ -39,19 +65,19 @@ func (granted Details) coverOne(requested Detail) *fault {
 		}
 		// RAR-2.2-2: one object is a product, several are a union. Values of two granted objects must not be mixed.
 		if reason = t.covers(g, requested); reason == nil {
-			return nil
+			return g, nil
 		}
 		same = append(same, g)
 	}
 	switch {
 	case len(same) == 0:
-		return failure(ErrNotCovered, "nothing of this type was granted")
+		return Detail{}, failure(ErrNotCovered, "nothing of this type was granted")
 	case t.together != nil && t.together(same, requested) == nil:
-		return nil
+		return Detail{}, nil
 	case len(same) == 1:
-		return hookFault(ErrNotCovered, reason)
+		return Detail{}, hookFault(ErrNotCovered, reason)
 	}
-	return failure(ErrNotCovered, "none of the %d granted ones covers it", len(same))
+	return Detail{}, failure(ErrNotCovered, "none of the %d granted ones covers it", len(same))
 }
 
 // coversByDefault is the rule of types that have none. It says no when it does not know.

@@ -182,6 +182,32 @@ func TestCoversTogether(t *testing.T) {
 	}
 }
 
+func TestCovering(t *testing.T) {
+	r := registry(t, limitType(t, func(cfg *rar.TypeConfig[limit]) {
+		cfg.CoversTogether = func(granted []limit, requested limit) error {
+			if requested.Amount > 30 {
+				return errors.New("more than all of them")
+			}
+			return nil
+		}
+	}))
+	granted := append(parse(t, r, `[{"type":"limit","amount":10},{"type":"limit","amount":20}]`), rar.Detail{})
+	for amount, position := range map[int]int{5: 0, 10: 0, 20: 1, 25: -1, 31: -1} {
+		requested, err := r.New("limit", limit{Amount: amount})
+		require.NoError(t, err)
+		found, err := granted.Covering(requested[0])
+		if position >= 0 {
+			require.NoError(t, err)
+			require.Equal(t, granted[position], found, "amount %d", amount)
+			continue
+		}
+		require.Equal(t, rar.Detail{}, found)
+		require.ErrorIs(t, err, rar.ErrNotCovered, "amount %d", amount)
+	}
+	_, err := granted.Covering(rar.Detail{})
+	require.ErrorIs(t, err, rar.ErrNotCovered)
+}
+
 func TestCheckGrant(t *testing.T) {
 	r := bankRegistry(t)
 	requested := parse(t, r, `[{"type":"c","actions":["read","write"]},`+payment[1:])

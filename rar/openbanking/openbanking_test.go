@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 	"github.com/gofapi/fapi2/rar/rartest"
@@ -341,4 +342,62 @@ func TestCurrencies(t *testing.T) {
 			require.ErrorIs(t, err, rar.ErrFieldValue, "%s %s", amount, code)
 		}
 	}
+}
+
+// The API says what it is about to do: to initiate, here. What an order says of
+// actions and locations decides nothing.
+func TestPermittedBy(t *testing.T) {
+	r := newRegistry(t)
+	parse := func(texts ...string) rar.Details {
+		d, err := r.Parse([]byte("["+strings.Join(texts, ",")+"]"), r.Types())
+		require.NoError(t, err)
+		return d
+	}
+	here := with(t, payment, "actions", `["initiate"]`, "debtorAccount", ibanB)
+	for _, tc := range []struct {
+		name     string
+		granted  []string
+		order    string
+		position int // of the granted detail; -1: not permitted
+	}{
+		{"the payment as it was granted", []string{here}, here, 0},
+		{"an order without account, actions and locations", []string{here}, with(t, here, "debtorAccount", "", "actions", "", "locations", ""), 0},
+		{"A3 the amount in another spelling", []string{here}, with(t, here, "instructedAmount", `{"currency":"EUR","amount":"123.5"}`), 0},
+		{"A1 an action twice", []string{here}, with(t, here, "actions", `["initiate","initiate"]`), 0},
+		{"the second of two", []string{with(t, here, "creditorName", `"Merchant B"`), here, information}, here, 1},
+		{"without actions, which is to initiate", []string{with(t, here, "actions", "")}, here, 0},
+		{"A2 permission for the status alone, and the order says so too", []string{with(t, here, "actions", `["status"]`)}, with(t, here, "actions", `["status"]`), -1},
+		{"A2 permission to cancel alone", []string{with(t, here, "actions", `["cancel"]`)}, with(t, here, "actions", `["cancel"]`), -1},
+		{"A2 permission for the status, and the order wants more", []string{with(t, here, "actions", `["status"]`)}, here, -1},
+		{"another amount", []string{here}, with(t, here, "instructedAmount", `{"currency":"EUR","amount":"123.51"}`), -1},
+		{"another payee", []string{here}, with(t, here, "creditorName", `"Merchant B"`), -1},
+		{"another account", []string{here}, with(t, here, "debtorAccount", ibanA), -1},
+		{"another text", []string{here}, with(t, here, "remittanceInformationUnstructured", ""), -1},
+		{"a detail of another type", []string{information, recurring}, here, -1},
+		{"nothing", nil, here, -1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			granted := append(parse(tc.granted...), rar.Detail{})
+			order, err := rar.Get[openbanking.Payment](parse(tc.order)[0])
+			require.NoError(t, err)
+			permission, err := order.PermittedBy(granted)
+			if tc.position >= 0 {
+				require.NoError(t, err)
+				require.Equal(t, granted[tc.position], permission)
+				return
+			}
+			require.Equal(t, rar.Detail{}, permission)
+			require.ErrorIs(t, err, rar.ErrNotCovered)
+			code, description, status := oautherr.From(err)
+			require.Equal(t, []any{"insufficient_scope", "the token does not permit this payment", 403}, []any{code, description, status})
+		})
+	}
+	elsewhere := parse(with(t, here, "locations", `["https://other.example"]`)).ForResource("https://example.com/payments")
+	order, err := rar.Get[openbanking.Payment](parse(with(t, here, "locations", `["https://other.example"]`))[0])
+	require.NoError(t, err)
+	_, err = order.PermittedBy(elsewhere)
+	require.ErrorIs(t, err, rar.ErrNotCovered, "G2 the order repeats the location of another API")
+	order.InstructedAmount.Amount = "01"
+	_, err = order.PermittedBy(parse(here))
+	require.ErrorIs(t, err, rar.ErrNotCovered, "an order that was not parsed")
 }

@@ -1,6 +1,12 @@
 package openbanking
 
-import "github.com/gofapi/fapi2/rar"
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/rar"
+)
 
 // A PaymentAction is something that may be done with a payment: "initiate", "status" or "cancel". Each stands for itself.
 type PaymentAction string
@@ -104,6 +110,46 @@ func (p Payment) normal() Payment {
 	p.Actions = inOrder(paymentActions[:], p.Actions)
 	p.InstructedAmount = p.InstructedAmount.normal()
 	return p
+}
+
+// errNotPermitted is for APIs: RFC 6750 §3.1.
+var errNotPermitted = oautherr.New("openbanking: payment not permitted", "insufficient_scope", http.StatusForbidden, "the token does not permit this payment")
+
+// PermittedBy returns the granted detail that permits to initiate the payment of an
+// order. An API passes the details of a verified token that are for it
+// ([rar.Details.ForResource]), makes the payment that the returned detail describes,
+// and records its use (package uses).
+//
+// The order's own actions and locations decide nothing: the API initiates, and it
+// does so here. An order without DebtorAccount is one from the account that was
+// granted. Everything else must be in the order as it was granted.
+//
+// Without such a detail the error matches [rar.ErrNotCovered]. Its wire form is
+// insufficient_scope with status 403.
+func (order Payment) PermittedBy(granted rar.Details) (rar.Detail, error) {
+	err := error(rar.ErrNotCovered)
+	for _, g := range granted {
+		if _, other := rar.Get[Payment](g); other != nil {
+			continue
+		}
+		want, invalid := rar.Edit(g, func(p *Payment) {
+			wanted := order
+			wanted.Actions, wanted.Locations = []PaymentAction{initiate}, p.Locations
+			if wanted.DebtorAccount == nil {
+				wanted.DebtorAccount = p.DebtorAccount
+			}
+			*p = wanted
+		})
+		if invalid != nil {
+			err = fmt.Errorf("%w: %w", rar.ErrNotCovered, invalid)
+			continue
+		}
+		one := rar.Details{g}
+		if err = one.Covers(rar.Details{want}); err == nil {
+			return g, nil
+		}
+	}
+	return rar.Detail{}, fmt.Errorf("%w: %w", errNotPermitted, err)
 }
 
 // coversRest compares everything but the debtor's account.
