@@ -114,6 +114,14 @@ var (
 	ErrAuthorizationResponse = errors.New("profile: authorization response refused")
 	// ErrTokenResponse: the server's token is not one that was asked for. It was thrown away.
 	ErrTokenResponse = errors.New("profile: token response refused")
+	// ErrNoRefreshToken means that an access token has expired, or is about to,
+	// and that it came without a refresh token. Tokens of
+	// [Client.ClientCredentials] come without one: request another.
+	ErrNoRefreshToken = errors.New("profile: client: no refresh token")
+	// ErrReauthorize means that the server has rejected the refresh token for
+	// good: it is invalid, expired or revoked. Only a new authorization by the user
+	// helps ([Client.Begin]); repeating the request does not.
+	ErrReauthorize = errors.New("profile: client: the user must authorize again")
 )
 
 // NewClient discovers the server (SP-5.3.3.1-9, SP-5.3.3.1-11) and checks that it can do what FAPI 2.0 needs, with this

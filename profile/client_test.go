@@ -401,6 +401,7 @@ func TestTokenSource(t *testing.T) {
 		token, err := source.Token()
 		require.NoError(t, err)
 		require.Equal(t, "rt-2", token.RefreshToken)
+		p.clock.Advance(time.Second)
 		_, err = source.Token()
 		require.NoError(t, err)
 		sent := p.messages("/token")

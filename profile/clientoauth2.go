@@ -60,9 +60,9 @@ func (t *hostTransport) send(r *http.Request) (*http.Response, error) {
 	case "":
 	case t.endpoints.TokenEndpoint:
 		return t.exchange(r)
-	case t.endpoints.PushedAuthorizationRequestEndpoint:
+	case t.endpoints.PushedAuthorizationRequestEndpoint, t.endpoints.RevocationEndpoint:
 		return t.authenticatedTo(t.http, r)
-	case t.endpoints.IntrospectionEndpoint, t.endpoints.RevocationEndpoint: // DPOP-6.2-2: without a proof
+	case t.endpoints.IntrospectionEndpoint: // DPOP-6.2-2: without a proof
 		return t.authenticatedTo(t.plain, r)
 	}
 	scheme, _, ok := strings.Cut(r.Header.Get("Authorization"), " ")

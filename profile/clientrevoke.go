@@ -29,7 +29,7 @@ func (c *Client) Revoke(ctx context.Context, token, hint string) error {
 	if hint != "" {
 		params.Set("token_type_hint", hint)
 	}
-	response, answer, err := c.post(ctx, c.plain, endpoint, params)
+	response, answer, err := c.post(ctx, endpoint, params)
 	if err != nil {
 		return err
 	}

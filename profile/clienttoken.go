@@ -150,13 +150,13 @@ func IDToken(token *oauth2.Token) (verified *idtoken.Token, ok bool) {
 	return verified, ok
 }
 
-var errNoRefreshToken = errors.New("profile: client: no refresh token")
-
-// Refresh obtains a new access token. The returned token keeps the refresh token unless the server sent a new one
-// (SP-5.3.3.1-6). An ID token that comes along is dropped: it says nothing new.
+// Refresh obtains a new access token. The returned token keeps refreshToken
+// unless the server sent a new one. An ID token in the response is dropped.
+// Without a refresh token the error is [ErrNoRefreshToken]. If the server
+// rejects the refresh token for good, the error matches [ErrReauthorize].
 func (c *Client) Refresh(ctx context.Context, refreshToken string, request Request) (*oauth2.Token, error) {
 	if refreshToken == "" {
-		return nil, errNoRefreshToken
+		return nil, ErrNoRefreshToken
 	}
 	params, err := request.tokenParams()
 	if err != nil {
@@ -165,10 +165,15 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, request Reque
 	params.Set("grant_type", grantRefreshToken)
 	params.Set("refresh_token", refreshToken)
 	answer, err := c.requestToken(ctx, params)
+	if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) && said.ErrorCode == "invalid_grant" {
+		// RFC 6749 §5.2: invalid, expired, revoked, or another client's. None of
+		// that changes, whatever the client repeats.
+		return nil, fmt.Errorf("%w: %w", ErrReauthorize, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if answer.token.RefreshToken == "" {
+	if answer.token.RefreshToken == "" { // SP-5.3.3.1-6
 		answer.token.RefreshToken = refreshToken
 	}
 	return answer.done(), nil
@@ -190,7 +195,7 @@ func (c *Client) ClientCredentials(ctx context.Context, request Request) (*oauth
 
 // requestToken sends a form to the token endpoint, with client authentication and what the token is to be bound to.
 func (c *Client) requestToken(ctx context.Context, params url.Values) (*tokenAnswer, error) {
-	response, answer, err := c.post(ctx, c.http, c.endpoints.TokenEndpoint, params)
+	response, answer, err := c.post(ctx, c.endpoints.TokenEndpoint, params)
 	switch {
 	case err != nil && response != nil:
 		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
@@ -206,15 +211,18 @@ func (c *Client) requestToken(ctx context.Context, params url.Values) (*tokenAns
 	return parseToken(response, answer, c.tokenType(), c.cfg.Now())
 }
 
-// post sends a form with client authentication to an endpoint and reads the answer, of which it returns at most one byte
-// more than may be used. With an error and a response the answer broke off.
-func (c *Client) post(ctx context.Context, by *http.Client, endpoint string, params url.Values) (*http.Response, []byte, error) {
+// post sends a form to an endpoint of the authorization server, with client
+// authentication and, if the client uses DPoP, a proof: some servers demand one at
+// every endpoint, the others ignore it. It returns at most one byte more of the
+// body than may be used. If both the error and the response are not nil, the body
+// broke off.
+func (c *Client) post(ctx context.Context, endpoint string, params url.Values) (*http.Response, []byte, error) {
 	r, err := c.endpointRequest(ctx, endpoint, params)
 	if err != nil {
 		return nil, nil, err
 	}
 	r.Header.Set("Accept", "application/json")
-	response, err := by.Do(r)
+	response, err := c.http.Do(r)
 	if err != nil {
 		return nil, nil, fmt.Errorf("profile: client: %w", err)
 	}
@@ -311,7 +319,7 @@ func parseToken(response *http.Response, body []byte, want tokenbinding.Scheme, 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
 	}
-	if o.Has("error") { // some servers say so with status 200
+	if failure, _ := o.Text("error"); failure != "" && failure != "null" && failure != `""` { // some servers report errors with status 200
 		if said := retrieveError(response, body); said.ErrorCode != "" {
 			return nil, said
 		}
@@ -321,11 +329,14 @@ func parseToken(response *http.Response, body []byte, want tokenbinding.Scheme, 
 	for _, field := range []struct {
 		name string
 		to   *string
-	}{{"access_token", &token.AccessToken}, {"token_type", &token.TokenType}, {"refresh_token", &token.RefreshToken}} {
+	}{{"access_token", &token.AccessToken}, {"token_type", &token.TokenType}} {
 		if *field.to, _, err = o.String(field.name); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
 		}
 	}
+	// The code or the refresh token has been spent, so an optional member in a form
+	// that RFC 6749 §5.1 does not know counts as absent.
+	token.RefreshToken, _, _ = o.String("refresh_token")
 	if !headerSafe(token.AccessToken) {
 		return nil, fmt.Errorf("%w: no access_token that could be sent", ErrTokenResponse)
 	}

@@ -15,22 +15,34 @@ import (
 )
 
 const (
-	// refreshEarly is how long before its end a token is no longer sent, as in package oauth2.
+	// refreshEarly is how long before its end a token is no longer sent, as in
+	// package oauth2, but never more than one refreshPart of its lifetime: a token
+	// that lives for seconds would be refreshed for every request.
 	refreshEarly = 10 * time.Second
+	refreshPart  = 4
 	// A source whose refresh has failed asks again after a pause, which doubles with each failure.
 	firstPause, longestPause = time.Second, time.Minute
 	// longestRetryAfter bounds what a server can ask for: it may be wrong about its own clock.
 	longestRetryAfter = 10 * time.Minute
 )
 
-// TokenSource returns a source that refreshes token when it has expired, or is about to (10 seconds, as in package oauth2).
-// It is safe for concurrent use. All that need the new token wait for one refresh, sources of the same refresh token too, and
-// nobody who has a good one waits. Make one source for each token and keep it: with the token that it returns, which is to be
-// stored where the server may send new refresh tokens, when it is another one than before.
+// TokenSource returns a source that refreshes token when it has expired or is
+// about to: 10 seconds before its expiry, or a quarter of its lifetime if that is
+// less. The lifetime is the token's ExpiresIn; if that is 0, it is taken for long.
 //
-// A source whose refresh has failed fails with the same error for a while, without asking: a second at first, then
-// twice as long each time, up to a minute, or as long as the server asks for by Retry-After. So a server that is down is
-// left alone. ctx ends with the source.
+// Make one source for each token and keep it. Store the token that the source
+// returns whenever it differs from the one before, as the server may send new
+// refresh tokens. All callers that need the new token wait for one refresh, even
+// callers of other sources with the same refresh token. Callers whose token is
+// good do not wait.
+//
+// After a failure the source returns the same error without a request: for one
+// second, then for twice as long after each further failure, up to one minute, or
+// for as long as the server asks by Retry-After. Two errors are final.
+// [ErrReauthorize]: the server has rejected the refresh token, and the source sends
+// no further requests. [ErrNoRefreshToken]: there is none.
+//
+// The source ends with ctx. It is safe for concurrent use.
 func (c *Client) TokenSource(ctx context.Context, token *oauth2.Token) oauth2.TokenSource {
 	s := &tokenSource{ctx: ctx, client: c}
 	if token == nil {
@@ -60,14 +72,14 @@ func (s *tokenSource) Token() (*oauth2.Token, error) { return s.tokenFor(s.ctx) 
 func (s *tokenSource) tokenFor(ctx context.Context) (*oauth2.Token, error) {
 	for {
 		token := s.current.Load()
-		if token.AccessToken != "" && (token.Expiry.IsZero() || s.client.cfg.Now().Add(refreshEarly).Before(token.Expiry)) {
+		if token.AccessToken != "" && (token.Expiry.IsZero() || s.client.cfg.Now().Add(margin(token)).Before(token.Expiry)) {
 			return token, nil
 		}
 		if err := s.resting(); err != nil {
 			return nil, err
 		}
 		if token.RefreshToken == "" {
-			return nil, errNoRefreshToken
+			return nil, ErrNoRefreshToken
 		}
 		call := s.client.refresh(s, token)
 		select {
@@ -90,10 +102,22 @@ func (s *tokenSource) tokenFor(ctx context.Context) (*oauth2.Token, error) {
 	}
 }
 
-// resting returns the last failure while the server is to be left alone.
+// margin returns how long before its expiry a token is no longer used.
+func margin(token *oauth2.Token) time.Duration {
+	if part := time.Duration(token.ExpiresIn) * time.Second / refreshPart; part > 0 {
+		return min(part, refreshEarly)
+	}
+	return refreshEarly
+}
+
+// resting returns the last failure while no request may be sent: for a pause, or
+// for ever after a final one.
 func (s *tokenSource) resting() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if errors.Is(s.failed, ErrReauthorize) {
+		return s.failed
+	}
 	if wait := s.until.Sub(s.client.cfg.Now()); s.failed != nil && wait > 0 {
 		return fmt.Errorf("profile: client: no refresh for %v, after: %w", wait.Round(time.Second), s.failed)
 	}

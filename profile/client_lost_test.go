@@ -1,0 +1,181 @@
+package profile_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// The code, or the refresh token, has been spent when the response comes: an
+// optional member in an odd form must not cost the tokens.
+func TestTokenResponsesWithOddMembers(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	const good = `"access_token":"at","token_type":"DPoP"`
+	for body, want := range map[string]struct {
+		refresh string // the refresh token after a redemption
+		seconds int64  // the lifetime
+	}{
+		`{` + good + `,"refresh_token":null}`:                             {},
+		`{` + good + `,"refresh_token":""}`:                               {},
+		`{` + good + `,"refresh_token":7}`:                                {},
+		`{` + good + `,"refresh_token":{"value":"x"}}`:                    {},
+		`{` + good + `,"refresh_token":"rt-2"}`:                           {refresh: "rt-2"},
+		`{` + good + `,"expires_in":null}`:                                {},
+		`{` + good + `,"expires_in":"300"}`:                               {seconds: 300},
+		`{` + good + `,"expires_in":300.5}`:                               {seconds: 301},
+		`{` + good + `,"expires_in":[]}`:                                  {},
+		`{` + good + `,"expires_in":-1}`:                                  {},
+		`{` + good + `,"expires_in":1e300}`:                               {seconds: 365 * 24 * 3600},
+		`{` + good + `,"scope":null,"grant_id":null}`:                     {},
+		`{` + good + `,"scope":["a"],"grant_id":7}`:                       {},
+		`{` + good + `,"id_token":null}`:                                  {},
+		`{` + good + `,"id_token":{"a":1}}`:                               {},
+		`{` + good + `,"authorization_details":null}`:                     {},
+		`{` + good + `,"authorization_details":"x"}`:                      {},
+		`{` + good + `,"error":null,"error_description":null}`:            {},
+		`{` + good + `,"error":""}`:                                       {},
+		`{` + good + `,"not-before-policy":0,"refresh_expires_in":"0"}`:   {},
+		`{` + good + `,"session_state":null,"x":{"y":[1,{"z":null}]}}`:    {},
+		`{` + good + `,"issued_token_type":null,"refresh_expires_in":{}}`: {},
+	} {
+		t.Run("CASES B1: "+body, func(t *testing.T) {
+			p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, body) }
+			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+			require.NoError(t, err)
+			token, err := client.Finish(ctx, session, callback(session))
+			require.NoError(t, err)
+			require.Equal(t, "at", token.AccessToken)
+			require.Equal(t, want.refresh, token.RefreshToken)
+			require.Equal(t, want.seconds, token.ExpiresIn)
+			require.Nil(t, token.Extra("id_token"), "it was not verified")
+
+			token, err = client.Refresh(ctx, "rt-1", profile.Request{})
+			require.NoError(t, err)
+			if want.refresh == "" {
+				want.refresh = "rt-1"
+			}
+			require.Equal(t, want.refresh, token.RefreshToken, "SP-5.3.3.1-6 kept")
+		})
+	}
+	for _, body := range []string{
+		`{"access_token":null,"token_type":"DPoP"}`, `{"access_token":7,"token_type":"DPoP"}`, `{"access_token":"","token_type":"DPoP"}`,
+		`{"access_token":"at","token_type":null}`, `{"access_token":"at","token_type":["DPoP"]}`, `{"access_token":"at","token_type":"Bearer"}`,
+		`{` + good + `,"access_token":"at"}`, `{` + good + `,"Access_Token":"at"}`, `{` + good + `,"error":{}}`, `[{` + good + `}]`, `{` + good + `} {}`,
+	} {
+		t.Run("what the binding hangs on stays strict: "+body, func(t *testing.T) {
+			p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, body) }
+			_, err := client.Refresh(ctx, "rt-1", profile.Request{})
+			require.ErrorIs(t, err, profile.ErrTokenResponse)
+		})
+	}
+}
+
+func TestRefreshEndsForGood(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	code := "invalid_grant"
+	p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 400, `{"error":"`+code+`"}`) }
+	t.Run("CASES B4: invalid_grant is final", func(t *testing.T) {
+		source := client.TokenSource(ctx, stale(p, "rt-1"))
+		testkit.Hammer(32, func(int) { source.Token() })
+		for range 3 {
+			p.clock.Advance(24 * time.Hour)
+			_, err := source.Token()
+			require.ErrorIs(t, err, profile.ErrReauthorize)
+			said := (*oauth2.RetrieveError)(nil)
+			require.ErrorAs(t, err, &said)
+			require.Equal(t, "invalid_grant", said.ErrorCode)
+		}
+		require.Len(t, p.messages("/token"), 1)
+	})
+	for _, temporary := range []string{"invalid_client", "unauthorized_client", "temporarily_unavailable", "use_dpop_nonce", "invalid_request"} {
+		t.Run("CASES B4: "+temporary+" is not final", func(t *testing.T) {
+			code = temporary
+			source := client.TokenSource(ctx, stale(p, "rt-1"))
+			_, err := source.Token()
+			require.Error(t, err)
+			require.NotErrorIs(t, err, profile.ErrReauthorize)
+			before := len(p.messages("/token"))
+			p.clock.Advance(time.Minute)
+			_, err = source.Token()
+			require.Error(t, err)
+			require.Greater(t, len(p.messages("/token")), before)
+		})
+	}
+	t.Run("CASES B7: a token without a refresh token", func(t *testing.T) {
+		p.token = nil
+		token, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"a"}})
+		require.NoError(t, err)
+		source := client.TokenSource(ctx, token)
+		_, err = source.Token()
+		require.NoError(t, err)
+		p.clock.Advance(time.Hour)
+		_, err = source.Token()
+		require.ErrorIs(t, err, profile.ErrNoRefreshToken)
+		_, err = client.Refresh(ctx, "", profile.Request{})
+		require.ErrorIs(t, err, profile.ErrNoRefreshToken)
+	})
+}
+
+func TestRefreshMargin(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client := p.client()
+	p.token = func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, `{"access_token":"at","token_type":"DPoP","expires_in":8}`)
+	}
+	t.Run("CASES B5: tokens that live for 8 s are used for 6 s", func(t *testing.T) {
+		source := client.TokenSource(ctx, stale(p, "rt-1"))
+		for range 10 {
+			_, err := source.Token()
+			require.NoError(t, err)
+		}
+		require.Len(t, p.messages("/token"), 1)
+		p.clock.Advance(6*time.Second - time.Millisecond)
+		_, err := source.Token()
+		require.NoError(t, err)
+		require.Len(t, p.messages("/token"), 1)
+		p.clock.Advance(time.Millisecond)
+		_, err = source.Token()
+		require.NoError(t, err)
+		require.Len(t, p.messages("/token"), 2)
+	})
+	t.Run("tokens that live long are refreshed 10 s early", func(t *testing.T) {
+		for left, refreshed := range map[time.Duration]bool{10 * time.Second: true, 10*time.Second + time.Millisecond: false} {
+			before := len(p.messages("/token"))
+			token := &oauth2.Token{AccessToken: "old", TokenType: "DPoP", RefreshToken: "rt", ExpiresIn: 3600, Expiry: p.clock.Now().Add(left)}
+			_, err := client.TokenSource(ctx, token).Token()
+			require.NoError(t, err)
+			require.Equal(t, refreshed, len(p.messages("/token")) > before, left)
+		}
+	})
+}
+
+func TestProofsEverywhere(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	p.metadata = func(m map[string]any) { m["revocation_endpoint"] = p.as.URL + "/revoke" }
+	client := p.client()
+	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	require.NoError(t, err)
+	_, err = client.Finish(ctx, session, callback(session))
+	require.NoError(t, err)
+	require.Error(t, client.Revoke(ctx, "rt", "refresh_token"), "this server has only the address")
+	_, own := client.OAuth2()
+	response, err := own.PostForm(p.as.URL+"/revoke", map[string][]string{"token": {"rt"}})
+	require.NoError(t, err)
+	response.Body.Close()
+	for _, path := range []string{"/par", "/token", "/revoke"} {
+		for _, sent := range p.messages(path) {
+			require.Equal(t, p.as.URL+path, sent.proof["htu"], "CASES F2: a proof at %s", path)
+			require.Equal(t, "POST", sent.proof["htm"])
+		}
+	}
+	require.Len(t, p.messages("/revoke"), 2)
+}
