@@ -38,7 +38,7 @@ func TestAPersonPaysInABrowser(t *testing.T) {
 		testkit.Require(t, address+", where the examples are, for itself", err == nil)
 		require.NoError(t, socket.Close())
 	}
-	demo := t.TempDir()
+	demo := filepath.Join(t.TempDir(), "demo")
 	bank := startExample(t, demo, "bank")
 	waitFor(t, bankURL+"/healthz")
 	startExample(t, demo, "fintech")
@@ -94,8 +94,8 @@ func (e *example) after(word string) string {
 	return ""
 }
 
-// startExample builds a program and starts it, with its temporary files in a folder of the test.
-func startExample(t *testing.T, temporary, name string) *example {
+// startExample builds a program and starts it, with a directory of the test for what the two share.
+func startExample(t *testing.T, state, name string) *example {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), name)
 	build := exec.Command("go", "build", "-o", binary, "./"+name)
@@ -105,8 +105,7 @@ func startExample(t *testing.T, temporary, name string) *example {
 
 	started := new(example)
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, binary)
-	cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
+	cmd := exec.CommandContext(ctx, binary, "-state", state)
 	cmd.Stdout, cmd.Stderr = started, started
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second

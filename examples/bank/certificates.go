@@ -8,14 +8,16 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"net/url"
+	"slices"
 	"time"
 )
 
-// An authority makes certificates for as long as the program runs: its key is never written down, so that whoever trusts
-// it trusts nobody who comes after.
+// An authority makes certificates. Its key ends with the program, except that of
+// the demonstration.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -49,6 +51,26 @@ func newAuthority(hosts ...string) (*authority, error) {
 	a.certificate, err = sign(template, template, a.key, a.key)
 	return a, err
 }
+
+// renewal is how long before its end a stored authority is replaced.
+const renewal = madeLifetime / 3
+
+// parseAuthority reads an authority that was stored. It returns an error if the
+// authority is not one of the bank for these hosts, or ends soon.
+func parseAuthority(certificate, key []byte, hosts ...string) (*authority, error) {
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, err
+	}
+	private, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok || !pair.Leaf.IsCA || !pair.Leaf.PermittedDNSDomainsCritical || time.Until(pair.Leaf.NotAfter) < renewal {
+		return nil, errors.New("not a CA certificate of the bank, or at its end")
+	}
+	return &authority{certificate: pair.Leaf, key: private, hosts: hosts}, nil
+}
+
+// localhosts are the names of this machine.
+var localhosts = []string{"localhost", "127.0.0.1", "::1"}
 
 // issue makes a certificate for the hosts of the authority, good for servers and for clients.
 func (a *authority) issue() (*tls.Certificate, error) {
@@ -100,22 +122,25 @@ func keyPEM(key any) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), err
 }
 
-// serverCertificate is that of tls_cert_file, or one that is made now, and then by whom.
+// serverCertificate returns the certificate of tls_cert_file, or makes one. In
+// that case it returns the authority as well.
 func (c *config) serverCertificate() (*tls.Certificate, *authority, error) {
 	if c.certificate != nil {
 		return c.certificate, nil, nil
 	}
-	hosts := []string{"localhost", "127.0.0.1", "::1"}
-	u, err := url.Parse(c.issuer)
-	if err != nil {
-		return nil, nil, err
-	}
-	if host := u.Hostname(); host != hosts[0] && host != hosts[1] && host != hosts[2] {
-		hosts = append([]string{host}, hosts...)
-	}
-	a, err := newAuthority(hosts...)
-	if err != nil {
-		return nil, nil, err
+	a := c.authority
+	if a == nil {
+		hosts := localhosts
+		u, err := url.Parse(c.issuer)
+		if err != nil {
+			return nil, nil, err
+		}
+		if host := u.Hostname(); !slices.Contains(hosts, host) {
+			hosts = append([]string{host}, hosts...)
+		}
+		if a, err = newAuthority(hosts...); err != nil {
+			return nil, nil, err
+		}
 	}
 	pair, err := a.issue()
 	return pair, a, err

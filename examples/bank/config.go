@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofapi/fapi2/examples/internal/configfile"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
 )
@@ -44,7 +43,8 @@ type config struct {
 	algorithms []string       // that the server signs with; the first for who is registered for none
 	tellsAll   bool           // at the introspection endpoint: there is no resource_servers
 
-	certificate *tls.Certificate // nil: to be made
+	certificate *tls.Certificate // if nil, one is made
+	authority   *authority       // that makes it; if nil, a new one
 }
 
 type user struct {
@@ -77,110 +77,95 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// problems are what is wrong. None of them repeats a value that could be a secret.
-type problems []error
+// newConfig returns the defaults.
+func newConfig() *config {
+	return &config{requestSeconds: 90, accessToken: "jwt", store: "memory:", iterations: iterations}
+}
 
-func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Errorf(format, args...)) }
-
-func (p *problems) unless(ok bool, format string, args ...any) {
-	if !ok {
-		p.add(format, args...)
+// members is the one table of what a configuration file can have.
+func (c *config) members() []configfile.Member {
+	return []configfile.Member{
+		{Name: "issuer", Into: &c.issuer, Default: "required", Meaning: "The issuer identifier, an https URL. Its path stands before all other paths."},
+		{Name: "listen", Into: &c.listen, Default: "host and port of issuer", Meaning: "host:port of all endpoints and pages."},
+		{Name: "mtls_listen", Into: &c.mtlsListen, Default: "no mutual TLS",
+			Meaning: "host:port on which clients are asked for certificates. It is published in mtls_endpoint_aliases, with the host of issuer."},
+		{Name: "tls_cert_file", Into: &c.certFile, Default: "made at start, for localhost and the host of issuer", Meaning: "The server's certificate in PEM. It needs tls_key_file."},
+		{Name: "tls_key_file", Into: &c.keyFile, Default: "made at start", Meaning: "The private key of tls_cert_file in PEM."},
+		{Name: "write_ca_file", Into: &c.writeCA, Default: "not written", Meaning: "Where to write the CA certificate, in PEM, if the bank makes its certificate itself."},
+		{Name: "client_ca_file", Into: &c.clientCA, Default: "none", Meaning: "CA certificates in PEM for clients that authenticate by tls_client_auth."},
+		{Name: "message_signing", Into: &c.signing, Default: "none",
+			Meaning: "The parts of FAPI 2.0 Message Signing that every client has to use: authorization_request, authorization_response, introspection."},
+		{Name: "openid", Into: &c.openid, Default: "false", Meaning: "Issue ID tokens and serve user information."},
+		{Name: "require_dpop_nonce", Into: &c.requireNonce, Default: "false", Meaning: "Require nonces of the server in DPoP proofs (RFC 9449 §8, §9)."},
+		{Name: "request_uri_seconds", Into: &c.requestSeconds, Default: "90", Meaning: "The lifetime of a pushed request, 5 to 599 seconds."},
+		{Name: "resources", Into: &c.resources, Default: "the issuer",
+			Meaning: "Absolute URIs that tokens can be for (RFC 8707). The first one is the bank's own API and an https URL."},
+		{Name: "resource_servers", Into: &c.resourceServers, Default: "every client may introspect every token, which is for tests",
+			Meaning: "The resources that a client operates, {client_id: [resource, ...]}. The client may introspect tokens for them and no others."},
+		{Name: "access_token", Into: &c.accessToken, Default: "jwt", Meaning: "The form of access tokens: jwt or opaque."},
+		{Name: "users", Into: &c.users, Default: "none", Meaning: "The people who can log in. The username is the subject of tokens."},
+		{Name: "auto_approve", Into: &c.autoApprove, Default: "none", Meaning: "A username. Every request is approved in its name and no page is shown. For tests alone."},
+		{Name: "store", Into: &c.store, Default: "memory:", Meaning: "Where everything is kept. There is only memory: so far."},
+		{Name: "clients", Into: &c.clients, Default: "none",
+			Meaning: "Registrations in the form of RFC 7591, with client_id. Their scopes and authorization_details_types are added to those of the bank, " +
+				"and mean nothing to its API. The default of scope is all scopes of the bank: accounts, payments, offline_access and, with openid, openid and profile. " +
+				"Tokens are bound by DPoP unless the registration says otherwise."},
 	}
 }
 
+// parseConfig checks everything that can be checked, whatever else is wrong.
 func parseConfig(data []byte) (*config, error) {
-	c, p := &config{requestSeconds: 90, accessToken: "jwt", store: "memory:", iterations: iterations}, &problems{}
-	if c.readMembers(data, p); len(*p) == 0 || c.issuer != "" {
-		c.checkServer(p)
-		c.checkFiles(p)
-		c.checkUsers(p)
-		c.checkClients(p)
-		c.checkDetails(p)
-		c.checkResources(p)
-	}
-	if err := errors.Join(*p...); err != nil {
+	c := newConfig()
+	p := configfile.Read(data, c.members())
+	c.checkServer(p)
+	c.checkFiles(p)
+	c.checkUsers(p)
+	c.checkClients(p)
+	c.checkDetails(p)
+	c.checkResources(p)
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// readMembers takes each member once and by its exact name: encoding/json alone would let the last of two win.
-func (c *config) readMembers(data []byte, p *problems) {
-	targets := map[string]any{
-		"issuer": &c.issuer, "listen": &c.listen, "mtls_listen": &c.mtlsListen,
-		"tls_cert_file": &c.certFile, "tls_key_file": &c.keyFile, "write_ca_file": &c.writeCA, "client_ca_file": &c.clientCA,
-		"message_signing": &c.signing, "openid": &c.openid, "require_dpop_nonce": &c.requireNonce, "request_uri_seconds": &c.requestSeconds,
-		"resources": &c.resources, "resource_servers": &c.resourceServers, "access_token": &c.accessToken,
-		"users": &c.users, "auto_approve": &c.autoApprove, "store": &c.store, "clients": &c.clients,
+func (c *config) checkServer(p *configfile.Problems) {
+	if c.issuer == "" {
+		p.Require(false, "issuer", "missing")
+	} else if err := profile.CheckIssuer(c.issuer); err != nil {
+		p.Add("issuer", "%w", err)
+	} else if u, err := url.Parse(c.issuer); err == nil {
+		p.Require(!strings.HasSuffix(u.Path, "/"), "issuer", "ends in a slash, and the bank's URLs are made by adding to it")
+		c.listen = cmp.Or(c.listen, net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")))
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if start, err := d.Token(); err != nil || start != json.Delim('{') {
-		p.add("the configuration is no JSON object")
-		return
-	}
-	for d.More() {
-		token, err := d.Token()
-		name, _ := token.(string)
-		var value json.RawMessage
-		if err == nil {
-			err = d.Decode(&value)
-		}
-		if err != nil {
-			p.add("the configuration is not JSON: %w", err)
-			return
-		}
-		target, known := targets[name]
-		delete(targets, name)
-		if !known {
-			p.add("%.64q is unknown, or there twice", name)
-			continue
-		}
-		strict := json.NewDecoder(bytes.NewReader(value))
-		strict.DisallowUnknownFields() // in users
-		if string(value) == "null" || strict.Decode(target) != nil {
-			p.add("%s has a value of the wrong type", name)
-		}
-	}
-	_, end := d.Token()
-	_, after := d.Token()
-	p.unless(end == nil && errors.Is(after, io.EOF), "the configuration does not end after its object")
-}
-
-func (c *config) checkServer(p *problems) {
-	if err := profile.CheckIssuer(c.issuer); err != nil {
-		p.add("issuer: %w", err)
-		return
-	}
-	u, err := url.Parse(c.issuer)
-	p.unless(err == nil && (u.Path == "" || !strings.HasSuffix(u.Path, "/")), "issuer ends in a slash, and the bank's URLs are made by adding to it")
-	c.listen = cmp.Or(c.listen, net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")))
 	for name, address := range map[string]string{"listen": c.listen, "mtls_listen": c.mtlsListen} {
 		_, port, err := net.SplitHostPort(address)
-		p.unless(address == "" || err == nil && port != "" && port != "0", "%s: %.100q is not host:port", name, address)
+		p.Require(address == "" || err == nil && port != "" && port != "0", name, "%.100q is not host:port", address)
 	}
-	p.unless(c.listen != c.mtlsListen, "listen and mtls_listen are the same")
-	p.unless(c.requestSeconds >= 5 && c.requestSeconds <= 599, "request_uri_seconds: %d is not 5 to 599", c.requestSeconds)
-	p.unless(slices.Contains([]string{"jwt", "opaque"}, c.accessToken), "access_token: %.40q is neither jwt nor opaque", c.accessToken)
-	p.unless(c.store == "memory:", "store: there is none but memory:")
+	p.Require(c.mtlsListen == "" || c.listen != c.mtlsListen, "mtls_listen", "the same as listen")
+	p.Require(c.requestSeconds >= 5 && c.requestSeconds <= 599, "request_uri_seconds", "%d is not 5 to 599", c.requestSeconds)
+	p.Require(c.accessToken == "jwt" || c.accessToken == "opaque", "access_token", "%.40q is neither jwt nor opaque", c.accessToken)
+	p.Require(c.store == "memory:", "store", "unknown store, want memory:") // the value may hold a password
 	parts := map[string]profile.Profile{
 		"authorization_request": profile.SignedRequests, "authorization_response": profile.SignedResponses, "introspection": profile.SignedIntrospection,
 	}
 	for _, part := range c.signing {
-		p.unless(parts[part] != 0, "message_signing: %.40q is none of authorization_request, authorization_response, introspection", part)
+		p.Require(parts[part] != 0, "message_signing", "unknown part %.40q, want authorization_request, authorization_response or introspection", part)
 		c.profile |= parts[part]
 	}
 }
 
-func (c *config) checkFiles(p *problems) {
-	p.unless((c.certFile == "") == (c.keyFile == ""), "tls_cert_file and tls_key_file go together")
-	p.unless(c.certFile == "" || c.writeCA == "", "write_ca_file is for certificates that the bank makes itself")
+func (c *config) checkFiles(p *configfile.Problems) {
+	p.Require(c.certFile == "" || c.keyFile != "", "tls_cert_file", "without tls_key_file; the two go together")
+	p.Require(c.keyFile == "" || c.certFile != "", "tls_key_file", "without tls_cert_file; the two go together")
+	p.Require(c.certFile == "" || c.writeCA == "", "write_ca_file", "is for certificates that the bank makes itself")
 	if c.writeCA != "" {
 		there, err := os.Stat(filepath.Dir(c.writeCA))
-		p.unless(err == nil && there.IsDir(), "write_ca_file: there is no directory for it")
+		p.Require(err == nil && there.IsDir(), "write_ca_file", "there is no directory for it")
 	}
 	if c.certFile != "" && c.keyFile != "" {
 		pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-		p.unless(err == nil, "tls_cert_file and tls_key_file: %w", err)
+		p.Require(err == nil, "tls_cert_file", "with tls_key_file: %w", err)
 		c.certificate = &pair
 	}
 	if c.clientCA == "" {
@@ -188,30 +173,30 @@ func (c *config) checkFiles(p *problems) {
 	}
 	pem, err := readFile(c.clientCA, 1<<20)
 	c.clientCAs = x509.NewCertPool()
-	p.unless(err == nil, "client_ca_file: %w", err)
-	p.unless(err != nil || c.clientCAs.AppendCertsFromPEM(pem), "client_ca_file has no certificate in it")
+	p.Require(err == nil, "client_ca_file", "%w", err)
+	p.Require(err != nil || c.clientCAs.AppendCertsFromPEM(pem), "client_ca_file", "no certificate in it")
 }
 
 // checkUsers: a username goes into tokens as the subject.
-func (c *config) checkUsers(p *problems) {
+func (c *config) checkUsers(p *configfile.Problems) {
 	names := map[string]bool{}
 	for i, u := range c.users {
-		name := u.Username
+		name, at := u.Username, fmt.Sprintf("users[%d]", i)
 		isPrintable := !strings.ContainsFunc(name, func(r rune) bool { return r <= 0x20 || r > 0x7e })
-		p.unless(name != "" && len(name) <= maxUsername && isPrintable, "users: number %d has no username of 1 to %d printable ASCII characters", i+1, maxUsername)
-		p.unless(u.Password != "" && len(u.Password) <= maxPassword, "users: number %d has no password, or one of more than %d bytes", i+1, maxPassword)
-		p.unless(!names[name], "users: %.100q is there twice", name)
+		p.Require(name != "" && len(name) <= maxUsername && isPrintable, at, "no username of 1 to %d printable ASCII characters", maxUsername)
+		p.Require(u.Password != "" && len(u.Password) <= maxPassword, at, "no password of 1 to %d bytes", maxPassword)
+		p.Require(name == "" || !names[name], at, "%.100q is there twice", name)
 		names[name] = true
 	}
-	p.unless(c.autoApprove == "" || names[c.autoApprove], "auto_approve: there is no such user")
+	p.Require(c.autoApprove == "" || names[c.autoApprove] || p.Wrong("users"), "auto_approve", "there is no such user")
 }
 
-func (c *config) checkClients(p *problems) {
+func (c *config) checkClients(p *configfile.Problems) {
 	c.registered = make(map[string]*profile.ClientMetadata, len(c.clients))
 	for i, raw := range c.clients {
-		client := new(profile.ClientMetadata)
+		client, at := new(profile.ClientMetadata), fmt.Sprintf("clients[%d]", i)
 		if err := client.UnmarshalJSON(raw); err != nil {
-			p.add("clients: number %d: %w", i+1, err)
+			p.Add(at, "%w", err)
 			continue
 		}
 		// A registration that does not speak of it leaves the binding of its tokens to the bank, which has one for everybody.
@@ -219,7 +204,7 @@ func (c *config) checkClients(p *problems) {
 			client.DPoPBoundAccessTokens = true
 		}
 		of := func(format string, args ...any) {
-			p.add("clients: %.100q: %w", client.ClientID, fmt.Errorf(format, args...))
+			p.Add(at, "%.100q: %w", client.ClientID, fmt.Errorf(format, args...))
 		}
 		if err := client.Validate(); err != nil {
 			for _, line := range strings.Split(err.Error(), "\n") { // each is told of which client it is
@@ -231,10 +216,10 @@ func (c *config) checkClients(p *problems) {
 		}
 		client.Scope = cmp.Or(client.Scope, c.ownScope()) // RFC 7591 §2
 		c.registered[client.ClientID] = client
-		c.checkClient(client, of)
+		c.checkClient(p, client, of)
 	}
 	for _, u := range c.users { // a token of a client about itself has the client as its subject
-		p.unless(u.Username == "" || c.registered[u.Username] == nil, "users: %.100q is the client_id of a client", u.Username)
+		p.Require(u.Username == "" || c.registered[u.Username] == nil, "users", "%.100q is the client_id of a client", u.Username)
 	}
 	if len(c.algorithms) == 0 {
 		c.algorithms = []string{"ES256"}
@@ -242,12 +227,12 @@ func (c *config) checkClients(p *problems) {
 }
 
 // checkClient finds what this bank cannot do for a client whose registration is right.
-func (c *config) checkClient(client *profile.ClientMetadata, bad func(format string, args ...any)) {
+func (c *config) checkClient(p *configfile.Problems, client *profile.ClientMetadata, bad func(format string, args ...any)) {
 	usesTLS := client.TLSClientCertificateBoundAccessTokens || client.UseMTLSEndpointAliases || strings.Contains(client.TokenEndpointAuthMethod, "tls")
-	if usesTLS && c.mtlsListen == "" {
+	if usesTLS && c.mtlsListen == "" && !p.Wrong("mtls_listen") {
 		bad("needs mtls_listen")
 	}
-	if client.TokenEndpointAuthMethod == "tls_client_auth" && c.clientCA == "" {
+	if client.TokenEndpointAuthMethod == "tls_client_auth" && c.clientCA == "" && !p.Wrong("client_ca_file") {
 		bad("needs client_ca_file")
 	}
 	if client.Validate() != nil {
@@ -269,7 +254,7 @@ func (c *config) checkClient(client *profile.ClientMetadata, bad func(format str
 
 // checkDetails makes a registry of the types that the bank knows and of what else is registered, so that any client can be
 // tried out.
-func (c *config) checkDetails(p *problems) {
+func (c *config) checkDetails(p *configfile.Problems) {
 	var names []string
 	for _, client := range c.registered {
 		names = append(names, client.AuthorizationDetailsTypes...)
@@ -279,18 +264,19 @@ func (c *config) checkDetails(p *problems) {
 		slices.Sort(names)
 		c.details, err = newRegistry(slices.DeleteFunc(slices.Compact(names), func(name string) bool { return known.Type(name) != nil })...)
 	}
-	p.unless(err == nil, "authorization_details_types: %w", err)
+	p.Require(err == nil, "clients", "authorization_details_types: %w", err)
 }
 
-func (c *config) checkResources(p *problems) {
-	if len(c.resources) == 0 {
-		c.resources = []string{c.issuer}
+func (c *config) checkResources(p *configfile.Problems) {
+	named := c.resources
+	if len(named) == 0 {
+		c.resources = []string{c.issuer} // which has been checked
 	}
-	for i, resource := range c.resources {
+	for i, resource := range named {
 		u, err := url.Parse(resource)
-		p.unless(i > 0 || err == nil && u.Scheme == "https" && u.User == nil, "resources: %.200q is not https, as that of the bank's own API has to be", resource)
-		p.unless(err == nil && u.IsAbs() && u.Host != "" && !strings.Contains(resource, "#"), "resources: %.200q is no absolute URI without fragment", resource)
-		p.unless(!slices.Contains(c.resources[:i], resource), "resources: %.200q is there twice", resource)
+		p.Require(i > 0 || err == nil && u.Scheme == "https" && u.User == nil, "resources", "%.200q is not https, as that of the bank's own API has to be", resource)
+		p.Require(err == nil && u.IsAbs() && u.Host != "" && !strings.Contains(resource, "#"), "resources", "%.200q is not an absolute URI without fragment", resource)
+		p.Require(!slices.Contains(c.resources[:i], resource), "resources", "%.200q is there twice", resource)
 	}
 	if c.resourceServers == nil {
 		c.resourceServers = make(map[string][]string, len(c.registered))
@@ -300,9 +286,9 @@ func (c *config) checkResources(p *problems) {
 		c.tellsAll = len(c.registered) > 0
 	}
 	for id, resources := range c.resourceServers {
-		p.unless(c.registered[id] != nil, "resource_servers: %.100q is no client", id)
+		p.Require(c.registered[id] != nil || len(c.registered) < len(c.clients) || p.Wrong("clients"), "resource_servers", "%.100q is not a client", id)
 		for _, resource := range resources {
-			p.unless(slices.Contains(c.resources, resource), "resource_servers: %.200q is not among the resources", resource)
+			p.Require(slices.Contains(c.resources, resource) || p.Wrong("resources") || c.issuer == "", "resource_servers", "%.200q is not among the resources", resource)
 		}
 	}
 }

@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/examples/internal/configfile"
 )
 
 // settings is a configuration that is right.
@@ -31,29 +34,29 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		says   string
 	}{
 		{"a name that is unknown", with("Issuer", "x"), `"Issuer" is unknown`},
-		{"a value of the wrong type", with("openid", "yes"), "openid has a value of the wrong type"},
-		{"null", with("openid", json.RawMessage("null")), "openid has a value of the wrong type"},
+		{"a value of the wrong type", with("openid", "yes"), "openid is a string, want true or false"},
+		{"null", with("openid", json.RawMessage("null")), "openid is null, want true or false"},
 		{"an issuer with a query", with("issuer", "https://bank.example?a=b"), "issuer"},
 		{"an issuer by http", with("issuer", "http://bank.example"), "issuer"},
 		{"an issuer that ends in a slash", with("issuer", "https://bank.example/"), "slash"},
 		{"no port", with("listen", "localhost"), "listen"},
 		{"port 0", with("mtls_listen", "localhost:0"), "mtls_listen"},
-		{"one address for two", with("mtls_listen", "localhost:9443"), "the same"},
+		{"one address for two", with("mtls_listen", "localhost:9443"), "the same as listen"},
 		{"a certificate without its key", with("tls_cert_file", "a.pem"), "go together"},
-		{"certificate files that are not there", func(o object) { o["tls_cert_file"], o["tls_key_file"] = "a.pem", "b.pem" }, "tls_cert_file and tls_key_file"},
+		{"certificate files that are not there", func(o object) { o["tls_cert_file"], o["tls_key_file"] = "a.pem", "b.pem" }, "tls_cert_file: with tls_key_file"},
 		{"a directory for write_ca_file that is not there", with("write_ca_file", "not-there/ca.pem"), "write_ca_file"},
 		{"a client_ca_file that is not there", with("client_ca_file", "not-there.pem"), "client_ca_file"},
 		{"a part of message signing that is unknown", with("message_signing", []string{"all"}), "message_signing"},
 		{"4 s", with("request_uri_seconds", 4), "5 to 599"},
 		{"600 s", with("request_uri_seconds", 600), "5 to 599"},
-		{"half a second", with("request_uri_seconds", 5.5), "wrong type"},
+		{"half a second", with("request_uri_seconds", 5.5), "request_uri_seconds is a number, want a whole number"},
 		{"a resource with a fragment", with("resources", []string{"https://api.example#x"}), "resources"},
 		{"an API of the bank that is not https", with("resources", []string{"http://api.example"}), "not https"},
 		{"a resource twice", with("resources", []string{"https://api.example", "https://api.example"}), "twice"},
-		{"a server of a resource who is no client", with("resource_servers", object{"two": []string{"https://bank.example"}}), "no client"},
+		{"a server of a resource who is no client", with("resource_servers", object{"two": []string{"https://bank.example"}}), "not a client"},
 		{"a server of no resource of ours", with("resource_servers", object{"one": []string{"https://api.example"}}), "not among"},
 		{"another kind of token", with("access_token", "paseto"), "neither jwt nor opaque"},
-		{"another store", with("store", "redis://user:secret@host"), "none but memory:"},
+		{"another store", with("store", "redis://user:secret@host"), "want memory:"},
 		{"a user without a password", with("users", []object{{"username": "bob"}}), "no password"},
 		{"a user twice", with("users", []object{{"username": "b", "password": "p"}, {"username": "b", "password": "p"}}), "twice"},
 		{"a member that no user has", with("users", []object{{"username": "b", "password": "p", "admin": true}}), "users"},
@@ -111,10 +114,41 @@ func TestAllProblemsAreListed(t *testing.T) {
 	raw, err = json.Marshal(o)
 	require.NoError(t, err)
 	_, err = parseConfig(raw)
-	require.Equal(t, 2, strings.Count(err.Error(), `clients: "two"`), "%v", err)
+	require.Equal(t, 2, strings.Count(err.Error(), `line 1: clients[0]: "two"`), "%v", err)
 	require.Equal(t, 2, run(context.Background(), []string{"-config", filepath.Join(t.TempDir(), "not-there")}, &stdout, &stderr))
 	require.Equal(t, 2, run(context.Background(), []string{"-unknown"}, &stdout, &stderr))
 	require.Equal(t, 2, run(context.Background(), []string{"argument"}, &stdout, &stderr))
+}
+
+func TestAWrongTypeHidesNoOtherProblem(t *testing.T) {
+	_, err := parseConfig([]byte(`{
+	"issuer": 7,
+	"openid": "yes",
+	"request_uri_seconds": 1,
+	"access_token": "paseto",
+	"users": [{"username": "b"}, {"username": 4, "password": "p"}],
+	"listen": "localhost",
+	"clients": [{"client_id": "a"}],
+	"resource_servers": {"b": ["https://api.example"]}
+}`))
+	for _, want := range []string{
+		"line 2: issuer is a number, want a string\n", "line 3: openid is a string, want true or false\n", "line 4: request_uri_seconds: 1 is not 5 to 599\n",
+		"line 5: access_token: ", "line 6: users[0]: no password", "line 6: users[1].username is a number, want a string\n", `line 7: listen: "localhost" is not host:port`,
+		`line 8: clients[0]: "a": `, `line 9: resource_servers: "b" is not a client`,
+	} {
+		require.ErrorContains(t, err, want, "CASES E1")
+	}
+	require.NotContains(t, err.Error(), "issuer: missing", "CASES E1: nothing is said twice")
+}
+
+func TestHelpNamesEveryMember(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	require.Zero(t, run(t.Context(), []string{"-h"}, &stdout, &stderr))
+	for _, m := range newConfig().members() {
+		require.Contains(t, stderr.String(), "\n  "+m.Name+"\n        "+configfile.TypeName(reflect.TypeOf(m.Into).Elem())+"; ", "CASES E2")
+		require.NotEmpty(t, m.Meaning, "CASES E2: %s", m.Name)
+		require.NotEmpty(t, m.Default, "CASES E2: %s", m.Name)
+	}
 }
 
 func TestWhatFollowsFromAConfiguration(t *testing.T) {

@@ -12,36 +12,43 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/gofapi/fapi2/examples/internal/demo"
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
 // The bank that runs without a configuration, and where examples/fintech looks for its own.
 const (
-	demoIssuer    = "https://localhost:9443"
-	demoListen    = "localhost:9443"
-	demoMTLS      = "localhost:9444"
-	demoClient    = "fintech"
-	demoRedirect  = "https://localhost:9445/callback"
-	demoUser      = "alice"
-	demoPassword  = "correct horse"
-	demoDirectory = "fapi2-demo"
-	demoScope     = "openid accounts payments"
+	demoIssuer   = "https://localhost:9443"
+	demoListen   = "localhost:9443"
+	demoMTLS     = "localhost:9444"
+	demoClient   = "fintech"
+	demoRedirect = "https://localhost:9445/callback"
+	demoUser     = "alice"
+	demoPassword = "correct horse"
+	demoScope    = "openid accounts payments"
 )
 
-// A demo is the directory that the two examples share. It holds the client's private keys, so it is nobody else's.
-type demo struct {
-	path string
-	root *os.Root
-	jwk  map[string]string // of the client, with the private part
+// A demonstration is a bank that runs without a configuration. Its directory has
+// the private keys of the client and of the CA. They outlive the program, so a
+// restarted bank is the same bank to the fintech and to a browser.
+type demonstration struct {
+	path      string
+	root      *os.Root
+	jwk       map[string]string // of the client, with the private part
+	authority *authority
 }
 
-func newDemo() (*config, *demo, error) {
-	d := &demo{path: filepath.Join(os.TempDir(), demoDirectory)}
+func newDemo(directory string) (*config, *demonstration, error) {
+	d := &demonstration{path: demo.Path(directory)}
 	var err error
-	if d.root, err = ownDirectory(d.path); err != nil {
+	if d.root, err = demo.Make(d.path); err != nil {
 		return nil, nil, err
 	}
-	if d.jwk, err = newJWK(); err != nil {
+	if d.jwk, err = d.clientKey(); err != nil {
+		return nil, nil, err
+	}
+	if d.authority, err = d.loadAuthority(); err != nil {
 		return nil, nil, err
 	}
 	public := map[string]string{}
@@ -65,31 +72,49 @@ func newDemo() (*config, *demo, error) {
 		return nil, nil, err
 	}
 	cfg, err := parseConfig(document)
+	if err == nil {
+		cfg.authority = d.authority
+	}
 	return cfg, d, err
 }
 
-// ownDirectory makes a directory, or opens one that is ours alone. Others may write to the directory that it is in: what
-// they have put there under its name, a symbolic link above all, would have the keys.
-func ownDirectory(path string) (*os.Root, error) {
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+// clientKey returns the client's key of an earlier run, or a new one.
+func (d *demonstration) clientKey() (jwk map[string]string, err error) {
+	stored, err := d.root.ReadFile("fintech.jwk")
+	if err == nil && json.Unmarshal(stored, &jwk) == nil {
+		if _, _, err := jwks.ParsePrivateKey(stored); err == nil {
+			return jwk, nil
+		}
+	}
+	if jwk, err = newJWK(); err != nil {
 		return nil, err
 	}
-	there, err := os.Lstat(path)
+	text, err := json.Marshal(jwk)
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(path)
+	return jwk, demo.Replace(d.root, "fintech.jwk", text, 0o600)
+}
+
+// loadAuthority returns the CA of an earlier run, or a new one. The name
+// constraints of the certificate keep whoever reads the key from vouching for any
+// host but localhost.
+func (d *demonstration) loadAuthority() (*authority, error) {
+	certificate, noCertificate := d.root.ReadFile("ca.pem")
+	key, noKey := d.root.ReadFile("ca.key")
+	if noCertificate == nil && noKey == nil {
+		if a, err := parseAuthority(certificate, key, localhosts...); err == nil {
+			return a, nil
+		}
+	}
+	a, err := newAuthority(localhosts...)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := root.Stat(".")
-	if err == nil && (!there.IsDir() || !os.SameFile(there, opened) || !isOurs(opened)) {
-		err = fmt.Errorf("%s is not a directory that only you can use: remove it, or set TMPDIR", path)
+	if key, err = keyPEM(a.key); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, errors.Join(err, root.Close())
-	}
-	return root, nil
+	return a, errors.Join(demo.Replace(d.root, "ca.key", key, 0o600), demo.Replace(d.root, "ca.pem", a.pem(), 0o600))
 }
 
 // newJWK makes a key for ES256, as a JWK with its private part.
@@ -114,8 +139,8 @@ func newJWK() (map[string]string, error) {
 }
 
 // write gives the client all that it needs: its configuration, a certificate for its own pages, and who vouches for ours.
-func (d *demo) write(a *authority) error {
-	certificate, err := a.issue()
+func (d *demonstration) write() error {
+	certificate, err := d.authority.issue()
 	if err != nil {
 		return err
 	}
@@ -136,23 +161,11 @@ func (d *demo) write(a *authority) error {
 		name    string
 		content []byte
 	}{
-		{"ca.pem", a.pem()}, {"fintech.crt", certificatePEM(certificate.Certificate[0])}, {"fintech.key", key}, {"fintech.json", configuration},
+		{"fintech.crt", certificatePEM(certificate.Certificate[0])}, {"fintech.key", key}, {"fintech.json", configuration},
 	} {
-		if err := replaceIn(d.root, file.name, file.content, 0o600); err != nil {
+		if err := demo.Replace(d.root, file.name, file.content, 0o600); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// replaceIn writes a file so that whoever reads it reads all of it, the old one or the new one.
-func replaceIn(root *os.Root, name string, content []byte, mode os.FileMode) error {
-	unfinished := name + "." + rand.Text()
-	if err := root.WriteFile(unfinished, content, mode); err != nil {
-		return err
-	}
-	if err := root.Rename(unfinished, name); err != nil {
-		return errors.Join(err, root.Remove(unfinished))
 	}
 	return nil
 }
@@ -164,10 +177,10 @@ func replaceFile(path string, content []byte) error {
 		return err
 	}
 	defer root.Close()
-	return replaceIn(root, filepath.Base(path), content, 0o644)
+	return demo.Replace(root, filepath.Base(path), content, 0o644)
 }
 
-func (d *demo) explain(out io.Writer) {
+func (d *demonstration) explain(out io.Writer) {
 	fmt.Fprintf(out, `The bank is at %[1]s. Start the client, in another terminal:
 
     go run ./examples/fintech
@@ -179,7 +192,7 @@ and open https://localhost:9445/ in a browser. Log in here as
 
 Your browser does not know who has made the certificates of the two. Go on in spite of its warning, or have it trust
 %[4]s
-which is for localhost alone and for as long as the bank runs. See %[1]s/apps for what you have agreed to.
+which is for localhost alone. See %[1]s/apps for what you have agreed to.
 
 `, demoIssuer, demoUser, demoPassword, filepath.Join(d.path, "ca.pem"))
 }

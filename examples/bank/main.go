@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gofapi/fapi2/examples/internal/configfile"
 )
 
 // Exit statuses.
@@ -31,7 +33,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("bank", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "configuration `file`; without one: a bank for trying things out")
-	if err := flags.Parse(args); err != nil {
+	state := flags.String("state", "", "`directory` that the bank without a configuration shares with the fintech; the default is in the user's cache directory")
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, "usage: bank [-config file | -state directory]")
+		flags.PrintDefaults()
+		fmt.Fprintln(stderr, "\nThe configuration file is a JSON object. Paths are relative to the working directory. Its members:")
+		configfile.Describe(stderr, newConfig().members())
+	}
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return 0
+	} else if err != nil {
 		return statusUsage
 	}
 	if flags.NArg() > 0 {
@@ -39,22 +50,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return statusUsage
 	}
 	var cfg *config
-	var demonstration *demo
+	var demo *demonstration
 	var err error
 	if *path != "" {
 		cfg, err = loadConfig(*path)
 	} else {
-		cfg, demonstration, err = newDemo()
+		cfg, demo, err = newDemo(*state)
 	}
 	if err != nil {
 		report(stderr, *path, err)
 		return statusUsage
 	}
-	return start(ctx, cfg, demonstration, stdout, stderr)
+	return start(ctx, cfg, demo, stdout, stderr)
 }
 
 // start serves a configuration until ctx ends.
-func start(ctx context.Context, cfg *config, demonstration *demo, stdout, stderr io.Writer) int {
+func start(ctx context.Context, cfg *config, demo *demonstration, stdout, stderr io.Writer) int {
 	fail := func(status int, err error) int {
 		report(stderr, "", err)
 		return status
@@ -78,14 +89,14 @@ func start(ctx context.Context, cfg *config, demonstration *demo, stdout, stderr
 	if cfg.writeCA != "" {
 		err = replaceFile(cfg.writeCA, made.pem())
 	}
-	if demonstration != nil {
-		err = demonstration.write(made)
+	if demo != nil {
+		err = demo.write()
 	}
 	if err != nil {
 		return fail(statusFailed, err)
 	}
-	if demonstration != nil {
-		demonstration.explain(stderr)
+	if demo != nil {
+		demo.explain(stderr)
 	}
 	if err := ready(stdout, cfg.issuer); err != nil {
 		return fail(statusFailed, err)

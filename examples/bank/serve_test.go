@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -193,13 +194,11 @@ func TestTheLogHasNoSecrets(t *testing.T) {
 }
 
 func TestTheDemonstration(t *testing.T) {
-	t.Setenv("TMPDIR", t.TempDir())
-	cfg, d, err := newDemo()
+	directory := filepath.Join(t.TempDir(), "cache", "demo")
+	cfg, d, err := newDemo(directory)
 	require.NoError(t, err)
-	_, made, err := cfg.serverCertificate()
-	require.NoError(t, err)
-	require.NoError(t, d.write(made))
-	require.NoError(t, d.write(made), "again")
+	require.NoError(t, d.write())
+	require.NoError(t, d.write(), "again")
 	info, err := os.Stat(d.path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
@@ -221,9 +220,29 @@ func TestTheDemonstration(t *testing.T) {
 	for _, text := range []string{demoIssuer, demoUser, demoPassword, "go run ./examples/fintech"} {
 		require.Contains(t, explained.String(), text)
 	}
+	t.Run("CASES E3: a restart changes neither the CA nor the client's key", func(t *testing.T) {
+		ca, err := os.ReadFile(filepath.Join(d.path, "ca.pem"))
+		require.NoError(t, err)
+		again, second, err := newDemo(directory)
+		require.NoError(t, err)
+		require.NoError(t, second.write())
+		require.Equal(t, cfg.registered[demoClient].JWKS, again.registered[demoClient].JWKS)
+		certificate, _, err := again.serverCertificate()
+		require.NoError(t, err)
+		_, err = certificate.Leaf.Verify(x509.VerifyOptions{Roots: newPool(t, ca), DNSName: "localhost"})
+		require.NoError(t, err, "a fintech that has read the old file trusts the new certificate")
+	})
+	t.Run("CASES E3: what cannot be read is made anew", func(t *testing.T) {
+		require.NoError(t, os.WriteFile(filepath.Join(d.path, "ca.key"), []byte("x"), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(d.path, "fintech.jwk"), []byte("{}"), 0o600))
+		again, second, err := newDemo(directory)
+		require.NoError(t, err)
+		require.NotEqual(t, d.authority.pem(), second.authority.pem())
+		require.NotEqual(t, cfg.registered[demoClient].JWKS, again.registered[demoClient].JWKS)
+	})
 	t.Run("a directory that is not ours alone", func(t *testing.T) {
 		require.NoError(t, os.Chmod(d.path, 0o755))
-		_, _, err := newDemo()
+		_, _, err := newDemo(directory)
 		require.ErrorContains(t, err, "only you can use")
 	})
 	t.Run("a link to a directory", func(t *testing.T) {
@@ -231,13 +250,13 @@ func TestTheDemonstration(t *testing.T) {
 		require.NoError(t, os.Chmod(elsewhere, 0o700))
 		require.NoError(t, os.RemoveAll(d.path))
 		require.NoError(t, os.Symlink(elsewhere, d.path))
-		_, _, err := newDemo()
+		_, _, err := newDemo(directory)
 		require.ErrorContains(t, err, "only you can use")
 	})
 	t.Run("a file", func(t *testing.T) {
 		require.NoError(t, os.Remove(d.path))
 		require.NoError(t, os.WriteFile(d.path, nil, 0o600))
-		_, _, err := newDemo()
+		_, _, err := newDemo(directory)
 		require.Error(t, err)
 	})
 }

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,33 +18,48 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/examples/internal/configfile"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 )
 
-// members are what a configuration file can have: client metadata under their registered names, and where to find the rest.
-type members struct {
-	Issuer      string `json:"issuer"`
-	ClientID    string `json:"client_id"`
-	RedirectURI string `json:"redirect_uri"`
-	// JWKS holds private keys: the client signs assertions and requests with the first one that is for signatures.
-	JWKS *keySet `json:"jwks"`
-	// AuthMethod is private_key_jwt if it is left out.
-	AuthMethod string `json:"token_endpoint_auth_method"`
-	// One of these two at most; DPoP if both are left out. nil is left out.
-	DPoPBound        *bool  `json:"dpop_bound_access_tokens"`
-	CertificateBound *bool  `json:"tls_client_certificate_bound_access_tokens"`
-	CertFile         string `json:"tls_cert_file"` // PEM, relative to the configuration file, as are the next two
-	KeyFile          string `json:"tls_key_file"`
-	CAFile           string `json:"ca_file"` // who may vouch for servers; left out: whom the system trusts
-	Scope            string `json:"scope"`
-	// AuthorizationDetails is the array of RFC 9396.
-	AuthorizationDetails []map[string]any `json:"authorization_details"`
-	// OpenID says whether to ask for an ID token, whatever Scope says; left out, Scope says it.
-	OpenID         *bool    `json:"openid"`
-	MessageSigning []string `json:"message_signing"`
-	// ResourceURL is what is read with a token: the accounts. Payments are made at "payments" beside it.
-	ResourceURL string `json:"resource_url"`
+// settings are the members of a configuration file: client metadata under their
+// registered names, and what this program needs besides. See members for each.
+type settings struct {
+	Issuer, ClientID, RedirectURI string
+	JWKS                          *keySet
+	AuthMethod                    string
+	DPoPBound, CertificateBound   *bool // nil if left out
+	CertFile, KeyFile, CAFile     string
+	Scope                         string
+	AuthorizationDetails          []map[string]any
+	OpenID                        *bool
+	MessageSigning                []string
+	ResourceURL                   string
+}
+
+// members is the one table of what a configuration file can have.
+func (c *config) members() []configfile.Member {
+	return []configfile.Member{
+		{Name: "issuer", Into: &c.Issuer, Default: "required", Meaning: "The bank's issuer identifier, an https URL."},
+		{Name: "client_id", Into: &c.ClientID, Default: "required", Meaning: "The client's ID at the bank."},
+		{Name: "redirect_uri", Into: &c.RedirectURI, Default: "required",
+			Meaning: "Where the bank sends the browser back to, as registered. The pages are served at its host and port."},
+		{Name: "resource_url", Into: &c.ResourceURL, Default: "required", Meaning: "The URL of the accounts. Payments are made at payments beside it."},
+		{Name: "jwks", Into: &c.JWKS, Default: "none", Meaning: "Private keys as JWKs. The first one for signatures signs assertions and requests."},
+		{Name: "token_endpoint_auth_method", Into: &c.AuthMethod, Default: clientauth.MethodPrivateKeyJWT,
+			Meaning: "private_key_jwt, tls_client_auth or self_signed_tls_client_auth."},
+		{Name: "dpop_bound_access_tokens", Into: &c.DPoPBound, Default: "true, unless tokens are bound to certificates", Meaning: "Bind access tokens by DPoP."},
+		{Name: "tls_client_certificate_bound_access_tokens", Into: &c.CertificateBound, Default: "false", Meaning: "Bind access tokens to the client's certificate."},
+		{Name: "tls_cert_file", Into: &c.CertFile, Default: "none", Meaning: "The client's certificate in PEM, for mutual TLS and for the pages. It needs tls_key_file."},
+		{Name: "tls_key_file", Into: &c.KeyFile, Default: "none", Meaning: "The private key of tls_cert_file in PEM."},
+		{Name: "ca_file", Into: &c.CAFile, Default: "the CAs of the system", Meaning: "CA certificates in PEM for the servers' certificates."},
+		{Name: "scope", Into: &c.Scope, Default: "none", Meaning: "The scopes to request, separated by blanks."},
+		{Name: "authorization_details", Into: &c.AuthorizationDetails, Default: "none", Meaning: "The authorization details to request (RFC 9396)."},
+		{Name: "openid", Into: &c.OpenID, Default: "whether scope has openid", Meaning: "Request an ID token, whatever scope says."},
+		{Name: "message_signing", Into: &c.MessageSigning, Default: "none",
+			Meaning: "The parts of FAPI 2.0 Message Signing to use: authorization_request, authorization_response, introspection."},
+	}
 }
 
 type keySet struct {
@@ -55,7 +68,7 @@ type keySet struct {
 
 // A config is a configuration that has been checked, with everything loaded that it names.
 type config struct {
-	members
+	settings
 	details     json.RawMessage // AuthorizationDetails as they were written; nil: none
 	signing     profile.Profile
 	key         crypto.Signer // nil: none is needed
@@ -72,14 +85,17 @@ func loadConfig(path string) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, p := &config{}, &problems{}
-	c.readMembers(data, p)
+	c := new(config)
+	p := configfile.Read(data, c.members())
+	if c.AuthorizationDetails != nil {
+		c.details = p.Raw("authorization_details")
+	}
 	c.checkServer(p)
 	c.checkRedirectURI(p)
 	c.checkBinding(p)
 	c.loadKeys(p)
 	c.loadFiles(filepath.Dir(path), p)
-	if err := errors.Join(p.list...); err != nil {
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -98,101 +114,50 @@ func readFile(path string) ([]byte, error) {
 	return data, err
 }
 
-// problems collects what is wrong.
-type problems struct{ list []error }
-
-func (p *problems) unless(ok bool, format string, args ...any) {
-	if !ok {
-		p.list = append(p.list, fmt.Errorf(format, args...))
-	}
-}
-
-// readMembers takes each member once and by its exact name. encoding/json alone would let the last of two win.
-func (c *config) readMembers(data []byte, p *problems) {
-	targets := map[string]any{
-		"issuer": &c.Issuer, "client_id": &c.ClientID, "redirect_uri": &c.RedirectURI, "jwks": &c.JWKS,
-		"token_endpoint_auth_method": &c.AuthMethod, "dpop_bound_access_tokens": &c.DPoPBound,
-		"tls_client_certificate_bound_access_tokens": &c.CertificateBound, "tls_cert_file": &c.CertFile, "tls_key_file": &c.KeyFile,
-		"ca_file": &c.CAFile, "scope": &c.Scope, "authorization_details": &c.AuthorizationDetails, "openid": &c.OpenID,
-		"message_signing": &c.MessageSigning, "resource_url": &c.ResourceURL,
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if start, err := d.Token(); err != nil || start != json.Delim('{') {
-		p.unless(false, "the configuration is no JSON object")
-		return
-	}
-	for d.More() {
-		token, err := d.Token()
-		name, _ := token.(string)
-		var value json.RawMessage
-		if err == nil {
-			err = d.Decode(&value)
-		}
-		if err != nil {
-			p.unless(false, "the configuration is not JSON: %v", err)
-			return
-		}
-		target, known := targets[name]
-		switch {
-		case !known:
-			p.unless(false, "%.64q is unknown or there twice", name)
-			continue
-		case string(value) == "null" || json.Unmarshal(value, target) != nil:
-			p.unless(false, "%s has not the type that it should have", name)
-		case name == "authorization_details":
-			c.details = value
-		}
-		delete(targets, name)
-	}
-	_, err := d.Token()
-	_, more := d.Token()
-	p.unless(err == nil && errors.Is(more, io.EOF), "the configuration does not end after its object")
-}
-
-func (c *config) checkServer(p *problems) {
+func (c *config) checkServer(p *configfile.Problems) {
 	err := profile.CheckIssuer(c.Issuer)
-	p.unless(err == nil, "issuer: %w", err)
-	p.unless(c.ClientID != "", "client_id is required")
+	p.Require(err == nil, "issuer", "%w", err)
+	p.Require(c.ClientID != "", "client_id", "missing")
 	u, err := url.Parse(c.ResourceURL)
-	p.unless(err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == "", "resource_url is required, and an https URL without fragment")
+	p.Require(err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == "", "resource_url", "missing, or not an https URL without fragment")
 	for _, part := range c.MessageSigning {
 		bit, ok := map[string]profile.Profile{
 			"authorization_request": profile.SignedRequests, "authorization_response": profile.SignedResponses, "introspection": profile.SignedIntrospection,
 		}[part]
-		p.unless(ok, "message_signing has %.40q; there are authorization_request, authorization_response and introspection", part)
+		p.Require(ok, "message_signing", "unknown part %.40q, want authorization_request, authorization_response or introspection", part)
 		c.signing |= bit
 	}
-	for _, detail := range c.AuthorizationDetails {
+	for i, detail := range c.AuthorizationDetails {
 		kind, _ := detail["type"].(string)
-		p.unless(kind != "", "authorization_details has one without a type")
+		p.Require(kind != "", fmt.Sprintf("authorization_details[%d]", i), "without a type")
 	}
 }
 
 // checkRedirectURI: plain http is for loopback, where nobody else listens.
-func (c *config) checkRedirectURI(p *problems) {
+func (c *config) checkRedirectURI(p *configfile.Problems) {
 	u, err := url.Parse(c.RedirectURI)
 	if err != nil || u.Host == "" || u.User != nil || strings.Contains(c.RedirectURI, "#") {
-		p.unless(false, "redirect_uri is required, and a URL without fragment")
+		p.Require(false, "redirect_uri", "missing, or not a URL without fragment")
 		return
 	}
 	loopback := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
-	p.unless(u.Scheme == "https" || u.Scheme == "http" && loopback, "redirect_uri is https, or http on loopback")
+	p.Require(u.Scheme == "https" || u.Scheme == "http" && loopback, "redirect_uri", "neither https nor http on loopback")
 }
 
-func (c *config) checkBinding(p *problems) {
+func (c *config) checkBinding(p *configfile.Problems) {
 	c.AuthMethod = cmp.Or(c.AuthMethod, clientauth.MethodPrivateKeyJWT)
-	p.unless(slices.Contains([]string{clientauth.MethodPrivateKeyJWT, clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth}, c.AuthMethod),
-		"token_endpoint_auth_method is private_key_jwt, tls_client_auth or self_signed_tls_client_auth, not %.40q", c.AuthMethod)
+	p.Require(slices.Contains([]string{clientauth.MethodPrivateKeyJWT, clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth}, c.AuthMethod),
+		"token_endpoint_auth_method", "%.40q is not private_key_jwt, tls_client_auth or self_signed_tls_client_auth", c.AuthMethod)
 	is := func(b *bool) bool { return b != nil && *b }
-	p.unless(!is(c.DPoPBound) || !is(c.CertificateBound), "dpop_bound_access_tokens and tls_client_certificate_bound_access_tokens are both true")
-	p.unless(is(c.DPoPBound) || is(c.CertificateBound) || c.DPoPBound == nil,
-		"dpop_bound_access_tokens is false and tls_client_certificate_bound_access_tokens not true: tokens must be bound to something")
+	p.Require(!is(c.DPoPBound) || !is(c.CertificateBound), "dpop_bound_access_tokens", "true, as is tls_client_certificate_bound_access_tokens")
+	p.Require(is(c.DPoPBound) || is(c.CertificateBound) || c.DPoPBound == nil, "dpop_bound_access_tokens",
+		"false, and tls_client_certificate_bound_access_tokens is not true: tokens must be bound to something")
 }
 
 func (c *config) certificateBound() bool { return c.CertificateBound != nil && *c.CertificateBound }
 
 // loadKeys parses all keys and picks the first that can sign what this client signs.
-func (c *config) loadKeys(p *problems) {
+func (c *config) loadKeys(p *configfile.Problems) {
 	for i, raw := range c.keys() {
 		var about struct {
 			Use string `json:"use"`
@@ -201,14 +166,14 @@ func (c *config) loadKeys(p *problems) {
 			continue // nothing is encrypted to this client
 		}
 		key, its, err := jwks.ParsePrivateKey(raw)
-		p.unless(err == nil, "jwks: key %d: %w", i, err)
+		p.Require(err == nil, fmt.Sprintf("jwks.keys[%d]", i), "%w", err)
 		usable := slices.Contains([]string{"", "PS256", "ES256", "EdDSA", "Ed25519"}, its.Algorithm)
 		if err == nil && usable && c.key == nil {
 			c.key, c.keyID, c.alg = key, its.KeyID, its.Algorithm
 		}
 	}
 	needed := c.AuthMethod == clientauth.MethodPrivateKeyJWT || c.signing&profile.SignedRequests != 0
-	p.unless(!needed || c.key != nil, "jwks needs a private key for signatures by PS256, ES256 or EdDSA")
+	p.Require(!needed || c.key != nil, "jwks", "no private key for signatures by PS256, ES256 or EdDSA")
 }
 
 func (c *config) keys() []json.RawMessage {
@@ -219,7 +184,7 @@ func (c *config) keys() []json.RawMessage {
 }
 
 // loadFiles reads what the configuration names, from where it is itself.
-func (c *config) loadFiles(dir string, p *problems) {
+func (c *config) loadFiles(dir string, p *configfile.Problems) {
 	beside := func(name string) string {
 		if filepath.IsAbs(name) {
 			return name
@@ -229,18 +194,18 @@ func (c *config) loadFiles(dir string, p *problems) {
 	switch needed := c.AuthMethod != clientauth.MethodPrivateKeyJWT || c.certificateBound(); {
 	case c.CertFile != "" && c.KeyFile != "":
 		pair, err := tls.LoadX509KeyPair(beside(c.CertFile), beside(c.KeyFile))
-		p.unless(err == nil, "tls_cert_file and tls_key_file: %w", err)
+		p.Require(err == nil, "tls_cert_file", "with tls_key_file: %w", err)
 		c.certificate = &pair
 	case needed || c.CertFile != "" || c.KeyFile != "":
-		p.unless(false, "tls_cert_file and tls_key_file go together, and mutual TLS needs them")
+		p.Require(false, "tls_cert_file", "missing, or without tls_key_file: the two go together, and mutual TLS needs them")
 	}
 	if c.CAFile == "" {
 		return
 	}
 	pem, err := readFile(beside(c.CAFile))
 	c.roots = x509.NewCertPool()
-	p.unless(err == nil, "ca_file: %w", err)
-	p.unless(err != nil || c.roots.AppendCertsFromPEM(pem), "ca_file has no certificate in it")
+	p.Require(err == nil, "ca_file", "%w", err)
+	p.Require(err != nil || c.roots.AppendCertsFromPEM(pem), "ca_file", "no certificate in it")
 }
 
 // scopes are those to ask for.

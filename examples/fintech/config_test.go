@@ -17,35 +17,35 @@ func TestBadConfigurationIsRefusedWithStatus2(t *testing.T) {
 		change func(w *world)
 		want   string // part of what is printed
 	}{
-		{"an unknown member", func(w *world) { w.settings["client_secret"] = "x" }, `"client_secret" is unknown`},
+		{"an unknown member", func(w *world) { w.settings["client_secret"] = "x" }, "client_secret is unknown"},
 		{"a member in other case", func(w *world) { w.settings["Issuer"] = w.as.URL }, `"Issuer" is unknown`},
 		{"no issuer", func(w *world) { delete(w.settings, "issuer") }, "issuer: "},
 		{"an issuer by http", func(w *world) { w.settings["issuer"] = "http://localhost" }, "issuer: "},
-		{"no client_id", func(w *world) { delete(w.settings, "client_id") }, "client_id is required"},
-		{"a number for a string", func(w *world) { w.settings["client_id"] = 7 }, "client_id has not the type"},
-		{"null", func(w *world) { w.settings["openid"] = nil }, "openid has not the type"},
-		{"no redirect_uri", func(w *world) { delete(w.settings, "redirect_uri") }, "redirect_uri is required"},
-		{"a redirect_uri by http", func(w *world) { w.settings["redirect_uri"] = "http://fintech.example/cb" }, "redirect_uri is https"},
-		{"no resource_url", func(w *world) { delete(w.settings, "resource_url") }, "resource_url is required"},
-		{"a resource_url by http", func(w *world) { w.settings["resource_url"] = "http://localhost/accounts" }, "resource_url is required, and an https URL"},
-		{"another way to authenticate", func(w *world) { w.settings["token_endpoint_auth_method"] = "client_secret_basic" }, "not \"client_secret_basic\""},
-		{"tokens bound to both", func(w *world) { w.settings["tls_client_certificate_bound_access_tokens"] = true }, "both true"},
+		{"no client_id", func(w *world) { delete(w.settings, "client_id") }, "client_id: missing"},
+		{"a number for a string", func(w *world) { w.settings["client_id"] = 7 }, "client_id is a number, want a string"},
+		{"null", func(w *world) { w.settings["openid"] = nil }, "openid is null, want true or false"},
+		{"no redirect_uri", func(w *world) { delete(w.settings, "redirect_uri") }, "redirect_uri: missing"},
+		{"a redirect_uri by http", func(w *world) { w.settings["redirect_uri"] = "http://fintech.example/cb" }, "redirect_uri: neither https"},
+		{"no resource_url", func(w *world) { delete(w.settings, "resource_url") }, "resource_url: missing"},
+		{"a resource_url by http", func(w *world) { w.settings["resource_url"] = "http://localhost/accounts" }, "resource_url: missing, or not an https URL"},
+		{"another way to authenticate", func(w *world) { w.settings["token_endpoint_auth_method"] = "client_secret_basic" }, "\"client_secret_basic\" is not"},
+		{"tokens bound to both", func(w *world) { w.settings["tls_client_certificate_bound_access_tokens"] = true }, "true, as is tls_client"},
 		{"tokens bound to nothing", func(w *world) { w.settings["dpop_bound_access_tokens"] = false }, "bound to something"},
 		{"no certificate for mutual TLS", func(w *world) { w.settings["token_endpoint_auth_method"] = "tls_client_auth" }, "mutual TLS needs them"},
 		{"a certificate without its key", func(w *world) { w.settings["tls_cert_file"] = "ca.pem" }, "go together"},
 		{"a certificate that is not there", func(w *world) {
 			w.settings["tls_cert_file"], w.settings["tls_key_file"] = "no.pem", "no.key"
-		}, "tls_cert_file and tls_key_file: "},
+		}, "tls_cert_file: with tls_key_file: "},
 		{"no such ca_file", func(w *world) { w.settings["ca_file"] = "no.pem" }, "ca_file: "},
-		{"a ca_file without certificates", func(w *world) { w.settings["ca_file"] = "fintech.json" }, "ca_file has no certificate"},
-		{"an unknown part of message signing", func(w *world) { w.settings["message_signing"] = []string{"token"} }, `message_signing has "token"`},
-		{"details that are no array", func(w *world) { w.settings["authorization_details"] = map[string]any{"type": "a"} }, "authorization_details has not the type"},
+		{"a ca_file without certificates", func(w *world) { w.settings["ca_file"] = "fintech.json" }, "ca_file: no certificate"},
+		{"an unknown part of message signing", func(w *world) { w.settings["message_signing"] = []string{"token"} }, `message_signing: unknown part "token"`},
+		{"details that are no array", func(w *world) { w.settings["authorization_details"] = map[string]any{"type": "a"} }, "authorization_details is an object, want a list of objects"},
 		{"details without a type", func(w *world) { w.settings["authorization_details"] = []any{map[string]any{"Type": "a"}} }, "without a type"},
-		{"no keys", func(w *world) { delete(w.settings, "jwks") }, "jwks needs a private key"},
-		{"a public key", func(w *world) { delete(w.jwk(), "d") }, "jwks: key 0: "},
-		{"halves that do not belong together", func(w *world) { w.jwk()["d"] = privateJWK(w.t, newKey(w.t), "")["d"] }, "jwks: key 0: "},
-		{"a symmetric key", func(w *world) { w.setKeys(map[string]any{"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}) }, "jwks: key 0: "},
-		{"a key for encryption alone", func(w *world) { w.jwk()["use"] = "enc" }, "jwks needs a private key"},
+		{"no keys", func(w *world) { delete(w.settings, "jwks") }, "jwks: no private key"},
+		{"a public key", func(w *world) { delete(w.jwk(), "d") }, "jwks.keys[0]: "},
+		{"halves that do not belong together", func(w *world) { w.jwk()["d"] = privateJWK(w.t, newKey(w.t), "")["d"] }, "jwks.keys[0]: "},
+		{"a symmetric key", func(w *world) { w.setKeys(map[string]any{"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQ"}) }, "jwks.keys[0]: "},
+		{"a key for encryption alone", func(w *world) { w.jwk()["use"] = "enc" }, "jwks: no private key"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t, combination{auth: "private_key_jwt"})
@@ -67,7 +67,7 @@ func TestAllProblemsAreListed(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(`{"one":1,"two":2,"scope":"a","scope":"b","token_endpoint_auth_method":"none","ca_file":"x"}`), 0o600))
 	var stdout, stderr bytes.Buffer
 	require.Equal(t, 2, run(t.Context(), []string{"-config", path}, &stdout, &stderr))
-	for _, want := range []string{`"one"`, `"two"`, `"scope"`, "issuer", "client_id", "resource_url", "redirect_uri", "token_endpoint_auth_method", "ca_file"} {
+	for _, want := range []string{"one is unknown", "two is unknown", "scope is there twice", "issuer", "client_id", "resource_url", "redirect_uri", "token_endpoint_auth_method", "ca_file"} {
 		require.Contains(t, stderr.String(), want)
 	}
 	for _, text := range []string{"", "[]", "{", `{"issuer":"https://a"}{}`, `{"issuer":}`} {
@@ -80,6 +80,10 @@ func TestAllProblemsAreListed(t *testing.T) {
 func TestUsage(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.Zero(t, run(t.Context(), []string{"-h"}, &stdout, &stderr))
+	for _, m := range new(config).members() {
+		require.Contains(t, stderr.String(), "\n  "+m.Name+"\n        ", "CASES E2")
+		require.NotEmpty(t, m.Meaning, "CASES E2: %s", m.Name)
+	}
 	require.Equal(t, 2, run(t.Context(), []string{"-twice"}, &stdout, &stderr))
 	require.Equal(t, 2, run(t.Context(), []string{"more"}, &stdout, &stderr))
 	require.Equal(t, 2, run(t.Context(), []string{"-config", filepath.Join(t.TempDir(), "none")}, &stdout, &stderr))
@@ -129,18 +133,16 @@ func TestWhatIsLeftOut(t *testing.T) {
 // The configuration that the bank leaves is believed if nobody else can have put it there.
 func TestTheDefaultConfiguration(t *testing.T) {
 	temp := t.TempDir()
-	t.Setenv("TMPDIR", temp)
-	t.Setenv("TMP", temp)
+	demo := filepath.Join(temp, "demo")
 	w := newWorld(t, combination{auth: "private_key_jwt"})
 	runIt := func() (int, string) {
 		var stdout, stderr bytes.Buffer
-		return run(t.Context(), []string{"-once"}, &stdout, &stderr), stdout.String() + stderr.String()
+		return run(t.Context(), []string{"-once", "-state", demo}, &stdout, &stderr), stdout.String() + stderr.String()
 	}
 	exit, said := runIt()
 	require.Equal(t, 2, exit)
 	require.Contains(t, said, "start the bank first")
 
-	demo := filepath.Join(temp, "fapi2-demo")
 	require.NoError(t, os.Symlink(w.dir, demo))
 	w.configFile()
 	exit, said = runIt()

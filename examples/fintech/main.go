@@ -1,12 +1,13 @@
 // Command fintech is a small client of a bank under FAPI 2.0: a web application that logs its users in at the bank, shows
 // their accounts, pays from them and shows what they have granted.
 //
-//	go run ./examples/fintech [-config FILE] [-once]
+//	go run ./examples/fintech [-config FILE | -state DIRECTORY] [-once]
 //
-// FILE is JSON with client metadata under their registered names; type members in config.go has all of them. Without -config it is
-// what go run ./examples/bank has left in a directory fapi2-demo of the system's directory for temporary files, so that
-// the two commands, in this order and in two terminals, are a demonstration. It serves its pages at the host and port of its
-// redirect_uri, with a certificate that it makes when it starts and that no browser knows.
+// FILE is a JSON object with client metadata under their registered names; -h lists
+// all of them with type, default and meaning. Without -config it is what
+// go run ./examples/bank has left in a directory of the user's cache, or in that of
+// -state, so that the two commands, in this order and in two terminals, are a
+// demonstration. The pages are at the host and port of redirect_uri.
 //
 // With -once it serves no pages. It performs one authorization as a browser without a person, at a server that asks nobody
 // anything, reads resource_url with the token and prints one line of JSON.
@@ -26,6 +27,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"github.com/gofapi/fapi2/examples/internal/configfile"
+	"github.com/gofapi/fapi2/examples/internal/demo"
 )
 
 func main() {
@@ -35,7 +39,7 @@ func main() {
 	os.Exit(exit)
 }
 
-const usage = "usage: fintech [-config FILE] [-once]"
+const usage = "usage: fintech [-config FILE | -state DIRECTORY] [-once]"
 
 // run is the program. It returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (exit int) {
@@ -43,6 +47,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (exit int
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "the `file` with the configuration (default: what the bank's demonstration has left)")
 	unattended := flags.Bool("once", false, "perform one authorization without a person and print what came of it")
+	state := flags.String("state", "", "the `directory` that the bank's demonstration uses (default: in the user's cache directory)")
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, usage)
+		flags.PrintDefaults()
+		fmt.Fprintln(stderr, "\nThe configuration file is a JSON object. Paths are relative to it. Its members:")
+		configfile.Describe(stderr, new(config).members())
+	}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -50,7 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (exit int
 		fmt.Fprintln(stderr, usage)
 		return 2
 	}
-	c, err := configured(*path)
+	c, err := configured(*path, *state)
 	if err == nil && !*unattended {
 		err = c.checkPages()
 	}
@@ -69,20 +80,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (exit int
 }
 
 // configured loads the configuration from a file, or from where the bank's demonstration leaves it.
-func configured(path string) (*config, error) {
+func configured(path, state string) (*config, error) {
 	if path != "" {
 		return loadConfig(path)
 	}
-	// Others may write where this directory is. One of theirs, or a link, would have us trust whom they like; what is ours they
-	// cannot replace there.
-	demo := filepath.Join(os.TempDir(), "fapi2-demo")
-	switch about, err := os.Lstat(demo); {
-	case errors.Is(err, os.ErrNotExist):
+	directory := demo.Path(state)
+	root, err := demo.Open(directory)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil, errors.New("there is none: start the bank first, by go run ./examples/bank, or give one by -config")
-	case err != nil:
-		return nil, err
-	case !about.IsDir() || !isOurs(about):
-		return nil, fmt.Errorf("%s is not a directory that only you can use", demo)
 	}
-	return loadConfig(filepath.Join(demo, "fintech.json"))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return loadConfig(filepath.Join(directory, "fintech.json"))
 }

@@ -17,11 +17,12 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// An outcome is what -once prints. All members are always there; Stage and Error are empty after a success.
+// An outcome is what -once prints. All members are always there; Stage, Error and Description are empty after a success.
 type outcome struct {
 	OK             bool   `json:"ok"`
 	Stage          string `json:"stage"`
 	Error          string `json:"error"`
+	Description    string `json:"error_description"` // of the server, if it sent one
 	TokenType      string `json:"token_type"`
 	ResourceStatus int    `json:"resource_status"` // 0: the resource was not asked for
 }
@@ -36,6 +37,7 @@ func once(ctx context.Context, c *config, out io.Writer) (exit int) {
 	err := o.authorize(ctx, c)
 	if o.OK = err == nil; !o.OK {
 		o.Stage, o.Error = stageOf(err)
+		o.Description = description(err)
 		exit = 1
 	}
 	if json.NewEncoder(out).Encode(o) != nil {

@@ -22,7 +22,7 @@ func (w *world) runOnce() (exit int, o outcome) {
 	exit = run(w.t.Context(), []string{"-config", w.configFile(), "-once"}, &stdout, &stderr)
 	require.Empty(w.t, stderr.String())
 	require.Equal(w.t, 1, strings.Count(stdout.String(), "\n"), "one line")
-	for _, name := range []string{"ok", "stage", "error", "token_type", "resource_status"} {
+	for _, name := range []string{"ok", "stage", "error", "error_description", "token_type", "resource_status"} {
 		require.Contains(w.t, stdout.String(), fmt.Sprintf("%q:", name))
 	}
 	require.NoError(w.t, json.Unmarshal(stdout.Bytes(), &o))
@@ -193,6 +193,29 @@ func TestOnceNamesTheStageOfEveryRefusal(t *testing.T) {
 			require.Equal(t, tc.stage != stageDiscovery, w.count("/par") == 1, "the pushed request")
 		})
 	}
+}
+
+func TestOncePrintsTheErrorDescription(t *testing.T) {
+	for name, want := range map[string]string{
+		"unknown scope other": "unknown scope other",
+		"the code eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl is bad": "the code (left out) is bad",
+	} {
+		w := newWorld(t, combination{auth: "private_key_jwt"})
+		body, err := json.Marshal(map[string]string{"error": "invalid_scope", "error_description": name})
+		require.NoError(t, err)
+		w.tampers["/par"] = status(400, string(body))
+		exit, o := w.runOnce()
+		require.Equal(t, 1, exit)
+		require.Equal(t, outcome{Stage: stagePAR, Error: "invalid_scope (status 400)", Description: want}, o, "CASES E10")
+	}
+	w := newWorld(t, combination{auth: "private_key_jwt"})
+	w.changeCallback(func(q url.Values) {
+		q.Del("code")
+		q.Set("error", "access_denied")
+		q.Set("error_description", "the user said no")
+	})
+	_, o := w.runOnce()
+	require.Equal(t, outcome{Stage: stageResponse, Error: "access_denied", Description: "the user said no"}, o, "CASES E10: of the authorization endpoint")
 }
 
 func TestOnceAtAServerThatIsNotThere(t *testing.T) {

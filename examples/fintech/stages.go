@@ -97,6 +97,24 @@ func explain(err error) string {
 	case errors.As(err, &failed):
 		text = strings.ToLower(failed.Op) + ": " + failed.Err.Error()
 	}
+	return printable(text)
+}
+
+func printable(text string) string {
 	text = unprintable.ReplaceAllString(text, " ")
 	return text[:min(len(text), maxReason)]
+}
+
+// secretLike finds what could be a token, a code or a request_uri: servers may
+// repeat parts of a request in an error_description.
+var secretLike = regexp.MustCompile(`[A-Za-z0-9_.~+/=:-]{24,}`)
+
+// description returns the error_description of a server, without what could be a
+// secret.
+func description(err error) string {
+	var said *oauth2.RetrieveError
+	if !errors.As(err, &said) {
+		return ""
+	}
+	return printable(secretLike.ReplaceAllString(said.ErrorDescription, "(left out)"))
 }

@@ -1,0 +1,69 @@
+// Package demo is the directory that the bank and the fintech share when they run
+// without configurations. It has private keys in it.
+package demo
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Path returns a directory, or the default one if named is empty: fapi2-demo in
+// the user's cache directory. Where the user has none, it is in the system's
+// directory for temporary files.
+func Path(named string) string {
+	if named != "" {
+		return named
+	}
+	parent, err := os.UserCacheDir()
+	if err != nil {
+		parent = os.TempDir()
+	}
+	return filepath.Join(parent, "fapi2-demo")
+}
+
+// Make opens the directory and makes it if there is none.
+func Make(path string) (*os.Root, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	return Open(path)
+}
+
+// Open opens the directory. It returns an error if others can use it, or if it is
+// a symbolic link, which could lead to a directory of theirs.
+func Open(path string) (*os.Root, error) {
+	there, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := root.Stat(".")
+	if err == nil && (!there.IsDir() || !os.SameFile(there, opened) || !isOurs(opened)) {
+		err = fmt.Errorf("%s is not a directory that only you can use: remove it, or name another one by -state", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
+}
+
+// Replace writes a file. A reader sees the old content or the new content.
+func Replace(root *os.Root, name string, content []byte, mode os.FileMode) error {
+	unfinished := name + "." + rand.Text()
+	if err := root.WriteFile(unfinished, content, mode); err != nil {
+		return err
+	}
+	if err := root.Rename(unfinished, name); err != nil {
+		return errors.Join(err, root.Remove(unfinished))
+	}
+	return nil
+}
