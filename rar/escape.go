@@ -24,6 +24,10 @@ import (
 //   - Words in scripts that hardly anybody reads (Lisu, Cherokee, Coptic, in which ACME can be written as well), unless the
 //     language is written in that script. The others are those that Unicode recommends for identifiers (UAX 31).
 //   - Letters that look like a zero in a word with digits, and marks that sit on anything but a letter.
+//   - Signs that look like the ASCII punctuation of a URI or of an amount: slashes,
+//     colons, points and question marks of other scripts and of mathematics. Those
+//     that are punctuation in a script of their own, such as the ideographic full
+//     stop, only where they stand between ASCII characters.
 //   - A backslash, where the text would read as one of these escapes.
 //
 // What it returns is as long as it has to be: shortening would hide. It is not HTML. The rule is stricter than Unicode's
@@ -40,7 +44,7 @@ func EscapeText(text, language string) string {
 			end++
 		}
 		if end == i {
-			hidden := mustEscape(runes[i]) || runes[i] == '\\' && i+1 < len(runes) && runes[i+1] == 'u'
+			hidden := mustEscape(runes[i]) || punctuates(runes, i) || runes[i] == '\\' && i+1 < len(runes) && runes[i+1] == 'u'
 			writeRune(&b, runes[i], hidden)
 			i++
 			continue
@@ -48,7 +52,7 @@ func EscapeText(text, language string) string {
 		word := runes[i:end]
 		suspicious := mixed(word) || disguised(word, language) || rare(word, language)
 		for j, r := range word {
-			hidden := mustEscape(r) || suspicious && r > unicode.MaxASCII || misplaced(word, j)
+			hidden := mustEscape(r) || punctuates(runes, i+j) || suspicious && r > unicode.MaxASCII || misplaced(word, j)
 			writeRune(&b, r, hidden)
 		}
 		i = end
@@ -90,7 +94,28 @@ func mustEscape(r rune) bool {
 	case unicode.Is(unicode.Nd, r), unicode.Is(unicode.Inherited, r):
 		return true
 	}
-	return unicode.Is(variants, r)
+	return unicode.Is(variants, r) || strings.ContainsRune(signTwins, r)
+}
+
+const (
+	// signTwins look like / \ : . ? # and are not written in ordinary text.
+	signTwins = "\u29f8\u29f9\u29f5\u2216\u2571\u2572\u27cb\u27cd\u2041\u1735\u3033\u3034\u3035\u31d3\u31d4\u4e3f\U0001d23a" +
+		"\u2236\ua789\u02d0\u205a\u16ec\u2e33\U00010a50\u0294\u0241\u266f"
+	// scriptTwins look like / : . , and are punctuation or letters of a script.
+	scriptTwins = "\u3001\u3002\u30ce\u0589\u05c3\u06d4\u060d\u066b\u0701\u0702\u0703\u0704\u1803\u1809\u201a\u00b8"
+)
+
+// punctuates reports whether the character at i passes for ASCII punctuation,
+// because it looks like it and what surrounds it is ASCII.
+func punctuates(runes []rune, i int) bool {
+	ascii := func(i int) bool {
+		if i < 0 || i >= len(runes) {
+			return false
+		}
+		r := runes[i]
+		return r > ' ' && r <= '~' || strings.ContainsRune(scriptTwins, r) || strings.ContainsRune(signTwins, r)
+	}
+	return strings.ContainsRune(scriptTwins, runes[i]) && ascii(i-1) && ascii(i+1)
 }
 
 // variants are letters and signs that are another letter or sign, or nothing, to the eye. Most of them are never in normal

@@ -12,7 +12,8 @@ type Transfer struct {
 	Amount string `json:"amount" jsonschema:"euros and cents"`
 }
 
-// A type, a request, the consent page, and an API that asks whether it may.
+// A type, a request, the consent page, and an API that asks for what it is about to
+// do. What the order says of actions and locations decides nothing.
 func Example() {
 	transfer, err := rar.TypeOf("https://bank.example/transfer", rar.TypeConfig[Transfer]{
 		Title: "Transfer",
@@ -34,19 +35,37 @@ func Example() {
 	}
 	registry, _ := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{transfer}})
 
-	granted, err := registry.Parse([]byte(`[{"type":"https://bank.example/transfer","payee":"ACME","amount":"12.34"}]`), registry.Types())
-	fmt.Println(err, granted[0].Describe("en"))
+	const agreed = `"locations":["https://api.bank.example"],"actions":["execute","status"],"payee":"ACME","amount":"12.34"}]`
+	granted, err := registry.Parse([]byte(`[{"type":"https://bank.example/transfer",`+agreed), registry.Types())
+	fmt.Println(err, granted[0].Describe("en").Fields[3:])
 
-	same, _ := registry.New(transfer.Name(), Transfer{Payee: "ACME", Amount: "12.34"})
-	more, _ := registry.New(transfer.Name(), Transfer{Payee: "ACME", Amount: "99.99"})
-	fmt.Println(granted.Covers(same))
-	fmt.Println(granted.Covers(more))
+	// The API executes the transfer of an order, at its own location.
+	execute := func(granted rar.Details, order Transfer) error {
+		order.Actions, order.Locations = []string{"execute"}, []string{"https://api.bank.example"}
+		wanted, err := registry.New(transfer.Name(), order)
+		if err != nil {
+			return err
+		}
+		return granted.ForResource("https://api.bank.example").Covers(wanted)
+	}
+	status, _ := rar.Edit(granted[0], func(t *Transfer) { t.Actions = []string{"status"} })
+	foreign, _ := rar.Edit(granted[0], func(t *Transfer) { t.Locations = []string{"https://other.example"} })
+
+	order := Transfer{Payee: "ACME", Amount: "12.34"}
+	fmt.Println(execute(granted, order))
+	fmt.Println(execute(granted, Transfer{Payee: "ACME", Amount: "99.99"}))
+	order.Actions = []string{"status"} // which was agreed to, but is not what is done
+	fmt.Println(execute(rar.Details{status}, order))
+	order.Locations = []string{"https://other.example"} // where it was agreed to, but is not done
+	fmt.Println(execute(rar.Details{foreign}, order))
 
 	_, err = registry.Parse([]byte(`[{"type":"https://bank.example/transfer","payee":"ACME","Amount":"12.34"}]`), registry.Types())
 	fmt.Println(err)
 	// Output:
-	// <nil> { Transfer [{payee ACME} {amount 12.34}]}
+	// <nil> [{payee ACME} {amount 12.34}]
 	// <nil>
 	// rar: more than was granted at [0].amount (https://bank.example/transfer): not the transfer that was agreed to
+	// rar: more than was granted at [0].actions (https://bank.example/transfer): not within what was granted
+	// rar: more than was granted at [0] (https://bank.example/transfer): nothing of this type was granted
 	// rar: unknown field at [0].Amount (https://bank.example/transfer)
 }
