@@ -23,7 +23,11 @@ var errGrantedDetails = oautherr.New("profile: details that cannot be granted", 
 
 // checkGranted checks what the host grants against what was asked for (RAR-3-2, RAR-7.1-1).
 func (s *AuthorizationServer) checkGranted(requested, granted rar.Details) error {
-	if err := s.cfg.AuthorizationDetails.CheckGrant(requested, granted); err != nil {
+	err := s.cfg.AuthorizationDetails.CheckGrant(requested, granted)
+	if err == nil {
+		err = s.checkPlaces(granted)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", errGrantedDetails, err)
 	}
 	return nil
@@ -38,7 +42,11 @@ func (s *AuthorizationServer) details(client *ClientMetadata, parameter string) 
 	if s.cfg.AuthorizationDetails == nil {
 		return nil, fmt.Errorf("%w: the server has no types of them", ErrAuthorizationDetails)
 	}
-	return s.cfg.AuthorizationDetails.Parse([]byte(parameter), client.AuthorizationDetailsTypes) // RAR-5-1, RAR-10-2
+	details, err := s.cfg.AuthorizationDetails.Parse([]byte(parameter), client.AuthorizationDetailsTypes) // RAR-5-1, RAR-10-2
+	if err != nil {
+		return nil, err
+	}
+	return details, s.checkPlaces(details)
 }
 
 // storedDetails reads what was granted (RAR-11.2-1). BCP-2.3-1: types that the server or the client have lost since are not given out any
@@ -89,46 +97,56 @@ func knownDetails(registry *rar.Registry, raw json.RawMessage, types []string) (
 	return registry.Parse(array, known)
 }
 
-// detailsFor returns what resource servers are told, nil for nothing (RAR-9.1-1, RAR-9.2-1, RAR-13-1): what is for one of them,
-// and what names none that this server knows and so can be for any.
+// detailsFor returns the details that are for one of these resource servers (RAR-9.1-1, RAR-9.2-1, RAR-13-1), nil for none.
+// The guard of a resource server applies the same rule, [rar.Details.ForResource].
 func (s *AuthorizationServer) detailsFor(details rar.Details, targets []string) rar.Details {
 	var kept rar.Details
 	for _, detail := range details {
-		places := s.places(detail)
-		if len(places) == 0 || slices.ContainsFunc(places, func(place string) bool { return slices.Contains(targets, place) }) {
+		one := rar.Details{detail}
+		if slices.ContainsFunc(targets, func(target string) bool { return len(one.ForResource(target, s.cfg.Resources...)) > 0 }) {
 			kept = append(kept, detail)
 		}
 	}
 	return kept
 }
 
-// places returns the resource servers that details name: by their locations, which are there or below, or by their types.
+// places returns the resource servers that details name, by their locations or
+// their types. A detail that is for any resource server names none.
 func (s *AuthorizationServer) places(details ...rar.Detail) []string {
 	var places []string
 	for _, detail := range details {
-		one, locations := rar.Details{detail}, detail.Common().Locations
-		if len(one.ForResource("")) > 0 { // for whoever it is shown to
+		one := rar.Details{detail}
+		if len(one.ForResource("")) > 0 {
 			continue
 		}
 		for _, resource := range s.cfg.Resources {
-			if locations == nil && len(one.ForResource(resource)) > 0 {
+			if len(one.ForResource(resource, s.cfg.Resources...)) > 0 {
 				places = append(places, resource)
-			}
-		}
-		for _, location := range locations {
-			place := "" // the nearest one, as an API may be below another
-			for _, resource := range s.cfg.Resources {
-				if len(resource) > len(place) && (location == resource || strings.HasPrefix(location, strings.TrimSuffix(resource, "/")+"/")) {
-					place = resource
-				}
-			}
-			if place != "" {
-				places = append(places, place)
 			}
 		}
 	}
 	slices.Sort(places)
 	return slices.Compact(places)
+}
+
+// checkPlaces rejects a detail for a resource server that is not one of this
+// server's. No token could be for it, and the user would agree to something that
+// means nothing here (RAR-5-4).
+func (s *AuthorizationServer) checkPlaces(details rar.Details) error {
+	for i, d := range details {
+		for j, location := range d.Common().Locations {
+			known := func(resource string) bool {
+				return location == resource || strings.HasPrefix(location, strings.TrimSuffix(resource, "/")+"/")
+			}
+			if !slices.ContainsFunc(s.cfg.Resources, known) {
+				return detailError(i, d, fmt.Sprintf(".locations[%d]", j), "not a resource server of this authorization server")
+			}
+		}
+		if len(s.detailsFor(details[i:i+1], s.cfg.Resources)) == 0 {
+			return detailError(i, d, "", "for no resource server of this authorization server")
+		}
+	}
+	return nil
 }
 
 // encodeDetails is json.Marshal; no details are no JSON.
@@ -143,17 +161,54 @@ func encodeDetails(details rar.Details) (json.RawMessage, error) {
 // leave them out could mean that all were granted.
 var noDetails = json.RawMessage("[]")
 
-// narrowDetails applies the parameter authorization_details of a token request to what was granted, which it cannot widen
-// (RAR-6-1, RAR-6-2). Without it, the token is for all of it (RAR-7-2).
+// narrowDetails returns the details of the parameter authorization_details of a token request, which cannot widen what was
+// granted (RAR-6-1, RAR-6-2). It returns nil without the parameter: the token is for all of it then (RAR-7-2).
 func (s *AuthorizationServer) narrowDetails(t *TokenRequest, granted rar.Details) (rar.Details, error) {
 	requested, err := s.details(t.client, t.Param("authorization_details")) // RAR-8-1
-	if err != nil {
+	if err != nil || requested == nil {
 		return nil, err
 	}
-	if requested == nil {
-		return granted, nil
-	}
 	return requested, granted.Covers(requested)
+}
+
+// checkReached requires that a token holds every detail that a request names: the
+// detail is for one of the token's resource servers, and the token has the scope
+// that goes with it. To leave the detail out would surprise the client.
+func (s *AuthorizationServer) checkReached(token grant, requested rar.Details) error {
+	for i, d := range requested {
+		if len(s.detailsFor(requested[i:i+1], token.Targets)) == 0 {
+			return detailError(i, d, "", "not for the resource servers that the token is for")
+		}
+	}
+	return checkTogether(requested, token.Scopes)
+}
+
+// detailsIn returns the granted details that a token holds which names none
+// itself: those for its resource servers whose scopes it has.
+func (s *AuthorizationServer) detailsIn(token grant, granted rar.Details) rar.Details {
+	return slices.DeleteFunc(s.detailsFor(granted, token.Targets), func(d rar.Detail) bool {
+		return checkTogether(rar.Details{d}, token.Scopes) != nil
+	})
+}
+
+// withoutUnused leaves out the scopes that go with granted details of which a
+// token holds none.
+func withoutUnused(scopes []string, granted, held rar.Details) []string {
+	bound, used := granted.Scopes(), held.Scopes()
+	return slices.DeleteFunc(scopes, func(scope string) bool { return slices.Contains(bound, scope) && !slices.Contains(used, scope) })
+}
+
+// clientTargets returns the resource servers of a token for a client itself:
+// those of the request, or those that the details name (RFC 9396 §6.1) together
+// with the default for further scopes.
+func (s *AuthorizationServer) clientTargets(t *TokenRequest, scopes []string, details rar.Details) ([]string, error) {
+	targets, err := s.targetsOf(t.params, scopes, details)
+	if err != nil || len(t.params["resource"]) > 0 {
+		return targets, err
+	}
+	targets = slices.Concat(targets, s.places(details...))
+	slices.Sort(targets)
+	return slices.Compact(targets), nil
 }
 
 // clientDetails are those of a client that acts for nobody: what the host lets it have (RAR-6-2).
@@ -172,9 +227,11 @@ func (s *AuthorizationServer) clientDetails(ctx context.Context, t *TokenRequest
 	return granted, s.checkGranted(requested, granted)
 }
 
-// tokenDetails are the details of a request's access token, read once and when somebody asks.
+// tokenDetails are the details of a request's access token that are for this
+// API. They are read once, at the first use.
 type tokenDetails struct {
 	registry *rar.Registry
+	resource string // of the API
 	once     sync.Once
 	details  rar.Details
 	err      error
@@ -183,19 +240,25 @@ type tokenDetails struct {
 // errTokenDetails is for tokens that this API cannot read: those who run it and the server have types of one name that differ.
 var errTokenDetails = oautherr.New("profile: the authorization details of a token", oautherr.ServerError, http.StatusInternalServerError, "")
 
-// Details returns what was granted in detail, as far as the API knows the types by [ResourceServerConfig.AuthorizationDetails];
-// details of other types are left out, since they are for other APIs. An error says that a detail is not valid under its type
-// as this API has it, or that it has no types at all: then nothing is permitted, and it is a server_error, since no client can
-// mend it.
+// Details returns the granted details that are for this API and of the types in
+// [ResourceServerConfig.AuthorizationDetails]. Details of other types are for
+// other APIs, as are those whose locations are at other APIs (RFC 9396 §12).
+//
+// It returns a server_error if a detail is not valid under its type, or if the
+// resource server has no types: the client cannot correct that, and nothing is
+// permitted.
 func (t *Token) Details() (rar.Details, error) {
 	d := t.details
 	if d == nil || d.registry == nil {
 		return nil, fmt.Errorf("%w: the resource server has no types of them", errTokenDetails)
 	}
 	d.once.Do(func() {
-		if d.details, d.err = knownDetails(d.registry, t.claims.AuthorizationDetails(), d.registry.Types()); d.err != nil {
-			d.err = fmt.Errorf("%w: %w", errTokenDetails, d.err)
+		all, err := knownDetails(d.registry, t.claims.AuthorizationDetails(), d.registry.Types())
+		if err != nil {
+			d.err = fmt.Errorf("%w: %w", errTokenDetails, err)
+			return
 		}
+		d.details = all.ForResource(d.resource, t.claims.Audience()...)
 	})
 	return slices.Clone(d.details), d.err
 }
@@ -203,12 +266,30 @@ func (t *Token) Details() (rar.Details, error) {
 // errMissingDetail is what an API answers that was asked for more than was granted (RFC 6750 §3.1).
 var errMissingDetail = oautherr.New("profile: authorization detail not granted", "insufficient_scope", http.StatusForbidden, "the token does not permit this")
 
-// CheckDetails returns an insufficient_scope error for [ResourceServer.WriteError], which names the first missing detail by its
-// type, unless the token permits all that is wanted: what the API is about to do, made by [rar.Registry.New]. Nothing wanted is an error.
+// CheckDetails returns an insufficient_scope error for
+// [ResourceServer.WriteError] unless the token permits everything in want: what
+// the API is about to do, made by [rar.Registry.New]. The error names the first
+// missing detail by its type, or the missing scope.
+//
+// The token has to have the details that are for this API ([Token.Details]) and
+// the scopes that go with them (rar.TypeConfig.Scope). A detail in want whose
+// own locations are at other APIs is not permitted here. An empty want is an
+// error.
 func (t *Token) CheckDetails(want rar.Details) error {
 	granted, err := t.Details()
 	if err != nil {
 		return err
+	}
+	for _, scope := range want.Scopes() {
+		if err := t.CheckScope(scope); err != nil {
+			return oautherr.Describe(err, "the token lacks the scope "+scope)
+		}
+	}
+	for i := range want {
+		if len(want[i:i+1].ForResource(t.details.resource, t.Audience()...)) == 0 { // RAR-13-1: what a request says of locations widens nothing
+			description := fmt.Sprintf("authorization_details[%d].locations (%s): not this resource server", i, want[i].Type())
+			return oautherr.Describe(fmt.Errorf("%w: %s", errMissingDetail, description), description)
+		}
 	}
 	err = granted.Covers(want)
 	if err == nil {
@@ -234,7 +315,7 @@ func (s *ResourceServer) Allows(w http.ResponseWriter, r *http.Request, want rar
 		err = token.CheckDetails(want)
 	}
 	if err != nil {
-		s.WriteError(w, r, err)
+		s.WriteError(w, r, err, want.Scopes()...)
 	}
 	return err == nil
 }

@@ -161,25 +161,25 @@ func (s *AuthorizationServer) claimGrant(ctx context.Context, t *TokenRequest, k
 	if err != nil {
 		return grant{}, err
 	}
-	g, err := s.permitted(t, record.Grant, current)
+	permitted, err := s.permitted(t, record.Grant, current)
 	if err != nil {
 		return grant{}, err
 	}
-	return s.narrow(t, g)
+	return s.narrow(t, permitted)
 }
 
 // managed returns what a refresh token is for by now: what its grant permits, if it is one of grant management (GM-5.2-6,
 // GM-5.2-8, GM-6.5-2).
-func (s *AuthorizationServer) managed(ctx context.Context, t *TokenRequest, g grant) (grant, error) {
+func (s *AuthorizationServer) managed(ctx context.Context, t *TokenRequest, g grant) (permission, error) {
 	if g.Managed == "" {
-		return g, nil
+		return g.permission(), nil
 	}
 	if s.grants == nil {
-		return grant{}, fmt.Errorf("%w: grant management has been turned off", ErrRefreshToken)
+		return permission{}, fmt.Errorf("%w: grant management has been turned off", ErrRefreshToken)
 	}
 	current, err := s.grants.CheckRefresh(ctx, g.Managed, g.ID)
 	if err != nil {
-		return grant{}, err
+		return permission{}, err
 	}
 	return s.permitted(t, g, current)
 }
@@ -187,24 +187,19 @@ func (s *AuthorizationServer) managed(ctx context.Context, t *TokenRequest, g gr
 // permitted puts what a grant permits now in the place of what one authorization has added to it. A token for several
 // resources gets the scopes that are permitted at each of them: what the user has permitted at one is not permitted at
 // another because of a merge (GM-8.3-1).
-func (s *AuthorizationServer) permitted(t *TokenRequest, g grant, current grants.Grant) (grant, error) {
+func (s *AuthorizationServer) permitted(t *TokenRequest, g grant, current grants.Grant) (permission, error) {
 	details, err := s.storedDetails(t.client, current.AuthorizationDetails)
 	if err != nil {
-		return grant{}, err
+		return permission{}, err
 	}
 	if g, err = g.with(details); err != nil {
-		return grant{}, err
+		return permission{}, err
 	}
-	g.Managed, g.Ends = current.ID, current.ExpiresAt
-	if requested := t.params["resource"]; len(requested) > 0 {
-		targets, err := s.targets(requested, slices.Concat(current.Resources(), s.places(details...), g.Targets)) // RI-2.2-2, RAR-3.2-1
-		if err != nil {
-			return grant{}, err
-		}
-		g.Targets = targets
-	}
-	g.Scopes = current.ScopeValues(g.Targets...)
-	return g, nil
+	g.Managed, g.Ends, g.Scopes = current.ID, current.ExpiresAt, current.ScopeValues()
+	return permission{
+		grant: g, allowed: slices.Concat(current.Resources(), g.Targets), // RI-2.2-2
+		scopesAt: func(resource string) []string { return current.ScopeValues(resource) },
+	}, nil
 }
 
 // grantPaths are those below which the grants are, the longest first, as the alias may be below the other one.

@@ -186,7 +186,7 @@ func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*Token, erro
 	if err := s.archive(ctx, token); err != nil {
 		return nil, err
 	}
-	return &Token{claims: token, now: s.cfg.Now, details: &tokenDetails{registry: s.cfg.AuthorizationDetails}}, nil
+	return &Token{claims: token, now: s.cfg.Now, details: &tokenDetails{registry: s.cfg.AuthorizationDetails, resource: s.cfg.Resource}}, nil
 }
 
 // certificate returns the thumbprint of the certificate that a request comes with, empty if there is none.

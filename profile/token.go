@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,7 +83,7 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 	if err := s.checkRevoked(ctx, record.Grant.ID, ErrCodeReplayed); err != nil {
 		return nil, err
 	}
-	issue, err := s.narrow(t, record.Grant)
+	issue, err := s.narrow(t, record.Grant.permission())
 	// What a merge adds to is known when it is made. If its grant does not have what this request asks for either, the code can
 	// still be redeemed by another one.
 	if err != nil && (record.Change == nil || record.Change.Action() != "merge") {
@@ -168,11 +169,11 @@ func (s *AuthorizationServer) refresh(ctx context.Context, t *TokenRequest) (*To
 	if s.cfg.Now().Unix() >= record.Expires {
 		return nil, fmt.Errorf("%w: expired", ErrRefreshToken)
 	}
-	g, err := s.managed(ctx, t, record.Grant)
+	permitted, err := s.managed(ctx, t, record.Grant)
 	if err != nil {
 		return nil, err
 	}
-	issue, err := s.narrow(t, g)
+	issue, err := s.narrow(t, permitted)
 	if err != nil {
 		return nil, err
 	}
@@ -200,16 +201,16 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTogether(details, scopes); err != nil {
-		return nil, err
-	}
 	if t.Param("authorization_details") != "" {
 		g.Details = noDetails
 	}
-	if g, err = g.with(details); err != nil {
+	if g.Targets, err = s.clientTargets(t, scopes, details); err != nil {
 		return nil, err
 	}
-	if g.Targets, err = s.targetsOf(t.params, scopes, details); err != nil {
+	if err := s.checkReached(g, details); err != nil {
+		return nil, err
+	}
+	if g, err = g.with(details); err != nil {
 		return nil, err
 	}
 	if err := t.Commit(ctx); err != nil {
@@ -218,48 +219,90 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	return s.issue(ctx, t, g)
 }
 
-// narrow applies the scope, resource and authorization_details parameters of a token request to a grant, which they cannot
-// widen. The grant itself stays what it is (RI-2.2-1).
+// A permission is what tokens of one authorization may be for.
+type permission struct {
+	grant
+	// allowed are the resource servers for which a token request may ask.
+	allowed []string
+	// scopesAt returns the scopes that are granted at a resource server.
+	scopesAt func(resource string) []string
+}
+
+// permission returns that of an authorization without grant management: its
+// scopes at its resource servers.
+func (g grant) permission() permission {
+	return permission{grant: g, allowed: g.Targets, scopesAt: func(resource string) []string {
+		if slices.Contains(g.Targets, resource) {
+			return g.Scopes
+		}
+		return nil
+	}}
+}
+
+// narrow applies the scope, resource and authorization_details parameters of a token request to what is permitted, which
+// they cannot widen. The grant itself stays what it is (RI-2.2-1).
 //
 // BCP-2.3-1: what server or client have lost since the user agreed is not given out any more.
-func (s *AuthorizationServer) narrow(t *TokenRequest, g grant) (grant, error) {
-	g.Scopes = slices.DeleteFunc(slices.Clone(g.Scopes), func(name string) bool { return !s.hasScope(t.client, name) })
-	g.Targets = slices.DeleteFunc(slices.Clone(g.Targets), func(target string) bool { return !slices.Contains(s.cfg.Resources, target) })
+func (s *AuthorizationServer) narrow(t *TokenRequest, p permission) (grant, error) {
+	g := p.grant
+	gone := func(target string) bool { return !slices.Contains(s.cfg.Resources, target) }
+	g.Targets, p.allowed = slices.DeleteFunc(slices.Clone(g.Targets), gone), slices.DeleteFunc(slices.Clone(p.allowed), gone)
 	if len(g.Targets) == 0 {
 		return grant{}, fmt.Errorf("%w: none of those granted is left", ErrTarget)
 	}
-	details, err := s.storedDetails(t.client, g.Details)
+	granted, err := s.storedDetails(t.client, g.Details)
 	if err != nil {
 		return grant{}, err
 	}
-	if resources := t.params["resource"]; len(resources) > 0 {
-		// RAR-3.2-1: details say themselves where they are for, and there is a token to be had for that place; without scopes, as
-		// the user has permitted those at g.Targets.
-		targets, err := s.targets(resources, append(s.places(details...), g.Targets...)) // RI-2.2-2
-		if err != nil {
-			return grant{}, err
-		}
-		if slices.ContainsFunc(targets, func(target string) bool { return !slices.Contains(g.Targets, target) }) {
-			g.Scopes = nil
-		}
-		g.Targets = targets
-	}
-	if scope := t.Param("scope"); scope != "" {
-		requested, err := splitScope(scope)
-		if err != nil {
-			return grant{}, err
-		}
-		for _, name := range requested {
-			if !slices.Contains(g.Scopes, name) { // BASE-6749-6-1, BCP-4.14-1
-				return grant{}, fmt.Errorf("%w: %.64q was not granted", ErrScope, name)
-			}
-		}
-		g.Scopes = requested
-	}
-	if details, err = s.narrowDetails(t, details); err != nil { // RAR-6.1-2: in this token, not in the grant
+	requested, err := s.narrowDetails(t, granted) // RAR-6.1-2: in this token, not in the grant
+	if err != nil {
 		return grant{}, err
 	}
+	// RAR-3.2-1: details say themselves where they are for, and there is a token to be had for that place.
+	if resources := t.params["resource"]; len(resources) > 0 {
+		g.Targets, err = s.targets(resources, append(s.places(granted...), p.allowed...)) // RI-2.2-2
+	} else if places := s.places(requested...); len(places) > 0 { // RFC 9396 §6.1
+		g.Targets = places
+	}
+	if err != nil {
+		return grant{}, err
+	}
+	if g.Scopes, err = s.narrowScopes(t, p, g.Targets, granted); err != nil {
+		return grant{}, err
+	}
+	details := requested
+	if requested == nil {
+		details = s.detailsIn(g, granted)
+	} else if err := s.checkReached(g, requested); err != nil {
+		return grant{}, err
+	}
+	g.Scopes = withoutUnused(g.Scopes, granted, details)
 	return g.with(details)
+}
+
+// narrowScopes returns the scopes of a token for these resource servers: those
+// that are granted at each of them, or those of the request. A scope that goes
+// with details is granted wherever such a detail is for.
+func (s *AuthorizationServer) narrowScopes(t *TokenRequest, p permission, targets []string, details rar.Details) ([]string, error) {
+	scopes := slices.DeleteFunc(slices.Clone(p.Scopes), func(name string) bool {
+		return !s.hasScope(t.client, name) || slices.ContainsFunc(targets, func(target string) bool {
+			return !slices.Contains(p.scopesAt(target), name) && !slices.Contains(s.detailsFor(details, []string{target}).Scopes(), name)
+		})
+	})
+	scope := t.Param("scope")
+	if scope == "" {
+		return scopes, nil
+	}
+	requested, err := splitScope(scope)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range requested {
+		if !slices.Contains(scopes, name) { // BASE-6749-6-1, BCP-4.14-1
+			return nil, fmt.Errorf("%w: %.64q was not granted", ErrScope, name)
+		}
+	}
+	return requested, nil
 }
 
 // with puts these details in the place of a grant's. Of one that had some it is known that there are none left.
@@ -292,12 +335,8 @@ func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g gran
 	if claims.Lifetime < time.Second {
 		return nil, fmt.Errorf("%w: the grant is about to end", grants.ErrInactive)
 	}
-	details, err := s.storedDetails(t.client, g.Details)
-	if err != nil {
-		return nil, err
-	}
-	if claims.AuthorizationDetails, err = encodeDetails(s.detailsFor(details, g.Targets)); err != nil { // RAR-9-1
-		return nil, fmt.Errorf("%w: authorization details: %w", ErrStore, err)
+	if !bytes.Equal(g.Details, noDetails) {
+		claims.AuthorizationDetails = g.Details // RAR-9-1
 	}
 	token, err := s.newAccessToken(ctx, claims)
 	if errors.Is(err, accesstoken.ErrTooLong) && len(claims.AuthorizationDetails) > 0 { // it never will be shorter by itself
@@ -306,13 +345,9 @@ func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g gran
 	if err != nil {
 		return nil, err
 	}
-	told := claims.AuthorizationDetails
-	if told == nil && g.Details != nil {
-		told = noDetails
-	}
 	return &TokenResponse{
 		AccessToken: token, TokenType: string(t.bound.TokenType()), // DPOP-5-3: the type tells the client how the token is bound
-		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: scope, AuthorizationDetails: told,
+		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: scope, AuthorizationDetails: g.Details,
 		GrantID: g.Managed, // GM-5.5-3
 	}, nil
 }
