@@ -20,8 +20,13 @@ const (
 // errNoDocument: nothing is published under this form of the well-known URL.
 var errNoDocument = errors.New("nothing there")
 
-// Discover fetches the metadata of an authorization server from its RFC 8414 well-known URL or, if that does not exist
-// (status 4xx), from its OpenID Connect Discovery one, and validates it with [ServerMetadata.Validate].
+// Discover fetches the metadata of an authorization server from its RFC 8414
+// well-known URL, and validates it with [ServerMetadata.Validate]. If there is no
+// JSON document at that URL (status 4xx, a page for people), Discover uses the
+// OpenID Connect Discovery URL. If the first document lacks userinfo_endpoint or
+// id_token_signing_alg_values_supported, Discover reads the second one too. It
+// takes from it the absent members that belong to OpenID Connect, if both
+// documents name the same issuer.
 //
 // The issuer decides whom the client trusts, so it must come from configuration or another authoritative source, never
 // from a response or a user. All endpoints come from the document, none from configuration (SP-5.3.3.1-9).
@@ -39,8 +44,12 @@ func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*Ser
 	client, done := discoveryClient(httpClient)
 	defer done()
 	m, err := fetchMetadata(ctx, client, oauth)
+	first := err == nil
 	if errors.Is(err, errNoDocument) {
-		m, err = fetchMetadata(ctx, client, openid)
+		cause := err
+		if m, err = fetchMetadata(ctx, client, openid); errors.Is(err, errNoDocument) {
+			err = fmt.Errorf("%w; %w", cause, err)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -50,7 +59,41 @@ func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*Ser
 	if err := m.Validate(issuer); err != nil {
 		return nil, err
 	}
+	if first && (m.UserInfoEndpoint == "" || m.IDTokenSigningAlgValuesSupported == nil) {
+		// The document is good without these members. A server without OpenID
+		// Connect has no second one.
+		if more, err := fetchMetadata(ctx, client, openid); err == nil && more.Validate(issuer) == nil {
+			m.completeOpenID(more)
+		}
+	}
 	return m, nil
+}
+
+// completeOpenID adds the members of OpenID Connect that m lacks. Members on which
+// a flow of FAPI 2.0 depends come from one document alone, so that the two cannot
+// be mixed into one that nobody has published.
+func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
+	for _, member := range []struct{ to, from *string }{
+		{&m.UserInfoEndpoint, &more.UserInfoEndpoint}, {&m.EndSessionEndpoint, &more.EndSessionEndpoint},
+	} {
+		if *member.to == "" {
+			*member.to = *member.from
+		}
+	}
+	for _, member := range []struct{ to, from *[]string }{
+		{&m.ACRValuesSupported, &more.ACRValuesSupported},
+		{&m.SubjectTypesSupported, &more.SubjectTypesSupported},
+		{&m.IDTokenSigningAlgValuesSupported, &more.IDTokenSigningAlgValuesSupported},
+		{&m.IDTokenEncryptionAlgValuesSupported, &more.IDTokenEncryptionAlgValuesSupported},
+		{&m.IDTokenEncryptionEncValuesSupported, &more.IDTokenEncryptionEncValuesSupported},
+		{&m.UserInfoSigningAlgValuesSupported, &more.UserInfoSigningAlgValuesSupported},
+		{&m.ClaimTypesSupported, &more.ClaimTypesSupported}, {&m.ClaimsSupported, &more.ClaimsSupported},
+		{&m.ClaimsLocalesSupported, &more.ClaimsLocalesSupported},
+	} {
+		if *member.to == nil {
+			*member.to = *member.from
+		}
+	}
 }
 
 // discoveryClient returns a client for one discovery and the function that ends its connections.

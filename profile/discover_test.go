@@ -62,11 +62,12 @@ func page(status int, contentType, body string, errs ...error) http.HandlerFunc 
 func TestDiscover(t *testing.T) {
 	t.Run("SP-5.3.3.1-9 the endpoints are those of the document, found at the RFC 8414 URL", func(t *testing.T) {
 		s := newSite(t)
-		s.pages["/"] = publishable(s.URL).Handler().ServeHTTP
-		s.pages[oauthPath] = s.pages["/"]
+		published := publishable(s.URL)
+		published.UserInfoEndpoint = s.URL + "/userinfo" // else the second document might have it
+		s.pages[oauthPath] = published.Handler().ServeHTTP
 		m, err := profile.Discover(t.Context(), s.Client(), s.URL)
 		require.NoError(t, err)
-		require.Equal(t, publishable(s.URL), m)
+		require.Equal(t, published, m)
 		require.NoError(t, m.CheckBaseline())
 		require.Equal(t, []string{oauthPath}, s.asked)
 	})
@@ -86,6 +87,109 @@ func TestDiscover(t *testing.T) {
 			s.pages[openidPath] = document(publishable(s.URL))
 			_, err := profile.Discover(t.Context(), s.Client(), s.URL)
 			require.NoError(t, err)
+		}
+	})
+	t.Run("CASES B10: what is not a JSON document means that the other form is tried", func(t *testing.T) {
+		body, err := json.Marshal(publishable("https://evil.example"))
+		require.NoError(t, err)
+		for name, first := range map[string]http.HandlerFunc{
+			"a page":                       page(200, "text/html; charset=utf-8", "<html>"),
+			"MD-3.2-1 another media type":  page(200, "text/plain", string(body)),
+			"no media type":                page(200, "application/", string(body)),
+			"a page that claims to be one": page(200, "application/json", "<html>"),
+			"an empty body":                page(200, "application/json", ""),
+			"two documents":                page(200, "application/json", "{}{}"),
+			"404":                          page(404, "application/json", string(body)),
+			"a page after a redirect":      http.RedirectHandler("/login", 302).ServeHTTP,
+		} {
+			s := newSite(t)
+			s.pages["/login"] = page(200, "text/html", "<form>")
+			s.pages[oauthPath] = first
+			s.pages[openidPath] = document(publishable(s.URL))
+			m, err := profile.Discover(t.Context(), s.Client(), s.URL)
+			require.NoError(t, err, name)
+			require.Equal(t, publishable(s.URL), m)
+
+			s.pages[openidPath] = first
+			_, err = profile.Discover(t.Context(), s.Client(), s.URL)
+			require.ErrorIs(t, err, profile.ErrDiscovery, name)
+			require.ErrorContains(t, err, oauthPath)
+			require.ErrorContains(t, err, openidPath)
+		}
+	})
+	t.Run("CASES B11: a member of another type counts as absent", func(t *testing.T) {
+		full := publishable("")
+		raw, err := json.Marshal(full)
+		require.NoError(t, err)
+		var names map[string]any
+		require.NoError(t, json.Unmarshal(raw, &names))
+		for name := range names {
+			for _, odd := range []string{`"x"`, `7`, `true`, `["x",7]`, `["x",null]`, `{"x":1}`, `null`} {
+				s := newSite(t)
+				whole, absent := publishable(s.URL), make(map[string]json.RawMessage)
+				raw, err := json.Marshal(whole)
+				require.NoError(t, err)
+				require.NoError(t, json.Unmarshal(raw, &absent))
+				is := absent[name]
+				delete(absent, name)
+				without, err := json.Marshal(absent)
+				require.NoError(t, err)
+				if sameKind(is, odd) || name == "issuer" || name == "protected_resources" { // strict
+					continue
+				}
+				absent[name] = json.RawMessage(odd)
+				with, err := json.Marshal(absent)
+				require.NoError(t, err)
+				got, want := new(profile.ServerMetadata), new(profile.ServerMetadata)
+				require.NoError(t, got.UnmarshalJSON(with))
+				require.NoError(t, want.UnmarshalJSON(without))
+				if odd == "null" {
+					require.Empty(t, got.Dropped())
+				} else if name != "mtls_endpoint_aliases" || odd[0] != '{' {
+					require.Equal(t, []string{name}, got.Dropped(), odd)
+					require.NotEmpty(t, got.Lint(profile.Baseline))
+				}
+				asked, err := json.Marshal(got)
+				require.NoError(t, err)
+				expected, err := json.Marshal(want)
+				require.NoError(t, err)
+				if name != "mtls_endpoint_aliases" {
+					require.JSONEq(t, string(expected), string(asked), "%s: %s", name, odd)
+				}
+				require.Equal(t, want.Validate(s.URL) == nil, got.Validate(s.URL) == nil, "%s: %s", name, odd)
+				require.Equal(t, want.CheckBaseline() == nil, got.CheckBaseline() == nil, "%s: %s", name, odd)
+			}
+		}
+		s := newSite(t)
+		m := publishable(s.URL)
+		raw, err = json.Marshal(m)
+		require.NoError(t, err)
+		text := strings.Replace(string(raw), `"token_endpoint":"`, `"claim_types_supported":"normal","x_token":"`, 1)
+		s.pages[oauthPath] = page(200, "application/json", text)
+		_, err = profile.Discover(t.Context(), s.Client(), s.URL)
+		require.ErrorContains(t, err, "token_endpoint")
+		require.ErrorContains(t, err, "claim_types_supported", "the error names what was dropped")
+	})
+	t.Run("CASES F7: members of OpenID Connect that only the second document has", func(t *testing.T) {
+		s := newSite(t)
+		whole := publishable(s.URL)
+		whole.UserInfoEndpoint, whole.ClaimsSupported = s.URL+"/userinfo", []string{"sub"}
+		first := *whole
+		first.UserInfoEndpoint, first.IDTokenSigningAlgValuesSupported, first.SubjectTypesSupported, first.ClaimsSupported = "", nil, nil, nil
+		second := *whole
+		second.TokenEndpoint, second.JWKSURI = s.URL+"/other", s.URL+"/other-keys"
+		s.pages[oauthPath], s.pages[openidPath] = document(&first), document(&second)
+		m, err := profile.Discover(t.Context(), s.Client(), s.URL)
+		require.NoError(t, err)
+		require.Equal(t, whole, m, "and nothing else of it")
+		for name, other := range map[string]http.HandlerFunc{
+			"of another issuer": document(publishable("https://evil.example")), "a page": page(200, "text/html", ""),
+			"no document": page(404, "text/plain", ""), "a failure": page(500, "text/plain", ""), "malformed": page(200, "application/json", "[]"),
+		} {
+			s.pages[openidPath] = other
+			m, err := profile.Discover(t.Context(), s.Client(), s.URL)
+			require.NoError(t, err, name)
+			require.Equal(t, &first, m, name)
 		}
 	})
 	t.Run("a media type with a parameter", func(t *testing.T) {
@@ -127,6 +231,17 @@ func TestDiscover(t *testing.T) {
 	})
 }
 
+// sameKind reports whether two JSON texts have the type that a member wants.
+func sameKind(is json.RawMessage, odd string) bool {
+	switch is[0] {
+	case '"':
+		return odd[0] == '"'
+	case 't', 'f':
+		return odd == "true"
+	}
+	return false
+}
+
 func TestDiscoverRefuses(t *testing.T) {
 	evil := newSite(t)
 	for _, tc := range []struct {
@@ -143,10 +258,6 @@ func TestDiscoverRefuses(t *testing.T) {
 			m.TokenEndpoint = "http://as.example/token"
 			return document(m)
 		}, profile.ErrServerMetadata},
-		{"MD-3.2-1 another media type", func(s *site) http.HandlerFunc {
-			body, err := json.Marshal(publishable(s.URL))
-			return page(200, "text/html", string(body), err)
-		}, profile.ErrDiscovery},
 		{"MD-3.2-1 two media types", func(s *site) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Add("Content-Type", "text/html")
@@ -163,7 +274,10 @@ func TestDiscoverRefuses(t *testing.T) {
 		{"two members of one name", func(s *site) http.HandlerFunc {
 			return page(200, "application/json", `{"issuer":"`+s.URL+`","issuer":"`+s.URL+`"}`)
 		}, profile.ErrServerMetadata},
-		{"no JSON", func(s *site) http.HandlerFunc { return page(200, "application/json", "<html>") }, profile.ErrServerMetadata},
+		{"an array", func(s *site) http.HandlerFunc { return page(200, "application/json", "[]") }, profile.ErrServerMetadata},
+		{"CASES B11: an issuer of another type", func(s *site) http.HandlerFunc {
+			return page(200, "application/json", `{"issuer":["`+s.URL+`"]}`)
+		}, profile.ErrServerMetadata},
 		{"more than 1 MiB", func(s *site) http.HandlerFunc {
 			return page(200, "application/json", `{"x":"`+strings.Repeat("x", 1<<20)+`"}`)
 		}, profile.ErrServerMetadata},

@@ -22,6 +22,7 @@ func (m *ResourceMetadata) lint(Profile) *linter {
 	l.pages([2]string{"resource_documentation", m.ResourceDocumentation}, [2]string{"resource_policy_uri", m.ResourcePolicyURI},
 		[2]string{"resource_tos_uri", m.ResourceTosURI}) // PRM-2-7
 	l.emptyLists("PRM-3.2-1", m)
+	l.droppedMembers("PRM-3.2-1", m.dropped)
 	return l
 }
 

@@ -46,6 +46,7 @@ func (m *ServerMetadata) lint(p Profile) *linter {
 		"authorization_details_types_supported has an empty type", "Name the types that the server knows."})
 	l.scopes("MD-2-11", m.ScopesSupported)
 	l.emptyLists("MD-3.2-1", m)
+	l.droppedMembers("MD-3.2-1", m.dropped)
 	return l
 }
 

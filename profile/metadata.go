@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 var (
@@ -108,7 +106,14 @@ type ServerMetadata struct {
 	ServiceDocumentation string `json:"service_documentation,omitempty"`
 	OPPolicyURI          string `json:"op_policy_uri,omitempty"`
 	OPTosURI             string `json:"op_tos_uri,omitempty"`
+
+	dropped []string
 }
+
+// Dropped returns the members that count as absent because they have another type
+// than their specification gives them, sorted. A member of mtls_endpoint_aliases
+// has that name and a dot before its own.
+func (m *ServerMetadata) Dropped() []string { return slices.Clone(m.dropped) }
 
 // MTLSEndpointAliases are the URLs of endpoints for clients that present a certificate (RFC 8705 §5). An empty one means
 // the endpoint's ordinary URL. There is none for the authorization endpoint, which clients do not call (MTLS-5-2); one
@@ -124,19 +129,22 @@ type MTLSEndpointAliases struct {
 	GrantManagementEndpoint            string `json:"grant_management_endpoint,omitempty"`
 }
 
-// UnmarshalJSON reads a document of at most 1 MiB by exact member names and refuses duplicates, names that differ by case
-// only, and members of the wrong type. On error m is unchanged. It checks nothing else: see [ServerMetadata.Validate]. The
-// error matches [ErrServerMetadata].
+// UnmarshalJSON reads a document of at most 1 MiB by exact member names. It rejects
+// duplicate names, names that differ by case only, and an issuer or
+// protected_resources of the wrong type. Any other member of the wrong type, or null, counts as absent (see
+// [ServerMetadata.Dropped]). On error m is unchanged. UnmarshalJSON checks nothing
+// else: see [ServerMetadata.Validate]. The error matches [ErrServerMetadata].
 func (m *ServerMetadata) UnmarshalJSON(data []byte) error {
 	if len(data) > maxMetadata {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrServerMetadata, len(data), maxMetadata)
 	}
-	type plain ServerMetadata
-	read := plain{RequestURIParameterSupported: true}
-	if err := strictjson.Decode(data, &read); err != nil {
+	read := ServerMetadata{RequestURIParameterSupported: true}
+	dropped, err := readDocument(data, &read, "issuer", "protected_resources")
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrServerMetadata, err)
 	}
-	*m = ServerMetadata(read)
+	read.dropped = dropped
+	*m = read
 	return nil
 }
 
@@ -200,7 +208,7 @@ func (m *ServerMetadata) Validate(issuer string) error {
 		return fmt.Errorf("%w: got %.200q, want %q", ErrIssuerMismatch, m.Issuer, issuer)
 	}
 	p := m.lint(Baseline).problems(ErrServerMetadata, in(malformed))
-	return p.err()
+	return whyAbsent(p.err(), m.dropped)
 }
 
 // CheckBaseline reports, for a client, why no FAPI 2.0 flow is possible with this server, listing every reason. An absent
@@ -210,7 +218,7 @@ func (m *ServerMetadata) Validate(issuer string) error {
 // authorization responses, authentication by client secret, unbound access tokens. The error matches [ErrServerMetadata].
 func (m *ServerMetadata) CheckBaseline() error {
 	p := m.lint(Baseline).problems(ErrServerMetadata, in(unusable))
-	return p.err()
+	return whyAbsent(p.err(), m.dropped)
 }
 
 // CheckPublished reports, for a server, why its document must not be published: whatever [ServerMetadata.Validate] and

@@ -11,8 +11,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 // ErrResourceMetadata: the metadata of a protected resource is malformed, says what FAPI 2.0 forbids or is that of another
@@ -53,21 +51,31 @@ type ResourceMetadata struct {
 	ResourceDocumentation string `json:"resource_documentation,omitempty"`
 	ResourcePolicyURI     string `json:"resource_policy_uri,omitempty"`
 	ResourceTosURI        string `json:"resource_tos_uri,omitempty"`
+
+	dropped []string
 }
 
-// UnmarshalJSON reads a document of at most 1 MiB by exact member names and refuses duplicates, names that differ by case
-// only, and members of the wrong type. On error m is unchanged. It checks nothing else: see [ResourceMetadata.Validate].
-// The error matches [ErrResourceMetadata].
+// Dropped returns the members that count as absent because they have another type
+// than RFC 9728 gives them, sorted.
+func (m *ResourceMetadata) Dropped() []string { return slices.Clone(m.dropped) }
+
+// UnmarshalJSON reads a document of at most 1 MiB by exact member names. It rejects
+// duplicate names, names that differ by case only, and a resource or
+// authorization_servers of the wrong type. Any other member of the wrong type, or null, counts as absent (see
+// [ResourceMetadata.Dropped]). On error m is unchanged. UnmarshalJSON checks
+// nothing else: see [ResourceMetadata.Validate]. The error matches
+// [ErrResourceMetadata].
 func (m *ResourceMetadata) UnmarshalJSON(data []byte) error {
 	if len(data) > maxMetadata {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrResourceMetadata, len(data), maxMetadata)
 	}
-	type plain ResourceMetadata
-	var read plain
-	if err := strictjson.Decode(data, &read); err != nil {
+	var read ResourceMetadata
+	dropped, err := readDocument(data, &read, "resource", "authorization_servers")
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrResourceMetadata, err)
 	}
-	*m = ResourceMetadata(read)
+	read.dropped = dropped
+	*m = read
 	return nil
 }
 
@@ -103,7 +111,7 @@ func (m *ResourceMetadata) Validate(resource string) error {
 		return fmt.Errorf("%w: it is that of another resource: got %.200q, want %q", ErrResourceMetadata, m.Resource, resource)
 	}
 	p := m.lint(Baseline).problems(ErrResourceMetadata, in(malformed))
-	return p.err()
+	return whyAbsent(p.err(), m.dropped)
 }
 
 // CheckPublished reports, for an API, why its document must not be published. It lists everything that
@@ -221,12 +229,17 @@ func fetchDocument(ctx context.Context, client *http.Client, from string) ([]byt
 	if len(types) != 1 {
 		return nil, failed(errors.New("not exactly one Content-Type"))
 	}
+	// MD-3.2-1, PRM-3.2-1: a page for people is not a document. Some sites serve
+	// one, with status 200, for every path that they do not know.
 	if mediaType, _, err := mime.ParseMediaType(types[0]); err != nil || mediaType != "application/json" {
-		return nil, failed(fmt.Errorf("media type %.100q is not application/json", types[0])) // MD-3.2-1, PRM-3.2-1
+		return nil, failed(fmt.Errorf("%w: media type %.100q is not application/json", errNoDocument, types[0]))
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxMetadata+1))
 	if err != nil {
 		return nil, failed(err)
+	}
+	if len(body) <= maxMetadata && !json.Valid(body) {
+		return nil, failed(fmt.Errorf("%w: the body is not JSON", errNoDocument))
 	}
 	return body, nil
 }

@@ -223,8 +223,7 @@ func TestResourceMetadataJSON(t *testing.T) {
 	for _, tc := range []struct{ name, document string }{
 		{"a duplicate member", `{"resource":"https://a.example","resource":"https://b.example"}`},
 		{"a member in two cases", `{"resource":"https://a.example","Resource":"https://b.example"}`},
-		{"a string for a list", `{"authorization_servers":"https://as.example"}`},
-		{"a string for a boolean", `{"dpop_bound_access_tokens_required":"true"}`},
+		{"a string for the list that is trusted", `{"authorization_servers":"https://as.example"}`},
 		{"a number for a string", `{"resource":1}`},
 		{"a list", `[]`},
 		{"nothing", ``},
@@ -237,6 +236,13 @@ func TestResourceMetadataJSON(t *testing.T) {
 			require.Equal(t, profile.ResourceMetadata{Resource: "before"}, m, "unchanged")
 		})
 	}
+	t.Run("CASES B11: a member of another type counts as absent", func(t *testing.T) {
+		m := new(profile.ResourceMetadata)
+		require.NoError(t, m.UnmarshalJSON([]byte(`{"resource":"https://a.example","scopes_supported":"a","dpop_bound_access_tokens_required":"true","jwks_uri":null}`)))
+		require.Equal(t, []string{"dpop_bound_access_tokens_required", "scopes_supported"}, m.Dropped())
+		require.Empty(t, m.ScopesSupported)
+		require.Error(t, m.CheckPublished())
+	})
 	t.Run("PRM-3.2-1, PRM-2-7 unknown members and other languages are ignored, nothing is left over", func(t *testing.T) {
 		m := profile.ResourceMetadata{ResourceName: "before"}
 		require.NoError(t, json.Unmarshal([]byte(`{"RESOURCE":"x","resource_name#de":"Konten","signed_metadata":{"a":[1]},"scopes_supported":null}`), &m))

@@ -1,0 +1,87 @@
+package profile
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// readDocument reads a metadata document into a struct, by exact member names.
+// The document must be one JSON object without duplicate names and names that
+// differ by case only. A member that is null, or whose value has another type,
+// counts as absent: the peer may be right about everything that this program
+// uses. Strict members must have their type, unless they are null: they say whose
+// document it is and whom it trusts, and a check that misses them passes.
+// readDocument returns the names of the members that had another type.
+func readDocument(data []byte, document any, strict ...string) (dropped []string, err error) {
+	o, err := strictjson.ParseObject(data)
+	if err != nil {
+		return nil, err
+	}
+	dropped = readMembers(o, "", reflect.ValueOf(document).Elem())
+	slices.Sort(dropped)
+	for _, name := range strict {
+		if slices.Contains(dropped, name) {
+			return nil, fmt.Errorf("%w: member %s has the wrong type", strictjson.ErrInvalid, name)
+		}
+	}
+	return dropped, nil
+}
+
+func readMembers(o strictjson.Object, prefix string, v reflect.Value) (dropped []string) {
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		raw, ok := o.Get(name)
+		if name == "" || !ok || string(raw) == "null" {
+			continue
+		}
+		field := v.Field(i)
+		if field.Kind() == reflect.Pointer { // a group of members
+			sub, _, err := o.Object(name)
+			if err != nil {
+				dropped = append(dropped, prefix+name)
+				continue
+			}
+			field.Set(reflect.New(field.Type().Elem()))
+			dropped = append(dropped, readMembers(sub, prefix+name+".", field.Elem())...)
+			continue
+		}
+		value := reflect.New(field.Type())
+		if strictjson.Decode(raw, value.Interface()) != nil || hasNull(raw, field) {
+			dropped = append(dropped, prefix+name)
+			continue
+		}
+		field.Set(value.Elem())
+	}
+	return dropped
+}
+
+// hasNull reports whether a list of strings has an element that is null, which
+// package json reads as an empty string.
+func hasNull(raw []byte, field reflect.Value) bool {
+	if field.Kind() != reflect.Slice {
+		return false
+	}
+	var elements []any
+	return strictjson.Decode(raw, &elements) != nil || slices.Contains(elements, nil)
+}
+
+// droppedMembers reports the members that count as absent.
+func (l *linter) droppedMembers(clause string, dropped []string) {
+	for _, name := range dropped {
+		l.unless(false, Finding{clause, severityError, name, name + " has the wrong type, so it counts as absent",
+			"Give the member the type that its specification names."})
+	}
+}
+
+// whyAbsent adds to an error about a document the members that were dropped: one
+// of them may be the member that the error misses.
+func whyAbsent(err error, dropped []string) error {
+	if err == nil || len(dropped) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w (of the wrong type, so absent: %.500s)", err, strings.Join(dropped, ", "))
+}
