@@ -42,6 +42,7 @@ type Token struct {
 	details                       json.RawMessage
 	claims                        strictjson.Object
 	now                           func() time.Time
+	dropped                       []string
 }
 
 func (t *Token) readTimes() error {
@@ -51,7 +52,7 @@ func (t *Token) readTimes() error {
 		required bool
 	}{
 		{"iat", &t.issuedAt, true}, {"exp", &t.expires, true}, // AT-2.2-1
-		{"nbf", &t.notBefore, false}, {"auth_time", &t.authTime, false},
+		{"nbf", &t.notBefore, false},
 	} {
 		value, present, err := t.claims.Time(c.name)
 		if err != nil {
@@ -108,6 +109,11 @@ func (t *Token) AuthorizationDetails() json.RawMessage { return slices.Clone(t.d
 // ("grant_id"). It is the same for all tokens of that consent, refreshed tokens
 // too. It is empty if the issuer does not name the consent.
 func (t *Token) GrantID() string { return t.grant }
+
+// Dropped returns the optional claims that count as absent because they have
+// another type than RFC 9068 gives them, in a fresh slice. [Token.Claim] still
+// returns them.
+func (t *Token) Dropped() []string { return slices.Clone(t.dropped) }
 
 // Claim returns a claim by its name, as JSON, in a fresh copy. It is nil if the token has no such claim.
 func (t *Token) Claim(name string) json.RawMessage {

@@ -172,7 +172,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*To
 		return nil, fail(err)
 	}
 	// JWT-3.1-1: the token does not choose beyond what we allow.
-	if !slices.Contains(v.cfg.Algorithms, header.Algorithm) {
+	if !jose.Accepts(v.cfg.Algorithms, header.Algorithm) {
 		return nil, fmt.Errorf("%w: %.32q", ErrAlgorithm, header.Algorithm)
 	}
 	// AT-4-1, JWT-3.12-1, INT-9701-8.1-1: an ID token, a client assertion or an introspection response is none of ours, whatever it says.
@@ -211,7 +211,8 @@ func (v *Verifier) read(o strictjson.Object) (*Token, error) {
 	}{
 		// AT-2.2-1
 		{"iss", &t.issuer, true}, {"sub", &t.subject, true}, {"client_id", &t.clientID, true}, {"jti", &t.id, true},
-		{"scope", &t.scope, false}, {"acr", &t.acr, false}, {"grant_id", &t.grant, false},
+		// An array is rejected: RFC 9068 §2.2.3 has one string. Without it the API would see a token without permissions.
+		{"scope", &t.scope, false}, {"grant_id", &t.grant, false},
 	} {
 		value, _, err := o.String(c.name)
 		if err != nil {
@@ -230,6 +231,9 @@ func (v *Verifier) read(o strictjson.Object) (*Token, error) {
 	if t.audience, _, err = o.StringOrStrings("aud"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrClaims, err)
 	}
+	if len(t.audience) == 0 { // AT-2.2-1
+		return nil, fmt.Errorf("%w: no aud, or an empty one", ErrClaims)
+	}
 	// AT-4-3, JWT-3.9-1: no audience is not ours either.
 	if !slices.ContainsFunc(v.cfg.Audience, func(ours string) bool { return slices.Contains(t.audience, ours) }) {
 		return nil, fmt.Errorf("%w: got %.256q, want one of %q", ErrAudience, t.audience, v.cfg.Audience)
@@ -237,10 +241,11 @@ func (v *Verifier) read(o strictjson.Object) (*Token, error) {
 	if err := t.readTimes(); err != nil {
 		return nil, err
 	}
-	if t.amr, _, err = o.Strings("amr"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	if details, ok := o.Get("authorization_details"); ok {
+	// A check that needs one of these fails without it.
+	optional := o.Lenient()
+	t.acr, t.amr, t.authTime = optional.String("acr"), optional.Strings("amr"), optional.Time("auth_time")
+	t.dropped = optional.Dropped()
+	if details, ok := o.Get("authorization_details"); ok && !o.Null("authorization_details") {
 		if !isObjectArray(details) {
 			return nil, fmt.Errorf("%w: authorization_details is no array of objects", ErrClaims)
 		}
@@ -257,7 +262,8 @@ func (v *Verifier) readConfirmation(t *Token) error {
 		return fmt.Errorf("%w: %w", ErrConfirmation, err)
 	}
 	if !ok {
-		if v.cfg.InsecureAllowBearer {
+		// A null is not an absent cnf: the issuer may have meant to bind the token.
+		if v.cfg.InsecureAllowBearer && !t.claims.Null("cnf") {
 			return nil
 		}
 		return fmt.Errorf("%w: no cnf", ErrConfirmation)
@@ -268,7 +274,7 @@ func (v *Verifier) readConfirmation(t *Token) error {
 		to   *string
 	}{{"jkt", &t.jkt}, {"x5t#S256", &t.x5t}} {
 		value, present, err := cnf.String(c.name)
-		if err != nil || present && !isThumbprint(value) {
+		if err != nil || present && !isThumbprint(value) || cnf.Null(c.name) {
 			return fmt.Errorf("%w: %s is no SHA-256 thumbprint in base64url", ErrConfirmation, c.name)
 		}
 		*c.to, found = value, found || present

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
@@ -23,16 +22,15 @@ type assertion struct {
 
 // read makes every check that needs nothing but the assertion.
 func (v *Verifier) read(raw string, now time.Time) (a assertion, err error) {
-	if a.jws, err = jose.Split(raw, maxAssertion); err != nil {
-		return assertion{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	if a.jws, err = jose.Split(raw, maxAssertion); err == nil {
+		a.header, err = a.jws.ParseHeader()
 	}
-	a.header, err = a.jws.ParseHeader()
 	switch {
 	case errors.Is(err, jose.ErrAlgorithm): // CS-3: RS256, HS256 and none are not there to be chosen
 		return assertion{}, fmt.Errorf("%w: %w", ErrAlgorithm, err)
 	case err != nil:
 		return assertion{}, fmt.Errorf("%w: %w", ErrMalformed, err)
-	case !slices.Contains(v.cfg.Algorithms, a.header.Algorithm):
+	case !jose.Accepts(v.cfg.Algorithms, a.header.Algorithm):
 		return assertion{}, fmt.Errorf("%w: %s", ErrAlgorithm, a.header.Algorithm)
 	case len(a.header.KeyID) > maxKeyID:
 		return assertion{}, fmt.Errorf("%w: kid of %d bytes, at most %d", ErrMalformed, len(a.header.KeyID), maxKeyID)
@@ -95,7 +93,10 @@ func readClient(claims strictjson.Object) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	if !ok || sub != iss {
+	if !ok {
+		return "", fmt.Errorf("%w: no sub", ErrMalformed)
+	}
+	if sub != iss {
 		return "", fmt.Errorf("%w: iss %.128q, sub %.128q", ErrClient, iss, sub)
 	}
 	return iss, nil
@@ -111,7 +112,7 @@ func (v *Verifier) checkAudience(claims strictjson.Object) error {
 	case err != nil:
 		return fmt.Errorf("%w: aud is not a string, want %q", ErrAudience, v.cfg.Issuer)
 	case !ok: // CA-7523-3-3
-		return fmt.Errorf("%w: no aud, want %q", ErrAudience, v.cfg.Issuer)
+		return fmt.Errorf("%w: no aud, want %q", ErrMalformed, v.cfg.Issuer)
 	case aud != v.cfg.Issuer: // CA-BIS-4-8, CA-BIS-4-2: compared as it is, a trailing slash counts
 		return fmt.Errorf("%w: %.256q, want %q", ErrAudience, aud, v.cfg.Issuer)
 	}
@@ -162,7 +163,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z
 // verify checks the signature with the client's keys. All that goes wrong looks the same from outside.
 func (a assertion) verify(ctx context.Context, client Client) error {
 	alg := a.header.Algorithm
-	if client.Algorithm != "" && client.Algorithm != alg { // CA-OIDC-9-2
+	if client.Algorithm != "" && !jose.Same(client.Algorithm, alg) { // CA-OIDC-9-2
 		return oautherr.Describe(fmt.Errorf("%w: %s, the client is registered for %.32q", ErrAlgorithm, alg, client.Algorithm), failed)
 	}
 	if client.Keys == nil {

@@ -161,9 +161,20 @@ func (v *Verifier) checkName(leaf *x509.Certificate, want subject) (err error) {
 		v.subjects.Put(raw, name)
 	}
 	if name != normal { // MTLS-2-3, MTLS-2.1-2
-		return fmt.Errorf("%w: its subject is %.255q, registered is %.255q", ErrCertificate, leaf.Subject, want.text)
+		return fmt.Errorf("%w: its subject is %.255q, registered is %.255q", ErrCertificate, subjectText(leaf), want.text)
 	}
 	return nil
+}
+
+// subjectText returns the subject of a certificate in the order in which it is
+// compared, that of RFC 4514. pkix.Name.String has an order of its own, in which
+// two different names can look the same.
+func subjectText(leaf *x509.Certificate) string {
+	var sequence pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(leaf.RawSubject, &sequence); err != nil || len(rest) > 0 {
+		return leaf.Subject.String()
+	}
+	return sequence.String()
 }
 
 var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}

@@ -14,7 +14,7 @@ import (
 
 const (
 	defaultLifetime = time.Minute
-	longestLifetime = 10 * time.Minute // what a Verifier accepts by default
+	longestLifetime = 10 * time.Minute // what any server should accept
 )
 
 // PrivateKeyJWTConfig configures a client's side of private_key_jwt.

@@ -17,10 +17,9 @@ import (
 )
 
 const (
-	defaultMaxLifetime = 10 * time.Minute
-	limitMaxLifetime   = time.Hour
-	minFutureSkew      = 10 * time.Second // SP-5.3.2.1-13a: this much has to be accepted
-	maxFutureSkew      = 60 * time.Second // SP-5.3.2.1-13b: more than this has to be refused
+	limitMaxLifetime = time.Hour        // which is what some client libraries make their assertions live for
+	minFutureSkew    = 10 * time.Second // SP-5.3.2.1-13a: this much has to be accepted
+	maxFutureSkew    = 60 * time.Second // SP-5.3.2.1-13b: more than this has to be refused
 )
 
 // VerifierConfig configures a [Verifier].
@@ -35,8 +34,10 @@ type VerifierConfig struct {
 	Replay ReplayStore
 	// Algorithms are the accepted signature algorithms, of "ES256", "PS256", "EdDSA" and "Ed25519". Empty: all of them.
 	Algorithms []string
-	// MaxLifetime bounds how far ahead exp may lie and how far it may be from iat: up to 1 hour, default 10 minutes. It
-	// also bounds how long a replay store has to remember.
+	// MaxLifetime bounds how far ahead exp may lie and how far it may be from
+	// iat. It also bounds how long a replay store has to remember an assertion.
+	// The default is 1 hour, which is also the maximum. An assertion is good for
+	// one use however long it lives.
 	MaxLifetime time.Duration
 	// ClientCAs are the trust anchors for the certificates of tls_client_auth: few, and with a policy by which nobody gets a
 	// subject that is another's (MTLS-7.4-1). nil: Credentials.ChainVerified says whether a chain was verified. If set, that
@@ -76,7 +77,7 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 		}
 	}
 	if cfg.MaxLifetime == 0 {
-		cfg.MaxLifetime = defaultMaxLifetime
+		cfg.MaxLifetime = limitMaxLifetime
 	}
 	if cfg.MaxLifetime < time.Second || cfg.MaxLifetime > limitMaxLifetime {
 		return nil, fmt.Errorf("clientauth: MaxLifetime of %v, want 1s to %v", cfg.MaxLifetime, limitMaxLifetime)

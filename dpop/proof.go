@@ -102,7 +102,7 @@ func (v *Verifier) parseHeader(jws jose.Compact) (*header, error) {
 		return nil, fmt.Errorf("%w: typ is %.32q, want %s", ErrMalformed, parsed.Type, proofType)
 	}
 	// DPOP-4.3-5, DPOP-11.6-1, CS-3: ParseHeader knows asymmetric algorithms only; this is the policy of the server.
-	i := slices.Index(v.algorithms, parsed.Algorithm)
+	i := slices.IndexFunc(v.algorithms, func(alg string) bool { return jose.Same(alg, parsed.Algorithm) })
 	if i < 0 {
 		return nil, fmt.Errorf("%w: %s, want one of %v", ErrAlgorithm, parsed.Algorithm, v.algorithms)
 	}

@@ -34,6 +34,7 @@ type Token struct {
 	audience, amr                    []string
 	issuedAt, expires, authTime      time.Time
 	payload                          strictjson.Object
+	dropped                          []string
 }
 
 // Issuer returns the OpenID provider ("iss").
@@ -69,6 +70,11 @@ func (t *Token) Claim(name string) json.RawMessage {
 	return slices.Clone(raw)
 }
 
+// Dropped returns the optional claims that count as absent because they have
+// another type than OpenID Connect gives them, in a fresh slice. [Token.Claim]
+// still returns them.
+func (t *Token) Dropped() []string { return slices.Clone(t.dropped) }
+
 // Claims decodes all claims into v, a pointer to a struct, whose fields match claims by the exact name in their json tag. A
 // claim without a field is ignored. The error matches [ErrClaims].
 func (t *Token) Claims(v any) error {
@@ -103,13 +109,13 @@ func read(o strictjson.Object) (*Token, error) {
 		required bool
 	}{
 		{"iss", &t.issuer, true}, {"sub", &t.subject, true},
-		{"azp", &t.azp, false}, {"nonce", &t.nonce, false}, {"acr", &t.acr, false},
+		{"azp", &t.azp, false}, {"nonce", &t.nonce, false},
 	} {
 		value, present, err := o.String(c.name)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrClaims, err)
 		}
-		if value == "" && (c.required || present && c.name != "acr") {
+		if value == "" && (c.required || present) {
 			return nil, fmt.Errorf("%w: no %s, or an empty one", ErrClaims, c.name)
 		}
 		*c.to = value
@@ -119,15 +125,14 @@ func read(o strictjson.Object) (*Token, error) {
 		return nil, fmt.Errorf("%w: sub is not 1 to %d ASCII characters", ErrClaims, maxSubject)
 	}
 	for _, c := range []struct {
-		name     string
-		to       *time.Time
-		required bool
-	}{{"iat", &t.issuedAt, true}, {"exp", &t.expires, true}, {"auth_time", &t.authTime, false}} {
+		name string
+		to   *time.Time
+	}{{"iat", &t.issuedAt}, {"exp", &t.expires}} {
 		value, present, err := o.Time(c.name)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrClaims, err)
 		}
-		if !present && c.required {
+		if !present {
 			return nil, fmt.Errorf("%w: no %s", ErrClaims, c.name)
 		}
 		*c.to = value
@@ -136,9 +141,16 @@ func read(o strictjson.Object) (*Token, error) {
 	if t.audience, _, err = o.StringOrStrings("aud"); err != nil { // CS-20: an array of one is as good as a string
 		return nil, fmt.Errorf("%w: %w", ErrClaims, err)
 	}
-	if t.amr, _, err = o.Strings("amr"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrClaims, err)
+	if len(t.audience) == 0 {
+		return nil, fmt.Errorf("%w: no aud, or an empty one", ErrClaims)
 	}
+	// A check that needs one of these fails without it.
+	optional := o.Lenient()
+	t.acr, t.amr, t.authTime = optional.String("acr"), optional.Strings("amr"), optional.Time("auth_time")
+	if _, _, err := o.String("at_hash"); err != nil {
+		optional.Drop("at_hash") // checkAccessToken rejects it where an access token came along
+	}
+	t.dropped = optional.Dropped()
 	return t, nil
 }
 

@@ -23,6 +23,7 @@ type Token struct {
 	details                       json.RawMessage
 	claims                        strictjson.Object
 	signed                        string
+	dropped                       []string
 }
 
 // Issuer returns the authorization server that issued the token and answered for it.
@@ -75,6 +76,11 @@ func (t *Token) Claim(name string) json.RawMessage {
 	raw, _ := t.claims.Get(name)
 	return slices.Clone(raw)
 }
+
+// Dropped returns the optional members that count as absent because they have
+// another type than RFC 7662 gives them, in a fresh slice. [Token.Claim] still
+// returns them.
+func (t *Token) Dropped() []string { return slices.Clone(t.dropped) }
 
 // Signed returns the JWT that says all this, as the authorization server signed it, to be archived as evidence. It is
 // empty if the answer was not signed. It is good for no access, but tells its reader about the resource owner.

@@ -25,7 +25,7 @@ func (c *Client) verify(ctx context.Context, jwt string, now time.Time) (strictj
 		return none, fail(err)
 	}
 	// JWT-3.1-1: the answer does not choose beyond what we allow.
-	if !slices.Contains(c.cfg.Algorithms, header.Algorithm) {
+	if !jose.Accepts(c.cfg.Algorithms, header.Algorithm) {
 		return none, fmt.Errorf("%w: %.32q", ErrAlgorithm, header.Algorithm)
 	}
 	// INT-9701-5-1, JWT-3.12-1: an access token or a userinfo response of this issuer is no answer to this question,
@@ -59,6 +59,9 @@ func (c *Client) checkClaims(claims strictjson.Object, now time.Time) (strictjso
 	if err != nil {
 		return none, fmt.Errorf("%w: %w", ErrClaims, err)
 	}
+	if issuer == "" {
+		return none, fmt.Errorf("%w: no iss, or an empty one", ErrClaims)
+	}
 	// JWT-3.8-1: identifiers are compared as they are, without normalisation.
 	if issuer != c.cfg.Issuer {
 		return none, fmt.Errorf("%w: got %.256q, want %q", ErrIssuer, issuer, c.cfg.Issuer)
@@ -66,6 +69,9 @@ func (c *Client) checkClaims(claims strictjson.Object, now time.Time) (strictjso
 	audience, _, err := claims.StringOrStrings("aud")
 	if err != nil {
 		return none, fmt.Errorf("%w: %w", ErrClaims, err)
+	}
+	if len(audience) == 0 {
+		return none, fmt.Errorf("%w: no aud, or an empty one", ErrClaims)
 	}
 	// JWT-3.9-1: an answer for several resource servers may be narrowed for none of them.
 	if len(audience) != 1 || audience[0] != c.cfg.ClientID {
@@ -101,6 +107,8 @@ func (c *Client) checkAge(claims strictjson.Object, now time.Time) error {
 	}
 	latest := now.Add(c.cfg.FutureSkew)
 	switch {
+	case claims.Null("exp"):
+		return fmt.Errorf("%w: exp is null", ErrClaims)
 	case !dated:
 		return fmt.Errorf("%w: no iat", ErrClaims)
 	case now.Sub(issuedAt) > c.cfg.MaxAge || issuedAt.After(latest):
@@ -153,10 +161,12 @@ func (c *Client) read(o strictjson.Object, now time.Time) (*Token, error) {
 	if err := t.readTimes(now, now.Add(c.cfg.FutureSkew)); err != nil {
 		return nil, err
 	}
-	if t.amr, _, err = o.Strings("amr"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	if details, ok := o.Get("authorization_details"); ok { // RAR-9.2-1
+	// A check that needs one of these fails without it.
+	optional := o.Lenient()
+	t.acr, t.amr, t.authTime = optional.String("acr"), optional.Strings("amr"), optional.Time("auth_time")
+	_ = optional.String("username") // only reported, as Claim returns it
+	t.dropped = optional.Dropped()
+	if details, ok := o.Get("authorization_details"); ok && !o.Null("authorization_details") { // RAR-9.2-1
 		if !isObjectArray(details) {
 			return nil, fmt.Errorf("%w: authorization_details is no array of objects", ErrClaims)
 		}
@@ -172,13 +182,12 @@ func (c *Client) read(o strictjson.Object, now time.Time) (*Token, error) {
 }
 
 func (t *Token) readStrings() (tokenType string, err error) {
-	var username string
 	for _, c := range []struct {
 		name string
 		to   *string
 	}{
-		{"iss", &t.issuer}, {"sub", &t.subject}, {"client_id", &t.clientID}, {"jti", &t.id}, {"scope", &t.scope}, {"acr", &t.acr}, {"grant_id", &t.grant},
-		{"token_type", &tokenType}, {"username", &username},
+		{"iss", &t.issuer}, {"sub", &t.subject}, {"client_id", &t.clientID}, {"jti", &t.id}, {"scope", &t.scope}, {"grant_id", &t.grant},
+		{"token_type", &tokenType},
 	} {
 		value, present, err := t.claims.String(c.name)
 		if err != nil {
@@ -199,12 +208,15 @@ func (t *Token) readTimes(now, latest time.Time) error {
 		to      *time.Time
 		present *bool
 	}{
-		{"iat", &t.issuedAt, new(bool)}, {"nbf", &t.notBefore, new(bool)}, {"exp", &t.expires, &expiring}, {"auth_time", &t.authTime, new(bool)},
+		{"iat", &t.issuedAt, new(bool)}, {"nbf", &t.notBefore, new(bool)}, {"exp", &t.expires, &expiring},
 	} {
 		var err error
 		if *c.to, *c.present, err = t.claims.Time(c.name); err != nil {
 			return fmt.Errorf("%w: %w", ErrClaims, err)
 		}
+	}
+	if t.claims.Null("exp") { // a token that never expires is not meant by a null
+		return fmt.Errorf("%w: exp is null", ErrClaims)
 	}
 	if expiring && !now.Before(t.expires) {
 		return fmt.Errorf("%w: exp %d, now %d", ErrExpired, t.expires.Unix(), now.Unix())
@@ -224,7 +236,8 @@ func (c *Client) readConfirmation(t *Token) error {
 		return fmt.Errorf("%w: %w", ErrConfirmation, err)
 	}
 	if !ok {
-		if c.cfg.InsecureAllowBearer {
+		// A null is not an absent cnf: the server may have meant to bind the token.
+		if c.cfg.InsecureAllowBearer && !t.claims.Null("cnf") {
 			return nil
 		}
 		return fmt.Errorf("%w: no cnf", ErrConfirmation)
@@ -235,7 +248,7 @@ func (c *Client) readConfirmation(t *Token) error {
 		to   *string
 	}{{"jkt", &t.jkt}, {"x5t#S256", &t.x5t}} {
 		value, present, err := cnf.String(m.name)
-		if err != nil || present && !isThumbprint(value) {
+		if err != nil || present && !isThumbprint(value) || cnf.Null(m.name) {
 			return fmt.Errorf("%w: %s is no SHA-256 thumbprint in base64url", ErrConfirmation, m.name)
 		}
 		*m.to, found = value, found || present

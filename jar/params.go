@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/gofapi/fapi2/internal/form"
+	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
@@ -130,55 +131,57 @@ func toJSON(k kind, text string) (json.RawMessage, error) {
 // maxSecondsBits: JSON numbers beyond are not exact everywhere.
 const maxSecondsBits = 53
 
-// decode returns the parameters that a plain form would have carried in the place of the object.
-func decode(o strictjson.Object, extra []string) (url.Values, error) {
+// decode returns the parameters that a plain form would have carried in the place of the object, and the names of unknown
+// members that no form could have carried.
+func decode(o strictjson.Object, extra []string) (params url.Values, dropped []string, err error) {
 	names := o.Names()
 	if len(names) > maxClaims {
-		return nil, fmt.Errorf("%w: %d claims, at most %d", ErrParameter, len(names), maxClaims)
+		return nil, nil, fmt.Errorf("%w: %d claims, at most %d", ErrParameter, len(names), maxClaims)
 	}
-	params := make(url.Values, len(names))
+	params = make(url.Values, len(names))
+	optional := o.Lenient()
 	for _, name := range names {
 		var values []string
 		var err error
 		switch k := kindOf(name, extra); k {
 		case reference: // JAR-4-1, CS-6: not even an empty one
-			return nil, fmt.Errorf("%w: %s", ErrNested, name)
+			return nil, nil, fmt.Errorf("%w: %s", ErrNested, name)
 		case credential: // RFC 9126 §3: an assertion inside would be kept with the request
-			return nil, fmt.Errorf("%w: %s", ErrCredentials, name)
+			return nil, nil, fmt.Errorf("%w: %s", ErrCredentials, name)
 		case claim:
 			continue
-		case unknown: // RFC 6749 §3.1, RFC 7519 §4: one that nobody here could read is ignored
-			s, _, err := o.String(name)
-			if err != nil {
-				continue
-			}
-			values = []string{s}
+		case unknown: // RFC 6749 §3.1, RFC 7519 §4: no form could carry another type
+			values = []string{optional.String(name)}
 		case uris: // RI-2.1-1
 			values, _, err = o.StringOrStrings(name)
 		default:
 			values = make([]string, 1)
 			values[0], err = fromJSON(o, name, k)
 		}
-		if err != nil { // JAR-4-2
-			return nil, fmt.Errorf("%w: %w", ErrParameter, err)
+		if err != nil { // JAR-4-2: to ignore a parameter would be to grant another request than the client signed
+			err = fmt.Errorf("%w: %w", ErrParameter, err)
+			return nil, nil, oautherr.Describe(err, "the parameter "+form.Printable(name)+" in the request object has the wrong type")
 		}
 		params[name] = values
 	}
 	// BASE-6749-3.1-1: empty is the same as omitted. A NUL, which no form may have, is none here either.
 	if err := form.Check(params); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrParameter, err) // the object's fault, and not the form's
+		return nil, nil, fmt.Errorf("%w: %v", ErrParameter, err) // the object's fault, and not the form's
 	}
-	return params, nil
+	return params, optional.Dropped(), nil
 }
 
-// fromJSON returns the text of a parameter with a single value.
+// fromJSON returns the text of a parameter with a single value. A null is the empty text, which is the same as omitted.
 func fromJSON(o strictjson.Object, name string, k kind) (string, error) {
-	if k == text {
+	if k == text || o.Null(name) {
 		s, _, err := o.String(name)
 		return s, err
 	}
 	raw, _ := o.Get(name)
 	first := raw[0]
+	if (k == array || k == object) && first == '"' {
+		return fromString(o, name, k)
+	}
 	switch k {
 	case seconds:
 		f, err := strconv.ParseFloat(string(raw), 64) // 60.0 and 6e1 are how some encoders write an integer
@@ -195,11 +198,25 @@ func fromJSON(o strictjson.Object, name string, k kind) (string, error) {
 			return "", fmt.Errorf("member %s is not an object", name)
 		}
 	default:
-		if first == '"' || first == 'n' {
-			return "", fmt.Errorf("member %.64q is a string or null", name)
+		if first == '"' {
+			return "", fmt.Errorf("member %.64q is a string", name)
 		}
 	}
 	return string(compact(raw)), nil
+}
+
+// fromString returns the text of a JSON parameter that is a string with JSON in it. RAR-3-1 wants an array, but some client
+// libraries copy a form's parameters as they are. The string is read as the form's parameter would be.
+func fromString(o strictjson.Object, name string, k kind) (string, error) {
+	s, _, err := o.String(name)
+	if err != nil || s == "" {
+		return "", err
+	}
+	raw, err := toJSON(k, s)
+	if err != nil {
+		return "", fmt.Errorf("member %s is a string: %w", name, err)
+	}
+	return string(raw), nil
 }
 
 // compact takes the whitespace out of valid JSON and leaves the rest as it was written.

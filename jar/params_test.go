@@ -33,6 +33,10 @@ func TestParametersInside(t *testing.T) {
 		{"RI-2.1-1 two resources", `"resource":["https://a.example","https://b.example"]`, url.Values{"resource": {"https://a.example", "https://b.example"}}},
 		{"no resources", `"resource":[]`, nil},
 		{"RAR-3-1 authorization_details", `"authorization_details":[ {"type" : "a<b", "n": 1.0 } ]`, url.Values{"authorization_details": {`[{"type":"a<b","n":1.0}]`}}},
+		{"CASES F3: authorization_details as a string", `"authorization_details":"[ {\"type\":\"a\"} ]"`, url.Values{"authorization_details": {`[{"type":"a"}]`}}},
+		{"CASES F3: claims as a string", `"claims":"{\"userinfo\":{}}"`, url.Values{"claims": {`{"userinfo":{}}`}}},
+		{"CASES F3: empty strings", `"claims":"","authorization_details":""`, nil},
+		{"CASES C4: nulls", `"state":null,"nonce":null,"claims":null,"max_age":null,"resource":null,"authorization_details":null,"registration":null,"jti":null,"iss":null,"iat":null,"sub":null`, nil},
 		{"claims", `"claims":{ "id_token": {"acr":null} }`, url.Values{"claims": {`{"id_token":{"acr":null}}`}}},
 		{"JSON by configuration", `"registration":{ "a": [1, true] }`, url.Values{"registration": {`{"a":[1,true]}`}}},
 		{"JAR-4-2 a number by configuration", `"registration": 1e3`, url.Values{"registration": {`1e3`}}},
@@ -66,6 +70,11 @@ func TestUnknownClaimsInside(t *testing.T) {
 			require.False(t, got.Params().Has("x-own"))
 			require.False(t, got.Params().Has("txn"))
 			require.NotEmpty(t, got.Params().Get("client_id"))
+			if value == any((*int)(nil)) {
+				require.Empty(t, got.Dropped(), "nothing is lost with a null")
+				return
+			}
+			require.Equal(t, []string{"txn", "x-own"}, got.Dropped())
 		})
 	}
 }
@@ -83,20 +92,21 @@ func TestParametersInsideRefused(t *testing.T) {
 		{"JAR-4-2 a boolean", obj{"state": true}},
 		{"JAR-4-2 an array of strings", obj{"scope": []string{"a", "b"}}},
 		{"JAR-4-2 an object", obj{"redirect_uri": obj{"a": 1}}},
-		{"JAR-4-2 null", obj{"state": (*int)(nil)}},
 		{"JAR-4-2 a number that is a PKCE challenge", obj{"code_challenge": 1}},
 		{"JAR-4-2 a nonce in an array", obj{"nonce": []string{"a"}}},
 		{"JAR-4-2 a boolean for a key's thumbprint", obj{"dpop_jkt": true}},
-		{"JAR-4-2 null for a response_mode", obj{"response_mode": (*int)(nil)}},
 		{"JAR-4-2 max_age as a string", obj{"max_age": "86400"}},
 		{"JAR-4-2 a negative max_age", obj{"max_age": -1}},
 		{"JAR-4-2 half a second", obj{"max_age": 0.5}},
 		{"JAR-4-2 max_age beyond exact numbers", obj{"max_age": 1e300}},
 		{"RI-2.1-1 a number among resources", obj{"resource": []any{"https://a.example", 1}}},
 		{"RI-2.1-1 an object as resource", obj{"resource": obj{}}},
-		{"RAR-3-1 authorization_details as a string", obj{"authorization_details": `[{"type":"a"}]`}},
+		{"CASES F3: RAR-3-1 authorization_details as a string with an object", obj{"authorization_details": `{"type":"a"}`}},
+		{"CASES F3: RAR-3-1 authorization_details as a string with a member twice", obj{"authorization_details": `[{"type":"a","type":"b"}]`}},
+		{"CASES F3: authorization_details as a string within a string", obj{"authorization_details": `"[]"`}},
+		{"CASES F3: authorization_details as a string that is not JSON", obj{"authorization_details": "payment"}},
 		{"RAR-3-1 authorization_details as an object", obj{"authorization_details": obj{"type": "a"}}},
-		{"claims as a string", obj{"claims": `{}`}},
+		{"CASES F3: claims as a string with an array", obj{"claims": `[]`}},
 		{"claims as an array", obj{"claims": []int{}}},
 		{"JSON by configuration as a string", obj{"registration": "{}"}},
 		{"a NUL, which no form may have", obj{"state": "a\x00b"}},
@@ -106,6 +116,15 @@ func TestParametersInsideRefused(t *testing.T) {
 			s := withJSON(t)
 			s.requireRefused(t, jar.ErrParameter, form(s.object(t, tc.change)))
 			require.Empty(t, s.fetches, "no key is asked for")
+			if len(tc.change) > 1 || strings.HasPrefix(tc.name, "a NUL") {
+				return
+			}
+			_, err := s.Check(t.Context(), s.client, form(s.object(t, tc.change)))
+			for name := range tc.change {
+				_, description, _ := wire(t, err)
+				require.Contains(t, description, name, "CASES F3: the client reads which parameter it is")
+				require.ErrorContains(t, err, name)
+			}
 		})
 	}
 	t.Run("nested members that repeat", func(t *testing.T) {

@@ -24,6 +24,7 @@ type Request struct {
 	key                             crypto.PublicKey
 	replayKey                       string // empty: nothing to commit
 	expires                         time.Time
+	dropped                         []string
 }
 
 // ClientID returns the client that has signed and sent the request.
@@ -33,6 +34,11 @@ func (r Request) ClientID() string { return r.clientID }
 // claims of the JWT itself (iss, aud, exp, nbf, iat, jti, sub) not, claims and authorization_details as compact JSON,
 // resource once for each value, and none without a value.
 func (r Request) Params() url.Values { return cloneValues(r.params) }
+
+// Dropped returns the names of the members that are not in [Request.Params]
+// because they are unknown and not strings, in a fresh slice.
+// VerifierConfig.JSONParameters makes such members parameters.
+func (r Request) Dropped() []string { return slices.Clone(r.dropped) }
 
 // Raw returns the request object as it was signed: the evidence of what the client has asked for. It holds personal data.
 func (r Request) Raw() string { return r.raw }
@@ -63,6 +69,7 @@ type draft struct {
 	jws     jose.Compact
 	header  jose.Header
 	params  url.Values
+	dropped []string
 	id      string // jti, may be empty
 	expires time.Time
 }
@@ -72,16 +79,15 @@ func (v *Verifier) read(raw, clientID string, now time.Time) (d draft, err error
 	if len(raw) <= maxObject && jose.IsEncrypted(raw) { // JAR-6.1-1
 		return draft{}, ErrEncrypted
 	}
-	if d.jws, err = jose.Split(raw, maxObject); err != nil {
-		return draft{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	if d.jws, err = jose.Split(raw, maxObject); err == nil {
+		d.header, err = d.jws.ParseHeader()
 	}
-	d.header, err = d.jws.ParseHeader()
 	switch {
 	case errors.Is(err, jose.ErrAlgorithm): // CS-3, JAR-4-3: RS256, HS256 and none are not there to be chosen
 		return draft{}, fmt.Errorf("%w: %w", ErrAlgorithm, err)
 	case err != nil:
 		return draft{}, fmt.Errorf("%w: %w", ErrMalformed, err)
-	case !slices.Contains(v.cfg.Algorithms, d.header.Algorithm): // JAR-6.2-1
+	case !jose.Accepts(v.cfg.Algorithms, d.header.Algorithm): // JAR-6.2-1
 		return draft{}, fmt.Errorf("%w: %s", ErrAlgorithm, d.header.Algorithm)
 	case len(d.header.KeyID) > maxKeyID:
 		return draft{}, fmt.Errorf("%w: kid of %d bytes, at most %d", ErrMalformed, len(d.header.KeyID), maxKeyID)
@@ -108,7 +114,7 @@ func (v *Verifier) read(raw, clientID string, now time.Time) (d draft, err error
 	}
 	d.id = id
 	// JAR-5-3, JAR-6.3-1: all parameters come from here.
-	if d.params, err = decode(claims, v.cfg.JSONParameters); err != nil {
+	if d.params, d.dropped, err = decode(claims, v.cfg.JSONParameters); err != nil {
 		return draft{}, err
 	}
 	return d, nil
@@ -157,7 +163,7 @@ func checkClient(claims strictjson.Object, clientID string) error {
 // checkAudience accepts the issuer identifier and an array with it.
 func (v *Verifier) checkAudience(claims strictjson.Object) error {
 	aud, ok, err := claims.StringOrStrings("aud")
-	if err != nil || !ok {
+	if err != nil || !ok || len(aud) == 0 {
 		return fmt.Errorf("%w: aud must be there, a string or an array of strings", ErrClaims)
 	}
 	if !slices.Contains(aud, v.cfg.Issuer) { // MS-5.3.1-2: compared as it is, a trailing slash counts
@@ -207,7 +213,7 @@ func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z
 // verify checks the signature and returns the client's key that fits it.
 func (d draft) verify(ctx context.Context, client Client) (crypto.PublicKey, error) {
 	alg := d.header.Algorithm
-	if client.Algorithm != "" && client.Algorithm != alg { // JAR-6.2-1
+	if client.Algorithm != "" && !jose.Same(client.Algorithm, alg) { // JAR-6.2-1
 		return nil, fmt.Errorf("%w: %s, the client is registered for %.32q", ErrAlgorithm, alg, client.Algorithm)
 	}
 	if client.Keys == nil {

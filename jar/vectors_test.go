@@ -59,5 +59,5 @@ func TestVectors(t *testing.T) {
 			}
 		})
 	}
-	require.Equal(t, 6, accepted)
+	require.Equal(t, 7, accepted)
 }

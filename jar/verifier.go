@@ -136,6 +136,7 @@ func (v *Verifier) Check(ctx context.Context, client Client, form url.Values) (R
 	}
 	r := Request{
 		by: v, clientID: client.ID, params: d.params, raw: raw, algorithm: d.header.Algorithm, keyID: d.header.KeyID, key: key, expires: d.expires,
+		dropped: d.dropped,
 	}
 	if d.id != "" {
 		// A jti belongs to the client that chose it, or else one client could use up the identifiers of another. The parts

@@ -57,6 +57,7 @@ type Response struct {
 	issuer  string
 	expires time.Time
 	params  map[string]string
+	dropped []string
 }
 
 // Issuer returns the authorization server that has answered ("iss").
@@ -102,6 +103,10 @@ func (r *Response) Err() error {
 // a number is no parameter.
 func (r *Response) Param(name string) string { return r.params[name] }
 
+// Dropped returns the names of the claims that are neither strings nor numbers,
+// in a fresh slice. They count as absent.
+func (r *Response) Dropped() []string { return slices.Clone(r.dropped) }
+
 // Params returns all response parameters, in a fresh map; iss, aud and exp are none.
 func (r *Response) Params() url.Values {
 	values := make(url.Values, len(r.params))
@@ -127,34 +132,38 @@ func (r *Response) LogValue() slog.Value {
 var envelope = []string{"iss", "aud", "exp"}
 
 // readParams takes over the parameters. It is called for verified responses only.
-func readParams(claims strictjson.Object) (map[string]string, error) {
-	params := map[string]string{}
+func readParams(claims strictjson.Object) (params map[string]string, dropped []string, err error) {
+	params, optional := map[string]string{}, claims.Lenient()
 	for _, name := range claims.Names() {
 		if slices.Contains(envelope, name) {
 			continue
 		}
-		value, _, err := claims.String(name)
+		value, present, err := claims.String(name)
 		raw, _ := claims.Get(name)
 		switch {
+		case err == nil && !present: // null
+			continue
 		case err == nil:
 		case mustBeString(name):
-			return nil, fmt.Errorf("%w: %s is not a string", ErrParameters, name)
+			return nil, nil, fmt.Errorf("%w: %s is not a string", ErrParameters, name)
 		case raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9': // JARM-2.1-4
 			value = string(raw)
 		default:
-			continue // JARM-2.1-6
+			optional.Drop(name) // JARM-2.1-6
+			continue
 		}
 		// JARM-2.1-6: a claim that means nothing to anybody is there for who asks for it by name, and harms nobody.
 		params[name] = value
 	}
 	if err := checkOutcome(params); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrParameters, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrParameters, err)
 	}
-	return params, nil
+	return params, optional.Dropped(), nil
 }
 
+// mustBeString names the parameters that decide what becomes of the session.
 func mustBeString(name string) bool {
-	return slices.Contains([]string{paramCode, paramState, paramError, "error_description", "error_uri"}, name)
+	return slices.Contains([]string{paramCode, paramState, paramError}, name)
 }
 
 // checkOutcome demands that a response is either good or bad.

@@ -154,7 +154,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Response, error) {
 		return nil, fail(err)
 	}
 	// JWT-3.1-1: the response does not choose beyond what we allow.
-	if !slices.Contains(v.cfg.Algorithms, header.Algorithm) {
+	if !jose.Accepts(v.cfg.Algorithms, header.Algorithm) {
 		return nil, fmt.Errorf("%w: %.32q", ErrAlgorithm, header.Algorithm)
 	}
 	// JWT-3.12-1: a response has no type of its own, every other kind of JWT that has one says what it is.
@@ -178,7 +178,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Response, error) {
 		return nil, fail(err)
 	}
 	// JARM-2.4-6, MS-5.4.2-2: from here on the parameters are the server's.
-	if r.params, err = readParams(claims); err != nil {
+	if r.params, r.dropped, err = readParams(claims); err != nil {
 		return nil, err
 	}
 	return r, nil

@@ -151,6 +151,7 @@ type AuthorizationServerConfig struct {
 	RequestLifetime      time.Duration // of a request_uri: 5 s to 599 s, default 90 s
 	CodeLifetime         time.Duration // 1 s to 60 s, the default
 	AccessTokenLifetime  time.Duration // 1 s to 24 hours, default 5 minutes
+	AssertionLifetime    time.Duration // the longest that is accepted of a client assertion: 1 s to 1 hour, the default
 	RefreshTokenLifetime time.Duration // up to 10 years, default 90 days; only clients with the grant type refresh_token get one
 
 	// Stores; nil: in memory, for a server of one process. Servers of several issuers may share them.

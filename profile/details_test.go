@@ -336,11 +336,12 @@ func TestDetailsInRequestObjects(t *testing.T) {
 		value any
 		code  string
 	}{
-		"RAR-3-1 a string":              {`[{"type":"account"}]`, "invalid_request_object"},
-		"RAR-3-1 an object":             {list[0], "invalid_request_object"},
-		"RAR-5-1 an unknown type":       {[]any{map[string]any{"type": "x"}}, "invalid_authorization_details"},
-		"RAR-5-2 an unknown field":      {[]any{map[string]any{"type": "account", "x": 1}}, "invalid_authorization_details"},
-		"RAR-5-5 an element of no type": {[]any{map[string]any{}}, "invalid_authorization_details"},
+		"CASES F3: RAR-3-1 a string":       {`[{"type":"account"}]`, ""},
+		"CASES F3: a string, not an array": {`{"type":"account"}`, "invalid_request_object"},
+		"RAR-3-1 an object":                {list[0], "invalid_request_object"},
+		"RAR-5-1 an unknown type":          {[]any{map[string]any{"type": "x"}}, "invalid_authorization_details"},
+		"RAR-5-2 an unknown field":         {[]any{map[string]any{"type": "account", "x": 1}}, "invalid_authorization_details"},
+		"RAR-5-5 an element of no type":    {[]any{map[string]any{}}, "invalid_authorization_details"},
 	} {
 		require.Equal(t, tc.code, w.send(w.parURL(), object(tc.value)).code, name)
 	}

@@ -79,6 +79,7 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 	keep(err)
 	s.clients, err = clientauth.NewVerifier(clientauth.VerifierConfig{
 		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Assertions, ClientCAs: cfg.ClientCAs, FutureSkew: futureSkew, Now: cfg.Now,
+		MaxLifetime: cfg.AssertionLifetime,
 	})
 	keep(err)
 	s.requests, err = par.NewServer(par.ServerConfig{

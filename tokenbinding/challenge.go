@@ -2,6 +2,7 @@ package tokenbinding
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -28,8 +29,9 @@ type Challenge struct {
 }
 
 // WriteError answers a request that failed with err: the status, a challenge for each scheme, and a JSON body with error
-// and error_description unless err is [ErrNoToken]. err may be any error; one without a wire form (see the package's
-// errors) is a server_error with status 500. A server's own failure and one that credentials cannot mend have no challenge.
+// and error_description unless err is [ErrNoToken]. err may be any error. An error without a wire form (see the
+// package's errors) is a server_error with status 500, because only the host knows whose fault it is: [Challenge.InvalidToken] marks
+// the errors of a foreign token library. A server's own failure and one that credentials cannot mend have no challenge.
 // Headers already set, such as DPoP-Nonce, stay, unless they are about another body or are the ones written here.
 func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	code, description, status := oautherr.From(err)
@@ -58,6 +60,21 @@ func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error)
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(body) // nobody to tell if it fails
+}
+
+// InvalidToken returns an error that [Challenge.WriteError] answers with
+// invalid_token and status 401. It wraps cause. Hosts use it for the errors of a
+// JWT or session library, which have no wire form. The peer never sees the text
+// of cause. If cause is nil, the error is not: a token is never accepted by
+// mistake.
+//
+// A failure of the host itself, such as an unreachable key server, must not be
+// wrapped: the client would throw away a good token.
+func (c Challenge) InvalidToken(cause error) error {
+	if cause == nil {
+		return errRejected
+	}
+	return fmt.Errorf("%w: %w", errRejected, cause)
 }
 
 // resourceStatus returns the status of an error at an API. Some codes have another one at an authorization server, where

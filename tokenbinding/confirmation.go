@@ -61,8 +61,8 @@ func ParseConfirmation(raw json.RawMessage) (Confirmation, error) {
 		if err != nil {
 			return Confirmation{}, fmt.Errorf("%w: %w", ErrConfirmation, err)
 		}
-		// An empty string must not pass for an absent member.
-		if ok && !thumbprint(value) {
+		// Neither an empty string nor a null must pass for an absent member.
+		if ok && !thumbprint(value) || o.Null(m.name) {
 			return Confirmation{}, notThumbprint(m.name)
 		}
 		*m.to = value

@@ -44,3 +44,6 @@ var (
 	// ErrTokenType: at the client, the authorization server has issued a token of another type. It has no wire form.
 	ErrTokenType = errors.New("tokenbinding: unexpected token_type")
 )
+
+// errRejected is behind the errors of [Challenge.InvalidToken].
+var errRejected = oautherr.New("tokenbinding: access token rejected", invalidToken, 401, "The access token is not valid")

@@ -38,7 +38,7 @@ func parseRFC9440(values []string) ([][]byte, error) {
 	if values[0] == "" {
 		return nil, errors.New("a chain without Client-Cert")
 	}
-	leaf, err := byteSequence(values[0])
+	leaf, err := byteSequence(strings.Trim(values[0], " \t")) // RFC 9110 §5.5: blanks around a value are not part of it
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,9 @@ func escapedPEM(s string, most int) ([][]byte, error) {
 
 // pemCertificates reads PEM (RFC 7468) that is nothing but certificates. The standard library's decoder is for files: it
 // skips what it does not understand, so that two readers could see two certificates.
+// RFC 7468 §3: a line ends with CRLF, CR or LF. A lone CR is rejected, as no proxy sends it.
 func pemCertificates(text string, most int) (chain [][]byte, err error) {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
 	for text != "" {
 		body, ok := strings.CutPrefix(text, "-----BEGIN CERTIFICATE-----\n")
 		if !ok {

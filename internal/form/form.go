@@ -3,6 +3,7 @@
 package form
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -50,13 +51,14 @@ func Read(r *http.Request) (url.Values, error) {
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {
 		return nil, ErrMediaType // multipart/form-data above all: its parameters would pass some proxies unseen
 	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+	charset, named := params["charset"]
+	if named && !slices.ContainsFunc(charsets, func(c string) bool { return strings.EqualFold(c, charset) }) {
 		return nil, ErrMediaType
 	}
 	if r.PostForm != nil {
 		return nil, ErrReadBefore
 	}
-	values, err := read(r)
+	values, err := read(r, named && !strings.EqualFold(charset, "utf-8"))
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,15 @@ func Read(r *http.Request) (url.Values, error) {
 	return values, nil
 }
 
-func read(r *http.Request) (url.Values, error) {
+// charsets are the values of a charset parameter with which a body of ASCII means
+// the same as without it. The media type defines no such parameter, but some HTTP
+// libraries add one. What a percent-encoded byte means does not depend on it:
+// parameters are UTF-8 (RFC 6749 Appendix B).
+var charsets = []string{"utf-8", "us-ascii", "iso-8859-1", "windows-1252"}
+
+// read reads the body. If ascii is true, the body names another charset than
+// UTF-8, and a raw byte outside ASCII could be read in two ways.
+func read(r *http.Request, ascii bool) (url.Values, error) {
 	if r.Body == nil {
 		return url.Values{}, nil
 	}
@@ -77,6 +87,9 @@ func read(r *http.Request) (url.Values, error) {
 	}
 	if len(body) == 0 && r.ContentLength > 0 {
 		return nil, ErrReadBefore
+	}
+	if ascii && bytes.ContainsFunc(body, func(c rune) bool { return c >= utf8.RuneSelf }) {
+		return nil, ErrMediaType
 	}
 	return Parse(string(body))
 }
@@ -111,7 +124,7 @@ func Check(values url.Values) error {
 			all = slices.DeleteFunc(all, func(value string) bool { return value == "" })
 			values[name] = all
 		} else if len(all) > 1 { // BASE-6749-3.1-1
-			return oautherr.Describe(fmt.Errorf("%w: %.32q", ErrDuplicate, name), "a parameter is repeated: "+printable(name))
+			return oautherr.Describe(fmt.Errorf("%w: %.32q", ErrDuplicate, name), "a parameter is repeated: "+Printable(name))
 		}
 		if len(all) == 0 || all[0] == "" { // BASE-6749-3.1-1: empty is the same as omitted
 			delete(values, name)
@@ -120,8 +133,8 @@ func Check(values url.Values) error {
 	return nil
 }
 
-// printable keeps what RFC 6749 §5.2 allows in error_description.
-func printable(name string) string {
+// Printable returns at most 64 bytes of a name. It keeps what RFC 6749 §5.2 allows in error_description.
+func Printable(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
 			return '?'

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // The algorithms of FAPI 2.0 Security Profile §5.4.1.
@@ -56,6 +57,16 @@ func Allowed(alg string) bool {
 		return true
 	}
 	return false
+}
+
+// Same reports whether two names stand for one algorithm. RFC 9864 §2.2: EdDSA is
+// a name for several algorithms, of which only Ed25519 is allowed here. A peer
+// may be registered with one of the two names and sign with the other.
+func Same(a, b string) bool { return a == b || sameEd25519(a) && sameEd25519(b) }
+
+// Accepts reports whether an algorithm is in a list, under either of its names.
+func Accepts(accepted []string, alg string) bool {
+	return slices.ContainsFunc(accepted, func(a string) bool { return Same(a, alg) })
 }
 
 // AlgorithmFor returns the algorithm a key is used with when nothing else was agreed.

@@ -33,14 +33,15 @@ type Compact struct {
 }
 
 // Split cuts a token of at most max bytes into its three segments. It looks at nothing but the alphabet: a JWS in JSON
-// serialization, padding, line breaks, an empty segment or a fourth one are refused.
+// serialization, padding, line breaks, an empty segment or a fourth one are refused. A token without a signature is an
+// ErrAlgorithm if its header names an algorithm that is not allowed, as none is.
 func Split(token string, max int) (Compact, error) {
 	if len(token) > max {
 		return Compact{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrMalformed, len(token), max)
 	}
 	first := strings.IndexByte(token, '.')
 	second := first + 1 + strings.IndexByte(token[first+1:], '.')
-	if first <= 0 || second <= first+1 || second == len(token)-1 || strings.IndexByte(token[second+1:], '.') >= 0 {
+	if first <= 0 || second <= first+1 || strings.IndexByte(token[second+1:], '.') >= 0 {
 		return Compact{}, fmt.Errorf("%w: not three base64url segments", ErrMalformed)
 	}
 	c := Compact{
@@ -48,6 +49,13 @@ func Split(token string, max int) (Compact, error) {
 	}
 	if !isBase64url(c.Header) || !isBase64url(c.Payload) || !isBase64url(c.Signature) {
 		return Compact{}, fmt.Errorf("%w: not base64url", ErrMalformed)
+	}
+	if c.Signature == "" {
+		// SP-5.4.1-1.3: the operator reads what is wrong with a token of alg none.
+		if _, err := c.ParseHeader(); errors.Is(err, ErrAlgorithm) {
+			return Compact{}, err
+		}
+		return Compact{}, fmt.Errorf("%w: no signature", ErrMalformed)
 	}
 	return c, nil
 }
@@ -102,6 +110,11 @@ func (c Compact) ParseHeader() (Header, error) {
 		return value
 	}
 	h := Header{Algorithm: text("alg"), Type: text("typ"), KeyID: text("kid")}
+	// JWT-3.11-1: a typ that is null must not pass for an absent one. A kid that is null is an absent one, because keys
+	// are tried without a kid as well.
+	if o.Null("typ") {
+		err = cmp.Or(err, errors.New("typ is null"))
+	}
 	if err != nil {
 		return Header{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}

@@ -81,9 +81,24 @@ func (o Object) Names() []string {
 	return names
 }
 
+// value returns a member as it was written. A null counts as absent.
+func (o Object) value(name string) (string, bool) {
+	raw, ok := o.Text(name)
+	return raw, ok && raw != null
+}
+
+const null = "null"
+
+// Null reports whether the member is present and null. The other methods count
+// such a member as absent. Its caller rejects it where that would be wrong.
+func (o Object) Null(name string) bool {
+	raw, _ := o.Text(name)
+	return raw == null
+}
+
 // String returns a member that must be a JSON string if it is present.
 func (o Object) String(name string) (value string, present bool, err error) {
-	raw, ok := o.Text(name)
+	raw, ok := o.value(name)
 	if !ok {
 		return "", false, nil
 	}
@@ -97,7 +112,7 @@ func (o Object) String(name string) (value string, present bool, err error) {
 // Time returns a member that must be a NumericDate (RFC 7519 §2) if it is present: seconds since 1970, fractions
 // allowed, not before 1970 and not after the year 9999.
 func (o Object) Time(name string) (t time.Time, present bool, err error) {
-	raw, ok := o.Text(name)
+	raw, ok := o.value(name)
 	if !ok {
 		return time.Time{}, false, nil
 	}
@@ -118,7 +133,7 @@ func (o Object) Time(name string) (t time.Time, present bool, err error) {
 
 // Bool returns a member that must be a JSON boolean if it is present.
 func (o Object) Bool(name string) (value, present bool, err error) {
-	raw, ok := o.Text(name)
+	raw, ok := o.value(name)
 	if !ok {
 		return false, false, nil
 	}
@@ -133,7 +148,7 @@ func (o Object) Bool(name string) (value, present bool, err error) {
 
 // Strings returns a member that must be an array of strings if it is present.
 func (o Object) Strings(name string) (values []string, present bool, err error) {
-	raw, ok := o.Text(name)
+	raw, ok := o.value(name)
 	if !ok {
 		return nil, false, nil
 	}
@@ -146,7 +161,7 @@ func (o Object) Strings(name string) (values []string, present bool, err error) 
 
 // StringOrStrings returns a member that must be a string or an array of strings if it is present, as "aud" may be.
 func (o Object) StringOrStrings(name string) (values []string, present bool, err error) {
-	raw, ok := o.Text(name)
+	raw, ok := o.value(name)
 	if !ok {
 		return nil, false, nil
 	}
@@ -161,7 +176,7 @@ func (o Object) StringOrStrings(name string) (values []string, present bool, err
 
 // Object returns a member that must be an object if it is present.
 func (o Object) Object(name string) (sub Object, present bool, err error) {
-	raw, ok := o.Text(name)
+	raw, ok := o.value(name)
 	if !ok {
 		return Object{}, false, nil
 	}

@@ -1,9 +1,35 @@
-// Package strictjson reads JSON (RFC 8259) that comes from a peer and refuses whatever two readers could understand
-// differently: duplicate member names and names that differ only by case, bytes after the value, invalid UTF-8, lone
-// surrogates. Nesting is bounded; the size of the input is the caller's to bound.
+// Package strictjson reads JSON (RFC 8259) from a peer. It rejects every document
+// that two readers could understand differently: duplicate member names, names
+// that differ only by case, bytes before or after the value (a byte order mark
+// among them), invalid UTF-8 and lone surrogates. It bounds nesting. The caller
+// bounds the size of the input.
 //
-// encoding/json keeps the last of two equal names and matches struct fields whatever their case, so that a proxy or a
-// log reader can see another document than the one that was checked.
+// encoding/json keeps the last of two equal names and matches struct fields
+// whatever their case. A proxy or a log reader could then see another document
+// than the one that was checked.
+//
+// # Strict and lenient members
+//
+// Every parser of this module that reads an [Object] follows these rules:
+//
+//   - A member on which a check depends is strict. It has its type, or the
+//     document is rejected: iss, sub, aud, client_id, exp, iat, nbf, jti, nonce,
+//     azp, htm, htu, ath, cnf and its members, active, token_type, typ, alg, kid.
+//     The members that say what is permitted are strict too: scope,
+//     authorization_details and grant_id. So are all parameters of a request that the program
+//     knows.
+//   - A null counts as absent. A required member that is null is therefore
+//     missing. There are three exceptions, which are errors: exp, because the
+//     token would never expire; cnf and its members, because the token would be
+//     bound to less; and typ, because the JWT could be of another kind. The
+//     presence of crit, and of a member that marks another kind of JWT, is an
+//     error whatever its value.
+//   - Every other member is lenient: a value of another type counts as absent
+//     ([Lenient]). If a check needs the member (acr, auth_time), the check fails
+//     as it does without the member. If a check is skipped without the member
+//     (at_hash beside an access token), a value of another type is an error.
+//   - The result of a parser names what was dropped, in a method Dropped. A null
+//     is not dropped, as nothing is lost with it.
 package strictjson
 
 import (
