@@ -99,7 +99,7 @@ var bankReplies = []reply{
 	{"grant: good", 200, ""},
 	{"grant: good with a token of another authorization", 200, ""},
 	{"grant: no token", 401, ""},
-	{"grant: a token without the scope", 403, "insufficient_scope"},
+	{"grant: a token for another API", 401, "invalid_token"},
 	{"grant: revocation without its scope", 403, "insufficient_scope"},
 	{"grant: as a bearer token", 401, "invalid_token"},
 	{"grant: a proof for another one", 401, "invalid_dpop_proof"},

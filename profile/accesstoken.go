@@ -59,7 +59,7 @@ func (s *AuthorizationServer) newTokenReader() (err error) {
 		return nil
 	}
 	s.issued, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
-		Issuer: s.cfg.Issuer, Audience: s.cfg.Resources, Keys: s.keys.Keys, Now: s.cfg.Now,
+		Issuer: s.cfg.Issuer, Audience: append(slices.Clone(s.cfg.Resources), s.ownResources()...), Keys: s.keys.Keys, Now: s.cfg.Now,
 	})
 	return err
 }

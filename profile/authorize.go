@@ -313,6 +313,10 @@ func (s *AuthorizationServer) newGrant(a *Authorization, approval Approval) (gra
 	if !approval.AuthTime.IsZero() {
 		g.AuthTime = approval.AuthTime.Unix()
 	}
+	// Without a scope for it, the grant management endpoint is not in the audience.
+	if _, others := s.split(g.Targets); len(others) > 0 && !slices.ContainsFunc(g.Scopes, isGrantScope) {
+		g.Targets = others
+	}
 	var err error
 	if g.Details, err = encodeDetails(approval.Details); err != nil {
 		return grant{}, fmt.Errorf("profile: approval: Details: %w", err)

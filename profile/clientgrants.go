@@ -13,6 +13,10 @@ import (
 // them (Grant Management for OAuth 2.0 §6). source has tokens with the scopes grant_management_query and
 // grant_management_revoke, for what is to be done: of [Client.ClientCredentials] as a rule. It fails if the server has no
 // such endpoint.
+//
+// The tokens have to be for the endpoint. Servers of this package see to that if
+// the request for the token names no resource. With other servers, name the
+// grant_management_endpoint in [Request].Resources.
 func (c *Client) Grants(source oauth2.TokenSource) (*grants.Client, error) {
 	endpoint := c.endpoints.GrantManagementEndpoint
 	if endpoint == "" {

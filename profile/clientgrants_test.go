@@ -53,7 +53,7 @@ func TestClientManagesGrants(t *testing.T) {
 	require.ErrorContains(t, err, "invalid_grant", "GM-5.2-6")
 
 	_, err = manage("client-2", "grant_management_query").Query(ctx, id)
-	require.ErrorIs(t, err, grants.ErrNotFound, "GM-6.6-2 another client's")
+	require.ErrorIs(t, err, grants.ErrNotFound, "GM-6.6-4 another client's")
 	err = manage("client-1", "grant_management_query").Revoke(ctx, id)
 	require.ErrorContains(t, err, "insufficient_scope", "GM-6.1-2")
 

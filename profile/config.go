@@ -110,6 +110,14 @@ type AuthorizationServerConfig struct {
 	// is the rule of AuthorizationDetails unless it is set. The scopes grant_management_query and grant_management_revoke
 	// exist then, for clients that are registered for them. Events is told after the server has ended the access tokens that
 	// the change has ended. nil: there is no grant management.
+	//
+	// The endpoint is a resource server with an identifier of its own: its URL, as
+	// grant_management_endpoint and protected_resources in the metadata have it. It
+	// rejects tokens for other audiences (RFC 9068 §4). A request for one of the two
+	// scopes that names no resource gets the endpoint in the audience, alone or
+	// together with the default resource server if other scopes are requested too. A
+	// request that names resources names the endpoint together with one of the
+	// scopes.
 	Grants *grants.ManagerConfig
 	// GrantIDInTokens writes the member grant_id into access tokens and
 	// introspection responses: the managed grant's ID, or the
@@ -228,6 +236,9 @@ func (cfg *AuthorizationServerConfig) check() error {
 		if !validScope(scope) {
 			bad("scope %q has characters outside RFC 6749 §3.3", scope)
 		}
+	}
+	if own := strings.TrimSuffix(cfg.Issuer, "/") + cfg.Endpoints.Grants; cfg.Grants != nil && slices.Contains(cfg.Resources, own) {
+		bad("Resources has the grant management endpoint %q, which is the server's own", own)
 	}
 	cfg.checkResourceScopes(bad)
 	if cfg.CodeLifetime < time.Second || cfg.CodeLifetime > maxCodeLifetime { // SP-5.3.2.1-11

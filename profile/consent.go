@@ -49,12 +49,14 @@ func (a *Authorization) asks() bool {
 
 // NamedResources returns the resource servers that a consent page names: those of
 // [Authorization.Resources], unless they are the default alone. The same scope
-// can mean other data at another resource server.
+// can mean other data at another resource server. The grant management endpoint
+// is not among them, since its scopes mean nothing elsewhere.
 func (a *Authorization) NamedResources() []string {
-	if slices.Equal(a.targets, a.server.cfg.Resources[:1]) {
+	_, named := a.server.split(a.targets)
+	if slices.Equal(named, a.server.cfg.Resources[:1]) {
 		return nil
 	}
-	return a.Resources()
+	return slices.Clone(named)
 }
 
 // checkTogether requires that the scope of each detail is requested as well.

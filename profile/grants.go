@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/grants"
@@ -52,9 +51,9 @@ func (s *AuthorizationServer) newGrants() error {
 	}
 	guard := &ResourceServer{
 		cfg: ResourceServerConfig{
-			Resource: s.endpoint(s.cfg.Endpoints.Grants), Issuer: s.cfg.Issuer, Certificates: s.cfg.Certificates, Logger: s.cfg.Logger, Now: s.cfg.Now,
+			Resource: s.grantsResource(), Issuer: s.cfg.Issuer, Certificates: s.cfg.Certificates, Logger: s.cfg.Logger, Now: s.cfg.Now,
 		},
-		lookUp: s.liveToken,
+		lookUp: s.lookUpFor(s.grantsResource()), // AT-4-7
 	}
 	if guard.proofs, err = s.newProofsBelow(s.cfg.Endpoints.Grants); err != nil {
 		return err
@@ -63,7 +62,7 @@ func (s *AuthorizationServer) newGrants() error {
 	s.grantAPI, err = grants.NewHandler(grants.HandlerConfig{
 		Manager: s.grants, Path: "", WriteError: guard.WriteError,
 		Authorize: func(r *http.Request, scope string) (clientID, subject string, err error) {
-			token, err := guard.Verify(r, scope) // GM-6.1-1: any token of ours, bound to who sends it
+			token, err := guard.Verify(r, scope) // GM-6.1-1, GM-8.3-1
 			if err != nil {
 				return "", "", err
 			}
@@ -136,8 +135,7 @@ func (s *AuthorizationServer) prepareGrant(ctx context.Context, a *Authorization
 	consent := grants.Approval{
 		AuthorizationID: g.ID, Subject: g.Subject, Claims: slices.Sorted(maps.Keys(g.Claims)), AuthorizationDetails: g.Details,
 		Expires: approval.Expires, Data: approval.GrantData,
-		// Without scopes too: a merge must not close what the user has opened.
-		Scopes: []grants.Scope{{Scope: strings.Join(g.Scopes, " "), Resource: g.Targets}},
+		Scopes: s.grantScopes(g),
 	}
 	change, err := s.grants.Prepare(ctx, a.grant, consent) // GM-5.4-1: the user is known now
 	if err != nil {

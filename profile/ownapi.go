@@ -1,11 +1,8 @@
 package profile
 
 import (
-	"context"
 	"errors"
 	"slices"
-
-	"github.com/gofapi/fapi2/accesstoken"
 )
 
 // ResourceServer returns the guard of an API in the same process. It looks tokens up where they are kept, JWTs and opaque
@@ -30,16 +27,6 @@ func (s *AuthorizationServer) ResourceServer(cfg ResourceServerConfig) (*Resourc
 	if err != nil {
 		return nil, err
 	}
-	resource := cfg.Resource
-	guard.lookUp = func(ctx context.Context, raw string) (tokenClaims, error) {
-		token, err := s.liveToken(ctx, raw) // SP-5.3.4-3
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(token.Audience(), resource) { // BCP-2.3-2
-			return nil, accesstoken.ErrAudience
-		}
-		return token, nil
-	}
+	guard.lookUp = s.lookUpFor(cfg.Resource)
 	return guard, nil
 }

@@ -148,8 +148,10 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 			return err
 		}
 	}
-	if _, err = s.targets(params["resource"], s.cfg.Resources); err != nil { // RAR-3.2-1: details are judged without it
-		return err
+	if resources := params["resource"]; len(resources) > 0 {
+		if _, err = s.requestedTargets(resources, scopes); err != nil { // RAR-3.2-1: details are judged without it
+			return err
+		}
 	}
 	details, err := s.details(client, params.Get("authorization_details"))
 	if err != nil {
@@ -211,17 +213,29 @@ func (s *AuthorizationServer) targets(requested, allowed []string) ([]string, er
 	return slices.Compact(targets), nil
 }
 
-// targetsOf are those of a request: which it names, or else, if nothing but details are to be permitted, those that these name.
-// The default is for scopes, except those that go with the details.
+// targetsOf returns the resource servers of a request. A client that names some
+// gets those. Otherwise scopes are for the default one, details for those that
+// they name, and the scopes of grant management for the endpoint of that. The
+// default is left out if nothing is for it.
 func (s *AuthorizationServer) targetsOf(params url.Values, scopes []string, details rar.Details) ([]string, error) {
+	if resources := params["resource"]; len(resources) > 0 {
+		return s.requestedTargets(resources, scopes)
+	}
 	bound := details.Scopes()
-	elsewhere := func(scope string) bool { return scope != scopeOpenID && !slices.Contains(bound, scope) }
-	if len(params["resource"]) == 0 && !slices.ContainsFunc(scopes, elsewhere) {
-		if places := s.places(details...); len(places) > 0 {
-			return places, nil
+	elsewhere := func(scope string) bool {
+		return scope != scopeOpenID && !isGrantScope(scope) && !slices.Contains(bound, scope)
+	}
+	managing := slices.ContainsFunc(scopes, isGrantScope)
+	targets := s.cfg.Resources[:1]
+	if !slices.ContainsFunc(scopes, elsewhere) {
+		if places := s.places(details...); len(places) > 0 || managing && len(details) == 0 {
+			targets = places
 		}
 	}
-	return s.targets(params["resource"], s.cfg.Resources)
+	if managing {
+		targets = append(slices.Clone(targets), s.grantsResource())
+	}
+	return targets, nil
 }
 
 // Push stores a checked request and returns the request_uri to answer with (RFC 9126 §2.2).

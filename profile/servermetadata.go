@@ -27,7 +27,7 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 		TokenEndpointAuthSigningAlgValuesSupported: s.clients.Algorithms(),
 		DPoPSigningAlgValuesSupported:              s.tokenProofs.Algorithms(), // DPOP-5.1-1
 		AuthorizationResponseIssParameterSupported: true,                       // ISS-2.3-2
-		ProtectedResources:                         slices.Clone(s.cfg.Resources),
+		ProtectedResources:                         append(slices.Clone(s.cfg.Resources), s.ownResources()...),
 		ACRValuesSupported:                         slices.Clone(s.cfg.ACRValues), // SU-7-1
 	}
 	s.signingMetadata(m)

@@ -213,6 +213,7 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	if g, err = g.with(details); err != nil {
 		return nil, err
 	}
+	g.Scopes = s.scopesAt(g.Scopes, g.Targets)
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
@@ -245,7 +246,7 @@ func (g grant) permission() permission {
 // BCP-2.3-1: what server or client have lost since the user agreed is not given out any more.
 func (s *AuthorizationServer) narrow(t *TokenRequest, p permission) (grant, error) {
 	g := p.grant
-	gone := func(target string) bool { return !slices.Contains(s.cfg.Resources, target) }
+	gone := func(target string) bool { return !s.isResource(target) }
 	g.Targets, p.allowed = slices.DeleteFunc(slices.Clone(g.Targets), gone), slices.DeleteFunc(slices.Clone(p.allowed), gone)
 	if len(g.Targets) == 0 {
 		return grant{}, fmt.Errorf("%w: none of those granted is left", ErrTarget)
@@ -281,11 +282,13 @@ func (s *AuthorizationServer) narrow(t *TokenRequest, p permission) (grant, erro
 }
 
 // narrowScopes returns the scopes of a token for these resource servers: those
-// that are granted at each of them, or those of the request. A scope that goes
-// with details is granted wherever such a detail is for.
+// that are granted at each of them where they mean something, or those of the
+// request. A scope that goes with details is granted wherever such a detail is
+// for.
 func (s *AuthorizationServer) narrowScopes(t *TokenRequest, p permission, targets []string, details rar.Details) ([]string, error) {
 	scopes := slices.DeleteFunc(slices.Clone(p.Scopes), func(name string) bool {
-		return !s.hasScope(t.client, name) || slices.ContainsFunc(targets, func(target string) bool {
+		places := s.targetsOfScope(name, targets)
+		return !s.hasScope(t.client, name) || len(places) == 0 || slices.ContainsFunc(places, func(target string) bool {
 			return !slices.Contains(p.scopesAt(target), name) && !slices.Contains(s.detailsFor(details, []string{target}).Scopes(), name)
 		})
 	})

@@ -41,9 +41,9 @@ func grantCalls(c combination) []attack {
 		return against(newRevocation, http.StatusNoContent, name, clause, status, code, spoil)
 	}
 	return slices.Concat([]attack{
-		onQuery("the grant of another client", "GM-6.6-2", 404, "", foreign(scopeQuery)),
-		onRevocation("the end of another client's grant", "GM-6.6-2", 404, "", foreign(scopeRevoke)),
-		onQuery("a query with a token for accounts", "GM-6.1-2", 403, "insufficient_scope", withScope("accounts")),
+		onQuery("the grant of another client", "GM-6.6-4", 404, "", foreign(scopeQuery)),
+		onRevocation("the end of another client's grant", "GM-6.6-4", 404, "", foreign(scopeRevoke)),
+		onQuery("a query with a token for accounts", "AT-4-7", 401, "invalid_token", withScope("accounts")),
 		onQuery("a query with a token for revocations", "GM-6.1-2", 403, "insufficient_scope", withScope(scopeRevoke)),
 		onRevocation("a revocation with a token for queries", "GM-6.1-2", 403, "insufficient_scope", withScope(scopeQuery)),
 		onQuery("a query without a token, by the grant's name", "GM-10-1", 401, "", one(func(c *call) { c.scheme, c.token, c.prover = "", "", nil })),
