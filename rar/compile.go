@@ -118,6 +118,9 @@ func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
 			return fmt.Errorf("the schema: pattern: %w", err)
 		}
 		n.pattern = pattern
+		if s.Pattern == locationPattern {
+			n.pattern = locationForm{}
+		}
 	}
 	accepted := s.Enum
 	if s.Const != nil {

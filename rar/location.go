@@ -3,7 +3,6 @@ package rar
 import (
 	"encoding/json"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,7 +13,36 @@ import (
 // characters that a URI may have, no fragment.
 const locationPattern = `^[A-Za-z][A-Za-z0-9+.-]*:([A-Za-z0-9._~:/?@!$&'()*+,;=\[\]-]|%[0-9A-Fa-f]{2})+$`
 
-var locationForm = regexp.MustCompile(locationPattern)
+// locationForm matches what locationPattern matches, in a fraction of the time.
+type locationForm struct{}
+
+func (locationForm) MatchString(location string) bool {
+	colon := strings.IndexByte(location, ':')
+	if colon < 1 || colon == len(location)-1 || !isLetter(location[0]) {
+		return false
+	}
+	for i := range colon {
+		if c := location[i]; !isLetter(c) && !isDigit(c) && c != '+' && c != '.' && c != '-' {
+			return false
+		}
+	}
+	for i := colon + 1; i < len(location); i++ {
+		switch c := location[i]; {
+		case c == '%':
+			if i+2 >= len(location) || !isHex(location[i+1]) || !isHex(location[i+2]) {
+				return false
+			}
+			i += 2
+		case !isLetter(c) && !isDigit(c) && strings.IndexByte("._~:/?@!$&'()*+,;=[]-", c) < 0:
+			return false
+		}
+	}
+	return true
+}
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
+func isHex(c byte) bool    { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
 
 // checkLocation returns what is wrong with a location, nil for a usable one.
 //
@@ -25,7 +53,7 @@ var locationForm = regexp.MustCompile(locationPattern)
 // well: they make a location look as if it were at another host or path.
 func checkLocation(location string) *fault {
 	switch {
-	case !locationForm.MatchString(location):
+	case !locationForm{}.MatchString(location):
 		return failure(ErrFieldValue, "not an absolute URI of ASCII characters without fragment")
 	case userInformation(location):
 		return failure(ErrFieldValue, "a URI with user information")
@@ -141,11 +169,14 @@ func (d Detail) isFor(resource string, others []string) bool {
 	if locations == nil {
 		return d.d.typ.resources == nil || slices.Contains(d.d.typ.resources, resource)
 	}
-	return slices.ContainsFunc(locations.items, func(v value) bool {
-		return atOrBelow(v.text, resource) && !slices.ContainsFunc(others, func(other string) bool {
-			return len(other) > len(resource) && atOrBelow(v.text, other)
-		})
-	})
+	for i := range locations.items {
+		location := locations.items[i].text
+		nearer := func(other string) bool { return len(other) > len(resource) && atOrBelow(location, other) }
+		if atOrBelow(location, resource) && !slices.ContainsFunc(others, nearer) {
+			return true
+		}
+	}
+	return false
 }
 
 // atOrBelow reports whether a location is a resource server's base URL or below

@@ -2,6 +2,7 @@ package rar_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -158,4 +159,15 @@ func TestScopes(t *testing.T) {
 	named, err := openbanking.NewFundsConfirmation(openbanking.Config{Name: "https://bank.example/funds", Resources: []string{"https://a.example"}})
 	require.NoError(t, err)
 	require.Equal(t, "https://bank.example/funds", named.Name())
+}
+
+// What is enforced is what is published.
+func FuzzLocationForm(f *testing.F) {
+	published := regexp.MustCompile(rar.LocationPattern)
+	for _, location := range []string{"", ":", "a:", "a:b", "1:b", "https://a.example/%2f?a#b", "a+.-:%", "a:%2", "a:%zz", "a: ", "ä:b", "a:ä", "a\n:b", "@:a", "`:a", "a:[]{}"} {
+		f.Add(location)
+	}
+	f.Fuzz(func(t *testing.T, location string) {
+		require.Equal(t, published.MatchString(location), rar.LocationForm{}.MatchString(location), "%q", location)
+	})
 }

@@ -65,8 +65,17 @@ func (v *value) numbersAreNormal() bool {
 		d, _ := parseDecimal(v.raw)
 		return d.text() == v.raw
 	}
-	return !slices.ContainsFunc(v.items, func(item value) bool { return !item.numbersAreNormal() }) &&
-		!slices.ContainsFunc(v.members, func(m member) bool { return !m.value.numbersAreNormal() })
+	for i := range v.items {
+		if !v.items[i].numbersAreNormal() {
+			return false
+		}
+	}
+	for i := range v.members {
+		if !v.members[i].value.numbersAreNormal() {
+			return false
+		}
+	}
+	return true
 }
 
 // normal returns the normal form of a detail as far as it does not depend on its

@@ -3,7 +3,6 @@ package rar
 import (
 	"math"
 	"math/big"
-	"regexp"
 	"slices"
 	"unicode/utf8"
 
@@ -32,7 +31,7 @@ type node struct {
 	multipleOf *big.Rat
 
 	minLength, maxLength int // in code points
-	pattern              *regexp.Regexp
+	pattern              interface{ MatchString(s string) bool }
 
 	items              *node
 	minItems, maxItems int

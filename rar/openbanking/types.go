@@ -75,7 +75,8 @@ func within[E comparable](set, list []E) bool {
 }
 
 // inOrder returns the elements of list, each once, in the order of all.
-func inOrder[E comparable](all, list []E) (ordered []E) {
+func inOrder[E comparable](all, list []E) []E {
+	ordered := make([]E, 0, len(list))
 	for _, e := range all {
 		if slices.Contains(list, e) {
 			ordered = append(ordered, e)
