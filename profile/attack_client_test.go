@@ -234,7 +234,7 @@ func TestTokenResponseRefused(t *testing.T) {
 		}
 		require.Empty(t, p.messages("/elsewhere"))
 	})
-	t.Run("the context ends while the answer comes", func(t *testing.T) {
+	t.Run("the context ends while the response comes", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(ctx)
 		p.token = func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100")
@@ -243,8 +243,14 @@ func TestTokenResponseRefused(t *testing.T) {
 			cancel()
 			<-r.Context().Done()
 		}
-		_, err := client.Refresh(ctx, "rt-1", profile.Request{})
+		_, err := client.ClientCredentials(ctx, profile.Request{})
 		require.ErrorIs(t, err, context.Canceled)
+		cfg := p.config()
+		cfg.HTTPClient = &http.Client{Transport: p.http.Transport, Timeout: 100 * time.Millisecond}
+		hasty, err := profile.NewClient(context.Background(), cfg)
+		require.NoError(t, err)
+		_, err = hasty.Refresh(context.Background(), "rt-1", profile.Request{})
+		require.ErrorIs(t, err, context.DeadlineExceeded, "a refresh ends with the client's timeout alone")
 	})
 	t.Run("a timeout", func(t *testing.T) {
 		cfg := p.config()

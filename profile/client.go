@@ -104,6 +104,7 @@ type Client struct {
 	requests     *jar.Signer       // nil: plain requests
 	responses    *jarm.Verifier    // nil: plain responses
 	refreshes    refreshes
+	callbacks    callbacks
 	close        []func()
 }
 

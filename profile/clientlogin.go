@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -32,6 +33,9 @@ func (c *Client) LoginHandler(sessions *Sessions, request func(*http.Request) (R
 		if r.Method != http.MethodPost && !(r.Method == http.MethodGet && sessions.cfg.AllowGET) {
 			w.Header().Set("Allow", map[bool]string{false: "POST", true: "GET, POST"}[sessions.cfg.AllowGET])
 			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		if rejectSpeculative(w, r) {
 			return
 		}
 		to, err := c.login(w, r, sessions, request)
@@ -74,11 +78,21 @@ func (s *Sessions) checkInitiation(r *http.Request) error {
 	}
 }
 
-// CallbackHandler is the redirect URI: it takes the session out of the browser, finishes it, and hands over the token. done answers
-// the request; it logs the user in, by a cookie of the host's own, and sends the browser on, away from the URL with the code in
-// it. [IDToken] has who the user is. An error goes to Fail of sessions, and the session is used up: the user begins again.
+// CallbackHandler serves the redirect URI. It takes the session out of the
+// browser, finishes it ([Client.Finish]) and calls done with the token. done
+// answers the request: it logs the user in, by a cookie of the host's own, and
+// sends the browser on, away from the URL with the code. [IDToken] says who the
+// user is. Errors go to Fail of sessions. The session is used up then, and the user
+// begins again.
 //
-// It panics if an argument is nil.
+// The code is redeemed even if the browser goes away meanwhile, and the context of
+// the request that done receives is not cancelled. If the browser repeats the
+// callback while it is being served, or within a minute after it went away, done is
+// called again with the same token. This memory is the process's own: behind a load
+// balancer the repetition fails with [ErrSession] in another process. Requests that
+// load the page in advance are rejected and use up nothing.
+//
+// CallbackHandler panics if an argument is nil.
 func (c *Client) CallbackHandler(
 	sessions *Sessions, done func(w http.ResponseWriter, r *http.Request, session *Session, token *oauth2.Token),
 ) http.Handler {
@@ -93,13 +107,35 @@ func (c *Client) CallbackHandler(
 			http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		session, token, err := c.callback(w, r, sessions)
-		if err != nil {
-			sessions.cfg.Fail(w, r, err)
+		if rejectSpeculative(w, r) {
 			return
 		}
-		done(w, r, session, token)
+		detached := r.WithContext(context.WithoutCancel(r.Context()))
+		session, token, err := c.callbackOnce(w, r, detached, sessions)
+		if err != nil {
+			sessions.cfg.Fail(w, detached, err)
+			return
+		}
+		done(w, detached, session, token)
 	})
+}
+
+// callbackOnce finishes the login of a browser once, however often the browser
+// repeats the request. detached is r with a context that outlives it.
+func (c *Client) callbackOnce(w http.ResponseWriter, r, detached *http.Request, sessions *Sessions) (*Session, *oauth2.Token, error) {
+	key, names := sessions.callbackKey(r)
+	if len(names) == 0 { // nothing that would tell this browser from another one
+		return c.callback(w, detached, sessions)
+	}
+	first := false
+	session, token, err := c.callbacks.do(r.Context(), key, c.cfg.Now, func() (*Session, *oauth2.Token, error) {
+		first = true
+		return c.callback(w, detached, sessions)
+	})
+	if !first && session != nil {
+		sessions.setCookie(w, sessions.cookieName(session.State), "", -1)
+	}
+	return session, token, err
 }
 
 func (c *Client) callback(w http.ResponseWriter, r *http.Request, sessions *Sessions) (*Session, *oauth2.Token, error) {

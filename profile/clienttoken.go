@@ -27,9 +27,13 @@ const (
 	maxErrorResponse = 64 << 10
 )
 
-// Finish checks the parameters that came back to the redirect URI and redeems the code in them. The session must be the
-// one that this browser began; use it once. A second use redeems the code again, for which a server may revoke the tokens
-// of the first, so a page that is reloaded must not come here again.
+// Finish checks the parameters that came back to the redirect URI and redeems the
+// code in them. The session must be the one that this browser began. Use it once: a
+// second use redeems the code again, for which a server may revoke the tokens of
+// the first. From the moment the code is sent Finish does not heed the end of ctx,
+// as a response that nobody reads would lose the tokens; the HTTP client's timeout
+// bounds it. If Finish rejects the ID token, it revokes the tokens that came with
+// it, as far as the server has a revocation endpoint.
 //
 // The token's Extra holds what else the server sent (scope, grant_id, …; [AuthorizationDetails] has those), and id_token if
 // openid was asked for: it has been verified then, and [IDToken] has what it says. A *oauth2.RetrieveError always comes from
@@ -41,6 +45,10 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 	if err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("profile: client: %w", context.Cause(ctx))
+	}
+	ctx = context.WithoutCancel(ctx)
 	answer, err := c.requestToken(ctx, url.Values{
 		"grant_type": {grantAuthorizationCode}, "code": {code}, "redirect_uri": {session.RedirectURI}, "code_verifier": {session.CodeVerifier},
 	})
@@ -49,10 +57,29 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 	}
 	if session.Nonce != "" {
 		if err := c.checkIDToken(ctx, session, answer); err != nil {
+			c.discard(ctx, answer.token)
 			return nil, err
 		}
 	}
 	return answer.done(), nil
+}
+
+// discardTimeout bounds how long a user waits whose login has failed already.
+const discardTimeout = 5 * time.Second
+
+// discard revokes the tokens of a login that has failed, so that the user's
+// consent does not live on at the server. If that fails, the tokens expire there.
+func (c *Client) discard(ctx context.Context, token *oauth2.Token) {
+	if c.endpoints.RevocationEndpoint == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, discardTimeout)
+	defer cancel()
+	if token.RefreshToken != "" {
+		_ = c.Revoke(ctx, token.RefreshToken, "refresh_token")
+		return
+	}
+	_ = c.Revoke(ctx, token.AccessToken, "access_token")
 }
 
 // checkCallback believes nothing before iss and state are right: SP-5.3.3.2-5, ISS-2.4-1, ISS-2.4-2, CS-20, BCP-2.1-4.
@@ -153,7 +180,9 @@ func IDToken(token *oauth2.Token) (verified *idtoken.Token, ok bool) {
 // Refresh obtains a new access token. The returned token keeps refreshToken
 // unless the server sent a new one. An ID token in the response is dropped.
 // Without a refresh token the error is [ErrNoRefreshToken]. If the server
-// rejects the refresh token for good, the error matches [ErrReauthorize].
+// rejects the refresh token for good, the error matches [ErrReauthorize]. Refresh
+// heeds the end of ctx only before it sends the request: a server that rotates
+// refresh tokens has no other token for a client that did not read the response.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, request Request) (*oauth2.Token, error) {
 	if refreshToken == "" {
 		return nil, ErrNoRefreshToken
@@ -164,7 +193,10 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, request Reque
 	}
 	params.Set("grant_type", grantRefreshToken)
 	params.Set("refresh_token", refreshToken)
-	answer, err := c.requestToken(ctx, params)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("profile: client: %w", context.Cause(ctx))
+	}
+	answer, err := c.requestToken(context.WithoutCancel(ctx), params)
 	if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) && said.ErrorCode == "invalid_grant" {
 		// RFC 6749 §5.2: invalid, expired, revoked, or another client's. None of
 		// that changes, whatever the client repeats.

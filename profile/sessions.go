@@ -33,9 +33,11 @@ const (
 
 	// maxSealed bounds a sealed session. Browsers drop cookies of more than 4096 bytes, name and attributes included.
 	maxSealed = 3800
-	// maxFlows is how many logins of one browser are kept apart: more tabs than anybody begins to log in, and less than the
-	// 8 KiB that a proxy has for all cookies of a request.
-	maxFlows = 6
+	// maxFlows and maxFlowBytes bound the logins of one browser that are kept
+	// apart. Proxies have 8 KiB for the header of a request, and the application has
+	// cookies of its own.
+	maxFlows     = 6
+	maxFlowBytes = 6 << 10
 )
 
 // ErrSession: the browser has no session that the callback could belong to: it has expired or was used before, it is another
@@ -252,7 +254,8 @@ func (s *Sessions) cookieName(state string) string {
 // back with the GET by which the authorization server sends the browser to the redirect URI, not with a POST (form_post),
 // for which [Client.Begin] never asks. r is the request that is being answered. Call it before the answer is written.
 //
-// A browser keeps the latest six; the oldest goes when there is one more.
+// A browser keeps the latest six, or fewer if they have more than 6 KiB together:
+// the oldest go when there is one more.
 func (s *Sessions) Put(w http.ResponseWriter, r *http.Request, session *Session) error {
 	if session == nil {
 		return errors.New("profile: sessions: no session")
@@ -262,7 +265,7 @@ func (s *Sessions) Put(w http.ResponseWriter, r *http.Request, session *Session)
 	if err != nil {
 		return err
 	}
-	for _, old := range s.surplus(r) {
+	for _, old := range s.surplus(r, cookieBytes(name, value)) {
 		s.setCookie(w, old, "", -1)
 	}
 	s.setCookie(w, name, value, int(s.cfg.MaxAge/time.Second))
@@ -275,22 +278,27 @@ func (s *Sessions) setCookie(w http.ResponseWriter, name, value string, maxAge i
 	})
 }
 
-// surplus returns the names of the cookies that have to go so that there is room for one more.
-func (s *Sessions) surplus(r *http.Request) (names []string) {
+// cookieBytes is what a cookie takes in the header of each request.
+func cookieBytes(name, value string) int { return len(name) + len("=") + len(value) + len("; ") }
+
+// surplus returns the names of the cookies that have to go so that there is room
+// for one more of this size.
+func (s *Sessions) surplus(r *http.Request, room int) (names []string) {
 	type flow struct {
 		name  string
-		begun time.Time // zero: it opens nothing any more
+		bytes int
+		begun time.Time // zero if it cannot be opened any more
 	}
 	var flows []flow
 	for _, c := range r.Cookies() {
 		if strings.HasPrefix(c.Name, s.prefix) {
 			_, begun, _ := s.open(c.Value, "cookie\x00"+c.Name)
-			flows = append(flows, flow{c.Name, begun})
+			flows = append(flows, flow{c.Name, cookieBytes(c.Name, c.Value), begun})
 		}
 	}
-	slices.SortStableFunc(flows, func(a, b flow) int { return a.begun.Compare(b.begun) })
+	slices.SortStableFunc(flows, func(a, b flow) int { return b.begun.Compare(a.begun) }) // the latest first
 	for i, f := range flows {
-		if f.begun.IsZero() || i <= len(flows)-maxFlows {
+		if room += f.bytes; f.begun.IsZero() || i >= maxFlows-1 || room > maxFlowBytes {
 			names = append(names, f.name)
 		}
 	}

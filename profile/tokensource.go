@@ -42,7 +42,8 @@ const (
 // [ErrReauthorize]: the server has rejected the refresh token, and the source sends
 // no further requests. [ErrNoRefreshToken]: there is none.
 //
-// The source ends with ctx. It is safe for concurrent use.
+// The source ends with ctx. A refresh under way does not: its response may be the
+// only one that has the new refresh token. A source is safe for concurrent use.
 func (c *Client) TokenSource(ctx context.Context, token *oauth2.Token) oauth2.TokenSource {
 	s := &tokenSource{ctx: ctx, client: c}
 	if token == nil {
@@ -81,6 +82,9 @@ func (s *tokenSource) tokenFor(ctx context.Context) (*oauth2.Token, error) {
 		if token.RefreshToken == "" {
 			return nil, ErrNoRefreshToken
 		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("profile: client: %w", context.Cause(ctx))
+		}
 		call := s.client.refresh(s, token)
 		select {
 		case <-call.done:
@@ -94,8 +98,6 @@ func (s *tokenSource) tokenFor(ctx context.Context) (*oauth2.Token, error) {
 			s.current.CompareAndSwap(token, call.token) // unless somebody who waited too has done it
 			s.succeeded(call)
 			return call.token, nil
-		case call.ctx.Err() != nil && s.ctx.Err() == nil:
-			continue // it ended with another source
 		}
 		s.rest(call)
 		return nil, call.err
@@ -144,7 +146,7 @@ func (s *tokenSource) succeeded(call *refreshing) {
 
 // refreshing is a refresh under way, or, when done is closed, what came of it.
 type refreshing struct {
-	ctx      context.Context //nolint:containedctx // of the source that began it, to tell its end from the refresh's own
+	ctx      context.Context //nolint:containedctx // of the source that began it; the refresh outlives it
 	source   *tokenSource    // that one
 	stale    *oauth2.Token   // what it had then
 	done     chan struct{}
@@ -165,7 +167,7 @@ func (c *Client) refresh(s *tokenSource, token *oauth2.Token) *refreshing {
 	refreshToken := token.RefreshToken
 	c.refreshes.mu.Lock()
 	defer c.refreshes.mu.Unlock()
-	if call := c.refreshes.calls[refreshToken]; call != nil && call.ctx.Err() == nil {
+	if call := c.refreshes.calls[refreshToken]; call != nil {
 		return call
 	}
 	call := &refreshing{ctx: s.ctx, source: s, stale: token, done: make(chan struct{})}
@@ -188,7 +190,7 @@ func (c *Client) run(call *refreshing, refreshToken string) {
 		close(call.done)
 	}()
 	call.err = errors.New("profile: client: a refresh did not end") // runtime.Goexit in a key or a transport
-	call.token, call.err = c.Refresh(call.ctx, refreshToken, Request{})
+	call.token, call.err = c.Refresh(context.WithoutCancel(call.ctx), refreshToken, Request{})
 	if call.err == nil { // though everybody has given up waiting: the server may know the old refresh token no longer
 		call.source.current.CompareAndSwap(call.stale, call.token)
 	}

@@ -108,7 +108,8 @@ func TestRefreshWaiters(t *testing.T) {
 		require.Equal(t, "new", token.AccessToken)
 		require.Len(t, p.messages("/token"), before, "it is not asked for again")
 	})
-	t.Run("a refresh that ends with its source is begun again by the next", func(t *testing.T) {
+	t.Run("CASES B2: a refresh outlives its source, and the next one gets its result", func(t *testing.T) {
+		before := len(p.messages("/token"))
 		hasty, cancel := context.WithCancel(context.Background())
 		first, second := make(chan error), make(chan error)
 		go func() {
@@ -116,15 +117,17 @@ func TestRefreshWaiters(t *testing.T) {
 			first <- err
 		}()
 		<-entered
+		cancel()
+		require.ErrorIs(t, <-first, context.Canceled)
 		go func() {
 			_, err := client.TokenSource(context.Background(), stale(p, "rt-2")).Token()
 			second <- err
 		}()
-		cancel()
-		require.ErrorIs(t, <-first, context.Canceled)
-		<-entered
-		close(leave) // for whichever of the two handlers is there
+		close(leave)
 		require.NoError(t, <-second)
+		// The second source may come after the refresh has ended. It has the old
+		// token then, and refreshes that.
+		require.LessOrEqual(t, len(p.messages("/token")), before+2)
 	})
 }
 

@@ -1,0 +1,137 @@
+package profile
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/internal/jose"
+)
+
+const (
+	// callbackMemory is how long the result of a login is kept for a browser that
+	// went away before it got the response: a user who reloads does so at once.
+	callbackMemory = time.Minute
+	// maxCallbacks bounds the results that are kept.
+	maxCallbacks = 1024
+)
+
+// callbacks holds the logins that are being finished and, for a while, the
+// results of those whose browser went away. A browser that gives up the callback
+// request and repeats it gets the same result: the code can be redeemed once.
+type callbacks struct {
+	mu   sync.Mutex
+	runs map[[sha256.Size]byte]*callbackRun
+}
+
+// A callbackRun is one login. Its result may be read when done is closed.
+type callbackRun struct {
+	done    chan struct{}
+	expires time.Time // zero while the login is being finished
+	session *Session
+	token   *oauth2.Token
+	err     error
+}
+
+// do finishes a login once for all requests with one key. finish must not depend
+// on whether the browser is still there. A request whose browser goes away while
+// it waits for another one returns the error of its context.
+func (c *callbacks) do(
+	ctx context.Context, key [sha256.Size]byte, now func() time.Time, finish func() (*Session, *oauth2.Token, error),
+) (*Session, *oauth2.Token, error) {
+	c.mu.Lock()
+	c.sweep(now())
+	run := c.runs[key]
+	if run == nil {
+		run = &callbackRun{done: make(chan struct{})}
+		if c.runs == nil {
+			c.runs = make(map[[sha256.Size]byte]*callbackRun)
+		}
+		c.runs[key] = run
+		c.mu.Unlock()
+		defer c.end(ctx, key, run, now) // also if a key or a transport of the host panics
+		run.err = ErrSession
+		run.session, run.token, run.err = finish()
+		return run.session, run.token, run.err
+	}
+	c.mu.Unlock()
+	select {
+	case <-run.done:
+		return run.session, run.token, run.err
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+}
+
+// end lets those go on that wait for a login, and keeps its result if the browser
+// has gone away.
+func (c *callbacks) end(ctx context.Context, key [sha256.Size]byte, run *callbackRun, now func() time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(run.done)
+	if ctx.Err() == nil || len(c.runs) > maxCallbacks {
+		delete(c.runs, key)
+		return
+	}
+	run.expires = now().Add(callbackMemory)
+}
+
+func (c *callbacks) sweep(now time.Time) {
+	for key, run := range c.runs {
+		if !run.expires.IsZero() && !now.Before(run.expires) {
+			delete(c.runs, key)
+		}
+	}
+}
+
+// callbackKey identifies a callback of one browser: by its URL, and by the sealed
+// session that this browser alone has. names are the cookies of that session.
+// Without a cookie there are none.
+func (s *Sessions) callbackKey(r *http.Request) (key [sha256.Size]byte, names []string) {
+	callback := r.URL.Query()
+	wanted := make(map[string]bool)
+	for _, state := range states(callback) {
+		wanted[s.cookieName(state)] = true
+	}
+	all := jose.IsEncrypted(callback.Get("response")) // which does not show its state
+	hash := sha256.New()
+	for _, cookie := range r.Cookies() {
+		if wanted[cookie.Name] || all && strings.HasPrefix(cookie.Name, s.prefix) {
+			names = append(names, cookie.Name)
+			io.WriteString(hash, cookie.Name+"\x00"+cookie.Value+"\x00") //nolint:errcheck // a hash takes everything
+		}
+	}
+	io.WriteString(hash, r.URL.RawQuery) //nolint:errcheck // a hash takes everything
+	return [sha256.Size]byte(hash.Sum(nil)), names
+}
+
+// isSpeculative reports whether a browser loads a page in advance, before the user
+// has asked for it (Sec-Purpose of the Fetch standard, and its predecessors).
+func isSpeculative(r *http.Request) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		for _, value := range r.Header.Values(name) {
+			value = strings.ToLower(value)
+			if strings.Contains(value, "prefetch") || strings.Contains(value, "preview") || strings.Contains(value, "prerender") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rejectSpeculative rejects a page load in advance. A browser then loads the page
+// when the user asks for it.
+func rejectSpeculative(w http.ResponseWriter, r *http.Request) bool {
+	if !isSpeculative(r) {
+		return false
+	}
+	w.Header().Set("Vary", "Sec-Purpose, Purpose")
+	http.Error(w, "not loaded in advance", http.StatusServiceUnavailable)
+	return true
+}
