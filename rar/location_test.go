@@ -156,6 +156,10 @@ func TestScopes(t *testing.T) {
 	}
 	_, err = openbanking.Types(map[string]string{"payments": "payments"})
 	require.ErrorContains(t, err, "payments")
+	for _, resource := range []string{"", "a.example", "https://a.example/#b", "https://\u0430.example"} {
+		_, err := openbanking.NewPayment(openbanking.Config{Resources: []string{resource}})
+		require.ErrorContains(t, err, "Resources", "G3 %q", resource)
+	}
 	named, err := openbanking.NewFundsConfirmation(openbanking.Config{Name: "https://bank.example/funds", Resources: []string{"https://a.example"}})
 	require.NoError(t, err)
 	require.Equal(t, "https://bank.example/funds", named.Name())

@@ -89,8 +89,9 @@ type TypeConfig[T any] struct {
 	// request receives the details with it. Empty means that none does.
 	Scope string
 
-	// Resources are the only resource servers that are told of details of this type which have no locations themselves. nil
-	// means all of them. See [Details.ForResource].
+	// Resources are the only resource servers that receive details of this type
+	// without locations, as absolute URIs. If nil, all resource servers receive
+	// them. See [Details.ForResource].
 	Resources []string
 }
 
@@ -248,6 +249,11 @@ func configure[T any](t *Type, cfg TypeConfig[T]) error {
 	}
 	if strings.ContainsFunc(cfg.Scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
 		return errors.New("Scope is not one scope (RFC 6749 §3.3)")
+	}
+	for _, resource := range cfg.Resources { // another form would match no resource server
+		if f := checkLocation(resource); f != nil {
+			return fmt.Errorf("Resources: %w", f.reason)
+		}
 	}
 	t.scope = cfg.Scope
 	t.title = cfg.Title
