@@ -253,7 +253,7 @@ func (f bankFlow) checkAnswers(t *testing.T, result outcome) {
 		require.JSONEq(t, payment, string(got[name].Details), name)
 	}
 	require.Equal(t, 201, got["api"].Status)
-	require.Equal(t, 200, got["refresh"].Status, "the same payment again is no second one")
+	require.Equal(t, 201, got["refresh"].Status, "the same attempt with a refreshed token")
 	require.JSONEq(t, string(got["api"].Answer), string(got["refresh"].Answer))
 }
 

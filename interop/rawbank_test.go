@@ -68,7 +68,7 @@ var bankReplies = []reply{
 	{"payment: a proof for the accounts", 401, "invalid_dpop_proof"},
 	{"payment: accounts with the payment's token", 403, "insufficient_scope"},
 	{"payment: good", 201, ""},
-	{"payment: good once more", 200, ""},
+	{"payment: good once more", 409, "payment_already_made"},
 	{"userinfo: good", 200, ""},
 	{"userinfo: good by POST", 200, ""},
 	{"userinfo: no token", 401, ""},

@@ -3,14 +3,18 @@ package main
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
+	"github.com/gofapi/fapi2/rar/uses"
 )
 
 // An api is the bank's API at one of its base URLs.
@@ -98,6 +102,7 @@ func (a *api) listed(token *profile.Token) (func(openbanking.IBAN) bool, error) 
 	if err != nil {
 		return nil, err
 	}
+	details = a.here(details)
 	today := openbanking.Date(a.now().Format("2006-01-02"))
 	var allowed []openbanking.AccountInformation
 	for _, detail := range details {
@@ -125,99 +130,123 @@ func (a *api) listed(token *profile.Token) (func(openbanking.IBAN) bool, error) 
 // maxPayment bounds the body of a payment.
 const maxPayment = 16 << 10
 
-// pay makes a payment that a detail of the token permits. The body is a payment_initiation, where the type can be left out.
+// idempotencyKeys have 1 to 64 printable ASCII characters.
+var idempotencyKeys = regexp.MustCompile(`^[!-~]{1,64}$`)
+
+// pay makes a payment that the user has consented to, and makes it once. The body
+// is a payment_initiation, whose type can be left out. What the API is about to do
+// decides, not what the order says of itself: PermittedBy looks for the permission
+// to initiate this payment.
 func (a *api) pay(w http.ResponseWriter, r *http.Request) {
+	order, attempt, err := a.readOrder(w, r)
+	if err != nil {
+		status := http.StatusBadRequest
+		if errors.Is(err, errOrderTooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		writeJSON(w, status, object{"error": "invalid_request", "error_description": err.Error()})
+		return
+	}
+	token, _ := profile.TokenFromContext(r.Context()) // Require has put it there
+	permission, err := a.permission(token, order)
+	if err != nil {
+		a.guard.WriteError(w, r, err, "payments")
+		return
+	}
+	// One consent is one payment. The use is recorded for the granted detail, however
+	// an order is spelled and whatever token of the consent comes with it.
+	id, err := a.uses.Once(r.Context(), uses.Use{Grant: token.GrantID(), Detail: permission, Attempt: attempt, Result: rand.Text()})
+	switch {
+	case errors.Is(err, uses.ErrUsed):
+		writeJSON(w, http.StatusConflict, object{"error": "payment_already_made", "payment_id": id})
+	case err != nil:
+		a.guard.WriteError(w, r, err)
+	default:
+		if a.payments.book(token.Subject(), payment{id: id, clientID: token.ClientID(), grantID: token.GrantID(), detail: permission, at: a.now()}) {
+			a.log.InfoContext(r.Context(), "payment made", "client", token.ClientID(), "subject", token.Subject())
+		}
+		writeJSON(w, http.StatusCreated, object{"payment_id": id, "status": "accepted"})
+	}
+}
+
+var errOrderTooLarge = errors.New("the body is too large or incomplete")
+
+// readOrder reads a request for a payment. The error is fit for the client.
+func (a *api) readOrder(w http.ResponseWriter, r *http.Request) (order openbanking.Payment, attempt string, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayment))
 	if err != nil {
-		writeJSON(w, http.StatusRequestEntityTooLarge, object{"error": "invalid_request"})
-		return
+		return order, "", errOrderTooLarge
 	}
-	token, ok := profile.TokenFromContext(r.Context())
-	want, err := a.details.New(openbanking.PaymentType, json.RawMessage(body))
-	if err != nil || !ok {
-		writeJSON(w, http.StatusBadRequest, object{"error": "invalid_request", "error_description": "the body is no payment_initiation"})
-		return
+	if keys := r.Header.Values("Idempotency-Key"); len(keys) > 0 {
+		if attempt = keys[0]; len(keys) > 1 || !idempotencyKeys.MatchString(attempt) {
+			return order, "", errors.New("malformed Idempotency-Key")
+		}
 	}
-	if want, err = a.asGranted(token, want); err != nil {
-		a.guard.WriteError(w, r, err)
-		return
+	parsed, err := a.details.New(openbanking.PaymentType, json.RawMessage(body))
+	if err != nil {
+		return order, "", errors.New("the body is not a payment_initiation")
 	}
-	if !a.guard.Allows(w, r, want) {
-		return
-	}
-	id, made := a.payments.make(token.Subject(), token.ClientID(), want[0])
-	status := http.StatusCreated
-	if !made {
-		status = http.StatusOK
-	} else {
-		a.log.InfoContext(r.Context(), "payment made", "client", token.ClientID(), "subject", token.Subject())
-	}
-	writeJSON(w, status, object{"payment_id": id, "status": "accepted"})
+	order, err = rar.Get[openbanking.Payment](parsed[0])
+	return order, attempt, err
 }
 
-// asGranted adds to an order what it need not say: that it is here that the payment is to be made, and now, and from which
-// account the user has chosen. All else has to be in the order as it was granted.
-func (a *api) asGranted(token *profile.Token, order rar.Details) (rar.Details, error) {
+// permission returns the granted detail that permits to initiate a payment here.
+// The token has to have the scope as well.
+func (a *api) permission(token *profile.Token, order openbanking.Payment) (rar.Detail, error) {
+	if err := token.CheckScope("payments"); err != nil {
+		return rar.Detail{}, err
+	}
 	granted, err := token.Details()
 	if err != nil {
-		return nil, err
+		return rar.Detail{}, err
 	}
-	for _, detail := range granted {
-		if detail.Type() != openbanking.PaymentType {
-			continue
-		}
-		payment, err := rar.Get[openbanking.Payment](detail)
-		if err != nil {
-			return nil, err
-		}
-		completed, err := rar.Edit(order[0], func(p *openbanking.Payment) {
-			if p.Locations == nil {
-				p.Locations = payment.Locations
-			}
-			if p.Actions == nil && payment.Actions != nil {
-				p.Actions = []openbanking.PaymentAction{"initiate"}
-			}
-			if p.DebtorAccount == nil {
-				p.DebtorAccount = payment.DebtorAccount
-			}
-		})
-		if err == nil && granted.Covers(rar.Details{completed}) == nil {
-			return rar.Details{completed}, nil
-		}
-	}
-	return order, nil
+	return order.PermittedBy(a.here(granted))
 }
 
-// payments are those that were made. One that comes again is the same one: whoever means two gives them different
-// endToEndIdentifications.
+// here are the details that are for this API.
+func (a *api) here(details rar.Details) rar.Details {
+	return details.ForResource(a.cfg.resources[0], a.cfg.resources[1:]...)
+}
+
+// payments are those that were made, for the pages. In a bank this is the table of
+// its payments, with the ID as the unique key.
 type payments struct {
 	mu     sync.Mutex
 	byUser map[string][]payment
 }
 
 type payment struct {
-	id, clientID string
-	order        rar.Detail
+	id, clientID, grantID string
+	detail                rar.Detail // as it was granted
+	at                    time.Time
 }
 
-// maxPayments bounds what is remembered of one user.
-const maxPayments = 10_000
+// maxPayments bounds what the pages remember of one user.
+const maxPayments = 1000
 
-func (p *payments) make(user, clientID string, order rar.Detail) (id string, made bool) {
+// book adds a payment unless it is there: a client repeats a request whose
+// response was lost.
+func (p *payments) book(user string, made payment) (added bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	all := p.byUser[user]
-	for _, old := range all {
-		if old.clientID == clientID && old.order.Equal(order) {
-			return old.id, false
-		}
+	if slices.ContainsFunc(all, func(old payment) bool { return old.id == made.id }) {
+		return false
 	}
 	if len(all) >= maxPayments {
 		all = all[1:]
 	}
-	id = rand.Text()
-	p.byUser[user] = append(all, payment{id, clientID, order})
-	return id, true
+	p.byUser[user] = append(all, made)
+	return true
+}
+
+// of returns the payments of a user, the newest first.
+func (p *payments) of(user string) []payment {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := slices.Clone(p.byUser[user])
+	slices.Reverse(all)
+	return all
 }
 
 type object = map[string]any

@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/gofapi/fapi2/examples/internal/webtext"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
 // maxApps bounds what is kept of one user. What is too much is withdrawn, since the user could not do that any more.
@@ -69,13 +72,9 @@ func (b *bank) remember(ctx context.Context, a *profile.Authorization, response 
 	if !a.GrantRequest().IsZero() {
 		return
 	}
-	lasts := accessTokenLifetime
-	if a.Client().HasGrantType("refresh_token") {
-		lasts = refreshTokenLifetime
-	}
 	b.drop(ctx, b.permissions.add(approval.Subject, permission{
 		id: response.AuthorizationID(), clientID: a.ClientID(), scopes: approval.Scopes, details: approval.Details,
-		since: b.now(), until: b.now().Add(lasts),
+		since: b.now(), until: b.ends(a),
 	}))
 }
 
@@ -131,6 +130,62 @@ func (b *bank) parseGranted(raw json.RawMessage) (rar.Details, error) {
 	return b.details.Parse(raw, b.details.Types())
 }
 
+// A shownApp is a permission on a page.
+type shownApp struct {
+	ID, Client, Since, Until string
+	Entries                  []entry
+}
+
+func (b *bank) showApp(language string, one permission) shownApp {
+	s := shownApp{ID: one.id, Client: one.clientID, Since: webtext.Date(language, one.since), Until: webtext.Date(language, one.until)}
+	if client, ok := b.cfg.registered[one.clientID]; ok {
+		s.Client = clientName(client, language)
+	}
+	bound := one.details.Scopes()
+	s.Entries = scopeEntries(language, slices.DeleteFunc(slices.Clone(one.scopes), func(scope string) bool { return slices.Contains(bound, scope) }))
+	for _, detail := range one.details {
+		described := untilThen(detail, one.until).Describe(language)
+		s.Entries = append(s.Entries, entry{Title: described.Title, Fields: described.Fields})
+	}
+	return s
+}
+
+// A shownPayment is a payment that was made.
+type shownPayment struct {
+	Title, Done string
+	Fields      []rar.Field
+}
+
+func (b *bank) showPayments(language, user string) (all []shownPayment) {
+	for _, made := range b.payments.of(user) {
+		p, err := rar.Get[openbanking.Payment](made.detail)
+		if err != nil {
+			continue
+		}
+		client := made.clientID
+		if known, ok := b.cfg.registered[client]; ok {
+			client = clientName(known, language)
+		}
+		all = append(all, shownPayment{
+			Title:  texts.Get(language, "apps.payment", p.InstructedAmount.Text(language), rar.EscapeText(string(p.CreditorName), language)),
+			Done:   texts.Get(language, "apps.made", client, webtext.Date(language, made.at)),
+			Fields: made.detail.Describe(language).Fields,
+		})
+	}
+	return all
+}
+
+// isDone reports whether a permission was for payments alone, and all of them were
+// made. Nothing can be done with it any more.
+func (b *bank) isDone(user string, one permission) bool {
+	made := b.payments.of(user)
+	bound := one.details.Scopes()
+	return len(one.details) > 0 && !slices.ContainsFunc(one.scopes, func(scope string) bool { return scope != "openid" && !slices.Contains(bound, scope) }) &&
+		!slices.ContainsFunc(one.details, func(d rar.Detail) bool {
+			return !slices.ContainsFunc(made, func(p payment) bool { return p.grantID == one.id && p.detail.Equal(d) })
+		})
+}
+
 // apps shows the user what she has agreed to.
 func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
 	in := b.sessions.of(r)
@@ -143,14 +198,12 @@ func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
 		redirect(w, b.cfg.path("/login?flow="+f.ID))
 		return
 	}
-	type shown struct {
-		ID, Client, Since, Until string
-		Entries                  []entry
-	}
 	data := struct {
 		view
-		Apps []shown
-	}{view: b.view("Connected applications", in, "revoke", in.id)}
+		Apps     []shownApp
+		Payments []shownPayment
+		Ended    string // the client whose access has just ended
+	}{view: b.view(r, "apps.title", in, "revoke", in.id)}
 	for _, one := range slices.Backward(b.permissions.of(in.user)) {
 		one, ok, err := b.current(r.Context(), one)
 		if err != nil {
@@ -161,21 +214,18 @@ func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
 			b.permissions.remove(in.user, one.id)
 			continue
 		}
-		s := shown{ID: one.id, Client: one.clientID, Since: one.since.UTC().Format("2 January 2006, 15:04"), Until: one.until.UTC().Format("2 January 2006")}
-		if client, ok := b.cfg.registered[one.clientID]; ok {
-			s.Client = clientName(client)
+		if !b.isDone(in.user, one) {
+			data.Apps = append(data.Apps, b.showApp(data.Lang, one))
 		}
-		s.Entries = scopeEntries(one.scopes)
-		for _, detail := range one.details {
-			described := detail.Describe("en")
-			s.Entries = append(s.Entries, entry{Title: described.Title, Fields: described.Fields})
-		}
-		data.Apps = append(data.Apps, s)
+	}
+	data.Payments = b.showPayments(data.Lang, in.user)
+	if client, ok := b.cfg.registered[r.URL.Query().Get("ended")]; ok {
+		data.Ended = clientName(client, data.Lang)
 	}
 	b.show(w, r, appsPage, http.StatusOK, staysHere, data)
 }
 
-// revoke takes the user's word that an application shall have access no longer.
+// revoke ends the access of an application, after the user has confirmed it.
 func (b *bank) revoke(w http.ResponseWriter, r *http.Request) {
 	in := b.sessions.of(r)
 	if in == nil {
@@ -192,17 +242,40 @@ func (b *bank) revoke(w http.ResponseWriter, r *http.Request) {
 		redirect(w, b.cfg.path("/apps"))
 		return
 	}
+	if !r.PostForm.Has("confirm") {
+		b.confirmRevoke(w, r, in, all[i])
+		return
+	}
 	if err := b.withdraw(r.Context(), all[i]); err != nil {
 		b.fail(w, r, errInternal, err)
 		return
 	}
 	b.permissions.remove(in.user, id)
 	b.log.InfoContext(r.Context(), "access withdrawn", "client", all[i].clientID, "subject", in.user)
-	redirect(w, b.cfg.path("/apps"))
+	redirect(w, b.cfg.path("/apps?ended="+url.QueryEscape(all[i].clientID)))
+}
+
+func (b *bank) confirmRevoke(w http.ResponseWriter, r *http.Request, in *session, one permission) {
+	one, ok, err := b.current(r.Context(), one)
+	if err != nil {
+		b.fail(w, r, errInternal, err)
+		return
+	}
+	if !ok {
+		redirect(w, b.cfg.path("/apps"))
+		return
+	}
+	data := struct {
+		view
+		App shownApp
+	}{view: b.view(r, "revoke.title", in, "revoke", in.id)}
+	data.App = b.showApp(data.Lang, one)
+	data.Title = data.T("revoke.title", data.App.Client)
+	b.show(w, r, revokePage, http.StatusOK, staysHere, data)
 }
 
 // before says what a merge adds to, or a replacement takes the place of.
-func (b *bank) before(ctx context.Context, a *profile.Authorization, user string) (kind string, entries []entry, err error) {
+func (b *bank) before(ctx context.Context, a *profile.Authorization, user, language string) (kind string, entries []entry, err error) {
 	request := a.GrantRequest()
 	if request.GrantID() == "" {
 		return "", nil, nil
@@ -211,10 +284,10 @@ func (b *bank) before(ctx context.Context, a *profile.Authorization, user string
 	if err != nil {
 		return "", nil, err
 	}
-	entries = scopeEntries(strings.Fields(strings.Join(g.ScopeValues(), " ")))
+	entries = scopeEntries(language, strings.Fields(strings.Join(g.ScopeValues(), " ")))
 	details, err := b.parseGranted(g.AuthorizationDetails)
 	for _, detail := range details {
-		described := detail.Describe("en")
+		described := detail.Describe(language)
 		entries = append(entries, entry{Title: described.Title, Fields: described.Fields})
 	}
 	return request.Action(), entries, err

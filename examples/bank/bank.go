@@ -18,6 +18,8 @@ import (
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/uses"
+	"github.com/gofapi/fapi2/store"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -31,15 +33,20 @@ type bank struct {
 	users    *users
 	sessions *sessions
 	details  *rar.Registry
+	answers  answers
 
 	revocations *profile.MemoryStore
 	permissions permissions
 	payments    payments
+	uses        *uses.Uses // of consents to payments
 }
 
 const (
 	accessTokenLifetime  = 5 * time.Minute
 	refreshTokenLifetime = 90 * 24 * time.Hour
+	grantLifetime        = 365 * 24 * time.Hour
+	// usesKept is longer than any grant lives, as a merge can prolong one.
+	usesKept = 10 * grantLifetime
 )
 
 // newBank sets up all of it. The protocol is profile.AuthorizationServer: what a bank adds is who its users and clients are,
@@ -56,6 +63,15 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 	if b.sessions, err = newSessions(now); err != nil {
 		return nil, err
 	}
+	// In memory as everything here. Processes of one bank share a store that outlives
+	// them: else a payment could be made again after a restart.
+	used, err := store.NewMemory(store.MemoryConfig{Now: now})
+	if err != nil {
+		return nil, err
+	}
+	if b.uses, err = uses.New(uses.Config{Store: used, Issuer: cfg.issuer, Keep: usesKept, Now: now}); err != nil {
+		return nil, err
+	}
 	keys, err := newKeys(cfg.algorithms)
 	if err != nil {
 		return nil, err
@@ -64,7 +80,7 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 		Profile: cfg.profile, Issuer: cfg.issuer, Key: keys[0].Key, Algorithm: keys[0].Algorithm, MoreKeys: keys[1:],
 		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources, RequestLifetime: cfg.requestLifetime(),
 		ResourceServers:      func(_ context.Context, clientID string) ([]string, error) { return cfg.resourceServers[clientID], nil },
-		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged},
+		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged, Lifetime: grantLifetime}, GrantIDInTokens: true,
 		AccessTokenLifetime: accessTokenLifetime, RefreshTokenLifetime: refreshTokenLifetime, Revocations: b.revocations,
 		Interact: b.interact, ErrorPage: b.errorPage,
 		Logger: log, Now: now,

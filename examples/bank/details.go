@@ -8,16 +8,21 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
+	"github.com/gofapi/fapi2/examples/internal/webtext"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
+// scopesOfDetails are the scopes that go with details: the API requires both.
+var scopesOfDetails = map[string]string{openbanking.PaymentType: "payments", openbanking.RecurringPaymentType: "payments"}
+
 // newRegistry knows the types of authorization details that are for accounts and payments, and others that mean nothing to
 // this bank's API: any object is one of these, the user sees all its members, and it covers what equals it.
 func newRegistry(others ...string) (*rar.Registry, error) {
-	types, err := openbanking.Types(nil)
+	types, err := openbanking.Types(scopesOfDetails)
 	if err != nil {
 		return nil, err
 	}
@@ -66,26 +71,46 @@ type entry struct {
 	Foreign      bool      // it is about an account that is not the user's, and cannot be granted
 }
 
-// scopeEntries are what the scopes of a request mean.
-func scopeEntries(scopes []string) (entries []entry) {
+// scopeEntries are what scopes mean.
+func scopeEntries(language string, scopes []string) (entries []entry) {
 	for _, scope := range scopes {
-		entries = append(entries, entry{Value: scope, Title: scopeText(scope)})
+		entries = append(entries, entry{Value: scope, Title: scopeText(language, scope)})
 	}
 	return entries
 }
 
 // detailEntries are what the authorization details of a request mean to a user.
-func detailEntries(a *profile.Authorization, user string) (entries []entry) {
+func detailEntries(a *profile.Authorization, user, language string, until time.Time) (entries []entry) {
 	for i, detail := range a.Details() {
-		described := detail.Describe("en")
+		described := untilThen(detail, until).Describe(language)
 		e := entry{Value: strconv.Itoa(i), Title: described.Title, Fields: described.Fields}
 		named, most := ownAccounts(detail)
 		if e.Foreign = slices.ContainsFunc(named, func(a openbanking.Account) bool { return !owns(user, a.IBAN) }); len(named) == 0 && most > 0 {
 			e.Accounts, e.One = accountsOf(user), most == 1
+			// The choice itself stands where the description says that there is one.
+			open := map[string]string{webtext.English: "of your choice", webtext.German: "nach Ihrer Wahl"}[language]
+			e.Fields = slices.DeleteFunc(e.Fields, func(f rar.Field) bool { return f.Value == open })
 		}
 		entries = append(entries, e)
 	}
 	return entries
+}
+
+// untilThen is account information with its end, for a page: without a day of its
+// own it ends with the authorization.
+func untilThen(d rar.Detail, end time.Time) rar.Detail {
+	if d.Type() != openbanking.AccountInformationType || end.IsZero() {
+		return d
+	}
+	dated, err := rar.Edit(d, func(i *openbanking.AccountInformation) {
+		if i.ValidUntil == "" {
+			i.ValidUntil = openbanking.Date(end.Format(time.DateOnly))
+		}
+	})
+	if err != nil {
+		return d
+	}
+	return dated
 }
 
 func owns(user string, iban openbanking.IBAN) bool {
@@ -135,7 +160,7 @@ func choose(d rar.Detail, chosen []openbanking.Account) (rar.Detail, error) {
 // grantedDetails are those that the user has ticked, with the accounts that she has chosen. What does not fit, a foreign
 // account above all, is left out: the page does not offer it.
 func grantedDetails(a *profile.Authorization, user string, form url.Values) (granted rar.Details, err error) {
-	for i, e := range detailEntries(a, user) {
+	for i, e := range detailEntries(a, user, "", time.Time{}) {
 		if e.Foreign || !slices.Contains(form["detail"], e.Value) {
 			continue
 		}

@@ -22,8 +22,14 @@ const (
 	information = `{"type":"account_information","actions":["list_accounts","read_balances","read_transactions"]}`
 )
 
+// details adds authorization details to a request, and the scope that goes with payments.
 func details(all ...string) func(*request) {
-	return param("authorization_details", "["+strings.Join(all, ",")+"]")
+	return func(r *request) {
+		r.with("authorization_details", "["+strings.Join(all, ",")+"]")
+		if strings.Contains(r.form.Get("authorization_details"), `"payment_initiation"`) {
+			r.with("scope", r.form.Get("scope")+" payments")
+		}
+	}
 }
 
 func (p *party) pay(token, body string) reply {
@@ -44,7 +50,7 @@ func TestAPaymentIsMadeAsItWasGranted(t *testing.T) {
 				require.JSONEq(t, "["+order+"]", string(granted))
 				token := tokens["access_token"].(string)
 				first := p.pay(token, order).ok(http.StatusCreated)
-				again := p.pay(token, order).ok(http.StatusOK)
+				again := p.pay(token, order).ok(http.StatusConflict)
 				require.Equal(t, first.str("payment_id"), again.str("payment_id"), "whoever asks twice pays once")
 				said := p.w.rs.post("/introspect", url.Values{"token": {token}}).do().json()
 				require.NotEmpty(t, said["authorization_details"])
@@ -107,6 +113,9 @@ func TestAPersonSeesWhatIsAskedFor(t *testing.T) {
 		return b, b.logIn(b.open(w.one.front(w.one.pushed(details(all...), param("scope", "payments")))), "alice", "correct horse").ok(http.StatusOK)
 	}
 	granted := func(to *url.URL) []any {
+		if to.Query().Get("error") == "access_denied" {
+			return nil
+		}
 		all, _ := w.one.redeem(to.Query().Get("code")).do().ok(http.StatusOK).json()["authorization_details"].([]any)
 		return all
 	}
@@ -151,7 +160,7 @@ func TestAPersonSeesWhatIsAskedFor(t *testing.T) {
 	})
 	t.Run("escaped", func(t *testing.T) {
 		_, page := consent(strings.Replace(order, "ACME", "<script>alert(1)</script>", 1))
-		require.NotContains(t, string(page.body), "<script")
+		require.NotContains(t, string(page.body), "<script>")
 	})
 }
 
@@ -189,7 +198,7 @@ func TestGrants(t *testing.T) {
 			tokens := p.tokens(param("grant_management_action", "create"), param("scope", "accounts"), details(order), param("nonce", ""))
 			id := tokens["grant_id"].(string)
 			answer := p.grant(http.MethodGet, id).do().ok(http.StatusOK).json()
-			require.Equal(t, "accounts", answer["scopes"].([]any)[0].(object)["scope"])
+			require.Equal(t, "accounts payments", answer["scopes"].([]any)[0].(object)["scope"])
 			require.Len(t, answer["authorization_details"], 1)
 			require.Contains(t, []int{http.StatusForbidden, http.StatusNotFound}, w.two.grant(http.MethodGet, id).do().status)
 			merged := p.tokens(param("grant_management_action", "merge"), param("grant_id", id), param("scope", "payments"), param("nonce", ""))
@@ -227,7 +236,7 @@ func TestConnectedApplications(t *testing.T) {
 		require.Contains(t, string(page.body), "This adds to what you have agreed to before")
 		require.Contains(t, string(page.body), "ACME")
 		managed = w.tlsOne.redeem(b.approve(page).Query().Get("code")).do().ok(http.StatusOK).json()
-		require.Contains(t, list(), "Make the payments")
+		require.Equal(t, 1, strings.Count(list(), "ACME"), "the payment and its scope are one permission")
 	})
 	t.Run("another user's grant cannot be changed", func(t *testing.T) {
 		other := w.newBrowser()
@@ -244,11 +253,15 @@ func TestConnectedApplications(t *testing.T) {
 		b.site = "cross-site"
 		b.press(page, "revoke-0", nil).refusedPage("form_not_from_here")
 		b.site = "same-origin"
-		page = b.press(page, "revoke-0", nil).ok(http.StatusOK) // the latest first
-		require.NotContains(t, string(page.body), "Application tls-one")
+		confirm := b.press(page, "revoke-0", nil).ok(http.StatusOK) // the latest first
+		require.Contains(t, string(confirm.body), "<h1>End the access of Application tls-one?</h1>", "CASES E9")
+		require.True(t, works(w.tlsOne, managed), "CASES E9: nothing ends before it is confirmed")
+		page = b.press(confirm, "confirm", nil).ok(http.StatusOK)
+		require.Contains(t, string(page.body), `role="status" id="ended">The access of Application tls-one has ended.`, "CASES E9")
+		require.NotContains(t, string(page.body), "<h2>Application tls-one")
 		require.True(t, works(w.one, plain) && !works(w.tlsOne, managed))
 		require.Equal(t, http.StatusUnauthorized, w.tlsOne.call(http.MethodGet, "/accounts", managed["access_token"].(string)).do().status)
-		b.press(page, "revoke-0", nil)
+		b.press(b.press(page, "revoke-0", nil), "confirm", nil)
 		require.False(t, works(w.one, plain))
 		require.Equal(t, http.StatusUnauthorized, w.one.call(http.MethodGet, "/accounts", plain["access_token"].(string)).do().status)
 		require.Contains(t, list(), "No application")
@@ -261,6 +274,15 @@ func TestConnectedApplications(t *testing.T) {
 		managed := grant(w.tlsOne, param("grant_management_action", "create"))
 		w.tlsOne.grant(http.MethodDelete, managed["grant_id"].(string)).do().ok(http.StatusNoContent)
 		require.NotContains(t, list(), "tls-one")
+	})
+	t.Run("CASES E9: a payment that was made is done", func(t *testing.T) {
+		paying := grant(w.one, param("scope", "openid"), details(order))
+		require.Contains(t, list(), "<h2>Application one</h2>")
+		w.one.pay(paying["access_token"].(string), order).ok(http.StatusCreated)
+		require.Contains(t, list(), "No application")
+		for _, text := range []string{"<h3>12.34 EUR to ACME</h3>", "Done. Made by Application one on "} {
+			require.Contains(t, list(), text)
+		}
 	})
 	t.Run("cannot be ended by somebody else", func(t *testing.T) {
 		plain := grant(w.one)

@@ -20,6 +20,17 @@
 // registrations name, and one for ES256 if none does. The first of them signs
 // access tokens, and everything for clients that name none.
 //
+// # Payments
+//
+// POST /payments makes a payment that the user has consented to. The body is the
+// payment as it was granted. The member type may be left out, and so may
+// everything that the user has chosen. The token needs the detail and the scope
+// payments. One consent is one payment: the first request receives 201 with a
+// payment_id. A later request with the same Idempotency-Key header receives the
+// same response, so a client can repeat a request whose response was lost. Any
+// other request receives 409 with the payment_id of the payment that was made.
+// Idempotency-Key is 1 to 64 printable ASCII characters of the client's choice.
+//
 // # Browser code
 //
 // No endpoint sends CORS headers: the clients of FAPI 2.0 are servers (its

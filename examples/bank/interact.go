@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -55,9 +56,13 @@ func (b *bank) mustLogIn(a *profile.Authorization, in *session, flowBegan time.T
 // approve ends an authorization as the user wants it, and the flow in the browser if there is one.
 func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, approval profile.Approval) {
 	response, err := b.server.Approve(r.Context(), a, approval)
+	if errors.Is(err, profile.ErrNothingGranted) && f != nil {
+		b.deny(w, r, f, a)
+		return
+	}
 	if err == nil {
 		if f != nil {
-			b.sessions.end(w, f)
+			b.sessions.keepAMoment(w, r, f)
 		}
 		b.remember(r.Context(), a, response, approval)
 		b.log.InfoContext(r.Context(), "access granted", "client", a.ClientID(), "subject", approval.Subject)
@@ -83,6 +88,10 @@ func (b *bank) resume(w http.ResponseWriter, r *http.Request) (f *flow, a *profi
 	}
 	if f.ClientID == "" {
 		return f, nil, true
+	}
+	if in := b.sessions.of(r); r.Method != http.MethodPost && in != nil && b.answers.has(f.ID+" "+in.id, b.now()) { // back after the decision
+		b.fail(w, r, errNoFlow, nil)
+		return nil, nil, false
 	}
 	a, err := b.server.Resume(r.Context(), f.ClientID, f.RequestURI)
 	if err != nil {
@@ -146,6 +155,19 @@ func (b *bank) consentForm(w http.ResponseWriter, r *http.Request) {
 
 // consent takes the answer.
 func (b *bank) consent(w http.ResponseWriter, r *http.Request) {
+	in, f := b.sessions.of(r), b.sessions.flow(r, r.URL.Query().Get("flow"))
+	if in == nil || f == nil {
+		b.decide(w, r)
+		return
+	}
+	if !b.readForm(w, r, "consent", f.ID, in.user) {
+		return
+	}
+	// A double click sends the form twice, and the browser shows the second response.
+	b.answers.once(w, f.ID+" "+in.id, b.now(), func(w http.ResponseWriter) { b.decide(w, r) })
+}
+
+func (b *bank) decide(w http.ResponseWriter, r *http.Request) {
 	f, a, ok := b.resume(w, r)
 	if !ok {
 		return
@@ -155,26 +177,24 @@ func (b *bank) consent(w http.ResponseWriter, r *http.Request) {
 		redirect(w, b.cfg.path("/login?flow="+f.ID))
 		return
 	}
-	if !b.readForm(w, r, "consent", f.ID, in.user) {
-		return
-	}
 	if !r.PostForm.Has("approve") {
 		b.deny(w, r, f, a)
 		return
 	}
 	// What is not ticked is not granted; what was not asked for cannot be.
-	approval := profile.Approval{Subject: in.user, AuthTime: in.began, AMR: []string{"pwd"}}
-	approval.Scopes = slices.DeleteFunc(a.Scopes(), func(scope string) bool { return !slices.Contains(r.PostForm["scope"], scope) })
+	approval := profile.Approval{Subject: in.user, AuthTime: in.began, AMR: []string{"pwd"}, Expires: b.ends(a)}
 	var err error
 	if approval.Details, err = grantedDetails(a, in.user, r.PostForm); err != nil {
 		b.leave(w, r, a, nil, err)
 		return
 	}
+	ticked := slices.DeleteFunc(a.Choices(), func(scope string) bool { return !slices.Contains(r.PostForm["scope"], scope) })
+	approval.Scopes = a.ScopesFor(ticked, approval.Details)
 	b.approve(w, r, f, a, approval)
 }
 
 func (b *bank) deny(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization) {
-	b.sessions.end(w, f)
+	b.sessions.keepAMoment(w, r, f)
 	response, err := b.server.Deny(r.Context(), a, "access_denied", "the user said no")
 	if err == nil {
 		b.log.InfoContext(r.Context(), "access denied", "client", a.ClientID())

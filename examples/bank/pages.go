@@ -10,11 +10,12 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/gofapi/fapi2/examples/internal/webtext"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
 )
 
-//go:embed pages/*.html pages/style.css
+//go:embed pages/*.html pages/style.css pages/once.js
 var pageFiles embed.FS
 
 var (
@@ -22,6 +23,7 @@ var (
 	consentPage = page("consent")
 	errorPage   = page("error")
 	appsPage    = page("apps")
+	revokePage  = page("revoke")
 )
 
 func page(name string) *template.Template {
@@ -31,22 +33,22 @@ func page(name string) *template.Template {
 // maxForm bounds what a form of a page can have.
 const maxForm = 64 << 10
 
-// A pageError is something that a page tells: the code is for logs and for whoever is asked for help.
+// A pageError is a problem that a page explains. The code is for logs and for
+// developers, text is a key of texts.
 type pageError struct {
-	status     int
-	code, text string
+	status        int
+	code, text    string
+	codeExplained string // for developers; may be empty
 }
 
 // Error implements error.
 func (e pageError) Error() string { return e.code }
 
 var (
-	errNoFlow = pageError{http.StatusBadRequest, "no_login_in_progress",
-		"This page is over: the login was completed or took too long, or the browser keeps no cookies."}
-	errForm = pageError{http.StatusForbidden, "form_not_from_here",
-		"The form that was sent is not one that this page has shown to you. Nothing was done."}
-	errTooLarge = pageError{http.StatusRequestEntityTooLarge, "form_unreadable", "The form that was sent cannot be read."}
-	errInternal = pageError{http.StatusInternalServerError, "internal_error", "Something went wrong here. Please try again later."}
+	errNoFlow   = pageError{status: http.StatusBadRequest, code: "no_login_in_progress", text: "error.flow"}
+	errForm     = pageError{status: http.StatusForbidden, code: "form_not_from_here", text: "error.form"}
+	errTooLarge = pageError{status: http.StatusRequestEntityTooLarge, code: "form_unreadable", text: "error.large"}
+	errInternal = pageError{status: http.StatusInternalServerError, code: "internal_error", text: "error.internal"}
 )
 
 // pages are the bank's own, by path. Forms that another site has a browser send are refused before they are looked at, by
@@ -64,15 +66,18 @@ func (b *bank) pages() map[string]http.Handler {
 	add("/apps", map[string]http.HandlerFunc{http.MethodGet: b.apps})
 	add("/apps/revoke", map[string]http.HandlerFunc{http.MethodPost: b.revoke})
 	add("/", map[string]http.HandlerFunc{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) { redirect(w, b.cfg.path("/apps")) }})
-	add("/style.css", map[string]http.HandlerFunc{http.MethodGet: style})
+	add("/style.css", map[string]http.HandlerFunc{http.MethodGet: file("style.css")})
+	add("/once.js", map[string]http.HandlerFunc{http.MethodGet: file("once.js")})
 	add("/healthz", map[string]http.HandlerFunc{http.MethodGet: healthy})
 	return all
 }
 
-func style(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "max-age=300")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	http.ServeFileFS(w, r, pageFiles, "pages/style.css")
+func file(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=300")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		http.ServeFileFS(w, r, pageFiles, "pages/"+name)
+	}
 }
 
 // readForm reads the form of a page that was made for these. If it is none it tells the browser and returns false.
@@ -91,13 +96,18 @@ func (b *bank) readForm(w http.ResponseWriter, r *http.Request, of ...string) bo
 
 // A view is what every page shows.
 type view struct {
-	Title, Base, Form string
-	User              string // who is logged in
-	LogOut            string // form token
+	Lang, Title, Base, Form string
+	User                    string // who is logged in
+	LogOut                  string // form token
 }
 
-func (b *bank) view(title string, in *session, formOf ...string) view {
-	v := view{Title: title, Base: b.cfg.path(""), Form: b.sessions.formToken(formOf...)}
+// T returns a sentence in the language of the page.
+func (v view) T(key string, args ...any) string { return texts.Get(v.Lang, key, args...) }
+
+// view makes a view whose title is in texts.
+func (b *bank) view(r *http.Request, title string, in *session, formOf ...string) view {
+	v := view{Lang: webtext.Language(r), Base: b.cfg.path(""), Form: b.sessions.formToken(formOf...)}
+	v.Title = v.T(title)
 	if in != nil {
 		v.User, v.LogOut = in.user, b.sessions.formToken("logout", in.id)
 	}
@@ -115,13 +125,14 @@ const (
 func (b *bank) show(w http.ResponseWriter, r *http.Request, page *template.Template, status int, formAction string, data any) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"+formAction)
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'"+formAction)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Referrer-Policy", "same-origin") // no-referrer would have browsers say that our own forms come from nowhere
 	h.Set("Strict-Transport-Security", "max-age=31536000")
 	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept-Language")
 	w.WriteHeader(status)
 	if err := page.ExecuteTemplate(w, "frame", data); err != nil {
 		b.log.DebugContext(r.Context(), "page not sent", "reason", err.Error()) // the browser is gone
@@ -164,9 +175,9 @@ func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *pro
 	data := struct {
 		view
 		Flow, Client, Name, Problem string
-	}{view: b.view("Log in", nil, "login", f.ID), Flow: f.ID, Name: r.PostForm.Get("username")}
+	}{view: b.view(r, "login.title", nil, "login", f.ID), Flow: f.ID, Name: r.PostForm.Get("username")}
 	if a != nil {
-		data.Client = clientName(a.Client())
+		data.Client = clientName(a.Client(), data.Lang)
 		if data.Name == "" {
 			data.Name = a.Params().Get("login_hint")
 		}
@@ -174,10 +185,10 @@ func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *pro
 	status := http.StatusOK
 	switch {
 	case errors.Is(refused, errThrottled):
-		data.Problem, status = "That was wrong too often. Wait a minute and try again.", http.StatusTooManyRequests
+		data.Problem, status = data.T("login.throttled"), http.StatusTooManyRequests
 		w.Header().Set("Retry-After", "60")
 	case errors.Is(refused, errWrongPassword):
-		data.Problem = "User name and password do not match."
+		data.Problem = data.T("login.wrong")
 	case refused != nil:
 		b.fail(w, r, errInternal, refused)
 		return
@@ -185,49 +196,18 @@ func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *pro
 	b.show(w, r, loginPage, status, leavesHere, data)
 }
 
-func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, in *session) {
-	data := struct {
-		view
-		Flow, Client, ClientURI, ReturnTo string
-		Scopes, Details, Before           []entry
-		Change                            string // what becomes of Before: merge or replace
-	}{
-		view: b.view("Allow access", in, "consent", f.ID, in.user), Flow: f.ID, Client: clientName(a.Client()), ClientURI: a.Client().ClientURI,
-		ReturnTo: origin(a.Params().Get("redirect_uri")), Scopes: scopeEntries(a.Scopes()), Details: detailEntries(a, in.user),
-	}
-	var err error
-	if data.Change, data.Before, err = b.before(r.Context(), a, in.user); err != nil {
-		b.sessions.end(w, f)
-		b.leave(w, r, a, nil, err)
-		return
-	}
-	b.show(w, r, consentPage, http.StatusOK, leavesHere, data)
-}
-
 // clientName is what a client calls itself, without what would make that look like another name.
-func clientName(c *profile.ClientMetadata) string {
-	return rar.EscapeText(cmp.Or(c.ClientName, c.ClientID), "en")
+func clientName(c *profile.ClientMetadata, language string) string {
+	return rar.EscapeText(cmp.Or(c.ClientName, c.ClientID), language)
 }
 
-func scopeText(scope string) string {
-	switch scope {
-	case "openid":
-		return "Know who you are here"
-	case "profile":
-		return "See your user name"
-	case "offline_access":
-		return "Go on while you are away"
-	case "accounts":
-		return "See your accounts"
-	case "payments":
-		return "Make the payments that you agree to"
-	case "grant_management_query":
-		return "See what you have agreed to"
-	case "grant_management_revoke":
-		return "Give back what you have agreed to"
-	default:
-		return "Use “" + scope + "”"
+// scopeText says what a scope means. A scope that the bank does not know is shown
+// as it is.
+func scopeText(language, scope string) string {
+	if _, known := texts["scope."+scope]; known && scope != "other" {
+		return texts.Get(language, "scope."+scope)
 	}
+	return texts.Get(language, "scope.other", rar.EscapeText(scope, language))
 }
 
 // errorPage is shown for what cannot be sent to a client.
@@ -238,11 +218,14 @@ func (b *bank) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	shown := errInternal
 	if errors.As(err, &told) {
-		shown.code, shown.text = told.OAuthError()
+		shown.code, shown.codeExplained = told.OAuthError()
 		shown.status = told.HTTPStatus()
 	}
 	if shown.status == http.StatusUnauthorized || shown.status < 400 || shown.status > 599 { // a browser has nothing to authenticate with
 		shown.status = http.StatusBadRequest
+	}
+	if shown.status < http.StatusInternalServerError {
+		shown.text = "error.request"
 	}
 	b.showError(w, r, shown)
 }
@@ -260,7 +243,8 @@ func (b *bank) fail(w http.ResponseWriter, r *http.Request, shown pageError, cau
 func (b *bank) showError(w http.ResponseWriter, r *http.Request, shown pageError) {
 	data := struct {
 		view
-		Code, Text, Time string
-	}{b.view("This did not work", nil), shown.code, shown.text, b.now().UTC().Format(time.DateTime)}
+		Code, Text, Description, Time string
+	}{view: b.view(r, "error.title", nil), Code: shown.code, Description: shown.codeExplained, Time: b.now().UTC().Format(time.DateTime)}
+	data.Text = data.T(shown.text)
 	b.show(w, r, errorPage, shown.status, staysHere, data)
 }

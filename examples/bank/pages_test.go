@@ -5,8 +5,11 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,10 +18,11 @@ import (
 
 // A browser follows redirects as long as they stay at the bank, keeps cookies, and knows no script.
 type browser struct {
-	w    *world
-	http *http.Client
-	at   string // where it is
-	site string // Sec-Fetch-Site of what it posts
+	w        *world
+	http     *http.Client
+	at       string // where it is
+	language string // Accept-Language
+	site     string // Sec-Fetch-Site of what it posts
 }
 
 func (w *world) newBrowser() *browser {
@@ -33,6 +37,7 @@ func (b *browser) open(target string) reply {
 	b.w.t.Helper()
 	r, err := http.NewRequest(http.MethodGet, target, nil)
 	require.NoError(b.w.t, err)
+	r.Header.Set("Accept-Language", b.language)
 	return b.follow(target, b.w.send(b.http, r))
 }
 
@@ -58,6 +63,7 @@ func (b *browser) follow(target string, got reply) reply {
 		}
 		r, err := http.NewRequest(http.MethodGet, target, nil)
 		require.NoError(b.w.t, err)
+		r.Header.Set("Accept-Language", b.language)
 		got = b.w.send(b.http, r)
 	}
 	require.Fail(b.w.t, "a loop of redirects")
@@ -118,6 +124,7 @@ func (b *browser) post(action string, fields url.Values) reply {
 	r, err := http.NewRequest(http.MethodPost, to.String(), strings.NewReader(fields.Encode()))
 	require.NoError(b.w.t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept-Language", b.language)
 	if b.site != "" {
 		r.Header.Set("Sec-Fetch-Site", b.site)
 	}
@@ -146,7 +153,7 @@ func TestAPersonAgrees(t *testing.T) {
 	}
 	require.Contains(t, string(login.body), "Application one")
 	consent := b.logIn(login, "alice", "correct horse").ok(http.StatusOK)
-	for _, text := range []string{"Application one", "See your accounts", "Know who you are here", `id="approve"`, `id="deny"`, "https://app.example", "alice"} {
+	for _, text := range []string{"Application one", "See your accounts", "It learns who you are at this bank", `id="approve"`, `id="deny"`, "https://app.example", "alice"} {
 		require.Contains(t, string(consent.body), text)
 	}
 	to := b.approve(consent)
@@ -169,9 +176,11 @@ func TestEveryPageKeepsItsHeaders(t *testing.T) {
 		require.Equal(t, "no-store", h.Get("Cache-Control"))
 		require.Contains(t, h.Get("Strict-Transport-Security"), "max-age=")
 		require.Empty(t, h.Values("Access-Control-Allow-Origin"))
-		for _, text := range []string{"<script", "javascript:", " onclick", " style="} {
+		for _, text := range []string{"javascript:", " onclick", " style="} {
 			require.NotContains(t, string(page.body), text)
 		}
+		require.Equal(t, 1, strings.Count(string(page.body), "<script"))
+		require.Contains(t, string(page.body), `<script src="/once.js" defer></script>`)
 		for _, text := range []string{`<html lang="en">`, `name="viewport"`, "<title>", "<h1>", "<main>"} {
 			require.Contains(t, string(page.body), text)
 		}
@@ -185,9 +194,9 @@ func TestAClientIsCalledWhatItIsCalled(t *testing.T) {
 	b := w.newBrowser()
 	login := b.open(w.one.front(w.one.pushed()))
 	for _, page := range []reply{login, b.logIn(login, "alice", "correct horse")} {
-		require.Contains(t, string(page.body), `<b>&lt;b&gt;\u{202e}knaB &amp; Söhne</b>`)
+		require.Contains(t, string(page.body), `&lt;b&gt;\u{202e}knaB &amp; Söhne`)
 	}
-	require.Contains(t, string(b.open(w.two.front(w.two.pushed())).body), "<b>two</b>")
+	require.Contains(t, string(b.open(w.two.front(w.two.pushed())).body), "two asks for your permission")
 }
 
 func TestCookies(t *testing.T) {
@@ -297,9 +306,154 @@ func TestBackAndReload(t *testing.T) {
 	consentAt := b.at
 	b.logIn(login, "alice", "correct horse").ok(http.StatusOK) // back to the login page, and once more
 	consent := b.open(consentAt).ok(http.StatusOK)
-	b.approve(consent)
-	b.press(consent, "approve", nil).refusedPage("no_login_in_progress") // the button twice
+	first := b.approve(consent)
+	b.at = consentAt
+	require.Equal(t, first, b.approve(consent), "CASES A8: the button twice")
 	b.open(consentAt).refusedPage("no_login_in_progress")
+	w.advance(answerKept + time.Second)
+	b.at = consentAt
+	b.press(consent, "approve", nil).refusedPage("no_login_in_progress", "invalid_request", "invalid_request_uri")
+}
+
+func TestADoubleClickGetsOneAnswer(t *testing.T) {
+	w := people(t)
+	for _, button := range []string{"approve", "deny"} {
+		b := w.newBrowser()
+		consent := b.logIn(b.open(w.one.front(w.one.pushed())), "alice", "correct horse").ok(http.StatusOK)
+		action, fields := consent.form(button)
+		target := w.issuer + action
+		locations := make([]string, 8)
+		var all sync.WaitGroup
+		for i := range locations {
+			all.Go(func() {
+				r, err := http.NewRequest(http.MethodPost, target, strings.NewReader(fields.Encode()))
+				if err != nil {
+					return
+				}
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.Header.Set("Sec-Fetch-Site", "same-origin")
+				response, err := b.http.Do(r)
+				if err != nil {
+					return
+				}
+				response.Body.Close()
+				locations[i] = response.Header.Get("Location")
+			})
+		}
+		all.Wait()
+		for _, location := range locations {
+			require.Equal(t, locations[0], location, "CASES A8")
+			require.True(t, strings.HasPrefix(location, "https://app.example/callback"), location)
+		}
+		t.Run("and another browser gets none of it", func(t *testing.T) {
+			other := w.newBrowser()
+			other.logIn(other.open(w.one.front(w.one.pushed())), "alice", "correct horse")
+			other.post(target, fields).refusedPage("no_login_in_progress")
+		})
+	}
+}
+
+func TestAllowWithNothingTickedIsADenial(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	consent := b.logIn(b.open(w.one.front(w.one.pushed(param("scope", "openid accounts profile")))), "alice", "correct horse")
+	require.NotContains(t, string(consent.body), `value="openid"`, "CASES A6: openid is not a choice")
+	to := b.press(consent, "approve", url.Values{"scope": nil}).location()
+	require.Equal(t, "access_denied", to.Query().Get("error"), "CASES A6")
+	consent = b.open(w.one.front(w.one.pushed(param("scope", "openid accounts profile"))))
+	to = b.press(consent, "approve", url.Values{"scope": {"profile"}}).location()
+	tokens := w.one.redeem(to.Query().Get("code")).do().ok(http.StatusOK).json()
+	require.Equal(t, "openid profile", tokens["scope"], "CASES A6: accounts unticked")
+	require.Contains(t, tokens, "id_token")
+	consent = b.open(w.one.front(w.one.pushed(param("scope", "openid"))))
+	require.Contains(t, string(consent.body), "<h1>Log in at Application one</h1>")
+	require.NotEmpty(t, b.approve(consent).Query().Get("code"), "a login alone has nothing to tick")
+}
+
+func TestTheConsentPageSaysWhatItIsAbout(t *testing.T) {
+	const other = "https://other.example/api"
+	w := newWorld(t, with("auto_approve", nil), func(cfg object) { cfg["resources"] = []string{cfg["issuer"].(string), other} })
+	b := w.newBrowser()
+	b.logIn(b.open(w.issuer+"/apps"), "alice", "correct horse")
+	page := func(changes ...func(*request)) string {
+		return string(b.open(w.one.front(w.one.pushed(changes...))).ok(http.StatusOK).body)
+	}
+	contains := func(page, caseID string, texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			require.Contains(t, page, text, caseID)
+		}
+	}
+	payment := page(param("scope", "openid"), details(order))
+	contains(payment, "CASES E4", "<h1>Pay 12.34 EUR to ACME</h1>", ">Pay 12.34 EUR</button>", "Application one wants to make this payment")
+	require.NotContains(t, payment, `type="checkbox"`, "CASES A5: nothing to untick")
+	contains(page(), "CASES E4", "<h1>Allow access to your accounts</h1>")
+	contains(page(param("scope", "openid"), details(information)), "CASES E4", "<h1>Allow access to your accounts</h1>")
+	contains(page(param("scope", "openid"), details(paymentOf("12.34", "status"))), "CASES A2", "<h1>Allow payments</h1>", "ask for its status")
+	contains(page(param("scope", "openid"), details(order, paymentOf("99"))), "CASES E4", "<h1>Allow payments</h1>")
+	mixed := page(details(order))
+	contains(mixed, "CASES E4", "<h1>Allow access</h1>", `name="detail"`, `value="accounts"`)
+	require.NotContains(t, mixed, `name="scope" value="payments"`, "CASES A5: a payment and its scope are one choice")
+	lookalike := page(param("scope", "openid"), details(strings.Replace(order, "ACME", "\u0410\u0421\u041c\u0415", 1)))
+	contains(lookalike, "CASES G9", `<h1>Pay 12.34 EUR to \u{410}\u{421}\u{41c}\u{415}</h1>`)
+
+	contains(page(param("resource", other)), "CASES G8", "For use at", other)
+	require.NotContains(t, page(param("resource", w.issuer)), "For use at", "CASES G8: the default one is not named")
+
+	year, quarter := w.now().Add(grantLifetime).Format("2 January 2006"), w.now().Add(refreshTokenLifetime).Format("2 January 2006")
+	contains(page(details(information), param("grant_management_action", "create")), "CASES G15", "Your permission ends on "+year, "<dd>"+year+"</dd>")
+	contains(page(details(information)), "CASES G15", "Your permission ends on "+quarter, "<dd>"+quarter+"</dd>")
+}
+
+func TestAllPagesInGerman(t *testing.T) {
+	w := people(t)
+	b := w.newBrowser()
+	b.language = "de-AT,de;q=0.9,en;q=0.5"
+	german := func(page reply, texts ...string) reply {
+		t.Helper()
+		require.Contains(t, string(page.body), `<html lang="de">`, "CASES E7")
+		require.Contains(t, page.header.Get("Vary"), "Accept-Language")
+		for _, text := range texts {
+			require.Contains(t, string(page.body), text, "CASES E7")
+		}
+		return page
+	}
+	login := german(b.open(w.one.front(w.one.pushed(param("scope", "openid"), details(order)))), "<h1>Anmelden</h1>", "Passwort")
+	german(b.logIn(login, "alice", "wrong"), "passen nicht zusammen")
+	consent := german(b.logIn(login, "alice", "correct horse"), "<h1>12,34 EUR an ACME zahlen</h1>", "Empfänger", "Ablehnen", "12,34 EUR zahlen")
+	tokens := w.one.redeem(b.approve(consent).Query().Get("code")).do().ok(http.StatusOK).json()
+	apps := german(b.open(w.issuer+"/apps"), "Verbundene Anwendungen", "Zahlung")
+	w.one.pay(tokens["access_token"].(string), order).ok(http.StatusCreated)
+	german(b.open(w.issuer+"/apps"), "Ausgeführte Zahlungen", "12,34 EUR an ACME", "Erledigt")
+	german(b.press(apps, "revoke-0", nil), "Zugriff von Application one beenden?")
+	german(b.open(w.issuer+"/login?flow=none"), "Das hat nicht geklappt", "Für Entwickler")
+	german(b.open(w.issuer+"/authorize?client_id=one&request_uri=x"), "Das hat nicht geklappt")
+}
+
+func TestTextsAreComplete(t *testing.T) {
+	used := map[string]bool{}
+	files, err := filepath.Glob("pages/*.html")
+	require.NoError(t, err)
+	sources, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, name := range append(files, sources...) {
+		raw, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(`(?:\.T |\.T\(|b\.view\(r, |texts\.Get\(\w+, |text(?:: +| = ))"([a-z_.]*[a-z])"`).FindAllStringSubmatch(string(raw), -1) {
+			used[match[1]] = true
+		}
+	}
+	require.Greater(t, len(used), 40)
+	for key := range used {
+		require.Contains(t, texts, key, "CASES E7")
+	}
+	for key, both := range texts {
+		require.NotEmpty(t, both[0], "CASES E7: %s", key)
+		require.NotEmpty(t, both[1], "CASES E7: %s", key)
+		require.Equal(t, strings.Count(both[0], "%s"), strings.Count(both[1], "%s"), "CASES E7: %s", key)
+		require.True(t, used[key] || strings.HasPrefix(key, "scope."), "%s is not used", key)
+	}
 }
 
 func TestTwoTabs(t *testing.T) {

@@ -149,6 +149,14 @@ func (s *sessions) begin(w http.ResponseWriter, r *http.Request, clientID, reque
 
 func (s *sessions) end(w http.ResponseWriter, f *flow) { setCookie(w, flowCookie+f.ID, "", 0) }
 
+// keepAMoment lets a flow that is over stay in the browser for a second request of
+// the same form.
+func (s *sessions) keepAMoment(w http.ResponseWriter, r *http.Request, f *flow) {
+	if cookie, err := r.Cookie(flowCookie + f.ID); err == nil {
+		setCookie(w, cookie.Name, cookie.Value, answerKept)
+	}
+}
+
 // flow returns the flow with an ID, nil if this browser has none such.
 func (s *sessions) flow(r *http.Request, id string) *flow {
 	for _, f := range s.flows(r) {

@@ -88,7 +88,7 @@ async function play(config) {
       await stage('userinfo', async () => ({ claims: await client.fetchUserInfo(connected, tokens.access_token, tokens.claims().sub, { DPoP }) }))
     }
     const call = async (token) => {
-      const [method, body, headers] = config.order ? ['POST', JSON.stringify(config.order), new Headers({ 'content-type': 'application/json' })] : ['GET']
+      const [method, body, headers] = config.order ? ['POST', JSON.stringify(config.order), new Headers({ 'content-type': 'application/json', 'idempotency-key': 'order-1' })] : ['GET']
       return client.fetchProtectedResource(connected, token, new URL(config.api), method, body, headers, { DPoP })
     }
     const called = async (token) => {

@@ -107,6 +107,10 @@ func (a Amount) within(limit Amount) bool {
 	return a.Currency == limit.Currency && a.units() <= limit.units()
 }
 
+// Text returns the amount as a person who reads the language writes it, with all
+// decimals of the currency: "12.50 EUR", or "12,50 EUR" in German ("de").
+func (a Amount) Text(language string) string { return a.show(language) }
+
 // show writes the amount as the language does, with all decimals of the currency.
 func (a Amount) show(language string) string {
 	whole, fraction, _ := strings.Cut(string(a.normal().Amount), ".")

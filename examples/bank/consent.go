@@ -1,0 +1,90 @@
+package main
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gofapi/fapi2/examples/internal/webtext"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
+)
+
+// A consentView is the page on which the user decides.
+type consentView struct {
+	view
+	Flow, Client, ClientURI, ReturnTo string
+	Lead, Approve, Until              string
+	Scopes, Details, Before           []entry
+	Resources                         []string // other than the bank's own API
+	Change                            string   // what becomes of Before: merge or replace
+	OpenID                            bool     // the client learns who the user is
+	Sole                              bool     // one payment is all that is asked for
+	Choices                           bool     // something can be unticked
+}
+
+func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, in *session) {
+	ends := b.ends(a)
+	data := consentView{view: b.view(r, "consent.other", in, "consent", f.ID, in.user), Flow: f.ID, ClientURI: a.Client().ClientURI, ReturnTo: origin(a.Params().Get("redirect_uri"))}
+	data.Client, data.Until = clientName(a.Client(), data.Lang), webtext.Date(data.Lang, ends)
+	data.Scopes, data.Details = scopeEntries(data.Lang, a.Choices()), detailEntries(a, in.user, data.Lang, ends)
+	data.Resources, data.OpenID = a.NamedResources(), slices.Contains(a.Scopes(), "openid")
+	data.decideHeading(a)
+	var err error
+	if data.Change, data.Before, err = b.before(r.Context(), a, in.user, data.Lang); err != nil {
+		b.sessions.end(w, f)
+		b.leave(w, r, a, nil, err)
+		return
+	}
+	b.show(w, r, consentPage, http.StatusOK, leavesHere, data)
+}
+
+// decideHeading says in the heading what the consent is for. A payment alone is
+// headed by its amount and payee, and has no boxes: the user pays or denies.
+func (v *consentView) decideHeading(a *profile.Authorization) {
+	v.Lead, v.Approve = v.T("consent.asks", v.Client), v.T("consent.allow")
+	v.Choices = len(v.Scopes)+len(v.Details) > 0
+	types := map[string]bool{}
+	for _, d := range a.Details() {
+		types[d.Type()] = true
+	}
+	pays := types[openbanking.PaymentType] || types[openbanking.RecurringPaymentType]
+	payment, ok := solePayment(a)
+	switch {
+	case ok && len(v.Scopes) == 0 && !v.Details[0].Foreign:
+		amount := payment.InstructedAmount.Text(v.Lang)
+		v.Title = v.T("consent.pay", amount, rar.EscapeText(string(payment.CreditorName), v.Lang))
+		v.Lead, v.Approve = v.T("consent.asks_pay", v.Client), v.T("consent.do_pay", amount)
+		v.Sole, v.Choices = true, false
+	case !v.Choices:
+		v.Title = v.T("consent.login", v.Client)
+	case len(types) == 1 && pays && len(v.Scopes) == 0:
+		v.Title = v.T("consent.payments")
+	case !pays && (types[openbanking.AccountInformationType] || slices.Contains(a.Scopes(), "accounts")) && !slices.Contains(a.Scopes(), "payments"):
+		v.Title = v.T("consent.accounts")
+	}
+}
+
+// solePayment returns the payment of a request for one, if its consent permits to
+// make it: permission to ask for its status is not one to pay.
+func solePayment(a *profile.Authorization) (openbanking.Payment, bool) {
+	all := a.Details()
+	if len(all) != 1 || all[0].Type() != openbanking.PaymentType {
+		return openbanking.Payment{}, false
+	}
+	p, err := rar.Get[openbanking.Payment](all[0])
+	return p, err == nil && (p.Actions == nil || slices.Contains(p.Actions, "initiate"))
+}
+
+// ends is when an authorization ends that the user gives now.
+func (b *bank) ends(a *profile.Authorization) time.Time {
+	lasts := accessTokenLifetime + time.Minute // the code may take that long to be redeemed
+	switch {
+	case !a.GrantRequest().IsZero():
+		lasts = grantLifetime
+	case a.Client().HasGrantType("refresh_token"):
+		lasts = refreshTokenLifetime
+	}
+	return b.now().Add(lasts)
+}
