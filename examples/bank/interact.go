@@ -120,12 +120,14 @@ func (b *bank) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := r.PostForm.Get("username")
-	if err := b.users.check(r.Context(), name, r.PostForm.Get("password"), addressOf(r)); err != nil {
+	from := peer{address: networkOf(r.RemoteAddr), browser: b.sessions.known(r, name)}
+	if err := b.users.check(r.Context(), name, r.PostForm.Get("password"), from); err != nil {
 		b.log.InfoContext(r.Context(), "login refused", "reason", err.Error())
 		b.showLogin(w, r, f, a, err)
 		return
 	}
 	b.sessions.logIn(w, r, name)
+	b.sessions.know(w, name, from.browser)
 	b.log.InfoContext(r.Context(), "login", "subject", name)
 	if a == nil {
 		b.sessions.end(w, f)

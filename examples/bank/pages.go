@@ -162,9 +162,10 @@ func urlPath(rawURL string) string {
 	return u.EscapedPath()
 }
 
-// addressOf is where a browser is. Of IPv6 it is the network, since every customer has a whole one.
-func addressOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+// networkOf returns the host of an address. For IPv6 it returns the network,
+// because every customer has a whole one.
+func networkOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.To4() == nil {
 		return ip.Mask(net.CIDRMask(64, 128)).String()
 	}

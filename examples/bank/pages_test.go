@@ -228,7 +228,7 @@ func TestAWrongPassword(t *testing.T) {
 	t.Run("is throttled, for a name that does not exist too", func(t *testing.T) {
 		for _, name := range []string{"alice", "nobody"} {
 			var got reply
-			for range failuresOfName {
+			for range failuresOfPair {
 				got = b.logIn(page, name, "wrong")
 			}
 			require.Equal(t, http.StatusTooManyRequests, got.status)
@@ -243,6 +243,20 @@ func TestAWrongPassword(t *testing.T) {
 	require.NotContains(t, w.log.String(), "correct horse")
 	require.Contains(t, w.log.String(), `"reason":"wrong_password"`)
 	require.Contains(t, w.log.String(), `"reason":"login_throttled"`)
+}
+
+func TestAKnownBrowserGetsThrough(t *testing.T) {
+	w := people(t)
+	known := w.newBrowser()
+	known.approve(known.logIn(known.open(w.one.front(w.one.pushed())), "alice", "correct horse"))
+	stranger := w.newBrowser() // at the same address
+	page := stranger.open(w.one.front(w.one.pushed()))
+	for range failuresOfPair + 1 {
+		stranger.logIn(page, "alice", "wrong")
+	}
+	require.Equal(t, http.StatusTooManyRequests, stranger.logIn(page, "alice", "correct horse").status)
+	page = known.open(w.one.front(w.one.pushed(param("prompt", "login"))))
+	known.approve(known.logIn(page, "alice", "correct horse").ok(http.StatusOK))
 }
 
 func TestFormsThatAreNotFromHere(t *testing.T) {

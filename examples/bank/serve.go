@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/gofapi/fapi2/profile"
@@ -53,7 +52,9 @@ func serve(ctx context.Context, log *slog.Logger, certificate tls.Certificate, s
 			MaxHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		}
 		servers = append(servers, server)
-		go func() { failed <- server.ServeTLS(limit(s.listener, maxConnections), "", "") }()
+		limited := limit(s.listener, maxConnections)
+		server.ConnState = limited.follow
+		go func() { failed <- server.ServeTLS(limited, "", "") }()
 	}
 	var err error
 	select {
@@ -68,50 +69,6 @@ func serve(ctx context.Context, log *slog.Logger, certificate tls.Certificate, s
 		}
 	}
 	return err
-}
-
-// limit accepts no more than n connections at a time.
-func limit(l net.Listener, n int) net.Listener {
-	return &limitedListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
-}
-
-type limitedListener struct {
-	net.Listener
-	slots  chan struct{}
-	once   sync.Once
-	closed chan struct{}
-}
-
-// Accept waits for a connection to end when there are too many.
-func (l *limitedListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	connection, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &limitedConn{Conn: connection, release: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-// Close ends Accept.
-func (l *limitedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type limitedConn struct {
-	net.Conn
-	release func()
-}
-
-// Close makes room for another one.
-func (c *limitedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }
 
 // observe bounds how many requests are served at a time and writes a line for each. It names the path and neither query nor

@@ -128,34 +128,6 @@ func TestBounds(t *testing.T) {
 		page := b.open(w.one.front(w.one.pushed()))
 		b.logIn(page, big, big).refusedPage("form_unreadable")
 	})
-	t.Run("of connections", func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		limited := limit(l, 1)
-		accepted := make(chan net.Conn)
-		go func() {
-			for {
-				c, err := limited.Accept()
-				if err != nil {
-					close(accepted)
-					return
-				}
-				accepted <- c
-			}
-		}()
-		for range 2 {
-			c, err := net.Dial("tcp", l.Addr().String())
-			require.NoError(t, err)
-			defer c.Close()
-		}
-		first := <-accepted
-		require.Empty(t, accepted)
-		require.NoError(t, first.Close())
-		require.NoError(t, (<-accepted).Close(), "the second one gets in when the first one has gone")
-		require.NoError(t, limited.Close())
-		_, open := <-accepted
-		require.False(t, open)
-	})
 	t.Run("of flows in a browser", func(t *testing.T) {
 		b := w.newBrowser()
 		for range maxFlows + 3 {

@@ -19,10 +19,13 @@ const (
 	maxPassword = 1 << 10
 	maxUsername = 255
 
-	// A name, and an address, may fail this often in a row; then once per refill. Both, as one guesser tries many passwords
-	// for a name and another one password for many names.
-	failuresOfName    = 5
+	// So many failures in a row are permitted, and then one per refill. A stranger
+	// uses up what the own address has for a name, and not what the user has.
+	// The bound of a name is for a guesser with many addresses. While one is at it,
+	// the user gets in from a browser that has logged in before.
+	failuresOfPair    = 5 // one name from one address, or from one known browser
 	failuresOfAddress = 30
+	failuresOfName    = 100
 	refill            = 20 * time.Second
 	maxBuckets        = 1 << 16
 )
@@ -77,16 +80,45 @@ var (
 	errThrottled     = errors.New("login_throttled")
 )
 
-// check says whether this is the user's password: nil, errWrongPassword or errThrottled. It takes the same time for a user
-// that does not exist and says the same.
-func (u *users) check(ctx context.Context, name, password, address string) error {
-	if len(name) > maxUsername || len(password) > maxPassword { // nobody's
+// A peer is where a password comes from.
+type peer struct {
+	address string
+	browser string // the ID of a browser in which that user has logged in before
+}
+
+// limits returns the buckets that a failure is taken from, in this order. The pair
+// and the address come before the name, so that one address cannot use up the
+// failures of a name or fill the table with names that it makes up.
+func (from peer) limits(name string) []limited {
+	if from.browser != "" {
+		return []limited{{"browser " + from.browser, failuresOfPair}}
+	}
+	return []limited{
+		{"address " + from.address, failuresOfAddress},
+		{"pair " + from.address + " " + name, failuresOfPair},
+		{"name " + name, failuresOfName},
+	}
+}
+
+type limited struct {
+	key  string
+	full float64
+}
+
+// check returns nil if this is the user's password, otherwise errWrongPassword or
+// errThrottled. For a user that does not exist it returns the same error after the
+// same time.
+func (u *users) check(ctx context.Context, name, password string, from peer) error {
+	if len(name) > maxUsername || len(password) > maxPassword {
 		return errWrongPassword
 	}
-	// The failure is counted first and forgiven later: else any number of guesses could be made at the same time.
-	// The address comes first, so that none can fill the table with names that it makes up.
-	if !u.take("address "+address, failuresOfAddress) || !u.take("name "+name, failuresOfName) {
-		return errThrottled
+	// The failure is counted first and forgiven later. Otherwise any number of
+	// guesses could be made at the same time.
+	limits := from.limits(name)
+	for _, l := range limits {
+		if !u.take(l.key, l.full) {
+			return errThrottled
+		}
 	}
 	select {
 	case u.slots <- struct{}{}:
@@ -105,7 +137,7 @@ func (u *users) check(ctx context.Context, name, password, address string) error
 	if subtle.ConstantTimeCompare(hash, known.hash) != 1 || !ok {
 		return errWrongPassword
 	}
-	u.forgive("name "+name, "address "+address)
+	u.forgive(limits)
 	return nil
 }
 
@@ -135,19 +167,22 @@ func (u *users) makeRoom(now time.Time) {
 		return
 	}
 	for key, b := range u.buckets {
-		if now.Sub(b.at) > failuresOfAddress*refill || len(u.buckets) >= maxBuckets {
+		if now.Sub(b.at) > failuresOfName*refill || len(u.buckets) >= maxBuckets {
 			delete(u.buckets, key)
 		}
 	}
 }
 
-func (u *users) forgive(name, address string) {
+// forgive gives back the one failure that a right password has cost. The owner of
+// one account must not gain guesses for others by it.
+func (u *users) forgive(limits []limited) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.buckets, name)
-	if b, ok := u.buckets[address]; ok { // gets back this one alone: the owner of one account may still guess others
-		b.left++
-		u.buckets[address] = b
+	for _, l := range limits {
+		if b, ok := u.buckets[l.key]; ok {
+			b.left = min(l.full, b.left+1)
+			u.buckets[l.key] = b
+		}
 	}
 }
 

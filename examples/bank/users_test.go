@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,7 +29,7 @@ func TestGuessesAreCountedBeforeTheyAreLookedAt(t *testing.T) {
 	for i := range n {
 		go func() {
 			start.Wait()
-			results <- u.check(context.Background(), "alice", fmt.Sprint("guess ", i), fmt.Sprint("address ", i))
+			results <- u.check(context.Background(), "alice", fmt.Sprint("guess ", i), peer{address: fmt.Sprint("address ", i)})
 		}()
 	}
 	start.Done()
@@ -44,13 +47,13 @@ func TestGuessesAreCountedBeforeTheyAreLookedAt(t *testing.T) {
 func TestAnAddressThatTriesManyNames(t *testing.T) {
 	u, now := newTestUsers(t)
 	for i := range failuresOfAddress {
-		require.ErrorIs(t, u.check(context.Background(), fmt.Sprint("user ", i), "x", "one address"), errWrongPassword)
+		require.ErrorIs(t, u.check(context.Background(), fmt.Sprint("user ", i), "x", peer{address: "one address"}), errWrongPassword)
 	}
-	require.ErrorIs(t, u.check(context.Background(), "alice", "right", "one address"), errThrottled)
-	require.NoError(t, u.check(context.Background(), "bob", "right", "another address"))
+	require.ErrorIs(t, u.check(context.Background(), "alice", "right", peer{address: "one address"}), errThrottled)
+	require.NoError(t, u.check(context.Background(), "bob", "right", peer{address: "another address"}))
 	*now = now.Add(refill)
-	require.NoError(t, u.check(context.Background(), "alice", "right", "one address"))
-	require.NoError(t, u.check(context.Background(), "alice", "right", "one address"), "who is right pays nothing")
+	require.NoError(t, u.check(context.Background(), "alice", "right", peer{address: "one address"}))
+	require.NoError(t, u.check(context.Background(), "alice", "right", peer{address: "one address"}), "who is right pays nothing")
 }
 
 func TestTheTableOfFailuresIsBounded(t *testing.T) {
@@ -64,14 +67,107 @@ func TestTheTableOfFailuresIsBounded(t *testing.T) {
 func TestNobodyFillsTheTableFromOneAddress(t *testing.T) {
 	u, _ := newTestUsers(t)
 	for i := range 10 * failuresOfAddress {
-		require.Error(t, u.check(context.Background(), fmt.Sprint("made up ", i), "x", "one address"))
+		require.Error(t, u.check(context.Background(), fmt.Sprint("made up ", i), "x", peer{address: "one address"}))
 	}
-	require.Len(t, u.buckets, failuresOfAddress+1)
+	require.Len(t, u.buckets, 2*failuresOfAddress+1)
 }
 
 func TestAHashForNobody(t *testing.T) {
 	u, _ := newTestUsers(t)
 	require.Len(t, u.nobody.hash, 32, "a name that does not exist is compared as well")
-	require.ErrorIs(t, u.check(context.Background(), "", "", "a"), errWrongPassword)
+	require.ErrorIs(t, u.check(context.Background(), "", "", peer{address: "a"}), errWrongPassword)
 	require.NotContains(t, u.hashes, "")
+}
+
+func TestStrangersDoNotLockUsersOut(t *testing.T) {
+	ctx := context.Background()
+	here, there := peer{address: "the user's"}, peer{address: "the stranger's"}
+	t.Run("D3: wrong passwords from one address cost only that address", func(t *testing.T) {
+		u, now := newTestUsers(t)
+		for i := range 1000 {
+			err := u.check(ctx, "alice", "x", there)
+			require.Equal(t, i < failuresOfPair, err == errWrongPassword, "guess %d", i)
+		}
+		require.ErrorIs(t, u.check(ctx, "alice", "right", there), errThrottled)
+		require.NoError(t, u.check(ctx, "alice", "right", here))
+		*now = now.Add(refill)
+		require.ErrorIs(t, u.check(ctx, "alice", "x", there), errWrongPassword)
+		require.ErrorIs(t, u.check(ctx, "alice", "x", there), errThrottled, "one guess per refill")
+	})
+	t.Run("D3: a known browser gets through while a thousand addresses guess", func(t *testing.T) {
+		u, _ := newTestUsers(t)
+		looked := 0
+		for i := range 1000 {
+			if u.check(ctx, "alice", "x", peer{address: fmt.Sprint(i)}) == errWrongPassword {
+				looked++
+			}
+		}
+		require.Equal(t, failuresOfName, looked)
+		require.ErrorIs(t, u.check(ctx, "alice", "right", here), errThrottled, "from a browser that is not known")
+		for range 100 {
+			require.NoError(t, u.check(ctx, "alice", "right", peer{address: "0", browser: "alice's"}))
+		}
+		require.NoError(t, u.check(ctx, "bob", "right", here))
+	})
+	t.Run("D3: a known browser guesses no more than an address", func(t *testing.T) {
+		u, _ := newTestUsers(t)
+		for i := range 100 {
+			err := u.check(ctx, "alice", "x", peer{address: fmt.Sprint(i), browser: "stolen"})
+			require.Equal(t, i < failuresOfPair, err == errWrongPassword)
+		}
+		require.NoError(t, u.check(ctx, "alice", "right", here), "and takes nothing from other browsers")
+	})
+	t.Run("D3: attack: logging in to an account of one's own gains no guesses", func(t *testing.T) {
+		u, _ := newTestUsers(t)
+		looked := 0
+		for range 10 * failuresOfAddress {
+			if u.check(ctx, "alice", "x", there) == errWrongPassword {
+				looked++
+			}
+			_ = u.check(ctx, "bob", "right", there)
+		}
+		require.LessOrEqual(t, looked, failuresOfPair)
+	})
+}
+
+func TestKnownBrowsers(t *testing.T) {
+	now := time.Now()
+	s, err := newSessions(func() time.Time { return now })
+	require.NoError(t, err)
+	other, err := newSessions(func() time.Time { return now })
+	require.NoError(t, err)
+	cookie := func(user, id string) *http.Cookie {
+		w := httptest.NewRecorder()
+		s.know(w, user, id)
+		return w.Result().Cookies()[0]
+	}
+	with := func(c *http.Cookie) *http.Request {
+		r := httptest.NewRequest(http.MethodPost, "/login", nil)
+		r.AddCookie(c)
+		return r
+	}
+	c := cookie("alice", "")
+	id := s.known(with(c), "alice")
+	require.NotEmpty(t, id)
+	require.Equal(t, id, s.known(with(cookie("alice", id)), "alice"), "D3: a browser keeps its ID")
+	require.True(t, c.Secure && c.HttpOnly)
+	require.NotContains(t, c.String(), "alice")
+	t.Run("D3: attack: the cookie of one user for another", func(t *testing.T) {
+		moved := *c
+		moved.Name = s.knownName("bob")
+		require.Empty(t, s.known(with(&moved), "bob"))
+		require.Empty(t, s.known(with(c), "bob"))
+	})
+	t.Run("D3: attack: changed and invented cookies", func(t *testing.T) {
+		require.Empty(t, other.known(with(c), "alice"))
+		for _, value := range []string{"", "x", "..", "x" + c.Value, c.Value + "x", strings.Replace(c.Value, ".", ".9", 1)} {
+			changed := *c
+			changed.Value = value
+			require.Empty(t, s.known(with(&changed), "alice"), value)
+		}
+	})
+	t.Run("D3: a mark that is over", func(t *testing.T) {
+		now = now.Add(knownLifetime)
+		require.Empty(t, s.known(with(c), "alice"))
+	})
 }

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"crypto/rand"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	knownCookie   = "__Host-known-"
+	knownLifetime = 180 * 24 * time.Hour
+)
+
+// knownName returns the name of the cookie for one user, which does not tell who
+// that is.
+func (s *sessions) knownName(user string) string {
+	return knownCookie + s.formToken("known name", user)[:16]
+}
+
+// know marks a browser in which a user has logged in. It keeps the ID that the
+// browser has, so that logging in again gains no failures.
+func (s *sessions) know(w http.ResponseWriter, user, id string) {
+	if id == "" {
+		id = rand.Text()
+	}
+	until := strconv.FormatInt(s.now().Add(knownLifetime).Unix(), 10)
+	setCookie(w, s.knownName(user), id+"."+until+"."+s.formToken("known", user, id, until), knownLifetime)
+}
+
+// known returns the ID of a browser in which that user has logged in before. It
+// returns "" for any other browser.
+func (s *sessions) known(r *http.Request, user string) string {
+	cookie, err := r.Cookie(s.knownName(user))
+	if err != nil {
+		return ""
+	}
+	parts := strings.Split(cookie.Value, ".")
+	if len(parts) != 3 || !s.checkForm(parts[2], "known", user, parts[0], parts[1]) {
+		return ""
+	}
+	until, err := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil || !s.now().Before(time.Unix(until, 0)) {
+		return ""
+	}
+	return parts[0]
+}
