@@ -30,8 +30,8 @@
 // parses the details of the verified token and keeps those that are for it, with
 // ForResource. It makes a detail of its own with [Registry.New]: this action, on
 // this thing. [Details.Covers] decides, and [Details.Covering] returns the granted
-// detail. An order that a client sends is no such detail: a client may write any
-// action and location into it, and those never decide. Package uses records that a
+// detail. An order that a client sends is not such a detail: a client may write
+// any action and location into it, and those never decide. Package uses records that a
 // permission was used, for permissions that are for one use.
 //
 // An API shares the types with its authorization server as code, or gets their

@@ -11,7 +11,7 @@ import (
 
 // Details that say the same may be spelled differently: members in another order,
 // an element of a set twice, a number as 1e1, an escaped letter, a default that is
-// absent. Whatever compares, merges, digests or counts details works on their
+// absent. All functions that compare, merge, digest or count details work on
 // normal forms, so that there is one notion of sameness.
 
 // setMembers are the common fields whose arrays are sets.
@@ -205,10 +205,10 @@ func (d Detail) Normal() (Detail, error) {
 // Digest returns 43 characters of base64url that stand for the detail's type and
 // normal form: details of one registry are equal if and only if their digests are.
 // It is the same in every process that has the type, and may change when the type
-// does. It is a plain hash: who can guess a detail can recognise its digest.
+// does. It is a plain hash, so a reader who guesses a detail recognises its digest.
 //
-// It is empty for the zero Detail, and for one whose normal form is not JSON because
-// the type's Normalize fails.
+// It is empty for the zero Detail, and for a detail for which the type's Normalize
+// fails.
 func (d Detail) Digest() string {
 	if d.d == nil {
 		return ""
@@ -230,11 +230,11 @@ func digest(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// Single returns 43 characters of base64url that stand for what of the detail can
-// be used once: the detail without what narrowing may take away
+// Single returns 43 characters of base64url that stand for the part of the detail
+// that can be used once: the detail without what narrowing may take away
 // (TypeConfig.Single). A detail and every detail that it covers have one Single, so
-// that narrowing a token makes no second permission. [Detail.Digest] tells what the
-// characters disclose. Package uses records what was used.
+// that narrowing a token makes no second permission. It is a plain hash, like
+// [Detail.Digest]. Package uses records which permissions were used.
 //
 // It returns an [*Error] that matches [ErrHook] if the type does not say what can be
 // used once, or if one of its functions fails.

@@ -9,8 +9,8 @@
 //
 // Callers derive keys by hashing, with a prefix for the kind of entry and for the
 // issuer, so that one table serves all uses. A key discloses nothing of what it was
-// derived from. Values may contain personal data: a shared store belongs into the
-// same protection as the host's own database.
+// derived from. Values may contain personal data; protect a shared store like the
+// host's own database.
 //
 // The package does not cache, does not encrypt and does not retry.
 package store

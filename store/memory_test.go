@@ -47,7 +47,7 @@ func TestMemoryVersions(t *testing.T) {
 	requireGet(t, m, "a", "", 0)
 	swapped, err := m.Swap(ctx, key("a"), 0, nil, later)
 	require.NoError(t, err)
-	require.False(t, swapped, "version 0 is no entry to swap")
+	require.False(t, swapped, "version 0 is not an entry to swap")
 
 	added, err := m.Add(ctx, key("a"), []byte("one"), later)
 	require.NoError(t, err)

@@ -1,5 +1,6 @@
-// Package openbanking has types of rich authorization requests (RAR, RFC 9396) for banks: account information with an
-// expiry, a single payment, recurring payments within limits, and confirmation of funds.
+// Package openbanking has types of rich authorization requests (RAR, RFC 9396) for
+// banks: account information with an expiry, a single payment, recurring payments
+// within limits, and confirmation of funds.
 //
 // [Types] returns all four under the names [AccountInformationType], [PaymentType],
 // [RecurringPaymentType] and [FundsConfirmationType]. [NewAccountInformation],
@@ -16,22 +17,26 @@
 //
 // # Accounts
 //
-// An IBAN is taken in its electronic form alone: upper case, no spaces, right check digits. What is printed differently is
-// refused and not repaired, so that one account has one spelling and strings are compared as they are (§12). Descriptions
-// show it in groups of four. Accounts without IBAN have a scheme and an identification of that scheme, compared as strings.
+// An IBAN is accepted in its electronic form alone: upper case, no spaces, right
+// check digits. Other forms are rejected and not repaired, so that one account has
+// one spelling. Descriptions show an IBAN in groups of four. Accounts without IBAN
+// have a scheme and an identification of that scheme, compared as strings.
 //
 // # What is within what
 //
-// A payment covers itself alone, not a smaller one: who agreed to 12.34 EUR has not agreed to 10. A limit of a recurring
-// payment covers a lower one, an expiry covers an earlier one, a list of permissions or accounts covers its parts. An account
-// that is left out of a request is chosen by the user, which is the enrichment that these types permit (§7.1).
+// A payment covers itself alone, not a smaller one: a user who agreed to 12.34 EUR
+// has not agreed to 10. A limit of a recurring payment covers a lower one, an expiry
+// covers an earlier one, and a list of permissions or accounts covers its parts. The
+// user chooses an account that is left out of a request; these types permit that
+// enrichment and no other (RFC 9396 §7.1). The order of actions, accounts and
+// locations means nothing.
 //
 // A payment without actions is the permission to initiate it, and nothing else.
 // Descriptions say so.
 //
 // # What it does not do
 //
-// It counts nothing. Package uses records that a payment was made; how much of a
-// recurring payment's limits is used up is for the API to count. It compares no
-// date with today's: an API asks for a detail whose validUntil is today.
+// It does not count. Package uses records that a payment was made, and an API counts
+// how much of a recurring payment's limits is used up. It does not compare dates with
+// today's; an API asks for a detail whose validUntil is today.
 package openbanking

@@ -27,7 +27,7 @@ type Payment struct {
 	Locations []string `json:"locations,omitempty"`
 	// Actions are what may be done. If nil, the payment may be initiated, and
 	// nothing else.
-	Actions []PaymentAction `json:"actions,omitempty"`
+	Actions []PaymentAction `json:"actions,omitempty" jsonschema:"what may be done; absent, the payment may be initiated and nothing else"`
 	// InstructedAmount is the amount.
 	InstructedAmount Amount `json:"instructedAmount"`
 	// CreditorName is who is paid.

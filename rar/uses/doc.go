@@ -25,9 +25,9 @@
 //
 // The process may end between the third step and the fourth. The client then retries
 // with the same idempotency key, receives the same ID, and the payment is completed
-// under it. After an error of the store nobody knows whether the use was recorded;
-// the same retry resolves that too. The API makes no payment after an error, except
-// that it may complete the payment whose ID comes with ErrUsed.
+// under it. After an error of the store the API does not know whether the use was
+// recorded; the same retry resolves that too. The API makes no payment after an
+// error, except that it may complete the payment whose ID comes with ErrUsed.
 //
 // # What one permission is
 //
@@ -40,12 +40,12 @@
 //
 // # Counting more
 //
-// Once counts to one. For standing orders and limits, n times or a sum within a
-// period, an API counts in a transaction of its own database: it locks the row whose
-// key [Uses.Key] returns, adds up the payments recorded under it, compares with the
-// limits of the detail in the token, and inserts the payment. The key is the same for
-// every narrower detail of the grant, so that a token with lower limits does not
-// start from zero.
+// Once counts to one, for a recurring payment as well. For standing orders and
+// limits, n times or a sum within a period, an API counts in a transaction of its
+// own database. It locks the row whose key [Uses.Key] returns and adds up the
+// payments recorded under it. It compares the sum with the limits of the detail in
+// the token, and inserts the payment. The key is the same for every narrower detail
+// of the grant, so that a token with lower limits does not start from zero.
 //
 // The package does not know tokens: the host passes the grant's ID from a verified
 // token. It does not know whether what was permitted was done.

@@ -109,7 +109,7 @@ type Use struct {
 // the number of goroutines and processes.
 //
 // If another attempt has used the permission, Once returns the result of that
-// attempt together with [ErrUsed]. Beside all other errors the result is empty:
+// attempt together with [ErrUsed]. With every other error the result is empty:
 // [ErrUse] for a use that cannot be recorded, and [ErrStore] for a failure after
 // which the same attempt should be retried.
 func (u *Uses) Once(ctx context.Context, use Use) (result string, err error) {

@@ -314,7 +314,7 @@ func TestStoreFailures(t *testing.T) {
 	b.before = cause
 	failing(use)
 	b.before = nil
-	b.after = cause // the record was written, and nobody knows
+	b.after = cause // the record was written, and the API does not know
 	failing(use)
 	b.after = nil
 	retry := use
