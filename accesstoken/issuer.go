@@ -148,8 +148,28 @@ var ownClaims = []string{
 // key, and a token of more than 16 KiB, with [ErrTooLong]. An error is either a mistake of the caller or comes from the key; neither is
 // for the client to see.
 func (i *Issuer) Issue(c Claims) (string, error) {
+	body, err := i.body(c)
+	if err != nil {
+		return "", err
+	}
+	token, err := i.signer.Sign(body)
+	if err != nil {
+		return "", fmt.Errorf("accesstoken: signing: %w", err)
+	}
+	return token, nil
+}
+
+// Size returns the length of the token that Issue would make, and the errors of
+// Issue except those of the key: [ErrTooLong] among them. It signs nothing.
+func (i *Issuer) Size(c Claims) (int, error) {
+	body, err := i.body(c)
+	return i.signer.Size(len(body)), err
+}
+
+// body returns the claims of a token that is not too long.
+func (i *Issuer) body(c Claims) ([]byte, error) {
 	if err := i.check(c); err != nil {
-		return "", fmt.Errorf("accesstoken: %w", err)
+		return nil, fmt.Errorf("accesstoken: %w", err)
 	}
 	lifetime := i.cfg.Lifetime
 	if c.Lifetime != 0 {
@@ -177,16 +197,12 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 	}
 	body, err := encode(p, c.Extra)
 	if err != nil {
-		return "", fmt.Errorf("accesstoken: %w", err)
+		return nil, fmt.Errorf("accesstoken: %w", err)
 	}
-	token, err := i.signer.Sign(body)
-	if err != nil {
-		return "", fmt.Errorf("accesstoken: signing: %w", err)
+	if size := i.signer.Size(len(body)); size > maxTokenBytes {
+		return body, fmt.Errorf("%w: %d bytes, more than %d", ErrTooLong, size, maxTokenBytes)
 	}
-	if len(token) > maxTokenBytes {
-		return "", fmt.Errorf("%w: %d bytes, more than %d", ErrTooLong, len(token), maxTokenBytes)
-	}
-	return token, nil
+	return body, nil
 }
 
 func (i *Issuer) check(c Claims) error {

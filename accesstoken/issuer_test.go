@@ -295,3 +295,27 @@ func TestIssueRefusesHalfCharacters(t *testing.T) {
 	_, err = issuer.Issue(accesstoken.Claims{Subject: "\xc8", ClientID: "\xb3", Audience: []string{"https://api.example"}, JKT: strings.Repeat("A", 43)})
 	require.ErrorContains(t, err, "UTF-8")
 }
+
+func TestSize(t *testing.T) {
+	for _, key := range []crypto.Signer{testkit.ECKey(t, "as"), testkit.Ed25519Key(t, "as"), testkit.RSAKey(t, "as")} {
+		issuer, err := accesstoken.NewIssuer(accesstoken.IssuerConfig{Issuer: "https://as.example.com", Key: key})
+		require.NoError(t, err)
+		for n := range 4 { // every remainder of base64
+			c := accesstoken.Claims{Subject: "alice", ClientID: "c", Audience: []string{"https://api.example.com"}, JKT: strings.Repeat("A", 43),
+				ACR: strings.Repeat("<", n), AuthorizationDetails: json.RawMessage(`[{"type":"a"}]`)}
+			size, err := issuer.Size(c)
+			require.NoError(t, err)
+			token, err := issuer.Issue(c)
+			require.NoError(t, err)
+			require.Len(t, token, size)
+		}
+		long := accesstoken.Claims{Subject: "alice", ClientID: "c", Audience: []string{"https://api.example.com"}, JKT: strings.Repeat("A", 43), ACR: strings.Repeat("a", 13<<10)}
+		size, err := issuer.Size(long)
+		require.ErrorIs(t, err, accesstoken.ErrTooLong)
+		require.Greater(t, size, 16<<10)
+		_, err = issuer.Issue(long)
+		require.ErrorIs(t, err, accesstoken.ErrTooLong)
+		_, err = issuer.Size(accesstoken.Claims{})
+		require.Error(t, err)
+	}
+}

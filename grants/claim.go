@@ -196,6 +196,30 @@ func (m *Manager) Claim(ctx context.Context, c *Change) (Grant, error) {
 	return g, err
 }
 
+// Plan returns the grant that [Manager.Claim] would return at this moment, and
+// writes nothing. A host plans before it uses up what the client needs again: it
+// learns whether the change can be made, and what tokens will be for. Plan returns
+// the errors of Claim, except [ErrEvent].
+func (m *Manager) Plan(ctx context.Context, c *Change) (Grant, error) {
+	if c == nil || c.c.AuthorizationID == "" {
+		return Grant{}, errors.New("grants: Plan of a change that was not prepared")
+	}
+	r, _, err := m.load(ctx, c.c.Added.ID)
+	switch {
+	case errors.Is(err, ErrNotFound) && c.c.Action == actionCreate && isGrantID(c.c.Added.ID):
+		r = new(record)
+	case errors.Is(err, ErrNotFound):
+		return Grant{}, fmt.Errorf("%w: %w", ErrInactive, err)
+	case err != nil:
+		return Grant{}, err
+	}
+	now := m.now()
+	if _, err := m.claim(r, c.c, now); err != nil {
+		return Grant{}, err
+	}
+	return r.Grant.clone().at(now), nil
+}
+
 // claim applies a change to a record.
 func (m *Manager) claim(r *record, c change, now time.Time) (*pendingEvent, error) {
 	isNew := r.Grant.Version == 0

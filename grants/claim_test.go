@@ -494,3 +494,39 @@ func TestApprovalIsChecked(t *testing.T) {
 		require.Error(t, err)
 	})
 }
+
+// A plan is what the claim will return, and changes nothing.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	b := newBank(t, nil)
+	change := b.prepared("create", "", scopes("accounts"))
+	planned, err := b.Plan(t.Context(), change)
+	require.NoError(t, err)
+	_, err = b.Get(t.Context(), change.GrantID())
+	require.ErrorIs(t, err, grants.ErrNotFound, "G6 a plan creates no grant")
+	g, err := b.Claim(t.Context(), change)
+	require.NoError(t, err)
+	require.Equal(t, g.Scopes, planned.Scopes)
+	require.Equal(t, g.ID, planned.ID)
+	require.Equal(t, g.ExpiresAt, planned.ExpiresAt)
+
+	first, authorization := b.claimed("create", "", scopes("accounts"))
+	merge := b.prepared("merge", first.ID, scopes("payments"))
+	planned, err = b.Plan(t.Context(), merge)
+	require.NoError(t, err)
+	_, err = b.CheckRefresh(t.Context(), first.ID, authorization)
+	require.NoError(t, err, "G5 a plan ends no refresh token")
+	for range 2 {
+		merged, err := b.Claim(t.Context(), merge)
+		require.NoError(t, err)
+		require.Equal(t, merged.Scopes, planned.Scopes)
+		planned, err = b.Plan(t.Context(), merge)
+		require.NoError(t, err, "after the claim it is what there is")
+	}
+	late := b.prepared("replace", first.ID, scopes("accounts"))
+	require.NoError(t, b.Withdraw(t.Context(), first.ID))
+	_, err = b.Plan(t.Context(), late)
+	require.ErrorIs(t, err, grants.ErrInactive)
+	_, err = b.Plan(t.Context(), new(grants.Change))
+	require.Error(t, err)
+}

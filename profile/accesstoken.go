@@ -22,6 +22,9 @@ const (
 	// maxReferenced bounds what is kept for an opaque token: the introspection response, which grows by a third when it is
 	// signed, has to stay within the 64 KiB that resource servers read.
 	maxReferenced = 46 << 10
+	// commonHeader is what common proxies accept in one header field (nginx by
+	// default, for example).
+	commonHeader = 8 << 10
 	// referenceVersion is that of the records that this package writes.
 	referenceVersion = 1
 )
@@ -71,16 +74,32 @@ func (s *AuthorizationServer) newAccessToken(ctx context.Context, c accesstoken.
 		if err != nil {
 			return "", fmt.Errorf("%w: signing an access token: %w", ErrStore, err)
 		}
+		if len(token) > commonHeader {
+			s.cfg.Logger.Warn("access token is longer than common proxies accept in a header", "client_id", c.ClientID, "bytes", len(token), "common_limit", commonHeader)
+		}
 		return token, nil
 	}
+	value, err := s.encodeReference(c)
+	if err != nil {
+		return "", err
+	}
+	token := jose.RandomString(referenceBytes) // SP-5.4.1-4
+	if err := s.cfg.AccessTokens.Save(ctx, s.storeKey("access", token), value, s.cfg.Now().Add(c.Lifetime)); err != nil {
+		return "", fmt.Errorf("%w: saving an access token: %w", ErrStore, err)
+	}
+	return token, nil
+}
+
+// encodeReference returns what is kept for an opaque token. It is no more than an
+// introspection response can say.
+func (s *AuthorizationServer) encodeReference(c accesstoken.Claims) ([]byte, error) {
 	if len(c.Extra) > 0 || c.JKT == "" && c.X5TS256 == "" { // SP-5.3.2.1-4: there is no token that is bound to nothing
-		return "", fmt.Errorf("%w: claims that an opaque token cannot have", ErrStore)
+		return nil, fmt.Errorf("%w: claims that an opaque token cannot have", ErrStore)
 	}
 	now := s.cfg.Now()
-	expires := now.Add(c.Lifetime)
 	r := reference{
 		Version: referenceVersion, Issuer: s.cfg.Issuer, Subject: c.Subject, Audience: c.Audience, ClientID: c.ClientID,
-		IssuedAt: now.Unix(), Expires: expires.Unix(), ID: c.ID, Scope: c.Scope, Confirmation: referenceConfirmation{c.JKT, c.X5TS256},
+		IssuedAt: now.Unix(), Expires: now.Add(c.Lifetime).Unix(), ID: c.ID, Scope: c.Scope, Confirmation: referenceConfirmation{c.JKT, c.X5TS256},
 		ACR: c.ACR, AMR: c.AMR, Details: c.AuthorizationDetails, GrantID: c.GrantID,
 	}
 	if !c.AuthTime.IsZero() {
@@ -90,16 +109,12 @@ func (s *AuthorizationServer) newAccessToken(ctx context.Context, c accesstoken.
 	e := json.NewEncoder(&value)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(r); err != nil {
-		return "", fmt.Errorf("%w: access token: %w", ErrStore, err)
+		return nil, fmt.Errorf("%w: access token: %w", ErrStore, err)
 	}
 	if value.Len() > maxReferenced {
-		return "", fmt.Errorf("%w: %w: its claims have %d bytes, more than %d", ErrStore, accesstoken.ErrTooLong, value.Len(), maxReferenced)
+		return nil, fmt.Errorf("%w: %w: its claims have %d bytes, more than %d", ErrStore, accesstoken.ErrTooLong, value.Len(), maxReferenced)
 	}
-	token := jose.RandomString(referenceBytes) // SP-5.4.1-4
-	if err := s.cfg.AccessTokens.Save(ctx, s.storeKey("access", token), value.Bytes(), expires); err != nil {
-		return "", fmt.Errorf("%w: saving an access token: %w", ErrStore, err)
-	}
-	return token, nil
+	return value.Bytes(), nil
 }
 
 // accessToken reads an access token of this server, in either form: while a server changes from one to the other both are

@@ -172,8 +172,17 @@ func (s *AuthorizationServer) admit(ctx context.Context, a *Authorization, data 
 	if a.targets, err = s.targetsOf(a.params, a.scopes, a.details); err != nil {
 		return err
 	}
-	a.grant, err = s.grantRequest(ctx, a.client.ClientID, a.params)
-	return err
+	if a.grant, err = s.grantRequest(ctx, a.client.ClientID, a.params); err != nil {
+		return err
+	}
+	if a.requested == nil { // checkRequest has tried the rest
+		return nil
+	}
+	worst, err := s.worstCase(a.client.ClientID, a.scopes, a.targets, a.details)
+	if err != nil {
+		return err
+	}
+	return s.checkRequestSize(ctx, a.client, worst, a.grant)
 }
 
 // unavailable reports whether err is a failure of something that may work again in a moment.
@@ -209,7 +218,7 @@ type Approval struct {
 	// AuthTime is when the user logged in. Required if the client sent max_age: then a login before the request that is older
 	// than it allows is refused with [ErrMaxAge].
 	AuthTime time.Time
-	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most 1 KiB together. With
+	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most 1 KiB together as JSON. With
 	// [AuthorizationServerConfig.ACRValues], ACR has to be one of those that the client asked for, or it is an [ErrACR].
 	ACR string
 	AMR []string
@@ -217,8 +226,12 @@ type Approval struct {
 	IDTokenClaims map[string]any
 }
 
-// maxContext bounds what a host says about the login, which goes into every token.
-const maxContext = 1 << 10
+const (
+	maxSubject = 255
+	// maxContext bounds what a host says about the login, which goes into every
+	// token, as JSON.
+	maxContext = 1 << 10
+)
 
 // grant is what was approved, as it is kept with codes and refresh tokens.
 type grant struct {
@@ -284,6 +297,9 @@ func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, app
 	if record.Change, err = s.prepareGrant(ctx, a, approval, record.Grant); err != nil {
 		return nil, err
 	}
+	if err := s.checkApprovalSize(ctx, a, record); err != nil {
+		return nil, fmt.Errorf("profile: approval: %w", err)
+	}
 	value, err := json.Marshal(record)
 	if err != nil {
 		return nil, fmt.Errorf("profile: approval: %w", err)
@@ -346,7 +362,7 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 	if err := s.checkGood(a); err != nil {
 		return err
 	}
-	if approval.Subject == "" || len(approval.Subject) > 255 || strings.ContainsFunc(approval.Subject, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
+	if approval.Subject == "" || len(approval.Subject) > maxSubject || strings.ContainsFunc(approval.Subject, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 		return errors.New("profile: approval: Subject is not 1 to 255 ASCII characters")
 	}
 	if !approval.Expires.IsZero() && !approval.Expires.After(s.cfg.Now()) {
@@ -367,7 +383,8 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 		return err
 	}
 	how := append([]string{approval.ACR}, approval.AMR...)
-	if len(strings.Join(how, " ")) > maxContext || slices.ContainsFunc(how, func(s string) bool { return !utf8.ValidString(s) }) {
+	text, err := json.Marshal(how)
+	if err != nil || len(text) > maxContext || slices.ContainsFunc(how, func(s string) bool { return !utf8.ValidString(s) }) {
 		return fmt.Errorf("profile: approval: ACR and AMR are not UTF-8 of at most %d bytes", maxContext)
 	}
 	return nil

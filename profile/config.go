@@ -98,8 +98,9 @@ type AuthorizationServerConfig struct {
 	//
 	// A detail that names some of Resources, by its locations or its type, goes into tokens for these alone, and there are such
 	// tokens to be had whatever resource parameters the client has sent (RFC 9396 §3.2); without scopes, if it has not named them.
-	// A JWT access token has room for some 10 KiB of details; a client that has more asks for some at a time, or the server has
-	// AccessTokens.
+	// A request for details that no access token can hold is rejected at the push: a JWT has room for some 10 KiB, what
+	// AccessTokens keeps for more than 40 KiB. Logger receives a warning for each JWT that is longer than the 8 KiB which
+	// common proxies accept in a header.
 	AuthorizationDetails *rar.Registry
 	// ClientDetails decides which details a client may have that acts for nobody, by the client credentials grant: those
 	// requested, or less, or an error. nil: none, since no user has agreed. Called concurrently.

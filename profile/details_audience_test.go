@@ -127,34 +127,6 @@ func TestDetailsDoNotDependOnResource(t *testing.T) {
 	})
 }
 
-// A token that would be too long for a header is refused at once, by an error that says what to do, and the code stays good.
-func TestDetailsThatNoTokenHolds(t *testing.T) {
-	large := func(payee string, size int) string {
-		return `[{"type":"payment","amount":"1","payee":"` + payee + strings.Repeat("x", size) + `"}]`
-	}
-	all := join(large("A", 7500), large("B", 7500))
-	t.Run("JWT", func(t *testing.T) {
-		w := newRichWorld(t)
-		w.requireDetails(large("A", 9000), w.redeem("authorization_details", large("A", 9000)), "9 KiB are no matter")
-		code := w.code("client-1", with("authorization_details", all))
-		got := w.spend(code)
-		require.Equal(t, http.StatusBadRequest, got.status, "not to be repeated for ever: %v", got.body)
-		require.Equal(t, "invalid_authorization_details", got.code, "RAR-8-1")
-		tokens := w.spend(code, "authorization_details", large("B", 7500))
-		w.requireDetails(large("B", 7500), tokens, "RAR-6-1")
-		w.requireDetails(large("A", 7500), w.renew(tokens, "authorization_details", large("A", 7500)), "RAR-6.1-2")
-		require.Equal(t, "invalid_authorization_details", w.renew(tokens).code)
-		w.agreeing(func(p *profile.Approval) { p.ACR, p.AMR = strings.Repeat("a", 1000), nil })
-		w.requireDetails(large("A", 9500), w.redeem("authorization_details", large("A", 9500)), "with all that a host can say besides")
-	})
-	t.Run("opaque", func(t *testing.T) {
-		w := newRichWorld(t, opaque)
-		w.requireDetails(all, w.redeem("authorization_details", all), "a reference is short")
-		escaped := `[{"type":"payment","amount":"1","payee":"` + strings.Repeat("<", 2600) + `"}]`
-		w.requireDetails(escaped, w.redeem("authorization_details", escaped), "however it grows when it is marshalled")
-	})
-}
-
 // What nobody can read any more is not passed on.
 func TestDetailsAfterTheirTypesAreGone(t *testing.T) {
 	for _, kind := range [][]worldOption{nil, {opaque}} {

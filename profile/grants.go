@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 
 	"github.com/gofapi/fapi2/accesstoken"
@@ -144,26 +146,44 @@ func (s *AuthorizationServer) prepareGrant(ctx context.Context, a *Authorization
 	return change, nil
 }
 
-// claimGrant puts the change of a code into effect (GM-5.6.1-1) and returns what its tokens are for. A code whose change can
-// no longer be made is used up, so that a replay is still noticed.
-func (s *AuthorizationServer) claimGrant(ctx context.Context, t *TokenRequest, key string, record codeRecord) (grant, error) {
-	if s.grants == nil {
-		return grant{}, fmt.Errorf("%w: its grant management has been turned off", ErrCode)
-	}
+// claimGrant puts the change of a code into effect (GM-5.6.1-1). If the grant has
+// changed since the plan, it makes another access token for response. A code whose
+// change can no longer be made is used up, so that a replay is still noticed.
+func (s *AuthorizationServer) claimGrant(ctx context.Context, t *TokenRequest, key string, record codeRecord, plan redemption, response *TokenResponse) error {
 	current, err := s.grants.Claim(ctx, record.Change)
 	if errors.Is(err, grants.ErrInactive) {
 		if err := s.redeemOnce(ctx, key, record.Grant.ID); err != nil {
-			return grant{}, err
+			return err
 		}
 	}
 	if err != nil {
-		return grant{}, err
+		return err
+	}
+	if samePermissions(current, plan.current) {
+		return nil
 	}
 	permitted, err := s.permitted(t, record.Grant, current)
 	if err != nil {
-		return grant{}, err
+		return err
 	}
-	return s.narrow(t, permitted)
+	if plan.token, err = s.narrow(t, permitted); err != nil {
+		return err
+	}
+	if plan.claims, err = s.claims(t, plan.token); err != nil {
+		return err
+	}
+	again, err := s.issue(ctx, t, plan.token, plan.claims)
+	if err != nil {
+		return err
+	}
+	again.IDToken, again.RefreshToken = response.IDToken, response.RefreshToken
+	*response = *again
+	return nil
+}
+
+// samePermissions reports whether tokens of two states of a grant are for the same.
+func samePermissions(a, b grants.Grant) bool {
+	return reflect.DeepEqual(a.Scopes, b.Scopes) && bytes.Equal(a.AuthorizationDetails, b.AuthorizationDetails) && a.ExpiresAt.Equal(b.ExpiresAt)
 }
 
 // managed returns what a refresh token is for by now: what its grant permits, if it is one of grant management (GM-5.2-6,

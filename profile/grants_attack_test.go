@@ -125,7 +125,7 @@ func TestMergesThatNoGrantHolds(t *testing.T) {
 	w.requireAlive(true, true, tokens, "GM-5.2-6 what could not be merged has ended nothing")
 	form := w.pushForm("client-1")
 	with(merge("D")...)(form)
-	require.Equal(t, "invalid_authorization_details", w.browse(w.authorizationURL("client-1", form)).Get("error"), "the client hears of it")
+	require.Equal(t, "invalid_authorization_details", w.send(w.parURL(), form).code, "G5 the client hears of it at the push")
 	w.requireDetails(join(payment("A"), payment("B")), w.renew(tokens), "")
 }
 

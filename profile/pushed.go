@@ -153,6 +153,12 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 			return err
 		}
 	}
+	return s.checkContent(ctx, client, scopes, params)
+}
+
+// checkContent checks the authorization details of a request, and that tokens can
+// hold all that it asks for.
+func (s *AuthorizationServer) checkContent(ctx context.Context, client *ClientMetadata, scopes []string, params url.Values) error {
 	details, err := s.details(client, params.Get("authorization_details"))
 	if err != nil {
 		return err
@@ -160,8 +166,19 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if err := checkTogether(details, scopes); err != nil {
 		return err
 	}
-	_, err = s.grantRequest(ctx, clientID, params)
-	return err
+	request, err := s.grantRequest(ctx, client.ClientID, params)
+	if err != nil {
+		return err
+	}
+	targets, err := s.targetsOf(params, scopes, details)
+	if err != nil {
+		return err
+	}
+	worst, err := s.worstCase(client.ClientID, scopes, targets, details)
+	if err != nil {
+		return err
+	}
+	return s.checkRequestSize(ctx, client, worst, request)
 }
 
 // scopes reads a scope parameter and checks that server and client have each value.

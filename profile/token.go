@@ -16,7 +16,6 @@ import (
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
-	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/rar"
 )
 
@@ -83,38 +82,22 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 	if err := s.checkRevoked(ctx, record.Grant.ID, ErrCodeReplayed); err != nil {
 		return nil, err
 	}
-	issue, err := s.narrow(t, record.Grant.permission())
-	// What a merge adds to is known when it is made. If its grant does not have what this request asks for either, the code can
-	// still be redeemed by another one.
-	if err != nil && (record.Change == nil || record.Change.Action() != "merge") {
-		return nil, err
+	plan, err := s.plan(ctx, t, record)
+	if errors.Is(err, grants.ErrInactive) && record.Change != nil {
+		return nil, errors.Join(err, s.redeemInactive(ctx, t, key, record.Grant.ID))
 	}
-	var idTokens *signatory // nil: nobody wants one
-	if slices.Contains(record.Grant.Scopes, "openid") {
-		if idTokens, err = s.idTokenSignatory(t.client); err != nil { // registered otherwise since
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
 	}
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
-	if record.Change != nil {
-		if issue, err = s.claimGrant(ctx, t, key, record); err != nil {
-			return nil, err
-		}
-		record.Grant.Managed = issue.Managed
-	}
-	response, err := s.issue(ctx, t, issue)
+	response, err := s.makeTokens(ctx, t, plan)
 	if err != nil {
 		return nil, err
 	}
-	if idTokens != nil {
-		if response.IDToken, err = issueIDToken(idTokens, record.Grant); err != nil {
-			return nil, err
-		}
-	}
-	if t.client.HasGrantType(grantRefreshToken) && !record.Grant.NoRefresh {
-		if response.RefreshToken, err = s.newRefreshToken(ctx, record.Grant); err != nil {
+	if record.Change != nil {
+		if err := s.claimGrant(ctx, t, key, record, plan, response); err != nil {
 			return nil, err
 		}
 	}
@@ -122,6 +105,74 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 		return nil, err
 	}
 	return response, nil
+}
+
+// A redemption is what a code is about to be redeemed for.
+type redemption struct {
+	grant    grant        // the authorization
+	current  grants.Grant // of grant management, as it will be; zero without
+	token    grant        // narrowed, for the access token
+	claims   accesstoken.Claims
+	idTokens *signatory // nil if no ID token is to be issued
+}
+
+// plan decides what a code is redeemed for, and writes nothing. Whatever cannot be
+// issued is found here: the code stays good, and a grant stays as it is.
+func (s *AuthorizationServer) plan(ctx context.Context, t *TokenRequest, record codeRecord) (r redemption, err error) {
+	r.grant = record.Grant
+	permitted := record.Grant.permission()
+	if record.Change != nil {
+		if s.grants == nil {
+			return r, fmt.Errorf("%w: its grant management has been turned off", ErrCode)
+		}
+		if r.current, err = s.grants.Plan(ctx, record.Change); err != nil {
+			return r, err
+		}
+		if permitted, err = s.permitted(t, record.Grant, r.current); err != nil {
+			return r, err
+		}
+		r.grant.Managed = r.current.ID
+	}
+	if r.token, err = s.narrow(t, permitted); err != nil {
+		return r, err
+	}
+	if r.claims, err = s.claims(t, r.token); err != nil {
+		return r, err
+	}
+	if slices.Contains(record.Grant.Scopes, scopeOpenID) {
+		r.idTokens, err = s.idTokenSignatory(t.client) // registered otherwise since
+	}
+	return r, err
+}
+
+// makeTokens makes all tokens of a redemption. It comes before the change of a
+// grant, which ends the refresh tokens that the client has: if this fails, the
+// client still has those and the code.
+func (s *AuthorizationServer) makeTokens(ctx context.Context, t *TokenRequest, r redemption) (*TokenResponse, error) {
+	response, err := s.issue(ctx, t, r.token, r.claims)
+	if err != nil {
+		return nil, err
+	}
+	if r.idTokens != nil {
+		if response.IDToken, err = issueIDToken(r.idTokens, r.grant); err != nil {
+			return nil, err
+		}
+	}
+	if t.client.HasGrantType(grantRefreshToken) && !r.grant.NoRefresh {
+		if response.RefreshToken, err = s.newRefreshToken(ctx, r.grant); err != nil {
+			return nil, err
+		}
+	}
+	return response, nil
+}
+
+// redeemInactive uses up a code whose change can no longer be made, so that a
+// replay is still noticed.
+func (s *AuthorizationServer) redeemInactive(ctx context.Context, t *TokenRequest, key, grantID string) error {
+	if err := t.Commit(ctx); err != nil {
+		return err
+	}
+	return s.redeemOnce(ctx, key, grantID)
 }
 
 // redeemOnce lets one call for a code pass.
@@ -177,6 +228,10 @@ func (s *AuthorizationServer) refresh(ctx context.Context, t *TokenRequest) (*To
 	if err != nil {
 		return nil, err
 	}
+	claims, err := s.claims(t, issue)
+	if err != nil {
+		return nil, err
+	}
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
@@ -184,7 +239,7 @@ func (s *AuthorizationServer) refresh(ctx context.Context, t *TokenRequest) (*To
 	if err := s.checkRevoked(ctx, record.Grant.ID, ErrRefreshToken); err != nil {
 		return nil, err
 	}
-	return s.issue(ctx, t, issue)
+	return s.issue(ctx, t, issue, claims)
 }
 
 // clientCredentials issues a token about the client itself, without a refresh token.
@@ -214,10 +269,14 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 		return nil, err
 	}
 	g.Scopes = s.scopesAt(g.Scopes, g.Targets)
+	claims, err := s.claims(t, g)
+	if err != nil {
+		return nil, err
+	}
 	if err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
-	return s.issue(ctx, t, g)
+	return s.issue(ctx, t, g, claims)
 }
 
 // A permission is what tokens of one authorization may be for.
@@ -318,11 +377,11 @@ func (g grant) with(details rar.Details) (grant, error) {
 	return g, err
 }
 
-func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g grant) (*TokenResponse, error) {
-	scope := strings.Join(g.Scopes, " ")
+// claims returns the claims of an access token. They fit into a token.
+func (s *AuthorizationServer) claims(t *TokenRequest, g grant) (accesstoken.Claims, error) {
 	claims := accesstoken.Claims{
-		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                       // see Revoked
-		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: scope, // AT-3-1, RI-2-3
+		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                                             // see Revoked
+		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: strings.Join(g.Scopes, " "), // AT-3-1, RI-2-3
 		ACR: g.ACR, AMR: g.AMR, // AT-2.2.1-1: those of the authorization, after a refresh too
 		JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.AccessTokenLifetime,
 	}
@@ -336,21 +395,22 @@ func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g gran
 		claims.Lifetime = min(claims.Lifetime, g.Ends.Sub(s.cfg.Now()).Truncate(time.Second))
 	}
 	if claims.Lifetime < time.Second {
-		return nil, fmt.Errorf("%w: the grant is about to end", grants.ErrInactive)
+		return claims, fmt.Errorf("%w: the grant is about to end", grants.ErrInactive)
 	}
 	if !bytes.Equal(g.Details, noDetails) {
 		claims.AuthorizationDetails = g.Details // RAR-9-1
 	}
+	return claims, s.checkSize(claims)
+}
+
+func (s *AuthorizationServer) issue(ctx context.Context, t *TokenRequest, g grant, claims accesstoken.Claims) (*TokenResponse, error) {
 	token, err := s.newAccessToken(ctx, claims)
-	if errors.Is(err, accesstoken.ErrTooLong) && len(claims.AuthorizationDetails) > 0 { // it never will be shorter by itself
-		err = oautherr.Describe(fmt.Errorf("%w: %w", ErrAuthorizationDetails, err), "more than an access token holds: ask for some of them, by authorization_details or resource")
-	}
 	if err != nil {
 		return nil, err
 	}
 	return &TokenResponse{
 		AccessToken: token, TokenType: string(t.bound.TokenType()), // DPOP-5-3: the type tells the client how the token is bound
-		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: scope, AuthorizationDetails: g.Details,
+		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: claims.Scope, AuthorizationDetails: g.Details,
 		GrantID: g.Managed, // GM-5.5-3
 	}, nil
 }

@@ -139,6 +139,12 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 	return string(enc.AppendEncode(token, sig)), nil
 }
 
+// Size returns the length of the token that Sign makes of a payload of n bytes.
+func (s *Signer) Size(n int) int {
+	enc := base64.RawURLEncoding
+	return len(s.header) + enc.EncodedLen(n) + 1 + enc.EncodedLen(s.sigSize)
+}
+
 func (s *Signer) sign(signed []byte) ([]byte, error) {
 	switch s.alg {
 	case ES256:
