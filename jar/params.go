@@ -48,7 +48,8 @@ func kindOf(name string, extra []string) kind {
 	case "claims":
 		return object
 	case paramClientID, "response_type", "response_mode", "redirect_uri", "scope", "state", "nonce", "code_challenge",
-		"code_challenge_method", "dpop_jkt", "display", "prompt", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values":
+		"code_challenge_method", "dpop_jkt", "display", "prompt", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values",
+		"grant_management_action", "grant_id": // GM-5.2-11
 		return text
 	}
 	if slices.Contains(extra, name) {
