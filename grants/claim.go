@@ -75,6 +75,17 @@ func (c *Change) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// Ends returns when the grant of a request would end if it were approved now
+// without [Approval.Expires]. existing is the grant that [Manager.Existing] has
+// returned for the request. A merge leaves the end of the grant as it is; the end
+// of any other grant is its approval and [ManagerConfig].Lifetime.
+func (m *Manager) Ends(request Request, existing Grant) time.Time {
+	if request.action == actionMerge {
+		return existing.ExpiresAt
+	}
+	return m.now().Add(m.cfg.Lifetime)
+}
+
 // Prepare turns an approved request into a [Change]. It writes nothing, since the client has no tokens yet: were the grant
 // changed now, a client that never redeems its code would lose the refresh tokens that it has, and get no new ones.
 //

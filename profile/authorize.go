@@ -83,6 +83,22 @@ func (a *Authorization) Details() rar.Details { return slices.Clone(a.details) }
 // can show what there is: [grants.Manager.Existing] of [AuthorizationServer.Grants], which also tells whether it is this user's.
 func (a *Authorization) GrantRequest() grants.Request { return a.grant }
 
+// GrantEnds returns when the grant would end if the user approved it now without
+// [Approval.Expires]: for the page of consent, which passes the user who has
+// logged in. It is the zero Time if the request is not about grant management.
+// A merge leaves the end of the grant as it is. GrantEnds returns the errors of
+// [grants.Manager.Existing].
+func (a *Authorization) GrantEnds(ctx context.Context, subject string) (time.Time, error) {
+	if a.grant.IsZero() {
+		return time.Time{}, nil
+	}
+	existing, err := a.server.grants.Existing(ctx, a.grant, subject)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return a.server.grants.Ends(a.grant, existing), nil
+}
+
 // Binding returns what a code for this request is bound to.
 func (a *Authorization) Binding() Binding {
 	return Binding{
@@ -215,6 +231,15 @@ type Approval struct {
 	// GrantData is the host's own JSON value that stays with the grant of grant
 	// management, for example the identifier of a consent elsewhere.
 	GrantData json.RawMessage
+	// GrantExtra are further members that a query of the grant shows to the client,
+	// as an ecosystem has defined them ([grants.Grant].Extra). If nil, a grant that
+	// exists keeps its own.
+	GrantExtra map[string]json.RawMessage
+	// GrantClaims are the names of the OpenID Connect claims that the client has
+	// requested and the user has consented to. A query of the grant lists them. The
+	// claims that a scope such as profile stands for are included if the host says
+	// so here. [Approval.IDTokenClaims] has no influence on the list.
+	GrantClaims []string
 	// AuthTime is when the user logged in. Required if the client sent max_age: then a login before the request that is older
 	// than it allows is refused with [ErrMaxAge].
 	AuthTime time.Time

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/rar"
 )
 
 // What a token has to have for the grant management endpoint (GM-6.1-2).
@@ -92,7 +93,9 @@ func (s *AuthorizationServer) grantCaller(ctx context.Context, token *Token, sco
 	return client.ClientID, subject, nil
 }
 
-// mergeDetails is the rule by which a merge unites details: that of their types (RAR-11.2-2).
+// mergeDetails merges details by the rules of their types (RAR-11.2-2). Entries
+// whose type the registry lacks are kept as they are: the type may come back, and
+// the user's consent to them has not ended.
 func (s *AuthorizationServer) mergeDetails(existing, added json.RawMessage) (json.RawMessage, error) {
 	registry := s.cfg.AuthorizationDetails
 	before, err := knownDetails(registry, existing, registry.Types())
@@ -107,7 +110,56 @@ func (s *AuthorizationServer) mergeDetails(existing, added json.RawMessage) (jso
 	if err != nil {
 		return nil, err
 	}
-	return encodeDetails(merged)
+	kept, err := unknownDetails(registry, existing)
+	if err != nil {
+		return nil, err
+	}
+	return appendDetails(merged, kept)
+}
+
+// unknownDetails returns the entries of types that the registry lacks, as they
+// are written.
+func unknownDetails(registry *rar.Registry, raw json.RawMessage) ([]json.RawMessage, error) {
+	var entries []json.RawMessage
+	if err := strictjson.Decode(raw, &entries); err != nil {
+		return nil, err
+	}
+	known := registry.Types()
+	var unknown []json.RawMessage
+	for _, entry := range entries {
+		object, err := strictjson.ParseObject(entry)
+		if err != nil {
+			return nil, err
+		}
+		name, _, err := object.String("type")
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(known, name) {
+			unknown = append(unknown, entry)
+		}
+	}
+	return unknown, nil
+}
+
+// appendDetails returns a JSON array of details and further entries. It does not
+// pass the entries through encoding/json, which would change their escapes.
+func appendDetails(details rar.Details, entries []json.RawMessage) (json.RawMessage, error) {
+	array, err := encodeDetails(details)
+	if err != nil || len(entries) == 0 {
+		return array, err
+	}
+	list := []byte{'['}
+	if len(details) > 0 {
+		list = append(slices.Clip(array[:len(array)-1]), ',')
+	}
+	for i, entry := range entries {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = append(list, entry...)
+	}
+	return append(list, ']'), nil
 }
 
 // Grants returns the manager of the server's grants, nil without [AuthorizationServerConfig.Grants]: for the pages on which
@@ -129,14 +181,14 @@ func (s *AuthorizationServer) grantRequest(ctx context.Context, clientID string,
 // prepareGrant makes of an approval the change that takes effect with the redemption of the code; nil: none was asked for.
 func (s *AuthorizationServer) prepareGrant(ctx context.Context, a *Authorization, approval Approval, g grant) (*grants.Change, error) {
 	if a.grant.IsZero() {
-		if approval.GrantData != nil {
-			return nil, errors.New("profile: approval: GrantData for a request without grant management")
+		if approval.GrantData != nil || approval.GrantExtra != nil || approval.GrantClaims != nil {
+			return nil, errors.New("profile: approval: GrantData, GrantExtra or GrantClaims for a request without grant management")
 		}
 		return nil, nil
 	}
 	consent := grants.Approval{
-		AuthorizationID: g.ID, Subject: g.Subject, Claims: slices.Sorted(maps.Keys(g.Claims)), AuthorizationDetails: g.Details,
-		Expires: approval.Expires, Data: approval.GrantData,
+		AuthorizationID: g.ID, Subject: g.Subject, Claims: approval.GrantClaims, AuthorizationDetails: g.Details, // GM-6.4-3
+		Expires: approval.Expires, Data: approval.GrantData, Extra: approval.GrantExtra,
 		Scopes: s.grantScopes(g),
 	}
 	change, err := s.grants.Prepare(ctx, a.grant, consent) // GM-5.4-1: the user is known now

@@ -9,6 +9,7 @@ import (
 	"net/url"
 
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/par"
 )
@@ -81,59 +82,123 @@ func (q *RevocationRequest) Commit(ctx context.Context) error {
 	return q.server.clients.Commit(ctx, q.auth)
 }
 
-// Revoke serves a checked request: it revokes the authorization that the token, an access token or a refresh token, comes
-// from, and so the refresh token and every access token of that authorization, those being issued at this moment too. (RFC 7009
-// §2.1 asks for that in the one direction and allows it in the other.) A client that wants to part with one access token
-// alone lets it expire. Other authorizations of the same user and client stay.
+// A TokenOrigin says where the token of a revocation request comes from. It is
+// zero for a token that the server does not know.
+type TokenOrigin struct {
+	// AuthorizationID is the authorization, as [AuthorizationServer.Withdraw] takes it.
+	AuthorizationID string
+	// GrantID is the live grant of grant management that the token belongs to. It is
+	// empty if there is none, and for a refresh token that has expired or that a
+	// merge or replacement has ended: such a token says nothing about the grant any
+	// more. For access tokens it is known only with
+	// [AuthorizationServerConfig.GrantIDInTokens].
+	GrantID string
+	// Refresh says that the token is a refresh token.
+	Refresh bool
+
+	expired bool
+}
+
+// Origin finds out where the token comes from, for a host that ends more than
+// [AuthorizationServer.Revoke] does. It changes nothing. A host that lets the
+// revocation of a refresh token end its grant calls Origin, then
+// AuthorizationServer.Revoke, then [grants.Manager.Revoke] of
+// [AuthorizationServer.Grants]; it can repeat all three after an error.
 //
-// A token that is unknown, expired or revoked already is no error, since there is nothing left that the client could do. One
-// of another client is [ErrForeignToken], and stays as it is. A JWT stays good at APIs that verify it by themselves and do not
-// ask about revocation, until it expires.
+// A token of another client is [ErrForeignToken]. A token of the host's own,
+// which this server cannot revoke, is [ErrTokenType]. The failure of a store is
+// [ErrStore] or [grants.ErrStore].
+func (q *RevocationRequest) Origin(ctx context.Context) (TokenOrigin, error) {
+	if q == nil || q.server == nil {
+		return TokenOrigin{}, errors.New("profile: Origin of a request that was not checked")
+	}
+	origin, err := q.server.originOf(ctx, q)
+	if err != nil || origin.GrantID == "" {
+		return origin, err
+	}
+	if q.server.grants == nil || origin.expired {
+		origin.GrantID = ""
+		return origin, nil
+	}
+	if origin.Refresh {
+		_, err = q.server.grants.CheckRefresh(ctx, origin.GrantID, origin.AuthorizationID)
+	} else {
+		_, err = q.server.grants.Query(ctx, q.client.ClientID, origin.GrantID)
+	}
+	if errors.Is(err, grants.ErrInactive) || errors.Is(err, grants.ErrNotFound) {
+		origin.GrantID, err = "", nil
+	}
+	if err != nil {
+		return TokenOrigin{}, err
+	}
+	return origin, nil
+}
+
+// Revoke serves a checked request: it revokes the authorization that the token
+// comes from, and so the refresh token and every access token of that
+// authorization, those being issued at this moment too. RFC 7009 §2.1 requires
+// that for a refresh token and permits it for an access token. A client that has
+// no more use for one access token lets it expire. Other authorizations of the
+// same user and client stay, and so does the grant of grant management; see
+// [RevocationRequest.Origin].
+//
+// Revoking a token that is unknown, expired or revoked already is not an error,
+// since the client could do nothing about it. A token of another client is
+// [ErrForeignToken], and stays as it is. A JWT stays good until it expires at
+// APIs that verify it by themselves and do not ask about revocation.
 func (s *AuthorizationServer) Revoke(ctx context.Context, q *RevocationRequest) error {
 	if q == nil || q.server != s {
 		return errors.New("profile: Revoke for a request that was not checked by this server")
 	}
-	grantID, err := s.grantOf(ctx, q)
+	origin, err := s.originOf(ctx, q)
 	if err != nil {
 		return err
 	}
 	if err := q.Commit(ctx); err != nil {
 		return err
 	}
-	if grantID == "" {
+	if origin.AuthorizationID == "" {
 		return nil
 	}
-	return s.revoke(ctx, grantID) // GM-6.5-4: the authorization, not the grant that it may be one of
+	return s.revoke(ctx, origin.AuthorizationID) // GM-6.5-4: not the grant that it may be one of
 }
 
-// grantOf finds the authorization that a token comes from, "" if there is no such token. The hint is ignored: whatever it
-// says, both kinds have to be searched before a token is unknown, and neither search is a long one.
-func (s *AuthorizationServer) grantOf(ctx context.Context, q *RevocationRequest) (grantID string, err error) {
+// originOf finds the authorization that a token comes from. It ignores the hint:
+// both kinds have to be searched before a token is unknown, and
+// neither search takes long.
+func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest) (TokenOrigin, error) {
 	var record refreshRecord
-	err = s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", q.Token()), &record, ErrRefreshToken)
+	err := s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", q.Token()), &record, ErrRefreshToken)
 	if err == nil {
-		return record.Grant.ID, q.checkOwner(record.Grant.ClientID)
+		if err := q.checkOwner(record.Grant.ClientID); err != nil {
+			return TokenOrigin{}, err
+		}
+		return TokenOrigin{AuthorizationID: record.Grant.ID, GrantID: record.Grant.Managed, Refresh: true, expired: s.cfg.Now().Unix() >= record.Expires}, nil
 	}
 	if !errors.Is(err, ErrRefreshToken) {
-		return "", err
+		return TokenOrigin{}, err
 	}
 	token, err := s.accessToken(ctx, q.Token())
 	if unavailable(err) {
-		return "", err
+		return TokenOrigin{}, err
 	}
 	if err != nil {
-		return "", nil
+		return TokenOrigin{}, nil
 	}
 	if err := q.checkOwner(token.ClientID()); err != nil {
-		return "", err
+		return TokenOrigin{}, err
 	}
 	if !hasGrant(token.ID()) {
-		return "", ErrTokenType
+		return TokenOrigin{}, ErrTokenType
 	}
-	return token.ID()[:grantIDLength], nil
+	origin := TokenOrigin{AuthorizationID: token.ID()[:grantIDLength], GrantID: token.GrantID()}
+	if origin.GrantID == origin.AuthorizationID { // which is what a token without grant management names
+		origin.GrantID = ""
+	}
+	return origin, nil
 }
 
-// checkOwner refuses to end what others have: RFC 7009 §2.1.
+// checkOwner rejects a token of another client.
 func (q *RevocationRequest) checkOwner(clientID string) error {
 	if !jose.EqualString(clientID, q.client.ClientID) {
 		return ErrForeignToken
