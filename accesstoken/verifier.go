@@ -179,7 +179,7 @@ func (v *Verifier) verify(ctx context.Context, token string, now time.Time) (*To
 	if !header.IsType(typ) {
 		return nil, fmt.Errorf("%w: typ is %.64q", ErrType, header.Type)
 	}
-	claims, err := jws.Claims()
+	claims, err := jws.PeerClaims()
 	if err != nil {
 		return nil, fail(err)
 	}

@@ -214,7 +214,9 @@ func TestVerifyRefusesTokens(t *testing.T) {
 		{"an unknown crit", header(token, `{"alg":"ES256","typ":"at+jwt","crit":["x"],"x":1}`), accesstoken.ErrMalformed},
 		{"b64", header(token, `{"alg":"ES256","typ":"at+jwt","b64":false}`), accesstoken.ErrMalformed},
 		{"typ twice", header(token, `{"alg":"ES256","typ":"at+jwt","TYP":"JWT"}`), accesstoken.ErrMalformed},
-		{"aud twice", signRaw(t, payload[:len(payload)-1]+`,"aud":"`+rs+`"}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"CASES F1: aud twice, differently", signRaw(t, payload[:len(payload)-1]+`,"aud":"https://other.example"}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"CASES F1: aud twice but for its case", signRaw(t, payload[:len(payload)-1]+`,"AUD":"`+rs+`"}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"CASES F1: cnf twice, differently", signRaw(t, payload[:len(payload)-1]+`,"cnf":{"jkt":"x"}}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
 		{"jkt twice", signRaw(t, strings.Replace(payload, `{"jkt"`, `{"JKT":"x","jkt"`, 1), at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
 		{"JWT-3.7-1 bytes that are no UTF-8", signRaw(t, payload[:len(payload)-1]+",\"a\":\"\xff\"}", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
 		{"claims that are a list", signRaw(t, "["+payload+"]", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
@@ -313,6 +315,21 @@ func TestVerifyAccepts(t *testing.T) {
 }
 
 // TestNoKeyIsFetchedInVain: a token that cannot be accepted anyway causes no work elsewhere.
+func TestRepeatedClaims(t *testing.T) {
+	payload, err := json.Marshal(set())
+	require.NoError(t, err)
+	for _, name := range []string{"iss", "aud", "exp", "sub"} {
+		t.Run("CASES F1: one claim: "+name+" twice with the same value", func(t *testing.T) {
+			value, err := json.Marshal(set()[name])
+			require.NoError(t, err)
+			token := signRaw(t, string(payload[:len(payload)-1])+`,"`+name+`":`+string(value)+`}`,
+				jose.SignerOptions{KeyID: "k", Type: "at+jwt"}, testkit.ECKey(t, "as"))
+			_, err = newVerifier(t, nil).Verify(t.Context(), token)
+			require.NoError(t, err)
+		})
+	}
+}
+
 func TestNoKeyIsFetchedInVain(t *testing.T) {
 	var fetched atomic.Int32
 	v := newVerifier(t, func(c *accesstoken.VerifierConfig) {

@@ -167,6 +167,8 @@ func TestVerifyRefusesTokens(t *testing.T) {
 		{"JWT-3.12-1 a JARM response", signRaw(t, `{"iss":"`+issuer+`","aud":"`+client+`","exp":1800000300,"code":"x"}`, none, testkit.ECKey(t, "op")), idtoken.ErrClaims},
 		{"typ is no string", header(token, `{"alg":"ES256","typ":1}`), idtoken.ErrMalformed},
 		{"an unknown crit", header(token, `{"alg":"ES256","crit":["x"],"x":1}`), idtoken.ErrMalformed},
+		{"CASES F1: nonce twice, differently", signRaw(t, payload[:len(payload)-1]+`,"nonce":"x"}`, none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
+		{"CASES F1: iss twice, differently", signRaw(t, payload[:len(payload)-1]+`,"iss":"https://evil.example"}`, none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
 		{"nonce twice", signRaw(t, payload[:len(payload)-1]+`,"NONCE":"x"}`, none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
 		{"bytes after the claims", signRaw(t, payload+"{}", none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
 		{"nothing", "", idtoken.ErrMalformed},
@@ -258,6 +260,21 @@ func TestVerifyComparesWithTheRequest(t *testing.T) {
 }
 
 // TestKeys: the wrong kid does not help, decoys do not harm, and no key is fetched for a token that is not ours.
+func TestRepeatedClaims(t *testing.T) {
+	payload, err := json.Marshal(set())
+	require.NoError(t, err)
+	for _, name := range []string{"iss", "aud", "exp", "nonce"} {
+		t.Run("CASES F1: one claim: "+name+" twice with the same value", func(t *testing.T) {
+			value, err := json.Marshal(set()[name])
+			require.NoError(t, err)
+			token := signRaw(t, string(payload[:len(payload)-1])+`,"`+name+`":`+string(value)+`}`,
+				jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "op"))
+			_, err = newVerifier(t, nil).Verify(t.Context(), token, sent)
+			require.NoError(t, err)
+		})
+	}
+}
+
 func TestKeys(t *testing.T) {
 	var fetched atomic.Int32
 	v := newVerifier(t, func(c *idtoken.VerifierConfig) {

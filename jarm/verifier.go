@@ -161,7 +161,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Response, error) {
 	if header.Type != "" && !header.IsType("JWT") {
 		return nil, fmt.Errorf("%w: typ is %.64q", ErrType, header.Type)
 	}
-	claims, err := jws.Claims()
+	claims, err := jws.PeerClaims()
 	if err != nil {
 		return nil, fail(err)
 	}

@@ -365,7 +365,7 @@ func states(callback url.Values) (found []string) {
 	if err != nil {
 		return found
 	}
-	claims, err := response.Claims()
+	claims, err := response.PeerClaims()
 	if err != nil {
 		return found
 	}

@@ -31,13 +31,30 @@ type member struct {
 
 // ParseObject checks that data is exactly one JSON object.
 func ParseObject[T ~[]byte | ~string](data T) (Object, error) {
-	s := scanner{text: string(data)}
+	return parseObject(string(data), 0)
+}
+
+// ParseClaims is ParseObject for the claims of a JWT whose issuers are known to
+// repeat members. The package documentation has the rule.
+func ParseClaims[T ~[]byte | ~string](data T) (Object, error) {
+	return parseObject(string(data), maxRepeated)
+}
+
+func parseObject(text string, repeats int) (Object, error) {
+	s := scanner{text: text, repeats: repeats}
 	s.space()
 	if s.peek() != '{' {
 		return Object{}, s.fail("not a JSON object")
 	}
 	o := Object{members: make([]member, 0, 8)}
-	err := s.object(0, func(name, value string) { o.members = append(o.members, member{name, value}) })
+	err := s.object(0, func(name, value string, again bool) bool {
+		if again {
+			before, ok := o.Text(name) // exactly this name, in the same case
+			return ok && before == value
+		}
+		o.members = append(o.members, member{name, value})
+		return true
+	})
 	if err == nil {
 		err = s.end()
 	}

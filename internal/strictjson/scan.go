@@ -30,6 +30,18 @@
 //     (at_hash beside an access token), a value of another type is an error.
 //   - The result of a parser names what was dropped, in a method Dropped. A null
 //     is not dropped, as nothing is lost with it.
+//
+// # Repeated members
+//
+// [ParseObject] rejects every repeated member. [ParseClaims] has the only
+// exception, because Keycloak writes iss twice into signed authorization
+// responses: if a member of the outermost object is repeated with the same bytes
+// as value, it is one member. All readers agree about such a document, whichever
+// of the members they keep. Two different values stay an error, as do names that
+// differ by case, repeated members of inner objects, and more than 8 repetitions.
+// The exception holds for the claims of authorization responses (JARM), ID tokens
+// and JWT access tokens. Headers, keys, proofs, assertions, request objects,
+// metadata and all other documents are read without it.
 package strictjson
 
 import (
@@ -43,6 +55,9 @@ import (
 // MaxDepth is how deep arrays and objects may nest. Nothing in OAuth needs more than a handful.
 const MaxDepth = 32
 
+// maxRepeated is how many members ParseClaims accepts twice. Keycloak repeats one.
+const maxRepeated = 8
+
 // ErrInvalid matches every failure of this package.
 var ErrInvalid = errors.New("invalid JSON")
 
@@ -50,6 +65,8 @@ var ErrInvalid = errors.New("invalid JSON")
 type scanner struct {
 	text string
 	pos  int
+	// repeats is how many members of the outermost object may still be repeated.
+	repeats int
 }
 
 func (s *scanner) fail(what string) error {
@@ -103,8 +120,10 @@ func (s *scanner) value(depth int) error {
 	return s.fail("no JSON value")
 }
 
-// object checks an object and hands each member to add, which may be nil.
-func (s *scanner) object(depth int, add func(name, value string)) error {
+// object checks an object and calls add, which may be nil, for each member. If
+// again is true, the outermost object has the name already, perhaps in another case,
+// and add reports whether it has it with this value.
+func (s *scanner) object(depth int, add func(name, value string, again bool) bool) error {
 	if depth >= MaxDepth {
 		return s.fail("nested too deep")
 	}
@@ -133,7 +152,7 @@ func (s *scanner) object(depth int, add func(name, value string)) error {
 	}
 }
 
-func (s *scanner) member(depth int, seen *names, add func(name, value string)) (string, error) {
+func (s *scanner) member(depth int, seen *names, add func(name, value string, again bool) bool) (string, error) {
 	if s.peek() != '"' {
 		return "", s.fail("no member name")
 	}
@@ -141,7 +160,8 @@ func (s *scanner) member(depth int, seen *names, add func(name, value string)) (
 	if err != nil {
 		return "", err
 	}
-	if !seen.add(name) {
+	again := !seen.add(name)
+	if again && (depth > 0 || s.repeats == 0) {
 		return "", s.fail("duplicate member " + quote(name))
 	}
 	s.space()
@@ -154,8 +174,11 @@ func (s *scanner) member(depth int, seen *names, add func(name, value string)) (
 	if err := s.value(depth + 1); err != nil {
 		return "", err
 	}
-	if add != nil {
-		add(name, s.text[start:s.pos])
+	if again {
+		s.repeats--
+	}
+	if add != nil && !add(name, s.text[start:s.pos], again) {
+		return "", s.fail("duplicate member " + quote(name) + " that differs")
 	}
 	s.space()
 	return name, nil

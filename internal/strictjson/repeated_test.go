@@ -1,0 +1,101 @@
+package strictjson_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+func TestRepeatedMembers(t *testing.T) {
+	const iss = `"iss":"https://as.example"`
+	for _, tc := range []struct{ name, in string }{
+		{"twice in a row", `{` + iss + `,` + iss + `}`},
+		{"apart", `{` + iss + `,"a":1,` + iss + `}`},
+		{"with other blanks around", `{ "iss" : "https://as.example" ,` + iss + `}`},
+		{"a name that is escaped once", `{"\u0069ss":"https://as.example",` + iss + `}`},
+		{"three times", `{` + iss + `,` + iss + `,` + iss + `}`},
+		{"eight repetitions", `{` + iss + strings.Repeat(`,`+iss, 8) + `}`},
+		{"an object", `{` + iss + `,"o":{"a":[1]},"o":{"a":[1]}}`},
+	} {
+		t.Run("CASES F1: one member: "+tc.name, func(t *testing.T) {
+			o, err := strictjson.ParseClaims(tc.in)
+			require.NoError(t, err)
+			got, _, err := o.String("iss")
+			require.NoError(t, err)
+			require.Equal(t, "https://as.example", got)
+			seen := map[string]bool{}
+			for _, name := range o.Names() {
+				require.False(t, seen[name], name)
+				seen[name] = true
+			}
+			_, err = strictjson.ParseObject(tc.in)
+			require.ErrorIs(t, err, strictjson.ErrInvalid, "everything else stays strict")
+			require.ErrorIs(t, strictjson.Valid([]byte(tc.in)), strictjson.ErrInvalid)
+		})
+	}
+	for _, tc := range []struct{ name, in string }{
+		{"another value", `{` + iss + `,"iss":"https://evil.example"}`},
+		{"another value at the third time", `{` + iss + `,` + iss + `,"iss":"https://evil.example"}`},
+		{"another spelling of the value", `{` + iss + `,"iss":"https:\/\/as.example"}`},
+		{"blanks inside the value", `{"o":{"a":1},"o":{"a": 1}}`},
+		{"another spelling of a number", `{"exp":1,"exp":1.0}`},
+		{"another case of the name", `{` + iss + `,"Iss":"https://as.example"}`},
+		{"both, in another case", `{` + iss + `,` + iss + `,"ISS":"https://as.example"}`},
+		{"null and a value", `{"a":null,"a":1}`},
+		{"in an inner object", `{"cnf":{"jkt":"x","jkt":"x"}}`},
+		{"in the inner object of a repeated member", `{"o":{"a":1,"a":1},"o":{"a":1,"a":1}}`},
+		{"in a list", `{"a":[{"b":1,"b":1}]}`},
+		{"nine repetitions", `{` + iss + strings.Repeat(`,`+iss, 9) + `}`},
+		{"the end is missing", `{` + iss + `,` + iss},
+	} {
+		t.Run("CASES F1: attack: "+tc.name, func(t *testing.T) {
+			o, err := strictjson.ParseClaims(tc.in)
+			require.ErrorIs(t, err, strictjson.ErrInvalid)
+			require.Empty(t, o.Names())
+		})
+	}
+	t.Run("among many members", func(t *testing.T) {
+		var b strings.Builder
+		for i := range 100 {
+			fmt.Fprintf(&b, `"m%d":%d,`, i, i)
+		}
+		_, err := strictjson.ParseClaims(`{` + b.String() + `"m7":7}`)
+		require.NoError(t, err)
+		_, err = strictjson.ParseClaims(`{` + b.String() + `"M7":7}`)
+		require.ErrorIs(t, err, strictjson.ErrInvalid)
+		_, err = strictjson.ParseClaims(`{` + b.String() + `"m7":8}`)
+		require.ErrorIs(t, err, strictjson.ErrInvalid)
+	})
+}
+
+// FuzzParseClaims: ParseClaims accepts what ParseObject accepts, and the last and
+// the first of repeated members are the same.
+func FuzzParseClaims(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"a":1,"a":1}`, `{"a":1,"A":1}`, `{"a":{"b":1,"b":1}}`, `{"a":1,"a":2}`, `{"a":null,"a":null,"b":"x"}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data string) {
+		claims, err := strictjson.ParseClaims(data)
+		strict, strictErr := strictjson.ParseObject(data)
+		if err != nil {
+			require.Error(t, strictErr)
+			require.Empty(t, claims.Names())
+			return
+		}
+		if strictErr == nil {
+			require.Equal(t, strict, claims)
+		}
+		var last map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal([]byte(data), &last))
+		require.Len(t, claims.Names(), len(last))
+		for name, want := range last {
+			got, _ := claims.Text(name)
+			require.Equal(t, string(want), got)
+		}
+	})
+}
