@@ -22,8 +22,8 @@ var errNoDocument = errors.New("nothing there")
 
 // Discover fetches the metadata of an authorization server from its RFC 8414
 // well-known URL, and validates it with [ServerMetadata.Validate]. If there is no
-// JSON document at that URL (status 4xx, a page for people), Discover uses the
-// OpenID Connect Discovery URL. If the first document lacks userinfo_endpoint or
+// JSON document at that URL (status 4xx, a page for people, a redirect to another
+// origin), Discover uses the OpenID Connect Discovery URL. If the first document lacks userinfo_endpoint or
 // id_token_signing_alg_values_supported, Discover reads the second one too. It
 // takes from it the absent members that belong to OpenID Connect, if both
 // documents name the same issuer.
@@ -80,6 +80,12 @@ func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
 			*member.to = *member.from
 		}
 	}
+	if ours, theirs := m.MTLSEndpointAliases, more.MTLSEndpointAliases; ours != nil && theirs != nil && ours.UserInfoEndpoint == "" &&
+		m.UserInfoEndpoint == more.UserInfoEndpoint { // else a client with a certificate would miss its alias
+		aliases := *ours
+		aliases.UserInfoEndpoint = theirs.UserInfoEndpoint
+		m.MTLSEndpointAliases = &aliases
+	}
 	for _, member := range []struct{ to, from *[]string }{
 		{&m.ACRValuesSupported, &more.ACRValuesSupported},
 		{&m.SubjectTypesSupported, &more.SubjectTypesSupported},
@@ -117,10 +123,10 @@ func discoveryClient(own *http.Client) (client *http.Client, done func()) {
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		// SP-5.3.3.1-10: the origin of the issuer is the source. Another one has no say in who the endpoints are.
 		if first := via[0].URL; r.URL.Scheme != first.Scheme || r.URL.Host != first.Host {
-			return errors.New("redirect to another origin")
+			return fmt.Errorf("%w: redirect to another origin", errNoDocument)
 		}
 		if len(via) > maxDiscoveryRedirects {
-			return fmt.Errorf("more than %d redirects", maxDiscoveryRedirects)
+			return fmt.Errorf("%w: more than %d redirects", errNoDocument, maxDiscoveryRedirects)
 		}
 		if theirs != nil {
 			return theirs(r, via)

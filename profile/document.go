@@ -14,7 +14,8 @@ import (
 // differ by case only. A member that is null, or whose value has another type,
 // counts as absent: the peer may be right about everything that this program
 // uses. Strict members must have their type, unless they are null: they say whose
-// document it is and whom it trusts, and a check that misses them passes.
+// document it is, whom it trusts and where certificates belong, and a check that
+// misses them passes.
 // readDocument returns the names of the members that had another type.
 func readDocument(data []byte, document any, strict ...string) (dropped []string, err error) {
 	o, err := strictjson.ParseObject(data)

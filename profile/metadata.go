@@ -130,8 +130,8 @@ type MTLSEndpointAliases struct {
 }
 
 // UnmarshalJSON reads a document of at most 1 MiB by exact member names. It rejects
-// duplicate names, names that differ by case only, and an issuer or
-// protected_resources of the wrong type. Any other member of the wrong type, or null, counts as absent (see
+// duplicate names, names that differ by case only, and an issuer,
+// protected_resources or mtls_endpoint_aliases of the wrong type. Any other member of the wrong type, or null, counts as absent (see
 // [ServerMetadata.Dropped]). On error m is unchanged. UnmarshalJSON checks nothing
 // else: see [ServerMetadata.Validate]. The error matches [ErrServerMetadata].
 func (m *ServerMetadata) UnmarshalJSON(data []byte) error {
@@ -139,7 +139,7 @@ func (m *ServerMetadata) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrServerMetadata, len(data), maxMetadata)
 	}
 	read := ServerMetadata{RequestURIParameterSupported: true}
-	dropped, err := readDocument(data, &read, "issuer", "protected_resources")
+	dropped, err := readDocument(data, &read, "issuer", "protected_resources", "mtls_endpoint_aliases")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrServerMetadata, err)
 	}

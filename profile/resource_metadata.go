@@ -220,10 +220,10 @@ func fetchDocument(ctx context.Context, client *http.Client, from string) ([]byt
 	switch status := response.StatusCode; {
 	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
 		return nil, failed(fmt.Errorf("status %d", status)) // says nothing about what is there
-	case status >= 400 && status < 500:
-		return nil, failed(fmt.Errorf("%w: status %d", errNoDocument, status))
-	case status != http.StatusOK:
+	case status >= 500:
 		return nil, failed(fmt.Errorf("status %d", status))
+	case status != http.StatusOK:
+		return nil, failed(fmt.Errorf("%w: status %d", errNoDocument, status))
 	}
 	types := response.Header.Values("Content-Type")
 	if len(types) != 1 {
