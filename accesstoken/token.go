@@ -16,6 +16,10 @@
 // A Verifier trusts one issuer. A resource server that trusts several has one Verifier for each and must know which to
 // ask before it has read the token: by the path or host of the request, or by configuration of the client.
 //
+// The scope of a token is one string (RFC 9068 §2.2.3). A Verifier rejects an
+// array, which some servers write by default. An optional claim that no check
+// depends on counts as absent if it has another type; [Token.Dropped] names it.
+//
 // The package does not read the HTTP request, does not encrypt, and accepts no RS256, which RFC 9068 asks for and FAPI 2.0
 // forbids.
 package accesstoken

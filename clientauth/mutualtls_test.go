@@ -275,3 +275,17 @@ func TestMutualTLS(t *testing.T) {
 	require.Error(t, clientauth.MutualTLS(clientID).Authenticate(t.Context(), nil))
 	require.Equal(t, url.Values{"client_secret": {"s"}}, f, "the form of a failure is as it was")
 }
+
+func TestSubjectOfAnotherOrder(t *testing.T) {
+	p := newPKI(t)
+	subject, err := asn1.Marshal(pkix.RDNSequence{
+		{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "client"}}, {{Type: asn1.ObjectIdentifier{2, 5, 4, 10}, Value: "Example"}},
+	})
+	require.NoError(t, err)
+	p.register(func(c *clientauth.Client) { c.SubjectDN = "CN=client,O=Example" })
+	_, err = p.Verify(t.Context(), with(clientID, p.issue(t, func(c *x509.Certificate) { c.RawSubject = subject })))
+	require.ErrorIs(t, err, clientauth.ErrCertificate)
+	require.ErrorContains(t, err, `its subject is "O=Example,CN=client", registered is "CN=client,O=Example"`, "CASES C12: both in the order that was compared")
+	p.register(func(c *clientauth.Client) { c.SubjectDN = "O=Example,CN=client" })
+	p.requireAccepted(t, clientauth.MethodTLSClientAuth, with(clientID, p.issue(t, func(c *x509.Certificate) { c.RawSubject = subject })))
+}

@@ -142,3 +142,20 @@ func TestDefaultReplayStoreFollowsTheVerifiersClock(t *testing.T) {
 	_, err = v.Verify(t.Context(), c)
 	require.ErrorIs(t, err, clientauth.ErrReplayed)
 }
+
+func TestReplayOfALongAssertion(t *testing.T) {
+	clock := testkit.NewClock(time.Unix(1_800_000_000, 0))
+	s := newServer(t, func(cfg *clientauth.VerifierConfig) { cfg.Now, cfg.Replay = clock.Now, nil })
+	now := clock.Now().Unix()
+	a := credentials(sign(t, claims{"alg": "ES256", "typ": "client-authentication+jwt"}, claims{
+		"iss": clientID, "sub": clientID, "aud": issuer, "jti": "long", "iat": now, "exp": now + 3600,
+	}, testkit.ECKey(t, clientID)))
+	_, err := s.Verify(t.Context(), a)
+	require.NoError(t, err, "CASES F4: an assertion for an hour")
+	clock.Advance(time.Hour - time.Second)
+	_, err = s.Verify(t.Context(), a)
+	require.ErrorIs(t, err, clientauth.ErrReplayed, "CASES F4: its jti is kept for as long")
+	clock.Advance(time.Second)
+	_, err = s.Verify(t.Context(), a)
+	require.ErrorIs(t, err, clientauth.ErrExpired)
+}

@@ -88,6 +88,7 @@ func TestConfigRefused(t *testing.T) {
 		"SP-5.3.2.1-11 a code of 61 s":        func(c *config) { c.CodeLifetime = 61 * time.Second },
 		"a code that is never valid":          func(c *config) { c.CodeLifetime = time.Millisecond },
 		"a negative code lifetime":            func(c *config) { c.CodeLifetime = -1 },
+		"CASES F4: assertions for two hours":  func(c *config) { c.AssertionLifetime = 2 * time.Hour },
 		"SP-5.3.2.2-12 a request of 600 s":    func(c *config) { c.RequestLifetime = 600 * time.Second },
 		"an access token for ever":            func(c *config) { c.AccessTokenLifetime = math.MaxInt64 },
 		"a refresh token for ever":            func(c *config) { c.RefreshTokenLifetime = math.MaxInt64 },

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/pkce"
 	"github.com/gofapi/fapi2/profile"
@@ -376,4 +377,34 @@ func TestApprovalIsChecked(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, winners)
+}
+
+func TestLifetimeOfAssertions(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		longest  time.Duration
+		lifetime time.Duration
+		status   int
+	}{
+		{"CASES F4: an hour by default", 0, time.Hour, http.StatusCreated},
+		{"CASES F4: more than an hour", 0, time.Hour + time.Second, http.StatusUnauthorized},
+		{"CASES F4: as long as the host permits", time.Minute, time.Minute, http.StatusCreated},
+		{"CASES F4: longer than the host permits", time.Minute, time.Minute + time.Second, http.StatusUnauthorized},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+				as.AssertionLifetime = tc.longest
+			})
+			signer, err := jose.NewSigner(testkit.ECKey(t, "client-1"), jose.SignerOptions{KeyID: "client-1-key"})
+			require.NoError(t, err)
+			now := w.clock.Now().Unix()
+			assertion, err := signer.SignClaims(map[string]any{
+				"iss": "client-1", "sub": "client-1", "aud": w.as.Metadata().Issuer, "jti": "1", "iat": now, "exp": now + int64(tc.lifetime/time.Second),
+			})
+			require.NoError(t, err)
+			form := w.pushForm("client-1")
+			form.Set("client_assertion", assertion)
+			require.Equal(t, tc.status, w.send(w.parURL(), form).status)
+		})
+	}
 }

@@ -214,6 +214,32 @@ func TestRecordedHeaders(t *testing.T) {
 	}
 }
 
+// A field value has blanks around it that are not part of it, and PEM comes with the line breaks of either system.
+func TestOddSpellings(t *testing.T) {
+	id := issue(t, "odd", nil, nil)
+	sf := ":" + base64Of(id) + ":"
+	crlf := strings.ReplaceAll(pemOf(id), "\n", "\r\n")
+	for _, row := range []struct{ name, proxy, header, value string }{
+		{"CASES C10: blanks around Client-Cert", "rfc9440", "Client-Cert", " \t" + sf + " "},
+		{"CASES C10: PEM with CRLF", "nginx", "X-SSL-Client-Cert", url.PathEscape(crlf)},
+		{"CASES C10: PEM with CRLF at a load balancer", "aws-alb", "X-Amzn-Mtls-Clientcert-Leaf", url.PathEscape(crlf)},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c, err := newSource(t, behind(row.proxy)).Certificate(forwarded(row.header, row.value))
+			require.NoError(t, err)
+			require.Equal(t, tokenbinding.CertificateThumbprint(id.cert), c.Thumbprint)
+		})
+	}
+	for _, row := range []struct{ name, proxy, header, value string }{
+		{"CASES C10: a blank within Client-Cert", "rfc9440", "Client-Cert", ": " + sf[1:]},
+		{"CASES C10: a lone CR in PEM", "nginx", "X-SSL-Client-Cert", url.PathEscape(strings.ReplaceAll(pemOf(id), "\n", "\r"))},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			requireCertificateError(t, tokenbinding.ErrCertificateHeader, newSource(t, behind(row.proxy)), forwarded(row.header, row.value))
+		})
+	}
+}
+
 func TestNoCertificate(t *testing.T) {
 	for _, row := range []struct{ name, proxy, header, value string }{
 		{"no header", "nginx", "X-Other", "x"},
