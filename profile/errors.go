@@ -44,7 +44,8 @@ var (
 	// it carries login_required for a host that cannot make them.
 	ErrMaxAge = oautherr.New("profile: login older than max_age", "login_required", http.StatusBadRequest, "the user has to log in again")
 	// ErrACR is an approval of a login that met none of the acr_values that were asked for (RFC 9470 §5). The user has to log in
-	// by other means; it carries unmet_authentication_requirements for a host that has none.
+	// by other means; it carries unmet_authentication_requirements for a host that has none. A pushed request of which no login
+	// here can meet any is rejected with it.
 	ErrACR = oautherr.New("profile: acr_values not met", "unmet_authentication_requirements", http.StatusBadRequest, "the authentication that was asked for is not possible")
 
 	// ErrStore: a store or a key failed. The code, refresh token or request_uri can be used again, with a new assertion and

@@ -412,3 +412,11 @@ func TestProofsOfCertificateBoundClients(t *testing.T) {
 		require.Equal(t, "invalid_dpop_proof", m.send(m.parURL(), m.pushForm("app"), m.tokenProof("d")).code, "DPOP-10.1-2")
 	})
 }
+
+// A server without mutual TLS has nothing to bind such a client's tokens to.
+func TestCertificateBoundClientWithoutMutualTLS(t *testing.T) {
+	w := newWorld(t)
+	w.clients["client-1"].TLSClientCertificateBoundAccessTokens, w.clients["client-1"].DPoPBoundAccessTokens = true, false
+	got := w.send(w.parURL(), w.pushForm("client-1"))
+	require.Equal(t, "unauthorized_client", got.code, "A7 rejected at the push, not after the consent: %v", got.body)
+}

@@ -139,6 +139,9 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	if err := checkAnswerable(mode, params); err != nil {
 		return err
 	}
+	if err := s.checkPossible(client, params); err != nil {
+		return err
+	}
 	scopes, err := s.scopes(client, params.Get("scope"))
 	if err != nil {
 		return err
@@ -154,6 +157,22 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 		}
 	}
 	return s.checkContent(ctx, client, scopes, params)
+}
+
+// checkPossible rejects a request that no login and no token can satisfy, whatever
+// the user consents to.
+func (s *AuthorizationServer) checkPossible(client *ClientMetadata, params url.Values) error {
+	// MTLS-3-1: there would be no certificate to bind tokens to.
+	if client.TLSClientCertificateBoundAccessTokens && s.cfg.Certificates == nil {
+		return fmt.Errorf("%w: it is registered for certificate-bound access tokens, which this server does not issue", ErrClientNotAllowed)
+	}
+	// SU-5-1
+	wanted := strings.Fields(params.Get("acr_values"))
+	possible := func(acr string) bool { return slices.Contains(s.cfg.ACRValues, acr) }
+	if len(wanted) > 0 && len(s.cfg.ACRValues) > 0 && !slices.ContainsFunc(wanted, possible) {
+		return fmt.Errorf("%w: logins here meet %q", ErrACR, s.cfg.ACRValues)
+	}
+	return nil
 }
 
 // checkContent checks the authorization details of a request, and that tokens can

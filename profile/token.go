@@ -84,7 +84,7 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 	}
 	plan, err := s.plan(ctx, t, record)
 	if errors.Is(err, grants.ErrInactive) && record.Change != nil {
-		return nil, errors.Join(err, s.redeemInactive(ctx, t, key, record.Grant.ID))
+		return nil, s.redeemInactive(ctx, t, key, record.Grant.ID, err)
 	}
 	if err != nil {
 		return nil, err
@@ -166,13 +166,16 @@ func (s *AuthorizationServer) makeTokens(ctx context.Context, t *TokenRequest, r
 	return response, nil
 }
 
-// redeemInactive uses up a code whose change can no longer be made, so that a
-// replay is still noticed.
-func (s *AuthorizationServer) redeemInactive(ctx context.Context, t *TokenRequest, key, grantID string) error {
+// redeemInactive uses up a code whose change can no longer be made, for a reason,
+// so that a replay is still noticed.
+func (s *AuthorizationServer) redeemInactive(ctx context.Context, t *TokenRequest, key, grantID string, reason error) error {
 	if err := t.Commit(ctx); err != nil {
 		return err
 	}
-	return s.redeemOnce(ctx, key, grantID)
+	if err := s.redeemOnce(ctx, key, grantID); err != nil {
+		return err
+	}
+	return reason
 }
 
 // redeemOnce lets one call for a code pass.
