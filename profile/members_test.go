@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ import (
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
+	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -402,7 +404,7 @@ func memberParsers(t testing.TB) []memberParser {
 	for _, k := range memberVerifiers(t) {
 		parsers = append(parsers, k.head(t))
 	}
-	return append(parsers, plainParsers()...)
+	return append(append(parsers, plainParsers()...), tokenResponseMembers(t), metadataMembers())
 }
 
 func jarRows() []memberRow {
@@ -426,6 +428,45 @@ func jarmRows(rows ...memberRow) []memberRow {
 		{"error_description", "avvddddvdd", nil}, {"error_uri", "avvddddvdd", nil}, {"x_own", "avvddddvdd", nil},
 		{"sub", rowRefused, jarm.ErrType}, {"events", rowRefused, jarm.ErrType}, {"token_introspection", rowRefused, jarm.ErrType},
 	}...)
+}
+
+// tokenResponseMembers: the refresh token has been spent when the response comes,
+// and the client decides nothing by an optional member. What it cannot read is in
+// oauth2.Token.Extra.
+func tokenResponseMembers(t testing.TB) memberParser {
+	p := newPeer(t)
+	client := p.client()
+	const absent = "aaaaaaaaaa"
+	return memberParser{"token response", "profile/clienttoken.go",
+		map[string]any{"access_token": "at", "token_type": "DPoP", "expires_in": 60, "refresh_token": "rt", "scope": "a", "authorization_details": []any{}},
+		profile.ErrTokenResponse, []memberRow{
+			{"access_token", rowIdentifier, nil}, {"token_type", rowRefused, nil}, {"expires_in", absent, nil}, {"refresh_token", absent, nil},
+			{"scope", absent, nil}, {"authorization_details", absent, nil}, {"x_own", rowAny, nil},
+		}, func(t testing.TB, document []byte) ([]string, error) {
+			p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, string(document)) }
+			_, err := client.Refresh(t.Context(), "rt", profile.Request{})
+			return nil, err
+		}}
+}
+
+// metadataMembers: each member of the Go type, in the row of its kind.
+func metadataMembers() memberParser {
+	rows := []memberRow{{"issuer", rowText, nil}, {"protected_resources", "axxxvxxxvx", nil}, {"mtls_endpoint_aliases", "axxxxxvxxv", nil}, {"x_own", rowAny, nil}}
+	for i, document := 0, reflect.TypeFor[profile.ServerMetadata](); i < document.NumField(); i++ {
+		field := document.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if !field.IsExported() || slices.ContainsFunc(rows, func(row memberRow) bool { return row.member == name }) {
+			continue
+		}
+		row := map[reflect.Kind]string{reflect.String: rowLenientText, reflect.Slice: rowLenientList, reflect.Bool: "addvdddddd"}[field.Type.Kind()]
+		rows = append(rows, memberRow{name, row, nil})
+	}
+	return memberParser{"server metadata", "profile/metadata.go", map[string]any{"issuer": memberAS}, profile.ErrServerMetadata, rows,
+		func(_ testing.TB, document []byte) ([]string, error) {
+			var m profile.ServerMetadata
+			err := m.UnmarshalJSON(document)
+			return m.Dropped(), err
+		}}
 }
 
 // plainParsers are those of documents that are not JWTs.
@@ -598,7 +639,7 @@ func TestEveryParserIsInTheTable(t *testing.T) {
 	for _, p := range memberParsers(t) {
 		known[p.file] = true
 	}
-	reads := regexp.MustCompile(`strictjson\.ParseObject\(|\.Claims\(\)$|\.ParseHeader\(\)`)
+	reads := regexp.MustCompile(`strictjson\.Parse(Object|Claims)\(|\.ParseHeader\(\)`)
 	for _, pattern := range []string{"../*/*.go", "../internal/jose/*.go"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)

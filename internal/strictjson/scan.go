@@ -16,8 +16,8 @@
 //     document is rejected: iss, sub, aud, client_id, exp, iat, nbf, jti, nonce,
 //     azp, htm, htu, ath, cnf and its members, active, token_type, typ, alg, kid.
 //     The members that say what is permitted are strict too: scope,
-//     authorization_details and grant_id. So are all parameters of a request that the program
-//     knows.
+//     authorization_details and grant_id. So are all parameters of a request that
+//     the program knows.
 //   - A null counts as absent. A required member that is null is therefore
 //     missing. There are three exceptions, which are errors: exp, because the
 //     token would never expire; cnf and its members, because the token would be
@@ -28,6 +28,10 @@
 //     ([Lenient]). If a check needs the member (acr, auth_time), the check fails
 //     as it does without the member. If a check is skipped without the member
 //     (at_hash beside an access token), a value of another type is an error.
+//   - A client reads all optional members of a token response leniently. The code
+//     or the refresh token has been spent when the response comes, and the client
+//     enforces nothing by those members. It reads metadata leniently except for
+//     issuer, protected_resources and mtls_endpoint_aliases.
 //   - The result of a parser names what was dropped, in a method Dropped. A null
 //     is not dropped, as nothing is lost with it.
 //
