@@ -71,26 +71,15 @@
 //
 // # Consents elsewhere
 //
-// UK Open Banking: the client creates the consent at the API (POST /account-access-consents) before the user comes, and puts
-// its ConsentId into the authorization request as openbanking_intent_id. Treat a first request as create, one with a ConsentId
-// that has a grant as replace, keep the ConsentId in [Approval].Data, and have DELETE of the consent call [Manager.Withdraw].
-// The identifiers stay two, as the ConsentId is older than the grant.
-//
-// Australian Consumer Data Right: the grant's ID serves as cdr_arrangement_id, which has to be unguessable, to say nothing about
-// the consumer, and to stay the same when a consent is renewed. A request without it is create, one with it replace: the tokens of
-// the arrangement have to be revoked once new ones have been issued, which is when a claim is made. The sharing duration
-// becomes [Approval].Expires. The arrangement revocation endpoint is a form post over [Manager.Revoke], with 422 for
-// [ErrNotFound]; the call to the data recipient's own endpoint, when a consumer withdraws, belongs into
-// [ManagerConfig].Events.
-//
-// Open Finance Brasil: as in the UK a consent resource is there first, and comes as the scope consent:{consentId}. Keep the
-// consentId in Data, let the consent's permissions be the grant's, its expirationDateTime the expiry (an extension is an
-// [Manager.Update]), and have its deletion call [Manager.Withdraw], which ends the tokens as the profile demands. A user who is
-// not the one named in the consent gets access_denied there.
+// Some ecosystems keep a consent at another place, with an identifier of its own.
+// A host that knows such an identifier at the approval keeps it in [Approval].Data.
+// [Manager.Update] follows what changes there, and [Manager.Withdraw] its end. The
+// package defines no parameter or scope by which such an identifier comes with an
+// authorization request.
 //
 // # What it does not do
 //
 // It issues no tokens and knows none: it knows authorizations, by identifiers that the host chooses. It does not authenticate
 // clients or users, shows no pages, and understands no type of authorization details. Revoking a token (RFC 7009) leaves its
-// grant as it is; a host that wants otherwise calls Withdraw.
+// grant as it is. A host that wants otherwise calls [Manager.Revoke] as well.
 package grants

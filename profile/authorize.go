@@ -77,6 +77,10 @@ func (a *Authorization) Resources() []string { return slices.Clone(a.targets) }
 
 // Details returns the authorization details asked for (RFC 9396), with what their types add by themselves
 // ([rar.Registry.Enrich]): what the user is to be shown, together with the scopes (RAR-3.1-1, RAR-3.1-2).
+//
+// Details can hold personal data. Show them after the login only, and only if the
+// user is the one that they are about, as far as the host can know: an attacker
+// could have opened the request of another user (RFC 9396 §13).
 func (a *Authorization) Details() rar.Details { return slices.Clone(a.details) }
 
 // GrantRequest returns what is asked for by grant management; zero: nothing. For merge and replace the page of consent
@@ -418,7 +422,7 @@ func (s *AuthorizationServer) checkApproval(a *Authorization, approval Approval)
 func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "no-referrer")                    // RAR-13-2
 	h.Set("Strict-Transport-Security", "max-age=31536000")     // SP-5.2.3-1
 	h.Set("Content-Security-Policy", "frame-ancestors 'none'") // BCP-4.16-1
 	h.Set("X-Frame-Options", "DENY")

@@ -83,7 +83,7 @@ func TestRefreshEndsForGood(t *testing.T) {
 	client := p.client()
 	code := "invalid_grant"
 	p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 400, `{"error":"`+code+`"}`) }
-	t.Run("CASES B4: invalid_grant is final", func(t *testing.T) {
+	t.Run("CASES B4: REV-2.1-8 invalid_grant is final", func(t *testing.T) {
 		source := client.TokenSource(ctx, stale(p, "rt-1"))
 		testkit.Hammer(32, func(int) { source.Token() })
 		for range 3 {

@@ -13,7 +13,7 @@ import (
 // not know. A token that the server does not know, or not any more, is no error. A *oauth2.RetrieveError always comes from the
 // server; with status 503 the token is to be taken for good, and revoked later: see [Client.RetryAfter].
 func (c *Client) Revoke(ctx context.Context, token, hint string) error {
-	endpoint := c.endpoints.RevocationEndpoint
+	endpoint := c.endpoints.RevocationEndpoint // REV-2-4: from metadata whose URLs have been checked
 	switch {
 	case endpoint == "":
 		return fmt.Errorf("%w: no revocation_endpoint", ErrServerMetadata)
@@ -33,7 +33,7 @@ func (c *Client) Revoke(ctx context.Context, token, hint string) error {
 	if err != nil {
 		return err
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK { // REV-2.2-3, REV-2.2.1-2
 		return retrieveError(response, answer)
 	}
 	return nil

@@ -198,8 +198,8 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, request Reque
 	}
 	answer, err := c.requestToken(context.WithoutCancel(ctx), params)
 	if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) && said.ErrorCode == "invalid_grant" {
-		// RFC 6749 §5.2: invalid, expired, revoked, or another client's. None of
-		// that changes, whatever the client repeats.
+		// REV-2.1-8, RFC 6749 §5.2: invalid, expired, revoked, or another client's.
+		// None of that changes, whatever the client repeats.
 		return nil, fmt.Errorf("%w: %w", ErrReauthorize, err)
 	}
 	if err != nil {

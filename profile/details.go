@@ -258,7 +258,7 @@ func (t *Token) Details() (rar.Details, error) {
 			d.err = fmt.Errorf("%w: %w", errTokenDetails, err)
 			return
 		}
-		d.details = all.ForResource(d.resource, t.claims.Audience()...)
+		d.details = all.ForResource(d.resource, t.claims.Audience()...) // RAR-12-4
 	})
 	return slices.Clone(d.details), d.err
 }

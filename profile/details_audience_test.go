@@ -297,7 +297,7 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 			there, both := token(at(otherAPI)), token(at(w.rsHTTP.URL, otherAPI))
 			for order, details := range map[string]string{"the foreign location": at(otherAPI), "no location": payACME, "ours": at(w.rsHTTP.URL), "both": at(otherAPI, w.rsHTTP.URL)} {
 				status, seen := try(there, details)
-				require.Equal(t, http.StatusForbidden, status, "G1 G2 an order with %s", order)
+				require.Equal(t, http.StatusForbidden, status, "G1 G2 RAR-12-4 an order with %s", order)
 				require.Zero(t, seen, "G2")
 			}
 			status, seen := try(both, at(w.rsHTTP.URL))
@@ -355,7 +355,7 @@ func TestAudienceOfRequestedDetails(t *testing.T) {
 				want, scope   string // "": rejected
 				here, there   bool
 			}{
-				{"G10 RAR-6.1-1 there", at(otherAPI), nil, at(otherAPI), "", false, true},
+				{"G10 RAR-6.1-1 RAR-6.1-3 there", at(otherAPI), nil, at(otherAPI), "", false, true},
 				{"G10 here", at(w.rsHTTP.URL), nil, at(w.rsHTTP.URL), "accounts", true, false},
 				{"G10 both", join(at(w.rsHTTP.URL), at(otherAPI)), nil, join(at(w.rsHTTP.URL), at(otherAPI)), "", true, true},
 				{"G10 anywhere, so at the default", readOnly, nil, readOnly, "accounts", true, false},

@@ -69,7 +69,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 // setRetryAfter asks for patience where the failure is ours and passes.
 func setRetryAfter(w http.ResponseWriter, err error) {
 	if unavailable(err) {
-		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Retry-After", "5") // REV-2.2.1-3
 	}
 }
 

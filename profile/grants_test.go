@@ -409,3 +409,24 @@ func TestGrantsOfASector(t *testing.T) {
 	with("grant_management_action", "merge", "grant_id", id)(stranger)
 	require.Equal(t, "invalid_grant_id", w.send(w.parURL(), stranger).code, "GM-5.2-2 GM-8.1-1")
 }
+
+func TestMergeExtendsAGrant(t *testing.T) {
+	w := newRichWorld(t, managed(func(m *grants.ManagerConfig) { m.Lifetime = 90 * 24 * time.Hour }))
+	w.agreeing(func(p *profile.Approval) { p.Expires = w.clock.Now().Add(24 * time.Hour) })
+	first, id := w.create("scope", "accounts", "authorization_details", readOnly)
+	before := w.query(id)
+	_, concurrent := w.create("scope", "payments")
+	require.NotEqual(t, id, concurrent, "GM-3.5-1")
+	ends := w.clock.Now().Add(60 * 24 * time.Hour)
+	w.agreeing(func(p *profile.Approval) { p.Expires = ends })
+	extended, same := w.manage("merge", id, "scope", "")
+	require.Equal(t, id, same, "GM-3.4-1")
+	after := w.query(id)
+	require.EqualValues(t, ends.Unix(), after.body["expires_at"], "GM-3.4-1 the duration alone")
+	require.JSONEq(t, before.told("scopes"), after.told("scopes"), "GM-3.4-1")
+	require.JSONEq(t, before.told("authorization_details"), after.told("authorization_details"), "GM-3.4-1")
+	require.Equal(t, "accounts", extended.body["scope"], "GM-3.4-1 nothing has to be repeated")
+	require.Equal(t, "invalid_grant", w.renew(first).code, "GM-5.2-6")
+	require.Equal(t, http.StatusNoContent, w.end(concurrent).status, "GM-3.5-1")
+	require.Equal(t, http.StatusOK, w.query(id).status, "GM-3.5-1 each by its own grant_id")
+}

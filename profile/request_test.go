@@ -157,7 +157,7 @@ func TestRevoke(t *testing.T) {
 	err := p.client().Revoke(ctx, "rt", "")
 	require.ErrorIs(t, err, profile.ErrServerMetadata, "a server without that")
 
-	status, body := 200, ""
+	status, body := 200, "<html>" // REV-2.2-3
 	p.metadata = func(m map[string]any) { m["revocation_endpoint"] = p.api.URL + "/revoke" }
 	p.respond = func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "9")
@@ -165,10 +165,10 @@ func TestRevoke(t *testing.T) {
 	}
 	client := p.client()
 	for _, hint := range []string{"", "refresh_token", "access_token"} {
-		require.NoError(t, client.Revoke(ctx, "rt-1", hint))
+		require.NoError(t, client.Revoke(ctx, "rt-1", hint), "REV-2.2-3 whatever the body is")
 		sent := p.messages("/revoke")
 		form := sent[len(sent)-1].form
-		require.Equal(t, "rt-1", form.Get("token"))
+		require.Equal(t, "rt-1", form.Get("token"), "REV-2.1-1")
 		require.Equal(t, hint, form.Get("token_type_hint"))
 		require.Equal(t, "c-1", form.Get("client_id"))
 		require.Equal(t, p.as.URL, jwtClaims(t, form.Get("client_assertion"))["aud"], "SP-5.3.3.1-5 the issuer, wherever the endpoint is")
@@ -176,7 +176,7 @@ func TestRevoke(t *testing.T) {
 	status, body = 503, `{"error":"temporarily_unavailable"}`
 	err = client.Revoke(ctx, "rt-1", "")
 	said := (*oauth2.RetrieveError)(nil)
-	require.ErrorAs(t, err, &said)
+	require.ErrorAs(t, err, &said, "REV-2.2.1-2")
 	require.Equal(t, "temporarily_unavailable", said.ErrorCode)
 	require.EqualValues(t, 9e9, client.RetryAfter(err))
 	before := len(p.messages("/revoke"))
@@ -188,4 +188,10 @@ func TestRevoke(t *testing.T) {
 	}
 	require.ErrorIs(t, p.client().Revoke(ctx, "rt-1", ""), profile.ErrServerMetadata)
 	require.Len(t, p.messages("/revoke"), before)
+	p.metadata = func(m map[string]any) { m["revocation_endpoint"] = "http://api.example/revoke" }
+	unsafe, err := profile.NewClient(ctx, p.config())
+	if err == nil {
+		err = unsafe.Revoke(ctx, "rt-1", "")
+	}
+	require.ErrorIs(t, err, profile.ErrServerMetadata, "REV-2-4 an endpoint without TLS")
 }

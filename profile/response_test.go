@@ -41,7 +41,7 @@ func (w *world) follow(target string) arrival {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(w.t, err)
-	require.Equal(w.t, []string{"no-referrer"}, response.Header.Values("Referrer-Policy"))
+	require.Equal(w.t, []string{"no-referrer"}, response.Header.Values("Referrer-Policy"), "RAR-13-2")
 	require.Contains(w.t, response.Header.Get("Cache-Control"), "no-store", "JARM-2.3.3-1")
 	got := arrival{mode: "page", status: response.StatusCode, body: string(body)}
 	var values url.Values

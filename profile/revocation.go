@@ -32,14 +32,14 @@ func (s *AuthorizationServer) RevocationRequest(r *http.Request) (*RevocationReq
 	if err != nil {
 		return nil, err
 	}
-	if params.Get("token") == "" {
+	if params.Get("token") == "" { // REV-2.1-1
 		return nil, fmt.Errorf("%w: no token", ErrParameter)
 	}
 	certificate, err := s.certificate(r)
 	if err != nil {
 		return nil, err
 	}
-	auth, client, err := s.authenticate(r, params, certificate)
+	auth, client, err := s.authenticate(r, params, certificate) // REV-2.1-2
 	if err != nil {
 		return nil, err
 	}
@@ -157,16 +157,18 @@ func (s *AuthorizationServer) Revoke(ctx context.Context, q *RevocationRequest) 
 	if err := q.Commit(ctx); err != nil {
 		return err
 	}
-	if origin.AuthorizationID == "" {
+	if origin.AuthorizationID == "" { // REV-2.2-2
 		return nil
 	}
+	// REV-2.1-4, REV-2.1-5, REV-2.1-6: all tokens of the authorization.
 	return s.revoke(ctx, origin.AuthorizationID) // GM-6.5-4: not the grant that it may be one of
 }
 
 // originOf finds the authorization that a token comes from. It ignores the hint:
-// both kinds have to be searched before a token is unknown, and
-// neither search takes long.
+// both kinds have to be searched before a token is unknown, and neither search
+// takes long.
 func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest) (TokenOrigin, error) {
+	// REV-2.1-3, REV-2.2-4: whatever the hint says. REV-2-1, REV-2-2: refresh tokens and access tokens.
 	var record refreshRecord
 	err := s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", q.Token()), &record, ErrRefreshToken)
 	if err == nil {
@@ -189,7 +191,7 @@ func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest
 		return TokenOrigin{}, err
 	}
 	if !hasGrant(token.ID()) {
-		return TokenOrigin{}, ErrTokenType
+		return TokenOrigin{}, ErrTokenType // REV-2.2.1-1
 	}
 	origin := TokenOrigin{AuthorizationID: token.ID()[:grantIDLength], GrantID: token.GrantID()}
 	if origin.GrantID == origin.AuthorizationID { // which is what a token without grant management names
@@ -198,7 +200,7 @@ func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest
 	return origin, nil
 }
 
-// checkOwner rejects a token of another client.
+// checkOwner rejects a token of another client (REV-2.1-2).
 func (q *RevocationRequest) checkOwner(clientID string) error {
 	if !jose.EqualString(clientID, q.client.ClientID) {
 		return ErrForeignToken
@@ -216,5 +218,5 @@ func (s *AuthorizationServer) serveRevocation(w http.ResponseWriter, r *http.Req
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusOK)
+	w.WriteHeader(http.StatusOK) // REV-2.2-1
 }

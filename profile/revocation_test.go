@@ -44,11 +44,11 @@ func tokenKinds(t *testing.T, test func(t *testing.T, w *world)) {
 
 func TestRevocation(t *testing.T) {
 	tokenKinds(t, func(t *testing.T, w *world) {
-		require.Equal(t, w.asHTTP.URL+"/revoke", w.as.Metadata().RevocationEndpoint)
+		require.Equal(t, w.asHTTP.URL+"/revoke", w.as.Metadata().RevocationEndpoint, "REV-2-3")
 		other := w.tokens("client-1", "d") // of the same user and client
 		for _, member := range []string{"access_token", "refresh_token"} {
 			for _, hint := range []string{"", "access_token", "refresh_token", "acme", "saml2_token"} {
-				t.Run(member+" with the hint "+hint, func(t *testing.T) {
+				t.Run("REV-2.1-3 REV-2.2-4 "+member+" with the hint "+hint, func(t *testing.T) {
 					tokens := w.tokens("client-1", "d")
 					access, refresh := w.works("client-1", tokens)
 					require.True(t, access && refresh)
@@ -57,12 +57,12 @@ func TestRevocation(t *testing.T) {
 						form.Set("token_type_hint", hint)
 					}
 					got := w.send(w.as.Metadata().RevocationEndpoint, form)
-					require.Equal(t, http.StatusOK, got.status, "%v", got.body)
+					require.Equal(t, http.StatusOK, got.status, "REV-2.2-1 %v", got.body)
 					require.Empty(t, got.body)
 					require.Equal(t, "no-store", got.header.Get("Cache-Control"))
 					access, refresh = w.works("client-1", tokens)
-					require.False(t, access, "SP-5.3.4-3 RFC 7009 §2.1 all tokens of the authorization")
-					require.False(t, refresh, "RFC 7009 §2.1")
+					require.False(t, access, "SP-5.3.4-3 REV-2-2 REV-2.1-4 REV-2.1-5 all tokens of the authorization")
+					require.False(t, refresh, "REV-2-1 REV-2.1-4 REV-2.1-6")
 					require.Equal(t, http.StatusOK, w.revoke("client-1", tokens.body[member].(string)).status, "a second time is no error")
 				})
 			}
@@ -109,14 +109,14 @@ func TestRevocationRefused(t *testing.T) {
 			status int
 			code   string
 		}{
-			{"RFC 7009 §2.1 another client's refresh token", w.revokeForm("client-2", refresh), 400, "invalid_grant"},
-			{"RFC 7009 §2.1 another client's access token", w.revokeForm("client-2", access), 400, "invalid_grant"},
-			{"CS-12 SP-5.3.2.1-6 no client authentication", url.Values{"token": {refresh}, "client_id": {"client-1"}}, 401, "invalid_client"},
+			{"REV-2.1-2 another client's refresh token", w.revokeForm("client-2", refresh), 400, "invalid_grant"},
+			{"REV-2.1-2 another client's access token", w.revokeForm("client-2", access), 400, "invalid_grant"},
+			{"REV-2.1-2 CS-12 SP-5.3.2.1-6 no client authentication", url.Values{"token": {refresh}, "client_id": {"client-1"}}, 401, "invalid_client"},
 			{"CS-12 nobody at all", url.Values{"token": {refresh}}, 401, "invalid_client"},
 			{"CS-13 client_id of another client", with(func(f url.Values) { f.Set("client_id", "client-2") }), 401, "invalid_client"},
 			{"CA-7523-3-7 an assertion used before", used, 401, "invalid_client"},
-			{"no token", with(func(f url.Values) { f.Del("token") }), 400, "invalid_request"},
-			{"an empty token", with(func(f url.Values) { f.Set("token", "") }), 400, "invalid_request"},
+			{"REV-2.1-1 no token", with(func(f url.Values) { f.Del("token") }), 400, "invalid_request"},
+			{"REV-2.1-1 an empty token", with(func(f url.Values) { f.Set("token", "") }), 400, "invalid_request"},
 			{"BASE-6749-3.1-1 two tokens", with(func(f url.Values) { f.Add("token", access) }), 400, "invalid_request"},
 			{"two hints", with(func(f url.Values) { f["token_type_hint"] = []string{"access_token", "refresh_token"} }), 400, "invalid_request"},
 		} {
@@ -148,8 +148,8 @@ func TestRevocationOfInvalidTokens(t *testing.T) {
 		expired := w.tokens("client-1", "d").body["access_token"].(string)
 		w.clock.Advance(6 * time.Minute)
 		for name, token := range map[string]string{
-			"RFC 7009 §2.2 unknown": "abc", "as long as a reference": strings.Repeat("A", 43), "dots": "a.b.c", "three dots": "...", "an ID token": tokens.body["id_token"].(string),
-			"expired": expired, "an assertion": w.assertion("client-1"), "a code": w.code("client-1", nil), "changed": testkit.MutateJWS(access, 8),
+			"REV-2.2-2 unknown": "abc", "as long as a reference": strings.Repeat("A", 43), "dots": "a.b.c", "three dots": "...", "an ID token": tokens.body["id_token"].(string),
+			"REV-2.2-2 expired": expired, "an assertion": w.assertion("client-1"), "a code": w.code("client-1", nil), "changed": testkit.MutateJWS(access, 8),
 			"longer": refresh + "A", "shorter": refresh[1:], "with a space": " " + refresh, "long": strings.Repeat("x", 100<<10), "not ASCII": "tökén.x.y",
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestRevocationOfForeignKind(t *testing.T) {
 	require.NoError(t, err)
 	raw, err := issuer.Issue(accesstoken.Claims{Subject: "alice", ClientID: "client-1", Audience: []string{w.rsHTTP.URL}, JKT: w.jkt("d")})
 	require.NoError(t, err)
-	require.Equal(t, "unsupported_token_type", w.revoke("client-1", raw).code, "RFC 7009 §2.2.1")
+	require.Equal(t, "unsupported_token_type", w.revoke("client-1", raw).code, "REV-2.2.1-1")
 	require.Equal(t, "invalid_grant", w.revoke("client-2", raw).code, "RFC 7009 §2.1")
 }
 
@@ -207,9 +207,9 @@ func TestRevocationFailsClosed(t *testing.T) {
 				}
 				*flag(s) = true
 				got := w.revoke("client-1", tokens.body[member].(string))
-				require.Equal(t, http.StatusServiceUnavailable, got.status, "RFC 7009 §2.2.1 %v", got.body)
+				require.Equal(t, http.StatusServiceUnavailable, got.status, "REV-2.2.1-1 %v", got.body)
 				require.Equal(t, "server_error", got.code)
-				require.NotEmpty(t, got.header.Get("Retry-After"))
+				require.NotEmpty(t, got.header.Get("Retry-After"), "REV-2.2.1-3")
 				require.NotContains(t, fmt.Sprint(got.body), "10.1.2.3")
 				*flag(s) = false
 			}

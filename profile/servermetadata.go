@@ -47,7 +47,7 @@ func (s *AuthorizationServer) Metadata() *ServerMetadata {
 
 // endpointMetadata is what Metadata says of the endpoints after the token endpoint, and of what goes with them.
 func (s *AuthorizationServer) endpointMetadata(m *ServerMetadata) {
-	m.RevocationEndpoint = s.endpoint(s.cfg.Endpoints.Revocation)
+	m.RevocationEndpoint = s.endpoint(s.cfg.Endpoints.Revocation)                                // REV-2-3: under the issuer, which is https
 	m.RevocationEndpointAuthMethodsSupported = slices.Clone(m.TokenEndpointAuthMethodsSupported) // MD-2-10
 	m.RevocationEndpointAuthSigningAlgValuesSupported = s.clients.Algorithms()
 	if s.userInfo != nil {

@@ -324,7 +324,7 @@ func (s *AuthorizationServer) narrow(t *TokenRequest, p permission) (grant, erro
 	// RAR-3.2-1: details say themselves where they are for, and there is a token to be had for that place.
 	if resources := t.params["resource"]; len(resources) > 0 {
 		g.Targets, err = s.targets(resources, append(s.places(granted...), p.allowed...)) // RI-2.2-2
-	} else if places := s.places(requested...); len(places) > 0 { // RFC 9396 §6.1
+	} else if places := s.places(requested...); len(places) > 0 { // RAR-6.1-3
 		g.Targets = places
 	}
 	if err != nil {

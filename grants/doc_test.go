@@ -1,0 +1,17 @@
+package grants_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The documentation promises nothing for which an authorization request has no mechanism here.
+func TestG12DocsHaveNoRecipesWithoutAHook(t *testing.T) {
+	text, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	for _, name := range []string{"consent:", "openbanking_intent_id", "cdr_arrangement_id", "ConsentId"} {
+		require.NotContains(t, string(text), name)
+	}
+}
