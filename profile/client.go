@@ -52,8 +52,10 @@ type ClientConfig struct {
 	// UseMTLSEndpointAliases is the client metadata of that name: all requests go to the server's mtls_endpoint_aliases, and
 	// one that is missing is an error. With any other use of mutual TLS, aliases are followed where there are some.
 	UseMTLSEndpointAliases bool
-	// DPoPKey is the key that access tokens are bound to; nil: a new P-256 key. Use one for each authorization server
-	// (SP-6.3-1). Refresh tokens survive a change of it, access tokens do not.
+	// DPoPKey is the key that access tokens are bound to. Use one for each
+	// authorization server (FAPI 2.0 Security Profile §6.3), and keep it as long as
+	// the tokens: access tokens do not survive a change of it, refresh tokens do. If
+	// nil, the client makes a P-256 key that ends with the process.
 	DPoPKey crypto.Signer
 
 	// Profile says which parts of FAPI 2.0 Message Signing the client uses, because the server demands them or it wants to:

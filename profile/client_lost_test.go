@@ -2,10 +2,13 @@ package profile_test
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
@@ -178,4 +181,88 @@ func TestProofsEverywhere(t *testing.T) {
 		}
 	}
 	require.Len(t, p.messages("/revoke"), 2)
+}
+
+func TestRejectedTokens(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	good, challenge := "new", `DPoP algs="ES256", error="invalid_token", error_description="Invalid DPoP key binding"`
+	p.respond = func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "DPoP "+good {
+			w.Header().Set("WWW-Authenticate", challenge)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		io.WriteString(w, r.Form.Encode())
+	}
+	p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, freshToken) }
+	client := p.client()
+	stored := func() oauth2.TokenSource {
+		return client.TokenSource(ctx, &oauth2.Token{AccessToken: "old", TokenType: "DPoP", RefreshToken: "rt", Expiry: p.clock.Now().Add(time.Hour)})
+	}
+	refreshes := func(do func()) int {
+		before := len(p.messages("/token"))
+		do()
+		return len(p.messages("/token")) - before
+	}
+	t.Run("CASES B6: a token that is bound to a lost key is refreshed once", func(t *testing.T) {
+		api, err := client.HTTPClient(stored())
+		require.NoError(t, err)
+		require.Equal(t, 1, refreshes(func() {
+			for range 3 {
+				response, err := api.PostForm(p.api.URL, map[string][]string{"amount": {"1"}})
+				require.NoError(t, err)
+				body, err := io.ReadAll(response.Body)
+				require.NoError(t, err)
+				require.Equal(t, "amount=1", string(body))
+			}
+		}))
+	})
+	t.Run("CASES B6: by many requests at once", func(t *testing.T) {
+		api, err := client.HTTPClient(stored())
+		require.NoError(t, err)
+		require.Equal(t, 1, refreshes(func() {
+			testkit.Hammer(16, func(int) {
+				if response, err := api.Get(p.api.URL); assert.NoError(t, err) {
+					assert.Equal(t, http.StatusOK, response.StatusCode)
+				}
+			})
+		}))
+	})
+	t.Run("an API that rejects every token costs one refresh", func(t *testing.T) {
+		good = "another"
+		api, err := client.HTTPClient(stored())
+		require.NoError(t, err)
+		require.Equal(t, 1, refreshes(func() {
+			for range 5 {
+				response, err := api.Get(p.api.URL)
+				require.NoError(t, err)
+				require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+			}
+		}))
+		good = "new"
+	})
+	t.Run("a body that is sent once is not sent again, and the next request has the new token", func(t *testing.T) {
+		api, err := client.HTTPClient(stored())
+		require.NoError(t, err)
+		r, err := http.NewRequest(http.MethodPost, p.api.URL, io.MultiReader(strings.NewReader("amount=1")))
+		require.NoError(t, err)
+		response, err := api.Do(r)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+		response, err = api.Get(p.api.URL)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, response.StatusCode)
+	})
+	for _, other := range []string{`DPoP error="insufficient_scope"`, `DPoP error="invalid_dpop_proof"`, `Basic realm="x"`, ``} {
+		t.Run("no refresh for "+other, func(t *testing.T) {
+			challenge = other
+			api, err := client.HTTPClient(stored())
+			require.NoError(t, err)
+			require.Zero(t, refreshes(func() {
+				response, err := api.Get(p.api.URL)
+				require.NoError(t, err)
+				require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+			}))
+		})
+	}
 }

@@ -17,11 +17,19 @@ import (
 // HTTPClient returns a client whose requests carry an access token from source, and what it is bound to: a proof of its own
 // for each request, or the client's certificate (SP-5.3.3.1-3). Use it for the APIs that the token is for, and no others: they get the token.
 //
-// It refuses requests that are not https, tokens that are not bound like this client's, and redirects to another origin. It
-// follows no redirect, unless its CheckRedirect is replaced. A request that an API refuses for want of a nonce is sent once
-// more, with that nonce; if its body cannot be had again, for want of GetBody, the error matches [ErrNotRepeatable]. Clients
-// made by one Client share what they know of the APIs' nonces. Whoever waits for a refresh of a [Client.TokenSource] gives
-// up when the request's context ends.
+// The client rejects requests that are not https, tokens that are not bound like
+// this client's, and redirects to another origin. It follows no redirect unless its
+// CheckRedirect is replaced.
+//
+// If an API demands a nonce, the request is sent once more, with that nonce. If its
+// body cannot be read again, for lack of GetBody, the error matches
+// [ErrNotRepeatable]. If an API rejects the access token as invalid_token and
+// source is a [Client.TokenSource], the token is refreshed once and the request
+// sent once more: the token may have been revoked, or bound to a key that the
+// client no longer has.
+//
+// HTTP clients made by one Client share what they know of the APIs' nonces. A
+// request that waits for a refresh ends with its context.
 func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {
 	if source == nil {
 		return nil, errors.New("profile: client: no token source")
@@ -49,11 +57,48 @@ func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	response, err := sendToAPI(t.base, withAuthorization(r, header))
+	if err != nil || response.StatusCode != http.StatusUnauthorized {
+		return response, err
+	}
+	return t.again(r, response, header), nil
+}
+
+// withAuthorization returns a request like r with the header Authorization.
+func withAuthorization(r *http.Request, header string) *http.Request {
 	signed := *r
 	signed.Header = make(http.Header, len(r.Header)+2)
 	maps.Copy(signed.Header, r.Header)
 	signed.Header["Authorization"] = []string{header} // DPOP-7.1-1
-	return sendToAPI(t.base, &signed)
+	return &signed
+}
+
+// again sends a request once more, with another token, if an API has rejected the
+// first one as invalid_token. It returns the response of the API that counts.
+func (t *apiTransport) again(r *http.Request, rejected *http.Response, header string) *http.Response {
+	source, ours := t.source.(*tokenSource)
+	if !ours || !strings.Contains(strings.Join(rejected.Header.Values("WWW-Authenticate"), ","), `error="invalid_token"`) {
+		return rejected
+	}
+	token := source.replace(r.Context(), strings.TrimPrefix(header, string(t.scheme)+" "))
+	if token == nil || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+		return rejected // the next request has the new token
+	}
+	second := r.Clone(r.Context())
+	if r.GetBody != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			return rejected
+		}
+		second.Body = body
+	}
+	if header, err := t.authorization(second); err == nil {
+		if response, err := sendToAPI(t.base, withAuthorization(second, header)); err == nil {
+			rejected.Body.Close()
+			return response
+		}
+	}
+	return rejected
 }
 
 // sendToAPI sends a request with an access token.

@@ -14,12 +14,13 @@ import (
 
 // A web application that reads its users' accounts at a bank. Two handlers log in, the third calls the bank's API.
 func ExampleClient() {
-	var key crypto.Signer // of the registration, from a file, a key management service or a hardware module
-	var secret []byte     // 32 random bytes, of the application's own
+	var key crypto.Signer     // of the registration, from a file, a key management service or a hardware module
+	var dpopKey crypto.Signer // for the tokens of this bank, kept where they are stored
+	var secret []byte         // 32 random bytes, of the application's own
 
 	client, err := profile.NewClient(context.Background(), profile.ClientConfig{
 		Issuer: "https://as.bank.example", ClientID: "my-app", RedirectURI: "https://app.example/callback",
-		Key: key, KeyID: "2026-11",
+		Key: key, KeyID: "2026-11", DPoPKey: dpopKey,
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -64,44 +64,74 @@ type tokenSource struct {
 	failed error // of last; nil: the way is free
 	until  time.Time
 	pause  time.Duration
+	// replacement is the access token that came for one that an API had rejected.
+	replacement string
 }
 
 // Token implements oauth2.TokenSource.
 func (s *tokenSource) Token() (*oauth2.Token, error) { return s.tokenFor(s.ctx) }
 
-// tokenFor is Token for somebody who may give up before the refresh is done, which others may be waiting for.
+// tokenFor is Token for a caller that may go away before the refresh is done.
 func (s *tokenSource) tokenFor(ctx context.Context) (*oauth2.Token, error) {
-	for {
-		token := s.current.Load()
-		if token.AccessToken != "" && (token.Expiry.IsZero() || s.client.cfg.Now().Add(margin(token)).Before(token.Expiry)) {
-			return token, nil
-		}
-		if err := s.resting(); err != nil {
-			return nil, err
-		}
-		if token.RefreshToken == "" {
-			return nil, ErrNoRefreshToken
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("profile: client: %w", context.Cause(ctx))
-		}
-		call := s.client.refresh(s, token)
-		select {
-		case <-call.done:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("profile: client: waiting for a refresh: %w", context.Cause(ctx))
-		}
-		switch {
-		case call.panicked != nil:
-			panic(call.panicked) // the host's key or transport: the host is to see it
-		case call.err == nil:
-			s.current.CompareAndSwap(token, call.token) // unless somebody who waited too has done it
-			s.succeeded(call)
-			return call.token, nil
-		}
-		s.rest(call)
-		return nil, call.err
+	token := s.current.Load()
+	if token.AccessToken != "" && (token.Expiry.IsZero() || s.client.cfg.Now().Add(margin(token)).Before(token.Expiry)) {
+		return token, nil
 	}
+	return s.refreshed(ctx, token)
+}
+
+// refreshed returns what replaces a token.
+func (s *tokenSource) refreshed(ctx context.Context, token *oauth2.Token) (*oauth2.Token, error) {
+	if err := s.resting(); err != nil {
+		return nil, err
+	}
+	if token.RefreshToken == "" {
+		return nil, ErrNoRefreshToken
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("profile: client: %w", context.Cause(ctx))
+	}
+	call := s.client.refresh(s, token)
+	select {
+	case <-call.done:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("profile: client: waiting for a refresh: %w", context.Cause(ctx))
+	}
+	switch {
+	case call.panicked != nil:
+		panic(call.panicked) // the host's key or transport: the host is to see it
+	case call.err == nil:
+		s.current.CompareAndSwap(token, call.token) // unless another caller that waited has done it
+		s.succeeded(call)
+		return call.token, nil
+	}
+	s.rest(call)
+	return nil, call.err
+}
+
+// replace returns another token than one that an API has rejected before its
+// expiry: it was revoked, or bound to a key that the client has no longer. It
+// refreshes once. If the API rejects the new token too, the fault is elsewhere,
+// and replace returns nil.
+func (s *tokenSource) replace(ctx context.Context, rejected string) *oauth2.Token {
+	token := s.current.Load()
+	if token.AccessToken != rejected {
+		return token // another request has replaced it
+	}
+	s.mu.Lock()
+	again := s.replacement == rejected
+	s.mu.Unlock()
+	if again {
+		return nil
+	}
+	fresh, err := s.refreshed(ctx, token)
+	if err != nil || fresh.AccessToken == rejected {
+		return nil
+	}
+	s.mu.Lock()
+	s.replacement = fresh.AccessToken
+	s.mu.Unlock()
+	return fresh
 }
 
 // margin returns how long before its expiry a token is no longer used.
