@@ -102,7 +102,6 @@ func (a *api) listed(token *profile.Token) (func(openbanking.IBAN) bool, error) 
 	if err != nil {
 		return nil, err
 	}
-	details = a.here(details)
 	today := openbanking.Date(a.now().Format("2006-01-02"))
 	var allowed []openbanking.AccountInformation
 	for _, detail := range details {
@@ -200,12 +199,7 @@ func (a *api) permission(token *profile.Token, order openbanking.Payment) (rar.D
 	if err != nil {
 		return rar.Detail{}, err
 	}
-	return order.PermittedBy(a.here(granted))
-}
-
-// here are the details that are for this API.
-func (a *api) here(details rar.Details) rar.Details {
-	return details.ForResource(a.cfg.resources[0], a.cfg.resources[1:]...)
+	return order.PermittedBy(granted)
 }
 
 // payments are those that were made, for the pages. In a bank this is the table of

@@ -160,6 +160,12 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 	list := w.one.accessToken(details(strings.Replace(information, `"actions"`, `"locations":["`+other+`"],"actions"`, 1)), param("scope", "openid"), both)
 	w.one.call(http.MethodGet, "/accounts", list).do().refusedByAPI("insufficient_scope")
 	require.Empty(t, w.bank.payments.of("alice"), "CASES G1")
+	t.Run("CASES G3: a location of no API of this bank", func(t *testing.T) {
+		unknown := withMember(order, `"locations":["https://unknown.example/api"]`)
+		push := w.one.push()
+		details(unknown)(push)
+		push.do().refused(http.StatusBadRequest, "invalid_authorization_details")
+	})
 	t.Run("CASES G9: a location that looks like a URI", func(t *testing.T) {
 		for _, lookalike := range []string{"https:\u2215\u2215bank.example", "https://bank\u3002example", "https\u2236//bank.example", "https://bank.example\uff0fapi"} {
 			push := w.one.push()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
@@ -37,6 +38,17 @@ func payments(c combination) []attack {
 			_, err := succeed(ctx, c)
 			return err
 		}),
+		onOrder("the same payment, spelled differently", "SP-5.3.4-4", 409, codeAlreadyMade, func(ctx context.Context, c *call) error {
+			_, err := succeed(ctx, c)
+			c.body = strings.Replace(c.body, `["initiate"]`, `["initiate","initiate"]`, 1)
+			return err
+		}),
+		onOrder("a payment with permission for status only", "SP-5.3.4-4", 403, "insufficient_scope", grantedInstead(func(w *world, p *openbanking.Payment) {
+			p.Actions = []openbanking.PaymentAction{"status"}
+		})).saying("actions"),
+		onOrder("a payment with a detail for another API", "RAR-13-1", 403, "insufficient_scope", grantedInstead(func(w *world, p *openbanking.Payment) {
+			p.Locations = []string{otherAPI}
+		}, "accounts")),
 		onOrder("a payment with two amounts", "SP-5.3.4-4", 400, codeBadOrder, one(func(c *call) {
 			c.body = strings.Replace(c.body, `"amount":`, `"amount":"1234.00","amount":`, 1)
 		})),
@@ -68,6 +80,29 @@ func payments(c combination) []attack {
 		}))
 	}
 	return all
+}
+
+// grantedInstead has the user agree to another permission for the same payment. The
+// scopes are requested for both APIs, so that the token is for both.
+func grantedInstead(change func(w *world, p *openbanking.Payment), scopes ...string) change[*call] {
+	return func(ctx context.Context, c *call) error {
+		payment := c.w.newPayment()
+		order, err := c.w.inJSON(payment)
+		if err != nil {
+			return err
+		}
+		change(c.w, &payment)
+		asked, err := c.w.inJSON(payment)
+		if err != nil {
+			return err
+		}
+		token, err := c.w.ask(ctx, profile.Request{Scopes: scopes, AuthorizationDetails: asked, Resources: []string{c.w.apiURL, otherAPI}})
+		if err != nil {
+			return err
+		}
+		c.token, c.body = token.AccessToken, strings.Trim(string(order), "[]")
+		return nil
+	}
 }
 
 // asGranted is a claim by which what is ordered would be granted.
@@ -149,6 +184,8 @@ func badDetails(c combination) []attack {
 		on("details with a tenth of a cent", "RAR-5-4", rewrite(`"12.34"`, `"12.345"`)).saying("instructedAmount.amount"),
 		on("details with a wrong digit in an IBAN", "RAR-5-4", rewrite(`"DE02`, `"DE03`)).saying("creditorAccount.iban"),
 		on("details without a creditor", "RAR-5-5", rewrite(`"creditorName":"ACME",`, "")).saying("creditorName"),
+		on("details for a location that nobody knows", "RAR-2.2-1", rewrite(`"creditorName":`, `"locations":["https://unknown.example/api"],"creditorName":`)).
+			saying("locations"),
 		on("an array of 10,000 details", "RAR-5-4", details("["+strings.Repeat("{},", 9999)+"{}]")).saying("too large"),
 	}
 }

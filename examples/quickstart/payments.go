@@ -3,19 +3,22 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"sync"
+	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
+	"github.com/gofapi/fapi2/rar/uses"
+	"github.com/gofapi/fapi2/store"
 )
 
 // What rich authorization requests and grant management add to the three servers: payments to which the user agrees one by
@@ -73,58 +76,66 @@ func (b *bank) chosen(asked rar.Details, user, iban string) (rar.Details, error)
 type till struct {
 	guard *profile.ResourceServer
 	types *rar.Registry
+	uses  *uses.Uses // of consents
+}
 
-	mu   sync.Mutex
-	made map[string]bool // by who pays and what: yours asks the ledger
+// newTill keeps in memory what was paid. Yours keeps it in a store that its
+// processes share and that outlives them.
+func newTill(guard *profile.ResourceServer, types *rar.Registry, issuer string, now func() time.Time) (*till, error) {
+	memory, err := store.NewMemory(store.MemoryConfig{Now: now})
+	if err != nil {
+		return nil, err
+	}
+	used, err := uses.New(uses.Config{Store: memory, Issuer: issuer, Keep: 10 * 365 * 24 * time.Hour, Now: now}) // longer than any grant lives
+	return &till{guard, types, used}, err
 }
 
 const maxOrder = 16 << 10
 
-// pay makes a payment that the user has agreed to, and makes it once. The body is the payment. What is compared with the
-// token is what the till is about to do, which is to initiate it, whatever else the client may have been permitted.
+// pay makes a payment that the user has agreed to, and makes it once. The body is
+// the payment. PermittedBy looks for the permission to initiate it here, whatever
+// the order says of actions and locations. The use is recorded for the consent and
+// the payment, whatever the spelling of the order and the token that comes with it.
 func (t *till) pay(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOrder))
-	if err != nil {
-		answerError(w, http.StatusRequestEntityTooLarge, codeBadOrder)
-		return
-	}
-	order, err := t.types.New(openbanking.PaymentType, json.RawMessage(body)) // strictly: no member twice, none unknown
+	order, err := t.readOrder(w, r)
 	if err != nil {
 		answerError(w, http.StatusBadRequest, codeBadOrder)
 		return
 	}
-	intent, err := rar.Edit(order[0], func(p *openbanking.Payment) { p.Actions = []openbanking.PaymentAction{"initiate"} })
+	token, _ := profile.TokenFromContext(r.Context()) // Require has put it there
+	granted, err := token.Details()                   // those that are for this API
+	var permission rar.Detail
+	if err == nil {
+		permission, err = order.PermittedBy(granted)
+	}
 	if err != nil {
-		answerError(w, http.StatusBadRequest, codeBadOrder)
+		t.guard.WriteError(w, r, err)
 		return
 	}
-	if !t.guard.Allows(w, r, rar.Details{intent}) {
-		return
-	}
-	if !t.first(r.Context(), intent) {
+	use := uses.Use{Grant: token.GrantID(), Detail: permission, Attempt: r.Header.Get("Idempotency-Key"), Result: rand.Text()}
+	switch id, err := t.uses.Once(r.Context(), use); {
+	case errors.Is(err, uses.ErrUsed):
 		answerError(w, http.StatusConflict, codeAlreadyMade)
-		return
+	case err != nil:
+		t.guard.WriteError(w, r, err)
+	default: // yours makes the payment now, under this ID
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		json.NewEncoder(w).Encode(map[string]string{"payment_id": id}) //nolint:errcheck // the client is gone
 	}
-	w.WriteHeader(http.StatusCreated)
 }
 
-// first reports whether a payment has not been made before. Details permit a payment and do not count it.
-func (t *till) first(ctx context.Context, payment rar.Detail) bool {
-	token, _ := profile.TokenFromContext(ctx) // there is one, or Allows had refused
-	its, err := rar.Get[openbanking.Payment](payment)
+// readOrder reads a payment strictly: no member twice, none unknown.
+func (t *till) readOrder(w http.ResponseWriter, r *http.Request) (order openbanking.Payment, err error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOrder))
 	if err != nil {
-		return false
+		return order, err
 	}
-	text, err := json.Marshal(its) // in one order, whatever that of the client
+	parsed, err := t.types.New(openbanking.PaymentType, json.RawMessage(body))
 	if err != nil {
-		return false
+		return order, err
 	}
-	key := token.Subject() + " " + string(text)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	before := t.made[key]
-	t.made[key] = true
-	return !before
+	return rar.Get[openbanking.Payment](parsed[0])
 }
 
 // list is for who may read payments, which is a matter of scope.

@@ -86,6 +86,7 @@ func newBank(cfg bankConfig) (*bank, error) {
 		// For payments, and for grants that clients can look at, add to and revoke. A server without them leaves these out.
 		AuthorizationDetails: types,
 		Grants:               &grants.ManagerConfig{},
+		GrantIDInTokens:      true, // by which the API records that a consent was used
 
 		Now: cfg.now, // a server of yours leaves this out: here the attacks let time pass
 	})
@@ -205,7 +206,10 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	till := &till{guard: guard, types: types, made: map[string]bool{}}
+	till, err := newTill(guard, types, cfg.issuer, cfg.now)
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	mux.Handle("/accounts", guard.Require(http.HandlerFunc(listAccounts), "accounts"))
 	mux.Handle("GET /payments", guard.Require(http.HandlerFunc(till.list), "payments"))

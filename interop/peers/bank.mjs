@@ -91,7 +91,7 @@ await test('refresh: good with less scope', () => refresh(mine.refresh_token, { 
 // ---- authorization details
 
 const detailed = async (details, change = {}, client = config.client) => send(server.pushed_authorization_request_endpoint, {
-  form: [...wish({ client_id: client, authorization_details: typeof details === 'string' ? details : JSON.stringify(details), ...change }), ...(await login(client))],
+  form: [...wish({ client_id: client, scope: 'openid payments', authorization_details: typeof details === 'string' ? details : JSON.stringify(details), ...change }), ...(await login(client))],
 })
 const [order] = config.payment
 const written = JSON.stringify(config.payment)

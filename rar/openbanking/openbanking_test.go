@@ -389,7 +389,8 @@ func TestPermittedBy(t *testing.T) {
 			require.Equal(t, rar.Detail{}, permission)
 			require.ErrorIs(t, err, rar.ErrNotCovered)
 			code, description, status := oautherr.From(err)
-			require.Equal(t, []any{"insufficient_scope", "the token does not permit this payment", 403}, []any{code, description, status})
+			require.Equal(t, []any{"insufficient_scope", 403}, []any{code, status})
+			require.Regexp(t, `^the token does not permit this payment(: authorization_details\[0\]\.\w+ \(payment_initiation\).*)?$`, description)
 		})
 	}
 	elsewhere := parse(with(t, here, "locations", `["https://other.example"]`)).ForResource("https://example.com/payments")

@@ -3,6 +3,7 @@ package openbanking
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/rar"
@@ -125,7 +126,7 @@ var errNotPermitted = oautherr.New("openbanking: payment not permitted", "insuff
 // granted. Everything else must be in the order as it was granted.
 //
 // Without such a detail the error matches [rar.ErrNotCovered]. Its wire form is
-// insufficient_scope with status 403.
+// insufficient_scope with status 403, and names the member that differs.
 func (order Payment) PermittedBy(granted rar.Details) (rar.Detail, error) {
 	err := error(rar.ErrNotCovered)
 	for _, g := range granted {
@@ -149,7 +150,11 @@ func (order Payment) PermittedBy(granted rar.Details) (rar.Detail, error) {
 			return g, nil
 		}
 	}
-	return rar.Detail{}, fmt.Errorf("%w: %w", errNotPermitted, err)
+	description := "the token does not permit this payment"
+	if _, missing, _ := oautherr.From(err); strings.Contains(missing, "[") { // it names a member
+		description += ": " + missing
+	}
+	return rar.Detail{}, oautherr.Describe(fmt.Errorf("%w: %w", errNotPermitted, err), description)
 }
 
 // coversRest compares everything but the debtor's account.
