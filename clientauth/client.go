@@ -19,7 +19,9 @@ type Client struct {
 	// Method is the token_endpoint_auth_method registered for the client, the one by which it can authenticate. Empty means
 	// [MethodPrivateKeyJWT]; a client with a method that is not supported here is never authenticated.
 	Method string
-	// Algorithm is the client's token_endpoint_auth_signing_alg. Empty: any that the verifier accepts.
+	// Algorithm is the client's token_endpoint_auth_signing_alg. If empty, any
+	// algorithm that the verifier accepts may be used. EdDSA and Ed25519 are one
+	// algorithm (RFC 9864 §2.2).
 	Algorithm string
 	// Keys returns the public keys of the client that may have made a signature with alg, an accepted algorithm. With a
 	// kid, those that have it; kid is empty when the assertion has none, and is otherwise whatever the sender wrote, up to

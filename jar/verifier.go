@@ -86,7 +86,9 @@ func (v *Verifier) Algorithms() []string { return slices.Clone(v.cfg.Algorithms)
 type Client struct {
 	// ID is the client identifier. Required: a client that merely named itself has not authenticated.
 	ID string
-	// Algorithm is the client's request_object_signing_alg. Empty: any that the verifier accepts.
+	// Algorithm is the client's request_object_signing_alg. If empty, any algorithm
+	// that the verifier accepts may be used. EdDSA and Ed25519 are one algorithm
+	// (RFC 9864 §2.2).
 	Algorithm string
 	// Keys returns the public keys of the client that may have made a signature with alg, an accepted algorithm. With a
 	// kid, those that have it and no others; kid is empty when the object has none, and is otherwise whatever the sender

@@ -8,7 +8,7 @@
 // [Confirmation.Check]. The Confirmation is Confirmation{JKT: t.JKT(), X5TS256: t.X5TS256()} for the Token t of package
 // accesstoken, and what [ParseConfirmation] makes of the cnf member for other readers. A [CertificateSource] finds the
 // client's certificate, in TLS itself or in what a trusted proxy says of it; its thumbprint goes into [Proof].
-// When something fails, [Challenge.WriteError] answers. An authorization server calls [Bind] when it
+// When something fails, [Challenge.WriteError] answers; [Challenge.InvalidToken] wraps the errors of other token libraries. An authorization server calls [Bind] when it
 // issues a token and puts the [Confirmation] into the token, or into what introspection says of it; a client checks
 // token_type with [Scheme.CheckTokenType].
 //
