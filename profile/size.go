@@ -34,6 +34,8 @@ func (s *AuthorizationServer) checkSize(c accesstoken.Claims) error {
 	switch {
 	case errors.Is(err, accesstoken.ErrTooLong) && len(c.AuthorizationDetails) > 0: // it never will be shorter by itself
 		return oautherr.Describe(fmt.Errorf("%w: %w", ErrAuthorizationDetails, err), "more than an access token holds: ask for some of them, by authorization_details or resource")
+	case errors.Is(err, accesstoken.ErrTooLong) && c.Scope != "":
+		return oautherr.Describe(fmt.Errorf("%w: %w", ErrScope, err), "more scopes than an access token holds")
 	case err != nil:
 		return fmt.Errorf("%w: access token: %w", ErrStore, err)
 	}

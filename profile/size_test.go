@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -191,13 +192,18 @@ func TestGrantsThatNoTokenHolds(t *testing.T) {
 	require.Equal(t, []string{"created"}, created)
 }
 
-// failingRefreshTokens fails as long as it is told.
+// failingRefreshTokens fails as long as it is told, and calls before once.
 type failingRefreshTokens struct {
 	*profile.MemoryStore
-	fail bool
+	fail   bool
+	before func()
 }
 
 func (f *failingRefreshTokens) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
+	if before := f.before; before != nil {
+		f.before = nil
+		before()
+	}
 	if f.fail {
 		return context.DeadlineExceeded
 	}
@@ -218,6 +224,48 @@ func TestTokensAreMadeBeforeTheClaim(t *testing.T) {
 	again := w.spend(code)
 	require.Equal(t, http.StatusOK, again.status, "G5 the code is still good %v", again.body)
 	require.JSONEq(t, payACME, w.query(id).told("authorization_details"))
+}
+
+// A grant that another code changes after the plan: the tokens are for what the
+// grant permits once the change is made.
+func TestGrantChangesBetweenPlanAndClaim(t *testing.T) {
+	for _, kind := range [][]worldOption{nil, {opaque}} {
+		store := &failingRefreshTokens{MemoryStore: profile.NewMemoryStore(0, nil)}
+		w := newRichWorld(t, append(kind, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.RefreshTokens = store })...)
+		_, id := w.create("authorization_details", readOnly)
+		merge := func(details string) string {
+			return w.code("client-1", with("authorization_details", details, "grant_management_action", "merge", "grant_id", id))
+		}
+		one, other := merge(payACME), merge(theirMoney)
+		var between answer
+		store.before = func() { between = w.spend(one) }
+		got := w.spend(other)
+		require.Equal(t, http.StatusOK, between.status, "%v", between.body)
+		w.requireDetails(join(readOnly, payACME, theirMoney), got, "G5 what the grant permits by now")
+		w.requireAlive(true, true, got, "GM-5.2-6")
+		w.requireAlive(true, false, between, "GM-5.2-6 the later merge ends the refresh tokens of the earlier one")
+	}
+}
+
+// Scopes alone can be too long for a token as well.
+func TestScopesThatNoTokenHolds(t *testing.T) {
+	scopes := make([]string, 400)
+	for i := range scopes {
+		scopes[i] = fmt.Sprintf("scope-%04d-%s", i, strings.Repeat("s", 30))
+	}
+	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		as.Scopes = append(as.Scopes, scopes...)
+	})
+	w.clients["client-1"].Scope += " " + strings.Join(scopes, " ")
+	for n, want := range map[int]int{150: http.StatusCreated, 400: http.StatusBadRequest} {
+		form := w.pushForm("client-1")
+		form.Set("scope", strings.Join(scopes[:n], " "))
+		got := w.send(w.parURL(), form)
+		require.Equal(t, want, got.status, "A7 %d scopes %v", n, got.body)
+		if want == http.StatusBadRequest {
+			require.Equal(t, "invalid_scope", got.code, "A7")
+		}
+	}
 }
 
 func TestWarningOfLongTokens(t *testing.T) {

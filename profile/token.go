@@ -64,8 +64,10 @@ func (s *AuthorizationServer) Token(ctx context.Context, t *TokenRequest) (*Toke
 	}
 }
 
-// redeem serves the authorization code grant. All that can fail without the code being to blame comes before Redeem, so
-// that a client can repeat the request after an error.
+// redeem serves the authorization code grant. A client can repeat a request that
+// has failed for another reason than its code: the code is used up last. A grant
+// changes after the tokens have been made, so that a failure before leaves the
+// refresh token that the client has.
 func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
 	key := s.storeKey("code", t.Param("code"))
 	var record codeRecord
