@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -208,4 +209,32 @@ func TestNewManager(t *testing.T) {
 		_, err = m.Claim(t.Context(), change)
 		require.NoError(t, err)
 	})
+}
+
+func TestG15Ends(t *testing.T) {
+	b := newBank(t, func(c *grants.ManagerConfig) { c.Lifetime = 48 * time.Hour })
+	request := func(action, id string) grants.Request {
+		params := url.Values{"grant_management_action": {action}}
+		if id != "" {
+			params.Set("grant_id", id)
+		}
+		r, err := b.Check(t.Context(), fintech, params)
+		require.NoError(t, err)
+		return r
+	}
+	create := request("create", "")
+	require.Equal(t, t0.Add(48*time.Hour), b.Ends(create, grants.Grant{}))
+	change, err := b.Prepare(t.Context(), create, grants.Approval{AuthorizationID: "authorization-1-of-alice", Subject: alice})
+	require.NoError(t, err)
+	b.clock.Advance(time.Minute)
+	g, err := b.Claim(t.Context(), change)
+	require.NoError(t, err)
+	require.Equal(t, t0.Add(48*time.Hour), g.ExpiresAt, "from the approval, as it was shown")
+	b.clock.Advance(time.Hour)
+	for action, want := range map[string]time.Time{"merge": g.ExpiresAt, "replace": b.clock.Now().Add(48 * time.Hour)} {
+		r := request(action, g.ID)
+		existing, err := b.Existing(t.Context(), r, alice)
+		require.NoError(t, err)
+		require.Equal(t, want, b.Ends(r, existing), action)
+	}
 }

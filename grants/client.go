@@ -215,15 +215,16 @@ func (c *Client) after(value string) (time.Time, bool) {
 	return at, true
 }
 
-// parseAnswer reads the response to a query (§6.4). What has a known name and a wrong type is an error: a client must not act
-// on half of a grant.
+// parseAnswer reads the response to a query (§6.4). A permission or an expiry of
+// another type is an error, since a client must not act on half of a grant. The
+// members that only inform are absent then. A null is absent everywhere.
 func parseAnswer(body []byte) (Grant, error) {
 	o, err := strictjson.ParseObject(body)
 	if err != nil {
 		return Grant{}, err
 	}
 	var g Grant
-	if raw, ok := o.Get("scopes"); ok {
+	if raw, ok := o.Get("scopes"); ok && !o.Null("scopes") {
 		if g.Scopes, err = parseScopes(raw); err != nil {
 			return Grant{}, err
 		}
@@ -231,21 +232,19 @@ func parseAnswer(body []byte) (Grant, error) {
 	if g.Claims, _, err = o.Strings("claims"); err != nil {
 		return Grant{}, err
 	}
-	if raw, ok := o.Get("authorization_details"); ok {
+	if raw, ok := o.Get("authorization_details"); ok && !o.Null("authorization_details") {
 		if _, err := objects(raw); err != nil {
 			return Grant{}, fmt.Errorf("authorization_details: %w", err)
 		}
 		g.AuthorizationDetails = raw
 	}
-	// GM-6.4-5: draft 03 says last_updated in its text and last_updated_at in its example.
-	for name, to := range map[string]*time.Time{"created_at": &g.CreatedAt, "expires_at": &g.ExpiresAt, updatedName(o): &g.UpdatedAt} {
-		if *to, _, err = o.Time(name); err != nil {
-			return Grant{}, err
-		}
-	}
-	if g.UpdatedBy, _, err = o.String("updated_by"); err != nil {
+	if g.ExpiresAt, _, err = o.Time("expires_at"); err != nil {
 		return Grant{}, err
 	}
+	informs := o.Lenient()
+	g.CreatedAt, g.UpdatedBy = informs.Time("created_at"), informs.String("updated_by")
+	// GM-6.4-5: draft 03 says last_updated in its text and last_updated_at in its example.
+	g.UpdatedAt = informs.Time(updatedName(o))
 	for _, name := range o.Names() { // GM-6.4-7
 		if raw, _ := o.Get(name); !slices.Contains(own, name) {
 			if g.Extra == nil {
@@ -258,7 +257,7 @@ func parseAnswer(body []byte) (Grant, error) {
 }
 
 func updatedName(o strictjson.Object) string {
-	if o.Has("last_updated_at") {
+	if o.Has("last_updated_at") && !o.Null("last_updated_at") {
 		return "last_updated_at"
 	}
 	return "last_updated"

@@ -136,6 +136,12 @@ func TestClientReads(t *testing.T) {
 			grants.Grant{Scopes: []grants.Scope{{Scope: "a b", Resource: []string{"https://r/"}}, {Scope: "c"}, {Resource: []string{"https://s/"}}}}},
 		{"GM-6.4-7 unknown members are no fault", `{"status":"active","x":{"y":1},"scopes":[{"scope":"a","z":1}]}`,
 			grants.Grant{Scopes: []grants.Scope{{Scope: "a"}}, Extra: map[string]json.RawMessage{"status": json.RawMessage(`"active"`), "x": json.RawMessage(`{"y":1}`)}}},
+		{"GM-6.4-5 null is absent", `{"last_updated":4,"last_updated_at":null,"created_at":null,"expires_at":null}`, grants.Grant{UpdatedAt: at(4)}},
+		{"GM-6.4-4 null is absent", `{"scopes":null,"claims":null,"authorization_details":null,"updated_by":null}`, grants.Grant{}},
+		{"GM-6.4-2 null is absent", `{"scopes":[{"scope":"a","resource":null},{"scope":null,"resource":["https://r/"]}]}`,
+			grants.Grant{Scopes: []grants.Scope{{Scope: "a"}, {Resource: []string{"https://r/"}}}}},
+		{"GM-6.4-5 GM-6.4-6 what only informs and has another type is absent", `{"created_at":"yesterday","last_updated":true,"updated_by":1,"expires_at":3}`,
+			grants.Grant{ExpiresAt: at(3)}},
 		{"GM-6.4-6 who has changed it", `{"updated_by":"authorization_server"}`, grants.Grant{UpdatedBy: "authorization_server"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -146,9 +152,9 @@ func TestClientReads(t *testing.T) {
 		})
 	}
 	for _, body := range []string{
-		``, `null`, `[]`, `{`, `{} x`, `{"scopes":{}}`, `{"scopes":["a"]}`, `{"scopes":null}`, `{"scopes":[{"scope":1}]}`, `{"scopes":[{"resource":[1]}]}`,
-		`{"claims":"name"}`, `{"claims":[1]}`, `{"authorization_details":{}}`, `{"authorization_details":[1]}`, `{"authorization_details":null}`,
-		`{"created_at":"yesterday"}`, `{"created_at":-1}`, `{"last_updated":true}`, `{"expires_at":1e300}`, `{"updated_by":1}`,
+		``, `null`, `[]`, `{`, `{} x`, `{"scopes":{}}`, `{"scopes":["a"]}`, `{"scopes":[{"scope":1}]}`, `{"scopes":[{"resource":[1]}]}`,
+		`{"claims":"name"}`, `{"claims":[1]}`, `{"authorization_details":{}}`, `{"authorization_details":[1]}`,
+		`{"expires_at":1e300}`, `{"expires_at":"tomorrow"}`,
 		`{"scopes":[],"scopes":[]}`, `{"claims":[],"Claims":[]}`, `{"authorization_details":[{"amount":1,"amount":2}]}`,
 		`{"a":"` + strings.Repeat("x", 1<<20) + `"}`,
 	} {

@@ -124,8 +124,11 @@ type AuthorizationServerConfig struct {
 	// introspection responses: the managed grant's ID, or the
 	// [AuthorizationResponse.AuthorizationID] without grant management. All tokens of
 	// one consent carry the same value, refreshed and narrowed tokens too, so an API
-	// can record by [Token.GrantID] what was used up. Tokens of the client
-	// credentials grant have none. If false, tokens do not name their consent.
+	// can record by [Token.GrantID] what was used up. A permission that the user
+	// repeats within one managed grant, by a merge or a replacement, stays the same
+	// permission; a client that needs a second one creates another grant. Tokens of
+	// the client credentials grant have no grant_id. If false, tokens do not name
+	// their consent.
 	GrantIDInTokens bool
 
 	// EncryptedResponses serves clients that are registered for encrypted authorization responses, by

@@ -80,8 +80,11 @@ func TestG7TargetsThatDoNotFitTheirScopes(t *testing.T) {
 			require.Equal(t, tc.code, w.send(w.tokenURL(), form, w.tokenProof("d")).code, "at the token endpoint")
 		})
 	}
+	form := w.pushForm("client-1")
+	form.Set("authorization_details", `[{"type":"account","actions":["read"],"locations":["`+own+`"]}]`)
+	require.Equal(t, "invalid_authorization_details", w.send(w.parURL(), form).code, "attack: a detail at the endpoint")
 	without := newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Grants = nil })
-	form := without.credentialsForm("client-1", "accounts")
+	form = without.credentialsForm("client-1", "accounts")
 	form.Set("resource", without.asHTTP.URL+"/grants")
 	require.Equal(t, "invalid_target", without.send(without.tokenURL(), form, without.tokenProof("d")).code, "no grant management, no such resource")
 }
@@ -130,4 +133,32 @@ func TestG7TheEndpointIsNotAmongResources(t *testing.T) {
 	cfg := profile.AuthorizationServerConfig{Issuer: w.asHTTP.URL, Resources: []string{w.asHTTP.URL + "/grants"}, Grants: new(grants.ManagerConfig)}
 	_, err := profile.NewAuthorizationServer(cfg)
 	require.ErrorContains(t, err, "Resources has the grant management endpoint")
+}
+
+// What a server has issued for the endpoint is worth nothing once there is no grant management.
+func TestG7GrantManagementIsTurnedOff(t *testing.T) {
+	richKinds(t, func(t *testing.T, w *world) {
+		memory := profile.NewMemoryStore(0, w.clock.Now)
+		cfg := func(on bool) worldOption {
+			return func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+				as.RefreshTokens, as.Codes, as.Revocations, as.Now = memory, memory, memory, w.clock.Now
+				as.Issuer, rs.Issuer = w.asHTTP.URL, w.asHTTP.URL
+				as.Resources = []string{w.rsHTTP.URL, otherAPI}
+				if !on {
+					as.Grants = nil
+				}
+			}
+		}
+		before := newRichWorld(t, cfg(true))
+		w.as = before.as
+		w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) { return w.agree(a, nil) }
+		tokens := w.redeem("scope", "accounts grant_management_query")
+		require.Equal(t, "accounts grant_management_query", tokens.body["scope"], "%v", tokens.body)
+		alone := w.redeem("scope", "grant_management_query")
+		own := w.as.Metadata().GrantManagementEndpoint
+		w.as = newRichWorld(t, cfg(false)).as
+		require.Equal(t, "accounts", w.renew(tokens).body["scope"])
+		require.Equal(t, "invalid_target", w.renew(tokens, "resource", own).code)
+		require.Equal(t, "invalid_target", w.renew(alone).code)
+	})
 }
