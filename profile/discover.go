@@ -23,10 +23,10 @@ var errNoDocument = errors.New("nothing there")
 // Discover fetches the metadata of an authorization server from its RFC 8414
 // well-known URL, and validates it with [ServerMetadata.Validate]. If there is no
 // JSON document at that URL (status 4xx, a page for people, a redirect to another
-// origin), Discover uses the OpenID Connect Discovery URL. If the first document lacks userinfo_endpoint or
-// id_token_signing_alg_values_supported, Discover reads the second one too. It
-// takes from it the absent members that belong to OpenID Connect, if both
-// documents name the same issuer.
+// origin), Discover uses the OpenID Connect Discovery URL. If the first document
+// lacks userinfo_endpoint, Discover reads the second one too. It takes from it the
+// absent members that only OpenID Connect has, if both documents name the same
+// issuer.
 //
 // The issuer decides whom the client trusts, so it must come from configuration or another authoritative source, never
 // from a response or a user. All endpoints come from the document, none from configuration (SP-5.3.3.1-9).
@@ -59,7 +59,7 @@ func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*Ser
 	if err := m.Validate(issuer); err != nil {
 		return nil, err
 	}
-	if first && (m.UserInfoEndpoint == "" || m.IDTokenSigningAlgValuesSupported == nil) {
+	if first && m.UserInfoEndpoint == "" {
 		// The document is good without these members. A server without OpenID
 		// Connect has no second one.
 		if more, err := fetchMetadata(ctx, client, openid); err == nil && more.Validate(issuer) == nil {
@@ -70,8 +70,9 @@ func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*Ser
 }
 
 // completeOpenID adds the members of OpenID Connect that m lacks. Members on which
-// a flow of FAPI 2.0 depends come from one document alone, so that the two cannot
-// be mixed into one that nobody has published.
+// a login depends come from one document alone: a server that says nothing about
+// the algorithms of its ID tokens in the first may list RS256 in the second,
+// whatever it signs with.
 func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
 	for _, member := range []struct{ to, from *string }{
 		{&m.UserInfoEndpoint, &more.UserInfoEndpoint}, {&m.EndSessionEndpoint, &more.EndSessionEndpoint},
@@ -89,9 +90,6 @@ func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
 	for _, member := range []struct{ to, from *[]string }{
 		{&m.ACRValuesSupported, &more.ACRValuesSupported},
 		{&m.SubjectTypesSupported, &more.SubjectTypesSupported},
-		{&m.IDTokenSigningAlgValuesSupported, &more.IDTokenSigningAlgValuesSupported},
-		{&m.IDTokenEncryptionAlgValuesSupported, &more.IDTokenEncryptionAlgValuesSupported},
-		{&m.IDTokenEncryptionEncValuesSupported, &more.IDTokenEncryptionEncValuesSupported},
 		{&m.UserInfoSigningAlgValuesSupported, &more.UserInfoSigningAlgValuesSupported},
 		{&m.ClaimTypesSupported, &more.ClaimTypesSupported}, {&m.ClaimsSupported, &more.ClaimsSupported},
 		{&m.ClaimsLocalesSupported, &more.ClaimsLocalesSupported},

@@ -177,8 +177,10 @@ func TestDiscover(t *testing.T) {
 		whole := publishable(s.URL)
 		whole.UserInfoEndpoint, whole.ClaimsSupported = s.URL+"/userinfo", []string{"sub"}
 		first := *whole
-		first.UserInfoEndpoint, first.IDTokenSigningAlgValuesSupported, first.SubjectTypesSupported, first.ClaimsSupported = "", nil, nil, nil
+		first.UserInfoEndpoint, first.SubjectTypesSupported, first.ClaimsSupported = "", nil, nil
 		second := *whole
+		whole.IDTokenSigningAlgValuesSupported, first.IDTokenSigningAlgValuesSupported = nil, nil
+		second.IDTokenSigningAlgValuesSupported = []string{"RS256"}
 		second.TokenEndpoint, second.JWKSURI = s.URL+"/other", s.URL+"/other-keys"
 		whole.MTLSEndpointAliases = &profile.MTLSEndpointAliases{TokenEndpoint: s.URL + "/mtls/token", UserInfoEndpoint: s.URL + "/mtls/userinfo"}
 		first.MTLSEndpointAliases = &profile.MTLSEndpointAliases{TokenEndpoint: s.URL + "/mtls/token"}
