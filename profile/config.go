@@ -148,7 +148,8 @@ type AuthorizationServerConfig struct {
 	ACRValues []string
 
 	// Interact is called by [AuthorizationServer.Handler] at the authorization endpoint with a valid request: show login and
-	// consent, then call Approve or Deny and serve the response that they return. Required for Handler.
+	// consent, then call Approve or Deny and serve the response that they return. Required for Handler. The consent page shows
+	// [Authorization.Choices], Details and NamedResources; ScopesFor turns what the user has ticked into an [Approval].
 	//
 	// A reload comes here again, as does the form that the page posts to this same URL, as long as RequestLifetime lasts.
 	// A client may send the browser by POST, with client_id and request_uri in the
@@ -245,6 +246,7 @@ func (cfg *AuthorizationServerConfig) check() error {
 		bad("Resources has the grant management endpoint %q, which is the server's own", own)
 	}
 	cfg.checkResourceScopes(bad)
+	cfg.checkDetailScopes(bad)
 	if cfg.CodeLifetime < time.Second || cfg.CodeLifetime > maxCodeLifetime { // SP-5.3.2.1-11
 		bad("CodeLifetime %v is not 1s to %v", cfg.CodeLifetime, maxCodeLifetime)
 	}
@@ -252,6 +254,19 @@ func (cfg *AuthorizationServerConfig) check() error {
 		bad("RefreshTokenLifetime %v is not 1s to %v", cfg.RefreshTokenLifetime, maxRefreshLifetime)
 	}
 	return errors.Join(errs...)
+}
+
+// checkDetailScopes finds types of details that no client could ask for, as they
+// go with a scope that does not exist.
+func (cfg *AuthorizationServerConfig) checkDetailScopes(bad func(format string, args ...any)) {
+	if cfg.AuthorizationDetails == nil {
+		return
+	}
+	for _, name := range cfg.AuthorizationDetails.Types() {
+		if scope := cfg.AuthorizationDetails.Type(name).Scope(); scope != "" && !slices.Contains(cfg.Scopes, scope) {
+			bad("the type %q goes with the scope %q, which is not among Scopes", name, scope)
+		}
+	}
 }
 
 // checkPaths wants paths that every proxy and browser leaves as they are, so that each endpoint has one URL.

@@ -244,3 +244,13 @@ func TestApprovalExpires(t *testing.T) {
 	_, err := w.agree(w.load("client-1", form), func(p *profile.Approval) { p.Expires = w.clock.Now().Add(2 * time.Hour) })
 	require.Error(t, err, "GM-6.4-5 longer than a grant may last")
 }
+
+func TestScopesOfTypesExist(t *testing.T) {
+	cfg := goodConfig(t)
+	cfg.AuthorizationDetails, cfg.Scopes = boundTypes(t), []string{"payments"}
+	_, err := profile.NewAuthorizationServer(cfg)
+	require.ErrorContains(t, err, `the type "audit" goes with the scope "audits"`, "A5")
+	cfg.Scopes = append(cfg.Scopes, "audits")
+	_, err = profile.NewAuthorizationServer(cfg)
+	require.NoError(t, err)
+}
