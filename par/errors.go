@@ -2,6 +2,7 @@ package par
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -39,9 +40,17 @@ var (
 	ErrExpired = oautherr.New("par: request_uri expired", "invalid_request_uri", http.StatusBadRequest, "request_uri has expired")
 	// ErrWrongClient says that a request_uri was pushed by another client (invalid_request). Nothing was consumed.
 	ErrWrongClient = oautherr.New("par: request_uri belongs to another client", "invalid_request", http.StatusBadRequest, "request_uri was not issued to this client")
-	// ErrStore says that the store failed or returned what was never stored (server_error, 503). It wraps the cause.
+	// ErrStore reports that the store failed or returned a value that was never
+	// stored (server_error, 503). It wraps the cause. If one client has as many
+	// pending requests as it may, in number or in bytes, Push returns it with other
+	// wire values (temporarily_unavailable, 429); other clients are not affected.
+	// [WriteError] sets Retry-After for both.
 	ErrStore = oautherr.New("par: store failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
 )
+
+// errTooMany is an ErrStore that only one client gets.
+var errTooMany = fmt.Errorf("%w: %w", oautherr.New("par: too many pending requests of one client", "temporarily_unavailable",
+	http.StatusTooManyRequests, "too many pending authorization requests of this client"), ErrStore)
 
 // ErrResponse says that an authorization server answered a push with something that is neither the response of §2.2 nor an
 // error. It originates on the client side, where everything else that a server said is a *oauth2.RetrieveError.

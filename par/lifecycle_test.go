@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -73,7 +74,7 @@ func TestRealTime(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(6 * time.Second) // of the bubble's time
 		_, err = s.Load(t.Context(), "app", p.RequestURI)
-		require.ErrorIs(t, err, par.ErrExpired)
+		require.ErrorIs(t, err, par.ErrNotFound, "no browser came for it")
 		time.Sleep(time.Minute)
 		_, err = s.Consume(t.Context(), "app", p.RequestURI)
 		require.ErrorIs(t, err, par.ErrNotFound)
@@ -203,6 +204,11 @@ func TestStoreFailures(t *testing.T) {
 	require.NoError(t, err)
 	_, err = full.Push(ctx, par.PushRequest{ClientID: "app", Params: honest()})
 	require.ErrorIs(t, err, par.ErrStore)
+	requireWire(t, err, "temporarily_unavailable", 429)
+	form := honest()
+	form.Set("client_id", "other")
+	_, err = full.Push(ctx, par.PushRequest{ClientID: "other", Params: form})
+	require.ErrorIs(t, err, par.ErrStore)
 	requireWire(t, err, "server_error", 503)
 }
 
@@ -289,4 +295,106 @@ func TestConcurrentUse(t *testing.T) {
 		}
 	})
 	require.Zero(t, failed.Load())
+}
+
+func TestWhatOneClientCanKeep(t *testing.T) {
+	clock := testkit.NewClock(start)
+	newServer := func(entries int) *par.Server {
+		s, err := par.NewServer(par.ServerConfig{
+			Check: anything, Now: clock.Now, Lifetime: time.Minute, LoginTime: time.Hour, Store: par.NewMemoryStoreAt(entries, clock.Now),
+		})
+		require.NoError(t, err)
+		return s
+	}
+	params := func(size int) url.Values {
+		p := honest()
+		p.Set("state", strings.Repeat("s", size))
+		return p
+	}
+	push := func(s *par.Server, clientID string, size int) (string, error) {
+		form := params(size)
+		form.Set("client_id", clientID)
+		p, err := s.Push(t.Context(), par.PushRequest{ClientID: clientID, Params: form})
+		return p.RequestURI, err
+	}
+	const large = 100 << 10
+	flood := func(s *par.Server, clientID string) (n int) {
+		for ; n < 1<<16; n++ {
+			if _, err := push(s, clientID, large); err != nil {
+				require.ErrorIs(t, err, par.ErrStore)
+				requireWire(t, err, "temporarily_unavailable", 429)
+				return n
+			}
+		}
+		return n
+	}
+	t.Run("D1: a flood of large requests is bounded in bytes and leaves room", func(t *testing.T) {
+		s := newServer(0)
+		require.InDelta(t, 32<<20, flood(s, "first")*large, 2<<20, "half of the store")
+		require.InDelta(t, 16<<20, flood(s, "second")*large, 2<<20, "half of what is left")
+		_, err := push(s, "third", 10)
+		require.NoError(t, err)
+		_, err = push(s, "first", 10)
+		requireWire(t, err, "temporarily_unavailable", 429)
+	})
+	t.Run("D1: requests that no browser comes for go when expires_in is over", func(t *testing.T) {
+		s := newServer(1000)
+		n := flood(s, "first")
+		clock.Advance(time.Minute)
+		require.Equal(t, n, flood(s, "first"))
+	})
+	t.Run("D1: a request that a browser came for stays for the login", func(t *testing.T) {
+		s := newServer(1000)
+		visited, err := push(s, "first", 10)
+		require.NoError(t, err)
+		_, err = s.Load(t.Context(), "first", visited)
+		require.NoError(t, err)
+		clock.Advance(30 * time.Minute)
+		flood(s, "first")
+		_, err = s.Load(t.Context(), "first", visited)
+		require.ErrorIs(t, err, par.ErrExpired)
+		_, err = s.Resume(t.Context(), "first", visited)
+		require.NoError(t, err)
+		_, err = s.Consume(t.Context(), "first", visited)
+		require.NoError(t, err)
+		_, err = s.Consume(t.Context(), "first", visited)
+		require.ErrorIs(t, err, par.ErrNotFound)
+	})
+	t.Run("D1: attack: another client's visit does not prolong a request", func(t *testing.T) {
+		s := newServer(1000)
+		uri, err := push(s, "first", 10)
+		require.NoError(t, err)
+		_, err = s.Load(t.Context(), "second", uri)
+		require.ErrorIs(t, err, par.ErrWrongClient)
+		clock.Advance(time.Minute)
+		_, err = s.Resume(t.Context(), "first", uri)
+		require.ErrorIs(t, err, par.ErrNotFound)
+	})
+	t.Run("D1: consuming requests makes room", func(t *testing.T) {
+		s := newServer(1000)
+		uri, err := push(s, "first", large)
+		require.NoError(t, err)
+		flood(s, "first")
+		_, err = s.Load(t.Context(), "first", uri)
+		require.NoError(t, err)
+		_, err = s.Consume(t.Context(), "first", uri)
+		require.NoError(t, err)
+		_, err = push(s, "first", 10)
+		require.NoError(t, err)
+	})
+	t.Run("D1: 429 and 503 come with Retry-After", func(t *testing.T) {
+		s := newServer(1)
+		_, err := push(s, "first", 10)
+		require.NoError(t, err)
+		_, err = push(s, "first", 10)
+		require.Error(t, err)
+		for _, cause := range []error{err, par.ErrStore} {
+			w := httptest.NewRecorder()
+			par.WriteError(w, cause)
+			require.NotEmpty(t, w.Header().Get("Retry-After"))
+		}
+		w := httptest.NewRecorder()
+		par.WriteError(w, par.ErrRedirectURI)
+		require.Empty(t, w.Header().Get("Retry-After"))
+	})
 }

@@ -186,11 +186,17 @@ func WriteError(w http.ResponseWriter, err error) {
 	if status == http.StatusMethodNotAllowed { // PAR-2.3-5
 		w.Header().Set("Allow", http.MethodPost)
 	}
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	writeJSON(w, status, struct { // PAR-2.3-1
 		Error       string `json:"error"`
 		Description string `json:"error_description,omitempty"`
 	}{printable(code), printable(description)})
 }
+
+// retryAfter is in seconds.
+const retryAfter = "5"
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	body, _ := json.Marshal(v)       // structs of strings and numbers do not fail

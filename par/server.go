@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -56,7 +57,8 @@ type ServerConfig struct {
 	Lifetime time.Duration
 
 	// LoginTime is how much longer Resume and Consume accept an authorization that Load has let in: at most an hour; 0 means
-	// 10 minutes. The store keeps a request for Lifetime and LoginTime together.
+	// 10 minutes. A request that no browser has come for is dropped after Lifetime,
+	// if Store has the method Extend of [MemoryStore].
 	LoginTime time.Duration
 
 	// Now is the clock; nil means time.Now. Called concurrently.
@@ -159,7 +161,15 @@ func (s *Server) Push(ctx context.Context, push PushRequest) (Pushed, error) {
 	if err != nil {
 		return Pushed{}, err
 	}
-	if err := s.store.Save(ctx, req.key, value, req.expires.Add(s.loginTime)); err != nil {
+	until := req.expires
+	if _, ok := s.store.(extender); !ok {
+		until = until.Add(s.loginTime)
+	}
+	err = s.store.Save(expiring.WithOwner(ctx, req.clientID), req.key, value, until)
+	switch {
+	case errors.Is(err, errTooMany):
+		return Pushed{}, err
+	case err != nil:
 		return Pushed{}, fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return Pushed{RequestURI: req.requestURI, ExpiresIn: s.lifetime}, nil
@@ -280,7 +290,8 @@ func notInteraction(err error) error {
 // Load returns the request behind request_uri, for the client that the authorization request names. Call it when a browser
 // arrives, as often as it arrives: it uses nothing up.
 //
-// It returns [ErrExpired] once the time announced in expires_in is over, [ErrNotFound], [ErrWrongClient], [ErrStore], or what
+// It returns [ErrExpired] once the time announced in expires_in is over, [ErrNotFound] (also for a request that was dropped
+// because no browser came for it in that time), [ErrWrongClient], [ErrStore], or what
 // Check says about the request by now. In the last case, and in no other, the Request comes beside the error, so that the
 // client can be told: if its redirect URI is still good, by an error response (RFC 6749 §4.1.2.1) and after Consume. It is
 // good for nothing else. Beside any other error stands the zero Request, whose ClientID is empty.
@@ -291,6 +302,14 @@ func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request
 	}
 	if now := s.now(); !now.Before(req.expires) { // PAR-4-3
 		return Request{}, fmt.Errorf("%w: at %v, it is %v", ErrExpired, req.expires.UTC(), now.UTC())
+	}
+	if store, ok := s.store.(extender); ok {
+		switch err := store.Extend(ctx, req.key, req.expires.Add(s.loginTime)); {
+		case errors.Is(err, ErrNotFound):
+			return Request{}, err
+		case err != nil:
+			return Request{}, fmt.Errorf("%w: %w", ErrStore, err)
+		}
 	}
 	return s.recheck(ctx, req)
 }

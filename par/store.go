@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/expiring"
@@ -14,6 +15,10 @@ import (
 // Keys are 43 characters of base64url, compared case-sensitively: the hash of a reference, never the reference itself, so a
 // reader of the store cannot use what it sees. A key is never saved twice. Values are opaque bytes of at most 132 KiB and
 // must be kept as they are; caller and store do not share memory. They hold personal data as the request does.
+//
+// A store may have the method Extend of [MemoryStore] as well. Then requests that no
+// browser comes for are kept for the server's Lifetime only. In other stores they
+// stay for Lifetime and LoginTime together.
 //
 // Methods are called concurrently. Any failure is an error: a store that cannot be reached must not report [ErrNotFound].
 // That is the ErrNotFound of this package; the stores of package profile have another one, which means a failure here.
@@ -29,34 +34,74 @@ type Store interface {
 	Consume(ctx context.Context, key string) ([]byte, error)
 }
 
-// defaultEntries is what NewMemoryStore takes for 0: about 64 MiB of usual requests.
-const defaultEntries = 1 << 16
-
-// A MemoryStore is a [Store] in the memory of one process, bounded in its number of entries. A full one refuses new
-// requests and drops none; the zero MemoryStore refuses all. Safe for concurrent use.
-type MemoryStore struct {
-	entries *expiring.Map[[]byte]
+// An extender is a [Store] that keeps a request no longer than it must. A [Server]
+// saves requests in it for their Lifetime only, and extends those that a browser
+// has come for.
+type extender interface {
+	Extend(ctx context.Context, key string, expires time.Time) error
 }
 
-var _ Store = (*MemoryStore)(nil)
+const (
+	defaultEntries = 1 << 16
+	minBytes       = 4 << 20
+	bytesPerEntry  = 1 << 10 // a usual request takes 1 to 2 KiB
+)
 
-// NewMemoryStore returns an empty store for at most maxEntries requests, 65,536 if it is not positive. A request takes 1 to
-// 2 KiB as a rule; abandoned ones stay until they expire.
+// A MemoryStore is a [Store] in the memory of one process. It is bounded in
+// entries and in bytes, and drops no live entry when it is full. A client may keep
+// as much as is free: one client alone fills half of the store, and then gets
+// an [ErrStore] with status 429 while others go on. The zero MemoryStore rejects all requests. It
+// is safe for concurrent use.
+type MemoryStore struct {
+	entries *expiring.Shared[[]byte]
+}
+
+var (
+	_ Store    = (*MemoryStore)(nil)
+	_ extender = (*MemoryStore)(nil)
+)
+
+// NewMemoryStore returns an empty store for at most maxEntries requests and 1 KiB
+// for each of them, but at least 4 MiB. The default is 65,536 requests and 64 MiB.
 func NewMemoryStore(maxEntries int) *MemoryStore { return newMemoryStore(maxEntries, nil) }
 
 func newMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
 	if maxEntries <= 0 {
 		maxEntries = defaultEntries
 	}
-	return &MemoryStore{expiring.NewMap[[]byte](expiring.MapConfig{MaxEntries: maxEntries, Now: now})}
+	return &MemoryStore{expiring.NewShared[[]byte](expiring.SharedConfig{
+		MaxEntries: maxEntries, MaxBytes: max(minBytes, maxEntries*bytesPerEntry), Now: now,
+	})}
 }
 
-// Save implements [Store]. It fails when the store is full.
+// Save implements [Store]. It returns an error when the store is full or when the
+// client keeps as much as it may.
 func (m *MemoryStore) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
 	if err := m.ready(ctx); err != nil {
 		return err
 	}
-	return m.entries.Add(key, bytes.Clone(value), expires)
+	err := m.entries.Add(expiring.Owner(ctx), key, bytes.Clone(value), len(value), expires)
+	if errors.Is(err, expiring.ErrShare) {
+		return fmt.Errorf("%w: %w", errTooMany, err)
+	}
+	return err
+}
+
+// Extend has a live entry stay until expires, if that is later than before. It
+// returns [ErrNotFound] as Load does.
+func (m *MemoryStore) Extend(ctx context.Context, key string, expires time.Time) error {
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	if !m.entries.Update(key, func(value []byte, before time.Time) ([]byte, time.Time) {
+		if expires.After(before) {
+			return value, expires
+		}
+		return value, before
+	}) {
+		return ErrNotFound
+	}
+	return nil
 }
 
 // Load implements [Store].

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/introspection"
@@ -84,8 +85,9 @@ func (s *AuthorizationServer) newAccessToken(ctx context.Context, c accesstoken.
 		return "", err
 	}
 	token := jose.RandomString(referenceBytes) // SP-5.4.1-4
-	if err := s.cfg.AccessTokens.Save(ctx, s.storeKey("access", token), value, s.cfg.Now().Add(c.Lifetime)); err != nil {
-		return "", fmt.Errorf("%w: saving an access token: %w", ErrStore, err)
+	owned := expiring.WithOwner(ctx, c.ClientID)
+	if err := s.cfg.AccessTokens.Save(owned, s.storeKey("access", token), value, s.cfg.Now().Add(c.Lifetime)); err != nil {
+		return "", saving("an access token", err)
 	}
 	return token, nil
 }

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/jarm"
@@ -336,8 +337,9 @@ func (s *AuthorizationServer) Approve(ctx context.Context, a *Authorization, app
 	code := jose.RandomString(32) // SP-5.4.1-4
 	// The code is stored first: nobody knows it before the request_uri has been used up, and if storing fails the request
 	// is still there to be repeated.
-	if err := s.cfg.Codes.Save(ctx, s.storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
-		return nil, fmt.Errorf("%w: saving a code: %w", ErrStore, err)
+	owned := expiring.WithOwner(ctx, a.client.ClientID)
+	if err := s.cfg.Codes.Save(owned, s.storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
+		return nil, saving("a code", err)
 	}
 	response, err := s.Complete(ctx, a, code)
 	if err != nil {

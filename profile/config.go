@@ -316,15 +316,15 @@ func (cfg *AuthorizationServerConfig) setDefaults() {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	memory := NewMemoryStore(0, cfg.Now)
+	// One store per kind, so that a flood of one kind keeps no other out.
 	if cfg.Codes == nil {
-		cfg.Codes = memory
+		cfg.Codes = NewMemoryStore(0, cfg.Now)
 	}
 	if cfg.RefreshTokens == nil {
-		cfg.RefreshTokens = memory
+		cfg.RefreshTokens = NewMemoryStore(0, cfg.Now)
 	}
 	if cfg.Revocations == nil {
-		cfg.Revocations = memory
+		cfg.Revocations = NewMemoryStore(0, cfg.Now)
 	}
 	// Requests, Assertions and Proofs stay nil: what uses them makes stores that go by cfg.Now. The two endpoints may have
 	// one for proofs each, as a proof that is replayed at the other one fails by its htu.

@@ -48,6 +48,10 @@ var (
 	// here can meet any is rejected with it.
 	ErrACR = oautherr.New("profile: acr_values not met", "unmet_authentication_requirements", http.StatusBadRequest, "the authentication that was asked for is not possible")
 
+	// ErrTooMany reports that a client keeps as many codes or tokens as it may, in
+	// number or in bytes (temporarily_unavailable, 429 with Retry-After). Other
+	// clients are not affected. A store may return it from Save.
+	ErrTooMany = oautherr.New("profile: too many codes or tokens of one client", "temporarily_unavailable", http.StatusTooManyRequests, "too many codes or tokens of this client are valid")
 	// ErrStore: a store or a key failed. The code, refresh token or request_uri can be used again, with a new assertion and
 	// proof. The cause is wrapped and never shown to the peer.
 	ErrStore = oautherr.New("profile: storage failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
@@ -66,9 +70,9 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	json.NewEncoder(w).Encode(v) //nolint:errcheck // the peer is gone
 }
 
-// setRetryAfter asks for patience where the failure is ours and passes.
+// setRetryAfter sets Retry-After for failures that pass.
 func setRetryAfter(w http.ResponseWriter, err error) {
-	if unavailable(err) {
+	if _, _, status := oautherr.From(err); unavailable(err) || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "5") // REV-2.2.1-3
 	}
 }

@@ -3,6 +3,7 @@ package profile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -50,32 +51,65 @@ type RevocationStore interface {
 	Revoked(ctx context.Context, grantID string) (bool, error)
 }
 
-// A MemoryStore is a bounded [CodeStore], [RefreshStore] and [RevocationStore] in memory: the default for a server of one
-// process. It is safe for concurrent use. When it is full of live entries Save and Revoke fail; nothing live is evicted.
+// A MemoryStore is a bounded [CodeStore], [RefreshStore] and [RevocationStore] in
+// memory: the default for a server of one process. When it is full, Save and Revoke
+// fail, and live entries are never evicted. A client may keep as much as is free:
+// one client alone fills half of the store, and then gets [ErrTooMany] while others
+// go on. It is safe for concurrent use.
 type MemoryStore struct {
-	values  *expiring.Map[storedValue]
+	values  *expiring.Shared[storedValue]
 	revoked *expiring.Map[time.Time] // until when
 }
 
 type storedValue struct {
 	value    []byte
-	expires  time.Time
 	redeemed bool
 }
 
-// NewMemoryStore returns a store for at most maxEntries values and as many revocations; 0 means 1,048,576. A nil now is
-// time.Now.
+const (
+	defaultEntries = 1 << 20
+	minBytes       = 4 << 20
+	bytesPerEntry  = 512
+)
+
+// NewMemoryStore returns a store for at most maxEntries values, 512 bytes for each
+// of them but at least 4 MiB, and as many revocations. The default is 1,048,576
+// values and 512 MiB. Memory is taken when entries come. If now is nil, time.Now
+// is used.
 func NewMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
-	cfg := expiring.MapConfig{MaxEntries: maxEntries, Now: now}
-	return &MemoryStore{values: expiring.NewMap[storedValue](cfg), revoked: expiring.NewMap[time.Time](cfg)}
+	if maxEntries <= 0 {
+		maxEntries = defaultEntries
+	}
+	return &MemoryStore{
+		values: expiring.NewShared[storedValue](expiring.SharedConfig{
+			MaxEntries: maxEntries, MaxBytes: max(minBytes, maxEntries*bytesPerEntry), Now: now,
+		}),
+		revoked: expiring.NewMap[time.Time](expiring.MapConfig{MaxEntries: maxEntries, Now: now}),
+	}
 }
 
-// Save implements [CodeStore] and [RefreshStore].
+// Save implements [CodeStore] and [RefreshStore]. It returns [ErrTooMany] when the
+// server saves for a client that keeps as much as it may.
 func (s *MemoryStore) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.values.Add(key, storedValue{value: append([]byte(nil), value...), expires: expires}, expires)
+	err := s.values.Add(expiring.Owner(ctx), key, storedValue{value: append([]byte(nil), value...)}, len(value), expires)
+	if errors.Is(err, expiring.ErrShare) {
+		return fmt.Errorf("%w: %w", ErrTooMany, err)
+	}
+	return err
+}
+
+// saving returns the error of a Save for a client.
+func saving(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrTooMany):
+		return err
+	}
+	return fmt.Errorf("%w: saving %s: %w", ErrStore, what, err)
 }
 
 // Load implements [CodeStore] and [RefreshStore].
@@ -95,16 +129,15 @@ func (s *MemoryStore) Redeem(ctx context.Context, key string) (first bool, err e
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	found := false
-	err = s.values.Compute(key, func(v storedValue, ok bool) (storedValue, bool, time.Time) {
-		found, first = ok, ok && !v.redeemed
+	found := s.values.Update(key, func(v storedValue, expires time.Time) (storedValue, time.Time) {
+		first = !v.redeemed
 		v.redeemed = true
-		return v, ok, v.expires
+		return v, expires
 	})
-	if err == nil && !found {
-		err = ErrNotFound
+	if !found {
+		return false, ErrNotFound
 	}
-	return first && err == nil, err
+	return first, nil
 }
 
 // Revoke implements [RevocationStore].

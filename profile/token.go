@@ -15,6 +15,7 @@ import (
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/rar"
 )
@@ -454,8 +455,8 @@ func (s *AuthorizationServer) newRefreshToken(ctx context.Context, g grant) (str
 		return "", fmt.Errorf("%w: refresh token: %w", ErrStore, err)
 	}
 	token := jose.RandomString(32) // SP-5.4.1-4
-	if err := s.cfg.RefreshTokens.Save(ctx, s.storeKey("refresh", token), value, expires); err != nil {
-		return "", fmt.Errorf("%w: saving a refresh token: %w", ErrStore, err)
+	if err := s.cfg.RefreshTokens.Save(expiring.WithOwner(ctx, g.ClientID), s.storeKey("refresh", token), value, expires); err != nil {
+		return "", saving("a refresh token", err)
 	}
 	return token, nil
 }

@@ -1,0 +1,4 @@
+package par
+
+// NewMemoryStoreAt is NewMemoryStore with a clock.
+var NewMemoryStoreAt = newMemoryStore

@@ -1,0 +1,86 @@
+package profile_test
+
+import (
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/profile"
+)
+
+func heapInUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func TestOneClientFloodsPushes(t *testing.T) {
+	w := newWorld(t)
+	large := strings.Repeat("x", 100<<10)
+	before, refused := heapInUse(), answer{}
+	for n := 0; refused.status == 0; n++ {
+		require.Less(t, n, 1000, "D1: bounded")
+		form := w.pushForm("client-1")
+		form.Set("acme", large)
+		if got := w.send(w.parURL(), form); got.status != http.StatusCreated {
+			refused = got
+		}
+	}
+	t.Run("D1: the flood gets 429 with Retry-After", func(t *testing.T) {
+		require.Equal(t, http.StatusTooManyRequests, refused.status)
+		require.Equal(t, "temporarily_unavailable", refused.code)
+		require.NotEmpty(t, refused.header.Get("Retry-After"))
+	})
+	t.Run("D1: memory is bounded", func(t *testing.T) {
+		require.Less(t, heapInUse()-before, int64(128<<20))
+	})
+	t.Run("D1: another client goes through the whole flow", func(t *testing.T) {
+		require.Equal(t, http.StatusOK, w.tokens("client-2", "e").status)
+	})
+	t.Run("D1: the flood is over with its expires_in", func(t *testing.T) {
+		w.clock.Advance(90 * time.Second)
+		require.Equal(t, http.StatusCreated, w.send(w.parURL(), w.pushForm("client-1")).status)
+	})
+}
+
+func TestOneClientFillsAStore(t *testing.T) {
+	t.Run("D1: opaque access tokens", func(t *testing.T) {
+		w := newWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+			demanding(profile.Baseline)(as, rs)
+			as.AccessTokens = profile.NewMemoryStore(6, as.Now)
+		})
+		first := w.tokens("client-1", "d")
+		require.Equal(t, http.StatusOK, first.status)
+		refresh := func() answer {
+			return w.send(w.tokenURL(), w.refreshForm("client-1", first.body["refresh_token"].(string)), w.tokenProof("d"))
+		}
+		for range 2 {
+			require.Equal(t, http.StatusOK, refresh().status)
+		}
+		got := refresh()
+		require.Equal(t, http.StatusTooManyRequests, got.status)
+		require.NotEmpty(t, got.header.Get("Retry-After"))
+		require.Equal(t, http.StatusOK, w.tokens("client-2", "e").status)
+		w.clock.Advance(time.Hour)
+		require.Equal(t, http.StatusOK, refresh().status, "expired tokens make room")
+	})
+	t.Run("D1: large values are bounded in bytes", func(t *testing.T) {
+		store, large := profile.NewMemoryStore(100, nil), make([]byte, 100<<10)
+		later := time.Now().Add(time.Hour)
+		flood := expiring.WithOwner(t.Context(), "client-1")
+		var err error
+		kept := 0
+		for ; err == nil; kept++ {
+			err = store.Save(flood, strings.Repeat("k", kept+1), large, later)
+		}
+		require.ErrorIs(t, err, profile.ErrTooMany)
+		require.Less(t, kept*len(large), 3<<20)
+		require.NoError(t, store.Save(expiring.WithOwner(t.Context(), "client-2"), "k2", large, later))
+	})
+}
