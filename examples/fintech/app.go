@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -31,6 +32,7 @@ type app struct {
 	types    *rar.Registry
 	grants   *grants.Client // nil: the bank manages none
 	users    users
+	failures failures
 	log      *slog.Logger
 }
 
@@ -53,12 +55,12 @@ func (a *app) connect(*http.Request) (profile.Request, error) {
 	return a.ask("payments"), nil
 }
 
-// ask is the request of the configuration, without a scope that is for something else, and those of the application itself:
+// ask is the request of the configuration, without scopes that are for something else, and those of the application itself:
 // the user is asked for no more than what is to be done now. It has the bank make a grant of it, if it can, which both sides can
 // look at and end.
-func (a *app) ask(without string) profile.Request {
+func (a *app) ask(without ...string) profile.Request {
 	request := a.config.request(a.ServerMetadata())
-	request.Scopes = slices.DeleteFunc(request.Scopes, func(s string) bool { return s == without || s == scopeQuery || s == scopeRevoke })
+	request.Scopes = slices.DeleteFunc(request.Scopes, func(s string) bool { return slices.Contains(without, s) || s == scopeQuery || s == scopeRevoke })
 	if slices.Contains(a.ServerMetadata().GrantManagementActionsSupported, "create") {
 		request.GrantManagementAction = "create"
 	}
@@ -72,13 +74,13 @@ func (a *app) pay(r *http.Request) (profile.Request, error) {
 	if err != nil {
 		return profile.Request{}, err
 	}
-	request := a.ask("accounts")
+	request := a.ask("accounts", "offline_access")
 	request.AuthorizationDetails = asJSON(order)
 	request.Keep = string(request.AuthorizationDetails)
 	return request, nil
 }
 
-// done is the end of either, with the token. A payment is made at once: this is reached once for each consent.
+// done is the end of either, with the token. A payment is made at once.
 func (a *app) done(w http.ResponseWriter, r *http.Request, session *profile.Session, token *oauth2.Token) {
 	c := &connection{id: rand.Text(), token: token}
 	c.grantID, _ = token.Extra("grant_id").(string)
@@ -94,11 +96,14 @@ func (a *app) done(w http.ResponseWriter, r *http.Request, session *profile.Sess
 	next := "/accounts"
 	if session.Keep != "" {
 		next = "/payments"
-		if err := a.makePayment(r.Context(), c, json.RawMessage(session.Keep)); err != nil {
-			a.tryToEnd(r.Context(), c)
-			a.fail(w, r, err)
-			return
-		}
+		err = a.newPayment(r.Context(), c, json.RawMessage(session.Keep))
+	} else if !a.seesAccounts(c) {
+		err = errNoAccounts
+	}
+	if err != nil { // what is of no use is given back
+		a.tryToEnd(r.Context(), c)
+		a.fail(w, r, err)
+		return
 	}
 	for _, old := range a.users.enter(w, r, c) {
 		a.tryToEnd(r.Context(), old)
@@ -106,19 +111,46 @@ func (a *app) done(w http.ResponseWriter, r *http.Request, session *profile.Sess
 	http.Redirect(w, r, next, http.StatusSeeOther) // away from the URL with the code in it
 }
 
-// makePayment orders what the user has agreed to, in the bank's own words.
-func (a *app) makePayment(ctx context.Context, c *connection, ordered json.RawMessage) error {
+// errNoAccounts: the user has agreed to something, and not to what was asked for.
+var errNoAccounts = errors.New("the user has not allowed the accounts")
+
+// seesAccounts reports whether a token is good for the accounts: by their scope, or
+// by what was granted in detail.
+func (a *app) seesAccounts(c *connection) bool {
+	scope, _ := c.token.Extra("scope").(string)
+	return slices.Contains(strings.Fields(scope), "accounts") || len(a.describe("", profile.AuthorizationDetails(c.token))) > 0
+}
+
+// newPayment makes the payment that the user has agreed to, in the bank's own words.
+// An error says that it was not made. If it cannot be known, the connection keeps
+// the payment, and the user can have the same attempt repeated.
+func (a *app) newPayment(ctx context.Context, c *connection, ordered json.RawMessage) error {
 	granted, err := a.granted(ordered, profile.AuthorizationDetails(c.token))
 	if err != nil {
 		return at(stageToken, err)
 	}
+	c.payment = &payment{id: rand.Text(), key: rand.Text(), detail: granted[0], connection: c}
+	return a.makePayment(ctx, c.payment)
+}
+
+// makePayment orders a payment. The key is the same at each attempt, by which the
+// bank knows that it is one payment. After it was made the permission is of no use
+// and is given back.
+func (a *app) makePayment(ctx context.Context, p *payment) error {
 	var answer struct {
 		Status string `json:"status"`
 	}
-	if err := call(ctx, c.api, http.MethodPost, a.paymentsURL(), asJSON(granted[0]), &answer); err != nil {
-		return at(stageResource, err)
+	err := call(ctx, p.connection.api, http.MethodPost, a.paymentsURL(), asJSON(p.detail), &answer, "Idempotency-Key", p.key)
+	var said *apiError
+	switch {
+	case err == nil:
+		p.finish(cmp.Or(answer.Status, "accepted"))
+		a.tryToEnd(ctx, p.connection)
+	case errors.As(err, &said) && said.status < http.StatusInternalServerError:
+		return at(stageResource, err) // the bank has rejected it
+	default:
+		a.log.WarnContext(ctx, "the bank has not said whether it has made a payment", "reason", explain(err))
 	}
-	c.payment = &payment{granted[0].Describe("en"), cmp.Or(answer.Status, "accepted")}
 	return nil
 }
 
@@ -134,6 +166,7 @@ func (a *app) paymentsURL() string {
 type accounts struct {
 	Owner    string    `json:"owner"`
 	Accounts []account `json:"accounts"`
+	Briefly  bool      `json:"-"` // the user has not allowed us to go on later
 }
 
 type account struct {
@@ -142,8 +175,18 @@ type account struct {
 	Currency string `json:"currency"`
 }
 
+// Grouped is the IBAN as people read it.
+func (a account) Grouped() string {
+	var groups []string
+	for group := range slices.Chunk([]byte(a.IBAN), 4) {
+		groups = append(groups, string(group))
+	}
+	return strings.Join(groups, " ")
+}
+
 func (a *app) readAccounts(ctx context.Context, c *connection) (answer accounts, err error) {
 	err = call(ctx, c.api, http.MethodGet, a.config.ResourceURL, nil, &answer)
+	answer.Briefly = c.token.RefreshToken == ""
 	return answer, err
 }
 
@@ -198,8 +241,8 @@ const (
 var challenge = regexp.MustCompile(`\berror="([a-z_]{1,40})"`)
 
 // do is all that calling a FAPI API takes. The http.Client does the rest: token, proof or certificate, nonces. A status other
-// than 2xx is an error.
-func do(ctx context.Context, api *http.Client, method, target string, body json.RawMessage) (status int, answer []byte, err error) {
+// than 2xx is an error. headers are names and values in turn.
+func do(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, headers ...string) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var sent io.Reader
@@ -213,6 +256,9 @@ func do(ctx context.Context, api *http.Client, method, target string, body json.
 	r.Header.Set("Accept", "application/json")
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	for pair := range slices.Chunk(headers, 2) {
+		r.Header.Set(pair[0], pair[1])
 	}
 	response, err := api.Do(r)
 	if err != nil {
@@ -231,8 +277,8 @@ func do(ctx context.Context, api *http.Client, method, target string, body json.
 }
 
 // call is do for an API that answers JSON.
-func call(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, into any) error {
-	_, answer, err := do(ctx, api, method, target, body)
+func call(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, into any, headers ...string) error {
+	_, answer, err := do(ctx, api, method, target, body, headers...)
 	if err == nil && json.Unmarshal(answer, into) != nil {
 		err = errors.New("the API answered what is not the JSON that it should be")
 	}

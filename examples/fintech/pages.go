@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"html/template"
@@ -9,12 +10,16 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
+	"sync"
 
 	"golang.org/x/oauth2"
 
+	"github.com/gofapi/fapi2/examples/internal/webtext"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
 //go:embed pages
@@ -30,18 +35,22 @@ var (
 	paymentPage  = page("payment.html")
 	paymentsPage = page("payments.html")
 	grantsPage   = page("grants.html")
+	endPage      = page("end.html")
 	failurePage  = page("failure.html")
 )
 
 // A view is what every page shows.
 type view struct {
-	Title, Path, Subject string
-	Connected            bool // the accounts are
-	Data                 any
+	Lang, Title, Path, Subject string
+	Connected                  bool // the accounts are
+	Data                       any
 }
 
+// T returns a sentence in the language of the page.
+func (v view) T(key string, args ...any) string { return texts.Get(v.Lang, key, args...) }
+
 // ownPaths are those of the pages; the redirect URI has another.
-var ownPaths = []string{"", "/", "/style.css", "/connect", "/accounts", "/payment", "/payments", "/grants", "/grants/revoke", "/disconnect"}
+var ownPaths = []string{"", "/", "/style.css", "/connect", "/accounts", "/payment", "/payments", "/payments/retry", "/grants", "/grants/revoke", "/disconnect", "/problem"}
 
 // checkPages finds what keeps this configuration from being served: -once does not care.
 func (c *config) checkPages() error {
@@ -57,16 +66,18 @@ func (c *config) checkPages() error {
 
 func (a *app) handler() http.Handler {
 	routes := map[string]http.Handler{
-		"GET /":               http.HandlerFunc(a.home),
-		"GET /style.css":      http.HandlerFunc(style),
-		"POST /connect":       a.LoginHandler(a.sessions, a.connect),
-		"GET /accounts":       http.HandlerFunc(a.showAccounts),
-		"GET /payment":        http.HandlerFunc(a.showPaymentForm),
-		"POST /payment":       a.LoginHandler(a.sessions, a.pay),
-		"GET /payments":       http.HandlerFunc(a.showPayments),
-		"GET /grants":         http.HandlerFunc(a.showGrants),
-		"POST /grants/revoke": http.HandlerFunc(a.endGrant),
-		"POST /disconnect":    http.HandlerFunc(a.endAll),
+		"GET /":                http.HandlerFunc(a.home),
+		"GET /style.css":       http.HandlerFunc(style),
+		"POST /connect":        a.LoginHandler(a.sessions, a.connect),
+		"GET /accounts":        http.HandlerFunc(a.showAccounts),
+		"GET /payment":         http.HandlerFunc(a.showPaymentForm),
+		"POST /payment":        a.LoginHandler(a.sessions, a.pay),
+		"GET /payments":        http.HandlerFunc(a.showPayments),
+		"POST /payments/retry": http.HandlerFunc(a.retryPayment),
+		"GET /problem":         http.HandlerFunc(a.showProblem),
+		"GET /grants":          http.HandlerFunc(a.showGrants),
+		"POST /grants/revoke":  http.HandlerFunc(a.endGrant),
+		"POST /disconnect":     http.HandlerFunc(a.endAll),
 	}
 	routes["GET "+a.callbackPath()] = a.CallbackHandler(a.sessions, a.done)
 	// Forms lead to the bank, too: browsers apply form-action to redirects.
@@ -85,7 +96,7 @@ func (a *app) handler() http.Handler {
 			route.ServeHTTP(w, r)
 			return
 		}
-		a.show(w, r, failurePage, http.StatusNotFound, "Not found", failure{Text: "There is no such page."})
+		a.show(w, r, failurePage, http.StatusNotFound, "failure.title", failure{Text: "failure.not_found"})
 	}))
 }
 
@@ -109,13 +120,14 @@ func style(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, files, "pages/style.css")
 }
 
-// show sends a page.
+// show sends a page. The title is a key of texts.
 func (a *app) show(w http.ResponseWriter, r *http.Request, page *template.Template, status int, title string, data any) {
-	v := view{Title: title, Path: r.URL.Path, Data: data}
+	v := view{Lang: webtext.Language(r), Path: r.URL.Path, Data: data}
+	v.Title = v.T(title)
 	u := a.users.of(r)
 	v.Connected = u.accounts() != nil
-	if all := u.list(); len(all) > 0 {
-		v.Subject = all[0].subject
+	if u != nil {
+		v.Subject = u.subject
 	}
 	var text bytes.Buffer
 	if err := page.ExecuteTemplate(&text, "frame.html", v); err != nil {
@@ -124,12 +136,13 @@ func (a *app) show(w http.ResponseWriter, r *http.Request, page *template.Templa
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Vary", "Accept-Language")
 	w.WriteHeader(status)
 	w.Write(text.Bytes()) //nolint:errcheck // the browser is gone
 }
 
 func (a *app) home(w http.ResponseWriter, r *http.Request) {
-	a.show(w, r, homePage, http.StatusOK, "Your money at a glance", nil)
+	a.show(w, r, homePage, http.StatusOK, "home.title", nil)
 }
 
 func (a *app) showAccounts(w http.ResponseWriter, r *http.Request) {
@@ -141,67 +154,128 @@ func (a *app) showAccounts(w http.ResponseWriter, r *http.Request) {
 	answer, err := a.readAccounts(r.Context(), c)
 	if isOver(err) {
 		a.users.of(r).drop(c)
-		a.show(w, r, failurePage, http.StatusForbidden, "That is over", failure{
-			Text: "The bank lets us see your accounts no longer: you have taken it back there, or its time is over. Connect it again if you like.",
-		})
+		a.show(w, r, failurePage, http.StatusForbidden, "over.title", failure{Text: "over.text"})
 		return
 	}
 	if err != nil {
 		a.fail(w, r, at(stageResource, err))
 		return
 	}
-	a.show(w, r, accountsPage, http.StatusOK, "Your accounts", answer)
+	a.show(w, r, accountsPage, http.StatusOK, "accounts.title", answer)
 }
 
 func (a *app) showPaymentForm(w http.ResponseWriter, r *http.Request) {
-	a.show(w, r, paymentPage, http.StatusOK, "Pay somebody", form{})
+	a.show(w, r, paymentPage, http.StatusOK, "payment.title", form{})
+}
+
+// A shownPayment is a payment on its page.
+type shownPayment struct {
+	ID, Title, Status string
+	Made              bool
+	Fields            []rar.Field
 }
 
 func (a *app) showPayments(w http.ResponseWriter, r *http.Request) {
-	a.show(w, r, paymentsPage, http.StatusOK, "Your payments", a.users.of(r).paid())
+	language := webtext.Language(r)
+	var all []shownPayment
+	for _, p := range a.users.of(r).paid() {
+		status := p.said()
+		shown := shownPayment{ID: p.id, Status: status, Made: status != "", Fields: p.detail.Describe(language).Fields}
+		if about, err := rar.Get[openbanking.Payment](p.detail); err == nil {
+			shown.Title = texts.Get(language, "payments.one", about.InstructedAmount.Text(language), rar.EscapeText(string(about.CreditorName), language))
+		}
+		all = append(all, shown)
+	}
+	a.show(w, r, paymentsPage, http.StatusOK, "payments.title", all)
+}
+
+// retryPayment repeats a payment of which the bank has not said whether it was made.
+func (a *app) retryPayment(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	u, id := a.users.of(r), r.PostFormValue("id")
+	c := u.find(func(c *connection) bool { return c.payment != nil && c.payment.id == id })
+	if c != nil {
+		if err := a.makePayment(r.Context(), c.payment); err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		if c.payment.said() != "" {
+			u.drop(c)
+		}
+	}
+	http.Redirect(w, r, "/payments", http.StatusSeeOther)
+}
+
+// A shownGrant is what a connection permits.
+type shownGrant struct {
+	ID, Title string
+	Problem   bool // the bank does not say
+	Scopes    []string
+	Details   []rar.Description
+	Managed   bool // the bank can be asked about it
 }
 
 func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
-	type line struct {
-		ID, Title, Problem string
-		Scopes             []string
-		Details            []rar.Description
-		Managed            bool // the bank can be asked about it
-	}
-	var lines []line
+	language := webtext.Language(r)
+	data := struct {
+		Grants []shownGrant
+		Ended  bool
+	}{Ended: r.URL.Query().Has("ended")}
 	for _, c := range a.users.of(r).list() {
-		l := line{ID: c.id, Title: "Your accounts", Managed: a.grants != nil && c.grantID != ""}
+		g := shownGrant{ID: c.id, Title: texts.Get(language, "grants.accounts"), Managed: a.grants != nil && c.grantID != ""}
 		if c.payment != nil {
-			l.Title = "A payment"
+			g.Title = texts.Get(language, "grants.payment")
 		}
-		if l.Managed {
+		if g.Managed {
 			// It is asked each time: at the bank the user can take back what was granted.
-			g, err := a.grants.Query(r.Context(), c.grantID)
+			granted, err := a.grants.Query(r.Context(), c.grantID)
 			if errors.Is(err, grants.ErrNotFound) { // taken back there
 				a.users.of(r).drop(c)
 				continue
 			}
-			if l.Scopes, l.Details = g.ScopeValues(), a.describe(g.AuthorizationDetails); err != nil {
-				l.Problem = explain(err)
+			if err != nil {
+				g.Problem = true
+				a.log.WarnContext(r.Context(), "the bank does not tell of a grant", "reason", explain(err))
 			}
+			g.Scopes, g.Details = scopeTexts(language, granted.ScopeValues()), a.describe(language, granted.AuthorizationDetails)
 		}
-		lines = append(lines, l)
+		data.Grants = append(data.Grants, g)
 	}
-	a.show(w, r, grantsPage, http.StatusOK, "What you have allowed", lines)
+	a.show(w, r, grantsPage, http.StatusOK, "grants.title", data)
 }
 
-// endGrant ends one connection at the bank, and forgets its tokens.
+// scopeTexts say what scopes permit.
+func scopeTexts(language string, scopes []string) (all []string) {
+	for _, scope := range strings.Fields(strings.Join(scopes, " ")) {
+		text := rar.EscapeText(scope, language)
+		if _, known := texts["scope."+scope]; known {
+			text = texts.Get(language, "scope."+scope)
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+// endGrant ends one connection at the bank, and forgets its tokens, after the user
+// has confirmed it.
 func (a *app) endGrant(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	u, id := a.users.of(r), r.PostFormValue("id")
-	if c := u.find(func(c *connection) bool { return c.id == id }); c != nil {
-		if err := a.end(r.Context(), c); err != nil {
-			a.fail(w, r, at(stageResource, err))
-			return
-		}
-		u.drop(c)
+	c := u.find(func(c *connection) bool { return c.id == id })
+	switch {
+	case c == nil:
+		http.Redirect(w, r, "/grants", http.StatusSeeOther)
+		return
+	case r.PostFormValue("confirm") == "":
+		a.show(w, r, endPage, http.StatusOK, "end.title", id)
+		return
 	}
-	http.Redirect(w, r, "/grants", http.StatusSeeOther)
+	if err := a.end(r.Context(), c); err != nil {
+		a.fail(w, r, at(stageResource, err))
+		return
+	}
+	u.drop(c)
+	http.Redirect(w, r, "/grants?ended", http.StatusSeeOther)
 }
 
 // endAll ends all connections. It forgets them in any case: what the bank has not taken back is not used any more.
@@ -213,17 +287,52 @@ func (a *app) endAll(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// A failure is what a user is told.
-type failure struct{ Text, Stage, Reason string }
+// A failure is what a user is told: a key of texts and, for developers, what the
+// log has as well.
+type failure struct {
+	Text, Stage, Reason string
+	status              int
+}
+
+const maxFailures = 1000
+
+// failures are shown after a redirect, so that no code of the bank stays in the
+// address bar. The zero value is ready.
+type failures struct {
+	mu   sync.Mutex
+	byID map[string]failure
+}
+
+func (f *failures) keep(one failure) (id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byID == nil || len(f.byID) >= maxFailures {
+		f.byID = map[string]failure{}
+	}
+	id = rand.Text()
+	f.byID[id] = one
+	return id
+}
+
+// showProblem shows a failure of the callback.
+func (a *app) showProblem(w http.ResponseWriter, r *http.Request) {
+	a.failures.mu.Lock()
+	f, ok := a.failures.byID[r.URL.Query().Get("id")]
+	a.failures.mu.Unlock()
+	if !ok {
+		f = failure{Text: "failure.expired", status: http.StatusBadRequest}
+	}
+	a.show(w, r, failurePage, f.status, "failure.title", f)
+}
 
 // fail shows what went wrong: in words, and as the stage and the reason that the log has, too.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var wrong *formError
 	if errors.As(err, &wrong) {
-		a.show(w, r, paymentPage, http.StatusUnprocessableEntity, "Pay somebody", wrong.form)
+		a.show(w, r, paymentPage, http.StatusUnprocessableEntity, "payment.title", wrong.form)
 		return
 	}
-	f, status := failure{Text: "Something went wrong between us and the bank. Please try again."}, http.StatusBadGateway
+	f, status := failure{Text: "failure.again"}, http.StatusBadGateway
 	f.Stage, f.Reason = stageOf(err)
 	if f.Stage == "" {
 		if f.Stage = stagePAR; r.URL.Path == a.callbackPath() {
@@ -232,19 +341,25 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	said := (*oauth2.RetrieveError)(nil)
 	switch {
+	case errors.Is(err, errNoAccounts):
+		f, status = failure{Text: "failure.partial"}, http.StatusForbidden
 	case errors.Is(err, profile.ErrCrossOrigin):
-		f = failure{Text: "Another site has sent your browser here. Nothing was done."}
+		f = failure{Text: "failure.site"}
 		status = http.StatusForbidden
 	case errors.Is(err, profile.ErrSession):
-		f = failure{Text: "This has expired, or was finished already. Please begin again."}
+		f = failure{Text: "failure.expired"}
 		status = http.StatusBadRequest
 	case errors.Is(err, profile.ErrAuthorizationResponse):
-		f.Text, status = "That was no answer to what you have begun here. Nothing was done.", http.StatusBadRequest
+		f.Text, status = "failure.answer", http.StatusBadRequest
 	case errors.As(err, &said) && said.Response == nil, errors.Is(err, errNotGranted):
-		f.Text, status = "You did not agree, or the bank did not. Nothing was done.", http.StatusForbidden
+		f.Text, status = "failure.denied", http.StatusForbidden
 	}
 	a.log.LogAttrs(r.Context(), logLevel(status), "refused", attributes(r, status, f, err)...)
-	a.show(w, r, failurePage, status, "That did not work", f)
+	if f.status = status; r.URL.Path == a.callbackPath() {
+		http.Redirect(w, r, "/problem?id="+a.failures.keep(f), http.StatusSeeOther)
+		return
+	}
+	a.show(w, r, failurePage, status, "failure.title", f)
 }
 
 // attributes are what an operator needs. No error of this module holds a secret, and a path none of what stands behind it.

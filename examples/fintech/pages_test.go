@@ -8,9 +8,12 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,13 +23,14 @@ import (
 // A browser is one with cookies, in front of a person.
 type browser struct {
 	*testing.T
-	http *http.Client
-	base string
+	http     *http.Client
+	base     string
+	language string // Accept-Language
 }
 
 // servePages starts the application.
-func (w *world) servePages() *browser {
-	w.settings["scope"] = "openid accounts payments"
+func (w *world) servePages(more ...string) *browser {
+	w.settings["scope"] = strings.Join(append([]string{"openid accounts payments"}, more...), " ")
 	c, err := loadConfig(w.configFile())
 	require.NoError(w.t, err)
 	require.NoError(w.t, c.checkPages())
@@ -41,7 +45,7 @@ func (w *world) servePages() *browser {
 func (w *world) newBrowser() *browser {
 	own := *w.app.Client() // every server here has the certificate of httptest
 	own.Jar, _ = cookiejar.New(nil)
-	return &browser{w.t, &own, w.app.URL}
+	return &browser{T: w.t, http: &own, base: w.app.URL}
 }
 
 // A shown is a page.
@@ -55,6 +59,7 @@ type shown struct {
 func (b *browser) do(method, path string, form url.Values, site string) shown {
 	r, err := http.NewRequestWithContext(b.Context(), method, b.base+path, strings.NewReader(form.Encode()))
 	require.NoError(b, err)
+	r.Header.Set("Accept-Language", b.language)
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", site)
@@ -151,6 +156,123 @@ func TestPagesPayNothingElse(t *testing.T) {
 	require.Zero(t, w.count("/payments"))
 }
 
+// narrowed approves a part of a request.
+func (w *world) narrowed(scopes ...string) {
+	w.interact = func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+		to, err := w.server.Approve(r.Context(), a, profile.Approval{Subject: w.user, Scopes: scopes, AuthTime: time.Now()})
+		require.NoError(w.t, err)
+		to.ServeHTTP(rw, r)
+	}
+}
+
+func TestAPartialConsentIsASentence(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt"})
+	b := w.servePages("offline_access")
+	w.narrowed("openid", "offline_access")
+	page := b.post("/connect", nil)
+	require.Equal(t, http.StatusForbidden, page.status)
+	require.Equal(t, "/problem", page.path, "CASES A6")
+	require.Contains(t, page.text, "You did not allow us to see your accounts", "CASES A6")
+	require.NotContains(t, page.text, "insufficient_scope", "CASES A6")
+	require.Equal(t, 1, w.count("/revoke"), "CASES A6: what is of no use is given back")
+	require.Zero(t, w.count("/accounts"))
+
+	w.narrowed("openid", "accounts")
+	page = b.post("/connect", nil)
+	require.Equal(t, "/accounts", page.path)
+	require.Contains(t, page.text, "You allowed us to see your accounts for a few minutes", "CASES A6")
+	w.interact = w.approve
+	require.NotContains(t, b.post("/connect", nil).text, "for a few minutes")
+}
+
+func TestAPaymentOfUnknownOutcomeIsRepeatedUnderItsKey(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt"})
+	b := w.servePages()
+	var keys []string
+	works := false
+	w.tampers["/payments"] = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Header.Get("Authorization") == "" { // the page, not the API
+			next.ServeHTTP(rw, r)
+			return
+		}
+		if keys = append(keys, r.Header.Get("Idempotency-Key")); works {
+			next.ServeHTTP(rw, r)
+			return
+		}
+		rw.WriteHeader(http.StatusServiceUnavailable)
+	}
+	page := b.post("/payment", order)
+	require.Equal(t, "/payments", page.path)
+	require.Contains(t, page.text, "We do not know whether it was paid")
+	require.Zero(t, w.count("/revoke"))
+	id := regexp.MustCompile(`name="id" value="([A-Z0-9]+)"`).FindStringSubmatch(page.text)[1]
+	require.Contains(t, b.post("/payments/retry", url.Values{"id": {id}}).text, "We do not know whether it was paid")
+	works = true
+	page = b.post("/payments/retry", url.Values{"id": {id}})
+	require.Contains(t, page.text, `<strong class="good">Paid</strong>`)
+	require.Contains(t, page.text, "12.50 EUR to Blumen Meyer")
+	require.Equal(t, 1, w.count("/revoke"), "CASES E9: the permission is used up and given back")
+	require.Len(t, keys, 3)
+	require.NotEmpty(t, keys[0])
+	require.Equal(t, []string{keys[0], keys[0]}, keys[1:], "one payment, one key")
+	b.post("/payments/retry", url.Values{"id": {id}})
+	require.Len(t, keys, 3, "it is done")
+	b.post("/payment", order)
+	require.NotEqual(t, keys[0], keys[3], "another payment")
+}
+
+func TestAllPagesInGerman(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt", grants: true})
+	b := w.servePages()
+	b.language = "de-DE,de;q=0.9"
+	german := func(page shown, texts ...string) {
+		t.Helper()
+		require.Contains(t, page.text, `<html lang="de">`, "CASES E7")
+		require.Equal(t, "Accept-Language", page.header.Get("Vary"))
+		for _, text := range texts {
+			require.Contains(t, page.text, text, "CASES E7")
+		}
+	}
+	german(b.get("/"), "Bank verbinden", "Seiten")
+	german(b.get("/payment"), "Jemanden bezahlen", "Betrag in Euro")
+	german(b.post("/payment", url.Values{"amount": {"x"}}), "Es wurde nichts bezahlt.")
+	german(b.get("/payments"), "Es gibt noch keine.")
+	german(b.post("/connect", nil), "Ihre Konten")
+	german(b.post("/payment", order), "12,50 EUR an Blumen Meyer", "Bezahlt", "Empfänger")
+	german(b.get("/grants"), "Ihre Konten sehen", "Zurücknehmen")
+	german(b.get("/nothing"), "Diese Seite gibt es nicht.")
+	w.interact = w.deny
+	german(b.post("/connect", nil), "nicht zugestimmt", "Für Entwickler")
+}
+
+func TestTextsAreComplete(t *testing.T) {
+	used := map[string]bool{}
+	files, err := filepath.Glob("pages/*.html")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	sources, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, name := range append(files, sources...) {
+		raw, err := os.ReadFile(name)
+		require.NoError(t, err)
+		if name == "texts.go" || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, match := range regexp.MustCompile(`"([a-z_]+(?:\.[a-z_]*[a-z])?)"`).FindAllStringSubmatch(string(raw), -1) {
+			used[match[1]] = true
+		}
+		for _, match := range regexp.MustCompile(`\.T "([a-z_.]+)"`).FindAllStringSubmatch(string(raw), -1) {
+			require.Contains(t, texts, match[1], "CASES E7")
+		}
+	}
+	for key, both := range texts {
+		require.NotEmpty(t, both[0], "CASES E7: %s", key)
+		require.NotEmpty(t, both[1], "CASES E7: %s", key)
+		require.Equal(t, strings.Count(both[0], "%s"), strings.Count(both[1], "%s"), "CASES E7: %s", key)
+		require.True(t, used[key] || strings.HasPrefix(key, "scope."), "%s is not used", key)
+	}
+}
+
 func TestThePaymentFormIsShownAgain(t *testing.T) {
 	w := newWorld(t, combination{auth: "private_key_jwt"})
 	b := w.servePages()
@@ -200,6 +322,7 @@ func TestPagesShowWhatWasRefused(t *testing.T) {
 			tc.fault(w)
 			page := b.post("/connect", nil)
 			require.Equal(t, tc.status, page.status, page.text)
+			require.NotEqual(t, "/callback", page.path, "CASES A6: no code stays in the address bar")
 			require.Contains(t, page.text, `<code id="stage">`+tc.stage+`</code>`)
 			require.Contains(t, w.log.String(), "stage="+tc.stage)
 			require.NotRegexp(t, regexp.MustCompile(`eyJ|code=|state=|request_uri=`), w.log.String())
@@ -277,22 +400,25 @@ func TestPagesManageGrants(t *testing.T) {
 		require.Equal(t, "/payments", b.post("/payment", order).path)
 		page := b.get("/grants")
 		require.NotContains(t, page.text, "does not tell")
-		require.Regexp(t, "Access: accounts, openid", page.text)
+		require.Contains(t, page.text, "<li>see your accounts</li><li>know who you are at the bank</li>")
 		require.Contains(t, page.text, "31 January 2031")
-		require.Contains(t, page.text, "Blumen Meyer")
+		require.NotContains(t, page.text, "Blumen Meyer", "CASES E9: a payment that was made is not a permission any more")
 		ids := regexp.MustCompile(`name="id" value="([A-Z0-9]+)"`).FindAllStringSubmatch(page.text, -1)
-		require.Len(t, ids, 2)
-		accounts := ids[1][1] // the older one
+		require.Len(t, ids, 1)
+		accounts := ids[0][1]
 
-		require.Contains(t, b.post("/grants/revoke", url.Values{"id": {"another"}}).text, "31 January 2031")
+		require.Contains(t, b.post("/grants/revoke", url.Values{"id": {"another"}, "confirm": {"1"}}).text, "31 January 2031")
 		stranger := w.newBrowser()
 		stranger.post("/connect", nil)
-		stranger.post("/grants/revoke", url.Values{"id": {accounts}})
+		stranger.post("/grants/revoke", url.Values{"id": {accounts}, "confirm": {"1"}})
 		require.Contains(t, b.get("/accounts").text, "Checking", "nobody ends what another browser has")
 		page = b.post("/grants/revoke", url.Values{"id": {accounts}})
+		require.Contains(t, page.text, "<h1>Take it back?</h1>", "CASES E9")
+		require.Contains(t, b.get("/grants").text, "31 January 2031", "CASES E9: nothing ends before it is confirmed")
+		page = b.post("/grants/revoke", url.Values{"id": {accounts}, "confirm": {"1"}})
 		require.Equal(t, "/grants", page.path)
-		require.NotContains(t, page.text, "31 January 2031")
-		require.Contains(t, b.post("/grants/revoke", url.Values{"id": {ids[0][1]}}).text, "nothing yet")
+		require.Contains(t, page.text, "You have taken it back", "CASES E9")
+		require.Contains(t, page.text, "nothing yet")
 		require.Contains(t, b.get("/payments").text, "Blumen Meyer", "it was made all the same")
 		require.Equal(t, "/", b.get("/accounts").path, "its token is forgotten")
 	}

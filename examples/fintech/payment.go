@@ -29,7 +29,7 @@ func newRegistry() (*rar.Registry, error) {
 // A form is the payment page as it was filled in.
 type form struct {
 	Amount, Payee, IBAN, Reference string
-	Problem                        string // empty: none
+	Problem                        string // a key of texts; empty: none
 	Wrong                          string // the field that it is about
 }
 
@@ -40,17 +40,17 @@ func (e *formError) Error() string { return "the form has been filled in wrongly
 
 // The fields of the form, by where they are in an order.
 var fields = map[string]struct{ name, problem string }{
-	"[0].instructedAmount":                  {"amount", "An amount in euros, such as 12.50."},
-	"[0].creditorName":                      {"payee", "The name of who is to be paid."},
-	"[0].creditorAccount":                   {"iban", "That is no IBAN. Is there a digit too many, or are two of them exchanged?"},
-	"[0].remittanceInformationUnstructured": {"reference", "Shorter, please."},
+	"[0].instructedAmount":                  {"amount", "problem.amount"},
+	"[0].creditorName":                      {"payee", "problem.payee"},
+	"[0].creditorAccount":                   {"iban", "problem.iban"},
+	"[0].remittanceInformationUnstructured": {"reference", "problem.reference"},
 }
 
 // readOrder makes an order of the form of the payment page: one payment, which the types of the bank have found to be right.
 func (a *app) readOrder(r *http.Request) (rar.Details, error) {
 	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		return nil, &formError{form{Problem: "The form did not arrive whole."}}
+		return nil, &formError{form{Problem: "problem.form"}}
 	}
 	field := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 	f := form{Amount: field("amount"), Payee: field("payee"), IBAN: field("iban"), Reference: field("reference")}
@@ -65,16 +65,16 @@ func (a *app) readOrder(r *http.Request) (rar.Details, error) {
 	var wrong *rar.Error
 	switch {
 	case errors.As(err, &wrong):
-		f.Problem = "The bank would not understand this."
+		f.Problem = "problem.other"
 		for path, its := range fields {
 			if strings.HasPrefix(wrong.Path, path) {
 				f.Wrong, f.Problem = its.name, its.problem
 			}
 		}
 	case err == nil && f.IBAN == "": // the bank has accounts without one; this form does not
-		f.Wrong, f.Problem = "iban", "We need the IBAN of who is to be paid."
+		f.Wrong, f.Problem = "iban", "problem.no_iban"
 	case err == nil && len(asJSON(order)) > maxKept:
-		f.Problem = "That is too much text."
+		f.Problem = "problem.too_much"
 	default:
 		return order, err
 	}
@@ -119,16 +119,18 @@ func (a *app) granted(ordered, said json.RawMessage) (rar.Details, error) {
 }
 
 // describe puts details into words. What is of a type that is not known here is shown as it is.
-func (a *app) describe(details json.RawMessage) (all []rar.Description) {
+func (a *app) describe(language string, details json.RawMessage) (all []rar.Description) {
 	var list []json.RawMessage
 	if json.Unmarshal(details, &list) != nil {
 		return nil
 	}
 	for _, raw := range list {
 		if known, err := a.types.Parse(asJSON([]json.RawMessage{raw}), a.types.Types()); err == nil {
-			all = append(all, known[0].Describe("en"))
+			all = append(all, known[0].Describe(language))
 		} else {
-			all = append(all, rar.Description{Title: "Something that only the bank can explain", Fields: []rar.Field{{Label: "It says", Value: string(raw)}}})
+			all = append(all, rar.Description{
+				Title: texts.Get(language, "grants.unexplained"), Fields: []rar.Field{{Label: texts.Get(language, "grants.it_says"), Value: string(raw)}},
+			})
 		}
 	}
 	return all

@@ -24,16 +24,34 @@ const (
 // A user is a browser that has come back from the bank. Everything is in memory, and gone with the program.
 type user struct {
 	expires time.Time
+	subject string // who the bank says the user is
 
 	mu          sync.Mutex
 	connections []*connection
 	payments    []*payment
 }
 
-// A payment is one that was made. What allowed it can be taken back afterwards, the payment cannot.
+// A payment is one that the user has agreed to.
 type payment struct {
-	rar.Description
-	Status string // what the bank has said
+	id, key    string // the second is for the bank: it knows repeated attempts by it
+	detail     rar.Detail
+	connection *connection // with which it is made
+
+	mu     sync.Mutex
+	status string // what the bank has said; empty: it is not known whether it was made
+}
+
+func (p *payment) finish(status string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.status = status
+}
+
+// said returns the status, empty as long as none is known.
+func (p *payment) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status
 }
 
 // A connection is something that the bank has let this application do. It never changes.
@@ -51,7 +69,9 @@ type connection struct {
 func (u *user) add(c *connection) (dropped []*connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.connections = slices.Insert(u.connections, 0, c)
+	if c.payment == nil || c.payment.said() == "" { // else it is done, and its permission given back
+		u.connections = slices.Insert(u.connections, 0, c)
+	}
 	for len(u.connections) > maxConnections {
 		i := len(u.connections) - 1
 		for j, other := range u.connections[1:] {
@@ -135,8 +155,8 @@ func (s *users) of(r *http.Request) *user {
 // nobody could do that any more.
 func (s *users) enter(w http.ResponseWriter, r *http.Request, c *connection) (dropped []*connection) {
 	u, id := s.of(r), rand.Text()
-	if u == nil || u.find(func(other *connection) bool { return other.subject != c.subject }) != nil {
-		dropped, u = u.list(), &user{}
+	if u == nil || u.subject != c.subject {
+		dropped, u = u.list(), &user{subject: c.subject}
 	}
 	s.leave(w, r)
 	dropped = append(dropped, u.add(c)...)

@@ -83,7 +83,7 @@ func newWorld(t *testing.T, c combination) *world {
 	require.NoError(t, err)
 	cfg := profile.AuthorizationServerConfig{
 		AuthorizationDetails: types,
-		Issuer:               w.as.URL, Key: w.key, Scopes: []string{"openid", "accounts", "payments"}, Resources: []string{w.api.URL},
+		Issuer:               w.as.URL, Key: w.key, Scopes: []string{"openid", "accounts", "payments", "offline_access"}, Resources: []string{w.api.URL},
 		Clients:      func(context.Context, string) (*profile.ClientMetadata, error) { return registration, nil },
 		Interact:     func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) { w.interact(rw, r, a) },
 		Certificates: new(tokenbinding.CertificateSource), ClientCAs: clientCAs, MTLSBaseURL: w.asMTLS.URL,
@@ -159,7 +159,7 @@ func (w *world) register(c combination) (*profile.ClientMetadata, *x509.CertPool
 	require.NoError(w.t, err)
 	m := &profile.ClientMetadata{
 		ClientID: "fintech", RedirectURIs: []string{w.app.URL + "/callback"}, GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"},
-		Scope: "openid accounts payments grant_management_query grant_management_revoke", TokenEndpointAuthMethod: c.auth, JWKS: public,
+		Scope: "openid accounts payments offline_access grant_management_query grant_management_revoke", TokenEndpointAuthMethod: c.auth, JWKS: public,
 		AuthorizationDetailsTypes: []string{openbanking.AccountInformationType, openbanking.PaymentType},
 		DPoPBoundAccessTokens:     !c.mtls, TLSClientCertificateBoundAccessTokens: c.mtls,
 	}
