@@ -6,9 +6,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/grants"
@@ -172,4 +175,50 @@ func TestG16RevocationKnowsItsGrant(t *testing.T) {
 		_, err = new(profile.RevocationRequest).Origin(context.Background())
 		require.Error(t, err)
 	}, namingGrants)
+}
+
+// A host ends grants at the revocation of their refresh tokens, as Origin documents it, while tokens are refreshed.
+func TestG16ManyRevocationsEndOneGrantOnce(t *testing.T) {
+	var ended atomic.Int32
+	w := newRichWorld(t, namingGrants, managed(func(m *grants.ManagerConfig) {
+		m.Events = func(_ context.Context, e grants.Event) error {
+			if e.Kind == "revoked" {
+				ended.Add(1)
+			}
+			return nil
+		}
+	}))
+	tokens, id := w.create("scope", "accounts")
+	refresh := tokens.body["refresh_token"].(string)
+	var all sync.WaitGroup
+	var won atomic.Int32
+	for range 12 {
+		r := httptest.NewRequest(http.MethodPost, w.as.Metadata().RevocationEndpoint, strings.NewReader(w.revokeForm("client-1", refresh).Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		form, proof := w.refreshForm("client-1", refresh), w.tokenProof("d")
+		all.Go(func() {
+			q, err := w.as.RevocationRequest(r)
+			if !assert.NoError(t, err) {
+				return
+			}
+			origin, err := q.Origin(t.Context())
+			assert.NoError(t, err)
+			assert.NoError(t, w.as.Revoke(t.Context(), q))
+			if origin.GrantID == "" { // another one was first
+				return
+			}
+			switch err := w.as.Grants().Revoke(t.Context(), q.ClientID(), origin.GrantID); {
+			case err == nil:
+				won.Add(1)
+			default:
+				assert.ErrorIs(t, err, grants.ErrNotFound)
+			}
+		})
+		all.Go(func() { w.send(w.tokenURL(), form, proof) })
+	}
+	all.Wait()
+	require.EqualValues(t, 1, won.Load(), "G16 exactly one winner")
+	require.EqualValues(t, 1, ended.Load())
+	w.requireAlive(false, false, tokens, "GM-6.5-2")
+	require.Equal(t, http.StatusNotFound, w.query(id).status)
 }
