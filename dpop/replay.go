@@ -10,9 +10,12 @@ import (
 // A ReplayStore remembers which proofs have been used. Verifiers that answer for the same URL, in however many
 // processes, must share one. It must be safe for concurrent use. Package dpoptest tests one.
 type ReplayStore interface {
-	// Use records key until expires, or later, and reports whether this is its first use: of any number of concurrent
-	// calls with one key exactly one gets true. Whatever fails is an error and not a first use, a context that is done
-	// and an expiry in the past included. A key is 43 characters of the base64url alphabet, where case matters.
+	// Use records key until expires and reports whether this is its first use. Of
+	// any number of concurrent calls with one key, in all processes together,
+	// exactly one gets true. An entry whose expiry has passed does not exist; a store
+	// may round expires up by at most 2 seconds. Any failure is an error and not a
+	// first use. A context that is done and an expiry in the past are failures. A key
+	// is 43 characters of base64url, compared case-sensitively.
 	Use(ctx context.Context, key string, expires time.Time) (first bool, err error)
 }
 

@@ -48,6 +48,10 @@ func (s *store) Use(ctx context.Context, key string, expires time.Time) (bool, e
 		live = ok && until.After(now.Add(time.Second))
 	case s.fault == "never forgets":
 		live = ok
+	case s.fault == sweepsLate:
+		live = ok && until.Add(5*time.Second).After(now)
+	case s.fault == "": // rounding up is permitted
+		live = ok && until.Add(2*time.Second).After(now)
 	case s.fault == "moves the expiry":
 		s.held[key] = expires
 	}
@@ -59,8 +63,12 @@ func (s *store) Use(ctx context.Context, key string, expires time.Time) (bool, e
 }
 
 var faults = []string{
-	"races", "collates", "ignores the context", "takes the past", "forgets early", "never forgets", "moves the expiry",
+	"races", "collates", "ignores the context", "takes the past", "forgets early", "never forgets", sweepsLate,
+	"moves the expiry",
 }
+
+// sweepsLate keeps an entry for longer than an expiry may be rounded.
+const sweepsLate = "D5: sweeps late"
 
 const faultVariable = "DPOPTEST_FAULT"
 
