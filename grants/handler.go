@@ -21,8 +21,9 @@ type HandlerConfig struct {
 	// Path is that of the grant_management_endpoint, without a slash at its end, as it is in requests that arrive: "/grants",
 	// say, or "" behind an http.StripPrefix. The grants are below it.
 	Path string
-	// Authorize checks the access token of a request in full, with its key or certificate, and that it has the scope:
-	// grant_management_query or grant_management_revoke. It returns the token's client, and the user whom it stands for, empty
+	// Authorize checks the access token of a request in full, with its key or certificate and its audience, in which the
+	// endpoint has an identifier of its own (RFC 9068 §4), and that it has the scope: grant_management_query or
+	// grant_management_revoke. It returns the token's client, and the user whom it stands for, empty
 	// if it was issued to the client for itself (as by the client credentials grant). Behind a middleware that has checked the
 	// token it takes that from the request's context, and has the scope to check.
 	//
