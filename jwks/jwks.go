@@ -14,9 +14,12 @@
 // old one when the last token signed with it has expired; an atomic.Pointer to the current Set is all the machinery that
 // takes.
 //
-// Only keys that the FAPI 2.0 Security Profile can use exist here: P-256, Ed25519, and RSA from 2048 to 8192 bits.
-// The keys of another kind in somebody's set are skipped; a private or a symmetric key makes the whole set unusable, as
-// its owner has just published a secret. The package does not fetch keys from where a token says (jku, x5u), does not
+// Only keys that the FAPI 2.0 Security Profile can use exist here: P-256, Ed25519,
+// and RSA from 2048 to 8192 bits. An entry that cannot be used costs itself and
+// not the set: a key of another kind, a malformed entry, a private or a symmetric
+// key. [Set.Dropped] and [RemoteConfig].Report name the entries that were dropped.
+//
+// The package does not fetch keys from where a token says (jku, x5u), does not
 // evaluate certificate chains, and decrypts nothing: of keys for encryption it holds the public half, see
 // [Set.EncryptionKeys].
 package jwks
@@ -28,7 +31,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -65,8 +70,39 @@ type Key struct {
 
 // A Set is a fixed set of public keys. It is immutable and safe for concurrent use. The zero Set is empty.
 type Set struct {
-	keys []*jose.Key
-	doc  []byte // the set as JSON
+	keys    []*jose.Key
+	dropped []Dropped
+	doc     []byte // the set as JSON
+}
+
+// A Dropped describes an entry of a set that [Parse] did not use, or used without
+// its certificates.
+type Dropped struct {
+	// Index is the position in the list of keys, from 0.
+	Index int
+	// KeyID is the kid, if it could be read. It is text that the owner of the set
+	// chose, at most 128 bytes of it.
+	KeyID string
+	// Certificates is true if the key is used and only its x5c was dropped.
+	Certificates bool
+	// Private is true if the entry has a private or symmetric member. Its owner
+	// has published a secret and must replace that key.
+	Private bool
+	// Reason says why. It does not quote the key.
+	Reason error
+}
+
+// String returns one line for a log.
+func (d Dropped) String() string {
+	lost := "key"
+	if d.Certificates {
+		lost = "certificates of key"
+	}
+	text := fmt.Sprintf("%s %d, kid %q: %v", lost, d.Index, d.KeyID, d.Reason)
+	if d.Private {
+		text += " (published secret)"
+	}
+	return text
 }
 
 // NewSet returns the set of these keys, for publishing. It refuses an empty list, keys that FAPI 2.0 cannot use, private
@@ -124,18 +160,51 @@ func publish(k Key) (*jose.Key, error) {
 	}, nil
 }
 
-// Parse reads a JWK Set of at most 1 MiB and 100 keys. A set from which no key is usable is valid and verifies nothing.
-// The error matches [ErrInvalid].
+// Parse reads a JWK Set of at most 1 MiB and 100 keys. It drops entries that
+// cannot be used: see [Set.Dropped]. An x5c that cannot be parsed is dropped and
+// its key is kept. A set of which every entry was dropped is valid. Its Keys
+// returns an error that names the reasons.
+//
+// The error matches [ErrInvalid]: the document is not a JWK Set.
 func Parse(data []byte) (*Set, error) {
 	if len(data) > maxSetBytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrInvalid, len(data), maxSetBytes)
 	}
-	keys, err := jose.ParseKeySet(data)
+	keys, dropped, err := jose.ParseKeySet(data)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	s := &Set{keys: keys}
+	for _, d := range dropped {
+		s.dropped = append(s.dropped, Dropped{
+			Index: d.Index, KeyID: d.KeyID[:min(len(d.KeyID), maxReportedKeyID)], Certificates: d.Certificates, Private: d.Secret,
+			Reason: d.Reason,
+		})
+	}
 	return s, s.encode()
+}
+
+// maxReportedKeyID bounds what the owner of a set can write to our log.
+const maxReportedKeyID = 128
+
+// Dropped returns the entries that [Parse] dropped, in the order of the set. It is
+// empty for a set that [NewSet] made.
+func (s *Set) Dropped() []Dropped { return slices.Clone(s.dropped) }
+
+// unusable returns an error if the set has entries and none of them can be used.
+func (s *Set) unusable() error {
+	if len(s.keys) > 0 || len(s.dropped) == 0 {
+		return nil
+	}
+	const shown = 3
+	var reasons []string
+	for _, d := range s.dropped[:min(len(s.dropped), shown)] {
+		reasons = append(reasons, d.String())
+	}
+	if len(s.dropped) > shown {
+		reasons = append(reasons, "and so on")
+	}
+	return fmt.Errorf("%w: no usable key among %d: %s", ErrInvalid, len(s.dropped), strings.Join(reasons, "; "))
 }
 
 func (s *Set) encode() (err error) {
@@ -148,18 +217,23 @@ func (s *Set) encode() (err error) {
 	return nil
 }
 
-// Keys returns the keys with which a token with this kid and alg in its header may be signed: those with that kid (any,
-// if kid is empty) whose kind, alg, use and key_ops allow alg. None is no error. Neither is an error possible here; the
-// signature is the one that verifiers ask for.
+// Keys returns the keys that may have signed a token with this kid and alg in its
+// header: the keys with that kid (all, if kid is empty) whose kind, alg, use and
+// key_ops permit alg. A kid that the set does not have is not an error.
+//
+// The error matches [ErrInvalid]: the set has entries and none of them can be
+// used. It names the reasons.
 func (s *Set) Keys(_ context.Context, kid, alg string) ([]crypto.PublicKey, error) {
-	return s.candidates(kid, alg), nil
+	return s.candidates(kid, alg), s.unusable()
 }
 
-// EncryptionKeys returns the keys to which the owner of the set wants things encrypted with alg, RSA-OAEP-256 or ECDH-ES:
-// those with use "enc", in the order of the set. Take the first. None is no error. A key for encryption is never one of
-// [Set.Keys], nor the other way round.
+// EncryptionKeys returns the keys to which the owner of the set wants content
+// encrypted with alg, RSA-OAEP-256 or ECDH-ES: those with use "enc", in the order
+// of the set. Take the first. A set without such a key is not an error. A key for
+// encryption is never among [Set.Keys], nor the other way round. Errors are those
+// of Keys.
 func (s *Set) EncryptionKeys(_ context.Context, alg string) ([]Key, error) {
-	return s.encryptionKeys(alg), nil
+	return s.encryptionKeys(alg), s.unusable()
 }
 
 func (s *Set) encryptionKeys(alg string) (keys []Key) {

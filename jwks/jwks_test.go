@@ -42,6 +42,10 @@ type setVector struct {
 	Alg     string `json:"alg"`
 	Keys    int    `json:"keys"`
 	Invalid bool   `json:"invalid"`
+	// Unusable sets have entries, none of which can be used.
+	Unusable bool `json:"unusable"`
+	// Dropped is how many entries are dropped. A vector may leave it 0.
+	Dropped int `json:"dropped"`
 }
 
 // TestSets runs each vector through both readers of sets: bytes, and a server.
@@ -68,8 +72,19 @@ func TestSets(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.NoError(t, fetchErr)
+			if v.Dropped > 0 {
+				require.Len(t, set.Dropped(), v.Dropped)
+			}
 			keys, err := set.Keys(context.Background(), v.KeyID, v.Alg)
+			if v.Unusable {
+				require.ErrorIs(t, err, jwks.ErrInvalid)
+				require.ErrorIs(t, fetchErr, jwks.ErrUnavailable)
+				require.ErrorContains(t, fetchErr, set.Dropped()[0].Reason.Error(), "it says why")
+				require.Empty(t, keys)
+				require.Empty(t, fetched)
+				return
+			}
+			require.NoError(t, fetchErr)
 			require.NoError(t, err)
 			require.Len(t, keys, v.Keys, "SP-5.4.3-1 the candidates are those that fit, all of them")
 			require.Equal(t, keys, fetched)
@@ -145,7 +160,7 @@ func TestPrivateKeys(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, signer.Public(), key.Public)
 
-			// A private key is never published, and a set with one in it is never read.
+			// A private key is never published, and none is read from a set.
 			set, err := jwks.NewSet(key)
 			require.NoError(t, err)
 			doc, err := json.Marshal(set)
@@ -153,7 +168,10 @@ func TestPrivateKeys(t *testing.T) {
 			for _, member := range []string{"d", "p", "q", "dp", "dq", "qi", "k"} {
 				require.NotContains(t, string(doc), `"`+member+`":`)
 			}
-			_, err = jwks.Parse([]byte(`{"keys":[` + string(v.JWK) + `]}`))
+			read, err := jwks.Parse([]byte(`{"keys":[` + string(v.JWK) + `]}`))
+			require.NoError(t, err)
+			require.True(t, read.Dropped()[0].Private)
+			_, err = read.Keys(context.Background(), "", "ES256")
 			require.ErrorIs(t, err, jwks.ErrInvalid)
 			_, err = jwks.NewSet(jwks.Key{Public: signer})
 			require.ErrorIs(t, err, jwks.ErrInvalid)
@@ -271,6 +289,45 @@ func TestParseBounds(t *testing.T) {
 	require.ErrorIs(t, err, jwks.ErrInvalid)
 }
 
+func TestDropped(t *testing.T) {
+	good := testkit.ECKey(t, "good")
+	own, err := jwks.NewSet(jwks.Key{Public: good.Public(), KeyID: "good"})
+	require.NoError(t, err)
+	require.Empty(t, own.Dropped())
+	doc, err := own.MarshalJSON()
+	require.NoError(t, err)
+	entry := strings.TrimSuffix(strings.TrimPrefix(string(doc), `{"keys":[`), `]}`)
+	badChain := strings.TrimSuffix(entry, "}") + `,"x5c":["AAAA"]}`
+	secret := "c2VjcmV0LXNlY3JldC1zZWNyZXQ"
+	set, err := jwks.Parse([]byte(`{"keys":[null,` + badChain + `,{"kty":"oct","kid":"` + strings.Repeat("m", 200) + `","k":"` + secret + `"}]}`))
+	require.NoError(t, err)
+	dropped := set.Dropped()
+	require.Len(t, dropped, 3)
+	t.Run("CASES C6: a null entry", func(t *testing.T) {
+		require.Equal(t, 0, dropped[0].Index)
+		require.False(t, dropped[0].Certificates || dropped[0].Private)
+		require.Error(t, dropped[0].Reason)
+	})
+	t.Run("CASES C5: certificates alone", func(t *testing.T) {
+		require.Equal(t, 1, dropped[1].Index)
+		require.Equal(t, "good", dropped[1].KeyID)
+		require.True(t, dropped[1].Certificates)
+		keys, err := set.Keys(t.Context(), "good", "ES256")
+		require.NoError(t, err)
+		require.Equal(t, []crypto.PublicKey{good.Public()}, keys)
+	})
+	t.Run("CASES C6: a published secret is reported and not quoted", func(t *testing.T) {
+		require.True(t, dropped[2].Private)
+		require.Len(t, dropped[2].KeyID, 128)
+		require.Contains(t, dropped[2].String(), "published secret")
+		require.NotContains(t, dropped[2].String(), secret)
+	})
+	t.Run("the caller owns the list", func(t *testing.T) {
+		dropped[0].Index = 9
+		require.Equal(t, 0, set.Dropped()[0].Index)
+	})
+}
+
 func TestThumbprintRefusesWhatCannotBeUsed(t *testing.T) {
 	_, err := jwks.Thumbprint("key")
 	require.ErrorIs(t, err, jwks.ErrInvalid)
@@ -296,14 +353,17 @@ func FuzzParse(f *testing.F) {
 		require.Equal(t, doc, doc2, "parse and format are each other's reverse")
 		for _, alg := range []string{"ES256", "PS256", "EdDSA"} {
 			keys, err := set.Keys(context.Background(), "", alg)
-			require.NoError(t, err)
+			if err != nil {
+				require.ErrorIs(t, err, jwks.ErrInvalid)
+				require.Empty(t, keys)
+				require.NotEmpty(t, set.Dropped())
+			}
 			keys2, err := again.Keys(context.Background(), "", alg)
 			require.NoError(t, err)
 			require.LessOrEqual(t, len(keys), len(keys2)) // key_ops is not published
 		}
 		for _, alg := range []string{"", "none", "RS256", "HS256"} {
-			keys, err := set.Keys(context.Background(), "", alg)
-			require.NoError(t, err)
+			keys, _ := set.Keys(context.Background(), "", alg)
 			require.Empty(t, keys)
 		}
 	})

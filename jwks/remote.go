@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,16 @@ const (
 	maxRefresh         = 24 * time.Hour
 	maxRedirects       = 3
 	maxBackoff         = 3 // doublings: the outage of a minute must not become one of an hour
+
+	// minFresh is the least time for which a fetched set is used. Some servers
+	// send no-cache with their keys (Keycloak), which would cost a request per
+	// MinInterval although the keys change once in months.
+	minFresh = 2 * time.Minute
+
+	// A caller who vouches for the source of a kid may have it looked up early.
+	// These bound such requests even then: two at once, and one a minute.
+	maxEarly   = 2
+	earlyEvery = time.Minute
 )
 
 // RemoteConfig configures a [Remote].
@@ -32,17 +43,23 @@ type RemoteConfig struct {
 	// HTTPClient makes the requests. Default: one that needs TLS 1.2. Its redirect policy is replaced and its cookie jar
 	// left out; the client itself is not changed.
 	HTTPClient *http.Client
-	// Refresh is how long a fetched set is used before it is fetched again. A shorter max-age of the response (no-store
-	// and no-cache count as 0) shortens it, down to MinInterval; a longer one does not lengthen it. So a key that its
-	// owner withdraws is out of use after this time at the latest, unless fetching fails. Default 10 minutes, at most 24
-	// hours.
+	// Refresh is how long a fetched set is used before it is fetched again. The
+	// response can shorten it by max-age, no-store or no-cache, but not below two
+	// minutes, and cannot lengthen it. The first use after this time starts a
+	// request. While that request runs, the keys at hand serve for at most the
+	// same time again. A withdrawn key is therefore out of use after twice this
+	// time, unless fetching fails. The default is 10 minutes, the maximum 24 hours.
 	Refresh time.Duration
-	// MinInterval is the least time between two requests, whether they succeed or not and whoever asks. It keeps a peer who
-	// invents key ids from making us flood the other party. A key that is published and used at once can be unknown for
-	// that long. Each failure in a row doubles it, up to eight times its value and no more than Refresh. Default 10 seconds.
+	// MinInterval is the least time between two requests, whether they succeed or
+	// not. A peer who invents key IDs cannot make us flood the other party. A key
+	// that is published and used at once can be unknown for that long; see
+	// WithEarlyFetch. Each failure in a row doubles the time, up to eight times
+	// its value and no more than Refresh. The default is 10 seconds.
 	MinInterval time.Duration
-	// MaxStale is for how long beyond its time a set is still used when it cannot be fetched again, so that an outage of
-	// the other party's metadata does not stop ours. Default 1 hour; negative: not at all.
+	// MaxStale is for how long beyond its time a set is still used when it cannot
+	// be fetched again, so that an outage of the other party's key endpoint does
+	// not stop us. If negative, an old set is never used, and callers wait for
+	// each refresh. The default is 1 hour, the maximum 24 hours.
 	MaxStale time.Duration
 	// Timeout bounds one request, body included. Default 5 seconds.
 	Timeout time.Duration
@@ -56,15 +73,21 @@ type RemoteConfig struct {
 	// InsecureAllowHTTP permits an http URL, for tests on one machine: whoever can answer in place of the other party
 	// chooses the keys that are believed.
 	InsecureAllowHTTP bool
+	// Report receives the entries of a fetched set that were dropped, whenever
+	// they differ from those of the set before. A role of package profile logs
+	// them. It is called outside locks and must not block. If nil, nothing is
+	// reported.
+	Report func(ctx context.Context, dropped []Dropped)
 	// Now is the clock; nil means time.Now. It is called concurrently.
 	Now func() time.Time
 }
 
 // A Remote is a JWK Set that another party publishes. It is safe for concurrent use.
 //
-// Nothing is fetched before the first call of Keys and nothing between calls. At any time at most one request is under
-// way: those who need its outcome wait for it, each no longer than its own context, and the request goes on (until
-// Timeout) when the caller who caused it has gone.
+// Nothing is fetched before the first call of Keys and nothing between calls. At
+// most one request runs at any time. A caller whose key is at hand does not wait
+// for it. A caller whose key is missing waits, no longer than its own context. The
+// request continues (until Timeout) when the caller that caused it has gone.
 type Remote struct {
 	url    *url.URL
 	client *http.Client
@@ -73,12 +96,15 @@ type Remote struct {
 	mu          sync.Mutex
 	set         *Set // nil before the first success
 	freshUntil  time.Time
-	staleUntil  time.Time
+	graceUntil  time.Time // until then the set serves while a request runs
+	staleUntil  time.Time // until then the set serves after a failed request
 	attempted   bool
 	lastAttempt time.Time
 	lastErr     error         // of the latest attempt
 	failures    int           // in a row
-	flight      chan struct{} // closed at the end of the request under way; nil: there is none
+	flight      chan struct{} // closed at the end of the request that runs; nil if none runs
+	early       int           // early requests that may still be made
+	earlySince  time.Time     // when early was last increased
 }
 
 // NewRemote returns a Remote for cfg.URL. It fetches nothing yet.
@@ -124,41 +150,68 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	r := &Remote{url: u, cfg: cfg}
+	r := &Remote{url: u, cfg: cfg, early: maxEarly}
 	r.client = r.newClient()
 	return r, nil
 }
 
-// Keys returns the candidates for a token's kid and alg, like [Set.Keys]. It fetches the set if there is none, if it is
-// too old, or if it has no such key; in the last case no more often than MinInterval, and no key is then no error.
+// Keys returns the candidates for a token's kid and alg, like [Set.Keys]. It
+// fetches the set if there is none, if it is too old, or if it does not have such
+// a key. In the last case it fetches no more often than MinInterval, and a missing
+// key is then not an error.
 //
-// The error matches [ErrUnavailable]: ctx is done, or the set cannot be fetched and what is left from earlier does not
-// have the key.
+// The error matches [ErrUnavailable]: ctx is done, the set cannot be fetched and
+// the old set does not have the key, or no entry of the set can be used.
 func (r *Remote) Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
 	return find(ctx, r, func(set *Set) []crypto.PublicKey { return set.candidates(kid, alg) })
 }
 
-// EncryptionKeys returns the keys to encrypt to, like [Set.EncryptionKeys]. It fetches, and fails, as Keys does.
+// EncryptionKeys returns the keys to encrypt to, like [Set.EncryptionKeys]. It
+// fetches, and fails, as Keys does.
 func (r *Remote) EncryptionKeys(ctx context.Context, alg string) ([]Key, error) {
 	return find(ctx, r, func(set *Set) []Key { return set.encryptionKeys(alg) })
 }
 
-func find[K any](ctx context.Context, r *Remote, in func(*Set) []K) ([]K, error) {
-	keys, flight, err := look(ctx, r, in, true)
-	if flight == nil {
-		return keys, err
-	}
-	select {
-	case <-flight:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
-	}
-	keys, _, err = look(ctx, r, in, false)
-	return keys, err
+type earlyFetch struct{}
+
+// WithEarlyFetch returns a context in which [Remote.Keys] may fetch a missing key
+// before MinInterval is over. The caller vouches that the owner of the keys named
+// the kid: for example, the ID token came in a response of the token endpoint,
+// over TLS. Do not use it for a token from a browser or from a client, because
+// a stranger can invent a kid. Early requests are bounded even so, to two at once
+// and one a minute.
+func WithEarlyFetch(ctx context.Context) context.Context {
+	return context.WithValue(ctx, earlyFetch{}, true)
 }
 
-// look returns the keys at hand, or the request to wait for. Without wait it makes do with what there is.
-func look[K any](ctx context.Context, r *Remote, in func(*Set) []K, wait bool) (keys []K, flight chan struct{}, err error) {
+func find[K any](ctx context.Context, r *Remote, in func(*Set) []K) ([]K, error) {
+	started := false
+	for {
+		keys, wait, err := look(ctx, r, in, !started)
+		if wait == nil {
+			return keys, err
+		}
+		// A request that ran before this call can have been answered before the key
+		// was published. One more is then due, if the rules permit it.
+		started = started || wait.own || ctx.Value(earlyFetch{}) == nil
+		select {
+		case <-wait.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		}
+	}
+}
+
+// A pending request is what a caller waits for.
+type pending struct {
+	done chan struct{} // closed at its end
+	own  bool          // the caller started it
+}
+
+// look returns the keys at hand, or the request to wait for. It starts that
+// request if it may. If it may not start one, the caller has waited, and look
+// returns the keys that there are.
+func look[K any](ctx context.Context, r *Remote, in func(*Set) []K, start bool) (keys []K, wait *pending, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.cfg.Now()
@@ -168,14 +221,16 @@ func look[K any](ctx context.Context, r *Remote, in func(*Set) []K, wait bool) (
 	if len(keys) > 0 && now.Before(r.freshUntil) {
 		return keys, nil, nil
 	}
-	if wait {
-		if r.flight == nil && r.due(now) {
+	if start {
+		own := false
+		if r.flight == nil && (r.due(now) || len(keys) == 0 && r.mayBeEarly(ctx, now)) {
+			own = true
 			r.start(ctx, now)
 		}
-		// After a failure those whom the old set can still serve do not wait for the next try: a server that does not
-		// answer would hold up every request for Timeout.
-		if r.flight != nil && (len(keys) == 0 || r.lastErr == nil) {
-			return nil, r.flight, nil
+		// Keys at hand serve while the request runs: a slow server would otherwise
+		// hold up every caller. Once it has failed they serve until staleUntil.
+		if r.flight != nil && (len(keys) == 0 || r.lastErr == nil && !now.Before(r.graceUntil)) {
+			return nil, &pending{r.flight, own}, nil
 		}
 	}
 	if len(keys) == 0 && r.lastErr != nil {
@@ -184,15 +239,36 @@ func look[K any](ctx context.Context, r *Remote, in func(*Set) []K, wait bool) (
 	return keys, nil, nil
 }
 
-// due says whether another request may be made. A clock that was set back does not stop us.
+// due reports whether another request may be made. A clock that was set back does
+// not prevent it.
 func (r *Remote) due(now time.Time) bool {
 	wait := min(r.cfg.MinInterval<<max(0, min(r.failures-1, maxBackoff)), r.cfg.Refresh)
 	return !r.attempted || now.Before(r.lastAttempt) || now.Sub(r.lastAttempt) >= wait
 }
 
-// start begins a request, with the lock held. It is not bound to the caller's context: a caller who goes away would take
-// the answer from all who wait for it, or, if each of them asked again, they would be a flood. The goroutine ends with
-// the request.
+// mayBeEarly takes a token from the bucket of early requests, if ctx permits one.
+func (r *Remote) mayBeEarly(ctx context.Context, now time.Time) bool {
+	if ctx.Value(earlyFetch{}) == nil {
+		return false
+	}
+	if n := now.Sub(r.earlySince) / earlyEvery; n > 0 || r.early == maxEarly {
+		r.early = int(min(int64(r.early)+int64(n), maxEarly))
+		r.earlySince = now
+	}
+	if now.Before(r.earlySince) { // the clock was set back
+		r.earlySince = now
+	}
+	if r.early == 0 {
+		return false
+	}
+	r.early--
+	return true
+}
+
+// start begins a request, with the lock held. The request is not bound to the
+// context of the caller. A caller that goes away would take the response from all
+// that wait for it, or, if each of them asked again, they would be a flood. The
+// goroutine ends with the request.
 func (r *Remote) start(ctx context.Context, now time.Time) {
 	flight := make(chan struct{})
 	r.flight, r.attempted, r.lastAttempt = flight, true, now
@@ -200,23 +276,44 @@ func (r *Remote) start(ctx context.Context, now time.Time) {
 	go func() {
 		defer cancel()
 		set, age, err := r.fetch(ctx)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		defer close(flight)
-		r.flight, r.lastErr = nil, err
-		r.failures++
-		if err == nil {
-			r.set, r.failures = set, 0
-			r.freshUntil = now.Add(age) // from before the request, as the answer may be that old
-			r.staleUntil = r.freshUntil.Add(r.cfg.MaxStale)
+		if news := r.finish(flight, set, now, age, err); len(news) > 0 && r.cfg.Report != nil {
+			r.cfg.Report(ctx, news)
 		}
 	}()
 }
 
-func (r *Remote) fetch(ctx context.Context) (*Set, time.Duration, error) {
-	fail := func(err error) (*Set, time.Duration, error) {
-		return nil, 0, fmt.Errorf("%w: %s: %w", ErrUnavailable, r.url.Redacted(), err)
+// finish records the outcome of a request that started at now. It returns the
+// dropped entries if they differ from those of the set before.
+func (r *Remote) finish(flight chan struct{}, set *Set, now time.Time, age time.Duration, err error) (news []Dropped) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer close(flight)
+	r.flight, r.lastErr = nil, err
+	r.failures++
+	if err != nil {
+		return nil
 	}
+	if r.set == nil || !slices.EqualFunc(r.set.dropped, set.dropped, func(a, b Dropped) bool { return a.String() == b.String() }) {
+		news = set.Dropped()
+	}
+	r.set, r.failures = set, 0
+	// The owner has withdrawn all keys that we could use: the old set does not
+	// serve, and callers learn why.
+	if err := set.unusable(); err != nil {
+		r.lastErr = r.failure(err)
+	}
+	r.freshUntil = now.Add(age) // from before the request, as the response may be that old
+	r.graceUntil = r.freshUntil.Add(min(age, r.cfg.MaxStale))
+	r.staleUntil = r.freshUntil.Add(r.cfg.MaxStale)
+	return news
+}
+
+func (r *Remote) failure(err error) error {
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, r.url.Redacted(), err)
+}
+
+func (r *Remote) fetch(ctx context.Context) (*Set, time.Duration, error) {
+	fail := func(err error) (*Set, time.Duration, error) { return nil, 0, r.failure(err) }
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url.String(), nil)
 	if err != nil {
 		return fail(err)
@@ -239,7 +336,7 @@ func (r *Remote) fetch(ctx context.Context) (*Set, time.Duration, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return set, min(max(freshness(resp.Header, r.cfg.Refresh), r.cfg.MinInterval), r.cfg.Refresh), nil
+	return set, min(max(freshness(resp.Header, r.cfg.Refresh), r.cfg.MinInterval, minFresh), r.cfg.Refresh), nil
 }
 
 // freshness reads Cache-Control and Age (RFC 9111 §4.2); what they do not say, or say badly, is whole.

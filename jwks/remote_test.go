@@ -92,6 +92,9 @@ func newRemoteTest(t *testing.T, h http.HandlerFunc, change func(*jwks.RemoteCon
 	return &remoteTest{t, p, clock, remote}
 }
 
+// waitAlways makes callers wait for each refresh, so that it can be counted.
+func waitAlways(c *jwks.RemoteConfig) { c.MaxStale = -1 }
+
 // want asks for a key and checks the outcome and how many requests there have been in all.
 func (rt *remoteTest) want(kid string, found bool, requests int) {
 	rt.Helper()
@@ -122,12 +125,13 @@ func TestRemoteCaches(t *testing.T) {
 		{"for max-age", "Cache-Control", "public, max-age=120", 2 * time.Minute},
 		{"for max-age in capitals and quotes", "Cache-Control", `Max-Age="120"`, 2 * time.Minute},
 		{"no longer than Refresh", "Cache-Control", "max-age=31536000", 10 * time.Minute},
-		{"for MinInterval at least", "Cache-Control", "max-age=0", 10 * time.Second},
-		{"for MinInterval when it must not", "Cache-Control", "no-store, max-age=600", 10 * time.Second},
-		{"for MinInterval when max-age is nonsense", "Cache-Control", "max-age=-1", 10 * time.Second},
+		{"CASES F6: for two minutes at least", "Cache-Control", "max-age=0", 2 * time.Minute},
+		{"CASES F6: for two minutes with no-cache", "Cache-Control", "no-cache", 2 * time.Minute},
+		{"CASES F6: for two minutes with no-store", "Cache-Control", "no-store, max-age=600", 2 * time.Minute},
+		{"CASES F6: for two minutes when max-age is malformed", "Cache-Control", "max-age=-1", 2 * time.Minute},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			rt := newRemoteTest(t, with(tc.header, tc.value, publish(t, "a")), nil)
+			rt := newRemoteTest(t, with(tc.header, tc.value, publish(t, "a")), waitAlways)
 			rt.want("a", true, 1)
 			rt.clock.Advance(tc.lives - time.Nanosecond)
 			rt.want("a", true, 1)
@@ -136,9 +140,9 @@ func TestRemoteCaches(t *testing.T) {
 		})
 	}
 	t.Run("for what is left of max-age", func(t *testing.T) {
-		rt := newRemoteTest(t, with("Age", "280", publish(t, "a")), nil) // max-age=300
+		rt := newRemoteTest(t, with("Age", "100", publish(t, "a")), waitAlways) // max-age=300
 		rt.want("a", true, 1)
-		rt.clock.Advance(20*time.Second - 1)
+		rt.clock.Advance(200*time.Second - 1)
 		rt.want("a", true, 1)
 		rt.clock.Advance(1)
 		rt.want("a", true, 2)
@@ -153,8 +157,8 @@ func TestRemoteSeesRotation(t *testing.T) {
 	rt.want("b", true, 2) // an unknown kid is reason to ask
 	rt.answer(publish(t, "b"))
 	rt.want("a", true, 2)
-	rt.clock.Advance(5 * time.Minute) // the publisher's max-age
-	rt.want("a", false, 3)            // withdrawn
+	rt.clock.Advance(10 * time.Minute) // twice the publisher's max-age
+	rt.want("a", false, 3)             // withdrawn
 	rt.want("b", true, 3)
 }
 
@@ -183,9 +187,10 @@ func TestRemoteSurvivesOutage(t *testing.T) {
 	rt.want("a", true, 1)
 	rt.answer(status(http.StatusInternalServerError))
 	rt.clock.Advance(5 * time.Minute)
+	rt.wantError("b", 2)  // waits for the refresh, which fails
 	rt.want("a", true, 2) // the old set is used
-	rt.want("a", true, 2) // without asking each time
-	rt.wantError("b", 2)  // but nothing is said about what it does not have
+	rt.want("a", true, 2) // without a request each time
+	rt.wantError("b", 2)  // but not for what it does not have
 	rt.clock.Advance(time.Hour - time.Nanosecond)
 	keys, err := rt.remote.Keys(context.Background(), "a", "ES256") // for an hour, and while the next try is under way
 	require.NoError(t, err)
@@ -222,7 +227,7 @@ func TestRemoteServesStaleDuringSlowRetry(t *testing.T) {
 	rt.want("a", true, 1)
 	rt.answer(status(http.StatusBadGateway))
 	rt.clock.Advance(5 * time.Minute)
-	rt.want("a", true, 2)
+	rt.wantError("b", 2)
 	arrived, release := make(chan struct{}), make(chan struct{})
 	defer close(release)
 	rt.answer(func(http.ResponseWriter, *http.Request) { close(arrived); <-release })
@@ -231,6 +236,154 @@ func TestRemoteServesStaleDuringSlowRetry(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, keys, 1)
 	<-arrived
+}
+
+// slow returns a handler that signals each request and answers it with what comes
+// from the channel.
+func slow(answer <-chan http.HandlerFunc) (h http.HandlerFunc, arrived chan struct{}) {
+	arrived = make(chan struct{}, 8)
+	return func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		(<-answer)(w, r)
+	}, arrived
+}
+
+func TestRemoteServesWhileItRefreshes(t *testing.T) {
+	t.Run("CASES D4: 20 callers with their key at hand do not wait for a slow refresh", func(t *testing.T) {
+		rt := newRemoteTest(t, publish(t, "a"), nil)
+		rt.want("a", true, 1)
+		answer := make(chan http.HandlerFunc)
+		h, arrived := slow(answer)
+		rt.answer(h)
+		rt.clock.Advance(5 * time.Minute) // the publisher's max-age
+		testkit.Hammer(20, func(int) {
+			keys, err := rt.remote.Keys(t.Context(), "a", "ES256") // would hang, as the server does not answer yet
+			if err != nil || len(keys) != 1 {
+				t.Error("key at hand was not served")
+			}
+		})
+		<-arrived
+		unknown := make(chan error, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _, err := rt.remote.Keys(ctx, "unknown", "ES256"); unknown <- err }()
+		cancel()
+		require.ErrorIs(t, <-unknown, context.Canceled, "a caller whose key is missing waits, as long as its context permits")
+		answer <- publish(t, "b")
+		rt.want("b", true, 2)
+		rt.want("a", false, 2)
+	})
+	t.Run("CASES D4: a set that is twice as old as it may be does not serve", func(t *testing.T) {
+		rt := newRemoteTest(t, publish(t, "a"), nil)
+		rt.want("a", true, 1)
+		rt.answer(publish(t, "b"))
+		rt.clock.Advance(10 * time.Minute)
+		rt.want("a", false, 2)
+	})
+	t.Run("CASES D4: a failing refresh keeps the keys for MaxStale", func(t *testing.T) {
+		rt := newRemoteTest(t, publish(t, "a"), func(c *jwks.RemoteConfig) { c.MaxStale = 20 * time.Minute })
+		rt.want("a", true, 1)
+		rt.answer(status(http.StatusServiceUnavailable))
+		rt.clock.Advance(25*time.Minute - time.Nanosecond)
+		rt.want("a", true, 2)
+		rt.clock.Advance(time.Nanosecond)
+		rt.wantError("a", 2)
+	})
+	t.Run("CASES C6: the old keys do not serve once the owner publishes unusable ones", func(t *testing.T) {
+		rt := newRemoteTest(t, publish(t, "a"), nil)
+		rt.want("a", true, 1)
+		rt.answer(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[{"kty":"AKP"}]}`)) })
+		rt.clock.Advance(10 * time.Minute)
+		rt.wantError("a", 2)
+		_, err := rt.remote.Keys(t.Context(), "a", "ES256")
+		require.ErrorIs(t, err, jwks.ErrInvalid)
+		require.ErrorContains(t, err, `kty "AKP"`)
+		rt.answer(publish(t, "a"))
+		rt.clock.Advance(10 * time.Second)
+		rt.want("a", true, 3)
+	})
+}
+
+func TestRemoteEarlyFetch(t *testing.T) {
+	early := jwks.WithEarlyFetch(context.Background())
+	find := func(rt *remoteTest, kid string, n, requests int) {
+		rt.Helper()
+		keys, err := rt.remote.Keys(early, kid, "ES256")
+		require.NoError(rt, err)
+		require.Len(rt, keys, n)
+		require.EqualValues(rt, requests, rt.requests.Load())
+	}
+	t.Run("CASES F5: a new kid that the caller vouches for is found at once", func(t *testing.T) {
+		rt := newRemoteTest(t, publish(t, "a"), nil)
+		rt.want("a", true, 1)
+		rt.answer(publish(t, "a", "b"))
+		rt.want("b", false, 1) // MinInterval is not over
+		find(rt, "b", 1, 2)
+		find(rt, "a", 1, 2)
+		rt.want("b", true, 2)
+	})
+	t.Run("CASES F5: early requests are bounded", func(t *testing.T) {
+		rt := newRemoteTest(t, publish(t, "a"), nil)
+		rt.want("a", true, 1)
+		find(rt, "x", 0, 2)
+		find(rt, "x", 0, 3)
+		for range 10 {
+			find(rt, "x", 0, 3)
+		}
+		rt.clock.Advance(9 * time.Second)
+		find(rt, "x", 0, 3)
+		rt.clock.Advance(time.Second)
+		find(rt, "x", 0, 4) // by MinInterval
+		find(rt, "x", 0, 4)
+		rt.clock.Advance(50 * time.Second)
+		find(rt, "x", 0, 5) // by MinInterval
+		find(rt, "x", 0, 6) // one a minute
+		find(rt, "x", 0, 6)
+		rt.clock.Advance(-time.Hour) // a clock that is set back permits no flood
+		find(rt, "x", 0, 7)
+		find(rt, "x", 0, 7)
+	})
+	t.Run("CASES F5: a request that ran before is not the last word", func(t *testing.T) {
+		rt := newRemoteTest(t, publish(t, "a"), nil)
+		rt.want("a", true, 1)
+		answer := make(chan http.HandlerFunc)
+		h, arrived := slow(answer)
+		rt.answer(h)
+		rt.clock.Advance(10 * time.Second)
+		first, vouched := make(chan int, 1), make(chan int, 1)
+		ask := func(ctx context.Context, found chan<- int) {
+			keys, _ := rt.remote.Keys(ctx, "b", "ES256")
+			found <- len(keys)
+		}
+		go ask(context.Background(), first)
+		<-arrived
+		go ask(early, vouched)
+		answer <- publish(t, "a") // read before b was published
+		require.Zero(t, <-first)
+		<-arrived
+		answer <- publish(t, "a", "b")
+		require.Equal(t, 1, <-vouched)
+	})
+}
+
+func TestRemoteReports(t *testing.T) {
+	reports := make(chan []jwks.Dropped, 8)
+	body := atomic.Value{}
+	body.Store(`{"keys":[null]}`)
+	rt := newRemoteTest(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(body.Load().(string))) },
+		func(c *jwks.RemoteConfig) {
+			c.Report = func(_ context.Context, dropped []jwks.Dropped) { reports <- dropped }
+		})
+	rt.wantError("a", 1)
+	require.Len(t, <-reports, 1, "CASES C6: what was dropped is reported")
+	rt.clock.Advance(time.Minute)
+	rt.wantError("a", 2) // the same entries are not reported again
+	body.Store(`{"keys":[{"kty":"oct","k":"AAAA"},null]}`)
+	rt.clock.Advance(time.Minute)
+	rt.wantError("a", 3)
+	dropped := <-reports
+	require.Len(t, dropped, 2)
+	require.True(t, dropped[0].Private)
+	require.Empty(t, reports)
 }
 
 func TestRemoteRefusesAnswers(t *testing.T) {
@@ -266,7 +419,7 @@ func TestRemoteRefusesAnswers(t *testing.T) {
 		{"that redirect to another origin", http.RedirectHandler(elsewhere.URL+"/jwks", http.StatusFound).ServeHTTP},
 		{"that redirect to http", http.RedirectHandler(strings.Replace(elsewhere.URL, "https", "http", 1), http.StatusFound).ServeHTTP},
 		{"that redirect in a circle", http.RedirectHandler("/jwks", http.StatusFound).ServeHTTP},
-		{"with a private key", func(w http.ResponseWriter, _ *http.Request) {
+		{"of which no key is usable", func(w http.ResponseWriter, _ *http.Request) {
 			w.Write([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}`))
 		}},
 	} {

@@ -111,24 +111,26 @@ type ClientMetadata struct {
 	SoftwareVersion string `json:"software_version,omitempty"`
 }
 
-// UnmarshalJSON reads a document of at most 1 MiB by exact member names and refuses duplicates, names that differ by case
-// only, members of the wrong type, and a jwks with a private key in it. On error c is unchanged. It checks nothing else:
-// see [ClientMetadata.Validate]. The error matches [ErrClientMetadata].
+// UnmarshalJSON reads a document of at most 1 MiB by exact member names. It rejects
+// duplicates, names that differ by case only, and members of the wrong type. An
+// entry of jwks that cannot be used costs itself and not the document: see
+// [jwks.Set.Dropped]. On error c is unchanged. It checks nothing else, and a
+// private key in jwks is an error of [ClientMetadata.Validate]. The error matches
+// [ErrClientMetadata].
 func (c *ClientMetadata) UnmarshalJSON(data []byte) error {
 	if len(data) > maxMetadata {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrClientMetadata, len(data), maxMetadata)
 	}
 	type plain ClientMetadata
 	var read plain
-	if err := strictjson.Decode(data, &read); err != nil {
-		return fmt.Errorf("%w: %w", ErrClientMetadata, err)
+	raw, rest, err := strictjson.Cut(data, "jwks")
+	if err == nil {
+		err = strictjson.Decode(rest, &read)
 	}
-	document, err := strictjson.ParseObject(data)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrClientMetadata, err)
 	}
-	read.JWKS = nil
-	if raw, ok := document.Get("jwks"); ok && string(raw) != "null" {
+	if raw != nil && string(raw) != "null" {
 		if read.JWKS, err = jwks.Parse(raw); err != nil {
 			return fmt.Errorf("%w: %w", ErrClientMetadata, err)
 		}

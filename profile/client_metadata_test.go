@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -24,6 +25,21 @@ func keySet(t testing.TB, keys ...jwks.Key) *jwks.Set {
 		keys = []jwks.Key{{Public: testkit.ECKey(t, "client").Public()}}
 	}
 	set, err := jwks.NewSet(keys...)
+	require.NoError(t, err)
+	return set
+}
+
+// withEntries returns the document of a set with more entries behind its keys.
+func withEntries(t testing.TB, set *jwks.Set, entries ...string) string {
+	t.Helper()
+	doc, err := set.MarshalJSON()
+	require.NoError(t, err)
+	return strings.TrimSuffix(string(doc), "]}") + "," + strings.Join(entries, ",") + "]}"
+}
+
+func readKeySet(t testing.TB, entries ...string) *jwks.Set {
+	t.Helper()
+	set, err := jwks.Parse([]byte(withEntries(t, keySet(t), entries...)))
 	require.NoError(t, err)
 	return set
 }
@@ -272,8 +288,6 @@ func TestClientMetadataJSON(t *testing.T) {
 		{"keys as a string", `{"jwks":"{}"}`},
 		{"keys as a list", `{"jwks":[]}`},
 		{"keys without keys", `{"jwks":{}}`},
-		{"a private key", `{"jwks":{"keys":[` + leaked + `]}}`},
-		{"a symmetric key", `{"jwks":{"keys":[{"kty":"oct","k":"AAAA"}]}}`},
 		{"a duplicate inside the keys", `{"jwks":{"keys":[],"keys":[]}}`},
 		{"a list", `[]`},
 		{"bytes behind", `{}{}`},
@@ -289,6 +303,31 @@ func TestClientMetadataJSON(t *testing.T) {
 			require.Equal(t, "invalid_client_metadata", code)
 		})
 	}
+	register := func(t *testing.T, entries ...string) *profile.ClientMetadata {
+		c := registration(t)
+		set := withEntries(t, c.JWKS, entries...)
+		c.JWKS = nil
+		data, err := json.Marshal(c)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(append(data[:len(data)-1], `,"jwks":`+set+`}`...), c))
+		return c
+	}
+	t.Run("CASES C6: SP-5.4.2-R2 a private or symmetric key is an error of the registration", func(t *testing.T) {
+		for _, secret := range []string{leaked, `{"kty":"oct","k":"` + enc(scalar) + `"}`} {
+			err := register(t, secret).Validate()
+			require.ErrorIs(t, err, profile.ErrClientMetadata)
+			require.ErrorContains(t, err, "published secret")
+			require.NotContains(t, err.Error(), enc(scalar))
+			code, _, _ := oautherr.From(err)
+			require.Equal(t, "invalid_client_metadata", code)
+		}
+	})
+	t.Run("CASES C5, C6: other entries that cannot be used are warnings of the registration", func(t *testing.T) {
+		c := register(t, `null`, `{"kty":"EC","kid":"x","kid":"y"}`, `{"kty":"AKP"}`)
+		require.NoError(t, c.Validate())
+		require.Len(t, c.JWKS.Dropped(), 3)
+		require.Contains(t, fmt.Sprint(c.Lint(profile.Baseline)), "jwks: key 1")
+	})
 	t.Run("exact names, null, unknown members, nothing left over", func(t *testing.T) {
 		c := profile.ClientMetadata{ClientName: "before", JWKS: keySet(t)}
 		require.NoError(t, json.Unmarshal([]byte(`{"client_id":"a","SCOPE":"x","client_secret":"s","jwks":null,"grant_types":null}`), &c))

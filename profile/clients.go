@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
@@ -81,13 +82,14 @@ func (s *AuthorizationServer) lookup(ctx context.Context, clientID string) (clie
 type remoteKeys struct {
 	client  *http.Client
 	now     func() time.Time
+	logger  *slog.Logger
 	mu      sync.Mutex // one source is made for one URI, however many requests come at once
 	sources *expiring.Cache[*jwks.Remote]
 }
 
-func newRemoteKeys(client *http.Client, now func() time.Time) *remoteKeys {
+func newRemoteKeys(client *http.Client, now func() time.Time, logger *slog.Logger) *remoteKeys {
 	const maxSources = 10000
-	return &remoteKeys{client: client, now: now, sources: expiring.NewCache[*jwks.Remote](maxSources)}
+	return &remoteKeys{client: client, now: now, logger: logger, sources: expiring.NewCache[*jwks.Remote](maxSources)}
 }
 
 // encryption returns the keys of a client to encrypt to.
@@ -127,7 +129,14 @@ func (k *remoteKeys) source(uri string) (*jwks.Remote, error) {
 	if source, ok := k.sources.Get(uri); ok {
 		return source, nil
 	}
-	source, err := jwks.NewRemote(jwks.RemoteConfig{URL: uri, HTTPClient: k.client, PublicOnly: k.client == nil, Now: k.now})
+	source, err := jwks.NewRemote(jwks.RemoteConfig{
+		URL: uri, HTTPClient: k.client, PublicOnly: k.client == nil, Now: k.now,
+		Report: func(ctx context.Context, dropped []jwks.Dropped) {
+			for _, d := range dropped {
+				k.logger.LogAttrs(ctx, slog.LevelWarn, "key dropped", slog.String("jwks_uri", uri), slog.String("detail", d.String()))
+			}
+		},
+	})
 	if err != nil {
 		return nil, err
 	}

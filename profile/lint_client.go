@@ -154,6 +154,14 @@ func (c *ClientMetadata) lintKeys(l *linter, p Profile) {
 			return err == nil && len(keys) > 0
 		})
 	}
+	for _, dropped := range c.JWKS.Dropped() {
+		what := fmt.Sprintf("jwks: %v", dropped)
+		// SP-5.4.2-R2: a registration is for public keys.
+		l.unless(!dropped.Private, Finding{"SP-5.4.2-R2", severityError, "jwks", what,
+			"Replace this key: its private part has been sent. Register public keys only."})
+		l.unless(dropped.Private, Finding{"SP-5.4.2-R2", severityWarning, "jwks", what,
+			"Register keys that FAPI 2.0 can use, and their x5c in base64."})
+	}
 	// Keys that nothing can be verified with are better found here than at the first request.
 	l.unless(hasKey(jose.Algorithms()...), Finding{"SP-5.4.1-1.2", severityError, "jwks", "jwks has no key that FAPI 2.0 can use",
 		"Register a key on P-256, an Ed25519 key, or an RSA key of 2048 bits or more, none of them for encryption only."})

@@ -185,6 +185,12 @@ func lintClientSamples(t testing.TB) []lintClientSample {
 		{"SP-5.4.2-R2 no keys", 0, func(c *profile.ClientMetadata) { c.JWKSURI = "" }, []string{"error SP-5.4.2-R2 jwks_uri"}},
 		{"SP-5.4.2-1 keys over http", 0, func(c *profile.ClientMetadata) { c.JWKSURI = "http://client.example/jwks" }, []string{"error SP-5.4.2-1 jwks_uri"}},
 		{"SP-6.8-1 keys by value", 0, func(c *profile.ClientMetadata) { c.JWKS, c.JWKSURI = keySet(t), "" }, []string{"advice SP-6.8-1 jwks"}},
+		{"CASES C6: SP-5.4.2-R2 a private key among the keys", 0, func(c *profile.ClientMetadata) {
+			c.JWKS, c.JWKSURI = readKeySet(t, `{"kty":"oct","k":"AAAA"}`), ""
+		}, []string{"error SP-5.4.2-R2 jwks", "advice SP-6.8-1 jwks"}},
+		{"CASES C6: SP-5.4.2-R2 a null among the keys", 0, func(c *profile.ClientMetadata) {
+			c.JWKS, c.JWKSURI = readKeySet(t, `null`), ""
+		}, []string{"warning SP-5.4.2-R2 jwks", "advice SP-6.8-1 jwks"}},
 		{"SP-5.4.1-1.2 keys that nobody can use", 0, func(c *profile.ClientMetadata) { c.JWKS, c.JWKSURI = new(jwks.Set), "" }, []string{"error SP-5.4.1-1.2 jwks", "advice SP-6.8-1 jwks"}},
 		{"JWT-3.1-2 a key for another algorithm", 0, func(c *profile.ClientMetadata) {
 			c.JWKS, c.JWKSURI, c.TokenEndpointAuthSigningAlg = keySet(t), "", "PS256"

@@ -62,7 +62,7 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 	if err != nil { // checked before
 		return nil, err
 	}
-	s := &AuthorizationServer{cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Now)}
+	s := &AuthorizationServer{cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Now, cfg.Logger)}
 	var errs []error
 	keep := func(err error) {
 		if err != nil {

@@ -91,9 +91,10 @@ func FuzzParseKey(f *testing.F) {
 			require.NoError(t, err)
 			require.NoError(t, c.Verify(alg, k.Public))
 		}
-		if keys, err := jose.ParseKeySet(raw); err != nil {
+		if keys, dropped, err := jose.ParseKeySet(raw); err != nil {
 			require.ErrorIs(t, err, jose.ErrKey)
 			require.Nil(t, keys)
+			require.Nil(t, dropped)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -24,14 +24,19 @@ type Key struct {
 	Thumbprint            string              // RFC 7638, SHA-256
 	Certificates          []*x509.Certificate // x5c, leaf first
 
+	// BadCertificates says why x5c was dropped, if it was.
+	BadCertificates error
+
 	ops []string // key_ops; nil if absent
 }
 
-// privateMembers are the members of RFC 7518 §6 that only a private or symmetric key has (JWT-3.5-1: k, a MAC's).
-var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+// privateMembers are the members that only a private or symmetric key has
+// (RFC 7518 §6, and priv of an ML-DSA key). JWT-3.5-1: k is that of a MAC.
+var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
-// ParseKey reads one public JWK. A private or symmetric key is refused whatever its kty, as is a key that no allowed
-// algorithm could use.
+// ParseKey reads one public JWK. It rejects a private or symmetric key whatever
+// its kty, and a key that no allowed algorithm can use. An x5c that cannot be
+// parsed costs the certificates and not the key. See Key.BadCertificates.
 func ParseKey[T ~[]byte | ~string](raw T) (*Key, error) {
 	o, err := strictjson.ParseObject(raw)
 	if err != nil {
@@ -120,7 +125,7 @@ func parseP256(o strictjson.Object) (key crypto.PublicKey, thumbprint string, er
 	}
 	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	if err != nil { // JWT-3.4-1: a point off the curve
-		return nil, "", fmt.Errorf("%w: JWK coordinates are no point of P-256", ErrKey)
+		return nil, "", fmt.Errorf("%w: JWK coordinates are not a point of P-256", ErrKey)
 	}
 	return public, SHA256Base64(p256JWK(xText, yText)...), nil
 }
@@ -151,7 +156,7 @@ func parseRSA(o strictjson.Object) (key crypto.PublicKey, thumbprint string, err
 	}
 	// RFC 7518 §6.3.1: minimal octets. With padding one key would have several thumbprints.
 	if len(n) == 0 || n[0] == 0 || len(e) == 0 || e[0] == 0 || len(e) > 4 {
-		return nil, "", fmt.Errorf("%w: JWK members n, e are no minimal integers", ErrKey)
+		return nil, "", fmt.Errorf("%w: JWK members n, e are not minimal integers", ErrKey)
 	}
 	exponent := new(big.Int).SetBytes(e).Int64()
 	if exponent > 1<<31-1 {
@@ -166,27 +171,38 @@ func parseRSA(o strictjson.Object) (key crypto.PublicKey, thumbprint string, err
 
 const maxCertificates = 10
 
+// readCertificates reads x5c. Certificates that cannot be parsed are dropped: the
+// key does not depend on them. A certificate for another key is an error, because
+// it is then unclear which of the two keys the owner means.
 func (k *Key) readCertificates(o strictjson.Object) error {
 	chain, ok, err := o.Strings("x5c")
 	if err != nil || len(chain) > maxCertificates || ok && len(chain) == 0 {
-		return fmt.Errorf("%w: JWK member x5c is no chain of 1 to %d certificates", ErrKey, maxCertificates)
+		k.BadCertificates = fmt.Errorf("%w: JWK member x5c is not a chain of 1 to %d certificates", ErrKey, maxCertificates)
+		return nil
 	}
-	for _, item := range chain {
-		der, err := base64.StdEncoding.Strict().DecodeString(item)
-		if err != nil || len(item) != base64.StdEncoding.EncodedLen(len(der)) { // the decoder skips line breaks
-			return fmt.Errorf("%w: JWK member x5c is not base64", ErrKey)
-		}
-		cert, err := x509.ParseCertificate(der)
+	var certificates []*x509.Certificate
+	for i, item := range chain {
+		cert, err := parseCertificate(item)
 		if err != nil {
-			return fmt.Errorf("%w: JWK member x5c: %w", ErrKey, err)
+			k.BadCertificates = fmt.Errorf("%w: JWK member x5c: certificate %d: %w", ErrKey, i, err)
+			return nil
 		}
-		k.Certificates = append(k.Certificates, cert)
+		// MTLS-2.2.2-1, RFC 7517 §4.7: the key in the first certificate is the key of the JWK.
+		if i == 0 && !Equal(cert.PublicKey, k.Public) {
+			return fmt.Errorf("%w: JWK member x5c is for another key", ErrKey)
+		}
+		certificates = append(certificates, cert)
 	}
-	// MTLS-2.2.2-1, RFC 7517 §4.7: the key in the first certificate is the key of the JWK.
-	if ok && !Equal(k.Certificates[0].PublicKey, k.Public) {
-		return fmt.Errorf("%w: JWK member x5c is for another key", ErrKey)
-	}
+	k.Certificates = certificates
 	return nil
+}
+
+func parseCertificate(text string) (*x509.Certificate, error) {
+	der, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(text) != base64.StdEncoding.EncodedLen(len(der)) { // the decoder skips line breaks
+		return nil, errors.New("not base64")
+	}
+	return x509.ParseCertificate(der)
 }
 
 // Equal reports whether two public keys are the same key.
@@ -240,33 +256,52 @@ func Candidates(keys []*Key, kid, alg string) []crypto.PublicKey {
 // maxKeys bounds a JWK Set.
 const maxKeys = 100
 
-// ParseKeySet reads a JWK Set. RFC 7517 §5: a key of a kind that is not understood is skipped; so is one that no allowed
-// algorithm may verify with or encrypt to: too weak, for another algorithm. A set with a private or symmetric key is refused
-// whole, as its owner has just lost that key.
-func ParseKeySet(raw []byte) ([]*Key, error) {
-	var set struct {
-		Keys []json.RawMessage `json:"keys"`
+// A Dropped is a key of a set that ParseKeySet dropped, or dropped the
+// certificates of.
+type Dropped struct {
+	Index        int    // in the list of keys
+	KeyID        string // if it could be read
+	Certificates bool   // only the certificates were dropped
+	Secret       bool   // it has a private or symmetric member
+	Reason       error
+}
+
+// ParseKeySet reads a JWK Set. A key that cannot be read, or that no allowed
+// algorithm can use, costs itself and not the set (RFC 7517 §5). So does a private
+// or symmetric key, which its owner has just lost.
+func ParseKeySet(raw []byte) ([]*Key, []Dropped, error) {
+	list, _, err := strictjson.Cut(raw, "keys")
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: JWK Set: %w", ErrKey, err)
 	}
-	if err := strictjson.Decode(raw, &set); err != nil {
-		return nil, fmt.Errorf("%w: JWK Set: %w", ErrKey, err)
+	items, err := strictjson.Elements(list)
+	if err != nil || len(items) > maxKeys {
+		return nil, nil, fmt.Errorf("%w: JWK Set without a list of at most %d keys", ErrKey, maxKeys)
 	}
-	if set.Keys == nil || len(set.Keys) > maxKeys {
-		return nil, fmt.Errorf("%w: JWK Set without a list of at most %d keys", ErrKey, maxKeys)
-	}
-	keys := make([]*Key, 0, len(set.Keys))
-	for i, item := range set.Keys {
-		o, err := strictjson.ParseObject(item)
-		if err != nil {
-			return nil, fmt.Errorf("%w: JWK Set: key %d: %w", ErrKey, i, err)
+	keys := make([]*Key, 0, len(items))
+	var dropped []Dropped
+	for i, item := range items {
+		key, err := ParseKey(item)
+		if err == nil && !key.fitsAny() && !key.Encrypts(RSAOAEP256) && !key.Encrypts(ECDHES) {
+			err = fmt.Errorf("%w: JWK whose alg, use or key_ops permits no allowed algorithm", ErrKey)
 		}
-		for _, name := range privateMembers {
-			if o.Has(name) {
-				return nil, fmt.Errorf("%w: JWK Set: key %d has the private member %q", ErrKey, i, name)
-			}
+		switch {
+		case err != nil:
+			dropped = append(dropped, drop(i, item, err))
+			continue
+		case key.BadCertificates != nil:
+			dropped = append(dropped, Dropped{Index: i, KeyID: key.KeyID, Certificates: true, Reason: key.BadCertificates})
 		}
-		if key, err := ParseKey(item); err == nil && (key.fitsAny() || key.Encrypts(RSAOAEP256) || key.Encrypts(ECDHES)) {
-			keys = append(keys, key)
-		}
+		keys = append(keys, key)
 	}
-	return keys, nil
+	return keys, dropped, nil
+}
+
+func drop(i int, item []byte, reason error) Dropped {
+	d := Dropped{Index: i, Reason: reason}
+	if o, err := strictjson.ParseObject(item); err == nil {
+		d.KeyID, _, _ = o.String("kid")
+		d.Secret = slices.ContainsFunc(privateMembers, o.Has)
+	}
+	return d
 }

@@ -246,7 +246,7 @@ func TestCandidates(t *testing.T) {
 		edit(t, publicJWK(t, testkit.ECKey(t, "other kid").Public()), "kid", "K"),
 		edit(t, publicJWK(t, testkit.ECKey(t, "no kid").Public())),
 	}, ",") + `]}`
-	keys, err := jose.ParseKeySet([]byte(set))
+	keys, _, err := jose.ParseKeySet([]byte(set))
 	require.NoError(t, err)
 	t.Run("SP-5.4.3-1 kty, crv, use, key_ops and alg choose among keys of one kid", func(t *testing.T) {
 		got := jose.Candidates(keys, "k", "ES256")
@@ -290,10 +290,20 @@ func TestParseKeySet(t *testing.T) {
 		{"a key for signatures by an algorithm of encryption", `{"keys":[` + edit(t, ec, "use", "sig", "alg", "ECDH-ES") + `,` + good + `]}`, []string{"good"}},
 		{"an Ed25519 key for encryption", `{"keys":[` + edit(t, publicJWK(t, testkit.Ed25519Key(t, "a").Public()), "use", "enc") + `,` + good + `]}`, []string{"good"}},
 		{"JWT-3.1-2 a key for RS256", `{"keys":[` + edit(t, publicJWK(t, testkit.RSAKey(t, "a").Public()), "alg", "RS256") + `,` + good + `]}`, []string{"good"}},
+		{"CASES C6: a private key", `{"keys":[` + good + `,` + edit(t, ec, "d", "AAAA") + `]}`, []string{"good"}},
+		{"CASES C6: JWT-3.5-1 a symmetric key", `{"keys":[` + good + `,{"kty":"oct","k":"AAAA"}]}`, []string{"good"}},
+		{"CASES C6: a private key of an unknown kind", `{"keys":[` + good + `,{"kty":"AKP","d":"AAAA"}]}`, []string{"good"}},
+		{"CASES C6: a string", `{"keys":["x",` + good + `]}`, []string{"good"}},
+		{"CASES C6: a null", `{"keys":[null,` + good + `]}`, []string{"good"}},
+		{"CASES C6: a member twice in a key", `{"keys":[{"kty":"X","kty":"X"},` + good + `]}`, []string{"good"}},
+		{"CASES C5: x5c without a certificate", `{"keys":[` + edit(t, ec, "kid", "bare", "x5c", []string{}) + `,` + good + `]}`, []string{"bare", "good"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			keys, err := jose.ParseKeySet([]byte(tc.set))
+			keys, dropped, err := jose.ParseKeySet([]byte(tc.set))
 			require.NoError(t, err)
+			for _, d := range dropped {
+				require.ErrorIs(t, d.Reason, jose.ErrKey)
+			}
 			kids := []string{}
 			for _, k := range keys {
 				kids = append(kids, k.KeyID)
@@ -302,16 +312,12 @@ func TestParseKeySet(t *testing.T) {
 		})
 	}
 	for _, tc := range []struct{ name, set string }{
-		{"a private key among them", `{"keys":[` + good + `,` + edit(t, ec, "d", "AAAA") + `]}`},
-		{"JWT-3.5-1 a symmetric key among them", `{"keys":[` + good + `,{"kty":"oct","k":"AAAA"}]}`},
-		{"a private key of an unknown kind", `{"keys":[` + good + `,{"kty":"AKP","d":"AAAA"}]}`},
-		{"a key that is a string", `{"keys":["x"]}`},
-		{"a key that is null", `{"keys":[null]}`},
 		{"keys is null", `{"keys":null}`},
 		{"keys is an object", `{"keys":{}}`},
 		{"keys in other case", `{"KEYS":[` + good + `]}`},
 		{"keys twice", `{"keys":[],"keys":[` + good + `]}`},
-		{"a member twice in a key that would be skipped", `{"keys":[{"kty":"X","kty":"X"}]}`},
+		{"a member twice beside keys", `{"a":1,"a":2,"keys":[]}`},
+		{"a member twice in a member beside keys", `{"a":{"b":1,"b":2},"keys":[]}`},
 		{"a key and no set", good},
 		{"a list", `[` + good + `]`},
 		{"101 keys", `{"keys":[` + strings.Repeat(good+",", 100) + good + `]}`},
@@ -319,9 +325,10 @@ func TestParseKeySet(t *testing.T) {
 		{"nothing", ``},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			keys, err := jose.ParseKeySet([]byte(tc.set))
+			keys, dropped, err := jose.ParseKeySet([]byte(tc.set))
 			require.ErrorIs(t, err, jose.ErrKey)
 			require.Nil(t, keys)
+			require.Nil(t, dropped)
 		})
 	}
 }
@@ -357,16 +364,29 @@ func TestCertificates(t *testing.T) {
 	}{
 		{"MTLS-2.2.2-1 the first certificate is for another key", []string{other}},
 		{"MTLS-2.2.2-1 the second certificate has the key", []string{other, own}},
-		{"MTLS-2.2.2-1 no certificate", []string{}},
+	} {
+		t.Run(tc.name, func(t *testing.T) { refused(t, edit(t, jwk, "x5c", tc.x5c)) })
+	}
+	for _, tc := range []struct {
+		name string
+		x5c  any
+	}{
+		{"no certificate", []string{}},
 		{"a string", own},
-		{"a null", []any{nil}},
 		{"base64url", []string{base64.RawURLEncoding.EncodeToString(der)}},
 		{"a newline", []string{own[:8] + "\n" + own[8:]}},
 		{"no certificate at all", []string{"AAAA"}},
 		{"bytes after the certificate", []string{base64.StdEncoding.EncodeToString(append(slices.Clone(der), 0))}},
+		{"a second one that is malformed", []string{own, "AAAA"}},
 		{"eleven certificates", slices.Repeat([]string{own}, 11)},
 	} {
-		t.Run(tc.name, func(t *testing.T) { refused(t, edit(t, jwk, "x5c", tc.x5c)) })
+		t.Run("CASES C5: "+tc.name+" costs the certificates", func(t *testing.T) {
+			k, err := jose.ParseKey([]byte(edit(t, jwk, "x5c", tc.x5c)))
+			require.NoError(t, err)
+			require.Nil(t, k.Certificates)
+			require.ErrorIs(t, k.BadCertificates, jose.ErrKey)
+			require.True(t, jose.Equal(k.Public, key.Public()))
+		})
 	}
 	t.Run("MTLS-2.2.2-1 a certificate does not stand in for the members", func(t *testing.T) {
 		refused(t, edit(t, jwk, "x5c", []string{own}, "x", nil, "y", nil))

@@ -44,6 +44,9 @@ func ParsePrivateKey(raw []byte) (crypto.Signer, *Key, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if key.BadCertificates != nil { // our own configuration
+		return nil, nil, key.BadCertificates
+	}
 	// JWT-3.1-2: nor does a key for decryption, or for an algorithm that is not allowed, come to sign.
 	if !key.fitsAny() || ops != nil && !slices.Contains(ops, "sign") {
 		return nil, nil, fmt.Errorf("%w: JWK whose alg, use or key_ops is not for signing with an allowed algorithm", ErrKey)

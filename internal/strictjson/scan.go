@@ -71,6 +71,7 @@ type scanner struct {
 	pos  int
 	// repeats is how many members of the outermost object may still be repeated.
 	repeats int
+	shallow bool // only the outermost object must have distinct names
 }
 
 func (s *scanner) fail(what string) error {
@@ -165,7 +166,7 @@ func (s *scanner) member(depth int, seen *names, add func(name, value string, ag
 		return "", err
 	}
 	again := !seen.add(name)
-	if again && (depth > 0 || s.repeats == 0) {
+	if again && (depth > 0 && !s.shallow || depth == 0 && s.repeats == 0) {
 		return "", s.fail("duplicate member " + quote(name))
 	}
 	s.space()
@@ -178,7 +179,7 @@ func (s *scanner) member(depth int, seen *names, add func(name, value string, ag
 	if err := s.value(depth + 1); err != nil {
 		return "", err
 	}
-	if again {
+	if again && depth == 0 {
 		s.repeats--
 	}
 	if add != nil && !add(name, s.text[start:s.pos], again) {
