@@ -45,13 +45,20 @@ type fault struct {
 	always bool        // wrong every time
 }
 
+// elsewhere sends the client to another origin.
+func elsewhere(_ *proxy, a *answer) error {
+	a.status = http.StatusFound
+	a.header.Set("Location", "https://127.0.0.1:1/")
+	return nil
+}
+
 var metadataFaults = []fault{
 	{name: "SP-5.3.3.1-11 another issuer", make: with("issuer", "https://attacker.example"), want: profile.ErrIssuerMismatch},
 	{name: "SP-5.3.3.1-11 the issuer with a slash at its end", make: members(func(m map[string]any) { m["issuer"] = m["issuer"].(string) + "/" }), want: profile.ErrIssuerMismatch},
 	{name: "SP-5.3.3.1-11 the issuer in upper case", make: members(func(m map[string]any) { m["issuer"] = strings.ToUpper(m["issuer"].(string)) }), want: profile.ErrIssuerMismatch},
 	{name: "no issuer", make: without("issuer"), want: profile.ErrIssuerMismatch},
 	{name: "the issuer twice", make: text(`"issuer":"https://attacker.example"`), want: profile.ErrServerMetadata},
-	{name: "a page", make: instead(200, "text/html", "<!DOCTYPE html>"), want: profile.ErrDiscovery},
+	{name: "a page at both URLs", make: instead(200, "text/html", "<!DOCTYPE html>"), always: true, want: profile.ErrDiscovery, then: []string{"GET /.well-known/openid-configuration"}},
 	{name: "no token endpoint", make: without("token_endpoint"), want: profile.ErrServerMetadata},
 	{name: "a token endpoint without TLS", make: with("token_endpoint", "http://127.0.0.1/token"), want: profile.ErrServerMetadata},
 	{name: "no endpoint for pushed requests", make: without("pushed_authorization_request_endpoint"), want: profile.ErrServerMetadata},
@@ -60,11 +67,7 @@ var metadataFaults = []fault{
 	{name: "authentication by secrets alone", make: with("token_endpoint_auth_methods_supported", []string{"client_secret_basic"}), want: profile.ErrServerMetadata},
 	{name: "an alias is missing that the client needs", make: with("mtls_endpoint_aliases", map[string]string{"token_endpoint": "https://127.0.0.1:1/token"}), client: byTLS, want: profile.ErrServerMetadata},
 	{name: "no certificate-bound tokens for a client that needs them", make: without("tls_client_certificate_bound_access_tokens"), client: byTLS, want: profile.ErrServerMetadata},
-	{name: "a redirect to another origin", make: func(_ *proxy, a *answer) error {
-		a.status = http.StatusFound
-		a.header.Set("Location", "https://127.0.0.1:1/")
-		return nil
-	}, want: profile.ErrDiscovery},
+	{name: "a redirect to another origin at both URLs", make: elsewhere, always: true, want: profile.ErrDiscovery, then: []string{"GET /.well-known/openid-configuration"}},
 	{name: "an internal error", make: instead(500, "application/json", `{}`), want: profile.ErrDiscovery},
 }
 
@@ -142,7 +145,7 @@ var responseFaults = []fault{
 	{name: "MS-5.4.2-1 a plain response", make: plainly, want: jarm.ErrNoResponse},
 	{name: "no response", make: callback(func(q url.Values) { q.Del("response") }), want: jarm.ErrNoResponse},
 	{name: "two responses", make: callback(func(q url.Values) { q.Add("response", q.Get("response")) }), want: jarm.ErrNoResponse},
-	{name: "alg none", make: signedResponse(header("alg", "none", nil)), want: jarm.ErrMalformed},
+	{name: "alg none", make: signedResponse(header("alg", "none", nil)), want: jarm.ErrAlgorithm},
 	{name: "alg nOnE with a signature", make: signedResponse(header("alg", "nOnE", nil)), want: jarm.ErrAlgorithm},
 	{name: "alg RS256", make: signedResponse(header("alg", "RS256", rsaKey)), want: jarm.ErrAlgorithm},
 	{name: "alg HS256 with the public key", make: signedResponse(header("alg", "HS256", nil)), want: jarm.ErrAlgorithm},
@@ -177,8 +180,8 @@ var tokenFaults = []fault{
 	{name: "redirect 303", make: sendTo(303), want: errSaid},
 	{name: "redirect 307", make: sendTo(307), want: errSaid},
 	{name: "another nonce, for ever", make: anotherNonce, always: true, code: "use_dpop_nonce", then: []string{"POST " + tokenPath}},
-	{name: "no id_token", make: without("id_token"), want: profile.ErrTokenResponse},
-	{name: "an id_token that is no string", make: with("id_token", map[string]any{}), want: profile.ErrTokenResponse},
+	{name: "no id_token", make: without("id_token"), want: profile.ErrTokenResponse, then: discarded},
+	{name: "an id_token that is no string", make: with("id_token", map[string]any{}), want: profile.ErrTokenResponse, then: discarded},
 }
 
 var idTokenFaults = []fault{
@@ -194,7 +197,7 @@ var idTokenFaults = []fault{
 	{name: "no sub", make: idToken(claimGone("sub")), want: idtoken.ErrClaims, then: keysOnly},
 	{name: "from the future", make: idToken(claim(func(_ *proxy, c map[string]any) { c["iat"] = time.Now().Add(10 * time.Minute).Unix() })), want: idtoken.ErrIssuedAt, then: keysOnly},
 	{name: "another at_hash", make: idToken(claimIs("at_hash", "AAAAAAAAAAAAAAAAAAAAAA")), want: idtoken.ErrAccessToken, then: keysOnly},
-	{name: "alg none", make: idToken(header("alg", "none", nil)), want: idtoken.ErrMalformed},
+	{name: "alg none", make: idToken(header("alg", "none", nil)), want: idtoken.ErrAlgorithm},
 	{name: "alg nOnE with a signature", make: idToken(header("alg", "nOnE", nil)), want: idtoken.ErrAlgorithm},
 	{name: "alg RS256", make: idToken(header("alg", "RS256", rsaKey)), want: idtoken.ErrAlgorithm},
 	{name: "alg HS256 with the public key", make: idToken(header("alg", "HS256", nil)), want: idtoken.ErrAlgorithm},
@@ -229,6 +232,10 @@ var responseKeysFaults = []fault{
 // errSaid stands for a *oauth2.RetrieveError without a code: the server has said something that is no OAuth.
 var errSaid = errors.New("an answer without a code")
 
+// discarded is what a client sends that rejects a login after the exchange: it
+// revokes the tokens.
+var discarded = []string{"POST /token/revocation"}
+
 // Each answer is oidc-provider's with one thing changed on the way. The client has to refuse it, at once.
 func TestClientRefusesFaultyAnswers(t *testing.T) {
 	t.Parallel()
@@ -238,15 +245,16 @@ func TestClientRefusesFaultyAnswers(t *testing.T) {
 		client            combination
 		also              error // what the error is besides, if it is no answer of the server
 		faults            []fault
+		then              []string // requests that may follow
 	}{
-		{"metadata", metadataPath, "discovery", combination{}, nil, metadataFaults},
-		{"pushed request", pushPath, "push", combination{}, nil, pushFaults},
-		{"callback", authorizePath + "/*", "callback", combination{}, profile.ErrAuthorizationResponse, callbackFaults},
-		{"signed callback", authorizePath + "/*", "callback", signing, profile.ErrAuthorizationResponse, responseFaults},
-		{"keys of a signed callback", keysPath, "callback", signing, profile.ErrAuthorizationResponse, responseKeysFaults},
-		{"token", tokenPath, "callback", combination{}, profile.ErrTokenResponse, tokenFaults},
-		{"ID token", tokenPath, "callback", combination{}, profile.ErrTokenResponse, idTokenFaults},
-		{"keys", keysPath, "callback", combination{}, profile.ErrTokenResponse, keysFaults},
+		{"metadata", metadataPath, "discovery", combination{}, nil, metadataFaults, nil},
+		{"pushed request", pushPath, "push", combination{}, nil, pushFaults, nil},
+		{"callback", authorizePath + "/*", "callback", combination{}, profile.ErrAuthorizationResponse, callbackFaults, nil},
+		{"signed callback", authorizePath + "/*", "callback", signing, profile.ErrAuthorizationResponse, responseFaults, nil},
+		{"keys of a signed callback", keysPath, "callback", signing, profile.ErrAuthorizationResponse, responseKeysFaults, nil},
+		{"token", tokenPath, "callback", combination{}, profile.ErrTokenResponse, tokenFaults, nil},
+		{"ID token", tokenPath, "callback", combination{}, profile.ErrTokenResponse, idTokenFaults, discarded},
+		{"keys", keysPath, "callback", combination{}, profile.ErrTokenResponse, keysFaults, discarded},
 	} {
 		for _, f := range at.faults {
 			t.Run(at.name+" "+f.name, func(t *testing.T) {
@@ -259,7 +267,7 @@ func TestClientRefusesFaultyAnswers(t *testing.T) {
 				require.True(t, struck, "the answer did not come: %v", after)
 				require.Equal(t, at.stage, stage, "%v", err)
 				requireRefusal(t, f, at.also, err)
-				for _, request := range f.then {
+				for _, request := range append(f.then, at.then...) {
 					if i := slices.Index(after, request); i >= 0 {
 						after = slices.Delete(after, i, i+1)
 					}
@@ -295,6 +303,11 @@ func TestClientBearsOddAnswers(t *testing.T) {
 		make       change
 	}{
 		{"nothing", "/nowhere", nil},
+		{"CASES B10: metadata a page at the first URL", metadataPath, instead(200, "text/html", "<!DOCTYPE html>")},
+		{"CASES B10: metadata a redirect to another origin at the first URL", metadataPath, elsewhere},
+		{"CASES B11: metadata a member of another type", metadataPath, with("revocation_endpoint_auth_methods_supported", "private_key_jwt")},
+		{"CASES B1: a refresh token that is null", tokenPath, with("refresh_token", nil)},
+		{"CASES C1: ID token with nulls", tokenPath, idToken(claim(func(_ *proxy, c map[string]any) { c["acr"], c["azp"], c["amr"] = nil, nil, "pwd" }))},
 		{"metadata unknown members", metadataPath, with("x_unknown", map[string]any{"a": 1})},
 		{"metadata an alias for browsers", metadataPath, members(func(m map[string]any) {
 			m["mtls_endpoint_aliases"].(map[string]any)["authorization_endpoint"] = "https://127.0.0.1:1/auth"
