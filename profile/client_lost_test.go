@@ -2,6 +2,7 @@ package profile_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -12,7 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 )
 
@@ -265,4 +268,47 @@ func TestRejectedTokens(t *testing.T) {
 			}))
 		})
 	}
+}
+
+func TestServersThatChangeTheirKey(t *testing.T) {
+	p, ctx := newPeer(t), context.Background()
+	client, nonce, kid := p.client(), "", "k1"
+	p.token = func(w http.ResponseWriter, _ *http.Request) {
+		signer, err := jose.NewSigner(testkit.ECKey(t, "peer "+kid), jose.SignerOptions{KeyID: kid})
+		if err != nil {
+			panic(err)
+		}
+		now := p.clock.Now().Unix()
+		idToken, err := signer.Sign(fmt.Appendf(nil, `{"iss":%q,"aud":"c-1","sub":"alice","iat":%d,"exp":%d,"nonce":%q}`, p.as.URL, now, now+300, nonce))
+		if err != nil {
+			panic(err)
+		}
+		reply(w, 200, map[string]any{"access_token": "at", "token_type": "DPoP", "id_token": idToken})
+	}
+	publish := func(kids ...string) {
+		p.keys = nil
+		for _, kid := range kids {
+			p.keys = append(p.keys, jwks.Key{Public: testkit.ECKey(t, "peer "+kid).Public(), KeyID: kid})
+		}
+	}
+	login := func() error {
+		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+		require.NoError(t, err)
+		nonce = session.Nonce
+		_, err = client.Finish(ctx, session, callback(session))
+		return err
+	}
+	publish("k1")
+	require.NoError(t, login())
+	p.clock.Advance(time.Second)
+	kid = "k2"
+	publish("k1", "k2")
+	require.NoError(t, login(), "CASES F5: a new kid a second after the last request for keys")
+	require.Len(t, p.messages("/jwks"), 2)
+
+	kid = "k3" // which the server never publishes
+	for range 20 {
+		require.ErrorIs(t, login(), profile.ErrTokenResponse)
+	}
+	require.LessOrEqual(t, len(p.messages("/jwks")), 4, "CASES F5: requests for keys stay bounded")
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -154,7 +155,9 @@ func (c *Client) checkIDToken(ctx context.Context, session *Session, answer *tok
 	if c.idTokens == nil {
 		return fmt.Errorf("%w: %w: the server has stopped to publish its keys", ErrTokenResponse, idtoken.ErrUnavailable)
 	}
-	verified, err := c.idTokens.Verify(ctx, raw, idtoken.Expected{
+	// The token came over the token endpoint's own connection, and its code has been
+	// spent: a key that was published a moment ago is worth one request.
+	verified, err := c.idTokens.Verify(jwks.WithEarlyFetch(ctx), raw, idtoken.Expected{
 		Nonce: session.Nonce, MaxAge: session.MaxAge, AccessToken: answer.token.AccessToken,
 	})
 	if err != nil {
