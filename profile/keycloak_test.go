@@ -2,6 +2,7 @@ package profile_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"testing"
@@ -51,4 +52,47 @@ func TestSignedResponsesOfKeycloak(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One redirect URI for several banks whose responses are signed, so that no
+// parameter says which bank the browser comes from.
+func TestSignedResponsesOfSeveralServers(t *testing.T) {
+	clients := make(map[string]*profile.Client)
+	var banks []*peer
+	sessions := newSessions(t)
+	for range 3 {
+		p := newPeer(t)
+		p.metadata = func(m map[string]any) { m["response_modes_supported"] = []string{"jwt"} }
+		client, err := p.try(func(c *profile.ClientConfig) { c.Profile = profile.SignedResponses })
+		require.NoError(t, err)
+		clients[p.as.URL], banks = client, append(banks, p)
+	}
+	var has []*http.Cookie
+	responses := make(map[string]string)
+	for _, p := range banks {
+		session, err := clients[p.as.URL].Begin(t.Context(), profile.Request{Scopes: []string{"a"}})
+		require.NoError(t, err)
+		has = putIn(t, sessions, has, session)
+		signer, err := jose.NewSigner(testkit.ECKey(t, "peer"), jose.SignerOptions{KeyID: "k1"})
+		require.NoError(t, err)
+		responses[p.as.URL], err = signer.Sign(fmt.Appendf(nil, `{"exp":%d,"iss":%q,"aud":"c-1","code":"code-1","state":%q}`,
+			p.clock.Now().Unix()+300, p.as.URL, session.State))
+		require.NoError(t, err)
+	}
+	for issuer, response := range responses {
+		session, left, err := takeFrom(sessions, has, "response="+response)
+		require.NoError(t, err)
+		has = left
+		require.Equal(t, issuer, session.Issuer, "CASES B9: the session says which client finishes it")
+		for other, client := range clients {
+			if other != issuer {
+				_, err := client.Finish(t.Context(), session, url.Values{"response": {response}})
+				require.ErrorIs(t, err, profile.ErrAuthorizationResponse, "AM-5.4b another bank's client does not")
+			}
+		}
+		token, err := clients[issuer].Finish(t.Context(), session, url.Values{"response": {response}})
+		require.NoError(t, err)
+		require.Equal(t, "at-1", token.AccessToken)
+	}
+	require.Empty(t, has)
 }
