@@ -33,7 +33,8 @@ type MemoryReplayStore struct {
 }
 
 // NewMemoryReplayStore returns a store for at most maxEntries assertions at a time; 0 means 8,388,608. When it is full of
-// live ones it refuses new ones: a flood cannot make it forget.
+// live ones it rejects new ones: a flood cannot make it forget. One client alone
+// fills half of the store, and then gets [ErrUnavailable] while others go on.
 func NewMemoryReplayStore(maxEntries int) *MemoryReplayStore {
 	return newMemoryReplayStore(maxEntries, nil)
 }
@@ -50,7 +51,7 @@ func (s *MemoryReplayStore) Use(ctx context.Context, key string, expires time.Ti
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	return s.set.Use(key, expires)
+	return s.set.UseBy(expiring.Owner(ctx), key, expires)
 }
 
 // Len returns the number of assertions held, expired ones that still take room included.

@@ -262,7 +262,7 @@ func (v *Verifier) Commit(ctx context.Context, a Authentication) error {
 		return nil
 	}
 	// CA-7523-3-7: kept until exp, the first instant at which the assertion would be refused anyway.
-	first, err := v.cfg.Replay.Use(ctx, a.replayKey, a.expires)
+	first, err := v.cfg.Replay.Use(expiring.WithOwner(ctx, a.clientID), a.replayKey, a.expires)
 	if err != nil {
 		return fmt.Errorf("%w: replay store: %w", ErrUnavailable, err)
 	}

@@ -28,7 +28,9 @@ type MemoryReplayStore struct {
 }
 
 // NewMemoryReplayStore returns a store for at most maxEntries proofs at a time; 0 means 8,388,608. Proofs are remembered
-// for 70 seconds with the defaults of [VerifierConfig]. A store full of live proofs refuses new ones.
+// for 70 seconds with the defaults of [VerifierConfig]. A store full of live proofs
+// rejects new ones. Package profile tells it which client a proof belongs to. One
+// client alone then fills half of the store, and others go on.
 func NewMemoryReplayStore(maxEntries int) *MemoryReplayStore {
 	return newMemoryReplayStore(maxEntries, nil)
 }
@@ -43,7 +45,7 @@ func (s *MemoryReplayStore) Use(ctx context.Context, key string, expires time.Ti
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	return s.set.Use(key, expires)
+	return s.set.UseBy(expiring.Owner(ctx), key, expires)
 }
 
 // Len returns the number of proofs held, expired ones that still take room included.

@@ -34,5 +34,5 @@ func (m memory) Use(ctx context.Context, key string, expires time.Time) (bool, e
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	return m.set.Use(key, expires)
+	return m.set.UseBy(expiring.Owner(ctx), key, expires)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
@@ -192,7 +193,7 @@ func (v *Verifier) Commit(ctx context.Context, r Request) error {
 		return nil
 	}
 	// Kept until exp, the first instant at which the object would be refused anyway.
-	first, err := v.cfg.Replay.Use(ctx, r.replayKey, r.expires)
+	first, err := v.cfg.Replay.Use(expiring.WithOwner(ctx, r.clientID), r.replayKey, r.expires)
 	if err != nil {
 		return fmt.Errorf("%w: replay store: %w", ErrUnavailable, err)
 	}

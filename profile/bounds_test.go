@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/profile"
 )
@@ -83,4 +85,30 @@ func TestOneClientFillsAStore(t *testing.T) {
 		require.Less(t, kept*len(large), 3<<20)
 		require.NoError(t, store.Save(expiring.WithOwner(t.Context(), "client-2"), "k2", large, later))
 	})
+}
+
+func TestOneClientFillsAReplayStore(t *testing.T) {
+	for name, fill := range map[string]func(as *profile.AuthorizationServerConfig){
+		"assertions": func(as *profile.AuthorizationServerConfig) { as.Assertions = clientauth.NewMemoryReplayStore(40) },
+		"proofs":     func(as *profile.AuthorizationServerConfig) { as.Proofs = dpop.NewMemoryReplayStore(40) },
+	} {
+		t.Run("D1: "+name, func(t *testing.T) {
+			w := newWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+				demanding(profile.Baseline)(as, rs)
+				fill(as)
+			})
+			first := w.tokens("client-1", "d")
+			require.Equal(t, http.StatusOK, first.status)
+			var refused answer
+			for n := 0; refused.status == 0; n++ {
+				require.Less(t, n, 20)
+				if got := w.send(w.tokenURL(), w.refreshForm("client-1", first.body["refresh_token"].(string)), w.tokenProof("d")); got.status != http.StatusOK {
+					refused = got
+				}
+			}
+			require.Equal(t, http.StatusServiceUnavailable, refused.status)
+			require.NotEmpty(t, refused.header.Get("Retry-After"))
+			require.Equal(t, http.StatusOK, w.tokens("client-2", "e").status, "another client goes through the whole flow")
+		})
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
@@ -95,7 +96,7 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 		return nil, err
 	}
 	if hasProof {
-		if err := s.pushProofs.Commit(ctx, proof); err != nil {
+		if err := s.pushProofs.Commit(expiring.WithOwner(ctx, client.ClientID), proof); err != nil {
 			return nil, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/rar"
@@ -179,7 +180,7 @@ func (s *ResourceServer) Verify(r *http.Request, scopes ...string) (*Token, erro
 		return nil, err
 	}
 	if binding.JKT != "" {
-		if err := s.proofs.Commit(ctx, proof); err != nil {
+		if err := s.proofs.Commit(expiring.WithOwner(ctx, token.ClientID()), proof); err != nil {
 			return nil, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/par"
@@ -154,7 +155,7 @@ func (t *TokenRequest) Commit(ctx context.Context) error {
 		return errors.New("profile: Commit of a request that was not checked")
 	}
 	if t.bound.JKT != "" {
-		if err := t.server.tokenProofs.Commit(ctx, t.proof); err != nil {
+		if err := t.server.tokenProofs.Commit(expiring.WithOwner(ctx, t.client.ClientID), t.proof); err != nil {
 			return err
 		}
 	}

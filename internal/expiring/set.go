@@ -21,6 +21,7 @@ type Set struct {
 	seeds
 	epoch  int64 // Unix seconds; entries count from here
 	shards []setShard
+	shares shares
 }
 
 type setShard struct {
@@ -36,6 +37,7 @@ type setShard struct {
 func NewSet(cfg SetConfig) *Set {
 	s := &Set{sharding: newSharding(cfg, defaultSetEntries), seeds: newSeeds()}
 	s.epoch = s.now().Unix()
+	s.shares.max = s.count * s.quota
 	s.shards = make([]setShard, s.count)
 	for i := range s.shards {
 		s.shards[i].table = newTable()
@@ -66,6 +68,23 @@ func (s *Set) Use(key string, expires time.Time) (first bool, err error) {
 	}
 	f := s.fingerprint(key)
 	return s.shards[f.shard(s.count)].use(&f, until, at, s.quota)
+}
+
+// UseBy is Use for an owner, which may record as much as is free: one owner alone
+// fills half of the set. Beyond that UseBy returns [ErrShare]. An empty owner is
+// bounded by the whole only.
+func (s *Set) UseBy(owner, key string, expires time.Time) (first bool, err error) {
+	if owner == "" {
+		return s.Use(key, expires)
+	}
+	taken, err := s.shares.take(owner, s.now(), expires)
+	if err != nil {
+		return false, err
+	}
+	if first, err = s.Use(key, expires); !first {
+		s.shares.giveBack(taken)
+	}
+	return first, err
 }
 
 func (sh *setShard) use(f *fingerprint, until uint32, at int64, quota int) (first bool, err error) {
