@@ -18,6 +18,7 @@ import (
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 )
 
@@ -75,6 +76,12 @@ type ClientConfig struct {
 	// are used, its Jar and CheckRedirect are not. Without a Transport connections keep to [TLSConfig]; without a Timeout a
 	// request to the authorization server takes 30 s at most, one to an API as long as its context lets it. nil: neither.
 	HTTPClient *http.Client
+	// ServerKeys sets how often the keys of the authorization server are fetched,
+	// how long they serve, and who receives reports about them. Its URL,
+	// HTTPClient, Now, PublicOnly, AllowPrefixes and InsecureAllowHTTP must be
+	// unset, because the client sets them. If nil, the defaults of package jwks
+	// are used.
+	ServerKeys *jwks.RemoteConfig
 	Now        func() time.Time // nil: time.Now
 }
 
@@ -144,6 +151,10 @@ func NewClient(ctx context.Context, cfg ClientConfig) (*Client, error) {
 			return nil, fmt.Errorf("profile: client: %w", err)
 		}
 		cfg.DPoPKey = key
+	}
+	if cfg.ServerKeys != nil {
+		own := *cfg.ServerKeys
+		cfg.ServerKeys = &own
 	}
 	c := &Client{cfg: cfg}
 	if theirs == nil || theirs.Transport == nil {

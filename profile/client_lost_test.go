@@ -273,6 +273,10 @@ func TestRejectedTokens(t *testing.T) {
 func TestServersThatChangeTheirKey(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	client, nonce, kid := p.client(), "", "k1"
+	often := p.config()
+	often.ServerKeys = &jwks.RemoteConfig{MinInterval: time.Second}
+	eager, err := profile.NewClient(ctx, often)
+	require.NoError(t, err)
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		signer, err := jose.NewSigner(testkit.ECKey(t, "peer "+kid), jose.SignerOptions{KeyID: kid})
 		if err != nil {
@@ -311,4 +315,15 @@ func TestServersThatChangeTheirKey(t *testing.T) {
 		require.ErrorIs(t, login(), profile.ErrTokenResponse)
 	}
 	require.LessOrEqual(t, len(p.messages("/jwks")), 4, "CASES F5: requests for keys stay bounded")
+
+	client = eager
+	publish("k1")
+	before := len(p.messages("/jwks"))
+	for range 4 { // more than the early requests that are permitted
+		require.ErrorIs(t, login(), profile.ErrTokenResponse)
+	}
+	publish("k3")
+	p.clock.Advance(time.Second)
+	require.NoError(t, login(), "CASES F5: MinInterval is a setting of the client")
+	require.Len(t, p.messages("/jwks"), before+4)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 )
 
@@ -166,6 +167,12 @@ func TestNewClientRefuses(t *testing.T) {
 		{"no key", nil, func(c *profile.ClientConfig) { c.Key = nil }, nil},
 		{"a typed nil key", nil, func(c *profile.ClientConfig) { c.Key = ed25519.PrivateKey(nil) }, nil},
 		{"a typed nil DPoP key", nil, func(c *profile.ClientConfig) { c.DPoPKey = ed25519.PrivateKey(nil) }, nil},
+		{"CASES F5: SP-5.4.2-1 keys from another place", nil, func(c *profile.ClientConfig) {
+			c.ServerKeys = &jwks.RemoteConfig{URL: "https://evil.example/jwks"}
+		}, nil},
+		{"CASES F5: a negative time between requests for keys", nil, func(c *profile.ClientConfig) {
+			c.ServerKeys = &jwks.RemoteConfig{MinInterval: -1}
+		}, nil},
 		{"SP-5.4.1-1.2 RS256", nil, func(c *profile.ClientConfig) { c.Key, c.Algorithm = testkit.RSAKey(t, "c"), "RS256" }, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

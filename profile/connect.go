@@ -150,7 +150,35 @@ func (cfg *ClientConfig) check() error {
 	case cfg.CertificateBoundTokens: // MTLS-3-2: one for the token request and the API
 		bad("CertificateBoundTokens needs a Certificate that stays, not GetCertificate")
 	}
+	if problem := cfg.serverKeysProblem(); problem != "" {
+		bad(problem)
+	}
 	return errors.Join(errs...)
+}
+
+// serverKeysProblem is found here rather than after discovery.
+func (cfg *ClientConfig) serverKeysProblem() string {
+	k := cfg.ServerKeys
+	if k == nil {
+		return ""
+	}
+	if k.URL != "" || k.HTTPClient != nil || k.Now != nil || k.PublicOnly || k.AllowPrefixes != nil || k.InsecureAllowHTTP {
+		return "ServerKeys has a field that the client sets itself"
+	}
+	if _, err := cfg.serverKeys("https://as.example"); err != nil {
+		return "ServerKeys: " + err.Error()
+	}
+	return ""
+}
+
+// serverKeys returns the keys that the server publishes.
+func (cfg *ClientConfig) serverKeys(uri string) (*jwks.Remote, error) {
+	var remote jwks.RemoteConfig
+	if cfg.ServerKeys != nil {
+		remote = *cfg.ServerKeys
+	}
+	remote.URL, remote.HTTPClient, remote.Now = uri, cfg.HTTPClient, cfg.Now
+	return jwks.NewRemote(remote)
 }
 
 // signingAlgorithms are the names of what the client signs with; an empty one is that which fits the key.
@@ -278,7 +306,7 @@ func (c *Client) compose() (err error) {
 	if c.server.JWKSURI == "" {
 		return nil // no ID tokens from here
 	}
-	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: c.server.JWKSURI, HTTPClient: c.cfg.HTTPClient, Now: c.cfg.Now})
+	keys, err := c.cfg.serverKeys(c.server.JWKSURI)
 	if err != nil {
 		return err
 	}
