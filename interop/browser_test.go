@@ -28,7 +28,8 @@ const (
 const screenshots = "screenshots"
 
 // TestAPersonPaysInABrowser runs the bank and the fintech as their documentation says, and has a real browser go through
-// login, consent, payment, denial and revocation, on a desktop and on a phone.
+// login, consent, payment, denial and revocation, on a desktop and on a phone, in English and German, in both colour schemes.
+// CASES E4 to E9, A5, A6, A8 as a person meets them.
 func TestAPersonPaysInABrowser(t *testing.T) {
 	testkit.RequirePeers(t, "playwright-core", "axe-core")
 	browser := chromium()
@@ -57,7 +58,7 @@ func TestAPersonPaysInABrowser(t *testing.T) {
 		"browser": browser, "screenshots": pictures,
 	}, &said)
 	require.True(t, said.OK, "%s: %s", said.Step, said.Error)
-	require.Equal(t, 20, said.Steps, "all of them, on two sizes of screen")
+	require.Equal(t, 4*12+1, said.Steps, "all of them, on two sizes of screen, in two languages, and by keyboard")
 }
 
 func chromium() string {

@@ -26,7 +26,7 @@ const (
 	demoRedirect = "https://localhost:9445/callback"
 	demoUser     = "alice"
 	demoPassword = "correct horse"
-	demoScope    = "openid accounts payments"
+	demoScope    = "openid accounts payments offline_access"
 )
 
 // A demonstration is a bank that runs without a configuration. Its directory has
