@@ -62,6 +62,9 @@ func iban(number string) openbanking.IBAN {
 	return openbanking.IBAN(fmt.Sprintf("DE%02d%s", 98-rest, number))
 }
 
+// Short is the account in a list, which has to fit on a phone.
+func (a account) Short() string { return a.Name + ", … " + string(a.IBAN[len(a.IBAN)-4:]) }
+
 // An entry is one thing that the client asks for and the user can refuse.
 type entry struct {
 	Value, Title string

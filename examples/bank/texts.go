@@ -54,7 +54,7 @@ var texts = webtext.Texts{
 	"apps.none":          {"No application has access to your accounts.", "Keine Anwendung hat Zugriff auf Ihre Konten."},
 	"apps.since":         {"Since %s, until %s.", "Seit %s, bis %s."},
 	"apps.end":           {"End access", "Zugriff beenden"},
-	"apps.end_of":        {"End access of %s since %s", "Zugriff von %s seit %s beenden"},
+	"apps.end_of":        {"End access of %s since %s", "Zugriff beenden: %s, seit %s"},
 	"apps.ended":         {"The access of %s has ended.", "Der Zugriff von %s ist beendet."},
 	"apps.payments":      {"Payments made", "Ausgeführte Zahlungen"},
 	"apps.payment":       {"%s to %s", "%s an %s"},

@@ -63,7 +63,7 @@ func orderPayment(ctx context.Context, f *flow) (err error) {
 // wanted is what the page has to say of the payment.
 var wanted = []string{
 	"Payment", "Amount: 12.34 EUR", "To: ACME", "Account of the payee: DE02 1001 0010 9307 1186 03", "From your account: of your choice",
-	"Reference: Invoice 4711", "End-to-end identification: order-1", "Permission: make the payment",
+	"Reference: Invoice 4711", "Order number: order-1", "Permission: make the payment",
 }
 
 func readPayment(ctx context.Context, f *flow) (err error) {

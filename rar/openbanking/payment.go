@@ -200,7 +200,7 @@ func (p Payment) describe(language string) rar.Description {
 		d.add("From your account", "Von Ihrem Konto", d.say("of your choice", "nach Ihrer Wahl"))
 	}
 	d.optional("Reference", "Verwendungszweck", string(p.RemittanceInformationUnstructured))
-	d.optional("End-to-end identification", "Ende-zu-Ende-Referenz", string(p.EndToEndIdentification))
+	d.optional("Order number", "Auftragsnummer", string(p.EndToEndIdentification))
 	if p.RequestedExecutionDate != "" {
 		d.add("On", "Am", p.RequestedExecutionDate.show(language))
 	}
