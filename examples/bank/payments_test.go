@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -173,4 +174,47 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 			push.do().refused(http.StatusBadRequest, "invalid_authorization_details")
 		}
 	})
+}
+
+// bigInformation is account information of about 6 KB, a different one for each number.
+func bigInformation(w *world, number int) string {
+	locations := make([]string, 40)
+	for i := range locations {
+		locations[i] = fmt.Sprintf(`"%s/accounts/%0120d"`, w.issuer, 1000*number+i)
+	}
+	return strings.Replace(information, `"actions"`, `"locations":[`+strings.Join(locations, ",")+`],"actions"`, 1)
+}
+
+func TestDetailsThatNoTokenHolds(t *testing.T) {
+	w := newWorld(t)
+	t.Run("CASES A7: are rejected at the push", func(t *testing.T) {
+		push := w.one.push()
+		details(bigInformation(w, 1), bigInformation(w, 2))(push)
+		push.do().refused(http.StatusBadRequest, "invalid_authorization_details")
+	})
+	t.Run("CASES G5: a merge that cannot be put into a token changes nothing", func(t *testing.T) {
+		tokens := w.one.tokens(param("grant_management_action", "create"), details(bigInformation(w, 1)))
+		id := tokens["grant_id"].(string)
+		params := w.one.callbackOrPush(param("grant_management_action", "merge"), param("grant_id", id), details(bigInformation(w, 2)))
+		require.Empty(t, params.Get("code"), "no code for tokens that cannot be made")
+		w.one.refresh(tokens["refresh_token"].(string)).do().ok(http.StatusOK)
+		require.Len(t, w.one.grant(http.MethodGet, id).do().ok(http.StatusOK).json()["authorization_details"], 1)
+	})
+}
+
+// callbackOrPush is what comes back for a request, or an error of the push.
+func (p *party) callbackOrPush(changes ...func(*request)) url.Values {
+	r := p.push()
+	for _, change := range changes {
+		change(r)
+	}
+	pushed := r.do()
+	if pushed.status != http.StatusCreated {
+		return url.Values{"error": {pushed.str("error")}}
+	}
+	got := p.w.get(p.front(pushed.str("request_uri")))
+	if got.status != http.StatusSeeOther {
+		return url.Values{"error": {"page"}}
+	}
+	return got.location().Query()
 }
