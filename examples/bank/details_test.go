@@ -233,7 +233,7 @@ func TestConnectedApplications(t *testing.T) {
 	}
 	t.Run("a merge shows what there is", func(t *testing.T) {
 		page := b.open(w.tlsOne.front(w.tlsOne.pushed(param("grant_management_action", "merge"), param("grant_id", managed["grant_id"].(string)), param("scope", "payments"))))
-		require.Contains(t, string(page.body), "This adds to what you have agreed to before")
+		require.Contains(t, string(page.body), "This adds to what you have already allowed")
 		require.Contains(t, string(page.body), "ACME")
 		managed = w.tlsOne.redeem(b.approve(page).Query().Get("code")).do().ok(http.StatusOK).json()
 		require.Equal(t, 1, strings.Count(list(), "ACME"), "the payment and its scope are one permission")

@@ -153,7 +153,7 @@ func TestAPersonAgrees(t *testing.T) {
 	}
 	require.Contains(t, string(login.body), "Application one")
 	consent := b.logIn(login, "alice", "correct horse").ok(http.StatusOK)
-	for _, text := range []string{"Application one", "See your accounts", "It learns who you are at this bank", `id="approve"`, `id="deny"`, "https://app.example", "alice"} {
+	for _, text := range []string{"Application one", "See your accounts", "The application learns who you are at this bank", `id="approve"`, `id="deny"`, "https://app.example", "alice"} {
 		require.Contains(t, string(consent.body), text)
 	}
 	to := b.approve(consent)
@@ -433,7 +433,7 @@ func TestAllPagesInGerman(t *testing.T) {
 		return page
 	}
 	login := german(b.open(w.one.front(w.one.pushed(param("scope", "openid"), details(order)))), "<h1>Anmelden</h1>", "Passwort")
-	german(b.logIn(login, "alice", "wrong"), "passen nicht zusammen")
+	german(b.logIn(login, "alice", "wrong"), "Benutzername oder Passwort ist falsch")
 	consent := german(b.logIn(login, "alice", "correct horse"), "<h1>12,34 EUR an ACME zahlen</h1>", "Empfänger", "Ablehnen", "12,34 EUR zahlen")
 	tokens := w.one.redeem(b.approve(consent).Query().Get("code")).do().ok(http.StatusOK).json()
 	apps := german(b.open(w.issuer+"/apps"), "Verbundene Anwendungen", "Zahlung")
