@@ -6,18 +6,19 @@ import (
 	"slices"
 )
 
-// Covers reports whether everything requested is permitted by what was granted. It
-// returns nil, or an [*Error] that matches [ErrNotCovered] for the first requested
-// detail that is not, with its index and type. Each requested detail has to be within
-// one granted detail, by the rule of its type. The order of details does not matter.
-// An empty list of requested details is an error, so that a caller that has lost its
-// question does not take the result for a permission.
+// Covers reports whether the granted details permit all requested details. It
+// returns nil, or an [*Error] that matches [ErrNotCovered] for the first
+// requested detail that is not permitted, with its index and type. One granted
+// detail must cover a requested detail alone, by the rule of the type. The
+// order of details does not matter. An empty list of requested details is an
+// error. Otherwise a caller that lost its list would read the result as a
+// permission.
 //
-// An authorization server asks before it narrows a token (RFC 9396 §6). An API asks
-// before it serves a request, about the detail that it makes itself with
-// [Registry.New] of what it is about to do. A detail that a client sends in its
-// request is not such a question: actions and locations in it say what the client
-// claims, and the API does what it does.
+// An authorization server calls Covers before it narrows a token (RFC 9396 §6).
+// An API calls it before it serves a request. The API makes the requested
+// detail with [Registry.New] from the operation that it is about to perform.
+// Never pass a detail from the client's request: its actions and locations are
+// only claims of the client.
 func (granted Details) Covers(requested Details) error {
 	if len(requested) == 0 {
 		return failure(ErrNotCovered, "nothing is requested").at(-1, "")
@@ -30,13 +31,13 @@ func (granted Details) Covers(requested Details) error {
 	return nil
 }
 
-// Covering returns the granted detail that alone permits everything requested: the
-// permission that a request uses. If several do, it is the first of them. Without
-// one the error is that of Covers for a list of requested alone.
+// Covering returns the granted detail that alone permits the requested detail.
+// If several do, it returns the first of them. If none does, it returns the
+// error that Covers returns for the requested detail alone.
 func (granted Details) Covering(requested Detail) (Detail, error) {
 	g, f := granted.cover(requested)
 	if f == nil && g.d == nil {
-		f = failure(ErrNotCovered, "only several granted ones together cover it")
+		f = failure(ErrNotCovered, "covered only by several granted details together")
 	}
 	if f != nil {
 		return Detail{}, f.at(0, requested.Type())
@@ -50,11 +51,11 @@ func (granted Details) coverOne(requested Detail) *fault {
 	return f
 }
 
-// cover returns the detail that permits requested, or the zero Detail if only
-// several together do.
+// cover returns the granted detail that permits requested, or the zero Detail
+// if only several granted details together permit it.
 func (granted Details) cover(requested Detail) (Detail, *fault) {
 	if requested.d == nil {
-		return Detail{}, failure(ErrNotCovered, "a Detail that no registry made")
+		return Detail{}, failure(ErrNotCovered, "Detail not made by a registry")
 	}
 	t := requested.d.typ
 	var same []Detail
@@ -71,13 +72,13 @@ func (granted Details) cover(requested Detail) (Detail, *fault) {
 	}
 	switch {
 	case len(same) == 0:
-		return Detail{}, failure(ErrNotCovered, "nothing of this type was granted")
+		return Detail{}, failure(ErrNotCovered, "no granted detail of this type")
 	case t.together != nil && t.together(same, requested) == nil:
 		return Detail{}, nil
 	case len(same) == 1:
 		return Detail{}, hookFault(ErrNotCovered, reason)
 	}
-	return Detail{}, failure(ErrNotCovered, "none of the %d granted ones covers it", len(same))
+	return Detail{}, failure(ErrNotCovered, "not covered by any of %d granted details", len(same))
 }
 
 // coversByDefault is the rule of types that have none. It says no when it does not know.
@@ -209,7 +210,7 @@ func (r *Registry) Merge(existing, added Details) (Details, error) {
 	merged := slices.Clone(existing)
 	for i, d := range added {
 		if d.d == nil {
-			return nil, failure(ErrUnknownType, "a Detail that no registry made").at(i, "")
+			return nil, failure(ErrUnknownType, "Detail not made by a registry").at(i, "")
 		}
 		if merged.coverOne(d) == nil {
 			continue

@@ -17,8 +17,8 @@ func doesNotFit(t reflect.Type) *fault { return failure(ErrFieldValue, "it does 
 // decoders has those that are there or in the making, as a type may contain itself.
 type decoders struct {
 	made map[reflect.Type]*decoder
-	// text reports that a decoder reads the JSON text itself, which may have
-	// several spellings.
+	// text reports that a decoder reads the JSON text itself. One value can have
+	// several texts.
 	text bool
 }
 

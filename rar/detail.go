@@ -45,8 +45,9 @@ func (d Detail) MarshalJSON() ([]byte, error) {
 	return []byte(d.d.value.raw), nil
 }
 
-// Equal reports whether two details are one permission: each covers the other by
-// the rule of their type, whatever their spelling. Their digests are equal then.
+// Equal reports whether two details are one permission: each covers the other
+// by the rule of their type. Their spelling does not matter. Equal details have
+// equal digests.
 func (d Detail) Equal(other Detail) bool {
 	if d.d == nil || other.d == nil {
 		return d.d == other.d
@@ -115,8 +116,9 @@ func (l Details) String() string {
 // LogValue is String for package log/slog.
 func (l Details) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
-// Scopes returns the scopes that go with the details (TypeConfig.Scope), sorted
-// and each once. Types without a scope add none.
+// Scopes returns the scopes that are granted together with the details
+// (TypeConfig.Scope), sorted and without duplicates. A type without a scope
+// adds none.
 func (l Details) Scopes() []string {
 	var scopes []string
 	for _, d := range l {

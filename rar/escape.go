@@ -105,8 +105,8 @@ const (
 	scriptTwins = "\u3001\u3002\u30ce\u0589\u05c3\u06d4\u060d\u066b\u0701\u0702\u0703\u0704\u1803\u1809\u201a\u00b8"
 )
 
-// punctuates reports whether the character at i passes for ASCII punctuation,
-// because it looks like it and what surrounds it is ASCII.
+// punctuates reports whether a reader may take the character at i for ASCII
+// punctuation, because it looks like it and its neighbours are ASCII.
 func punctuates(runes []rune, i int) bool {
 	ascii := func(i int) bool {
 		if i < 0 || i >= len(runes) {

@@ -44,26 +44,25 @@ func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
 func isHex(c byte) bool    { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
 
-// checkLocation returns what is wrong with a location, nil for a usable one.
+// checkLocation returns the fault of a location, or nil for a usable one.
 //
-// An access token is for resource servers, which are named by absolute URIs
-// without fragment (RFC 8707 §2). A location of another form is at no resource
-// server, and characters that only look like those of a URI would deceive the
-// user. User information before an @ and dot segments would deceive the user as
-// well: they make a location look as if it were at another host or path.
+// Resource servers are named by absolute URIs without fragment (RFC 8707 §2). A
+// location of another form does not name a resource server. Characters that
+// only look like those of a URI would deceive the user. So would user
+// information before an @ and dot segments: they hide the real host or path.
 func checkLocation(location string) *fault {
 	switch {
 	case !locationForm{}.MatchString(location):
 		return failure(ErrFieldValue, "not an absolute URI of ASCII characters without fragment")
 	case userInformation(location):
-		return failure(ErrFieldValue, "a URI with user information")
+		return failure(ErrFieldValue, "URI with user information")
 	case dotSegment(location):
-		return failure(ErrFieldValue, "a URI with dot segments")
+		return failure(ErrFieldValue, "URI with dot segments")
 	}
 	u, err := url.Parse(location)
 	scheme, _, _ := strings.Cut(location, ":")
 	if err != nil || (strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http")) && u.Hostname() == "" {
-		return failure(ErrFieldValue, "a URI without host")
+		return failure(ErrFieldValue, "URI without host")
 	}
 	return nil
 }
@@ -98,7 +97,7 @@ func checkLocations(object *value) *fault {
 	case locations.kind != arrayKind: // RAR-2.2-1
 		return failure(ErrFieldType, "").member("locations")
 	case len(locations.items) == 0: // no resource server would ever see the detail
-		return failure(ErrFieldValue, "an empty list").member("locations")
+		return failure(ErrFieldValue, "empty list").member("locations")
 	}
 	for i := range locations.items {
 		if locations.items[i].kind != stringKind {
@@ -111,8 +110,8 @@ func checkLocations(object *value) *fault {
 	return nil
 }
 
-// declareLocations writes the form of locations into a schema that has the
-// member, so that the published schema says so as well.
+// declareLocations adds the format of locations to a schema that has this
+// member, so that the published schema documents it.
 func declareLocations(s *jsonschema.Schema) {
 	declared := s.Properties["locations"]
 	if declared == nil {
@@ -130,7 +129,8 @@ func declareLocations(s *jsonschema.Schema) {
 	s.Properties["locations"] = form
 }
 
-// plainList recognises an array of strings of which a schema says nothing else.
+// plainList reports whether a schema requires an array of strings and nothing
+// else.
 func plainList(s *jsonschema.Schema) bool {
 	bare := s.CloneSchemas()
 	bare.Title, bare.Description = "", ""
@@ -138,21 +138,22 @@ func plainList(s *jsonschema.Schema) bool {
 	return err == nil && string(text) == `{"type":"array","items":{"type":"string"}}`
 }
 
-// ForResource returns the details that are for a resource server: those whose
-// locations are the resource or below it, and those without locations whose type
-// permits that (TypeConfig.Resources). The resource is the resource indicator or
-// base URL that the resource server is known by. others are the further resource
-// servers that the caller knows, for example those in the token's audience. A
-// location that is at or below a longer one of others is for that one.
+// ForResource returns the details that are for a resource server. A detail with
+// locations is for it if one of them equals resource or is below it. A detail
+// without locations is for it if its type permits that (TypeConfig.Resources).
+// The resource is the resource indicator or base URL of the resource server.
+// others are the further resource servers that the caller knows, for example
+// those in the token's audience. A location at or below a longer one of others
+// is for that other resource server.
 //
 // URIs are compared character by character, and paths by whole segments:
 // https://api.example/pay is not below https://api.example/p. An empty resource
 // has no locations.
 //
-// The authorization server puts the result into tokens and introspection
-// responses (RFC 9396 §9). A resource server uses the same rule, with its own
-// resource, before it lets details decide: a location that a request names
-// itself decides nothing.
+// The authorization server writes the result into tokens and introspection
+// responses (RFC 9396 §9). A resource server applies the same rule with its own
+// resource before it evaluates details. It never uses a location from the
+// client's request.
 func (l Details) ForResource(resource string, others ...string) Details {
 	// RAR-13-1, RAR-9.1-1: to each resource server what it needs to know.
 	var kept Details

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Details that say the same may be spelled differently: members in another order,
-// an element of a set twice, a number as 1e1, an escaped letter, a default that is
-// absent. All functions that compare, merge, digest or count details work on
-// normal forms, so that there is one notion of sameness.
+// One permission can have several spellings: members in another order, a
+// repeated element of a set, a number as 1e1, an escaped letter, an absent
+// default. All functions that compare, merge, digest or count details work on
+// normal forms. They therefore agree on which details are the same.
 
 // setMembers are the common fields whose arrays are sets.
 var setMembers = [...]string{"locations", "actions", "datatypes", "privileges"}
@@ -110,8 +110,7 @@ type forms struct {
 	fault  *fault
 }
 
-// form returns the detail in normal form, or what is wrong with the type's
-// Normalize.
+// form returns the detail in normal form, or the fault of the type's Normalize.
 func (d *detail) form() (*detail, *fault) {
 	d.once.Do(func() { d.forms.normal, d.forms.fault = d.normalise() })
 	return d.forms.normal, d.forms.fault
@@ -119,7 +118,7 @@ func (d *detail) form() (*detail, *fault) {
 
 func (d *detail) normalise() (*detail, *fault) {
 	made := &detail{typ: d.typ, value: d.value.normal(), typed: d.typed}
-	made.once.Do(func() { made.forms.normal = made }) // its own, or Normalize could not ask about it
+	made.once.Do(func() { made.forms.normal = made }) // Normalize may use it
 	switch t := d.typ; {
 	case t.normalize != nil: // of a schema
 		n := t.normalize(Detail{made})
@@ -181,16 +180,17 @@ func (d Detail) compared() (*value, *fault) {
 }
 
 // Normal returns the detail in its normal form, in which the functions of
-// [TypeConfig] receive it: what TypeConfig.Normalize makes of it, with sorted
-// members, with each element of locations, actions, datatypes and privileges once
-// and sorted, and with each number in its shortest spelling. The normal form is
-// equal to the detail. Equal details have one normal form.
+// [TypeConfig] receive it. The form has sorted members and the shortest
+// spelling of each number. Each element of locations, actions, datatypes and
+// privileges occurs once, in sorted order. TypeConfig.Normalize adds the rules
+// of the type. The normal form is equal to the detail. Equal details have one
+// normal form.
 //
 // It returns an [*Error] that matches [ErrHook] if the type's Normalize returns
-// something that is not valid under the type.
+// a detail that is not valid under the type.
 func (d Detail) Normal() (Detail, error) {
 	if d.d == nil {
-		return Detail{}, failure(ErrUnknownType, "a Detail that no registry made").at(-1, "")
+		return Detail{}, failure(ErrUnknownType, "Detail not made by a registry").at(-1, "")
 	}
 	form, f := d.d.form()
 	if f == nil {
@@ -202,13 +202,14 @@ func (d Detail) Normal() (Detail, error) {
 	return Detail{}, (&fault{kind: ErrHook, path: f.path, reason: f.reason}).at(0, d.Type())
 }
 
-// Digest returns 43 characters of base64url that stand for the detail's type and
-// normal form: details of one registry are equal if and only if their digests are.
-// It is the same in every process that has the type, and may change when the type
-// does. It is a plain hash, so a reader who guesses a detail recognises its digest.
+// Digest returns 43 characters of base64url that identify the detail's type and
+// normal form. Details of one registry have equal digests if and only if they
+// are equal. The digest is the same in every process that has the type. It may
+// change when the type changes. It is a plain hash, so a reader who guesses the
+// detail can confirm the guess.
 //
-// It is empty for the zero Detail, and for a detail for which the type's Normalize
-// fails.
+// Digest is empty for the zero Detail, and for a detail for which the type's
+// Normalize fails.
 func (d Detail) Digest() string {
 	if d.d == nil {
 		return ""
@@ -230,20 +231,21 @@ func digest(parts ...string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// Single returns 43 characters of base64url that stand for the part of the detail
-// that can be used once: the detail without what narrowing may take away
-// (TypeConfig.Single). A detail and every detail that it covers have one Single, so
-// that narrowing a token makes no second permission. It is a plain hash, like
-// [Detail.Digest]. Package uses records which permissions were used.
+// Single returns 43 characters of base64url that identify the part of the
+// detail that can be used once (TypeConfig.Single). That part excludes all
+// members that a client can narrow. A detail and every detail that it covers
+// have the same Single. Narrowing a token therefore does not create a second
+// permission. Single is a plain hash, like [Detail.Digest]. Package uses
+// records by it which permissions were used.
 //
-// It returns an [*Error] that matches [ErrHook] if the type does not say what can be
-// used once, or if one of its functions fails.
+// It returns an [*Error] that matches [ErrHook] if the type does not define
+// which part can be used once, or if one of the type's functions fails.
 func (d Detail) Single() (string, error) {
 	if d.d == nil {
-		return "", failure(ErrUnknownType, "a Detail that no registry made").at(-1, "")
+		return "", failure(ErrUnknownType, "Detail not made by a registry").at(-1, "")
 	}
 	if d.d.typ.single == nil {
-		return "", failure(ErrHook, "the type has Covers and no Single, so that its details cannot be used once").at(0, d.Type())
+		return "", failure(ErrHook, "type with Covers but without Single: its details cannot be used once").at(0, d.Type())
 	}
 	v, f := d.d.typ.single(d)
 	if f != nil {

@@ -15,55 +15,60 @@ import (
 // made of, or [Detail] where the type is made of a schema. Everything is optional.
 // The functions are called concurrently and must not change what they receive.
 //
-// Check receives a detail before Normalize, and Enrich as it was parsed. All other
-// functions receive normal forms (see Normalize). Therefore functions that compare
-// need not think of spellings.
+// Check receives a detail before Normalize, and Enrich receives it as it was
+// parsed. All other functions receive normal forms (see Normalize), so they do
+// not have to handle different spellings.
 type TypeConfig[T any] struct {
 	// Title is what the default description is headed with, and the title of the published schema if that has none. "" means
 	// the schema's title, or else the name of the type.
 	Title string
 
-	// Check refuses what a schema cannot say: that a date exists, that two members fit together. It is called for every
-	// detail that fits the schema, and its error becomes an [ErrFieldValue]; make it with [FieldError].
+	// Check rejects details that a schema cannot exclude. For example, it checks
+	// that a date exists and that two members are consistent. It is called for
+	// every detail that matches the schema. Its error becomes an [ErrFieldValue];
+	// make it with [FieldError].
 	Check func(detail T) error
 
-	// Normalize returns the normal form of a detail: one spelling for each amount,
-	// one order for lists whose order means nothing, the default in place of an
-	// absent member. Details that cover each other must have one normal form. The
-	// normal form must be valid, must be its own normal form, and must permit
-	// exactly what the detail permits. If nil, only what no type has a choice about
-	// is normal: each element of locations, actions, datatypes and privileges once
-	// and sorted, numbers in one spelling, members in one order. Normalize receives
-	// details that are normal in that respect.
+	// Normalize returns the normal form of a detail. It chooses one spelling for
+	// each amount, and one order for lists whose order does not matter. It adds
+	// the default for an absent member. Details that cover each other must have
+	// one normal form. The normal form must be valid, must be its own normal form,
+	// and must permit exactly what the detail permits. Normalize receives details
+	// whose common members are already normal: sets are sorted and without
+	// duplicates, numbers have one spelling, members have one order. If nil, that
+	// is the normal form.
 	Normalize func(detail T) T
 
 	// Covers reports whether granted alone permits everything that requested
-	// permits. It returns nil, or an error that says what is too much, best made
-	// with [FieldError]. It must be reflexive and transitive, and details that cover
-	// each other must have one normal form; package rartest tests that. It decides
-	// about every member, the common ones too (see [Common]), and about those that
-	// requested leaves out or has empty: a limit that is missing is not a limit.
+	// permits. It returns nil, or an error that names the excess; make it with
+	// [FieldError]. It must be reflexive and transitive, and details that cover
+	// each other must have one normal form. Package rartest tests that. Covers
+	// decides about every member, including the common ones (see [Common]). It
+	// also decides about members that are absent or empty in requested: a missing
+	// limit permits more than any limit.
 	//
-	// If nil, the strict rule applies: both have the same members; each of
-	// locations, actions, datatypes and privileges that is requested is a subset of
-	// the one that is granted, and empty only if that is; all other members are
-	// equal. A list that is absent on one side only is not covered in either
-	// direction, because nothing says whether absent means all or none.
+	// If nil, the strict rule applies. Both details must have the same members.
+	// Each of locations, actions, datatypes and privileges in requested must be a
+	// subset of the granted list, and may be empty only if that list is. All other
+	// members must be equal. A list that is absent on one side only is not covered
+	// in either direction, because an absent list could mean all or none.
 	//
-	// RAR-6.1-1: equality alone would not do, and no rule fits all types.
+	// Equality alone would not permit narrowing, and no rule fits all types (RFC
+	// 9396 §6.1).
 	Covers func(granted, requested T) error
 	// CoversTogether is asked when no single detail covers requested, with all granted ones of the type: nil means that
 	// together they do. Without it they never do. RAR-2.2-2: a detail permits every combination of its values, so two
 	// details, each with one action and one location, do not permit the other two combinations.
 	CoversTogether func(granted []T, requested T) error
 
-	// Single returns what of a detail can be used once: the detail without what
-	// narrowing may take away. For a payment that is everything but the actions and
-	// the locations. If granted covers requested, Single must return the same for
-	// both; otherwise a client that narrows its token gets a second permission. It
-	// need not be valid under the type. If nil, it is what the default rule does not
-	// narrow, all but locations, actions, datatypes and privileges; a type with
-	// Covers and without Single cannot be used once. See [Detail.Single].
+	// Single returns the part of a detail that can be used once: the detail
+	// without all members that a client can narrow. For a payment that is every
+	// member except the actions and the locations. If granted covers requested,
+	// Single must return the same for both. Otherwise a client that narrows its
+	// token obtains a second permission. The part does not have to be valid under
+	// the type. If nil, and Covers is nil too, it is every member except
+	// locations, actions, datatypes and privileges. Details of a type with Covers
+	// and without Single cannot be used once. See [Detail.Single].
 	Single func(detail T) T
 
 	// Merge makes one detail of two, where that is possible without permitting anything that neither of the two permits:
@@ -71,11 +76,13 @@ type TypeConfig[T any] struct {
 	// that is not covered; false, or no function, keeps both side by side, which is always right.
 	Merge func(existing, added T) (merged T, ok bool)
 
-	// Enriches reports whether granted is what the user may make of requested beyond narrowing it: with the accounts filled
-	// in that were chosen on the consent page, say (§7.1). nil means that nothing of the kind is permitted.
+	// Enriches reports whether granted is a permitted completion of requested. For
+	// example, the user chooses the accounts on the consent page (RFC 9396 §7.1).
+	// If nil, granted details can only narrow the requested ones.
 	Enriches func(requested, granted T) error
-	// Enrich returns a requested detail with what the server adds to it by itself, an identifier by which later requests
-	// refer to it, say. What it returns has to pass Covers or Enriches.
+	// Enrich returns a requested detail with the members that the server sets
+	// itself, for example an identifier for later requests. The result must
+	// satisfy Covers or Enriches.
 	Enrich func(ctx context.Context, requested T) (T, error)
 
 	// Describe says what a detail permits, for a consent page, in one of Languages. It leaves escaping to
@@ -84,14 +91,14 @@ type TypeConfig[T any] struct {
 	// Languages are the language tags (BCP 47) that Describe knows; the first one is used when the user reads none of them.
 	Languages []string
 
-	// Scope is the scope that goes with details of this type: an authorization
-	// server grants both or neither, and an API that requires the scope for a
-	// request receives the details with it. Empty means that none does.
+	// Scope is the scope that is granted together with details of this type. An
+	// authorization server grants both or neither. An API that requires the scope
+	// for a request receives the details with it. If empty, the type has no scope.
 	Scope string
 
-	// Resources are the only resource servers that receive details of this type
-	// without locations, as absolute URIs. If nil, all resource servers receive
-	// them. See [Details.ForResource].
+	// Resources are the resource servers that receive details of this type without
+	// locations, as absolute URIs. If nil, all resource servers receive them. See
+	// [Details.ForResource].
 	Resources []string
 }
 
@@ -111,8 +118,8 @@ type Type struct {
 	decode  func(v *value) (any, *fault)
 	textual bool                   // decode depends on the spelling of values
 	check   func(parsed any) error // of the Go value, or of a Detail
-	// normalize is Normalize of a type made of a schema, normalized that of a
-	// type made of a struct, which is called once for each detail.
+	// normalize is Normalize of a type that was made from a schema. normalized is
+	// that of a type made from a struct, and is called once for each detail.
 	normalize  func(d Detail) Detail
 	normalized func(typed any) any
 	single     func(d Detail) (value, *fault)
@@ -248,7 +255,7 @@ func configure[T any](t *Type, cfg TypeConfig[T]) error {
 		return errors.New("Languages has an empty tag, or belongs to no Describe")
 	}
 	if strings.ContainsFunc(cfg.Scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
-		return errors.New("Scope is not one scope (RFC 6749 §3.3)")
+		return errors.New("malformed Scope, want one scope token (RFC 6749 §3.3)")
 	}
 	for _, resource := range cfg.Resources { // another form would match no resource server
 		if f := checkLocation(resource); f != nil {

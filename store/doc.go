@@ -1,16 +1,16 @@
-// Package store has the one contract for what the roles of this module keep, and
-// an implementation of it in memory.
+// Package store defines the storage contract of this module, and implements it
+// in memory.
 //
-// Most hosts write no [Store]: they use [NewMemory] for one process, or one of the
-// modules for shared databases. A host with another database implements three
-// methods. [Store.Add] and [Store.Swap] are the only ones that write, and each has
-// at most one winner, so that a host cannot write a race: a code is redeemed, a
-// permission is used and a session is ended once, in whatever process.
+// Most hosts do not implement [Store]. They use [NewMemory] for one process, or
+// one of the modules for shared databases. A host with another database
+// implements three methods. Only [Store.Add] and [Store.Swap] write, and each
+// call has at most one winner. A code is therefore redeemed once, a permission
+// used once and a session ended once, across all processes.
 //
-// Callers derive keys by hashing, with a prefix for the kind of entry and for the
-// issuer, so that one table serves all uses. A key discloses nothing of what it was
-// derived from. Values may contain personal data; protect a shared store like the
-// host's own database.
+// Callers derive keys by hashing, with a prefix for the kind of entry and for
+// the issuer, so one table serves all uses. A key does not disclose its input.
+// Values may contain personal data. Protect a shared store like the host's own
+// database.
 //
 // The package does not cache, does not encrypt and does not retry.
 package store

@@ -15,8 +15,8 @@ import (
 const (
 	defaultMaxEntries = 1 << 18
 	defaultMaxBytes   = 64 << 20
-	// reclaimed is how many expired entries an operation removes at most in
-	// passing, so that no caller waits for the removal of many.
+	// reclaimed is the maximum number of expired entries that one operation
+	// removes. It bounds the time that a caller waits.
 	reclaimed = 4
 )
 
@@ -42,8 +42,8 @@ type Memory struct {
 	maxEntries, maxBytes int
 	now                  func() time.Time
 
-	// One lock is enough: it is held for a look-up and an update of the heap,
-	// about a hundredth of the time that a signature check takes.
+	// One lock is enough. It is held for a look-up and an update of the heap,
+	// which takes about a hundredth of the time of a signature check.
 	mu      sync.Mutex
 	entries map[string]*entry
 	due     schedule
@@ -62,7 +62,7 @@ type entry struct {
 // NewMemory returns an empty store. It returns an error if a bound is negative.
 func NewMemory(cfg MemoryConfig) (*Memory, error) {
 	if cfg.MaxEntries < 0 || cfg.MaxBytes < 0 {
-		return nil, fmt.Errorf("store: MaxEntries %d, MaxBytes %d", cfg.MaxEntries, cfg.MaxBytes)
+		return nil, fmt.Errorf("store: negative bound: MaxEntries %d, MaxBytes %d", cfg.MaxEntries, cfg.MaxBytes)
 	}
 	m := &Memory{
 		maxEntries: cmp.Or(cfg.MaxEntries, defaultMaxEntries), maxBytes: cmp.Or(cfg.MaxBytes, defaultMaxBytes),
@@ -146,13 +146,14 @@ func (m *Memory) Swap(ctx context.Context, key string, version int64, value []by
 	return true, nil
 }
 
-// String returns the name of the type, as entries may contain personal data.
+// String returns only the name of the type, because entries may contain
+// personal data.
 func (m *Memory) String() string { return "store.Memory" }
 
 // LogValue is String for package log/slog.
 func (m *Memory) LogValue() slog.Value { return slog.StringValue(m.String()) }
 
-// check checks what does not depend on the entries.
+// check checks the arguments that do not depend on the entries.
 func check(ctx context.Context, key string, value []byte) error {
 	switch err := ctx.Err(); {
 	case err != nil:
@@ -182,8 +183,8 @@ func wellFormed(key string) bool {
 	return len(key) == KeyLength
 }
 
-// find returns the live entry of key, nil if there is none. It removes an expired
-// one, which therefore stays gone if the clock goes backwards.
+// find returns the live entry of key, or nil. It removes an expired entry,
+// which therefore stays removed if the clock is set back.
 func (m *Memory) find(key string, now time.Time) *entry {
 	e := m.entries[key]
 	if e != nil && !e.expires.After(now) {
@@ -193,8 +194,8 @@ func (m *Memory) find(key string, now time.Time) *entry {
 	return e
 }
 
-// makeRoom removes expired entries until there is room and reports whether there
-// is.
+// makeRoom removes expired entries until the new entry fits. It returns false
+// if it does not fit.
 func (m *Memory) makeRoom(entries, size int, now time.Time) bool {
 	for len(m.entries)+entries > m.maxEntries || m.bytes+size > m.maxBytes {
 		if m.reclaim(1, now) == 0 {
@@ -204,8 +205,8 @@ func (m *Memory) makeRoom(entries, size int, now time.Time) bool {
 	return true
 }
 
-// reclaim removes up to n expired entries, the ones that expired first, and
-// returns how many it has removed.
+// reclaim removes up to n expired entries in the order of their expiry, and
+// returns the number of removed entries.
 func (m *Memory) reclaim(n int, now time.Time) (removed int) {
 	for removed < n && len(m.due) > 0 && !m.due[0].expires.After(now) {
 		m.remove(m.due[0])

@@ -44,11 +44,11 @@ type Store interface {
 // Errors of [Memory]. The contract has no errors of its own: callers treat every
 // error of a [Store] alike.
 var (
-	// ErrFull says that live entries take all the room. Nothing was changed. The
+	// ErrFull reports that live entries fill the store. Nothing was changed. The
 	// caller rejects its request and may retry later.
 	ErrFull = errors.New("store: full of live entries")
-	// ErrInvalid says that a caller broke the contract: a malformed key, a value
-	// that is too large, or an expiry that is not in the future. Nothing was
+	// ErrInvalid reports that a caller violated the contract: a malformed key, a
+	// value that is too large, or an expiry that is not in the future. Nothing was
 	// changed.
 	ErrInvalid = errors.New("store: invalid argument")
 )

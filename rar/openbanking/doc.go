@@ -24,19 +24,20 @@
 //
 // # What is within what
 //
-// A payment covers itself alone, not a smaller one: a user who agreed to 12.34 EUR
-// has not agreed to 10. A limit of a recurring payment covers a lower one, an expiry
-// covers an earlier one, and a list of permissions or accounts covers its parts. The
-// user chooses an account that is left out of a request; these types permit that
-// enrichment and no other (RFC 9396 §7.1). The order of actions, accounts and
-// locations means nothing.
+// A payment covers only itself and not a smaller payment: a user who agreed to
+// 12.34 EUR has not agreed to 10. A limit of a recurring payment covers a lower
+// limit, an expiry covers an earlier expiry, and a list of permissions or
+// accounts covers its subsets. If a request names no account, the user chooses
+// one. These types permit that enrichment and no other (RFC 9396 §7.1). The
+// order of actions, accounts and locations does not matter.
 //
-// A payment without actions is the permission to initiate it, and nothing else.
-// Descriptions say so.
+// A payment without actions permits only the initiation of the payment.
+// Descriptions show this.
 //
 // # What it does not do
 //
-// It does not count. Package uses records that a payment was made, and an API counts
-// how much of a recurring payment's limits is used up. It does not compare dates with
-// today's; an API asks for a detail whose validUntil is today.
+// The package does not count uses. Package uses records that a payment was
+// made. An API counts how much of a recurring payment's limits is used up. The
+// package does not compare dates with today's date. An API requests coverage of
+// a detail whose validUntil is today.
 package openbanking

@@ -73,8 +73,8 @@ func (a Amount) check(path string) error {
 	return nil
 }
 
-// normal returns the amount with all decimals of its currency, which is the only
-// spelling with as many: there are no leading zeros.
+// normal returns the amount with all decimals of its currency. Each amount has
+// one such spelling, because leading zeros are invalid.
 func (a Amount) normal() Amount {
 	decimals, _ := a.Currency.decimals()
 	whole, fraction, _ := strings.Cut(string(a.Amount), ".")
@@ -107,8 +107,8 @@ func (a Amount) within(limit Amount) bool {
 	return a.Currency == limit.Currency && a.units() <= limit.units()
 }
 
-// Text returns the amount as a person who reads the language writes it, with all
-// decimals of the currency: "12.50 EUR", or "12,50 EUR" in German ("de").
+// Text returns the amount with all decimals of the currency, in the notation of
+// the language: "12.50 EUR", or "12,50 EUR" in German ("de").
 func (a Amount) Text(language string) string { return a.show(language) }
 
 // show writes the amount as the language does, with all decimals of the currency.

@@ -26,8 +26,8 @@ func (PaymentAction) JSONSchema() string {
 type Payment struct {
 	// Locations are the APIs that it is for.
 	Locations []string `json:"locations,omitempty"`
-	// Actions are what may be done. If nil, the payment may be initiated, and
-	// nothing else.
+	// Actions are the permitted actions. If nil, only the initiation of the
+	// payment is permitted.
 	Actions []PaymentAction `json:"actions,omitempty" jsonschema:"what may be done; absent, the payment may be initiated and nothing else"`
 	// InstructedAmount is the amount.
 	InstructedAmount Amount `json:"instructedAmount"`
@@ -116,17 +116,18 @@ func (p Payment) normal() Payment {
 // errNotPermitted is for APIs: RFC 6750 §3.1.
 var errNotPermitted = oautherr.New("openbanking: payment not permitted", "insufficient_scope", http.StatusForbidden, "the token does not permit this payment")
 
-// PermittedBy returns the granted detail that permits to initiate the payment of an
-// order. An API passes the details of a verified token that are for it
-// ([rar.Details.ForResource]), makes the payment that the returned detail describes,
-// and records its use (package uses).
+// PermittedBy returns the granted detail that permits the API to initiate the
+// payment of an order. An API passes the details of a verified token that are
+// for it ([rar.Details.ForResource]). It makes the payment that the returned
+// detail describes, and records its use (package uses).
 //
-// The order's own actions and locations decide nothing: the API initiates, and it
-// does so here. An order without DebtorAccount is one from the account that was
-// granted. Everything else must be in the order as it was granted.
+// PermittedBy ignores the order's own actions and locations, because the API
+// initiates the payment at its own location. An order without DebtorAccount is
+// paid from the granted account. All other members must equal the granted ones.
 //
-// Without such a detail the error matches [rar.ErrNotCovered]. Its wire form is
-// insufficient_scope with status 403, and names the member that differs.
+// If the details do not permit the payment, the error matches
+// [rar.ErrNotCovered]. Its wire form is insufficient_scope with status 403, and
+// names the member that differs.
 func (order Payment) PermittedBy(granted rar.Details) (rar.Detail, error) {
 	err := error(rar.ErrNotCovered)
 	for _, g := range granted {

@@ -8,15 +8,15 @@
 //		})
 //	}
 //
-// A permission that is not reflexive locks users out. One that is not transitive
-// lets a chain of narrowings end in something wider than its beginning. One that
-// has two spellings which are taken for two can be used twice. A merge that narrows
-// takes away what the user has agreed to, and one that widens gives what the user
-// has not agreed to.
+// The laws protect users. If Covers is not reflexive, users lose access. If it
+// is not transitive, a chain of narrowings can end in a wider permission. If
+// two spellings of a detail count as two permissions, the permission can be
+// used twice. A merge that narrows removes permissions that the user granted,
+// and a merge that widens adds permissions that the user did not grant.
 //
-// The kit spells each sample in other ways by itself: members in another order,
-// letters escaped, elements of sets twice. It cannot know what a type means: which
-// details are narrower, and which are the same, is for the samples to say.
+// The kit writes each sample in other spellings: members in another order,
+// escaped letters, repeated elements of sets. It does not know the meaning of a
+// type. The samples define which details are narrower and which are the same.
 package rartest
 
 import (
@@ -34,23 +34,25 @@ import (
 
 // Samples are details of a type, as JSON objects.
 type Samples struct {
-	// Valid are accepted: one with every member there is, one with as few as possible, and some that differ in one. At
-	// least one.
+	// Valid are valid details. Required: at least one. Include one with every
+	// member, one with as few members as possible, and some that differ in one
+	// member.
 	Valid []string
-	// Invalid are refused. At least one.
+	// Invalid are details that the type must reject. Required: at least one.
 	Invalid []string
 	// Narrower are pairs: the first covers the second, which does not cover the first.
 	Narrower [][2]string
-	// Same are pairs of spellings of one permission that only the type can know to
-	// be one: "12.5" and "12.50", a default and its absence.
+	// Same are pairs of spellings of one permission that only the type can
+	// recognise: "12.5" and "12.50", a default and its absence.
 	Same [][2]string
-	// Generate returns a random valid detail. It should draw from few values in many
-	// spellings, so that details are often the same and often narrower than another.
-	// If nil, the other samples are all that the laws are tried on.
+	// Generate returns a random valid detail. It should draw from few values in
+	// many spellings, so that generated details are often equal and often narrower
+	// than another. If nil, the laws are tested on the other samples only.
 	Generate func(r *rand.Rand) string
 	// Apart are pairs of which neither covers the other: another payee, another currency.
 	Apart [][2]string
-	// Languages are language tags to describe details in, beside none and one that nobody knows.
+	// Languages are the language tags in which details are described. The kit adds
+	// the empty tag and an unknown one.
 	Languages []string
 }
 
@@ -85,7 +87,7 @@ const generated = 40
 
 func prepare(typ *rar.Type, samples Samples) (*kit, error) {
 	if len(samples.Valid) == 0 || len(samples.Invalid) == 0 {
-		return nil, errors.New("rartest: without a valid and an invalid sample every type would pass")
+		return nil, errors.New("rartest: missing valid or invalid sample")
 	}
 	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{typ}, MaxBytes: 1 << 20, MaxEntries: 10000})
 	if err != nil {
@@ -104,7 +106,7 @@ func prepare(typ *rar.Type, samples Samples) (*kit, error) {
 	for _, text := range k.texts {
 		d, err := k.parse(text)
 		if err != nil {
-			return nil, fmt.Errorf("rartest: a valid sample is refused: %s: %w", text, err)
+			return nil, fmt.Errorf("rartest: valid sample rejected: %s: %w", text, err)
 		}
 		k.all = append(k.all, d...)
 	}
@@ -116,7 +118,7 @@ func (k *kit) parse(text string) (rar.Details, error) {
 	return k.registry.Parse([]byte("["+text+"]"), k.registry.Types())
 }
 
-// covers asks for one pair.
+// covers reports whether one detail covers another.
 func covers(granted, requested rar.Detail) bool {
 	return rar.Details{granted}.Covers(rar.Details{requested}) == nil
 }
@@ -220,7 +222,7 @@ func withMember(text, name, value string) (string, error) {
 func membersOf(text string) (map[string]json.RawMessage, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(text), &members); err != nil {
-		return nil, fmt.Errorf("rartest: a sample is no JSON object: %w", err)
+		return nil, fmt.Errorf("rartest: sample is not a JSON object: %w", err)
 	}
 	return members, nil
 }

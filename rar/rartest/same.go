@@ -12,12 +12,12 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// sets are the members whose order and repetitions mean nothing in any type.
+// sets are the members of every type whose order and repetitions do not matter.
 var sets = []string{"locations", "actions", "datatypes", "privileges"}
 
-// respell writes an object in another way: its members in another order, some
-// characters escaped, space between, and elements of sets in another order. With
-// repeat it repeats some of those, too.
+// respell returns an object in another spelling: members in another order, some
+// characters escaped, additional spaces, elements of sets in another order. If
+// repeat is true, it also repeats some elements.
 func respell(r *rand.Rand, text string, repeat bool) (string, error) {
 	members, err := membersOf(text)
 	if err != nil {
@@ -77,19 +77,19 @@ func respellString(r *rand.Rand, s string) string {
 	return b.String()
 }
 
-// same returns why two details are not one permission.
+// same returns an error if two details are not one permission.
 func same(a, b rar.Detail) error {
 	first, err1 := a.Single()
 	second, err2 := b.Single()
 	switch {
 	case !covers(a, b) || !covers(b, a):
-		return errors.New("they do not cover each other")
+		return errors.New("details that do not cover each other")
 	case !a.Equal(b) || !b.Equal(a):
-		return errors.New("they are not equal")
+		return errors.New("details that are not equal")
 	case a.Digest() != b.Digest():
-		return errors.New("they have two digests")
+		return errors.New("details with different digests")
 	case first != second || (err1 == nil) != (err2 == nil):
-		return errors.New("what can be used once is not the same")
+		return errors.New("details with different Single")
 	}
 	return nil
 }
@@ -190,9 +190,9 @@ func singleUse(k *kit) error {
 	return nil
 }
 
-// wideningMerge looks for details that only the merged one permits. One that takes
-// something from each of the two is right if each of its parts is permitted: its
-// parts have one element of each list.
+// wideningMerge searches for details that only the merged detail permits. Such
+// a detail may combine parts of both details if each part is permitted. A part
+// has one element of each list.
 func wideningMerge(k *kit) error {
 	for i, x := range k.all {
 		for j, y := range k.all {

@@ -1,11 +1,11 @@
-// Package uses records that a permission was used, so that one consent to a payment
-// is one payment, however often and in whatever spelling it is ordered
-// (authorization details, RFC 9396).
+// Package uses records that a permission was used (authorization details, RFC
+// 9396). One consent to a payment permits one payment, even if the client
+// orders it several times or in another spelling.
 //
-// An API calls [Uses.Once] with the detail that was granted, before it does what the
-// detail permits. One call wins, in all processes that share the [Store]. A retry of
-// the same attempt gets the result of the first call. Every other call gets
-// [ErrUsed] and the result of the first one.
+// An API calls [Uses.Once] with the granted detail before it performs the
+// operation that the detail permits. One call wins across all processes that
+// share the [Store]. A retry of the same attempt receives the result of the
+// first call. Every other call receives [ErrUsed] and that result.
 //
 // # A payment API
 //
@@ -23,30 +23,33 @@
 //     example.
 //  5. It responds with the ID: 201, or 409 if the error is ErrUsed.
 //
-// The process may end between the third step and the fourth. The client then retries
-// with the same idempotency key, receives the same ID, and the payment is completed
-// under it. After an error of the store the API does not know whether the use was
-// recorded; the same retry resolves that too. The API makes no payment after an
-// error, except that it may complete the payment whose ID comes with ErrUsed.
+// The process may end between the third step and the fourth. The client then
+// retries with the same idempotency key and receives the same ID, and the API
+// completes the payment under that ID. After an error of the store the API does
+// not know whether the use was recorded. The same retry resolves that too. The
+// API makes no payment after an error, with one exception: it may complete the
+// payment whose ID comes with ErrUsed.
 //
 // # What one permission is
 //
-// The record belongs to the grant and to what of the detail can be used once
-// ([rar.Detail.Single]). Therefore a token that was refreshed or narrowed is not a
-// second permission, and neither is another spelling. A new consent is a new grant
-// and a new permission. Two payments in one grant that are alike in all that
-// matters are one permission; a client tells them apart by their end-to-end
-// identifications.
+// A record identifies the grant and the part of the detail that can be used
+// once ([rar.Detail.Single]). A refreshed or narrowed token is therefore not a
+// second permission, and neither is another spelling. A new consent is a new
+// grant and a new permission. Two payments in one grant are one permission if
+// they differ in nothing but members that can be narrowed. Different end-to-end
+// identifications make them two permissions.
 //
 // # Counting more
 //
-// Once counts to one, for a recurring payment as well. For standing orders and
-// limits, n times or a sum within a period, an API counts in a transaction of its
-// own database. It locks the row whose key [Uses.Key] returns and adds up the
-// payments recorded under it. It compares the sum with the limits of the detail in
-// the token, and inserts the payment. The key is the same for every narrower detail
-// of the grant, so that a token with lower limits does not start from zero.
+// Once permits one use, for a recurring payment as well. For standing orders
+// and limits (n times, or a sum within a period) an API counts in a transaction
+// of its own database. The API locks the row with the key of [Uses.Key] and
+// adds up the payments recorded there. It compares the sum with the limits of
+// the detail in the token, and inserts the payment. All narrower details of the
+// grant have the same key, so a token with lower limits does not start from
+// zero.
 //
-// The package does not know tokens: the host passes the grant's ID from a verified
-// token. It does not know whether what was permitted was done.
+// The package does not parse tokens: the host passes the grant's ID from a
+// verified token. The package does not know whether the API completed the
+// operation.
 package uses

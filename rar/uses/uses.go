@@ -20,21 +20,21 @@ const MaxResult = 64 << 10
 
 // Errors of [Uses]. Their wire form is server_error unless another one is named.
 var (
-	// ErrUsed says that the permission was used by another attempt:
+	// ErrUsed reports that another attempt has used the permission:
 	// insufficient_scope, status 409.
 	ErrUsed = oautherr.New("uses: permission already used", "insufficient_scope", http.StatusConflict, "the permission was already used")
-	// ErrUse says that the host passed something that cannot be used once: an
-	// empty grant, the zero Detail, a detail whose type does not say what of it can
-	// be used once, or a result that is too large. Status 500.
+	// ErrUse reports invalid arguments of the host: an empty grant, the zero
+	// Detail, a detail whose type does not define a part that can be used once, or
+	// a result that is too large. Status 500.
 	ErrUse = oautherr.New("uses: invalid use", oautherr.ServerError, http.StatusInternalServerError, "")
-	// ErrStore says that the store failed, or that its record is malformed. The
+	// ErrStore reports that the store failed or returned a malformed record. The
 	// use may have been recorded. The client should retry the same attempt. Status
 	// 503.
 	ErrStore = oautherr.New("uses: store failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
 )
 
-// A Store keeps the records. It is a part of the contract of package store, which
-// says what the methods promise. Processes that serve one API share one Store.
+// A Store keeps the records. It is part of the contract of package store, which
+// documents the methods. Processes that serve one API share one Store.
 type Store interface {
 	// Add stores value under key until expires and returns true, unless key exists.
 	Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error)
@@ -51,16 +51,16 @@ type Config struct {
 	// Issuer is the issuer of the authorization server whose grants are used.
 	// Required. Grants of two issuers may have one ID.
 	Issuer string
-	// Keep is how long a record is kept. Required. It must be at least as long as a
-	// grant lives, with its refresh tokens and the last access token: after that
-	// time the permission could be used again. A store keeps some 200 bytes for
-	// each use, besides the result.
+	// Keep is the lifetime of a record. Required. It must be at least the lifetime
+	// of a grant, including its refresh tokens and its last access token. After
+	// that time the permission could be used again. A store needs about 200 bytes
+	// for each use, in addition to the result.
 	Keep time.Duration
 	// Now returns the current time. If nil, time.Now is used.
 	Now func() time.Time
 }
 
-// Uses records what was used. It is safe for concurrent use.
+// Uses records the use of permissions. It is safe for concurrent use.
 type Uses struct {
 	cfg Config
 }
@@ -75,7 +75,7 @@ func New(cfg Config) (*Uses, error) {
 		problems = append(problems, errors.New("uses: missing Issuer"))
 	}
 	if cfg.Keep <= 0 {
-		problems = append(problems, fmt.Errorf("uses: Keep is %v, want the life of a grant", cfg.Keep))
+		problems = append(problems, fmt.Errorf("uses: invalid Keep %v, want at least the lifetime of a grant", cfg.Keep))
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -86,7 +86,7 @@ func New(cfg Config) (*Uses, error) {
 	return &Uses{cfg: cfg}, nil
 }
 
-// A Use is what an API is about to do on a permission.
+// A Use is one use of a permission that an API is about to make.
 type Use struct {
 	// Grant is the ID of the consent that the verified token serves, the same for
 	// all tokens of one consent. Required. It is never the ID of a token: a
@@ -103,15 +103,15 @@ type Use struct {
 	Result string
 }
 
-// Once records the use and returns the result to go on with: that of the first call
-// for the permission. The error is nil for the first call, which returns
-// use.Result, and for calls with the same non-empty Attempt. One call wins, whatever
-// the number of goroutines and processes.
+// Once records the use and returns the result of the first call for the
+// permission. The first call receives a nil error and use.Result. A call with
+// the same non-empty Attempt receives a nil error and that result. One call
+// wins, even among many goroutines and processes.
 //
 // If another attempt has used the permission, Once returns the result of that
-// attempt together with [ErrUsed]. With every other error the result is empty:
-// [ErrUse] for a use that cannot be recorded, and [ErrStore] for a failure after
-// which the same attempt should be retried.
+// attempt together with [ErrUsed]. With every other error the result is empty.
+// [ErrUse] reports a use that cannot be recorded. After [ErrStore] the client
+// should retry the same attempt.
 func (u *Uses) Once(ctx context.Context, use Use) (result string, err error) {
 	key, err := u.Key(use.Grant, use.Detail)
 	if err != nil {
@@ -136,7 +136,7 @@ func (u *Uses) Once(ctx context.Context, use Use) (result string, err error) {
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("%w: Get: %w", ErrStore, err)
-	case version == 0: // to go on would be a second use if the store has lost the first one
+	case version == 0: // the store may have lost the first use
 		return "", fmt.Errorf("%w: a record exists for Add and not for Get", ErrStore)
 	case len(record) <= sha256.Size || record[0] != recordVersion && record[0] != recordOfNoAttempt:
 		return "", fmt.Errorf("%w: malformed record of %d bytes", ErrStore, len(record))
@@ -156,14 +156,14 @@ const (
 )
 
 // Key returns the key under which the use of a granted detail is recorded: 43
-// characters of base64url. It is the same for all details that a grant's detail
-// covers. An API that counts more than one use, or sums, keeps its own table under
+// characters of base64url. All details that a grant's detail covers have the
+// same key. An API that counts several uses, or sums, keeps its own table under
 // this key. The key discloses neither the grant nor the detail.
 //
-// It returns [ErrUse] for an empty grant, the zero Detail and a detail whose type
-// does not say what of it can be used once.
+// It returns [ErrUse] for an empty grant, for the zero Detail, and for a detail
+// whose type does not define a part that can be used once.
 func (u *Uses) Key(grant string, detail rar.Detail) (string, error) {
-	if grant == "" { // fail closed: one key for all grants, or one for none, would be wrong
+	if grant == "" { // fail closed: all such calls would share one key
 		return "", fmt.Errorf("%w: missing grant", ErrUse)
 	}
 	single, err := detail.Single()
