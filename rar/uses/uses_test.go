@@ -174,7 +174,7 @@ func TestInvalidUses(t *testing.T) {
 
 	for name, cfg := range map[string]uses.Config{
 		"missing Store": {Issuer: issuer, Keep: time.Hour}, "missing Issuer": {Store: s, Keep: time.Hour},
-		"invalid Keep 0s": {Store: s, Issuer: issuer}, "Keep is -1s": {Store: s, Issuer: issuer, Keep: -time.Second},
+		"invalid Keep 0s": {Store: s, Issuer: issuer}, "invalid Keep -1s": {Store: s, Issuer: issuer, Keep: -time.Second},
 	} {
 		_, err := uses.New(cfg)
 		require.ErrorContains(t, err, name)
