@@ -213,10 +213,19 @@ var idTokenFaults = []fault{
 	{name: "an access token in its place", make: members(func(m map[string]any) { m["id_token"] = m["access_token"] }), want: idtoken.ErrType, then: keysOnly},
 }
 
+// private publishes every key with its private part: no such key verifies
+// anything, as its owner is not the only one who can sign with it.
+var private = members(func(m map[string]any) {
+	for _, key := range m["keys"].([]any) {
+		key.(map[string]any)["d"] = "AQAB"
+	}
+})
+
 var keysFaults = []fault{
-	{name: "a private key", make: func(p *proxy, a *answer) error {
-		return members(func(m map[string]any) { m["keys"].([]any)[0].(map[string]any)["d"] = "AQAB" })(p, a)
-	}, want: idtoken.ErrUnavailable},
+	{name: "a private key, which costs itself", make: members(func(m map[string]any) {
+		m["keys"].([]any)[0].(map[string]any)["d"] = "AQAB"
+	}), want: idtoken.ErrSignature},
+	{name: "private keys alone", make: private, want: idtoken.ErrUnavailable},
 	{name: "a symmetric key", make: with("keys", []any{map[string]string{"kty": "oct", "k": "AQAB"}}), want: idtoken.ErrUnavailable},
 	{name: "no keys", make: with("keys", []any{}), want: idtoken.ErrSignature},
 	{name: "garbage", make: instead(200, "application/json", "{{{"), want: idtoken.ErrUnavailable},
@@ -224,7 +233,7 @@ var keysFaults = []fault{
 }
 
 var responseKeysFaults = []fault{
-	{name: "a private key", make: keysFaults[0].make, want: jarm.ErrUnavailable},
+	{name: "private keys alone", make: private, want: jarm.ErrUnavailable},
 	{name: "no keys", make: with("keys", []any{}), want: jarm.ErrSignature},
 	{name: "garbage", make: instead(200, "application/json", "{{{"), want: jarm.ErrUnavailable},
 }
@@ -320,6 +329,11 @@ func TestClientBearsOddAnswers(t *testing.T) {
 		{"a huge expires_in", tokenPath, members(func(m map[string]any) { m["expires_in"] = 1e300 })},
 		{"unknown members of a token response", tokenPath, members(func(m map[string]any) { m["refresh_expires_in"], m["grant_id"] = 0, "x" })},
 		{"ID token with aud as an array of one", tokenPath, idToken(claim(func(_ *proxy, c map[string]any) { c["aud"] = []any{c["aud"]} }))},
+		{"CASES C6: keys with a private one, a symmetric one and null", keysPath, members(func(m map[string]any) {
+			private := testkit.PublicJWK(t, testkit.NewKey(t), "private", "ES256")
+			private["d"] = "AQAB"
+			m["keys"] = append([]any{private, map[string]string{"kty": "oct", "k": "AQAB"}, nil}, m["keys"].([]any)...)
+		})},
 		{"keys with decoys", keysPath, members(func(m map[string]any) {
 			m["keys"] = append([]any{decoy, twin, map[string]string{"kty": "OKP", "crv": "Ed448", "x": "AA"}}, m["keys"].([]any)...)
 		})},
