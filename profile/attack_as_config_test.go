@@ -137,7 +137,7 @@ func TestDefaultStoresKeepTheServersTime(t *testing.T) {
 	w.clock.Advance(-3 * time.Hour)
 	form, proof := w.credentialsForm("client-1", "accounts"), w.tokenProof("d")
 	require.Equal(t, http.StatusOK, w.send(w.tokenURL(), form, proof).status)
-	require.Equal(t, "invalid_dpop_proof", w.send(w.tokenURL(), form, proof).code, "DPOP-11.1-2")
+	require.Equal(t, "invalid_dpop_proof", w.send(w.tokenURL(), w.credentialsForm("client-1", "accounts"), proof).code, "DPOP-11.1-2")
 	require.Equal(t, "invalid_client", w.send(w.tokenURL(), form, w.tokenProof("d")).code, "CA-7523-3-7")
 }
 

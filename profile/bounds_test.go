@@ -112,3 +112,20 @@ func TestOneClientFillsAReplayStore(t *testing.T) {
 		})
 	}
 }
+
+// A stolen assertion that has been used authenticates nobody. What comes with it
+// must not count against the client.
+func TestReplayedAssertionsFillNothing(t *testing.T) {
+	proofs := dpop.NewMemoryReplayStore(40)
+	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Proofs = proofs })
+	push, token := w.pushForm("client-1"), w.credentialsForm("client-1", "accounts")
+	require.Equal(t, http.StatusCreated, w.send(w.parURL(), push).status)
+	require.Equal(t, http.StatusOK, w.send(w.tokenURL(), token, w.tokenProof("d")).status)
+	held := proofs.Len()
+	for range 30 {
+		require.Equal(t, "invalid_client", w.send(w.parURL(), push, w.proof("thief", http.MethodPost, w.parURL(), dpop.ProofOptions{})).code, "attack: D1 pushes")
+		require.Equal(t, "invalid_client", w.send(w.tokenURL(), token, w.tokenProof("thief")).code, "attack: D1 token requests")
+	}
+	require.Equal(t, held, proofs.Len())
+	require.Equal(t, http.StatusOK, w.tokens("client-1", "d").status)
+}

@@ -169,6 +169,32 @@ func TestDetailsAndTheirScopes(t *testing.T) {
 	})
 }
 
+// A scope that goes with details is not left alone when the details go.
+func TestScopesOfDetailsThatAreGone(t *testing.T) {
+	t.Run("attack: A5 a client itself whose details the host denies", func(t *testing.T) {
+		w := boundWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+			as.ClientDetails = func(context.Context, string, rar.Details) (rar.Details, error) { return nil, nil }
+		})
+		form := w.credentialsForm("client-1", "accounts payments")
+		form.Set("authorization_details", payACME)
+		got := w.send(w.tokenURL(), form, w.tokenProof("d"))
+		require.Equal(t, http.StatusOK, got.status, "%v", got.body)
+		require.Equal(t, "accounts", got.body["scope"])
+		require.Equal(t, "[]", got.told("authorization_details"))
+	})
+	for name, action := range map[string]string{"of an authorization": "", "of a grant": "create"} {
+		t.Run("attack: A5 a refresh token "+name+" after the client has lost the type", func(t *testing.T) {
+			w := boundWorld(t)
+			tokens := w.redeem("scope", "accounts payments", "authorization_details", payACME, "grant_management_action", action)
+			require.Equal(t, "accounts payments", tokens.body["scope"], "%v", tokens.body)
+			w.clients["client-1"].AuthorizationDetailsTypes = []string{"account"}
+			got := w.renew(tokens)
+			require.Equal(t, "accounts", got.body["scope"], "%v", got.body)
+			require.Equal(t, "[]", got.told("authorization_details"))
+		})
+	}
+}
+
 func codeOf(t testing.TB, response *profile.AuthorizationResponse) string {
 	u, err := url.Parse(response.URL())
 	require.NoError(t, err)

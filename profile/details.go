@@ -191,10 +191,29 @@ func (s *AuthorizationServer) detailsIn(token grant, granted rar.Details) rar.De
 	})
 }
 
-// withoutUnused leaves out the scopes that go with granted details of which a
-// token holds none.
-func withoutUnused(scopes []string, granted, held rar.Details) []string {
-	bound, used := granted.Scopes(), held.Scopes()
+// boundScopes returns the scopes that go with granted details. Details of types
+// that the client has lost count too: their scope alone could permit more than
+// the user has agreed to.
+func (s *AuthorizationServer) boundScopes(granted json.RawMessage) []string {
+	var entries []struct {
+		Type string `json:"type"`
+	}
+	if len(granted) == 0 || s.cfg.AuthorizationDetails == nil || json.Unmarshal(granted, &entries) != nil {
+		return nil
+	}
+	var bound []string
+	for _, entry := range entries {
+		if t := s.cfg.AuthorizationDetails.Type(entry.Type); t != nil && t.Scope() != "" {
+			bound = append(bound, t.Scope())
+		}
+	}
+	return bound
+}
+
+// withoutUnused leaves out the bound scopes, which go with details, if a token
+// holds no detail that they go with.
+func withoutUnused(scopes, bound []string, held rar.Details) []string {
+	used := held.Scopes()
 	return slices.DeleteFunc(scopes, func(scope string) bool { return slices.Contains(bound, scope) && !slices.Contains(used, scope) })
 }
 
@@ -211,20 +230,21 @@ func (s *AuthorizationServer) clientTargets(t *TokenRequest, scopes []string, de
 	return slices.Compact(targets), nil
 }
 
-// clientDetails are those of a client that acts for nobody: what the host lets it have (RAR-6-2).
-func (s *AuthorizationServer) clientDetails(ctx context.Context, t *TokenRequest) (rar.Details, error) {
-	requested, err := s.details(t.client, t.Param("authorization_details"))
+// clientDetails returns the details that a client requests for itself, and those
+// that the host grants (RAR-6-2).
+func (s *AuthorizationServer) clientDetails(ctx context.Context, t *TokenRequest) (requested, granted rar.Details, err error) {
+	requested, err = s.details(t.client, t.Param("authorization_details"))
 	if err != nil || requested == nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if s.cfg.ClientDetails == nil {
-		return nil, fmt.Errorf("%w: no user has agreed to them", ErrAuthorizationDetails)
+		return nil, nil, fmt.Errorf("%w: no user has agreed to them", ErrAuthorizationDetails)
 	}
-	granted, err := s.cfg.ClientDetails(ctx, t.client.ClientID, requested)
+	granted, err = s.cfg.ClientDetails(ctx, t.client.ClientID, requested)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return granted, s.checkGranted(requested, granted)
+	return requested, granted, s.checkGranted(requested, granted)
 }
 
 // tokenDetails are the details of a request's access token that are for this

@@ -267,7 +267,7 @@ func (s *AuthorizationServer) permitted(t *TokenRequest, g grant, current grants
 	}
 	g.Managed, g.Ends, g.Scopes = current.ID, current.ExpiresAt, current.ScopeValues()
 	return permission{
-		grant: g, allowed: slices.Concat(current.Resources(), g.Targets), // RI-2.2-2
+		grant: g, details: current.AuthorizationDetails, allowed: slices.Concat(current.Resources(), g.Targets), // RI-2.2-2
 		scopesAt: func(resource string) []string { return current.ScopeValues(resource) },
 	}, nil
 }

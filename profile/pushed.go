@@ -95,6 +95,11 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 	if push, err = s.requests.Check(ctx, push); err != nil {
 		return nil, err
 	}
+	// The assertion is first: a request with a stolen, used one writes nothing. Its
+	// proofs would count against the client that it was stolen from.
+	if err := s.clients.Commit(ctx, auth); err != nil {
+		return nil, err
+	}
 	if hasProof {
 		if err := s.pushProofs.Commit(expiring.WithOwner(ctx, client.ClientID), proof); err != nil {
 			return nil, err
@@ -104,9 +109,6 @@ func (s *AuthorizationServer) PushedRequest(r *http.Request) (*PushedRequest, er
 		if err := s.objects.Commit(ctx, object); err != nil {
 			return nil, err
 		}
-	}
-	if err := s.clients.Commit(ctx, auth); err != nil {
-		return nil, err
 	}
 	return &PushedRequest{server: s, client: client, push: push, object: object}, nil
 }

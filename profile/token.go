@@ -258,7 +258,7 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 		return nil, fmt.Errorf("%w: openid without a user", ErrScope)
 	}
 	g := grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes} // AT-2.2-2: sub is the client
-	details, err := s.clientDetails(ctx, t)
+	requested, details, err := s.clientDetails(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +274,7 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	if g, err = g.with(details); err != nil {
 		return nil, err
 	}
-	g.Scopes = s.scopesAt(g.Scopes, g.Targets)
+	g.Scopes = withoutUnused(s.scopesAt(g.Scopes, g.Targets), requested.Scopes(), details)
 	claims, err := s.claims(t, g)
 	if err != nil {
 		return nil, err
@@ -288,6 +288,9 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 // A permission is what tokens of one authorization may be for.
 type permission struct {
 	grant
+	// details are those that the user has granted, also of types that the client
+	// has lost since.
+	details json.RawMessage
 	// allowed are the resource servers for which a token request may ask.
 	allowed []string
 	// scopesAt returns the scopes that are granted at a resource server.
@@ -297,7 +300,7 @@ type permission struct {
 // permission returns that of an authorization without grant management: its
 // scopes at its resource servers.
 func (g grant) permission() permission {
-	return permission{grant: g, allowed: g.Targets, scopesAt: func(resource string) []string {
+	return permission{grant: g, details: g.Details, allowed: g.Targets, scopesAt: func(resource string) []string {
 		if slices.Contains(g.Targets, resource) {
 			return g.Scopes
 		}
@@ -342,7 +345,7 @@ func (s *AuthorizationServer) narrow(t *TokenRequest, p permission) (grant, erro
 	} else if err := s.checkReached(g, requested); err != nil {
 		return grant{}, err
 	}
-	g.Scopes = withoutUnused(g.Scopes, granted, details)
+	g.Scopes = withoutUnused(g.Scopes, s.boundScopes(p.details), details)
 	return g.with(details)
 }
 

@@ -154,10 +154,10 @@ func (t *TokenRequest) Commit(ctx context.Context) error {
 	if t == nil || t.server == nil {
 		return errors.New("profile: Commit of a request that was not checked")
 	}
-	if t.bound.JKT != "" {
-		if err := t.server.tokenProofs.Commit(expiring.WithOwner(ctx, t.client.ClientID), t.proof); err != nil {
-			return err
-		}
+	// The assertion is first: a request with a stolen, used one writes nothing. Its
+	// proofs would count against the client that it was stolen from.
+	if err := t.server.clients.Commit(ctx, t.auth); err != nil || t.bound.JKT == "" {
+		return err
 	}
-	return t.server.clients.Commit(ctx, t.auth)
+	return t.server.tokenProofs.Commit(expiring.WithOwner(ctx, t.client.ClientID), t.proof)
 }
