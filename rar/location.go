@@ -75,12 +75,21 @@ func userInformation(location string) bool {
 	return ok && strings.Contains(authority, "@")
 }
 
+// separators are the characters of dot segments and of their ends that a server
+// may decode before it resolves the path. Some servers read a backslash as a slash.
+var separators = strings.NewReplacer("%2e", ".", "%2f", "/", "%5c", "/", "%3b", ";")
+
 // dotSegment reports whether the path has a segment . or .., percent-encoded or
-// not, which a server would resolve before it looks at the path.
+// not, which a server would resolve before it looks at the path. Some servers
+// resolve a segment with parameters, as in /..;v=1/, too.
 func dotSegment(location string) bool {
 	location, _, _ = strings.Cut(location, "?")
+	if strings.IndexByte(location, '%') >= 0 {
+		location = separators.Replace(strings.ToLower(location))
+	}
 	for segment := range strings.SplitSeq(location, "/") {
-		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		segment, _, _ = strings.Cut(segment, ";")
+		switch segment {
 		case ".", "..":
 			return true
 		}

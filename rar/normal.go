@@ -112,7 +112,12 @@ type forms struct {
 
 // form returns the detail in normal form, or the fault of the type's Normalize.
 func (d *detail) form() (*detail, *fault) {
-	d.once.Do(func() { d.forms.normal, d.forms.fault = d.normalise() })
+	d.once.Do(func() {
+		// If Normalize panics, the detail has no normal form, now and later:
+		// without a fault it would be taken for a detail that demands nothing.
+		d.forms.fault = failure(ErrHook, "Normalize panicked")
+		d.forms.normal, d.forms.fault = d.normalise()
+	})
 	return d.forms.normal, d.forms.fault
 }
 
@@ -245,7 +250,7 @@ func (d Detail) Single() (string, error) {
 		return "", failure(ErrUnknownType, "Detail not made by a registry").at(-1, "")
 	}
 	if d.d.typ.single == nil {
-		return "", failure(ErrHook, "type with Covers but without Single: its details cannot be used once").at(0, d.Type())
+		return "", failure(ErrHook, "type with Covers or CoversTogether but without Single: its details cannot be used once").at(0, d.Type())
 	}
 	v, f := d.d.typ.single(d)
 	if f != nil {

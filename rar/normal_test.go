@@ -285,3 +285,66 @@ func TestNormalizeThatFails(t *testing.T) {
 		})
 	}
 }
+
+// A request that panics is recovered by net/http. The details that it has
+// touched stay in the hands of other requests.
+func TestNormalizeThatPanics(t *testing.T) {
+	covers := func(granted, requested rar.Detail) error {
+		return granted.Common().CoversCommon(requested.Common())
+	}
+	for name, cfg := range map[string]rar.TypeConfig[rar.Detail]{
+		"the default rule":   {},
+		"a rule of its own":  {Covers: covers, Single: func(d rar.Detail) rar.Detail { return d }},
+		"a rule for several": {CoversTogether: func([]rar.Detail, rar.Detail) error { return nil }, Single: func(d rar.Detail) rar.Detail { return d }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Normalize = func(rar.Detail) rar.Detail { panic("out of memory") }
+			r := registry(t, fromSchema(t, "c", commonSchema, cfg))
+			granted, requested := parse(t, r, `[{"type":"c","actions":["read"]}]`), parse(t, r, `[{"type":"c","actions":["write"]}]`)
+			for range 2 {
+				require.Panics(t, func() { _ = append(slices.Clip(granted), requested...).Covers(requested) })
+				granted, requested = requested, granted
+			}
+			require.ErrorIs(t, granted.Covers(requested), rar.ErrNotCovered)
+			require.False(t, granted[0].Equal(requested[0]))
+			require.Empty(t, granted[0].Digest())
+			_, err := granted[0].Single()
+			require.ErrorIs(t, err, rar.ErrHook)
+			_, err = granted[0].Normal()
+			require.ErrorIs(t, err, rar.ErrHook)
+		})
+	}
+}
+
+// Two granted details may permit together what has another Single than either of
+// them. Only the type knows what of the three can be used once.
+func TestSingleOfSeveral(t *testing.T) {
+	for name, tc := range map[string]struct {
+		single func(limit) limit
+		usable bool
+	}{
+		"the type does not say what can be used once": {nil, false},
+		"the type says it":                            {func(limit) limit { return limit{} }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			typ, err := rar.TypeOf("limit", rar.TypeConfig[limit]{Single: tc.single, CoversTogether: func(granted []limit, requested limit) error {
+				for _, g := range granted {
+					requested.Amount -= g.Amount
+				}
+				if requested.Amount > 0 {
+					return errors.New("more")
+				}
+				return nil
+			}})
+			require.NoError(t, err)
+			r := registry(t, typ)
+			granted, want := parse(t, r, `[{"type":"limit","amount":5},{"type":"limit","amount":7}]`), parse(t, r, `[{"type":"limit","amount":12}]`)
+			require.NoError(t, granted.Covers(want))
+			for _, d := range append(granted, want...) {
+				_, err = d.Single()
+				require.Equal(t, tc.usable, err == nil, "%v", err)
+				require.True(t, tc.usable || errors.Is(err, rar.ErrHook))
+			}
+		})
+	}
+}

@@ -66,9 +66,12 @@ type TypeConfig[T any] struct {
 	// member except the actions and the locations. If granted covers requested,
 	// Single must return the same for both. Otherwise a client that narrows its
 	// token obtains a second permission. The part does not have to be valid under
-	// the type. If nil, and Covers is nil too, it is every member except
-	// locations, actions, datatypes and privileges. Details of a type with Covers
-	// and without Single cannot be used once. See [Detail.Single].
+	// the type. If nil, it is every member except locations, actions, datatypes
+	// and privileges. Details of a type with Covers or CoversTogether and without
+	// Single cannot be used once. See [Detail.Single].
+	//
+	// Changing the result of Single or Normalize makes used permissions usable
+	// again. Do not change it while grants of the type live.
 	Single func(detail T) T
 
 	// Merge makes one detail of two, where that is possible without permitting anything that neither of the two permits:
@@ -309,6 +312,9 @@ func configureComparison[T any](t *Type, cfg TypeConfig[T]) {
 		}
 	}
 	if f := cfg.CoversTogether; f != nil {
+		if cfg.Single == nil { // what several permit together is not narrowed from one of them
+			t.single = nil
+		}
 		t.together = func(granted []Detail, requested Detail) error {
 			if err := ready(append(slices.Clip(granted), requested)...); err != nil {
 				return err
