@@ -213,7 +213,7 @@ func (m *Manager) Claim(ctx context.Context, c *Change) (Grant, error) {
 // the errors of Claim, except [ErrEvent].
 func (m *Manager) Plan(ctx context.Context, c *Change) (Grant, error) {
 	if c == nil || c.c.AuthorizationID == "" {
-		return Grant{}, errors.New("grants: Plan of a change that was not prepared")
+		return Grant{}, errors.New("grants: Plan called for an unprepared change")
 	}
 	r, _, err := m.load(ctx, c.c.Added.ID)
 	switch {

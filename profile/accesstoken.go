@@ -92,8 +92,8 @@ func (s *AuthorizationServer) newAccessToken(ctx context.Context, c accesstoken.
 	return token, nil
 }
 
-// encodeReference returns what is kept for an opaque token. It is no more than an
-// introspection response can say.
+// encodeReference returns the stored value of an opaque token. It contains
+// nothing that an introspection response could not contain.
 func (s *AuthorizationServer) encodeReference(c accesstoken.Claims) ([]byte, error) {
 	if len(c.Extra) > 0 || c.JKT == "" && c.X5TS256 == "" { // SP-5.3.2.1-4: there is no token that is bound to nothing
 		return nil, fmt.Errorf("%w: claims that an opaque token cannot have", ErrStore)

@@ -79,20 +79,20 @@ func (a *Authorization) Resources() []string { return slices.Clone(a.targets) }
 // Details returns the authorization details asked for (RFC 9396), with what their types add by themselves
 // ([rar.Registry.Enrich]): what the user is to be shown, together with the scopes (RAR-3.1-1, RAR-3.1-2).
 //
-// Details can hold personal data. Show them after the login only, and only if the
-// user is the one that they are about, as far as the host can know: an attacker
-// could have opened the request of another user (RFC 9396 §13).
+// Details can contain personal data. Show them only after the login, and only
+// if the user is the person whom the details concern, as far as the host knows.
+// An attacker could have opened the request of another user (RFC 9396 §13).
 func (a *Authorization) Details() rar.Details { return slices.Clone(a.details) }
 
 // GrantRequest returns what is asked for by grant management; zero: nothing. For merge and replace the page of consent
 // can show what there is: [grants.Manager.Existing] of [AuthorizationServer.Grants], which also tells whether it is this user's.
 func (a *Authorization) GrantRequest() grants.Request { return a.grant }
 
-// GrantEnds returns when the grant would end if the user approved it now without
-// [Approval.Expires]: for the page of consent, which passes the user who has
-// logged in. It is the zero Time if the request is not about grant management.
-// A merge leaves the end of the grant as it is. GrantEnds returns the errors of
-// [grants.Manager.Existing].
+// GrantEnds returns the end that the grant would have if the host approved the
+// request now without [Approval.Expires]. The consent page shows it, and passes
+// the user who has logged in. It is the zero Time if the request does not use
+// grant management. A merge does not change the end of the grant. GrantEnds
+// returns the errors of [grants.Manager.Existing].
 func (a *Authorization) GrantEnds(ctx context.Context, subject string) (time.Time, error) {
 	if a.grant.IsZero() {
 		return time.Time{}, nil
@@ -216,34 +216,36 @@ func unavailable(err error) bool {
 type Approval struct {
 	// Subject identifies the user to this client: at most 255 ASCII characters. Required.
 	Subject string
-	// Scopes are the granted scopes, all of them among [Authorization.Scopes].
-	// [Authorization.ScopesFor] returns them for what the user has ticked. Approve
-	// adds openid if it was requested. It leaves out a scope that goes with
-	// requested details (rar.TypeConfig.Scope) if none of these is granted. If
-	// neither Scopes nor Details grant anything, Approve returns [ErrNothingGranted].
+	// Scopes are the granted scopes, a subset of [Authorization.Scopes]. Use
+	// [Authorization.ScopesFor] to compute them from the user's choices. Approve
+	// adds openid if it was requested. If a scope goes with requested details
+	// (rar.TypeConfig.Scope) and none of these is granted, Approve omits the
+	// scope. If neither Scopes nor Details grant anything, Approve returns
+	// [ErrNothingGranted].
 	Scopes []string
 	// Details are the granted authorization details: of [Authorization.Details], all or some, or what the user has made of them
 	// ([rar.Edit]) as far as their types allow. Empty grants none. The scope that goes with a detail has to be among Scopes.
 	Details rar.Details
-	// NoRefreshToken rules out a refresh token. Without it, the client receives one
-	// if it is registered for that grant type. A client that has requested the
-	// scope offline_access receives one only if Scopes include it.
+	// NoRefreshToken prevents a refresh token. If false, the client receives a
+	// refresh token if it is registered for that grant type. A client that
+	// requested the scope offline_access receives one only if Scopes include that
+	// scope.
 	NoRefreshToken bool
-	// Expires is when the authorization ends. No token outlives it, be it an access
-	// token or a refresh token. With grant management it is the end of the grant.
-	// If zero, tokens have their configured lifetimes, a grant its Lifetime.
+	// Expires is the end of the authorization. No access token and no refresh
+	// token outlives it. With grant management it is also the end of the grant. If
+	// zero, tokens have their configured lifetimes, and a grant has its Lifetime.
 	Expires time.Time
-	// GrantData is the host's own JSON value that stays with the grant of grant
-	// management, for example the identifier of a consent elsewhere.
+	// GrantData is a JSON value of the host that is stored with the managed grant,
+	// for example the identifier of a consent in another system.
 	GrantData json.RawMessage
-	// GrantExtra are further members that a query of the grant shows to the client,
-	// as an ecosystem has defined them ([grants.Grant].Extra). If nil, a grant that
-	// exists keeps its own.
+	// GrantExtra are further members that a query of the grant returns to the
+	// client, as defined by an ecosystem ([grants.Grant].Extra). If nil, an
+	// existing grant keeps its own.
 	GrantExtra map[string]json.RawMessage
-	// GrantClaims are the names of the OpenID Connect claims that the client has
-	// requested and the user has consented to. A query of the grant lists them. The
-	// claims that a scope such as profile stands for are included if the host says
-	// so here. [Approval.IDTokenClaims] has no influence on the list.
+	// GrantClaims are the names of the OpenID Connect claims that the client
+	// requested and the user consented to. A query of the grant lists them. The
+	// host decides whether they include the claims of a scope such as profile.
+	// [Approval.IDTokenClaims] does not affect the list.
 	GrantClaims []string
 	// AuthTime is when the user logged in. Required if the client sent max_age: then a login before the request that is older
 	// than it allows is refused with [ErrMaxAge].
@@ -258,8 +260,8 @@ type Approval struct {
 
 const (
 	maxSubject = 255
-	// maxContext bounds what a host says about the login, which goes into every
-	// token, as JSON.
+	// maxContext bounds the host's login data, which is written into every token,
+	// as JSON.
 	maxContext = 1 << 10
 )
 
@@ -275,20 +277,20 @@ type grant struct {
 	ACR      string          `json:"acr,omitempty"`
 	AMR      []string        `json:"amr,omitempty"`
 	Details  json.RawMessage `json:"authorization_details,omitempty"`
-	// Managed is the grant of grant management that ID is one authorization of; ""
-	// if there is none.
+	// Managed is the ID of the managed grant that this authorization belongs to,
+	// or "".
 	Managed string `json:"grant_id,omitempty"`
-	// Ends is when the authorization ends, zero for never. A managed one ends with
-	// its grant, which has the time.
+	// Ends is the end of the authorization, or zero if it has no end. A managed
+	// authorization ends with its grant, which stores the time.
 	Ends      time.Time `json:"ends,omitzero"`
 	NoRefresh bool      `json:"no_refresh_token,omitempty"`
 	// Each as it was encoded for the first time: a large number that went through a float64 would come back as another.
 	Claims map[string]json.RawMessage `json:"claims,omitempty"`
 }
 
-// consent returns the identifier of what the user has agreed to, the same for
-// every token of it. It is empty for a client that acts for itself: no user has
-// the client's ID as subject, see checkApproval.
+// consent returns the identifier of the consent, the same for all of its
+// tokens. It is empty for a client that acts for itself. The user's subject
+// never equals the client's ID: see checkApproval.
 func (g grant) consent() string {
 	switch {
 	case g.Subject == g.ClientID:
@@ -447,8 +449,9 @@ func (s *AuthorizationServer) serveAuthorization(w http.ResponseWriter, r *http.
 }
 
 // postedRequest returns the form of an authorization request by POST (OpenID
-// Connect Core §3.1.2.1), nil for any other request. The URL decides: if it has
-// client_id or request_uri, the body is a form of the host's own and is not read.
+// Connect Core §3.1.2.1), and nil for any other request. If the URL has
+// client_id or request_uri, the body is a form of the host, and postedRequest
+// does not read it.
 func postedRequest(r *http.Request) url.Values {
 	if query := r.URL.Query(); r.Method != http.MethodPost || query.Has("client_id") || query.Has("request_uri") {
 		return nil
@@ -460,10 +463,10 @@ func postedRequest(r *http.Request) url.Values {
 	return params
 }
 
-// redirectPosted sends the browser to the same endpoint by GET, with the
-// reference in the URL. The host then sees one kind of request: a POST is always
-// a form of its own. The browser sends the host's cookies with SameSite=Lax, which
-// it withholds from a POST of another site.
+// redirectPosted redirects the browser to the same endpoint by GET, with the
+// request_uri in the URL. The host then receives one kind of request, and every
+// POST is its own form. On the redirect the browser sends the host's cookies
+// with SameSite=Lax, which it withholds from a POST of another site.
 func (s *AuthorizationServer) redirectPosted(w http.ResponseWriter, r *http.Request, params url.Values) {
 	clientID, requestURI, err := par.ParseAuthorizationRequest(params)
 	if err != nil {

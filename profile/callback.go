@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	// callbackMemory is how long the result of a login is kept for a browser that
-	// went away before it got the response: a user who reloads does so at once.
+	// callbackMemory is the time for which the result of a login is kept after the
+	// browser disconnected without the response. A user who reloads usually does
+	// so at once.
 	callbackMemory = time.Minute
 	// maxCallbacks bounds the results that are kept.
 	maxCallbacks = 1024
 )
 
-// callbacks holds the logins that are being finished and, for a while, the
-// results of those whose browser went away. A browser that gives up the callback
-// request and repeats it gets the same result: the code can be redeemed once.
+// callbacks holds the logins in progress and, for a while, the results of
+// logins whose browser disconnected. A browser that repeats the callback
+// request receives the same result, because the code can be redeemed only once.
 type callbacks struct {
 	mu   sync.Mutex
 	runs map[[sha256.Size]byte]*callbackRun
@@ -39,9 +40,9 @@ type callbackRun struct {
 	err     error
 }
 
-// do finishes a login once for all requests with one key. finish must not depend
-// on whether the browser is still there. A request whose browser goes away while
-// it waits for another one returns the error of its context.
+// do finishes a login once for all requests with the same key. finish must not
+// depend on the browser's connection. A request that waits for another request
+// returns the error of its context if its browser disconnects.
 func (c *callbacks) do(
 	ctx context.Context, key [sha256.Size]byte, now func() time.Time, finish func() (*Session, *oauth2.Token, error),
 ) (*Session, *oauth2.Token, error) {
@@ -69,8 +70,8 @@ func (c *callbacks) do(
 	}
 }
 
-// end lets those go on that wait for a login, and keeps its result if the browser
-// has gone away.
+// end releases the requests that wait for a login. It keeps the result if the
+// browser has disconnected.
 func (c *callbacks) end(ctx context.Context, key [sha256.Size]byte, run *callbackRun, now func() time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,9 +91,9 @@ func (c *callbacks) sweep(now time.Time) {
 	}
 }
 
-// callbackKey identifies a callback of one browser: by its URL, and by the sealed
-// session that this browser alone has. names are the cookies of that session.
-// Without a cookie there are none.
+// callbackKey identifies a callback by its URL and by the sealed session
+// cookies of the browser. names are the names of those cookies, and are empty
+// if the browser sent none.
 func (s *Sessions) callbackKey(r *http.Request) (key [sha256.Size]byte, names []string) {
 	callback := r.URL.Query()
 	wanted := make(map[string]bool)
@@ -111,8 +112,8 @@ func (s *Sessions) callbackKey(r *http.Request) (key [sha256.Size]byte, names []
 	return [sha256.Size]byte(hash.Sum(nil)), names
 }
 
-// isSpeculative reports whether a browser loads a page in advance, before the user
-// has asked for it (Sec-Purpose of the Fetch standard, and its predecessors).
+// isSpeculative reports whether the browser preloads a page that the user has
+// not opened yet (Sec-Purpose of the Fetch standard, and its predecessors).
 func isSpeculative(r *http.Request) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		for _, value := range r.Header.Values(name) {
@@ -125,8 +126,8 @@ func isSpeculative(r *http.Request) bool {
 	return false
 }
 
-// rejectSpeculative rejects a page load in advance. A browser then loads the page
-// when the user asks for it.
+// rejectSpeculative rejects a preload. The browser then loads the page when the
+// user opens it.
 func rejectSpeculative(w http.ResponseWriter, r *http.Request) bool {
 	if !isSpeculative(r) {
 		return false

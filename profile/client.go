@@ -124,13 +124,13 @@ var (
 	ErrAuthorizationResponse = errors.New("profile: authorization response refused")
 	// ErrTokenResponse: the server's token is not one that was asked for. It was thrown away.
 	ErrTokenResponse = errors.New("profile: token response refused")
-	// ErrNoRefreshToken means that an access token has expired, or is about to,
-	// and that it came without a refresh token. Tokens of
-	// [Client.ClientCredentials] come without one: request another.
+	// ErrNoRefreshToken means that an access token has expired, or is about to
+	// expire, and that the client has no refresh token. Tokens of
+	// [Client.ClientCredentials] have no refresh token: request another token.
 	ErrNoRefreshToken = errors.New("profile: client: no refresh token")
-	// ErrReauthorize means that the server has rejected the refresh token for
-	// good: it is invalid, expired or revoked. Only a new authorization by the user
-	// helps ([Client.Begin]); repeating the request does not.
+	// ErrReauthorize means that the server has rejected the refresh token
+	// permanently, because it is invalid, expired or revoked. Repeating the
+	// request does not help. The user must authorize again ([Client.Begin]).
 	ErrReauthorize = errors.New("profile: client: the user must authorize again")
 )
 

@@ -111,12 +111,12 @@ type ClientMetadata struct {
 	SoftwareVersion string `json:"software_version,omitempty"`
 }
 
-// UnmarshalJSON reads a document of at most 1 MiB by exact member names. It rejects
-// duplicates, names that differ by case only, and members of the wrong type. An
-// entry of jwks that cannot be used costs itself and not the document: see
-// [jwks.Set.Dropped]. On error c is unchanged. It checks nothing else, and a
-// private key in jwks is an error of [ClientMetadata.Validate]. The error matches
-// [ErrClientMetadata].
+// UnmarshalJSON reads a document of at most 1 MiB by exact member names. It
+// rejects duplicate names, names that differ only by case, and members of the
+// wrong type. It drops unusable entries of jwks: see [jwks.Set.Dropped]. If it
+// returns an error, c is unchanged, and the error matches [ErrClientMetadata].
+// It checks nothing else. [ClientMetadata.Validate] reports a private key in
+// jwks.
 func (c *ClientMetadata) UnmarshalJSON(data []byte) error {
 	if len(data) > maxMetadata {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrClientMetadata, len(data), maxMetadata)

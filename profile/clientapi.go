@@ -21,15 +21,15 @@ import (
 // this client's, and redirects to another origin. It follows no redirect unless its
 // CheckRedirect is replaced.
 //
-// If an API demands a nonce, the request is sent once more, with that nonce. If its
-// body cannot be read again, for lack of GetBody, the error matches
-// [ErrNotRepeatable]. If an API rejects the access token as invalid_token and
-// source is a [Client.TokenSource], the token is refreshed once and the request
-// sent once more: the token may have been revoked, or bound to a key that the
-// client no longer has.
+// If an API demands a nonce, the client repeats the request once with that
+// nonce. If the body cannot be read again because GetBody is missing, the error
+// matches [ErrNotRepeatable]. If an API rejects the access token as
+// invalid_token and source is a [Client.TokenSource], the client refreshes the
+// token and repeats the request once. The token may have been revoked, or bound
+// to a key that the client no longer has.
 //
-// HTTP clients made by one Client share what they know of the APIs' nonces. A
-// request that waits for a refresh ends with its context.
+// HTTP clients of one Client share the nonces of the APIs. A request that waits
+// for a refresh ends with its context.
 func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {
 	if source == nil {
 		return nil, errors.New("profile: client: no token source")
@@ -73,8 +73,8 @@ func withAuthorization(r *http.Request, header string) *http.Request {
 	return &signed
 }
 
-// again sends a request once more, with another token, if an API has rejected the
-// first one as invalid_token. It returns the response of the API that counts.
+// again repeats a request once with another token if an API has rejected the
+// first token as invalid_token. It returns the final response of the API.
 func (t *apiTransport) again(r *http.Request, rejected *http.Response, header string) *http.Response {
 	source, ours := t.source.(*tokenSource)
 	if !ours || !strings.Contains(strings.Join(rejected.Header.Values("WWW-Authenticate"), ","), `error="invalid_token"`) {

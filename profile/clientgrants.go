@@ -14,9 +14,9 @@ import (
 // grant_management_revoke, for what is to be done: of [Client.ClientCredentials] as a rule. It fails if the server has no
 // such endpoint.
 //
-// The tokens have to be for the endpoint. Servers of this package see to that if
-// the request for the token names no resource. With other servers, name the
-// grant_management_endpoint in [Request].Resources.
+// The tokens must be for the grant management endpoint. A server of this
+// package issues such a token if the token request names no resource. For other
+// servers, name the grant_management_endpoint in [Request].Resources.
 func (c *Client) Grants(source oauth2.TokenSource) (*grants.Client, error) {
 	endpoint := c.endpoints.GrantManagementEndpoint
 	if endpoint == "" {

@@ -78,19 +78,19 @@ func (s *Sessions) checkInitiation(r *http.Request) error {
 	}
 }
 
-// CallbackHandler serves the redirect URI. It takes the session out of the
+// CallbackHandler serves the redirect URI. It removes the session from the
 // browser, finishes it ([Client.Finish]) and calls done with the token. done
-// answers the request: it logs the user in, by a cookie of the host's own, and
-// sends the browser on, away from the URL with the code. [IDToken] says who the
-// user is. Errors go to Fail of sessions. The session is used up then, and the user
-// begins again.
+// writes the response: it logs the user in with a cookie of the host, and
+// redirects the browser away from the URL with the code. [IDToken] returns the
+// identity of the user. Errors go to Fail of sessions. The session is then used
+// up, and the user must start again.
 //
-// The code is redeemed even if the browser goes away meanwhile, and the context of
-// the request that done receives is not cancelled. If the browser repeats the
-// callback while it is being served, or within a minute after it went away, done is
-// called again with the same token. This memory is the process's own: behind a load
-// balancer the repetition fails with [ErrSession] in another process. Requests that
-// load the page in advance are rejected and use up nothing.
+// The code is redeemed even if the browser disconnects. The context of the
+// request that done receives is not cancelled. If the browser repeats the
+// callback during that time, or within a minute after it disconnected, done is
+// called again with the same token. Each process keeps its own results. Behind
+// a load balancer, another process answers the repetition with [ErrSession].
+// Preload requests are rejected and do not use up the session.
 //
 // CallbackHandler panics if an argument is nil.
 func (c *Client) CallbackHandler(
@@ -120,8 +120,8 @@ func (c *Client) CallbackHandler(
 	})
 }
 
-// callbackOnce finishes the login of a browser once, however often the browser
-// repeats the request. detached is r with a context that outlives it.
+// callbackOnce finishes a login once, even if the browser repeats the request.
+// detached is r with a context that outlives it.
 func (c *Client) callbackOnce(w http.ResponseWriter, r, detached *http.Request, sessions *Sessions) (*Session, *oauth2.Token, error) {
 	key, names := sessions.callbackKey(r)
 	if len(names) == 0 { // nothing that would tell this browser from another one

@@ -28,19 +28,13 @@ const (
 	maxErrorResponse = 64 << 10
 )
 
-// Finish checks the parameters that came back to the redirect URI and redeems the
-// code in them. The session must be the one that this browser began. Use it once: a
-// second use redeems the code again, for which a server may revoke the tokens of
-// the first. From the moment the code is sent Finish does not heed the end of ctx,
-// as a response that nobody reads would lose the tokens; the HTTP client's timeout
-// bounds it. If Finish rejects the ID token, it revokes the tokens that came with
-// it, as far as the server has a revocation endpoint.
-//
-// The token's Extra holds what else the server sent (scope, grant_id, …; [AuthorizationDetails] has those), and id_token if
-// openid was asked for: it has been verified then, and [IDToken] has what it says. A *oauth2.RetrieveError always comes from
-// the server: from the authorization response when its Response is nil, else from the token endpoint. The error matches
-// [ErrAuthorizationResponse] when nothing was sent, and [ErrTokenResponse] when the answer of the server was thrown away; if
-// that was for its ID token, it matches an error of package idtoken too.
+// Finish checks the parameters that arrived at the redirect URI, and redeems
+// the code. The session must belong to this browser. Use a session once: a
+// second call redeems the code again, and the server may then revoke the first
+// tokens. After Finish has sent the code, it ignores the end of ctx, because a
+// lost response would lose the tokens. The timeout of the HTTP client bounds
+// the request. If Finish rejects the ID token, it revokes the tokens of the
+// same response, provided that the server has a revocation endpoint.
 func (c *Client) Finish(ctx context.Context, session *Session, callback url.Values) (*oauth2.Token, error) {
 	code, err := c.checkCallback(ctx, session, callback)
 	if err != nil {
@@ -65,11 +59,11 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 	return answer.done(), nil
 }
 
-// discardTimeout bounds how long a user waits whose login has failed already.
+// discardTimeout bounds the additional wait of a user whose login has failed.
 const discardTimeout = 5 * time.Second
 
-// discard revokes the tokens of a login that has failed, so that the user's
-// consent does not live on at the server. If that fails, the tokens expire there.
+// discard revokes the tokens of a failed login, so that the user's consent does
+// not remain at the server. If the revocation fails, the tokens expire there.
 func (c *Client) discard(ctx context.Context, token *oauth2.Token) {
 	if c.endpoints.RevocationEndpoint == "" {
 		return
@@ -155,8 +149,9 @@ func (c *Client) checkIDToken(ctx context.Context, session *Session, answer *tok
 	if c.idTokens == nil {
 		return fmt.Errorf("%w: %w: the server has stopped to publish its keys", ErrTokenResponse, idtoken.ErrUnavailable)
 	}
-	// The token came over the token endpoint's own connection, and its code has been
-	// spent: a key that was published a moment ago is worth one request.
+	// The ID token came from the token endpoint over TLS, and the code is spent.
+	// An early key request is justified, because the key may have been published
+	// just now.
 	verified, err := c.idTokens.Verify(jwks.WithEarlyFetch(ctx), raw, idtoken.Expected{
 		Nonce: session.Nonce, MaxAge: session.MaxAge, AccessToken: answer.token.AccessToken,
 	})
@@ -181,11 +176,12 @@ func IDToken(token *oauth2.Token) (verified *idtoken.Token, ok bool) {
 }
 
 // Refresh obtains a new access token. The returned token keeps refreshToken
-// unless the server sent a new one. An ID token in the response is dropped.
+// unless the server sent a new one. An ID token in the response is ignored.
 // Without a refresh token the error is [ErrNoRefreshToken]. If the server
-// rejects the refresh token for good, the error matches [ErrReauthorize]. Refresh
-// heeds the end of ctx only before it sends the request: a server that rotates
-// refresh tokens has no other token for a client that did not read the response.
+// rejects the refresh token permanently, the error matches [ErrReauthorize].
+// Refresh respects the end of ctx only until it sends the request. A server
+// that rotates refresh tokens has no other token for a client that missed the
+// response.
 func (c *Client) Refresh(ctx context.Context, refreshToken string, request Request) (*oauth2.Token, error) {
 	if refreshToken == "" {
 		return nil, ErrNoRefreshToken
@@ -201,8 +197,8 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, request Reque
 	}
 	answer, err := c.requestToken(context.WithoutCancel(ctx), params)
 	if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) && said.ErrorCode == "invalid_grant" {
-		// REV-2.1-8, RFC 6749 §5.2: invalid, expired, revoked, or another client's.
-		// None of that changes, whatever the client repeats.
+		// REV-2.1-8, RFC 6749 §5.2: the refresh token is invalid, expired, revoked,
+		// or belongs to another client. A retry cannot change that.
 		return nil, fmt.Errorf("%w: %w", ErrReauthorize, err)
 	}
 	if err != nil {
@@ -369,8 +365,8 @@ func parseToken(response *http.Response, body []byte, want tokenbinding.Scheme, 
 			return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
 		}
 	}
-	// The code or the refresh token has been spent, so an optional member in a form
-	// that RFC 6749 §5.1 does not know counts as absent.
+	// The code or the refresh token is spent. An optional member of the wrong type
+	// (RFC 6749 §5.1) therefore counts as absent.
 	token.RefreshToken, _, _ = o.String("refresh_token")
 	if !headerSafe(token.AccessToken) {
 		return nil, fmt.Errorf("%w: no access_token that could be sent", ErrTokenResponse)

@@ -92,43 +92,51 @@ type AuthorizationServerConfig struct {
 	// token has, which is what a token of this server itself says to who holds it.
 	ResourceScopes map[string][]string
 
-	// AuthorizationDetails are the types of authorization details (RFC 9396) that exist here, published as
-	// authorization_details_types_supported. Clients ask for those types that they are registered for; one that is registered
-	// for none gets none. nil: there are none, and a request that has some is refused.
+	// AuthorizationDetails are the types of authorization details (RFC 9396) that
+	// the server supports and publishes as authorization_details_types_supported.
+	// A client can request the types that it is registered for. If nil, the server
+	// rejects requests with authorization details.
 	//
-	// A detail that names some of Resources, by its locations or its type, goes into tokens for these alone, and there are such
-	// tokens to be had whatever resource parameters the client has sent (RFC 9396 §3.2); without scopes, if it has not named them.
-	// A request for details that no access token can hold is rejected at the push: a JWT has room for some 10 KiB, what
-	// AccessTokens keeps for more than 40 KiB. Logger receives a warning for each JWT that is longer than the 8 KiB which
-	// common proxies accept in a header.
+	// A detail may name some of Resources by its locations or its type. Then only
+	// tokens for these resource servers contain it. The client can request such a
+	// token even if its authorization request named other resources (RFC 9396
+	// §3.2). The token has no scopes there unless the client named the resource.
+	//
+	// A request for details that do not fit into an access token is rejected at
+	// the push. A JWT has room for about 10 KiB, and an entry of AccessTokens for
+	// more than 40 KiB. Logger receives a warning for each JWT longer than 8 KiB,
+	// because common proxies accept no longer header field.
 	AuthorizationDetails *rar.Registry
 	// ClientDetails decides which details a client may have that acts for nobody, by the client credentials grant: those
 	// requested, or less, or an error. nil: none, since no user has agreed. Called concurrently.
 	ClientDetails func(ctx context.Context, clientID string, requested rar.Details) (granted rar.Details, err error)
 
-	// Grants turns on grant management (Grant Management for OAuth 2.0), with a [grants.Manager] that the server makes of it; see
-	// [AuthorizationServer.Grants]. Issuer, AccessTokenLifetime and Now are the server's own and stay empty here; MergeDetails
-	// is the rule of AuthorizationDetails unless it is set. The scopes grant_management_query and grant_management_revoke
-	// exist then, for clients that are registered for them. Events is told after the server has ended the access tokens that
-	// the change has ended. nil: there is no grant management.
+	// Grants turns on grant management (Grant Management for OAuth 2.0). The
+	// server makes a [grants.Manager] from it; see [AuthorizationServer.Grants].
+	// Leave Issuer, AccessTokenLifetime and Now empty, because the server sets
+	// them. If MergeDetails is nil, the server uses the rule of
+	// AuthorizationDetails. Clients can be registered for the scopes
+	// grant_management_query and grant_management_revoke. Events receives a change
+	// after the server has ended the affected access tokens. If nil, grant
+	// management is off.
 	//
-	// The endpoint is a resource server with an identifier of its own: its URL, as
-	// grant_management_endpoint and protected_resources in the metadata have it. It
-	// rejects tokens for other audiences (RFC 9068 §4). A request for one of the two
-	// scopes that names no resource gets the endpoint in the audience, alone or
-	// together with the default resource server if other scopes are requested too. A
-	// request that names resources names the endpoint together with one of the
-	// scopes.
+	// The grant management endpoint is a resource server with its own identifier.
+	// The identifier is its URL, which the metadata contains as
+	// grant_management_endpoint and in protected_resources. The endpoint rejects
+	// tokens for other audiences (RFC 9068 §4). If a request for one of the two
+	// scopes names no resource, the endpoint is in the audience of the token. The
+	// default resource server is in it too if the client requests other scopes. A
+	// request that names resources must name the endpoint to use the two scopes.
 	Grants *grants.ManagerConfig
 	// GrantIDInTokens writes the member grant_id into access tokens and
-	// introspection responses: the managed grant's ID, or the
-	// [AuthorizationResponse.AuthorizationID] without grant management. All tokens of
-	// one consent carry the same value, refreshed and narrowed tokens too, so an API
-	// can record by [Token.GrantID] what was used up. A permission that the user
-	// repeats within one managed grant, by a merge or a replacement, stays the same
-	// permission; a client that needs a second one creates another grant. Tokens of
-	// the client credentials grant have no grant_id. If false, tokens do not name
-	// their consent.
+	// introspection responses. The value is the ID of the managed grant, or the
+	// [AuthorizationResponse.AuthorizationID] without grant management. All tokens
+	// of one consent carry the same value, including refreshed and narrowed
+	// tokens. An API can therefore record with [Token.GrantID] that a permission
+	// was used. A merge or a replacement within one managed grant does not create
+	// a second permission; a client that needs one creates another grant. Tokens
+	// of the client credentials grant have no grant_id. If false, tokens do not
+	// name their consent.
 	GrantIDInTokens bool
 
 	// EncryptedResponses serves clients that are registered for encrypted authorization responses, by
@@ -147,16 +155,22 @@ type AuthorizationServerConfig struct {
 	// §5). Without, acr_values is the host's business.
 	ACRValues []string
 
-	// Interact is called by [AuthorizationServer.Handler] at the authorization endpoint with a valid request: show login and
-	// consent, then call Approve or Deny and serve the response that they return. Required for Handler. The consent page shows
-	// [Authorization.Choices], Details and NamedResources; ScopesFor turns what the user has ticked into an [Approval].
+	// [AuthorizationServer.Handler] calls Interact at the authorization endpoint
+	// with a valid request. Interact shows login and consent, calls Approve or
+	// Deny, and serves the response that they return. Required for Handler. The
+	// consent page shows [Authorization.Choices], Details and NamedResources.
+	// ScopesFor turns the user's choices into an [Approval].
 	//
-	// A reload comes here again, as does the form that the page posts to this same URL, as long as RequestLifetime lasts.
-	// A client may send the browser by POST, with client_id and request_uri in the
-	// body and neither in the URL. Handler redirects such a request to the URL that
-	// a GET would have had. A POST that arrives here is a form of the host's own.
-	// For more time keep [Authorization.ClientID] and [Authorization.RequestURI] in the browser's session, continue on a URL
-	// of the host's own, and call [AuthorizationServer.Resume] there. Forms need the host's protection against forged posts.
+	// A reload calls Interact again while RequestLifetime lasts, and so does the
+	// form that the page posts to the same URL. If a client sends the browser by
+	// POST, with client_id and request_uri in the body, Handler redirects the
+	// request to the URL of the GET request. A POST that reaches Interact is
+	// always a form of the host.
+	//
+	// If the user needs more time, store [Authorization.ClientID] and
+	// [Authorization.RequestURI] in the browser's session. Continue on a URL of
+	// the host, and call [AuthorizationServer.Resume] there. The host must protect
+	// its forms against forged posts.
 	Interact func(w http.ResponseWriter, r *http.Request, a *Authorization)
 	// ErrorPage shows an error of which the client cannot be told. nil shows a plain page that names the cause.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, err error)
@@ -164,7 +178,7 @@ type AuthorizationServerConfig struct {
 	RequestLifetime      time.Duration // of a request_uri: 5 s to 599 s, default 90 s
 	CodeLifetime         time.Duration // 1 s to 60 s, the default
 	AccessTokenLifetime  time.Duration // 1 s to 24 hours, default 5 minutes
-	AssertionLifetime    time.Duration // the longest that is accepted of a client assertion: 1 s to 1 hour, the default
+	AssertionLifetime    time.Duration // maximum lifetime of a client assertion, 1 s to 1 hour; the default is 1 hour
 	RefreshTokenLifetime time.Duration // up to 10 years, default 90 days; only clients with the grant type refresh_token get one
 
 	// Stores; nil: in memory, for a server of one process. Servers of several issuers may share them.

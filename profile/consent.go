@@ -10,8 +10,8 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// ErrNothingGranted reports an [Approval] that grants none of what was requested.
-// [AuthorizationServer.WriteAuthorizationError] makes a denial of it.
+// ErrNothingGranted reports an [Approval] that grants nothing of the request.
+// [AuthorizationServer.WriteAuthorizationError] responds with a denial.
 var ErrNothingGranted = oautherr.New("profile: approval that grants nothing", "access_denied", http.StatusForbidden, "nothing was granted")
 
 const (
@@ -30,9 +30,9 @@ func (a *Authorization) Choices() []string {
 	})
 }
 
-// ScopesFor returns the value of [Approval.Scopes] for what the user has agreed
-// to: the choices, the scopes that go with the granted details, and openid if it
-// was requested. The result is empty if the user has agreed to nothing.
+// ScopesFor returns the value of [Approval.Scopes] for the user's choices. It
+// contains the chosen scopes, the scopes that go with the granted details, and
+// openid if it was requested. It is empty if the user has granted nothing.
 func (a *Authorization) ScopesFor(choices []string, details rar.Details) []string {
 	scopes := slices.Concat(choices, details.Scopes())
 	if slices.Contains(a.scopes, scopeOpenID) && (len(scopes) > 0 || len(details) > 0 || !a.asks()) {
@@ -42,15 +42,15 @@ func (a *Authorization) ScopesFor(choices []string, details rar.Details) []strin
 	return slices.Compact(scopes)
 }
 
-// asks reports whether the user has something to decide beside the login.
+// asks reports whether the user has to decide anything besides the login.
 func (a *Authorization) asks() bool {
 	return len(a.details) > 0 || slices.ContainsFunc(a.scopes, func(scope string) bool { return scope != scopeOpenID })
 }
 
-// NamedResources returns the resource servers that a consent page names: those of
-// [Authorization.Resources], unless they are the default alone. The same scope
+// NamedResources returns the resource servers that a consent page shows:
+// [Authorization.Resources], or nothing if they are only the default. One scope
 // can mean other data at another resource server. The grant management endpoint
-// is not among them, since its scopes mean nothing elsewhere.
+// is not included, because its scopes mean nothing elsewhere.
 func (a *Authorization) NamedResources() []string {
 	_, named := a.server.split(a.targets)
 	if slices.Equal(named, a.server.cfg.Resources[:1]) {
@@ -59,9 +59,9 @@ func (a *Authorization) NamedResources() []string {
 	return slices.Clone(named)
 }
 
-// checkTogether requires that the scope of each detail is requested as well.
-// Otherwise the user could not grant the two together, and the detail alone
-// permits nothing.
+// checkTogether requires that the client requests the scope of each detail as
+// well. Otherwise the user could not grant the two together, and the detail
+// alone permits nothing.
 func checkTogether(details rar.Details, scopes []string) error {
 	for i, d := range details {
 		for _, scope := range (rar.Details{d}).Scopes() {
@@ -80,13 +80,13 @@ func detailError(index int, d rar.Detail, member, problem string) error {
 	return oautherr.Describe(fmt.Errorf("%w: %s", ErrAuthorizationDetails, text), text)
 }
 
-// grantedScopes returns the scopes that an approval grants, in their normal form:
-// with openid where it was requested, and without scopes that go with requested
-// details of which the user has granted none.
+// grantedScopes returns the scopes that an approval grants, in their normal
+// form. It adds openid if it was requested. It omits a scope that goes with
+// requested details if the user granted none of them.
 func (a *Authorization) grantedScopes(approval Approval) ([]string, error) {
 	for _, scope := range approval.Scopes {
 		if !slices.Contains(a.scopes, scope) {
-			return nil, fmt.Errorf("profile: approval: scope %q was not asked for", scope)
+			return nil, fmt.Errorf("profile: approval: unrequested scope %q", scope)
 		}
 	}
 	if err := checkTogether(approval.Details, approval.Scopes); err != nil {
@@ -106,13 +106,15 @@ func (a *Authorization) grantedScopes(approval Approval) ([]string, error) {
 	return slices.Compact(scopes), nil
 }
 
-// hostError keeps the text of an error and drops its wire form: a mistake of the
-// host is a server_error, whatever it would be called in a request.
+// hostError keeps the text of an error and removes its wire form. A mistake of
+// the host is a server_error, even if the same fault in a request has another
+// code.
 func hostError(err error) error { return errors.New(err.Error()) }
 
-// noRefreshToken reports whether an approval rules out a refresh token. The scope
-// offline_access stands for one (OpenID Connect Core §11): a client that has
-// requested it receives none unless the user grants it.
+// noRefreshToken reports whether an approval prevents a refresh token. The
+// scope offline_access requests a refresh token (OpenID Connect Core §11). A
+// client that requested this scope receives a refresh token only if the user
+// grants it.
 func (a *Authorization) noRefreshToken(approval Approval) bool {
 	return approval.NoRefreshToken ||
 		slices.Contains(a.scopes, scopeOfflineAccess) && !slices.Contains(approval.Scopes, scopeOfflineAccess)

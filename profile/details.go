@@ -110,8 +110,8 @@ func (s *AuthorizationServer) detailsFor(details rar.Details, targets []string) 
 	return kept
 }
 
-// places returns the resource servers that details name, by their locations or
-// their types. A detail that is for any resource server names none.
+// places returns the resource servers that details name by their locations or
+// their types. A detail for all resource servers names none.
 func (s *AuthorizationServer) places(details ...rar.Detail) []string {
 	var places []string
 	for _, detail := range details {
@@ -129,9 +129,9 @@ func (s *AuthorizationServer) places(details ...rar.Detail) []string {
 	return slices.Compact(places)
 }
 
-// checkPlaces rejects a detail for a resource server that is not one of this
-// server's. No token could be for it, and the user would agree to something that
-// means nothing here (RAR-5-4).
+// checkPlaces rejects a detail for a resource server that this authorization
+// server does not serve. No token could contain it, and the user would consent
+// to a permission without meaning (RAR-5-4).
 func (s *AuthorizationServer) checkPlaces(details rar.Details) error {
 	for i, d := range details {
 		for j, location := range d.Common().Locations {
@@ -171,9 +171,9 @@ func (s *AuthorizationServer) narrowDetails(t *TokenRequest, granted rar.Details
 	return requested, granted.Covers(requested)
 }
 
-// checkReached requires that a token holds every detail that a request names: the
-// detail is for one of the token's resource servers, and the token has the scope
-// that goes with it. To leave the detail out would surprise the client.
+// checkReached requires that the token holds every detail that a request names:
+// the detail is for one of the token's resource servers, and the token has the
+// scope of the detail's type. Omitting the detail would surprise the client.
 func (s *AuthorizationServer) checkReached(token grant, requested rar.Details) error {
 	for i, d := range requested {
 		if len(s.detailsFor(requested[i:i+1], token.Targets)) == 0 {
@@ -183,8 +183,8 @@ func (s *AuthorizationServer) checkReached(token grant, requested rar.Details) e
 	return checkTogether(requested, token.Scopes)
 }
 
-// detailsIn returns the granted details that a token holds which names none
-// itself: those for its resource servers whose scopes it has.
+// detailsIn returns the granted details of a token whose request names none:
+// those for its resource servers whose scopes the token has.
 func (s *AuthorizationServer) detailsIn(token grant, granted rar.Details) rar.Details {
 	return slices.DeleteFunc(s.detailsFor(granted, token.Targets), func(d rar.Detail) bool {
 		return checkTogether(rar.Details{d}, token.Scopes) != nil
@@ -217,9 +217,9 @@ func withoutUnused(scopes, bound []string, held rar.Details) []string {
 	return slices.DeleteFunc(scopes, func(scope string) bool { return slices.Contains(bound, scope) && !slices.Contains(used, scope) })
 }
 
-// clientTargets returns the resource servers of a token for a client itself:
-// those of the request, or those that the details name (RFC 9396 §6.1) together
-// with the default for further scopes.
+// clientTargets returns the resource servers of a token for a client itself.
+// They are the resources of the request, or those that the details name (RFC
+// 9396 §6.1) together with the default for further scopes.
 func (s *AuthorizationServer) clientTargets(t *TokenRequest, scopes []string, details rar.Details) ([]string, error) {
 	targets, err := s.targetsOf(t.params, scopes, details)
 	if err != nil || len(t.params["resource"]) > 0 {
@@ -248,7 +248,7 @@ func (s *AuthorizationServer) clientDetails(ctx context.Context, t *TokenRequest
 }
 
 // tokenDetails are the details of a request's access token that are for this
-// API. They are read once, at the first use.
+// API. They are parsed once, at the first use.
 type tokenDetails struct {
 	registry *rar.Registry
 	resource string // of the API
@@ -260,12 +260,12 @@ type tokenDetails struct {
 // errTokenDetails is for tokens that this API cannot read: those who run it and the server have types of one name that differ.
 var errTokenDetails = oautherr.New("profile: the authorization details of a token", oautherr.ServerError, http.StatusInternalServerError, "")
 
-// Details returns the granted details that are for this API and of the types in
-// [ResourceServerConfig.AuthorizationDetails]. Details of other types are for
-// other APIs, as are those whose locations are at other APIs (RFC 9396 §12).
+// Details returns the granted details that are for this API and whose types are
+// in [ResourceServerConfig.AuthorizationDetails]. It omits details of other
+// types and details whose locations are at other APIs (RFC 9396 §12).
 //
 // It returns a server_error if a detail is not valid under its type, or if the
-// resource server has no types: the client cannot correct that, and nothing is
+// resource server has no types. The client cannot correct that, and nothing is
 // permitted.
 func (t *Token) Details() (rar.Details, error) {
 	d := t.details
@@ -287,14 +287,14 @@ func (t *Token) Details() (rar.Details, error) {
 var errMissingDetail = oautherr.New("profile: authorization detail not granted", "insufficient_scope", http.StatusForbidden, "the token does not permit this")
 
 // CheckDetails returns an insufficient_scope error for
-// [ResourceServer.WriteError] unless the token permits everything in want: what
-// the API is about to do, made by [rar.Registry.New]. The error names the first
-// missing detail by its type, or the missing scope.
+// [ResourceServer.WriteError] unless the token permits all details in want. The
+// API makes want with [rar.Registry.New] from the operation that it is about to
+// perform. The error names the type of the first missing detail, or the missing
+// scope.
 //
-// The token has to have the details that are for this API ([Token.Details]) and
-// the scopes that go with them (rar.TypeConfig.Scope). A detail in want whose
-// own locations are at other APIs is not permitted here. An empty want is an
-// error.
+// The token must have the details for this API ([Token.Details]) and the scopes
+// that go with them (rar.TypeConfig.Scope). A detail in want with locations at
+// other APIs is not permitted. An empty want is an error.
 func (t *Token) CheckDetails(want rar.Details) error {
 	granted, err := t.Details()
 	if err != nil {

@@ -21,12 +21,12 @@ const (
 var errNoDocument = errors.New("nothing there")
 
 // Discover fetches the metadata of an authorization server from its RFC 8414
-// well-known URL, and validates it with [ServerMetadata.Validate]. If there is no
-// JSON document at that URL (status 4xx, a page for people, a redirect to another
-// origin), Discover uses the OpenID Connect Discovery URL. If the first document
-// lacks userinfo_endpoint, Discover reads the second one too. It takes from it the
-// absent members that only OpenID Connect has, if both documents name the same
-// issuer.
+// well-known URL, and validates it with [ServerMetadata.Validate]. If that URL
+// does not return a JSON document, Discover uses the OpenID Connect Discovery
+// URL. Examples are status 4xx, an HTML page, and a redirect to another origin.
+// If the first document lacks userinfo_endpoint, Discover fetches the second
+// document too. It copies the absent members that only OpenID Connect defines,
+// if both documents name the same issuer.
 //
 // The issuer decides whom the client trusts, so it must come from configuration or another authoritative source, never
 // from a response or a user. All endpoints come from the document, none from configuration (SP-5.3.3.1-9).
@@ -60,8 +60,8 @@ func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*Ser
 		return nil, err
 	}
 	if first && m.UserInfoEndpoint == "" {
-		// The document is good without these members. A server without OpenID
-		// Connect has no second one.
+		// The document is valid without these members. A server without OpenID
+		// Connect has no second document.
 		if more, err := fetchMetadata(ctx, client, openid); err == nil && more.Validate(issuer) == nil {
 			m.completeOpenID(more)
 		}
@@ -69,10 +69,9 @@ func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*Ser
 	return m, nil
 }
 
-// completeOpenID adds the members of OpenID Connect that m lacks. Members on which
-// a login depends come from one document alone: a server that says nothing about
-// the algorithms of its ID tokens in the first may list RS256 in the second,
-// whatever it signs with.
+// completeOpenID adds the OpenID Connect members that m lacks. The members that
+// decide about a login must come from one document. The second document may
+// list RS256 for ID tokens although the server signs with another algorithm.
 func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
 	for _, member := range []struct{ to, from *string }{
 		{&m.UserInfoEndpoint, &more.UserInfoEndpoint}, {&m.EndSessionEndpoint, &more.EndSessionEndpoint},

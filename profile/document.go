@@ -10,13 +10,14 @@ import (
 )
 
 // readDocument reads a metadata document into a struct, by exact member names.
-// The document must be one JSON object without duplicate names and names that
-// differ by case only. A member that is null, or whose value has another type,
-// counts as absent: the peer may be right about everything that this program
-// uses. Strict members must have their type, unless they are null: they say whose
-// document it is, whom it trusts and where certificates belong, and a check that
-// misses them passes.
-// readDocument returns the names of the members that had another type.
+// The document must be one JSON object without duplicate names and without
+// names that differ only by case. A member that is null, or of the wrong type,
+// counts as absent, because the members that this program uses may still be
+// correct. Strict members must have their type unless they are null. They name
+// the issuer, the trusted parties and the endpoints for certificates. Ignoring
+// a malformed one would skip a check.
+//
+// readDocument returns the names of the members of the wrong type.
 func readDocument(data []byte, document any, strict ...string) (dropped []string, err error) {
 	o, err := strictjson.ParseObject(data)
 	if err != nil {
@@ -60,8 +61,8 @@ func readMembers(o strictjson.Object, prefix string, v reflect.Value) (dropped [
 	return dropped
 }
 
-// hasNull reports whether a list of strings has an element that is null, which
-// package json reads as an empty string.
+// hasNull reports whether a list of strings has a null element. Package json
+// reads null as an empty string.
 func hasNull(raw []byte, field reflect.Value) bool {
 	if field.Kind() != reflect.Slice {
 		return false
@@ -78,8 +79,8 @@ func (l *linter) droppedMembers(clause string, dropped []string) {
 	}
 }
 
-// whyAbsent adds to an error about a document the members that were dropped: one
-// of them may be the member that the error misses.
+// whyAbsent adds the dropped members to an error about a document, because one
+// of them may be the member that the error reports as missing.
 func whyAbsent(err error, dropped []string) error {
 	if err == nil || len(dropped) == 0 {
 		return err

@@ -20,7 +20,7 @@ func (s *AuthorizationServer) grantsResource() string {
 	return s.endpoint(s.cfg.Endpoints.Grants)
 }
 
-// ownResources returns the resources that this server is itself.
+// ownResources returns the resources that this server serves itself.
 func (s *AuthorizationServer) ownResources() []string {
 	if s.cfg.Grants == nil {
 		return nil
@@ -36,9 +36,9 @@ func (s *AuthorizationServer) isResource(target string) bool {
 }
 
 // requestedTargets checks the resource parameters of a request for scopes. The
-// grant management endpoint and the scopes of grant management go together:
-// without these scopes its tokens permit nothing, and at other resource servers
-// these scopes mean nothing (AT-2.2.3-1).
+// grant management endpoint and the scopes of grant management require each
+// other. Without these scopes a token for the endpoint permits nothing, and at
+// other resource servers these scopes mean nothing (AT-2.2.3-1).
 func (s *AuthorizationServer) requestedTargets(resources, scopes []string) ([]string, error) {
 	allowed := s.cfg.Resources
 	own := s.grantsResource()
@@ -51,9 +51,9 @@ func (s *AuthorizationServer) requestedTargets(resources, scopes []string) ([]st
 	return s.targets(resources, allowed)
 }
 
-// targetsOfScope returns those targets of a token at which a scope means
-// something (RI-2.2-2). The scope openid is for this server itself, whatever the
-// audience.
+// targetsOfScope returns the targets of a token at which a scope has a meaning
+// (RI-2.2-2). The scope openid is for this server itself and is independent of
+// the audience.
 func (s *AuthorizationServer) targetsOfScope(scope string, targets []string) []string {
 	own, others := s.split(targets)
 	switch {
@@ -83,7 +83,9 @@ func (s *AuthorizationServer) split(targets []string) (own, others []string) {
 	return own, others
 }
 
-// grantScopes returns the entries of a grant for what one authorization permits.
+// grantScopes returns the entries of a grant for the permissions of one
+// authorization. It includes an entry without scopes, because a merge must not
+// remove a resource that the user has granted.
 func (s *AuthorizationServer) grantScopes(g grant) []grants.Scope {
 	var entries []grants.Scope
 	own, others := s.split(g.Targets)
@@ -97,7 +99,7 @@ func (s *AuthorizationServer) grantScopes(g grant) []grants.Scope {
 	return entries
 }
 
-// lookUpFor returns a function that reads live tokens of this server for one
+// lookUpFor returns a function that looks up live tokens of this server for one
 // resource server.
 func (s *AuthorizationServer) lookUpFor(resource string) func(ctx context.Context, raw string) (tokenClaims, error) {
 	return func(ctx context.Context, raw string) (tokenClaims, error) {

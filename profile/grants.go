@@ -93,9 +93,9 @@ func (s *AuthorizationServer) grantCaller(ctx context.Context, token *Token, sco
 	return client.ClientID, subject, nil
 }
 
-// mergeDetails merges details by the rules of their types (RAR-11.2-2). Entries
-// whose type the registry lacks are kept as they are: the type may come back, and
-// the user's consent to them has not ended.
+// mergeDetails merges details by the rules of their types (RAR-11.2-2). It
+// keeps entries of types that the registry lacks unchanged. The host may
+// register the type again, and the user's consent to them has not ended.
 func (s *AuthorizationServer) mergeDetails(existing, added json.RawMessage) (json.RawMessage, error) {
 	registry := s.cfg.AuthorizationDetails
 	before, err := knownDetails(registry, existing, registry.Types())
@@ -142,8 +142,8 @@ func unknownDetails(registry *rar.Registry, raw json.RawMessage) ([]json.RawMess
 	return unknown, nil
 }
 
-// appendDetails returns a JSON array of details and further entries. It does not
-// pass the entries through encoding/json, which would change their escapes.
+// appendDetails returns a JSON array of details and further entries. It does
+// not encode the entries with encoding/json, which would change their escapes.
 func appendDetails(details rar.Details, entries []json.RawMessage) (json.RawMessage, error) {
 	array, err := encodeDetails(details)
 	if err != nil || len(entries) == 0 {
@@ -198,9 +198,10 @@ func (s *AuthorizationServer) prepareGrant(ctx context.Context, a *Authorization
 	return change, nil
 }
 
-// claimGrant puts the change of a code into effect (GM-5.6.1-1). If the grant has
-// changed since the plan, it makes another access token for response. A code whose
-// change can no longer be made is used up, so that a replay is still noticed.
+// claimGrant applies the grant change of a code (GM-5.6.1-1). If the grant has
+// changed since the plan, it makes another access token for response. If the
+// change is no longer possible, it consumes the code, so that a replay is still
+// detected.
 func (s *AuthorizationServer) claimGrant(ctx context.Context, t *TokenRequest, key string, record codeRecord, plan redemption, response *TokenResponse) error {
 	current, err := s.grants.Claim(ctx, record.Change)
 	if errors.Is(err, grants.ErrInactive) {
@@ -233,7 +234,8 @@ func (s *AuthorizationServer) claimGrant(ctx context.Context, t *TokenRequest, k
 	return nil
 }
 
-// samePermissions reports whether tokens of two states of a grant are for the same.
+// samePermissions reports whether two states of a grant lead to the same token
+// permissions.
 func samePermissions(a, b grants.Grant) bool {
 	return reflect.DeepEqual(a.Scopes, b.Scopes) && bytes.Equal(a.AuthorizationDetails, b.AuthorizationDetails) && a.ExpiresAt.Equal(b.ExpiresAt)
 }

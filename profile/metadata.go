@@ -129,11 +129,13 @@ type MTLSEndpointAliases struct {
 	GrantManagementEndpoint            string `json:"grant_management_endpoint,omitempty"`
 }
 
-// UnmarshalJSON reads a document of at most 1 MiB by exact member names. It rejects
-// duplicate names, names that differ by case only, and an issuer,
-// protected_resources or mtls_endpoint_aliases of the wrong type. Any other member of the wrong type, or null, counts as absent (see
-// [ServerMetadata.Dropped]). On error m is unchanged. UnmarshalJSON checks nothing
-// else: see [ServerMetadata.Validate]. The error matches [ErrServerMetadata].
+// UnmarshalJSON reads a document of at most 1 MiB by exact member names. It
+// rejects duplicate names, names that differ only by case, and an issuer,
+// protected_resources or mtls_endpoint_aliases of the wrong type. Any other
+// member that is null or of the wrong type counts as absent (see
+// [ServerMetadata.Dropped]). If it returns an error, m is unchanged, and the
+// error matches [ErrServerMetadata]. It checks nothing else: see
+// [ServerMetadata.Validate].
 func (m *ServerMetadata) UnmarshalJSON(data []byte) error {
 	if len(data) > maxMetadata {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrServerMetadata, len(data), maxMetadata)

@@ -162,8 +162,8 @@ func (s *AuthorizationServer) checkRequest(ctx context.Context, clientID string,
 	return s.checkContent(ctx, client, scopes, params)
 }
 
-// checkPossible rejects a request that no login and no token can satisfy, whatever
-// the user consents to.
+// checkPossible rejects a request that no login and no token can satisfy, even
+// if the user consents to everything.
 func (s *AuthorizationServer) checkPossible(client *ClientMetadata, params url.Values) error {
 	// MTLS-3-1: there would be no certificate to bind tokens to.
 	if client.TLSClientCertificateBoundAccessTokens && s.cfg.Certificates == nil {
@@ -178,8 +178,8 @@ func (s *AuthorizationServer) checkPossible(client *ClientMetadata, params url.V
 	return nil
 }
 
-// checkContent checks the authorization details of a request, and that tokens can
-// hold all that it asks for.
+// checkContent checks the authorization details of a request, and that tokens
+// can hold everything that the client requests.
 func (s *AuthorizationServer) checkContent(ctx context.Context, client *ClientMetadata, scopes []string, params url.Values) error {
 	details, err := s.details(client, params.Get("authorization_details"))
 	if err != nil {
@@ -252,10 +252,11 @@ func (s *AuthorizationServer) targets(requested, allowed []string) ([]string, er
 	return slices.Compact(targets), nil
 }
 
-// targetsOf returns the resource servers of a request. A client that names some
-// gets those. Otherwise scopes are for the default one, details for those that
-// they name, and the scopes of grant management for the endpoint of that. The
-// default is left out if nothing is for it.
+// targetsOf returns the resource servers of a request. If the client names
+// resources, it returns those. Otherwise scopes are for the default resource
+// server, and details are for the resource servers that they name. The scopes
+// of grant management are for the grant management endpoint. The default is
+// omitted if nothing is for it.
 func (s *AuthorizationServer) targetsOf(params url.Values, scopes []string, details rar.Details) ([]string, error) {
 	if resources := params["resource"]; len(resources) > 0 {
 		return s.requestedTargets(resources, scopes)

@@ -51,10 +51,10 @@ type ResourceServerConfig struct {
 	Certificates *tokenbinding.CertificateSource
 
 	// FutureSkew is how far ahead "iat" and "nbf" of a JWT access token and "iat"
-	// of a proof may lie: the clock of the API may be behind those of the others.
-	// The default is 30 seconds. From 10 seconds to 1 minute. Expiry has no
-	// leeway, since a token must not live longer than its server wants. For
-	// introspection the Introspection client has a setting of its own.
+	// of a proof may lie, because the API's clock may be behind. The default is 30
+	// seconds, the minimum 10 seconds, the maximum 1 minute. Expiry has no leeway,
+	// because a token must not outlive the time that its issuer set. The
+	// Introspection client has its own setting for introspection responses.
 	FutureSkew time.Duration
 
 	Proofs dpop.ReplayStore  // nil: in memory, for an API of one process

@@ -59,12 +59,13 @@ type ResourceMetadata struct {
 // than RFC 9728 gives them, sorted.
 func (m *ResourceMetadata) Dropped() []string { return slices.Clone(m.dropped) }
 
-// UnmarshalJSON reads a document of at most 1 MiB by exact member names. It rejects
-// duplicate names, names that differ by case only, and a resource or
-// authorization_servers of the wrong type. Any other member of the wrong type, or null, counts as absent (see
-// [ResourceMetadata.Dropped]). On error m is unchanged. UnmarshalJSON checks
-// nothing else: see [ResourceMetadata.Validate]. The error matches
-// [ErrResourceMetadata].
+// UnmarshalJSON reads a document of at most 1 MiB by exact member names. It
+// rejects duplicate names, names that differ only by case, and a resource or
+// authorization_servers of the wrong type. Any other member that is null or of
+// the wrong type counts as absent (see [ResourceMetadata.Dropped]). If it
+// returns an error, m is unchanged, and the error matches
+// [ErrResourceMetadata]. It checks nothing else: see
+// [ResourceMetadata.Validate].
 func (m *ResourceMetadata) UnmarshalJSON(data []byte) error {
 	if len(data) > maxMetadata {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrResourceMetadata, len(data), maxMetadata)

@@ -82,35 +82,35 @@ func (q *RevocationRequest) Commit(ctx context.Context) error {
 	return q.server.clients.Commit(ctx, q.auth)
 }
 
-// A TokenOrigin says where the token of a revocation request comes from. It is
-// zero for a token that the server does not know.
+// A TokenOrigin names the authorization and the grant of a token in a
+// revocation request. It is zero for a token that the server does not know.
 type TokenOrigin struct {
-	// AuthorizationID is the authorization, as [AuthorizationServer.Withdraw] takes it.
+	// AuthorizationID is the ID of the authorization, for
+	// [AuthorizationServer.Withdraw].
 	AuthorizationID string
-	// GrantID is the live grant of grant management that the token belongs to. It is
-	// empty if there is none, and for a refresh token that has expired or that a
-	// merge or replacement has ended: such a token says nothing about the grant any
-	// more. For access tokens it is known only with
+	// GrantID is the ID of the live managed grant that the token belongs to, or
+	// "". It is also "" for a refresh token that has expired, or that a merge or
+	// replacement has ended. For access tokens it is known only with
 	// [AuthorizationServerConfig.GrantIDInTokens].
 	GrantID string
-	// Refresh says that the token is a refresh token.
+	// Refresh is true if the token is a refresh token.
 	Refresh bool
 
 	expired bool
 }
 
-// Origin finds out where the token comes from, for a host that ends more than
-// [AuthorizationServer.Revoke] does. It changes nothing. A host that lets the
-// revocation of a refresh token end its grant calls Origin, then
-// AuthorizationServer.Revoke, then [grants.Manager.Revoke] of
-// [AuthorizationServer.Grants]; it can repeat all three after an error.
+// Origin returns the authorization and the grant of the token. A host calls it
+// to end more than [AuthorizationServer.Revoke] ends. Origin changes nothing.
+// If the revocation of a refresh token shall end its grant, the host calls
+// Origin, then AuthorizationServer.Revoke, then [grants.Manager.Revoke] of
+// [AuthorizationServer.Grants]. The host can repeat all three after an error.
 //
-// A token of another client is [ErrForeignToken]. A token of the host's own,
-// which this server cannot revoke, is [ErrTokenType]. The failure of a store is
-// [ErrStore] or [grants.ErrStore].
+// Origin returns [ErrForeignToken] for a token of another client. It returns
+// [ErrTokenType] for a token of the host that this server cannot revoke. The
+// failure of a store is [ErrStore] or [grants.ErrStore].
 func (q *RevocationRequest) Origin(ctx context.Context) (TokenOrigin, error) {
 	if q == nil || q.server == nil {
-		return TokenOrigin{}, errors.New("profile: Origin of a request that was not checked")
+		return TokenOrigin{}, errors.New("profile: Origin called for an unchecked request")
 	}
 	origin, err := q.server.originOf(ctx, q)
 	if err != nil || origin.GrantID == "" {
@@ -164,9 +164,9 @@ func (s *AuthorizationServer) Revoke(ctx context.Context, q *RevocationRequest) 
 	return s.revoke(ctx, origin.AuthorizationID) // GM-6.5-4: not the grant that it may be one of
 }
 
-// originOf finds the authorization that a token comes from. It ignores the hint:
-// both kinds have to be searched before a token is unknown, and neither search
-// takes long.
+// originOf returns the authorization of a token. It ignores the hint and
+// searches both kinds of tokens before it reports an unknown token. Neither
+// search takes long.
 func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest) (TokenOrigin, error) {
 	// REV-2.1-3, REV-2.2-4: whatever the hint says. REV-2-1, REV-2-2: refresh tokens and access tokens.
 	var record refreshRecord

@@ -33,8 +33,8 @@ const (
 
 	// maxSealed bounds a sealed session. Browsers drop cookies of more than 4096 bytes, name and attributes included.
 	maxSealed = 3800
-	// maxFlows and maxFlowBytes bound the logins of one browser that are kept
-	// apart. Proxies have 8 KiB for the header of a request, and the application has
+	// maxFlows and maxFlowBytes bound the concurrent logins of one browser.
+	// Proxies accept 8 KiB for the header of a request, and the application has
 	// cookies of its own.
 	maxFlows     = 6
 	maxFlowBytes = 6 << 10
@@ -278,11 +278,11 @@ func (s *Sessions) setCookie(w http.ResponseWriter, name, value string, maxAge i
 	})
 }
 
-// cookieBytes is what a cookie takes in the header of each request.
+// cookieBytes is the size of a cookie in the header of each request.
 func cookieBytes(name, value string) int { return len(name) + len("=") + len(value) + len("; ") }
 
-// surplus returns the names of the cookies that have to go so that there is room
-// for one more of this size.
+// surplus returns the names of the cookies to delete, so that one more cookie
+// of this size fits.
 func (s *Sessions) surplus(r *http.Request, room int) (names []string) {
 	type flow struct {
 		name  string

@@ -15,12 +15,12 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// surelySmall is a number of bytes of details, scopes and audience that every
-// access token holds, whatever else is in it. Up to this size no token is tried.
+// surelySmall is a size in bytes of details, scopes and audience that always
+// fits into an access token. Smaller requests are not encoded as a trial.
 const surelySmall = 4 << 10
 
-// checkSize requires that an access token can hold these claims. It encodes them
-// as a token would and signs nothing.
+// checkSize requires that an access token can hold these claims. It encodes
+// them like a token and signs nothing.
 func (s *AuthorizationServer) checkSize(c accesstoken.Claims) error {
 	if len(c.AuthorizationDetails)+len(c.Scope)+len(strings.Join(c.Audience, "")) <= surelySmall {
 		return nil
@@ -33,17 +33,17 @@ func (s *AuthorizationServer) checkSize(c accesstoken.Claims) error {
 	}
 	switch {
 	case errors.Is(err, accesstoken.ErrTooLong) && len(c.AuthorizationDetails) > 0: // it never will be shorter by itself
-		return oautherr.Describe(fmt.Errorf("%w: %w", ErrAuthorizationDetails, err), "more than an access token holds: ask for some of them, by authorization_details or resource")
+		return oautherr.Describe(fmt.Errorf("%w: %w", ErrAuthorizationDetails, err), "too long for an access token: request fewer with authorization_details or resource")
 	case errors.Is(err, accesstoken.ErrTooLong) && c.Scope != "":
-		return oautherr.Describe(fmt.Errorf("%w: %w", ErrScope, err), "more scopes than an access token holds")
+		return oautherr.Describe(fmt.Errorf("%w: %w", ErrScope, err), "too many scopes for an access token")
 	case err != nil:
 		return fmt.Errorf("%w: access token: %w", ErrStore, err)
 	}
 	return nil
 }
 
-// worstCase returns a grant that makes the longest tokens that an approval of the
-// request can lead to, whatever user and login it names.
+// worstCase returns a grant with the longest tokens that any approval of the
+// request can lead to, for any user and any login.
 func (s *AuthorizationServer) worstCase(clientID string, scopes, targets []string, details rar.Details) (grant, error) {
 	g := grant{
 		ID: strings.Repeat("x", grantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets, AuthTime: s.cfg.Now().Unix(),
@@ -52,8 +52,8 @@ func (s *AuthorizationServer) worstCase(clientID string, scopes, targets []strin
 	return g.with(details)
 }
 
-// checkRequestSize requires that access tokens can hold what is requested. A token
-// that cannot be made would cost the user's consent.
+// checkRequestSize requires that access tokens can hold everything that the
+// client requests. Otherwise the user's consent would be lost.
 func (s *AuthorizationServer) checkRequestSize(ctx context.Context, client *ClientMetadata, g grant, request grants.Request) error {
 	if request.Action() != "merge" {
 		return s.checkFits(client, g.permission())
@@ -75,7 +75,7 @@ func (s *AuthorizationServer) checkRequestSize(ctx context.Context, client *Clie
 			return slices.Clone(raw)
 		}
 		if current.AuthorizationDetails, err = merge(list(current.AuthorizationDetails), list(g.Details)); errors.Is(err, rar.ErrTooLarge) {
-			return oautherr.Describe(fmt.Errorf("%w: merging: %w", ErrAuthorizationDetails, err), "authorization_details: together with those of the grant more than the server accepts")
+			return oautherr.Describe(fmt.Errorf("%w: merging: %w", ErrAuthorizationDetails, err), "authorization_details: too long together with those of the grant")
 		}
 		if err != nil {
 			return fmt.Errorf("%w: merging authorization details: %w", ErrStore, err)
@@ -85,8 +85,8 @@ func (s *AuthorizationServer) checkRequestSize(ctx context.Context, client *Clie
 	return s.checkManagedSize(client, g, current)
 }
 
-// checkManagedSize is checkFits for tokens of a grant of grant management. How long
-// the grant lasts does not count here.
+// checkManagedSize is checkFits for tokens of a managed grant. It ignores the
+// end of the grant.
 func (s *AuthorizationServer) checkManagedSize(client *ClientMetadata, g grant, current grants.Grant) error {
 	p, err := s.permitted(&TokenRequest{server: s, client: client, params: url.Values{}}, g, current)
 	if err != nil {
@@ -95,8 +95,8 @@ func (s *AuthorizationServer) checkManagedSize(client *ClientMetadata, g grant, 
 	return s.checkFits(client, p)
 }
 
-// checkApprovalSize tries the access tokens of an approval. What a merge adds to
-// may have grown since the push.
+// checkApprovalSize encodes the access tokens of an approval as a trial. The
+// grant that a merge extends may have grown since the push.
 func (s *AuthorizationServer) checkApprovalSize(ctx context.Context, a *Authorization, record codeRecord) error {
 	if record.Change == nil {
 		return s.checkFits(a.client, record.Grant.permission())
@@ -108,8 +108,8 @@ func (s *AuthorizationServer) checkApprovalSize(ctx context.Context, a *Authoriz
 	return s.checkManagedSize(a.client, record.Grant, current)
 }
 
-// checkFits tries the access tokens that a client can ask for with no more than
-// the resource parameter: that for the default, and one for each other place.
+// checkFits encodes as a trial the access tokens that a client can request with
+// the resource parameter: one for the default, and one for each other resource.
 func (s *AuthorizationServer) checkFits(client *ClientMetadata, p permission) error {
 	if len(p.Details)+len(strings.Join(p.Scopes, " "))+len(strings.Join(s.cfg.Resources, "")) <= surelySmall {
 		return nil
@@ -142,8 +142,8 @@ func (s *AuthorizationServer) checkFits(client *ClientMetadata, p permission) er
 	return nil
 }
 
-// nameLargest makes the error of a token that is too long say which detail is to
-// blame: one that is too long by itself, or all together.
+// nameLargest adds the reason to the error of a token that is too long: one
+// detail that is too long by itself, or all details together.
 func (s *AuthorizationServer) nameLargest(err error, t *TokenRequest, token grant, details rar.Details) error {
 	if !errors.Is(err, accesstoken.ErrTooLong) || !errors.Is(err, ErrAuthorizationDetails) {
 		return err
@@ -154,8 +154,8 @@ func (s *AuthorizationServer) nameLargest(err error, t *TokenRequest, token gran
 			return withErr
 		}
 		if _, aloneErr := s.claims(t, alone); errors.Is(aloneErr, accesstoken.ErrTooLong) {
-			return detailError(i, d, "", "more than an access token holds")
+			return detailError(i, d, "", "too long for an access token")
 		}
 	}
-	return oautherr.Describe(err, "authorization_details: together more than an access token holds")
+	return oautherr.Describe(err, "authorization_details: too long together for an access token")
 }

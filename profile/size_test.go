@@ -52,17 +52,17 @@ func TestDetailsThatNoTokenHolds(t *testing.T) {
 		want    string // in the description, "": accepted
 	}{
 		{"9 KiB in a JWT", nil, large("A", 9000), ""},
-		{"12 KiB in a JWT", nil, large("A", 12000), "authorization_details[0] (payment): more than an access token holds"},
-		{"the second one", nil, join(readOnly, large("A", 12000)), "authorization_details[1] (payment): more than an access token holds"},
-		{"two that are too large together", nil, join(large("A", 7500), large("B", 7500)), "together more than an access token holds"},
+		{"12 KiB in a JWT", nil, large("A", 12000), "authorization_details[0] (payment): too long for an access token"},
+		{"the second one", nil, join(readOnly, large("A", 12000)), "authorization_details[1] (payment): too long for an access token"},
+		{"two that are too large together", nil, join(large("A", 7500), large("B", 7500)), "too long together for an access token"},
 		{"two for different places", nil, join(`[{"type":"payment","amount":"1","locations":["`+otherAPI+`"],"payee":"`+strings.Repeat("x", 7500)+`"}]`,
 			`[{"type":"account","accounts":["`+strings.Repeat("y", 1000)+`"]}]`), ""},
 		{"at another place than the default", nil, `[{"type":"payment","amount":"1","locations":["` + otherAPI + `"],"payee":"` + strings.Repeat("x", 12000) + `"}]`,
-			"authorization_details[0] (payment): more than an access token holds"},
+			"authorization_details[0] (payment): too long for an access token"},
 		{"15 KiB behind a reference", []worldOption{opaque}, join(large("A", 7500), large("B", 7500)), ""},
 		{"40 KiB behind a reference", []worldOption{opaque, roomy}, large("A", 40<<10), ""},
-		{"50 KiB behind a reference", []worldOption{opaque, roomy}, large("A", 50<<10), "authorization_details[0] (payment): more than an access token holds"},
-		{"what grows when it is marshalled", nil, large(strings.Repeat("<", 2000), 1), "authorization_details[0] (payment): more than an access token holds"},
+		{"50 KiB behind a reference", []worldOption{opaque, roomy}, large("A", 50<<10), "authorization_details[0] (payment): too long for an access token"},
+		{"what grows when it is marshalled", nil, large(strings.Repeat("<", 2000), 1), "authorization_details[0] (payment): too long for an access token"},
 		{"the same behind a reference", []worldOption{opaque}, large(strings.Repeat("<", 2000), 1), ""},
 	} {
 		t.Run("A7 "+tc.name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestDetailsThatNoTokenHolds(t *testing.T) {
 			_, err = w.agree(a, func(p *profile.Approval) { p.Details = rar.Details{detail} })
 			return err
 		}
-		require.ErrorContains(t, grant(12000), "more than an access token holds")
+		require.ErrorContains(t, grant(12000), "too long for an access token")
 		require.NoError(t, grant(8000), "nothing was used up")
 	})
 	t.Run("A7 for a client itself", func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestGrantsThatNoTokenHolds(t *testing.T) {
 	with("authorization_details", large("B", 6000), "grant_management_action", "merge", "grant_id", id)(form)
 	got := w.send(w.parURL(), form)
 	require.Equal(t, "invalid_authorization_details", got.code, "G5 at the push %v", got.body)
-	require.Contains(t, got.body["error_description"], "together more than an access token holds")
+	require.Contains(t, got.body["error_description"], "too long together for an access token")
 
 	// Each of two merges fits; after the first one, the second does not.
 	merge := func(payee string) *profile.Authorization {

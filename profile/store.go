@@ -51,11 +51,12 @@ type RevocationStore interface {
 	Revoked(ctx context.Context, grantID string) (bool, error)
 }
 
-// A MemoryStore is a bounded [CodeStore], [RefreshStore] and [RevocationStore] in
-// memory: the default for a server of one process. When it is full, Save and Revoke
-// fail, and live entries are never evicted. A client may keep as much as is free:
-// one client alone fills half of the store, and then gets [ErrTooMany] while others
-// go on. It is safe for concurrent use.
+// A MemoryStore is a bounded [CodeStore], [RefreshStore] and [RevocationStore]
+// in memory. It is the default for a server of one process. When it is full,
+// Save and Revoke fail. Live entries are never evicted. A client can use as
+// much room as is still free. A single client therefore fills half of the store
+// and then receives [ErrTooMany]; other clients are not affected. A MemoryStore
+// is safe for concurrent use.
 type MemoryStore struct {
 	values  *expiring.Shared[storedValue]
 	revoked *expiring.Map[time.Time] // until when
@@ -72,10 +73,10 @@ const (
 	bytesPerEntry  = 512
 )
 
-// NewMemoryStore returns a store for at most maxEntries values, 512 bytes for each
-// of them but at least 4 MiB, and as many revocations. The default is 1,048,576
-// values and 512 MiB. Memory is taken when entries come. If now is nil, time.Now
-// is used.
+// NewMemoryStore returns a store for at most maxEntries values and as many
+// revocations. It has room for 512 bytes for each value, and for at least 4
+// MiB. The default is 1,048,576 values and 512 MiB. The store allocates memory
+// when entries arrive. If now is nil, time.Now is used.
 func NewMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
 	if maxEntries <= 0 {
 		maxEntries = defaultEntries

@@ -65,10 +65,10 @@ func (s *AuthorizationServer) Token(ctx context.Context, t *TokenRequest) (*Toke
 	}
 }
 
-// redeem serves the authorization code grant. A client can repeat a request that
-// has failed for another reason than its code: the code is used up last. A grant
-// changes after the tokens have been made, so that a failure before leaves the
-// refresh token that the client has.
+// redeem serves the authorization code grant. It consumes the code last, so a
+// client can repeat a request that failed for another reason. It makes the
+// tokens before it changes a grant, so a failure keeps the client's refresh
+// token valid.
 func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
 	key := s.storeKey("code", t.Param("code"))
 	var record codeRecord
@@ -110,7 +110,7 @@ func (s *AuthorizationServer) redeem(ctx context.Context, t *TokenRequest) (*Tok
 	return response, nil
 }
 
-// A redemption is what a code is about to be redeemed for.
+// A redemption is the planned result of redeeming a code.
 type redemption struct {
 	grant    grant        // the authorization
 	current  grants.Grant // of grant management, as it will be; zero without
@@ -119,8 +119,9 @@ type redemption struct {
 	idTokens *signatory // nil if no ID token is to be issued
 }
 
-// plan decides what a code is redeemed for, and writes nothing. Whatever cannot be
-// issued is found here: the code stays good, and a grant stays as it is.
+// plan determines the result of redeeming a code, and writes nothing. It
+// detects everything that cannot be issued, while the code and the grant are
+// unchanged.
 func (s *AuthorizationServer) plan(ctx context.Context, t *TokenRequest, record codeRecord) (r redemption, err error) {
 	r.grant = record.Grant
 	permitted := record.Grant.permission()
@@ -148,9 +149,9 @@ func (s *AuthorizationServer) plan(ctx context.Context, t *TokenRequest, record 
 	return r, err
 }
 
-// makeTokens makes all tokens of a redemption. It comes before the change of a
-// grant, which ends the refresh tokens that the client has: if this fails, the
-// client still has those and the code.
+// makeTokens makes all tokens of a redemption. It runs before the change of a
+// grant, which ends the client's refresh tokens. If it fails, the client still
+// has those and the code.
 func (s *AuthorizationServer) makeTokens(ctx context.Context, t *TokenRequest, r redemption) (*TokenResponse, error) {
 	response, err := s.issue(ctx, t, r.token, r.claims)
 	if err != nil {
@@ -169,8 +170,8 @@ func (s *AuthorizationServer) makeTokens(ctx context.Context, t *TokenRequest, r
 	return response, nil
 }
 
-// redeemInactive uses up a code whose change can no longer be made, for a reason,
-// so that a replay is still noticed.
+// redeemInactive consumes a code whose grant change is no longer possible, so
+// that a replay is still detected.
 func (s *AuthorizationServer) redeemInactive(ctx context.Context, t *TokenRequest, key, grantID string, reason error) error {
 	if err := t.Commit(ctx); err != nil {
 		return err
@@ -285,7 +286,7 @@ func (s *AuthorizationServer) clientCredentials(ctx context.Context, t *TokenReq
 	return s.issue(ctx, t, g, claims)
 }
 
-// A permission is what tokens of one authorization may be for.
+// A permission bounds the tokens of one authorization.
 type permission struct {
 	grant
 	// details are those that the user has granted, also of types that the client
@@ -297,8 +298,8 @@ type permission struct {
 	scopesAt func(resource string) []string
 }
 
-// permission returns that of an authorization without grant management: its
-// scopes at its resource servers.
+// permission returns the permission of an authorization without grant
+// management: its scopes at its resource servers.
 func (g grant) permission() permission {
 	return permission{grant: g, details: g.Details, allowed: g.Targets, scopesAt: func(resource string) []string {
 		if slices.Contains(g.Targets, resource) {
@@ -349,10 +350,10 @@ func (s *AuthorizationServer) narrow(t *TokenRequest, p permission) (grant, erro
 	return g.with(details)
 }
 
-// narrowScopes returns the scopes of a token for these resource servers: those
-// that are granted at each of them where they mean something, or those of the
-// request. A scope that goes with details is granted wherever such a detail is
-// for.
+// narrowScopes returns the scopes of a token for these resource servers. They
+// are the requested scopes, or all permitted ones. A scope is permitted if it
+// is granted at every one of the resource servers where it has a meaning. A
+// scope that goes with a detail is granted wherever the detail is for.
 func (s *AuthorizationServer) narrowScopes(t *TokenRequest, p permission, targets []string, details rar.Details) ([]string, error) {
 	scopes := slices.DeleteFunc(slices.Clone(p.Scopes), func(name string) bool {
 		places := s.targetsOfScope(name, targets)
@@ -376,7 +377,8 @@ func (s *AuthorizationServer) narrowScopes(t *TokenRequest, p permission, target
 	return requested, nil
 }
 
-// with puts these details in the place of a grant's. Of one that had some it is known that there are none left.
+// with replaces the details of a grant. If the grant had details and now has
+// none, the result records that.
 func (g grant) with(details rar.Details) (grant, error) {
 	raw, err := encodeDetails(details)
 	if raw == nil && g.Details != nil {

@@ -78,9 +78,9 @@ func (s *AuthorizationServer) TokenRequest(r *http.Request) (*TokenRequest, erro
 		if t.bound.IsZero() {
 			return nil, fmt.Errorf("%w: no client certificate", tokenbinding.ErrNotBound)
 		}
-		// A client that sends a proof nevertheless, as it did at the push perhaps
-		// (DPOP-10-1), requests a DPoP-bound token by it (RFC 9449 §5). Its token
-		// is bound to both.
+		// A client may send a proof although its tokens are bound to certificates,
+		// for example because it sent one with the push (DPOP-10-1). The proof
+		// requests a DPoP-bound token (RFC 9449 §5). The token is then bound to both.
 		if len(r.Header.Values("DPoP")) == 0 {
 			return t, nil
 		}

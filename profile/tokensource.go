@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// refreshEarly is how long before its end a token is no longer sent, as in
-	// package oauth2, but never more than one refreshPart of its lifetime: a token
-	// that lives for seconds would be refreshed for every request.
+	// refreshEarly is the time before its expiry from which a token is no longer
+	// used, as in package oauth2. It is at most one refreshPart of the lifetime.
+	// Otherwise a token with a lifetime of seconds would be refreshed for every
+	// request.
 	refreshEarly = 10 * time.Second
 	refreshPart  = 4
 	// A source whose refresh has failed asks again after a pause, which doubles with each failure.
@@ -27,23 +28,26 @@ const (
 )
 
 // TokenSource returns a source that refreshes token when it has expired or is
-// about to: 10 seconds before its expiry, or a quarter of its lifetime if that is
-// less. The lifetime is the token's ExpiresIn; if that is 0, it is taken for long.
+// about to expire: 10 seconds before its expiry, or a quarter of its lifetime
+// before if that is less. The lifetime is the token's ExpiresIn. If that is 0,
+// the lifetime counts as long.
 //
-// Make one source for each token and keep it. Store the token that the source
-// returns whenever it differs from the one before, as the server may send new
-// refresh tokens. All callers that need the new token wait for one refresh, even
-// callers of other sources with the same refresh token. Callers whose token is
-// good do not wait.
+// Make one source for each token and keep it. Store the returned token whenever
+// it differs from the previous one, because the server may send new refresh
+// tokens. All callers that need the new token wait for the same refresh. This
+// includes callers of other sources with the same refresh token. Callers whose
+// token is still valid do not wait.
 //
-// After a failure the source returns the same error without a request: for one
-// second, then for twice as long after each further failure, up to one minute, or
-// for as long as the server asks by Retry-After. Two errors are final.
-// [ErrReauthorize]: the server has rejected the refresh token, and the source sends
-// no further requests. [ErrNoRefreshToken]: there is none.
+// After a failure the source returns the same error without a request. It does
+// so for one second, and for twice as long after each further failure, up to
+// one minute. A Retry-After of the server replaces these times. Two errors are
+// final. [ErrReauthorize]: the server has rejected the refresh token, and the
+// source sends no further requests. [ErrNoRefreshToken]: the source has no
+// refresh token.
 //
-// The source ends with ctx. A refresh under way does not: its response may be the
-// only one that has the new refresh token. A source is safe for concurrent use.
+// The source ends with ctx. A running refresh continues, because its response
+// may be the only one with the new refresh token. A source is safe for
+// concurrent use.
 func (c *Client) TokenSource(ctx context.Context, token *oauth2.Token) oauth2.TokenSource {
 	s := &tokenSource{ctx: ctx, client: c}
 	if token == nil {
@@ -64,14 +68,14 @@ type tokenSource struct {
 	failed error // of last; nil: the way is free
 	until  time.Time
 	pause  time.Duration
-	// replacement is the access token that came for one that an API had rejected.
+	// replacement is the access token that replaced a token rejected by an API.
 	replacement string
 }
 
 // Token implements oauth2.TokenSource.
 func (s *tokenSource) Token() (*oauth2.Token, error) { return s.tokenFor(s.ctx) }
 
-// tokenFor is Token for a caller that may go away before the refresh is done.
+// tokenFor is Token for a caller that may stop waiting before the refresh ends.
 func (s *tokenSource) tokenFor(ctx context.Context) (*oauth2.Token, error) {
 	token := s.current.Load()
 	if token.AccessToken != "" && (token.Expiry.IsZero() || s.client.cfg.Now().Add(margin(token)).Before(token.Expiry)) {
@@ -109,10 +113,10 @@ func (s *tokenSource) refreshed(ctx context.Context, token *oauth2.Token) (*oaut
 	return nil, call.err
 }
 
-// replace returns another token than one that an API has rejected before its
-// expiry: it was revoked, or bound to a key that the client has no longer. It
-// refreshes once. If the API rejects the new token too, the fault is elsewhere,
-// and replace returns nil.
+// replace returns a new token for one that an API rejected before its expiry.
+// The rejected token was revoked, or bound to a key that the client no longer
+// has. replace refreshes once. If the API rejects the new token too, replace
+// returns nil, because the fault is elsewhere.
 func (s *tokenSource) replace(ctx context.Context, rejected string) *oauth2.Token {
 	token := s.current.Load()
 	if token.AccessToken != rejected {
@@ -142,8 +146,8 @@ func margin(token *oauth2.Token) time.Duration {
 	return refreshEarly
 }
 
-// resting returns the last failure while no request may be sent: for a pause, or
-// for ever after a final one.
+// resting returns the last failure while the source must not send requests:
+// during a pause, or permanently after a final error.
 func (s *tokenSource) resting() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
