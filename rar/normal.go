@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -136,6 +137,7 @@ func (d *detail) normalise() (*detail, *fault) {
 		if f != nil {
 			return nil, &fault{kind: ErrHook, path: f.path, reason: f.reason}
 		}
+		withEmpty(reflect.ValueOf(d.typed), &v)
 		made.value = v.normal()
 	}
 	return made, nil

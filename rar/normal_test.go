@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -346,5 +347,62 @@ func TestSingleOfSeveral(t *testing.T) {
 				require.True(t, tc.usable || errors.Is(err, rar.ErrHook))
 			}
 		})
+	}
+}
+
+type listed struct {
+	rar.Common
+	Inner []inner             `json:"inner,omitempty"`
+	Names map[string][]string `json:"names,omitempty"`
+}
+
+type inner struct {
+	List  []string          `json:"list,omitempty"`
+	Map   map[string]string `json:"map,omitempty"`
+	Other *innermost        `json:"other,omitempty"`
+}
+
+type innermost struct {
+	List []string `json:"list,omitempty"`
+}
+
+// A list without elements may mean none, and a list that is absent may mean all.
+// A Go struct with omitempty marshals both to the same JSON.
+func TestEmptyIsNotAbsent(t *testing.T) {
+	same := func(l listed) listed { return l }
+	strict := func(granted, requested listed) error {
+		if !reflect.DeepEqual(granted, requested) {
+			return errors.New("another one")
+		}
+		return nil
+	}
+	for name, cfg := range map[string]rar.TypeConfig[listed]{
+		"no functions": {}, "Normalize": {Normalize: same}, "Normalize and Covers": {Normalize: same, Covers: strict},
+	} {
+		typ, err := rar.TypeOf("listed", cfg)
+		require.NoError(t, err)
+		r := registry(t, typ)
+		for _, pair := range [][2]string{
+			{`"actions":[]`, ``},
+			{`"inner":[]`, ``},
+			{`"names":{}`, ``},
+			{`"names":{"a":[]}`, `"names":{}`},
+			{`"inner":[{"list":[]}]`, `"inner":[{}]`},
+			{`"inner":[{"map":{}}]`, `"inner":[{}]`},
+			{`"inner":[{"other":{"list":[]}}]`, `"inner":[{"other":{}}]`},
+		} {
+			t.Run(name+" "+pair[0], func(t *testing.T) {
+				object := func(members string) rar.Detail {
+					return parse(t, r, strings.Replace(`[{"type":"listed",`+members+`}]`, ",}", "}", 1))[0]
+				}
+				empty, absent := object(pair[0]), object(pair[1])
+				requireSame(t, false, empty, absent, pair[0])
+				for _, d := range []rar.Detail{empty, absent} {
+					normal, err := d.Normal()
+					require.NoError(t, err)
+					requireSame(t, true, d, normal, pair[0])
+				}
+			})
+		}
 	}
 }

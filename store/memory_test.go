@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -254,6 +255,68 @@ func TestMemoryReclaims(t *testing.T) {
 		_, err := m.Add(t.Context(), key("another"), nil, clock.Now().Add(time.Minute))
 		require.ErrorIs(t, err, store.ErrFull)
 		clock.Advance(time.Minute)
+	}
+}
+
+type modelEntry struct {
+	size    int
+	version int64
+	expires time.Time
+}
+
+// Memory behaves like a plain map whatever operations come in whatever order, and
+// gives back all room in the end. The clock only goes forwards here: backwards,
+// whether an expired entry comes back depends on whether it was removed.
+func TestMemoryIsAMap(t *testing.T) {
+	const maxEntries, maxBytes = 6, 600
+	for seed := range uint64(200) {
+		m, clock := newMemory(t, store.MemoryConfig{MaxEntries: maxEntries, MaxBytes: maxBytes})
+		r, model, ctx := rand.New(rand.NewPCG(seed, 1)), make(map[string]modelEntry), t.Context()
+		for step := range 200 {
+			name := fmt.Sprint(r.IntN(10))
+			used := 0
+			for other, e := range model {
+				if !e.expires.After(clock.Now()) {
+					delete(model, other)
+				} else {
+					used += store.KeyLength + e.size
+				}
+			}
+			before, exists := model[name]
+			size, expires := r.IntN(200), clock.Now().Add(time.Duration(1+r.IntN(20))*time.Second)
+			where := fmt.Sprintf("seed %d step %d key %s", seed, step, name)
+			switch r.IntN(4) {
+			case 0:
+				added, err := m.Add(ctx, key(name), make([]byte, size), expires)
+				full := !exists && (len(model) == maxEntries || used+store.KeyLength+size > maxBytes)
+				require.Equal(t, full, err != nil, where)
+				require.Equal(t, !exists && !full, added, where)
+				if added {
+					model[name] = modelEntry{size, 1, expires}
+				}
+			case 1:
+				version := before.version - int64(r.IntN(2))
+				swapped, err := m.Swap(ctx, key(name), version, make([]byte, size), expires)
+				current := exists && version == before.version
+				full := current && size > before.size && used+size-before.size > maxBytes
+				require.Equal(t, full, err != nil, where)
+				require.Equal(t, current && !full, swapped, where)
+				if swapped {
+					model[name] = modelEntry{size, version + 1, expires}
+				}
+			case 2:
+				value, version, err := m.Get(ctx, key(name))
+				require.NoError(t, err)
+				require.Equal(t, before.version, version, where)
+				require.Len(t, value, before.size, where)
+			case 3:
+				clock.Advance(time.Duration(r.IntN(4)) * time.Second)
+			}
+		}
+		clock.Advance(time.Hour)
+		added, err := m.Add(ctx, key("all"), make([]byte, maxBytes-store.KeyLength), clock.Now().Add(time.Second))
+		require.NoError(t, err)
+		require.True(t, added, "seed %d: all room is there again", seed)
 	}
 }
 

@@ -1,0 +1,60 @@
+package rar
+
+import (
+	"encoding/json"
+	"reflect"
+)
+
+// withEmpty puts the empty lists and maps of a Go value back into its JSON, from
+// which omitempty has removed them. An empty list may permit nothing where an
+// absent one permits everything, and the rules that compare see the difference.
+func withEmpty(of reflect.Value, v *value) {
+	if writesItself(of.Type()) {
+		return
+	}
+	switch of.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !of.IsNil() {
+			withEmpty(of.Elem(), v)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range min(of.Len(), len(v.items)) {
+			withEmpty(of.Index(i), &v.items[i])
+		}
+	case reflect.Map:
+		for i := range v.members {
+			m := &v.members[i]
+			if key := reflect.ValueOf(m.name).Convert(of.Type().Key()); of.MapIndex(key).IsValid() {
+				withEmpty(of.MapIndex(key), &m.value)
+			}
+		}
+	case reflect.Struct:
+		if v.kind == objectKind {
+			withEmptyMembers(of, v)
+		}
+	}
+}
+
+func withEmptyMembers(of reflect.Value, v *value) {
+	for _, field := range reflect.VisibleFields(of.Type()) {
+		name := jsonName(field)
+		if name == "" {
+			continue
+		}
+		inner, there := of.FieldByIndex(field.Index), v.get(name)
+		switch kind := inner.Kind(); {
+		case there != nil:
+			withEmpty(inner, there)
+		case writesItself(inner.Type()):
+		case kind == reflect.Slice && !inner.IsNil() && inner.Len() == 0:
+			v.members = append(v.members, member{name, value{kind: arrayKind, raw: "[]"}})
+		case kind == reflect.Map && !inner.IsNil() && inner.Len() == 0:
+			v.members = append(v.members, member{name, value{kind: objectKind, raw: "{}"}})
+		}
+	}
+}
+
+// writesItself reports whether the JSON of a type need not be like its fields.
+func writesItself(t reflect.Type) bool {
+	return t.Implements(reflect.TypeFor[json.Marshaler]()) || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]())
+}
