@@ -436,3 +436,23 @@ func TestZeroDetail(t *testing.T) {
 		require.ErrorIs(t, err, rar.ErrUnknownType)
 	}
 }
+
+// An API reads the order of a client with New.
+func TestNewIsAsStrictAsParse(t *testing.T) {
+	r := registry(t, fromSchema(t, "c", `{"additionalProperties":true}`))
+	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
+	for name, text := range map[string]string{
+		"nothing": ``, "null": `null`, "an array": `[{}]`, "a string": `"x"`, "a part": `{"a":1`, "two objects": `{"a":1}{"a":1}`,
+		"a member twice": `{"a":1,"a":1}`, "a member in two cases": `{"a":1,"A":1}`, "an escaped member twice": `{"a":1,"\u0061":2}`,
+		"a member twice inside": `{"o":{"a":1,"a":2}}`, "invalid UTF-8": "{\"a\":\"\xff\"}", "a lone surrogate": `{"a":"\ud800"}`,
+		"a number that is rounded": `{"a":0.1000000000000000055}`, "nesting": `{"a":` + deep + `}`, "another type": `{"type":"d"}`,
+		"a type of another form": `{"type":null}`, "the type twice": `{"type":"","type":"c"}`, "an invalid location": `{"locations":["here"]}`,
+		"too many bytes": `{"a":"` + strings.Repeat("x", 16<<10) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			details, err := r.New("c", json.RawMessage(text))
+			require.Error(t, err)
+			require.Nil(t, details)
+		})
+	}
+}

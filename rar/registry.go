@@ -147,6 +147,7 @@ func (r *Registry) parseOne(object value, allowed []string) (Detail, string, *fa
 
 // New makes details of one type out of Go values: of the struct that the type is made of, or anything that marshals to such
 // an object. An API says with it what it is about to do, a server what it grants. The member type may be absent.
+// A value may be the JSON of a peer as a json.RawMessage, which New reads as strictly as Parse does.
 //
 // It returns an [*Error] when a value is not valid under the type, or there is no such type.
 func (r *Registry) New(typeName string, values ...any) (Details, error) {

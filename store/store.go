@@ -27,6 +27,11 @@ const (
 // An entry whose expiry has passed does not exist. Entries do not disappear earlier:
 // a store without room returns an error from Add and Swap.
 //
+// Versions start again after an expiry. A Swap with the version of an expired
+// entry can replace a new entry under the same key. Callers that use Swap
+// therefore never add a key again after its expiry: they derive it from a fresh
+// random ID.
+//
 // Implementations are safe for concurrent use.
 type Store interface {
 	// Add stores value under key until expires and returns true, unless key

@@ -11,8 +11,10 @@
 //
 // A resource server that makes payments does five things, in this order:
 //
-//  1. It makes the detail that it needs by itself: initiate this payment, here. The
-//     actions and locations of an order never decide. [rar.Details.Covering], or
+//  1. It reads the order: [rar.Registry.New] accepts the request's body as a
+//     json.RawMessage, and [rar.Get] returns the Go struct. It makes the detail
+//     that it needs by itself: initiate this payment, here. The actions and
+//     locations of an order never decide. [rar.Details.Covering], or
 //     Payment.PermittedBy of package openbanking, returns the granted detail.
 //  2. It checks everything that may reject the order, for example the balance. A use
 //     cannot be taken back.
@@ -34,10 +36,15 @@
 //
 // A record identifies the grant and the part of the detail that can be used
 // once ([rar.Detail.Single]). A refreshed or narrowed token is therefore not a
-// second permission, and neither is another spelling. A new consent is a new
-// grant and a new permission. Two payments in one grant are one permission if
+// second permission, and neither is another spelling. A consent in a new grant is
+// a new permission. A consent that is merged into an existing grant is not, if
+// the payment was there already. Two payments in one grant are one permission if
 // they differ in nothing but members that can be narrowed. Different end-to-end
 // identifications make them two permissions.
+//
+// A new version of a type with another Normalize or Single makes new keys. Used
+// permissions can be used again under these keys. Deploy such a version under a
+// new type name.
 //
 // # Counting more
 //
@@ -50,6 +57,7 @@
 // zero.
 //
 // The package does not parse tokens: the host passes the grant's ID from a
-// verified token. The package does not know whether the API completed the
+// verified token. In package profile these are Token.Details and Token.GrantID.
+// Authorization servers write the ID if GrantIDInTokens is on. The package does not know whether the API completed the
 // operation.
 package uses

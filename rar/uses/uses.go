@@ -53,7 +53,8 @@ type Config struct {
 	Issuer string
 	// Keep is the lifetime of a record. Required. It must be at least the lifetime
 	// of a grant, including its refresh tokens and its last access token. After
-	// that time the permission could be used again. A store needs about 200 bytes
+	// that time the permission could be used again. Add the largest difference
+	// between the clocks of the API, the store and the authorization server. A store needs about 200 bytes
 	// for each use, in addition to the result.
 	Keep time.Duration
 	// Now returns the current time. If nil, time.Now is used.
