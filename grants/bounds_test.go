@@ -3,6 +3,7 @@ package grants_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -99,5 +100,41 @@ func TestMergeOfTheSame(t *testing.T) {
 	t.Run("one scope more is too many", func(t *testing.T) {
 		_, err := b.prepare(fintech, "merge", g.ID, scopes("more"))
 		require.ErrorContains(t, err, "1024 scopes")
+	})
+}
+
+// One client that collects grants keeps no other client from having some, and
+// always loses the grants that are taken from it.
+func TestOneClientFillsTheMemoryStore(t *testing.T) {
+	b := newBank(t, func(c *grants.ManagerConfig) { c.Store = grants.NewMemoryStore(1000, c.Now) })
+	var first, last string
+	kept := 0
+	for {
+		require.Less(t, kept, 1000, "D1: bounded in bytes")
+		g, err := b.Claim(t.Context(), b.prepared("create", "", bulky()))
+		if err != nil {
+			require.ErrorIs(t, err, grants.ErrTooMany, "D1")
+			require.ErrorIs(t, err, grants.ErrStore, "D1")
+			tells(t, err, "temporarily_unavailable", http.StatusTooManyRequests)
+			break
+		}
+		if first == "" {
+			first = g.ID
+		}
+		last = g.ID
+		kept++
+	}
+	require.Greater(t, kept, 3)
+	t.Run("D1: another client goes on", func(t *testing.T) {
+		change, err := b.prepare("client-2", "create", "", scopes("accounts"))
+		require.NoError(t, err)
+		_, err = b.Claim(t.Context(), change)
+		require.NoError(t, err)
+	})
+	t.Run("attack: D1 a full share keeps no grant alive", func(t *testing.T) {
+		require.NoError(t, b.Withdraw(t.Context(), last))
+		require.NoError(t, b.Revoke(t.Context(), fintech, first))
+		_, err := b.Query(t.Context(), fintech, first)
+		require.ErrorIs(t, err, grants.ErrNotFound)
 	})
 }

@@ -198,7 +198,7 @@ func (m *Manager) Claim(ctx context.Context, c *Change) (Grant, error) {
 	if c == nil || c.c.AuthorizationID == "" {
 		return Grant{}, errors.New("grants: Claim of a change that was not prepared")
 	}
-	op := operation{id: c.c.Added.ID, create: c.c.Action == actionCreate}
+	op := operation{id: c.c.Added.ID, create: c.c.Action == actionCreate, owner: c.c.ClientID}
 	op.apply = func(r *record, now time.Time) (*pendingEvent, error) { return m.claim(r, c.c, now) }
 	g, err := m.do(ctx, op)
 	if errors.Is(err, ErrNotFound) {

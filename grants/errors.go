@@ -2,6 +2,7 @@ package grants
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -28,6 +29,9 @@ var (
 	// It wraps the cause. Whether a change was made is unknown. Calls can be repeated: they find what they have changed
 	// themselves, but for Manager.Update, which edits the grant once more.
 	ErrStore = oautherr.New("grants: store failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
+	// ErrTooMany says that a client keeps as many grants as it may, in number or in bytes (temporarily_unavailable, 429). It is
+	// an ErrStore too. Other clients are not affected. A [Store] may return it from Create and Update.
+	ErrTooMany = fmt.Errorf("%w: %w", oautherr.New("grants: too many grants of one client", "temporarily_unavailable", http.StatusTooManyRequests, "too many grants of this client exist"), ErrStore)
 	// ErrEvent says that [ManagerConfig].Events failed (server_error, 503). It wraps the cause. The change is in effect, and the
 	// event waits in the grant to be delivered when the call is repeated, or at the next change.
 	ErrEvent = oautherr.New("grants: event not delivered", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")

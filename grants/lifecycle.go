@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/gofapi/fapi2/internal/expiring"
 )
 
 const (
@@ -20,6 +22,9 @@ type operation struct {
 	id     string
 	create bool // a missing grant is a new one
 	urgent bool // made even if an earlier event cannot be delivered
+	// owner is the client that keeps more by the change. It is empty for changes
+	// that must not fail when a client keeps too much, such as a revocation.
+	owner string
 	// apply changes the record and returns the event of it, or nil if there is nothing to change. It may be called several
 	// times, each time with another record.
 	apply func(r *record, now time.Time) (*pendingEvent, error)
@@ -79,7 +84,7 @@ func (m *Manager) try(ctx context.Context, op operation) (Grant, error) {
 			event.Old = before
 			r.Pending = append(r.Pending, *event)
 		}
-		if err := m.save(ctx, r, version); err != nil {
+		if err := m.save(expiring.WithOwner(ctx, op.owner), r, version); err != nil {
 			return Grant{}, err
 		}
 		version++

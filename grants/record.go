@@ -155,6 +155,8 @@ func (m *Manager) save(ctx context.Context, r *record, version int64) error {
 		return nil
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrExists):
 		return errAgain
+	case errors.Is(err, ErrTooMany):
+		return err
 	}
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }

@@ -32,41 +32,58 @@ type Store interface {
 	Update(ctx context.Context, key string, version int64, value []byte, expires time.Time) error
 }
 
-// defaultGrants is what NewMemoryStore takes for 0.
-const defaultGrants = 1 << 20
+const (
+	defaultGrants = 1 << 20
+	minBytes      = 4 << 20
+	bytesPerGrant = 1 << 10 // a usual grant takes 1 to 2 KiB
+)
 
-// A MemoryStore is a [Store] in the memory of one process, bounded in its number of entries: grants that must survive a
-// restart belong elsewhere. A full one refuses new grants and drops none; the zero MemoryStore refuses all. Safe for
+// A MemoryStore is a [Store] in the memory of one process, bounded in entries and
+// in bytes: grants that must survive a restart belong elsewhere. A full one rejects
+// new grants and drops none. A client may keep as much as is free: one client alone
+// fills half of the store, and then gets [ErrTooMany] while others go on. The end of
+// a grant is always recorded. The zero MemoryStore rejects all. It is safe for
 // concurrent use.
 type MemoryStore struct {
-	entries *expiring.Map[entry]
+	entries *expiring.Shared[entry]
 }
 
 type entry struct {
 	value   []byte
 	version int64
-	expires time.Time
 }
 
 var _ Store = (*MemoryStore)(nil)
 
-// NewMemoryStore returns an empty store for at most maxEntries grants, 1,048,576 if it is not positive. A usual grant takes
-// 1 to 2 KiB. A nil now is time.Now.
+// NewMemoryStore returns an empty store for at most maxEntries grants and 1 KiB for
+// each of them, but at least 4 MiB. The default is 1,048,576 grants and 1 GiB.
+// Memory is taken when entries come. If now is nil, time.Now is used.
 func NewMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
 	if maxEntries <= 0 {
 		maxEntries = defaultGrants
 	}
-	return &MemoryStore{expiring.NewMap[entry](expiring.MapConfig{MaxEntries: maxEntries, Now: now})}
+	return &MemoryStore{expiring.NewShared[entry](expiring.SharedConfig{
+		MaxEntries: maxEntries, MaxBytes: max(minBytes, maxEntries*bytesPerGrant), Now: now,
+	})}
 }
 
-// Create implements [Store]. It fails when the store is full.
+// Create implements [Store]. It fails when the store is full, or when the client
+// keeps as much as it may.
 func (m *MemoryStore) Create(ctx context.Context, key string, value []byte, expires time.Time) error {
 	if err := m.ready(ctx); err != nil {
 		return err
 	}
-	err := m.entries.Add(key, entry{value: bytes.Clone(value), version: 1, expires: expires}, expires)
+	err := m.entries.Add(expiring.Owner(ctx), key, entry{value: bytes.Clone(value), version: 1}, len(value), expires)
 	if errors.Is(err, expiring.ErrExists) {
 		return fmt.Errorf("%w: %w", ErrExists, err)
+	}
+	return tooMany(err)
+}
+
+// tooMany makes an [ErrTooMany] of the error of a client that keeps too much.
+func tooMany(err error) error {
+	if errors.Is(err, expiring.ErrShare) {
+		return fmt.Errorf("%w: %w", ErrTooMany, err)
 	}
 	return err
 }
@@ -89,17 +106,16 @@ func (m *MemoryStore) Update(ctx context.Context, key string, version int64, val
 		return err
 	}
 	value = bytes.Clone(value)
-	conflict := false
-	err := m.entries.Compute(key, func(e entry, ok bool) (entry, bool, time.Time) {
-		if conflict = !ok || e.version != version; conflict {
-			return e, ok, e.expires
-		}
-		return entry{value: value, version: version + 1, expires: expires}, true, expires
+	swapped := false
+	// What is not for a client, such as the end of a grant, is not bounded.
+	found, err := m.entries.Replace(key, expiring.Owner(ctx) != "", func(e entry) (entry, int, time.Time, bool) {
+		swapped = e.version == version
+		return entry{value: value, version: version + 1}, len(value), expires, swapped
 	})
-	if conflict {
+	if !found || !swapped {
 		return ErrConflict
 	}
-	return err
+	return tooMany(err)
 }
 
 // Len returns the number of entries held, among them some that have expired.

@@ -2,6 +2,7 @@ package profile_test
 
 import (
 	"net/http"
+	"net/url"
 	"runtime"
 	"strings"
 	"testing"
@@ -128,4 +129,32 @@ func TestReplayedAssertionsFillNothing(t *testing.T) {
 	}
 	require.Equal(t, held, proofs.Len())
 	require.Equal(t, http.StatusOK, w.tokens("client-1", "d").status)
+}
+
+// Revocations that one client asks for keep none of another client out, and none
+// of a user.
+func TestOneClientFillsTheRevocations(t *testing.T) {
+	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		as.Revocations = profile.NewMemoryStore(8, as.Now)
+	})
+	revoke := func(id, token string) answer {
+		return w.send(w.as.Metadata().RevocationEndpoint, w.authenticated(id, url.Values{"token": {token}}))
+	}
+	for range 4 {
+		require.Equal(t, http.StatusOK, revoke("client-1", w.own("client-1", "accounts")).status)
+	}
+	got := revoke("client-1", w.own("client-1", "accounts"))
+	require.Equal(t, http.StatusTooManyRequests, got.status, "attack: D1 %v", got.body)
+	require.Equal(t, "temporarily_unavailable", got.code)
+	require.NotEmpty(t, got.header.Get("Retry-After"))
+	require.Equal(t, http.StatusOK, revoke("client-2", w.own("client-2", "accounts")).status, "D1: another client")
+	code := w.code("client-1", nil)
+	require.Equal(t, http.StatusOK, w.spend(code).status)
+	require.Equal(t, "invalid_grant", w.spend(code).code)
+	require.Equal(t, "invalid_grant", w.spend(code).code)
+	response, err := w.as.Approve(t.Context(), w.load("client-1", w.pushForm("client-1")), profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+	require.NoError(t, err)
+	require.NoError(t, w.as.Withdraw(t.Context(), response.AuthorizationID()), "D1: the user's withdrawal does not count for the client")
+	w.clock.Advance(16 * time.Minute)
+	require.Equal(t, http.StatusOK, revoke("client-1", w.own("client-1", "accounts")).status, "D1: revocations of a client's own tokens go with these")
 }

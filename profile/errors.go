@@ -48,9 +48,9 @@ var (
 	// here can meet any is rejected with it.
 	ErrACR = oautherr.New("profile: acr_values not met", "unmet_authentication_requirements", http.StatusBadRequest, "the authentication that was asked for is not possible")
 
-	// ErrTooMany reports that a client keeps as many codes or tokens as it may, in
-	// number or in bytes (temporarily_unavailable, 429 with Retry-After). Other
-	// clients are not affected. A store may return it from Save.
+	// ErrTooMany reports that a client keeps as many codes, tokens or revocations as
+	// it may, in number or in bytes (temporarily_unavailable, 429 with Retry-After).
+	// Other clients are not affected. A store may return it from Save and Revoke.
 	ErrTooMany = oautherr.New("profile: too many codes or tokens of one client", "temporarily_unavailable", http.StatusTooManyRequests, "too many codes or tokens of this client are valid")
 	// ErrStore: a store or a key failed. The code, refresh token or request_uri can be used again, with a new assertion and
 	// proof. The cause is wrapped and never shown to the peer.

@@ -97,6 +97,7 @@ type TokenOrigin struct {
 	Refresh bool
 
 	expired bool
+	own     bool // a token of a client that acts for itself
 }
 
 // Origin returns the authorization and the grant of the token. A host calls it
@@ -161,7 +162,11 @@ func (s *AuthorizationServer) Revoke(ctx context.Context, q *RevocationRequest) 
 		return nil
 	}
 	// REV-2.1-4, REV-2.1-5, REV-2.1-6: all tokens of the authorization.
-	return s.revoke(ctx, origin.AuthorizationID) // GM-6.5-4: not the grant that it may be one of
+	life := s.longestLife()
+	if origin.own { // it never has a refresh token
+		life = s.cfg.AccessTokenLifetime + codeMemory
+	}
+	return s.revokeFor(ctx, q.client.ClientID, origin.AuthorizationID, life) // GM-6.5-4: not the grant that it may be one of
 }
 
 // originOf returns the authorization of a token. It ignores the hint and
@@ -193,7 +198,7 @@ func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest
 	if !hasGrant(token.ID()) {
 		return TokenOrigin{}, ErrTokenType // REV-2.2.1-1
 	}
-	origin := TokenOrigin{AuthorizationID: token.ID()[:grantIDLength], GrantID: token.GrantID()}
+	origin := TokenOrigin{AuthorizationID: token.ID()[:grantIDLength], GrantID: token.GrantID(), own: token.Subject() == token.ClientID()}
 	if origin.GrantID == origin.AuthorizationID { // which is what a token without grant management names
 		origin.GrantID = ""
 	}

@@ -2,8 +2,11 @@ package profile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gofapi/fapi2/internal/expiring"
 )
 
 // A token ID is the ID of its grant, a dot, and an ID of its own: both random, of these sizes, in base64url.
@@ -49,16 +52,29 @@ func hasGrant(tokenID string) bool {
 	return len(tokenID) == 2*grantIDLength+1 && tokenID[grantIDLength] == '.'
 }
 
-// revoke stops everything that was or is being issued for a grant. It goes on when the request is cancelled: whoever
-// replays a code could otherwise keep its tokens by hanging up.
+// revoke stops everything that was or is being issued for a grant. The revocation
+// counts for no client: a client that has used its share up must not keep tokens
+// that a user has withdrawn, or those of a replayed code.
 func (s *AuthorizationServer) revoke(ctx context.Context, grantID string) error {
+	return s.revokeFor(ctx, "", grantID, s.longestLife())
+}
+
+// longestLife is how long something that is issued for a grant can be valid.
+func (s *AuthorizationServer) longestLife() time.Duration {
+	return s.cfg.RefreshTokenLifetime + s.cfg.AccessTokenLifetime + codeMemory
+}
+
+// revokeFor is revoke for a client, if it has asked for that. The revocation is
+// remembered for a time. revokeFor goes on when the request is cancelled: the
+// sender of a replayed code could otherwise keep its tokens by hanging up.
+func (s *AuthorizationServer) revokeFor(ctx context.Context, clientID, grantID string, life time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()
-	until := s.cfg.Now().Add(s.cfg.RefreshTokenLifetime + s.cfg.AccessTokenLifetime + codeMemory)
-	if err := s.cfg.Revocations.Revoke(ctx, grantID, until); err != nil {
+	err := s.cfg.Revocations.Revoke(expiring.WithOwner(ctx, clientID), grantID, s.cfg.Now().Add(life))
+	if err != nil && !errors.Is(err, ErrTooMany) {
 		return fmt.Errorf("%w: revoking a grant: %w", ErrStore, err)
 	}
-	return nil
+	return err
 }
 
 func (s *AuthorizationServer) checkRevoked(ctx context.Context, grantID string, refusal error) error {

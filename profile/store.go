@@ -55,11 +55,12 @@ type RevocationStore interface {
 // in memory. It is the default for a server of one process. When it is full,
 // Save and Revoke fail. Live entries are never evicted. A client can use as
 // much room as is still free. A single client therefore fills half of the store
-// and then receives [ErrTooMany]; other clients are not affected. A MemoryStore
-// is safe for concurrent use.
+// and then receives [ErrTooMany]; other clients are not affected. A revocation
+// counts for a client if the client requested it at the revocation endpoint. A
+// MemoryStore is safe for concurrent use.
 type MemoryStore struct {
 	values  *expiring.Shared[storedValue]
-	revoked *expiring.Map[time.Time] // until when
+	revoked *expiring.Shared[struct{}]
 }
 
 type storedValue struct {
@@ -85,7 +86,7 @@ func NewMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
 		values: expiring.NewShared[storedValue](expiring.SharedConfig{
 			MaxEntries: maxEntries, MaxBytes: max(minBytes, maxEntries*bytesPerEntry), Now: now,
 		}),
-		revoked: expiring.NewMap[time.Time](expiring.MapConfig{MaxEntries: maxEntries, Now: now}),
+		revoked: expiring.NewShared[struct{}](expiring.SharedConfig{MaxEntries: maxEntries, MaxBytes: maxEntries * bytesPerEntry, Now: now}),
 	}
 }
 
@@ -141,17 +142,28 @@ func (s *MemoryStore) Redeem(ctx context.Context, key string) (first bool, err e
 	return first, nil
 }
 
-// Revoke implements [RevocationStore].
+// Revoke implements [RevocationStore]. It returns [ErrTooMany] when a client
+// revokes its own tokens and keeps as many revocations as it may.
 func (s *MemoryStore) Revoke(ctx context.Context, grantID string, until time.Time) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return s.revoked.Compute(grantID, func(known time.Time, ok bool) (time.Time, bool, time.Time) {
-		if ok && known.After(until) {
-			return known, true, known
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		return until, true, until
-	})
+		if s.revoked.Update(grantID, func(v struct{}, known time.Time) (struct{}, time.Time) {
+			if known.After(until) {
+				return v, known
+			}
+			return v, until
+		}) {
+			return nil
+		}
+		switch err := s.revoked.Add(expiring.Owner(ctx), grantID, struct{}{}, 0, until); {
+		case errors.Is(err, expiring.ErrShare):
+			return fmt.Errorf("%w: %w", ErrTooMany, err)
+		case !errors.Is(err, expiring.ErrExists): // another call has added it: once more
+			return err
+		}
+	}
 }
 
 // Revoked implements [RevocationStore].

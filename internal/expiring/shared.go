@@ -143,6 +143,56 @@ func (s *Shared[V]) Update(key string, f func(v V, expires time.Time) (V, time.T
 	return true
 }
 
+// Replace replaces the live entry of key by what f returns: a value, its size and
+// its expiry. Without ok the entry stays as it is. With bounded, an entry that
+// grows has to stay within the share of its owner, or Replace changes nothing and
+// returns [ErrFull] or [ErrShare]. For a time that is past it returns [ErrExpired]
+// and changes nothing. It reports whether there was an entry. f runs
+// under the lock and must not use the Shared.
+func (s *Shared[V]) Replace(key string, bounded bool, f func(v V) (next V, size int, expires time.Time, ok bool)) (found bool, err error) {
+	d, _ := s.locate(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.begin()
+	n := s.find(d, now)
+	if n == nil {
+		return false, nil
+	}
+	v, size, expires, ok := f(n.value.value)
+	switch expires = wall(expires); {
+	case !ok:
+		return true, nil
+	case !expires.After(now):
+		return true, ErrExpired
+	}
+	grown := size + entryBytes - n.value.bytes
+	if bounded && grown > 0 {
+		if err := s.roomToGrow(n.value.owner, grown); err != nil {
+			for s.expire(now) {
+			}
+			if err = s.roomToGrow(n.value.owner, grown); err != nil {
+				return true, err
+			}
+		}
+	}
+	s.count(n.value.owner, 0, grown)
+	n.value.value, n.value.bytes, n.expires = v, size+entryBytes, expires
+	heap.Fix(&s.due, n.index)
+	return true, nil
+}
+
+// roomToGrow reports whether an entry of an owner may grow.
+func (s *Shared[V]) roomToGrow(owner string, bytes int) error {
+	free := s.max.bytes - s.used.bytes
+	switch {
+	case bytes > free:
+		return ErrFull
+	case owner != "" && s.owners[owner].bytes+bytes > free:
+		return ErrShare
+	}
+	return nil
+}
+
 // Len returns the number of entries held, among them some that have expired.
 func (s *Shared[V]) Len() int {
 	s.mu.Lock()

@@ -54,6 +54,35 @@ func TestShares(t *testing.T) {
 		require.Equal(t, 400, fill(s, "a", 0))
 		require.Equal(t, 400, s.Len())
 	})
+	t.Run("D1: an entry grows within the share of its owner", func(t *testing.T) {
+		s, clock := newShared(100, 10_000)
+		resize := func(key string, bounded bool, size int) error {
+			found, err := s.Replace(key, bounded, func(v int) (int, int, time.Time, bool) { return v + 1, size, clock.Now().Add(time.Hour), true })
+			require.True(t, found)
+			return err
+		}
+		require.NoError(t, s.Add("a", "1", 0, 0, clock.Now().Add(time.Hour)))
+		require.NoError(t, resize("1", true, 4000))
+		require.ErrorIs(t, resize("1", true, 6000), expiring.ErrShare)
+		require.ErrorIs(t, resize("1", true, 11_000), expiring.ErrFull)
+		v, _ := s.Get("1")
+		require.Equal(t, 1, v, "nothing has changed")
+		require.NoError(t, resize("1", false, 9000), "what is not bounded")
+		require.ErrorIs(t, s.Add("a", "2", 0, 0, clock.Now().Add(time.Hour)), expiring.ErrShare)
+		require.NoError(t, s.Add("b", "2", 0, 0, clock.Now().Add(time.Hour)))
+		require.NoError(t, resize("1", true, 100))
+		require.NoError(t, s.Add("a", "3", 0, 0, clock.Now().Add(time.Hour)), "smaller entries make room")
+		_, err := s.Replace("1", false, func(v int) (int, int, time.Time, bool) { return v, 0, clock.Now(), true })
+		require.ErrorIs(t, err, expiring.ErrExpired)
+		for _, key := range []string{"1", "2", "3"} {
+			s.Take(key)
+		}
+		require.Zero(t, s.Len())
+		require.NoError(t, s.Add("c", "all", 0, 9000, clock.Now().Add(time.Hour)), "no count has leaked")
+		found, err := s.Replace("gone", true, nil)
+		require.False(t, found)
+		require.NoError(t, err)
+	})
 }
 
 // TestSharedAgainstAModel: whatever happens, the bounds hold and nothing live is lost.
