@@ -61,6 +61,42 @@ func TestAPersonPaysInABrowser(t *testing.T) {
 	require.Equal(t, 4*11+1, said.Steps, "all of them, on two sizes of screen, in two languages, and by keyboard")
 }
 
+// TestTheBankRestarts has a fintech that runs on talk to a bank that was started
+// again.
+func TestTheBankRestarts(t *testing.T) {
+	for _, address := range []string{"localhost:9443", "localhost:9444", "localhost:9445"} {
+		socket, err := net.Listen("tcp", address)
+		testkit.Require(t, address+", where the examples are, for itself", err == nil)
+		require.NoError(t, socket.Close())
+	}
+	demo := filepath.Join(t.TempDir(), "demo")
+	bank := startExample(t, demo, "bank")
+	waitFor(t, bankURL+"/healthz")
+	startExample(t, demo, "fintech")
+	waitFor(t, fintechURL+"/")
+	browser := &http.Client{
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, // the browser is not under test
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	defer browser.CloseIdleConnections()
+	login := func() string {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fintechURL+"/connect", strings.NewReader("scope=accounts"))
+		require.NoError(t, err)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		response, err := browser.Do(r)
+		require.NoError(t, err)
+		response.Body.Close() //nolint:errcheck // nothing was read
+		return response.Header.Get("Location")
+	}
+	require.Contains(t, login(), bankURL+"/authorize?")
+	bank.stop()
+	require.NotContains(t, login(), bankURL+"/authorize?", "the bank is away")
+	startExample(t, demo, "bank")
+	waitFor(t, bankURL+"/healthz")
+	require.Contains(t, login(), bankURL+"/authorize?", "CASES E3: the bank has the keys that it had")
+}
+
 func chromium() string {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -72,6 +108,7 @@ func chromium() string {
 
 // An example is a program of examples/ that runs until the test ends, and what it has said.
 type example struct {
+	stop func() // and wait for its end
 	mu   sync.Mutex
 	said strings.Builder
 }
@@ -111,9 +148,12 @@ func startExample(t *testing.T, state, name string) *example {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
+	started.stop = sync.OnceFunc(func() {
 		cancel()
 		cmd.Wait() //nolint:errcheck // it was interrupted
+	})
+	t.Cleanup(func() {
+		started.stop()
 		if t.Failed() {
 			t.Logf("%s wrote:\n%.20000s", name, started.said.String())
 		}
