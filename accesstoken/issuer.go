@@ -75,10 +75,10 @@ type Claims struct {
 	AMR []string
 	// AuthorizationDetails is a JSON array of objects (RFC 9396), those that concern the audience.
 	AuthorizationDetails json.RawMessage
-	// GrantID identifies the consent that the token serves ("grant_id"): the grant
-	// of Grant Management for OAuth 2.0, or the one authorization. All tokens of one
-	// consent carry the same value, refreshed tokens too. If empty, the token does
-	// not name its consent.
+	// GrantID identifies the consent behind the token ("grant_id"): the ID of the
+	// grant (Grant Management for OAuth 2.0) or of the authorization. All tokens
+	// of one consent carry the same value, including refreshed tokens. If empty,
+	// the token has no grant_id.
 	GrantID string
 	// Extra are further claims by name. A name that RFC 9068 or this package gives a meaning to is refused.
 	Extra map[string]any
@@ -159,14 +159,15 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 	return token, nil
 }
 
-// Size returns the length of the token that Issue would make, and the errors of
-// Issue except those of the key: [ErrTooLong] among them. It signs nothing.
+// Size returns the length of the token that Issue would make. It returns the
+// errors of Issue, for example [ErrTooLong], except those of the key. It signs
+// nothing.
 func (i *Issuer) Size(c Claims) (int, error) {
 	body, err := i.body(c)
 	return i.signer.Size(len(body)), err
 }
 
-// body returns the claims of a token that is not too long.
+// body returns the claims as JSON, or [ErrTooLong].
 func (i *Issuer) body(c Claims) ([]byte, error) {
 	if err := i.check(c); err != nil {
 		return nil, fmt.Errorf("accesstoken: %w", err)

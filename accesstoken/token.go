@@ -17,11 +17,12 @@
 // ask before it has read the token: by the path or host of the request, or by configuration of the client.
 //
 // The scope of a token is one string (RFC 9068 §2.2.3). A Verifier rejects an
-// array, which some servers write by default. An optional claim that no check
-// depends on counts as absent if it has another type; [Token.Dropped] names it.
+// array, which some servers write by default. If an optional claim has another
+// type and no check depends on it, it counts as absent. [Token.Dropped] names
+// it.
 //
-// The package does not read the HTTP request, does not encrypt, and accepts no RS256, which RFC 9068 asks for and FAPI 2.0
-// forbids.
+// The package does not read the HTTP request and does not encrypt. It does not
+// accept RS256, which RFC 9068 requires and FAPI 2.0 forbids.
 package accesstoken
 
 import (
@@ -109,9 +110,9 @@ func (t *Token) AMR() []string { return slices.Clone(t.amr) }
 // AuthorizationDetails returns the JSON array of what was granted in detail (RFC 9396), a fresh copy, or nil.
 func (t *Token) AuthorizationDetails() json.RawMessage { return slices.Clone(t.details) }
 
-// GrantID returns the identifier of the consent that the token serves
-// ("grant_id"). It is the same for all tokens of that consent, refreshed tokens
-// too. It is empty if the issuer does not name the consent.
+// GrantID returns the identifier of the consent behind the token ("grant_id").
+// It is the same for all tokens of that consent, including refreshed tokens. It
+// is empty if the token has no grant_id.
 func (t *Token) GrantID() string { return t.grant }
 
 // Dropped returns the optional claims that count as absent because they have

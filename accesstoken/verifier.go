@@ -35,13 +35,13 @@ type VerifierConfig struct {
 	Keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
 	// Algorithms are those accepted. Default: ES256, PS256, EdDSA and Ed25519; others cannot be had.
 	Algorithms []string
-	// Leeway is for how long after its expiry a token is accepted. The default
-	// is 0, since a token must not live longer than its issuer wants. At most
-	// 1 minute.
+	// Leeway is the time after its expiry during which a token is still accepted.
+	// The default is 0, because a token must not outlive the time that its issuer
+	// set. The maximum is 1 minute.
 	Leeway time.Duration
-	// FutureSkew is how far ahead "nbf" and "iat" may lie: the clock of the
-	// resource server may be behind that of the issuer. The default is 30
-	// seconds. At most 1 minute; Leeway counts where it is more.
+	// FutureSkew is how far ahead "nbf" and "iat" may lie, because the clock of
+	// the resource server may be behind that of the issuer. The default is 30
+	// seconds, the maximum 1 minute. If Leeway is greater, it applies instead.
 	FutureSkew time.Duration
 	// Revoked reports whether the token with this ID ("jti") has been revoked. It is asked on every use, cached or not,
 	// once the token has passed everything else. An error refuses the token with [ErrUnavailable]. It is called
@@ -79,7 +79,7 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	case cfg.Leeway < 0 || cfg.Leeway > maxLeeway:
 		return nil, fmt.Errorf("accesstoken: Leeway is %v, not between 0 and %v", cfg.Leeway, maxLeeway)
 	case cfg.FutureSkew < 0 || cfg.FutureSkew > maxLeeway:
-		return nil, fmt.Errorf("accesstoken: FutureSkew is %v, not between 0 and %v", cfg.FutureSkew, maxLeeway)
+		return nil, fmt.Errorf("accesstoken: invalid FutureSkew %v, want 0 to %v", cfg.FutureSkew, maxLeeway)
 	}
 	if cfg.FutureSkew == 0 {
 		cfg.FutureSkew = defaultFutureSkew
@@ -211,7 +211,8 @@ func (v *Verifier) read(o strictjson.Object) (*Token, error) {
 	}{
 		// AT-2.2-1
 		{"iss", &t.issuer, true}, {"sub", &t.subject, true}, {"client_id", &t.clientID, true}, {"jti", &t.id, true},
-		// An array is rejected: RFC 9068 §2.2.3 has one string. Without it the API would see a token without permissions.
+		// An array is rejected, because RFC 9068 §2.2.3 requires one string. If it
+		// were ignored, the API would see a token without permissions.
 		{"scope", &t.scope, false}, {"grant_id", &t.grant, false},
 	} {
 		value, _, err := o.String(c.name)
@@ -262,7 +263,8 @@ func (v *Verifier) readConfirmation(t *Token) error {
 		return fmt.Errorf("%w: %w", ErrConfirmation, err)
 	}
 	if !ok {
-		// A null is not an absent cnf: the issuer may have meant to bind the token.
+		// A null does not count as absent, because the issuer may have intended to
+		// bind the token.
 		if v.cfg.InsecureAllowBearer && !t.claims.Null("cnf") {
 			return nil
 		}

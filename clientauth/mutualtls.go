@@ -166,9 +166,9 @@ func (v *Verifier) checkName(leaf *x509.Certificate, want subject) (err error) {
 	return nil
 }
 
-// subjectText returns the subject of a certificate in the order in which it is
-// compared, that of RFC 4514. pkix.Name.String has an order of its own, in which
-// two different names can look the same.
+// subjectText returns the subject of a certificate in RFC 4514 order, which the
+// comparison uses. pkix.Name.String has another order, in which two different
+// names can look the same.
 func subjectText(leaf *x509.Certificate) string {
 	var sequence pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(leaf.RawSubject, &sequence); err != nil || len(rest) > 0 {

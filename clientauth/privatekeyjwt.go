@@ -14,7 +14,7 @@ import (
 
 const (
 	defaultLifetime = time.Minute
-	longestLifetime = 10 * time.Minute // what any server should accept
+	longestLifetime = 10 * time.Minute // every server should accept this
 )
 
 // PrivateKeyJWTConfig configures a client's side of private_key_jwt.

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	limitMaxLifetime = time.Hour        // which is what some client libraries make their assertions live for
-	minFutureSkew    = 10 * time.Second // SP-5.3.2.1-13a: this much has to be accepted
-	maxFutureSkew    = 60 * time.Second // SP-5.3.2.1-13b: more than this has to be refused
+	limitMaxLifetime = time.Hour        // some client libraries use this lifetime
+	minFutureSkew    = 10 * time.Second // SP-5.3.2.1-13a: must be accepted
+	maxFutureSkew    = 60 * time.Second // SP-5.3.2.1-13b: more must be rejected
 )
 
 // VerifierConfig configures a [Verifier].
@@ -34,10 +34,10 @@ type VerifierConfig struct {
 	Replay ReplayStore
 	// Algorithms are the accepted signature algorithms, of "ES256", "PS256", "EdDSA" and "Ed25519". Empty: all of them.
 	Algorithms []string
-	// MaxLifetime bounds how far ahead exp may lie and how far it may be from
-	// iat. It also bounds how long a replay store has to remember an assertion.
-	// The default is 1 hour, which is also the maximum. An assertion is good for
-	// one use however long it lives.
+	// MaxLifetime bounds the time from now until exp, and the time from iat until
+	// exp. It also bounds the time for which a replay store remembers an
+	// assertion. The default and the maximum are 1 hour. An assertion can be used
+	// once, independent of its lifetime.
 	MaxLifetime time.Duration
 	// ClientCAs are the trust anchors for the certificates of tls_client_auth: few, and with a policy by which nobody gets a
 	// subject that is another's (MTLS-7.4-1). nil: Credentials.ChainVerified says whether a chain was verified. If set, that

@@ -75,10 +75,11 @@ func (c *Change) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Ends returns when the grant of a request would end if it were approved now
-// without [Approval.Expires]. existing is the grant that [Manager.Existing] has
-// returned for the request. A merge leaves the end of the grant as it is; the end
-// of any other grant is its approval and [ManagerConfig].Lifetime.
+// Ends returns the end that the grant of a request would have if it were
+// approved now without [Approval.Expires]. existing is the grant that
+// [Manager.Existing] returned for the request. A merge does not change the end
+// of the grant. Any other grant ends one [ManagerConfig].Lifetime after its
+// approval.
 func (m *Manager) Ends(request Request, existing Grant) time.Time {
 	if request.action == actionMerge {
 		return existing.ExpiresAt
@@ -207,10 +208,10 @@ func (m *Manager) Claim(ctx context.Context, c *Change) (Grant, error) {
 	return g, err
 }
 
-// Plan returns the grant that [Manager.Claim] would return at this moment, and
-// writes nothing. A host plans before it uses up what the client needs again: it
-// learns whether the change can be made, and what tokens will be for. Plan returns
-// the errors of Claim, except [ErrEvent].
+// Plan returns the grant that [Manager.Claim] would return now, and writes
+// nothing. A host calls Plan before it consumes a code that the client may need
+// again. Plan shows whether the change is possible and which permissions the
+// tokens will have. It returns the errors of Claim, except [ErrEvent].
 func (m *Manager) Plan(ctx context.Context, c *Change) (Grant, error) {
 	if c == nil || c.c.AuthorizationID == "" {
 		return Grant{}, errors.New("grants: Plan called for an unprepared change")

@@ -215,9 +215,10 @@ func (c *Client) after(value string) (time.Time, bool) {
 	return at, true
 }
 
-// parseAnswer reads the response to a query (§6.4). A permission or an expiry of
-// another type is an error, since a client must not act on half of a grant. The
-// members that only inform are absent then. A null is absent everywhere.
+// parseAnswer parses the response to a query (§6.4). A permission or an expiry
+// of the wrong type is an error, because a client must not act on an incomplete
+// grant. An informative member of the wrong type counts as absent. Any member
+// that is null counts as absent.
 func parseAnswer(body []byte) (Grant, error) {
 	o, err := strictjson.ParseObject(body)
 	if err != nil {

@@ -71,11 +71,11 @@
 //
 // # Consents elsewhere
 //
-// Some ecosystems keep a consent at another place, with an identifier of its own.
-// A host that knows such an identifier at the approval keeps it in [Approval].Data.
-// [Manager.Update] follows what changes there, and [Manager.Withdraw] its end. The
-// package defines no parameter or scope by which such an identifier comes with an
-// authorization request.
+// Some ecosystems store a consent in another system, with its own identifier. A
+// host that knows this identifier at the approval stores it in [Approval].Data.
+// [Manager.Update] follows changes of that consent, and [Manager.Withdraw]
+// follows its end. The package does not define a parameter or a scope that
+// carries such an identifier in an authorization request.
 //
 // # What it does not do
 //

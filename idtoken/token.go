@@ -11,13 +11,15 @@
 // that signs with RS256, the default of OpenID Connect, has to be told otherwise by the client metadata
 // id_token_signed_response_alg.
 //
-// An optional claim that is null counts as absent. So does one of another type
-// (acr, amr, auth_time), unless a check would be skipped for it: an at_hash that
-// is not a string is an error if an access token came along. If acr or auth_time
-// was demanded, such a token is rejected. [Token.Dropped] names what was left out.
+// An optional claim that is null counts as absent. So does acr, amr or
+// auth_time of the wrong type. If acr or auth_time was required, such a token
+// is rejected. An at_hash that is not a string is an error if the response has
+// an access token, because its check would be skipped; otherwise it counts as
+// absent. [Token.Dropped] names the ignored claims.
 //
-// The package does not decrypt, does not know the implicit and the hybrid flow, logout tokens or self-issued ones, and does
-// not remember anything: that a nonce is used once is for the one who keeps it.
+// The package does not decrypt. It does not support the implicit flow, the
+// hybrid flow, logout tokens or self-issued tokens. It does not store nonces:
+// the caller ensures that each nonce is used once.
 package idtoken
 
 import (

@@ -235,7 +235,7 @@ func checkAccessToken(t *Token, alg, accessToken string) error {
 		return nil
 	}
 	hash, present, err := t.payload.String("at_hash")
-	if err != nil { // to ignore it would be to skip the check
+	if err != nil { // ignoring it would skip the check
 		return fmt.Errorf("%w: %w", ErrClaims, err)
 	}
 	if present && !jose.EqualString(hash, leftHalf(alg, accessToken)) {

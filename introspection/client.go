@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	clientTimeout     = 10 * time.Second // somebody waits for the resource meanwhile
+	clientTimeout     = 10 * time.Second // a caller waits for the resource
 	defaultMaxAge     = time.Minute
 	longestMaxAge     = 10 * time.Minute
 	maxCacheFor       = 5 * time.Minute
@@ -71,9 +71,9 @@ type ClientConfig struct {
 	CacheFor time.Duration
 	// CacheSize is how many answers are kept. Default 4096.
 	CacheSize int
-	// FutureSkew is how far ahead times of the authorization server may lie: its
-	// clock may be ahead of that of the resource server. The default is 30
-	// seconds. At most 1 minute.
+	// FutureSkew is how far ahead times of the authorization server may lie,
+	// because its clock may be ahead. The default is 30 seconds, the maximum 1
+	// minute.
 	FutureSkew time.Duration
 	// InsecureAllowBearer accepts tokens that are bound to no key, which anyone who sees one can use. FAPI 2.0 forbids them.
 	InsecureAllowBearer bool
@@ -119,7 +119,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	case cfg.MaxAge < time.Second || cfg.MaxAge > longestMaxAge:
 		return nil, fmt.Errorf("introspection: MaxAge is %v, not between 1s and %v", cfg.MaxAge, longestMaxAge)
 	case cfg.FutureSkew < 0 || cfg.FutureSkew > maxFutureSkew:
-		return nil, fmt.Errorf("introspection: FutureSkew is %v, not between 0 and %v", cfg.FutureSkew, maxFutureSkew)
+		return nil, fmt.Errorf("introspection: invalid FutureSkew %v, want 0 to %v", cfg.FutureSkew, maxFutureSkew)
 	case cfg.CacheFor < 0 || cfg.CacheFor > maxCacheFor:
 		return nil, fmt.Errorf("introspection: CacheFor is %v, not between 0 and %v", cfg.CacheFor, maxCacheFor)
 	case cfg.CacheSize < 0:

@@ -71,10 +71,10 @@ type Response struct {
 	// AuthorizationDetails is a JSON array of objects (RFC 9396 §9.2): those that concern the one who asks, with whatever it
 	// needs to know besides.
 	AuthorizationDetails json.RawMessage
-	// GrantID identifies the consent that the token serves ("grant_id"): the grant
-	// of Grant Management for OAuth 2.0, or the one authorization. All tokens of one
-	// consent have the same value, refreshed tokens too. If empty, the response does
-	// not name the consent.
+	// GrantID identifies the consent behind the token ("grant_id"): the ID of the
+	// grant (Grant Management for OAuth 2.0) or of the authorization. All tokens
+	// of one consent have the same value, including refreshed tokens. If empty,
+	// the response has no grant_id.
 	GrantID string
 	// Extra are further members by name. Those that are named above cannot come from here.
 	Extra map[string]any

@@ -65,9 +65,9 @@ func (t *Token) AMR() []string { return slices.Clone(t.amr) }
 // AuthorizationDetails returns the JSON array of what was granted in detail (RFC 9396), a fresh copy, or nil.
 func (t *Token) AuthorizationDetails() json.RawMessage { return slices.Clone(t.details) }
 
-// GrantID returns the identifier of the consent that the token serves
-// ("grant_id"). It is the same for all tokens of that consent, refreshed tokens
-// too. It is empty if the authorization server does not name the consent.
+// GrantID returns the identifier of the consent behind the token ("grant_id").
+// It is the same for all tokens of that consent, including refreshed tokens. It
+// is empty if the response has no grant_id.
 func (t *Token) GrantID() string { return t.grant }
 
 // Claim returns a member of the answer by its name, "username" for one, as JSON, in a fresh copy. It is nil if there is no

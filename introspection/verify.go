@@ -236,7 +236,8 @@ func (c *Client) readConfirmation(t *Token) error {
 		return fmt.Errorf("%w: %w", ErrConfirmation, err)
 	}
 	if !ok {
-		// A null is not an absent cnf: the server may have meant to bind the token.
+		// A null does not count as absent, because the server may have intended to
+		// bind the token.
 		if c.cfg.InsecureAllowBearer && !t.claims.Null("cnf") {
 			return nil
 		}

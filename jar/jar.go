@@ -22,15 +22,15 @@
 // Keep [Request.Raw] and [Request.PublicKey] as evidence for as long as the request may be disputed. The parameters alone
 // prove nothing, and a key may be gone from the client's key set tomorrow (Message Signing §7).
 //
-// A parameter that is null counts as absent. A known parameter of another type is
-// an error that names it. authorization_details and claims may also be strings,
-// which are read as a form's parameters are. [Request.Dropped] names the unknown
-// members that no form could have carried.
+// A parameter that is null counts as absent. A known parameter of the wrong
+// type is an error that names it. authorization_details and claims may also be
+// strings that contain JSON. [Request.Dropped] names the unknown members that
+// no form parameter could represent.
 //
 // # What it does not do
 //
-// It does not authenticate clients, does not store requests, never fetches a request_uri, and does not decrypt: an encrypted
-// request object is refused as such.
+// The package does not authenticate clients, store requests or fetch a
+// request_uri. It does not decrypt, and rejects encrypted request objects.
 package jar
 
 import (

@@ -132,8 +132,8 @@ func toJSON(k kind, text string) (json.RawMessage, error) {
 // maxSecondsBits: JSON numbers beyond are not exact everywhere.
 const maxSecondsBits = 53
 
-// decode returns the parameters that a plain form would have carried in the place of the object, and the names of unknown
-// members that no form could have carried.
+// decode returns the parameters of the object as a plain form would contain
+// them, and the names of unknown members that no form could contain.
 func decode(o strictjson.Object, extra []string) (params url.Values, dropped []string, err error) {
 	names := o.Names()
 	if len(names) > maxClaims {
@@ -206,8 +206,9 @@ func fromJSON(o strictjson.Object, name string, k kind) (string, error) {
 	return string(compact(raw)), nil
 }
 
-// fromString returns the text of a JSON parameter that is a string with JSON in it. RAR-3-1 wants an array, but some client
-// libraries copy a form's parameters as they are. The string is read as the form's parameter would be.
+// fromString returns the text of a JSON parameter that is a string containing
+// JSON. RAR-3-1 requires an array, but some client libraries copy the
+// parameters of a form unchanged. The string is parsed like the form parameter.
 func fromString(o strictjson.Object, name string, k kind) (string, error) {
 	s, _, err := o.String(name)
 	if err != nil || s == "" {

@@ -14,14 +14,15 @@
 // old one when the last token signed with it has expired; an atomic.Pointer to the current Set is all the machinery that
 // takes.
 //
-// Only keys that the FAPI 2.0 Security Profile can use exist here: P-256, Ed25519,
-// and RSA from 2048 to 8192 bits. An entry that cannot be used costs itself and
-// not the set: a key of another kind, a malformed entry, a private or a symmetric
-// key. [Set.Dropped] and [RemoteConfig].Report name the entries that were dropped.
+// The package supports only keys that the FAPI 2.0 Security Profile permits:
+// P-256, Ed25519, and RSA from 2048 to 8192 bits. It drops an unusable entry of
+// a set and keeps the rest: a key of another kind, a malformed entry, a private
+// or a symmetric key. [Set.Dropped] and [RemoteConfig].Report name the dropped
+// entries.
 //
-// The package does not fetch keys from where a token says (jku, x5u), does not
-// evaluate certificate chains, and decrypts nothing: of keys for encryption it holds the public half, see
-// [Set.EncryptionKeys].
+// The package does not fetch keys from URLs in a token (jku, x5u), does not
+// evaluate certificate chains, and does not decrypt. It holds only the public
+// half of encryption keys, see [Set.EncryptionKeys].
 package jwks
 
 import (
@@ -80,15 +81,16 @@ type Set struct {
 type Dropped struct {
 	// Index is the position in the list of keys, from 0.
 	Index int
-	// KeyID is the kid, if it could be read. It is text that the owner of the set
-	// chose, at most 128 bytes of it.
+	// KeyID is the kid, if it could be read. The owner of the set chose this text.
+	// It has at most 128 bytes.
 	KeyID string
 	// Certificates is true if the key is used and only its x5c was dropped.
 	Certificates bool
 	// Private is true if the entry has a private or symmetric member. Its owner
 	// has published a secret and must replace that key.
 	Private bool
-	// Reason says why. It does not quote the key.
+	// Reason is the reason for which the entry was dropped. It does not quote the
+	// key.
 	Reason error
 }
 
@@ -160,12 +162,12 @@ func publish(k Key) (*jose.Key, error) {
 	}, nil
 }
 
-// Parse reads a JWK Set of at most 1 MiB and 100 keys. It drops entries that
-// cannot be used: see [Set.Dropped]. An x5c that cannot be parsed is dropped and
-// its key is kept. A set of which every entry was dropped is valid. Its Keys
-// returns an error that names the reasons.
+// Parse parses a JWK Set of at most 1 MiB and 100 keys. It drops unusable
+// entries: see [Set.Dropped]. If x5c cannot be parsed, Parse drops the
+// certificates and keeps the key. A set without any usable entry is valid. Its
+// method Keys returns an error with the reasons.
 //
-// The error matches [ErrInvalid]: the document is not a JWK Set.
+// If the document is not a JWK Set, the error matches [ErrInvalid].
 func Parse(data []byte) (*Set, error) {
 	if len(data) > maxSetBytes {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrInvalid, len(data), maxSetBytes)
@@ -184,7 +186,8 @@ func Parse(data []byte) (*Set, error) {
 	return s, s.encode()
 }
 
-// maxReportedKeyID bounds what the owner of a set can write to our log.
+// maxReportedKeyID bounds the text that the owner of a set can write to our
+// log.
 const maxReportedKeyID = 128
 
 // Dropped returns the entries that [Parse] dropped, in the order of the set. It is
@@ -227,11 +230,11 @@ func (s *Set) Keys(_ context.Context, kid, alg string) ([]crypto.PublicKey, erro
 	return s.candidates(kid, alg), s.unusable()
 }
 
-// EncryptionKeys returns the keys to which the owner of the set wants content
-// encrypted with alg, RSA-OAEP-256 or ECDH-ES: those with use "enc", in the order
-// of the set. Take the first. A set without such a key is not an error. A key for
-// encryption is never among [Set.Keys], nor the other way round. Errors are those
-// of Keys.
+// EncryptionKeys returns the keys to which the owner of the set accepts content
+// encrypted with alg, RSA-OAEP-256 or ECDH-ES. These are the keys with use
+// "enc", in the order of the set. Use the first key. A set without such a key
+// is not an error. A key for encryption is never among [Set.Keys], and a key
+// for signatures is never among EncryptionKeys. The errors are those of Keys.
 func (s *Set) EncryptionKeys(_ context.Context, alg string) ([]Key, error) {
 	return s.encryptionKeys(alg), s.unusable()
 }

@@ -25,13 +25,13 @@ const (
 	maxRedirects       = 3
 	maxBackoff         = 3 // doublings: the outage of a minute must not become one of an hour
 
-	// minFresh is the least time for which a fetched set is used. Some servers
-	// send no-cache with their keys (Keycloak), which would cost a request per
-	// MinInterval although the keys change once in months.
+	// minFresh is the minimum time for which a fetched set is used. Some servers
+	// (Keycloak) send no-cache with their keys. The client would then send a
+	// request per MinInterval, although the keys change once in months.
 	minFresh = 2 * time.Minute
 
-	// A caller who vouches for the source of a kid may have it looked up early.
-	// These bound such requests even then: two at once, and one a minute.
+	// A caller that vouches for the source of a kid may fetch it early. These
+	// constants bound early requests: two at once, and one a minute.
 	maxEarly   = 2
 	earlyEvery = time.Minute
 )
@@ -50,16 +50,17 @@ type RemoteConfig struct {
 	// same time again. A withdrawn key is therefore out of use after twice this
 	// time, unless fetching fails. The default is 10 minutes, the maximum 24 hours.
 	Refresh time.Duration
-	// MinInterval is the least time between two requests, whether they succeed or
-	// not. A peer who invents key IDs cannot make us flood the other party. A key
-	// that is published and used at once can be unknown for that long; see
-	// WithEarlyFetch. Each failure in a row doubles the time, up to eight times
-	// its value and no more than Refresh. The default is 10 seconds.
+	// MinInterval is the minimum time between two requests, after success and
+	// after failure. A peer that invents key IDs can therefore not make us flood
+	// the key endpoint. A key that is used immediately after its publication can
+	// be unknown for that long; see WithEarlyFetch. Each consecutive failure
+	// doubles the time, up to eight times its value and at most Refresh. The
+	// default is 10 seconds.
 	MinInterval time.Duration
-	// MaxStale is for how long beyond its time a set is still used when it cannot
-	// be fetched again, so that an outage of the other party's key endpoint does
-	// not stop us. If negative, an old set is never used, and callers wait for
-	// each refresh. The default is 1 hour, the maximum 24 hours.
+	// MaxStale is the time for which an expired set is still used if it cannot be
+	// fetched again. It bridges an outage of the key endpoint. If negative, an
+	// expired set is never used, and callers wait for each refresh. The default is
+	// 1 hour, the maximum 24 hours.
 	MaxStale time.Duration
 	// Timeout bounds one request, body included. Default 5 seconds.
 	Timeout time.Duration
@@ -246,7 +247,7 @@ func (r *Remote) due(now time.Time) bool {
 	return !r.attempted || now.Before(r.lastAttempt) || now.Sub(r.lastAttempt) >= wait
 }
 
-// mayBeEarly takes a token from the bucket of early requests, if ctx permits one.
+// mayBeEarly consumes one early request, if ctx permits it and one is left.
 func (r *Remote) mayBeEarly(ctx context.Context, now time.Time) bool {
 	if ctx.Value(earlyFetch{}) == nil {
 		return false
@@ -265,9 +266,8 @@ func (r *Remote) mayBeEarly(ctx context.Context, now time.Time) bool {
 	return true
 }
 
-// start begins a request, with the lock held. The request is not bound to the
-// context of the caller. A caller that goes away would take the response from all
-// that wait for it, or, if each of them asked again, they would be a flood. The
+// start begins a request. The caller holds the lock. The request is not bound
+// to the context of the caller, because other callers wait for it too. The
 // goroutine ends with the request.
 func (r *Remote) start(ctx context.Context, now time.Time) {
 	flight := make(chan struct{})
@@ -297,8 +297,8 @@ func (r *Remote) finish(flight chan struct{}, set *Set, now time.Time, age time.
 		news = set.Dropped()
 	}
 	r.set, r.failures = set, 0
-	// The owner has withdrawn all keys that we could use: the old set does not
-	// serve, and callers learn why.
+	// The owner has withdrawn all keys that we could use. The old set must not
+	// serve, and callers receive the reason.
 	if err := set.unusable(); err != nil {
 		r.lastErr = r.failure(err)
 	}

@@ -48,7 +48,7 @@ var (
 	ErrStore = oautherr.New("par: store failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
 )
 
-// errTooMany is an ErrStore that only one client gets.
+// errTooMany is an ErrStore that affects only one client.
 var errTooMany = fmt.Errorf("%w: %w", oautherr.New("par: too many pending requests of one client", "temporarily_unavailable",
 	http.StatusTooManyRequests, "too many pending authorization requests of this client"), ErrStore)
 

@@ -34,9 +34,9 @@ type Store interface {
 	Consume(ctx context.Context, key string) ([]byte, error)
 }
 
-// An extender is a [Store] that keeps a request no longer than it must. A [Server]
-// saves requests in it for their Lifetime only, and extends those that a browser
-// has come for.
+// An extender is a [Store] that can extend the lifetime of a request. A
+// [Server] saves requests for their Lifetime only, and extends a request when a
+// browser opens it.
 type extender interface {
 	Extend(ctx context.Context, key string, expires time.Time) error
 }
@@ -48,10 +48,10 @@ const (
 )
 
 // A MemoryStore is a [Store] in the memory of one process. It is bounded in
-// entries and in bytes, and drops no live entry when it is full. A client may keep
-// as much as is free: one client alone fills half of the store, and then gets
-// an [ErrStore] with status 429 while others go on. The zero MemoryStore rejects all requests. It
-// is safe for concurrent use.
+// entries and in bytes, and never drops a live entry. A client can use as much
+// room as is still free. A single client therefore fills half of the store and
+// then receives an [ErrStore] with status 429; other clients are not affected.
+// The zero MemoryStore rejects all requests. It is safe for concurrent use.
 type MemoryStore struct {
 	entries *expiring.Shared[[]byte]
 }
@@ -61,8 +61,9 @@ var (
 	_ extender = (*MemoryStore)(nil)
 )
 
-// NewMemoryStore returns an empty store for at most maxEntries requests and 1 KiB
-// for each of them, but at least 4 MiB. The default is 65,536 requests and 64 MiB.
+// NewMemoryStore returns an empty store for at most maxEntries requests. It has
+// room for 1 KiB for each of them, and for at least 4 MiB. The default is
+// 65,536 requests and 64 MiB.
 func NewMemoryStore(maxEntries int) *MemoryStore { return newMemoryStore(maxEntries, nil) }
 
 func newMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
@@ -74,8 +75,8 @@ func newMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
 	})}
 }
 
-// Save implements [Store]. It returns an error when the store is full or when the
-// client keeps as much as it may.
+// Save implements [Store]. It returns an error if the store is full or the
+// client has used its share.
 func (m *MemoryStore) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
 	if err := m.ready(ctx); err != nil {
 		return err
@@ -87,8 +88,8 @@ func (m *MemoryStore) Save(ctx context.Context, key string, value []byte, expire
 	return err
 }
 
-// Extend has a live entry stay until expires, if that is later than before. It
-// returns [ErrNotFound] as Load does.
+// Extend extends a live entry until expires, if that is later. It returns
+// [ErrNotFound] like Load.
 func (m *MemoryStore) Extend(ctx context.Context, key string, expires time.Time) error {
 	if err := m.ready(ctx); err != nil {
 		return err

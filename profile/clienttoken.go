@@ -35,6 +35,17 @@ const (
 // lost response would lose the tokens. The timeout of the HTTP client bounds
 // the request. If Finish rejects the ID token, it revokes the tokens of the
 // same response, provided that the server has a revocation endpoint.
+//
+// The Extra values of the token contain the further members of the response,
+// for example scope and grant_id. Use [AuthorizationDetails] for the details.
+// If openid was requested, Extra contains the verified id_token; [IDToken]
+// returns its claims.
+//
+// A *oauth2.RetrieveError always comes from the server. If its Response is nil,
+// it comes from the authorization response, otherwise from the token endpoint.
+// The error matches [ErrAuthorizationResponse] if Finish sent nothing, and
+// [ErrTokenResponse] if it rejected the server's response. If the ID token was
+// the reason, the error also matches an error of package idtoken.
 func (c *Client) Finish(ctx context.Context, session *Session, callback url.Values) (*oauth2.Token, error) {
 	code, err := c.checkCallback(ctx, session, callback)
 	if err != nil {

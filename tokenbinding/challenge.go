@@ -29,10 +29,13 @@ type Challenge struct {
 }
 
 // WriteError answers a request that failed with err: the status, a challenge for each scheme, and a JSON body with error
-// and error_description unless err is [ErrNoToken]. err may be any error. An error without a wire form (see the
-// package's errors) is a server_error with status 500, because only the host knows whose fault it is: [Challenge.InvalidToken] marks
-// the errors of a foreign token library. A server's own failure and one that credentials cannot mend have no challenge.
-// Headers already set, such as DPoP-Nonce, stay, unless they are about another body or are the ones written here.
+// and error_description unless err is [ErrNoToken]. err may be any error. An
+// error without a wire form (see the package's errors) is a server_error with
+// status 500, because only the host knows its origin. Mark the errors of
+// another token library with [Challenge.InvalidToken]. A failure of the server,
+// and an error that credentials cannot correct, have no challenge. WriteError
+// keeps headers that are already set, such as DPoP-Nonce. It replaces its own
+// headers and those that describe another body.
 func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	code, description, status := oautherr.From(err)
 	status = resourceStatus(code, status)
@@ -62,14 +65,14 @@ func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error)
 	w.Write(body) // nobody to tell if it fails
 }
 
-// InvalidToken returns an error that [Challenge.WriteError] answers with
-// invalid_token and status 401. It wraps cause. Hosts use it for the errors of a
-// JWT or session library, which have no wire form. The peer never sees the text
-// of cause. If cause is nil, the error is not: a token is never accepted by
-// mistake.
+// InvalidToken returns an error for which [Challenge.WriteError] responds with
+// invalid_token and status 401. It wraps cause. Hosts use it for the errors of
+// a JWT or session library, which have no wire form. The peer never sees the
+// text of cause. InvalidToken never returns nil, even if cause is nil, so that
+// a token is never accepted by mistake.
 //
-// A failure of the host itself, such as an unreachable key server, must not be
-// wrapped: the client would throw away a good token.
+// Do not wrap a failure of the host itself, such as an unreachable key server.
+// The client would discard a valid token.
 func (c Challenge) InvalidToken(cause error) error {
 	if cause == nil {
 		return errRejected

@@ -66,7 +66,7 @@ const (
 	// short is the life of entries that are waited for in real time; stores may round up to a second.
 	short  = 2 * time.Second
 	racers = 64
-	// rounding is the most by which a store may round an expiry up.
+	// rounding is the maximum by which a store may round an expiry up.
 	rounding = 2 * time.Second
 )
 

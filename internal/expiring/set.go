@@ -70,9 +70,9 @@ func (s *Set) Use(key string, expires time.Time) (first bool, err error) {
 	return s.shards[f.shard(s.count)].use(&f, until, at, s.quota)
 }
 
-// UseBy is Use for an owner, which may record as much as is free: one owner alone
-// fills half of the set. Beyond that UseBy returns [ErrShare]. An empty owner is
-// bounded by the whole only.
+// UseBy is Use for an owner, which can use as much room as is still free. A
+// single owner therefore fills half of the set. Beyond that UseBy returns
+// [ErrShare]. Entries with an empty owner are bounded only by the whole set.
 func (s *Set) UseBy(owner, key string, expires time.Time) (first bool, err error) {
 	if owner == "" {
 		return s.Use(key, expires)

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// evictShares is how many counts an Add takes out at most, so that it does not
-// pause for all owners whose entries expire at one time.
+// evictShares is the maximum number of counts that one Add removes. It bounds
+// the pause when the entries of all owners expire at the same time.
 const evictShares = 64
 
-// shares counts the entries of each owner in a [Set], which does not keep the
-// owner with an entry. It keeps a count for each owner and time of expiry. That
-// time is rounded up, by at most a quarter of the life of the entry. An owner
-// therefore has a few counts, however many entries it has, and its share becomes
-// free a little late and never early.
+// shares counts the entries of each owner in a [Set], whose entries do not
+// contain the owner. It keeps one count for each owner and time of expiry. It
+// rounds that time up by at most a quarter of the entry's lifetime. An owner
+// therefore has few counts, even with many entries. Its room becomes free a
+// little late and never early.
 type shares struct {
 	mu        sync.Mutex
 	max, used int
@@ -37,8 +37,8 @@ func round(now, expires time.Time) int64 {
 	return expires.Unix()/width*width + width
 }
 
-// take counts one entry. It returns [ErrShare] if the owner has entries, and with
-// this one would have more than what is free.
+// take counts one entry. It returns [ErrShare] if the owner already has entries
+// and would then have more than the free room.
 func (s *shares) take(owner string, now, expires time.Time) (share, error) {
 	sh := share{owner, round(now, expires)}
 	s.mu.Lock()
@@ -62,7 +62,7 @@ func (s *shares) take(owner string, now, expires time.Time) (share, error) {
 	return sh, nil
 }
 
-// giveBack ends a share whose entry has not been recorded.
+// giveBack removes the share of an entry that was not recorded.
 func (s *shares) giveBack(sh share) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +84,7 @@ func (s *shares) count(owner string, n int) {
 	}
 }
 
-// expire takes out at most n counts that are due.
+// expire removes at most n counts that are due.
 func (s *shares) expire(now time.Time, n int) {
 	for len(s.due) > 0 && s.first <= now.Unix() {
 		counts := s.due[s.first]

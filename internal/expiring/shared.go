@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// ErrShare reports that one owner keeps as much as it may. Nothing has been
-// recorded. Other owners can still add entries.
+// ErrShare reports that one owner has used its share. Nothing was recorded.
+// Other owners can still add entries.
 var ErrShare = errors.New("expiring: the share of one owner is full")
 
-// entryBytes is about what an entry of a [Shared] takes besides its value.
+// entryBytes is the approximate size of an entry of a [Shared] without its
+// value.
 const entryBytes = 256
 
 // SharedConfig configures a [Shared]. Both bounds are required.
@@ -22,13 +23,13 @@ type SharedConfig struct {
 	Now        func() time.Time // if nil, time.Now is used
 }
 
-// A Shared is a [Map] that several owners share, bounded in entries and in bytes.
-// An owner may keep as much as is free. So one owner alone can fill half of the
-// bounds, two can fill a third each, and there is always room for another one.
-// Entries without an owner are bounded by the whole only.
+// A Shared is a [Map] for several owners, bounded in entries and in bytes. An
+// owner can use as much room as is still free. A single owner therefore fills
+// half of the bounds, two owners fill a third each, and another owner always
+// finds room. Entries without an owner are bounded only by the whole.
 //
-// It has one lock, which is held for a look-up and an update of a heap. It is safe
-// for concurrent use.
+// It has one lock, which is held for a look-up and an update of a heap. It is
+// safe for concurrent use.
 type Shared[V any] struct {
 	sharding
 	max usage
@@ -60,8 +61,9 @@ func NewShared[V any](cfg SharedConfig) *Shared[V] {
 	}
 }
 
-// Add stores v of a size in bytes under key until expires. An empty owner is none.
-// It returns [ErrExists], [ErrExpired], [ErrFull] or [ErrShare].
+// Add stores v of a size in bytes under key until expires. If owner is empty,
+// the entry has no owner. It returns [ErrExists], [ErrExpired], [ErrFull] or
+// [ErrShare].
 func (s *Shared[V]) Add(owner, key string, v V, size int, expires time.Time) error {
 	d, _ := s.locate(key)
 	expires = wall(expires)
@@ -76,7 +78,7 @@ func (s *Shared[V]) Add(owner, key string, v V, size int, expires time.Time) err
 	}
 	size += entryBytes
 	if err := s.room(owner, size); err != nil {
-		for s.expire(now) { // all that is due, so that nothing dead keeps a live entry out
+		for s.expire(now) { // remove all expired entries, so that they do not use up room
 		}
 		if err = s.room(owner, size); err != nil {
 			return err
@@ -126,9 +128,9 @@ func (s *Shared[V]) Take(key string) (v V, ok bool) {
 	return n.value.value, true
 }
 
-// Update replaces the live entry of key by what f returns, a value of the same
-// size and its expiry. It reports whether there was an entry. f runs under the
-// lock and must not use the Shared.
+// Update replaces the live entry of key with the result of f: a value of the
+// same size and its expiry. It reports whether the entry existed. f runs under
+// the lock and must not use the Shared.
 func (s *Shared[V]) Update(key string, f func(v V, expires time.Time) (V, time.Time)) bool {
 	d, _ := s.locate(key)
 	s.mu.Lock()
@@ -200,7 +202,7 @@ func (s *Shared[V]) Len() int {
 	return len(s.held)
 }
 
-// begin takes out some entries that are due and returns the time.
+// begin removes some expired entries and returns the time.
 func (s *Shared[V]) begin() time.Time {
 	now := wall(s.now())
 	for range evictMap {
@@ -211,7 +213,7 @@ func (s *Shared[V]) begin() time.Time {
 	return now
 }
 
-// expire takes out an entry that is due, if there is one.
+// expire removes an expired entry, if one exists.
 func (s *Shared[V]) expire(now time.Time) bool {
 	if len(s.due) == 0 || s.due[0].expires.After(now) {
 		return false
@@ -247,13 +249,13 @@ func (s *Shared[V]) count(owner string, entries, bytes int) {
 
 type ownerKey struct{}
 
-// WithOwner returns a context that tells a store whose entry it is given. It goes
-// through stores that wrap another one.
+// WithOwner returns a context that names the owner of an entry to a store. The
+// context also passes through stores that wrap another store.
 func WithOwner(ctx context.Context, owner string) context.Context {
 	return context.WithValue(ctx, ownerKey{}, owner)
 }
 
-// Owner returns the owner in a context. It is "" if there is none.
+// Owner returns the owner in a context, or "".
 func Owner(ctx context.Context) string {
 	owner, _ := ctx.Value(ownerKey{}).(string)
 	return owner

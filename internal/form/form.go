@@ -66,14 +66,14 @@ func Read(r *http.Request) (url.Values, error) {
 	return values, nil
 }
 
-// charsets are the values of a charset parameter with which a body of ASCII means
-// the same as without it. The media type defines no such parameter, but some HTTP
-// libraries add one. What a percent-encoded byte means does not depend on it:
-// parameters are UTF-8 (RFC 6749 Appendix B).
+// charsets are the charset parameters that do not change the meaning of a body
+// of ASCII. The media type does not define this parameter, but some HTTP
+// libraries add it. It does not affect percent-encoded bytes: parameters are
+// UTF-8 (RFC 6749 Appendix B).
 var charsets = []string{"utf-8", "us-ascii", "iso-8859-1", "windows-1252"}
 
-// read reads the body. If ascii is true, the body names another charset than
-// UTF-8, and a raw byte outside ASCII could be read in two ways.
+// read reads the body. ascii is true if the body names another charset than
+// UTF-8. A raw byte outside ASCII is then ambiguous.
 func read(r *http.Request, ascii bool) (url.Values, error) {
 	if r.Body == nil {
 		return url.Values{}, nil

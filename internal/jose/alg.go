@@ -59,9 +59,9 @@ func Allowed(alg string) bool {
 	return false
 }
 
-// Same reports whether two names stand for one algorithm. RFC 9864 §2.2: EdDSA is
-// a name for several algorithms, of which only Ed25519 is allowed here. A peer
-// may be registered with one of the two names and sign with the other.
+// Same reports whether two names denote the same algorithm. EdDSA denotes
+// several algorithms, of which only Ed25519 is allowed here (RFC 9864 §2.2). A
+// peer may be registered with one of the two names and sign with the other.
 func Same(a, b string) bool { return a == b || sameEd25519(a) && sameEd25519(b) }
 
 // Accepts reports whether an algorithm is in a list, under either of its names.

@@ -24,7 +24,7 @@ type Key struct {
 	Thumbprint            string              // RFC 7638, SHA-256
 	Certificates          []*x509.Certificate // x5c, leaf first
 
-	// BadCertificates says why x5c was dropped, if it was.
+	// BadCertificates is the reason for which x5c was dropped, or nil.
 	BadCertificates error
 
 	ops []string // key_ops; nil if absent
@@ -34,9 +34,10 @@ type Key struct {
 // (RFC 7518 §6, and priv of an ML-DSA key). JWT-3.5-1: k is that of a MAC.
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
-// ParseKey reads one public JWK. It rejects a private or symmetric key whatever
-// its kty, and a key that no allowed algorithm can use. An x5c that cannot be
-// parsed costs the certificates and not the key. See Key.BadCertificates.
+// ParseKey parses one public JWK. It rejects a private or symmetric key,
+// independent of its kty, and a key that no allowed algorithm can use. If x5c
+// cannot be parsed, ParseKey drops the certificates and keeps the key. See
+// Key.BadCertificates.
 func ParseKey[T ~[]byte | ~string](raw T) (*Key, error) {
 	o, err := strictjson.ParseObject(raw)
 	if err != nil {
@@ -171,9 +172,9 @@ func parseRSA(o strictjson.Object) (key crypto.PublicKey, thumbprint string, err
 
 const maxCertificates = 10
 
-// readCertificates reads x5c. Certificates that cannot be parsed are dropped: the
-// key does not depend on them. A certificate for another key is an error, because
-// it is then unclear which of the two keys the owner means.
+// readCertificates parses x5c. It drops certificates that cannot be parsed,
+// because the key does not depend on them. A certificate for another key is an
+// error, because it is unclear which of the two keys the owner intended.
 func (k *Key) readCertificates(o strictjson.Object) error {
 	chain, ok, err := o.Strings("x5c")
 	if err != nil || len(chain) > maxCertificates || ok && len(chain) == 0 {
@@ -256,8 +257,8 @@ func Candidates(keys []*Key, kid, alg string) []crypto.PublicKey {
 // maxKeys bounds a JWK Set.
 const maxKeys = 100
 
-// A Dropped is a key of a set that ParseKeySet dropped, or dropped the
-// certificates of.
+// A Dropped is a key that ParseKeySet dropped, or whose certificates it
+// dropped.
 type Dropped struct {
 	Index        int    // in the list of keys
 	KeyID        string // if it could be read
@@ -266,9 +267,10 @@ type Dropped struct {
 	Reason       error
 }
 
-// ParseKeySet reads a JWK Set. A key that cannot be read, or that no allowed
-// algorithm can use, costs itself and not the set (RFC 7517 §5). So does a private
-// or symmetric key, which its owner has just lost.
+// ParseKeySet parses a JWK Set. It drops a malformed key, and a key that no
+// allowed algorithm can use; the rest of the set stays valid (RFC 7517 §5). It
+// also drops a private or symmetric key, because its owner has just disclosed
+// it.
 func ParseKeySet(raw []byte) ([]*Key, []Dropped, error) {
 	list, _, err := strictjson.Cut(raw, "keys")
 	if err != nil {

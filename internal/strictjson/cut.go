@@ -6,12 +6,13 @@ import (
 	"strings"
 )
 
-// Cut takes one member out of a JSON object, so that a fault in a part of that
-// member need not cost the document. It returns the value of the member and the
+// Cut splits one member off a JSON object, so that a fault in that member does
+// not invalidate the document. It returns the value of the member and the
 // object without it. The value is nil if the member is absent.
 //
-// The rest follows all rules of this package. The value is JSON in which an
-// object may have a member twice. The caller checks each part of it.
+// The remaining object follows all rules of this package. The value is JSON in
+// which an object may have a repeated member. The caller checks each part of
+// the value.
 func Cut(data []byte, name string) (value, rest json.RawMessage, err error) {
 	s := scanner{text: string(data), shallow: true}
 	s.space()

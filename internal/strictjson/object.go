@@ -107,7 +107,8 @@ func (o Object) value(name string) (string, bool) {
 const null = "null"
 
 // Null reports whether the member is present and null. The other methods count
-// such a member as absent. Its caller rejects it where that would be wrong.
+// such a member as absent. The caller rejects it if null must not count as
+// absent.
 func (o Object) Null(name string) bool {
 	raw, _ := o.Text(name)
 	return raw == null
