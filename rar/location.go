@@ -155,6 +155,10 @@ func plainList(s *jsonschema.Schema) bool {
 // those in the token's audience. A location at or below a longer one of others
 // is for that other resource server.
 //
+// If other resource servers are below resource, others must contain all of them.
+// The audience of a token may lack one of them, and a detail with several
+// locations then appears to be for the resource above.
+//
 // URIs are compared character by character, and paths by whole segments:
 // https://api.example/pay is not below https://api.example/p. An empty resource
 // has no locations.

@@ -2,7 +2,9 @@ package rar_test
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +45,37 @@ func TestForResource(t *testing.T) {
 			}
 			require.Equal(t, tc.want, got)
 		})
+	}
+}
+
+// A server that knows all resource servers and a guard that knows some of them
+// may differ if a detail has several locations. The guard of a resource server
+// that is above others needs all of these.
+func TestNestedResources(t *testing.T) {
+	r := registry(t, fromSchema(t, "c", commonSchema))
+	all := []string{"https://a.example", "https://a.example/pay", "https://a.example/pay/cards"}
+	details := parse(t, r, `[{"type":"c","locations":["https://a.example/pay/sepa","https://a.example/pay/cards/1"]}]`)
+	for resource, want := range map[string]int{all[0]: 0, all[1]: 1, all[2]: 1} {
+		require.Len(t, details.ForResource(resource, all...), want, resource)
+	}
+	require.Len(t, details.ForResource(all[0], all[2]), 1, "the audience of one token does not name the resource server between")
+	// With a random choice of resource servers each location is for one at most.
+	random := rand.New(rand.NewPCG(1, 3))
+	path := func() string {
+		made := "https://a.example"
+		for range random.IntN(4) {
+			made += "/" + string("ab"[random.IntN(2)])
+		}
+		return made
+	}
+	for range 2000 {
+		resources := []string{path(), path(), path(), path()}
+		slices.Sort(resources)
+		resources = slices.Compact(resources)
+		location := path()
+		one := parse(t, r, `[{"type":"c","locations":["`+location+`"]}]`)
+		holders := slices.DeleteFunc(slices.Clone(resources), func(resource string) bool { return len(one.ForResource(resource, resources...)) == 0 })
+		require.LessOrEqual(t, len(holders), 1, "%s in %v", location, resources)
 	}
 }
 
