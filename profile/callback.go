@@ -59,24 +59,49 @@ func (c *callbacks) do(
 		defer c.end(ctx, key, run, now) // also if a key or a transport of the host panics
 		run.err = ErrSession
 		run.session, run.token, run.err = finish()
-		return run.session, run.token, run.err
+		return run.result()
 	}
 	c.mu.Unlock()
 	select {
 	case <-run.done:
-		return run.session, run.token, run.err
+		c.received(ctx, key, run)
+		return run.result()
 	case <-ctx.Done():
 		return nil, nil, context.Cause(ctx)
 	}
 }
 
+// result returns copies, because the host may change what it receives.
+func (run *callbackRun) result() (session *Session, token *oauth2.Token, err error) {
+	if run.session != nil {
+		session = new(Session)
+		*session = *run.session
+	}
+	if run.token != nil {
+		token = new(oauth2.Token)
+		*token = *run.token
+	}
+	return session, token, run.err
+}
+
+// received forgets a result that a connected browser has received. A
+// copy of the URL and the cookie is then worthless (FAPI 2.0 Attacker Model §5.4).
+func (c *callbacks) received(ctx context.Context, key [sha256.Size]byte, run *callbackRun) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() == nil && c.runs[key] == run {
+		delete(c.runs, key)
+	}
+}
+
 // end releases the requests that wait for a login. It keeps the result if the
-// browser has disconnected.
+// browser has disconnected. It keeps no result without a session, because requests
+// with forged cookies must not fill the memory.
 func (c *callbacks) end(ctx context.Context, key [sha256.Size]byte, run *callbackRun, now func() time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(run.done)
-	if ctx.Err() == nil || len(c.runs) > maxCallbacks {
+	if ctx.Err() == nil || run.session == nil || len(c.runs) > maxCallbacks {
 		delete(c.runs, key)
 		return
 	}

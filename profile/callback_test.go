@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,39 @@ func TestCallbackOfABrowserThatWentAway(t *testing.T) {
 		require.Negative(t, response.Cookies()[0].MaxAge)
 		b.requireOneRedemption()
 	})
+	t.Run("AM-5.4a attack: a copy of URL and cookie after the browser has got its result", func(t *testing.T) {
+		b := newSlowBank(t)
+		gone(b)
+		require.Equal(t, http.StatusNoContent, b.visit(context.Background(), nil).StatusCode)
+		<-b.done
+		require.Equal(t, http.StatusBadRequest, b.visit(context.Background(), nil).StatusCode)
+		require.Empty(t, b.done)
+		b.requireOneRedemption()
+	})
+	t.Run("CASES B2: it may go away again", func(t *testing.T) {
+		b := newSlowBank(t)
+		gone(b)
+		again, cancel := context.WithCancel(context.Background())
+		cancel()
+		b.visit(again, nil)
+		require.Equal(t, http.StatusNoContent, b.visit(context.Background(), nil).StatusCode)
+		b.requireOneRedemption()
+	})
+	t.Run("attack: forged cookies take no room from the results of others", func(t *testing.T) {
+		b := newSlowBank(t)
+		forged, cancel := context.WithCancel(context.Background())
+		cancel()
+		target, header := b.target, b.header
+		b.header = http.Header{"Cookie": {header.Get("Cookie") + "x"}}
+		for i := range 1100 {
+			b.target = target + "&n=" + strconv.Itoa(i)
+			b.visit(forged, nil)
+		}
+		b.target, b.header = target, header
+		gone(b)
+		require.Equal(t, http.StatusNoContent, b.visit(context.Background(), nil).StatusCode)
+		b.requireOneRedemption()
+	})
 	t.Run("CASES B2: for a minute", func(t *testing.T) {
 		b := newSlowBank(t)
 		gone(b)
@@ -136,6 +170,11 @@ func TestCallbacksAtOnce(t *testing.T) {
 		good := make([]int, 16)
 		testkit.Hammer(len(good), func(i int) { good[i] = b.visit(context.Background(), nil).StatusCode })
 		require.Contains(t, good, http.StatusNoContent)
+		for i := range len(b.done) {
+			token := <-b.done
+			require.Equal(t, "at", token.AccessToken, i)
+			token.AccessToken = "changed by the host"
+		}
 		for _, status := range good { // one that came after the last had its response is too late
 			require.Contains(t, []int{http.StatusNoContent, http.StatusBadRequest}, status)
 		}

@@ -64,8 +64,7 @@ type tokenSource struct {
 	current atomic.Pointer[oauth2.Token] // never nil
 
 	mu     sync.Mutex // for what follows; nothing is waited for under it
-	last   *refreshing
-	failed error // of last; nil: the way is free
+	failed error      // of the last refresh; nil: the way is free
 	until  time.Time
 	pause  time.Duration
 	// replacement is the access token that replaced a token rejected by an API.
@@ -95,22 +94,22 @@ func (s *tokenSource) refreshed(ctx context.Context, token *oauth2.Token) (*oaut
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("profile: client: %w", context.Cause(ctx))
 	}
-	call := s.client.refresh(s, token)
+	call, err := s.client.refresh(s, token)
+	if err != nil {
+		return nil, err
+	}
+	if call == nil {
+		return s.current.Load(), nil
+	}
 	select {
 	case <-call.done:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("profile: client: waiting for a refresh: %w", context.Cause(ctx))
 	}
-	switch {
-	case call.panicked != nil:
+	if call.panicked != nil {
 		panic(call.panicked) // the host's key or transport: the host is to see it
-	case call.err == nil:
-		s.current.CompareAndSwap(token, call.token) // unless another caller that waited has done it
-		s.succeeded(call)
-		return call.token, nil
 	}
-	s.rest(call)
-	return nil, call.err
+	return call.token, call.err
 }
 
 // replace returns a new token for one that an API rejected before its expiry.
@@ -160,76 +159,90 @@ func (s *tokenSource) resting() error {
 	return nil
 }
 
-// rest notes a failure, once for all that waited for it.
-func (s *tokenSource) rest(call *refreshing) {
+// ended records the result of a refresh: the token that replaces stale, or a
+// failure.
+func (s *tokenSource) ended(stale, token *oauth2.Token, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last == call || s.ctx.Err() != nil {
+	if err == nil {
+		s.current.CompareAndSwap(stale, token)
+		s.failed, s.pause = nil, 0
 		return
 	}
 	s.pause = min(max(2*s.pause, firstPause), longestPause)
-	s.last, s.failed = call, call.err
-	s.until = s.client.cfg.Now().Add(max(s.pause, s.client.RetryAfter(call.err)))
+	s.failed = err
+	s.until = s.client.cfg.Now().Add(max(s.pause, s.client.RetryAfter(err)))
 }
 
-func (s *tokenSource) succeeded(call *refreshing) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.last, s.failed, s.pause = call, nil, 0
-}
-
-// refreshing is a refresh under way, or, when done is closed, what came of it.
+// refreshing is a refresh under way. Its result may be read when done is closed.
 type refreshing struct {
-	ctx      context.Context //nolint:containedctx // of the source that began it; the refresh outlives it
-	source   *tokenSource    // that one
-	stale    *oauth2.Token   // what it had then
+	ctx context.Context //nolint:containedctx // of the source that began it; the refresh outlives it
+	// sources are the sources that wait for the refresh or have stopped waiting,
+	// each with the token that the refresh replaces.
+	sources  map[*tokenSource]*oauth2.Token
 	done     chan struct{}
 	token    *oauth2.Token
 	err      error
 	panicked any
 }
 
-// refreshes are those under way, by refresh token: where the server sends new ones, the second use of an old one would look
-// like a thief's.
+// refreshes holds the running refreshes by refresh token. A server that sends new
+// refresh tokens takes the second use of an old one for an attack and ends the
+// grant.
 type refreshes struct {
 	mu    sync.Mutex
 	calls map[string]*refreshing
 }
 
-// refresh returns the refresh of this token that is under way, or begins it for a source.
-func (c *Client) refresh(s *tokenSource, token *oauth2.Token) *refreshing {
-	refreshToken := token.RefreshToken
+// refresh returns the running refresh of this token, or begins it for a source. If
+// a refresh of the source has ended since the caller loaded the token, refresh
+// begins none. It then returns the failure, or nil if the source has a new token.
+func (c *Client) refresh(s *tokenSource, token *oauth2.Token) (*refreshing, error) {
 	c.refreshes.mu.Lock()
 	defer c.refreshes.mu.Unlock()
-	if call := c.refreshes.calls[refreshToken]; call != nil {
-		return call
+	if call := c.refreshes.calls[token.RefreshToken]; call != nil {
+		call.sources[s] = token
+		return call, nil
 	}
-	call := &refreshing{ctx: s.ctx, source: s, stale: token, done: make(chan struct{})}
+	if s.current.Load() != token {
+		return nil, nil //nolint:nilnil // there is nothing to wait for
+	}
+	if err := s.resting(); err != nil {
+		return nil, err
+	}
+	call := &refreshing{ctx: s.ctx, sources: map[*tokenSource]*oauth2.Token{s: token}, done: make(chan struct{})}
 	if c.refreshes.calls == nil {
 		c.refreshes.calls = make(map[string]*refreshing)
 	}
-	c.refreshes.calls[refreshToken] = call
-	go c.run(call, refreshToken)
-	return call
+	c.refreshes.calls[token.RefreshToken] = call
+	go c.run(call, token.RefreshToken)
+	return call, nil
 }
 
 func (c *Client) run(call *refreshing, refreshToken string) {
 	defer func() {
 		call.panicked = recover()
-		c.refreshes.mu.Lock()
-		if c.refreshes.calls[refreshToken] == call {
-			delete(c.refreshes.calls, refreshToken)
-		}
-		c.refreshes.mu.Unlock()
-		close(call.done)
+		c.end(call, refreshToken)
 	}()
 	call.err = errors.New("profile: client: a refresh did not end") // runtime.Goexit in a key or a transport
 	call.token, call.err = c.Refresh(context.WithoutCancel(call.ctx), refreshToken, Request{})
-	if call.err == nil { // though everybody has given up waiting: the server may know the old refresh token no longer
-		call.source.current.CompareAndSwap(call.stale, call.token)
-	}
 	if said := (*oauth2.RetrieveError)(nil); errors.As(call.err, &said) && said.Response != nil {
 		said.Response.Body = http.NoBody // which two could not read at once
+	}
+}
+
+// end records the result of a refresh in all its sources, even if all callers have
+// stopped waiting. No further refresh of the same token can begin before that.
+func (c *Client) end(call *refreshing, refreshToken string) {
+	c.refreshes.mu.Lock()
+	defer c.refreshes.mu.Unlock()
+	defer close(call.done)
+	delete(c.refreshes.calls, refreshToken)
+	if call.panicked != nil {
+		return
+	}
+	for s, stale := range call.sources {
+		s.ended(stale, call.token, call.err)
 	}
 }
 
