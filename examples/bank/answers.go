@@ -13,14 +13,14 @@ const (
 	maxAnswers = 10_000
 )
 
-// answers gives a browser the same response again if it sends a form twice. The
-// zero value is ready.
+// answers returns the same response again to a browser that sends a form twice.
+// The zero value is ready.
 type answers struct {
 	mu    sync.Mutex
 	byKey map[string]*answer
 }
 
-// An answer is a response that is written once.
+// An answer is the stored response to one form.
 type answer struct {
 	once    sync.Once
 	expires time.Time
@@ -45,10 +45,10 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.body.Write(p)
 }
 
-// once has handle write the response to the first request with a key, and writes
-// the same response to those that come while it is kept. The key has the browser's
-// session in it, so no other browser gets the response. A response that is an
-// error is not kept: the user may try again.
+// once lets handle write the response to the first request with a key. It
+// writes the same response to later requests while the response is stored. The
+// key contains the browser's session, so no other browser receives the
+// response. An error response is not stored, so that the user can try again.
 func (s *answers) once(w http.ResponseWriter, key string, now time.Time, handle func(w http.ResponseWriter)) {
 	a := s.of(key, now)
 	a.once.Do(func() {
@@ -83,7 +83,7 @@ func (s *answers) of(key string, now time.Time) *answer {
 	return a
 }
 
-// has reports whether a form was answered with a key just now.
+// has reports whether a response with this key is stored.
 func (s *answers) has(key string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -132,10 +132,10 @@ const maxPayment = 16 << 10
 // idempotencyKeys have 1 to 64 printable ASCII characters.
 var idempotencyKeys = regexp.MustCompile(`^[!-~]{1,64}$`)
 
-// pay makes a payment that the user has consented to, and makes it once. The body
-// is a payment_initiation, whose type can be left out. What the API is about to do
-// decides, not what the order says of itself: PermittedBy looks for the permission
-// to initiate this payment.
+// pay makes a payment that the user has consented to, and makes it once. The
+// body is a payment_initiation, whose type may be omitted. PermittedBy searches
+// for the permission to initiate this payment, and ignores the actions and
+// locations of the order.
 func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 	order, attempt, err := a.readOrder(w, r)
 	if err != nil {
@@ -170,7 +170,7 @@ func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 
 var errOrderTooLarge = errors.New("the body is too large or incomplete")
 
-// readOrder reads a request for a payment. The error is fit for the client.
+// readOrder parses a payment request. The client may see the error.
 func (a *api) readOrder(w http.ResponseWriter, r *http.Request) (order openbanking.Payment, attempt string, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPayment))
 	if err != nil {
@@ -202,8 +202,8 @@ func (a *api) permission(token *profile.Token, order openbanking.Payment) (rar.D
 	return order.PermittedBy(granted)
 }
 
-// payments are those that were made, for the pages. In a bank this is the table of
-// its payments, with the ID as the unique key.
+// payments stores the payments for the pages. A bank would use the table of its
+// payments, with the ID as the unique key.
 type payments struct {
 	mu     sync.Mutex
 	byUser map[string][]payment
@@ -215,10 +215,10 @@ type payment struct {
 	at                    time.Time
 }
 
-// maxPayments bounds what the pages remember of one user.
+// maxPayments bounds the stored payments of one user.
 const maxPayments = 1000
 
-// book adds a payment unless it is there: a client repeats a request whose
+// book adds a payment if it is not stored yet. A client repeats a request whose
 // response was lost.
 func (p *payments) book(user string, made payment) (added bool) {
 	p.mu.Lock()
@@ -234,7 +234,7 @@ func (p *payments) book(user string, made payment) (added bool) {
 	return true
 }
 
-// of returns the payments of a user, the newest first.
+// of returns the payments of a user, newest first.
 func (p *payments) of(user string) []payment {
 	p.mu.Lock()
 	defer p.mu.Unlock()

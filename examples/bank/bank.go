@@ -63,8 +63,8 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 	if b.sessions, err = newSessions(now); err != nil {
 		return nil, err
 	}
-	// In memory as everything here. Processes of one bank share a store that outlives
-	// them: else a payment could be made again after a restart.
+	// This example keeps everything in memory. A real bank needs a shared,
+	// persistent store. Otherwise a payment could be made again after a restart.
 	used, err := store.NewMemory(store.MemoryConfig{Now: now})
 	if err != nil {
 		return nil, err

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// An authority makes certificates. Its key ends with the program, except that of
-// the demonstration.
+// An authority issues certificates. Its key is lost at the end of the program,
+// except in the demonstration.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -52,7 +52,8 @@ func newAuthority(hosts ...string) (*authority, error) {
 	return a, err
 }
 
-// renewal is how long before its end a stored authority is replaced.
+// renewal is the time before its expiry at which a stored authority is
+// replaced.
 const renewal = madeLifetime / 3
 
 // parseAuthority reads an authority that was stored. It returns an error if the

@@ -113,7 +113,7 @@ func (c *config) members() []configfile.Member {
 	}
 }
 
-// parseConfig checks everything that can be checked, whatever else is wrong.
+// parseConfig checks the whole configuration and reports all problems.
 func parseConfig(data []byte) (*config, error) {
 	c := newConfig()
 	p := configfile.Read(data, c.members())

@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// connections is a listener that bounds how many connections are open. When there
-// are too many, one of those on which no request is served is closed for the new
-// one: first one that has sent no request yet, then one that idles. It is the
-// oldest of the peer that has the most of them. So connections that say nothing
-// cost their own peer, and they keep no other peer out.
+// connections is a listener that bounds the number of open connections. When
+// the bound is reached, it closes a connection without a running request for
+// the new one. It prefers connections that have sent no request yet to idle
+// ones. It closes the oldest connection of the peer with the most connections.
+// Silent connections therefore displace only connections of their own peer.
 //
-// Only while requests are served on all of them does a new connection wait.
+// A new connection waits only while requests run on all open connections.
 type connections struct {
 	net.Listener
 	limit int
@@ -25,7 +25,7 @@ type connections struct {
 	closed  bool
 }
 
-// A connection is one that a peer has made.
+// A connection is an open connection of a peer.
 type connection struct {
 	net.Conn
 	of    *connections
@@ -61,8 +61,8 @@ func (l *connections) Accept() (net.Conn, error) {
 	}
 }
 
-// admit waits until there is room for a connection, or one that can be closed for
-// it. It returns false when the listener has been closed.
+// admit waits until a connection fits or another one can be closed for it. It
+// returns false when the listener has been closed.
 func (l *connections) admit(c *connection) (victim *connection, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,8 +81,8 @@ func (l *connections) admit(c *connection) (victim *connection, ok bool) {
 	return nil, true
 }
 
-// leastUseful returns the connection to close for a new one, nil if requests are
-// served on all.
+// leastUseful returns the connection to close for a new one, or nil if requests
+// run on all connections.
 func (l *connections) leastUseful() *connection {
 	for _, state := range []http.ConnState{http.StateNew, http.StateIdle} {
 		share := make(map[string]int)
@@ -105,7 +105,8 @@ func (l *connections) leastUseful() *connection {
 	return nil
 }
 
-// follow is the ConnState of the server: it tells which connections are of use.
+// follow is the ConnState hook of the server. It records the state of each
+// connection.
 func (l *connections) follow(served net.Conn, state http.ConnState) {
 	if encrypted, ok := served.(*tls.Conn); ok {
 		served = encrypted.NetConn()

@@ -40,8 +40,9 @@ func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *p
 	b.show(w, r, consentPage, http.StatusOK, leavesHere, data)
 }
 
-// decideHeading says in the heading what the consent is for. A payment alone is
-// headed by its amount and payee, and has no boxes: the user pays or denies.
+// decideHeading sets the heading to the purpose of the consent. For a single
+// payment the heading shows amount and payee. That page has no checkboxes: the
+// user pays or denies.
 func (v *consentView) decideHeading(a *profile.Authorization) {
 	v.Lead, v.Approve = v.T("consent.asks", v.Client), v.T("consent.allow")
 	v.Choices = len(v.Scopes)+len(v.Details) > 0
@@ -66,8 +67,8 @@ func (v *consentView) decideHeading(a *profile.Authorization) {
 	}
 }
 
-// solePayment returns the payment of a request for one, if its consent permits to
-// make it: permission to ask for its status is not one to pay.
+// solePayment returns the payment if the request is only for this payment and
+// permits its initiation. A permission to query the status is not enough.
 func solePayment(a *profile.Authorization) (openbanking.Payment, bool) {
 	all := a.Details()
 	if len(all) != 1 || all[0].Type() != openbanking.PaymentType {
@@ -77,7 +78,7 @@ func solePayment(a *profile.Authorization) (openbanking.Payment, bool) {
 	return p, err == nil && (p.Actions == nil || slices.Contains(p.Actions, "initiate"))
 }
 
-// ends is when an authorization ends that the user gives now.
+// ends returns the end of an authorization that the user grants now.
 func (b *bank) ends(a *profile.Authorization) time.Time {
 	lasts := accessTokenLifetime + time.Minute // the code may take that long to be redeemed
 	switch {

@@ -97,8 +97,8 @@ func (d *demonstration) clientKey() (jwk map[string]string, err error) {
 }
 
 // loadAuthority returns the CA of an earlier run, or a new one. The name
-// constraints of the certificate keep whoever reads the key from vouching for any
-// host but localhost.
+// constraints of its certificate limit it to localhost. A thief of the key
+// cannot certify other hosts.
 func (d *demonstration) loadAuthority() (*authority, error) {
 	certificate, noCertificate := d.root.ReadFile("ca.pem")
 	key, noKey := d.root.ReadFile("ca.key")

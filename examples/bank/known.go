@@ -13,14 +13,14 @@ const (
 	knownLifetime = 180 * 24 * time.Hour
 )
 
-// knownName returns the name of the cookie for one user, which does not tell who
-// that is.
+// knownName returns the name of the cookie for one user. The name does not
+// disclose the user.
 func (s *sessions) knownName(user string) string {
 	return knownCookie + s.formToken("known name", user)[:16]
 }
 
-// know marks a browser in which a user has logged in. It keeps the ID that the
-// browser has, so that logging in again gains no failures.
+// know marks a browser in which a user has logged in. It keeps an existing ID,
+// so that another login does not reset the count of failures.
 func (s *sessions) know(w http.ResponseWriter, user, id string) {
 	if id == "" {
 		id = rand.Text()

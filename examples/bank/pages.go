@@ -163,7 +163,7 @@ func urlPath(rawURL string) string {
 }
 
 // networkOf returns the host of an address. For IPv6 it returns the network,
-// because every customer has a whole one.
+// because each customer has a whole network.
 func networkOf(address string) string {
 	host, _, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err == nil && ip != nil && ip.To4() == nil {
@@ -202,8 +202,8 @@ func clientName(c *profile.ClientMetadata, language string) string {
 	return rar.EscapeText(cmp.Or(c.ClientName, c.ClientID), language)
 }
 
-// scopeText says what a scope means. A scope that the bank does not know is shown
-// as it is.
+// scopeText returns the description of a scope, or the scope itself if the bank
+// does not know it.
 func scopeText(language, scope string) string {
 	if _, known := texts["scope."+scope]; known && scope != "other" {
 		return texts.Get(language, "scope."+scope)

@@ -149,8 +149,8 @@ func (s *sessions) begin(w http.ResponseWriter, r *http.Request, clientID, reque
 
 func (s *sessions) end(w http.ResponseWriter, f *flow) { setCookie(w, flowCookie+f.ID, "", 0) }
 
-// keepAMoment lets a flow that is over stay in the browser for a second request of
-// the same form.
+// keepAMoment keeps a finished flow in the browser for a second request of the
+// same form.
 func (s *sessions) keepAMoment(w http.ResponseWriter, r *http.Request, f *flow) {
 	if cookie, err := r.Cookie(flowCookie + f.ID); err == nil {
 		setCookie(w, cookie.Name, cookie.Value, answerKept)

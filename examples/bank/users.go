@@ -80,7 +80,7 @@ var (
 	errThrottled     = errors.New("login_throttled")
 )
 
-// A peer is where a password comes from.
+// A peer is the origin of a login attempt.
 type peer struct {
 	address string
 	browser string // the ID of a browser in which that user has logged in before
@@ -105,9 +105,9 @@ type limited struct {
 	full float64
 }
 
-// check returns nil if this is the user's password, otherwise errWrongPassword or
-// errThrottled. For a user that does not exist it returns the same error after the
-// same time.
+// check returns nil if the password is correct, otherwise errWrongPassword or
+// errThrottled. For an unknown user it returns the same error after the same
+// time.
 func (u *users) check(ctx context.Context, name, password string, from peer) error {
 	if len(name) > maxUsername || len(password) > maxPassword {
 		return errWrongPassword
@@ -173,8 +173,9 @@ func (u *users) makeRoom(now time.Time) {
 	}
 }
 
-// forgive gives back the one failure that a right password has cost. The owner of
-// one account must not gain guesses for others by it.
+// forgive restores the one failure that a correct password has cost. It
+// restores nothing else, so that the owner of one account gains no guesses for
+// others.
 func (u *users) forgive(limits []limited) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -121,9 +121,10 @@ func (a *app) seesAccounts(c *connection) bool {
 	return slices.Contains(strings.Fields(scope), "accounts") || len(a.describe("", profile.AuthorizationDetails(c.token))) > 0
 }
 
-// newPayment makes the payment that the user has agreed to, in the bank's own words.
-// An error says that it was not made. If it cannot be known, the connection keeps
-// the payment, and the user can have the same attempt repeated.
+// newPayment makes the payment that the user has agreed to, as the bank
+// describes it. An error means that the payment was not made. If the outcome is
+// unknown, the connection keeps the payment, and the user can repeat the
+// attempt.
 func (a *app) newPayment(ctx context.Context, c *connection, ordered json.RawMessage) error {
 	granted, err := a.granted(ordered, profile.AuthorizationDetails(c.token))
 	if err != nil {
@@ -133,9 +134,9 @@ func (a *app) newPayment(ctx context.Context, c *connection, ordered json.RawMes
 	return a.makePayment(ctx, c.payment)
 }
 
-// makePayment orders a payment. The key is the same at each attempt, by which the
-// bank knows that it is one payment. After it was made the permission is of no use
-// and is given back.
+// makePayment orders a payment. The key is the same at each attempt, so the
+// bank recognises a retry. After the payment the permission is used up, and
+// makePayment revokes it.
 func (a *app) makePayment(ctx context.Context, p *payment) error {
 	var answer struct {
 		Status string `json:"status"`

@@ -24,7 +24,7 @@ import (
 )
 
 // settings are the members of a configuration file: client metadata under their
-// registered names, and what this program needs besides. See members for each.
+// registered names, and further settings of this program. See members.
 type settings struct {
 	Issuer, ClientID, RedirectURI string
 	JWKS                          *keySet

@@ -17,7 +17,8 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// An outcome is what -once prints. All members are always there; Stage, Error and Description are empty after a success.
+// An outcome is the output of -once. All members are present. Stage, Error and
+// Description are empty after a success.
 type outcome struct {
 	OK             bool   `json:"ok"`
 	Stage          string `json:"stage"`

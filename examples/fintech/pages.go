@@ -189,7 +189,7 @@ func (a *app) showPayments(w http.ResponseWriter, r *http.Request) {
 	a.show(w, r, paymentsPage, http.StatusOK, "payments.title", all)
 }
 
-// retryPayment repeats a payment of which the bank has not said whether it was made.
+// retryPayment repeats a payment whose outcome is unknown.
 func (a *app) retryPayment(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	u, id := a.users.of(r), r.PostFormValue("id")
@@ -287,8 +287,8 @@ func (a *app) endAll(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// A failure is what a user is told: a key of texts and, for developers, what the
-// log has as well.
+// A failure is the text for the user, as a key of texts, and the logged reason
+// for developers.
 type failure struct {
 	Text, Stage, Reason string
 	status              int
@@ -296,8 +296,8 @@ type failure struct {
 
 const maxFailures = 1000
 
-// failures are shown after a redirect, so that no code of the bank stays in the
-// address bar. The zero value is ready.
+// failures stores failures that a page shows after a redirect, so that the
+// address bar does not contain a code. The zero value is ready.
 type failures struct {
 	mu   sync.Mutex
 	byID map[string]failure

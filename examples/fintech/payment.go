@@ -29,7 +29,7 @@ func newRegistry() (*rar.Registry, error) {
 // A form is the payment page as it was filled in.
 type form struct {
 	Amount, Payee, IBAN, Reference string
-	Problem                        string // a key of texts; empty: none
+	Problem                        string // a key of texts, or empty
 	Wrong                          string // the field that it is about
 }
 

@@ -105,12 +105,12 @@ func printable(text string) string {
 	return text[:min(len(text), maxReason)]
 }
 
-// secretLike finds what could be a token, a code or a request_uri: servers may
-// repeat parts of a request in an error_description.
+// secretLike matches text that could be a token, a code or a request_uri.
+// Servers may repeat parts of a request in an error_description.
 var secretLike = regexp.MustCompile(`[A-Za-z0-9_.~+/=:-]{24,}`)
 
-// description returns the error_description of a server, without what could be a
-// secret.
+// description returns the error_description of a server without text that could
+// be a secret.
 func description(err error) string {
 	var said *oauth2.RetrieveError
 	if !errors.As(err, &said) {

@@ -79,8 +79,8 @@ type till struct {
 	uses  *uses.Uses // of consents
 }
 
-// newTill keeps in memory what was paid. Yours keeps it in a store that its
-// processes share and that outlives them.
+// newTill stores the payments in memory. A real API uses a persistent store
+// that its processes share.
 func newTill(guard *profile.ResourceServer, types *rar.Registry, issuer string, now func() time.Time) (*till, error) {
 	memory, err := store.NewMemory(store.MemoryConfig{Now: now})
 	if err != nil {
@@ -92,10 +92,11 @@ func newTill(guard *profile.ResourceServer, types *rar.Registry, issuer string, 
 
 const maxOrder = 16 << 10
 
-// pay makes a payment that the user has agreed to, and makes it once. The body is
-// the payment. PermittedBy looks for the permission to initiate it here, whatever
-// the order says of actions and locations. The use is recorded for the consent and
-// the payment, whatever the spelling of the order and the token that comes with it.
+// pay makes a payment that the user has agreed to, and makes it once. The body
+// is the payment. PermittedBy searches for the permission to initiate it, and
+// ignores the actions and locations of the order. The use is recorded for the
+// consent and the payment. Another spelling of the order or another token of
+// the consent makes no second payment.
 func (t *till) pay(w http.ResponseWriter, r *http.Request) {
 	order, err := t.readOrder(w, r)
 	if err != nil {
@@ -125,7 +126,7 @@ func (t *till) pay(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readOrder reads a payment strictly: no member twice, none unknown.
+// readOrder parses a payment strictly. It rejects repeated and unknown members.
 func (t *till) readOrder(w http.ResponseWriter, r *http.Request) (order openbanking.Payment, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOrder))
 	if err != nil {

@@ -1,6 +1,5 @@
-// Package configfile reads the configuration files of the example programs. One
-// table of members serves to read a file and to describe it for -h, so the two
-// cannot differ.
+// Package configfile reads the configuration files of the example programs. The
+// same table of members reads a file and describes it for -h, so the two agree.
 package configfile
 
 import (
@@ -21,15 +20,15 @@ type Member struct {
 	Name string
 	// Into is a pointer to a value of the member's type. Read stores into it.
 	Into any
-	// Default describes the value of a file without the member. "required" means
-	// that there is none.
+	// Default describes the value that applies if the file does not have the
+	// member. "required" means that the file must have it.
 	Default string
 	// Meaning is a sentence or two.
 	Meaning string
 }
 
-// A Problem is something wrong with a file. It does not contain a value of the
-// file that could be a secret.
+// A Problem is a fault in a file. It does not contain values that could be
+// secrets.
 type Problem struct {
 	Line int // 0: the file has no such member
 	Text string
@@ -52,10 +51,10 @@ type Problems struct {
 	list  []Problem
 }
 
-// Read stores the members of a file and returns what is wrong with them. Each
-// member is there at most once and by its exact name: with encoding/json alone the
-// last of two wins. A member of the wrong type is reported and left as it is, and
-// all others are read nevertheless.
+// Read stores the members of a file and returns the problems. Each member may
+// occur once, with its exact name, because encoding/json alone keeps the last
+// of two. A member of the wrong type is reported and not stored. All other
+// members are stored nevertheless.
 func Read(data []byte, members []Member) *Problems {
 	p := &Problems{data: data, lines: map[string]int{}, wrong: map[string]bool{}, raw: map[string]json.RawMessage{}}
 	var syntax *json.SyntaxError
@@ -90,8 +89,8 @@ func Read(data []byte, members []Member) *Problems {
 	return p
 }
 
-// Wrong reports whether a member has a value of the wrong type. Nothing is known
-// about it then.
+// Wrong reports whether a member has a value of the wrong type. Its value is
+// then unknown.
 func (p *Problems) Wrong(member string) bool { return p.wrong[member] }
 
 // Raw returns the value of a member as it is written.
@@ -111,7 +110,7 @@ func (p *Problems) Require(ok bool, member, format string, args ...any) {
 	}
 }
 
-// Err returns all problems in the order of their lines, nil if there are none.
+// Err returns all problems in the order of their lines, or nil.
 func (p *Problems) Err() error {
 	slices.SortStableFunc(p.list, func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	all := make([]error, len(p.list))

@@ -1,5 +1,5 @@
-// Package demo is the directory that the bank and the fintech share when they run
-// without configurations. It has private keys in it.
+// Package demo manages the directory that the bank and the fintech share when
+// they run without configurations. The directory contains private keys.
 package demo
 
 import (
@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// Path returns a directory, or the default one if named is empty: fapi2-demo in
-// the user's cache directory. Where the user has none, it is in the system's
-// directory for temporary files.
+// Path returns named, or the default directory if named is empty. The default
+// is fapi2-demo in the user's cache directory, or in the system's directory for
+// temporary files if the user has no cache directory.
 func Path(named string) string {
 	if named != "" {
 		return named
@@ -24,7 +24,7 @@ func Path(named string) string {
 	return filepath.Join(parent, "fapi2-demo")
 }
 
-// Make opens the directory and makes it if there is none.
+// Make opens the directory and creates it if it does not exist.
 func Make(path string) (*os.Root, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
@@ -35,8 +35,8 @@ func Make(path string) (*os.Root, error) {
 	return Open(path)
 }
 
-// Open opens the directory. It returns an error if others can use it, or if it is
-// a symbolic link, which could lead to a directory of theirs.
+// Open opens the directory. It returns an error if other users can access it,
+// or if it is a symbolic link, because the target could belong to another user.
 func Open(path string) (*os.Root, error) {
 	there, err := os.Lstat(path)
 	if err != nil {
