@@ -192,6 +192,16 @@ func TestDetailsThatNoTokenHolds(t *testing.T) {
 		details(bigInformation(w, 1), bigInformation(w, 2))(push)
 		push.do().refused(http.StatusBadRequest, "invalid_authorization_details")
 	})
+	t.Run("CASES G6: a grant that no token holds is not created", func(t *testing.T) {
+		push := w.one.push()
+		for _, change := range []func(*request){param("grant_management_action", "create"), details(bigInformation(w, 1), bigInformation(w, 2))} {
+			change(push)
+		}
+		push.do().refused(http.StatusBadRequest, "invalid_authorization_details")
+		b := w.newBrowser()
+		apps := b.logIn(b.open(w.issuer+"/apps"), "alice", "correct horse")
+		require.NotContains(t, string(apps.body), "Application one", "nothing is left behind")
+	})
 	t.Run("CASES G5: a merge that cannot be put into a token changes nothing", func(t *testing.T) {
 		tokens := w.one.tokens(param("grant_management_action", "create"), details(bigInformation(w, 1)))
 		id := tokens["grant_id"].(string)
@@ -217,4 +227,21 @@ func (p *party) callbackOrPush(changes ...func(*request)) url.Values {
 		return url.Values{"error": {"page"}}
 	}
 	return got.location().Query()
+}
+
+func TestNoRefreshTokenWithoutConsentToOne(t *testing.T) {
+	w := newWorld(t, with("auto_approve", nil), registration(object{"scope": "openid accounts offline_access"}, "one"))
+	b := w.newBrowser()
+	b.logIn(b.open(w.issuer+"/apps"), "alice", "correct horse")
+	for _, ticked := range [][]string{{"accounts"}, {"accounts", "offline_access"}} {
+		consent := b.open(w.one.front(w.one.pushed(param("scope", "accounts offline_access"))))
+		to := b.press(consent, "approve", url.Values{"scope": ticked}).location()
+		tokens := w.one.redeem(to.Query().Get("code")).do().ok(http.StatusOK).json()
+		require.Equal(t, strings.Join(ticked, " "), tokens["scope"])
+		if len(ticked) == 1 {
+			require.NotContains(t, tokens, "refresh_token", "CASES G4: unticked, so there is none")
+		} else {
+			require.Contains(t, tokens, "refresh_token")
+		}
+	}
 }
