@@ -70,6 +70,11 @@ func (s *Sessions) checkInitiation(r *http.Request) error {
 		}
 		return nil
 	}
+	// An image or a frame in a page of the same origin may come from another user of
+	// the application. Each such login would push an earlier one out of the browser.
+	if dest := r.Header.Get("Sec-Fetch-Dest"); dest != "" && dest != "document" {
+		return fmt.Errorf("%w: GET with Sec-Fetch-Dest %.16q", ErrCrossOrigin, dest)
+	}
 	switch site := r.Header.Get("Sec-Fetch-Site"); site { // which CrossOriginProtection does not ask of a GET
 	case "same-origin", "none":
 		return nil

@@ -121,6 +121,13 @@ func TestDiscover(t *testing.T) {
 			require.ErrorContains(t, err, openidPath)
 		}
 	})
+	t.Run("MTLS-5-1 an alias of another type is not an absent one: the certificate would go elsewhere", func(t *testing.T) {
+		for _, odd := range []string{`7`, `["x"]`, `{}`} {
+			err := new(profile.ServerMetadata).UnmarshalJSON([]byte(`{"issuer":"https://as.example","mtls_endpoint_aliases":{"token_endpoint":` + odd + `}}`))
+			require.ErrorIs(t, err, profile.ErrServerMetadata)
+			require.ErrorContains(t, err, "mtls_endpoint_aliases.token_endpoint")
+		}
+	})
 	t.Run("CASES B11: a member of another type counts as absent", func(t *testing.T) {
 		full := publishable("")
 		raw, err := json.Marshal(full)

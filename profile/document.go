@@ -25,8 +25,8 @@ func readDocument(data []byte, document any, strict ...string) (dropped []string
 	}
 	dropped = readMembers(o, "", reflect.ValueOf(document).Elem())
 	slices.Sort(dropped)
-	for _, name := range strict {
-		if slices.Contains(dropped, name) {
+	for _, name := range dropped {
+		if group, _, _ := strings.Cut(name, "."); slices.Contains(strict, group) {
 			return nil, fmt.Errorf("%w: member %s has the wrong type", strictjson.ErrInvalid, name)
 		}
 	}
