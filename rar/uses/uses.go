@@ -37,6 +37,8 @@ var (
 // documents the methods. Processes that serve one API share one Store.
 type Store interface {
 	// Add stores value under key until expires and returns true, unless key exists.
+	// An expiry that is not in the future must be an error: a store that drops the
+	// entry and returns true would let the permission be used again.
 	Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error)
 	// Get returns the value of key and its version. Version 0 means that key does
 	// not exist.

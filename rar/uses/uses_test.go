@@ -62,6 +62,9 @@ type record struct {
 func (s *shared) Add(_ context.Context, key string, value []byte, expires time.Time) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !expires.After(s.now()) {
+		return false, errors.New("expired already")
+	}
 	if r, ok := s.records[key]; ok && r.expires.After(s.now()) {
 		return false, nil
 	}
@@ -413,5 +416,40 @@ func useAll(t *testing.T, dir string) {
 			continue
 		}
 		require.ErrorIs(t, err, uses.ErrUsed)
+	}
+}
+
+// The clocks of an API and of its store differ. A use is recorded or fails.
+func TestClocksThatDiffer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ahead time.Duration // the store's clock
+		want  error
+		kept  time.Duration // on the store's clock
+	}{
+		"the store is ahead":                    {ahead: time.Minute, kept: time.Hour - time.Minute},
+		"the store is behind":                   {ahead: -time.Minute, kept: time.Hour + time.Minute},
+		"the store is ahead by Keep":            {ahead: time.Hour, want: uses.ErrStore},
+		"the store is ahead by more than Keep":  {ahead: 2 * time.Hour, want: uses.ErrStore},
+		"the store is behind by more than Keep": {ahead: -2 * time.Hour, kept: 3 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := testkit.NewClock(time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
+			clock := testkit.NewClock(api.Now().Add(tc.ahead))
+			u, err := uses.New(uses.Config{Store: &shared{records: make(map[string]record), now: clock.Now}, Issuer: issuer, Keep: time.Hour, Now: api.Now})
+			require.NoError(t, err)
+			use := uses.Use{Grant: "g", Detail: payment(t, "1"), Result: "p1"}
+			result, err := u.Once(t.Context(), use)
+			require.ErrorIs(t, err, tc.want)
+			if tc.want != nil {
+				require.Empty(t, result)
+				return
+			}
+			use.Result = "p2"
+			clock.Advance(tc.kept - time.Nanosecond)
+			api.Advance(tc.kept - time.Nanosecond)
+			result, err = u.Once(t.Context(), use)
+			require.ErrorIs(t, err, uses.ErrUsed, "until the last nanosecond")
+			require.Equal(t, "p1", result)
+		})
 	}
 }
