@@ -19,6 +19,9 @@ import (
 // fits into an access token. Smaller requests are not encoded as a trial.
 const surelySmall = 4 << 10
 
+// managedIDLength is the length of the grant IDs of package grants.
+const managedIDLength = 43
+
 // checkSize requires that an access token can hold these claims. It encodes
 // them like a token and signs nothing.
 func (s *AuthorizationServer) checkSize(c accesstoken.Claims) error {
@@ -47,7 +50,11 @@ func (s *AuthorizationServer) checkSize(c accesstoken.Claims) error {
 func (s *AuthorizationServer) worstCase(clientID string, scopes, targets []string, details rar.Details) (grant, error) {
 	g := grant{
 		ID: strings.Repeat("x", grantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets, AuthTime: s.cfg.Now().Unix(),
-		Subject: strings.Repeat(`"`, maxSubject), ACR: strings.Repeat("a", maxContext), // two bytes a character in JSON
+		Subject: strings.Repeat(`"`, maxSubject), // two bytes a character in JSON
+		ACR:     strings.Repeat("a", maxContext+len(`"amr":[]`)),
+	}
+	if s.grants != nil {
+		g.Managed = strings.Repeat("x", managedIDLength)
 	}
 	return g.with(details)
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -282,4 +284,25 @@ func TestWarningOfLongTokens(t *testing.T) {
 	require.Equal(t, "client-1", entry["client_id"])
 	require.EqualValues(t, len(got.body["access_token"].(string)), entry["bytes"])
 	require.NotContains(t, log.String(), "xxxx", "RAR-13-1")
+}
+
+// What passes at the push passes at the approval, whoever the user is and however
+// the login went.
+func TestTheLargestRequestIsApproved(t *testing.T) {
+	richKinds(t, func(t *testing.T, w *world) {
+		push := func(size int) (url.Values, answer) {
+			form := w.pushForm("client-1")
+			with("authorization_details", large("A", size), "grant_management_action", "create")(form)
+			return form, w.send(w.parURL(), form)
+		}
+		size := sort.Search(60<<10, func(size int) bool { _, got := push(size); return got.status != http.StatusCreated }) - 1
+		require.Greater(t, size, 4000)
+		form, _ := push(size)
+		a := w.load("client-1", w.authenticated("client-1", form))
+		_, err := w.agree(a, func(p *profile.Approval) {
+			p.Subject = strings.Repeat(`"`, 255)
+			p.ACR, p.AMR = strings.Repeat("a", 500), []string{strings.Repeat("m", 516)}
+		})
+		require.NoError(t, err, "attack: A7 %d bytes", size)
+	}, namingGrants, roomy)
 }
