@@ -107,7 +107,7 @@ func (m *MemoryStore) Update(ctx context.Context, key string, version int64, val
 	}
 	value = bytes.Clone(value)
 	swapped := false
-	// What is not for a client, such as the end of a grant, is not bounded.
+	// Entries that are not for a client, such as the end of a grant, are not bounded.
 	found, err := m.entries.Replace(key, expiring.Owner(ctx) != "", func(e entry) (entry, int, time.Time, bool) {
 		swapped = e.version == version
 		return entry{value: value, version: version + 1}, len(value), expires, swapped

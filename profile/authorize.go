@@ -478,7 +478,7 @@ func (s *AuthorizationServer) redirectPosted(w http.ResponseWriter, r *http.Requ
 		query += "&"
 	}
 	query += url.Values{"client_id": {clientID}, "request_uri": {requestURI}}.Encode()
-	w.Header().Set("Location", "?"+query) // the path is that which the browser knows, whatever a proxy made of it
+	w.Header().Set("Location", "?"+query) // relative, because a proxy may have changed the path
 	w.WriteHeader(http.StatusSeeOther)    // SP-5.3.2.2-10, SP-5.3.2.2-11
 }
 

@@ -173,7 +173,7 @@ func (s *AuthorizationServer) Revoke(ctx context.Context, q *RevocationRequest) 
 // searches both kinds of tokens before it reports an unknown token. Neither
 // search takes long.
 func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest) (TokenOrigin, error) {
-	// REV-2.1-3, REV-2.2-4: whatever the hint says. REV-2-1, REV-2-2: refresh tokens and access tokens.
+	// REV-2.1-3, REV-2.2-4: the hint is ignored. REV-2-1, REV-2-2: refresh tokens and access tokens.
 	var record refreshRecord
 	err := s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", q.Token()), &record, ErrRefreshToken)
 	if err == nil {

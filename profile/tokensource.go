@@ -64,7 +64,7 @@ type tokenSource struct {
 	current atomic.Pointer[oauth2.Token] // never nil
 
 	mu     sync.Mutex // for what follows; nothing is waited for under it
-	failed error      // of the last refresh; nil: the way is free
+	failed error      // of the last refresh; if nil, a refresh may start
 	until  time.Time
 	pause  time.Duration
 	// replacement is the access token that replaced a token rejected by an API.

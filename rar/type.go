@@ -312,7 +312,7 @@ func configureComparison[T any](t *Type, cfg TypeConfig[T]) {
 		}
 	}
 	if f := cfg.CoversTogether; f != nil {
-		if cfg.Single == nil { // what several permit together is not narrowed from one of them
+		if cfg.Single == nil { // CoversTogether has no single granted detail to narrow
 			t.single = nil
 		}
 		t.together = func(granted []Detail, requested Detail) error {

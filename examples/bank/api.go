@@ -153,7 +153,7 @@ func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// One consent is one payment. The use is recorded for the granted detail, however
-	// an order is spelled and whatever token of the consent comes with it.
+	// the order is spelled, for every token of the consent.
 	id, err := a.uses.Once(r.Context(), uses.Use{Grant: token.GrantID(), Detail: permission, Attempt: attempt, Result: rand.Text()})
 	switch {
 	case errors.Is(err, uses.ErrUsed):

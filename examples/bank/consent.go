@@ -18,7 +18,7 @@ type consentView struct {
 	Lead, Approve, Until              string
 	Scopes, Details, Before           []entry
 	Resources                         []string // other than the bank's own API
-	Change                            string   // what becomes of Before: merge or replace
+	Change                            string   // merge or replace: the change to Before
 	OpenID                            bool     // the client learns who the user is
 	Sole                              bool     // one payment is all that is asked for
 	Choices                           bool     // something can be unticked

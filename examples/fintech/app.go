@@ -100,7 +100,7 @@ func (a *app) done(w http.ResponseWriter, r *http.Request, session *profile.Sess
 	} else if !a.seesAccounts(c) {
 		err = errNoAccounts
 	}
-	if err != nil { // what is of no use is given back
+	if err != nil { // revoke the unusable permission
 		a.tryToEnd(r.Context(), c)
 		a.fail(w, r, err)
 		return

@@ -38,7 +38,7 @@ type payment struct {
 	connection *connection // with which it is made
 
 	mu     sync.Mutex
-	status string // what the bank has said; empty: it is not known whether it was made
+	status string // reported by the bank; empty if the outcome is unknown
 }
 
 func (p *payment) finish(status string) {

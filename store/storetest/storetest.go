@@ -321,7 +321,7 @@ func oneAddsAgain(ctx context.Context, s shared) error {
 	if err := wait(ctx, short+late); err != nil {
 		return err
 	}
-	return oneAddsOf(ctx, s, key, hour()) // over a row that nobody has swept
+	return oneAddsOf(ctx, s, key, hour()) // over an expired row that is still stored
 }
 
 func noLostUpdate(ctx context.Context, s shared) error {
