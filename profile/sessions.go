@@ -61,8 +61,10 @@ type SessionsConfig struct {
 
 	// CrossOrigin decides which requests may begin a login (SP-5.3.3.1-12). nil: those of the pages of the handler's own origin.
 	CrossOrigin *http.CrossOriginProtection
-	// AllowGET has [Client.LoginHandler] take GET too, for a link to it. Only if the browser says, by Sec-Fetch-Site, that the
-	// user has followed one from the same origin or typed it; a link in an e-mail counts as typed. false: POST alone.
+	// AllowGET lets [Client.LoginHandler] accept GET as well, for a link to it. The
+	// browser must report, by Sec-Fetch-Site, that the user followed a link from the
+	// same origin or typed the URL. A link in an e-mail counts as typed. Images and
+	// frames are rejected (Sec-Fetch-Dest). If false, only POST is accepted.
 	AllowGET bool
 	// Fail answers a request whose login cannot be begun or finished. nil: a short text, which tells the user what the
 	// authorization server has said, by its code, and nothing else.
