@@ -40,8 +40,8 @@ function evaluateAxe(page) {
 
 // What the pages say, by language.
 const words = {
-  en: { connect: 'Connect your bank', heading: 'Pay 12.34 EUR to ACME', amount: '12.34 EUR', partial: 'You did not allow us to see your accounts', briefly: 'for a few minutes', denied: 'You did not agree', done: 'Paid', ended: 'has ended', over: 'no longer', nothing: 'nothing', made: 'Done' },
-  de: { connect: 'Bank verbinden', heading: '12,34 EUR an ACME zahlen', amount: '12,34 EUR', partial: 'Sie erlauben uns nicht', briefly: 'einige Minuten', denied: 'nicht zugestimmt', done: 'Bezahlt', ended: 'ist beendet', over: 'nicht mehr', nothing: 'nichts', made: 'Erledigt' },
+  en: { connect: 'Connect your bank', heading: 'Pay 12.34 EUR to ACME', amount: '12.34 EUR', partial: 'You did not allow us to see your accounts', briefly: 'for a few minutes', denied: 'did not agree', done: 'Paid', ended: 'has ended', over: 'no longer', nothing: 'nothing', made: 'Done' },
+  de: { connect: 'Bank verbinden', heading: '12,34 EUR an ACME zahlen', amount: '12,34 EUR', partial: 'Sie haben uns nicht erlaubt', briefly: 'einige Minuten', denied: 'nicht zugestimmt', done: 'Bezahlt', ended: 'ist beendet', over: 'nicht mehr', nothing: 'nichts', made: 'Erledigt' },
 }
 
 const text = (page) => page.locator('main').innerText()
