@@ -231,32 +231,31 @@ func (t *Type) detailOf(v any) (Detail, *fault) {
 	return t.withType(object)
 }
 
-// withType makes a detail of an object with or without the member type.
+// withType makes a detail of an object with or without the member type. An empty
+// one is a field of a struct that was not set.
 func (t *Type) withType(object value) (Detail, *fault) {
-	switch is := object.get("type"); {
-	case is == nil:
-		object, _ = read(typeFirst(t.name, object.raw[1:]))
-	case is.kind == stringKind && is.text == "": // a field that was not set
-		var rest strings.Builder
-		for _, m := range object.members {
-			if m.name != "type" {
-				quoted, _ := json.Marshal(m.name)
-				fmt.Fprintf(&rest, ",%s:%s", quoted, m.value.raw)
-			}
+	is := object.get("type")
+	if is != nil && (is.kind != stringKind || is.text != "") {
+		return t.admit(object)
+	}
+	quoted, _ := json.Marshal(t.name) // a string cannot fail
+	typed := value{kind: objectKind, members: make([]member, 1, len(object.members)+1)}
+	typed.members[0] = member{"type", value{kind: stringKind, raw: string(quoted), text: t.name}}
+	rest := ""
+	for i, m := range object.members {
+		switch {
+		case m.name == "type":
+			continue
+		case is != nil: // its place is in the middle
+			name, _ := json.Marshal(m.name)
+			rest += "," + string(name) + ":" + m.value.raw
+		case i == 0:
+			rest = "," + strings.TrimLeft(object.raw[1:len(object.raw)-1], " \t\r\n")
 		}
-		object, _ = read(typeFirst(t.name, strings.TrimPrefix(rest.String(), ",")+"}"))
+		typed.members = append(typed.members, m)
 	}
-	return t.admit(object)
-}
-
-// typeFirst writes an object with the member type before the others, which are given from the first one on.
-func typeFirst(name, members string) string {
-	quoted, _ := json.Marshal(name) // a string cannot fail
-	comma := ","
-	if strings.TrimLeft(members, " \t\r\n") == "}" {
-		comma = ""
-	}
-	return `{"type":` + string(quoted) + comma + members
+	typed.raw = `{"type":` + string(quoted) + rest + "}"
+	return t.admit(typed)
 }
 
 // admit checks an object against the type.
