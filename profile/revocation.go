@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/grants"
@@ -97,7 +98,6 @@ type TokenOrigin struct {
 	Refresh bool
 
 	expired bool
-	own     bool // a token of a client that acts for itself
 }
 
 // Origin returns the authorization and the grant of the token. A host calls it
@@ -113,7 +113,8 @@ func (q *RevocationRequest) Origin(ctx context.Context) (TokenOrigin, error) {
 	if q == nil || q.server == nil {
 		return TokenOrigin{}, errors.New("profile: Origin called for an unchecked request")
 	}
-	origin, err := q.server.originOf(ctx, q)
+	found, err := q.server.originOf(ctx, q)
+	origin := found.TokenOrigin
 	if err != nil || origin.GrantID == "" {
 		return origin, err
 	}
@@ -162,47 +163,58 @@ func (s *AuthorizationServer) Revoke(ctx context.Context, q *RevocationRequest) 
 		return nil
 	}
 	// REV-2.1-4, REV-2.1-5, REV-2.1-6: all tokens of the authorization.
-	life := s.longestLife()
+	until := s.cfg.Now().Add(s.longestLife())
 	if origin.own { // it never has a refresh token
-		life = s.cfg.AccessTokenLifetime + codeMemory
+		until = origin.expires.Add(codeMemory)
+	} else if last := origin.expires.Add(s.cfg.AccessTokenLifetime + codeMemory); last.After(until) { // issued when tokens lived longer
+		until = last
 	}
-	return s.revokeFor(ctx, q.client.ClientID, origin.AuthorizationID, life) // GM-6.5-4: not the grant that it may be one of
+	return s.revokeFor(ctx, q.client.ClientID, origin.AuthorizationID, until) // GM-6.5-4: not the grant that it may be one of
+}
+
+// A foundToken is the token of a revocation request, for its revocation.
+type foundToken struct {
+	TokenOrigin
+	expires time.Time
+	own     bool // a token of a client that acts for itself
 }
 
 // originOf returns the authorization of a token. It ignores the hint and
 // searches both kinds of tokens before it reports an unknown token. Neither
 // search takes long.
-func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest) (TokenOrigin, error) {
+func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest) (foundToken, error) {
 	// REV-2.1-3, REV-2.2-4: the hint is ignored. REV-2-1, REV-2-2: refresh tokens and access tokens.
 	var record refreshRecord
 	err := s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", q.Token()), &record, ErrRefreshToken)
 	if err == nil {
 		if err := q.checkOwner(record.Grant.ClientID); err != nil {
-			return TokenOrigin{}, err
+			return foundToken{}, err
 		}
-		return TokenOrigin{AuthorizationID: record.Grant.ID, GrantID: record.Grant.Managed, Refresh: true, expired: s.cfg.Now().Unix() >= record.Expires}, nil
+		return foundToken{expires: time.Unix(record.Expires, 0), TokenOrigin: TokenOrigin{
+			AuthorizationID: record.Grant.ID, GrantID: record.Grant.Managed, Refresh: true, expired: s.cfg.Now().Unix() >= record.Expires,
+		}}, nil
 	}
 	if !errors.Is(err, ErrRefreshToken) {
-		return TokenOrigin{}, err
+		return foundToken{}, err
 	}
 	token, err := s.accessToken(ctx, q.Token())
 	if unavailable(err) {
-		return TokenOrigin{}, err
+		return foundToken{}, err
 	}
 	if err != nil {
-		return TokenOrigin{}, nil
+		return foundToken{}, nil
 	}
 	if err := q.checkOwner(token.ClientID()); err != nil {
-		return TokenOrigin{}, err
+		return foundToken{}, err
 	}
 	if !hasGrant(token.ID()) {
-		return TokenOrigin{}, ErrTokenType // REV-2.2.1-1
+		return foundToken{}, ErrTokenType // REV-2.2.1-1
 	}
-	origin := TokenOrigin{AuthorizationID: token.ID()[:grantIDLength], GrantID: token.GrantID(), own: token.Subject() == token.ClientID()}
+	origin := TokenOrigin{AuthorizationID: token.ID()[:grantIDLength], GrantID: token.GrantID()}
 	if origin.GrantID == origin.AuthorizationID { // which is what a token without grant management names
 		origin.GrantID = ""
 	}
-	return origin, nil
+	return foundToken{origin, token.ExpiresAt(), token.Subject() == token.ClientID()}, nil
 }
 
 // checkOwner rejects a token of another client (REV-2.1-2).

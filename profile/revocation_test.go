@@ -374,3 +374,25 @@ func TestRevocationPlumbing(t *testing.T) {
 	require.Equal(t, w.asHTTP.URL+"/tokens/end", w.as.Metadata().RevocationEndpoint)
 	require.Equal(t, http.StatusOK, w.revoke("client-1", "x").status)
 }
+
+// A server that starts again with shorter lifetimes still has tokens of before.
+// Their revocation lasts as long as they do.
+func TestRevocationOutlivesTheToken(t *testing.T) {
+	var cfg profile.AuthorizationServerConfig
+	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		memory := profile.NewMemoryStore(0, as.Now)
+		as.Codes, as.RefreshTokens, as.Revocations = memory, memory, memory
+		cfg = *as
+	})
+	tokens := w.tokens("client-1", "d")
+	cfg.RefreshTokenLifetime = time.Hour
+	var err error
+	w.as, err = profile.NewAuthorizationServer(cfg)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, w.renew(tokens).status)
+	form := w.authenticated("client-1", url.Values{"token": {tokens.body["refresh_token"].(string)}})
+	require.Equal(t, http.StatusOK, w.send(w.as.Metadata().RevocationEndpoint, form).status)
+	require.Equal(t, "invalid_grant", w.renew(tokens).code)
+	w.clock.Advance(2 * time.Hour)
+	require.Equal(t, "invalid_grant", w.renew(tokens).code, "attack: REV-2.1-4 a token that comes back to life")
+}

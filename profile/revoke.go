@@ -56,7 +56,7 @@ func hasGrant(tokenID string) bool {
 // counts for no client: a client that has used its share up must not keep tokens
 // that a user has withdrawn, or those of a replayed code.
 func (s *AuthorizationServer) revoke(ctx context.Context, grantID string) error {
-	return s.revokeFor(ctx, "", grantID, s.longestLife())
+	return s.revokeFor(ctx, "", grantID, s.cfg.Now().Add(s.longestLife()))
 }
 
 // longestLife is how long something that is issued for a grant can be valid.
@@ -64,13 +64,12 @@ func (s *AuthorizationServer) longestLife() time.Duration {
 	return s.cfg.RefreshTokenLifetime + s.cfg.AccessTokenLifetime + codeMemory
 }
 
-// revokeFor is revoke for a client, if it has asked for that. The revocation is
-// remembered for a time. revokeFor goes on when the request is cancelled: the
+// revokeFor is revoke for a client, if it has asked for that. revokeFor goes on when the request is cancelled: the
 // sender of a replayed code could otherwise keep its tokens by hanging up.
-func (s *AuthorizationServer) revokeFor(ctx context.Context, clientID, grantID string, life time.Duration) error {
+func (s *AuthorizationServer) revokeFor(ctx context.Context, clientID, grantID string, until time.Time) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()
-	err := s.cfg.Revocations.Revoke(expiring.WithOwner(ctx, clientID), grantID, s.cfg.Now().Add(life))
+	err := s.cfg.Revocations.Revoke(expiring.WithOwner(ctx, clientID), grantID, until)
 	if err != nil && !errors.Is(err, ErrTooMany) {
 		return fmt.Errorf("%w: revoking a grant: %w", ErrStore, err)
 	}
