@@ -97,13 +97,21 @@ func knownDetails(registry *rar.Registry, raw json.RawMessage, types []string) (
 	return registry.Parse(array, known)
 }
 
-// detailsFor returns the details that are for one of these resource servers (RAR-9.1-1, RAR-9.2-1, RAR-13-1), nil for none.
-// The guard of a resource server applies the same rule, [rar.Details.ForResource].
+// detailsFor returns the details that are for one of these resource servers
+// (RAR-9.1-1, RAR-9.2-1, RAR-13-1), nil for none. The guard of a resource server
+// applies the same rule, [rar.Details.ForResource], but it knows the audience of
+// the token alone. A detail for a resource server below one of the targets, which
+// is not in the audience, is left out if the one above would read it as its own.
 func (s *AuthorizationServer) detailsFor(details rar.Details, targets []string) rar.Details {
 	var kept rar.Details
 	for _, detail := range details {
-		one := rar.Details{detail}
-		if slices.ContainsFunc(targets, func(target string) bool { return len(one.ForResource(target, s.cfg.Resources...)) > 0 }) {
+		one, reached, misread := rar.Details{detail}, false, false
+		for _, target := range targets {
+			meant := len(one.ForResource(target, s.cfg.Resources...)) > 0
+			reached = reached || meant
+			misread = misread || !meant && len(one.ForResource(target, targets...)) > 0
+		}
+		if reached && !misread {
 			kept = append(kept, detail)
 		}
 	}

@@ -416,3 +416,24 @@ func TestScopesOfDetailsInTokens(t *testing.T) {
 		}
 	}
 }
+
+// A guard knows the audience of a token alone. With nested resource servers it
+// could take a detail for the one between for its own.
+func TestDetailsBetweenNestedResources(t *testing.T) {
+	nested := func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+		as.Resources = []string{rs.Resource, rs.Resource + "/pay", rs.Resource + "/pay/cards"}
+		as.ResourceServers = nil
+	}
+	w := newRichWorld(t, nested)
+	top, pay, cards := w.rsHTTP.URL, w.rsHTTP.URL+"/pay", w.rsHTTP.URL+"/pay/cards"
+	between := at(pay+"/sepa", cards+"/1")
+	token := func(resources ...string) answer {
+		return w.spend(w.code("client-1", func(f url.Values) {
+			f.Set("authorization_details", join(between, at(top)))
+			f["resource"] = resources
+		}))
+	}
+	require.JSONEq(t, join(between, at(top)), token(top, pay, cards).told("authorization_details"), "each guard reads them as the server does")
+	require.JSONEq(t, join(at(top)), token(top, cards).told("authorization_details"), "G1 G2 the guard above would take the first for its own")
+	require.JSONEq(t, join(between), token(pay, cards).told("authorization_details"))
+}
