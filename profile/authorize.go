@@ -206,10 +206,11 @@ func (s *AuthorizationServer) admit(ctx context.Context, a *Authorization, data 
 	return s.checkRequestSize(ctx, a.client, worst, a.grant)
 }
 
-// unavailable reports whether err is a failure of something that may work again in a moment.
+// unavailable reports whether err is a failure that may pass in a moment: a store
+// or a key is away, or a client has used up its share.
 func unavailable(err error) bool {
 	_, _, status := oautherr.From(err)
-	return err != nil && status == http.StatusServiceUnavailable
+	return err != nil && (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests)
 }
 
 // An Approval is what the user has agreed to.

@@ -1,7 +1,9 @@
 package profile_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"strings"
@@ -158,3 +160,25 @@ func TestOneClientFillsTheRevocations(t *testing.T) {
 	w.clock.Advance(16 * time.Minute)
 	require.Equal(t, http.StatusOK, revoke("client-1", w.own("client-1", "accounts")).status, "D1: revocations of a client's own tokens go with these")
 }
+
+// fullCodes is a store in which a client has used up its share.
+type fullCodes struct{ profile.CodeStore }
+
+func (fullCodes) Save(context.Context, string, []byte, time.Time) error { return profile.ErrTooMany }
+
+func TestAConsentOutlivesAFullShare(t *testing.T) {
+	codes := &switched{fullCodes{}}
+	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Codes = codes })
+	a := w.load("client-1", w.pushForm("client-1"))
+	_, err := w.as.Approve(t.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
+	require.ErrorIs(t, err, profile.ErrTooMany)
+	recorder := httptest.NewRecorder()
+	w.as.WriteAuthorizationError(recorder, httptest.NewRequest(http.MethodGet, w.asHTTP.URL+"/authorize", nil), a, err)
+	require.Equal(t, http.StatusTooManyRequests, recorder.Code, "D1: a page, and no response that ends the request")
+	codes.CodeStore = profile.NewMemoryStore(0, w.clock.Now)
+	_, err = w.as.Approve(t.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
+	require.NoError(t, err, "D1: the same consent succeeds when there is room again")
+}
+
+// switched is a store that a test can replace.
+type switched struct{ profile.CodeStore }

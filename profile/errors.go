@@ -72,7 +72,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 // setRetryAfter sets Retry-After for failures that pass.
 func setRetryAfter(w http.ResponseWriter, err error) {
-	if _, _, status := oautherr.From(err); unavailable(err) || status == http.StatusTooManyRequests {
+	if unavailable(err) {
 		w.Header().Set("Retry-After", "5") // REV-2.2.1-3
 	}
 }
