@@ -75,6 +75,7 @@ func FuzzParseKey(f *testing.F) {
 			require.NoError(t, err)
 			again, err := jose.ParseKey(written)
 			require.NoError(t, err)
+			k.BadCertificates = nil // they are not written
 			require.Equal(t, k, again)
 			require.True(t, jose.Equal(k.Public, again.Public))
 			_, err = jose.AlgorithmFor(k.Public)
