@@ -75,8 +75,9 @@ func (v *value) strings() ([]string, bool) {
 // reader builds values out of a text that strictjson.Valid has accepted, so it need not look for errors other than numbers
 // that lose precision.
 type reader struct {
-	text string
-	pos  int
+	text  string
+	pos   int
+	depth int // of objects
 }
 
 func read(text string) (value, *fault) {
@@ -131,7 +132,13 @@ func (r *reader) value() (value, *fault) {
 }
 
 func (r *reader) object() ([]member, *fault) {
-	members := make([]member, 0, 8)
+	room := 4
+	if r.depth == 0 { // a detail has more members than what is in it
+		room = 12
+	}
+	members := make([]member, 0, room)
+	r.depth++
+	defer func() { r.depth-- }()
 	r.pos++ // {
 	for r.more('}') {
 		name := r.str()
