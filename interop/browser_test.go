@@ -34,11 +34,7 @@ func TestAPersonPaysInABrowser(t *testing.T) {
 	testkit.RequirePeers(t, "playwright-core", "axe-core")
 	browser := chromium()
 	testkit.Require(t, "Chromium", browser != "")
-	for _, address := range []string{"localhost:9443", "localhost:9444", "localhost:9445"} {
-		socket, err := net.Listen("tcp", address)
-		testkit.Require(t, address+", where the examples are, for itself", err == nil)
-		require.NoError(t, socket.Close())
-	}
+	requireAddresses(t)
 	demo := filepath.Join(t.TempDir(), "demo")
 	bank := startExample(t, demo, "bank")
 	waitFor(t, bankURL+"/healthz")
@@ -64,11 +60,7 @@ func TestAPersonPaysInABrowser(t *testing.T) {
 // TestTheBankRestarts has a fintech that runs on talk to a bank that was started
 // again.
 func TestTheBankRestarts(t *testing.T) {
-	for _, address := range []string{"localhost:9443", "localhost:9444", "localhost:9445"} {
-		socket, err := net.Listen("tcp", address)
-		testkit.Require(t, address+", where the examples are, for itself", err == nil)
-		require.NoError(t, socket.Close())
-	}
+	requireAddresses(t)
 	demo := filepath.Join(t.TempDir(), "demo")
 	bank := startExample(t, demo, "bank")
 	waitFor(t, bankURL+"/healthz")
@@ -95,6 +87,16 @@ func TestTheBankRestarts(t *testing.T) {
 	startExample(t, demo, "bank")
 	waitFor(t, bankURL+"/healthz")
 	require.Contains(t, login(), bankURL+"/authorize?", "CASES E3: the bank has the keys that it had")
+}
+
+// requireAddresses requires that no other program listens where the examples do.
+func requireAddresses(t *testing.T) {
+	t.Helper()
+	for _, address := range []string{"localhost:9443", "localhost:9444", "localhost:9445"} {
+		socket, err := net.Listen("tcp", address)
+		testkit.Require(t, address+", where the examples are, for itself", err == nil)
+		require.NoError(t, socket.Close())
+	}
 }
 
 func chromium() string {
