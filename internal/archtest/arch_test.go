@@ -23,9 +23,13 @@ var rules = map[string]func(*repo) []string{
 	"no mutable exports":  mutableRule,
 	"no skips":            skipRule,
 	"words":               wordRule,
+	"prose":               proseRule,
 }
 
 func TestArchitecture(t *testing.T) {
+	if *update {
+		lowerLimits(t)
+	}
 	r, err := load(os.DirFS("../.."))
 	require.NoError(t, err)
 	require.NotEmpty(t, r.sources)
@@ -219,7 +223,32 @@ var samples = map[string][]sample{
 		one("what is not ours", "interop/node_modules/a.js", "// TO"+"DO\n"),
 		one("binary files", "x.bin", "\x00 /wo"+"rk/\n"),
 	},
+	"prose": {
+		one("plain sentences", "dpop/a.go", goFile("dpop", "// F is.\nfunc F() {}\n")),
+		one("odd turns in comments", "dpop/a.go", goFile("dpop", oddComments), "dpop: 4 odd turns"),
+		one("odd turns in the texts of errors", "dpop/a.go", goFile("dpop", "var err = errors.New(\"a: the peer is no client, nobody is, which is refused\" +\n\t\", say\")\n"), "dpop: 4 odd turns"),
+		one("odd turns in other strings", "dpop/a.go", goFile("dpop", "var s = \"is no client, nobody is, refused, say\"\n")),
+		one("odd turns in tests", "dpop/a_test.go", goFile("dpop", oddComments)),
+		one("odd turns in code blocks", "dpop/a.go", goFile("dpop", "// For example:\n//\n"+strings.ReplaceAll(oddComments, "// ", "//\t"))),
+		one("odd turns in Markdown", "README.md", strings.ReplaceAll(oddComments, "// ", "- "), "README.md: 4 odd turns"),
+		one("odd turns in code blocks of Markdown", "README.md", "```\n"+oddComments+"```\n\n    "+strings.ReplaceAll(oddComments, "\n", "\n    ")),
+		one("odd turns in a generated page", "spec/coverage/dpop.md", oddComments),
+		one("long sentences", "dpop/a.go", goFile("dpop", strings.Repeat("// F"+strings.Repeat("\n// is", maxSentenceWords)+".\n", 4)), "dpop: 4 long sentences"),
+		one("sentences that just fit", "dpop/a.go", goFile("dpop", strings.Repeat("// F"+strings.Repeat("\n// is", maxSentenceWords-1)+".\n", 4))),
+		one("a wide comment", "dpop/a.go", goFile("dpop", "// F "+strings.Repeat("a", 76)+"\n"), "dpop: 1 comment lines over 80"),
+		one("a comment that just fits", "dpop/a.go", goFile("dpop", "// F "+strings.Repeat("a", 75)+"\n")),
+		one("a long address", "dpop/a.go", goFile("dpop", "// https://"+strings.Repeat("a", 80)+"\n")),
+		one("wide code", "dpop/a.go", goFile("dpop", "func f() {\n\tf() // "+strings.Repeat("a", 110)+"\n}\n"), "dpop: 1 code lines over 120"),
+		one("code that just fits", "dpop/a.go", goFile("dpop", "func f() {\n\tf() // "+strings.Repeat("a", 109)+"\n}\n")),
+		{"a limit of its own", map[string]string{"dpop/a.go": goFile("dpop", oddComments), proseTable: "dpop\t5\t3\t0\t0\n"}, nil},
+		{"a limit that is too high", map[string]string{"dpop/a.go": goFile("dpop", oddComments), proseTable: "dpop\t6.1\t3\t10\t11\n"},
+			[]string{"4 odd turns per 1,000 words, and the limit is still 6.1", "0 code lines over 120 columns, and the limit is still 11"}},
+		one("a table that cannot be read", proseTable, "dpop\n", "prose.tsv:1"),
+	},
 }
+
+// oddComments has an odd turn on each line.
+const oddComments = "// What is next is code.\n// It reaches nobody.\n// The store refuses.\n// The header, say.\n"
 
 func TestEachRuleCanFail(t *testing.T) {
 	for name, rule := range rules {
