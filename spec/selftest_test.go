@@ -1,6 +1,9 @@
 package spec_test
 
 import (
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -165,27 +168,56 @@ func TestCheckReports(t *testing.T) {
 	}
 }
 
-func TestCoveragePage(t *testing.T) {
+func TestCoveragePages(t *testing.T) {
 	rows := sampleRows(t)
 	tr, err := scan(tree(map[string]string{
 		"dpop/a.go": goodCode + "// TODO(DPOP-4.3-8)\n", "dpop/a_test.go": goodTest,
 	}), rows)
 	require.NoError(t, err)
-	page := renderCoverage(rows, tr)
+	all := pages(rows, tr)
+	require.Equal(t, []string{
+		"README.md", "fapi-2.0-attacker-model.md", "openid-conformance-suite.md", "openid-connect-core-1.0.md", "rfc7662.md", "rfc9126.md", "rfc9449.md",
+	}, slices.Sorted(maps.Keys(all)))
 	for _, want := range []string{
-		"| RFC 9449 | 3 | 1 | 1 | 1 | 2 | 0 | 0 | 0 |\n",
+		"| [RFC 9449](rfc9449.md) | 3 | 1 | 1 | 1 | 2 | 0 | 0 | 0 |\n",
 		"| dpop | 3 | 1 | 1 | 1 | 2 | 0 | 0 | 0 |\n",
 		"| **all** | 8 | 1 | 5 | 1 | 6 | 1 | 0 | 0 |\n",
-		"| DPOP-4.3-7 | MUST | AS | done | The header's key is public | [dpop/a.go](../dpop/a.go) | [dpop/a_test.go](../dpop/a_test.go) |\n",
-		"| DPOP-4.3-8 | MUST NOT | AS | planned | Something \\| else | TODO in [dpop/a.go](../dpop/a.go) |  |\n",
 	} {
-		require.Contains(t, page, want)
+		require.Contains(t, all["README.md"], want)
 	}
+	for _, want := range []string{
+		"| DPOP-4.3-7 | MUST | AS | done | The header's key is public | [dpop/a.go](../../dpop/a.go) | [dpop/a_test.go](../../dpop/a_test.go) |\n",
+		"| DPOP-4.3-8 | MUST NOT | AS | planned | Something \\| else | TODO in [dpop/a.go](../../dpop/a.go) |  |\n",
+	} {
+		require.Contains(t, all["rfc9449.md"], want)
+	}
+	require.NotContains(t, all["rfc9126.md"], "DPOP")
 
 	moved, err := scan(tree(map[string]string{
 		"dpop/a.go": "package dpop\n\n\n\n" + strings.TrimPrefix(goodCode, "package dpop\n") + "// TODO(DPOP-4.3-8)\n", "dpop/a_test.go": goodTest,
 	}), rows)
 	require.NoError(t, err)
-	require.Equal(t, page, renderCoverage(rows, moved), "moving lines must not change the page")
-	require.Equal(t, "it should say: b", firstDifference("a\nc", "a\nb"))
+	require.Equal(t, all, pages(rows, moved), "moving lines must not change a page")
+}
+
+func TestStalePagesAreReported(t *testing.T) {
+	want := map[string]string{"a.md": "a\nb", "b.md": "b"}
+	require.Empty(t, stale(tree(want), want))
+	require.Equal(t, []string{
+		"c.md belongs to no specification: run go test ./spec -update",
+		"a.md is out of date (it should say: b): run go test ./spec -update",
+		"b.md is missing: run go test ./spec -update",
+	}, stale(tree(map[string]string{"a.md": "a\nc", "c.md": ""}), want))
+	require.NotEmpty(t, stale(os.DirFS("no such directory"), want))
+}
+
+func TestUnlistedPrefixesAreReported(t *testing.T) {
+	rows := sampleRows(t)[:4] // DPOP of RFC 9449, CA of OpenID Connect Core 1.0
+	dpop := "| `DPOP` | RFC 9449 | [DPoP](https://a.example/) | 2023 |\n"
+	core := "| `CA` | OpenID Connect Core 1.0 | [Core](https://a.example/) | 2014 |\n"
+	require.Empty(t, unlisted(rows, dpop+core))
+	require.Equal(t, []string{
+		"README.md does not list the prefix CA of OpenID Connect Core 1.0",
+		"README.md lists the prefix PAR of RFC 9126, and no row has it",
+	}, unlisted(rows, dpop+"| `CA` | OpenID Connect Core 1.0 | no link | 2014 |\n| `PAR` | RFC 9126 | [PAR](https://a.example/) | 2021 |\n"))
 }

@@ -1,6 +1,7 @@
-// Package spec_test holds the code, the clauses of the specifications and the tests together: requirements.tsv has a row
-// for each clause, comments cite the rows that a statement enforces, tests carry the rows that they prove, and coverage.md
-// is generated from the three.
+// Package spec_test compares the requirements of the specifications with the
+// code and the tests. requirements.tsv has a row for each requirement, comments
+// cite the rows that a statement enforces, and names of tests cite the rows that
+// they prove. The pages in coverage are generated from the three.
 package spec_test
 
 import (
