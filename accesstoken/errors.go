@@ -6,45 +6,58 @@ import (
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
-// What [Verifier.Verify] and the checks of a [Token] can find. Each carries its wire code and HTTP status; a peer is told
-// no more than the description. All but the last four are invalid_token with status 401 (RFC 6750 §3.1).
+// Errors of [Verifier.Verify]. On the wire each is invalid_token with status
+// 401 (RFC 6750 §3.1) and a description without details.
 var (
-	// ErrMalformed says that the token is not a JWS in compact serialization with strict JSON inside, or is too long.
+	// ErrMalformed means that the token is not a compact JWS with strict JSON
+	// inside, or is too long.
 	ErrMalformed error = invalid("malformed token")
-	// ErrAlgorithm says that the token is signed by an algorithm that is not allowed.
+	// ErrAlgorithm means that the signature algorithm is not accepted.
 	ErrAlgorithm error = invalid("algorithm not allowed")
-	// ErrType says that the token is a JWT of another kind, or does not say which.
+	// ErrType means that the token is a JWT of another kind, or has no typ.
 	ErrType error = invalid("not typed as an access token")
-	// ErrClaims says that a required claim is missing, or that a claim has not the form it must have.
+	// ErrClaims means that a required claim is missing, or that a claim is
+	// malformed.
 	ErrClaims error = invalid("claim missing or malformed")
-	// ErrIssuer says that the token is of another issuer.
+	// ErrIssuer means that another issuer issued the token.
 	ErrIssuer error = invalid("wrong issuer")
-	// ErrAudience says that the token is for another resource server.
+	// ErrAudience means that the token is for another resource server.
 	ErrAudience error = invalid("wrong audience")
-	// ErrExpired says that the token has expired.
+	// ErrExpired means that the token has expired.
 	ErrExpired error = invalid("token expired")
-	// ErrNotYetValid says that the token is from the future.
+	// ErrNotYetValid means that "iat" or "nbf" is in the future.
 	ErrNotYetValid error = invalid("token not yet valid")
-	// ErrConfirmation says that the token is bound to no key, or in a way that cannot be checked.
+	// ErrConfirmation means that the token is not bound to a key, or that its
+	// binding cannot be checked.
 	ErrConfirmation error = invalid("no usable confirmation")
-	// ErrSignature says that no key of the issuer verifies the token.
+	// ErrSignature means that no key of the issuer verifies the signature.
 	ErrSignature error = invalid("signature does not verify")
-	// ErrRevoked says that the token has been revoked.
+	// ErrRevoked means that the token has been revoked.
 	ErrRevoked error = invalid("token revoked")
+)
 
-	// ErrUnavailable says that the issuer's keys or the state of the token could not be obtained. It wraps the cause. To
-	// the peer it is server_error, status 503.
-	ErrUnavailable = oautherr.New("accesstoken: keys or revocation state unavailable", oautherr.ServerError, http.StatusServiceUnavailable, "")
-	// ErrInsufficientScope says that a good token does not allow this: insufficient_scope, status 403.
-	ErrInsufficientScope = oautherr.New("accesstoken: insufficient scope", "insufficient_scope", http.StatusForbidden,
-		"the access token does not have the scope that this needs")
-	// ErrInsufficientAuthentication says that the user has to authenticate again, or by other means:
-	// insufficient_user_authentication, status 401 (RFC 9470 §3). The challenge also needs what [StepUp.Challenge] returns.
-	ErrInsufficientAuthentication = oautherr.New("accesstoken: insufficient user authentication", stepUpCode, http.StatusUnauthorized,
-		"a different or more recent authentication is required")
-
-	// ErrTooLong says that an [Issuer] was asked for a token that no [Verifier] takes: server_error, status 500.
-	ErrTooLong = oautherr.New("accesstoken: token too long", oautherr.ServerError, http.StatusInternalServerError, "")
+// Errors with another wire code than invalid_token.
+var (
+	// ErrUnavailable means that [Verifier.Verify] could not get the keys of the
+	// issuer or the revocation state. It wraps the cause. On the wire it is
+	// server_error with status 503.
+	ErrUnavailable = oautherr.New("accesstoken: keys or revocation state unavailable", oautherr.ServerError,
+		http.StatusServiceUnavailable, "")
+	// ErrInsufficientScope means that a valid token lacks a scope value:
+	// insufficient_scope with status 403. [Token.CheckScope] returns it.
+	ErrInsufficientScope = oautherr.New("accesstoken: insufficient scope", "insufficient_scope",
+		http.StatusForbidden, "the access token does not have the required scope")
+	// ErrInsufficientAuthentication means that the user must authenticate
+	// again, or by another method: insufficient_user_authentication with status
+	// 401 (RFC 9470 §3). [Token.CheckStepUp] returns it. The response also
+	// contains the parameters of [StepUp.Challenge].
+	ErrInsufficientAuthentication = oautherr.New("accesstoken: insufficient user authentication", stepUpCode,
+		http.StatusUnauthorized, "a different or more recent authentication is required")
+	// ErrTooLong means that the claims make a token that every [Verifier]
+	// rejects as too long. [Issuer.Issue] returns it. On the wire it is
+	// server_error with status 500.
+	ErrTooLong = oautherr.New("accesstoken: token too long", oautherr.ServerError,
+		http.StatusInternalServerError, "")
 )
 
 func invalid(text string) error {

@@ -13,8 +13,8 @@ import (
 	"github.com/gofapi/fapi2/accesstoken"
 )
 
-// An authorization server issues a token for an API, and the API reads it. Where the keys come from is left to the
-// package jwks, and the comparison with the proof of the request to the package dpop.
+// An authorization server issues a token for an API, and the API verifies it.
+// Package jwks provides the keys. Package dpop checks the proof of the request.
 func Example() {
 	ctx := context.Background()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

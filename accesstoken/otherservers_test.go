@@ -38,9 +38,9 @@ func TestTokensOfOtherServers(t *testing.T) {
 			},
 			[]setting{
 				{"at+jwt", accesstoken.ErrType, `not typed as an access token: typ is "JWT"`, "at+jwt", nil},
-				{"client_id", accesstoken.ErrClaims, "no client_id", "at+jwt", obj{"client_id": "fintech"}},
+				{"client_id", accesstoken.ErrClaims, "missing client_id", "at+jwt", obj{"client_id": "fintech"}},
 				{"audience", accesstoken.ErrAudience, "audience", "at+jwt", obj{"aud": []string{"account", rs}}},
-				{"binding", accesstoken.ErrConfirmation, "no cnf", "at+jwt", obj{"cnf": obj{"jkt": jkt}}},
+				{"binding", accesstoken.ErrConfirmation, "missing cnf", "at+jwt", obj{"cnf": obj{"jkt": jkt}}},
 			},
 		},
 		"CASES F8: Spring Authorization Server": {
@@ -50,7 +50,7 @@ func TestTokensOfOtherServers(t *testing.T) {
 			},
 			[]setting{
 				{"at+jwt", accesstoken.ErrType, "not typed as an access token: typ is", "at+jwt", nil},
-				{"client_id", accesstoken.ErrClaims, "no client_id", "at+jwt", obj{"client_id": "fintech"}},
+				{"client_id", accesstoken.ErrClaims, "missing client_id", "at+jwt", obj{"client_id": "fintech"}},
 				{"scope", accesstoken.ErrClaims, "scope", "at+jwt", obj{"scope": "accounts"}},
 				{"audience", accesstoken.ErrAudience, "audience", "at+jwt", obj{"aud": rs}},
 			},

@@ -10,17 +10,20 @@ import (
 
 const stepUpCode = "insufficient_user_authentication"
 
-// StepUp is what a resource demands of how its user was authenticated (RFC 9470). The zero StepUp demands nothing. It may
-// be shared, if nobody changes it.
+// A StepUp is the user authentication that a resource requires (RFC 9470). The
+// zero StepUp requires nothing. It is safe for concurrent reading.
 type StepUp struct {
-	// ACRValues are authentication context classes, the preferred one first. One of them must have been met. Empty: any.
+	// ACRValues contains the accepted authentication context classes, the
+	// preferred one first. If empty, every class is accepted.
 	ACRValues []string
-	// MaxAge is how long ago the user may have authenticated, in whole seconds. 0: as long as the token lives.
+	// MaxAge is the maximum time since the user authenticated, in whole
+	// seconds. If 0, only the lifetime of the token limits it.
 	MaxAge time.Duration
 }
 
-// CheckStepUp returns [ErrInsufficientAuthentication] if the user has to authenticate again for s. A token that does not
-// say how or when its user authenticated meets no demand.
+// CheckStepUp returns [ErrInsufficientAuthentication] if the user must
+// authenticate again for s. If s requires a class or an age and the token has
+// no acr or auth_time, the check fails.
 func (t *Token) CheckStepUp(s StepUp) error {
 	if len(s.ACRValues) > 0 && (t.acr == "" || !slices.Contains(s.ACRValues, t.acr)) {
 		return fmt.Errorf("%w: acr is %.256q, want one of %q", ErrInsufficientAuthentication, t.acr, s.ACRValues)
@@ -29,20 +32,25 @@ func (t *Token) CheckStepUp(s StepUp) error {
 		return nil
 	}
 	if t.authTime.IsZero() {
-		return fmt.Errorf("%w: no auth_time", ErrInsufficientAuthentication)
+		return fmt.Errorf("%w: missing auth_time", ErrInsufficientAuthentication)
 	}
 	if age := t.now().Sub(t.authTime); age > s.MaxAge {
-		return fmt.Errorf("%w: authenticated %v ago, want at most %v", ErrInsufficientAuthentication, age.Round(time.Second), s.MaxAge)
+		return fmt.Errorf("%w: authenticated %v ago, want at most %v", ErrInsufficientAuthentication,
+			age.Round(time.Second), s.MaxAge)
 	}
 	return nil
 }
 
-// Challenge returns the parameters of the challenge, for a WWW-Authenticate header after the scheme that was used, DPoP or
-// Bearer, and a space. The status is 401. Characters that may not stand in such a parameter are left out of ACRValues.
+// Challenge returns the parameters of the challenge. The caller writes them
+// into a WWW-Authenticate header, after the scheme of the request (DPoP or
+// Bearer) and a space, with status 401. Challenge removes the characters of
+// ACRValues that such a parameter cannot contain.
 func (s StepUp) Challenge() string {
 	var b strings.Builder
-	// SU-3-1: the code tells the client that another token of the same authentication will not do.
-	b.WriteString(`error="` + stepUpCode + `", error_description="A different or more recent authentication is required"`)
+	// SU-3-1: the code means that another token of the same authentication does
+	// not suffice.
+	b.WriteString(`error="` + stepUpCode + `"`)
+	b.WriteString(`, error_description="A different or more recent authentication is required"`)
 	var values []string
 	for _, v := range s.ACRValues {
 		if v = strings.Map(quotable, v); v != "" {

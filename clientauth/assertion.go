@@ -174,7 +174,7 @@ func (a assertion) verify(ctx context.Context, client Client) error {
 		// Neither the client's fault nor a reason to let it in.
 		return fmt.Errorf("%w: the client's keys: %w", ErrUnavailable, err)
 	}
-	if err := a.jws.VerifyAny(alg, keys); err != nil { // CA-7523-3-9
+	if _, err := a.jws.VerifyAny(alg, keys); err != nil { // CA-7523-3-9
 		return fmt.Errorf("%w: kid %.64q, %d keys: %w", ErrSignature, a.header.KeyID, len(keys), err)
 	}
 	return nil

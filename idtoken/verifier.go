@@ -149,7 +149,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string, expected Expected) (*
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if err := jws.VerifyAny(header.Algorithm, keys); err != nil {
+	if _, err := jws.VerifyAny(header.Algorithm, keys); err != nil {
 		return nil, fail(err)
 	}
 	return t, nil

@@ -46,7 +46,7 @@ func (c *Client) verify(ctx context.Context, jwt string, now time.Time) (strictj
 	if err != nil {
 		return none, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if err := jws.VerifyAny(header.Algorithm, keys); err != nil {
+	if _, err := jws.VerifyAny(header.Algorithm, keys); err != nil {
 		return none, fail(err)
 	}
 	return introspection, nil

@@ -174,7 +174,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if err := jws.VerifyAny(header.Algorithm, keys); err != nil { // JARM-2.4-5
+	if _, err := jws.VerifyAny(header.Algorithm, keys); err != nil { // JARM-2.4-5
 		return nil, fail(err)
 	}
 	// JARM-2.4-6, MS-5.4.2-2: from here on the parameters are the server's.

@@ -204,8 +204,9 @@ func (c Compact) Verify(alg string, key crypto.PublicKey) error {
 // issuer has to use kid as it is meant.
 const maxCandidates = 8
 
-// VerifyAny checks the signature with each key that fits alg until one verifies (SP-5.4.3-1).
-func (c Compact) VerifyAny(alg string, keys []crypto.PublicKey) error {
+// VerifyAny checks the signature with each key that fits alg until one verifies
+// it, and returns that key (SP-5.4.3-1).
+func (c Compact) VerifyAny(alg string, keys []crypto.PublicKey) (crypto.PublicKey, error) {
 	err := fmt.Errorf("%w: no key for it", ErrSignature)
 	tried := 0
 	for _, key := range keys {
@@ -213,11 +214,11 @@ func (c Compact) VerifyAny(alg string, keys []crypto.PublicKey) error {
 			continue
 		}
 		if tried++; tried > maxCandidates {
-			return fmt.Errorf("%w: not with the first %d keys that fit", ErrSignature, maxCandidates)
+			return nil, fmt.Errorf("%w: not with the first %d keys that fit", ErrSignature, maxCandidates)
 		}
 		if err = c.Verify(alg, key); err == nil {
-			return nil
+			return key, nil
 		}
 	}
-	return err
+	return nil, err
 }

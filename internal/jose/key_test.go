@@ -258,7 +258,8 @@ func TestCandidates(t *testing.T) {
 	})
 	t.Run("SP-5.4.3-1 the second key of the kid verifies", func(t *testing.T) {
 		c := split(t, sign(t, next, jose.SignerOptions{KeyID: "k"}))
-		require.NoError(t, c.VerifyAny("ES256", jose.Candidates(keys, "k", "ES256")))
+		_, err := c.VerifyAny("ES256", jose.Candidates(keys, "k", "ES256"))
+		require.NoError(t, err)
 	})
 	t.Run("JWT-3.10-1 a kid that is not in the set finds nothing", func(t *testing.T) {
 		require.Empty(t, jose.Candidates(keys, "../k", "ES256"))

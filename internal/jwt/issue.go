@@ -1,0 +1,78 @@
+package jwt
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// NewSigner returns a signer of tokens. If the options have no KeyID, it is the
+// RFC 7638 thumbprint of the key.
+func NewSigner(key crypto.Signer, o jose.SignerOptions) (*jose.Signer, error) {
+	if key == nil {
+		return nil, errors.New("missing Key")
+	}
+	s, err := jose.NewSigner(key, o)
+	if err == nil && o.KeyID == "" {
+		o.KeyID = s.Thumbprint()
+		s, err = jose.NewSigner(key, o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("Key: %w", err)
+	}
+	return s, nil
+}
+
+// Marshal returns v as JSON. It keeps "&" in URLs as it is, because a token is
+// not put into HTML except as base64url.
+func Marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Encode returns claims, a struct, as JSON with the members of extra at the
+// end. It returns an error if extra has a reserved name in any letter case, or
+// if the result is not strict JSON.
+func Encode(claims any, extra map[string]any, reserved []string) ([]byte, error) {
+	body, err := Marshal(claims)
+	if err != nil || len(extra) == 0 {
+		return body, err
+	}
+	for name := range extra {
+		if Reserved(reserved, name) {
+			return nil, fmt.Errorf("reserved name %.64q", name)
+		}
+	}
+	more, err := Marshal(extra)
+	if err != nil {
+		return nil, fmt.Errorf("extra claims: %w", err)
+	}
+	body = append(append(body[:len(body)-1], ','), more[1:]...)
+	// A reader would reject names that differ only by case.
+	return body, strictjson.Valid(body)
+}
+
+// Reserved reports whether name is in reserved in any letter case.
+func Reserved(reserved []string, name string) bool {
+	return slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) })
+}
+
+// Audience returns the aud claim. One value is a string, several are an array.
+func Audience(values []string) any {
+	if len(values) == 1 {
+		return values[0]
+	}
+	return values
+}

@@ -1,0 +1,144 @@
+// Package jwt holds the steps that all verifiers and issuers of JSON Web Tokens
+// (JWT, RFC 7519) in this module share.
+//
+// A verifier opens a token by its [Rules]: size, algorithm, typ and JSON. It
+// reads the claims with a [Reader], which keeps the first error, and checks
+// what it has read. It calls [Token.Verify] last, so that no key is looked up
+// for a token that is rejected anyway. Every error wraps a sentinel of the
+// calling package.
+//
+// An issuer checks its input with the functions for syntax, writes the claims
+// with [Encode] and signs them with the result of [NewSigner].
+//
+// The package does not compare issuer, audience or times: each kind of token
+// has its own rules for them.
+package jwt
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+// Rules say which tokens a verifier opens. They are safe for concurrent use.
+type Rules struct {
+	// MaxBytes is the maximum length of a token.
+	MaxBytes int
+	// MaxKeyID is the maximum length of a kid. If 0, MaxBytes alone bounds it.
+	MaxKeyID int
+	// Algorithms are the accepted algorithms: see [Algorithms].
+	Algorithms []string
+	// Type is the typ of the kind of token, without "application/". If empty,
+	// the kind has no typ.
+	Type string
+	// Untyped accepts tokens whose typ is absent or JWT.
+	Untyped bool
+	// Peer reads the claims with [strictjson.ParseClaims].
+	Peer bool
+	// Errors are the sentinels of the calling package.
+	Errors Errors
+}
+
+// Errors are the sentinels of a package for the steps of this one.
+type Errors struct {
+	Malformed   error // not a compact JWS with strict JSON inside, or too long
+	Algorithm   error // the algorithm is not accepted
+	Type        error // a JWT of another kind
+	Signature   error // no key verifies the signature
+	Unavailable error // the key source failed
+}
+
+// Algorithms returns a copy of the configured algorithms. If configured is nil,
+// it returns all algorithms of FAPI 2.0. It returns an error for an empty list,
+// which would accept nothing, and for an algorithm that FAPI 2.0 does not
+// permit.
+func Algorithms(configured []string) ([]string, error) {
+	if configured == nil {
+		return jose.Algorithms(), nil
+	}
+	if len(configured) == 0 {
+		return nil, errors.New("empty Algorithms")
+	}
+	for _, alg := range configured {
+		if !jose.Allowed(alg) { // SP-5.4.1-1.2, SP-5.4.1-1.3
+			return nil, fmt.Errorf("unsupported algorithm %q, want some of %q", alg, jose.Algorithms())
+		}
+	}
+	return slices.Clone(configured), nil
+}
+
+// A Token is a token that follows the rules and whose signature is not
+// verified.
+type Token struct {
+	Header jose.Header
+	Claims strictjson.Object
+
+	jws   jose.Compact
+	rules *Rules
+}
+
+// Open splits a token and checks everything that needs no key, except the
+// claims themselves.
+func (r *Rules) Open(raw string) (t Token, err error) {
+	t.rules = r
+	if t.jws, err = jose.Split(raw, r.MaxBytes); err == nil {
+		t.Header, err = t.jws.ParseHeader()
+	}
+	switch {
+	case errors.Is(err, jose.ErrAlgorithm): // CS-3: RS256, HS256 and none
+		return Token{}, fmt.Errorf("%w: %w", r.Errors.Algorithm, err)
+	case err != nil:
+		return Token{}, fmt.Errorf("%w: %w", r.Errors.Malformed, err)
+	case !jose.Accepts(r.Algorithms, t.Header.Algorithm): // JWT-3.1-1
+		return Token{}, fmt.Errorf("%w: %.32q", r.Errors.Algorithm, t.Header.Algorithm)
+	case r.MaxKeyID > 0 && len(t.Header.KeyID) > r.MaxKeyID:
+		return Token{}, fmt.Errorf("%w: kid of %d bytes, want at most %d", r.Errors.Malformed, len(t.Header.KeyID),
+			r.MaxKeyID)
+	case !r.accepts(t.Header): // JWT-3.12-1: an explicit typ of another kind is never accepted
+		return Token{}, fmt.Errorf("%w: typ is %.64q", r.Errors.Type, t.Header.Type)
+	}
+	if r.Peer {
+		t.Claims, err = t.jws.PeerClaims()
+	} else {
+		t.Claims, err = t.jws.Claims()
+	}
+	if err != nil {
+		return Token{}, fmt.Errorf("%w: %w", r.Errors.Malformed, err)
+	}
+	return t, nil
+}
+
+func (r *Rules) accepts(h jose.Header) bool {
+	return r.Type != "" && h.IsType(r.Type) || r.Untyped && (h.Type == "" || h.IsType("JWT"))
+}
+
+// Typed reports whether the token has the typ of the rules, and not merely none
+// or JWT.
+func (t Token) Typed() bool { return t.rules.Type != "" && t.Header.IsType(t.rules.Type) }
+
+// A KeySource returns the keys that may have made a signature. It is called
+// with an accepted algorithm.
+type KeySource = func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
+
+// Verify looks up the keys, checks the signature and returns the key that
+// verifies it. If keys is nil, the error is that of the signature.
+func (t Token) Verify(ctx context.Context, keys KeySource) (crypto.PublicKey, error) {
+	sentinels := &t.rules.Errors
+	if keys == nil {
+		return nil, fmt.Errorf("%w: no keys", sentinels.Signature)
+	}
+	candidates, err := keys(ctx, t.Header.KeyID, t.Header.Algorithm)
+	if err != nil {
+		return nil, fmt.Errorf("%w: keys: %w", sentinels.Unavailable, err)
+	}
+	key, err := t.jws.VerifyAny(t.Header.Algorithm, candidates)
+	if err != nil {
+		return nil, fmt.Errorf("%w: kid %.64q, %d keys: %w", sentinels.Signature, t.Header.KeyID, len(candidates), err)
+	}
+	return key, nil
+}
