@@ -21,13 +21,15 @@ func (p places) add(id, file string) {
 	}
 }
 
-// trace is what a source tree says about the table.
+// trace is what a source tree contains for the tables.
 type trace struct {
-	code     places   // comments of files that are not tests
-	tests    places   // string literals of tests
-	gaps     places   // TODO(ID) in any comment: known not to be there
-	problems []string // citations of an ID that the table does not have
-	files    int
+	code      places              // IDs in comments of files that are not tests
+	tests     places              // IDs in string literals of tests
+	gaps      places              // IDs in TODO(ID) in any comment: known gaps
+	functions places              // test functions
+	strings   map[string][]string // string literals of each test file
+	problems  []string            // citations of an ID that the table does not have
+	files     int
 }
 
 // todo matches a known gap, which may name several IDs.
@@ -41,7 +43,7 @@ func scan(tree fs.FS, rows []row) (*trace, error) {
 	for _, r := range rows {
 		known[r.id] = true
 	}
-	t := &trace{code: places{}, tests: places{}, gaps: places{}}
+	t := &trace{code: places{}, tests: places{}, gaps: places{}, functions: places{}, strings: make(map[string][]string)}
 	err := fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -87,12 +89,19 @@ func (t *trace) scanFile(name string, src []byte, s shape, known map[string]bool
 		}
 	}
 	var sc scanner.Scanner
-	sc.Init(file, src, func(token.Position, string) {}, scanner.ScanComments) // the compiler reports what is no Go
+	sc.Init(file, src, func(token.Position, string) {}, scanner.ScanComments) // the compiler reports other errors
+	last := token.EOF
 	for {
 		pos, tok, lit := sc.Scan()
+		before := last
+		last = tok
 		switch tok {
 		case token.EOF:
 			return
+		case token.IDENT:
+			if test && before == token.FUNC && strings.HasPrefix(lit, "Test") {
+				t.functions.add(lit, name)
+			}
 		case token.COMMENT:
 			for _, m := range todo.FindAllStringSubmatch(lit, -1) {
 				cite(pos, m[1], t.gaps)
@@ -109,6 +118,7 @@ func (t *trace) scanFile(name string, src []byte, s shape, known map[string]bool
 				text = lit
 			}
 			if test {
+				t.strings[name] = append(t.strings[name], text)
 				cite(pos, text, t.tests)
 			} else {
 				cite(pos, text, nil)
