@@ -13,8 +13,8 @@ import (
 	"github.com/gofapi/fapi2/idtoken"
 )
 
-// An OpenID provider answers an authentication request, the client checks the answer. Where the keys come from is left to
-// the package jwks.
+// An OpenID provider issues an ID token for an authentication request, and the
+// client verifies it. Package jwks provides the keys.
 func Example() {
 	ctx := context.Background()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -25,7 +25,7 @@ func Example() {
 		return []crypto.PublicKey{key.Public()}, nil
 	}
 
-	nonce := rand.Text() // of the client, sent with the request
+	nonce := rand.Text() // the client sends it with the request
 
 	op, err := idtoken.NewIssuer(idtoken.IssuerConfig{Issuer: "https://as.example.com", Key: key})
 	if err != nil {

@@ -1,22 +1,18 @@
 package idtoken
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/jose"
-	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/internal/jwt"
 )
 
 const (
@@ -26,84 +22,87 @@ const (
 
 // IssuerConfig configures an [Issuer].
 type IssuerConfig struct {
-	// Issuer is the OpenID provider's issuer identifier. Required.
+	// Issuer is the issuer identifier of the OpenID provider. Required.
 	Issuer string
-	// Key signs the tokens: P-256, Ed25519 or RSA. Required. It must be safe for concurrent use.
+	// Key signs the tokens: P-256, Ed25519 or RSA. It must be safe for
+	// concurrent use. Required.
 	Key crypto.Signer
-	// KeyID is the kid under which the public key is published. Default: the key's RFC 7638 thumbprint.
+	// KeyID is the kid of the published public key. The default is the RFC 7638
+	// thumbprint of the key.
 	KeyID string
-	// Algorithm is ES256, PS256, EdDSA or Ed25519. Default: ES256, PS256 or EdDSA, by the kind of the key.
+	// Algorithm is ES256, PS256, EdDSA or Ed25519. The default is the algorithm
+	// that fits the key, EdDSA for Ed25519.
 	Algorithm string
-	// Lifetime is how long a client may take to look at the token. Default 5 minutes, at most 24 hours.
+	// Lifetime is the time within which a client must verify the token. The
+	// default is 5 minutes, the maximum 24 hours.
 	Lifetime time.Duration
-	// Now is the clock; nil means time.Now. It is called concurrently.
+	// Now is the clock. If nil, time.Now is used. It is called concurrently.
 	Now func() time.Time
 }
 
-// An Issuer makes ID tokens. It is safe for concurrent use if its key is.
+// An Issuer issues ID tokens. It is safe for concurrent use if its key is.
 type Issuer struct {
 	cfg    IssuerConfig
 	signer *jose.Signer
 }
 
-// Claims are what an ID token says.
+// Claims are the claims of an ID token.
 type Claims struct {
-	// Subject is the user: at most 255 ASCII characters, never reassigned ("sub"). Required.
+	// Subject is the user ("sub"): at most 255 ASCII characters, which are
+	// never reassigned. Required.
 	Subject string
-	// ClientID is the client that asked ("aud"). Required.
+	// ClientID is the client that receives the token ("aud"). Required.
 	ClientID string
-	// OtherAudience are further recipients. The client then is also the authorized party ("azp"), and accepts the token only
-	// if it knows and trusts the others. Usually nil.
+	// OtherAudience contains further recipients. If there are any, the client
+	// is also the authorized party ("azp"). It accepts the token only if it
+	// trusts the others. Usually nil.
 	OtherAudience []string
-	// Nonce is the nonce of the authorization request, exactly as it came; empty if it had none ("nonce").
+	// Nonce is the nonce of the authorization request, unchanged ("nonce"). If
+	// empty, the token has no nonce.
 	Nonce string
-	// AuthTime is when the user authenticated ("auth_time"); zero: not said. Required if the request had max_age.
+	// AuthTime is when the user authenticated ("auth_time"). If zero, the token
+	// has no auth_time. Required if the request has max_age.
 	AuthTime time.Time
-	// ACR is the authentication context class that was met ("acr").
+	// ACR is the authentication context class of the authentication ("acr").
 	ACR string
-	// AMR are the authentication methods that were used ("amr").
+	// AMR contains the authentication methods that were used ("amr").
 	AMR []string
-	// AccessToken is the access token of the same response, to tie the two together ("at_hash"). Optional.
+	// AccessToken is the access token of the same response. If it is not empty,
+	// the token has its hash ("at_hash").
 	AccessToken string
-	// Extra are further claims by name. A name that this package gives a meaning to is refused.
+	// Extra contains further claims by name. A name that this package defines
+	// is an error.
 	Extra map[string]any
 }
 
-// String leaves out the access token and what is said about the user.
+// String returns a text with the client, without the access token and the
+// claims about the user.
 func (c Claims) String() string {
 	return fmt.Sprintf("claims of an ID token for client %.256q", c.ClientID)
 }
 
-// LogValue is String for slog.
+// LogValue returns the text of String.
 func (c Claims) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // NewIssuer validates and copies cfg.
 func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
-	if cfg.Issuer == "" || isNotUTF8(cfg.Issuer) {
+	if cfg.Issuer == "" || !jwt.UTF8(cfg.Issuer) {
 		return nil, errors.New("idtoken: Issuer is empty or not UTF-8")
 	}
 	if cfg.Lifetime == 0 {
 		cfg.Lifetime = defaultLifetime
 	}
 	if cfg.Lifetime < time.Second || cfg.Lifetime > maxLifetime {
-		return nil, fmt.Errorf("idtoken: Lifetime is %v, not between 1s and %v", cfg.Lifetime, maxLifetime)
+		return nil, fmt.Errorf("idtoken: invalid Lifetime %v, want 1s to %v", cfg.Lifetime, maxLifetime)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Key == nil {
-		return nil, errors.New("idtoken: Key is nil")
-	}
-	if cfg.KeyID == "" {
-		var err error
-		if cfg.KeyID, err = jose.Thumbprint(cfg.Key.Public()); err != nil {
-			return nil, fmt.Errorf("idtoken: Key: %w", err)
-		}
-	}
-	// SP-5.4.1-1.2. No typ: clients exist that refuse any.
-	signer, err := jose.NewSigner(cfg.Key, jose.SignerOptions{Algorithm: cfg.Algorithm, KeyID: cfg.KeyID})
+	// SP-5.4.1-1.2. The header has no typ, because some clients reject every
+	// typ.
+	signer, err := jwt.NewSigner(cfg.Key, jose.SignerOptions{Algorithm: cfg.Algorithm, KeyID: cfg.KeyID})
 	if err != nil {
-		return nil, fmt.Errorf("idtoken: Key: %w", err)
+		return nil, fmt.Errorf("idtoken: %w", err)
 	}
 	return &Issuer{cfg: cfg, signer: signer}, nil
 }
@@ -123,13 +122,15 @@ type payload struct {
 	AccessTokenHash string   `json:"at_hash,omitempty"`
 }
 
-// ownClaims may not come from Extra. client_id and cnf are not ours and are what an access token is known by.
-var ownClaims = []string{
-	"iss", "sub", "aud", "azp", "exp", "iat", "nbf", "auth_time", "nonce", "acr", "amr", "at_hash", "c_hash", "client_id", "cnf",
+// reserved names are not permitted in Extra. client_id and cnf are among them
+// because they mark an access token.
+var reserved = []string{
+	"iss", "sub", "aud", "azp", "exp", "iat", "nbf", "auth_time", "nonce", "acr", "amr", "at_hash", "c_hash",
+	"client_id", "cnf",
 }
 
-// Issue returns a signed token. An error is either a mistake of the caller or comes from the key; neither is for the
-// client to see.
+// Issue returns a signed token. An error is about the claims or comes from the
+// key. Do not send its text to the client.
 func (i *Issuer) Issue(c Claims) (string, error) {
 	if err := check(c); err != nil {
 		return "", fmt.Errorf("idtoken: %w", err)
@@ -149,7 +150,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 	if c.AccessToken != "" {
 		p.AccessTokenHash = leftHalf(i.signer.Algorithm(), c.AccessToken)
 	}
-	body, err := encode(p, c.Extra)
+	body, err := jwt.Encode(p, c.Extra, reserved)
 	if err != nil {
 		return "", fmt.Errorf("idtoken: %w", err)
 	}
@@ -158,7 +159,7 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 		return "", fmt.Errorf("idtoken: signing: %w", err)
 	}
 	if len(token) > maxTokenBytes {
-		return "", fmt.Errorf("idtoken: the token has %d bytes, more than %d", len(token), maxTokenBytes)
+		return "", fmt.Errorf("idtoken: token of %d bytes, want at most %d", len(token), maxTokenBytes)
 	}
 	return token, nil
 }
@@ -168,52 +169,20 @@ func check(c Claims) error {
 	case !isSubject(c.Subject):
 		return fmt.Errorf("Subject is not 1 to %d ASCII characters", maxSubject)
 	case c.ClientID == "" || slices.Contains(c.OtherAudience, ""):
-		return errors.New("no ClientID, or an empty member of OtherAudience")
-	// One by one, since two that are invalid can be valid as one. JSON would make one character of all that are invalid.
-	case slices.ContainsFunc([]string{c.ClientID, c.Nonce, c.ACR}, isNotUTF8):
+		return errors.New("missing ClientID or empty element of OtherAudience")
+	case !jwt.UTF8(c.ClientID, c.Nonce, c.ACR):
 		return errors.New("ClientID, Nonce or ACR is not UTF-8")
-	case slices.ContainsFunc(c.OtherAudience, isNotUTF8) || slices.ContainsFunc(c.AMR, isNotUTF8): // JWT-3.7-1
+	case !jwt.UTF8(c.OtherAudience...) || !jwt.UTF8(c.AMR...): // JWT-3.7-1
 		return errors.New("OtherAudience or AMR is not UTF-8")
 	case !c.AuthTime.IsZero() && c.AuthTime.Unix() <= 0:
 		return errors.New("AuthTime is before 1970")
 	}
-	for name := range c.Extra {
-		if slices.ContainsFunc(ownClaims, func(own string) bool { return strings.EqualFold(own, name) }) {
-			return fmt.Errorf("Extra has %q, which is not for Extra to say", name)
-		}
-	}
 	return nil
 }
 
-func isNotUTF8(s string) bool { return !utf8.ValidString(s) }
-
-func encode(p payload, extra map[string]any) ([]byte, error) {
-	body, err := marshal(p)
-	if err != nil || len(extra) == 0 {
-		return body, err
-	}
-	more, err := marshal(extra)
-	if err != nil {
-		return nil, fmt.Errorf("Extra: %w", err)
-	}
-	body = append(append(body[:len(body)-1], ','), more[1:]...)
-	// Names that differ only by case would be refused by whoever reads the token.
-	return body, strictjson.Valid(body)
-}
-
-// marshal keeps "&" in URLs as it is: a token goes into no HTML.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-// leftHalf is at_hash (§3.1.3.6): the left half of the hash of the access token, by the hash that the algorithm uses. That
-// of Ed25519 is SHA-512.
+// leftHalf returns at_hash (OpenID Connect Core 1.0 §3.1.3.6): the left half of
+// the hash of the access token. The algorithm determines the hash, which is
+// SHA-512 for Ed25519.
 func leftHalf(alg, token string) string {
 	if alg == jose.EdDSA || alg == jose.Ed25519 {
 		sum := sha512.Sum512([]byte(token))

@@ -1,15 +1,19 @@
-// Package idtoken implements ID tokens (OpenID Connect Core 1.0 §2 and §3.1.3.7): signed statements of an OpenID
-// provider to a client about who has logged in, when, and how.
+// Package idtoken implements ID tokens (OpenID Connect Core 1.0 §2 and
+// §3.1.3.7): signed statements of an OpenID provider to a client about the
+// login of a user.
 //
-// An OpenID provider makes them with an [Issuer] for the token response of requests that had the scope value openid. A
-// client checks each with a [Verifier] before it uses anything of that response. For most clients that is
-// Verify(ctx, raw, Expected{Nonce: the nonce that was sent}), and then [Token.Subject]: the pair of issuer and subject
-// is the user, nothing else is.
+// An OpenID provider issues them with an [Issuer], in the token response to
+// requests with the scope value openid. A client checks each with a [Verifier]
+// before it uses anything else of that response. Most clients call Verify(ctx,
+// raw, Expected{Nonce: nonce}) with the nonce of the request, and then
+// [Token.Subject]. The pair of issuer and subject identifies the user. No other
+// claim does.
 //
-// The signature is always checked, also when the token comes straight from the token endpoint over TLS: FAPI 2.0 Message
-// Signing takes away the exception that OpenID Connect makes there. The algorithms are ES256, PS256 and EdDSA. A provider
-// that signs with RS256, the default of OpenID Connect, has to be told otherwise by the client metadata
-// id_token_signed_response_alg.
+// The signature is always checked. FAPI 2.0 Message Signing removes the
+// exception of OpenID Connect for tokens that come over TLS from the token
+// endpoint. The algorithms are ES256, PS256 and EdDSA. A provider that signs
+// with RS256, the default of OpenID Connect, uses another algorithm if the
+// client registers it as id_token_signed_response_alg.
 //
 // An optional claim that is null counts as absent. So does acr, amr or
 // auth_time of the wrong type. If acr or auth_time was required, such a token
@@ -24,18 +28,18 @@ package idtoken
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
-	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// A Token is what a verified ID token says. It comes from a [Verifier] only, never changes, and is safe for concurrent use.
-// It does not hold the token itself; printed or logged it names the issuer and not the user.
+// A Token contains the claims of a verified ID token. Only a [Verifier] returns
+// one. It is immutable and safe for concurrent use. It does not contain the
+// token itself. Its String and LogValue contain the issuer and not the user.
 type Token struct {
 	issuer, subject, azp, nonce, acr string
 	audience, amr                    []string
@@ -47,10 +51,11 @@ type Token struct {
 // Issuer returns the OpenID provider ("iss").
 func (t *Token) Issuer() string { return t.issuer }
 
-// Subject returns the user, as the issuer knows her or him ("sub"): unique at this issuer only, never reassigned.
+// Subject returns the user ("sub"). The identifier is unique at this issuer
+// only and is never reassigned.
 func (t *Token) Subject() string { return t.subject }
 
-// Audience returns for whom the token is ("aud"), in a fresh slice.
+// Audience returns a copy of the recipients of the token ("aud").
 func (t *Token) Audience() []string { return slices.Clone(t.audience) }
 
 // Nonce returns the nonce of the request, or "".
@@ -59,19 +64,21 @@ func (t *Token) Nonce() string { return t.nonce }
 // IssuedAt returns when the token was issued ("iat").
 func (t *Token) IssuedAt() time.Time { return t.issuedAt }
 
-// ExpiresAt returns when the token expires ("exp"). It says nothing about the session of the user.
+// ExpiresAt returns when the token expires ("exp"). The session of the user may
+// end at another time.
 func (t *Token) ExpiresAt() time.Time { return t.expires }
 
 // AuthTime returns when the user authenticated ("auth_time"), or the zero Time.
 func (t *Token) AuthTime() time.Time { return t.authTime }
 
-// ACR returns the authentication context class that was met ("acr"), or "".
+// ACR returns the authentication context class ("acr"), or "".
 func (t *Token) ACR() string { return t.acr }
 
-// AMR returns the authentication methods that were used ("amr"), in a fresh slice.
+// AMR returns a copy of the authentication methods that were used ("amr").
 func (t *Token) AMR() []string { return slices.Clone(t.amr) }
 
-// Claim returns a claim by its name, as JSON, in a fresh copy. It is nil if the token has no such claim.
+// Claim returns a copy of a claim by its name, as JSON. It is nil if the token
+// has no such claim.
 func (t *Token) Claim(name string) json.RawMessage {
 	raw, _ := t.payload.Get(name)
 	return slices.Clone(raw)
@@ -82,8 +89,9 @@ func (t *Token) Claim(name string) json.RawMessage {
 // still returns them.
 func (t *Token) Dropped() []string { return slices.Clone(t.dropped) }
 
-// Claims decodes all claims into v, a pointer to a struct, whose fields match claims by the exact name in their json tag. A
-// claim without a field is ignored. The error matches [ErrClaims].
+// Claims decodes all claims into v, a pointer to a struct. A field matches the
+// claim whose exact name is in its json tag. A claim without a field is
+// ignored. The error matches [ErrClaims].
 func (t *Token) Claims(v any) error {
 	all := make(map[string]json.RawMessage)
 	for _, name := range t.payload.Names() {
@@ -99,63 +107,32 @@ func (t *Token) Claims(v any) error {
 	return nil
 }
 
-// String names the issuer.
+// String returns a text with the issuer.
 func (t *Token) String() string { return fmt.Sprintf("ID token of %.256q", t.issuer) }
 
-// LogValue is String for slog, as a group with the times.
+// LogValue returns a group with issuer, iat and exp.
 func (t *Token) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("iss", t.issuer), slog.Time("iat", t.issuedAt), slog.Time("exp", t.expires))
 }
 
-// read takes over the claims by their types. Whether they are right is for the Verifier to say.
+// read returns the claims by their types. The Verifier checks their values.
 func read(o strictjson.Object) (*Token, error) {
-	t := &Token{payload: o}
-	for _, c := range []struct {
-		name     string
-		to       *string
-		required bool
-	}{
-		{"iss", &t.issuer, true}, {"sub", &t.subject, true},
-		{"azp", &t.azp, false}, {"nonce", &t.nonce, false},
-	} {
-		value, present, err := o.String(c.name)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrClaims, err)
-		}
-		if value == "" && (c.required || present) {
-			return nil, fmt.Errorf("%w: no %s, or an empty one", ErrClaims, c.name)
-		}
-		*c.to = value
+	t, c := &Token{payload: o}, jwt.Read(o, ErrClaims)
+	t.issuer, t.subject = c.String("iss"), c.String("sub")
+	t.azp, t.nonce = c.NonEmpty("azp"), c.NonEmpty("nonce")
+	if !isSubject(t.subject) { // JWT-3.8-1
+		c.Fail("sub is not 1 to %d ASCII characters", maxSubject)
 	}
-	// JWT-3.8-1: §2 wants at most 255 ASCII characters.
-	if !isSubject(t.subject) {
-		return nil, fmt.Errorf("%w: sub is not 1 to %d ASCII characters", ErrClaims, maxSubject)
-	}
-	for _, c := range []struct {
-		name string
-		to   *time.Time
-	}{{"iat", &t.issuedAt}, {"exp", &t.expires}} {
-		value, present, err := o.Time(c.name)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrClaims, err)
-		}
-		if !present {
-			return nil, fmt.Errorf("%w: no %s", ErrClaims, c.name)
-		}
-		*c.to = value
-	}
-	var err error
-	if t.audience, _, err = o.StringOrStrings("aud"); err != nil { // CS-20: an array of one is as good as a string
-		return nil, fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	if len(t.audience) == 0 {
-		return nil, fmt.Errorf("%w: no aud, or an empty one", ErrClaims)
+	t.issuedAt, t.expires = c.Time("iat"), c.Time("exp")
+	t.audience = c.Audience() // CS-20: an array of one element is equal to a string
+	if err := c.Err(); err != nil {
+		return nil, err
 	}
 	// A check that needs one of these fails without it.
 	optional := o.Lenient()
 	t.acr, t.amr, t.authTime = optional.String("acr"), optional.Strings("amr"), optional.Time("auth_time")
 	if _, _, err := o.String("at_hash"); err != nil {
-		optional.Drop("at_hash") // checkAccessToken rejects it where an access token came along
+		optional.Drop("at_hash") // checkAccessToken rejects it if there is an access token
 	}
 	t.dropped = optional.Dropped()
 	return t, nil
@@ -170,15 +147,4 @@ func isSubject(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= maxSubject
-}
-
-// fail finds the sentinel for a failure of the JOSE layer.
-func fail(err error) error {
-	switch {
-	case errors.Is(err, jose.ErrMalformed):
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
-	case errors.Is(err, jose.ErrAlgorithm):
-		return fmt.Errorf("%w: %w", ErrAlgorithm, err)
-	}
-	return fmt.Errorf("%w: %w", ErrSignature, err)
 }

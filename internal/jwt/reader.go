@@ -50,11 +50,17 @@ func (r *Reader) require(name string, present bool) {
 
 // String returns a string that must be present and not empty.
 func (r *Reader) String(name string) string {
+	value := r.NonEmpty(name)
+	r.require(name, value != "")
+	return value
+}
+
+// NonEmpty returns a string that may be absent, but not empty.
+func (r *Reader) NonEmpty(name string) string {
 	value, present := r.OptionalString(name)
-	if value == "" && present {
+	if present && value == "" {
 		r.Fail("empty %s", name)
 	}
-	r.require(name, present)
 	return value
 }
 
