@@ -169,7 +169,7 @@ func valueOf(v any) (value, error) {
 	if err != nil {
 		return value{}, fmt.Errorf("the schema: %w", err)
 	}
-	read, f := read(string(text))
+	read, f := read(string(text), 0)
 	if f != nil {
 		return value{}, fmt.Errorf("the schema: %w", f.reason)
 	}

@@ -31,7 +31,7 @@ func (s *compiled) affordable(v *value) bool {
 	if s.recursive == nil {
 		return true
 	}
-	left := baseCost + byteCost*len(v.raw)
+	left := baseCost + byteCost*len(v.Raw)
 	return s.recursive.spend(s.recursive.root, v, &left)
 }
 
@@ -51,13 +51,13 @@ func (c *compiler) spend(s *jsonschema.Schema, v *value, left *int) bool {
 	if !all(c.inPlaceSchemas(s), v) {
 		return false
 	}
-	for i := range v.items {
-		if !all([]*jsonschema.Schema{s.Items, s.Contains, s.UnevaluatedItems}, &v.items[i]) || i < len(s.PrefixItems) && !c.spend(s.PrefixItems[i], &v.items[i], left) {
+	for i := range v.Items {
+		if !all([]*jsonschema.Schema{s.Items, s.Contains, s.UnevaluatedItems}, &v.Items[i]) || i < len(s.PrefixItems) && !c.spend(s.PrefixItems[i], &v.Items[i], left) {
 			return false
 		}
 	}
-	for i := range v.members {
-		name, inner := v.members[i].name, &v.members[i].value
+	for i := range v.Members {
+		name, inner := v.Members[i].Name, &v.Members[i].Value
 		if !all([]*jsonschema.Schema{s.Properties[name], s.AdditionalProperties, s.UnevaluatedProperties}, inner) {
 			return false
 		}

@@ -91,9 +91,9 @@ func coversByDefault(granted, requested Detail) error {
 	if f != nil {
 		return f.reason
 	}
-	granting, requesting := g.lookup(), r.lookup()
-	for i := range r.members {
-		name, want := r.members[i].name, &r.members[i].value
+	granting, requesting := lookup(g), lookup(r)
+	for i := range r.Members {
+		name, want := r.Members[i].Name, &r.Members[i].Value
 		have := granting(name)
 		switch {
 		case have == nil:
@@ -102,15 +102,15 @@ func coversByDefault(granted, requested Detail) error {
 		case !slices.Contains(setMembers[:], name):
 			return &fieldError{pathName(name)[1:], "is not what was granted"}
 		default:
-			some, ok1 := have.strings()
-			list, ok2 := want.strings()
+			some, ok1 := have.Strings()
+			list, ok2 := want.Strings()
 			if !ok1 || !ok2 || !narrows(some, list) {
 				return &fieldError{name, "has more than was granted"}
 			}
 		}
 	}
-	for i := range g.members { // what is left out may be a limit
-		if name := g.members[i].name; requesting(name) == nil {
+	for i := range g.Members { // what is left out may be a limit
+		if name := g.Members[i].Name; requesting(name) == nil {
 			return &fieldError{pathName(name)[1:], "is not requested, but was granted with a value"}
 		}
 	}

@@ -34,7 +34,7 @@ func (d *decoders) of(t reflect.Type) decoder {
 
 func (d *decoders) make(t reflect.Type) decoder {
 	itself := func(v *value, to reflect.Value) *fault {
-		if json.Unmarshal([]byte(v.raw), to.Addr().Interface()) != nil { // whose text quotes the value
+		if json.Unmarshal([]byte(v.Raw), to.Addr().Interface()) != nil { // whose text quotes the value
 			return doesNotFit(t)
 		}
 		return nil
@@ -69,10 +69,10 @@ func (d *decoders) make(t reflect.Type) decoder {
 
 func decodeString(v *value, to reflect.Value) *fault {
 	switch {
-	case v.kind == stringKind:
-		to.SetString(v.text)
-	case v.kind == numberKind && to.Type() == reflect.TypeFor[json.Number]():
-		to.SetString(v.raw)
+	case v.Kind == stringKind:
+		to.SetString(v.Text)
+	case v.Kind == numberKind && to.Type() == reflect.TypeFor[json.Number]():
+		to.SetString(v.Raw)
 	default:
 		return doesNotFit(to.Type())
 	}
@@ -80,20 +80,20 @@ func decodeString(v *value, to reflect.Value) *fault {
 }
 
 func decodeBool(v *value, to reflect.Value) *fault {
-	if v.kind != booleanKind {
+	if v.Kind != booleanKind {
 		return doesNotFit(to.Type())
 	}
-	to.SetBool(v.raw == "true")
+	to.SetBool(v.Raw == "true")
 	return nil
 }
 
 func decodeInteger(v *value, to reflect.Value) *fault {
 	if to.CanInt() {
-		if n, err := strconv.ParseInt(v.raw, 10, 64); err == nil && !to.OverflowInt(n) {
+		if n, err := strconv.ParseInt(v.Raw, 10, 64); err == nil && !to.OverflowInt(n) {
 			to.SetInt(n)
 			return nil
 		}
-	} else if n, err := strconv.ParseUint(v.raw, 10, 64); err == nil && !to.OverflowUint(n) {
+	} else if n, err := strconv.ParseUint(v.Raw, 10, 64); err == nil && !to.OverflowUint(n) {
 		to.SetUint(n)
 		return nil
 	}
@@ -109,14 +109,14 @@ func decodePointer(t reflect.Type, decode decoder) decoder {
 
 func decodeList(t reflect.Type, decode decoder) decoder {
 	return func(v *value, to reflect.Value) *fault {
-		if v.kind != arrayKind || t.Kind() == reflect.Array && len(v.items) != t.Len() {
+		if v.Kind != arrayKind || t.Kind() == reflect.Array && len(v.Items) != t.Len() {
 			return doesNotFit(t)
 		}
 		if t.Kind() == reflect.Slice {
-			to.Set(reflect.MakeSlice(t, len(v.items), len(v.items)))
+			to.Set(reflect.MakeSlice(t, len(v.Items), len(v.Items)))
 		}
-		for i := range v.items {
-			if f := decode(&v.items[i], to.Index(i)); f != nil {
+		for i := range v.Items {
+			if f := decode(&v.Items[i], to.Index(i)); f != nil {
 				return f.item(i)
 			}
 		}
@@ -126,16 +126,16 @@ func decodeList(t reflect.Type, decode decoder) decoder {
 
 func decodeMap(t reflect.Type, decode decoder) decoder {
 	return func(v *value, to reflect.Value) *fault {
-		if v.kind != objectKind {
+		if v.Kind != objectKind {
 			return doesNotFit(t)
 		}
-		to.Set(reflect.MakeMapWithSize(t, len(v.members)))
-		for i := range v.members {
+		to.Set(reflect.MakeMapWithSize(t, len(v.Members)))
+		for i := range v.Members {
 			element := reflect.New(t.Elem()).Elem()
-			if f := decode(&v.members[i].value, element); f != nil {
-				return f.member(v.members[i].name)
+			if f := decode(&v.Members[i].Value, element); f != nil {
+				return f.member(v.Members[i].Name)
 			}
-			to.SetMapIndex(reflect.ValueOf(v.members[i].name).Convert(t.Key()), element)
+			to.SetMapIndex(reflect.ValueOf(v.Members[i].Name).Convert(t.Key()), element)
 		}
 		return nil
 	}
@@ -155,15 +155,15 @@ func (d *decoders) structOf(t reflect.Type, ignored string) decoder {
 		}
 	}
 	return func(v *value, to reflect.Value) *fault {
-		if v.kind != objectKind {
+		if v.Kind != objectKind {
 			return doesNotFit(t)
 		}
-		for i := range v.members {
-			name := v.members[i].name
+		for i := range v.Members {
+			name := v.Members[i].Name
 			f, ok := fields[name]
 			switch {
 			case ok:
-				if wrong := f.decode(&v.members[i].value, to.FieldByIndex(f.index)); wrong != nil {
+				if wrong := f.decode(&v.Members[i].Value, to.FieldByIndex(f.index)); wrong != nil {
 					return wrong.member(name)
 				}
 			case name != ignored:

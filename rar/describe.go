@@ -76,9 +76,9 @@ func matchLanguage(have, want []string) string {
 // listMembers is the default description: every value with the names, or the titles in the schema, that lead to it.
 func listMembers(to []Field, label string, v *value, n *node, top bool) []Field {
 	switch {
-	case v.kind == objectKind && len(v.members) > 0:
-		for i := range v.members {
-			name := v.members[i].name
+	case v.Kind == objectKind && len(v.Members) > 0:
+		for i := range v.Members {
+			name := v.Members[i].Name
 			if top && name == "type" {
 				continue
 			}
@@ -90,26 +90,26 @@ func listMembers(to []Field, label string, v *value, n *node, top bool) []Field 
 			if label != "" {
 				shown = label + " / " + shown
 			}
-			to = listMembers(to, shown, &v.members[i].value, child, false)
+			to = listMembers(to, shown, &v.Members[i].Value, child, false)
 		}
 		return to
-	case v.kind == arrayKind && len(v.items) > 0:
-		for i := range v.items {
+	case v.Kind == arrayKind && len(v.Items) > 0:
+		for i := range v.Items {
 			var items *node
 			if n != nil {
 				items = n.items
 			}
-			to = listMembers(to, label, &v.items[i], items, false)
+			to = listMembers(to, label, &v.Items[i], items, false)
 		}
 		return to
-	case v.kind == stringKind:
-		return append(to, Field{label, v.text})
-	case v.kind == objectKind:
+	case v.Kind == stringKind:
+		return append(to, Field{label, v.Text})
+	case v.Kind == objectKind:
 		return append(to, Field{label, "{}"})
-	case v.kind == arrayKind:
+	case v.Kind == arrayKind:
 		return append(to, Field{label, "[]"})
 	}
-	return append(to, Field{label, v.raw})
+	return append(to, Field{label, v.Raw})
 }
 
 // child returns what is said about a member, if it is said directly.

@@ -42,7 +42,7 @@ func (d Detail) MarshalJSON() ([]byte, error) {
 	if d.d == nil {
 		return nil, errors.New("rar: a Detail that no registry made")
 	}
-	return []byte(d.d.value.raw), nil
+	return []byte(d.d.value.Raw), nil
 }
 
 // Equal reports whether two details are one permission: each covers the other
@@ -63,15 +63,15 @@ func (d Detail) Common() Common {
 		return c
 	}
 	list := func(name string) []string {
-		if v := d.d.value.get(name); v != nil {
-			values, _ := v.strings()
+		if v := d.d.value.Get(name); v != nil {
+			values, _ := v.Strings()
 			return values
 		}
 		return nil
 	}
 	c.Locations, c.Actions, c.DataTypes, c.Privileges = list("locations"), list("actions"), list("datatypes"), list("privileges")
-	if v := d.d.value.get("identifier"); v != nil {
-		c.Identifier = v.text
+	if v := d.d.value.Get("identifier"); v != nil {
+		c.Identifier = v.Text
 	}
 	return c
 }
@@ -187,7 +187,7 @@ func Get[T any](d Detail) (T, error) {
 	case d.d.typ.goType != nil:
 		return v, fmt.Errorf("rar: type %q is made of %v, not of %v", d.Type(), d.d.typ.goType, want)
 	}
-	if err := strictjson.Decode([]byte(d.d.value.raw), &v); err != nil {
+	if err := strictjson.Decode([]byte(d.d.value.Raw), &v); err != nil {
 		var zero T
 		return zero, fmt.Errorf("rar: type %q: %w", d.Type(), err)
 	}
@@ -234,27 +234,27 @@ func (t *Type) detailOf(v any) (Detail, *fault) {
 // withType makes a detail of an object with or without the member type. An empty
 // one is a field of a struct that was not set.
 func (t *Type) withType(object value) (Detail, *fault) {
-	is := object.get("type")
-	if is != nil && (is.kind != stringKind || is.text != "") {
+	is := object.Get("type")
+	if is != nil && (is.Kind != stringKind || is.Text != "") {
 		return t.admit(object)
 	}
 	quoted, _ := json.Marshal(t.name) // a string cannot fail
-	typed := value{kind: objectKind, members: make([]member, 1, len(object.members)+1)}
-	typed.members[0] = member{"type", value{kind: stringKind, raw: string(quoted), text: t.name}}
+	typed := value{Kind: objectKind, Members: make([]member, 1, len(object.Members)+1)}
+	typed.Members[0] = member{Name: "type", Value: value{Kind: stringKind, Raw: string(quoted), Text: t.name}}
 	rest := ""
-	for i, m := range object.members {
+	for i, m := range object.Members {
 		switch {
-		case m.name == "type":
+		case m.Name == "type":
 			continue
 		case is != nil: // its place is in the middle
-			name, _ := json.Marshal(m.name)
-			rest += "," + string(name) + ":" + m.value.raw
+			name, _ := json.Marshal(m.Name)
+			rest += "," + string(name) + ":" + m.Value.Raw
 		case i == 0:
-			rest = "," + strings.TrimLeft(object.raw[1:len(object.raw)-1], " \t\r\n")
+			rest = "," + strings.TrimLeft(object.Raw[1:len(object.Raw)-1], " \t\r\n")
 		}
-		typed.members = append(typed.members, m)
+		typed.Members = append(typed.Members, m)
 	}
-	typed.raw = `{"type":` + string(quoted) + rest + "}"
+	typed.Raw = `{"type":` + string(quoted) + rest + "}"
 	return t.admit(typed)
 }
 

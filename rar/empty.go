@@ -18,18 +18,18 @@ func withEmpty(of reflect.Value, v *value) {
 			withEmpty(of.Elem(), v)
 		}
 	case reflect.Slice, reflect.Array:
-		for i := range min(of.Len(), len(v.items)) {
-			withEmpty(of.Index(i), &v.items[i])
+		for i := range min(of.Len(), len(v.Items)) {
+			withEmpty(of.Index(i), &v.Items[i])
 		}
 	case reflect.Map:
-		for i := range v.members {
-			m := &v.members[i]
-			if key := reflect.ValueOf(m.name).Convert(of.Type().Key()); of.MapIndex(key).IsValid() {
-				withEmpty(of.MapIndex(key), &m.value)
+		for i := range v.Members {
+			m := &v.Members[i]
+			if key := reflect.ValueOf(m.Name).Convert(of.Type().Key()); of.MapIndex(key).IsValid() {
+				withEmpty(of.MapIndex(key), &m.Value)
 			}
 		}
 	case reflect.Struct:
-		if v.kind == objectKind {
+		if v.Kind == objectKind {
 			withEmptyMembers(of, v)
 		}
 	}
@@ -41,15 +41,15 @@ func withEmptyMembers(of reflect.Value, v *value) {
 		if name == "" {
 			continue
 		}
-		inner, there := of.FieldByIndex(field.Index), v.get(name)
+		inner, there := of.FieldByIndex(field.Index), v.Get(name)
 		switch kind := inner.Kind(); {
 		case there != nil:
 			withEmpty(inner, there)
 		case writesItself(inner.Type()):
 		case kind == reflect.Slice && !inner.IsNil() && inner.Len() == 0:
-			v.members = append(v.members, member{name, value{kind: arrayKind, raw: "[]"}})
+			v.Members = append(v.Members, member{Name: name, Value: value{Kind: arrayKind, Raw: "[]"}})
 		case kind == reflect.Map && !inner.IsNil() && inner.Len() == 0:
-			v.members = append(v.members, member{name, value{kind: objectKind, raw: "{}"}})
+			v.Members = append(v.Members, member{Name: name, Value: value{Kind: objectKind, Raw: "{}"}})
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
@@ -133,6 +134,15 @@ func (f *fault) member(name string) *fault {
 func (f *fault) item(i int) *fault {
 	f.path = "[" + strconv.Itoa(i) + "]" + f.path
 	return f
+}
+
+// inList makes the public error of a fault whose path begins at the array.
+func (f *fault) inList() *Error {
+	index := -1
+	if number, _, ok := strings.Cut(strings.TrimPrefix(f.path, "["), "]"); ok {
+		index, _ = strconv.Atoi(number)
+	}
+	return &Error{Index: index, Path: f.path, kind: f.kind, reason: f.reason}
 }
 
 // at makes the public error for the detail with the given index.

@@ -99,20 +99,20 @@ func dotSegment(location string) bool {
 
 // checkLocations checks the member locations of a detail of any type.
 func checkLocations(object *value) *fault {
-	locations := object.get("locations")
+	locations := object.Get("locations")
 	switch {
 	case locations == nil:
 		return nil
-	case locations.kind != arrayKind: // RAR-2.2-1
+	case locations.Kind != arrayKind: // RAR-2.2-1
 		return failure(ErrFieldType, "").member("locations")
-	case len(locations.items) == 0: // no resource server would ever see the detail
+	case len(locations.Items) == 0: // no resource server would ever see the detail
 		return failure(ErrFieldValue, "empty list").member("locations")
 	}
-	for i := range locations.items {
-		if locations.items[i].kind != stringKind {
+	for i := range locations.Items {
+		if locations.Items[i].Kind != stringKind {
 			return failure(ErrFieldType, "").item(i).member("locations")
 		}
-		if f := checkLocation(locations.items[i].text); f != nil {
+		if f := checkLocation(locations.Items[i].Text); f != nil {
 			return f.item(i).member("locations")
 		}
 	}
@@ -179,12 +179,12 @@ func (l Details) ForResource(resource string, others ...string) Details {
 }
 
 func (d Detail) isFor(resource string, others []string) bool {
-	locations := d.d.value.get("locations")
+	locations := d.d.value.Get("locations")
 	if locations == nil {
 		return d.d.typ.resources == nil || slices.Contains(d.d.typ.resources, resource)
 	}
-	for i := range locations.items {
-		location := locations.items[i].text
+	for i := range locations.Items {
+		location := locations.Items[i].Text
 		nearer := func(other string) bool { return len(other) > len(resource) && atOrBelow(location, other) }
 		if atOrBelow(location, resource) && !slices.ContainsFunc(others, nearer) {
 			return true

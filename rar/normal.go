@@ -18,61 +18,55 @@ import (
 // setMembers are the common fields whose arrays are sets.
 var setMembers = [...]string{"locations", "actions", "datatypes", "privileges"}
 
-// set returns the elements of an array of strings as a set: sorted, each once. It
-// reports false for another value.
-func (v *value) set() ([]string, bool) {
-	list, ok := v.strings()
-	slices.Sort(list)
-	return slices.Compact(list), ok
-}
-
-// withSets returns a detail with each element of a set once and sorted. The raw
-// texts of the sets are missing. It reports whether anything has changed.
-func (v *value) withSets() (value, bool) {
+// withSets returns a detail in which each set is sorted and without repetition.
+// The raw texts of changed sets are missing.
+func withSets(v *value) value {
 	changed := *v
-	for i := range v.members {
-		m := &v.members[i]
-		if !slices.Contains(setMembers[:], m.name) || increasing(m.value.items) {
+	for i := range v.Members {
+		m := &v.Members[i]
+		if !slices.Contains(setMembers[:], m.Name) || increasing(m.Value.Items) {
 			continue
 		}
-		list, ok := m.value.set()
+		list, ok := m.Value.Strings()
 		if !ok {
 			continue
 		}
-		if &changed.members[0] == &v.members[0] {
-			changed.members = slices.Clone(v.members)
-		}
-		set := value{kind: arrayKind, items: make([]value, len(list))}
+		slices.Sort(list)
+		list = slices.Compact(list)
+		set := value{Kind: arrayKind, Items: make([]value, len(list))}
 		for k, text := range list {
-			set.items[k] = value{kind: stringKind, text: text}
+			set.Items[k] = value{Kind: stringKind, Text: text}
 		}
-		changed.members[i].value = set
+		if &changed.Members[0] == &v.Members[0] {
+			changed.Members = slices.Clone(v.Members)
+		}
+		changed.Members[i].Value = set
 	}
-	return changed, len(v.members) > 0 && &changed.members[0] != &v.members[0]
+	return changed
 }
 
 // increasing reports whether each item is a string after the one before it.
 func increasing(items []value) bool {
 	for i := 1; i < len(items); i++ {
-		if items[i].kind != stringKind || items[i-1].text >= items[i].text {
+		if items[i].Kind != stringKind || items[i-1].Text >= items[i].Text {
 			return false
 		}
 	}
 	return true
 }
 
-func (v *value) numbersAreNormal() bool {
-	if v.kind == numberKind {
-		d, _ := parseDecimal(v.raw)
-		return d.text() == v.raw
+func numbersAreNormal(v *value) bool {
+	if v.Kind == numberKind {
+		d, _ := parseDecimal(v.Raw)
+		return d.text() == v.Raw
 	}
-	for i := range v.items {
-		if !v.items[i].numbersAreNormal() {
+	for i := range v.Items {
+		if !numbersAreNormal(&v.Items[i]) {
 			return false
 		}
 	}
-	for i := range v.members {
-		if !v.members[i].value.numbersAreNormal() {
+	for i := range v.Members {
+		if !numbersAreNormal(&v.Members[i].Value) {
 			return false
 		}
 	}
@@ -81,27 +75,27 @@ func (v *value) numbersAreNormal() bool {
 
 // normal returns the normal form of a detail as far as it does not depend on its
 // type, with its text.
-func (v *value) normal() value {
-	sets, _ := v.withSets()
-	text := string(sets.canonical(nil))
-	if text == v.raw {
+func normal(v *value) value {
+	sets := withSets(v)
+	text := string(canonical(nil, &sets))
+	if text == v.Raw {
 		return *v
 	}
-	made, _ := read(text) // numbers keep their values
+	made, _ := read(text, 0) // numbers keep their values
 	return made
 }
 
 // typedForm decodes a detail, in normal form as far as that does not depend on the
 // type.
 func (t *Type) typedForm(v *value) (any, *fault) {
-	if !t.textual && v.numbersAreNormal() {
-		form, _ := v.withSets()
+	if !t.textual && numbersAreNormal(v) {
+		form := withSets(v)
 		return t.decode(&form)
 	}
 	if _, f := t.decode(v); f != nil { // so that Get cannot fail for a spelling
 		return nil, f
 	}
-	form := v.normal()
+	form := normal(v)
 	return t.decode(&form)
 }
 
@@ -123,7 +117,7 @@ func (d *detail) form() (*detail, *fault) {
 }
 
 func (d *detail) normalise() (*detail, *fault) {
-	made := &detail{typ: d.typ, value: d.value.normal(), typed: d.typed}
+	made := &detail{typ: d.typ, value: normal(&d.value), typed: d.typed}
 	made.once.Do(func() { made.forms.normal = made }) // Normalize may use it
 	switch t := d.typ; {
 	case t.normalize != nil: // of a schema
@@ -131,14 +125,14 @@ func (d *detail) normalise() (*detail, *fault) {
 		if n.d == nil || n.d.typ != t {
 			return nil, failure(ErrHook, "Normalize returned a detail of another type")
 		}
-		made.value = n.d.value.normal()
+		made.value = normal(&n.d.value)
 	case t.normalized != nil: // typed is the result
 		v, f := jsonOf(d.typed)
 		if f != nil {
 			return nil, &fault{kind: ErrHook, path: f.path, reason: f.reason}
 		}
 		withEmpty(reflect.ValueOf(d.typed), &v)
-		made.value = v.normal()
+		made.value = normal(&v)
 	}
 	return made, nil
 }
@@ -151,12 +145,8 @@ func jsonOf(v any) (value, *fault) {
 	if err := e.Encode(v); err != nil {
 		return value{}, failure(ErrMalformed, "%T cannot be marshalled", v)
 	}
-	text := strings.TrimSpace(b.String())
-	if f := locate(text, 0); f != nil {
-		return value{}, f
-	}
-	object, f := read(text)
-	if f == nil && object.kind != objectKind {
+	object, f := read(strings.TrimSpace(b.String()), 0)
+	if f == nil && object.Kind != objectKind {
 		f = failure(ErrMalformed, "not an object")
 	}
 	return object, f
@@ -225,7 +215,7 @@ func (d Detail) Digest() string {
 	if f != nil {
 		return ""
 	}
-	return digest("detail", d.Type(), form.value.raw)
+	return digest("detail", d.Type(), form.value.Raw)
 }
 
 // digest hashes strings, each with its length, so that no two lists are one text.
@@ -258,8 +248,7 @@ func (d Detail) Single() (string, error) {
 	if f != nil {
 		return "", (&fault{kind: ErrHook, path: f.path, reason: f.reason}).at(0, d.Type())
 	}
-	v = v.normal()
-	return digest("single", d.Type(), v.raw), nil
+	return digest("single", d.Type(), normal(&v).Raw), nil
 }
 
 // singleByDefault is for types with the default rule, which narrows sets alone.
@@ -268,6 +257,6 @@ func singleByDefault(d Detail) (value, *fault) {
 	if f != nil {
 		return value{}, f
 	}
-	rest := slices.DeleteFunc(slices.Clone(form.value.members), func(m member) bool { return slices.Contains(setMembers[:], m.name) })
-	return value{kind: objectKind, members: rest}, nil
+	rest := slices.DeleteFunc(slices.Clone(form.value.Members), func(m member) bool { return slices.Contains(setMembers[:], m.Name) })
+	return value{Kind: objectKind, Members: rest}, nil
 }

@@ -7,8 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 const (
@@ -88,23 +86,13 @@ func (r *Registry) Parse(raw []byte, allowed []string) (Details, error) {
 	if start := strings.TrimLeft(text, " \t\r\n"); start == "" || start[0] != '[' { // RAR-2-1: one object is no array of one
 		return nil, whole(ErrMalformed, "not an array")
 	}
-	if _, parts, ok := split(text, r.maxEntries); !ok && len(parts) > r.maxEntries {
-		return nil, whole(ErrTooLarge, "more than %d details", r.maxEntries)
-	}
-	if strictjson.Valid(raw) != nil {
-		return nil, refusal(text)
-	}
-	array, f := read(text)
+	array, f := read(text, r.maxEntries)
 	if f != nil {
-		index := 0
-		if _, err := fmt.Sscanf(f.path, "[%d]", &index); err != nil {
-			index = -1
-		}
-		return nil, &Error{Index: index, Path: f.path, kind: f.kind, reason: f.reason}
+		return nil, f.inList()
 	}
-	details := make(Details, len(array.items)) // RAR-2-3: of one type or of several
-	for i := range array.items {
-		d, typ, f := r.parseOne(array.items[i], allowed)
+	details := make(Details, len(array.Items)) // RAR-2-3: of one type or of several
+	for i := range array.Items {
+		d, typ, f := r.parseOne(array.Items[i], allowed)
 		if f != nil {
 			return nil, f.at(i, typ)
 		}
@@ -113,28 +101,19 @@ func (r *Registry) Parse(raw []byte, allowed []string) (Details, error) {
 	return details, nil
 }
 
-// refusal finds the place in a text that strictjson refuses.
-func refusal(text string) error {
-	f, index := locate(text, 0), -1
-	if _, err := fmt.Sscanf(f.path, "[%d]", &index); err != nil {
-		index = -1
-	}
-	return &Error{Index: index, Path: f.path, kind: f.kind, reason: f.reason}
-}
-
 // parseOne returns the detail and, as far as it is known, the name of its type.
 func (r *Registry) parseOne(object value, allowed []string) (Detail, string, *fault) {
-	if object.kind != objectKind { // RAR-2-1
+	if object.Kind != objectKind { // RAR-2-1
 		return Detail{}, "", failure(ErrMalformed, "not an object")
 	}
-	name := object.get("type")
+	name := object.Get("type")
 	switch {
 	case name == nil: // RAR-2-2
 		return Detail{}, "", failure(ErrMissingField, "").member("type")
-	case name.kind != stringKind:
+	case name.Kind != stringKind:
 		return Detail{}, "", failure(ErrFieldType, "").member("type")
 	}
-	t := r.types[name.text]
+	t := r.types[name.Text]
 	if t == nil { // RAR-5-1
 		return Detail{}, "", failure(ErrUnknownType, "").member("type")
 	}
@@ -176,7 +155,7 @@ func (r *Registry) fits(l Details) error {
 		if d.d == nil || r.types[d.d.typ.name] != d.d.typ {
 			return failure(ErrUnknownType, "not a detail of this registry").at(i, d.Type())
 		}
-		size += len(",") + marshalledSize(d.d.value.raw)
+		size += len(",") + marshalledSize(d.d.value.Raw)
 	}
 	if size > r.maxBytes || len(l) > r.maxEntries {
 		return failure(ErrTooLarge, "%d bytes in %d details, more than %d or %d", size, len(l), r.maxBytes, r.maxEntries).at(-1, "")

@@ -7,11 +7,13 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/jsonschema-go/jsonschema"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 const unlimited = math.MaxInt
 
-var kinds = map[string]kind{
+var kinds = map[string]strictjson.Kind{
 	"null": nullKind, "boolean": booleanKind, "integer": integerKind, "number": numberKind | integerKind,
 	"string": stringKind, "array": arrayKind, "object": objectKind,
 }
@@ -22,7 +24,7 @@ type node struct {
 	title   string
 	library *jsonschema.Resolved // judges what this package does not; nil if there is nothing
 
-	kinds    kind // 0: any
+	kinds    strictjson.Kind // a set; 0 permits any
 	constant *value
 	enum     []value
 	hasEnum  bool
@@ -63,7 +65,7 @@ func (n *node) check(v *value) *fault {
 		return failure(ErrFieldValue, "not one of the values allowed") // RAR-5-4
 	}
 	var f *fault
-	switch v.kind {
+	switch v.Kind {
 	case numberKind:
 		f = n.checkNumber(v)
 	case stringKind:
@@ -80,10 +82,10 @@ func (n *node) check(v *value) *fault {
 }
 
 func (n *node) accepts(v *value) bool {
-	if v.kind != numberKind || n.kinds&numberKind != 0 {
-		return n.kinds&v.kind != 0
+	if v.Kind != numberKind || n.kinds&numberKind != 0 {
+		return n.kinds&v.Kind != 0
 	}
-	d, ok := parseDecimal(v.raw)
+	d, ok := parseDecimal(v.Raw)
 	return ok && n.kinds&integerKind != 0 && d.integral()
 }
 
@@ -91,7 +93,7 @@ func (n *node) checkNumber(v *value) *fault {
 	if n.bounds == nil && n.multipleOf == nil {
 		return nil
 	}
-	d, _ := parseDecimal(v.raw)
+	d, _ := parseDecimal(v.Raw)
 	for _, b := range n.bounds {
 		if c := d.compare(b.limit); c < b.low || c > b.high {
 			return failure(ErrFieldValue, "number out of range")
@@ -105,21 +107,21 @@ func (n *node) checkNumber(v *value) *fault {
 
 func (n *node) checkString(v *value) *fault {
 	if n.minLength > 0 || n.maxLength < unlimited {
-		switch length := utf8.RuneCountInString(v.text); {
+		switch length := utf8.RuneCountInString(v.Text); {
 		case length < n.minLength:
 			return failure(ErrFieldValue, "%d characters, fewer than %d", length, n.minLength)
 		case length > n.maxLength:
 			return failure(ErrFieldValue, "%d characters, more than %d", length, n.maxLength)
 		}
 	}
-	if n.pattern != nil && !n.pattern.MatchString(v.text) {
+	if n.pattern != nil && !n.pattern.MatchString(v.Text) {
 		return failure(ErrFieldValue, "not of the form wanted")
 	}
 	return nil
 }
 
 func (n *node) checkArray(v *value) *fault {
-	switch count := len(v.items); {
+	switch count := len(v.Items); {
 	case count < n.minItems:
 		return failure(ErrFieldValue, "%d elements, fewer than %d", count, n.minItems)
 	case count > n.maxItems:
@@ -127,16 +129,16 @@ func (n *node) checkArray(v *value) *fault {
 	}
 	var seen map[string]bool
 	if n.unique {
-		seen = make(map[string]bool, len(v.items))
+		seen = make(map[string]bool, len(v.Items))
 	}
-	for i := range v.items {
+	for i := range v.Items {
 		if n.items != nil {
-			if f := n.items.check(&v.items[i]); f != nil {
+			if f := n.items.check(&v.Items[i]); f != nil {
 				return f.item(i)
 			}
 		}
 		if n.unique {
-			key := string(v.items[i].canonical(nil))
+			key := string(canonical(nil, &v.Items[i]))
 			if seen[key] {
 				return failure(ErrFieldValue, "the element is there already").item(i)
 			}
@@ -147,8 +149,8 @@ func (n *node) checkArray(v *value) *fault {
 }
 
 func (n *node) checkObject(v *value) *fault {
-	for i := range v.members {
-		name, inner := v.members[i].name, &v.members[i].value
+	for i := range v.Members {
+		name, inner := v.Members[i].Name, &v.Members[i].Value
 		child, ok := n.properties[name]
 		switch {
 		case !ok && (n.closed || n.known != nil && !n.known[name]): // RAR-5-2
@@ -163,11 +165,11 @@ func (n *node) checkObject(v *value) *fault {
 		}
 	}
 	for _, name := range n.required {
-		if v.get(name) == nil { // RAR-5-5
+		if v.Get(name) == nil { // RAR-5-5
 			return failure(ErrMissingField, "").member(name)
 		}
 	}
-	switch count := len(v.members); {
+	switch count := len(v.Members); {
 	case count < n.minMembers:
 		return failure(ErrFieldValue, "%d members, fewer than %d", count, n.minMembers)
 	case count > n.maxMembers:
@@ -205,7 +207,7 @@ func (n *node) checkLogic(v *value) *fault {
 	if n.not != nil && fits(n.not) {
 		return failure(ErrFieldValue, "a value that is excluded")
 	}
-	if n.library != nil && n.library.Validate(v.plain()) != nil { // whose text quotes values
+	if n.library != nil && n.library.Validate(plain(v)) != nil { // whose text quotes values
 		return failure(ErrFieldValue, "not as the schema wants it")
 	}
 	return nil

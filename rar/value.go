@@ -2,6 +2,7 @@ package rar
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,36 +10,56 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-type kind byte
-
-const (
-	nullKind kind = 1 << iota
-	booleanKind
-	integerKind // of a number in a schema only
-	numberKind
-	stringKind
-	arrayKind
-	objectKind
+type (
+	value  = strictjson.Value
+	member = strictjson.Member
 )
 
-// A value is a JSON value that strictjson has accepted.
-type value struct {
-	kind    kind
-	raw     string // as it was written
-	text    string // a string's own
-	items   []value
-	members []member
+const (
+	nullKind    = strictjson.KindNull
+	booleanKind = strictjson.KindBoolean
+	numberKind  = strictjson.KindNumber
+	stringKind  = strictjson.KindString
+	arrayKind   = strictjson.KindArray
+	objectKind  = strictjson.KindObject
+	integerKind = objectKind << 1 // of a number in a schema only
+)
+
+// read parses a JSON text. If maxItems is not 0, it bounds the elements of the
+// outermost array. A number that floating point would round is an error.
+func read(text string, maxItems int) (value, *fault) {
+	v, place, err := strictjson.Parse(text, maxItems)
+	if err == nil {
+		return v, inexact(&v)
+	}
+	f := &fault{kind: ErrMalformed, reason: err}
+	if errors.Is(err, strictjson.ErrTooMany) {
+		f = failure(ErrTooLarge, "more than %d details", maxItems)
+	}
+	for _, step := range slices.Backward(place) {
+		switch step := step.(type) {
+		case string:
+			f.member(step)
+		case int:
+			f.item(step)
+		}
+	}
+	return value{}, f
 }
 
-type member struct {
-	name  string
-	value value
-}
-
-func (v *value) get(name string) *value {
-	for i := range v.members {
-		if v.members[i].name == name {
-			return &v.members[i].value
+// inexact returns the fault of a number that does not survive, or nil.
+func inexact(v *value) *fault {
+	if v.Kind == numberKind && !survives(v.Raw) {
+		return failure(ErrFieldValue, "the number would lose precision, send it as a string")
+	}
+	for i := range v.Items {
+		if f := inexact(&v.Items[i]); f != nil {
+			return f.item(i)
+		}
+	}
+	for i := range v.Members {
+		if f := inexact(&v.Members[i].Value); f != nil {
+			return f.member(v.Members[i].Name)
 		}
 	}
 	return nil
@@ -46,221 +67,78 @@ func (v *value) get(name string) *value {
 
 // lookup returns get, made fast for an object with so many members that looking through them for each of another one's would
 // take long.
-func (v *value) lookup() func(name string) *value {
-	if len(v.members) <= 32 {
-		return v.get
+func lookup(v *value) func(name string) *value {
+	if len(v.Members) <= 32 {
+		return v.Get
 	}
-	index := make(map[string]*value, len(v.members))
-	for i := range v.members {
-		index[v.members[i].name] = &v.members[i].value
+	index := make(map[string]*value, len(v.Members))
+	for i := range v.Members {
+		index[v.Members[i].Name] = &v.Members[i].Value
 	}
 	return func(name string) *value { return index[name] }
-}
-
-// strings returns the elements of an array of strings.
-func (v *value) strings() ([]string, bool) {
-	if v.kind != arrayKind {
-		return nil, false
-	}
-	list := make([]string, len(v.items))
-	for i := range v.items {
-		if v.items[i].kind != stringKind {
-			return nil, false
-		}
-		list[i] = v.items[i].text
-	}
-	return list, true
-}
-
-// reader builds values out of a text that strictjson.Valid has accepted, so it need not look for errors other than numbers
-// that lose precision.
-type reader struct {
-	text  string
-	pos   int
-	depth int // of objects
-}
-
-func read(text string) (value, *fault) {
-	r := reader{text: text}
-	r.space()
-	return r.value()
-}
-
-func (r *reader) space() {
-	for r.pos < len(r.text) {
-		switch r.text[r.pos] {
-		case ' ', '\t', '\n', '\r':
-			r.pos++
-		default:
-			return
-		}
-	}
-}
-
-func (r *reader) value() (value, *fault) {
-	start := r.pos
-	v, f := value{}, (*fault)(nil)
-	switch c := r.text[r.pos]; c {
-	case '{':
-		v.kind = objectKind
-		v.members, f = r.object()
-	case '[':
-		v.kind = arrayKind
-		v.items, f = r.array()
-	case '"':
-		v.kind, v.text = stringKind, r.str()
-	case 't', 'n':
-		v.kind = booleanKind
-		if c == 'n' {
-			v.kind = nullKind
-		}
-		r.pos += len("null")
-	case 'f':
-		v.kind = booleanKind
-		r.pos += len("false")
-	default:
-		v.kind = numberKind
-		for r.pos < len(r.text) && strings.IndexByte("+-.0123456789Ee", r.text[r.pos]) >= 0 {
-			r.pos++
-		}
-		if !survives(r.text[start:r.pos]) {
-			f = failure(ErrFieldValue, "the number would lose precision, send it as a string")
-		}
-	}
-	v.raw = r.text[start:r.pos]
-	return v, f
-}
-
-func (r *reader) object() ([]member, *fault) {
-	room := 4
-	if r.depth == 0 { // a detail has more members than what is in it
-		room = 12
-	}
-	members := make([]member, 0, room)
-	r.depth++
-	defer func() { r.depth-- }()
-	r.pos++ // {
-	for r.more('}') {
-		name := r.str()
-		r.space()
-		r.pos++ // :
-		r.space()
-		v, f := r.value()
-		if f != nil {
-			return nil, f.member(name)
-		}
-		members = append(members, member{name, v})
-	}
-	return members, nil
-}
-
-func (r *reader) array() ([]value, *fault) {
-	items := make([]value, 0, 4)
-	r.pos++ // [
-	for r.more(']') {
-		v, f := r.value()
-		if f != nil {
-			return nil, f.item(len(items))
-		}
-		items = append(items, v)
-	}
-	return items, nil
-}
-
-// more steps over what is between two elements and reports whether there is another one, or steps over the end.
-func (r *reader) more(end byte) bool {
-	r.space()
-	if r.text[r.pos] == ',' {
-		r.pos++
-		r.space()
-	}
-	if r.text[r.pos] == end {
-		r.pos++
-		return false
-	}
-	return true
-}
-
-func (r *reader) str() string {
-	start := r.pos
-	r.pos++
-	escaped := false
-	for ; r.text[r.pos] != '"'; r.pos++ {
-		if r.text[r.pos] == '\\' {
-			escaped = true
-			r.pos++
-		}
-	}
-	r.pos++
-	if !escaped {
-		return r.text[start+1 : r.pos-1]
-	}
-	var s string
-	_ = json.Unmarshal([]byte(r.text[start:r.pos]), &s) // strictjson has accepted it
-	return s
 }
 
 // equal compares as JSON Schema does: members in any order, array elements in theirs, numbers by value. RAR-12-2: strings
 // are compared by code point, whatever escapes they were written with, and nothing is normalised.
 func equal(a, b *value) bool {
-	if a.kind != b.kind {
+	if a.Kind != b.Kind {
 		return false
 	}
-	switch a.kind {
+	switch a.Kind {
 	case numberKind:
-		x, _ := parseDecimal(a.raw)
-		y, _ := parseDecimal(b.raw)
+		x, _ := parseDecimal(a.Raw)
+		y, _ := parseDecimal(b.Raw)
 		return x == y
 	case stringKind:
-		return a.text == b.text
+		return a.Text == b.Text
 	case arrayKind:
-		return slices.EqualFunc(a.items, b.items, func(x, y value) bool { return equal(&x, &y) })
+		return slices.EqualFunc(a.Items, b.Items, func(x, y value) bool { return equal(&x, &y) })
 	case objectKind:
-		if len(a.members) != len(b.members) {
+		if len(a.Members) != len(b.Members) {
 			return false
 		}
-		get := b.lookup()
-		for i := range a.members {
-			other := get(a.members[i].name)
-			if other == nil || !equal(&a.members[i].value, other) {
+		get := lookup(b)
+		for i := range a.Members {
+			other := get(a.Members[i].Name)
+			if other == nil || !equal(&a.Members[i].Value, other) {
 				return false
 			}
 		}
 		return true
 	}
-	return a.raw == b.raw
+	return a.Raw == b.Raw
 }
 
 // canonical appends the value as JSON. Equal values have equal texts.
-func (v *value) canonical(to []byte) []byte {
-	switch v.kind {
+func canonical(to []byte, v *value) []byte {
+	switch v.Kind {
 	case numberKind:
-		d, _ := parseDecimal(v.raw)
+		d, _ := parseDecimal(v.Raw)
 		return append(to, d.text()...)
 	case stringKind:
-		return appendString(to, v.text)
+		return appendString(to, v.Text)
 	case arrayKind:
 		to = append(to, '[')
-		for i := range v.items {
+		for i := range v.Items {
 			if i > 0 {
 				to = append(to, ',')
 			}
-			to = v.items[i].canonical(to)
+			to = canonical(to, &v.Items[i])
 		}
 		return append(to, ']')
 	case objectKind:
-		sorted := slices.SortedFunc(slices.Values(v.members), func(a, b member) int { return strings.Compare(a.name, b.name) })
+		sorted := slices.SortedFunc(slices.Values(v.Members), func(a, b member) int { return strings.Compare(a.Name, b.Name) })
 		to = append(to, '{')
 		for i := range sorted {
 			if i > 0 {
 				to = append(to, ',')
 			}
-			to = append(appendString(to, sorted[i].name), ':')
-			to = sorted[i].value.canonical(to)
+			to = append(appendString(to, sorted[i].Name), ':')
+			to = canonical(to, &sorted[i].Value)
 		}
 		return append(to, '}')
 	}
-	return append(to, v.raw...)
+	return append(to, v.Raw...)
 }
 
 // appendString appends a JSON string.
@@ -270,83 +148,27 @@ func appendString(to []byte, s string) []byte {
 }
 
 // plain returns the value as encoding/json would decode it into an any. Numbers fit: the reader has seen to it.
-func (v *value) plain() any {
-	switch v.kind {
+func plain(v *value) any {
+	switch v.Kind {
 	case nullKind:
 		return nil
 	case booleanKind:
-		return v.raw == "true"
+		return v.Raw == "true"
 	case numberKind:
-		f, _ := strconv.ParseFloat(v.raw, 64)
+		f, _ := strconv.ParseFloat(v.Raw, 64)
 		return f
 	case stringKind:
-		return v.text
+		return v.Text
 	case arrayKind:
-		list := make([]any, len(v.items))
-		for i := range v.items {
-			list[i] = v.items[i].plain()
+		list := make([]any, len(v.Items))
+		for i := range v.Items {
+			list[i] = plain(&v.Items[i])
 		}
 		return list
 	}
-	object := make(map[string]any, len(v.members))
-	for i := range v.members {
-		object[v.members[i].name] = v.members[i].value.plain()
+	object := make(map[string]any, len(v.Members))
+	for i := range v.Members {
+		object[v.Members[i].Name] = plain(&v.Members[i].Value)
 	}
 	return object
-}
-
-// split finds the elements of a JSON array, or the member values of an object, without checking more than it needs for it.
-// It reports false when the text is no such thing, or when there are more than limit; then parts has one more than that.
-func split(text string, limit int) (names, parts []string, ok bool) {
-	text = strings.Trim(text, " \t\r\n")
-	if len(text) < 2 || text[0] != '[' && text[0] != '{' || text[len(text)-1] != text[0]+2 {
-		return nil, nil, false
-	}
-	object := text[0] == '{'
-	depth, start := 0, 1
-	for i := 1; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '"':
-			for i++; i < len(text) && text[i] != '"'; i++ {
-				if text[i] == '\\' {
-					i++
-				}
-			}
-		case c == '[' || c == '{':
-			depth++
-		case (c == ']' || c == '}') && depth > 0:
-			depth--
-		case depth == 0 && c == ':' && object && len(names) == len(parts):
-			names = append(names, strings.Trim(text[start:i], " \t\r\n\""))
-			start = i + 1
-		case depth == 0 && (c == ',' || i == len(text)-1):
-			if i == len(text)-1 && len(parts) == 0 && strings.Trim(text[start:i], " \t\r\n") == "" {
-				return nil, nil, true // empty
-			}
-			if parts = append(parts, text[start:i]); len(parts) > limit || object && len(names) != len(parts) {
-				return nil, parts, false
-			}
-			start = i + 1
-		}
-	}
-	return names, parts, start == len(text)
-}
-
-// locate finds the innermost value that strictjson refuses in a text that it refuses: the object that has a name twice, say.
-func locate(text string, depth int) *fault {
-	err := strictjson.Valid([]byte(text))
-	if err == nil {
-		return nil
-	}
-	if depth < strictjson.MaxDepth {
-		names, parts, _ := split(text, len(text))
-		for i, part := range parts {
-			if f := locate(part, depth+1); f != nil && names == nil {
-				return f.item(i)
-			} else if f != nil {
-				return f.member(names[i])
-			}
-		}
-	}
-	return &fault{kind: ErrMalformed, reason: err}
 }

@@ -33,7 +33,7 @@ func Cut(data []byte, name string) (value, rest json.RawMessage, err error) {
 		others.WriteByte(':')
 		others.WriteString(text)
 		return true
-	})
+	}, nil)
 	if err == nil {
 		err = s.end()
 	}

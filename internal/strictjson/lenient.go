@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A Lenient reads members that no check depends on. A member that is null, or
-// whose value has another type, counts as absent. The package documentation has
-// the rule. A Lenient is not safe for concurrent use.
+// A Lenient reads members on which no check depends. A member that is null or
+// has another type counts as absent. See the package documentation. A Lenient is
+// not safe for concurrent use.
 type Lenient struct {
 	from    Object
 	dropped []string
@@ -19,8 +19,8 @@ func (o Object) Lenient() *Lenient { return &Lenient{from: o} }
 // String returns a string, or "".
 func (l *Lenient) String(name string) string { return optional(l, name, l.from.String) }
 
-// Strings returns an array of strings, or nil. An array with one element of
-// another type counts as absent as a whole.
+// Strings returns an array of strings, or nil. The whole array counts as absent
+// if one element has another type.
 func (l *Lenient) Strings(name string) []string { return optional(l, name, l.from.Strings) }
 
 // Time returns a NumericDate (RFC 7519 §2), or the zero Time.

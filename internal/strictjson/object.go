@@ -13,20 +13,21 @@ import (
 func Valid(data []byte) error {
 	s := scanner{text: string(data)}
 	s.space()
-	if err := s.value(0); err != nil {
+	if err := s.value(0, nil); err != nil {
 		return err
 	}
 	return s.end()
 }
 
-// An Object is a checked JSON object. Its members are found by exact name. It shares no memory with the bytes it was
-// parsed from and is safe for concurrent reading.
+// An Object is a checked JSON object. It finds members by exact name. It shares
+// no memory with the bytes that it was parsed from. It is safe for concurrent
+// reading.
 type Object struct {
 	members []member
 }
 
 type member struct {
-	name, value string // value as it was written
+	name, value string // value is the JSON text
 }
 
 // ParseObject checks that data is exactly one JSON object.
@@ -34,8 +35,8 @@ func ParseObject[T ~[]byte | ~string](data T) (Object, error) {
 	return parseObject(string(data), 0)
 }
 
-// ParseClaims is ParseObject for the claims of a JWT whose issuers are known to
-// repeat members. The package documentation has the rule.
+// ParseClaims is ParseObject for the claims of a JWT whose issuer may repeat
+// members. See the package documentation.
 func ParseClaims[T ~[]byte | ~string](data T) (Object, error) {
 	return parseObject(string(data), maxRepeated)
 }
@@ -54,7 +55,7 @@ func parseObject(text string, repeats int) (Object, error) {
 		}
 		o.members = append(o.members, member{name, value})
 		return true
-	})
+	}, nil)
 	if err == nil {
 		err = s.end()
 	}
@@ -64,7 +65,7 @@ func parseObject(text string, repeats int) (Object, error) {
 	return o, nil
 }
 
-// Get returns the value of a member as it was written, in a fresh copy.
+// Get returns a copy of the JSON text of a member.
 func (o Object) Get(name string) (json.RawMessage, bool) {
 	text, ok := o.Text(name)
 	if !ok {
@@ -73,7 +74,7 @@ func (o Object) Get(name string) (json.RawMessage, bool) {
 	return json.RawMessage(text), true
 }
 
-// Text is Get without the copy.
+// Text returns the JSON text of a member.
 func (o Object) Text(name string) (string, bool) {
 	for i := range o.members {
 		if o.members[i].name == name {
@@ -83,7 +84,7 @@ func (o Object) Text(name string) (string, bool) {
 	return "", false
 }
 
-// Has reports whether the member is present, be it null.
+// Has reports whether the member is present, even if it is null.
 func (o Object) Has(name string) bool {
 	_, ok := o.Text(name)
 	return ok
@@ -98,7 +99,7 @@ func (o Object) Names() []string {
 	return names
 }
 
-// value returns a member as it was written. A null counts as absent.
+// value returns the JSON text of a member. A null counts as absent.
 func (o Object) value(name string) (string, bool) {
 	raw, ok := o.Text(name)
 	return raw, ok && raw != null
@@ -127,14 +128,15 @@ func (o Object) String(name string) (value string, present bool, err error) {
 	return value, true, nil
 }
 
-// Time returns a member that must be a NumericDate (RFC 7519 §2) if it is present: seconds since 1970, fractions
-// allowed, not before 1970 and not after the year 9999.
+// Time returns a member that must be a NumericDate (RFC 7519 §2) if it is
+// present: seconds since 1970, with or without a fraction, between the years
+// 1970 and 9999.
 func (o Object) Time(name string) (t time.Time, present bool, err error) {
 	raw, ok := o.value(name)
 	if !ok {
 		return time.Time{}, false, nil
 	}
-	const last = 253402300799 // 9999-12-31T23:59:59Z, the last instant that time.Time can print as RFC 3339
+	const last = 253402300799 // 9999-12-31T23:59:59Z, the last instant of RFC 3339
 	if sec, err := strconv.ParseInt(raw, 10, 64); err == nil {
 		if sec < 0 || sec > last {
 			return time.Time{}, true, wrongType(name, "a date between 1970 and 9999")
@@ -177,7 +179,8 @@ func (o Object) Strings(name string) (values []string, present bool, err error) 
 	return values, true, nil
 }
 
-// StringOrStrings returns a member that must be a string or an array of strings if it is present, as "aud" may be.
+// StringOrStrings returns a member that must be a string or an array of strings
+// if it is present, such as aud.
 func (o Object) StringOrStrings(name string) (values []string, present bool, err error) {
 	raw, ok := o.value(name)
 	if !ok {
@@ -219,21 +222,9 @@ func unquote(raw string) (string, bool) {
 }
 
 func stringArray(raw string) ([]string, bool) {
-	if raw[0] != '[' {
-		return nil, false
-	}
-	var items []json.RawMessage
-	if json.Unmarshal([]byte(raw), &items) != nil {
-		return nil, false
-	}
-	values := make([]string, len(items))
-	for i, item := range items {
-		var ok bool
-		if values[i], ok = unquote(string(item)); !ok {
-			return nil, false
-		}
-	}
-	return values, true
+	v, _, err := Parse(raw, 0)
+	values, ok := v.Strings()
+	return values, ok && err == nil
 }
 
 func wrongType(name, want string) error {

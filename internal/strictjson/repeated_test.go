@@ -73,8 +73,8 @@ func TestRepeatedMembers(t *testing.T) {
 	})
 }
 
-// FuzzParseClaims: ParseClaims accepts what ParseObject accepts, and the last and
-// the first of repeated members are the same.
+// ParseClaims accepts each text that ParseObject accepts. The first and the last
+// of repeated members are equal.
 func FuzzParseClaims(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":1,"a":1}`, `{"a":1,"A":1}`, `{"a":{"b":1,"b":1}}`, `{"a":1,"a":2}`, `{"a":null,"a":null,"b":"x"}`} {
 		f.Add(seed)

@@ -1,51 +1,28 @@
-// Package strictjson reads JSON (RFC 8259) from a peer. It rejects every document
+// Package strictjson reads JSON (RFC 8259) from a peer. It rejects each document
 // that two readers could understand differently: duplicate member names, names
-// that differ only by case, bytes before or after the value (a byte order mark
-// among them), invalid UTF-8 and lone surrogates. It bounds nesting. The caller
-// bounds the size of the input.
+// that differ only by case, bytes before or after the value, invalid UTF-8 and
+// lone surrogates. It bounds nesting. The caller bounds the size of the input.
 //
-// encoding/json keeps the last of two equal names and matches struct fields
-// whatever their case. A proxy or a log reader could then see another document
-// than the one that was checked.
+// encoding/json keeps the last of two equal names and ignores the case of names.
+// A proxy or a log could then read another document than the program.
 //
-// # Strict and lenient members
+// Every parser of this module that reads an [Object] follows three rules:
 //
-// Every parser of this module that reads an [Object] follows these rules:
+//   - A member is strict if a check depends on it or if it is a permission. It
+//     has its type, or the parser rejects the document. CONTRIBUTING.md has the
+//     list.
+//   - A null counts as absent. In exp, typ, cnf and the members of cnf, a null is
+//     an error: the token would not expire, be of another kind, or be bound to
+//     less. The presence of crit is an error whatever its value.
+//   - Every other member is lenient ([Lenient]). A value of another type counts
+//     as absent, and the result of the parser reports it in a method Dropped. A
+//     client reads optional members of a token response leniently, because the
+//     code or refresh token is already consumed.
 //
-//   - A member on which a check depends is strict. It has its type, or the
-//     document is rejected: iss, sub, aud, client_id, exp, iat, nbf, jti, nonce,
-//     azp, htm, htu, ath, cnf and its members, active, token_type, typ, alg, kid.
-//     The members that say what is permitted are strict too: scope,
-//     authorization_details and grant_id. So are all parameters of a request that
-//     the program knows.
-//   - A null counts as absent. A required member that is null is therefore
-//     missing. There are three exceptions, which are errors: exp, because the
-//     token would never expire; cnf and its members, because the token would be
-//     bound to less; and typ, because the JWT could be of another kind. The
-//     presence of crit, and of a member that marks another kind of JWT, is an
-//     error whatever its value.
-//   - Every other member is lenient: a value of another type counts as absent
-//     ([Lenient]). If a check needs the member (acr, auth_time), the check fails
-//     as it does without the member. If a check is skipped without the member
-//     (at_hash beside an access token), a value of another type is an error.
-//   - A client reads all optional members of a token response leniently. The code
-//     or the refresh token has been spent when the response comes, and the client
-//     enforces nothing by those members. It reads metadata leniently except for
-//     issuer, protected_resources and mtls_endpoint_aliases.
-//   - The result of a parser names what was dropped, in a method Dropped. A null
-//     is not dropped, as nothing is lost with it.
-//
-// # Repeated members
-//
-// [ParseObject] rejects every repeated member. [ParseClaims] has the only
-// exception, because Keycloak writes iss twice into signed authorization
-// responses: if a member of the outermost object is repeated with the same bytes
-// as value, it is one member. All readers agree about such a document, whichever
-// of the members they keep. Two different values stay an error, as do names that
-// differ by case, repeated members of inner objects, and more than 8 repetitions.
-// The exception holds for the claims of authorization responses (JARM), ID tokens
-// and JWT access tokens. Headers, keys, proofs, assertions, request objects,
-// metadata and all other documents are read without it.
+// [ParseObject] rejects every repeated member. [ParseClaims] accepts a repeated
+// member of the outermost object if both values have the same bytes, because
+// Keycloak writes iss twice. All readers agree about such a document. ParseClaims
+// is for authorization responses (JARM), ID tokens and JWT access tokens only.
 package strictjson
 
 import (
@@ -56,22 +33,31 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep arrays and objects may nest. Nothing in OAuth needs more than a handful.
+// MaxDepth is the maximum depth of arrays and objects. Documents of OAuth need
+// only a few levels.
 const MaxDepth = 32
 
-// maxRepeated is how many members ParseClaims accepts twice. Keycloak repeats one.
+// maxRepeated is how many members ParseClaims accepts twice. Keycloak repeats
+// one member.
 const maxRepeated = 8
 
-// ErrInvalid matches every failure of this package.
+// ErrInvalid matches every error of this package.
 var ErrInvalid = errors.New("invalid JSON")
 
-// scanner checks a text in one pass. Names and values are parts of it and need no allocation.
+// A scanner checks a text in one pass. Names and values are parts of the text
+// and need no allocation.
 type scanner struct {
 	text string
 	pos  int
 	// repeats is how many members of the outermost object may still be repeated.
 	repeats int
 	shallow bool // only the outermost object must have distinct names
+	// maxItems bounds the elements of the outermost array. 0 is unbounded.
+	maxItems int
+	objects  int // depth of objects
+	// place leads from the faulty value to the outermost one, as names and
+	// indexes. It is set on the way out of an error.
+	place []any
 }
 
 func (s *scanner) fail(what string) error {
@@ -104,31 +90,49 @@ func (s *scanner) end() error {
 	return nil
 }
 
-func (s *scanner) value(depth int) error {
+// value checks a value and, if v is not nil, stores it in v.
+func (s *scanner) value(depth int, v *Value) (err error) {
+	start, kind, text := s.pos, KindNumber, ""
 	switch c := s.peek(); {
 	case c == '{':
-		return s.object(depth, nil)
+		kind, err = KindObject, s.object(depth, nil, v)
 	case c == '[':
-		return s.array(depth)
+		kind, err = KindArray, s.array(depth, v)
 	case c == '"':
-		_, err := s.str()
-		return err
+		kind = KindString
+		text, err = s.str()
 	case c == '-' || '0' <= c && c <= '9':
-		return s.number()
+		err = s.number()
+	default:
+		kind, err = s.literal()
 	}
-	for _, literal := range [...]string{"true", "false", "null"} {
-		if strings.HasPrefix(s.text[s.pos:], literal) {
-			s.pos += len(literal)
-			return nil
-		}
+	if v != nil && err == nil {
+		v.Kind, v.Raw, v.Text = kind, s.text[start:s.pos], text
 	}
-	return s.fail("no JSON value")
+	return err
 }
 
-// object checks an object and calls add, which may be nil, for each member. If
-// again is true, the outermost object has the name already, perhaps in another case,
-// and add reports whether it has it with this value.
-func (s *scanner) object(depth int, add func(name, value string, again bool) bool) error {
+func (s *scanner) literal() (Kind, error) {
+	for _, literal := range [...]string{"true", "false", null} {
+		if strings.HasPrefix(s.text[s.pos:], literal) {
+			s.pos += len(literal)
+			if literal == null {
+				return KindNull, nil
+			}
+			return KindBoolean, nil
+		}
+	}
+	return 0, s.fail("no JSON value")
+}
+
+// An addFunc receives a member of the outermost object. If again is true, the
+// object has the name already, perhaps in another case. The addFunc then reports
+// whether the object has exactly this name with this value.
+type addFunc func(name, value string, again bool) bool
+
+// object checks an object. It passes each member to add and stores it in v; both
+// may be nil.
+func (s *scanner) object(depth int, add addFunc, v *Value) error {
 	if depth >= MaxDepth {
 		return s.fail("nested too deep")
 	}
@@ -138,9 +142,13 @@ func (s *scanner) object(depth int, add func(name, value string, again bool) boo
 		s.pos++
 		return nil
 	}
+	if v != nil {
+		v.Members = make([]Member, 0, s.room())
+	}
+	s.objects++
 	var seen names
 	for {
-		name, err := s.member(depth, &seen, add)
+		name, err := s.member(depth, &seen, add, v)
 		if err != nil {
 			return err
 		}
@@ -150,6 +158,7 @@ func (s *scanner) object(depth int, add func(name, value string, again bool) boo
 			s.space()
 		case '}':
 			s.pos++
+			s.objects--
 			return nil
 		default:
 			return s.fail("no , or } after member " + quote(name))
@@ -157,7 +166,7 @@ func (s *scanner) object(depth int, add func(name, value string, again bool) boo
 	}
 }
 
-func (s *scanner) member(depth int, seen *names, add func(name, value string, again bool) bool) (string, error) {
+func (s *scanner) member(depth int, seen *names, add addFunc, v *Value) (string, error) {
 	if s.peek() != '"' {
 		return "", s.fail("no member name")
 	}
@@ -176,7 +185,8 @@ func (s *scanner) member(depth int, seen *names, add func(name, value string, ag
 	s.pos++
 	s.space()
 	start := s.pos
-	if err := s.value(depth + 1); err != nil {
+	if err := s.value(depth+1, v.addMember(name)); err != nil {
+		s.place = append(s.place, name)
 		return "", err
 	}
 	if again && depth == 0 {
@@ -189,7 +199,7 @@ func (s *scanner) member(depth int, seen *names, add func(name, value string, ag
 	return name, nil
 }
 
-func (s *scanner) array(depth int) error {
+func (s *scanner) array(depth int, v *Value) error {
 	if depth >= MaxDepth {
 		return s.fail("nested too deep")
 	}
@@ -199,8 +209,12 @@ func (s *scanner) array(depth int) error {
 		s.pos++
 		return nil
 	}
-	for {
-		if err := s.value(depth + 1); err != nil {
+	for i := 0; ; i++ {
+		if depth == 0 && s.maxItems > 0 && i == s.maxItems {
+			return ErrTooMany
+		}
+		if err := s.value(depth+1, v.addItem()); err != nil {
+			s.place = append(s.place, i)
 			return err
 		}
 		s.space()
@@ -238,7 +252,8 @@ func (s *scanner) str() (string, error) {
 	return s.slowStr(start)
 }
 
-// plain tells which bytes stand for themselves in a string: all of ASCII but control characters, quotes and backslashes.
+// plain marks the bytes that stand for themselves in a string: all ASCII
+// characters except control characters, quotes and backslashes.
 var plain = func() (table [256]bool) {
 	for c := ' '; c < utf8.RuneSelf; c++ {
 		table[c] = c != '"' && c != '\\'
@@ -295,8 +310,8 @@ func (s *scanner) escape() (rune, error) {
 	if r < 0xD800 || r > 0xDFFF {
 		return r, nil
 	}
-	// A surrogate must be the high half of a pair: encoding/json would turn a lone one into U+FFFD, so that two
-	// different inputs became one.
+	// A surrogate must be the high half of a pair. encoding/json would replace a
+	// lone surrogate with U+FFFD, and two different inputs would become one.
 	low, ok := s.hex4()
 	if !ok || r > 0xDBFF || low < 0xDC00 || low > 0xDFFF {
 		return 0, s.fail("lone surrogate")
@@ -359,8 +374,9 @@ func (s *scanner) digits() bool {
 	return s.pos > start
 }
 
-// names finds names that are equal when case is folded. Few names are compared one by one, many go into a map, so that
-// an object of ten thousand members costs no quadratic time.
+// names finds names that are equal except for their case. It compares a few
+// names one by one, and uses a map for more. An object of ten thousand members
+// therefore does not take quadratic time.
 type names struct {
 	few  [16]string
 	n    int
@@ -392,7 +408,8 @@ func (s *names) add(name string) bool {
 	return true
 }
 
-// foldEqual is strings.EqualFold with a quick no for the usual case, ASCII names of different length or first letter.
+// foldEqual is strings.EqualFold, and fast for ASCII names with different first
+// letters.
 func foldEqual(a, b string) bool {
 	if a == b {
 		return true
@@ -403,7 +420,7 @@ func foldEqual(a, b string) bool {
 	return strings.EqualFold(a, b)
 }
 
-// fold maps names that strings.EqualFold calls equal to one string.
+// fold maps all names that strings.EqualFold finds equal to one string.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		lowest := r
@@ -414,7 +431,7 @@ func fold(name string) string {
 	}, name)
 }
 
-// quote makes a peer's name fit for an error text.
+// quote returns a peer's name for an error text: quoted and shortened.
 func quote(name string) string {
 	if len(name) > 64 {
 		name = name[:64]

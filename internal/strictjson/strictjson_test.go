@@ -176,7 +176,7 @@ func TestDecodeExactNames(t *testing.T) {
 	require.NotContains(t, err.Error(), "s3cret")
 }
 
-// FuzzParseObject: whatever passes means the same to encoding/json.
+// encoding/json reads the same members from an accepted object.
 func FuzzParseObject(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":1}`, `{"a":"\ud83d\ude00","b":[1,2,{"c":null}]}`, `{"a":1,"A":2}`, `{"a":-0.5e+3}`, `{"é":"\u00e9"}`} {
 		f.Add([]byte(seed))
@@ -224,7 +224,7 @@ func BenchmarkParseObject(b *testing.B) {
 	}
 }
 
-func TestObjectKeepsToTheLetter(t *testing.T) {
+func TestObjectNamesAndValues(t *testing.T) {
 	t.Run("a name outside ASCII among many", func(t *testing.T) {
 		var b strings.Builder
 		b.WriteString(`{"kid":0`)
@@ -278,7 +278,8 @@ func TestObjectKeepsToTheLetter(t *testing.T) {
 	})
 }
 
-// FuzzValid: whatever passes is JSON, and an object that passes inside a list passes alone.
+// Each accepted text is JSON, and each element of an accepted array is accepted
+// alone.
 func FuzzValid(f *testing.F) {
 	for _, seed := range []string{`[]`, `[{"a":1},[null]]`, `"\ud83d\ude00"`, `-1.5e-7`, ` true `, `[{"a":1,"A":2}]`, `01`} {
 		f.Add([]byte(seed))
@@ -317,7 +318,7 @@ func TestDecodeNestedNamesAreExact(t *testing.T) {
 	}
 }
 
-// TestEveryByteOfAString: each byte, in front of and behind others, means what encoding/json says.
+// Each byte, before and after other bytes, is read as encoding/json reads it.
 func TestEveryByteOfAString(t *testing.T) {
 	for c := range 256 {
 		for _, form := range []string{`{"a":"%c"}`, `{"a":"b%cd"}`, `{"a":"%cd","e":1}`, `{"%c":1}`} {
