@@ -2,16 +2,17 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
+
+	"github.com/gofapi/fapi2/internal/memstore"
 )
 
 // Limits of the contract.
 const (
 	// KeyLength is the length of every key: 32 bytes in base64url without padding.
-	KeyLength = 43
+	KeyLength = memstore.KeyLength
 	// MaxValue is the size of the largest value in bytes.
-	MaxValue = 512 << 10
+	MaxValue = memstore.MaxValue
 )
 
 // A Store is a key-value store with atomic operations on single keys.
@@ -49,11 +50,11 @@ type Store interface {
 // Errors of [Memory]. The contract has no errors of its own: callers treat every
 // error of a [Store] alike.
 var (
-	// ErrFull reports that live entries fill the store. Nothing was changed. The
-	// caller rejects its request and may retry later.
-	ErrFull = errors.New("store: full of live entries")
+	// ErrFull reports that live entries fill the store or the share of one client.
+	// Nothing was changed. The caller rejects its request and may retry later.
+	ErrFull = memstore.ErrFull
 	// ErrInvalid reports that a caller violated the contract: a malformed key, a
 	// value that is too large, or an expiry that is not in the future. Nothing was
 	// changed.
-	ErrInvalid = errors.New("store: invalid argument")
+	ErrInvalid = memstore.ErrInvalid
 )

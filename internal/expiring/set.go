@@ -1,6 +1,7 @@
 package expiring
 
 import (
+	"context"
 	"math"
 	"sync"
 	"time"
@@ -85,6 +86,15 @@ func (s *Set) UseBy(owner, key string, expires time.Time) (first bool, err error
 		s.shares.giveBack(taken)
 	}
 	return first, err
+}
+
+// Add is UseBy for the owner in the context. It implements the replay stores of
+// this module, and does not keep the value.
+func (s *Set) Add(ctx context.Context, key string, _ []byte, expires time.Time) (added bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	return s.UseBy(Owner(ctx), key, expires)
 }
 
 func (sh *setShard) use(f *fingerprint, until uint32, at int64, quota int) (first bool, err error) {

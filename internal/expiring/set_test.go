@@ -1,6 +1,7 @@
 package expiring_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
@@ -285,4 +286,30 @@ func heapInUse() int64 {
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+func TestSetAdd(t *testing.T) {
+	clock := testkit.NewClock(start)
+	s := expiring.NewSet(expiring.SetConfig{MaxEntries: 4, Now: clock.Now})
+	later := start.Add(time.Hour)
+	first := expiring.WithOwner(t.Context(), "first")
+	for _, want := range []bool{true, false} {
+		added, err := s.Add(first, "a", nil, later)
+		require.NoError(t, err)
+		require.Equal(t, want, added)
+	}
+	_, err := s.Add(first, "b", nil, later)
+	require.NoError(t, err)
+	added, err := s.Add(first, "c", nil, later)
+	require.ErrorIs(t, err, expiring.ErrShare)
+	require.False(t, added)
+	added, err = s.Add(expiring.WithOwner(t.Context(), "second"), "c", nil, later)
+	require.NoError(t, err)
+	require.True(t, added)
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	added, err = s.Add(done, "d", nil, later)
+	require.ErrorIs(t, err, context.Canceled)
+	require.False(t, added)
+	require.Equal(t, 3, s.Len())
 }

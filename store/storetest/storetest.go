@@ -104,6 +104,7 @@ var checks = []check{
 	{"an expiry that has passed is an error, and nothing is stored", passed},
 	{"an entry does not exist after its expiry", expires},
 	{"an entry exists until its expiry", livesLong},
+	{"Add does not move the expiry of an entry that exists", addKeepsExpiry},
 	{"Swap moves the expiry in both directions", swapMovesExpiry},
 	{"an expiry in twenty years, and one in another time zone", farExpiry},
 	{"a call whose context has ended is an error and changes nothing", ended},
@@ -552,6 +553,33 @@ func livesLong(ctx context.Context, s shared) error {
 			return err
 		}
 	}
+}
+
+func addKeepsExpiry(ctx context.Context, s shared) error {
+	expiring, err := add(ctx, s, []byte("x"), time.Now().Add(short))
+	if err != nil {
+		return err
+	}
+	lasting, err := add(ctx, s, []byte("x"), hour())
+	if err != nil {
+		return err
+	}
+	if err := wantAdd(ctx, s, expiring, []byte("x"), hour(), false); err != nil {
+		return err
+	}
+	if err := wantAdd(ctx, s, lasting, []byte("x"), time.Now().Add(short), false); err != nil {
+		return err
+	}
+	if err := wait(ctx, short+late); err != nil {
+		return err
+	}
+	if err := wantEntry(ctx, s, lasting, []byte("x"), 1); err != nil {
+		return fmt.Errorf("added again with an earlier expiry: %w", err)
+	}
+	if err := wantAbsent(ctx, s, expiring); err != nil {
+		return fmt.Errorf("added again with a later expiry: %w", err)
+	}
+	return nil
 }
 
 func swapMovesExpiry(ctx context.Context, s shared) error {

@@ -53,6 +53,7 @@ var faults = map[string]string{
 	"a clock that is ahead":          "an entry does not exist after its expiry",
 	"a clock that is behind":         "an entry does not exist after its expiry",
 	"a past expiry is no error":      "an expiry that has passed is an error, and nothing is stored",
+	"Add moves the expiry":           "Add does not move the expiry of an entry that exists",
 	"Swap keeps the expiry":          "Swap moves the expiry in both directions",
 	"shared memory in":               "the caller may change its slices",
 	"shared memory out":              "the caller may change its slices",
@@ -143,6 +144,10 @@ func (p *plain) Add(ctx context.Context, key string, value []byte, expires time.
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old, ok := p.live(key)
+	if ok && p.is("Add moves the expiry") {
+		old.expires = p.expiry(expires)
+		p.entries[p.key(key)] = old
+	}
 	switch {
 	case p.is("rows found, not rows changed") && ok:
 		return true, nil
