@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
@@ -62,7 +63,7 @@ func BenchmarkVerify(b *testing.B) {
 	for alg, key := range benchKeys(b) {
 		public := []crypto.PublicKey{key.Public()}
 		s := newServer(b, func(c *clientauth.VerifierConfig) {
-			c.Replay = fresh{clientauth.NewMemoryReplayStore(0)}
+			c.Replay = fresh{expiring.NewSet(expiring.SetConfig{})}
 			c.Lookup = func(_ context.Context, id string) (clientauth.Client, error) {
 				return clientauth.Client{ID: id, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return public, nil }}, nil
 			}
@@ -78,10 +79,10 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 // fresh says that every use is the first one, after asking the store.
-type fresh struct{ *clientauth.MemoryReplayStore }
+type fresh struct{ *expiring.Set }
 
-func (f fresh) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
-	_, err := f.MemoryReplayStore.Use(ctx, key, expires)
+func (f fresh) Add(ctx context.Context, key string, _ []byte, expires time.Time) (bool, error) {
+	_, err := f.Set.Add(ctx, key, nil, expires)
 	return true, err
 }
 

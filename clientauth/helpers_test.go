@@ -41,7 +41,7 @@ type recorder struct {
 	err  error
 }
 
-func (r *recorder) Use(_ context.Context, key string, expires time.Time) (bool, error) {
+func (r *recorder) Add(_ context.Context, key string, _ []byte, expires time.Time) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.uses++

@@ -92,7 +92,7 @@ func TestOneWinner(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			public := []crypto.PublicKey{testkit.ECKey(t, clientID).Public()}
 			s := newServer(t, func(c *clientauth.VerifierConfig) {
-				c.Replay = clientauth.NewMemoryReplayStore(0)
+				c.Replay = nil
 				c.Lookup = func(_ context.Context, id string) (clientauth.Client, error) {
 					return clientauth.Client{ID: id, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return public, nil }}, nil
 				}
@@ -111,25 +111,6 @@ func TestOneWinner(t *testing.T) {
 			require.EqualValues(t, 63, replayed.Load())
 		})
 	}
-}
-
-func TestMemoryReplayStore(t *testing.T) {
-	store := clientauth.NewMemoryReplayStore(1)
-	later := time.Now().Add(time.Hour)
-	first, err := store.Use(t.Context(), "a", later)
-	require.NoError(t, err)
-	require.True(t, first)
-	first, err = store.Use(t.Context(), "a", later)
-	require.NoError(t, err)
-	require.False(t, first)
-	first, err = store.Use(t.Context(), "b", later)
-	require.Error(t, err, "a full store forgets nothing")
-	require.False(t, first)
-	require.Equal(t, 1, store.Len())
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = store.Use(ctx, "c", later)
-	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestDefaultReplayStoreFollowsTheVerifiersClock(t *testing.T) {

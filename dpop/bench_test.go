@@ -12,17 +12,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
@@ -69,16 +67,16 @@ func bareVerify(key crypto.PublicKey, message, sig []byte) bool {
 
 // unremembered is a ReplayStore that takes the time of a real one, so that one proof can be verified again and again.
 type unremembered struct {
-	*dpop.MemoryReplayStore
+	*expiring.Set
 	n uint64
 }
 
-func (s *unremembered) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
+func (s *unremembered) Add(ctx context.Context, key string, _ []byte, expires time.Time) (bool, error) {
 	var other [43]byte
 	copy(other[:], key)
 	s.n++
 	binary.LittleEndian.PutUint64(other[:], s.n)
-	return s.MemoryReplayStore.Use(ctx, string(other[:]), expires)
+	return s.Set.Add(ctx, string(other[:]), nil, expires)
 }
 
 // BenchmarkVerify compares VerifyToken, with all checks and a replay store, with the signature check alone. cold: the
@@ -96,7 +94,7 @@ func BenchmarkVerify(b *testing.B) {
 		newVerifier := func() *dpop.Verifier {
 			v, err := dpop.NewVerifier(dpop.VerifierConfig{
 				BaseURL: "https://api.example.com", Now: func() time.Time { return now },
-				Replay: &unremembered{MemoryReplayStore: dpop.NewMemoryReplayStore(0)},
+				Replay: &unremembered{Set: expiring.NewSet(expiring.SetConfig{})},
 			})
 			require.NoError(b, err)
 			return v
@@ -196,7 +194,7 @@ func cold(b *testing.B, key crypto.Signer, url, token string) (read, verify func
 	}
 	v, err := dpop.NewVerifier(dpop.VerifierConfig{
 		BaseURL: "https://api.example.com", Now: func() time.Time { return now },
-		Replay: &unremembered{MemoryReplayStore: dpop.NewMemoryReplayStore(0)},
+		Replay: &unremembered{Set: expiring.NewSet(expiring.SetConfig{})},
 	})
 	require.NoError(b, err)
 	requests := make([]*http.Request, block)
@@ -244,60 +242,4 @@ func BenchmarkProof(b *testing.B) {
 			ratios(b, func() { bareSign(b, k.key, message) }, map[string]measured{"prover/bare": {run: prove}})
 		})
 	}
-}
-
-// BenchmarkMemoryReplayStore uses fresh identifiers while 5 million are live.
-func BenchmarkMemoryReplayStore(b *testing.B) {
-	const live = 5_000_000
-	ctx := context.Background()
-	before := heap()
-	store := dpop.NewMemoryReplayStore(4 * live)
-	expires := time.Now().Add(time.Hour)
-	for i := range live {
-		use(b, store, ctx, i, expires)
-	}
-	perEntry := float64(heap()-before) / live
-	var next atomic.Int64
-	next.Store(live)
-	for _, goroutines := range []int{1, 2, 64} {
-		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
-			var longest atomic.Int64
-			var wg sync.WaitGroup
-			b.ReportAllocs()
-			for range goroutines {
-				wg.Go(func() {
-					worst := time.Duration(0)
-					for i := 0; i < b.N; i += goroutines {
-						t0 := time.Now()
-						// Soon due, so that the store stays as it is however long this runs.
-						use(b, store, ctx, int(next.Add(1)), t0.Add(2*time.Second))
-						worst = max(worst, time.Since(t0))
-					}
-					for old := longest.Load(); old < int64(worst) && !longest.CompareAndSwap(old, int64(worst)); {
-						old = longest.Load()
-					}
-				})
-			}
-			wg.Wait()
-			b.ReportMetric(perEntry, "B/entry")
-			b.ReportMetric(float64(longest.Load())/1e3, "max-µs")
-		})
-	}
-	runtime.KeepAlive(store)
-}
-
-func use(b *testing.B, store *dpop.MemoryReplayStore, ctx context.Context, i int, expires time.Time) {
-	var key [43]byte
-	binary.LittleEndian.PutUint64(key[:], uint64(i))
-	if first, err := store.Use(ctx, string(key[:]), expires); err != nil || !first {
-		b.Error(first, err)
-	}
-}
-
-func heap() uint64 {
-	runtime.GC()
-	runtime.GC() // what the first one left to be swept
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
 }

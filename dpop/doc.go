@@ -20,8 +20,8 @@
 // [VerifierConfig.BaseURL] is the URL that clients use, not the one behind your proxy. If proofs fail with [ErrURL], its
 // text shows both.
 //
-// One process needs no replay store. Several that answer for the same URL need a shared one, or else a proof can be used
-// once with each of them; test yours with package dpoptest.
+// One process needs no replay store. Processes that serve the same URL need a
+// shared store. Without it, a proof can be used once with each of them.
 //
 // Nonces are optional: they make sure that a proof was not made in advance (by malware that had the key for a moment
 // and took proofs dated in the future away). They cost every client one more round trip now and then.

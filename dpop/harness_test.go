@@ -100,7 +100,7 @@ type spy struct {
 	err     error
 }
 
-func (s *spy) Use(_ context.Context, key string, expires time.Time) (bool, error) {
+func (s *spy) Add(_ context.Context, key string, _ []byte, expires time.Time) (bool, error) {
 	first := !slices.Contains(s.keys, key)
 	s.keys, s.expires = append(s.keys, key), append(s.expires, expires)
 	return first && s.err == nil, s.err

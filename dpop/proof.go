@@ -165,7 +165,7 @@ func (v *Verifier) checkClaims(r *http.Request, claims strictjson.Object, thumbp
 		expires: issuedAt.Add(v.maxAge + v.futureSkew),
 		// An identifier is one of its key: nobody can use up that of another client. A thumbprint has a fixed length.
 		// DPOP-11.1-2: nor does an identifier serve twice for two URLs. DPOP-11.1-3: a key of fixed size.
-		replayKey: jose.SHA256Base64(thumbprint, id),
+		replayKey: jose.SHA256Base64("dpop proof\x00", thumbprint, id),
 	}, nil
 }
 

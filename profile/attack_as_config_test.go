@@ -20,7 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
@@ -65,8 +65,8 @@ func TestConfigRefused(t *testing.T) {
 		"a refresh store that is a nil pointer":      func(c *config) { c.RefreshTokens = (*profile.MemoryStore)(nil) },
 		"a revocation store that is a nil pointer":   func(c *config) { c.Revocations = (*profile.MemoryStore)(nil) },
 		"a request store that is a nil pointer":      func(c *config) { c.Requests = (*par.MemoryStore)(nil) },
-		"a replay store that is a nil pointer":       func(c *config) { c.Proofs = (*dpop.MemoryReplayStore)(nil) },
-		"another replay store that is a nil pointer": func(c *config) { c.Assertions = (*dpop.MemoryReplayStore)(nil) },
+		"a replay store that is a nil pointer":       func(c *config) { c.Proofs = (*expiring.Set)(nil) },
+		"another replay store that is a nil pointer": func(c *config) { c.Assertions = (*expiring.Set)(nil) },
 		"an access token store that is a nil pointer": func(c *config) {
 			c.AccessTokens, c.ResourceServers = (*profile.MemoryStore)(nil), func(context.Context, string) ([]string, error) { return nil, nil }
 		},

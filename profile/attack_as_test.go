@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
@@ -241,9 +242,9 @@ type cancellingReplay struct {
 	dpop.ReplayStore
 }
 
-func (c cancellingReplay) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
+func (c cancellingReplay) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
 	c.step()
-	return c.ReplayStore.Use(ctx, key, expires)
+	return c.ReplayStore.Add(ctx, key, value, expires)
 }
 
 // Whichever store the client's connection breaks at, the code is still good for the next attempt.
@@ -252,7 +253,7 @@ func TestCodeSurvivesACancelAtEveryStep(t *testing.T) {
 	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
 		store.MemoryStore = profile.NewMemoryStore(0, as.Now)
 		as.Codes, as.RefreshTokens, as.Revocations = store, store, store
-		replay := cancellingReplay{store, dpop.NewMemoryReplayStore(0)}
+		replay := cancellingReplay{store, expiring.NewSet(expiring.SetConfig{})}
 		as.Assertions, as.Proofs = replay, replay
 	})
 	for step := int32(1); ; step++ {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/profile"
@@ -92,8 +91,12 @@ func TestOneClientFillsAStore(t *testing.T) {
 
 func TestOneClientFillsAReplayStore(t *testing.T) {
 	for name, fill := range map[string]func(as *profile.AuthorizationServerConfig){
-		"assertions": func(as *profile.AuthorizationServerConfig) { as.Assertions = clientauth.NewMemoryReplayStore(40) },
-		"proofs":     func(as *profile.AuthorizationServerConfig) { as.Proofs = dpop.NewMemoryReplayStore(40) },
+		"assertions": func(as *profile.AuthorizationServerConfig) {
+			as.Assertions = expiring.NewSet(expiring.SetConfig{MaxEntries: 40})
+		},
+		"proofs": func(as *profile.AuthorizationServerConfig) {
+			as.Proofs = expiring.NewSet(expiring.SetConfig{MaxEntries: 40})
+		},
 	} {
 		t.Run("D1: "+name, func(t *testing.T) {
 			w := newWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
@@ -119,7 +122,7 @@ func TestOneClientFillsAReplayStore(t *testing.T) {
 // A stolen assertion that has been used authenticates nobody. What comes with it
 // must not count against the client.
 func TestReplayedAssertionsFillNothing(t *testing.T) {
-	proofs := dpop.NewMemoryReplayStore(40)
+	proofs := expiring.NewSet(expiring.SetConfig{MaxEntries: 40})
 	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Proofs = proofs })
 	push, token := w.pushForm("client-1"), w.credentialsForm("client-1", "accounts")
 	require.Equal(t, http.StatusCreated, w.send(w.parURL(), push).status)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
@@ -31,16 +32,16 @@ import (
 
 // salted takes the time of a real store and never sees a proof twice, so that a few proofs are enough for a long run.
 type salted struct {
-	store *dpop.MemoryReplayStore
+	store *expiring.Set
 	n     uint64
 }
 
-func (s *salted) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
+func (s *salted) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
 	var other [43]byte
 	copy(other[:], key)
 	s.n++
 	binary.LittleEndian.PutUint64(other[:], s.n)
-	return s.store.Use(ctx, string(other[:]), expires)
+	return s.store.Add(ctx, string(other[:]), value, expires)
 }
 
 // bareCheck returns the signature check of a proof, and nothing else.
@@ -94,7 +95,7 @@ func BenchmarkResourceServer(b *testing.B) {
 		set, err := jwks.NewSet(jwks.Key{Public: k.key.Public(), KeyID: "as-1"})
 		require.NoError(b, err)
 		rs, err := profile.NewResourceServer(profile.ResourceServerConfig{
-			Resource: resource, Issuer: "https://as.example", Keys: set.Keys, Proofs: &salted{store: dpop.NewMemoryReplayStore(0)}, Now: clock,
+			Resource: resource, Issuer: "https://as.example", Keys: set.Keys, Proofs: &salted{store: expiring.NewSet(expiring.SetConfig{})}, Now: clock,
 		})
 		require.NoError(b, err)
 		thumbprint, err := jose.Thumbprint(k.key.Public())

@@ -23,6 +23,7 @@ import (
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
@@ -48,16 +49,16 @@ const (
 	apiScheme = "DPoP"
 )
 
-func (w *apiWorld) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
+func (w *apiWorld) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
 	w.uses.Add(1)
 	if w.down.Load() {
 		return false, errDown
 	}
-	return w.replay.Use(ctx, key, expires)
+	return w.replay.Add(ctx, key, value, expires)
 }
 
 func newAPI(t testing.TB, change ...func(*profile.ResourceServerConfig)) *apiWorld {
-	w := &apiWorld{t: t, clock: testkit.NewClock(time.Now()), replay: dpop.NewMemoryReplayStore(0)}
+	w := &apiWorld{t: t, clock: testkit.NewClock(time.Now()), replay: expiring.NewSet(expiring.SetConfig{})}
 	w.http = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.served.Add(1)

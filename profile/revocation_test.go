@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/accesstoken"
-	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
 )
@@ -197,7 +197,7 @@ func TestRevocationFailsClosed(t *testing.T) {
 			w := newOpaqueWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
 				memory := profile.NewMemoryStore(0, as.Now)
 				s.revocations.MemoryStore, s.refresh.MemoryStore, s.access.MemoryStore = memory, memory, memory
-				s.assertions.ReplayStore = dpop.NewMemoryReplayStore(0)
+				s.assertions.ReplayStore = expiring.NewSet(expiring.SetConfig{})
 				as.RefreshTokens, as.AccessTokens, as.Revocations, as.Assertions = &s.refresh, &s.access, &s.revocations, &s.assertions
 			})
 			tokens := w.tokens("client-1", "d")
@@ -233,7 +233,7 @@ func (c *countedStore) Revoke(ctx context.Context, id string, until time.Time) e
 	return c.MemoryStore.Revoke(ctx, id, until)
 }
 
-func (c *countedStore) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
+func (c *countedStore) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
 	c.writes.Add(1)
 	return true, nil
 }

@@ -114,7 +114,7 @@ func NewSessions(cfg SessionsConfig) (*Sessions, error) {
 		cfg.Now = time.Now
 	}
 	if cfg.Used == nil {
-		cfg.Used = usedHere{expiring.NewSet(expiring.SetConfig{MaxEntries: maxUsedSessions, Now: cfg.Now})}
+		cfg.Used = expiring.NewSet(expiring.SetConfig{MaxEntries: maxUsedSessions, Now: cfg.Now})
 	}
 	if cfg.CrossOrigin == nil {
 		cfg.CrossOrigin = http.NewCrossOriginProtection()
@@ -154,12 +154,6 @@ func (s *Sessions) GoString() string { return s.String() }
 
 // LogValue is String.
 func (s *Sessions) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-type usedHere struct{ *expiring.Set }
-
-func (u usedHere) Use(_ context.Context, key string, expires time.Time) (bool, error) {
-	return u.Set.Use(key, expires)
-}
 
 // sealed is what is encrypted.
 type sealed struct {
@@ -237,7 +231,7 @@ func (s *Sessions) open(value, binding string) (*Session, time.Time, error) {
 // use lets a session through once. SP-5.3.3.2-4, AM-5.4a: a callback that is played again finds nothing.
 func (s *Sessions) use(ctx context.Context, session *Session, begun time.Time) error {
 	// A second more than it can be opened for: a store may round.
-	first, err := s.cfg.Used.Use(ctx, jose.SHA256Base64("session\x00"+session.State), begun.Add(s.cfg.MaxAge+time.Second))
+	first, err := s.cfg.Used.Add(ctx, jose.SHA256Base64("session\x00"+session.State), nil, begun.Add(s.cfg.MaxAge+time.Second))
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: used sessions: %w", ErrStore, err)

@@ -170,7 +170,7 @@ func TestSealedSessions(t *testing.T) {
 
 type useFunc func(ctx context.Context, key string, expires time.Time) (bool, error)
 
-func (f useFunc) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
+func (f useFunc) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
 	return f(ctx, key, expires)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
 )
@@ -78,8 +79,8 @@ type lossyReplay struct {
 	*lossy
 }
 
-func (s lossyReplay) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
-	first, err := s.ReplayStore.Use(ctx, key, expires)
+func (s lossyReplay) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
+	first, err := s.ReplayStore.Add(ctx, key, value, expires)
 	if err := s.wrote("use", err); err != nil {
 		return false, err
 	}
@@ -92,7 +93,7 @@ func newLossyWorld(t testing.TB) (*world, *lossy) {
 		tokens := func(name string) lossyTokens { return lossyTokens{profile.NewMemoryStore(0, as.Now), l, name} }
 		as.Codes, as.RefreshTokens, as.AccessTokens, as.Revocations = tokens("code"), tokens("refresh token"), tokens("access token"), tokens("")
 		as.Requests = lossyRequests{par.NewMemoryStore(0), l}
-		as.Assertions, as.Proofs = lossyReplay{dpop.NewMemoryReplayStore(0), l}, lossyReplay{dpop.NewMemoryReplayStore(0), l}
+		as.Assertions, as.Proofs = lossyReplay{expiring.NewSet(expiring.SetConfig{}), l}, lossyReplay{expiring.NewSet(expiring.SetConfig{}), l}
 		as.Grants.Store = lossyGrants{grants.NewMemoryStore(0, as.Now), l}
 	})
 	return w, l

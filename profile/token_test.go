@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
 )
@@ -327,17 +328,17 @@ type failingReplay struct {
 	down bool
 }
 
-func (f *failingReplay) Use(ctx context.Context, key string, expires time.Time) (bool, error) {
+func (f *failingReplay) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
 	if f.down {
 		return false, errDown
 	}
-	return f.ReplayStore.Use(ctx, key, expires)
+	return f.ReplayStore.Add(ctx, key, value, expires)
 }
 
 // A store that fails lets nothing pass and loses nothing: once it is back, the code can be redeemed.
 func TestStoresFailClosed(t *testing.T) {
 	store := &failing{}
-	assertions, proofs := &failingReplay{ReplayStore: dpop.NewMemoryReplayStore(0)}, &failingReplay{ReplayStore: dpop.NewMemoryReplayStore(0)}
+	assertions, proofs := &failingReplay{ReplayStore: expiring.NewSet(expiring.SetConfig{})}, &failingReplay{ReplayStore: expiring.NewSet(expiring.SetConfig{})}
 	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
 		store.MemoryStore = profile.NewMemoryStore(0, as.Now)
 		as.Codes, as.RefreshTokens, as.Revocations, as.Assertions, as.Proofs = store, store, store, assertions, proofs

@@ -13,8 +13,8 @@ import (
 type MemoryConfig struct {
 	// MaxEntries bounds the number of entries. The default is 262,144.
 	MaxEntries int
-	// MaxBytes bounds the total size of keys and values in bytes. The default is
-	// 64 MiB. An entry needs some 200 bytes of memory in addition.
+	// MaxBytes bounds the total size of keys and values in bytes. The default
+	// is 64 MiB. An entry needs some 200 bytes of memory in addition.
 	MaxBytes int
 	// Now returns the current time. If nil, time.Now is used.
 	Now func() time.Time
@@ -22,15 +22,16 @@ type MemoryConfig struct {
 
 // Memory is a [Store] in the memory of one process. It is bounded. When it is
 // full, Add fails with [ErrFull], and so does a Swap to a larger value; live
-// entries are never evicted. Expired entries are removed during later operations.
-// A Memory starts no goroutine and is safe for concurrent use.
+// entries are never evicted. Expired entries are removed during later
+// operations. A Memory starts no goroutine and is safe for concurrent use.
 //
-// The packages of this module name the client that an entry belongs to. A client
-// can use as much room as is still free. A single client therefore fills half of
-// the bounds, and then its calls fail with ErrFull.
+// The packages of this module name the client that an entry belongs to. A
+// client can use as much room as is still free. A single client therefore fills
+// half of the bounds, and then its calls fail with ErrFull.
 //
-// Its contents are lost with the process. A server that runs as several processes,
-// or that must remember after a restart what was used, needs a shared store.
+// Its contents are lost with the process. A server that runs as several
+// processes, or that must remember after a restart what was used, needs a
+// shared store.
 type Memory struct{ entries *memstore.Store }
 
 // NewMemory returns an empty store. It returns an error if a bound is negative.
@@ -52,7 +53,9 @@ func (m *Memory) Get(ctx context.Context, key string) (value []byte, version int
 }
 
 // Swap implements [Store].
-func (m *Memory) Swap(ctx context.Context, key string, version int64, value []byte, expires time.Time) (swapped bool, err error) {
+func (m *Memory) Swap(
+	ctx context.Context, key string, version int64, value []byte, expires time.Time,
+) (swapped bool, err error) {
 	return m.entries.Swap(ctx, key, version, value, expires)
 }
 

@@ -37,8 +37,8 @@ var (
 	ErrFull = errors.New("store: full of live entries")
 	// ErrShare is an ErrFull that affects only the owner of the entry.
 	ErrShare = fmt.Errorf("%w: the share of one client", ErrFull)
-	// ErrInvalid reports a malformed key, a value that is too large, or an expiry
-	// that is not in the future.
+	// ErrInvalid reports a malformed key, a value that is too large, or an
+	// expiry that is not in the future.
 	ErrInvalid = errors.New("store: invalid argument")
 )
 
@@ -101,8 +101,8 @@ func New(cfg Config) *Store {
 	return m
 }
 
-// Add implements store.Store. It returns [ErrShare] if the owner of the entry has
-// used its share.
+// Add implements store.Store. It returns [ErrShare] if the owner of the entry
+// has used its share.
 func (m *Store) Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error) {
 	if err := check(ctx, key, value); err != nil {
 		return false, err
@@ -148,12 +148,14 @@ func (m *Store) get(key string) ([]byte, int64) {
 	return e.value, e.version
 }
 
-// Swap implements store.Store. The entry keeps its owner. A value that grows must
-// stay within the share of that owner, as in Add.
+// Swap implements store.Store. The entry keeps its owner. A value that grows
+// must stay within the share of that owner, as in Add.
 //
 // If the entry has an owner and the context has none, the value may grow beyond
 // the bounds. Callers use this to record that something has ended.
-func (m *Store) Swap(ctx context.Context, key string, version int64, value []byte, expires time.Time) (swapped bool, err error) {
+func (m *Store) Swap(
+	ctx context.Context, key string, version int64, value []byte, expires time.Time,
+) (swapped bool, err error) {
 	if err := check(ctx, key, value); err != nil {
 		return false, err
 	}
@@ -223,8 +225,8 @@ func (m *Store) find(key string, now time.Time) *entry {
 	return e
 }
 
-// makeRoom removes expired entries until the growth of an owner fits. It returns
-// [ErrFull] or [ErrShare] if it does not fit.
+// makeRoom removes expired entries until the growth of an owner fits. It
+// returns [ErrFull] or [ErrShare] if it does not fit.
 func (m *Store) makeRoom(owner string, growth usage, now time.Time) error {
 	for {
 		err := m.room(owner, growth)
