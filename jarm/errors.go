@@ -6,42 +6,51 @@ import (
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
-// ErrMode says that an authorization request asks for a response mode in which this package does not answer. It is the
-// one error here that a client is told (invalid_request, 400): errors.As finds an interface
-// { OAuthError() (code, description string); HTTPStatus() int }.
-var ErrMode = oautherr.New("jarm: response mode refused", "invalid_request", 400,
+// ErrMode means that an authorization request has a response mode that this
+// package does not support. It is the only error of this package for a client:
+// invalid_request with status 400.
+var ErrMode = oautherr.New("jarm: unsupported response mode", "invalid_request", 400,
 	"response_mode must be jwt, query.jwt or form_post.jwt, and response_type code")
 
-// What a [Verifier] can find. All are local, nothing is answered to a peer. A client that meets one of them ends the flow,
-// uses no part of what came, and does not believe that the authorization server which it had asked has said anything.
+// Errors of [Verifier.Verify] and of the methods of a [Response]. They have no
+// wire form. After an error the client ends the flow and uses no part of the
+// response. The response may come from an attacker, even if its issuer is the
+// expected authorization server.
 var (
-	// ErrNoResponse says that there is no parameter "response", or more than one, or that the request is not one that could
-	// have it. An unsigned authorization response ends here.
+	// ErrNoResponse means that the callback does not have exactly one parameter
+	// "response", or is not a GET or POST. An unsigned authorization response
+	// has this error.
 	ErrNoResponse = errors.New("jarm: no single signed response")
-	// ErrMalformed says that the response is not a JWT in compact serialization with strict JSON inside, or is too long.
+	// ErrMalformed means that the response is not a compact JWT with strict
+	// JSON inside, or is too long.
 	ErrMalformed = errors.New("jarm: malformed response")
-	// ErrEncryption says that the response is encrypted for a client without a key for that, is not encrypted for one that
-	// demands it, or cannot be decrypted.
-	ErrEncryption = errors.New("jarm: encryption of the response refused")
-	// ErrAlgorithm says that the response is signed or encrypted by an algorithm that is not allowed.
+	// ErrEncryption means that the response cannot be decrypted, or that it is
+	// not encrypted though the client requires it.
+	ErrEncryption = errors.New("jarm: encryption missing or failed")
+	// ErrAlgorithm means that the algorithm of the signature or of the
+	// encryption is not accepted.
 	ErrAlgorithm = errors.New("jarm: algorithm not allowed")
-	// ErrType says that the JWT is of another kind, an ID token above all.
+	// ErrType means that the JWT is of another kind, for example an ID token.
 	ErrType = errors.New("jarm: not an authorization response")
-	// ErrClaims says that one of iss, aud and exp is missing or has not the form it must have.
+	// ErrClaims means that iss, aud or exp is missing or malformed.
 	ErrClaims = errors.New("jarm: claim missing or malformed")
-	// ErrIssuer says that the response is of another authorization server than the one that was asked.
+	// ErrIssuer means that the response is from another authorization server
+	// than the one that received the request.
 	ErrIssuer = errors.New("jarm: wrong issuer")
-	// ErrAudience says that the response is not for this client, or not for it alone.
+	// ErrAudience means that the response is not for this client alone.
 	ErrAudience = errors.New("jarm: wrong audience")
-	// ErrExpired says that the response has expired, or is not valid yet.
+	// ErrExpired means that the response has expired, or is not valid yet.
 	ErrExpired = errors.New("jarm: response expired")
-	// ErrSignature says that no key of the issuer verifies the response.
+	// ErrSignature means that no key of the issuer verifies the signature.
 	ErrSignature = errors.New("jarm: signature does not verify")
-	// ErrUnavailable says that the issuer's keys could not be obtained. It wraps the cause.
+	// ErrUnavailable means that the keys of the issuer are unavailable. It
+	// wraps the cause.
 	ErrUnavailable = errors.New("jarm: keys unavailable")
-	// ErrParameters says that the authorization server has signed what is no authorization response: both a code and an error,
-	// neither of them, or one that is no string.
+	// ErrParameters means that the signed parameters are not an authorization
+	// response: both code and error, neither of them, or one that is not a
+	// string.
 	ErrParameters = errors.New("jarm: contradictory response parameters")
-	// ErrState says that the state is not that of the session: the response belongs to another one (CSRF).
+	// ErrState means that the state differs from that of the session. The
+	// response belongs to another session (CSRF).
 	ErrState = errors.New("jarm: wrong state")
 )

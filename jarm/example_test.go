@@ -18,15 +18,15 @@ import (
 	"github.com/gofapi/fapi2/jarm"
 )
 
-// A client asks for a signed response, the authorization server gives it, the browser carries it. Where the keys come from
-// is left to the package jwks.
+// A client requests a signed response, and the authorization server sends it
+// through the browser. Package jwks provides the keys.
 func Example() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		log.Fatal(err)
 	}
 	const redirectURI = "https://fintech.example.com/callback"
-	state := rand.Text() // of the client, kept in its session
+	state := rand.Text() // the client stores it in its session
 
 	// The client, when it begins.
 	request := url.Values{"response_type": {"code"}, "response_mode": {string(jarm.ModeJWT)}, "state": {state}}

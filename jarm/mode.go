@@ -12,28 +12,32 @@ import (
 	"strings"
 )
 
-// A Mode is how a signed response travels: a value of response_mode. It is a string, safe for concurrent use.
+// A Mode is a value of response_mode for signed responses. It is safe for
+// concurrent use.
 type Mode string
 
-// The modes that exist here, for response_modes_supported. All carry one parameter, "response" (JARM-2.3-1).
+// The supported modes, for response_modes_supported. The response has one
+// parameter, "response" (JARM §2.3).
 const (
-	// ModeJWT is the default way of the response type, for code the query (JARM-2.3.4-1). It is what a client sends
-	// (MS-5.4.2-1).
+	// ModeJWT is the default of the response type, which is query.jwt for code.
+	// A client sends this mode.
 	ModeJWT Mode = "jwt"
 	// ModeQueryJWT is a redirect with the response in the query.
 	ModeQueryJWT Mode = "query.jwt"
-	// ModeFormPostJWT is a page from which the browser posts the response to the client. That is a cross-site POST: the
-	// client's session cookie comes along only if it is SameSite=None.
+	// ModeFormPostJWT is a page from which the browser posts the response to
+	// the client. The browser sends the client's session cookie with this
+	// cross-site POST only if the cookie is SameSite=None.
 	ModeFormPostJWT Mode = "form_post.jwt"
 )
 
-// ParseMode reads response_mode and response_type of an authorization request and returns [ModeQueryJWT] or
-// [ModeFormPostJWT]. The error matches [ErrMode].
+// ParseMode returns [ModeQueryJWT] or [ModeFormPostJWT] for the response_mode
+// and response_type of an authorization request. It rejects a missing
+// response_mode and a mode without signature. The error matches [ErrMode].
 //
-// Call it for every request that has to be answered by a signed response. Those without a response_mode, or with one that
-// is not signed, are refused: MS-5.4.1-1.
+// Call it for each request that requires a signed response.
 func ParseMode(responseMode, responseType string) (Mode, error) {
-	// JARM-2.3.1-1: a response type that brings tokens may not be answered in the query. None other than code is.
+	// JARM-2.3.1-1, MS-5.4.1-1: only code, because a response in the query must
+	// not contain tokens.
 	if responseType != "code" {
 		return "", fmt.Errorf("%w: response_type is %.64q", ErrMode, responseType)
 	}
@@ -43,13 +47,16 @@ func ParseMode(responseMode, responseType string) (Mode, error) {
 	case ModeQueryJWT, ModeFormPostJWT:
 		return mode, nil
 	}
-	// JARM-2.3-1: fragment.jwt is among these. A fragment is left to scripts and survives redirects.
+	// JARM-2.3-1: fragment.jwt is not supported, because scripts can read a
+	// fragment and it survives redirects.
 	return "", fmt.Errorf("%w: response_mode is %.64q", ErrMode, responseMode)
 }
 
-// Write sends the browser to the client with a response of [Issuer]: a redirect with status 303 or, for
-// [ModeFormPostJWT], a page that posts itself. The redirect URI must be the registered one; the host has checked that. On
-// an error nothing has been written, unless it is w's own.
+// Write sends the browser to the client with a response of [Issuer]. It writes
+// a redirect with status 303 or, for [ModeFormPostJWT], a page that posts
+// itself. The host has checked that the redirect URI is the registered one. If
+// Write returns an error, it has written nothing, unless the error comes from
+// w.
 func (m Mode) Write(w http.ResponseWriter, redirectURI, response string) error {
 	switch m {
 	case ModeJWT, ModeQueryJWT:
@@ -67,9 +74,10 @@ func (m Mode) Write(w http.ResponseWriter, redirectURI, response string) error {
 	return fmt.Errorf("%w: %.64q", ErrMode, string(m))
 }
 
-// RedirectURL appends a response of [Issuer] to a redirect URI, whose own query stays as it is. Nothing else is appended:
-// MS-5.4.1-N. It refuses a URI that is not absolute, has a fragment or has a parameter "response" already, and anything
-// that is not a JWT.
+// RedirectURL appends a response of [Issuer] to a redirect URI and keeps the
+// query of the URI. It appends no other parameter. It returns an error for a
+// URI that is not absolute, has a fragment or has a parameter "response", and
+// for a response that is not a JWT.
 func RedirectURL(redirectURI, response string) (string, error) {
 	if err := check(redirectURI, response); err != nil {
 		return "", err
@@ -81,40 +89,42 @@ func RedirectURL(redirectURI, response string) (string, error) {
 			separator = ""
 		}
 	}
-	// Text to text: taking the URI apart and putting it together might change what was registered.
+	// MS-5.4.1-N: no other parameter. Parsing and formatting might change the
+	// registered URI.
 	return redirectURI + separator + paramResponse + "=" + response, nil
 }
 
-// check guards what is about to be written into a header and a page.
+// check checks the values that are written into a header or a page.
 func check(redirectURI, response string) error {
-	// So that it needs no escaping, anywhere.
+	// These characters need no escaping in a URL, a header or a page.
 	if n := strings.Count(response, "."); n != 2 && n != 4 || strings.ContainsFunc(response, func(r rune) bool {
 		return r != '.' && r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) {
-		return errors.New("jarm: the response is not a JWT")
+		return errors.New("jarm: malformed response, want a JWT")
 	}
 	for i := range len(redirectURI) {
 		if c := redirectURI[i]; c <= ' ' || c > '~' || c == '\\' || c == '#' {
-			return errors.New("jarm: redirect URI with a fragment or a character that a URI cannot have")
+			return errors.New("jarm: redirect URI with a fragment or an invalid character")
 		}
 	}
 	u, err := url.Parse(redirectURI)
 	switch {
 	case err != nil || u.Scheme == "":
-		return errors.New("jarm: redirect URI is not absolute")
+		return errors.New("jarm: relative redirect URI")
 	case isWeb(u) && u.Host == "":
 		return errors.New("jarm: redirect URI without a host")
-	case !isWeb(u) && !strings.Contains(u.Scheme, "."): // RFC 8252 §7.1; keeps javascript and data out
-		return errors.New("jarm: redirect URI whose scheme is neither https nor an app's own")
-	case u.Query().Has(paramResponse): // the client would refuse two
-		return fmt.Errorf("jarm: redirect URI with a parameter %q of its own", paramResponse)
+	case !isWeb(u) && !strings.Contains(u.Scheme, "."): // RFC 8252 §7.1: neither javascript nor data
+		return errors.New("jarm: redirect URI with a scheme that is neither https nor private to an app")
+	case u.Query().Has(paramResponse): // the client would reject two
+		return fmt.Errorf("jarm: redirect URI with the parameter %q", paramResponse)
 	}
 	return nil
 }
 
 func isWeb(u *url.URL) bool { return u.Scheme == "https" || u.Scheme == "http" }
 
-// noStore keeps the response out of caches, and the page it came from out of the client's logs.
+// noStore keeps the response out of caches, and the URL of the page out of the
+// logs of the client.
 func noStore(h http.Header) {
 	h.Set("Cache-Control", "no-cache, no-store") // JARM-2.3.3-1
 	h.Set("Pragma", "no-cache")
@@ -124,8 +134,9 @@ func noStore(h http.Header) {
 const (
 	submit = `document.forms[0].submit()`
 
-	// page works without script too: the button is always there. Its two gaps are in double quotes and filled by
-	// html.EscapeString; html/template would rewrite the URI, which has to arrive as it was registered.
+	// page has a button, so that it works without scripts. Its two verbs are in
+	// double quotes and receive the results of html.EscapeString. html/template
+	// would rewrite the URI, which must not change.
 	page = `<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="robots" content="noindex"><title>Returning to the application</title></head>
@@ -140,24 +151,23 @@ const (
 `
 )
 
-// policy lets this one script run and nothing else happen. There is no form-action in it: browsers apply it to where the
-// client redirects to after the post as well.
+// policy permits this script and nothing else. It has no form-action, because
+// browsers apply form-action also to redirects of the client after the post.
 var policy = func() string {
 	sum := sha256.Sum256([]byte(submit))
 	hash := base64.StdEncoding.EncodeToString(sum[:])
 	return "default-src 'none'; script-src 'sha256-" + hash + "'; base-uri 'none'; frame-ancestors 'none'"
 }()
 
-// writeFormPost is JARM-2.3.3-1.
 func writeFormPost(w http.ResponseWriter, redirectURI, response string) error {
 	if err := check(redirectURI, response); err != nil {
 		return err
 	}
 	if u, err := url.Parse(redirectURI); err != nil || !isWeb(u) {
-		return errors.New("jarm: a form can be posted to a website only")
+		return errors.New("jarm: redirect URI of an app, which cannot receive a form")
 	}
 	h := w.Header()
-	noStore(h)
+	noStore(h) // JARM-2.3.3-1
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")

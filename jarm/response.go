@@ -1,27 +1,27 @@
-// Package jarm implements the JWT Secured Authorization Response Mode for OAuth 2.0 (JARM), for both sides: the
-// parameters that an authorization server sends through the browser, code, state and error among them, come as one signed
-// JWT. What FAPI 2.0 Message Signing calls signed authorization responses is this.
+// Package jarm implements the JWT Secured Authorization Response Mode for OAuth
+// 2.0 (JARM), both sides. FAPI 2.0 Message Signing calls these responses signed
+// authorization responses.
 //
-// # Authorization servers
+// The parameters of an authorization response, for example code, state and
+// error, are claims of one signed JWT. Such a response needs no separate
+// parameter iss (RFC 9207 §4), because the JWT contains the issuer.
 //
-// [ParseMode] reads the response_mode of the authorization request, [Issuer.Response] makes the JWT, for success and for
-// errors alike, and [Mode.Write] sends it. A server that builds redirects elsewhere uses [RedirectURL] instead. For most
-// the mode is "jwt"; form_post.jwt is for responses that are too long for a URL.
+// An authorization server calls [ParseMode] with the response_mode of the
+// request. It calls [Issuer.Response] for success and for errors, and
+// [Mode.Write] to send the result. A server with its own redirects calls
+// [RedirectURL] instead of Write. Most clients use the mode jwt. The mode
+// form_post.jwt is for responses that are too long for a URL.
 //
-// # Clients
+// A client sends response_mode=jwt ([ModeJWT]) and stores in its session which
+// server receives the request. It passes the callback to the [Verifier] of that
+// server. Then it calls [Response.CheckState], [Response.Err] and
+// [Response.Code], in this order. The Verifier ignores the parameters outside
+// the JWT, so an attacker cannot add a code to the URL.
 //
-// Send response_mode=jwt ([ModeJWT]) with the authorization request, keep in the session which server was asked, and give
-// the callback to that server's [Verifier]. Then, and in this order: [Response.CheckState], [Response.Err],
-// [Response.Code]. Nothing that stands beside the JWT is read, so a code that somebody has added to the URL is not there.
-//
-// An authorization response protected in this way needs no separate iss parameter (ISS-4-3): the issuer is inside.
-//
-// # What it does not do
-//
-// Responses are encrypted only when both sides are configured to: FAPI advises against it (MS-6.1-1), and with PKCE a
-// code is of no use to who reads it. fragment.jwt, and the response types that need it, are not supported. The package
-// remembers nothing: that a session accepts one response is for the one who keeps the session, and PKCE binds the code to
-// it.
+// Responses are encrypted only if both sides configure it. FAPI advises against
+// encryption, and with PKCE a code is useless without the verifier. The package
+// does not support fragment.jwt. It stores nothing: the client ensures that a
+// session accepts one response, and PKCE binds the code to the session.
 package jarm
 
 import (
@@ -38,7 +38,7 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// The names of parameters, in the JWT and beside it.
+// Names of parameters and claims.
 const (
 	paramResponse = "response" // JARM-2.3-1
 	paramCode     = "code"
@@ -47,12 +47,12 @@ const (
 	paramExpires  = "expires_in"
 )
 
-// maxResponse bounds a response, which mostly comes in a URL.
+// maxResponse bounds a response, which usually comes in a URL.
 const maxResponse = 64 << 10
 
-// A Response is a verified authorization response: the authorization server's answer to this client, good or bad. It
-// comes from a [Verifier] only, never changes, and is safe for concurrent use. Printed or logged it names the issuer and
-// not what it says.
+// A Response is a verified authorization response: a code or an error. Only a
+// [Verifier] returns one. It is immutable and safe for concurrent use. Its
+// String and LogValue contain the issuer and no parameters.
 type Response struct {
 	issuer  string
 	expires time.Time
@@ -60,35 +60,38 @@ type Response struct {
 	dropped []string
 }
 
-// Issuer returns the authorization server that has answered ("iss").
+// Issuer returns the authorization server that signed the response ("iss").
 func (r *Response) Issuer() string { return r.issuer }
 
-// ExpiresAt returns when the response expires ("exp"). It says nothing about the code.
+// ExpiresAt returns when the response expires ("exp"). The code may expire at
+// another time.
 func (r *Response) ExpiresAt() time.Time { return r.expires }
 
 // Code returns the authorization code, or "" if the response is an error.
 func (r *Response) Code() string { return r.params[paramCode] }
 
-// State returns the state, or "". [Response.CheckState] is the way to compare it.
+// State returns the state, or "". Use [Response.CheckState] to compare it.
 func (r *Response) State() string { return r.params[paramState] }
 
-// CheckState compares the state with that of the session, in constant time. The error matches [ErrState]; an empty
-// expectation fits nothing.
+// CheckState compares the state with the expected one of the session, in
+// constant time. The error matches [ErrState]. If expected is empty, the check
+// fails.
 func (r *Response) CheckState(expected string) error {
 	state, ok := r.params[paramState]
 	switch {
 	case expected == "":
-		return fmt.Errorf("%w: none is expected", ErrState)
+		return fmt.Errorf("%w: missing in the session", ErrState)
 	case !ok:
-		return fmt.Errorf("%w: none", ErrState)
+		return fmt.Errorf("%w: missing in the response", ErrState)
 	case !jose.EqualString(state, expected):
-		return fmt.Errorf("%w: not that of the session", ErrState)
+		return fmt.Errorf("%w: different value", ErrState)
 	}
 	return nil
 }
 
-// Err returns nil, or what the authorization server refused the request with: a *oauth2.RetrieveError always comes from the
-// authorization server. Its Response and Body are empty.
+// Err returns nil, or the error of the authorization server as an
+// *oauth2.RetrieveError, whose Response and Body are empty. No other error of
+// this package has that type.
 func (r *Response) Err() error {
 	code := r.params[paramError]
 	if code == "" {
@@ -99,15 +102,17 @@ func (r *Response) Err() error {
 	}
 }
 
-// Param returns a response parameter by its name, or "". A number comes as it was written. What is neither a string nor
-// a number is no parameter.
+// Param returns a response parameter by its name, or "". A number is returned
+// as it was written. A claim that is neither a string nor a number counts as
+// absent.
 func (r *Response) Param(name string) string { return r.params[name] }
 
 // Dropped returns the names of the claims that are neither strings nor numbers,
 // in a fresh slice. They count as absent.
 func (r *Response) Dropped() []string { return slices.Clone(r.dropped) }
 
-// Params returns all response parameters, in a fresh map; iss, aud and exp are none.
+// Params returns a copy of all response parameters. iss, aud and exp are not
+// among them.
 func (r *Response) Params() url.Values {
 	values := make(url.Values, len(r.params))
 	for name, value := range r.params {
@@ -116,22 +121,22 @@ func (r *Response) Params() url.Values {
 	return values
 }
 
-// String names the issuer.
+// String returns a text with the issuer.
 func (r *Response) String() string { return fmt.Sprintf("authorization response of %.256q", r.issuer) }
 
-// GoString is String.
+// GoString returns the text of String.
 func (r *Response) GoString() string { return r.String() }
 
-// LogValue is String for slog, as a group.
+// LogValue returns a group with iss, exp and whether the response is an error.
 func (r *Response) LogValue() slog.Value {
 	failed := r.params[paramError] != ""
 	return slog.GroupValue(slog.String("iss", r.issuer), slog.Time("exp", r.expires), slog.Bool("error", failed))
 }
 
-// envelope are the claims that make the JWT and are no response parameters.
+// envelope has the claims that are not response parameters.
 var envelope = []string{"iss", "aud", "exp"}
 
-// readParams takes over the parameters. It is called for verified responses only.
+// readParams returns the parameters of a verified response.
 func readParams(claims strictjson.Object) (params map[string]string, dropped []string, err error) {
 	params, optional := map[string]string{}, claims.Lenient()
 	for _, name := range claims.Names() {
@@ -152,7 +157,7 @@ func readParams(claims strictjson.Object) (params map[string]string, dropped []s
 			optional.Drop(name) // JARM-2.1-6
 			continue
 		}
-		// JARM-2.1-6: a claim that means nothing to anybody is there for who asks for it by name, and harms nobody.
+		// JARM-2.1-6: an unknown claim has no effect. Param returns it.
 		params[name] = value
 	}
 	if err := checkOutcome(params); err != nil {
@@ -161,12 +166,12 @@ func readParams(claims strictjson.Object) (params map[string]string, dropped []s
 	return params, optional.Dropped(), nil
 }
 
-// mustBeString names the parameters that decide what becomes of the session.
+// mustBeString reports whether a parameter decides about the session.
 func mustBeString(name string) bool {
 	return slices.Contains([]string{paramCode, paramState, paramError}, name)
 }
 
-// checkOutcome demands that a response is either good or bad.
+// checkOutcome requires either a code or an error.
 func checkOutcome(params map[string]string) error {
 	code, failure := params[paramCode], params[paramError]
 	switch {
