@@ -93,7 +93,7 @@ func BenchmarkVerify(b *testing.B) {
 		now := time.Now()
 		newVerifier := func() *dpop.Verifier {
 			v, err := dpop.NewVerifier(dpop.VerifierConfig{
-				BaseURL: "https://api.example.com", Now: func() time.Time { return now },
+				BaseURLs: []string{"https://api.example.com"}, Now: func() time.Time { return now },
 				Replay: &unremembered{Set: expiring.NewSet(expiring.SetConfig{})},
 			})
 			require.NoError(b, err)
@@ -193,7 +193,7 @@ func cold(b *testing.B, key crypto.Signer, url, token string) (read, verify func
 		})
 	}
 	v, err := dpop.NewVerifier(dpop.VerifierConfig{
-		BaseURL: "https://api.example.com", Now: func() time.Time { return now },
+		BaseURLs: []string{"https://api.example.com"}, Now: func() time.Time { return now },
 		Replay: &unremembered{Set: expiring.NewSet(expiring.SetConfig{})},
 	})
 	require.NoError(b, err)

@@ -17,7 +17,7 @@
 //
 // Leave the defaults alone: a proof is good for a minute, and 10 seconds of clock difference are forgiven.
 //
-// [VerifierConfig.BaseURL] is the URL that clients use, not the one behind your proxy. If proofs fail with [ErrURL], its
+// [VerifierConfig.BaseURLs] are the URLs that clients use, not the one behind your proxy. If proofs fail with [ErrURL], its
 // text shows both.
 //
 // One process needs no replay store. Processes that serve the same URL need a

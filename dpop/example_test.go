@@ -47,7 +47,7 @@ func Example() {
 	api := httptest.NewServer(protect(http.NotFoundHandler()))
 	defer api.Close()
 	nonces, _ := dpop.NewNonceSource(dpop.NonceSourceConfig{})
-	verifier, _ = dpop.NewVerifier(dpop.VerifierConfig{BaseURL: api.URL, Nonces: nonces})
+	verifier, _ = dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{api.URL}, Nonces: nonces})
 
 	// The client.
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -86,7 +86,7 @@ func ExampleTransport() {
 	mux := http.NewServeMux()
 	server := httptest.NewTLSServer(mux)
 	defer server.Close()
-	verifier, _ := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: server.URL})
+	verifier, _ := dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{server.URL}})
 	mux.HandleFunc("/token", func(w http.ResponseWriter, r *http.Request) {
 		proof, err := verifier.Verify(r.Context(), r)
 		if err != nil {

@@ -20,7 +20,7 @@ func FuzzVerify(f *testing.F) {
 	vector := vectors[slices.IndexFunc(vectors, func(v published) bool { return v.AccessToken != "" })]
 	proof, request := vector.Proof, func(proof string) *http.Request { return requestTo(vector.Method, vector.URL, proof) }
 	v, err := dpop.NewVerifier(dpop.VerifierConfig{
-		BaseURL: "https://resource.example.org", Now: func() time.Time { return time.Unix(vector.IAT, 0) },
+		BaseURLs: []string{"https://resource.example.org"}, Now: func() time.Time { return time.Unix(vector.IAT, 0) },
 	})
 	require.NoError(f, err)
 	for i, field := range []string{proof, proof + "=", "e30.e30.e30", "..", strings.ToUpper(proof)} {

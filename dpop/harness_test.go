@@ -110,7 +110,7 @@ func (s *spy) Add(_ context.Context, key string, _ []byte, expires time.Time) (b
 func newVerifier(t testing.TB, change func(*dpop.VerifierConfig)) (*dpop.Verifier, *testkit.Clock) {
 	t.Helper()
 	clock := testkit.NewClock(start)
-	cfg := dpop.VerifierConfig{BaseURL: origin, Now: clock.Now}
+	cfg := dpop.VerifierConfig{BaseURLs: []string{origin}, Now: clock.Now}
 	if change != nil {
 		change(&cfg)
 	}

@@ -20,7 +20,7 @@ func compare(t testing.TB, actual, htu string) error {
 	require.NoError(t, err)
 	before := *u
 	v, _ := newVerifier(t, func(c *dpop.VerifierConfig) {
-		c.BaseURL, c.URL = "", func(*http.Request) (*url.URL, error) { return u, nil }
+		c.BaseURLs, c.URLs = nil, func(*http.Request) ([]*url.URL, error) { return []*url.URL{u}, nil }
 	})
 	_, err = v.Check(request(sign(t, testkit.ECKey(t, "client"), nil, with(map[string]any{"htu": htu}))))
 	require.Equal(t, before, *u, "the caller's URL is left alone")
@@ -109,7 +109,7 @@ func TestExpectedURL(t *testing.T) {
 		{"a request in absolute form", "https://a.example", "http://internal:8080/v1/x", "https://a.example/v1/x"},
 	} {
 		t.Run("DPOP-4.3-9 "+tc.name, func(t *testing.T) {
-			v, _ := newVerifier(t, func(c *dpop.VerifierConfig) { c.BaseURL = tc.base })
+			v, _ := newVerifier(t, func(c *dpop.VerifierConfig) { c.BaseURLs = []string{tc.base} })
 			_, err := v.Check(requestTo("POST", tc.request, sign(t, key, nil, with(map[string]any{"htu": tc.htu}))))
 			require.NoError(t, err)
 		})
@@ -128,13 +128,14 @@ func TestExpectedURL(t *testing.T) {
 	})
 	t.Run("an unknown URL refuses the request", func(t *testing.T) {
 		cause := errors.New("no such tenant")
-		for _, f := range []func(*http.Request) (*url.URL, error){
-			func(*http.Request) (*url.URL, error) { return nil, cause },
-			func(*http.Request) (*url.URL, error) { return nil, nil },
-			func(*http.Request) (*url.URL, error) { return &url.URL{Path: "/token"}, nil },
-			func(*http.Request) (*url.URL, error) { return &url.URL{}, nil },
+		for _, f := range []func(*http.Request) ([]*url.URL, error){
+			func(*http.Request) ([]*url.URL, error) { return nil, cause },
+			func(*http.Request) ([]*url.URL, error) { return nil, nil },
+			func(*http.Request) ([]*url.URL, error) { return []*url.URL{nil}, nil },
+			func(*http.Request) ([]*url.URL, error) { return []*url.URL{{Path: "/token"}}, nil },
+			func(*http.Request) ([]*url.URL, error) { return []*url.URL{{}}, nil },
 		} {
-			v, _ := newVerifier(t, func(c *dpop.VerifierConfig) { c.BaseURL, c.URL = "", f })
+			v, _ := newVerifier(t, func(c *dpop.VerifierConfig) { c.BaseURLs, c.URLs = nil, f })
 			p, err := v.Check(request(sign(t, key, nil, claimsNow())))
 			require.ErrorIs(t, err, dpop.ErrURL)
 			require.Zero(t, p)
@@ -143,10 +144,23 @@ func TestExpectedURL(t *testing.T) {
 			require.Equal(t, 400, status)
 		}
 	})
+	t.Run("DPOP-4.3-9 a proof names any of several URLs", func(t *testing.T) {
+		bases := []string{"https://a.example", "https://mtls.a.example/bank"}
+		v, _ := newVerifier(t, func(c *dpop.VerifierConfig) { c.BaseURLs = bases })
+		check := func(htu string) error {
+			_, err := v.Check(requestTo("POST", "/token", sign(t, key, nil, with(map[string]any{"htu": htu}))))
+			return err
+		}
+		for _, base := range bases {
+			require.NoError(t, check(base+"/token"))
+		}
+		require.ErrorIs(t, check("https://a.example/bank/token"), dpop.ErrURL)
+		require.ErrorIs(t, check("https://mtls.a.example/token"), dpop.ErrURL)
+	})
 	t.Run("DPOP-4.3-9 a URL without a host is not equal to an htu without one", func(t *testing.T) {
 		for _, u := range []url.URL{{Path: "/token"}, {Scheme: "https", Path: "/token"}, {Host: "a.example", Path: "/token"}, {Scheme: "ftp", Host: "a.example", Path: "/token"}} {
 			v, _ := newVerifier(t, func(c *dpop.VerifierConfig) {
-				c.BaseURL, c.URL = "", func(*http.Request) (*url.URL, error) { return &u, nil }
+				c.BaseURLs, c.URLs = nil, func(*http.Request) ([]*url.URL, error) { return []*url.URL{&u}, nil }
 			})
 			for _, htu := range []string{u.String(), u.Scheme + "://" + u.Host + u.Path} {
 				_, err := v.Check(request(sign(t, key, nil, with(map[string]any{"htu": htu}))))

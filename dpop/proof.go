@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -141,11 +142,7 @@ func (v *Verifier) checkClaims(r *http.Request, claims strictjson.Object, thumbp
 	if err != nil {
 		return Proof{}, err
 	}
-	expected, err := v.expect(r)
-	if err != nil {
-		return Proof{}, err
-	}
-	if err := expected.accepts(htu); err != nil { // DPOP-4.3-9
+	if err := v.checkURL(r, htu); err != nil { // DPOP-4.3-9
 		return Proof{}, err
 	}
 	issuedAt, ok, err := claims.Time("iat")
@@ -179,31 +176,52 @@ func requiredString(claims strictjson.Object, name string) (string, error) {
 	return value, nil
 }
 
-// expect returns the URL that a request was sent to, as its client sees it.
-func (v *Verifier) expect(r *http.Request) (expectation, error) {
-	e := expectation{base: v.base}
-	u := r.URL
-	if v.url != nil {
-		var err error
-		if u, err = v.url(r); err != nil {
-			return e, fmt.Errorf("%w: its own URL is unknown: %w", ErrURL, err)
+// checkURL checks that htu names one of the URLs of a request. A client that
+// uses an alias of the service signs the URL of the alias.
+func (v *Verifier) checkURL(r *http.Request, htu string) (err error) {
+	if v.urls == nil {
+		if r.URL == nil {
+			return fmt.Errorf("%w: unknown URL of the request", ErrURL)
+		}
+		path := requestPath(r.URL)
+		for _, base := range v.bases {
+			if err = (expectation{base, path}).accepts(htu); err == nil {
+				return nil
+			}
+		}
+		return err
+	}
+	urls, err := v.urls(r)
+	if err != nil {
+		return fmt.Errorf("%w: unknown URL of the request: %w", ErrURL, err)
+	}
+	err = fmt.Errorf("%w: unknown URL of the request", ErrURL)
+	for _, u := range urls {
+		if err = acceptsAt(u, htu); err == nil {
+			return nil
 		}
 	}
+	return err
+}
+
+func acceptsAt(u *url.URL, htu string) error {
 	if u == nil {
-		return e, fmt.Errorf("%w: its own URL is unknown", ErrURL)
+		return fmt.Errorf("%w: unknown URL of the request", ErrURL)
 	}
-	if v.url != nil {
-		// Without a host, as r.URL of a server is, it would be equal to an htu without one.
-		e.base = u.Scheme + "://" + u.Host
-		if _, err := parseTarget(e.base); err != nil {
-			return e, fmt.Errorf("%w: its own URL is of %.256q: %w", ErrURL, e.base, err)
-		}
+	base := u.Scheme + "://" + u.Host
+	// Without a host, as in r.URL of a server, it would equal an htu without one.
+	if _, err := parseTarget(base); err != nil {
+		return fmt.Errorf("%w: the URL of the request is at %.256q: %w", ErrURL, base, err)
 	}
-	e.path = u.EscapedPath()
-	if !strings.HasPrefix(e.path, "/") {
-		e.path = "/" + e.path // DPOP-4.3-13: an empty path is "/"
+	return expectation{base, requestPath(u)}.accepts(htu)
+}
+
+func requestPath(u *url.URL) string {
+	path := u.EscapedPath()
+	if !strings.HasPrefix(path, "/") {
+		return "/" + path // DPOP-4.3-13: an empty path is "/"
 	}
-	return e, nil
+	return path
 }
 
 // check checks that a proof is for an access token and made with the key that this is bound to.

@@ -175,7 +175,7 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 func TestProverIsConcurrent(t *testing.T) {
 	p, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.RSAKey(t, "client"), Now: time.Now})
 	require.NoError(t, err)
-	v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: origin})
+	v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{origin}})
 	require.NoError(t, err)
 	errs := make([]error, 64)
 	testkit.Hammer(len(errs), func(i int) {

@@ -376,7 +376,7 @@ func TestTransportAndVerifier(t *testing.T) {
 	clock := testkit.NewClock(time.Now())
 	nonces, err := dpop.NewNonceSource(dpop.NonceSourceConfig{Now: clock.Now})
 	require.NoError(t, err)
-	v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: origin, Nonces: nonces, MaxAge: 10 * time.Minute})
+	v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{origin}, Nonces: nonces, MaxAge: 10 * time.Minute})
 	require.NoError(t, err)
 	prover := newProverNow(t)
 	transport, err := dpop.NewTransport(dpop.TransportConfig{Prover: prover, Base: servedBy(func(w http.ResponseWriter, r *http.Request) {

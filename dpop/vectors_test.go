@@ -36,7 +36,7 @@ func TestPublishedProofsVerify(t *testing.T) {
 		t.Run(v.ID, func(t *testing.T) {
 			base, _, _ := strings.Cut(strings.TrimPrefix(v.URL, "https://"), "/")
 			verifier, err := dpop.NewVerifier(dpop.VerifierConfig{
-				BaseURL: "https://" + base, Now: func() time.Time { return time.Unix(v.IAT, 0) },
+				BaseURLs: []string{"https://" + base}, Now: func() time.Time { return time.Unix(v.IAT, 0) },
 			})
 			require.NoError(t, err)
 			r := requestTo(v.Method, v.URL, v.Proof)

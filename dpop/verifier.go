@@ -14,20 +14,24 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 )
 
-// VerifierConfig configures a [Verifier]. One of BaseURL and URL is required.
+// VerifierConfig configures a [Verifier]. Exactly one of BaseURLs and URLs is
+// required.
 type VerifierConfig struct {
-	// BaseURL is what clients put before the path of a request: scheme, host and port as they see them, and the part of
-	// the path that a proxy takes away, if it does. The path of the request (its EscapedPath, so %2F stays apart from a
-	// slash) is appended. With "https://api.example.com" a request for /v1/accounts is expected to have a proof for
-	// https://api.example.com/v1/accounts; with "https://example.com/bank", for https://example.com/bank/v1/accounts.
-	// Behind http.StripPrefix the prefix belongs here too.
-	BaseURL string
+	// BaseURLs are the URLs under which clients reach the service: scheme, host,
+	// port and the part of the path that a proxy or http.StripPrefix removes. The
+	// path of the request (its EscapedPath, so %2F differs from a slash) is
+	// appended. With "https://example.com/bank", the proof of a request for
+	// /v1/accounts names https://example.com/bank/v1/accounts. A service with
+	// several base URLs, for example an alias for mutual TLS, accepts proofs for
+	// each of them.
+	BaseURLs []string
 
-	// URL returns the URL that the client sent a request to, for services that have several: aliases for mutual TLS,
-	// tenants, a gateway that passes on the original URL. Query and fragment do not matter. Whatever it takes from the
-	// request must be authenticated: header fields such as X-Forwarded-Host are written by clients too, so believe them
-	// only if your proxy replaces them. An error refuses the request.
-	URL func(*http.Request) (*url.URL, error)
+	// URLs returns the URLs that the proof of a request may name, in place of
+	// BaseURLs: for example those of tenants, or the original URL behind a gateway.
+	// The verifier ignores query and fragment. URLs must not trust headers such as
+	// X-Forwarded-Host unless a proxy replaces them. If URLs returns an error, or
+	// no URL, the request is rejected.
+	URLs func(*http.Request) ([]*url.URL, error)
 
 	// Replay remembers used proofs. If nil, the Verifier keeps up to 8,388,608 proofs
 	// in memory, at 40 to 81 bytes each. That is enough for a service of one process.
@@ -52,12 +56,12 @@ type VerifierConfig struct {
 
 // A Verifier checks proofs. It is safe for concurrent use.
 //
-// It reads the method, the URL, the Host if URL does, and the header field DPoP of a request, and no body. So whoever has
+// It reads the method, the URL, the Host if URLs does, and the header field DPoP of a request, and no body. So whoever has
 // those without an HTTP server (a gRPC gateway, the back end of a proxy's authorization requests) can fill in an
 // http.Request with them.
 type Verifier struct {
-	base       string
-	url        func(*http.Request) (*url.URL, error)
+	bases      []string
+	urls       func(*http.Request) ([]*url.URL, error)
 	replay     ReplayStore
 	nonces     *NonceSource
 	algorithms []string
@@ -82,22 +86,22 @@ const (
 // NewVerifier refuses a configuration that names no URL, or anything out of the ranges that [VerifierConfig] names.
 func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	v := &Verifier{
-		url: cfg.URL, replay: cfg.Replay, nonces: cfg.Nonces, algorithms: slices.Clone(cfg.Algorithms),
+		urls: cfg.URLs, replay: cfg.Replay, nonces: cfg.Nonces, algorithms: slices.Clone(cfg.Algorithms),
 		maxAge: cfg.MaxAge, futureSkew: cfg.FutureSkew, now: cfg.Now,
 		headers: expiring.NewCache[*header](maxHeaders),
 	}
-	if (cfg.BaseURL == "") == (cfg.URL == nil) {
-		return nil, errors.New("dpop: want either BaseURL or URL")
+	if (len(cfg.BaseURLs) == 0) == (cfg.URLs == nil) {
+		return nil, errors.New("dpop: want either BaseURLs or URLs")
 	}
-	if cfg.URL == nil {
-		t, err := parseTarget(cfg.BaseURL)
+	for _, base := range cfg.BaseURLs {
+		t, err := parseTarget(base)
 		if err == nil {
 			_, err = t.normal()
 		}
-		if err != nil || strings.ContainsAny(cfg.BaseURL, "?#") {
-			return nil, fmt.Errorf("dpop: BaseURL %q is no http or https URL without user, query and fragment", cfg.BaseURL)
+		if err != nil || strings.ContainsAny(base, "?#") {
+			return nil, fmt.Errorf("dpop: BaseURLs: %q is not an http or https URL without user, query and fragment", base)
 		}
-		v.base = t.origin + strings.TrimSuffix(t.path, "/")
+		v.bases = append(v.bases, t.origin+strings.TrimSuffix(t.path, "/"))
 	}
 	if v.now == nil {
 		v.now = time.Now

@@ -322,26 +322,27 @@ func TestTokenBinding(t *testing.T) {
 }
 
 func TestNewVerifierRefuses(t *testing.T) {
-	anyURL := func(r *http.Request) (*url.URL, error) { return r.URL, nil }
+	anyURL := func(r *http.Request) ([]*url.URL, error) { return []*url.URL{r.URL}, nil }
 	for _, tc := range []struct {
 		name string
 		cfg  dpop.VerifierConfig
 	}{
 		{"no URL", dpop.VerifierConfig{}},
-		{"two URLs", dpop.VerifierConfig{BaseURL: origin, URL: anyURL}},
-		{"a base without scheme", dpop.VerifierConfig{BaseURL: "server.example.com"}},
-		{"a base of another scheme", dpop.VerifierConfig{BaseURL: "ftp://server.example.com"}},
-		{"a base with userinfo", dpop.VerifierConfig{BaseURL: "https://u@server.example.com"}},
-		{"a base with query", dpop.VerifierConfig{BaseURL: origin + "/?x"}},
-		{"a base with fragment", dpop.VerifierConfig{BaseURL: origin + "#"}},
-		{"a base with an escape that is none", dpop.VerifierConfig{BaseURL: origin + "/%zz"}},
-		{"DPOP-11.1-1 a MaxAge of an hour", dpop.VerifierConfig{BaseURL: origin, MaxAge: time.Hour}},
-		{"a negative MaxAge", dpop.VerifierConfig{BaseURL: origin, MaxAge: -1}},
-		{"SP-5.3.2.1-13a a FutureSkew of 9 seconds", dpop.VerifierConfig{BaseURL: origin, FutureSkew: 9 * time.Second}},
-		{"SP-5.3.2.1-13b a FutureSkew of 61 seconds", dpop.VerifierConfig{BaseURL: origin, FutureSkew: 61 * time.Second}},
-		{"DPOP-11.6-1 RS256", dpop.VerifierConfig{BaseURL: origin, Algorithms: []string{"ES256", "RS256"}}},
-		{"DPOP-11.6-1 none", dpop.VerifierConfig{BaseURL: origin, Algorithms: []string{"none"}}},
-		{"no algorithm at all", dpop.VerifierConfig{BaseURL: origin, Algorithms: []string{}}},
+		{"two URLs", dpop.VerifierConfig{BaseURLs: []string{origin}, URLs: anyURL}},
+		{"a second base without scheme", dpop.VerifierConfig{BaseURLs: []string{origin, "server.example.com"}}},
+		{"a base without scheme", dpop.VerifierConfig{BaseURLs: []string{"server.example.com"}}},
+		{"a base of another scheme", dpop.VerifierConfig{BaseURLs: []string{"ftp://server.example.com"}}},
+		{"a base with userinfo", dpop.VerifierConfig{BaseURLs: []string{"https://u@server.example.com"}}},
+		{"a base with query", dpop.VerifierConfig{BaseURLs: []string{origin + "/?x"}}},
+		{"a base with fragment", dpop.VerifierConfig{BaseURLs: []string{origin + "#"}}},
+		{"a base with an escape that is none", dpop.VerifierConfig{BaseURLs: []string{origin + "/%zz"}}},
+		{"DPOP-11.1-1 a MaxAge of an hour", dpop.VerifierConfig{BaseURLs: []string{origin}, MaxAge: time.Hour}},
+		{"a negative MaxAge", dpop.VerifierConfig{BaseURLs: []string{origin}, MaxAge: -1}},
+		{"SP-5.3.2.1-13a a FutureSkew of 9 seconds", dpop.VerifierConfig{BaseURLs: []string{origin}, FutureSkew: 9 * time.Second}},
+		{"SP-5.3.2.1-13b a FutureSkew of 61 seconds", dpop.VerifierConfig{BaseURLs: []string{origin}, FutureSkew: 61 * time.Second}},
+		{"DPOP-11.6-1 RS256", dpop.VerifierConfig{BaseURLs: []string{origin}, Algorithms: []string{"ES256", "RS256"}}},
+		{"DPOP-11.6-1 none", dpop.VerifierConfig{BaseURLs: []string{origin}, Algorithms: []string{"none"}}},
+		{"no algorithm at all", dpop.VerifierConfig{BaseURLs: []string{origin}, Algorithms: []string{}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v, err := dpop.NewVerifier(tc.cfg)
@@ -349,7 +350,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 			require.Nil(t, v)
 		})
 	}
-	v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: origin})
+	v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{origin}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"ES256", "PS256", "EdDSA", "Ed25519"}, v.Algorithms())
 	v.Algorithms()[0] = "none"

@@ -15,6 +15,7 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 const (
@@ -121,96 +122,82 @@ func (s *AuthorizationServer) encodeReference(c accesstoken.Claims) ([]byte, err
 
 // accessToken reads an access token of this server, in either form: while a server changes from one to the other both are
 // about. It may have been revoked. An error that is [unavailable] says that nobody knows, any other that it is none.
-func (s *AuthorizationServer) accessToken(ctx context.Context, raw string) (tokenClaims, error) {
+func (s *AuthorizationServer) accessToken(ctx context.Context, raw string) (Claims, error) {
 	if s.cfg.AccessTokens == nil || strings.Contains(raw, ".") { // a JWT has dots, a reference none
-		return s.issued.Verify(ctx, raw)
+		token, err := s.issued.Verify(ctx, raw)
+		if err != nil {
+			return Claims{}, err
+		}
+		return claimsOf(token), nil
 	}
 	value, err := s.cfg.AccessTokens.Load(ctx, s.storeKey("access", raw))
 	if errors.Is(err, ErrNotFound) {
-		return nil, fmt.Errorf("%w: unknown", introspection.ErrInactive)
+		return Claims{}, fmt.Errorf("%w: unknown", introspection.ErrInactive)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: access token: %w", ErrStore, err)
+		return Claims{}, fmt.Errorf("%w: access token: %w", ErrStore, err)
 	}
 	return s.readReference(value)
 }
 
-func (s *AuthorizationServer) readReference(value []byte) (*referenced, error) {
-	claims, err := strictjson.ParseObject(value)
+func (s *AuthorizationServer) readReference(value []byte) (Claims, error) {
+	members, err := strictjson.ParseObject(value)
 	if err != nil {
-		return nil, fmt.Errorf("%w: a stored access token is not ours", ErrStore)
+		return Claims{}, fmt.Errorf("%w: a stored access token is not ours", ErrStore)
 	}
-	t := &referenced{members: claims}
-	if err := json.Unmarshal(value, &t.reference); err != nil || t.Version < 1 || t.Version > referenceVersion || t.Issuer != s.cfg.Issuer ||
-		t.Confirmation == (referenceConfirmation{}) { // SP-5.3.4-5: bound to nothing that is known here, so good for nothing
-		return nil, fmt.Errorf("%w: a stored access token is of another server or version", ErrStore)
+	var r reference
+	if err := json.Unmarshal(value, &r); err != nil || r.Version < 1 || r.Version > referenceVersion || r.Issuer != s.cfg.Issuer ||
+		r.Confirmation == (referenceConfirmation{}) { // SP-5.3.4-5: bound to nothing that is known here, so good for nothing
+		return Claims{}, fmt.Errorf("%w: a stored access token is of another server or version", ErrStore)
 	}
-	if s.cfg.Now().Unix() >= t.Expires { // SP-5.3.4-3: whenever the store gets rid of it
-		return nil, fmt.Errorf("%w: expired", introspection.ErrInactive)
+	if s.cfg.Now().Unix() >= r.Expires { // SP-5.3.4-3: whenever the store gets rid of it
+		return Claims{}, fmt.Errorf("%w: expired", introspection.ErrInactive)
 	}
-	return t, nil
+	return r.claims(members), nil
 }
 
-// liveToken is accessToken for one that is good for something.
-func (s *AuthorizationServer) liveToken(ctx context.Context, raw string) (tokenClaims, error) {
+// liveToken is accessToken for a token that has not been revoked.
+func (s *AuthorizationServer) liveToken(ctx context.Context, raw string) (Claims, error) {
 	token, err := s.accessToken(ctx, raw)
 	if err != nil {
-		return nil, err
+		return Claims{}, err
 	}
-	if !hasGrant(token.ID()) { // INT-7662-2.2-2: the host has made it with the same key, and what became of it we cannot know
-		return nil, fmt.Errorf("%w: its ID is none of ours", accesstoken.ErrRevoked)
+	if !hasGrant(token.ID) { // INT-7662-2.2-2: the host has made it with the same key, and what became of it we cannot know
+		return Claims{}, fmt.Errorf("%w: its ID is none of ours", accesstoken.ErrRevoked)
 	}
-	if err := s.checkRevoked(ctx, token.ID()[:grantIDLength], accesstoken.ErrRevoked); err != nil {
-		return nil, err
+	if err := s.checkRevoked(ctx, token.ID[:grantIDLength], accesstoken.ErrRevoked); err != nil {
+		return Claims{}, err
 	}
 	return token, nil
 }
 
-// referenced are the claims of an opaque token, where those of a JWT are an *accesstoken.Token.
-type referenced struct {
-	reference
-	members strictjson.Object
-}
-
-func (t *referenced) Subject() string        { return t.reference.Subject }
-func (t *referenced) ClientID() string       { return t.reference.ClientID }
-func (t *referenced) ID() string             { return t.reference.ID }
-func (t *referenced) Audience() []string     { return slices.Clone(t.reference.Audience) }
-func (t *referenced) Scopes() []string       { return strings.Fields(t.Scope) }
-func (t *referenced) IssuedAt() time.Time    { return time.Unix(t.reference.IssuedAt, 0) }
-func (t *referenced) ExpiresAt() time.Time   { return time.Unix(t.Expires, 0) }
-func (t *referenced) ACR() string            { return t.reference.ACR }
-func (t *referenced) AMR() []string          { return slices.Clone(t.reference.AMR) }
-func (t *referenced) JKT() string            { return t.Confirmation.JKT }
-func (t *referenced) X5TS256() string        { return t.Confirmation.X5TS256 }
-func (t *referenced) GrantID() string        { return t.reference.GrantID }
-func (t *referenced) HasScope(v string) bool { return v != "" && slices.Contains(t.Scopes(), v) }
-func (t *referenced) String() string {
-	return fmt.Sprintf("access token %.64q of client %.256q", t.reference.ID, t.reference.ClientID)
-}
-
-func (t *referenced) AuthTime() time.Time {
-	if t.reference.AuthTime == 0 {
-		return time.Time{}
+// claimsOf returns the claims of a JWT.
+func claimsOf(t *accesstoken.Token) Claims {
+	return Claims{
+		Subject: t.Subject(), ClientID: t.ClientID(), ID: t.ID(), Audience: t.Audience(), Scopes: t.Scopes(),
+		Confirmation: tokenbinding.Confirmation{JKT: t.JKT(), X5TS256: t.X5TS256()},
+		ExpiresAt:    t.ExpiresAt(), IssuedAt: t.IssuedAt(), AuthTime: t.AuthTime(), ACR: t.ACR(), AMR: t.AMR(),
+		GrantID: t.GrantID(), AuthorizationDetails: t.AuthorizationDetails(), Claim: t.Claim,
 	}
-	return time.Unix(t.reference.AuthTime, 0)
 }
 
-func (t *referenced) CheckScope(values ...string) error {
-	for _, value := range values {
-		if !t.HasScope(value) { // SP-5.3.4-4
-			return fmt.Errorf("%w: client %.256q has no %q", accesstoken.ErrInsufficientScope, t.reference.ClientID, value)
-		}
+// claims returns the claims that an opaque token stands for.
+func (r *reference) claims(members strictjson.Object) Claims {
+	c := Claims{
+		Subject: r.Subject, ClientID: r.ClientID, ID: r.ID, Audience: r.Audience, Scopes: strings.Fields(r.Scope),
+		Confirmation: tokenbinding.Confirmation{JKT: r.Confirmation.JKT, X5TS256: r.Confirmation.X5TS256},
+		ExpiresAt:    time.Unix(r.Expires, 0), IssuedAt: time.Unix(r.IssuedAt, 0), ACR: r.ACR, AMR: r.AMR,
+		GrantID: r.GrantID, AuthorizationDetails: r.Details,
+		Claim: func(name string) json.RawMessage {
+			if name == "v" { // ours, and no claim
+				return nil
+			}
+			raw, _ := members.Get(name)
+			return slices.Clone(raw)
+		},
 	}
-	return nil
-}
-
-func (t *referenced) AuthorizationDetails() json.RawMessage { return slices.Clone(t.Details) }
-
-func (t *referenced) Claim(name string) json.RawMessage {
-	if name == "v" { // ours, and no claim
-		return nil
+	if r.AuthTime != 0 {
+		c.AuthTime = time.Unix(r.AuthTime, 0)
 	}
-	raw, _ := t.members.Get(name)
-	return slices.Clone(raw)
+	return c
 }

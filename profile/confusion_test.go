@@ -46,7 +46,7 @@ func TestTokenConfusion(t *testing.T) {
 	tokens["ID token"], err = ids.Issue(idtoken.Claims{Subject: clientID, ClientID: clientID})
 	require.NoError(t, err)
 
-	proofs, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: issuer})
+	proofs, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{issuer}})
 	require.NoError(t, err)
 	clients, err := clientauth.NewVerifier(clientauth.VerifierConfig{
 		Issuer: issuer, Lookup: func(context.Context, string) (clientauth.Client, error) {

@@ -1,12 +1,10 @@
 package profile
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/grants"
 )
 
@@ -97,19 +95,4 @@ func (s *AuthorizationServer) grantScopes(g grant) []grants.Scope {
 		entries = append(entries, grants.Scope{Scope: strings.Join(s.scopesAt(g.Scopes, own), " "), Resource: own})
 	}
 	return entries
-}
-
-// lookUpFor returns a function that looks up live tokens of this server for one
-// resource server.
-func (s *AuthorizationServer) lookUpFor(resource string) func(ctx context.Context, raw string) (tokenClaims, error) {
-	return func(ctx context.Context, raw string) (tokenClaims, error) {
-		token, err := s.liveToken(ctx, raw) // SP-5.3.4-3
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(token.Audience(), resource) { // AT-4-3, BCP-2.3-2
-			return nil, accesstoken.ErrAudience
-		}
-		return token, nil
-	}
 }

@@ -52,16 +52,10 @@ func (s *AuthorizationServer) newGrants() error {
 	if s.grants, err = grants.NewManager(cfg); err != nil {
 		return err
 	}
-	guard := &ResourceServer{
-		cfg: ResourceServerConfig{
-			Resource: s.grantsResource(), Issuer: s.cfg.Issuer, Certificates: s.cfg.Certificates, Logger: s.cfg.Logger, Now: s.cfg.Now,
-		},
-		lookUp: s.lookUpFor(s.grantsResource()), // AT-4-7
-	}
-	if guard.proofs, err = s.newProofsBelow(s.cfg.Endpoints.Grants); err != nil {
+	guard, err := s.newGuard(s.cfg.Endpoints.Grants, s.liveToken, s.urlsBelow(s.cfg.Endpoints.Grants)) // AT-4-7
+	if err != nil {
 		return err
 	}
-	guard.setChallenge()
 	s.grantAPI, err = grants.NewHandler(grants.HandlerConfig{
 		Manager: s.grants, Path: "", WriteError: guard.WriteError,
 		Authorize: func(r *http.Request, scope string) (clientID, subject string, err error) {

@@ -121,10 +121,10 @@ func (s *AuthorizationServer) tokenState(ctx context.Context, raw string) (intro
 		return introspection.Response{}, nil
 	}
 	return introspection.Response{
-		Active: true, Scope: strings.Join(token.Scopes(), " "), ClientID: token.ClientID(), Subject: token.Subject(), Audience: token.Audience(),
-		Expires: token.ExpiresAt(), IssuedAt: token.IssuedAt(), ID: token.ID(), JKT: token.JKT(), X5TS256: token.X5TS256(),
-		AuthTime: token.AuthTime(), ACR: token.ACR(), AMR: token.AMR(), AuthorizationDetails: token.AuthorizationDetails(),
-		GrantID: token.GrantID(),
+		Active: true, Scope: strings.Join(token.Scopes, " "), ClientID: token.ClientID, Subject: token.Subject, Audience: token.Audience,
+		Expires: token.ExpiresAt, IssuedAt: token.IssuedAt, ID: token.ID, JKT: token.Confirmation.JKT, X5TS256: token.Confirmation.X5TS256,
+		AuthTime: token.AuthTime, ACR: token.ACR, AMR: token.AMR, AuthorizationDetails: token.AuthorizationDetails,
+		GrantID: token.GrantID,
 	}, nil
 }
 

@@ -262,7 +262,7 @@ func proofMembers(t testing.TB) memberVerifier {
 		"DPoP proof", "dpop/proof.go", "dpop+jwt", dpop.ErrMalformed, dpop.ErrAlgorithm, dpop.ErrMalformed,
 		map[string]any{"jti": "1", "htm": "GET", "htu": "https://api.example.com/", "iat": memberNow.Unix(), "ath": memberHash(memberToken), "nonce": nonces.Nonce()},
 		func(t testing.TB, token, alg string) ([]string, error) {
-			v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: "https://api.example.com", Nonces: nonces, Algorithms: algorithmsOf(alg), Now: anyTime})
+			v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{"https://api.example.com"}, Nonces: nonces, Algorithms: algorithmsOf(alg), Now: anyTime})
 			require.NoError(t, err)
 			r := httptest.NewRequest("GET", "/", nil)
 			r.Header.Set("DPoP", token)

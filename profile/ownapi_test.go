@@ -29,7 +29,7 @@ func TestAnAPIInTheSameProcess(t *testing.T) {
 			} {
 				require.Equal(t, http.StatusUnauthorized, got.status, name)
 			}
-			other, err := w.as.ResourceServer(profile.ResourceServerConfig{Resource: "https://other-api.example", BaseURL: w.rsHTTP.URL})
+			other, err := w.as.ResourceServer(profile.ResourceServerConfig{Resource: "https://other-api.example", BaseURLs: []string{w.rsHTTP.URL}})
 			require.NoError(t, err)
 			own := w.rs
 			w.rs = other
@@ -48,7 +48,7 @@ func TestAnAPIInTheSameProcessIsTheServersOwn(t *testing.T) {
 		{Resource: w.rsHTTP.URL, Issuer: "https://other.example"},
 		{Resource: w.rsHTTP.URL, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }},
 		{Resource: w.rsHTTP.URL, Revoked: func(context.Context, string) (bool, error) { return false, nil }},
-		{Resource: w.rsHTTP.URL, BaseURL: "http://plain.example"},
+		{Resource: w.rsHTTP.URL, BaseURLs: []string{"http://plain.example"}},
 	} {
 		_, err := w.as.ResourceServer(cfg)
 		require.Error(t, err, "%+v", cfg)

@@ -1,7 +1,7 @@
 package profile
 
 import (
-	"errors"
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
@@ -9,62 +9,42 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 )
 
-// endpointProofs checks the proofs of requests to one endpoint, which may have an alias besides its URL. Which of the two a
-// request was sent to is told by its proof and not by its Host header: both are ours, so either will do.
-type endpointProofs struct {
-	*dpop.Verifier
-	alias *dpop.Verifier // nil: there is none
-}
-
-func (s *AuthorizationServer) newEndpointProofs(path string) (*endpointProofs, error) {
-	return s.newProofs(path, func(external *url.URL, _ *http.Request) (*url.URL, error) { return external, nil })
-}
-
-// newProofsBelow is newEndpointProofs for an endpoint below which everything has a URL of its own. The path of the request is
-// what comes after the endpoint's.
-func (s *AuthorizationServer) newProofsBelow(path string) (*endpointProofs, error) {
-	return s.newProofs(path, func(external *url.URL, r *http.Request) (*url.URL, error) {
-		return url.Parse(external.String() + r.URL.EscapedPath())
+// newProofs returns a verifier of proofs for the endpoint at a path.
+func (s *AuthorizationServer) newProofs(path string) (*dpop.Verifier, error) {
+	return dpop.NewVerifier(dpop.VerifierConfig{
+		URLs: s.urlsOf(path), Replay: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: futureSkew, Now: s.cfg.Now,
 	})
 }
 
-func (s *AuthorizationServer) newProofs(path string, target func(external *url.URL, r *http.Request) (*url.URL, error)) (*endpointProofs, error) {
-	verifier := func(endpoint string) (*dpop.Verifier, error) {
-		external, err := url.Parse(endpoint)
-		if err != nil {
-			return nil, err
-		}
-		return dpop.NewVerifier(dpop.VerifierConfig{
-			URL:    func(r *http.Request) (*url.URL, error) { return target(external, r) },
-			Replay: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: futureSkew, Now: s.cfg.Now,
-		})
-	}
-	p := &endpointProofs{}
-	var err error
-	if p.Verifier, err = verifier(s.endpoint(path)); err != nil || s.cfg.MTLSBaseURL == "" {
-		return p, err
-	}
-	p.alias, err = verifier(strings.TrimSuffix(s.cfg.MTLSBaseURL, "/") + path)
-	return p, err
+// newGuard returns a resource server for an endpoint that takes access tokens of
+// this server.
+func (s *AuthorizationServer) newGuard(
+	path string, tokens func(context.Context, string) (Claims, error), urls func(*http.Request) ([]*url.URL, error),
+) (*ResourceServer, error) {
+	return NewResourceServer(ResourceServerConfig{
+		Resource: s.endpoint(path), Issuer: s.cfg.Issuer, Tokens: tokens, URLs: urls, Certificates: s.cfg.Certificates,
+		Proofs: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: futureSkew, Logger: s.cfg.Logger, Now: s.cfg.Now,
+	})
 }
 
-// Check is that of a dpop.Verifier, for both URLs. A proof is committed by the first verifier in any case, so that one store
-// knows all.
-func (p *endpointProofs) Check(r *http.Request) (dpop.Proof, error) {
-	return p.either(func(v *dpop.Verifier) (dpop.Proof, error) { return v.Check(r) })
+// urlsOf returns the URLs of an endpoint: its own and its alias for mutual TLS.
+// The proof selects one of them. The Host header does not (BCP-2.5-1).
+func (s *AuthorizationServer) urlsOf(path string) func(*http.Request) ([]*url.URL, error) {
+	urls, err := s.endpointURLs(path)
+	return func(*http.Request) ([]*url.URL, error) { return urls, err }
 }
 
-// CheckToken is that of a dpop.Verifier in the same way.
-func (p *endpointProofs) CheckToken(r *http.Request, accessToken, thumbprint string) (dpop.Proof, error) {
-	return p.either(func(v *dpop.Verifier) (dpop.Proof, error) { return v.CheckToken(r, accessToken, thumbprint) })
+// urlsBelow returns the URLs of a request below an endpoint. The path of the
+// request follows the path of the endpoint.
+func (s *AuthorizationServer) urlsBelow(path string) func(*http.Request) ([]*url.URL, error) {
+	return func(r *http.Request) ([]*url.URL, error) { return s.endpointURLs(path + r.URL.EscapedPath()) }
 }
 
-func (p *endpointProofs) either(check func(v *dpop.Verifier) (dpop.Proof, error)) (dpop.Proof, error) {
-	proof, err := check(p.Verifier)
-	if p.alias != nil && errors.Is(err, dpop.ErrURL) {
-		if other, aliasErr := check(p.alias); !errors.Is(aliasErr, dpop.ErrURL) {
-			return other, aliasErr
-		}
+func (s *AuthorizationServer) endpointURLs(path string) ([]*url.URL, error) {
+	u, err := url.Parse(s.endpoint(path))
+	if err != nil || s.cfg.MTLSBaseURL == "" {
+		return []*url.URL{u}, err
 	}
-	return proof, err
+	alias, err := url.Parse(strings.TrimSuffix(s.cfg.MTLSBaseURL, "/") + path)
+	return []*url.URL{u, alias}, err
 }

@@ -25,11 +25,14 @@ import (
 type ResourceServerConfig struct {
 	// Resource is this API's resource identifier (RFC 8707): what has to stand in a token's audience. Required.
 	Resource string
-	// BaseURL is the external https URL of the API, to which a request's own path is added, as the client sees it: what
-	// stands in a proof's htu. Behind a proxy or an http.StripPrefix that takes a prefix off the path, the prefix belongs
-	// here. Empty: scheme and host of Resource. No header of a request can change it. An API that takes DPoP-bound tokens at
-	// two URLs has a ResourceServer for each.
-	BaseURL string
+	// BaseURLs are the external https URLs of the API as clients see them. The
+	// path of a request is appended, and a proof must name one of the results.
+	// Behind a proxy or http.StripPrefix, the removed prefix belongs here. The
+	// default is scheme and host of Resource. Headers of a request are ignored.
+	BaseURLs []string
+	// URLs returns the external URLs of a request, in place of BaseURLs. See
+	// dpop.VerifierConfig.
+	URLs func(r *http.Request) ([]*url.URL, error)
 	// Issuer is the authorization server whose tokens are accepted. Required.
 	Issuer string
 	// Keys are that server's signing keys: a [jwks.Remote]'s Keys, say. Required for JWT access tokens.
@@ -37,6 +40,13 @@ type ResourceServerConfig struct {
 	// Introspection asks the server about each token in place of verifying it here: for tokens that are no JWTs, or that have
 	// to end at once when they are revoked. Its Audience has to have Resource in it. Exclusive with Keys and Revoked.
 	Introspection *introspection.Client
+	// Tokens returns the claims of an active access token, for a host with tokens
+	// of its own. It is exclusive with Keys, Revoked and Introspection. The
+	// resource server checks expiry, audience, binding and scopes of the claims.
+	// For a token that is not active, Tokens returns an error that matches an
+	// invalid_token error of package accesstoken, for example ErrRevoked. Any
+	// other error is a server error.
+	Tokens func(ctx context.Context, token string) (Claims, error)
 	// Revoked reports whether a token was revoked before its end, by its ID: see [RevokedIn]. nil: a token is good until it
 	// expires, so let it be short. Asked for each request; an error refuses the request.
 	Revoked func(ctx context.Context, tokenID string) (bool, error)
@@ -78,17 +88,15 @@ type ResourceServerConfig struct {
 type ResourceServer struct {
 	cfg    ResourceServerConfig
 	tokens *accesstoken.Verifier
-	proofs *endpointProofs
-	// lookUp reads tokens where neither tokens nor cfg.Introspection do: at the server that has issued them.
-	lookUp func(ctx context.Context, raw string) (tokenClaims, error)
+	proofs *dpop.Verifier
 
 	challenge tokenbinding.Challenge
 }
 
 // NewResourceServer checks and copies cfg. The error lists everything that is wrong with it.
 func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = origin(cfg.Resource)
+	if cfg.BaseURLs = slices.Clone(cfg.BaseURLs); cfg.BaseURLs == nil && cfg.URLs == nil {
+		cfg.BaseURLs = []string{origin(cfg.Resource)}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -102,29 +110,24 @@ func NewResourceServer(cfg ResourceServerConfig) (*ResourceServer, error) {
 	errs := []error{cfg.check()}
 	s := &ResourceServer{cfg: cfg}
 	var err error
-	if cfg.Introspection == nil {
+	if cfg.Introspection == nil && cfg.Tokens == nil {
 		s.tokens, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
 			Issuer: cfg.Issuer, Audience: []string{cfg.Resource}, Keys: cfg.Keys, Revoked: cfg.Revoked, FutureSkew: cfg.FutureSkew, Now: cfg.Now,
 		})
 		errs = append(errs, err)
 	}
-	s.proofs = new(endpointProofs)
-	s.proofs.Verifier, err = dpop.NewVerifier(dpop.VerifierConfig{
-		BaseURL: cfg.BaseURL, Replay: cfg.Proofs, Nonces: cfg.Nonces, FutureSkew: cfg.FutureSkew, Now: cfg.Now,
+	s.proofs, err = dpop.NewVerifier(dpop.VerifierConfig{
+		BaseURLs: cfg.BaseURLs, URLs: cfg.URLs, Replay: cfg.Proofs, Nonces: cfg.Nonces, FutureSkew: cfg.FutureSkew, Now: cfg.Now,
 	})
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("profile: resource server: %w", err)
 	}
-	s.setChallenge()
-	return s, nil
-}
-
-func (s *ResourceServer) setChallenge() {
 	// PRM-5-1: for either scheme
 	s.challenge = tokenbinding.Challenge{Algorithms: s.proofs.Algorithms(), Realm: s.cfg.Realm, ResourceMetadata: s.cfg.ResourceMetadata}
 	if s.cfg.Certificates != nil { // DPOP-7.2-2
 		s.challenge.Schemes = []tokenbinding.Scheme{tokenbinding.DPoP, tokenbinding.Bearer}
 	}
+	return s, nil
 }
 
 func (cfg *ResourceServerConfig) check() error {
@@ -133,8 +136,13 @@ func (cfg *ResourceServerConfig) check() error {
 		errs = append(errs, fmt.Errorf("Resource %q is no absolute URI without fragment", cfg.Resource))
 	}
 	// SP-5.2.1-1: tokens do not go about in the clear. A URL by which no client comes would make every proof wrong, too.
-	if problem := httpsProblem(cfg.BaseURL); problem != "" {
-		errs = append(errs, fmt.Errorf("BaseURL %q %s", cfg.BaseURL, problem))
+	for _, base := range cfg.BaseURLs {
+		if problem := httpsProblem(base); problem != "" {
+			errs = append(errs, fmt.Errorf("BaseURLs: %q %s", base, problem))
+		}
+	}
+	if cfg.Tokens != nil && (cfg.Keys != nil || cfg.Revoked != nil || cfg.Introspection != nil) {
+		errs = append(errs, errors.New("Tokens is exclusive with Keys, Revoked and Introspection"))
 	}
 	if cfg.Introspection != nil && (cfg.Keys != nil || cfg.Revoked != nil) {
 		errs = append(errs, errors.New("Introspection is exclusive with Keys and Revoked"))

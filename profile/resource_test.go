@@ -272,7 +272,7 @@ func TestProofsAccepted(t *testing.T) {
 		})
 	}
 	t.Run("CS-17 host in capitals and the port that is default", func(t *testing.T) {
-		w := newAPI(t, func(c *profile.ResourceServerConfig) { c.Resource, c.BaseURL = "https://api.example/v1", "" })
+		w := newAPI(t, func(c *profile.ResourceServerConfig) { c.Resource, c.BaseURLs = "https://api.example/v1", nil })
 		token := w.token()
 		for _, htu := range []string{"https://API.Example/accounts", "https://api.example:443/accounts"} {
 			response, _ := w.call("/accounts", "Authorization", "DPoP "+token, "DPoP", w.forge(token, key, c("htu", htu)))

@@ -237,7 +237,7 @@ func TestChallengeOfAPI(t *testing.T) {
 
 // The URL that a proof has to name comes from the configuration alone.
 func TestExternalURL(t *testing.T) {
-	w := newAPI(t, func(c *profile.ResourceServerConfig) { c.BaseURL = "https://bank.example/open/" })
+	w := newAPI(t, func(c *profile.ResourceServerConfig) { c.BaseURLs = []string{"https://bank.example/open/"} })
 	token, key := w.token(), testkit.ECKey(t, "client")
 	htu := func(value string) func(_, claims map[string]any) {
 		return func(_, c map[string]any) { c["htu"] = value }
@@ -300,8 +300,8 @@ func TestResourceServerConfig(t *testing.T) {
 		"a relative resource":     func(c *profile.ResourceServerConfig) { c.Resource = "/v1" },
 		"a fragment":              func(c *profile.ResourceServerConfig) { c.Resource += "#x" },
 		"SP-5.2.1-1 http":         func(c *profile.ResourceServerConfig) { c.Resource = "http://api.example" },
-		"SP-5.2.1-1 http BaseURL": func(c *profile.ResourceServerConfig) { c.BaseURL = "http://api.example" },
-		"BaseURL with a query":    func(c *profile.ResourceServerConfig) { c.BaseURL = "https://api.example/?x=1" },
+		"SP-5.2.1-1 http BaseURL": func(c *profile.ResourceServerConfig) { c.BaseURLs = []string{"http://api.example"} },
+		"BaseURL with a query":    func(c *profile.ResourceServerConfig) { c.BaseURLs = []string{"https://api.example/?x=1"} },
 		"no issuer":               func(c *profile.ResourceServerConfig) { c.Issuer = "" },
 		"an http issuer":          func(c *profile.ResourceServerConfig) { c.Issuer = "http://as.example" },
 		"no keys":                 func(c *profile.ResourceServerConfig) { c.Keys = nil },

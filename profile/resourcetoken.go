@@ -109,12 +109,13 @@ func (t *Token) String() string { return t.claims.String() }
 // LogValue is String.
 func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-// read finds out what a token says.
+// read returns the claims of a valid token that is meant for this resource
+// server.
 func (s *ResourceServer) read(ctx context.Context, raw string) (tokenClaims, error) {
-	if s.lookUp != nil {
+	switch {
+	case s.cfg.Tokens != nil:
 		return s.lookUp(ctx, raw)
-	}
-	if s.cfg.Introspection == nil {
+	case s.cfg.Introspection == nil:
 		return s.tokens.Verify(ctx, raw)
 	}
 	token, err := s.cfg.Introspection.Introspect(ctx, raw)

@@ -204,17 +204,17 @@ func (s *AuthorizationServer) originOf(ctx context.Context, q *RevocationRequest
 	if err != nil {
 		return foundToken{}, nil
 	}
-	if err := q.checkOwner(token.ClientID()); err != nil {
+	if err := q.checkOwner(token.ClientID); err != nil {
 		return foundToken{}, err
 	}
-	if !hasGrant(token.ID()) {
+	if !hasGrant(token.ID) {
 		return foundToken{}, ErrTokenType // REV-2.2.1-1
 	}
-	origin := TokenOrigin{AuthorizationID: token.ID()[:grantIDLength], GrantID: token.GrantID()}
+	origin := TokenOrigin{AuthorizationID: token.ID[:grantIDLength], GrantID: token.GrantID}
 	if origin.GrantID == origin.AuthorizationID { // which is what a token without grant management names
 		origin.GrantID = ""
 	}
-	return foundToken{origin, token.ExpiresAt(), token.Subject() == token.ClientID()}, nil
+	return foundToken{origin, token.ExpiresAt, token.Subject == token.ClientID}, nil
 }
 
 // checkOwner rejects a token of another client (REV-2.1-2).

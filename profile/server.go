@@ -9,6 +9,7 @@ import (
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jwks"
@@ -40,8 +41,8 @@ type AuthorizationServer struct {
 	signatories []*signatory // one for each algorithm; the first is for clients that have registered none
 
 	clients     *clientauth.Verifier
-	pushProofs  *endpointProofs
-	tokenProofs *endpointProofs
+	pushProofs  *dpop.Verifier
+	tokenProofs *dpop.Verifier
 	requests    *par.Server
 	tokens      *accesstoken.Issuer
 	objects     *jar.Verifier
@@ -86,9 +87,9 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 		Check: s.checkRequest, Store: cfg.Requests, Lifetime: cfg.RequestLifetime, Now: cfg.Now,
 	})
 	keep(err)
-	s.pushProofs, err = s.newEndpointProofs(cfg.Endpoints.PushedAuthorizationRequest)
+	s.pushProofs, err = s.newProofs(cfg.Endpoints.PushedAuthorizationRequest)
 	keep(err)
-	s.tokenProofs, err = s.newEndpointProofs(cfg.Endpoints.Token)
+	s.tokenProofs, err = s.newProofs(cfg.Endpoints.Token)
 	keep(err)
 	keep(s.newUserInfo())
 	keep(s.newGrants())

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,17 +21,14 @@ func (s *AuthorizationServer) newUserInfo() (err error) {
 	if s.cfg.UserInfo == nil {
 		return nil
 	}
-	s.userInfo = &ResourceServer{
-		cfg: ResourceServerConfig{
-			Resource: s.endpoint(s.cfg.Endpoints.UserInfo), Issuer: s.cfg.Issuer, Certificates: s.cfg.Certificates, Logger: s.cfg.Logger, Now: s.cfg.Now,
-		},
-		lookUp: s.liveToken, // SP-5.3.4-3
+	endpoint := s.endpoint(s.cfg.Endpoints.UserInfo)
+	token := func(ctx context.Context, raw string) (Claims, error) {
+		claims, err := s.liveToken(ctx, raw) // SP-5.3.4-3
+		claims.Audience = append(claims.Audience, endpoint)
+		return claims, err
 	}
-	if s.userInfo.proofs, err = s.newEndpointProofs(s.cfg.Endpoints.UserInfo); err != nil {
-		return err
-	}
-	s.userInfo.setChallenge()
-	return nil
+	s.userInfo, err = s.newGuard(s.cfg.Endpoints.UserInfo, token, s.urlsOf(s.cfg.Endpoints.UserInfo))
+	return err
 }
 
 // UserInfo is the UserInfo endpoint (OpenID Connect Core §5.3), which [AuthorizationServer.Handler] serves: for a host that

@@ -35,7 +35,7 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 		return nil, err
 	}
 	settings := profile.ResourceServerConfig{
-		Resource: b.cfg.resources[0], BaseURL: origin(base), ResourceMetadata: metadataURL, AuthorizationDetails: b.details,
+		Resource: b.cfg.resources[0], BaseURLs: []string{origin(base)}, ResourceMetadata: metadataURL, AuthorizationDetails: b.details,
 	}
 	if settings.Nonces, err = b.cfg.nonces(b.now); err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ func newGuard(resource, issuer string, keys func(ctx context.Context, kid, alg s
 	if err != nil {
 		return nil, err
 	}
-	proofs, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURL: resource})
+	proofs, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{resource}})
 	if err != nil {
 		return nil, err
 	}
