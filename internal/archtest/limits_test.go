@@ -13,7 +13,7 @@ import (
 const (
 	maxFunctionLines  = 70
 	maxLeafNames      = 30
-	maxProfileNames   = 84 // three parties, the metadata of each, and what a browser session needs
+	maxProfileNames   = 85 // three parties, the metadata of each, and what a browser session needs
 	maxInterfaceVerbs = 3
 	maxFileBytes      = 256 << 10
 )
