@@ -17,7 +17,8 @@ import (
 	"github.com/gofapi/fapi2/jar"
 )
 
-// A client pushes a signed authorization request, then the same one again, then one without a signature.
+// A client pushes a signed authorization request, the same request again, and a
+// request without a signature.
 func Example() {
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 
@@ -37,15 +38,15 @@ func Example() {
 		// Here the client authenticates: see package clientauth.
 		request, err := verifier.Verify(r.Context(), client, r.PostForm)
 		if err != nil {
-			refuse(w, err)
+			reject(w, err)
 			return
 		}
-		// Here the parameters are checked and stored: see package par. request.Raw() goes to the archive.
+		// Here the parameters are checked and stored: see package par. Archive request.Raw().
 		fmt.Fprintln(w, request.ClientID(), "asks for", request.Params().Get("authorization_details"))
 	}))
 	defer server.Close()
 
-	// The client signs all that it asks for.
+	// The client signs its request.
 	signer, err := jar.NewSigner(jar.SignerConfig{ClientID: "s6BhdRkqt3", Audience: "https://as.example.com", Key: key})
 	if err != nil {
 		panic(err)
@@ -73,8 +74,8 @@ func Example() {
 	// 400 {"error":"invalid_request","error_description":"a signed request object is required"}
 }
 
-// refuse answers what the error says: every error about a request does.
-func refuse(w http.ResponseWriter, err error) {
+// reject writes the response that an error of the package contains.
+func reject(w http.ResponseWriter, err error) {
 	var answer interface {
 		OAuthError() (code, description string)
 		HTTPStatus() int

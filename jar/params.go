@@ -14,23 +14,24 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// A kind says what a member of a request object is, and what JSON it has to be.
+// A kind is the use of a member of a request object, and its JSON type.
 type kind int
 
 const (
 	text       kind = iota // a parameter that is a string (JAR-4-2)
-	unknown                // a parameter if it is a string, and else a claim that means nothing here
+	unknown                // a parameter if it is a string, otherwise an unknown claim
 	seconds                // a parameter that is a number
 	uris                   // a string, or an array of strings
 	array                  // JSON, and an array
 	object                 // JSON, and an object
 	value                  // JSON by configuration
-	claim                  // of the JWT itself, and no parameter
+	claim                  // of the JWT, not a parameter
 	reference              // to another request
 	credential             // of the client
 )
 
-// kindOf tells what a name stands for. extra are the names of parameters whose values are JSON.
+// kindOf returns the kind of a name. extra contains the names of parameters
+// whose values are JSON.
 func kindOf(name string, extra []string) kind {
 	switch name {
 	case "iss", "sub", "aud", "exp", "nbf", "iat", "jti":
@@ -48,8 +49,8 @@ func kindOf(name string, extra []string) kind {
 	case "claims":
 		return object
 	case paramClientID, "response_type", "response_mode", "redirect_uri", "scope", "state", "nonce", "code_challenge",
-		"code_challenge_method", "dpop_jkt", "display", "prompt", "ui_locales", "claims_locales", "id_token_hint", "login_hint", "acr_values",
-		"grant_management_action", "grant_id": // GM-5.2-11
+		"code_challenge_method", "dpop_jkt", "display", "prompt", "ui_locales", "claims_locales", "id_token_hint",
+		"login_hint", "acr_values", "grant_management_action", "grant_id": // GM-5.2-11
 		return text
 	}
 	if slices.Contains(extra, name) {
@@ -58,35 +59,36 @@ func kindOf(name string, extra []string) kind {
 	return unknown
 }
 
-// checkExtra refuses names whose form is fixed.
+// checkExtra rejects names whose type is fixed.
 func checkExtra(extra []string) error {
 	for _, name := range extra {
 		if name == "" || kindOf(name, nil) != unknown {
-			return fmt.Errorf("JSONParameters has %.64q, whose form is fixed", name)
+			return fmt.Errorf("JSONParameters contains %.64q, whose type is fixed", name)
 		}
 	}
 	return nil
 }
 
-// encode returns the claims that stand for params, in a map of its own. Its errors do not show values.
+// encode returns the claims for params, in a new map. Its errors contain no
+// values.
 func encode(params url.Values, extra []string) (map[string]any, error) {
 	params = cloneValues(params)
-	if err := form.Check(params); err != nil { // repeated, or not UTF-8, which encoding/json would mend in silence
-		return nil, errors.New(err.Error()) // without what a peer would be told: this is the client's own mistake
+	if err := form.Check(params); err != nil { // repeated, or not UTF-8, which encoding/json would replace
+		return nil, errors.New(err.Error()) // without a wire form, because the error is for the client itself
 	}
 	claims := make(map[string]any, len(params)+7)
 	for name, values := range params {
 		var err error
 		switch k := kindOf(name, extra); k {
 		case reference: // JAR-4-1
-			err = errors.New("a request object does not refer to another request")
-		case credential: // RFC 9126 §3: it goes beside the object
-			err = errors.New("client authentication does not belong into a request object")
+			err = errors.New("reference to another request")
+		case credential: // RFC 9126 §3: a parameter of the form
+			err = errors.New("client authentication inside a request object")
 		case claim:
-			err = errors.New("the signer sets it")
+			err = errors.New("reserved for the signer")
 		case text, unknown:
 			claims[name] = values[0]
-		case uris: // RI-2.1-1: one is a string, several are an array
+		case uris: // RI-2.1-1: a string, or an array for several
 			claims[name] = values
 			if len(values) == 1 {
 				claims[name] = values[0]
@@ -101,15 +103,15 @@ func encode(params url.Values, extra []string) (map[string]any, error) {
 	return claims, nil
 }
 
-// toJSON returns the JSON that a parameter's text is.
+// toJSON returns the JSON in the text of a parameter.
 func toJSON(k kind, text string) (json.RawMessage, error) {
 	if strictjson.Valid([]byte(text)) != nil {
-		return nil, errors.New("not JSON, or JSON that readers may understand differently")
+		return nil, errors.New("not strict JSON")
 	}
 	raw := compact([]byte(text))
 	first := raw[0]
 	switch k {
-	case seconds: // JAR-4-2: a number, and written as everybody writes it
+	case seconds: // JAR-4-2: a number without leading zeros
 		if n, err := strconv.ParseUint(text, 10, maxSecondsBits); err != nil || strconv.FormatUint(n, 10) != text {
 			return nil, errors.New("not a number of seconds")
 		}
@@ -122,14 +124,14 @@ func toJSON(k kind, text string) (json.RawMessage, error) {
 			return nil, errors.New("not a JSON object")
 		}
 	default:
-		if first == '"' || first == 'n' { // the reader could not tell it from a plain string, or from nothing
-			return nil, errors.New("a JSON string or null")
+		if first == '"' || first == 'n' { // a reader would see a plain string or an absent parameter
+			return nil, errors.New("JSON string or null")
 		}
 	}
 	return raw, nil
 }
 
-// maxSecondsBits: JSON numbers beyond are not exact everywhere.
+// maxSecondsBits bounds JSON numbers to those that every reader keeps exact.
 const maxSecondsBits = 53
 
 // decode returns the parameters of the object as a plain form would contain
@@ -147,7 +149,7 @@ func decode(o strictjson.Object, extra []string) (params url.Values, dropped []s
 		switch k := kindOf(name, extra); k {
 		case reference: // JAR-4-1, CS-6: not even an empty one
 			return nil, nil, fmt.Errorf("%w: %s", ErrNested, name)
-		case credential: // RFC 9126 §3: an assertion inside would be kept with the request
+		case credential: // RFC 9126 §3: an assertion would be stored with the request
 			return nil, nil, fmt.Errorf("%w: %s", ErrCredentials, name)
 		case claim:
 			continue
@@ -159,20 +161,23 @@ func decode(o strictjson.Object, extra []string) (params url.Values, dropped []s
 			values = make([]string, 1)
 			values[0], err = fromJSON(o, name, k)
 		}
-		if err != nil { // JAR-4-2: to ignore a parameter would be to grant another request than the client signed
+		if err != nil { // JAR-4-2: without the parameter it would be another request
 			err = fmt.Errorf("%w: %w", ErrParameter, err)
-			return nil, nil, oautherr.Describe(err, "the parameter "+form.Printable(name)+" in the request object has the wrong type")
+			name = form.Printable(name)
+			return nil, nil, oautherr.Describe(err, "the parameter "+name+" in the request object has the wrong type")
 		}
 		params[name] = values
 	}
-	// BASE-6749-3.1-1: empty is the same as omitted. A NUL, which no form may have, is none here either.
+	// BASE-6749-3.1-1: an empty parameter counts as omitted. A NUL is an error,
+	// as it is in a form.
 	if err := form.Check(params); err != nil {
-		return nil, nil, fmt.Errorf("%w: %v", ErrParameter, err) // the object's fault, and not the form's
+		return nil, nil, fmt.Errorf("%w: %v", ErrParameter, err) // with the wire form of an error in the object
 	}
 	return params, optional.Dropped(), nil
 }
 
-// fromJSON returns the text of a parameter with a single value. A null is the empty text, which is the same as omitted.
+// fromJSON returns the text of a parameter with a single value. A null is the
+// empty text, which counts as omitted.
 func fromJSON(o strictjson.Object, name string, k kind) (string, error) {
 	if k == text || o.Null(name) {
 		s, _, err := o.String(name)
@@ -185,7 +190,7 @@ func fromJSON(o strictjson.Object, name string, k kind) (string, error) {
 	}
 	switch k {
 	case seconds:
-		f, err := strconv.ParseFloat(string(raw), 64) // 60.0 and 6e1 are how some encoders write an integer
+		f, err := strconv.ParseFloat(string(raw), 64) // some encoders write an integer as 60.0 or 6e1
 		if err != nil || !(f >= 0 && f < 1<<maxSecondsBits) || f != float64(uint64(f)) {
 			return "", fmt.Errorf("member %s is not a number of seconds", name)
 		}
@@ -221,10 +226,10 @@ func fromString(o strictjson.Object, name string, k kind) (string, error) {
 	return string(raw), nil
 }
 
-// compact takes the whitespace out of valid JSON and leaves the rest as it was written.
+// compact removes the whitespace of valid JSON and changes nothing else.
 func compact(raw []byte) json.RawMessage {
 	b := bytes.NewBuffer(make([]byte, 0, len(raw)))
-	_ = json.Compact(b, raw) // which does not fail on valid JSON
+	_ = json.Compact(b, raw) // never fails for valid JSON
 	return b.Bytes()
 }
 

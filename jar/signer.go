@@ -1,9 +1,7 @@
 package jar
 
 import (
-	"bytes"
 	"crypto"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -11,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
@@ -18,40 +17,47 @@ const defaultLifetime = 5 * time.Minute
 
 // SignerConfig configures a [Signer].
 type SignerConfig struct {
-	// ClientID is the client identifier that the authorization server knows. Required.
+	// ClientID is the identifier of the client at the authorization server.
+	// Required.
 	ClientID string
-	// Audience is the issuer identifier of the authorization server, character by character as in its metadata: not the
-	// URL of an endpoint. Required.
+	// Audience is the issuer identifier of the authorization server, exactly as
+	// in its metadata. The URL of an endpoint is not valid. Required.
 	Audience string
-	// Key signs: P-256, Ed25519, or RSA of at least 2048 bits. A key of a KMS or HSM will do; one that signs nothing else
-	// is best (JAR-10.8-2). It is used concurrently. Required.
+	// Key signs the request objects: P-256, Ed25519, or RSA of at least 2048
+	// bits. A key of a KMS or HSM is supported. Use a key that signs nothing
+	// else. It must be safe for concurrent use. Required.
 	Key crypto.Signer
-	// KeyID becomes the header's kid, by which the server finds the key in the client's key set. Empty: no kid.
+	// KeyID is the kid by which the server finds the key in the key set of the
+	// client. If empty, the object has no kid.
 	KeyID string
-	// Algorithm is "PS256", "ES256", "EdDSA" or "Ed25519": the client's request_object_signing_alg. Empty: the one that
-	// fits Key (EdDSA for Ed25519).
+	// Algorithm is "PS256", "ES256", "EdDSA" or "Ed25519": the
+	// request_object_signing_alg of the client. The default is the algorithm
+	// that fits Key, EdDSA for Ed25519.
 	Algorithm string
-	// Lifetime is how long an object is good for: 1 second to 60 minutes, in whole seconds, default 5 minutes.
+	// Lifetime is the time from nbf to exp, in whole seconds: 1 second to 60
+	// minutes. The default is 5 minutes.
 	Lifetime time.Duration
-	// JSONParameters names parameters, beyond claims, authorization_details and max_age, whose values are JSON (numbers,
-	// booleans, arrays, objects) and stand as such in the object. All others are strings.
+	// JSONParameters names further parameters whose values are JSON (numbers,
+	// booleans, arrays, objects), in addition to claims, authorization_details
+	// and max_age. All other parameters are strings.
 	JSONParameters []string
-	// Now is the clock, nil means time.Now. It is called concurrently.
+	// Now is the clock. If nil, time.Now is used. It is called concurrently.
 	Now func() time.Time
 }
 
-// String names the client and keeps the key to itself.
+// String returns a text without the key.
 func (c SignerConfig) String() string {
 	return fmt.Sprintf("jar.SignerConfig{ClientID: %q, Audience: %q, KeyID: %q}", c.ClientID, c.Audience, c.KeyID)
 }
 
-// GoString is String.
+// GoString returns the text of String.
 func (c SignerConfig) GoString() string { return c.String() }
 
-// LogValue is String for slog.
+// LogValue returns the text of String.
 func (c SignerConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// A Signer makes a client's request objects for one authorization server. It is safe for concurrent use.
+// A Signer signs the request objects of a client for one authorization server.
+// It is safe for concurrent use.
 type Signer struct {
 	clientID, audience string
 	signer             *jose.Signer
@@ -60,20 +66,20 @@ type Signer struct {
 	now                func() time.Time
 }
 
-// NewSigner checks and copies the configuration.
+// NewSigner validates and copies cfg.
 func NewSigner(cfg SignerConfig) (*Signer, error) {
-	if err := checkClientID(cfg.ClientID); err != nil {
+	if err := jwt.CheckClientID(cfg.ClientID); err != nil {
 		return nil, fmt.Errorf("jar: %w", err)
 	}
-	if err := checkIssuer(cfg.Audience); err != nil {
-		return nil, fmt.Errorf("jar: audience: %w", err)
+	if err := jwt.CheckIssuer(cfg.Audience); err != nil {
+		return nil, fmt.Errorf("jar: Audience: %w", err)
 	}
 	if cfg.Lifetime == 0 {
 		cfg.Lifetime = defaultLifetime
 	}
 	// MS-5.3.2-4
 	if cfg.Lifetime < time.Second || cfg.Lifetime > maxLifetime || cfg.Lifetime%time.Second != 0 {
-		return nil, fmt.Errorf("jar: lifetime of %v, want 1s to %v in whole seconds", cfg.Lifetime, maxLifetime)
+		return nil, fmt.Errorf("jar: invalid Lifetime %v, want 1s to %v in whole seconds", cfg.Lifetime, maxLifetime)
 	}
 	if err := checkExtra(cfg.JSONParameters); err != nil {
 		return nil, fmt.Errorf("jar: %w", err)
@@ -81,9 +87,11 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	// MS-5.3.2-5, JAR-4-6, JAR-10.8-2: the explicit type, so that nobody can take the object for a JWT of another kind.
-	// JAR-4-3: an object is always signed.
-	signer, err := jose.NewSigner(cfg.Key, jose.SignerOptions{Type: objectTyp, Algorithm: cfg.Algorithm, KeyID: cfg.KeyID})
+	// MS-5.3.2-5, JAR-4-6: the typ rules out use as another kind of JWT.
+	// JAR-4-3: the signature is required. JAR-10.8-2.
+	signer, err := jose.NewSigner(cfg.Key, jose.SignerOptions{
+		Type: objectTyp, Algorithm: cfg.Algorithm, KeyID: cfg.KeyID,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("jar: %w", err)
 	}
@@ -93,15 +101,17 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 	}, nil
 }
 
-// Sign returns a request object with all parameters of an authorization request, good for one use. client_id need not be
-// among them. Parameters without a value are left out; only resource may be repeated; max_age must be digits, claims a JSON
-// object and authorization_details a JSON array. It refuses request, request_uri, parameters of client authentication, and
-// the names of the JWT's own claims. params is only read.
+// Sign returns a request object with all parameters of an authorization
+// request. The object can be used once. params may lack client_id. Parameters
+// without a value are omitted, and only resource may be repeated. max_age must
+// be digits, claims a JSON object and authorization_details a JSON array.
 //
-// An error says what is wrong with params, or comes from the key.
+// Sign returns an error for request, request_uri, parameters of client
+// authentication and the names of claims of the JWT. Other errors come from the
+// key. Sign does not change params.
 func (s *Signer) Sign(params url.Values) (string, error) {
 	if id := params.Get(paramClientID); id != "" && id != s.clientID {
-		return "", fmt.Errorf("jar: client_id is %.128q, the signer's %q", id, s.clientID)
+		return "", fmt.Errorf("jar: client_id is %.128q, want %q", id, s.clientID)
 	}
 	claims, err := encode(params, s.extra) // MS-5.3.2-1
 	if err != nil {
@@ -109,7 +119,7 @@ func (s *Signer) Sign(params url.Values) (string, error) {
 	}
 	nbf := s.now().Unix()
 	claims[paramClientID] = s.clientID // JAR-5-2, JAR-6.3-1
-	claims["iss"] = s.clientID         // JAR-4-4, PAR-3-4. JAR-10.8-1: and no sub
+	claims["iss"] = s.clientID         // JAR-4-4, PAR-3-4, JAR-10.8-1: no sub
 	claims["aud"] = s.audience         // MS-5.3.2-2
 	claims["nbf"] = nbf                // MS-5.3.2-3
 	claims["iat"] = nbf
@@ -121,40 +131,37 @@ func (s *Signer) Sign(params url.Values) (string, error) {
 	}
 	token, err := s.signer.Sign(payload)
 	if err != nil {
-		return "", fmt.Errorf("jar: signing a request object: %w", err)
+		return "", fmt.Errorf("jar: signing: %w", err)
 	}
 	if len(token) > maxObject {
-		return "", fmt.Errorf("jar: request object of %d bytes, at most %d", len(token), maxObject)
+		return "", fmt.Errorf("jar: request object of %d bytes, want at most %d", len(token), maxObject)
 	}
 	return token, nil
 }
 
-// marshal writes claims so that strings and JSON values come back as they were.
+// marshal returns claims as JSON that a Verifier can read.
 func marshal(claims map[string]any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(claims); err != nil {
+	if len(claims) > maxClaims {
+		return nil, fmt.Errorf("%d claims, want at most %d", len(claims), maxClaims)
+	}
+	payload, err := jwt.Marshal(claims)
+	if err != nil {
 		return nil, err
 	}
-	payload := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-	// Better an error now than at the server: names may differ by case only, or values nest too deep within the whole.
-	if len(claims) > maxClaims {
-		return nil, fmt.Errorf("%d claims, at most %d", len(claims), maxClaims)
-	}
-	if _, err := strictjson.ParseObject(payload); err != nil {
-		return nil, fmt.Errorf("no server could read the object: %w", err)
-	}
-	return payload, nil
+	// Names may differ only by case, or values may nest too deep within the
+	// object.
+	return payload, strictjson.Valid(payload)
 }
 
-// Form returns what to push: a request object with all of params, as Sign makes it, and client_id. The parameters of client
-// authentication are to be added to it, and nothing else (RFC 9126 §3).
+// Form returns the form to push: client_id and a request object that Sign
+// returns for params. The caller adds the parameters of client authentication
+// and no others (RFC 9126 §3).
 func (s *Signer) Form(params url.Values) (url.Values, error) {
 	request, err := s.Sign(params)
 	if err != nil {
 		return nil, err
 	}
-	// PAR-3-1, MS-5.3.2-1. JAR-5-1: never with a request_uri. JAR-5-2: client_id stands in both places.
+	// PAR-3-1, MS-5.3.2-1, JAR-5-1: no request_uri. JAR-5-2: client_id is in
+	// the form and in the object.
 	return url.Values{paramRequest: {request}, paramClientID: {s.clientID}}, nil
 }

@@ -12,59 +12,66 @@ import (
 
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
 const (
-	minFutureSkew = 10 * time.Second // SP-5.3.2.1-13a: this much has to be accepted
-	maxFutureSkew = 60 * time.Second // SP-5.3.2.1-13b: more than this has to be refused
+	minFutureSkew = 10 * time.Second // SP-5.3.2.1-13a: must be accepted
+	maxFutureSkew = 60 * time.Second // SP-5.3.2.1-13b: more must be rejected
 )
 
 // VerifierConfig configures a [Verifier].
 type VerifierConfig struct {
-	// Issuer is the issuer identifier of this authorization server, as its metadata has it: the audience that an object
-	// must have. Required.
+	// Issuer is the issuer identifier of this authorization server, exactly as
+	// in its metadata. An object must have it as audience. Required.
 	Issuer string
-	// Algorithms are the accepted signature algorithms, of "ES256", "PS256", "EdDSA" and "Ed25519". Empty: all of them.
+	// Algorithms contains the accepted signature algorithms. The default is
+	// "ES256", "PS256", "EdDSA" and "Ed25519". Other algorithms are not
+	// supported.
 	Algorithms []string
-	// FutureSkew is how far nbf and iat may lie in the future: 10 to 60 seconds, default 10.
+	// FutureSkew is how far nbf and iat may lie in the future: 10 to 60
+	// seconds. The default is 10 seconds.
 	FutureSkew time.Duration
-	// Replay remembers the jti of used request objects. If nil, the Verifier keeps
-	// up to 8,388,608 of them in memory, at 40 to 81 bytes each. One client can fill
-	// half of that. It is enough for a server of one process.
+	// Replay remembers the jti of used request objects. If nil, the Verifier
+	// keeps up to 8,388,608 of them in memory, at 40 to 81 bytes each. One
+	// client can fill half of that. It is enough for a server of one process.
 	Replay ReplayStore
-	// JSONParameters names parameters, beyond claims, authorization_details and max_age, whose values in an object are JSON
-	// (numbers, booleans, arrays, objects); Params has their compact text. All others are strings: one of OAuth or OpenID
-	// Connect that is not is refused, one that is unknown is left out (RFC 6749 §3.1) and stays in Raw only.
+	// JSONParameters names further parameters whose values are JSON (numbers,
+	// booleans, arrays, objects), in addition to claims, authorization_details
+	// and max_age. Params returns their compact text. All other parameters are
+	// strings. A parameter of OAuth or OpenID Connect of another type is an
+	// error. An unknown one is omitted from Params (RFC 6749 §3.1).
 	JSONParameters []string
-	// Now is the clock, nil means time.Now. Called concurrently.
+	// Now is the clock. If nil, time.Now is used. It is called concurrently.
 	Now func() time.Time
 }
 
-// A Verifier checks request objects for one authorization server. It is safe for concurrent use.
+// A Verifier checks request objects for one authorization server. It is safe
+// for concurrent use.
 type Verifier struct {
-	cfg VerifierConfig
+	cfg   VerifierConfig
+	rules jwt.Rules
 }
 
-// NewVerifier checks and copies the configuration.
+// NewVerifier validates and copies cfg.
 func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
-	if err := checkIssuer(cfg.Issuer); err != nil {
+	if err := jwt.CheckIssuer(cfg.Issuer); err != nil {
 		return nil, fmt.Errorf("jar: %w", err)
 	}
 	if len(cfg.Algorithms) == 0 {
-		cfg.Algorithms = jose.Algorithms()
+		cfg.Algorithms = nil
 	}
-	cfg.Algorithms = slices.Clone(cfg.Algorithms)
-	for _, alg := range cfg.Algorithms {
-		if !jose.Allowed(alg) { // RS256 and none can't be had
-			return nil, fmt.Errorf("jar: algorithm %q is not allowed", alg)
-		}
+	algorithms, err := jwt.Algorithms(cfg.Algorithms)
+	if err != nil {
+		return nil, fmt.Errorf("jar: %w", err)
 	}
 	if cfg.FutureSkew == 0 {
 		cfg.FutureSkew = minFutureSkew
 	}
 	if cfg.FutureSkew < minFutureSkew || cfg.FutureSkew > maxFutureSkew {
-		return nil, fmt.Errorf("jar: FutureSkew of %v, want %v to %v", cfg.FutureSkew, minFutureSkew, maxFutureSkew)
+		return nil, fmt.Errorf("jar: invalid FutureSkew %v, want %v to %v", cfg.FutureSkew,
+			minFutureSkew, maxFutureSkew)
 	}
 	if err := checkExtra(cfg.JSONParameters); err != nil {
 		return nil, fmt.Errorf("jar: %w", err)
@@ -79,29 +86,40 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	if v := reflect.ValueOf(cfg.Replay); v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, fmt.Errorf("jar: Replay is a nil %T", cfg.Replay)
 	}
-	return &Verifier{cfg: cfg}, nil
+	// JWT-3.12-1, JAR-10.8-2: a typ of another kind is rejected.
+	return &Verifier{cfg: cfg, rules: jwt.Rules{
+		MaxBytes: maxObject, MaxKeyID: maxKeyID, Algorithms: algorithms, Type: objectTyp, Untyped: true,
+		Errors: jwt.Errors{
+			Malformed: ErrMalformed, Algorithm: ErrAlgorithm, Type: ErrType, Signature: ErrSignature,
+			Unavailable: ErrUnavailable,
+		},
+	}}, nil
 }
 
-// Algorithms returns the accepted signature algorithms, for request_object_signing_alg_values_supported.
-func (v *Verifier) Algorithms() []string { return slices.Clone(v.cfg.Algorithms) }
+// Algorithms returns a copy of the accepted signature algorithms, for
+// request_object_signing_alg_values_supported.
+func (v *Verifier) Algorithms() []string { return slices.Clone(v.rules.Algorithms) }
 
-// A Client is what a verifier has to know of the client that has authenticated.
+// A Client describes the authenticated client to a [Verifier]. It is safe for
+// concurrent use if Keys is.
 type Client struct {
-	// ID is the client identifier. Required: a client that merely named itself has not authenticated.
+	// ID is the client identifier. Required. The caller has authenticated the
+	// client: a client_id in a form does not suffice.
 	ID string
-	// Algorithm is the client's request_object_signing_alg. If empty, any algorithm
-	// that the verifier accepts may be used. EdDSA and Ed25519 are one algorithm
-	// (RFC 9864 §2.2).
+	// Algorithm is the client's request_object_signing_alg. If empty, any
+	// algorithm that the verifier accepts may be used. EdDSA and Ed25519 are
+	// one algorithm (RFC 9864 §2.2).
 	Algorithm string
-	// Keys returns the public keys of the client that may have made a signature with alg, an accepted algorithm. With a
-	// kid, those that have it and no others; kid is empty when the object has none, and is otherwise whatever the sender
-	// wrote, up to 1024 bytes. All keys returned are tried, at most eight. No key and no error means that the client has
-	// none such and its object is refused; an error means that it cannot be known now, and becomes ErrUnavailable. nil is
-	// no key.
+	// Keys returns the public keys of the client for a kid and an accepted
+	// algorithm. If kid is empty, the object has no kid. Otherwise kid is a
+	// value of up to 1024 bytes from the sender, and Keys returns only keys
+	// with it. At most eight keys are tried. Without a key the object is
+	// rejected. An error becomes ErrUnavailable. If Keys is nil, the client has
+	// no keys.
 	Keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
 }
 
-// Verify is Check followed by Commit.
+// Verify calls [Verifier.Check] and [Verifier.Commit].
 func (v *Verifier) Verify(ctx context.Context, client Client, form url.Values) (Request, error) {
 	r, err := v.Check(ctx, client, form)
 	if err != nil {
@@ -113,19 +131,23 @@ func (v *Verifier) Verify(ctx context.Context, client Client, form url.Values) (
 	return r, nil
 }
 
-// Check verifies the request object in the form of a pushed authorization request that client has sent, and writes nothing:
-// as long as Commit is not called, the same form can be checked again. What it returns counts only once Commit has
+// Check verifies the request object in the form of a pushed authorization
+// request of the client. It writes nothing: the same form can be checked again
+// until Commit is called. The caller acts on the result only after Commit has
 // succeeded.
 //
-// form has the parameters of the request's body, those of client authentication among them, and is only read. A server that
-// takes unsigned requests too looks for "request" in it first; one that demands signed ones does not, and gets ErrUnsigned.
+// form contains the parameters of the body, with those of client
+// authentication. Check does not change it. A server that accepts unsigned
+// requests too calls Check only if the form has "request". Otherwise Check
+// returns ErrUnsigned.
 //
-// Its errors are those of this package but ErrReplayed. The checks that need no key come first, so that no key is looked
-// for on behalf of a request that fails anyway.
+// Check returns the errors of this package except ErrReplayed. It makes the
+// checks that need no key first, so that no key is looked up for a request that
+// is rejected anyway.
 func (v *Verifier) Check(ctx context.Context, client Client, form url.Values) (Request, error) {
-	// JAR-10.2-1: who sends the object must be known before it is looked at.
-	if err := checkClientID(client.ID); err != nil {
-		return Request{}, fmt.Errorf("%w: nobody has authenticated: %w", ErrClient, err)
+	// JAR-10.2-1: the client is authenticated before the object is parsed.
+	if err := jwt.CheckClientID(client.ID); err != nil {
+		return Request{}, fmt.Errorf("%w: unauthenticated client: %w", ErrClient, err)
 	}
 	raw, err := fromForm(form, client.ID)
 	if err != nil {
@@ -135,30 +157,36 @@ func (v *Verifier) Check(ctx context.Context, client Client, form url.Values) (R
 	if err != nil {
 		return Request{}, err
 	}
-	key, err := d.verify(ctx, client)
+	header := d.token.Header
+	if client.Algorithm != "" && !jose.Same(client.Algorithm, header.Algorithm) { // JAR-6.2-1
+		return Request{}, fmt.Errorf("%w: %s, registered is %.32q", ErrAlgorithm, header.Algorithm, client.Algorithm)
+	}
+	key, err := d.token.Verify(ctx, client.Keys) // PAR-3-2, MS-5.3.1-1, JAR-6.2-1, JAR-10.2-1
 	if err != nil {
 		return Request{}, err
 	}
 	r := Request{
-		by: v, clientID: client.ID, params: d.params, raw: raw, algorithm: d.header.Algorithm, keyID: d.header.KeyID, key: key, expires: d.expires,
-		dropped: d.dropped,
+		by: v, clientID: client.ID, params: d.params, raw: raw, algorithm: header.Algorithm, keyID: header.KeyID,
+		key: key, expires: d.expires, dropped: d.dropped,
 	}
 	if d.id != "" {
-		// A jti belongs to the client that chose it, or else one client could use up the identifiers of another. The parts
-		// have no NUL in them but the last one. The first part keeps the keys of other packages apart.
+		// A jti belongs to the client that chose it. Otherwise one client could
+		// use up the jti of another. Only the last part can contain a NUL. The
+		// first part separates the keys of different packages.
 		r.replayKey = jose.SHA256Base64("request object\x00" + v.cfg.Issuer + "\x00" + client.ID + "\x00" + d.id)
 	}
 	return r, nil
 }
 
-// fromForm returns the request object of a form that has nothing else in it but client authentication.
+// fromForm returns the request object of a form that contains only the object
+// and client authentication.
 func fromForm(form url.Values, clientID string) (string, error) {
 	for name, values := range form {
-		if len(values) > 1 && name != "resource" { // which may be repeated, if not here: see below
-			return "", fmt.Errorf("%w: %.64q is repeated", ErrForm, name)
+		if len(values) > 1 && name != "resource" { // reported below
+			return "", fmt.Errorf("%w: repeated %.64q", ErrForm, name)
 		}
 	}
-	// JAR-5-1, CS-6: it would be open which of the two counts.
+	// JAR-5-1, CS-6: request and request_uri exclude each other.
 	if form.Get(paramRequestURI) != "" {
 		return "", fmt.Errorf("%w: request_uri", ErrForm)
 	}
@@ -169,9 +197,10 @@ func fromForm(form url.Values, clientID string) (string, error) {
 	for name, values := range form {
 		switch {
 		case name == paramRequest, kindOf(name, nil) == credential:
-		case len(values) == 0 || len(values) == 1 && values[0] == "": // empty is the same as omitted
+		case len(values) == 0 || len(values) == 1 && values[0] == "": // an empty parameter counts as omitted
 		case name != paramClientID:
-			// PAR-3-1, JAR-5-3: it would not count, which its sender should hear.
+			// PAR-3-1, JAR-5-3: the parameter would be ignored, so the client
+			// gets an error.
 			return "", fmt.Errorf("%w: %.64q", ErrForm, name)
 		case values[0] != clientID: // JAR-5-2
 			err := fmt.Errorf("%w: client_id %.128q, authenticated %.128q", ErrForm, values[0], clientID)
@@ -181,12 +210,14 @@ func fromForm(form url.Values, clientID string) (string, error) {
 	return raw, nil
 }
 
-// Commit records that the object has been used, if it has a jti. Of any number of concurrent calls for one jti of a client
-// exactly one succeeds; the others get ErrReplayed. An object that expired since Check gets ErrExpired, and a store that
-// fails ErrUnavailable: without its word nothing is accepted.
+// Commit records the use of the object if it has a jti. Of any number of
+// concurrent calls with one jti of a client, exactly one succeeds. The others
+// return ErrReplayed. Commit returns ErrExpired if the object has expired since
+// Check, and ErrUnavailable if the store fails. After an error the caller
+// rejects the request.
 func (v *Verifier) Commit(ctx context.Context, r Request) error {
 	if r.by == nil || r.by != v {
-		return errors.New("jar: Commit of a request that this verifier has not checked")
+		return errors.New("jar: request of another verifier")
 	}
 	if now := v.cfg.Now(); !now.Before(r.expires) {
 		return expired(r.expires, now)
@@ -194,7 +225,7 @@ func (v *Verifier) Commit(ctx context.Context, r Request) error {
 	if r.replayKey == "" {
 		return nil
 	}
-	// Kept until exp, the first instant at which the object would be refused anyway.
+	// From exp on the object is rejected without the store.
 	first, err := v.cfg.Replay.Add(expiring.WithOwner(ctx, r.clientID), r.replayKey, nil, r.expires)
 	if err != nil {
 		return fmt.Errorf("%w: replay store: %w", ErrUnavailable, err)

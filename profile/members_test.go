@@ -639,7 +639,7 @@ func TestEveryParserIsInTheTable(t *testing.T) {
 	for _, p := range memberParsers(t) {
 		known[p.file] = true
 	}
-	reads := regexp.MustCompile(`jwt\.Rules{|strictjson\.Parse(Object|Claims)\(|\.ParseHeader\(\)`)
+	reads := regexp.MustCompile(`rules\.Open\(|strictjson\.Parse(Object|Claims)\(|\.ParseHeader\(\)`)
 	for _, pattern := range []string{"../*/*.go", "../internal/jose/*.go"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
