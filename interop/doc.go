@@ -1,12 +1,14 @@
-// Package interop has no code: its tests run this module against other people's software over TLS on loopback, each peer
-// a child process. The peers are oidc-provider as authorization server; openid-client as client; and raw requests made with
-// jose and dpop, the packages of the same names on npm. On our side are the packages, and examples/bank and examples/fintech
-// as the programs that they are.
+// Package interop contains tests only. They run this module against other software
+// over TLS on the loopback interface. Each peer is a child process. The peers are
+// oidc-provider as an authorization server, openid-client as a client, and raw
+// requests made with jose and dpop (packages on npm). On this side are the packages
+// and the programs examples/bank and examples/fintech.
 //
-// They need the go command, Node.js 20 or later and the packages of package-lock.json:
+// The tests require the go command, Node.js 20 or later and the packages of
+// package-lock.json:
 //
 //	npm ci --ignore-scripts --prefix interop
 //	go test ./interop/...
 //
-// Without these the tests are skipped, or fail with FAPI_REQUIRE_ALL=1.
+// Without these the tests are skipped. With FAPI_REQUIRE_ALL=1 they fail.
 package interop

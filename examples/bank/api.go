@@ -23,8 +23,9 @@ type api struct {
 	guard *profile.ResourceServer
 }
 
-// newAPI returns the API as it is reached at a base URL, by path. A proof names the URL that it is for, so each base has a
-// guard of its own; certificates are asked for at one of them only.
+// newAPI returns the handlers of the API at a base URL, by path. A proof
+// contains the URL of its request, so each base URL has its own guard. Only one
+// base URL asks for client certificates.
 func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handler, error) {
 	metadata := b.resourceMetadata()
 	if err := metadata.CheckPublished(); err != nil {
@@ -67,11 +68,12 @@ func (b *bank) resourceMetadata() *profile.ResourceMetadata {
 	}
 }
 
-// accounts lists the accounts of who has let the client in: all of them by the scope, or those that a detail names. A client
-// that acts for itself has none.
+// accounts lists the accounts of the user. The scope accounts permits all of
+// them, a detail permits those that it names. A client that acts for itself has
+// no accounts.
 func (a *api) accounts(w http.ResponseWriter, r *http.Request) {
 	token, ok := profile.TokenFromContext(r.Context())
-	if !ok { // served without its guard
+	if !ok { // the handler has no guard
 		http.Error(w, "no token", http.StatusInternalServerError)
 		return
 	}
@@ -96,7 +98,8 @@ func (a *api) accounts(w http.ResponseWriter, r *http.Request) {
 	}{token.Subject(), own})
 }
 
-// listed says which accounts the details of a token let its client list. nil: none of them is about that.
+// listed returns a function that reports whether the details of a token permit
+// to list an account. It returns nil if no detail is about listing accounts.
 func (a *api) listed(token *profile.Token) (func(openbanking.IBAN) bool, error) {
 	details, err := token.Details()
 	if err != nil {
@@ -146,14 +149,14 @@ func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, status, object{"error": "invalid_request", "error_description": err.Error()})
 		return
 	}
-	token, _ := profile.TokenFromContext(r.Context()) // Require has put it there
+	token, _ := profile.TokenFromContext(r.Context()) // Require stores it in the context
 	permission, err := a.permission(token, order)
 	if err != nil {
 		a.guard.WriteError(w, r, err, "payments")
 		return
 	}
-	// One consent is one payment. The use is recorded for the granted detail, however
-	// the order is spelled, for every token of the consent.
+	// One consent is one payment. The use is recorded for the granted detail,
+	// however the order is spelled, for every token of the consent.
 	id, err := a.uses.Once(r.Context(), uses.Use{Grant: token.GrantID(), Detail: permission, Attempt: attempt, Result: rand.Text()})
 	switch {
 	case errors.Is(err, uses.ErrUsed):
@@ -189,8 +192,8 @@ func (a *api) readOrder(w http.ResponseWriter, r *http.Request) (order openbanki
 	return order, attempt, err
 }
 
-// permission returns the granted detail that permits to initiate a payment here.
-// The token has to have the scope as well.
+// permission returns the granted detail that permits to initiate a payment
+// here. The token has to have the scope as well.
 func (a *api) permission(token *profile.Token, order openbanking.Payment) (rar.Detail, error) {
 	if err := token.CheckScope("payments"); err != nil {
 		return rar.Detail{}, err
@@ -211,7 +214,7 @@ type payments struct {
 
 type payment struct {
 	id, clientID, grantID string
-	detail                rar.Detail // as it was granted
+	detail                rar.Detail // the granted detail
 	at                    time.Time
 }
 

@@ -18,26 +18,28 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// maxApps bounds what is kept of one user. What is too much is withdrawn, since the user could not do that any more.
+// maxApps bounds the permissions of one user. The bank withdraws the oldest
+// ones above the bound, because the pages would not show them any more.
 const maxApps = 200
 
-// A permission is what a user has agreed to once: an authorization, or a grant of grant management.
+// A permission is the result of one consent: an authorization, or a grant of
+// grant management.
 type permission struct {
 	id, clientID string
 	managed      bool
-	scopes       []string    // as are the others, of what is not managed
+	scopes       []string    // this and the fields below are for authorizations without grant management
 	details      rar.Details //
 	since, until time.Time
 }
 
-// permissions are those of all users.
+// permissions stores the permissions of all users.
 type permissions struct {
-	nobody string // is approved for without being asked, and any number of times; may be empty
+	nobody string // a user whose consents are automatic and unlimited; may be empty
 	mu     sync.Mutex
 	byUser map[string][]permission
 }
 
-// add keeps a permission and returns those that are too many.
+// add stores a permission and returns the permissions above the bound.
 func (p *permissions) add(user string, one permission) (dropped []permission) {
 	if user == p.nobody {
 		return nil
@@ -66,8 +68,9 @@ func (p *permissions) of(user string) []permission {
 	return slices.Clone(p.byUser[user])
 }
 
-// remember keeps what a user has just approved. Grants are heard of by events instead: there are none before the client
-// redeems its code.
+// remember stores a permission that a user has just given. Grants are stored by
+// their events instead: a grant exists only after the client has redeemed its
+// code.
 func (b *bank) remember(ctx context.Context, a *profile.Authorization, response *profile.AuthorizationResponse, approval profile.Approval) {
 	if !a.GrantRequest().IsZero() {
 		return
@@ -78,7 +81,7 @@ func (b *bank) remember(ctx context.Context, a *profile.Authorization, response 
 	}))
 }
 
-// grantChanged is told of each change of a grant.
+// grantChanged receives the event of each change of a grant.
 func (b *bank) grantChanged(ctx context.Context, e grants.Event) error {
 	b.log.InfoContext(ctx, "grant "+e.Kind, "client", e.New.ClientID, "subject", e.New.Subject, "by", e.By)
 	if e.New.Status != "active" {
@@ -105,7 +108,8 @@ func (b *bank) withdraw(ctx context.Context, one permission) error {
 	return b.server.Withdraw(ctx, one.id)
 }
 
-// current fills in what a permission is by now; ok is false if it has ended.
+// current fills in the present state of a permission. If the permission has
+// ended, ok is false.
 func (b *bank) current(ctx context.Context, one permission) (_ permission, ok bool, err error) {
 	if !one.managed {
 		revoked, err := b.revocations.Revoked(ctx, one.id)
@@ -175,8 +179,8 @@ func (b *bank) showPayments(language, user string) (all []shownPayment) {
 	return all
 }
 
-// isDone reports whether a permission was for payments alone, and all of them were
-// made. Nothing can be done with it any more.
+// isDone reports whether a permission was for payments alone, and all of them
+// were made. Nothing can be done with it any more.
 func (b *bank) isDone(user string, one permission) bool {
 	made := b.payments.of(user)
 	bound := one.details.Scopes()
@@ -186,7 +190,7 @@ func (b *bank) isDone(user string, one permission) bool {
 		})
 }
 
-// apps shows the user what she has agreed to.
+// apps shows the permissions of the user.
 func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
 	in := b.sessions.of(r)
 	if in == nil {
@@ -274,7 +278,7 @@ func (b *bank) confirmRevoke(w http.ResponseWriter, r *http.Request, in *session
 	b.show(w, r, revokePage, http.StatusOK, staysHere, data)
 }
 
-// before says what a merge adds to, or a replacement takes the place of.
+// before returns the permission that a merge extends or a replacement replaces.
 func (b *bank) before(ctx context.Context, a *profile.Authorization, user, language string) (kind string, entries []entry, err error) {
 	request := a.GrantRequest()
 	if request.GrantID() == "" {

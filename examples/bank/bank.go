@@ -49,8 +49,9 @@ const (
 	usesKept = 10 * grantLifetime
 )
 
-// newBank sets up all of it. The protocol is profile.AuthorizationServer: what a bank adds is who its users and clients are,
-// and interact, which asks the user.
+// newBank creates the bank. profile.AuthorizationServer implements the
+// protocol. The bank adds its users and clients, and the method interact, which
+// asks the user.
 func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error) {
 	b := &bank{
 		cfg: cfg, log: log, now: now, details: cfg.details, revocations: profile.NewMemoryStore(0, now),
@@ -64,7 +65,8 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 		return nil, err
 	}
 	// This example keeps everything in memory. A real bank needs a shared,
-	// persistent store. Otherwise a payment could be made again after a restart.
+	// persistent store. Otherwise a payment could be made again after a
+	// restart.
 	used, err := store.NewMemory(store.MemoryConfig{Now: now})
 	if err != nil {
 		return nil, err
@@ -114,7 +116,7 @@ func (b *bank) client(_ context.Context, clientID string) (*profile.ClientMetada
 	return nil, profile.ErrUnknownClient
 }
 
-// userInfo is all that this bank knows of its users.
+// userInfo returns the claims that this bank has about a user.
 func userInfo(_ context.Context, token *profile.Token) (map[string]any, error) {
 	if token.HasScope("profile") {
 		return map[string]any{"preferred_username": token.Subject()}, nil
@@ -122,13 +124,15 @@ func userInfo(_ context.Context, token *profile.Token) (map[string]any, error) {
 	return nil, nil
 }
 
-// certificates are those of the connection itself. One marked as that of a CA is what openssl req -x509 makes for a client
-// that signs its own; no certificate of the kind is good for tls_client_auth, whoever vouches for it.
+// certificates reads client certificates from the TLS connection. The command
+// openssl req -x509 marks the certificate of a client that signs its own as
+// that of a CA. Such a certificate is never accepted for tls_client_auth.
 func certificates() (*tokenbinding.CertificateSource, error) {
 	return tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{SelfSignedCA: true})
 }
 
-// nonces are for one party: server and API have different keys. nil: proofs need none.
+// nonces returns a source of nonces for one party. The server and the API have
+// different keys. If the source is nil, proofs need no nonce.
 func (c *config) nonces(now func() time.Time) (*dpop.NonceSource, error) {
 	if !c.requireNonce {
 		return nil, nil
@@ -136,7 +140,8 @@ func (c *config) nonces(now func() time.Time) (*dpop.NonceSource, error) {
 	return dpop.NewNonceSource(dpop.NonceSourceConfig{Now: now})
 }
 
-// newKeys makes the keys of the server. A bank's are in a KMS or HSM and outlive the program.
+// newKeys creates the keys of the server. The keys of a real bank are in a KMS
+// or an HSM, and outlive the program.
 func newKeys(algorithms []string) ([]profile.SigningKey, error) {
 	keys := make([]profile.SigningKey, len(algorithms))
 	for i, algorithm := range algorithms {
@@ -161,7 +166,8 @@ func newKey(algorithm string) (crypto.Signer, error) {
 	}
 }
 
-// handler is what is served on listen: everything.
+// handler returns the handler for the address listen. It serves all endpoints
+// and pages.
 func (b *bank) handler() (http.Handler, error) {
 	api, err := b.newAPI(b.cfg.issuer, false)
 	if err != nil {
@@ -174,7 +180,9 @@ func (b *bank) handler() (http.Handler, error) {
 	return b.observe(b.routes(own)), nil
 }
 
-// mtlsHandler is what is served on mtls_listen: what programs call. Pages stay where no browser is asked for a certificate.
+// mtlsHandler returns the handler for the address mtls_listen. It serves the
+// endpoints for programs. The pages stay at an address that asks no browser for
+// a certificate.
 func (b *bank) mtlsHandler() (http.Handler, error) {
 	own, err := b.newAPI(b.cfg.mtlsURL(), true)
 	if err != nil {
@@ -185,8 +193,9 @@ func (b *bank) mtlsHandler() (http.Handler, error) {
 	return b.observe(b.routes(own)), nil
 }
 
-// routes knows a path as it is written here or not at all: http.ServeMux would answer other spellings of it by a redirect
-// with which a browser posts its password once more. What is not the bank's own is the protocol's.
+// routes serves a path only in this exact spelling. http.ServeMux would
+// redirect other spellings, and a browser would send its password again. All
+// other paths go to the protocol handler.
 func (b *bank) routes(own map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler, ok := own[r.URL.EscapedPath()]; ok {
@@ -197,7 +206,7 @@ func (b *bank) routes(own map[string]http.Handler) http.Handler {
 	})
 }
 
-// only serves a path to some methods.
+// only serves a path for the given methods.
 func only(handlers map[string]http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method

@@ -24,10 +24,11 @@ type authority struct {
 	hosts       []string
 }
 
-// madeLifetime is how long certificates are good that the bank makes itself.
+// madeLifetime is the lifetime of certificates that the bank creates.
 const madeLifetime = 90 * 24 * time.Hour
 
-// newAuthority makes one that can vouch for these hosts alone, even where it is trusted for everything.
+// newAuthority creates an authority. The name constraints of its certificate
+// limit it to these hosts, even where it is trusted for every name.
 func newAuthority(hosts ...string) (*authority, error) {
 	a := &authority{hosts: hosts}
 	template := &x509.Certificate{
@@ -73,7 +74,8 @@ func parseAuthority(certificate, key []byte, hosts ...string) (*authority, error
 // localhosts are the names of this machine.
 var localhosts = []string{"localhost", "127.0.0.1", "::1"}
 
-// issue makes a certificate for the hosts of the authority, good for servers and for clients.
+// issue creates a certificate for the hosts of the authority. Servers and
+// clients can use it.
 func (a *authority) issue() (*tls.Certificate, error) {
 	template := &x509.Certificate{
 		Subject: pkix.Name{CommonName: a.hosts[0]}, KeyUsage: x509.KeyUsageDigitalSignature,
@@ -111,7 +113,7 @@ func sign(template, parent *x509.Certificate, key, by *ecdsa.PrivateKey) (*x509.
 	return x509.ParseCertificate(der)
 }
 
-// pem is the authority as others read it.
+// pem returns the certificate of the authority in PEM.
 func (a *authority) pem() []byte { return certificatePEM(a.certificate.Raw) }
 
 func certificatePEM(der []byte) []byte {

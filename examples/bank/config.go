@@ -20,7 +20,8 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// A config is a configuration file that has been checked: see the package comment.
+// A config is a configuration file that has been checked: see the package
+// comment.
 type config struct {
 	issuer, listen, mtlsListen           string
 	certFile, keyFile, writeCA, clientCA string
@@ -35,16 +36,16 @@ type config struct {
 
 	iterations int // of password hashing
 
-	// What follows from these.
+	// The fields below are derived from the fields above.
 	registered map[string]*profile.ClientMetadata
-	details    *rar.Registry // of the types that there are
+	details    *rar.Registry // of the configured types
 	profile    profile.Profile
-	clientCAs  *x509.CertPool // nil: no client_ca_file
-	algorithms []string       // that the server signs with; the first for who is registered for none
-	tellsAll   bool           // at the introspection endpoint: there is no resource_servers
+	clientCAs  *x509.CertPool // nil without client_ca_file
+	algorithms []string       // of the server's keys; the first is the default
+	tellsAll   bool           // the introspection endpoint returns all tokens: there are no resource_servers
 
-	certificate *tls.Certificate // if nil, one is made
-	authority   *authority       // that makes it; if nil, a new one
+	certificate *tls.Certificate // if nil, one is created
+	authority   *authority       // the issuer of a created certificate; if nil, a new one
 }
 
 type user struct {
@@ -54,7 +55,7 @@ type user struct {
 
 const maxConfig = 8 << 20
 
-// loadConfig reads a configuration file. The error lists everything that is wrong with it.
+// loadConfig reads a configuration file. The error lists all problems.
 func loadConfig(path string) (*config, error) {
 	data, err := readFile(path, maxConfig)
 	if err != nil {
@@ -82,7 +83,7 @@ func newConfig() *config {
 	return &config{requestSeconds: 90, accessToken: "jwt", store: "memory:", iterations: iterations}
 }
 
-// members is the one table of what a configuration file can have.
+// members returns the table of the members of a configuration file.
 func (c *config) members() []configfile.Member {
 	return []configfile.Member{
 		{Name: "issuer", Into: &c.issuer, Default: "required", Meaning: "The issuer identifier, an https URL. Its path stands before all other paths."},
@@ -177,7 +178,7 @@ func (c *config) checkFiles(p *configfile.Problems) {
 	p.Require(err != nil || c.clientCAs.AppendCertsFromPEM(pem), "client_ca_file", "no certificate in it")
 }
 
-// checkUsers: a username goes into tokens as the subject.
+// checkUsers checks the users. A username becomes the subject of tokens.
 func (c *config) checkUsers(p *configfile.Problems) {
 	names := map[string]bool{}
 	for i, u := range c.users {
@@ -199,7 +200,8 @@ func (c *config) checkClients(p *configfile.Problems) {
 			p.Add(at, "%w", err)
 			continue
 		}
-		// A registration that does not speak of it leaves the binding of its tokens to the bank, which has one for everybody.
+		// If a registration does not mention the binding of tokens, the default
+		// of the bank applies.
 		if said := string(raw); !strings.Contains(said, `"dpop_bound_access_tokens"`) && !strings.Contains(said, `"tls_client_certificate_bound_access_tokens"`) {
 			client.DPoPBoundAccessTokens = true
 		}
@@ -207,7 +209,7 @@ func (c *config) checkClients(p *configfile.Problems) {
 			p.Add(at, "%.100q: %w", client.ClientID, fmt.Errorf(format, args...))
 		}
 		if err := client.Validate(); err != nil {
-			for _, line := range strings.Split(err.Error(), "\n") { // each is told of which client it is
+			for _, line := range strings.Split(err.Error(), "\n") { // each line names the client
 				of("%s", line)
 			}
 		}
@@ -218,7 +220,7 @@ func (c *config) checkClients(p *configfile.Problems) {
 		c.registered[client.ClientID] = client
 		c.checkClient(p, client, of)
 	}
-	for _, u := range c.users { // a token of a client about itself has the client as its subject
+	for _, u := range c.users { // the subject of a client's own token is the client ID
 		p.Require(u.Username == "" || c.registered[u.Username] == nil, "users", "%.100q is the client_id of a client", u.Username)
 	}
 	if len(c.algorithms) == 0 {
@@ -226,7 +228,8 @@ func (c *config) checkClients(p *configfile.Problems) {
 	}
 }
 
-// checkClient finds what this bank cannot do for a client whose registration is right.
+// checkClient reports features of a valid registration that this bank does not
+// support.
 func (c *config) checkClient(p *configfile.Problems, client *profile.ClientMetadata, bad func(format string, args ...any)) {
 	usesTLS := client.TLSClientCertificateBoundAccessTokens || client.UseMTLSEndpointAliases || strings.Contains(client.TokenEndpointAuthMethod, "tls")
 	if usesTLS && c.mtlsListen == "" && !p.Wrong("mtls_listen") {
@@ -236,7 +239,7 @@ func (c *config) checkClient(p *configfile.Problems, client *profile.ClientMetad
 		bad("needs client_ca_file")
 	}
 	if client.Validate() != nil {
-		return // and was told so
+		return // the problem has been reported
 	}
 	for _, alg := range []string{
 		client.IDTokenSignedResponseAlg, client.AuthorizationSignedResponseAlg, client.IntrospectionSignedResponseAlg, client.UserInfoSignedResponseAlg,
@@ -252,8 +255,8 @@ func (c *config) checkClient(p *configfile.Problems, client *profile.ClientMetad
 	}
 }
 
-// checkDetails makes a registry of the types that the bank knows and of what else is registered, so that any client can be
-// tried out.
+// checkDetails creates a registry of the types that the bank supports and of
+// all other registered types, so that any client can be tried out.
 func (c *config) checkDetails(p *configfile.Problems) {
 	var names []string
 	for _, client := range c.registered {
@@ -270,7 +273,7 @@ func (c *config) checkDetails(p *configfile.Problems) {
 func (c *config) checkResources(p *configfile.Problems) {
 	named := c.resources
 	if len(named) == 0 {
-		c.resources = []string{c.issuer} // which has been checked
+		c.resources = []string{c.issuer} // already checked
 	}
 	for i, resource := range named {
 		u, err := url.Parse(resource)
@@ -293,7 +296,8 @@ func (c *config) checkResources(p *configfile.Problems) {
 	}
 }
 
-// path is that of something of the bank's own, behind the issuer's.
+// path returns the path of one of the bank's own resources, below the issuer's
+// path.
 func (c *config) path(path string) string {
 	u, err := url.Parse(c.issuer)
 	if err != nil { // checked before
@@ -302,7 +306,8 @@ func (c *config) path(path string) string {
 	return u.Path + path
 }
 
-// mtlsURL is where certificates are asked for: the issuer with the port of mtls_listen; empty without.
+// mtlsURL returns the base URL that asks for certificates: the issuer with the
+// port of mtls_listen. It is empty without mtls_listen.
 func (c *config) mtlsURL() string {
 	if c.mtlsListen == "" {
 		return ""
@@ -320,7 +325,7 @@ func (c *config) requestLifetime() time.Duration {
 	return time.Duration(c.requestSeconds) * time.Second
 }
 
-// ownScope are the scopes that the bank knows.
+// ownScope returns the scopes that the bank supports.
 func (c *config) ownScope() string {
 	if c.openid {
 		return "accounts payments offline_access openid profile"
@@ -328,7 +333,8 @@ func (c *config) ownScope() string {
 	return "accounts payments offline_access"
 }
 
-// scopes are those that the bank knows, and what else is registered, so that any client can be tried out.
+// scopes returns the scopes that the bank supports and all other registered
+// scopes, so that any client can be tried out.
 func (c *config) scopes() []string {
 	known := strings.Fields(c.ownScope())
 	for _, client := range c.registered {

@@ -20,7 +20,7 @@ type consentView struct {
 	Resources                         []string // other than the bank's own API
 	Change                            string   // merge or replace: the change to Before
 	OpenID                            bool     // the client learns who the user is
-	Sole                              bool     // one payment is all that is asked for
+	Sole                              bool     // the request is for one payment only
 	Choices                           bool     // something can be unticked
 }
 

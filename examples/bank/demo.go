@@ -17,7 +17,8 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// The bank that runs without a configuration, and where examples/fintech looks for its own.
+// These are the addresses of the bank without a configuration. The
+// configuration of examples/fintech contains them.
 const (
 	demoIssuer   = "https://localhost:9443"
 	demoListen   = "localhost:9443"
@@ -29,9 +30,9 @@ const (
 	demoScope    = "openid accounts payments offline_access"
 )
 
-// A demonstration is a bank that runs without a configuration. Its directory has
-// the private keys of the client and of the CA. They outlive the program, so a
-// restarted bank is the same bank to the fintech and to a browser.
+// A demonstration is a bank that runs without a configuration. Its directory
+// has the private keys of the client and of the CA. They outlive the program,
+// so a restarted bank is the same bank to the fintech and to a browser.
 type demonstration struct {
 	path      string
 	root      *os.Root
@@ -97,8 +98,8 @@ func (d *demonstration) clientKey() (jwk map[string]string, err error) {
 }
 
 // loadAuthority returns the CA of an earlier run, or a new one. The name
-// constraints of its certificate limit it to localhost. A thief of the key
-// cannot certify other hosts.
+// constraints of its certificate limit it to localhost. An attacker with the
+// key cannot certify other hosts.
 func (d *demonstration) loadAuthority() (*authority, error) {
 	certificate, noCertificate := d.root.ReadFile("ca.pem")
 	key, noKey := d.root.ReadFile("ca.key")
@@ -117,7 +118,7 @@ func (d *demonstration) loadAuthority() (*authority, error) {
 	return a, errors.Join(demo.Replace(d.root, "ca.key", key, 0o600), demo.Replace(d.root, "ca.pem", a.pem(), 0o600))
 }
 
-// newJWK makes a key for ES256, as a JWK with its private part.
+// newJWK creates a key for ES256 and returns it as a JWK with its private part.
 func newJWK() (map[string]string, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -138,7 +139,8 @@ func newJWK() (map[string]string, error) {
 	}, nil
 }
 
-// write gives the client all that it needs: its configuration, a certificate for its own pages, and who vouches for ours.
+// write stores the files that the client needs: its configuration, a
+// certificate for its pages, and the certificate of the bank's CA.
 func (d *demonstration) write() error {
 	certificate, err := d.authority.issue()
 	if err != nil {
@@ -170,7 +172,7 @@ func (d *demonstration) write() error {
 	return nil
 }
 
-// replaceFile writes what everybody may read.
+// replaceFile replaces a file that all users of the machine may read.
 func replaceFile(path string, content []byte) error {
 	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {

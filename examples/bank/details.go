@@ -16,11 +16,14 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// scopesOfDetails are the scopes that go with details: the API requires both.
+// scopesOfDetails maps types of details to the scopes that belong to them. The
+// API requires both.
 var scopesOfDetails = map[string]string{openbanking.PaymentType: "payments", openbanking.RecurringPaymentType: "payments"}
 
-// newRegistry knows the types of authorization details that are for accounts and payments, and others that mean nothing to
-// this bank's API: any object is one of these, the user sees all its members, and it covers what equals it.
+// newRegistry returns the types of authorization details for accounts and
+// payments, and other types that have no meaning at this bank's API. A detail
+// of another type can be any object. The user sees all its members, and it
+// covers only an equal detail.
 func newRegistry(others ...string) (*rar.Registry, error) {
 	types, err := openbanking.Types(scopesOfDetails)
 	if err != nil {
@@ -36,14 +39,15 @@ func newRegistry(others ...string) (*rar.Registry, error) {
 	return rar.NewRegistry(rar.RegistryConfig{Types: types})
 }
 
-// An account is what GET /accounts lists.
+// An account is an element of the response to GET /accounts.
 type account struct {
 	IBAN     openbanking.IBAN `json:"iban"`
 	Name     string           `json:"name"`
 	Currency string           `json:"currency"`
 }
 
-// accountsOf makes up accounts for a user, the same ones each time.
+// accountsOf returns invented accounts for a user. It returns the same accounts
+// each time.
 func accountsOf(user string) []account {
 	digest := sha256.Sum256([]byte(user))
 	number := binary.BigEndian.Uint64(digest[:]) % 100_000_000
@@ -53,7 +57,8 @@ func accountsOf(user string) []account {
 	}
 }
 
-// iban puts country and check digits (ISO 7064) before a German account number of 18 digits.
+// iban puts country and check digits (ISO 7064) before a German account number
+// of 18 digits.
 func iban(number string) openbanking.IBAN {
 	rest := 0
 	for _, digit := range number + "131400" { // DE00
@@ -62,19 +67,20 @@ func iban(number string) openbanking.IBAN {
 	return openbanking.IBAN(fmt.Sprintf("DE%02d%s", 98-rest, number))
 }
 
-// Short is the account in a list, which has to fit on a phone.
+// Short returns a short name of the account for lists on phones.
 func (a account) Short() string { return a.Name + ", … " + string(a.IBAN[len(a.IBAN)-4:]) }
 
-// An entry is one thing that the client asks for and the user can refuse.
+// An entry is one permission that the client requests and that the user can
+// deny.
 type entry struct {
 	Value, Title string
 	Fields       []rar.Field
-	Accounts     []account // to choose from, where the client leaves that to the user
-	One          bool      // of them
-	Foreign      bool      // it is about an account that is not the user's, and cannot be granted
+	Accounts     []account // choices, if the client leaves the choice to the user
+	One          bool      // the user can choose one account only
+	Foreign      bool      // the account is not the user's, so the entry cannot be granted
 }
 
-// scopeEntries are what scopes mean.
+// scopeEntries describes scopes.
 func scopeEntries(language string, scopes []string) (entries []entry) {
 	for _, scope := range scopes {
 		entries = append(entries, entry{Value: scope, Title: scopeText(language, scope)})
@@ -82,7 +88,7 @@ func scopeEntries(language string, scopes []string) (entries []entry) {
 	return entries
 }
 
-// detailEntries are what the authorization details of a request mean to a user.
+// detailEntries describes the authorization details of a request.
 func detailEntries(a *profile.Authorization, user, language string, until time.Time) (entries []entry) {
 	for i, detail := range a.Details() {
 		described := untilThen(detail, until).Describe(language)
@@ -90,7 +96,7 @@ func detailEntries(a *profile.Authorization, user, language string, until time.T
 		named, most := ownAccounts(detail)
 		if e.Foreign = slices.ContainsFunc(named, func(a openbanking.Account) bool { return !owns(user, a.IBAN) }); len(named) == 0 && most > 0 {
 			e.Accounts, e.One = accountsOf(user), most == 1
-			// The choice itself stands where the description says that there is one.
+			// The page shows the choice in this place of the description.
 			open := map[string]string{webtext.English: "of your choice", webtext.German: "nach Ihrer Wahl"}[language]
 			e.Fields = slices.DeleteFunc(e.Fields, func(f rar.Field) bool { return f.Value == open })
 		}
@@ -99,8 +105,8 @@ func detailEntries(a *profile.Authorization, user, language string, until time.T
 	return entries
 }
 
-// untilThen is account information with its end, for a page: without a day of its
-// own it ends with the authorization.
+// untilThen adds an end to account information for a page. Account information
+// without a date of its own ends with the authorization.
 func untilThen(d rar.Detail, end time.Time) rar.Detail {
 	if d.Type() != openbanking.AccountInformationType || end.IsZero() {
 		return d
@@ -120,7 +126,8 @@ func owns(user string, iban openbanking.IBAN) bool {
 	return slices.ContainsFunc(accountsOf(user), func(a account) bool { return a.IBAN == iban })
 }
 
-// ownAccounts returns the accounts of the user that a detail names, and how many it can have at most.
+// ownAccounts returns the accounts of the user that a detail names, and the
+// maximum number of accounts that it can contain.
 func ownAccounts(d rar.Detail) (named []openbanking.Account, most int) {
 	one := func(a *openbanking.Account) ([]openbanking.Account, int) {
 		if a == nil {
@@ -128,7 +135,7 @@ func ownAccounts(d rar.Detail) (named []openbanking.Account, most int) {
 		}
 		return []openbanking.Account{*a}, 1
 	}
-	switch d.Type() { // which says what Get returns
+	switch d.Type() { // the type determines the result of Get
 	case openbanking.PaymentType:
 		p, _ := rar.Get[openbanking.Payment](d)
 		return one(p.DebtorAccount)
@@ -160,8 +167,9 @@ func choose(d rar.Detail, chosen []openbanking.Account) (rar.Detail, error) {
 	}
 }
 
-// grantedDetails are those that the user has ticked, with the accounts that she has chosen. What does not fit, a foreign
-// account above all, is left out: the page does not offer it.
+// grantedDetails returns the details that the user has ticked, with the chosen
+// accounts. It omits details that the page does not offer, for example those
+// about another user's account.
 func grantedDetails(a *profile.Authorization, user string, form url.Values) (granted rar.Details, err error) {
 	for i, e := range detailEntries(a, user, "", time.Time{}) {
 		if e.Foreign || !slices.Contains(form["detail"], e.Value) {

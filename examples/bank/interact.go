@@ -11,16 +11,17 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// interact is the part of the authorization endpoint that FAPI leaves to the bank: who is this, and does she agree? The
-// browser goes on to the bank's own pages, with a flow in a cookie that brings it back to this request, since a person may
-// take longer than a request_uri lasts.
+// interact is the part of the authorization endpoint that FAPI leaves to the
+// bank: the login and the consent of the user. The browser continues at the
+// bank's own pages. A flow in a cookie leads it back to this request, since a
+// user may take longer than a request_uri lasts.
 func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Authorization) {
 	if b.cfg.autoApprove != "" {
 		b.approve(w, r, nil, a, profile.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(), Details: a.Details(), AuthTime: b.now(), AMR: []string{"pwd"}})
 		return
 	}
 	if prompt := strings.Fields(a.Params().Get("prompt")); slices.Contains(prompt, "none") { // OpenID Connect Core §3.1.2.1
-		code := "consent_required" // there is none that would last
+		code := "consent_required" // no consent lasts
 		if b.mustLogIn(a, b.sessions.of(r), time.Time{}) {
 			code = "login_required"
 		}
@@ -39,8 +40,9 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 	redirect(w, b.cfg.path("/consent?flow="+f.ID))
 }
 
-// mustLogIn says whether the user has to give the password (again): nobody is logged in, or the client wants it to have
-// happened since the flow began, or not too long ago.
+// mustLogIn reports whether the user has to enter the password. That is so
+// without a session. It is also so if the client requires a login after the
+// beginning of the flow, or a more recent login.
 func (b *bank) mustLogIn(a *profile.Authorization, in *session, flowBegan time.Time) bool {
 	if in == nil {
 		return true
@@ -53,7 +55,8 @@ func (b *bank) mustLogIn(a *profile.Authorization, in *session, flowBegan time.T
 	return err == nil && in.began.Before(flowBegan) && b.now().Sub(in.began) > time.Duration(maxAge)*time.Second
 }
 
-// approve ends an authorization as the user wants it, and the flow in the browser if there is one.
+// approve completes an authorization with the user's approval, and ends the
+// flow in the browser if there is one.
 func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, approval profile.Approval) {
 	response, err := b.server.Approve(r.Context(), a, approval)
 	if errors.Is(err, profile.ErrNothingGranted) && f != nil {
@@ -79,8 +82,8 @@ func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authoriz
 	response.ServeHTTP(w, r)
 }
 
-// resume finds the flow that a page belongs to and, if that is an authorization, the request. If it answers the browser
-// itself, ok is false.
+// resume returns the flow of a page and, if the flow is an authorization, the
+// request. If resume responds to the browser itself, ok is false.
 func (b *bank) resume(w http.ResponseWriter, r *http.Request) (f *flow, a *profile.Authorization, ok bool) {
 	if f = b.sessions.flow(r, r.URL.Query().Get("flow")); f == nil {
 		b.fail(w, r, errNoFlow, nil)
@@ -89,7 +92,7 @@ func (b *bank) resume(w http.ResponseWriter, r *http.Request) (f *flow, a *profi
 	if f.ClientID == "" {
 		return f, nil, true
 	}
-	if in := b.sessions.of(r); r.Method != http.MethodPost && in != nil && b.answers.has(f.ID+" "+in.id, b.now()) { // back after the decision
+	if in := b.sessions.of(r); r.Method != http.MethodPost && in != nil && b.answers.has(f.ID+" "+in.id, b.now()) { // the user returns after the decision
 		b.fail(w, r, errNoFlow, nil)
 		return nil, nil, false
 	}
@@ -109,7 +112,7 @@ func (b *bank) loginForm(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// logIn takes the login form.
+// logIn processes the login form.
 func (b *bank) logIn(w http.ResponseWriter, r *http.Request) {
 	f, a, ok := b.resume(w, r)
 	if !ok || !b.readForm(w, r, "login", f.ID) {
@@ -137,7 +140,7 @@ func (b *bank) logIn(w http.ResponseWriter, r *http.Request) {
 	redirect(w, b.cfg.path("/consent?flow="+f.ID))
 }
 
-// consentForm asks the user, after the login page if that is needed.
+// consentForm shows the consent page, after the login page if necessary.
 func (b *bank) consentForm(w http.ResponseWriter, r *http.Request) {
 	f, a, ok := b.resume(w, r)
 	if !ok {
@@ -155,7 +158,7 @@ func (b *bank) consentForm(w http.ResponseWriter, r *http.Request) {
 	b.showConsent(w, r, f, a, in)
 }
 
-// consent takes the answer.
+// consent processes the consent form.
 func (b *bank) consent(w http.ResponseWriter, r *http.Request) {
 	in, f := b.sessions.of(r), b.sessions.flow(r, r.URL.Query().Get("flow"))
 	if in == nil || f == nil {
@@ -165,7 +168,8 @@ func (b *bank) consent(w http.ResponseWriter, r *http.Request) {
 	if !b.readForm(w, r, "consent", f.ID, in.user) {
 		return
 	}
-	// A double click sends the form twice, and the browser shows the second response.
+	// A double click sends the form twice, and the browser shows the second
+	// response.
 	b.answers.once(w, f.ID+" "+in.id, b.now(), func(w http.ResponseWriter) { b.decide(w, r) })
 }
 
@@ -183,7 +187,8 @@ func (b *bank) decide(w http.ResponseWriter, r *http.Request) {
 		b.deny(w, r, f, a)
 		return
 	}
-	// What is not ticked is not granted; what was not asked for cannot be.
+	// The approval contains only permissions that were requested and that the
+	// user has ticked.
 	approval := profile.Approval{Subject: in.user, AuthTime: in.began, AMR: []string{"pwd"}, Expires: b.ends(a)}
 	var err error
 	if approval.Details, err = grantedDetails(a, in.user, r.PostForm); err != nil {

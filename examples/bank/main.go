@@ -124,7 +124,7 @@ func (b *bank) listen(ctx context.Context) ([]socket, error) {
 	return b.sockets(listener, mtls)
 }
 
-// sockets are what is served on each listener; mtls may be nil.
+// sockets returns the handlers of each listener. mtls may be nil.
 func (b *bank) sockets(listener, mtls net.Listener) ([]socket, error) {
 	handler, err := b.handler()
 	if err != nil {
@@ -140,7 +140,7 @@ func (b *bank) sockets(listener, mtls net.Listener) ([]socket, error) {
 	return sockets, nil
 }
 
-// report lists what is wrong, one line each.
+// report prints the problems, one on each line.
 func report(stderr io.Writer, path string, err error) {
 	lines := strings.Split(err.Error(), "\n")
 	if path == "" || len(lines) == 1 {

@@ -30,7 +30,7 @@ func page(name string) *template.Template {
 	return template.Must(template.ParseFS(pageFiles, "pages/frame.html", "pages/"+name+".html"))
 }
 
-// maxForm bounds what a form of a page can have.
+// maxForm bounds the size of a form.
 const maxForm = 64 << 10
 
 // A pageError is a problem that a page explains. The code is for logs and for
@@ -51,8 +51,9 @@ var (
 	errInternal = pageError{status: http.StatusInternalServerError, code: "internal_error", text: "error.internal"}
 )
 
-// pages are the bank's own, by path. Forms that another site has a browser send are refused before they are looked at, by
-// what browsers say of them; and again in readForm, by what only the page knows.
+// pages returns the bank's own pages, by path. Cross-site forms are rejected
+// before they are read, by the headers that browsers send. readForm rejects
+// them again by their form token.
 func (b *bank) pages() map[string]http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.fail(w, r, errForm, nil) }))
@@ -80,7 +81,8 @@ func file(name string) http.HandlerFunc {
 	}
 }
 
-// readForm reads the form of a page that was made for these. If it is none it tells the browser and returns false.
+// readForm reads a form that one of the pages in the list has created.
+// Otherwise it sends an error page and returns false.
 func (b *bank) readForm(w http.ResponseWriter, r *http.Request, of ...string) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
@@ -94,17 +96,17 @@ func (b *bank) readForm(w http.ResponseWriter, r *http.Request, of ...string) bo
 	return true
 }
 
-// A view is what every page shows.
+// A view contains the data that every page shows.
 type view struct {
 	Lang, Title, Base, Form string
-	User                    string // who is logged in
+	User                    string // the user of the session
 	LogOut                  string // form token
 }
 
 // T returns a sentence in the language of the page.
 func (v view) T(key string, args ...any) string { return texts.Get(v.Lang, key, args...) }
 
-// view makes a view whose title is in texts.
+// view returns a view whose title is a key of texts.
 func (b *bank) view(r *http.Request, title string, in *session, formOf ...string) view {
 	v := view{Lang: webtext.Language(r), Base: b.cfg.path(""), Form: b.sessions.formToken(formOf...)}
 	v.Title = v.T(title)
@@ -114,8 +116,9 @@ func (b *bank) view(r *http.Request, title string, in *session, formOf ...string
 	return v
 }
 
-// What a page's forms can lead to. Browsers apply form-action to all redirects that follow, those of the client's own
-// included, so a page from which the browser goes back to a client cannot have one.
+// These are the values of form-action. Browsers apply form-action to all
+// redirects that follow, including those of the client. A page from which the
+// browser returns to a client therefore has no form-action.
 const (
 	staysHere  = "; form-action 'self'"
 	leavesHere = ""
@@ -129,17 +132,17 @@ func (b *bank) show(w http.ResponseWriter, r *http.Request, page *template.Templ
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Referrer-Policy", "same-origin") // no-referrer would have browsers say that our own forms come from nowhere
+	h.Set("Referrer-Policy", "same-origin") // with no-referrer, browsers omit the origin of our own forms
 	h.Set("Strict-Transport-Security", "max-age=31536000")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Language")
 	w.WriteHeader(status)
 	if err := page.ExecuteTemplate(w, "frame", data); err != nil {
-		b.log.DebugContext(r.Context(), "page not sent", "reason", err.Error()) // the browser is gone
+		b.log.DebugContext(r.Context(), "page not sent", "reason", err.Error()) // the browser has disconnected
 	}
 }
 
-// redirect goes on to another page, by GET whatever the request was.
+// redirect sends the browser to another page. The browser uses GET there.
 func redirect(w http.ResponseWriter, to string) {
 	w.Header().Set("Location", to)
 	w.Header().Set("Cache-Control", "no-store")
@@ -197,7 +200,8 @@ func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *pro
 	b.show(w, r, loginPage, status, leavesHere, data)
 }
 
-// clientName is what a client calls itself, without what would make that look like another name.
+// clientName returns the name of a client, without characters that imitate
+// other names.
 func clientName(c *profile.ClientMetadata, language string) string {
 	return rar.EscapeText(cmp.Or(c.ClientName, c.ClientID), language)
 }
@@ -211,7 +215,7 @@ func scopeText(language, scope string) string {
 	return texts.Get(language, "scope.other", rar.EscapeText(scope, language))
 }
 
-// errorPage is shown for what cannot be sent to a client.
+// errorPage shows an error that cannot be sent to a client.
 func (b *bank) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 	var told interface {
 		OAuthError() (code, description string)
@@ -222,7 +226,7 @@ func (b *bank) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 		shown.code, shown.codeExplained = told.OAuthError()
 		shown.status = told.HTTPStatus()
 	}
-	if shown.status == http.StatusUnauthorized || shown.status < 400 || shown.status > 599 { // a browser has nothing to authenticate with
+	if shown.status == http.StatusUnauthorized || shown.status < 400 || shown.status > 599 { // browsers have no credentials for it
 		shown.status = http.StatusBadRequest
 	}
 	if shown.status < http.StatusInternalServerError {
@@ -231,7 +235,7 @@ func (b *bank) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 	b.showError(w, r, shown)
 }
 
-// fail tells a browser what is wrong with what it has sent to a page.
+// fail shows an error of a request to a page.
 func (b *bank) fail(w http.ResponseWriter, r *http.Request, shown pageError, cause error) {
 	attrs := []any{"reason", shown.code, "path", r.URL.Path, "status", shown.status}
 	if cause != nil {

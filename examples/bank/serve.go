@@ -16,7 +16,7 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// Bounds of what one peer can have of this program.
+// These are bounds for the peers of this program.
 const (
 	maxHeader      = 48 << 10 // a proof and an access token, and a dozen cookies
 	maxConnections = 1000     // on each listener
@@ -29,14 +29,15 @@ const (
 	shutdownTime   = 10 * time.Second
 )
 
-// A socket is a listener and what is served on it.
+// A socket is a listener and its handler.
 type socket struct {
 	listener net.Listener
 	handler  http.Handler
-	asks     bool // for a certificate, of any kind: what it is worth is for package profile to say, with an OAuth error
+	asks     bool // asks for a certificate of any kind; package profile checks it and returns OAuth errors
 }
 
-// serve serves all sockets until ctx ends, and lets the requests finish that are under way then.
+// serve serves all sockets until ctx ends, and then lets the running requests
+// finish.
 func serve(ctx context.Context, log *slog.Logger, certificate tls.Certificate, sockets ...socket) error {
 	failed := make(chan error, len(sockets))
 	servers := make([]*http.Server, 0, len(sockets))
@@ -71,8 +72,9 @@ func serve(ctx context.Context, log *slog.Logger, certificate tls.Certificate, s
 	return err
 }
 
-// observe bounds how many requests are served at a time and writes a line for each. It names the path and neither query nor
-// headers, where the secrets are.
+// observe bounds the number of running requests and writes a log line for each.
+// The line contains the path, but neither the query nor the headers, which
+// contain secrets.
 func (b *bank) observe(next http.Handler) http.Handler {
 	slots := make(chan struct{}, maxRequests)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -89,13 +91,13 @@ func (b *bank) observe(next http.Handler) http.Handler {
 		defer func() {
 			if failed := recover(); failed != nil {
 				b.log.ErrorContext(r.Context(), "panic", "reason", fmt.Sprint(failed), "stack", string(debug.Stack()))
-				panic(http.ErrAbortHandler) // the connection ends, and net/http says nothing more
+				panic(http.ErrAbortHandler) // net/http closes the connection without a response
 			}
 			attrs := []slog.Attr{
 				slog.String("method", r.Method), slog.String("path", r.URL.Path[:min(len(r.URL.Path), 100)]), slog.Int("status", noted.status),
 				slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
 			}
-			if id := w.Header().Get("X-Fapi-Interaction-Id"); id != "" { // ours: one that is a UUID
+			if id := w.Header().Get("X-Fapi-Interaction-Id"); id != "" { // set by this server, and a UUID
 				attrs = append(attrs, slog.String("interaction_id", id))
 			}
 			b.log.LogAttrs(r.Context(), slog.LevelInfo, "request", attrs...)
@@ -109,7 +111,7 @@ type notedResponse struct {
 	status int
 }
 
-// WriteHeader notes the status.
+// WriteHeader records the status.
 func (n *notedResponse) WriteHeader(status int) {
 	n.status = status
 	n.ResponseWriter.WriteHeader(status)
@@ -125,7 +127,7 @@ func slogLevel(status int) slog.Level {
 	return slog.LevelInfo
 }
 
-// ready prints the line that tells a program that the bank can be asked.
+// ready prints a line when the bank accepts requests.
 func ready(out io.Writer, issuer string) error {
 	return json.NewEncoder(out).Encode(struct {
 		Ready  bool   `json:"ready"`

@@ -29,27 +29,29 @@ const (
 type session struct {
 	id      string
 	user    string
-	began   time.Time // when the password was given
+	began   time.Time // the time of the login
 	expires time.Time
 }
 
-// A flow is what a browser was doing when it was asked to log in: an authorization, or looking at its own pages. The
-// browser keeps it in a sealed cookie, one for each tab, so that nothing grows here before somebody has logged in.
+// A flow is the request of a browser that was sent to the login page: an
+// authorization, or one of the bank's own pages. The browser keeps it in a
+// sealed cookie, one for each tab. The bank therefore stores nothing before a
+// login.
 type flow struct {
 	ID         string    `json:"-"`
-	ClientID   string    `json:"client_id,omitempty"` // empty: no authorization
+	ClientID   string    `json:"client_id,omitempty"` // empty for the bank's own pages
 	RequestURI string    `json:"request_uri,omitempty"`
 	Began      time.Time `json:"began"`
 }
 
-// sessions knows browsers again.
+// sessions recognizes browsers by their cookies.
 type sessions struct {
 	now  func() time.Time
 	aead cipher.AEAD // seals flows
 	key  []byte      // of form tokens
 
 	mu   sync.Mutex
-	byID map[[32]byte]*session // by the hash of the cookie: what is compared is not what the browser sends
+	byID map[[32]byte]*session // by the hash of the cookie, so that the comparison does not depend on the secret
 }
 
 func newSessions(now func() time.Time) (*sessions, error) {
@@ -73,7 +75,7 @@ func setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration
 	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-// logIn gives the browser a new session, whatever it had before.
+// logIn starts a new session of the browser, in place of an existing one.
 func (s *sessions) logIn(w http.ResponseWriter, r *http.Request, user string) *session {
 	s.logOut(w, r)
 	now := s.now()
@@ -88,7 +90,8 @@ func (s *sessions) logIn(w http.ResponseWriter, r *http.Request, user string) *s
 	return in
 }
 
-// makeRoom ends what is over, and one more in any case: whoever that is has to log in again.
+// makeRoom ends expired sessions, and at least one session. The user of a
+// session that is not expired has to log in again.
 func (s *sessions) makeRoom(now time.Time) {
 	var some [32]byte
 	for id, in := range s.byID {
@@ -99,7 +102,7 @@ func (s *sessions) makeRoom(now time.Time) {
 	delete(s.byID, some)
 }
 
-// of returns the session of the browser, nil if nobody is logged in.
+// of returns the session of the browser. It returns nil if there is none.
 func (s *sessions) of(r *http.Request) *session {
 	cookie, err := r.Cookie(sessionCookie)
 	if err != nil {
@@ -125,8 +128,8 @@ func (s *sessions) logOut(w http.ResponseWriter, r *http.Request) {
 	setCookie(w, sessionCookie, "", 0)
 }
 
-// begin keeps a flow in the browser. One that is there for the same request is taken again, so that a reload adds none;
-// of too many the oldest goes.
+// begin stores a flow in the browser. It reuses an existing flow for the same
+// request, so a reload adds none. Above the bound it drops the oldest flow.
 func (s *sessions) begin(w http.ResponseWriter, r *http.Request, clientID, requestURI string) (*flow, error) {
 	all := s.flows(r)
 	for _, f := range all {
@@ -157,7 +160,8 @@ func (s *sessions) keepAMoment(w http.ResponseWriter, r *http.Request, f *flow) 
 	}
 }
 
-// flow returns the flow with an ID, nil if this browser has none such.
+// flow returns the flow with an ID. It returns nil if this browser has no such
+// flow.
 func (s *sessions) flow(r *http.Request, id string) *flow {
 	for _, f := range s.flows(r) {
 		if f.ID == id {
@@ -189,7 +193,8 @@ func (s *sessions) flows(r *http.Request) (all []*flow) {
 	return all
 }
 
-// formToken is what a form has to bring back: nobody can know it who has not seen the page in this browser.
+// formToken returns the value that a form has to contain. Only a page in this
+// browser shows it.
 func (s *sessions) formToken(of ...string) string {
 	mac := hmac.New(sha256.New, s.key)
 	for _, part := range of {

@@ -13,16 +13,18 @@ import (
 )
 
 const (
-	// What OWASP asks of PBKDF2 with HMAC-SHA-256. The configuration has passwords in the clear, which is for trying things
-	// out; a bank has hashes alone.
+	// OWASP recommends this number for PBKDF2 with HMAC-SHA-256. The
+	// configuration contains passwords in the clear for demonstrations. A bank
+	// stores only hashes.
 	iterations  = 600_000
 	maxPassword = 1 << 10
 	maxUsername = 255
 
-	// So many failures in a row are permitted, and then one per refill. A stranger
-	// uses up what the own address has for a name, and not what the user has.
-	// The bound of a name is for a guesser with many addresses. While one is at it,
-	// the user gets in from a browser that has logged in before.
+	// A bucket permits this number of failures in a row, and then one for each
+	// refill. A stranger uses up the failures of the own address for a name,
+	// and not those of the user. The bound of a name is for an attacker with
+	// many addresses. During such an attack, the user can log in from a browser
+	// that has logged in before.
 	failuresOfPair    = 5 // one name from one address, or from one known browser
 	failuresOfAddress = 30
 	failuresOfName    = 100
@@ -30,12 +32,13 @@ const (
 	maxBuckets        = 1 << 16
 )
 
-// users are who can log in.
+// users checks passwords.
 type users struct {
 	hashes map[string]hashed
-	nobody hashed // compared with for a name that does not exist, so that the answer takes as long
+	nobody hashed // stands in for an unknown name, so that the response takes the same time
 
-	// slots bounds how many passwords are hashed at once: each takes a processor for a good part of a second.
+	// slots bounds the number of concurrent hashes. Each takes a processor for
+	// a large part of a second.
 	slots      chan struct{}
 	iterations int
 	now        func() time.Time
@@ -46,7 +49,7 @@ type users struct {
 
 type hashed struct{ salt, hash []byte }
 
-// A bucket holds what failures are left to somebody at a time.
+// A bucket contains the remaining failures at a time.
 type bucket struct {
 	left float64
 	at   time.Time
@@ -86,9 +89,9 @@ type peer struct {
 	browser string // the ID of a browser in which that user has logged in before
 }
 
-// limits returns the buckets that a failure is taken from, in this order. The pair
-// and the address come before the name, so that one address cannot use up the
-// failures of a name or fill the table with names that it makes up.
+// limits returns the buckets of a failure, in this order. The pair and the
+// address come before the name. One address therefore cannot use up the
+// failures of a name, or fill the table with invented names.
 func (from peer) limits(name string) []limited {
 	if from.browser != "" {
 		return []limited{{"browser " + from.browser, failuresOfPair}}
@@ -161,7 +164,8 @@ func (u *users) take(key string, full float64) bool {
 	return allowed
 }
 
-// makeRoom drops what is long over and, if that is nothing, anything: whoever fills the table wins a few guesses by it.
+// makeRoom drops refilled buckets, and others if the table is still full. An
+// attacker who fills the table gains a few guesses.
 func (u *users) makeRoom(now time.Time) {
 	if len(u.buckets) < maxBuckets {
 		return

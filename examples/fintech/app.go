@@ -24,13 +24,14 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// An app is the web application. What it does with FAPI is in this file, in payment.go and in grants.go.
+// An app is the web application. This file, payment.go and grants.go contain
+// its use of FAPI.
 type app struct {
 	*profile.Client
 	config   *config
-	sessions *profile.Sessions // logins under way, in their browsers
+	sessions *profile.Sessions // unfinished logins, stored in the browsers
 	types    *rar.Registry
-	grants   *grants.Client // nil: the bank manages none
+	grants   *grants.Client // nil if the bank has no grant management
 	users    users
 	failures failures
 	log      *slog.Logger
@@ -45,19 +46,20 @@ func newApp(c *config, client *profile.Client, log *slog.Logger) (a *app, err er
 		return nil, err
 	}
 	key := make([]byte, 32)
-	rand.Read(key) // a restart ends the logins under way; an application of several processes shares its keys
+	rand.Read(key) // a restart ends unfinished logins; several processes need a shared key
 	a.sessions, err = profile.NewSessions(profile.SessionsConfig{Keys: [][]byte{key}, Cookie: "fintech", Fail: a.fail})
 	return a, err
 }
 
-// connect is the request for the accounts.
+// connect returns the request for the accounts.
 func (a *app) connect(*http.Request) (profile.Request, error) {
 	return a.ask("payments"), nil
 }
 
-// ask is the request of the configuration, without scopes that are for something else, and those of the application itself:
-// the user is asked for no more than what is to be done now. It has the bank make a grant of it, if it can, which both sides can
-// look at and end.
+// ask returns the configured request without the given scopes and without the
+// scopes of the application itself. The user sees only what is needed now. If
+// the bank has grant management, the request creates a grant, which both sides
+// can query and end.
 func (a *app) ask(without ...string) profile.Request {
 	request := a.config.request(a.ServerMetadata())
 	request.Scopes = slices.DeleteFunc(request.Scopes, func(s string) bool { return slices.Contains(without, s) || s == scopeQuery || s == scopeRevoke })
@@ -67,8 +69,8 @@ func (a *app) ask(without ...string) profile.Request {
 	return request
 }
 
-// pay is the request for one payment, which the user sees at the bank before agreeing to it. It is kept in the browser,
-// encrypted, until that comes back.
+// pay returns the request for one payment. The user sees the payment at the
+// bank before the consent. The browser keeps it, encrypted, until it returns.
 func (a *app) pay(r *http.Request) (profile.Request, error) {
 	order, err := a.readOrder(r)
 	if err != nil {
@@ -80,14 +82,15 @@ func (a *app) pay(r *http.Request) (profile.Request, error) {
 	return request, nil
 }
 
-// done is the end of either, with the token. A payment is made at once.
+// done completes either request with the token. It makes a payment at once.
 func (a *app) done(w http.ResponseWriter, r *http.Request, session *profile.Session, token *oauth2.Token) {
 	c := &connection{id: rand.Text(), token: token}
 	c.grantID, _ = token.Extra("grant_id").(string)
-	if who, ok := profile.IDToken(token); ok { // it has been verified
+	if who, ok := profile.IDToken(token); ok { // already verified
 		c.subject = who.Subject()
 	}
-	// The source refreshes the token for as long as the user stays, so it must not end with this request.
+	// The source refreshes the token as long as the user stays, so it must
+	// outlive this request.
 	var err error
 	if c.api, err = a.HTTPClient(a.TokenSource(context.WithoutCancel(r.Context()), token)); err != nil {
 		a.fail(w, r, err)
@@ -108,14 +111,15 @@ func (a *app) done(w http.ResponseWriter, r *http.Request, session *profile.Sess
 	for _, old := range a.users.enter(w, r, c) {
 		a.tryToEnd(r.Context(), old)
 	}
-	http.Redirect(w, r, next, http.StatusSeeOther) // away from the URL with the code in it
+	http.Redirect(w, r, next, http.StatusSeeOther) // removes the code from the address bar
 }
 
-// errNoAccounts: the user has agreed to something, and not to what was asked for.
+// errNoAccounts means that the user has granted something other than the
+// accounts.
 var errNoAccounts = errors.New("the user has not allowed the accounts")
 
-// seesAccounts reports whether a token is good for the accounts: by their scope, or
-// by what was granted in detail.
+// seesAccounts reports whether a token permits to read accounts, by its scope
+// or by its details.
 func (a *app) seesAccounts(c *connection) bool {
 	scope, _ := c.token.Extra("scope").(string)
 	return slices.Contains(strings.Fields(scope), "accounts") || len(a.describe("", profile.AuthorizationDetails(c.token))) > 0
@@ -163,11 +167,11 @@ func (a *app) paymentsURL() string {
 	return accounts.ResolveReference(&url.URL{Path: "payments"}).String()
 }
 
-// accounts are what the bank's API answers.
+// accounts is the response of the bank's API.
 type accounts struct {
 	Owner    string    `json:"owner"`
 	Accounts []account `json:"accounts"`
-	Briefly  bool      `json:"-"` // the user has not allowed us to go on later
+	Briefly  bool      `json:"-"` // the user has not granted offline access
 }
 
 type account struct {
@@ -176,7 +180,7 @@ type account struct {
 	Currency string `json:"currency"`
 }
 
-// Grouped is the IBAN as people read it.
+// Grouped returns the IBAN in groups of four characters.
 func (a account) Grouped() string {
 	var groups []string
 	for group := range slices.Chunk([]byte(a.IBAN), 4) {
@@ -191,28 +195,29 @@ func (a *app) readAccounts(ctx context.Context, c *connection) (answer accounts,
 	return answer, err
 }
 
-// end gives back what the bank has let us do: its grant or, at a bank that manages none, the refresh token, with which the rest
-// goes at most banks.
+// end revokes the permission at the bank: the grant or, without grant
+// management, the refresh token. At most banks this ends the access tokens too.
 func (a *app) end(ctx context.Context, c *connection) error {
 	switch {
 	case a.grants != nil && c.grantID != "":
 		return a.revokeGrant(ctx, c)
 	case a.ServerMetadata().RevocationEndpoint == "":
-		return nil // access tokens end by themselves, and refresh tokens are forgotten here
+		return nil // access tokens expire, and the application drops its refresh tokens
 	case c.token.RefreshToken != "":
 		return a.Revoke(ctx, c.token.RefreshToken, "refresh_token")
 	}
 	return a.Revoke(ctx, c.token.AccessToken, "access_token")
 }
 
-// tryToEnd is end for when there is nobody to tell.
+// tryToEnd calls end and logs the error, for requests without a page that could
+// show it.
 func (a *app) tryToEnd(ctx context.Context, c *connection) {
 	if err := a.end(ctx, c); err != nil {
 		a.log.WarnContext(ctx, "what the bank has granted could not be given back", "reason", explain(err))
 	}
 }
 
-// An apiError is what an API said.
+// An apiError is an error response of an API.
 type apiError struct {
 	status int
 	code   string // from its challenge; may be empty
@@ -225,30 +230,33 @@ func (e *apiError) Error() string {
 	return fmt.Sprintf("status %d", e.status)
 }
 
-// isOver says whether a bank has ended what a token, or the refresh token behind it, stood for.
+// isOver reports whether the bank has ended the permission behind a token or
+// its refresh token.
 func isOver(err error) bool {
 	var api *apiError
 	var server *oauth2.RetrieveError
 	return errors.As(err, &api) && api.code == "invalid_token" || errors.As(err, &server) && server.ErrorCode == "invalid_grant"
 }
 
-// maxAnswer bounds what is read from an API, apiTimeout how long that may take.
+// maxAnswer bounds the response of an API, apiTimeout bounds the time of a
+// request.
 const (
 	maxAnswer  = 1 << 20
 	apiTimeout = 20 * time.Second
 )
 
-// challenge finds the error code of a WWW-Authenticate header.
+// challenge matches the error code in a WWW-Authenticate header.
 var challenge = regexp.MustCompile(`\berror="([a-z_]{1,40})"`)
 
-// do is all that calling a FAPI API takes. The http.Client does the rest: token, proof or certificate, nonces. A status other
-// than 2xx is an error. headers are names and values in turn.
+// do calls a FAPI API. The http.Client adds the token, the proof or the
+// certificate, and nonces. A status other than 2xx is an error. headers
+// alternates names and values.
 func do(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, headers ...string) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var sent io.Reader
 	if body != nil {
-		sent = bytes.NewReader(body) // which can be sent again for a nonce
+		sent = bytes.NewReader(body) // readable again, for a retry with a nonce
 	}
 	r, err := http.NewRequestWithContext(ctx, method, target, sent)
 	if err != nil {
@@ -277,7 +285,7 @@ func do(ctx context.Context, api *http.Client, method, target string, body json.
 	return response.StatusCode, answer, err
 }
 
-// call is do for an API that answers JSON.
+// call calls an API that responds with JSON.
 func call(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, into any, headers ...string) error {
 	_, answer, err := do(ctx, api, method, target, body, headers...)
 	if err == nil && json.Unmarshal(answer, into) != nil {

@@ -29,7 +29,7 @@ type settings struct {
 	Issuer, ClientID, RedirectURI string
 	JWKS                          *keySet
 	AuthMethod                    string
-	DPoPBound, CertificateBound   *bool // nil if left out
+	DPoPBound, CertificateBound   *bool // nil if the file has no such member
 	CertFile, KeyFile, CAFile     string
 	Scope                         string
 	AuthorizationDetails          []map[string]any
@@ -38,7 +38,7 @@ type settings struct {
 	ResourceURL                   string
 }
 
-// members is the one table of what a configuration file can have.
+// members returns the table of the members of a configuration file.
 func (c *config) members() []configfile.Member {
 	return []configfile.Member{
 		{Name: "issuer", Into: &c.Issuer, Default: "required", Meaning: "The bank's issuer identifier, an https URL."},
@@ -66,20 +66,21 @@ type keySet struct {
 	Keys []json.RawMessage `json:"keys"`
 }
 
-// A config is a configuration that has been checked, with everything loaded that it names.
+// A config is a checked configuration together with the loaded files that it
+// names.
 type config struct {
 	settings
-	details     json.RawMessage // AuthorizationDetails as they were written; nil: none
+	details     json.RawMessage // AuthorizationDetails as written in the file, or nil
 	signing     profile.Profile
-	key         crypto.Signer // nil: none is needed
+	key         crypto.Signer // nil if no signature needs it
 	keyID, alg  string
-	certificate *tls.Certificate // nil: none is configured
-	roots       *x509.CertPool   // nil: the system's
+	certificate *tls.Certificate // nil if the file has none
+	roots       *x509.CertPool   // nil for the roots of the system
 }
 
 const maxFile = 1 << 20
 
-// loadConfig reads a configuration. The error lists everything that is wrong with it.
+// loadConfig reads a configuration. The error lists all problems.
 func loadConfig(path string) (*config, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -133,7 +134,8 @@ func (c *config) checkServer(p *configfile.Problems) {
 	}
 }
 
-// checkRedirectURI: plain http is for loopback, where nobody else listens.
+// checkRedirectURI checks redirect_uri. Plain http is permitted on the loopback
+// interface only, where no other machine listens.
 func (c *config) checkRedirectURI(p *configfile.Problems) {
 	u, err := url.Parse(c.RedirectURI)
 	if err != nil || u.Host == "" || u.User != nil || strings.Contains(c.RedirectURI, "#") {
@@ -156,14 +158,15 @@ func (c *config) checkBinding(p *configfile.Problems) {
 
 func (c *config) certificateBound() bool { return c.CertificateBound != nil && *c.CertificateBound }
 
-// loadKeys parses all keys and picks the first that can sign what this client signs.
+// loadKeys parses all keys and selects the first one that can sign for this
+// client.
 func (c *config) loadKeys(p *configfile.Problems) {
 	for i, raw := range c.keys() {
 		var about struct {
 			Use string `json:"use"`
 		}
 		if json.Unmarshal(raw, &about) == nil && about.Use == "enc" {
-			continue // nothing is encrypted to this client
+			continue // this client receives nothing encrypted
 		}
 		key, its, err := jwks.ParsePrivateKey(raw)
 		p.Require(err == nil, fmt.Sprintf("jwks.keys[%d]", i), "%w", err)
@@ -183,7 +186,8 @@ func (c *config) keys() []json.RawMessage {
 	return c.JWKS.Keys
 }
 
-// loadFiles reads what the configuration names, from where it is itself.
+// loadFiles reads the files that the configuration names, relative to its own
+// directory.
 func (c *config) loadFiles(dir string, p *configfile.Problems) {
 	beside := func(name string) string {
 		if filepath.IsAbs(name) {
@@ -208,7 +212,7 @@ func (c *config) loadFiles(dir string, p *configfile.Problems) {
 	p.Require(err != nil || c.roots.AppendCertsFromPEM(pem), "ca_file", "no certificate in it")
 }
 
-// scopes are those to ask for.
+// scopes returns the scopes to request.
 func (c *config) scopes() []string {
 	scopes := strings.Fields(c.Scope)
 	if c.OpenID == nil {
@@ -221,7 +225,8 @@ func (c *config) scopes() []string {
 	return scopes
 }
 
-// httpClient is for everything that this program sends. It presents no certificate: profile.Client adds that where it is due.
+// httpClient returns the HTTP client of this program. It presents no
+// certificate. profile.Client adds the certificate where it is required.
 func (c *config) httpClient() *http.Client {
 	keeping := profile.TLSConfig()
 	keeping.RootCAs = c.roots
@@ -234,7 +239,7 @@ func (c *config) httpClient() *http.Client {
 	}
 }
 
-// client is what package profile has to know.
+// client returns the configuration for package profile.
 func (c *config) client() profile.ClientConfig {
 	return profile.ClientConfig{
 		Issuer: c.Issuer, ClientID: c.ClientID, RedirectURI: c.RedirectURI, AuthMethod: c.AuthMethod,
@@ -246,7 +251,8 @@ func (c *config) client() profile.ClientConfig {
 
 func (c *config) wantsIDToken() bool { return slices.Contains(c.scopes(), "openid") }
 
-// request is for what the configuration asks for, and for a grant where a server gives nothing without one.
+// request returns the configured request. It requests a grant if the server
+// requires one.
 func (c *config) request(server *profile.ServerMetadata) profile.Request {
 	request := profile.Request{Scopes: c.scopes(), AuthorizationDetails: c.details}
 	if server.GrantManagementActionRequired {

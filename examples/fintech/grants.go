@@ -10,7 +10,8 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// newGrants returns the client of the bank's grant management, nil if the bank has none.
+// newGrants returns the client of the bank's grant management, or nil if the
+// bank has none.
 func newGrants(client *profile.Client) (*grants.Client, error) {
 	if client.ServerMetadata().GrantManagementEndpoint == "" {
 		return nil, nil
@@ -18,11 +19,12 @@ func newGrants(client *profile.Client) (*grants.Client, error) {
 	return client.Grants(oauth2.ReuseTokenSource(nil, ownTokens{client}))
 }
 
-// ownTokens are for managing grants. The application gets them for itself: it may ask about its users' grants when their
-// own tokens have ended, and no user need allow it.
+// ownTokens returns tokens for grant management. They are the application's own
+// tokens. It can therefore query grants after the tokens of its users have
+// ended, and without their consent.
 type ownTokens struct{ *profile.Client }
 
-// Token implements oauth2.TokenSource, which knows no context.
+// Token implements oauth2.TokenSource, whose method has no context.
 func (t ownTokens) Token() (*oauth2.Token, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
 	defer cancel()
@@ -34,7 +36,8 @@ const (
 	scopeRevoke = "grant_management_revoke"
 )
 
-// revokeGrant ends all that a connection has been granted. One that has ended before is no error.
+// revokeGrant revokes the grant of a connection. Revoking a grant that has
+// ended is not an error.
 func (a *app) revokeGrant(ctx context.Context, c *connection) error {
 	if err := a.grants.Revoke(ctx, c.grantID); !errors.Is(err, grants.ErrNotFound) {
 		return err

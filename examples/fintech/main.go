@@ -1,20 +1,25 @@
-// Command fintech is a small client of a bank under FAPI 2.0: a web application that logs its users in at the bank, shows
-// their accounts, pays from them and shows what they have granted.
+// Command fintech is a small web application, a client of a bank under FAPI
+// 2.0. Its users log in at the bank. It shows their accounts, makes payments,
+// and shows the permissions that they have granted.
 //
 //	go run ./examples/fintech [-config FILE | -state DIRECTORY] [-once]
 //
-// FILE is a JSON object with client metadata under their registered names; -h lists
-// all of them with type, default and meaning. Without -config it is what
-// go run ./examples/bank has left in a directory of the user's cache, or in that of
-// -state, so that the two commands, in this order and in two terminals, are a
-// demonstration. The pages are at the host and port of redirect_uri.
+// FILE is a JSON object with client metadata under their registered names; -h
+// lists all of them with type, default and meaning. Without -config, fintech
+// uses the configuration that go run ./examples/bank stores. The bank stores it
+// in a directory of the user's cache, or in that of -state. The two commands,
+// in this order and in two terminals, are a demonstration. The pages are at the
+// host and port of redirect_uri.
 //
-// With -once it serves no pages. It performs one authorization as a browser without a person, at a server that asks nobody
-// anything, reads resource_url with the token and prints one line of JSON.
+// With -once it serves no pages. It performs one authorization as a browser
+// without a user, at a server that requires no interaction. Then it reads
+// resource_url with the token and prints one line of JSON.
 //
-// It ends with status 0 on success, 1 when something was refused or failed, and 2 when flags or configuration are no good.
+// The exit status is 0 after success, 1 after a rejection or a failure, and 2
+// if the flags or the configuration are invalid.
 //
-// What to copy from is in app.go. The rest is pages, configuration, and the browser of -once.
+// The code in app.go is meant to be copied. The other files contain the pages,
+// the configuration, and the browser of -once.
 package main
 
 import (
@@ -79,7 +84,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (exit int
 	return 0
 }
 
-// configured loads the configuration from a file, or from where the bank's demonstration leaves it.
+// configured loads the configuration from a file, or from the directory of the
+// bank's demonstration.
 func configured(path, state string) (*config, error) {
 	if path != "" {
 		return loadConfig(path)

@@ -25,12 +25,13 @@ type outcome struct {
 	Error          string `json:"error"`
 	Description    string `json:"error_description"` // of the server, if it sent one
 	TokenType      string `json:"token_type"`
-	ResourceStatus int    `json:"resource_status"` // 0: the resource was not asked for
+	ResourceStatus int    `json:"resource_status"` // 0 without a request to the resource
 }
 
 const onceTimeout = time.Minute
 
-// once performs one authorization at a server that asks its user nothing, and reads the resource.
+// once performs one authorization at a server that asks its user nothing, and
+// reads the resource.
 func once(ctx context.Context, c *config, out io.Writer) (exit int) {
 	ctx, cancel := context.WithTimeout(ctx, onceTimeout)
 	defer cancel()
@@ -47,7 +48,8 @@ func once(ctx context.Context, c *config, out io.Writer) (exit int) {
 	return exit
 }
 
-// authorize stops at the first stage that fails: nothing is sent on the strength of an answer that was refused.
+// authorize performs the authorization. It stops at the first stage that fails,
+// and sends nothing after a rejected response.
 func (o *outcome) authorize(ctx context.Context, c *config) error {
 	client, err := discover(ctx, c)
 	if err != nil {
@@ -66,7 +68,7 @@ func (o *outcome) authorize(ctx context.Context, c *config) error {
 		return at(finishStage(err), err)
 	}
 	o.TokenType = token.TokenType
-	api, err := client.HTTPClient(oauth2.StaticTokenSource(token)) // nothing is refreshed here
+	api, err := client.HTTPClient(oauth2.StaticTokenSource(token)) // no refresh in this mode
 	if err != nil {
 		return at(stageResource, err)
 	}
@@ -74,8 +76,8 @@ func (o *outcome) authorize(ctx context.Context, c *config) error {
 	return at(stageResource, err)
 }
 
-// discover makes the client, and sees that the keys of the server can be had if they will be needed: better now than when
-// a user waits.
+// discover creates the client and, if it needs the keys of the server, fetches
+// them. The program therefore fails at its start, and not when a user waits.
 func discover(ctx context.Context, c *config) (*profile.Client, error) {
 	client, err := profile.NewClient(ctx, c.client())
 	if err != nil || !c.wantsIDToken() && c.signing&profile.SignedResponses == 0 {
@@ -100,8 +102,9 @@ func discover(ctx context.Context, c *config) (*profile.Client, error) {
 // maxHops bounds the redirects from the authorization endpoint to the callback.
 const maxHops = 10
 
-// browse is a browser without a person: it has cookies, follows redirects, and stops at the one that leads to the client,
-// whose parameters it returns. They never go over the network.
+// browse acts as a browser without a user. It has cookies and follows
+// redirects. It stops at the redirect to the client and returns its parameters,
+// which never go over the network.
 func browse(ctx context.Context, c *config, target string) (callback url.Values, err error) {
 	browser := c.httpClient()
 	browser.Jar, _ = cookiejar.New(nil) // never fails
@@ -109,7 +112,7 @@ func browse(ctx context.Context, c *config, target string) (callback url.Values,
 	for range maxHops {
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 		if err != nil || r.URL.Scheme != "https" {
-			return nil, errors.New("the browser was sent to what is no https URL")
+			return nil, errors.New("redirect to a URL that is not https")
 		}
 		r.Header.Set("Accept", "text/html")
 		response, err := browser.Do(r)
@@ -133,7 +136,7 @@ func browse(ctx context.Context, c *config, target string) (callback url.Values,
 	return nil, fmt.Errorf("more than %d redirects", maxHops)
 }
 
-// isCallback compares what comes before the parameters.
+// isCallback reports whether a URL without its query is the redirect URI.
 func (c *config) isCallback(u *url.URL) bool {
 	own, err := url.Parse(c.RedirectURI)
 	return err == nil && u.Scheme == own.Scheme && u.Host == own.Host && u.EscapedPath() == own.EscapedPath() && u.User == nil

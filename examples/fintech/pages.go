@@ -39,20 +39,21 @@ var (
 	failurePage  = page("failure.html")
 )
 
-// A view is what every page shows.
+// A view contains the data that every page shows.
 type view struct {
 	Lang, Title, Path, Subject string
-	Connected                  bool // the accounts are
+	Connected                  bool // the accounts are connected
 	Data                       any
 }
 
 // T returns a sentence in the language of the page.
 func (v view) T(key string, args ...any) string { return texts.Get(v.Lang, key, args...) }
 
-// ownPaths are those of the pages; the redirect URI has another.
+// ownPaths are the paths of the pages. The redirect URI has another path.
 var ownPaths = []string{"", "/", "/style.css", "/connect", "/accounts", "/payment", "/payments", "/payments/retry", "/grants", "/grants/revoke", "/disconnect", "/problem"}
 
-// checkPages finds what keeps this configuration from being served: -once does not care.
+// checkPages reports the problems of a configuration that concern the pages.
+// They do not matter with -once.
 func (c *config) checkPages() error {
 	u, err := url.Parse(c.RedirectURI)
 	switch {
@@ -80,7 +81,8 @@ func (a *app) handler() http.Handler {
 		"POST /disconnect":     http.HandlerFunc(a.endAll),
 	}
 	routes["GET "+a.callbackPath()] = a.CallbackHandler(a.sessions, a.done)
-	// Forms lead to the bank, too: browsers apply form-action to redirects.
+	// Forms lead to the bank as well, because browsers apply form-action to
+	// redirects.
 	policy := "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + origin(a.ServerMetadata().AuthorizationEndpoint)
 	protection := http.NewCrossOriginProtection() // SP-5.3.3.1-12, and for the other forms
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, profile.ErrCrossOrigin) }))
@@ -90,8 +92,9 @@ func (a *app) handler() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
-		// No ServeMux, which answers other spellings of a path by a redirect. No Strict-Transport-Security either: it would be
-		// for all ports of localhost. An application with a name of its own sends it.
+		// http.ServeMux would redirect other spellings of a path. There is no
+		// Strict-Transport-Security header, because it would apply to all ports
+		// of localhost. An application with its own host name sends it.
 		if route, ok := routes[r.Method+" "+r.URL.EscapedPath()]; ok {
 			route.ServeHTTP(w, r)
 			return
@@ -209,10 +212,10 @@ func (a *app) retryPayment(w http.ResponseWriter, r *http.Request) {
 // A shownGrant is what a connection permits.
 type shownGrant struct {
 	ID, Title string
-	Problem   bool // the bank does not say
+	Problem   bool // the bank has not responded
 	Scopes    []string
 	Details   []rar.Description
-	Managed   bool // the bank can be asked about it
+	Managed   bool // the bank manages it
 }
 
 func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
@@ -227,9 +230,10 @@ func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
 			g.Title = texts.Get(language, "grants.payment")
 		}
 		if g.Managed {
-			// It is asked each time: at the bank the user can take back what was granted.
+			// The user can revoke the grant at the bank, so each page queries
+			// it.
 			granted, err := a.grants.Query(r.Context(), c.grantID)
-			if errors.Is(err, grants.ErrNotFound) { // taken back there
+			if errors.Is(err, grants.ErrNotFound) { // revoked at the bank
 				a.users.of(r).drop(c)
 				continue
 			}
@@ -244,7 +248,7 @@ func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
 	a.show(w, r, grantsPage, http.StatusOK, "grants.title", data)
 }
 
-// scopeTexts say what scopes permit.
+// scopeTexts returns the descriptions of scopes.
 func scopeTexts(language string, scopes []string) (all []string) {
 	for _, scope := range strings.Fields(strings.Join(scopes, " ")) {
 		text := rar.EscapeText(scope, language)
@@ -256,8 +260,8 @@ func scopeTexts(language string, scopes []string) (all []string) {
 	return all
 }
 
-// endGrant ends one connection at the bank, and forgets its tokens, after the user
-// has confirmed it.
+// endGrant ends one connection at the bank, and forgets its tokens, after the
+// user has confirmed it.
 func (a *app) endGrant(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	u, id := a.users.of(r), r.PostFormValue("id")
@@ -278,7 +282,8 @@ func (a *app) endGrant(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/grants?ended", http.StatusSeeOther)
 }
 
-// endAll ends all connections. It forgets them in any case: what the bank has not taken back is not used any more.
+// endAll ends all connections. It drops their tokens even if the bank has not
+// revoked them.
 func (a *app) endAll(w http.ResponseWriter, r *http.Request) {
 	for _, c := range a.users.of(r).list() {
 		a.tryToEnd(r.Context(), c)
@@ -325,7 +330,8 @@ func (a *app) showProblem(w http.ResponseWriter, r *http.Request) {
 	a.show(w, r, failurePage, f.status, "failure.title", f)
 }
 
-// fail shows what went wrong: in words, and as the stage and the reason that the log has, too.
+// fail shows an error in words. It also shows the stage and the reason that are
+// in the log.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var wrong *formError
 	if errors.As(err, &wrong) {
@@ -362,7 +368,8 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	a.show(w, r, failurePage, status, "failure.title", f)
 }
 
-// attributes are what an operator needs. No error of this module holds a secret, and a path none of what stands behind it.
+// attributes returns the log attributes for an operator. The errors of this
+// module contain no secrets, and the path does not include the query.
 func attributes(r *http.Request, status int, f failure, err error) []slog.Attr {
 	return []slog.Attr{
 		slog.String("path", r.URL.Path), slog.Int("status", status), slog.String("stage", f.Stage), slog.String("reason", explain(err)),

@@ -14,10 +14,11 @@ import (
 
 const (
 	maxForm = 8 << 10
-	maxKept = 1 << 10 // of an order, while the user is at the bank
+	maxKept = 1 << 10 // bytes of an order, while the user is at the bank
 )
 
-// newRegistry returns the types of authorization details that this application knows, which are those of the bank.
+// newRegistry returns the types of authorization details that this application
+// supports. They are those of the bank.
 func newRegistry() (*rar.Registry, error) {
 	types, err := openbanking.Types(nil)
 	if err != nil {
@@ -26,19 +27,19 @@ func newRegistry() (*rar.Registry, error) {
 	return rar.NewRegistry(rar.RegistryConfig{Types: types})
 }
 
-// A form is the payment page as it was filled in.
+// A form contains the input of the payment page.
 type form struct {
 	Amount, Payee, IBAN, Reference string
 	Problem                        string // a key of texts, or empty
-	Wrong                          string // the field that it is about
+	Wrong                          string // the field with the problem
 }
 
-// A formError is a form that has to be filled in again.
+// A formError is a form with a problem that the user has to correct.
 type formError struct{ form form }
 
 func (e *formError) Error() string { return "the form has been filled in wrongly" }
 
-// The fields of the form, by where they are in an order.
+// fields maps the members of an order to the fields of the form.
 var fields = map[string]struct{ name, problem string }{
 	"[0].instructedAmount":                  {"amount", "problem.amount"},
 	"[0].creditorName":                      {"payee", "problem.payee"},
@@ -46,7 +47,8 @@ var fields = map[string]struct{ name, problem string }{
 	"[0].remittanceInformationUnstructured": {"reference", "problem.reference"},
 }
 
-// readOrder makes an order of the form of the payment page: one payment, which the types of the bank have found to be right.
+// readOrder parses the form of the payment page. The result is an order of one
+// payment that is valid under the types of the bank.
 func (a *app) readOrder(r *http.Request) (rar.Details, error) {
 	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
@@ -60,7 +62,7 @@ func (a *app) readOrder(r *http.Request) (rar.Details, error) {
 		CreditorName:                      openbanking.Text(f.Payee),
 		CreditorAccount:                   openbanking.Account{IBAN: openbanking.IBAN(strings.ToUpper(strings.Join(strings.Fields(f.IBAN), "")))},
 		RemittanceInformationUnstructured: openbanking.Text(f.Reference),
-		EndToEndIdentification:            openbanking.Text(rand.Text()), // two payments that are alike are two
+		EndToEndIdentification:            openbanking.Text(rand.Text()), // distinguishes two equal payments
 	})
 	var wrong *rar.Error
 	switch {
@@ -84,16 +86,18 @@ func (a *app) readOrder(r *http.Request) (rar.Details, error) {
 func asJSON(details any) json.RawMessage {
 	text, err := json.Marshal(details)
 	if err != nil {
-		return nil // of what was parsed before: this does not happen
+		return nil // cannot happen: the order has been parsed before
 	}
 	return text
 }
 
-// errNotGranted: the user has let the bank give us something, and this payment was not in it.
+// errNotGranted means that the token does not contain the payment that was
+// requested.
 var errNotGranted = errors.New("the bank has not granted the payment that was ordered, but a token without details")
 
-// granted returns the payment that the bank has granted, as the bank has put it down: it may have added the account that it
-// is made from. That it is the one that was ordered is checked once more before it is made.
+// granted returns the payment as the bank has granted it. The bank may have
+// added the debtor account. The caller compares it with the order once more
+// before it makes the payment.
 func (a *app) granted(ordered, said json.RawMessage) (rar.Details, error) {
 	order, err := a.types.Parse(ordered, a.types.Types())
 	if err != nil {
@@ -118,7 +122,8 @@ func (a *app) granted(ordered, said json.RawMessage) (rar.Details, error) {
 	return granted, nil
 }
 
-// describe puts details into words. What is of a type that is not known here is shown as it is.
+// describe returns descriptions of details. A detail of an unknown type is
+// shown as it is.
 func (a *app) describe(language string, details json.RawMessage) (all []rar.Description) {
 	var list []json.RawMessage
 	if json.Unmarshal(details, &list) != nil {

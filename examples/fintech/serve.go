@@ -22,10 +22,11 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// shutdownTime is what requests under way have when the program is to end.
+// shutdownTime is the time for running requests when the program ends.
 const shutdownTime = 10 * time.Second
 
-// serve is the program without -once: it discovers the bank and serves the pages until ctx ends.
+// serve runs the program without -once. It discovers the bank and serves the
+// pages until ctx ends.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	client, err := discover(ctx, c)
 	if err != nil {
@@ -52,7 +53,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		return err
 	}
 	server := &http.Server{
-		Handler: pages.handler(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // browsers that do not know our certificate are no news
+		Handler: pages.handler(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // browsers that reject the certificate are not worth a warning
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
 	}
@@ -79,7 +80,8 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// pageCertificate is that of tls_cert_file if it is for this host and not for clients alone, or one that is made now.
+// pageCertificate returns the certificate of tls_cert_file if it is valid for
+// this host and for servers. Otherwise it creates one.
 func (c *config) pageCertificate(host string) (*tls.Certificate, error) {
 	if c.certificate != nil && c.certificate.Leaf.VerifyHostname(host) == nil && slices.Contains(c.certificate.Leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
 		return c.certificate, nil
@@ -87,8 +89,8 @@ func (c *config) pageCertificate(host string) (*tls.Certificate, error) {
 	return selfSigned(host)
 }
 
-// selfSigned makes a certificate for the pages, for as long as this program runs. An application that is meant for others
-// has one that their browsers know.
+// selfSigned creates a certificate for the pages, for the lifetime of this
+// program. A public application needs a certificate that browsers trust.
 func selfSigned(host string) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

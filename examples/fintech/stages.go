@@ -13,17 +13,17 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// The stages of an authorization, by the names that -once prints.
+// These are the stages of an authorization, as -once prints them.
 const (
 	stageDiscovery = "discovery"              // metadata and keys of the server
 	stagePAR       = "par"                    // the pushed authorization request
-	stageResponse  = "authorization_response" // all that happens in the browser, and what comes back from there
+	stageResponse  = "authorization_response" // the browser's part, and the authorization response
 	stageToken     = "token"
 	stageIDToken   = "id_token"
 	stageResource  = "resource"
 )
 
-// A stageError says where an authorization came to its end.
+// A stageError is an error with the stage at which an authorization failed.
 type stageError struct {
 	stage string
 	err   error
@@ -39,7 +39,8 @@ func at(stage string, err error) error {
 	return &stageError{stage, err}
 }
 
-// stageOf returns the stage of an error of at, and what happened there.
+// stageOf returns the stage and the reason of an error that the function at has
+// returned.
 func stageOf(err error) (stage, reason string) {
 	var its *stageError
 	if errors.As(err, &its) {
@@ -48,8 +49,9 @@ func stageOf(err error) (stage, reason string) {
 	return "", explain(err)
 }
 
-// finishStage tells the stages of profile.Client.Finish apart. What the server said comes from the browser if there is no
-// response that it stood in, and else from the token endpoint.
+// finishStage returns the stage of an error of profile.Client.Finish. An error
+// of the server without an HTTP response came through the browser. Any other
+// error of the server came from the token endpoint.
 func finishStage(err error) string {
 	var said *oauth2.RetrieveError
 	switch {
@@ -76,13 +78,15 @@ func isAboutIDToken(err error) bool {
 	return false
 }
 
-// maxReason bounds what is told of an error, as a server can have a part in it.
+// maxReason bounds the text of an error, because a server may have written part
+// of it.
 const maxReason = 300
 
 var unprintable = regexp.MustCompile(`[^\x20-\x7e]+`)
 
-// explain makes an error fit to be shown. Of what a server said it keeps the code, since the rest may repeat our request; of
-// a failed request what failed, since a URL of the browser's has secrets in it.
+// explain returns the text of an error for display. It reduces an error
+// response to its code, because the other members may repeat the request. It
+// reduces a failed request to the failure, because the URL may contain secrets.
 func explain(err error) string {
 	var said *oauth2.RetrieveError
 	var failed *url.Error

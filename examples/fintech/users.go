@@ -14,28 +14,30 @@ import (
 )
 
 const (
-	// cookieName is not one that the bank uses: browsers send the cookies of a host to all its ports.
+	// cookieName differs from the names that the bank uses, because browsers
+	// send the cookies of a host to all its ports.
 	cookieName     = "__Host-fintech"
 	userLifetime   = time.Hour
 	maxUsers       = 10_000
-	maxConnections = 20 // of one user, and payments
+	maxConnections = 20 // of one user; also the maximum number of payments
 )
 
-// A user is a browser that has come back from the bank. Everything is in memory, and gone with the program.
+// A user is a browser that has returned from the bank. The data is in memory
+// only.
 type user struct {
 	expires time.Time
-	subject string // who the bank says the user is
+	subject string // the user at the bank
 
 	mu          sync.Mutex
 	connections []*connection
 	payments    []*payment
 }
 
-// A payment is one that the user has agreed to.
+// A payment is a payment that the user has consented to.
 type payment struct {
-	id, key    string // the second is for the bank: it knows repeated attempts by it
+	id, key    string // key identifies repeated attempts at the bank
 	detail     rar.Detail
-	connection *connection // with which it is made
+	connection *connection // the connection that makes the payment
 
 	mu     sync.Mutex
 	status string // reported by the bank; empty if the outcome is unknown
@@ -47,29 +49,31 @@ func (p *payment) finish(status string) {
 	p.status = status
 }
 
-// said returns the status, empty as long as none is known.
+// said returns the status. It is empty if the outcome is unknown.
 func (p *payment) said() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.status
 }
 
-// A connection is something that the bank has let this application do. It never changes.
+// A connection is a permission that the bank has granted to this application.
+// It never changes.
 type connection struct {
 	id      string   // for forms
-	subject string   // who the bank says the user is; empty: it was not asked
-	payment *payment // what it was for; nil: the accounts
+	subject string   // the user at the bank; empty without an ID token
+	payment *payment // nil for a connection to the accounts
 	token   *oauth2.Token
-	api     *http.Client // sends the token, with a proof or by a connection with the certificate
-	grantID string       // empty: the bank manages no grants
+	api     *http.Client // adds the token, and a proof or the certificate
+	grantID string       // empty if the bank has no grant management
 }
 
-// add puts a connection in front of the others, and returns those that are too many: the oldest ones for payments, which have
-// been made, before those to accounts.
+// add inserts a connection at the front and returns the connections above the
+// bound. It drops connections for payments, the oldest first, before
+// connections to accounts.
 func (u *user) add(c *connection) (dropped []*connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if c.payment == nil || c.payment.said() == "" { // else it is done, and its permission given back
+	if c.payment == nil || c.payment.said() == "" { // a completed payment has no connection any more
 		u.connections = slices.Insert(u.connections, 0, c)
 	}
 	for len(u.connections) > maxConnections {
@@ -99,14 +103,14 @@ func (u *user) paid() []*payment {
 	return slices.Clone(u.payments)
 }
 
-// drop forgets a connection.
+// drop removes a connection.
 func (u *user) drop(c *connection) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.connections = slices.DeleteFunc(u.connections, func(other *connection) bool { return other == c })
 }
 
-// list returns the connections, the newest first. nil is a user without any.
+// list returns the connections, the newest first. A nil user has none.
 func (u *user) list() []*connection {
 	if u == nil {
 		return nil
@@ -116,7 +120,7 @@ func (u *user) list() []*connection {
 	return slices.Clone(u.connections)
 }
 
-// find returns the first connection that fits, nil if there is none.
+// find returns the first connection that fits, or nil if there is none.
 func (u *user) find(fits func(*connection) bool) *connection {
 	if all := u.list(); slices.ContainsFunc(all, fits) {
 		return all[slices.IndexFunc(all, fits)]
@@ -129,13 +133,13 @@ func (u *user) accounts() *connection {
 	return u.find(func(c *connection) bool { return c.payment == nil })
 }
 
-// users knows browsers again.
+// users recognizes browsers by their cookies.
 type users struct {
 	mu   sync.Mutex
-	byID map[[32]byte]*user // by the hash of the cookie: what is compared is not what the browser sends
+	byID map[[32]byte]*user // by the hash of the cookie, so that the comparison does not depend on the secret
 }
 
-// of returns the user of a browser, nil if it has none.
+// of returns the user of a browser, or nil if it has none.
 func (s *users) of(r *http.Request) *user {
 	cookie, err := r.Cookie(cookieName)
 	if err != nil {
@@ -150,9 +154,11 @@ func (s *users) of(r *http.Request) *user {
 	return u
 }
 
-// enter takes a browser in that comes back from the bank, with a new cookie: whoever has planted the old one does not get in
-// with it. What it had stays its own unless the bank says that this is somebody else now. What is returned is to be given back:
-// nobody could do that any more.
+// enter starts or continues the session of a browser that returns from the
+// bank. The browser gets a new cookie. An attacker who has planted the old
+// cookie therefore gets no access. The browser keeps its connections unless the
+// bank reports another user. The caller revokes the dropped connections,
+// because no user can do that any more.
 func (s *users) enter(w http.ResponseWriter, r *http.Request, c *connection) (dropped []*connection) {
 	u, id := s.of(r), rand.Text()
 	if u == nil || u.subject != c.subject {
@@ -171,7 +177,7 @@ func (s *users) enter(w http.ResponseWriter, r *http.Request, c *connection) (dr
 	return dropped
 }
 
-// leave forgets the user of a browser.
+// leave removes the user of a browser.
 func (s *users) leave(w http.ResponseWriter, r *http.Request) {
 	if cookie, err := r.Cookie(cookieName); err == nil {
 		s.mu.Lock()
@@ -181,7 +187,7 @@ func (s *users) leave(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// makeRoom ends what is over, and one more in any case.
+// makeRoom ends expired sessions, and at least one session.
 func (s *users) makeRoom() {
 	var some [32]byte
 	for id, u := range s.byID {
@@ -192,7 +198,8 @@ func (s *users) makeRoom() {
 	delete(s.byID, some)
 }
 
-// setCookie. Lax, as the browser comes back from the bank's site.
+// setCookie sets the session cookie. It is Lax, because the browser returns
+// from the bank's site.
 func setCookie(w http.ResponseWriter, id string, lifetime time.Duration) {
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName, Value: id, Path: "/", MaxAge: int(lifetime / time.Second), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,

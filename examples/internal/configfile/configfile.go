@@ -30,7 +30,7 @@ type Member struct {
 // A Problem is a fault in a file. It does not contain values that could be
 // secrets.
 type Problem struct {
-	Line int // 0: the file has no such member
+	Line int // 0 if the file has no such member
 	Text string
 }
 

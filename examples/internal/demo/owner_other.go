@@ -4,5 +4,6 @@ package demo
 
 import "io/fs"
 
-// isOurs believes that the directory for temporary files is the user's own, as on Windows.
+// isOurs assumes that the directory for temporary files belongs to the user, as
+// on Windows.
 func isOurs(directory fs.FileInfo) bool { return directory.IsDir() }

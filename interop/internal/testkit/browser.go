@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// Browse opens a URL as a browser without a person does: it keeps cookies and follows redirects, up to the one that leads to
-// redirectURI, whose parameters it returns.
+// Browse opens a URL as a browser without a user. It keeps cookies and follows
+// redirects, up to the redirect to redirectURI. It returns the parameters of
+// that redirect.
 func (a *Authority) Browse(t testing.TB, target, redirectURI string) url.Values {
 	t.Helper()
 	client := a.HTTPClient(t)

@@ -18,14 +18,15 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// An Authority is a certification authority for as long as a test runs. It vouches for servers on 127.0.0.1 and for clients.
+// An Authority is a certification authority for the time of a test. It issues
+// certificates for servers on 127.0.0.1 and for clients.
 type Authority struct {
-	Pool   *x509.CertPool // this authority alone
+	Pool   *x509.CertPool // contains only this authority
 	own    *tls.Certificate
 	server *tls.Certificate
 }
 
-// NewAuthority makes one.
+// NewAuthority creates an Authority.
 func NewAuthority(t testing.TB) *Authority {
 	t.Helper()
 	a := &Authority{Pool: x509.NewCertPool()}
@@ -42,7 +43,7 @@ func NewAuthority(t testing.TB) *Authority {
 	return a
 }
 
-// Client returns a certificate with a DNS name, and a key of its own.
+// Client returns a certificate with a DNS name and its own key.
 func (a *Authority) Client(t testing.TB, name string) *tls.Certificate {
 	t.Helper()
 	return a.certify(t, func(c *x509.Certificate) {
@@ -72,20 +73,22 @@ func (a *Authority) certify(t testing.TB, change func(*x509.Certificate)) *tls.C
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// PEM is what a peer needs of certificates: whom it trusts, and its own certificate and key.
+// PEM contains the certificates of a peer: the trusted authority, and the
+// peer's own certificate and key.
 type PEM struct {
 	CA   string `json:"ca"`             // the authority's certificate
 	Cert string `json:"cert,omitempty"` // its own
 	Key  string `json:"key,omitempty"`  // PKCS #8
 }
 
-// ServerPEM is for a peer that is a server.
+// ServerPEM returns the certificates for a peer that is a server.
 func (a *Authority) ServerPEM(t testing.TB) PEM {
 	t.Helper()
 	return a.PEM(t, a.server)
 }
 
-// PEM is for a peer that has a certificate, or, with nil, none.
+// PEM returns the certificates for a peer. If certificate is nil, the peer has
+// no certificate of its own.
 func (a *Authority) PEM(t testing.TB, certificate *tls.Certificate) PEM {
 	t.Helper()
 	block := func(kind string, der []byte) string {
@@ -100,13 +103,15 @@ func (a *Authority) PEM(t testing.TB, certificate *tls.Certificate) PEM {
 	return p
 }
 
-// HTTPClient trusts the authority, keeps to profile.TLSConfig and follows no redirect. Its connections end with the test.
+// HTTPClient returns a client that trusts the authority, uses profile.TLSConfig
+// and follows no redirect. Its connections end with the test.
 func (a *Authority) HTTPClient(t testing.TB) *http.Client {
 	t.Helper()
 	return a.CertificateClient(t, nil)
 }
 
-// CertificateClient is HTTPClient with a certificate for those who ask; nil: none.
+// CertificateClient returns an HTTPClient that presents a certificate to
+// servers that request one. If certificate is nil, it presents none.
 func (a *Authority) CertificateClient(t testing.TB, certificate *tls.Certificate) *http.Client {
 	t.Helper()
 	config := profile.TLSConfig()
@@ -122,7 +127,7 @@ func (a *Authority) CertificateClient(t testing.TB, certificate *tls.Certificate
 	}
 }
 
-// Listen opens a socket, so that others can know its URL before anything is served there.
+// Listen opens a socket. Its URL is known before a handler is served there.
 func Listen(t testing.TB) (socket net.Listener, url string) {
 	t.Helper()
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
@@ -131,7 +136,8 @@ func Listen(t testing.TB) (socket net.Listener, url string) {
 	return socket, "https://" + socket.Addr().String()
 }
 
-// Serve serves on a socket until the test ends, and asks clients for certificates if asks is set.
+// Serve serves on a socket until the test ends. If asks is true, it requests
+// certificates from clients.
 func (a *Authority) Serve(t testing.TB, socket net.Listener, asks bool, handler http.Handler) {
 	t.Helper()
 	config := profile.TLSConfig()

@@ -34,7 +34,7 @@ func NewRSAKey(t testing.TB) *rsa.PrivateKey {
 
 func encode(data []byte) string { return base64.RawURLEncoding.EncodeToString(data) }
 
-// JWK writes a private key for a peer.
+// JWK returns a private key as a JWK for a peer.
 func JWK(t testing.TB, key crypto.Signer, kid, alg string) map[string]string {
 	t.Helper()
 	jwk := map[string]string{"kid": kid, "alg": alg, "use": "sig"}
@@ -59,7 +59,7 @@ func JWK(t testing.TB, key crypto.Signer, kid, alg string) map[string]string {
 	return jwk
 }
 
-// PublicJWK is JWK without the private members.
+// PublicJWK returns the public part of a key as a JWK.
 func PublicJWK(t testing.TB, key crypto.Signer, kid, alg string) map[string]string {
 	t.Helper()
 	jwk := JWK(t, key, kid, alg)
@@ -69,7 +69,7 @@ func PublicJWK(t testing.TB, key crypto.Signer, kid, alg string) map[string]stri
 	return jwk
 }
 
-// A JWT is one that can be taken apart, changed and signed again, by whatever algorithm, however wrong.
+// A JWT can be taken apart, changed and signed again with any algorithm.
 type JWT struct {
 	Header, Claims map[string]any // as they are in JSON
 }
@@ -93,8 +93,9 @@ func ParseJWT(token string) (*JWT, error) {
 	return j, nil
 }
 
-// Sign writes it with its header's alg: ES256, PS256, RS256, HS256, none, or nOnE with some signature. For HS256 the secret is the public key, as an
-// attacker would have it who hopes that the verifier mistakes one for the other.
+// Sign signs the JWT with the alg of its header: ES256, PS256, RS256, HS256,
+// none, or nOnE with a signature. The secret for HS256 is the public key. A
+// verifier that confuses the two algorithms would accept it.
 func (j *JWT) Sign(key crypto.Signer) (string, error) {
 	header, err := json.Marshal(j.Header)
 	if err != nil {
@@ -115,7 +116,7 @@ func sign(alg string, key crypto.Signer, input []byte) ([]byte, error) {
 	switch alg {
 	case "none":
 		return nil, nil
-	case "nOnE": // for those who compare with none
+	case "nOnE": // for verifiers that compare with none in lower case
 		return digest[:], nil
 	case "ES256":
 		ec, ok := key.(*ecdsa.PrivateKey)

@@ -2,5 +2,6 @@ package testkit
 
 import "syscall"
 
-// endsWithUs has a process end when this one is killed, as it is by the test command's timeout.
+// endsWithUs ends a process when this process is killed, for example by the
+// timeout of the test command.
 func endsWithUs() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} }

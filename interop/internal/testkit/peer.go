@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	startTimeout = 30 * time.Second // until a server is ready; the gate's machine is busy with the race detector
+	startTimeout = 30 * time.Second // until a server is ready; the race detector makes it slow
 	runTimeout   = 4 * time.Minute  // of a script from beginning to end
 	maxLine      = 4 << 20
 	maxComplaint = 32 << 10
 )
 
-// A complaint is the last of what a peer has written to its standard error.
+// A complaint contains the end of a peer's standard error.
 type complaint struct {
 	mu   sync.Mutex
 	text []byte
@@ -45,15 +45,16 @@ func (c *complaint) show(t testing.TB, script string) {
 
 func node(ctx context.Context, script string, stderr io.Writer) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "node", filepath.Join("peers", script))
-	// Nothing of the environment: no proxy, no NODE_OPTIONS.
+	// The environment is not inherited: there is no proxy and no NODE_OPTIONS.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "NODE_NO_WARNINGS=1"}
 	cmd.Stderr = stderr
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 
-// Start runs a peer that is a server until the test ends. The peer reads config as one line of JSON, answers with a line
-// that goes into ready, and ends when its standard input does, so that none is left over when the test is killed.
+// Start runs a peer that is a server until the test ends. The peer reads config
+// as one line of JSON and responds with a line that Start stores in ready. It
+// ends when its standard input ends, so no peer outlives a killed test.
 func Start(t testing.TB, script string, config, ready any) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -90,7 +91,8 @@ func Start(t testing.TB, script string, config, ready any) {
 	}
 }
 
-// readLine sends the first line of what a process writes, and closes the channel when the process ends.
+// readLine sends the first line of a process's output. It closes the channel
+// when the process ends.
 func readLine(stdout io.Reader) <-chan []byte {
 	lines := make(chan []byte, 1)
 	go func() {
@@ -105,8 +107,8 @@ func readLine(stdout io.Reader) <-chan []byte {
 	return lines
 }
 
-// Run runs a peer that is a client from beginning to end. It reads input, which is JSON, and its one line of JSON goes
-// into output.
+// Run runs a peer that is a client until it ends. The peer reads input as JSON.
+// Run stores its one line of JSON in output.
 func Run(t testing.TB, script string, input, output any) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)

@@ -14,14 +14,15 @@ import (
 	"time"
 )
 
-// builds is where programs are, once they have been built for one of the tests of this process.
+// builds contains the programs that tests of this process have built.
 var builds struct {
 	mu   sync.Mutex
 	dir  string
 	made map[string]string
 }
 
-// Main runs the tests and takes away what [Build] has made. It returns the exit status.
+// Main runs the tests and removes the programs of [Build]. It returns the exit
+// status.
 func Main(m *testing.M) int {
 	defer func() {
 		if builds.dir != "" {
@@ -31,8 +32,9 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// Build returns the path of a program of examples/. It is without the race detector, under which the bank takes seconds to
-// hash its users' passwords: the program's own tests are run with it.
+// Build returns the path of a program of examples/. The program is built
+// without the race detector, because password hashing would take seconds with
+// it. The program's own tests use the race detector.
 func Build(t testing.TB, name string) string {
 	t.Helper()
 	_, err := exec.LookPath("go")
@@ -58,8 +60,9 @@ func Build(t testing.TB, name string) string {
 	return path
 }
 
-// StartProgram runs a server until the test ends, by SIGTERM, and wants it to end well then. Its first line goes into ready;
-// ok is false if it has ended without one.
+// StartProgram runs a server until the test ends. It then sends SIGTERM and
+// requires a successful exit. It stores the first line of output in ready. If
+// the server has ended without one, ok is false.
 func StartProgram(t testing.TB, path string, args []string, ready any) (ok bool) {
 	t.Helper()
 	said := new(complaint)
@@ -101,7 +104,8 @@ func StartProgram(t testing.TB, path string, args []string, ready any) (ok bool)
 	return true
 }
 
-// RunProgram runs a program from beginning to end, and returns its exit status and what it has written.
+// RunProgram runs a program until it ends, and returns its exit status and its
+// output.
 func RunProgram(t testing.TB, path string, args ...string) (status int, stdout, stderr []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)

@@ -1,6 +1,7 @@
-// Package testkit is what the runs against other people's software have in common: child processes, certificates, keys that
-// both sides can read, a browser without a person. It serves tests only, so everything takes a testing.TB and ends the test
-// when it fails.
+// Package testkit contains helpers for tests against other software: child
+// processes, certificates, keys that both sides can read, and a browser without
+// a user. It serves tests only. Its functions take a testing.TB and end the
+// test when they fail.
 package testkit
 
 import (
@@ -10,11 +11,13 @@ import (
 	"testing"
 )
 
-// requireAll is the environment variable that, set to "1", turns skips into failures. The gate sets it.
+// requireAll is the environment variable that turns skips into failures if it
+// is "1". The gate sets it.
 const requireAll = "FAPI_REQUIRE_ALL"
 
-// Require skips the test when something it needs from outside the process is not there, and fails it instead when the
-// environment says that everything must be. what completes the sentence "this test needs …".
+// Require skips the test if ok is false: a requirement outside the process is
+// missing. If the environment demands all requirements, it fails the test
+// instead. what completes the sentence "this test needs …".
 func Require(t testing.TB, what string, ok bool) {
 	t.Helper()
 	switch {
@@ -26,7 +29,7 @@ func Require(t testing.TB, what string, ok bool) {
 	}
 }
 
-// RequirePeers needs Node.js and some packages of package-lock.json.
+// RequirePeers requires Node.js and packages of package-lock.json.
 func RequirePeers(t testing.TB, packages ...string) {
 	t.Helper()
 	_, err := exec.LookPath("node")
