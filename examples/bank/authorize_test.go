@@ -43,7 +43,7 @@ func TestTheFrontChannelAddsNothing(t *testing.T) {
 	w := newWorld(t)
 	disturbing := url.Values{
 		"state": {"of-the-attacker"}, "nonce": {"of-the-attacker"}, "response_type": {"token"}, "scope": {"openid payments"},
-		"redirect_uri": {"https://thief.example/callback"}, "response_mode": {"fragment"}, "prompt": {"none"}, "code_challenge": {"x"},
+		"redirect_uri": {"https://evil.example/callback"}, "response_mode": {"fragment"}, "prompt": {"none"}, "code_challenge": {"x"},
 	}
 	for _, before := range []bool{true, false} {
 		own := url.Values{"client_id": {"one"}, "request_uri": {w.one.pushed()}}.Encode()

@@ -66,7 +66,7 @@ func TestNoOtherPaymentIsMade(t *testing.T) {
 		"more":            strings.Replace(order, "12.34", "12.35", 1),
 		"less":            strings.Replace(order, "12.34", "1", 1),
 		"another money":   strings.Replace(order, "EUR", "CHF", 1),
-		"another payee":   strings.Replace(order, "ACME", "Thief", 1),
+		"another payee":   strings.Replace(order, "ACME", "Mallory", 1),
 		"another account": strings.Replace(order, "DE02100100109307118603", "GB33BUKB20201555555555", 1),
 		"no account":      shortOrder,
 	} {

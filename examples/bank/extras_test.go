@@ -53,11 +53,11 @@ func TestRevocation(t *testing.T) {
 				revoke := func(p *party) reply {
 					return p.post("/revoke", url.Values{"token": {tokens[kind].(string)}, "token_type_hint": {kind}}).do()
 				}
-				thief := w.two
+				attacker := w.two
 				if p == w.two {
-					thief = w.one
+					attacker = w.one
 				}
-				require.GreaterOrEqual(t, revoke(thief).status, 400)
+				require.GreaterOrEqual(t, revoke(attacker).status, 400)
 				call := p.call(http.MethodGet, "/accounts", tokens["access_token"].(string))
 				call.do().ok(http.StatusOK)
 				revoke(p).ok(http.StatusOK)

@@ -39,7 +39,7 @@ func TestPushedRequestsThatAreRefused(t *testing.T) {
 		{"SP-5.3.2.2-1 response_type token", param("response_type", "token"), []string{"unsupported_response_type"}},
 		{"response_type code id_token", param("response_type", "code id_token"), []string{"unsupported_response_type"}},
 		{"SP-5.3.2.2-6 no redirect_uri", param("redirect_uri", ""), []string{"invalid_request"}},
-		{"a redirect_uri that is not registered", param("redirect_uri", "https://thief.example/callback"), []string{"invalid_request"}},
+		{"a redirect_uri that is not registered", param("redirect_uri", "https://evil.example/callback"), []string{"invalid_request"}},
 		{"a redirect_uri whose query differs", param("redirect_uri", "https://app.example/callback?dummy1=lorem"), []string{"invalid_request"}},
 		{"response_mode fragment", param("response_mode", "fragment"), []string{"invalid_request", "unsupported_response_mode"}},
 		{"a scope that the client does not have", param("scope", "openid admin"), []string{"invalid_scope"}},

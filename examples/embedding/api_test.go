@@ -117,7 +117,7 @@ func Example_api() {
 	mux.Handle("GET /accounts", guard.handle("accounts", hello))
 	mux.Handle("GET /payments", guard.handle("payments", hello))
 
-	// The client, and a thief of its token who has a key of his own.
+	// The client, and an attacker who has its token and another key.
 	own, other := newTransport(api), newTransport(api)
 	token, _ := as.Issue(accesstoken.Claims{
 		Subject: "alice", ClientID: "fintech", Audience: []string{api.URL}, Scope: "accounts", JKT: own.thumbprint,
@@ -138,14 +138,14 @@ func Example_api() {
 	}
 	call("client", own, "DPoP", "/accounts")
 	call("client, beyond its scope", own, "DPoP", "/payments")
-	call("thief, own key", other, "DPoP", "/accounts")
-	call("thief, no key", api.Client().Transport, "Bearer", "/accounts")
+	call("attacker, own key", other, "DPoP", "/accounts")
+	call("attacker, no key", api.Client().Transport, "Bearer", "/accounts")
 	call("nobody", api.Client().Transport, "", "/accounts")
 	// Output:
 	// client: 200
 	// client, beyond its scope: 403 DPoP error="insufficient_scope"
-	// thief, own key: 401 DPoP error="invalid_token"
-	// thief, no key: 401 DPoP error="invalid_token"
+	// attacker, own key: 401 DPoP error="invalid_token"
+	// attacker, no key: 401 DPoP error="invalid_token"
 	// nobody: 401 DPoP scope="accounts"
 }
 

@@ -197,7 +197,7 @@ func endpoint(serve func(http.ResponseWriter, *http.Request) error) http.Handler
 	}
 }
 
-// A whole authorization, with a thief who has seen the code but not the verifier.
+// A complete authorization, with an attacker who has the code but not the verifier.
 func Example_server() {
 	ctx := context.Background()
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -264,13 +264,13 @@ func Example_server() {
 		_ = json.NewDecoder(resp.Body).Decode(&answer)
 		fmt.Println(who, resp.StatusCode, answer.Token+answer.Error)
 	}
-	redeem("in the thief's session:", pkce.NewVerifier())
+	redeem("in the attacker's session:", pkce.NewVerifier())
 	redeem("client:", verifier)
 	redeem("again:", verifier)
 	// Output:
 	// callback with [code iss state]
 	// reload: 400
-	// in the thief's session: 400 invalid_grant
+	// in the attacker's session: 400 invalid_grant
 	// client: 200 token-of-alice
 	// again: 400 invalid_grant
 }
