@@ -33,7 +33,7 @@ func BenchmarkServer(b *testing.B) {
 	b.Run("PushAndConsume", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := s.Consume(ctx, "app", push()); err != nil {
+			if _, err := consume(ctx, s, "app", push()); err != nil {
 				b.Fatal(err)
 			}
 		}

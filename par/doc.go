@@ -22,8 +22,8 @@
 //
 // An authorization server made of this package, clientauth and pkce is in the directory examples/embedding.
 //
-// One server process needs no [Store]; several that answer for one issuer must share one. The kit in package partest tells
-// whether a store keeps the contract.
+// One process needs no [Store]. Processes that serve the same issuer must share
+// one.
 //
 // # Clients
 //

@@ -81,20 +81,8 @@ func TestEmptyResourcesAreLeftOut(t *testing.T) {
 }
 
 func TestStoresThatAreNone(t *testing.T) {
-	_, err := par.NewServer(par.ServerConfig{Check: anything, Store: (*par.MemoryStore)(nil)})
+	_, err := par.NewServer(par.ServerConfig{Check: anything, Store: (*countingStore)(nil)})
 	require.Error(t, err)
-	_, err = par.NewServer(par.ServerConfig{Check: anything, Store: (*countingStore)(nil)})
-	require.Error(t, err)
-
-	s, err := par.NewServer(par.ServerConfig{Check: anything, Store: new(par.MemoryStore)})
-	require.NoError(t, err)
-	_, err = s.Push(t.Context(), par.PushRequest{ClientID: "app", Params: honest()})
-	require.ErrorIs(t, err, par.ErrStore)
-	_, err = s.Load(t.Context(), "app", "urn:ietf:params:oauth:request_uri:"+strings.Repeat("A", 43))
-	require.ErrorIs(t, err, par.ErrStore)
-	_, err = s.Consume(t.Context(), "app", "urn:ietf:params:oauth:request_uri:"+strings.Repeat("A", 43))
-	require.ErrorIs(t, err, par.ErrStore)
-	require.Zero(t, new(par.MemoryStore).Len())
 }
 
 func TestNothingPersonalIsPrintedInGoSyntax(t *testing.T) {

@@ -33,8 +33,8 @@ var (
 
 	// ErrNotPushed says that an authorization request has no usable client_id and request_uri (invalid_request; §4).
 	ErrNotPushed = oautherr.New("par: authorization request was not pushed", "invalid_request", http.StatusBadRequest, "the authorization request must be pushed first and carry client_id and request_uri once each")
-	// ErrNotFound says that a request_uri is unknown or used, or that it expired long ago (invalid_request_uri). A [Store]
-	// returns it, or an error that wraps it, when it has no live entry for a key.
+	// ErrNotFound reports that a request_uri is unknown or consumed, or that it
+	// expired long ago (invalid_request_uri).
 	ErrNotFound = oautherr.New("par: request_uri unknown or used", "invalid_request_uri", http.StatusBadRequest, "request_uri is unknown, expired or was used before")
 	// ErrExpired says that a request_uri came too late, or that its user took too long (invalid_request_uri).
 	ErrExpired = oautherr.New("par: request_uri expired", "invalid_request_uri", http.StatusBadRequest, "request_uri has expired")
@@ -51,6 +51,9 @@ var (
 // errTooMany is an ErrStore that affects only one client.
 var errTooMany = fmt.Errorf("%w: %w", oautherr.New("par: too many pending requests of one client", "temporarily_unavailable",
 	http.StatusTooManyRequests, "too many pending authorization requests of this client"), ErrStore)
+
+// errConsumed is an ErrNotFound for a request that is known.
+var errConsumed = fmt.Errorf("%w: consumed before", ErrNotFound)
 
 // ErrResponse says that an authorization server answered a push with something that is neither the response of §2.2 nor an
 // error. It originates on the client side, where everything else that a server said is a *oauth2.RetrieveError.

@@ -2,6 +2,7 @@ package par_test
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -33,16 +34,17 @@ func Example() {
 	})
 	mux.HandleFunc("/authorize", func(w http.ResponseWriter, r *http.Request) {
 		clientID, requestURI, err := par.ParseAuthorizationRequest(r.URL.Query())
+		var request par.Request
 		if err == nil {
-			_, err = server.Load(r.Context(), clientID, requestURI)
+			request, err = server.Load(r.Context(), clientID, requestURI)
 		}
 		if err != nil {
 			http.Error(w, "this link is not valid, or not any more", http.StatusBadRequest)
 			return
 		}
-		// Here the user logs in and consents, which takes several pages as a rule. The last of them goes on:
-		request, err := server.Consume(r.Context(), clientID, requestURI)
-		if err != nil {
+		// Here the user logs in and consents, usually on several pages that use
+		// Resume. The last page continues:
+		if err := server.Consume(r.Context(), request, rand.Text()); err != nil {
 			http.Error(w, "this link was used before", http.StatusBadRequest)
 			return
 		}

@@ -17,15 +17,18 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// A Request is an authorization request that was pushed, checked and stored. It comes from [Server.Load],
-// [Server.Resume] and [Server.Consume] only; beside an error it is one to refuse, see Load. The zero Request is nobody's.
-// Safe for concurrent use.
+// A Request is an authorization request that was pushed, checked and stored. It
+// comes from [Server.Load] and [Server.Resume] only. If it comes with an error,
+// reject it, see Load. The zero Request belongs to no client. It is safe for
+// concurrent use.
 type Request struct {
 	clientID, requestURI, key, thumbprint string
 
 	params  url.Values
 	expires time.Time
 	data    json.RawMessage
+	visited bool
+	version int64 // of the row, for Consume
 }
 
 // ClientID returns the client that authenticated when the request was pushed.
@@ -69,43 +72,45 @@ func cloneValues(values url.Values) url.Values {
 }
 
 // storedVersion changes with the meaning of a stored value.
-const storedVersion = 1
+const storedVersion = 2
 
 // maxStored bounds a stored value. The parameters take most of it: more than any honest request, as large a state or
 // authorization_details as a client may have (SP-5.3.2.2-N4).
 const maxStored = 132 << 10
 
-// stored is the value in the store. The parameters are in form encoding because their names come from the client, and may
-// be any that JSON members may not ("State" beside "state").
+// stored is the value in the store. The parameters are in form encoding because
+// the client chooses their names, and JSON members may not have all of these
+// ("State" together with "state"). A consumed request keeps only Attempt. No
+// change of a request makes its value larger, so it cannot fail in a full store.
 type stored struct {
 	Version    int             `json:"v"`
-	Key        string          `json:"key"` // rows that changed places are found out
-	ClientID   string          `json:"client_id"`
-	Params     string          `json:"params"`
-	Expires    int64           `json:"expires"` // Unix milliseconds
+	Key        string          `json:"key"` // finds rows that changed places
+	ClientID   string          `json:"client_id,omitempty"`
+	Params     string          `json:"params,omitempty"`
+	Expires    int64           `json:"expires,omitempty"` // Unix milliseconds
+	Visited    int             `json:"visited"`           // 0 or 1
 	Thumbprint string          `json:"jkt,omitempty"`
 	Data       json.RawMessage `json:"data,omitempty"`
+	Attempt    string          `json:"attempt,omitempty"` // hash of the attempt that consumed the request
 }
 
 // storeKey returns the key of the request behind a reference of our own, and whether it is one.
-func storeKey(requestURI string) (string, bool) {
-	// JAR-5.2-2, JAR-10.4-1: an https request_uri, which the server would have to fetch, is none of ours.
+func (s *Server) storeKey(requestURI string) (string, bool) {
+	// JAR-5.2-2, JAR-10.4-1: the server would have to fetch an https request_uri.
 	reference, ok := strings.CutPrefix(requestURI, urnPrefix)
 	if !ok || len(reference) != 43 || strings.Trim(reference, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 		return "", false
 	}
-	return jose.SHA256Base64("par:" + reference), true
+	return jose.SHA256Base64("pushed request\x00", s.issuer, "\x00", reference), true // a reference has no NUL
 }
 
-// seal returns what to store. It fails if the request is too large, Data is no JSON, or unseal would refuse the result.
+// seal returns the value to store. It fails if the request is too large, if Data
+// is not JSON, or if the value could not be read again.
 func (r Request) seal() ([]byte, error) {
 	if r.data != nil && strictjson.Valid(r.data) != nil {
 		return nil, errors.New("par: PushRequest.Data is not JSON")
 	}
-	value, err := json.Marshal(stored{
-		Version: storedVersion, Key: r.key, ClientID: r.clientID, Params: r.params.Encode(), Expires: r.expires.UnixMilli(),
-		Thumbprint: r.thumbprint, Data: r.data,
-	})
+	value, err := r.encode()
 	if err != nil {
 		return nil, fmt.Errorf("par: %w", err)
 	}
@@ -114,30 +119,53 @@ func (r Request) seal() ([]byte, error) {
 		return nil, oautherr.WithStatus(oautherr.Describe(tooLarge, "the request is too large"), http.StatusRequestEntityTooLarge)
 	}
 	// Better an error for the client now than one for the user later: Data may nest too deep within the whole.
-	if _, err := unseal(r.key, value); err != nil {
+	row, err := decode(r.key, value)
+	if err == nil {
+		_, err = row.request()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("par: the request could not be read again: %w", err)
 	}
 	return value, nil
 }
 
-// unseal reads what seal has made. A store is trusted to keep, not to be free of damage or of somebody else's rows.
-func unseal(key string, value []byte) (Request, error) {
+func (r Request) encode() ([]byte, error) {
+	visited := 0
+	if r.visited {
+		visited = 1
+	}
+	return stored{
+		Version: storedVersion, Key: r.key, ClientID: r.clientID, Params: r.params.Encode(),
+		Expires: r.expires.UnixMilli(), Visited: visited, Thumbprint: r.thumbprint, Data: r.data,
+	}.encode()
+}
+
+func (row stored) encode() ([]byte, error) { return json.Marshal(row) }
+
+// decode reads a row. The store may contain damaged values and other rows.
+func decode(key string, value []byte) (stored, error) {
 	if len(value) > maxStored {
-		return Request{}, errors.New("the value is too large")
+		return stored{}, errors.New("the value is too large")
 	}
 	var row stored
 	if err := strictjson.Decode(value, &row); err != nil {
-		return Request{}, fmt.Errorf("the value is unreadable: %w", err)
+		return stored{}, fmt.Errorf("the value is unreadable: %w", err)
 	}
-	if row.Version != storedVersion || row.Key != key || row.ClientID == "" {
-		return Request{}, fmt.Errorf("the value belongs elsewhere: version %d, want %d", row.Version, storedVersion)
+	if row.Version != storedVersion || row.Key != key || (row.ClientID == "") != (row.Attempt != "") {
+		return stored{}, fmt.Errorf("the value belongs elsewhere: version %d, want %d", row.Version, storedVersion)
 	}
+	return row, nil
+}
+
+// request returns the request of a row that is not consumed.
+func (row stored) request() (Request, error) {
 	params, err := url.ParseQuery(row.Params)
 	if err != nil || form.Check(params) != nil || params.Get("client_id") != row.ClientID {
 		return Request{}, errors.New("the value has unreadable parameters")
 	}
 	return Request{
-		clientID: row.ClientID, key: key, params: params, expires: time.UnixMilli(row.Expires), thumbprint: row.Thumbprint, data: row.Data,
+		clientID: row.ClientID, key: row.Key, params: params,
+		expires: time.UnixMilli(row.Expires), visited: row.Visited != 0, thumbprint: row.Thumbprint, data: row.Data,
 	}, nil
 }
 

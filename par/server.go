@@ -15,7 +15,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -49,16 +48,23 @@ type ServerConfig struct {
 	// OAuthError() (code, description string) and HTTPStatus() int. Any other error is a server_error. Called concurrently.
 	Check func(ctx context.Context, clientID string, params url.Values) error
 
-	// Store keeps the requests; nil means a new MemoryStore, which is right for a single process only.
+	// Issuer is the issuer identifier of the authorization server. It keeps the
+	// requests of several servers that share Store apart. Optional.
+	Issuer string
+
+	// Store keeps the requests. If nil, they are kept in memory: at most 65,536
+	// requests and 64 MiB. One client can fill half of that, and then receives an
+	// [ErrStore] with status 429. This is enough for a server of one process.
 	Store Store
 
-	// Lifetime is how long the user's browser has to arrive with the request_uri, the expires_in of the response: 5 to 599
-	// seconds, whole ones; 0 means 90 seconds. The time for logging in is not part of it.
+	// Lifetime is the time in which the user's browser must arrive with the
+	// request_uri. It is the expires_in of the response. It is 5 to 599 whole
+	// seconds, and the default is 90 seconds. The login needs no part of it.
 	Lifetime time.Duration
 
-	// LoginTime is how much longer Resume and Consume accept an authorization that Load has let in: at most an hour; 0 means
-	// 10 minutes. A request that no browser has come for is dropped after Lifetime,
-	// if Store has the method Extend of [MemoryStore].
+	// LoginTime is the additional time in which Resume and Consume accept a
+	// request that Load has returned. It is at most one hour. The default is 10
+	// minutes. A request expires after Lifetime if no browser arrives.
 	LoginTime time.Duration
 
 	// Now is the clock; nil means time.Now. Called concurrently.
@@ -69,13 +75,17 @@ type ServerConfig struct {
 type Server struct {
 	check               func(ctx context.Context, clientID string, params url.Values) error
 	store               Store
+	issuer              string
 	lifetime, loginTime time.Duration
 	now                 func() time.Time
 }
 
 // NewServer checks cfg and returns a Server.
 func NewServer(cfg ServerConfig) (*Server, error) {
-	s := &Server{check: cfg.Check, store: cfg.Store, lifetime: cfg.Lifetime, loginTime: cfg.LoginTime, now: cfg.Now}
+	s := &Server{
+		check: cfg.Check, issuer: cfg.Issuer, store: cfg.Store,
+		lifetime: cfg.Lifetime, loginTime: cfg.LoginTime, now: cfg.Now,
+	}
 	if s.check == nil {
 		return nil, errors.New("par: ServerConfig.Check is required: without it every request would do")
 	}
@@ -83,7 +93,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		s.now = time.Now
 	}
 	if s.store == nil {
-		s.store = newMemoryStore(0, s.now)
+		s.store = newMemory(s.now)
 	}
 	if v := reflect.ValueOf(s.store); v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, fmt.Errorf("par: Store is a nil %T", s.store)
@@ -156,21 +166,15 @@ func invalid(err error) error {
 // endpoint; a DPoP proof that came along must have been verified.
 //
 // It returns the errors declared in this package and those of ServerConfig.Check.
+// After an ErrStore the client pushes again. If the store had recorded the
+// request, that request expires without a browser.
 func (s *Server) Push(ctx context.Context, push PushRequest) (Pushed, error) {
 	req, value, err := s.prepare(ctx, push)
 	if err != nil {
 		return Pushed{}, err
 	}
-	until := req.expires
-	if _, ok := s.store.(extender); !ok {
-		until = until.Add(s.loginTime)
-	}
-	err = s.store.Save(expiring.WithOwner(ctx, req.clientID), req.key, value, until)
-	switch {
-	case errors.Is(err, errTooMany):
+	if err := s.add(ctx, req, value); err != nil {
 		return Pushed{}, err
-	case err != nil:
-		return Pushed{}, fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return Pushed{RequestURI: req.requestURI, ExpiresIn: s.lifetime}, nil
 }
@@ -208,7 +212,7 @@ func (s *Server) prepare(ctx context.Context, push PushRequest) (Request, []byte
 		// PAR-2.2-2, PAR-7.1-1, JAR-5.2.1-1, JAR-10.2-2, SP-5.4.1-4: nobody can guess it within its life, or ever.
 		requestURI: urnPrefix + jose.RandomString(referenceBytes),
 	}
-	req.key, _ = storeKey(req.requestURI)
+	req.key, _ = s.storeKey(req.requestURI)
 	value, err := req.seal()
 	if err != nil {
 		return Request{}, nil, err
@@ -287,99 +291,79 @@ func notInteraction(err error) error {
 	return err
 }
 
-// Load returns the request behind request_uri, for the client that the authorization request names. Call it when a browser
-// arrives, as often as it arrives: it uses nothing up.
+// Load returns the request behind request_uri, for the client that the
+// authorization request names. Call it when a browser arrives. It can be called
+// often, because it does not consume the request.
 //
-// It returns [ErrExpired] once the time announced in expires_in is over, [ErrNotFound] (also for a request that was dropped
-// because no browser came for it in that time), [ErrWrongClient], [ErrStore], or what
-// Check says about the request by now. In the last case, and in no other, the Request comes beside the error, so that the
-// client can be told: if its redirect URI is still good, by an error response (RFC 6749 §4.1.2.1) and after Consume. It is
-// good for nothing else. Beside any other error stands the zero Request, whose ClientID is empty.
+// Load returns [ErrExpired] after the time announced in expires_in, [ErrNotFound],
+// [ErrWrongClient], [ErrStore], or an error of ServerConfig.Check, which runs
+// again. Only with an error of Check, Load returns the Request too. The caller can
+// then send the client an error response (RFC 6749 §4.1.2.1) after Consume, if
+// the redirect URI is still valid. With any other error the Request is zero, and
+// its ClientID is empty.
 func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request, error) {
-	req, err := s.fetch(ctx, clientID, requestURI, s.store.Load)
+	req, err := s.fetch(ctx, clientID, requestURI)
 	if err != nil {
 		return Request{}, err
 	}
 	if now := s.now(); !now.Before(req.expires) { // PAR-4-3
 		return Request{}, fmt.Errorf("%w: at %v, it is %v", ErrExpired, req.expires.UTC(), now.UTC())
 	}
-	if store, ok := s.store.(extender); ok {
-		switch err := store.Extend(ctx, req.key, req.expires.Add(s.loginTime)); {
-		case errors.Is(err, ErrNotFound):
-			return Request{}, err
-		case err != nil:
-			return Request{}, fmt.Errorf("%w: %w", ErrStore, err)
-		}
+	rejected := s.recheck(ctx, req)
+	if req, err = s.visit(ctx, req); err != nil {
+		return Request{}, err
 	}
-	return s.recheck(ctx, req)
+	return req, rejected
 }
 
-// Resume is [Server.Load] for a browser that Load has let in before, as the server's own login session must prove: LoginTime
-// counts instead of expires_in. Use it for the pages between arrival and decision. What Check refuses comes as from Load.
+// Resume is [Server.Load] for a browser whose request Load has returned before,
+// as the server's own login session must prove. LoginTime applies instead of
+// expires_in. Use it for the pages between arrival and decision.
 func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (Request, error) {
-	req, err := s.open(ctx, clientID, requestURI, s.store.Load)
+	req, err := s.fetch(ctx, clientID, requestURI)
 	if err != nil {
 		return Request{}, err
 	}
-	return s.recheck(ctx, req)
-}
-
-// Consume returns the request behind request_uri once and never again: of any number of concurrent calls one succeeds, the
-// others get [ErrNotFound]. Call it when the user has decided, immediately before the authorization response; a code must be
-// issued only if it succeeds.
-//
-// Never call it without Load or Resume before: like Resume it is for a browser that Load has let in, takes LoginTime for
-// expires_in, and does not ask ServerConfig.Check again.
-//
-// It returns [ErrNotFound], [ErrWrongClient], [ErrExpired] or [ErrStore]. With ErrWrongClient nothing is used up.
-func (s *Server) Consume(ctx context.Context, clientID, requestURI string) (Request, error) {
-	// PAR-2.2-4, CS-5: the binding is checked before anything is removed, and once more on what was removed.
-	if _, err := s.open(ctx, clientID, requestURI, s.store.Load); err != nil {
+	if err := s.checkOpen(req); err != nil {
 		return Request{}, err
 	}
-	// PAR-4-2, PAR-7.3-1, CS-7: used up at the end, not at the first visit (SP-5.3.2.2-N3).
-	return s.open(ctx, clientID, requestURI, s.store.Consume)
+	return req, s.recheck(ctx, req)
 }
 
-// recheck: the client may have lost what it had when it pushed. It is told so, which takes the request.
-func (s *Server) recheck(ctx context.Context, req Request) (Request, error) {
-	return req, s.check(ctx, req.clientID, cloneValues(req.params)) // PAR-4-4, PAR-7.4-1
+// recheck checks a request again. The client may have lost a permission since
+// the push. It receives that error, which needs the request.
+func (s *Server) recheck(ctx context.Context, req Request) error {
+	return s.check(ctx, req.clientID, cloneValues(req.params)) // PAR-4-4, PAR-7.4-1
 }
 
-type fetchFunc func(ctx context.Context, key string) ([]byte, error)
-
-// open fetches a request whose authorization may still be completed.
-func (s *Server) open(ctx context.Context, clientID, requestURI string, fetch fetchFunc) (Request, error) {
-	req, err := s.fetch(ctx, clientID, requestURI, fetch)
-	if err != nil {
-		return Request{}, err
+// checkOpen checks that an authorization may still be completed.
+func (s *Server) checkOpen(req Request) error {
+	if now, last := s.now(), s.closes(req); !now.Before(last) {
+		return fmt.Errorf("%w: login was open until %v, it is %v", ErrExpired, last.UTC(), now.UTC())
 	}
-	if now, last := s.now(), req.expires.Add(s.loginTime); !now.Before(last) {
-		return Request{}, fmt.Errorf("%w: login was open until %v, it is %v", ErrExpired, last.UTC(), now.UTC())
-	}
-	return req, nil
+	return nil
 }
 
 // fetch gets a request from the store and checks that it is clientID's.
-func (s *Server) fetch(ctx context.Context, clientID, requestURI string, fetch fetchFunc) (Request, error) {
-	key, ok := storeKey(requestURI)
+func (s *Server) fetch(ctx context.Context, clientID, requestURI string) (Request, error) {
+	key, ok := s.storeKey(requestURI)
 	if !ok {
 		return Request{}, fmt.Errorf("%w: not a reference of this server", ErrNotFound)
 	}
-	value, err := fetch(ctx, key)
+	row, version, err := s.get(ctx, key)
 	switch {
-	case errors.Is(err, ErrNotFound):
-		return Request{}, err
 	case err != nil:
-		return Request{}, fmt.Errorf("%w: %w", ErrStore, err)
+		return Request{}, err
+	case row.Attempt != "":
+		return Request{}, errConsumed
 	}
-	req, err := unseal(key, value)
+	req, err := row.request()
 	if err != nil {
-		return Request{}, fmt.Errorf("%w: %w", ErrStore, err)
+		return Request{}, storeError(err)
 	}
 	if req.clientID != clientID { // PAR-2.2-4, CS-5
 		return Request{}, ErrWrongClient
 	}
-	req.requestURI = requestURI
+	req.requestURI, req.version = requestURI, version
 	return req, nil
 }

@@ -2,6 +2,7 @@ package par_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/par"
@@ -49,41 +51,47 @@ func anything(context.Context, string, url.Values) error { return nil }
 // countingStore counts what reaches the store.
 type countingStore struct {
 	par.Store
-	saves, loads, consumes int
-	lastKey                string
-	lastValue              []byte
-	lastExpires            time.Time
-	fail                   error
-	tamper                 func([]byte) []byte
+	saves, loads, swaps int
+	lastKey             string
+	lastValue           []byte
+	lastExpires         time.Time
+	fail                error // instead of an effect
+	lost                error // of a write that took effect
+	tamper              func([]byte) []byte
 }
 
-func (c *countingStore) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
+func (c *countingStore) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
 	c.saves++
 	c.lastKey, c.lastValue, c.lastExpires = key, value, expires
 	if c.fail != nil {
-		return c.fail
+		return false, c.fail
 	}
-	return c.Store.Save(ctx, key, value, expires)
+	added, err := c.Store.Add(ctx, key, value, expires)
+	return added && c.lost == nil, errors.Join(err, c.lost)
 }
 
-func (c *countingStore) Load(ctx context.Context, key string) ([]byte, error) {
+func (c *countingStore) Get(ctx context.Context, key string) ([]byte, int64, error) {
 	c.loads++
 	if c.fail != nil {
-		return nil, c.fail
+		return nil, 0, c.fail
 	}
-	value, err := c.Store.Load(ctx, key)
-	if err == nil && c.tamper != nil {
+	value, version, err := c.Store.Get(ctx, key)
+	if version > 0 && c.tamper != nil {
 		value = c.tamper(value)
 	}
-	return value, err
+	return value, version, err
 }
 
-func (c *countingStore) Consume(ctx context.Context, key string) ([]byte, error) {
-	c.consumes++
+func (c *countingStore) Swap(
+	ctx context.Context, key string, version int64, value []byte, expires time.Time,
+) (bool, error) {
+	c.swaps++
 	if c.fail != nil {
-		return nil, c.fail
+		return false, c.fail
 	}
-	return c.Store.Consume(ctx, key)
+	c.lastValue, c.lastExpires = value, expires
+	swapped, err := c.Store.Swap(ctx, key, version, value, expires)
+	return swapped && c.lost == nil, errors.Join(err, c.lost)
 }
 
 type rig struct {
@@ -94,7 +102,7 @@ type rig struct {
 
 func newRig(t testing.TB, change ...func(*par.ServerConfig)) rig {
 	// The store lives in real time, the server in the clock's, which starts there: the server must not lean on the store.
-	r := rig{store: &countingStore{Store: par.NewMemoryStore(0)}, clock: testkit.NewClock(time.Now())}
+	r := rig{store: &countingStore{Store: memstore.New(memstore.Config{})}, clock: testkit.NewClock(time.Now())}
 	cfg := par.ServerConfig{Check: anything, Store: r.store, Now: r.clock.Now}
 	for _, f := range change {
 		f(&cfg)
@@ -103,6 +111,22 @@ func newRig(t testing.TB, change ...func(*par.ServerConfig)) rig {
 	r.Server, err = par.NewServer(cfg)
 	require.NoError(t, err)
 	return r
+}
+
+// Consume resumes and consumes a request in an attempt of its own.
+func (r rig) Consume(ctx context.Context, clientID, requestURI string) (par.Request, error) {
+	return consume(ctx, r.Server, clientID, requestURI)
+}
+
+func consume(ctx context.Context, s *par.Server, clientID, requestURI string) (par.Request, error) {
+	req, err := s.Resume(ctx, clientID, requestURI)
+	if err == nil {
+		err = s.Consume(ctx, req, rand.Text())
+	}
+	if err != nil {
+		return par.Request{}, err
+	}
+	return req, nil
 }
 
 func (r rig) pushed(t testing.TB) string {
@@ -275,7 +299,7 @@ func TestReferences(t *testing.T) {
 	require.NotContains(t, uri, r.store.lastKey)
 	_, err := r.Load(t.Context(), "app", "urn:ietf:params:oauth:request_uri:"+r.store.lastKey)
 	require.ErrorIs(t, err, par.ErrNotFound)
-	require.WithinDuration(t, r.clock.Now().Add(90*time.Second+10*time.Minute), r.store.lastExpires, time.Second)
+	require.WithinDuration(t, r.clock.Now().Add(90*time.Second), r.store.lastExpires, time.Second)
 }
 
 func TestCheckIsAsked(t *testing.T) {
@@ -344,8 +368,7 @@ func TestCheckIsAsked(t *testing.T) {
 		require.Zero(t, req)
 	})
 	t.Run("PAR-4-2 the error is told once", func(t *testing.T) {
-		_, err := r.Consume(t.Context(), "app", pushed.RequestURI)
-		require.NoError(t, err)
+		require.NoError(t, r.Server.Consume(t.Context(), req, "decision"), "Consume does not check again")
 		req, err := r.Resume(t.Context(), "app", pushed.RequestURI)
 		require.ErrorIs(t, err, par.ErrNotFound)
 		require.Zero(t, req)

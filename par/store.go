@@ -1,145 +1,153 @@
 package par
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/memstore"
 )
 
-// A Store keeps pushed requests between the push and the end of the authorization. Several server processes share one.
+// A Store keeps pushed requests between the push and the end of the
+// authorization. It has the methods of store.Store, which define the contract,
+// and package storetest tests a store. Processes that serve the same issuer
+// must share one.
 //
-// Keys are 43 characters of base64url, compared case-sensitively: the hash of a reference, never the reference itself, so a
-// reader of the store cannot use what it sees. A key is never saved twice. Values are opaque bytes of at most 132 KiB and
-// must be kept as they are; caller and store do not share memory. They hold personal data as the request does.
-//
-// A store may have the method Extend of [MemoryStore] as well. Then requests that no
-// browser comes for are kept for the server's Lifetime only. In other stores they
-// stay for Lifetime and LoginTime together.
-//
-// Methods are called concurrently. Any failure is an error: a store that cannot be reached must not report [ErrNotFound].
-// That is the ErrNotFound of this package; the stores of package profile have another one, which means a failure here.
-// Package partest checks all this.
+// Keys are hashes of references, so a reader of the store cannot use the
+// references. Values are at most 132 KiB. They contain personal data if the
+// requests do.
 type Store interface {
-	// Save keeps value under key until expires. It returns once the entry can be found by every process.
-	Save(ctx context.Context, key string, value []byte, expires time.Time) error
-	// Load returns the value as often as it is asked. It returns ErrNotFound, or an error that wraps it, when the entry is
-	// unknown, consumed or expired.
-	Load(ctx context.Context, key string) ([]byte, error)
-	// Consume removes the entry and returns its value. Of any number of concurrent calls exactly one succeeds; all others,
-	// and every Load afterwards, return ErrNotFound.
-	Consume(ctx context.Context, key string) ([]byte, error)
-}
-
-// An extender is a [Store] that can extend the lifetime of a request. A
-// [Server] saves requests for their Lifetime only, and extends a request when a
-// browser opens it.
-type extender interface {
-	Extend(ctx context.Context, key string, expires time.Time) error
+	// Add stores value under key until expires and returns true, unless key
+	// exists. It sets version 1.
+	Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error)
+	// Get returns the value and its version. Version 0 means that key does not
+	// exist, which is not an error.
+	Get(ctx context.Context, key string) (value []byte, version int64, err error)
+	// Swap replaces value and expires and increments the version, if the
+	// current version is version. It returns false if the version differs or
+	// key does not exist.
+	Swap(ctx context.Context, key string, version int64, value []byte, expires time.Time) (swapped bool, err error)
 }
 
 const (
-	defaultEntries = 1 << 16
-	minBytes       = 4 << 20
-	bytesPerEntry  = 1 << 10 // a usual request takes 1 to 2 KiB
+	memoryEntries = 1 << 16
+	memoryBytes   = 64 << 20
+	// races bounds how often Consume repeats a Swap. Only the first visit
+	// changes a request before it is consumed, so two are enough.
+	races = 3
 )
 
-// A MemoryStore is a [Store] in the memory of one process. It is bounded in
-// entries and in bytes, and never drops a live entry. A client can use as much
-// room as is still free. A single client therefore fills half of the store and
-// then receives an [ErrStore] with status 429; other clients are not affected.
-// The zero MemoryStore rejects all requests. It is safe for concurrent use.
-type MemoryStore struct {
-	entries *expiring.Shared[[]byte]
+func newMemory(now func() time.Time) Store {
+	return memstore.New(memstore.Config{MaxEntries: memoryEntries, MaxBytes: memoryBytes, Now: now})
 }
 
-var (
-	_ Store    = (*MemoryStore)(nil)
-	_ extender = (*MemoryStore)(nil)
-)
+func storeError(err error) error { return fmt.Errorf("%w: %w", ErrStore, err) }
 
-// NewMemoryStore returns an empty store for at most maxEntries requests. It has
-// room for 1 KiB for each of them, and for at least 4 MiB. The default is
-// 65,536 requests and 64 MiB.
-func NewMemoryStore(maxEntries int) *MemoryStore { return newMemoryStore(maxEntries, nil) }
-
-func newMemoryStore(maxEntries int, now func() time.Time) *MemoryStore {
-	if maxEntries <= 0 {
-		maxEntries = defaultEntries
-	}
-	return &MemoryStore{expiring.NewShared[[]byte](expiring.SharedConfig{
-		MaxEntries: maxEntries, MaxBytes: max(minBytes, maxEntries*bytesPerEntry), Now: now,
-	})}
-}
-
-// Save implements [Store]. It returns an error if the store is full or the
-// client has used its share.
-func (m *MemoryStore) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
-	if err := m.ready(ctx); err != nil {
-		return err
-	}
-	err := m.entries.Add(expiring.Owner(ctx), key, bytes.Clone(value), len(value), expires)
-	if errors.Is(err, expiring.ErrShare) {
+// add stores a pushed request for the time that a browser has to arrive.
+func (s *Server) add(ctx context.Context, req Request, value []byte) error {
+	added, err := s.store.Add(expiring.WithOwner(ctx, req.clientID), req.key, value, req.expires)
+	switch {
+	case errors.Is(err, memstore.ErrShare):
 		return fmt.Errorf("%w: %w", errTooMany, err)
-	}
-	return err
-}
-
-// Extend extends a live entry until expires, if that is later. It returns
-// [ErrNotFound] like Load.
-func (m *MemoryStore) Extend(ctx context.Context, key string, expires time.Time) error {
-	if err := m.ready(ctx); err != nil {
-		return err
-	}
-	if !m.entries.Update(key, func(value []byte, before time.Time) ([]byte, time.Time) {
-		if expires.After(before) {
-			return value, expires
-		}
-		return value, before
-	}) {
-		return ErrNotFound
+	case err != nil:
+		return storeError(err)
+	case !added: // 256 random bits do not repeat
+		return storeError(errors.New("the key of a new request exists"))
 	}
 	return nil
 }
 
-// Load implements [Store].
-func (m *MemoryStore) Load(ctx context.Context, key string) ([]byte, error) {
-	if err := m.ready(ctx); err != nil {
-		return nil, err
+// visit keeps a request for the login time from its first visit on. Every other
+// request expires when its browser is too late.
+func (s *Server) visit(ctx context.Context, req Request) (Request, error) {
+	if req.visited {
+		return req, nil
 	}
-	value, ok := m.entries.Get(key)
-	if !ok {
-		return nil, ErrNotFound
+	req.visited = true
+	value, err := req.encode()
+	if err != nil {
+		return Request{}, storeError(err)
 	}
-	return bytes.Clone(value), nil
+	swapped, err := s.store.Swap(expiring.WithOwner(ctx, req.clientID), req.key, req.version, value, s.closes(req))
+	switch {
+	case err != nil:
+		return Request{}, storeError(err)
+	case !swapped: // another visit was first, or the request is consumed
+		return s.fetch(ctx, req.clientID, req.requestURI)
+	}
+	req.version++
+	return req, nil
 }
 
-// Consume implements [Store].
-func (m *MemoryStore) Consume(ctx context.Context, key string) ([]byte, error) {
-	if err := m.ready(ctx); err != nil {
-		return nil, err
+// closes returns the end of the time in which a request can be consumed.
+func (s *Server) closes(req Request) time.Time { return req.expires.Add(s.loginTime) }
+
+// Consume uses up a request that Load or Resume returned. Call it when the user
+// has decided, immediately before the authorization response. Issue a code only
+// if it succeeds. It does not call ServerConfig.Check.
+//
+// The attempt is an identifier that the caller chooses, for example a random
+// string for each decision of the user. Of any number of attempts exactly one
+// succeeds, and all others return [ErrNotFound]. An attempt that succeeded can
+// be repeated and succeeds again. After an [ErrStore] the caller therefore
+// repeats the call with the same attempt, whether or not the store recorded it.
+//
+// Consume returns ErrNotFound, [ErrExpired] after LoginTime, or ErrStore.
+func (s *Server) Consume(ctx context.Context, req Request, attempt string) error {
+	switch {
+	case req.key == "":
+		return fmt.Errorf("%w: the zero Request", ErrNotFound)
+	case attempt == "":
+		return errors.New("par: missing attempt")
 	}
-	value, ok := m.entries.Take(key)
-	if !ok {
-		return nil, ErrNotFound
+	if err := s.checkOpen(req); err != nil {
+		return err
 	}
-	return value, nil
+	used := stored{Version: storedVersion, Key: req.key, Attempt: jose.SHA256Base64(attempt)}
+	value, err := used.encode()
+	if err != nil {
+		return storeError(err)
+	}
+	version := req.version
+	for range races {
+		// PAR-4-2, PAR-7.3-1, CS-7: used up at the end, not at the first visit
+		// (SP-5.3.2.2-N3).
+		swapped, err := s.store.Swap(ctx, req.key, version, value, s.closes(req))
+		if err != nil {
+			return storeError(err)
+		}
+		if swapped {
+			return nil
+		}
+		var row stored
+		if row, version, err = s.get(ctx, req.key); err != nil {
+			return err
+		}
+		if row.Attempt != "" {
+			if jose.EqualString(row.Attempt, used.Attempt) {
+				return nil
+			}
+			return errConsumed
+		}
+	}
+	return storeError(errors.New("the request changes all the time"))
 }
 
-// Len returns the number of entries held, among them some that have expired.
-func (m *MemoryStore) Len() int {
-	if m.entries == nil {
-		return 0
+// get returns the row of a request, which may be consumed.
+func (s *Server) get(ctx context.Context, key string) (stored, int64, error) {
+	value, version, err := s.store.Get(ctx, key)
+	switch {
+	case err != nil:
+		return stored{}, 0, storeError(err)
+	case version == 0:
+		return stored{}, 0, ErrNotFound
 	}
-	return m.entries.Len()
-}
-
-func (m *MemoryStore) ready(ctx context.Context) error {
-	if m.entries == nil {
-		return errors.New("par: a MemoryStore that NewMemoryStore has not made")
+	row, err := decode(key, value)
+	if err != nil {
+		return stored{}, 0, storeError(err)
 	}
-	return ctx.Err()
+	return row, version, nil
 }

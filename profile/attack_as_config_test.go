@@ -21,9 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
 )
 
@@ -64,7 +64,7 @@ func TestConfigRefused(t *testing.T) {
 		"a store that is a nil pointer":              func(c *config) { c.Codes = (*profile.MemoryStore)(nil) },
 		"a refresh store that is a nil pointer":      func(c *config) { c.RefreshTokens = (*profile.MemoryStore)(nil) },
 		"a revocation store that is a nil pointer":   func(c *config) { c.Revocations = (*profile.MemoryStore)(nil) },
-		"a request store that is a nil pointer":      func(c *config) { c.Requests = (*par.MemoryStore)(nil) },
+		"a request store that is a nil pointer":      func(c *config) { c.Requests = (*memstore.Store)(nil) },
 		"a replay store that is a nil pointer":       func(c *config) { c.Proofs = (*expiring.Set)(nil) },
 		"another replay store that is a nil pointer": func(c *config) { c.Assertions = (*expiring.Set)(nil) },
 		"an access token store that is a nil pointer": func(c *config) {

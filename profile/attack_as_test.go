@@ -20,8 +20,8 @@ import (
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
 )
 
@@ -279,7 +279,7 @@ func TestCodeSurvivesACancelAtEveryStep(t *testing.T) {
 
 // Two issuers that share their stores share nothing else: clients with one name are two.
 func TestIssuersWithOneStore(t *testing.T) {
-	memory, requests := profile.NewMemoryStore(0, nil), par.NewMemoryStore(0)
+	memory, requests := profile.NewMemoryStore(0, nil), memstore.New(memstore.Config{})
 	shared := func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
 		as.Requests, as.Codes, as.RefreshTokens, as.Revocations = requests, memory, memory, memory
 	}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -45,6 +46,8 @@ type Authorization struct {
 
 	requested, details rar.Details // as they were pushed, and with what their types add
 	grant              grants.Request
+
+	attempt *atomic.Pointer[string] // of the consumption that failed
 
 	pushed  int64 // when
 	refused error // not nil: it can be answered by an error alone
@@ -156,6 +159,7 @@ func (s *AuthorizationServer) authorization(ctx context.Context, request par.Req
 		return nil, err
 	}
 	a := &Authorization{server: s, client: client, request: request, params: params, pushed: data.Time, refused: refused}
+	a.attempt = new(atomic.Pointer[string])
 	if a.refused == nil {
 		a.refused = s.admit(ctx, a, data)
 	}

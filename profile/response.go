@@ -9,8 +9,10 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/jarm"
+	"github.com/gofapi/fapi2/par"
 )
 
 // An AuthorizationResponse takes the outcome of an authorization to the client, through the browser. It comes from Approve,
@@ -114,10 +116,26 @@ func (s *AuthorizationServer) respond(ctx context.Context, a *Authorization, par
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.requests.Consume(ctx, a.client.ClientID, a.request.RequestURI()); err != nil {
+	if err := s.consume(ctx, a); err != nil {
 		return nil, err
 	}
 	return response, nil
+}
+
+// consume uses up the request. If the store fails, it is not known whether the
+// request was used up. The next call then repeats the same attempt, so the user
+// can decide again. Only one of several calls can take that attempt.
+func (s *AuthorizationServer) consume(ctx context.Context, a *Authorization) error {
+	attempt := a.attempt.Swap(nil)
+	if attempt == nil {
+		id := jose.RandomString(grantIDBytes)
+		attempt = &id
+	}
+	err := s.requests.Consume(ctx, a.request, *attempt)
+	if errors.Is(err, par.ErrStore) {
+		a.attempt.Store(attempt)
+	}
+	return err
 }
 
 // newResponse appends the parameters to the redirect_uri, which is left as it was compared, byte for byte: it has no

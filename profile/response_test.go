@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
@@ -94,7 +95,7 @@ func (w *world) withMode(mode string) url.Values {
 func restartable() (worldOption, func(w *world, change func(*profile.AuthorizationServerConfig))) {
 	var cfg *profile.AuthorizationServerConfig
 	option := func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		as.Requests, cfg = par.NewMemoryStore(0), as
+		as.Requests, cfg = memstore.New(memstore.Config{}), as
 	}
 	return option, func(w *world, change func(*profile.AuthorizationServerConfig)) {
 		next := *cfg

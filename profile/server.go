@@ -84,7 +84,7 @@ func NewAuthorizationServer(cfg AuthorizationServerConfig) (*AuthorizationServer
 	})
 	keep(err)
 	s.requests, err = par.NewServer(par.ServerConfig{
-		Check: s.checkRequest, Store: cfg.Requests, Lifetime: cfg.RequestLifetime, Now: cfg.Now,
+		Check: s.checkRequest, Issuer: cfg.Issuer, Store: cfg.Requests, Lifetime: cfg.RequestLifetime, Now: cfg.Now,
 	})
 	keep(err)
 	s.pushProofs, err = s.newProofs(cfg.Endpoints.PushedAuthorizationRequest)

@@ -133,12 +133,13 @@ func (f *front) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.pushed.Load(r.Context(), clientID, requestURI); err != nil {
+	request, err := f.pushed.Load(r.Context(), clientID, requestURI)
+	if err != nil {
 		return err
 	}
 	user := f.old.login(r)
-	request, err := f.pushed.Consume(r.Context(), clientID, requestURI) // when the user has consented: there is one code
-	if err != nil {
+	// The user has consented: of all attempts one gets a code.
+	if err := f.pushed.Consume(r.Context(), request, rand.Text()); err != nil {
 		return err
 	}
 	to, err := url.Parse(request.Get("redirect_uri"))

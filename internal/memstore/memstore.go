@@ -239,12 +239,12 @@ func (m *Store) makeRoom(owner string, growth usage, now time.Time) error {
 // room checks growth against the free room. An owner that has entries can use
 // as much as is then still free.
 func (m *Store) room(owner string, growth usage) error {
-	free := m.max.minus(m.used)
-	if !growth.within(free) {
-		return ErrFull
-	}
-	if own := m.owners[owner]; owner != "" && own.entries > 0 && !own.plus(growth).within(free) {
+	free, own := m.max.minus(m.used), m.owners[owner]
+	switch {
+	case owner != "" && own.entries > 0 && !own.plus(growth).within(free):
 		return ErrShare
+	case !growth.within(free):
+		return ErrFull
 	}
 	return nil
 }

@@ -1,4 +1,0 @@
-package par
-
-// NewMemoryStoreAt is NewMemoryStore with a clock.
-var NewMemoryStoreAt = newMemoryStore
