@@ -42,7 +42,8 @@ func BenchmarkCheckRefresh(b *testing.B) {
 	}
 }
 
-// BenchmarkBareGet is what a read costs in the store alone, hash of the key included.
+// BenchmarkBareGet is what a read costs in the store alone, hash of the key
+// included.
 func BenchmarkBareGet(b *testing.B) {
 	bank, g, _ := usual(b)
 	b.ReportAllocs()

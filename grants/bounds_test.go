@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/memstore"
 )
 
 // numbered returns n different scope values.
@@ -21,7 +22,8 @@ func numbered(prefix string, n int) string {
 	return strings.Join(values, " ")
 }
 
-// bulky is an approval for as much as there may be. Less than signs are six times as long in JSON.
+// bulky is an approval for as much as there may be. Less than signs are six
+// times as long in JSON.
 func bulky() grants.Approval {
 	var claims []string
 	for i := range 49 {
@@ -35,7 +37,8 @@ func bulky() grants.Approval {
 	}
 }
 
-// Whatever has been let in can be taken back: a grant whose record is full would be one for ever.
+// Whatever has been let in can be taken back: a grant whose record is full
+// would be one for ever.
 func TestALargeGrantCanBeRevoked(t *testing.T) {
 	t.Parallel()
 	t.Run("GM-6.5-2 as large as there may be", func(t *testing.T) {
@@ -106,7 +109,9 @@ func TestMergeOfTheSame(t *testing.T) {
 // One client that collects grants keeps no other client from having some, and
 // always loses the grants that are taken from it.
 func TestOneClientFillsTheMemoryStore(t *testing.T) {
-	b := newBank(t, func(c *grants.ManagerConfig) { c.Store = grants.NewMemoryStore(1000, c.Now) })
+	b := newBank(t, func(c *grants.ManagerConfig) {
+		c.Store = memstore.New(memstore.Config{MaxEntries: 1000, MaxBytes: 4 << 20, Now: c.Now})
+	})
 	var first, last string
 	kept := 0
 	for {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/memstore"
 )
 
 func TestCheck(t *testing.T) {
@@ -177,7 +178,7 @@ func TestNewManager(t *testing.T) {
 	}{
 		{"no issuer", func(c *grants.ManagerConfig) { c.Issuer = "" }},
 		{"an issuer with a space", func(c *grants.ManagerConfig) { c.Issuer = "a b" }},
-		{"a nil store in an interface", func(c *grants.ManagerConfig) { c.Store = (*grants.MemoryStore)(nil) }},
+		{"a nil store in an interface", func(c *grants.ManagerConfig) { c.Store = (*memstore.Store)(nil) }},
 		{"no action", func(c *grants.ManagerConfig) { c.Actions = []string{} }},
 		{"an unknown action", func(c *grants.ManagerConfig) { c.Actions = []string{"create", "update"} }},
 		{"an action twice", func(c *grants.ManagerConfig) { c.Actions = []string{"create", "create"} }},

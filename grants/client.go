@@ -22,7 +22,7 @@ import (
 
 const (
 	maxResponse   = 1 << 20
-	maxUnparsed   = 1 << 10 // of a body that is no OAuth error, in an error's text
+	maxUnparsed   = 1 << 10 // of a body in the text of an error
 	maxID         = 1 << 10
 	maxBackOff    = time.Hour
 	clientTimeout = 30 * time.Second
@@ -30,35 +30,44 @@ const (
 
 // ClientConfig configures a [Client].
 type ClientConfig struct {
-	// Endpoint is the server's grant_management_endpoint (an mtls_endpoint_aliases entry with mutual TLS), an https URL.
-	// Required.
+	// Endpoint is the server's grant_management_endpoint, an https URL. With
+	// mutual TLS it may be an entry of mtls_endpoint_aliases. Required.
 	Endpoint string
-	// HTTPClient sends the requests and adds the access token to them, with its proof or over a connection with its
-	// certificate. The token needs the scopes grant_management_query and grant_management_revoke, for what is to be done, and
-	// is one that the client has got for itself as a rule. It is copied, and the copy follows no redirects. Required.
+	// HTTPClient sends the requests and adds the access token with its proof,
+	// or connects with its certificate. The token requires the scope
+	// grant_management_query or grant_management_revoke. Usually the client
+	// obtains the token for itself. The Client uses a copy that does not follow
+	// redirects. Required.
 	HTTPClient *http.Client
-	// Now is the clock; nil means time.Now. Called concurrently.
+	// Now returns the current time. If nil, time.Now is used. It is called
+	// concurrently.
 	Now func() time.Time
 }
 
-// A Client asks one authorization server about grants, and revokes them. Safe for concurrent use.
+// A Client queries and revokes grants at one authorization server. It is safe
+// for concurrent use.
 type Client struct {
 	endpoint string
 	http     *http.Client
 	now      func() time.Time
-	notUntil atomic.Int64 // when the server wants to be asked again, in Unix nanoseconds
+	notUntil atomic.Int64 // the end of the back-off, in Unix nanoseconds
 }
 
 // NewClient checks cfg and returns a Client.
 func NewClient(cfg ClientConfig) (*Client, error) {
+	var problems []error
 	u, err := url.Parse(cfg.Endpoint)
 	switch {
 	case err != nil || u.Scheme != "https" || u.Hostname() == "":
-		return nil, errors.New("grants: Endpoint is not an https URL")
+		problems = append(problems, errors.New("grants: malformed Endpoint, want an https URL"))
 	case u.User != nil || strings.ContainsAny(cfg.Endpoint, "?#"):
-		return nil, errors.New("grants: Endpoint has user information, a query or a fragment")
-	case cfg.HTTPClient == nil: // GM-6.1-1
-		return nil, errors.New("grants: HTTPClient is required: it has the access token")
+		problems = append(problems, errors.New("grants: Endpoint with user information, a query or a fragment"))
+	}
+	if cfg.HTTPClient == nil { // GM-6.1-1: it has the access token
+		problems = append(problems, errors.New("grants: missing HTTPClient"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -67,36 +76,42 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if hc.Timeout == 0 {
 		hc.Timeout = clientTimeout
 	}
-	// A redirect would carry the access token to wherever the answer says.
+	// A redirect would send the access token to another URL.
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{endpoint: strings.TrimSuffix(cfg.Endpoint, "/"), http: &hc, now: cfg.Now}, nil
 }
 
-// A RetryError says that the server is overloaded or under repair, and when it wants to be asked again.
+// A RetryError reports that the server is overloaded or in maintenance and asks
+// clients to retry later.
 type RetryError struct {
-	// After is when, an hour from the answer at the latest.
+	// After is the time from which a retry is allowed, at most an hour after
+	// the response.
 	After time.Time
-	// Err is the *oauth2.RetrieveError with the answer, nil if the server was not asked because it is too early.
+	// Err is the *oauth2.RetrieveError of the response. It is nil if no request
+	// was sent because it is too early.
 	Err error
 }
 
 // Error implements error.
 func (e *RetryError) Error() string {
 	if e.Err == nil {
-		return fmt.Sprintf("grants: the server is not to be asked before %v", e.After.UTC())
+		return fmt.Sprintf("grants: request not sent, retry after %v", e.After.UTC())
 	}
-	return fmt.Sprintf("grants: to be repeated after %v: %v", e.After.UTC(), e.Err)
+	return fmt.Sprintf("grants: retry after %v: %v", e.After.UTC(), e.Err)
 }
 
 // Unwrap returns Err.
 func (e *RetryError) Unwrap() error { return e.Err }
 
-// Query returns what a grant permits now. Of the [Grant] those fields are filled that its documentation names, if the server
-// has sent the members; the rest of the answer is in Extra.
+// Query returns the permissions of a grant. The [Grant] has the fields that the
+// response contains. Other members are in Extra.
 //
-// Errors: [ErrNotFound] if there is no such grant, or none any more; a *oauth2.RetrieveError, which always comes from the
-// authorization server (from its token endpoint if HTTPClient could not get a token), also behind ErrNotFound; a [RetryError] around it if the server has asked for patience, and without
-// one while that lasts; [ErrResponse] if the answer was none.
+// If the grant does not exist or has ended, Query returns [ErrNotFound]. For
+// other errors of the authorization server it returns a *oauth2.RetrieveError,
+// which ErrNotFound also wraps. The token endpoint may be its origin if
+// HTTPClient could not obtain a token. If the server asks for a later retry,
+// Query returns a [RetryError], and until then it sends no request. For a
+// malformed response it returns [ErrResponse].
 func (c *Client) Query(ctx context.Context, grantID string) (Grant, error) {
 	if after := time.Unix(0, c.notUntil.Load()); c.now().Before(after) { // GM-6.4-9
 		return Grant{}, &RetryError{After: after}
@@ -106,12 +121,13 @@ func (c *Client) Query(ctx context.Context, grantID string) (Grant, error) {
 		return Grant{}, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return Grant{}, c.refused(resp, body)
+		return Grant{}, c.parseError(resp, body)
 	}
-	if mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mediaType != "application/json" || len(body) > maxResponse {
+	if !isJSON(resp, body) {
+		mediaType := resp.Header.Get("Content-Type")
 		return Grant{}, fmt.Errorf("%w: %d bytes of media type %.64q", ErrResponse, len(body), mediaType)
 	}
-	g, err := parseAnswer(body)
+	g, err := parseGrant(body)
 	if err != nil {
 		return Grant{}, fmt.Errorf("%w: %w", ErrResponse, err)
 	}
@@ -119,26 +135,30 @@ func (c *Client) Query(ctx context.Context, grantID string) (Grant, error) {
 	return g, nil
 }
 
-// Revoke ends a grant and its tokens. It is sent even while Query holds back: the user's will does not wait. Errors are those
-// of Query; after any of them but ErrNotFound the grant may be alive, and Revoke can be repeated.
+// Revoke ends a grant and its tokens. It sends the request even while Query
+// backs off, because a revocation is urgent. Its errors are those of Query.
+// After any error except ErrNotFound the grant may be alive, and Revoke can be
+// retried.
 func (c *Client) Revoke(ctx context.Context, grantID string) error {
 	resp, body, err := c.send(ctx, http.MethodDelete, grantID)
-	if err != nil {
-		return err
-	}
 	switch {
+	case err != nil:
+		return err
 	case resp.StatusCode == http.StatusNoContent: // GM-6.5-1
 		return nil
-	case resp.StatusCode < 300: // a login page, or a proxy
+	case resp.StatusCode < 300: // from a login page or a proxy
 		return fmt.Errorf("%w: status %d after DELETE", ErrResponse, resp.StatusCode)
 	}
-	return c.refused(resp, body)
+	return c.parseError(resp, body)
 }
 
-// send returns the response with at most one byte more of its body than may be read.
+// send returns the response with at most maxResponse+1 bytes of its body.
 func (c *Client) send(ctx context.Context, method, grantID string) (*http.Response, []byte, error) {
-	if err := checkID(grantID); err != nil {
-		return nil, nil, err
+	// GM-6.3-2: other characters could send the access token to another URL
+	// (RFC 3986 §2.3).
+	if grantID == "" || grantID == "." || grantID == ".." || len(grantID) > maxID ||
+		strings.Trim(grantID, base64url+".~") != "" {
+		return nil, nil, fmt.Errorf("grants: malformed grant_id of %d bytes, want URL-safe characters", len(grantID))
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.endpoint+"/"+grantID, nil) // GM-6.3-1
 	if err != nil {
@@ -149,57 +169,45 @@ func (c *Client) send(ctx context.Context, method, grantID string) (*http.Respon
 	if err != nil {
 		return nil, nil, fmt.Errorf("grants: %w", err)
 	}
-	sent := resp.Body
-	defer func() { _ = sent.Close() }()
-	body, err := io.ReadAll(io.LimitReader(sent, maxResponse+1))
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: status %d: %w", ErrResponse, resp.StatusCode, err)
 	}
 	return resp, body, nil
 }
 
-// checkID. GM-6.3-2: with anything but unreserved characters (RFC 3986 §2.3) the request would go somewhere else, and take the
-// access token there.
-func checkID(id string) error {
-	if id == "" || len(id) > maxID || id == "." || id == ".." {
-		return fmt.Errorf("grants: a grant_id of %d bytes that is no path segment", len(id))
-	}
-	for i := range len(id) {
-		switch c := id[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~':
-		default:
-			return errors.New("grants: a grant_id with characters that are not URL-safe")
-		}
-	}
-	return nil
+func isJSON(resp *http.Response, body []byte) bool {
+	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return mediaType == "application/json" && len(body) <= maxResponse
 }
 
-// refused reads an error response, whose body may be anything.
-func (c *Client) refused(resp *http.Response, body []byte) error {
-	resp.Body, resp.Request = http.NoBody, nil // the one has been read, the other holds the token
-	said := &oauth2.RetrieveError{Response: resp, Body: body[:min(len(body), maxUnparsed)]}
-	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if mediaType == "application/json" && len(body) <= maxResponse {
+// parseError reads an error response. Its body may have any form.
+func (c *Client) parseError(resp *http.Response, body []byte) error {
+	resp.Body, resp.Request = http.NoBody, nil // the request has the access token
+	retrieve := &oauth2.RetrieveError{Response: resp, Body: body[:min(len(body), maxUnparsed)]}
+	if isJSON(resp, body) {
 		if o, err := strictjson.ParseObject(body); err == nil {
-			said.ErrorCode, _, _ = o.String("error")
-			said.ErrorDescription, _, _ = o.String("error_description")
-			said.ErrorURI, _, _ = o.String("error_uri")
+			retrieve.ErrorCode, _, _ = o.String("error")
+			retrieve.ErrorDescription, _, _ = o.String("error_description")
+			retrieve.ErrorURI, _, _ = o.String("error_uri")
 		}
 	}
 	switch resp.StatusCode {
 	case http.StatusNotFound:
-		return fmt.Errorf("%w: %w", ErrNotFound, said)
+		return fmt.Errorf("%w: %w", ErrNotFound, retrieve)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		if after, ok := c.after(resp.Header.Get("Retry-After")); ok {
 			c.notUntil.Store(after.UnixNano())
-			return &RetryError{After: after, Err: said}
+			return &RetryError{After: after, Err: retrieve}
 		}
 	}
-	return said
+	return retrieve
 }
 
-// after reads Retry-After (RFC 9110 §10.2.3), seconds or a date. GM-6.4-9: it is believed up to an hour, so that one wrong
-// header does not silence a client for good.
+// after parses Retry-After (RFC 9110 §10.2.3), a number of seconds or a date.
+// GM-6.4-9: the back-off is at most an hour, so that one wrong header does not
+// stop a client for good.
 func (c *Client) after(value string) (time.Time, bool) {
 	now := c.now()
 	at, err := http.ParseTime(value)
@@ -215,11 +223,11 @@ func (c *Client) after(value string) (time.Time, bool) {
 	return at, true
 }
 
-// parseAnswer parses the response to a query (§6.4). A permission or an expiry
+// parseGrant parses the response to a query (§6.4). A permission or an expiry
 // of the wrong type is an error, because a client must not act on an incomplete
 // grant. An informative member of the wrong type counts as absent. Any member
 // that is null counts as absent.
-func parseAnswer(body []byte) (Grant, error) {
+func parseGrant(body []byte) (Grant, error) {
 	o, err := strictjson.ParseObject(body)
 	if err != nil {
 		return Grant{}, err
@@ -244,10 +252,15 @@ func parseAnswer(body []byte) (Grant, error) {
 	}
 	informs := o.Lenient()
 	g.CreatedAt, g.UpdatedBy = informs.Time("created_at"), informs.String("updated_by")
-	// GM-6.4-5: draft 03 says last_updated in its text and last_updated_at in its example.
-	g.UpdatedAt = informs.Time(updatedName(o))
+	// GM-6.4-5: draft 03 has last_updated in its text and last_updated_at in
+	// its example.
+	updated := "last_updated_at"
+	if !o.Has(updated) || o.Null(updated) {
+		updated = "last_updated"
+	}
+	g.UpdatedAt = informs.Time(updated)
 	for _, name := range o.Names() { // GM-6.4-7
-		if raw, _ := o.Get(name); !slices.Contains(own, name) {
+		if raw, _ := o.Get(name); !slices.Contains(reserved, name) {
 			if g.Extra == nil {
 				g.Extra = make(map[string]json.RawMessage)
 			}
@@ -257,14 +270,8 @@ func parseAnswer(body []byte) (Grant, error) {
 	return g, nil
 }
 
-func updatedName(o strictjson.Object) string {
-	if o.Has("last_updated_at") && !o.Null("last_updated_at") {
-		return "last_updated_at"
-	}
-	return "last_updated"
-}
-
-// parseScopes reads the entries (GM-6.4-2), whose resource may be a single URI instead of an array.
+// parseScopes parses the entries of scopes (GM-6.4-2). The resource may be a
+// single URI instead of an array.
 func parseScopes(raw json.RawMessage) ([]Scope, error) {
 	entries, err := objects(raw)
 	if err != nil {

@@ -101,8 +101,8 @@ func TestOneClaimOfMany(t *testing.T) {
 	require.Equal(t, []string{"created"}, b.log.kinds())
 }
 
-// A revocation races with claims and refreshes: whoever has succeeded before is in the list of what ends, whoever comes
-// after fails. No token gets away.
+// A revocation races with claims and refreshes: whoever has succeeded before is
+// in the list of what ends, whoever comes after fails. No token gets away.
 func TestRevocationRacesClaims(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -164,7 +164,8 @@ func TestOneRevocationOfMany(t *testing.T) {
 	require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
 }
 
-// A slow listener holds up its own grant and no other, and nobody waits for longer than he has patience.
+// A slow listener holds up its own grant and no other, and nobody waits for
+// longer than he has patience.
 func TestASlowListener(t *testing.T) {
 	t.Parallel()
 	var slow string

@@ -5,60 +5,68 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
 )
 
-// Kinds of events.
+// Kinds of events, in addition to revoked and expired.
 const (
 	created  = "created"
 	merged   = "merged"
 	replaced = "replaced"
 	updated  = "updated"
-	// and revoked and expired, as the status is called
 )
 
-// An Event says that a grant was changed. The change is in the store, and in effect, before the event is delivered; whoever
-// asked for it gets an answer only when [ManagerConfig].Events has returned nil.
+// An Event describes a change of a grant. The change is stored and in effect
+// before the event is delivered. The operation succeeds only after
+// [ManagerConfig].Events has returned nil.
 //
-// Delivery is at least once, in the order of the changes, each event before the next change is made (a revocation excepted,
-// which does not wait: its event comes after those that do). What is delivered again has the same New.ID and New.Version: a
-// host that writes an audit row makes these two its key. An event that fails is delivered again when the operation is
-// repeated, by [Manager.Deliver], or before the next change; until then it waits in the store, also if the process dies. Several
-// processes may deliver the same event at the same time.
+// Events are delivered at least once and in the order of the changes, each
+// before the next change is made. A revocation does not wait; its event comes
+// last. A repeated event has the same New.ID and New.Version: use both as the
+// key of an audit row.
 //
-// The function must not change the same grant: that waits for it.
+// A failed event stays in the store, even if the process ends. It is delivered
+// again when the operation is retried, by [Manager.Deliver], or before the next
+// change. Several processes may deliver one event at the same time.
+//
+// Events must not change the same grant, because that change waits for it.
 type Event struct {
-	// Kind is "created", "merged", "replaced", "updated" (by the authorization server itself), "revoked" or "expired".
+	// Kind is "created", "merged", "replaced", "updated" (by the authorization
+	// server), "revoked" or "expired".
 	Kind string
-	// Old and New are the grant before, without its history and zero if it was created, and afterwards.
+	// Old is the grant before the change, without its history. It is zero for a
+	// new grant. New is the grant after the change.
 	Old, New Grant
-	// By is the client that has caused the change, or "authorization_server".
+	// By is the client that made the change, or "authorization_server".
 	By string
-	// AuthorizationID is the one that was claimed, for the first three kinds.
+	// AuthorizationID is the claimed authorization, for the first three kinds.
 	AuthorizationID string
-	// EndedRefresh are the authorizations whose refresh tokens are good no longer. [Manager.CheckRefresh] knows that already.
+	// EndedRefresh are the authorizations whose refresh tokens have ended.
+	// [Manager.CheckRefresh] rejects them already.
 	EndedRefresh []string
-	// EndedAccess are the authorizations whose access tokens are to be revoked: after a replacement because they may permit what
-	// the grant no longer does (§10), after the end because nothing is permitted (§6.5). A merge takes nothing away, so theirs
-	// live on, and are in the list of a later event if they can still be alive by then; unless it lets the grant end before them.
+	// EndedAccess are the authorizations whose access tokens the host must
+	// revoke. A replacement may have removed their permissions (§10), and an
+	// end removes all (§6.5). Access tokens survive a merge unless the grant
+	// now ends before them. A later event has them if they may still be alive
+	// then.
 	EndedAccess []string
-	// Time is when the change was made.
+	// Time is the time of the change.
 	Time time.Time
 }
 
-// String names kind, grant and version, and nothing about the user.
+// String returns the kind, the grant ID and the version, without personal data.
 func (e Event) String() string {
 	return fmt.Sprintf("grant %q %s (version %d)", e.New.ID, e.Kind, e.New.Version)
 }
 
-// GoString is String.
+// GoString returns String.
 func (e Event) GoString() string { return e.String() }
 
-// LogValue is String for slog.
+// LogValue returns String for package log/slog.
 func (e Event) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
-// A pendingEvent is an event as it waits in a record. The state after it is that before the next one.
+// A pendingEvent is the stored form of an undelivered event. The state after it
+// is the state before the next one.
 type pendingEvent struct {
 	Kind            string    `json:"kind"`
 	By              string    `json:"by"`
@@ -69,7 +77,7 @@ type pendingEvent struct {
 	Old             Grant     `json:"old"`
 }
 
-// deliver hands over the events that wait, oldest first, and stops at the first that fails.
+// deliver delivers the pending events in order and stops at the first error.
 func (m *Manager) deliver(ctx context.Context, r *record) error {
 	if m.cfg.Events == nil {
 		return nil
@@ -77,7 +85,7 @@ func (m *Manager) deliver(ctx context.Context, r *record) error {
 	for i, p := range r.Pending {
 		after := r.Grant
 		if i+1 < len(r.Pending) {
-			after = r.Pending[i+1].Old // which has no history of its own
+			after = r.Pending[i+1].Old // stored without a history
 			later := func(t Transition) bool { return t.Version > after.Version }
 			after.History = slices.DeleteFunc(slices.Clone(r.Grant.History), later)
 		}
@@ -90,46 +98,4 @@ func (m *Manager) deliver(ctx context.Context, r *record) error {
 		}
 	}
 	return nil
-}
-
-// keyLocks lets one goroutine of this process at a time change a grant. The store keeps processes apart; this keeps a busy
-// grant from being tried in vain over and over, and the events of one grant from overtaking each other.
-type keyLocks struct {
-	mu   sync.Mutex
-	held map[string]*keyLock
-}
-
-type keyLock struct {
-	free  chan struct{} // holds one value when nobody has the lock
-	users int           // who has it or waits for it
-}
-
-// lock waits for the lock of key, until ctx is done.
-func (l *keyLocks) lock(ctx context.Context, key string) (unlock func(), err error) {
-	l.mu.Lock()
-	k := l.held[key]
-	if k == nil {
-		k = &keyLock{free: make(chan struct{}, 1)}
-		k.free <- struct{}{}
-		l.held[key] = k
-	}
-	k.users++
-	l.mu.Unlock()
-	leave := func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if k.users--; k.users == 0 {
-			delete(l.held, key)
-		}
-	}
-	select {
-	case <-k.free:
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
-	}
-	return func() {
-		k.free <- struct{}{}
-		leave()
-	}, nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/gofapi/fapi2/grants"
 )
 
-// A fintech creates a grant, adds to it, looks at it and revokes it. Package profile plays the server's part, tokens included.
+// A fintech creates a grant, adds to it, looks at it and revokes it. Package
+// profile plays the server's part, tokens included.
 func Example() {
 	ctx := context.Background()
 

@@ -13,7 +13,8 @@ import (
 	"github.com/gofapi/fapi2/grants"
 )
 
-// FuzzQueryAnswer: whatever a server says, what the client makes of it is whole or nothing, and has nothing that was not said.
+// FuzzQueryAnswer: whatever a server says, what the client makes of it is whole
+// or nothing, and has nothing that was not said.
 func FuzzQueryAnswer(f *testing.F) {
 	f.Add([]byte(`{"scopes":[{"scope":"a b","resource":["https://r/"]},{"scope":"c"}],"claims":["x"],"authorization_details":[{"type":"t"}],"created_at":1,"last_updated_at":2,"expires_at":3,"updated_by":"client"}`))
 	f.Add([]byte(`{"last_updated":2.5,"x":{"y":[1]}}`))
@@ -44,7 +45,8 @@ func FuzzQueryAnswer(f *testing.F) {
 	})
 }
 
-// FuzzGrantID: an identifier is either sent exactly below the endpoint, or not at all.
+// FuzzGrantID: an identifier is either sent exactly below the endpoint, or not
+// at all.
 func FuzzGrantID(f *testing.F) {
 	for _, id := range []string{"TSdqirmAxDa0_-DB_1bASQ", "..", "a/../b", "%2e%2e", "a?b#c", "\x00", "ä", strings.Repeat("A", 43)} {
 		f.Add(id)
@@ -82,7 +84,8 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// FuzzCheck: a request that passes names an action that is offered, and a grant exactly if it is not create.
+// FuzzCheck: a request that passes names an action that is offered, and a grant
+// exactly if it is not create.
 func FuzzCheck(f *testing.F) {
 	b := newBank(f, nil)
 	g, _ := b.claimed("create", "", scopes("accounts"))
@@ -110,7 +113,8 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// FuzzMerge: a merge is a union. It loses nothing, adds nothing, and doing it again changes nothing.
+// FuzzMerge: a merge is a union. It loses nothing, adds nothing, and doing it
+// again changes nothing.
 func FuzzMerge(f *testing.F) {
 	f.Add("a b", "https://r/", "b c", "", `[{"type":"a"}]`, `[{"type":"b"},{"type":"a"}]`)
 	f.Add("", "https://r/", "a", "https://r/", `[]`, ``)

@@ -3,37 +3,41 @@ package grants
 import (
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
-// retryAfter is what clients are told when the server cannot answer, in seconds.
+// retryAfter is the Retry-After header of a response with status 503, in
+// seconds.
 const retryAfter = "5"
 
-// HandlerConfig configures [NewHandler].
+// HandlerConfig configures [NewHandler]. Its functions are called concurrently.
 type HandlerConfig struct {
 	// Manager has the grants. Required.
 	Manager *Manager
-	// Path is that of the grant_management_endpoint, without a slash at its end, as it is in requests that arrive: "/grants",
-	// say, or "" behind an http.StripPrefix. The grants are below it.
+	// Path is the path of the grant_management_endpoint in requests that
+	// arrive, without a trailing slash. It is "/grants", for example, or ""
+	// behind http.StripPrefix. Grants are below it.
 	Path string
-	// Authorize checks the access token of a request in full, with its key or certificate and its audience, in which the
-	// endpoint has an identifier of its own (RFC 9068 §4), and that it has the scope: grant_management_query or
-	// grant_management_revoke. It returns the token's client, and the user whom it stands for, empty
-	// if it was issued to the client for itself (as by the client credentials grant). Behind a middleware that has checked the
-	// token it takes that from the request's context, and has the scope to check.
+	// Authorize checks the access token of a request: its signature or entry,
+	// its binding, its audience and the scope. The endpoint is an audience of
+	// its own (RFC 9068 §4). The scope is grant_management_query or
+	// grant_management_revoke. Authorize returns the client and the user of the
+	// token. The subject is empty if the client obtained the token for itself.
+	// Behind a middleware that verifies tokens, Authorize reads the token from
+	// the context and checks the scope.
 	//
-	// Its error decides the answer by the methods OAuthError() (code, description string) and HTTPStatus() int, which those of
-	// this module's packages have: invalid_token is 401, insufficient_scope 403. Any other error is a failure of the server, 500.
-	// Required. Called concurrently.
+	// An error with the methods OAuthError() (code, description string) and
+	// HTTPStatus() int determines the response, like the errors of this module:
+	// invalid_token is 401, insufficient_scope 403. Any other error is 500.
+	// Required.
 	Authorize func(r *http.Request, scope string) (clientID, subject string, err error)
-	// WriteError answers a request that was refused; scopes are those that it needs. err may be any error that Authorize has
-	// returned, or one of this package. The function must not set Cache-Control to anything weaker than no-store. nil: a JSON
-	// body, and a DPoP challenge with status 401 and 403. Called concurrently.
+	// WriteError writes the response to a rejected request. scopes are the
+	// scopes that the request requires. err is an error of Authorize or of this
+	// package. WriteError must not weaken the header Cache-Control. If nil, the
+	// response is a JSON object, with a DPoP challenge for 401 and 403.
 	WriteError func(w http.ResponseWriter, r *http.Request, err error, scopes ...string)
 }
 
@@ -41,19 +45,27 @@ type handler struct {
 	cfg HandlerConfig
 }
 
-// NewHandler returns the grant management API (§6): GET and HEAD on the URL of a grant say what it permits, DELETE revokes
-// it. There is no list of grants, and nothing shows a token. Safe for concurrent use.
+// NewHandler returns the grant management API (§6). GET and HEAD on the URL of
+// a grant return its permissions, and DELETE revokes it. The API does not list
+// grants and does not return tokens. The handler is safe for concurrent use.
 //
-// Answers: 200 with the grant, 204 without a body after DELETE, 401 without a good token, 403 if it lacks the scope, 404 for a
-// grant that does not exist, has ended, or belongs to somebody else, 405 for other methods, and 503 with Retry-After.
+// The status is 200 with a grant, and 204 after DELETE. It is 401 without a
+// valid token, and 403 without the scope. It is 404 for a grant that does not
+// exist, has ended, or belongs to another client or user. Other methods receive
+// 405. After a failure of the server, the status is 503 with Retry-After.
 func NewHandler(cfg HandlerConfig) (http.Handler, error) {
-	switch {
-	case cfg.Manager == nil:
-		return nil, errors.New("grants: HandlerConfig.Manager is required")
-	case cfg.Authorize == nil: // GM-10-1: the identifier of a grant is no secret
-		return nil, errors.New("grants: HandlerConfig.Authorize is required: without it anybody could revoke any grant")
-	case cfg.Path != "" && cfg.Path[0] != '/' || strings.HasSuffix(cfg.Path, "/") || strings.ContainsAny(cfg.Path, "%?#"):
-		return nil, errors.New("grants: HandlerConfig.Path is not a plain path without a slash at its end")
+	var problems []error
+	if cfg.Manager == nil {
+		problems = append(problems, errors.New("grants: missing Manager"))
+	}
+	if cfg.Authorize == nil { // GM-10-1: any client could revoke any grant
+		problems = append(problems, errors.New("grants: missing Authorize"))
+	}
+	if p := cfg.Path; p != "" && p[0] != '/' || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "%?#") {
+		problems = append(problems, errors.New("grants: malformed Path, want a plain path without a trailing slash"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
 	}
 	if cfg.WriteError == nil {
 		cfg.WriteError = writeError
@@ -63,56 +75,60 @@ func NewHandler(cfg HandlerConfig) (http.Handler, error) {
 
 // ServeHTTP implements [http.Handler].
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-cache, no-store") // GM-6.4-1, and for all other answers too
+	w.Header().Set("Cache-Control", "no-cache, no-store") // GM-6.4-1: for errors as well
 	scope := h.scope(r.Method)
 	if scope == "" {
 		w.Header().Set("Allow", h.allow())
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	clientID, subject, err := h.cfg.Authorize(r, scope) // GM-6.1-1, GM-6.1-2, GM-6.6-2, GM-6.6-3
-	if err == nil && clientID == "" {
-		err = ErrClient
+	body, err := h.serve(r, scope)
+	switch {
+	case err != nil:
+		if _, _, status := oautherr.From(err); status == http.StatusServiceUnavailable { // GM-6.4-8
+			w.Header().Set("Retry-After", retryAfter)
+		}
+		h.cfg.WriteError(w, r, err, scope)
+	case body == nil:
+		w.WriteHeader(http.StatusNoContent) // GM-6.5-1
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body) // the client may have disconnected
 	}
+}
+
+// serve returns the body of a successful response, nil after a revocation.
+func (h *handler) serve(r *http.Request, scope string) ([]byte, error) {
+	clientID, subject, err := h.cfg.Authorize(r, scope) // GM-6.1-1, GM-6.1-2; its errors: GM-6.6-2, GM-6.6-3
 	if err != nil {
-		h.refuse(w, r, err, scope)
-		return
+		return nil, err
 	}
-	// GM-6-1: what has no identifier is not found, the endpoint itself included. The path is taken as it was written: an
-	// encoded slash or a dot segment is no part of an identifier.
+	if clientID == "" {
+		return nil, ErrClient
+	}
+	// GM-6-1, GM-6.6-1: only the exact URL of a grant is found. The path is
+	// compared as it was sent, because IDs contain neither encoded slashes nor
+	// dot segments.
 	id, ok := strings.CutPrefix(r.URL.EscapedPath(), h.cfg.Path+"/")
-	if !ok || !isGrantID(id) { // GM-6.6-1
-		h.refuse(w, r, ErrNotFound, scope)
-		return
+	if !ok || !isGrantID(id) {
+		return nil, ErrNotFound
 	}
 	if r.Method == http.MethodDelete {
-		if err := h.cfg.Manager.revokeFor(r.Context(), clientID, subject, id); err != nil {
-			h.refuse(w, r, err, scope)
-			return
-		}
-		w.WriteHeader(http.StatusNoContent) // GM-6.5-1
-		return
+		return nil, h.cfg.Manager.revokeFor(r.Context(), clientID, subject, id)
 	}
 	g, err := h.cfg.Manager.query(r.Context(), clientID, subject, id)
 	if err != nil {
-		h.refuse(w, r, err, scope)
-		return
+		return nil, err
 	}
-	body, err := g.answer()
-	if err != nil {
-		h.refuse(w, r, err, scope)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Write(body) // nobody to tell if it fails
+	return g.response()
 }
 
-// scope returns what a token needs for a method, "" if the method is not offered.
+// scope returns the scope that a method requires, "" for an unsupported method.
 func (h *handler) scope(method string) string {
 	switch {
-	case (method == http.MethodGet || method == http.MethodHead) && h.cfg.Manager.offers(actionQuery):
+	case (method == http.MethodGet || method == http.MethodHead) && h.cfg.Manager.supports(actionQuery):
 		return "grant_management_query"
-	case method == http.MethodDelete && h.cfg.Manager.offers(actionRevoke):
+	case method == http.MethodDelete && h.cfg.Manager.supports(actionRevoke):
 		return "grant_management_revoke"
 	}
 	return ""
@@ -128,14 +144,7 @@ func (h *handler) allow() string {
 	return strings.Join(methods, ", ")
 }
 
-func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error, scope string) {
-	if _, _, status := oautherr.From(err); status == http.StatusServiceUnavailable { // GM-6.4-8
-		w.Header().Set("Retry-After", retryAfter)
-	}
-	h.cfg.WriteError(w, r, err, scope)
-}
-
-// writeError is what a handler does that was given no function for it.
+// writeError is the default of [HandlerConfig].WriteError.
 func writeError(w http.ResponseWriter, _ *http.Request, err error, scopes ...string) {
 	code, description, status := oautherr.From(err)
 	switch code {
@@ -158,16 +167,16 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error, scopes ...str
 		w.WriteHeader(status)
 		return
 	}
-	body, _ := json.Marshal(struct { // never fails: two strings
+	body, _ := json.Marshal(struct { // two strings, which never fail
 		Code        string `json:"error"`
 		Description string `json:"error_description,omitempty"`
 	}{printable(code), printable(description)})
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(body) // nobody to tell if it fails
+	_, _ = w.Write(body) // the client may have disconnected
 }
 
-// printable replaces what neither a header nor RFC 6749 §5.2 allows.
+// printable replaces characters that a header or RFC 6749 §5.2 does not allow.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' {
@@ -177,11 +186,12 @@ func printable(s string) string {
 	}, s)
 }
 
-// answer is the response to a query (§6.4). GM-6-2: there is no token in it, since there is none in a grant.
-func (g Grant) answer() ([]byte, error) {
+// response returns the response to a query (§6.4). GM-6-2: a grant contains no
+// tokens.
+func (g Grant) response() ([]byte, error) {
 	members := make(map[string]any, 8+len(g.Extra))
-	for _, name := range slices.Sorted(maps.Keys(g.Extra)) { // GM-6.4-7
-		members[name] = g.Extra[name]
+	for name, value := range g.Extra { // GM-6.4-7
+		members[name] = value
 	}
 	if len(g.Scopes) > 0 { // GM-6.4-2
 		members["scopes"] = g.Scopes
@@ -192,9 +202,8 @@ func (g Grant) answer() ([]byte, error) {
 	if len(g.AuthorizationDetails) > 0 { // GM-6.4-4
 		members["authorization_details"] = g.AuthorizationDetails
 	}
-	// GM-6.4-5: the name that draft 04 has settled on.
 	members["created_at"] = g.CreatedAt.Unix()
-	members["last_updated_at"] = g.UpdatedAt.Unix()
+	members["last_updated_at"] = g.UpdatedAt.Unix() // GM-6.4-5: the name of draft 04
 	members["expires_at"] = g.ExpiresAt.Unix()
 	members["updated_by"] = g.UpdatedBy // GM-6.4-6
 	return json.Marshal(members)

@@ -21,7 +21,8 @@ var (
 	errScope = oautherr.New("no scope", "insufficient_scope", 403, "more scope is needed")
 )
 
-// authorize stands for a resource server's check: the header says which client, user and scopes the token has.
+// authorize stands for a resource server's check: the header says which client,
+// user and scopes the token has.
 func authorize(r *http.Request, scope string) (clientID, subject string, err error) {
 	h := r.Header
 	if h.Get("Authorization") == "" {

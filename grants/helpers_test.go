@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/testkit"
 )
@@ -28,7 +29,8 @@ var (
 	year = 365 * 24 * time.Hour
 )
 
-// bank is an authorization server's side, with a clock that stands still and a log of events.
+// bank is an authorization server's side, with a clock that stands still and a
+// log of events.
 type bank struct {
 	*grants.Manager
 	t     testing.TB
@@ -84,7 +86,8 @@ func (l *eventLog) last(t testing.TB) grants.Event {
 	return all[len(all)-1]
 }
 
-// faulty is a store whose calls fail when a function says so: before, or after they have had their effect.
+// faulty is a store whose calls fail when a function says so: before, or after
+// they have had their effect.
 type faulty struct {
 	grants.Store
 	mu            sync.Mutex
@@ -112,8 +115,9 @@ func (f *faulty) call(verb string, do func() error) error {
 	return after(verb)
 }
 
-func (f *faulty) Create(ctx context.Context, key string, value []byte, expires time.Time) error {
-	return f.call("Create", func() error { return f.Store.Create(ctx, key, value, expires) })
+func (f *faulty) Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error) {
+	err = f.call("Add", func() error { added, err = f.Store.Add(ctx, key, value, expires); return err })
+	return added && err == nil, err
 }
 
 func (f *faulty) Get(ctx context.Context, key string) (value []byte, version int64, err error) {
@@ -124,8 +128,9 @@ func (f *faulty) Get(ctx context.Context, key string) (value []byte, version int
 	return value, version, nil
 }
 
-func (f *faulty) Update(ctx context.Context, key string, version int64, value []byte, expires time.Time) error {
-	return f.call("Update", func() error { return f.Store.Update(ctx, key, version, value, expires) })
+func (f *faulty) Swap(ctx context.Context, key string, version int64, value []byte, expires time.Time) (swapped bool, err error) {
+	err = f.call("Swap", func() error { swapped, err = f.Store.Swap(ctx, key, version, value, expires); return err })
+	return swapped && err == nil, err
 }
 
 var errStoreDown = errors.New("connection reset")
@@ -144,7 +149,7 @@ func failing(verb string) func(string) error {
 func newBank(t testing.TB, change func(*grants.ManagerConfig)) *bank {
 	t.Helper()
 	b := &bank{t: t, clock: testkit.NewClock(t0), log: new(eventLog)}
-	b.store = &faulty{Store: grants.NewMemoryStore(0, b.clock.Now)}
+	b.store = &faulty{Store: memstore.New(memstore.Config{Now: b.clock.Now})}
 	cfg := grants.ManagerConfig{Issuer: issuer, Store: b.store, Events: b.log.take, Now: b.clock.Now}
 	if change != nil {
 		change(&cfg)
@@ -212,7 +217,8 @@ func (b *bank) prepared(action, grantID string, approval grants.Approval) *grant
 	return change
 }
 
-// claimed plays the whole dialogue for fintech and returns the grant and the authorization ID.
+// claimed plays the whole dialogue for fintech and returns the grant and the
+// authorization ID.
 func (b *bank) claimed(action, grantID string, approval grants.Approval) (grants.Grant, string) {
 	b.t.Helper()
 	change := b.prepared(action, grantID, approval)

@@ -49,8 +49,9 @@ func (u *unreliable) fails(chance float64) bool {
 	return u.random.Float64() < chance
 }
 
-// Two processes change one grant, and neither their store nor their listeners can be relied on. In the end each change has
-// been told, in order, and each authorization ended once.
+// Two processes change one grant, and neither their store nor their listeners
+// can be relied on. In the end each change has been told, in order, and each
+// authorization ended once.
 func TestNothingIsReliable(t *testing.T) {
 	t.Parallel()
 	for round := range uint64(20) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,33 +14,32 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// Bounds of one grant. Texts are as long as encoding/json makes them: what has been let in once comes back from a store that
-// way.
+// Bounds of one grant. Sizes of texts are those of encoding/json, the form in
+// which a store returns them.
 const (
-	maxGrant      = 128 << 10 // all of it but the history
+	maxGrant      = 128 << 10 // without the history
 	maxScopePairs = 1024      // of a scope value and a resource
 	maxScopeBytes = 32 << 10  // encoded
 	maxClaims     = 256
 	maxDetails    = 64 << 10
 	maxEntries    = 256      // of authorization details
-	maxHostBytes  = 16 << 10 // Data, and Extra
+	maxHostBytes  = 16 << 10 // of Data, and of Extra
 )
 
-// own are the members of the answer to a query that Extra cannot replace; secret are those that it must not add.
+// Members of the response to a query that Extra cannot have.
 var (
-	own    = []string{"scopes", "claims", "authorization_details", "created_at", "last_updated_at", "last_updated", "expires_at", "updated_by"}
+	reserved = []string{
+		"scopes", "claims", "authorization_details",
+		"created_at", "last_updated_at", "last_updated", "expires_at", "updated_by",
+	}
 	secret = []string{"access_token", "refresh_token", "id_token", "code"} // GM-6-2
 )
 
-func scopeValues(scope string) []string { return strings.Fields(scope) }
-
-// check brings the permissions of g into their normal form, and refuses what no grant may have.
-func (g *Grant) check() error {
-	scopes, err := mergeScopes(g.Scopes)
-	if err != nil {
+// check normalizes the permissions of g and rejects what exceeds a bound.
+func (g *Grant) check() (err error) {
+	if g.Scopes, err = mergeScopes(g.Scopes); err != nil {
 		return err
 	}
-	g.Scopes = scopes
 	claims := slices.Clone(g.Claims)
 	slices.Sort(claims)
 	g.Claims = slices.Compact(claims)
@@ -48,13 +48,14 @@ func (g *Grant) check() error {
 	}
 	for _, name := range g.Claims {
 		if name == "" || len(name) > 256 || !utf8.ValidString(name) {
-			return errors.New("grants: a claim name that is empty, longer than 256 bytes or not UTF-8")
+			return fmt.Errorf("grants: malformed claim name of %d bytes, want 1 to 256 bytes of UTF-8", len(name))
 		}
 	}
-	if _, err := detailList(g.AuthorizationDetails); err != nil {
+	entries, err := detailList(g.AuthorizationDetails)
+	if err != nil {
 		return err
 	}
-	if len(g.AuthorizationDetails) == 0 || string(bytes.TrimSpace(g.AuthorizationDetails)) == "[]" {
+	if len(entries) == 0 {
 		g.AuthorizationDetails = nil
 	}
 	if err := g.checkHost(); err != nil {
@@ -67,69 +68,72 @@ func (g *Grant) check() error {
 	return err
 }
 
-// size returns how long g is as JSON, without its history.
+// size returns the length of g as JSON, without its history.
 func (g Grant) size() (int, error) {
 	g.History = nil
 	text, err := json.Marshal(g)
 	return len(text), err
 }
 
-// checkHost checks what the host keeps with a grant.
+// checkHost checks the values that the host stores with a grant.
 func (g *Grant) checkHost() error {
 	if len(g.Data) == 0 {
 		g.Data = nil
 	} else if len(g.Data) > maxHostBytes || strictjson.Valid(g.Data) != nil {
-		return fmt.Errorf("grants: Data is not a JSON value of at most %d bytes", maxHostBytes)
+		return fmt.Errorf("grants: malformed Data, want a JSON value of at most %d bytes", maxHostBytes)
 	}
 	size := 0
 	for name, value := range g.Extra {
 		size += len(name) + len(value)
 		switch {
-		case name == "" || !utf8.ValidString(name) || slices.Contains(own, name):
-			return fmt.Errorf("grants: Extra cannot have the member %.64q", name)
-		case slices.Contains(secret, name): // GM-6-2: tokens do not come back by this way
-			return fmt.Errorf("grants: Extra must not have %.64q: the API shows no tokens", name)
+		case name == "" || !utf8.ValidString(name) || slices.Contains(reserved, name):
+			return fmt.Errorf("grants: reserved or malformed member %.64q in Extra", name)
+		case slices.Contains(secret, name): // GM-6-2
+			return fmt.Errorf("grants: secret member %.64q in Extra, which clients can read", name)
 		case size > maxHostBytes || strictjson.Valid(value) != nil:
-			return fmt.Errorf("grants: Extra is not JSON of at most %d bytes", maxHostBytes)
+			return fmt.Errorf("grants: malformed Extra, want JSON of at most %d bytes", maxHostBytes)
 		}
 	}
 	return nil
 }
 
-// mergeScopes returns the union of entries in a normal form: of values, each for some resource or none. Values that are for
-// the same resources make one entry (GM-6.4-2: the grouping is ours to choose).
+// mergeScopes returns the normalized union of entries. Values that were granted
+// for the same resources form one entry (GM-6.4-2).
 func mergeScopes(lists ...[]Scope) ([]Scope, error) {
-	values := make(map[string][]string) // of a resource, "" for none
+	values := make(map[string][]string) // by resource, "" for none
 	pairs := 0
 	for _, s := range slices.Concat(lists...) {
-		names, resources := scopeValues(s.Scope), s.Resource
+		names, resources := strings.Fields(s.Scope), s.Resource
+		for _, resource := range resources {
+			if !validResource(resource) {
+				return nil, fmt.Errorf("grants: malformed resource %.256q, want a URI without fragment", resource)
+			}
+		}
+		for _, name := range names {
+			if strings.ContainsFunc(name, notInScope) {
+				return nil, fmt.Errorf("grants: malformed scope %.64q", name)
+			}
+		}
 		if len(resources) == 0 {
 			resources = []string{""}
 		}
-		if pairs += max(1, len(names)) * len(resources); pairs > 2*maxScopePairs { // of two lists that may be the same
+		if pairs += max(1, len(names)) * len(resources); pairs > 2*maxScopePairs { // two lists may be equal
 			return nil, fmt.Errorf("grants: more than %d scopes", maxScopePairs)
 		}
-		for _, name := range names {
-			if strings.ContainsFunc(name, func(r rune) bool { return r < 0x21 || r > 0x7e || r == '"' || r == '\\' }) {
-				return nil, fmt.Errorf("grants: %.64q is not a scope", name) // RFC 6749 §3.3
-			}
-		}
 		for _, resource := range resources {
-			if len(s.Resource) > 0 && !validResource(resource) {
-				return nil, fmt.Errorf("grants: %.256q is no absolute URI without fragment", resource)
-			}
 			values[resource] = append(values[resource], names...)
 		}
 	}
 	return groupScopes(values)
 }
 
-// groupScopes puts resources with the same values into one entry.
+// groupScopes returns one entry for all resources with the same values.
 func groupScopes(values map[string][]string) ([]Scope, error) {
-	groups := make(map[string][]string)
+	groups := make(map[string][]string) // resources by scope
 	var all []Scope
 	size, pairs := 0, 0
-	for resource, names := range values {
+	for _, resource := range slices.Sorted(maps.Keys(values)) {
+		names := values[resource]
 		slices.Sort(names)
 		names = slices.Compact(names)
 		pairs += max(1, len(names))
@@ -143,29 +147,30 @@ func groupScopes(values map[string][]string) ([]Scope, error) {
 		}
 	}
 	for scope, resources := range groups {
-		slices.Sort(resources)
 		all = append(all, Scope{Scope: scope, Resource: resources})
 		size += len(scope) + len(strings.Join(resources, " "))
 	}
-	if pairs > maxScopePairs {
+	switch {
+	case pairs > maxScopePairs:
 		return nil, fmt.Errorf("grants: more than %d scopes", maxScopePairs)
-	}
-	if size > maxScopeBytes {
+	case size > maxScopeBytes:
 		return nil, fmt.Errorf("grants: scopes of %d bytes, more than %d", size, maxScopeBytes)
 	}
-	slices.SortFunc(all, func(a, b Scope) int {
-		return strings.Compare(strings.Join(a.Resource, " ")+"\n"+a.Scope, strings.Join(b.Resource, " ")+"\n"+b.Scope)
-	})
+	slices.SortFunc(all, func(a, b Scope) int { return slices.Compare(a.Resource, b.Resource) })
 	return all, nil
 }
 
-// validResource: RFC 8707 §2.
+// notInScope reports whether a scope value may not have a character (RFC 6749
+// §3.3).
+func notInScope(r rune) bool { return r < 0x21 || r > 0x7e || r == '"' || r == '\\' }
+
+// validResource reports whether resource is a resource indicator (RFC 8707 §2).
 func validResource(resource string) bool {
 	u, err := url.Parse(resource)
 	return err == nil && u.IsAbs() && !strings.Contains(resource, "#") && utf8.ValidString(resource)
 }
 
-// detailList takes authorization details apart.
+// detailList splits authorization details into their entries.
 func detailList(raw json.RawMessage) ([]json.RawMessage, error) {
 	if len(raw) == 0 {
 		return nil, nil
@@ -173,11 +178,12 @@ func detailList(raw json.RawMessage) ([]json.RawMessage, error) {
 	if len(raw) > maxDetails {
 		return nil, fmt.Errorf("grants: authorization details of %d bytes, more than %d", len(raw), maxDetails)
 	}
-	if strictjson.Valid(slices.Concat([]byte(`{"":`), raw, []byte{'}'})) != nil { // so deep that it can still be answered with
-		return nil, errors.New("grants: authorization details are not JSON, or nested too deeply")
+	// The response to a query contains the details one level deeper.
+	if strictjson.Valid(slices.Concat([]byte(`{"":`), raw, []byte{'}'})) != nil {
+		return nil, errors.New("grants: authorization details: malformed JSON or too many levels")
 	}
 	if text, err := json.Marshal(raw); err != nil || len(text) > maxDetails {
-		return nil, fmt.Errorf("grants: authorization details of %d bytes, as encoding/json escapes them, more than %d", len(text), maxDetails)
+		return nil, fmt.Errorf("grants: %d bytes of escaped authorization details, more than %d", len(text), maxDetails)
 	}
 	entries, err := objects(raw)
 	if err != nil {
@@ -189,11 +195,11 @@ func detailList(raw json.RawMessage) ([]json.RawMessage, error) {
 	return entries, nil
 }
 
-// objects takes a JSON array of objects apart.
+// objects splits a JSON array of objects.
 func objects(raw json.RawMessage) ([]json.RawMessage, error) {
 	var entries []json.RawMessage
 	if err := strictjson.Decode(raw, &entries); err != nil || entries == nil {
-		return nil, errors.New("not a JSON array")
+		return nil, errors.New("malformed JSON array")
 	}
 	for i, entry := range entries {
 		if len(entry) == 0 || entry[0] != '{' {
@@ -203,8 +209,9 @@ func objects(raw json.RawMessage) ([]json.RawMessage, error) {
 	return entries, nil
 }
 
-// uniteDetails appends to existing what it does not have. Entries are the same if they are the same JSON, whatever the
-// order of their members and the space between them.
+// uniteDetails is the default of [ManagerConfig].MergeDetails. Entries are
+// equal if they are the same JSON, whatever their spaces and the order of their
+// members.
 func uniteDetails(existing, added json.RawMessage) (json.RawMessage, error) {
 	old, err := detailList(existing)
 	if err != nil {
@@ -215,7 +222,7 @@ func uniteDetails(existing, added json.RawMessage) (json.RawMessage, error) {
 		return nil, err
 	}
 	seen := make(map[string]bool)
-	var union []json.RawMessage
+	union := []json.RawMessage{}
 	for _, entry := range slices.Concat(old, fresh) {
 		form, err := canonical(entry)
 		if err != nil {
@@ -226,20 +233,18 @@ func uniteDetails(existing, added json.RawMessage) (json.RawMessage, error) {
 			union = append(union, entry)
 		}
 	}
-	if union == nil {
-		return nil, nil
-	}
 	return json.Marshal(union)
 }
 
-// canonical returns a form that equal values have in common. Numbers stay as they are written: 1 and 1.0 are kept apart,
-// which gives no more than was consented.
+// canonical returns a form that equal values share. Numbers remain as they are
+// written: 1 and 1.0 differ, so that a merge permits no more than the user has
+// granted.
 func canonical(raw json.RawMessage) (string, error) {
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.UseNumber()
 	if err := decoder.Decode(&value); err != nil {
-		return "", errors.New("grants: authorization details are not JSON")
+		return "", errors.New("grants: malformed authorization details")
 	}
 	form, err := json.Marshal(value)
 	return string(form), err

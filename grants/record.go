@@ -11,64 +11,72 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/memstore"
 )
 
 const (
-	// maxRecord bounds what goes into the store: a grant, its authorizations, and the state before each event that waits.
+	// maxRecord bounds a stored value: a grant, its authorizations, and the
+	// state before each pending event.
 	maxRecord = 512 << 10
-	// endBytes are for what an end adds besides the state before: a line of history, and the event.
+	// endBytes is room for the end of a grant, in addition to the state before
+	// it: a history entry and an event.
 	endBytes = 4 << 10
-	// maxAuthorizations of one grant can have live access tokens at the same time.
+	// maxAuthorizations bounds the authorizations of one grant that have live
+	// access tokens.
 	maxAuthorizations = 1024
 
-	// maxSkew is how far the clocks of several processes may be apart: what one has forgotten another must not take for new.
+	// maxSkew is the largest supported difference between the clocks of
+	// processes. No process forgets an authorization that another process could
+	// still accept.
 	maxSkew = time.Minute
 
-	grantIDBytes  = 32 // of randomness: twice what is asked for
+	grantIDBytes  = 32 // of randomness: twice the required length
 	grantIDLength = 43
+
+	base64url = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 )
 
-// A record is what is kept of a grant.
+// A record is the stored form of a grant.
 type record struct {
 	Grant Grant `json:"grant"`
-	// Authorizations are those whose tokens may still be alive, the latest last: its refresh tokens are good.
+	// Authorizations may have live tokens. The refresh tokens of the last one
+	// are valid, those of the others are not.
 	Authorizations authorizations `json:"authorizations,omitempty"`
-	// Pending are the events that have not been delivered, oldest first: at most one, and a revocation.
+	// Pending has the undelivered events, the oldest first: at most one change
+	// and one revocation.
 	Pending []pendingEvent `json:"pending,omitempty"`
 }
 
-// An authorization is one completed authorization request: a code, and the tokens issued for it.
+// An authorization is one completed authorization request with its code and its
+// tokens.
 type authorization struct {
 	ID string
-	// ClaimUntil is until when the code could be presented again, in Unix seconds: till then the authorization is remembered.
+	// ClaimUntil is the time until which the code may be presented again, in
+	// Unix seconds. The authorization is remembered until then.
 	ClaimUntil int64
-	// AccessUntil is, once it has been superseded, until when access tokens of it may live; 0 if the host was told to revoke
-	// them.
+	// AccessUntil is the time until which access tokens of a superseded
+	// authorization may live. It is 0 if an event asks the host to revoke them.
 	AccessUntil int64
 }
 
-// authorizations are written as one text, three words for each: there may be many, and the text is read at each refresh.
+// authorizations are encoded as one text with three words for each. There may
+// be many, and each refresh decodes them.
 type authorizations []authorization
 
-// MarshalText writes them. There is no space in an ID.
+// MarshalText implements encoding.TextMarshaler. IDs do not contain spaces.
 func (a authorizations) MarshalText() ([]byte, error) {
 	var text []byte
-	for i, one := range a {
-		if i > 0 {
-			text = append(text, ' ')
-		}
-		text = append(append(text, one.ID...), ' ')
-		text = append(strconv.AppendInt(text, one.ClaimUntil, 10), ' ')
-		text = strconv.AppendInt(text, one.AccessUntil, 10)
+	for _, one := range a {
+		text = fmt.Appendf(text, "%s %d %d ", one.ID, one.ClaimUntil, one.AccessUntil)
 	}
 	return text, nil
 }
 
-// UnmarshalText reads what MarshalText has written.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (a *authorizations) UnmarshalText(text []byte) error {
 	words := strings.Fields(string(text))
 	if len(words)%3 != 0 {
-		return errors.New("grants: not a list of authorizations")
+		return errors.New("grants: malformed list of authorizations")
 	}
 	*a = make(authorizations, len(words)/3)
 	for i := range *a {
@@ -82,104 +90,113 @@ func (a *authorizations) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// newGrantID returns a new grant ID. It contains randomness only, in URL-safe
+// characters (§5.5, §9).
 func newGrantID() string {
-	// GM-5.5-1, GM-5.5-2, GM-9-1, GM-9-2: nothing but randomness, new for each grant, in URL-safe characters.
-	return jose.RandomString(grantIDBytes)
+	return jose.RandomString(grantIDBytes) // GM-5.5-1, GM-5.5-2, GM-9-1, GM-9-2
 }
 
-// isGrantID says whether id has the form of this package's. What has not is no grant: nothing else comes near the store.
+// isGrantID reports whether id has the form of this package's IDs. Other IDs do
+// not reach the store.
 func isGrantID(id string) bool {
-	if len(id) != grantIDLength {
-		return false
-	}
-	for i := range len(id) {
-		switch c := id[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
+	return len(id) == grantIDLength && strings.Trim(id, base64url) == ""
 }
 
-// storeKey keeps the issuers apart that share a store. An issuer has no space in it.
+// storeKey includes the issuer, so that several issuers can share a store. An
+// issuer does not contain a space.
 func (m *Manager) storeKey(id string) string {
 	return jose.SHA256Base64("grant " + m.cfg.Issuer + " " + id)
 }
 
-// load reads a grant's record. A missing one is ErrNotFound.
+// load reads a grant's record and its version. It returns [ErrNotFound] or
+// [ErrStore].
 func (m *Manager) load(ctx context.Context, id string) (*record, int64, error) {
 	if !isGrantID(id) {
-		return nil, 0, fmt.Errorf("%w: not an identifier of this server", ErrNotFound)
+		return nil, 0, fmt.Errorf("%w: malformed grant ID", ErrNotFound)
 	}
 	value, version, err := m.cfg.Store.Get(ctx, m.storeKey(id))
-	if errors.Is(err, ErrNotFound) {
-		return nil, 0, err
-	}
-	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", ErrStore, err)
+	switch {
+	case err != nil:
+		return nil, 0, fmt.Errorf("%w: Get: %w", ErrStore, err)
+	case version == 0:
+		return nil, 0, ErrNotFound
 	}
 	var r record
 	if err := json.Unmarshal(value, &r); err != nil || r.Grant.ID != id {
-		return nil, 0, fmt.Errorf("%w: a stored record is not ours", ErrStore)
+		return nil, 0, fmt.Errorf("%w: malformed record of %d bytes", ErrStore, len(value))
 	}
 	return &r, version, nil
 }
 
-// save writes a record in the place of a version, 0 for a new one. It returns errAgain if the version is another by now.
+// read is load with the status of now, for callers that do not write.
+func (m *Manager) read(ctx context.Context, id string) (*record, error) {
+	r, _, err := m.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	r.Grant = r.Grant.at(m.now())
+	return r, nil
+}
+
+// save replaces a version of a record. Version 0 is a new record. It returns
+// errAgain if the stored version differs.
 func (m *Manager) save(ctx context.Context, r *record, version int64) error {
 	value, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
-	if size := len(value); size > maxRecord || r.Grant.Status == active && size > maxRecord/2-endBytes && !r.leavesRoom(size) {
-		return fmt.Errorf("%w: a record of %d bytes, more than %d, or with too little room for the end", ErrStore, size, maxRecord)
+	size := len(value)
+	if size > maxRecord || r.Grant.Status == active && size > maxRecord/2-endBytes && !r.leavesRoom(size) {
+		return fmt.Errorf("%w: record of %d bytes, more than %d less the room for its end", ErrStore, size, maxRecord)
 	}
-	// GM-5.6.3-1: what is over goes by itself, once nobody can ask any more what it was.
-	last := r.Grant.ExpiresAt
+	// GM-5.6.3-1: an ended grant expires when its history is not needed any
+	// more.
+	end := r.Grant.ExpiresAt
 	if r.Grant.Status != active {
-		last = r.Grant.UpdatedAt
+		end = r.Grant.UpdatedAt
 	}
-	if now := m.cfg.Now(); last.Before(now) {
-		last = now
+	if now := m.cfg.Now(); end.Before(now) {
+		end = now
 	}
-	last = last.Add(m.cfg.Retention)
-	key := m.storeKey(r.Grant.ID)
+	verb, key, expires, done := "Add", m.storeKey(r.Grant.ID), end.Add(m.cfg.Retention), false
 	if version == 0 {
-		err = m.cfg.Store.Create(ctx, key, value, last)
+		done, err = m.cfg.Store.Add(ctx, key, value, expires)
 	} else {
-		err = m.cfg.Store.Update(ctx, key, version, value, last)
+		verb = "Swap"
+		done, err = m.cfg.Store.Swap(ctx, key, version, value, expires)
 	}
 	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, ErrConflict), errors.Is(err, ErrExists):
+	case errors.Is(err, memstore.ErrShare):
+		return fmt.Errorf("%w: %s: %w", ErrTooMany, verb, err)
+	case err != nil:
+		return fmt.Errorf("%w: %s: %w", ErrStore, verb, err)
+	case !done:
 		return errAgain
-	case errors.Is(err, ErrTooMany):
-		return err
 	}
-	return fmt.Errorf("%w: %w", ErrStore, err)
+	return nil
 }
 
-// leavesRoom reports whether a record of that many bytes leaves room for the event of the grant's end: its state before, and
-// the authorizations, which go from one list to another. A grant that cannot be written any more could not be revoked.
+// leavesRoom reports whether a record of size bytes leaves room for the event
+// of its end, which contains the state before it. A full record could never be
+// revoked. The authorizations only move from one list to another.
 func (r *record) leavesRoom(size int) bool {
 	before, err := r.Grant.size()
 	return err == nil && size+before+endBytes <= maxRecord
 }
 
-// find returns the index of an authorization, -1 for none.
-func (r *record) find(id string) int {
-	return slices.IndexFunc(r.Authorizations, func(a authorization) bool { return a.ID == id })
+// knows reports whether an authorization is remembered.
+func (r *record) knows(id string) bool {
+	return slices.ContainsFunc(r.Authorizations, func(a authorization) bool { return a.ID == id })
 }
 
-// current says whether the authorization is the one whose refresh tokens are good.
+// current reports whether the refresh tokens of an authorization are valid.
 func (r *record) current(id string) bool {
 	n := len(r.Authorizations)
 	return n > 0 && jose.EqualString(r.Authorizations[n-1].ID, id)
 }
 
-// prune forgets the superseded authorizations of which nothing can be alive, nor come back.
+// prune forgets the superseded authorizations whose tokens have expired and
+// whose codes can no longer be presented.
 func (r *record) prune(now time.Time) {
 	latest := len(r.Authorizations) - 1
 	kept := r.Authorizations[:0]
@@ -191,8 +208,9 @@ func (r *record) prune(now time.Time) {
 	r.Authorizations = kept
 }
 
-// supersede ends the refresh tokens of the authorizations so far. Their access tokens live on until accessUntil, or are
-// for the host to revoke when it is 0. It returns for which authorizations refresh and access tokens have ended by that.
+// supersede ends the refresh tokens of all authorizations. Their access tokens
+// live until accessUntil. If it is 0, the host must revoke them. supersede
+// returns the authorizations whose refresh and access tokens end now.
 func (r *record) supersede(accessUntil int64) (refresh, access []string) {
 	latest := len(r.Authorizations) - 1
 	for i := range r.Authorizations {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/profile"
 )
 
@@ -261,7 +262,7 @@ func (d *downGrants) Get(ctx context.Context, key string) ([]byte, int64, error)
 }
 
 func TestGrantsFailClosed(t *testing.T) {
-	store := &downGrants{Store: grants.NewMemoryStore(0, nil)}
+	store := &downGrants{Store: memstore.New(memstore.Config{})}
 	w := newRichWorld(t, managed(func(m *grants.ManagerConfig) { m.Store = store }))
 	tokens, id := w.create()
 	merge := w.code("client-1", with("grant_management_action", "merge", "grant_id", id))

@@ -73,12 +73,16 @@ type lossyGrants struct {
 	*lossy
 }
 
-func (s lossyGrants) Create(ctx context.Context, key string, value []byte, expires time.Time) error {
-	return s.wrote("create grant", s.Store.Create(ctx, key, value, expires))
+func (s lossyGrants) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
+	added, err := s.Store.Add(ctx, key, value, expires)
+	err = s.wrote("add grant", err)
+	return added && err == nil, err
 }
 
-func (s lossyGrants) Update(ctx context.Context, key string, version int64, value []byte, expires time.Time) error {
-	return s.wrote("update grant", s.Store.Update(ctx, key, version, value, expires))
+func (s lossyGrants) Swap(ctx context.Context, key string, version int64, value []byte, expires time.Time) (bool, error) {
+	swapped, err := s.Store.Swap(ctx, key, version, value, expires)
+	err = s.wrote("swap grant", err)
+	return swapped && err == nil, err
 }
 
 type lossyReplay struct {
@@ -101,7 +105,7 @@ func newLossyWorld(t testing.TB) (*world, *lossy) {
 		as.Codes, as.RefreshTokens, as.AccessTokens, as.Revocations = tokens("code"), tokens("refresh token"), tokens("access token"), tokens("")
 		as.Requests = lossyRequests{memstore.New(memstore.Config{}), l}
 		as.Assertions, as.Proofs = lossyReplay{expiring.NewSet(expiring.SetConfig{}), l}, lossyReplay{expiring.NewSet(expiring.SetConfig{}), l}
-		as.Grants.Store = lossyGrants{grants.NewMemoryStore(0, as.Now), l}
+		as.Grants.Store = lossyGrants{memstore.New(memstore.Config{Now: as.Now}), l}
 	})
 	return w, l
 }

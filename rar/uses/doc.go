@@ -16,13 +16,13 @@
 //     that it needs by itself: initiate this payment, here. The actions and
 //     locations of an order never decide. [rar.Details.Covering], or
 //     Payment.PermittedBy of package openbanking, returns the granted detail.
-//  2. It checks everything that may reject the order, for example the balance. A use
-//     cannot be taken back.
-//  3. It makes the ID of the payment and calls Once with the ID as the result and the
-//     client's idempotency key as the attempt.
-//  4. It makes the payment under the ID that Once returns, so that a second execution
-//     under the same ID changes nothing: a unique key in its own database, for
-//     example.
+//  2. It checks everything that may reject the order, for example the balance.
+//     A use cannot be taken back.
+//  3. It makes the ID of the payment and calls Once with the ID as the result
+//     and the client's idempotency key as the attempt.
+//  4. It makes the payment under the ID that Once returns, so that a second
+//     execution under the same ID changes nothing: a unique key in its own
+//     database, for example.
 //  5. It responds with the ID: 201, or 409 if the error is ErrUsed.
 //
 // The process may end between the third step and the fourth. The client then
@@ -36,11 +36,11 @@
 //
 // A record identifies the grant and the part of the detail that can be used
 // once ([rar.Detail.Single]). A refreshed or narrowed token is therefore not a
-// second permission, and neither is another spelling. A consent in a new grant is
-// a new permission. A consent that is merged into an existing grant is not, if
-// the payment was there already. Two payments in one grant are one permission if
-// they differ in nothing but members that can be narrowed. Different end-to-end
-// identifications make them two permissions.
+// second permission, and neither is another spelling. A consent in a new grant
+// is a new permission. A consent that is merged into an existing grant is not,
+// if the payment was there already. Two payments in one grant are one
+// permission if they differ in nothing but members that can be narrowed.
+// Different end-to-end identifications make them two permissions.
 //
 // A new version of a type with another Normalize or Single makes new keys. Used
 // permissions can be used again under these keys. Deploy such a version under a
@@ -58,6 +58,6 @@
 //
 // The package does not parse tokens: the host passes the grant's ID from a
 // verified token. In package profile these are Token.Details and Token.GrantID.
-// Authorization servers write the ID if GrantIDInTokens is on. The package does not know whether the API completed the
-// operation.
+// Authorization servers write the ID if GrantIDInTokens is on. The package does
+// not know whether the API completed the operation.
 package uses

@@ -12,7 +12,8 @@ import (
 	"github.com/gofapi/fapi2/rar/uses"
 )
 
-// A payment API: one consent is one payment, in whatever spelling it is ordered.
+// A payment API: one consent is one payment, in whatever spelling it is
+// ordered.
 func Example() {
 	types, _ := openbanking.Types(nil)
 	registry, _ := rar.NewRegistry(rar.RegistryConfig{Types: types})
@@ -26,9 +27,9 @@ func Example() {
 	}
 	made := make(map[string]bool) // payments by ID, in a table with a unique key
 
-	// pay serves POST /payments. granted are the details of the verified token that
-	// are for this API, grant is the ID of the consent, attempt is the header
-	// Idempotency-Key.
+	// pay serves POST /payments. granted are the details of the verified token
+	// that are for this API, grant is the ID of the consent, attempt is the
+	// header Idempotency-Key.
 	pay := func(grant string, granted rar.Details, attempt, newID, body string) string {
 		parsed, err := registry.New(openbanking.PaymentType, json.RawMessage(body))
 		if err != nil {

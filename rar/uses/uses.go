@@ -18,46 +18,52 @@ import (
 // MaxResult is the size of the largest result in bytes.
 const MaxResult = 64 << 10
 
-// Errors of [Uses]. Their wire form is server_error unless another one is named.
+// Errors of [Uses]. Their wire form is server_error unless another one is
+// named.
 var (
 	// ErrUsed reports that another attempt has used the permission:
 	// insufficient_scope, status 409.
-	ErrUsed = oautherr.New("uses: permission already used", "insufficient_scope", http.StatusConflict, "the permission was already used")
+	ErrUsed = oautherr.New("uses: permission already used", "insufficient_scope", http.StatusConflict,
+		"the permission was already used")
 	// ErrUse reports invalid arguments of the host: an empty grant, the zero
-	// Detail, a detail whose type does not define a part that can be used once, or
-	// a result that is too large. Status 500.
+	// Detail, a detail whose type does not define a part that can be used once,
+	// or a result that is too large. Status 500.
 	ErrUse = oautherr.New("uses: invalid use", oautherr.ServerError, http.StatusInternalServerError, "")
-	// ErrStore reports that the store failed or returned a malformed record. The
-	// use may have been recorded. The client should retry the same attempt. Status
-	// 503.
-	ErrStore = oautherr.New("uses: store failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
+	// ErrStore reports that the store failed or returned a malformed record.
+	// The use may have been recorded. The client should retry the same attempt.
+	// Status 503.
+	ErrStore = oautherr.New("uses: store failed", oautherr.ServerError, http.StatusServiceUnavailable,
+		"try again later")
 )
 
 // A Store keeps the records. It is part of the contract of package store, which
 // documents the methods. Processes that serve one API share one Store.
 type Store interface {
-	// Add stores value under key until expires and returns true, unless key exists.
-	// An expiry that is not in the future must be an error: a store that drops the
-	// entry and returns true would let the permission be used again.
+	// Add stores value under key until expires and returns true, unless key
+	// exists. An expiry that is not in the future must be an error: a store
+	// that drops the entry and returns true would let the permission be used
+	// again.
 	Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error)
-	// Get returns the value of key and its version. Version 0 means that key does
-	// not exist.
+	// Get returns the value of key and its version. Version 0 means that key
+	// does not exist.
 	Get(ctx context.Context, key string) (value []byte, version int64, err error)
 }
 
 // Config configures [Uses].
 type Config struct {
 	// Store keeps the records. Required. A store in the memory of one process
-	// forgets with the process, and a payment could be made again after a restart.
+	// forgets with the process, and a payment could be made again after a
+	// restart.
 	Store Store
 	// Issuer is the issuer of the authorization server whose grants are used.
 	// Required. Grants of two issuers may have one ID.
 	Issuer string
-	// Keep is the lifetime of a record. Required. It must be at least the lifetime
-	// of a grant, including its refresh tokens and its last access token. After
-	// that time the permission could be used again. Add the largest difference
-	// between the clocks of the API, the store and the authorization server. A store needs about 200 bytes
-	// for each use, in addition to the result.
+	// Keep is the lifetime of a record. Required. It must be at least the
+	// lifetime of a grant, including its refresh tokens and its last access
+	// token. After that time the permission could be used again. Add the
+	// largest difference between the clocks of the API, the store and the
+	// authorization server. A store needs about 200 bytes for each use, in
+	// addition to the result.
 	Keep time.Duration
 	// Now returns the current time. If nil, time.Now is used.
 	Now func() time.Time
@@ -78,7 +84,7 @@ func New(cfg Config) (*Uses, error) {
 		problems = append(problems, errors.New("uses: missing Issuer"))
 	}
 	if cfg.Keep <= 0 {
-		problems = append(problems, fmt.Errorf("uses: invalid Keep %v, want at least the lifetime of a grant", cfg.Keep))
+		problems = append(problems, fmt.Errorf("uses: invalid Keep %v, want the lifetime of a grant", cfg.Keep))
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -91,18 +97,19 @@ func New(cfg Config) (*Uses, error) {
 
 // A Use is one use of a permission that an API is about to make.
 type Use struct {
-	// Grant is the ID of the consent that the verified token serves, the same for
-	// all tokens of one consent. Required. It is never the ID of a token: a
+	// Grant is the ID of the consent that the verified token serves, the same
+	// for all tokens of one consent. Required. It is never the ID of a token: a
 	// refreshed token would be a new permission.
 	Grant string
 	// Detail is the granted detail that permits it, not the order. Required.
 	Detail rar.Detail
-	// Attempt is the client's idempotency key, by which a retry is recognised. It
-	// may be of any form; only a hash is stored. If empty, every further use is
-	// rejected.
+	// Attempt is the client's idempotency key, by which a retry is recognised.
+	// It may be of any form; only a hash is stored. If empty, every further use
+	// is rejected.
 	Attempt string
-	// Result is what a retry receives, for example the ID of the payment. At most
-	// [MaxResult] bytes. The holder of any token of the grant may receive it.
+	// Result is what a retry receives, for example the ID of the payment. At
+	// most [MaxResult] bytes. The holder of any token of the grant may receive
+	// it.
 	Result string
 }
 
@@ -177,7 +184,8 @@ func (u *Uses) Key(grant string, detail rar.Detail) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
 }
 
-// digest hashes strings, each with its length, so that no two lists are one text.
+// digest hashes strings, each with its length, so that no two lists are one
+// text.
 func digest(parts ...string) [sha256.Size]byte {
 	var b []byte
 	for _, part := range append([]string{"fapi2 rar uses"}, parts...) {

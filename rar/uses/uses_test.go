@@ -184,8 +184,8 @@ func TestInvalidUses(t *testing.T) {
 	}
 }
 
-// A record is kept as long as it has to be, under a key of the store's form, which
-// tells nothing of the grant.
+// A record is kept as long as it has to be, under a key of the store's form,
+// which tells nothing of the grant.
 func TestRecords(t *testing.T) {
 	u, s, clock := newUses(t)
 	use := uses.Use{Grant: "secret-grant", Detail: payment(t, "1"), Attempt: "secret-attempt", Result: "p"}
@@ -218,7 +218,8 @@ func TestRecords(t *testing.T) {
 	require.NoError(t, err, "Keep has passed, and the grant with it")
 }
 
-// A host that counts more finds one key for everything that a grant's detail covers.
+// A host that counts more finds one key for everything that a grant's detail
+// covers.
 func TestKeyOfRecurringPayments(t *testing.T) {
 	u, _, _ := newUses(t)
 	r := registry(t)
@@ -341,8 +342,8 @@ func TestStoreFailures(t *testing.T) {
 	}
 }
 
-// files is a store in a directory that processes share: a key is created by linking
-// a file that has been written.
+// files is a store in a directory that processes share: a key is created by
+// linking a file that has been written.
 type files string
 
 func (f files) Add(_ context.Context, key string, value []byte, _ time.Time) (bool, error) {
@@ -372,8 +373,8 @@ func (f files) Get(_ context.Context, key string) ([]byte, int64, error) {
 
 const directory = "USES_TEST_DIRECTORY"
 
-// TestOneOfManyProcessesWins runs itself in other processes: each uses the same 20
-// permissions and writes those that it has won.
+// TestOneOfManyProcessesWins runs itself in other processes: each uses the same
+// 20 permissions and writes those that it has won.
 func TestOneOfManyProcessesWins(t *testing.T) {
 	if dir := os.Getenv(directory); dir != "" {
 		useAll(t, dir)
