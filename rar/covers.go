@@ -45,7 +45,7 @@ func (granted Details) Covering(requested Detail) (Detail, error) {
 	return g, nil
 }
 
-// coverOne says why a detail is not permitted.
+// coverOne returns the reason why a detail is not permitted, or nil.
 func (granted Details) coverOne(requested Detail) *fault {
 	_, f := granted.cover(requested)
 	return f
@@ -64,7 +64,8 @@ func (granted Details) cover(requested Detail) (Detail, *fault) {
 		if g.d == nil || g.d.typ != t {
 			continue
 		}
-		// RAR-2.2-2: one object is a product, several are a union. Values of two granted objects must not be mixed.
+		// RAR-2.2-2: one detail permits all combinations of its values. Values of
+		// two granted details must not be mixed.
 		if reason = t.covers(g, requested); reason == nil {
 			return g, nil
 		}
@@ -81,7 +82,8 @@ func (granted Details) cover(requested Detail) (Detail, *fault) {
 	return Detail{}, failure(ErrNotCovered, "not covered by any of %d granted details", len(same))
 }
 
-// coversByDefault is the rule of types that have none. It says no when it does not know.
+// coversByDefault is the strict rule of [TypeConfig].Covers. It denies every
+// member that it does not know.
 func coversByDefault(granted, requested Detail) error {
 	g, f := granted.compared()
 	if f != nil {
@@ -100,25 +102,25 @@ func coversByDefault(granted, requested Detail) error {
 			return &fieldError{pathName(name)[1:], "was not granted"}
 		case equal(have, want):
 		case !slices.Contains(setMembers[:], name):
-			return &fieldError{pathName(name)[1:], "is not what was granted"}
+			return &fieldError{pathName(name)[1:], "differs from the granted value"}
 		default:
 			some, ok1 := have.Strings()
 			list, ok2 := want.Strings()
 			if !ok1 || !ok2 || !narrows(some, list) {
-				return &fieldError{name, "has more than was granted"}
+				return &fieldError{name, "exceeds the granted list"}
 			}
 		}
 	}
-	for i := range g.Members { // what is left out may be a limit
+	for i := range g.Members { // an absent member may be a limit
 		if name := g.Members[i].Name; requesting(name) == nil {
-			return &fieldError{pathName(name)[1:], "is not requested, but was granted with a value"}
+			return &fieldError{pathName(name)[1:], "is granted with a value and absent in the request"}
 		}
 	}
 	return nil
 }
 
-// narrows reports whether list is a subset of set. An empty list is not one of a set that has elements: there are APIs that
-// take "none" for "no restriction".
+// narrows reports whether list is a subset of set. An empty list narrows only
+// an empty set, because some APIs read an empty list as "no restriction".
 func narrows(set, list []string) bool {
 	if len(list) == 0 {
 		return len(set) == 0
@@ -138,13 +140,16 @@ func narrows(set, list []string) bool {
 	return !slices.ContainsFunc(list, func(s string) bool { return !have[s] })
 }
 
-// CheckGrant reports whether a server may grant what it is about to grant: each detail is within one that was requested, or
-// is an enrichment of one that its type permits (TypeConfig.Enriches), and together they can be parsed again. Granting
-// less, or nothing, is always right (RAR-3-2). It does not count: that a payment which was requested once is not granted
-// twice, from two accounts, is for the host to see to.
+// CheckGrant checks the details that a server is about to grant. Each detail
+// must be covered by a requested one, or must be an enrichment that its type
+// permits (TypeConfig.Enriches). Together they must be small enough to be
+// parsed again. A server may always grant less than requested, or nothing.
+// CheckGrant does not count. The host makes sure that it does not grant one
+// requested payment twice, from two accounts.
 //
-// It returns an [*Error] with the index among the granted details, matching [ErrNotRequested], [ErrUnknownType] when a
-// detail is of another registry, or [ErrTooLarge].
+// The error is an [*Error] with the index among the granted details. It matches
+// [ErrNotRequested], [ErrUnknownType] for a detail of another registry, or
+// [ErrTooLarge].
 func (r *Registry) CheckGrant(requested, granted Details) error {
 	if err := r.fits(granted); err != nil {
 		return err
@@ -164,7 +169,7 @@ func (requested Details) justify(granted Detail) *fault {
 	}
 	t := granted.d.typ
 	for _, d := range requested {
-		// RAR-7.1-1: only if the type says so.
+		// RAR-7.1-1: only if the type permits it.
 		if d.d != nil && d.d.typ == t && t.enriches != nil && t.enriches(d, granted) == nil {
 			return nil
 		}
@@ -173,11 +178,14 @@ func (requested Details) justify(granted Detail) *fault {
 	return f
 }
 
-// Enrich returns the requested details with what their types add to them by themselves (TypeConfig.Enrich), before the user
-// is asked: what is shown is what will be granted. Details of types that add nothing are returned as they are.
+// Enrich returns the requested details with the members that their types add
+// (TypeConfig.Enrich). A server calls it before the consent, so that the user
+// sees the details that will be granted. Details of types that add nothing are
+// unchanged.
 //
-// It returns an [*Error] that matches [ErrHook] when a type's function fails, returns something invalid, or something that
-// its type does not permit; [ErrTooLarge] when the result could not be parsed again.
+// The error is an [*Error]. It matches [ErrHook] if a type's function fails, or
+// returns a detail that is invalid or not permitted by its type. It matches
+// [ErrTooLarge] if the result is too large to be parsed again.
 func (r *Registry) Enrich(ctx context.Context, requested Details) (Details, error) {
 	enriched := slices.Clone(requested)
 	for i, d := range requested {
@@ -189,7 +197,7 @@ func (r *Registry) Enrich(ctx context.Context, requested Details) (Details, erro
 			return nil, (&fault{kind: ErrHook, reason: concealed(err)}).at(i, d.Type())
 		}
 		if f := (Details{d}).justify(e); f != nil {
-			return nil, (&fault{kind: ErrHook, path: f.path, reason: errors.New("Enrich returned what Enriches does not permit")}).at(i, d.Type())
+			return nil, (&fault{kind: ErrHook, path: f.path, reason: errors.New("Enrich returned a detail that Enriches does not permit")}).at(i, d.Type())
 		}
 		enriched[i] = e
 	}
@@ -199,13 +207,16 @@ func (r *Registry) Enrich(ctx context.Context, requested Details) (Details, erro
 	return enriched, nil
 }
 
-// Merge returns what is permitted by either of two lists. It never permits less than existing did; merging the same details
-// again changes nothing. Details that are covered by others are dropped, details that their type can merge are merged
-// (TypeConfig.Merge), all others are kept side by side (RAR-11.2-2).
+// Merge returns details that permit everything that either of two lists
+// permits. It never permits less than existing. Merging the same details again
+// changes nothing. Merge drops details that others cover, and merges details
+// where their type permits it (TypeConfig.Merge). It keeps all others (RFC 9396
+// §11.2).
 //
-// It returns an [*Error] that matches [ErrTooLarge] when the result would not be parsed again, [ErrUnknownType] when a detail
-// is of another registry, and [ErrHook] when a type merges two details into one that does not cover both. The index is one
-// of added.
+// The error is an [*Error] with the index among the added details. It matches
+// [ErrTooLarge] if the result is too large to be parsed again, and
+// [ErrUnknownType] for a detail of another registry. It matches [ErrHook] if a
+// type merges two details into one that does not cover both.
 func (r *Registry) Merge(existing, added Details) (Details, error) {
 	merged := slices.Clone(existing)
 	for i, d := range added {
@@ -219,7 +230,8 @@ func (r *Registry) Merge(existing, added Details) (Details, error) {
 		if f != nil {
 			return nil, f.at(i, d.Type())
 		}
-		// What the new one covers is superfluous; covering is transitive, so nothing is lost.
+		// Drop the details that the new one covers. Covering is transitive, so
+		// nothing is lost.
 		rest := make(Details, 0, len(merged)+1)
 		for j, e := range merged {
 			if j != at && (e.d == nil || e.d.typ != one.d.typ || one.d.typ.covers(one, e) != nil) {
@@ -234,8 +246,9 @@ func (r *Registry) Merge(existing, added Details) (Details, error) {
 	return merged, nil
 }
 
-// combine lets the type make one detail of added and one that is there, whose index it returns. Without such a detail the
-// result is added and -1.
+// combine lets the type merge added with an existing detail. It returns the
+// merged detail and the index of the existing one. If the type merges none, it
+// returns added and -1.
 func (existing Details) combine(added Detail) (Detail, int, *fault) {
 	t := added.d.typ
 	if t.merge == nil {
@@ -251,15 +264,16 @@ func (existing Details) combine(added Detail) (Detail, int, *fault) {
 			return Detail{}, -1, &fault{kind: ErrHook, reason: concealed(err)}
 		case !ok:
 			continue
-		case t.covers(m, e) != nil || t.covers(m, added) != nil: // GM-8.2-1: a merge that narrows would be no merge
-			return Detail{}, -1, failure(ErrHook, "Merge returned what does not cover both")
+		case t.covers(m, e) != nil || t.covers(m, added) != nil: // GM-8.2-1: a merge must not narrow
+			return Detail{}, -1, failure(ErrHook, "Merge returned a detail that does not cover both")
 		}
 		return m, j, nil
 	}
 	return added, -1, nil
 }
 
-// concealed keeps an error of this package from being taken for the peer's mistake.
+// concealed returns err as a plain error, if it is an [*Error]. The caller
+// would otherwise report it as an error of the client.
 func concealed(err error) error {
 	if at := (*Error)(nil); errors.As(err, &at) {
 		return errors.New(at.Error())

@@ -8,17 +8,22 @@ import (
 	"strings"
 )
 
-// A decoder stores a value that fits a schema in a Go variable of one type. It is made once for a type and takes members by
-// exact name only; encoding/json, which has to look at every byte again and takes names in any case, is for what is rare.
+// A decoder stores a value that fits a schema in a Go variable of one type. It
+// is made once for each type, and matches members by exact name. For rare types
+// it uses encoding/json, which reads the text again and ignores the case of
+// names.
 type decoder func(v *value, to reflect.Value) *fault
 
-func doesNotFit(t reflect.Type) *fault { return failure(ErrFieldValue, "it does not fit into %v", t) }
+func doesNotFit(t reflect.Type) *fault {
+	return failure(ErrFieldValue, "value does not fit into %v", t)
+}
 
-// decoders has those that are there or in the making, as a type may contain itself.
+// decoders are the decoders that are made or in progress. A type may contain
+// itself.
 type decoders struct {
 	made map[reflect.Type]*decoder
-	// text reports that a decoder reads the JSON text itself. One value can have
-	// several texts.
+	// text reports that a decoder reads the JSON text itself. One value can
+	// have several texts.
 	text bool
 }
 
@@ -34,7 +39,7 @@ func (d *decoders) of(t reflect.Type) decoder {
 
 func (d *decoders) make(t reflect.Type) decoder {
 	itself := func(v *value, to reflect.Value) *fault {
-		if json.Unmarshal([]byte(v.Raw), to.Addr().Interface()) != nil { // whose text quotes the value
+		if json.Unmarshal([]byte(v.Raw), to.Addr().Interface()) != nil { // its error quotes the value
 			return doesNotFit(t)
 		}
 		return nil
@@ -141,8 +146,9 @@ func decodeMap(t reflect.Type, decode decoder) decoder {
 	}
 }
 
-// structOf leaves out the member ignored. A member that a schema of T's own lets pass and T has no field for is refused: the
-// functions that compare would never see it.
+// structOf ignores the member with the name ignored. It rejects a member that
+// the schema permits and for which T has no field. The functions that compare
+// details would never see that member.
 func (d *decoders) structOf(t reflect.Type, ignored string) decoder {
 	type field struct {
 		index  []int
@@ -174,7 +180,8 @@ func (d *decoders) structOf(t reflect.Type, ignored string) decoder {
 	}
 }
 
-// jsonName returns the name that encoding/json gives to a field, "" for none.
+// jsonName returns the name that encoding/json gives to a field. It is empty if
+// encoding/json ignores the field.
 func jsonName(f reflect.StructField) string {
 	tag := f.Tag.Get("json")
 	if f.Anonymous || !f.IsExported() || tag == "-" {

@@ -4,31 +4,36 @@ import (
 	"strings"
 )
 
-// A Description says in a user's language what a detail permits.
+// A Description describes in a user's language what a detail permits.
 type Description struct {
-	// Language is the tag of the language that it is in; "" when it is in none, as the default description.
+	// Language is the tag of the description's language. It is empty for the
+	// default description, which has no language.
 	Language string
-	// Title says what it is about: "Payment".
+	// Title is the heading, for example "Payment".
 	Title string
 	// Fields are the lines, in order.
 	Fields []Field
 }
 
-// A Field is one line of a [Description]. A label may occur several times, once for each value of a list, so that no value
-// can pass for two.
+// A Field is one line of a [Description]. A list has one field for each value,
+// all with the same label. A single value can therefore not look like two.
 type Field struct {
-	// Label names it, in the language of the description: "Amount".
+	// Label names the value in the language of the description, for example
+	// "Amount".
 	Label string
-	// Value is what the detail says: "12.34 EUR".
+	// Value is a value of the detail, for example "12.34 EUR".
 	Value string
 }
 
-// Describe returns what a consent page shows: the description by the detail's type in the first of languages (BCP 47 tags,
-// as in ui_locales; de-CH is content with de) that the type knows, or in the type's first language. A type without
-// Describe, or whose Describe returns neither title nor fields, has all members listed under their names. It does not fail,
-// whatever is in the detail.
+// Describe returns the description for the consent page. It uses the first of
+// languages that the type knows, or else the type's first language. The
+// languages are BCP 47 tags as in ui_locales. If the type does not know de-CH,
+// that tag matches de. For a type without Describe, or if Describe returns
+// neither title nor fields, the description lists all members under their
+// names. Describe never fails.
 //
-// RAR-12-3: all text has gone through [EscapeText]. It is text, not HTML: html/template escapes it for that.
+// All text is escaped by [EscapeText] (RFC 9396 §12). The text is not HTML;
+// html/template escapes it for HTML.
 func (d Detail) Describe(languages ...string) Description {
 	if d.d == nil {
 		return Description{}
@@ -55,7 +60,8 @@ func (d Detail) Describe(languages ...string) Description {
 	return description
 }
 
-// matchLanguage is the lookup of RFC 4647 §3.4: each tag in turn, shortened until it fits.
+// matchLanguage is the lookup of RFC 4647 §3.4. It shortens each tag in turn
+// until a known language matches.
 func matchLanguage(have, want []string) string {
 	for _, tag := range want {
 		for tag != "" {
@@ -73,7 +79,8 @@ func matchLanguage(have, want []string) string {
 	return ""
 }
 
-// listMembers is the default description: every value with the names, or the titles in the schema, that lead to it.
+// listMembers is the default description. It lists every value with the names
+// or schema titles that lead to it.
 func listMembers(to []Field, label string, v *value, n *node, top bool) []Field {
 	switch {
 	case v.Kind == objectKind && len(v.Members) > 0:
@@ -112,7 +119,8 @@ func listMembers(to []Field, label string, v *value, n *node, top bool) []Field 
 	return append(to, Field{label, v.Raw})
 }
 
-// child returns what is said about a member, if it is said directly.
+// child returns the schema of a member, if n or a schema to which it refers
+// names the member.
 func (n *node) child(name string) *node {
 	for n != nil {
 		if child := n.properties[name]; child != nil {

@@ -14,10 +14,12 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// A Detail is one object of authorization_details that is valid under its type. It is immutable and safe for concurrent use.
-// Only a [Registry] makes them; the zero Detail permits nothing and cannot be marshalled.
+// A Detail is one object of authorization_details that is valid under its type.
+// Only a [Registry] makes details. A Detail is immutable and safe for
+// concurrent use. The zero Detail permits nothing and cannot be marshalled.
 //
-// RAR-13-1: it prints and logs as its type, as what it says about the user is for those who need it.
+// A Detail prints and logs only its type, because its members may be personal
+// data (RFC 9396 §13).
 type Detail struct{ d *detail }
 
 type detail struct {
@@ -29,7 +31,7 @@ type detail struct {
 	forms forms
 }
 
-// Type returns the name of the type, "" for the zero Detail.
+// Type returns the name of the type. It is empty for the zero Detail.
 func (d Detail) Type() string {
 	if d.d == nil {
 		return ""
@@ -40,7 +42,7 @@ func (d Detail) Type() string {
 // MarshalJSON returns the object as it was parsed. See [Detail.Normal].
 func (d Detail) MarshalJSON() ([]byte, error) {
 	if d.d == nil {
-		return nil, errors.New("rar: a Detail that no registry made")
+		return nil, errors.New("rar: Detail not made by a registry")
 	}
 	return []byte(d.d.value.Raw), nil
 }
@@ -56,7 +58,8 @@ func (d Detail) Equal(other Detail) bool {
 	return t == other.d.typ && t.covers(d, other) == nil && t.covers(other, d) == nil
 }
 
-// Common returns the members that RFC 9396 defines for all types, without those that have another form in this type.
+// Common returns the members that RFC 9396 §2.2 defines for all types. It omits
+// the members that have another form in this type.
 func (d Detail) Common() Common {
 	var c Common
 	if d.d == nil {
@@ -79,14 +82,16 @@ func (d Detail) Common() Common {
 // String returns the type.
 func (d Detail) String() string { return "rar.Detail(" + d.Type() + ")" }
 
-// LogValue is String for package log/slog.
+// LogValue returns String for package log/slog.
 func (d Detail) LogValue() slog.Value { return slog.StringValue(d.String()) }
 
-// Details is a list of authorization details, which permits what any of them permits. It marshals to the JSON array. The
-// Details in it are immutable, the list is an ordinary slice: append to it, cut it, range over it. nil permits nothing.
+// Details is a list of authorization details. It permits everything that one of
+// them permits, and nil permits nothing. It marshals to the JSON array. Details
+// is an ordinary slice: append to it, slice it, range over it. Its elements are
+// immutable.
 type Details []Detail
 
-// MarshalJSON returns the array; for an empty list that is [].
+// MarshalJSON returns the JSON array, which is [] for an empty list.
 func (l Details) MarshalJSON() ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('[')
@@ -113,7 +118,7 @@ func (l Details) String() string {
 	return "rar.Details(" + strings.Join(names, " ") + ")"
 }
 
-// LogValue is String for package log/slog.
+// LogValue returns String for package log/slog.
 func (l Details) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
 // Scopes returns the scopes that are granted together with the details
@@ -130,24 +135,25 @@ func (l Details) Scopes() []string {
 	return slices.Compact(scopes)
 }
 
-// Common has the members that RFC 9396 §2.2 defines for all types. Embed it in the struct of a type that uses them. A nil
-// list is one that is absent.
+// Common has the members that RFC 9396 §2.2 defines for all types. A type that
+// uses them embeds Common in its struct. A nil list is absent.
 type Common struct {
 	// Locations are the resource servers that the detail is for, as absolute
-	// URIs without fragment, of ASCII characters. See [Details.ForResource].
+	// URIs of ASCII characters without fragment. See [Details.ForResource].
 	Locations []string `json:"locations,omitempty" jsonschema:"resource servers where the detail is used"`
-	// Actions are what may be done.
+	// Actions are the permitted actions.
 	Actions []string `json:"actions,omitempty" jsonschema:"kinds of actions to be taken at the resource"`
-	// DataTypes are the kinds of data that it may be done with.
+	// DataTypes are the permitted kinds of data.
 	DataTypes []string `json:"datatypes,omitempty" jsonschema:"kinds of data being requested from the resource"`
-	// Identifier is the one thing at the API that it may be done with.
+	// Identifier is the permitted resource at the API.
 	Identifier string `json:"identifier,omitempty" jsonschema:"a specific resource available at the API"`
-	// Privileges are the levels of privilege.
+	// Privileges are the permitted levels of privilege.
 	Privileges []string `json:"privileges,omitempty" jsonschema:"types or levels of privilege being requested"`
 }
 
-// CoversCommon applies the default rule of [TypeConfig].Covers to the common members, for types with a rule of their own for
-// the others: granted.CoversCommon(requested.Common).
+// CoversCommon applies the default rule of [TypeConfig].Covers to the common
+// members. A type with its own rule for the other members calls
+// granted.CoversCommon(requested.Common).
 func (granted Common) CoversCommon(requested Common) error {
 	for _, list := range []struct {
 		name               string
@@ -157,27 +163,30 @@ func (granted Common) CoversCommon(requested Common) error {
 		{"datatypes", granted.DataTypes, requested.DataTypes}, {"privileges", granted.Privileges, requested.Privileges},
 	} {
 		if (list.granted == nil) != (list.requested == nil) || !narrows(list.granted, list.requested) {
-			return FieldError(list.name, "not within what was granted")
+			return FieldError(list.name, "exceeds the granted list")
 		}
 	}
 	if granted.Identifier != requested.Identifier {
-		return FieldError("identifier", "not the one that was granted")
+		return FieldError("identifier", "differs from the granted one")
 	}
 	return nil
 }
 
-// Get returns a detail as a T: the struct that its type is made of, or, if that is made of a schema, any T that its JSON
-// can be decoded into by exact member names. Members that such a T has no field for are left out, limits among them; who
-// decides about a permission asks [Details.Covers]. The result is the caller's to change.
+// Get returns a detail as a T. If its type is made from a struct, T is that
+// struct. If its type is made from a schema, T is any type into which the JSON
+// decodes by exact member names. Members for which such a T has no field are
+// lost, limits included. Use [Details.Covers] to decide about a permission. The
+// caller may change the result.
 //
-// It returns an error when the type is made of another struct, or the JSON does not fit into T.
+// Get returns an error if the type is made from another struct, or if the JSON
+// does not fit into T.
 func Get[T any](d Detail) (T, error) {
 	var v T
 	switch want := reflect.TypeFor[T](); {
 	case d.d == nil:
-		return v, errors.New("rar: a Detail that no registry made")
+		return v, errors.New("rar: Detail not made by a registry")
 	case d.d.typ.goType == want:
-		typed, f := d.d.typ.decode(&d.d.value) // once more: the one that is there is shared
+		typed, f := d.d.typ.decode(&d.d.value) // a fresh copy: d.d.typed is shared
 		if f != nil {
 			return v, f.at(0, d.Type())
 		}
@@ -185,7 +194,7 @@ func Get[T any](d Detail) (T, error) {
 	case want == reflect.TypeFor[Detail]():
 		return any(d).(T), nil
 	case d.d.typ.goType != nil:
-		return v, fmt.Errorf("rar: type %q is made of %v, not of %v", d.Type(), d.d.typ.goType, want)
+		return v, fmt.Errorf("rar: type %q is made from %v, not from %v", d.Type(), d.d.typ.goType, want)
 	}
 	if err := strictjson.Decode([]byte(d.d.value.Raw), &v); err != nil {
 		var zero T
@@ -194,17 +203,19 @@ func Get[T any](d Detail) (T, error) {
 	return v, nil
 }
 
-// Edit returns a detail with changes: what the user has chosen on the consent page, be it less than was requested or an
-// enrichment. T is as for [Get], but has to hold all of the detail, so that nothing gets lost on the way. The result is valid
-// under the type, or there is an [*Error] with Index 0; [Registry.CheckGrant] tells whether it may be granted.
+// Edit returns a changed copy of a detail. It applies the choice of the user on
+// the consent page, which narrows or enriches the detail. T is as for [Get],
+// and must hold all members of the detail. [Registry.CheckGrant] reports
+// whether the result may be granted. If the result is not valid under the type,
+// the error is an [*Error] with Index 0.
 func Edit[T any](d Detail, change func(*T)) (Detail, error) {
 	v, err := Get[T](d)
 	if err != nil {
 		return Detail{}, err
 	}
-	if d.d.typ.goType == nil { // of a struct the same one comes back
+	if d.d.typ.goType == nil { // a struct holds all members
 		if same, f := d.d.typ.detailOf(v); f != nil || !equal(&same.d.value, &d.d.value) {
-			return Detail{}, fmt.Errorf("rar: a %T does not hold all of this detail of type %q", v, d.Type())
+			return Detail{}, fmt.Errorf("rar: %T does not hold all members of this detail of type %q", v, d.Type())
 		}
 	}
 	change(&v)
@@ -215,12 +226,12 @@ func Edit[T any](d Detail, change func(*T)) (Detail, error) {
 	return edited, nil
 }
 
-// detailOf makes a detail of a Go value: one that is a Detail of the type already, or one that marshals to an object, with
-// or without the member type.
+// detailOf makes a detail of a Go value. The value is a Detail of this type, or
+// marshals to an object with or without the member type.
 func (t *Type) detailOf(v any) (Detail, *fault) {
 	if d, ok := v.(Detail); ok {
 		if d.d == nil || d.d.typ != t {
-			return Detail{}, failure(ErrUnknownType, "not a detail of this type")
+			return Detail{}, failure(ErrUnknownType, "detail of another type")
 		}
 		return d, nil
 	}
@@ -231,14 +242,14 @@ func (t *Type) detailOf(v any) (Detail, *fault) {
 	return t.withType(object)
 }
 
-// withType makes a detail of an object with or without the member type. An empty
-// one is a field of a struct that was not set.
+// withType makes a detail of an object with or without the member type. An
+// empty member type is a field of a struct that was not set.
 func (t *Type) withType(object value) (Detail, *fault) {
 	is := object.Get("type")
 	if is != nil && (is.Kind != stringKind || is.Text != "") {
 		return t.admit(object)
 	}
-	quoted, _ := json.Marshal(t.name) // a string cannot fail
+	quoted, _ := json.Marshal(t.name) // a string is never an error
 	typed := value{Kind: objectKind, Members: make([]member, 1, len(object.Members)+1)}
 	typed.Members[0] = member{Name: "type", Value: value{Kind: stringKind, Raw: string(quoted), Text: t.name}}
 	rest := ""
@@ -246,7 +257,7 @@ func (t *Type) withType(object value) (Detail, *fault) {
 		switch {
 		case m.Name == "type":
 			continue
-		case is != nil: // its place is in the middle
+		case is != nil: // the empty member type may be anywhere
 			name, _ := json.Marshal(m.Name)
 			rest += "," + string(name) + ":" + m.Value.Raw
 		case i == 0:
@@ -261,7 +272,7 @@ func (t *Type) withType(object value) (Detail, *fault) {
 // admit checks an object against the type.
 func (t *Type) admit(object value) (Detail, *fault) {
 	if !t.schema.affordable(&object) {
-		return Detail{}, failure(ErrTooLarge, "nested so that the schema of the type, which contains itself, would take too long")
+		return Detail{}, failure(ErrTooLarge, "nested too deep for the recursive schema of the type")
 	}
 	if f := t.schema.root.check(&object); f != nil {
 		return Detail{}, f
@@ -271,13 +282,13 @@ func (t *Type) admit(object value) (Detail, *fault) {
 	}
 	d := &detail{typ: t, value: object}
 	if t.decode == nil {
-		return Detail{d}, t.refuse(Detail{d})
+		return Detail{d}, t.reject(Detail{d})
 	}
 	typed, f := t.typedForm(&object)
 	if f != nil {
 		return Detail{}, f
 	}
-	if f := t.refuse(typed); f != nil {
+	if f := t.reject(typed); f != nil {
 		return Detail{}, f
 	}
 	if d.typed = typed; t.normalized != nil {
@@ -286,8 +297,8 @@ func (t *Type) admit(object value) (Detail, *fault) {
 	return Detail{d}, nil
 }
 
-// refuse applies the type's Check.
-func (t *Type) refuse(detail any) *fault {
+// reject applies the type's Check.
+func (t *Type) reject(detail any) *fault {
 	if t.check != nil {
 		if err := t.check(detail); err != nil {
 			return hookFault(ErrFieldValue, err)

@@ -5,9 +5,9 @@ import (
 	"reflect"
 )
 
-// withEmpty puts the empty lists and maps of a Go value back into its JSON, from
-// which omitempty has removed them. An empty list may permit nothing where an
-// absent one permits everything, and the rules that compare see the difference.
+// withEmpty restores the empty lists and maps of a Go value that omitempty has
+// removed from its JSON. An empty list may permit nothing where an absent list
+// permits everything. The functions that compare details distinguish the two.
 func withEmpty(of reflect.Value, v *value) {
 	if writesItself(of.Type()) {
 		return
@@ -54,7 +54,7 @@ func withEmptyMembers(of reflect.Value, v *value) {
 	}
 }
 
-// writesItself reports whether the JSON of a type need not be like its fields.
+// writesItself reports whether the JSON of a type may differ from its fields.
 func writesItself(t reflect.Type) bool {
 	return t.Implements(reflect.TypeFor[json.Marshaler]()) || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]())
 }

@@ -12,50 +12,64 @@ import (
 
 const wireCode = "invalid_authorization_details"
 
-// Failures. Every error about authorization details is an [*Error], which says where, and matches one of these by errors.Is,
-// which says what. Their wire form is invalid_authorization_details with status 400 unless it is said otherwise: RAR-8-1,
-// the token endpoint answers as the authorization endpoint does.
+// Every error about authorization details is an [*Error] that matches one of
+// these errors. Unless documented otherwise, the wire form is
+// invalid_authorization_details with status 400, at the token endpoint as well
+// (RFC 9396 §5).
 var (
-	// ErrMalformed says that the text is no JSON array of objects: an object, null, bytes after the array, one member name
-	// twice in an object (be it in another case), invalid UTF-8, nesting beyond 32 levels.
+	// ErrMalformed means that the text is not a JSON array of objects. An
+	// object, null, bytes after the array, invalid UTF-8 and nesting beyond 32
+	// levels are malformed. So is an object with one member name twice, even if
+	// the case differs.
 	ErrMalformed = oautherr.New("rar: malformed authorization details", wireCode, http.StatusBadRequest, "not a valid JSON array of objects")
-	// ErrTooLarge says that there are more bytes or entries than the registry takes, or that a detail is nested so that checking
-	// it by its schema would take too long; a schema that contains itself can bring that about.
+	// ErrTooLarge means that there are more bytes or details than the registry
+	// permits. It also means that a detail is nested so that its recursive
+	// schema would take too long.
 	ErrTooLarge = oautherr.New("rar: authorization details too large", wireCode, http.StatusBadRequest, "too large")
-	// ErrUnknownType says that the registry has no such type (RAR-5-1).
+	// ErrUnknownType means that the registry does not have the type.
 	ErrUnknownType = oautherr.New("rar: unknown type", wireCode, http.StatusBadRequest, "unknown type")
-	// ErrTypeNotAllowed says that the type exists and this client may not use it (RAR-10-2).
+	// ErrTypeNotAllowed means that the registry has the type, and the client
+	// may not use it (RFC 9396 §10).
 	ErrTypeNotAllowed = oautherr.New("rar: type not allowed", wireCode, http.StatusBadRequest, "type not allowed for this client")
-	// ErrUnknownField says that a detail has a member that its type does not have (RAR-5-2).
+	// ErrUnknownField means that a detail has a member that its type does not
+	// define.
 	ErrUnknownField = oautherr.New("rar: unknown field", wireCode, http.StatusBadRequest, "unknown field")
-	// ErrFieldType says that a member has the wrong JSON type (RAR-5-3).
+	// ErrFieldType means that a member has the wrong JSON type.
 	ErrFieldType = oautherr.New("rar: field of wrong type", wireCode, http.StatusBadRequest, "field of wrong type")
-	// ErrFieldValue says that a member has a value that its type does not allow, or a number that a reader with floating
-	// point numbers would round (RAR-5-4).
+	// ErrFieldValue means that the type does not permit the value of a member,
+	// or that floating point would round a number.
 	ErrFieldValue = oautherr.New("rar: invalid value", wireCode, http.StatusBadRequest, "invalid value")
-	// ErrMissingField says that a member is missing that its type requires (RAR-5-5).
+	// ErrMissingField means that a required member is missing.
 	ErrMissingField = oautherr.New("rar: missing field", wireCode, http.StatusBadRequest, "missing field")
 
-	// ErrNotCovered says that what is requested is more than what was granted (RAR-6-2). An API answers 403 and
-	// insufficient_scope instead.
+	// ErrNotCovered means that the requested details exceed the granted ones.
+	// An API reports insufficient_scope with status 403 instead.
 	ErrNotCovered = oautherr.New("rar: more than was granted", wireCode, http.StatusBadRequest, "more than was granted")
-	// ErrNotRequested says that a host is about to grant what was not requested and is no enrichment that the type permits. It
-	// is the host's mistake: server_error, status 500.
+	// ErrNotRequested means that a host is about to grant a detail that the
+	// client did not request, and that is not a permitted enrichment. It is an
+	// error of the host: server_error with status 500.
 	ErrNotRequested = oautherr.New("rar: more than was requested", oautherr.ServerError, http.StatusInternalServerError, "")
-	// ErrHook says that a function of a type's [TypeConfig] failed or returned what its type does not allow: server_error,
-	// status 500. It wraps the function's error.
+	// ErrHook means that a function of [TypeConfig] failed, or returned a value
+	// that its type does not permit. It is server_error with status 500 and
+	// wraps the error of the function.
 	ErrHook = oautherr.New("rar: a function of the type failed", oautherr.ServerError, http.StatusInternalServerError, "")
 )
 
-// An Error says which detail is wrong and where in it. Its text and the description for the peer name members and never
-// contain their values (RAR-13-1: they are personal data as a rule, and logs are read by many).
+// An Error names the faulty detail and the faulty member. Its text and its
+// description for the client contain names of members, and never their values,
+// because values are often personal data (RFC 9396 §13). An Error is safe for
+// concurrent use.
 type Error struct {
-	// Index is the position in the array, from 0; -1 when the array itself is wrong.
+	// Index is the position in the array, from 0. It is -1 if the array itself
+	// is faulty.
 	Index int
-	// Type is the type of the detail; "" when it has none that is known.
+	// Type is the type of the detail. It is empty if the type is missing or
+	// unknown.
 	Type string
-	// Path leads from the array to the culprit, as [0].instructedAmount.amount; "" is the array itself. Names with
-	// characters other than letters, digits, - and _ are in brackets and quotes, what is not printable replaced by "?".
+	// Path leads from the array to the faulty member, for example
+	// [0].instructedAmount.amount. It is empty for the array itself. A name
+	// with characters other than letters, digits, - and _ is in brackets and
+	// quotes, with ? for each unprintable character.
 	Path string
 
 	kind   error
@@ -77,7 +91,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap returns the sentinel and, if there is one, the reason.
+// Unwrap returns the sentinel and, if there is one, the cause.
 func (e *Error) Unwrap() []error {
 	if e.reason == nil {
 		return []error{e.kind}
@@ -85,7 +99,8 @@ func (e *Error) Unwrap() []error {
 	return []error{e.kind, e.reason}
 }
 
-// OAuthError returns the wire code and a description that names the culprit.
+// OAuthError returns the wire code, and a description that names the faulty
+// member.
 func (e *Error) OAuthError() (code, description string) {
 	code, description, _ = oautherr.From(e.kind)
 	switch {
@@ -97,22 +112,24 @@ func (e *Error) OAuthError() (code, description string) {
 	return code, "authorization_details" + e.Path + ": " + description
 }
 
-// HTTPStatus returns the status that goes with the code.
+// HTTPStatus returns the HTTP status of the wire code.
 func (e *Error) HTTPStatus() int {
 	_, _, status := oautherr.From(e.kind)
 	return status
 }
 
-// FieldError makes an error that names a member, for the functions of a [TypeConfig]: path leads to it from the detail, as
-// instructedAmount.amount, and reason says what is wrong with it, in words that do not quote the value. The package puts
-// the position of the detail before it.
+// FieldError returns an error that names a member, for the functions of a
+// [TypeConfig]. The path leads from the detail to the member, for example
+// instructedAmount.amount. The reason must not quote the value. The package
+// prepends the position of the detail to the path.
 func FieldError(path, reason string) error { return &fieldError{path, reason} }
 
 type fieldError struct{ path, reason string }
 
 func (e *fieldError) Error() string { return e.path + ": " + e.reason }
 
-// fault is a failure inside one value. Its path grows towards the front on the way out.
+// A fault is an error inside one value. Its path grows at the front on the way
+// out.
 type fault struct {
 	kind   error
 	path   string
@@ -136,7 +153,7 @@ func (f *fault) item(i int) *fault {
 	return f
 }
 
-// inList makes the public error of a fault whose path begins at the array.
+// inList returns the public error of a fault whose path begins at the array.
 func (f *fault) inList() *Error {
 	index := -1
 	if number, _, ok := strings.Cut(strings.TrimPrefix(f.path, "["), "]"); ok {
@@ -145,7 +162,7 @@ func (f *fault) inList() *Error {
 	return &Error{Index: index, Path: f.path, kind: f.kind, reason: f.reason}
 }
 
-// at makes the public error for the detail with the given index.
+// at returns the public error for the detail with the given index.
 func (f *fault) at(index int, typ string) *Error {
 	if index < 0 {
 		return &Error{Index: -1, Type: typ, Path: f.path, kind: f.kind, reason: f.reason}
@@ -153,7 +170,13 @@ func (f *fault) at(index int, typ string) *Error {
 	return &Error{Index: index, Type: typ, Path: f.item(index).path, kind: f.kind, reason: f.reason}
 }
 
-// hookFault is what a type's function said, as a failure of the given kind.
+// hook returns the fault as a failure of a type's function.
+func (f *fault) hook() *fault {
+	f.kind = ErrHook
+	return f
+}
+
+// hookFault returns the error of a type's function as a fault.
 func hookFault(kind, err error) *fault {
 	f := &fault{kind: kind, reason: err}
 	if at := (*fieldError)(nil); errors.As(err, &at) && at.path != "" {
@@ -165,7 +188,7 @@ func hookFault(kind, err error) *fault {
 	return f
 }
 
-// maxPathName bounds how much of a peer's member name a path shows.
+// maxPathName bounds the part of a peer's member name that a path shows.
 const maxPathName = 64
 
 func pathName(name string) string {
@@ -180,7 +203,8 @@ func pathName(name string) string {
 	return "." + name
 }
 
-// clean makes text fit for error_description (RFC 6749 §5.2), and for a log.
+// clean returns text with the characters that error_description permits (RFC
+// 6749 §5.2).
 func clean(text string, limit int) string {
 	var b []byte
 	for _, r := range text {

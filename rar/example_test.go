@@ -65,7 +65,7 @@ func Example() {
 	// <nil> [{payee ACME} {amount 12.34}]
 	// <nil>
 	// rar: more than was granted at [0].amount (https://bank.example/transfer): not the transfer that was agreed to
-	// rar: more than was granted at [0].actions (https://bank.example/transfer): not within what was granted
+	// rar: more than was granted at [0].actions (https://bank.example/transfer): exceeds the granted list
 	// rar: more than was granted at [0] (https://bank.example/transfer): no granted detail of this type
 	// rar: unknown field at [0].Amount (https://bank.example/transfer)
 }

@@ -45,7 +45,8 @@ func withSets(v *value) value {
 	return changed
 }
 
-// increasing reports whether each item is a string after the one before it.
+// increasing reports whether the items are strings in strictly increasing
+// order.
 func increasing(items []value) bool {
 	for i := 1; i < len(items); i++ {
 		if items[i].Kind != stringKind || items[i-1].Text >= items[i].Text {
@@ -73,7 +74,7 @@ func numbersAreNormal(v *value) bool {
 	return true
 }
 
-// normal returns the normal form of a detail as far as it does not depend on its
+// normal returns the part of a detail's normal form that does not depend on its
 // type, with its text.
 func normal(v *value) value {
 	sets := withSets(v)
@@ -85,21 +86,21 @@ func normal(v *value) value {
 	return made
 }
 
-// typedForm decodes a detail, in normal form as far as that does not depend on the
-// type.
+// typedForm decodes a detail in the part of its normal form that does not
+// depend on the type.
 func (t *Type) typedForm(v *value) (any, *fault) {
 	if !t.textual && numbersAreNormal(v) {
 		form := withSets(v)
 		return t.decode(&form)
 	}
-	if _, f := t.decode(v); f != nil { // so that Get cannot fail for a spelling
+	if _, f := t.decode(v); f != nil { // otherwise Get could fail for a spelling
 		return nil, f
 	}
 	form := normal(v)
 	return t.decode(&form)
 }
 
-// forms are what is derived from a detail when it is needed.
+// forms are derived from a detail on demand.
 type forms struct {
 	normal *detail
 	fault  *fault
@@ -129,7 +130,7 @@ func (d *detail) normalise() (*detail, *fault) {
 	case t.normalized != nil: // typed is the result
 		v, f := jsonOf(d.typed)
 		if f != nil {
-			return nil, &fault{kind: ErrHook, path: f.path, reason: f.reason}
+			return nil, f.hook()
 		}
 		withEmpty(reflect.ValueOf(d.typed), &v)
 		made.value = normal(&v)
@@ -143,7 +144,7 @@ func jsonOf(v any) (value, *fault) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		return value{}, failure(ErrMalformed, "%T cannot be marshalled", v)
+		return value{}, failure(ErrMalformed, "%T does not marshal", v)
 	}
 	object, f := read(strings.TrimSpace(b.String()), 0)
 	if f == nil && object.Kind != objectKind {
@@ -164,10 +165,10 @@ func ready(details ...Detail) error {
 	return nil
 }
 
-// compared returns what the default rule compares.
+// compared returns the value that the default rule compares.
 func (d Detail) compared() (*value, *fault) {
 	if d.d.typ.normalize == nil && d.d.typ.normalized == nil {
-		return &d.d.value, nil // the rule takes sets for sets and numbers by value
+		return &d.d.value, nil // the rule ignores the order of sets and the spelling of numbers
 	}
 	form, f := d.d.form()
 	if f != nil {
@@ -196,7 +197,7 @@ func (d Detail) Normal() (Detail, error) {
 			return made, nil
 		}
 	}
-	return Detail{}, (&fault{kind: ErrHook, path: f.path, reason: f.reason}).at(0, d.Type())
+	return Detail{}, f.hook().at(0, d.Type())
 }
 
 // Digest returns 43 characters of base64url that identify the detail's type and
@@ -218,7 +219,7 @@ func (d Detail) Digest() string {
 	return digest("detail", d.Type(), form.value.Raw)
 }
 
-// digest hashes strings, each with its length, so that no two lists are one text.
+// digest hashes strings with their lengths, so that each list has its own text.
 func digest(parts ...string) string {
 	h := sha256.New()
 	for _, part := range parts {
@@ -242,16 +243,16 @@ func (d Detail) Single() (string, error) {
 		return "", failure(ErrUnknownType, "Detail not made by a registry").at(-1, "")
 	}
 	if d.d.typ.single == nil {
-		return "", failure(ErrHook, "type with Covers or CoversTogether but without Single: its details cannot be used once").at(0, d.Type())
+		return "", failure(ErrHook, "type with Covers or CoversTogether and without Single: its details cannot be used once").at(0, d.Type())
 	}
 	v, f := d.d.typ.single(d)
 	if f != nil {
-		return "", (&fault{kind: ErrHook, path: f.path, reason: f.reason}).at(0, d.Type())
+		return "", f.hook().at(0, d.Type())
 	}
 	return digest("single", d.Type(), normal(&v).Raw), nil
 }
 
-// singleByDefault is for types with the default rule, which narrows sets alone.
+// singleByDefault is for types with the default rule, which narrows only sets.
 func singleByDefault(d Detail) (value, *fault) {
 	form, f := d.d.form()
 	if f != nil {

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// A decimal is the exact value of a JSON number: digits × 10^exp, the digits without zeros at either end. The zero value is
-// 0, of which JSON's -0 is another spelling.
+// A decimal is the exact value of a JSON number: digits × 10^exp, without zeros
+// at either end of digits. The zero value is 0, and so is -0.
 type decimal struct {
 	negative bool
 	digits   string
 	exp      int
 }
 
-// maxExponent is beyond what any number that passes survives can have.
+// maxExponent is larger than the exponent of each number that survives.
 const maxExponent = 4096
 
-// parseDecimal reads a JSON number.
+// parseDecimal parses a JSON number.
 func parseDecimal(text string) (decimal, bool) {
 	var d decimal
 	text, d.negative = strings.CutPrefix(text, "-")
@@ -42,7 +42,7 @@ func parseDecimal(text string) (decimal, bool) {
 	return d, true
 }
 
-// text returns the one spelling of the number that normal forms have.
+// text returns the spelling that normal forms use.
 func (d decimal) text() string {
 	sign := ""
 	if d.negative {
@@ -88,12 +88,14 @@ func (d decimal) sign() int {
 	return 1
 }
 
-// magnitude compares absolute values: by the place of the first digit, then digit by digit.
+// magnitude compares absolute values by the place of the first digit, then
+// digit by digit.
 func magnitude(d, e decimal) int {
 	return cmp.Or(cmp.Compare(len(d.digits)+d.exp, len(e.digits)+e.exp), strings.Compare(d.digits, e.digits))
 }
 
-// floatDecimal returns the shortest decimal that reads as f: the number that the author of a schema wrote.
+// floatDecimal returns the shortest decimal that rounds to f. It is the number
+// that the author of a schema wrote.
 func floatDecimal(f float64) decimal {
 	d, _ := parseDecimal(strconv.FormatFloat(f, 'e', -1, 64))
 	return d
@@ -111,8 +113,9 @@ func (d decimal) rat() *big.Rat {
 	return r
 }
 
-// survives reports whether a reader that knows only floating point numbers sees the number that is written: such a reader
-// shows one amount to the user and books another when it does not.
+// survives reports whether a reader with floating point numbers reads the
+// number without rounding. Otherwise such a reader could show one amount to the
+// user and book another.
 func survives(text string) bool {
 	if len(text) <= 15 && !strings.ContainsAny(text, "eE") {
 		return true

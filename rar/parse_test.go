@@ -306,7 +306,7 @@ func TestGetAndEdit(t *testing.T) {
 	require.Equal(t, openbanking.PaymentAction("initiate"), again.Actions[0], "a result is the caller's own")
 
 	_, err = rar.Get[openbanking.FundsConfirmation](details[0])
-	require.ErrorContains(t, err, "is made of")
+	require.ErrorContains(t, err, "is made from")
 	_, err = rar.Get[openbanking.Payment](rar.Detail{})
 	require.Error(t, err)
 

@@ -2,6 +2,7 @@ package rar
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -16,17 +17,19 @@ const (
 
 // RegistryConfig configures a [Registry].
 type RegistryConfig struct {
-	// Types are the types that exist, each name once. Required.
+	// Types are the known types, each name once. Required.
 	Types []*Type
-	// MaxBytes bounds the JSON text of one list of details, as it is marshalled. 0 means 16 KiB.
+	// MaxBytes bounds the marshalled JSON text of one list of details. The
+	// default is 16 KiB.
 	MaxBytes int
-	// MaxEntries bounds the number of details in a list. 0 means 100. Comparing two lists takes time in proportion to the
-	// product of their lengths.
+	// MaxEntries bounds the number of details in a list. The default is 100.
+	// Comparing two lists takes time in proportion to the product of their
+	// lengths.
 	MaxEntries int
 }
 
-// A Registry knows the types of an authorization server or of a resource server, and reads details of these types. It is
-// immutable and safe for concurrent use.
+// A Registry has the types of an authorization server or resource server, and
+// parses their details. It is immutable and safe for concurrent use.
 type Registry struct {
 	types      map[string]*Type
 	names      []string
@@ -44,14 +47,14 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 		r.maxEntries = defaultMaxEntries
 	}
 	if len(cfg.Types) == 0 || r.maxBytes < 0 || r.maxEntries < 0 {
-		return nil, fmt.Errorf("rar: %d types, MaxBytes %d, MaxEntries %d", len(cfg.Types), cfg.MaxBytes, cfg.MaxEntries)
+		return nil, fmt.Errorf("rar: invalid RegistryConfig: %d types, MaxBytes %d, MaxEntries %d", len(cfg.Types), cfg.MaxBytes, cfg.MaxEntries)
 	}
 	for _, t := range cfg.Types {
 		if t == nil || t.schema == nil {
-			return nil, fmt.Errorf("rar: a Type that neither TypeOf nor TypeFromSchema made")
+			return nil, errors.New("rar: Type not made by TypeOf or TypeFromSchema")
 		}
 		if r.types[t.name] != nil {
-			return nil, fmt.Errorf("rar: type %q is there twice", t.name)
+			return nil, fmt.Errorf("rar: duplicate type %q", t.name)
 		}
 		r.types[t.name] = t
 		r.names = append(r.names, t.name)
@@ -59,32 +62,33 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 	return r, nil
 }
 
-// Types returns the names of all types, in their order in the configuration: the metadata parameter
-// authorization_details_types_supported, and the list for [Registry.Parse] where every type is allowed.
+// Types returns the names of all types, in the order of the configuration. It
+// is the metadata parameter authorization_details_types_supported, and the
+// argument of [Registry.Parse] that permits every type.
 func (r *Registry) Types() []string { return slices.Clone(r.names) }
 
-// Type returns the type of that name, nil if there is none.
+// Type returns the type with that name, or nil.
 func (r *Registry) Type(name string) *Type { return r.types[name] }
 
-// Parse reads a JSON array of authorization details: the parameter authorization_details of a request, the claim of a token
-// or of an introspection response, or what a server has stored.
+// Parse parses a JSON array of authorization details: a request parameter, a
+// claim of a token or of an introspection response, or the JSON that a server
+// has stored.
 //
-// allowed are the types that may occur, an authorization server's registration of the client (its
-// authorization_details_types); [Registry.Types] allows all. nil and an empty list are the same and allow none, so that a
-// client that was registered without types gets no details.
+// The types in allowed may occur. An authorization server passes the types for
+// which the client is registered (authorization_details_types).
+// [Registry.Types] permits all types. If allowed is empty, no type may occur.
 //
-// It returns an [*Error] that names the culprit.
+// The error is an [*Error] that names the faulty member.
 func (r *Registry) Parse(raw []byte, allowed []string) (Details, error) {
-	whole := func(kind error, reason string, args ...any) error { return failure(kind, reason, args...).at(-1, "") }
 	if len(raw) > r.maxBytes {
-		return nil, whole(ErrTooLarge, "%d bytes, more than %d", len(raw), r.maxBytes)
+		return nil, failure(ErrTooLarge, "%d bytes, more than %d", len(raw), r.maxBytes).at(-1, "")
 	}
 	text := string(raw)
 	if size := marshalledSize(text); size > r.maxBytes {
-		return nil, whole(ErrTooLarge, "%d bytes when marshalled, more than %d", size, r.maxBytes)
+		return nil, failure(ErrTooLarge, "%d bytes when marshalled, more than %d", size, r.maxBytes).at(-1, "")
 	}
-	if start := strings.TrimLeft(text, " \t\r\n"); start == "" || start[0] != '[' { // RAR-2-1: one object is no array of one
-		return nil, whole(ErrMalformed, "not an array")
+	if start := strings.TrimLeft(text, " \t\r\n"); start == "" || start[0] != '[' { // RAR-2-1: one object is not an array
+		return nil, failure(ErrMalformed, "not an array").at(-1, "")
 	}
 	array, f := read(text, r.maxEntries)
 	if f != nil {
@@ -101,7 +105,7 @@ func (r *Registry) Parse(raw []byte, allowed []string) (Details, error) {
 	return details, nil
 }
 
-// parseOne returns the detail and, as far as it is known, the name of its type.
+// parseOne returns the detail, and the name of its type if it is known.
 func (r *Registry) parseOne(object value, allowed []string) (Detail, string, *fault) {
 	if object.Kind != objectKind { // RAR-2-1
 		return Detail{}, "", failure(ErrMalformed, "not an object")
@@ -124,11 +128,15 @@ func (r *Registry) parseOne(object value, allowed []string) (Detail, string, *fa
 	return d, t.name, f
 }
 
-// New makes details of one type out of Go values: of the struct that the type is made of, or anything that marshals to such
-// an object. An API says with it what it is about to do, a server what it grants. The member type may be absent.
-// A value may be the JSON of a peer as a json.RawMessage, which New reads as strictly as Parse does.
+// New returns details of one type with the values of the arguments. Each
+// argument is the struct of the type, or a value that marshals to such an
+// object. The member type may be absent. An API uses New to describe the
+// operation that it is about to perform, and a server to describe a grant. An
+// argument may be JSON of a peer as a json.RawMessage, which New parses as
+// strictly as Parse does.
 //
-// It returns an [*Error] when a value is not valid under the type, or there is no such type.
+// The error is an [*Error] if a value is not valid under the type, or if the
+// registry does not have the type.
 func (r *Registry) New(typeName string, values ...any) (Details, error) {
 	t := r.types[typeName]
 	if t == nil {
@@ -148,12 +156,12 @@ func (r *Registry) New(typeName string, values ...any) (Details, error) {
 	return made, nil
 }
 
-// fits reports whether Parse would take what the list marshals to.
+// fits reports whether Parse would accept the marshalled list.
 func (r *Registry) fits(l Details) error {
 	size := len("[]")
 	for i, d := range l {
 		if d.d == nil || r.types[d.d.typ.name] != d.d.typ {
-			return failure(ErrUnknownType, "not a detail of this registry").at(i, d.Type())
+			return failure(ErrUnknownType, "detail of another registry").at(i, d.Type())
 		}
 		size += len(",") + marshalledSize(d.d.value.Raw)
 	}
@@ -163,8 +171,9 @@ func (r *Registry) fits(l Details) error {
 	return nil
 }
 
-// marshalledSize is the length that a JSON text may have after encoding/json has escaped it for HTML: what was accepted
-// once has to be accepted when it comes back from a store or in a token.
+// marshalledSize returns the length of a JSON text after encoding/json has
+// escaped it for HTML. Details that were accepted once must be accepted again
+// when they return from a store or in a token.
 func marshalledSize(text string) int {
 	size := len(text)
 	for i := range len(text) {
@@ -180,9 +189,12 @@ func marshalledSize(text string) int {
 	return size
 }
 
-// SchemaHandler publishes the schemas. Mount it at a path of its own. A GET with the query parameter type (RFC 9396 §2: the
-// name of a type, percent-encoded) returns the JSON Schema of that type; without it, a JSON object whose member types maps
-// the name of each type to the query of its schema, as {"types":{"payment":"?type=payment"}}. An unknown type is 404.
+// SchemaHandler returns a handler that publishes the schemas. Mount it at a
+// path of its own. A GET request with the query parameter type, a type's name,
+// returns the JSON Schema of that type (RFC 9396 §2). An unknown type is 404. A
+// request without type returns an object with the query of each schema, for
+// example {"types":{"payment":"?type=payment"}}. The handler is safe for
+// concurrent use.
 func (r *Registry) SchemaHandler() http.Handler {
 	index := struct {
 		Types map[string]string `json:"types"`
@@ -190,7 +202,7 @@ func (r *Registry) SchemaHandler() http.Handler {
 	for _, name := range r.names {
 		index.Types[name] = "?type=" + url.QueryEscape(name)
 	}
-	list, _ := json.Marshal(index) // strings cannot fail
+	list, _ := json.Marshal(index) // strings are never an error
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method != http.MethodGet && req.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")

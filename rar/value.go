@@ -25,8 +25,8 @@ const (
 	integerKind = objectKind << 1 // of a number in a schema only
 )
 
-// read parses a JSON text. If maxItems is not 0, it bounds the elements of the
-// outermost array. A number that floating point would round is an error.
+// read parses a JSON text. If maxItems is not 0, it bounds the elements of an
+// outermost array. A number that floating point would round is a fault.
 func read(text string, maxItems int) (value, *fault) {
 	v, place, err := strictjson.Parse(text, maxItems)
 	if err == nil {
@@ -47,7 +47,7 @@ func read(text string, maxItems int) (value, *fault) {
 	return value{}, f
 }
 
-// inexact returns the fault of a number that does not survive, or nil.
+// inexact returns a fault for the first number that does not survive, or nil.
 func inexact(v *value) *fault {
 	if v.Kind == numberKind && !survives(v.Raw) {
 		return failure(ErrFieldValue, "the number would lose precision, send it as a string")
@@ -65,8 +65,8 @@ func inexact(v *value) *fault {
 	return nil
 }
 
-// lookup returns get, made fast for an object with so many members that looking through them for each of another one's would
-// take long.
+// lookup returns v.Get, with an index if v has many members. Comparing two
+// large objects would otherwise take quadratic time.
 func lookup(v *value) func(name string) *value {
 	if len(v.Members) <= 32 {
 		return v.Get
@@ -78,8 +78,9 @@ func lookup(v *value) func(name string) *value {
 	return func(name string) *value { return index[name] }
 }
 
-// equal compares as JSON Schema does: members in any order, array elements in theirs, numbers by value. RAR-12-2: strings
-// are compared by code point, whatever escapes they were written with, and nothing is normalised.
+// equal compares as JSON Schema does: members in any order, array elements in
+// order, numbers by value. RAR-12-2: strings are compared by code point,
+// whatever their escapes, without normalisation.
 func equal(a, b *value) bool {
 	if a.Kind != b.Kind {
 		return false
@@ -147,7 +148,8 @@ func appendString(to []byte, s string) []byte {
 	return append(to, quoted...)
 }
 
-// plain returns the value as encoding/json would decode it into an any. Numbers fit: the reader has seen to it.
+// plain returns the value as encoding/json decodes it into an any. Each number
+// fits, because read has checked it.
 func plain(v *value) any {
 	switch v.Kind {
 	case nullKind:
