@@ -9,13 +9,14 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// isFalse recognises the schema false, which accepts nothing.
+// isFalse reports whether s is the schema false, which permits nothing.
 func isFalse(s *jsonschema.Schema) bool {
 	text, err := json.Marshal(s)
 	return err == nil && string(text) == "false"
 }
 
-// compile turns a schema into the form that details are judged by. What only the library can judge is left to it.
+// compile converts a schema into the form that judges details. It leaves rare
+// keywords to the library.
 func (c *compiler) compile(s *jsonschema.Schema) (*node, error) {
 	if s == nil {
 		return nil, nil
@@ -23,7 +24,10 @@ func (c *compiler) compile(s *jsonschema.Schema) (*node, error) {
 	if n := c.nodes[s]; n != nil {
 		return n, nil
 	}
-	n := &node{title: s.Title, maxLength: unlimited, maxItems: unlimited, maxMembers: unlimited, required: s.Required, unique: s.UniqueItems}
+	n := &node{
+		title: s.Title, required: s.Required, unique: s.UniqueItems,
+		maxLength: unlimited, maxItems: unlimited, maxMembers: unlimited,
+	}
 	c.nodes[s] = n
 	if err := c.compileValue(n, s); err != nil {
 		return nil, err
@@ -50,9 +54,9 @@ func (c *compiler) compile(s *jsonschema.Schema) (*node, error) {
 		n.items = one(s.Items)
 	}
 	residual := c.compileClosing(n, s, one)
-	// What depends on which of several schemas has applied, and what is rare.
-	if residual || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.PropertyNames != nil || s.DependentSchemas != nil ||
-		s.DependentRequired != nil || s.UnevaluatedItems != nil || s.If != nil {
+	// Rare keywords, and those that depend on which alternative has applied.
+	if residual || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.PropertyNames != nil ||
+		s.DependentSchemas != nil || s.DependentRequired != nil || s.UnevaluatedItems != nil || s.If != nil {
 		if err == nil {
 			n.library, err = c.alone(s)
 		}
@@ -60,7 +64,7 @@ func (c *compiler) compile(s *jsonschema.Schema) (*node, error) {
 	return n, err
 }
 
-// alone makes a schema one that the library can judge by without the document around it.
+// alone resolves a schema by itself, with the definitions of the document.
 func (c *compiler) alone(s *jsonschema.Schema) (*jsonschema.Resolved, error) {
 	part := s.CloneSchemas()
 	part.ID, part.Schema = "", ""
@@ -68,13 +72,13 @@ func (c *compiler) alone(s *jsonschema.Schema) (*jsonschema.Resolved, error) {
 	definitions.Schema, definitions.AllOf = draft, []*jsonschema.Schema{part}
 	resolved, err := definitions.Resolve(nil)
 	if err != nil {
-		return nil, fmt.Errorf("the schema: %w", err)
+		return nil, fmt.Errorf("schema: %w", err)
 	}
 	return resolved, nil
 }
 
-// compileClosing compiles what is said about members without a name of their own. It reports whether something is left to
-// say.
+// compileClosing compiles the keywords for members without a name of their own.
+// It reports whether some of them are left to the library.
 func (c *compiler) compileClosing(n *node, s *jsonschema.Schema, one func(*jsonschema.Schema) *node) (residual bool) {
 	switch {
 	case s.AdditionalProperties != nil && s.PatternProperties == nil:
@@ -92,8 +96,9 @@ func (c *compiler) compileClosing(n *node, s *jsonschema.Schema, one func(*jsons
 	return s.UnevaluatedProperties != nil
 }
 
-// collect adds the names of all members that s and its parts name. It reports whether being named is all that it takes, as
-// an alternative that does not apply names nothing, and whether members without a name are let in as well.
+// collect adds the names of all members that s and its parts name. exact
+// reports that a name suffices: an alternative that does not apply names
+// nothing. open reports that members without a name are permitted, too.
 func (c *compiler) collect(s *jsonschema.Schema, known map[string]bool) (exact, open bool) {
 	for name := range s.Properties {
 		known[name] = true
@@ -112,10 +117,10 @@ func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
 	for _, name := range append(s.Types, s.Type) {
 		n.kinds |= kinds[name]
 	}
-	if s.Pattern != "" { // Go's regular expressions need linear time, whatever the pattern and the text
+	if s.Pattern != "" { // Go's regular expressions take linear time
 		pattern, err := regexp.Compile(s.Pattern)
 		if err != nil {
-			return fmt.Errorf("the schema: pattern: %w", err)
+			return fmt.Errorf("schema: pattern: %w", err)
 		}
 		n.pattern = pattern
 		if s.Pattern == locationPattern {
@@ -167,11 +172,11 @@ func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
 func valueOf(v any) (value, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return value{}, fmt.Errorf("the schema: %w", err)
+		return value{}, fmt.Errorf("schema: %w", err)
 	}
 	read, f := read(string(text), 0)
 	if f != nil {
-		return value{}, fmt.Errorf("the schema: %w", f.reason)
+		return value{}, fmt.Errorf("schema: %w", f.reason)
 	}
 	return read, nil
 }

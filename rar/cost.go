@@ -2,8 +2,9 @@ package rar
 
 import "github.com/google/jsonschema-go/jsonschema"
 
-// contains reports whether a schema leads back to itself: by way of values inside of the one that it judges, or the schema
-// would have been refused. done has false for those on the way down.
+// contains reports whether a schema leads back to itself. It does so through
+// inner values only, because examine rejects other loops. done is false for the
+// schemas on the way down.
 func (c *compiler) contains(s *jsonschema.Schema, done map[*jsonschema.Schema]bool) bool {
 	if ready, ok := done[s]; ok {
 		return !ready
@@ -19,14 +20,16 @@ func (c *compiler) contains(s *jsonschema.Schema, done map[*jsonschema.Schema]bo
 }
 
 const (
-	// baseCost and byteCost bound how often a part of a recursive schema is applied to a part of a detail: so often, and so
-	// often again for each byte. Without a bound a schema that tries a value in two ways at each level makes thirty levels
-	// cost a billion times what one does.
+	// baseCost and byteCost bound how often parts of a recursive schema are
+	// applied to a detail: baseCost times, and byteCost times for each byte. A
+	// schema may try each value in two ways at each level. Without a bound,
+	// thirty levels would cost a billion times as much as one.
 	baseCost = 4096
 	byteCost = 64
 )
 
-// affordable reports whether v can be judged by a schema that is recursive.
+// affordable reports whether judging v takes few enough steps. Schemas that are
+// not recursive are always affordable.
 func (s *compiled) affordable(v *value) bool {
 	if s.recursive == nil {
 		return true
@@ -35,7 +38,8 @@ func (s *compiled) affordable(v *value) bool {
 	return s.recursive.spend(s.recursive.root, v, &left)
 }
 
-// spend takes from left what judging v by s may cost at most.
+// spend reports whether judging v by s costs at most left, and subtracts the
+// cost.
 func (c *compiler) spend(s *jsonschema.Schema, v *value, left *int) bool {
 	if *left--; *left < 0 {
 		return false
@@ -52,7 +56,10 @@ func (c *compiler) spend(s *jsonschema.Schema, v *value, left *int) bool {
 		return false
 	}
 	for i := range v.Items {
-		if !all([]*jsonschema.Schema{s.Items, s.Contains, s.UnevaluatedItems}, &v.Items[i]) || i < len(s.PrefixItems) && !c.spend(s.PrefixItems[i], &v.Items[i], left) {
+		if !all([]*jsonschema.Schema{s.Items, s.Contains, s.UnevaluatedItems}, &v.Items[i]) {
+			return false
+		}
+		if i < len(s.PrefixItems) && !c.spend(s.PrefixItems[i], &v.Items[i], left) {
 			return false
 		}
 	}
@@ -61,7 +68,7 @@ func (c *compiler) spend(s *jsonschema.Schema, v *value, left *int) bool {
 		if !all([]*jsonschema.Schema{s.Properties[name], s.AdditionalProperties, s.UnevaluatedProperties}, inner) {
 			return false
 		}
-		for _, one := range s.PatternProperties { // whether its pattern fits or not
+		for _, one := range s.PatternProperties { // even if its pattern does not match
 			if !c.spend(one, inner, left) {
 				return false
 			}

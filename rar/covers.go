@@ -64,8 +64,8 @@ func (granted Details) cover(requested Detail) (Detail, *fault) {
 		if g.d == nil || g.d.typ != t {
 			continue
 		}
-		// RAR-2.2-2: one detail permits all combinations of its values. Values of
-		// two granted details must not be mixed.
+		// RAR-2.2-2: one detail permits all combinations of its values. Values
+		// of two granted details must not be mixed.
 		if reason = t.covers(g, requested); reason == nil {
 			return g, nil
 		}
@@ -197,7 +197,8 @@ func (r *Registry) Enrich(ctx context.Context, requested Details) (Details, erro
 			return nil, (&fault{kind: ErrHook, reason: concealed(err)}).at(i, d.Type())
 		}
 		if f := (Details{d}).justify(e); f != nil {
-			return nil, (&fault{kind: ErrHook, path: f.path, reason: errors.New("Enrich returned a detail that Enriches does not permit")}).at(i, d.Type())
+			f.reason = errors.New("Enrich returned a detail that Enriches does not permit")
+			return nil, f.hook().at(i, d.Type())
 		}
 		enriched[i] = e
 	}

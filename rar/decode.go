@@ -38,18 +38,18 @@ func (d *decoders) of(t reflect.Type) decoder {
 }
 
 func (d *decoders) make(t reflect.Type) decoder {
-	itself := func(v *value, to reflect.Value) *fault {
+	byJSON := func(v *value, to reflect.Value) *fault {
 		if json.Unmarshal([]byte(v.Raw), to.Addr().Interface()) != nil { // its error quotes the value
 			return doesNotFit(t)
 		}
 		return nil
 	}
-	pointer := reflect.PointerTo(t)
-	switch {
+	switch pointer := reflect.PointerTo(t); {
 	case t == reflect.TypeFor[json.Number]():
-	case pointer.Implements(reflect.TypeFor[json.Unmarshaler]()), pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+	case pointer.Implements(reflect.TypeFor[json.Unmarshaler]()),
+		pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
 		d.text = true
-		return itself
+		return byJSON
 	}
 	switch t.Kind() {
 	case reflect.String:
@@ -69,7 +69,7 @@ func (d *decoders) make(t reflect.Type) decoder {
 		return d.structOf(t, "")
 	}
 	d.text = true
-	return itself
+	return byJSON
 }
 
 func decodeString(v *value, to reflect.Value) *fault {

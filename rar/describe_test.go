@@ -150,7 +150,8 @@ func TestDescriptionInAPage(t *testing.T) {
 	require.NotContains(t, page.String(), "<script>", "RAR-12-3")
 }
 
-// What is shown is visible, says what it escapes, and stays as it is when it is shown again.
+// What is shown is visible, says what it escapes, and stays as it is when it is
+// shown again.
 func FuzzEscapeText(f *testing.F) {
 	f.Add("Müller \u202e \\u{1} АСМЕ Pаypal \u1100", "en")
 	f.Add("\\", "ru")
@@ -160,7 +161,8 @@ func FuzzEscapeText(f *testing.F) {
 		for _, r := range shown {
 			require.True(t, r == ' ' || unicode.IsGraphic(r) && !unicode.IsSpace(r), "%q", shown)
 		}
-		// Reading the escapes gives the text back, so no two texts look alike for being escaped.
+		// Reading the escapes gives the text back, so no two texts look alike
+		// for being escaped.
 		var back strings.Builder
 		for rest := shown; rest != ""; {
 			var code rune

@@ -65,14 +65,11 @@ func (d Detail) Common() Common {
 	if d.d == nil {
 		return c
 	}
-	list := func(name string) []string {
-		if v := d.d.value.Get(name); v != nil {
-			values, _ := v.Strings()
-			return values
+	for i, list := range c.sets() {
+		if v := d.d.value.Get(setMembers[i]); v != nil {
+			*list, _ = v.Strings()
 		}
-		return nil
 	}
-	c.Locations, c.Actions, c.DataTypes, c.Privileges = list("locations"), list("actions"), list("datatypes"), list("privileges")
 	if v := d.d.value.Get("identifier"); v != nil {
 		c.Identifier = v.Text
 	}
@@ -155,21 +152,21 @@ type Common struct {
 // members. A type with its own rule for the other members calls
 // granted.CoversCommon(requested.Common).
 func (granted Common) CoversCommon(requested Common) error {
-	for _, list := range []struct {
-		name               string
-		granted, requested []string
-	}{
-		{"locations", granted.Locations, requested.Locations}, {"actions", granted.Actions, requested.Actions},
-		{"datatypes", granted.DataTypes, requested.DataTypes}, {"privileges", granted.Privileges, requested.Privileges},
-	} {
-		if (list.granted == nil) != (list.requested == nil) || !narrows(list.granted, list.requested) {
-			return FieldError(list.name, "exceeds the granted list")
+	for i, list := range requested.sets() {
+		have := *granted.sets()[i]
+		if (have == nil) != (*list == nil) || !narrows(have, *list) {
+			return FieldError(setMembers[i], "exceeds the granted list")
 		}
 	}
 	if granted.Identifier != requested.Identifier {
 		return FieldError("identifier", "differs from the granted one")
 	}
 	return nil
+}
+
+// sets returns the lists of c in the order of setMembers.
+func (c *Common) sets() [len(setMembers)]*[]string {
+	return [...]*[]string{&c.Locations, &c.Actions, &c.DataTypes, &c.Privileges}
 }
 
 // Get returns a detail as a T. If its type is made from a struct, T is that
@@ -219,11 +216,16 @@ func Edit[T any](d Detail, change func(*T)) (Detail, error) {
 		}
 	}
 	change(&v)
-	edited, f := d.d.typ.detailOf(v)
+	return d.d.typ.newDetail(v)
+}
+
+// newDetail is detailOf with the public error.
+func (t *Type) newDetail(v any) (Detail, error) {
+	d, f := t.detailOf(v)
 	if f != nil {
-		return Detail{}, f.at(0, d.Type())
+		return Detail{}, f.at(0, t.name)
 	}
-	return edited, nil
+	return d, nil
 }
 
 // detailOf makes a detail of a Go value. The value is a Detail of this type, or

@@ -56,5 +56,6 @@ func withEmptyMembers(of reflect.Value, v *value) {
 
 // writesItself reports whether the JSON of a type may differ from its fields.
 func writesItself(t reflect.Type) bool {
-	return t.Implements(reflect.TypeFor[json.Marshaler]()) || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]())
+	marshaler := reflect.TypeFor[json.Marshaler]()
+	return t.Implements(marshaler) || reflect.PointerTo(t).Implements(marshaler)
 }

@@ -21,7 +21,8 @@ var (
 	// object, null, bytes after the array, invalid UTF-8 and nesting beyond 32
 	// levels are malformed. So is an object with one member name twice, even if
 	// the case differs.
-	ErrMalformed = oautherr.New("rar: malformed authorization details", wireCode, http.StatusBadRequest, "not a valid JSON array of objects")
+	ErrMalformed = oautherr.New("rar: malformed authorization details", wireCode, http.StatusBadRequest,
+		"not a valid JSON array of objects")
 	// ErrTooLarge means that there are more bytes or details than the registry
 	// permits. It also means that a detail is nested so that its recursive
 	// schema would take too long.
@@ -30,7 +31,8 @@ var (
 	ErrUnknownType = oautherr.New("rar: unknown type", wireCode, http.StatusBadRequest, "unknown type")
 	// ErrTypeNotAllowed means that the registry has the type, and the client
 	// may not use it (RFC 9396 §10).
-	ErrTypeNotAllowed = oautherr.New("rar: type not allowed", wireCode, http.StatusBadRequest, "type not allowed for this client")
+	ErrTypeNotAllowed = oautherr.New("rar: type not allowed", wireCode, http.StatusBadRequest,
+		"type not allowed for this client")
 	// ErrUnknownField means that a detail has a member that its type does not
 	// define.
 	ErrUnknownField = oautherr.New("rar: unknown field", wireCode, http.StatusBadRequest, "unknown field")
@@ -48,11 +50,13 @@ var (
 	// ErrNotRequested means that a host is about to grant a detail that the
 	// client did not request, and that is not a permitted enrichment. It is an
 	// error of the host: server_error with status 500.
-	ErrNotRequested = oautherr.New("rar: more than was requested", oautherr.ServerError, http.StatusInternalServerError, "")
+	ErrNotRequested = oautherr.New("rar: more than was requested", oautherr.ServerError,
+		http.StatusInternalServerError, "")
 	// ErrHook means that a function of [TypeConfig] failed, or returned a value
 	// that its type does not permit. It is server_error with status 500 and
 	// wraps the error of the function.
-	ErrHook = oautherr.New("rar: a function of the type failed", oautherr.ServerError, http.StatusInternalServerError, "")
+	ErrHook = oautherr.New("rar: function of the type failed", oautherr.ServerError,
+		http.StatusInternalServerError, "")
 )
 
 // An Error names the faulty detail and the faulty member. Its text and its

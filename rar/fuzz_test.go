@@ -25,7 +25,8 @@ func seeds(f *testing.F) (texts []string) {
 		{"type":"recurring_payment","creditorName":"Gym","creditorAccount":{"scheme":"a","identification":"b"},"maximumAmount":{"currency":"EUR","amount":"30"},"maximumCount":12,"validUntil":"2027-12-31"}]`)
 }
 
-// What is accepted comes back as it was, covers itself and is described; what is refused leaves nothing and says where.
+// What is accepted comes back as it was, covers itself and is described; what
+// is refused leaves nothing and says where.
 func FuzzParse(f *testing.F) {
 	for _, text := range seeds(f) {
 		f.Add(text)

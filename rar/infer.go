@@ -12,7 +12,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// describer is a field's type that brings its own schema.
+// A describer is the type of a field with its own schema.
 type describer interface{ JSONSchema() string }
 
 // inferSchema makes the schema of a struct.
@@ -20,30 +20,36 @@ func inferSchema(t reflect.Type) (*jsonschema.Schema, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("%v is not a struct", t)
 	}
-	known := map[reflect.Type]*jsonschema.Schema{
+	su := survey{seen: make(map[reflect.Type]bool), known: map[reflect.Type]*jsonschema.Schema{
 		reflect.TypeFor[json.Number]():     {Type: "number"},
 		reflect.TypeFor[json.RawMessage](): {},
-	}
-	if err := survey(t, t.String(), known, make(map[reflect.Type]bool)); err != nil {
+	}}
+	if err := su.visit(t, t.String()); err != nil {
 		return nil, err
 	}
-	s, err := jsonschema.ForType(t, &jsonschema.ForOptions{TypeSchemas: known})
+	s, err := jsonschema.ForType(t, &jsonschema.ForOptions{TypeSchemas: su.known})
 	if err != nil {
 		return nil, err
 	}
-	refuseNull(s)
+	rejectNull(s)
 	return s, nil
 }
 
-// survey looks for types whose JSON is not what would be inferred, and collects the schemas that types bring.
-func survey(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Schema, seen map[reflect.Type]bool) error {
+// A survey rejects types whose JSON differs from the inferred schema, and
+// collects the schemas of describers.
+type survey struct {
+	known map[reflect.Type]*jsonschema.Schema
+	seen  map[reflect.Type]bool
+}
+
+func (su *survey) visit(t reflect.Type, path string) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if known[t] != nil || seen[t] || t == reflect.TypeFor[time.Time]() {
+	if su.known[t] != nil || su.seen[t] || t == reflect.TypeFor[time.Time]() {
 		return nil
 	}
-	seen[t] = true
+	su.seen[t] = true
 	has := func(methods reflect.Type) bool {
 		return t.Kind() != reflect.Interface && (t.Implements(methods) || reflect.PointerTo(t).Implements(methods))
 	}
@@ -56,32 +62,33 @@ func survey(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Sche
 				}
 			}
 		}
-		return bring(t, path, known)
+		return su.ownSchema(t, path)
 	case has(reflect.TypeFor[json.Marshaler]()), has(reflect.TypeFor[json.Unmarshaler]()):
-		return fmt.Errorf("%s: %v makes its own JSON: give it a method JSONSchema() string", path, t)
+		return fmt.Errorf("%s: %v with custom JSON and without a method JSONSchema() string", path, t)
 	case has(reflect.TypeFor[encoding.TextMarshaler]()), has(reflect.TypeFor[encoding.TextUnmarshaler]()):
-		known[t] = &jsonschema.Schema{Type: "string"}
+		su.known[t] = &jsonschema.Schema{Type: "string"}
 		return nil
 	}
 	switch t.Kind() {
 	case reflect.Float32, reflect.Float64:
-		return fmt.Errorf("%s: a floating point number is not exact: use a string or json.Number", path)
+		return fmt.Errorf("%s: inexact floating point number, want a string or json.Number", path)
 	case reflect.Slice, reflect.Array, reflect.Map:
 		text := reflect.TypeFor[encoding.TextMarshaler]()
-		if t.Kind() == reflect.Map && (t.Key().Kind() != reflect.String || t.Key().Implements(text)) { // two names may be one key
-			return fmt.Errorf("%s: %v is not keyed by strings", path, t)
+		// A key with its own text may have one text for two names.
+		if t.Kind() == reflect.Map && (t.Key().Kind() != reflect.String || t.Key().Implements(text)) {
+			return fmt.Errorf("%s: %v has keys that are not strings", path, t)
 		}
 		if t.Elem().Kind() == reflect.Uint8 {
-			return fmt.Errorf("%s: %v is base64 in JSON: use a string", path, t)
+			return fmt.Errorf("%s: %v is base64 in JSON, want a string", path, t)
 		}
-		return survey(t.Elem(), path, known, seen)
+		return su.visit(t.Elem(), path)
 	case reflect.Struct:
-		return surveyFields(t, path, known, seen)
+		return su.fields(t, path)
 	}
 	return nil
 }
 
-func surveyFields(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Schema, seen map[reflect.Type]bool) error {
+func (su *survey) fields(t reflect.Type, path string) error {
 	names := make(map[string]bool)
 	for _, field := range reflect.VisibleFields(t) {
 		where := path + "." + field.Name
@@ -97,14 +104,14 @@ func surveyFields(t reflect.Type, path string, known map[reflect.Type]*jsonschem
 		case name == "":
 			continue
 		case names[strings.ToLower(name)]:
-			return fmt.Errorf("%s: a second member %q", where, name)
+			return fmt.Errorf("%s: duplicate member %q", where, name)
 		case slices.Contains(strings.Split(options, ","), "string"):
-			return fmt.Errorf("%s: the option string in a json tag", where)
+			return fmt.Errorf("%s: unsupported option string in a json tag", where)
 		case name == "type" && field.Type.Kind() != reflect.String:
-			return fmt.Errorf("%s: the member type is a string", where) // RAR-2-2
+			return fmt.Errorf("%s: member type is not a string", where) // RAR-2-2
 		}
 		names[strings.ToLower(name)] = true
-		if err := survey(field.Type, where, known, seen); err != nil {
+		if err := su.visit(field.Type, where); err != nil {
 			return err
 		}
 	}
@@ -113,37 +120,37 @@ func surveyFields(t reflect.Type, path string, known map[reflect.Type]*jsonschem
 
 func checkEmbedded(field reflect.StructField, path string) error {
 	if field.Anonymous && (field.Type.Kind() != reflect.Struct || field.Tag.Get("json") != "") {
-		return fmt.Errorf("%s: embedded, and not a struct without a json tag: make it a field", path)
+		return fmt.Errorf("%s: unsupported embedding, want a struct without a json tag", path)
 	}
 	return nil
 }
 
-// bring takes the schema that t has a method for.
-func bring(t reflect.Type, path string, known map[reflect.Type]*jsonschema.Schema) error {
+// ownSchema adds the schema of a describer.
+func (su *survey) ownSchema(t reflect.Type, path string) error {
 	s, err := readSchema([]byte(reflect.New(t).Interface().(describer).JSONSchema()))
 	if err != nil {
 		return fmt.Errorf("%s: %v: %w", path, t, err)
 	}
-	known[t] = s
+	su.known[t] = s
 	return nil
 }
 
-// refuseNull takes back that a nil slice or pointer may be written as null.
-func refuseNull(s *jsonschema.Schema) {
+// rejectNull removes null from the types of slices and pointers.
+func rejectNull(s *jsonschema.Schema) {
 	if s == nil {
 		return
 	}
 	if i := slices.Index(s.Types, "null"); i >= 0 {
 		switch s.Types = slices.Delete(slices.Clone(s.Types), i, i+1); len(s.Types) {
-		case 0: // of a schema without a type
+		case 0: // a schema without a type
 			s.Types = nil
 		case 1:
 			s.Type, s.Types = s.Types[0], nil
 		}
 	}
 	for _, property := range s.Properties {
-		refuseNull(property)
+		rejectNull(property)
 	}
-	refuseNull(s.Items)
-	refuseNull(s.AdditionalProperties)
+	rejectNull(s.Items)
+	rejectNull(s.AdditionalProperties)
 }

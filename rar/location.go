@@ -76,7 +76,8 @@ func userInformation(location string) bool {
 }
 
 // separators are the characters of dot segments and of their ends that a server
-// may decode before it resolves the path. Some servers read a backslash as a slash.
+// may decode before it resolves the path. Some servers read a backslash as a
+// slash.
 var separators = strings.NewReplacer("%2e", ".", "%2f", "/", "%5c", "/", "%3b", ";")
 
 // dotSegment reports whether the path has a segment . or .., percent-encoded or
@@ -127,10 +128,11 @@ func declareLocations(s *jsonschema.Schema) {
 		return
 	}
 	one := 1
-	form := &jsonschema.Schema{Type: "array", MinItems: &one, Items: &jsonschema.Schema{Type: "string", Pattern: locationPattern}}
 	if isFalse(declared) {
 		return
 	}
+	location := &jsonschema.Schema{Type: "string", Pattern: locationPattern}
+	form := &jsonschema.Schema{Type: "array", MinItems: &one, Items: location}
 	form.Title, form.Description = declared.Title, declared.Description
 	if !plainList(declared) {
 		form.AllOf = []*jsonschema.Schema{declared}
@@ -155,8 +157,8 @@ func plainList(s *jsonschema.Schema) bool {
 // those in the token's audience. A location at or below a longer one of others
 // is for that other resource server.
 //
-// If other resource servers are below resource, others must contain all of them.
-// The audience of a token may lack one of them, and a detail with several
+// If other resource servers are below resource, others must contain all of
+// them. The audience of a token may lack one of them, and a detail with several
 // locations then appears to be for the resource above.
 //
 // URIs are compared character by character, and paths by whole segments:
@@ -196,5 +198,6 @@ func (d Detail) isFor(resource string, others []string) bool {
 // atOrBelow reports whether a location is a resource server's base URL or below
 // it by whole path segments.
 func atOrBelow(location, resource string) bool {
-	return resource != "" && (location == resource || strings.HasPrefix(location, strings.TrimSuffix(resource, "/")+"/"))
+	below := strings.TrimSuffix(resource, "/") + "/"
+	return resource != "" && (location == resource || strings.HasPrefix(location, below))
 }

@@ -59,7 +59,8 @@ func TestNestedResources(t *testing.T) {
 		require.Len(t, details.ForResource(resource, all...), want, resource)
 	}
 	require.Len(t, details.ForResource(all[0], all[2]), 1, "the audience of one token does not name the resource server between")
-	// With a random choice of resource servers each location is for one at most.
+	// With a random choice of resource servers each location is for one at
+	// most.
 	random := rand.New(rand.NewPCG(1, 3))
 	path := func() string {
 		made := "https://a.example"

@@ -243,7 +243,7 @@ func (d Detail) Single() (string, error) {
 		return "", failure(ErrUnknownType, "Detail not made by a registry").at(-1, "")
 	}
 	if d.d.typ.single == nil {
-		return "", failure(ErrHook, "type with Covers or CoversTogether and without Single: its details cannot be used once").at(0, d.Type())
+		return "", failure(ErrHook, "type with Covers or CoversTogether but without Single").at(0, d.Type())
 	}
 	v, f := d.d.typ.single(d)
 	if f != nil {
@@ -258,6 +258,6 @@ func singleByDefault(d Detail) (value, *fault) {
 	if f != nil {
 		return value{}, f
 	}
-	rest := slices.DeleteFunc(slices.Clone(form.value.Members), func(m member) bool { return slices.Contains(setMembers[:], m.Name) })
-	return value{Kind: objectKind, Members: rest}, nil
+	isSet := func(m member) bool { return slices.Contains(setMembers[:], m.Name) }
+	return value{Kind: objectKind, Members: slices.DeleteFunc(slices.Clone(form.value.Members), isSet)}, nil
 }

@@ -22,8 +22,8 @@ type precise struct {
 	Order  []string        `json:"order,omitempty"`
 }
 
-// Types of each kind: made of a schema or of a struct, with the default rule or one
-// of their own, with and without Normalize.
+// Types of each kind: made of a schema or of a struct, with the default rule or
+// one of their own, with and without Normalize.
 func samenessTypes(t testing.TB) []*rar.Type {
 	t.Helper()
 	made := func(typ *rar.Type, err error) *rar.Type {
@@ -317,8 +317,8 @@ func TestNormalizeThatPanics(t *testing.T) {
 	}
 }
 
-// Two granted details may permit together what has another Single than either of
-// them. Only the type knows what of the three can be used once.
+// Two granted details may permit together what has another Single than either
+// of them. Only the type knows what of the three can be used once.
 func TestSingleOfSeveral(t *testing.T) {
 	for name, tc := range map[string]struct {
 		single func(limit) limit
@@ -366,8 +366,8 @@ type innermost struct {
 	List []string `json:"list,omitempty"`
 }
 
-// A list without elements may mean none, and a list that is absent may mean all.
-// A Go struct with omitempty marshals both to the same JSON.
+// A list without elements may mean none, and a list that is absent may mean
+// all. A Go struct with omitempty marshals both to the same JSON.
 func TestEmptyIsNotAbsent(t *testing.T) {
 	same := func(l listed) listed { return l }
 	strict := func(granted, requested listed) error {

@@ -47,7 +47,8 @@ func NewRegistry(cfg RegistryConfig) (*Registry, error) {
 		r.maxEntries = defaultMaxEntries
 	}
 	if len(cfg.Types) == 0 || r.maxBytes < 0 || r.maxEntries < 0 {
-		return nil, fmt.Errorf("rar: invalid RegistryConfig: %d types, MaxBytes %d, MaxEntries %d", len(cfg.Types), cfg.MaxBytes, cfg.MaxEntries)
+		return nil, fmt.Errorf("rar: invalid RegistryConfig: %d types, MaxBytes %d, MaxEntries %d",
+			len(cfg.Types), cfg.MaxBytes, cfg.MaxEntries)
 	}
 	for _, t := range cfg.Types {
 		if t == nil || t.schema == nil {
@@ -70,9 +71,9 @@ func (r *Registry) Types() []string { return slices.Clone(r.names) }
 // Type returns the type with that name, or nil.
 func (r *Registry) Type(name string) *Type { return r.types[name] }
 
-// Parse parses a JSON array of authorization details: a request parameter, a
-// claim of a token or of an introspection response, or the JSON that a server
-// has stored.
+// Parse parses a JSON array of authorization details. The array is a request
+// parameter, a claim of a token or of an introspection response, or stored by a
+// server.
 //
 // The types in allowed may occur. An authorization server passes the types for
 // which the client is registered (authorization_details_types).
@@ -87,7 +88,8 @@ func (r *Registry) Parse(raw []byte, allowed []string) (Details, error) {
 	if size := marshalledSize(text); size > r.maxBytes {
 		return nil, failure(ErrTooLarge, "%d bytes when marshalled, more than %d", size, r.maxBytes).at(-1, "")
 	}
-	if start := strings.TrimLeft(text, " \t\r\n"); start == "" || start[0] != '[' { // RAR-2-1: one object is not an array
+	// RAR-2-1: one object is not an array.
+	if !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "[") {
 		return nil, failure(ErrMalformed, "not an array").at(-1, "")
 	}
 	array, f := read(text, r.maxEntries)
@@ -166,7 +168,8 @@ func (r *Registry) fits(l Details) error {
 		size += len(",") + marshalledSize(d.d.value.Raw)
 	}
 	if size > r.maxBytes || len(l) > r.maxEntries {
-		return failure(ErrTooLarge, "%d bytes in %d details, more than %d or %d", size, len(l), r.maxBytes, r.maxEntries).at(-1, "")
+		return failure(ErrTooLarge, "%d bytes in %d details, more than %d or %d",
+			size, len(l), r.maxBytes, r.maxEntries).at(-1, "")
 	}
 	return nil
 }

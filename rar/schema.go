@@ -15,19 +15,19 @@ import (
 
 const draft = "https://json-schema.org/draft/2020-12/schema"
 
-// readSchema reads a schema document.
+// readSchema parses a schema document.
 func readSchema(document []byte) (*jsonschema.Schema, error) {
 	if _, f := read(string(document), 0); f != nil { // a bound that is rounded is another bound
-		return nil, fmt.Errorf("the schema%s: %w", f.path, f.reason)
+		return nil, fmt.Errorf("schema%s: %w", f.path, f.reason)
 	}
 	s := new(jsonschema.Schema)
 	if err := json.Unmarshal(document, s); err != nil {
-		return nil, fmt.Errorf("the schema: %w", err)
+		return nil, fmt.Errorf("schema: %w", err)
 	}
 	return s, nil
 }
 
-// compiled is a schema made ready.
+// A compiled schema judges details.
 type compiled struct {
 	document  json.RawMessage // as it is published
 	root      *node
@@ -35,18 +35,19 @@ type compiled struct {
 	title     string
 }
 
-// compileSchema makes a schema for details of a type: an object with the member type, and nothing in it that the schema
-// does not name. It changes s.
+// compileSchema compiles a schema for details of a type: objects with the
+// member type and with no members that the schema does not define. It changes
+// s.
 func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
 	if s.Schema != "" && s.Schema != draft {
-		return nil, fmt.Errorf("the schema is written for %q, not for %q", s.Schema, draft)
+		return nil, fmt.Errorf("unsupported $schema %q, want %q", s.Schema, draft)
 	}
 	s.Schema = draft
 	if s.Type == "" && s.Types == nil {
 		s.Type = "object"
 	}
 	if s.Type != "object" {
-		return nil, errors.New("the schema is not one of an object")
+		return nil, errors.New("schema is not for an object")
 	}
 	if err := declareType(name, s); err != nil {
 		return nil, err
@@ -59,9 +60,10 @@ func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
 	if err := c.close(s); err != nil {
 		return nil, err
 	}
-	// RAR-5-2: no loader, and examine has refused references that would need one: nothing is ever fetched.
+	// RAR-5-2: there is no loader, and examine has rejected references that
+	// need one. No schema is ever fetched.
 	if _, err := s.Resolve(&jsonschema.ResolveOptions{ValidateDefaults: true}); err != nil {
-		return nil, fmt.Errorf("the schema: %w", err)
+		return nil, fmt.Errorf("schema: %w", err)
 	}
 	root, err := c.compile(s)
 	if err != nil {
@@ -69,7 +71,7 @@ func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
 	}
 	document, err := json.Marshal(s)
 	if err != nil {
-		return nil, fmt.Errorf("the schema: %w", err)
+		return nil, fmt.Errorf("schema: %w", err)
 	}
 	made := &compiled{document: document, root: root, title: s.Title}
 	if c.contains(s, make(map[*jsonschema.Schema]bool)) {
@@ -78,7 +80,7 @@ func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
 	return made, nil
 }
 
-// declareType puts the member type into the schema of an object.
+// declareType adds the member type to the schema of an object.
 func declareType(name string, s *jsonschema.Schema) error {
 	if s.Properties == nil {
 		s.Properties = make(map[string]*jsonschema.Schema)
@@ -87,14 +89,15 @@ func declareType(name string, s *jsonschema.Schema) error {
 	constant := any(name)
 	declared := &jsonschema.Schema{Type: "string", Const: &constant}
 	if described != nil {
-		if described.Const != nil && *described.Const != constant || described.Enum != nil && !slices.Contains(described.Enum, constant) {
-			return fmt.Errorf("the schema is one of another type than %q", name)
+		if described.Const != nil && *described.Const != constant ||
+			described.Enum != nil && !slices.Contains(described.Enum, constant) {
+			return fmt.Errorf("schema for another type than %q", name)
 		}
 		declared.Title, declared.Description = described.Title, described.Description
 	}
 	for property := range s.Properties {
 		if property != "type" && strings.EqualFold(property, "type") {
-			return fmt.Errorf("the member %q passes for type", property) // and every detail that had it would be malformed
+			return fmt.Errorf("member %q differs from type only by case", property)
 		}
 	}
 	s.Properties["type"] = declared
@@ -110,7 +113,7 @@ type compiler struct {
 	inPlace map[*jsonschema.Schema]bool // on the way down in loops
 }
 
-// inPlaceSchemas are those that judge the same value as s.
+// inPlaceSchemas returns the schemas that judge the same value as s.
 func (c *compiler) inPlaceSchemas(s *jsonschema.Schema) []*jsonschema.Schema {
 	list := slices.Concat(s.AllOf, s.AnyOf, s.OneOf)
 	for _, one := range []*jsonschema.Schema{s.Not, s.If, s.Then, s.Else, c.referred(s.Ref)} {
@@ -121,10 +124,13 @@ func (c *compiler) inPlaceSchemas(s *jsonschema.Schema) []*jsonschema.Schema {
 	return append(list, sortedValues(s.DependentSchemas)...)
 }
 
-// innerSchemas are those that judge values inside of the value that s judges.
+// innerSchemas returns the schemas that judge values inside the value that s
+// judges.
 func innerSchemas(s *jsonschema.Schema) []*jsonschema.Schema {
 	list := slices.Concat(sortedValues(s.Properties), sortedValues(s.PatternProperties), s.PrefixItems)
-	for _, one := range []*jsonschema.Schema{s.Items, s.Contains, s.AdditionalProperties, s.UnevaluatedItems, s.UnevaluatedProperties} {
+	for _, one := range []*jsonschema.Schema{
+		s.Items, s.Contains, s.AdditionalProperties, s.UnevaluatedItems, s.UnevaluatedProperties,
+	} {
 		if one != nil {
 			list = append(list, one)
 		}
@@ -139,7 +145,8 @@ func sortedValues(m map[string]*jsonschema.Schema) (list []*jsonschema.Schema) {
 	return list
 }
 
-// referred returns the schema that a reference means, nil when there is none. References lead into the document only.
+// referred returns the schema to which a reference leads, or nil. References
+// lead only into the document.
 func (c *compiler) referred(ref string) *jsonschema.Schema {
 	unescape := func(name string) string { return strings.ReplaceAll(strings.ReplaceAll(name, "~1", "/"), "~0", "~") }
 	if name, ok := strings.CutPrefix(ref, "#/$defs/"); ok {
@@ -151,31 +158,32 @@ func (c *compiler) referred(ref string) *jsonschema.Schema {
 	return nil
 }
 
-// examine refuses what would be ignored, or understood differently by two readers.
+// examine rejects keywords that would be ignored, or that two readers could
+// understand differently.
 func (c *compiler) examine(s *jsonschema.Schema, path string, depth int) error {
 	refuse := func(format string, args ...any) error {
 		if path == "" {
 			path = "/"
 		}
-		return fmt.Errorf("the schema at %s: %s", path, fmt.Sprintf(format, args...))
+		return fmt.Errorf("schema at %s: %s", path, fmt.Sprintf(format, args...))
 	}
 	if s == nil {
-		return refuse("null is no schema")
+		return refuse("null is not a schema")
 	}
-	for keyword := range s.Extra { // a slip of the pen that would make the schema say less
+	for keyword := range s.Extra { // probably a typing error, which would permit more
 		if !strings.HasPrefix(keyword, "x-") {
 			return refuse("unknown keyword %q", keyword)
 		}
 	}
 	switch {
 	case s.Ref != "" && c.referred(s.Ref) == nil:
-		return refuse("$ref %q is not #/$defs/NAME of this schema: nothing is fetched", s.Ref)
+		return refuse("unsupported $ref %q, want #/$defs/NAME of this schema", s.Ref)
 	case s.DynamicRef != "" || s.DynamicAnchor != "" || s.Anchor != "" || s.Vocabulary != nil:
-		return refuse("anchors and vocabularies are not supported")
+		return refuse("unsupported anchor or vocabulary")
 	case s.ID != "" && s != c.root:
-		return refuse("$id inside of a schema is not supported")
+		return refuse("unsupported $id in a subschema")
 	case s.ItemsArray != nil || s.AdditionalItems != nil || s.DependencySchemas != nil || s.DependencyStrings != nil:
-		return refuse("a keyword of draft 7: use prefixItems, items, dependentRequired and dependentSchemas")
+		return refuse("keyword of draft 7: use prefixItems, items, dependentRequired and dependentSchemas")
 	case s.MultipleOf != nil && *s.MultipleOf <= 0:
 		return refuse("multipleOf is not positive")
 	case c.loops(s):
@@ -191,7 +199,7 @@ func (c *compiler) examine(s *jsonschema.Schema, path string, depth int) error {
 
 func (c *compiler) examineChildren(s *jsonschema.Schema, path string, depth int) error {
 	if depth > strictjson.MaxDepth {
-		return fmt.Errorf("the schema at %s: nested too deep", path)
+		return fmt.Errorf("schema at %s: nested too deep", path)
 	}
 	groups := []struct {
 		keyword string
@@ -231,7 +239,8 @@ func (c *compiler) examineChildren(s *jsonschema.Schema, path string, depth int)
 	return nil
 }
 
-// loops reports whether judging a value by s would mean to judge the same value by s again, for ever.
+// loops reports whether s judges a value by judging the same value by s again,
+// without end.
 func (c *compiler) loops(s *jsonschema.Schema) bool {
 	if s == nil {
 		return false
@@ -244,19 +253,20 @@ func (c *compiler) loops(s *jsonschema.Schema) bool {
 	return slices.ContainsFunc(c.inPlaceSchemas(s), c.loops)
 }
 
-// close makes every object in a detail one of known members.
+// close restricts every object in a detail to its defined members.
 //
-// RAR-5-2: JSON Schema takes unknown members unless it is told otherwise, a detail does not unless it is told that. The
-// published schema says so as well.
+// RAR-5-2: JSON Schema permits unknown members by default, and a detail does
+// not. The published schema states the restriction.
 func (c *compiler) close(root *jsonschema.Schema) error {
 	type place struct {
 		s      *jsonschema.Schema
-		wanted bool // what s describes has to be there: s is not what a value is merely tried against
+		wanted bool // a valid value must match s; false for a schema under not, if or contains
 	}
 	done := make(map[place]bool)
 	var closed []*jsonschema.Schema
 	var visit func(s *jsonschema.Schema, wanted, whole bool)
-	visit = func(s *jsonschema.Schema, wanted, whole bool) { // whole: s judges a value alone, not as a part of another schema
+	// If whole is true, s judges a value alone and not as a part of a schema.
+	visit = func(s *jsonschema.Schema, wanted, whole bool) {
 		if s == nil || done[place{s, wanted}] {
 			return
 		}
@@ -271,7 +281,7 @@ func (c *compiler) close(root *jsonschema.Schema) error {
 			}
 		}
 		for _, part := range c.inPlaceSchemas(s) {
-			// What not excludes, closed, would be less, and more would be let in.
+			// A closed schema under not would exclude less and permit more.
 			visit(part, wanted && part != s.Not && part != s.If, false)
 		}
 		for _, inner := range innerSchemas(s) {
@@ -281,21 +291,23 @@ func (c *compiler) close(root *jsonschema.Schema) error {
 	visit(root, true, true)
 	for _, s := range closed {
 		if done[place{s, false}] {
-			return errors.New("the schema: an object that not, if or contains refers to has to say itself what it takes besides its properties")
+			return errors.New("schema: an object to which not, if or contains refers must define additionalProperties")
 		}
 	}
 	return nil
 }
 
-// wantsClosing reports whether s judges objects and does not say in each case what members it takes that it does not name.
+// wantsClosing reports whether s judges objects and leaves members without a
+// name undefined in some case.
 func (c *compiler) wantsClosing(s *jsonschema.Schema) bool {
 	return !c.saysAll(s) && c.someInPlace(s, func(p *jsonschema.Schema) bool {
-		return p.Type == "object" || slices.Contains(p.Types, "object") || p.Properties != nil || p.PatternProperties != nil || p.Required != nil
+		return p.Type == "object" || slices.Contains(p.Types, "object") ||
+			p.Properties != nil || p.PatternProperties != nil || p.Required != nil
 	})
 }
 
-// saysAll reports whether s says something about members without a name in it, whichever of its alternatives applies. One
-// that does not apply says nothing.
+// saysAll reports whether s defines members without a name, whichever of its
+// alternatives applies.
 func (c *compiler) saysAll(s *jsonschema.Schema) bool {
 	each := func(list []*jsonschema.Schema) bool {
 		return len(list) > 0 && !slices.ContainsFunc(list, func(p *jsonschema.Schema) bool { return !c.saysAll(p) })
@@ -307,5 +319,6 @@ func (c *compiler) saysAll(s *jsonschema.Schema) bool {
 }
 
 func (c *compiler) someInPlace(s *jsonschema.Schema, is func(*jsonschema.Schema) bool) bool {
-	return is(s) || slices.ContainsFunc(c.inPlaceSchemas(s), func(p *jsonschema.Schema) bool { return c.someInPlace(p, is) })
+	in := func(p *jsonschema.Schema) bool { return c.someInPlace(p, is) }
+	return is(s) || slices.ContainsFunc(c.inPlaceSchemas(s), in)
 }

@@ -64,7 +64,8 @@ func TestSchemasRefused(t *testing.T) {
 	}
 }
 
-// What a schema does not name is refused, unless the schema says something about it.
+// What a schema does not name is refused, unless the schema says something
+// about it.
 func TestClosing(t *testing.T) {
 	for _, tc := range []struct {
 		name, schema, members string
@@ -119,7 +120,8 @@ func TestClosing(t *testing.T) {
 	}
 }
 
-// A schema that contains itself and tries a value in two ways makes each level twice the work of the one below.
+// A schema that contains itself and tries a value in two ways makes each level
+// twice the work of the one below.
 func TestRecursiveSchemas(t *testing.T) {
 	both := `{"type":"object","properties":{"c":{"anyOf":[{"$ref":"#/$defs/n"},{"$ref":"#/$defs/n"}]},"x":{"type":"boolean"}}}`
 	twice := registry(t, fromSchema(t, "c", `{"properties":{"n":{"$ref":"#/$defs/n"}},"$defs":{"n":`+both+`}}`))
@@ -286,7 +288,8 @@ type recursive struct {
 	Next *recursive `json:"next,omitempty"`
 }
 
-// A type's own schema may let pass what its Go type has no place for. The functions that compare would not see it.
+// A type's own schema may let pass what its Go type has no place for. The
+// functions that compare would not see it.
 type roomy struct {
 	Amount   int     `json:"amount"`
 	Children []roomy `json:"children,omitempty"`
@@ -432,7 +435,8 @@ func TestSchemaHandler(t *testing.T) {
 	}
 }
 
-// oracles are schemas that the library judges alone and this package judges by itself.
+// oracles are schemas that the library judges alone and this package judges by
+// itself.
 var oracles = []string{
 	commonSchema,
 	`{"properties":{"a":{"type":["string","integer"],"minLength":2,"maxLength":3,"pattern":"b","minimum":-1,"exclusiveMaximum":10},

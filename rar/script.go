@@ -6,7 +6,8 @@ import (
 	"unicode"
 )
 
-// mixed reports whether a word has letters of scripts that are not written together.
+// mixed reports whether a word has letters of scripts that are not written
+// together.
 func mixed(word []rune) bool {
 	var first string
 	for _, r := range word {
@@ -16,7 +17,7 @@ func mixed(word []rune) bool {
 		case first == "", first == script:
 			first = script
 		case together(first, script):
-			if first == "Latin" { // the stricter one of the two decides about the rest
+			if first == "Latin" { // the other script excludes more
 				first = script
 			}
 		default:
@@ -26,7 +27,8 @@ func mixed(word []rune) bool {
 	return false
 }
 
-// together reports whether one text is written in both scripts (UTS 39, "highly restrictive").
+// together reports whether one text is written in both scripts (UTS 39, "highly
+// restrictive").
 func together(a, b string) bool {
 	east := func(s string) bool {
 		return s == "Han" || s == "Hiragana" || s == "Katakana" || s == "Hangul" || s == "Bopomofo"
@@ -34,7 +36,8 @@ func together(a, b string) bool {
 	return (east(a) || a == "Latin") && (east(b) || b == "Latin")
 }
 
-// scriptOf returns the script of a letter, "" for what belongs to none.
+// scriptOf returns the script of a letter. It is empty for characters that
+// belong to no script.
 func scriptOf(r rune) string {
 	if r <= unicode.MaxASCII {
 		if unicode.IsLetter(r) {
@@ -42,7 +45,9 @@ func scriptOf(r rune) string {
 		}
 		return ""
 	}
-	for _, name := range [...]string{"Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Katakana", "Hangul", "Arabic", "Hebrew"} {
+	for _, name := range [...]string{
+		"Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Katakana", "Hangul", "Arabic", "Hebrew",
+	} {
 		if unicode.Is(unicode.Scripts[name], r) {
 			return name
 		}
@@ -59,18 +64,22 @@ func scriptOf(r rune) string {
 }
 
 // everyday are the scripts that UAX 31 recommends for identifiers (table 5).
-const everyday = " Latin Cyrillic Greek Han Hiragana Katakana Hangul Arabic Hebrew Armenian Bengali Bopomofo Devanagari Ethiopic Georgian Gujarati" +
-	" Gurmukhi Kannada Khmer Lao Malayalam Myanmar Oriya Sinhala Tamil Telugu Thaana Thai Tibetan "
+const everyday = " Latin Cyrillic Greek Han Hiragana Katakana Hangul Arabic Hebrew Armenian Bengali Bopomofo" +
+	" Devanagari Ethiopic Georgian Gujarati Gurmukhi Kannada Khmer Lao Malayalam Myanmar Oriya Sinhala Tamil Telugu" +
+	" Thaana Thai Tibetan "
 
 // readers are the languages that are written in other scripts.
 var readers = map[string]string{
-	"Adlam": " ff ", "Balinese": " ban ", "Buginese": " bug ", "Canadian_Aboriginal": " cr csw ike iu oj ojw ", "Chakma": " ccp ", "Cham": " cjm ",
-	"Cherokee": " chr ", "Hanifi_Rohingya": " rhg ", "Javanese": " jv ", "Limbu": " lif ", "Lisu": " lis ", "Meetei_Mayek": " mni ",
-	"Mongolian": " mn mvf ", "New_Tai_Lue": " khb ", "Newa": " new ", "Nko": " man nqo ", "Ol_Chiki": " sat ", "Osage": " osa ",
-	"Sundanese": " su ", "Syriac": " aii arc syr ", "Tai_Le": " tdd ", "Tai_Tham": " nod ", "Tifinagh": " ber shi tzm zgh ", "Vai": " vai ", "Yi": " ii ",
+	"Adlam": " ff ", "Balinese": " ban ", "Buginese": " bug ", "Canadian_Aboriginal": " cr csw ike iu oj ojw ",
+	"Chakma": " ccp ", "Cham": " cjm ", "Cherokee": " chr ", "Hanifi_Rohingya": " rhg ", "Javanese": " jv ",
+	"Limbu": " lif ", "Lisu": " lis ", "Meetei_Mayek": " mni ", "Mongolian": " mn mvf ", "New_Tai_Lue": " khb ",
+	"Newa": " new ", "Nko": " man nqo ", "Ol_Chiki": " sat ", "Osage": " osa ", "Sundanese": " su ",
+	"Syriac": " aii arc syr ", "Tai_Le": " tdd ", "Tai_Tham": " nod ", "Tifinagh": " ber shi tzm zgh ",
+	"Vai": " vai ", "Yi": " ii ",
 }
 
-// rare reports whether a word is in a script that few readers know, and no reader of the language.
+// rare reports whether a word is in a script that few readers know, and the
+// language is not written in it.
 func rare(word []rune, language string) bool {
 	language, _, _ = strings.Cut(strings.ToLower(language), "-")
 	return slices.ContainsFunc(word, func(r rune) bool {
@@ -86,12 +95,13 @@ const (
 	greekTwins    = "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϳаονιυρκχαγϲ"
 	armenianTwins = "ՕՍՏԼօոռսցզգհյլ"
 
-	// zeroTwins are letters of many scripts. Those that are written after a number in an ordinary text (of a Greek ordinal, of an
-	// Arabic year) are left out.
+	// zeroTwins are letters of many scripts. Letters that ordinary texts write
+	// after a number (a Greek ordinal, an Arabic year) are not in it.
 	zeroTwins = "ОоՕօס〇ဝഠଠⵔჿоంಂംං"
 )
 
-// disguised reports whether a word is of letters of another script that all look like Latin ones.
+// disguised reports whether all letters of a word belong to another script and
+// look like Latin ones.
 func disguised(word []rune, language string) bool {
 	language, _, _ = strings.Cut(strings.ToLower(language), "-")
 	for _, alphabet := range []struct{ twins, languages string }{

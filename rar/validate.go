@@ -18,11 +18,12 @@ var kinds = map[string]strictjson.Kind{
 	"string": stringKind, "array": arrayKind, "object": objectKind,
 }
 
-// A node judges values as a JSON Schema does, says where a value is wrong and what kind of wrong it is, and compares numbers
-// exactly. It knows the keywords that are in common use, and leaves the others to the library.
+// A node judges values as a JSON Schema does. It reports the place and the kind
+// of a fault, and compares numbers exactly. It implements the common keywords,
+// and leaves the others to the library.
 type node struct {
 	title   string
-	library *jsonschema.Resolved // judges what this package does not; nil if there is nothing
+	library *jsonschema.Resolved // judges the other keywords; nil if there are none
 
 	kinds    strictjson.Kind // a set; 0 permits any
 	constant *value
@@ -41,8 +42,8 @@ type node struct {
 
 	properties             map[string]*node
 	required               []string
-	closed                 bool            // properties are all there may be
-	known                  map[string]bool // if not nil: as closed, with those of the schemas below
+	closed                 bool            // only properties are permitted
+	known                  map[string]bool // if not nil, only these names are permitted
 	additional             *node
 	minMembers, maxMembers int
 
@@ -50,7 +51,8 @@ type node struct {
 	not, ref            *node
 }
 
-// numberBound wants the comparison of a number with limit to be between low and high.
+// A numberBound requires that comparing a number with limit results in a value
+// from low to high.
 type numberBound struct {
 	limit     decimal
 	low, high int
@@ -61,8 +63,9 @@ func (n *node) check(v *value) *fault {
 	if n.kinds != 0 && !n.accepts(v) { // RAR-5-3, RAR-2.2-1
 		return failure(ErrFieldType, "")
 	}
-	if n.constant != nil && !equal(n.constant, v) || n.hasEnum && !slices.ContainsFunc(n.enum, func(e value) bool { return equal(&e, v) }) {
-		return failure(ErrFieldValue, "not one of the values allowed") // RAR-5-4
+	same := func(e value) bool { return equal(&e, v) }
+	if n.constant != nil && !equal(n.constant, v) || n.hasEnum && !slices.ContainsFunc(n.enum, same) {
+		return failure(ErrFieldValue, "value is not in the list") // RAR-5-4
 	}
 	var f *fault
 	switch v.Kind {
@@ -100,7 +103,7 @@ func (n *node) checkNumber(v *value) *fault {
 		}
 	}
 	if n.multipleOf != nil && !d.rat().Quo(d.rat(), n.multipleOf).IsInt() {
-		return failure(ErrFieldValue, "not a multiple of the number wanted")
+		return failure(ErrFieldValue, "number is not a multiple")
 	}
 	return nil
 }
@@ -115,7 +118,7 @@ func (n *node) checkString(v *value) *fault {
 		}
 	}
 	if n.pattern != nil && !n.pattern.MatchString(v.Text) {
-		return failure(ErrFieldValue, "not of the form wanted")
+		return failure(ErrFieldValue, "value does not match the pattern")
 	}
 	return nil
 }
@@ -140,7 +143,7 @@ func (n *node) checkArray(v *value) *fault {
 		if n.unique {
 			key := string(canonical(nil, &v.Items[i]))
 			if seen[key] {
-				return failure(ErrFieldValue, "the element is there already").item(i)
+				return failure(ErrFieldValue, "duplicate element").item(i)
 			}
 			seen[key] = true
 		}
@@ -191,7 +194,7 @@ func (n *node) checkLogic(v *value) *fault {
 	}
 	fits := func(part *node) bool { return part.check(v) == nil }
 	if n.anyOf != nil && !slices.ContainsFunc(n.anyOf, fits) {
-		return failure(ErrFieldValue, "none of the alternatives")
+		return failure(ErrFieldValue, "no alternative matches")
 	}
 	if n.oneOf != nil {
 		count := 0
@@ -201,14 +204,14 @@ func (n *node) checkLogic(v *value) *fault {
 			}
 		}
 		if count != 1 {
-			return failure(ErrFieldValue, "%d of the alternatives, not one", count)
+			return failure(ErrFieldValue, "%d alternatives match, want one", count)
 		}
 	}
 	if n.not != nil && fits(n.not) {
-		return failure(ErrFieldValue, "a value that is excluded")
+		return failure(ErrFieldValue, "excluded value")
 	}
-	if n.library != nil && n.library.Validate(plain(v)) != nil { // whose text quotes values
-		return failure(ErrFieldValue, "not as the schema wants it")
+	if n.library != nil && n.library.Validate(plain(v)) != nil { // its error quotes values
+		return failure(ErrFieldValue, "value does not match the schema")
 	}
 	return nil
 }

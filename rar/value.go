@@ -128,7 +128,8 @@ func canonical(to []byte, v *value) []byte {
 		}
 		return append(to, ']')
 	case objectKind:
-		sorted := slices.SortedFunc(slices.Values(v.Members), func(a, b member) int { return strings.Compare(a.Name, b.Name) })
+		byName := func(a, b member) int { return strings.Compare(a.Name, b.Name) }
+		sorted := slices.SortedFunc(slices.Values(v.Members), byName)
 		to = append(to, '{')
 		for i := range sorted {
 			if i > 0 {
