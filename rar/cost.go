@@ -35,18 +35,18 @@ func (s *compiled) affordable(v *value) bool {
 		return true
 	}
 	left := baseCost + byteCost*len(v.Raw)
-	return s.recursive.spend(s.recursive.root, v, &left)
+	return s.recursive.charge(s.recursive.root, v, &left)
 }
 
-// spend reports whether judging v by s costs at most left, and subtracts the
-// cost.
-func (c *compiler) spend(s *jsonschema.Schema, v *value, left *int) bool {
+// charge subtracts from left the maximum cost of judging v by s. It reports
+// whether left suffices.
+func (c *compiler) charge(s *jsonschema.Schema, v *value, left *int) bool {
 	if *left--; *left < 0 {
 		return false
 	}
 	all := func(list []*jsonschema.Schema, v *value) bool {
 		for _, one := range list {
-			if one != nil && !c.spend(one, v, left) {
+			if one != nil && !c.charge(one, v, left) {
 				return false
 			}
 		}
@@ -59,7 +59,7 @@ func (c *compiler) spend(s *jsonschema.Schema, v *value, left *int) bool {
 		if !all([]*jsonschema.Schema{s.Items, s.Contains, s.UnevaluatedItems}, &v.Items[i]) {
 			return false
 		}
-		if i < len(s.PrefixItems) && !c.spend(s.PrefixItems[i], &v.Items[i], left) {
+		if i < len(s.PrefixItems) && !c.charge(s.PrefixItems[i], &v.Items[i], left) {
 			return false
 		}
 	}
@@ -69,7 +69,7 @@ func (c *compiler) spend(s *jsonschema.Schema, v *value, left *int) bool {
 			return false
 		}
 		for _, one := range s.PatternProperties { // even if its pattern does not match
-			if !c.spend(one, inner, left) {
+			if !c.charge(one, inner, left) {
 				return false
 			}
 		}

@@ -11,14 +11,14 @@ import (
 // has its code point in hexadecimal. language is the tag of the page's
 // language, or empty if it is unknown. EscapeText replaces:
 //
-//   - Invisible characters: control characters and line breaks, characters that
-//     change the direction of writing, format characters, private use and
-//     unassigned characters, fillers, and every space except U+0020.
-//   - Characters that look like another sequence (Unicode calls one of them its
-//     normal form): combining marks without a script of their own,
-//     compatibility letters such as fullwidth ones, conjoining jamo. Text in
-//     normal form C loses only marks without a precomposed letter. Marks of one
-//     letter in another order pass.
+//   - Invisible characters: control and format characters, line breaks,
+//     characters that change the direction of writing, private use and
+//     unassigned characters, fillers, and spaces except U+0020.
+//   - Characters that look like another sequence, which Unicode calls their
+//     normal form. They are combining marks without a script of their own,
+//     compatibility letters such as fullwidth ones, and conjoining jamo. Text
+//     in normal form C loses only marks without a precomposed letter. Marks of
+//     one letter in another order pass.
 //   - Digits other than 0 to 9, because amounts contain digits.
 //   - All letters except ASCII ones in a word of several scripts, for example
 //     Latin and Cyrillic. Scripts that are written together (Chinese, Japanese,
@@ -26,12 +26,12 @@ import (
 //   - Words of Cyrillic, Greek or Armenian letters that all look like Latin
 //     ones, unless the language is written in that script.
 //   - Words in scripts that Unicode does not recommend for identifiers (UAX
-//     31), for example Lisu, Cherokee or Coptic, unless the language is written
-//     in that script.
+//     31), unless the language is written in that script. Lisu, Cherokee and
+//     Coptic are such scripts.
 //   - Letters that look like a zero in a word with digits, and marks on
 //     anything except a letter.
-//   - Signs that look like the ASCII punctuation of a URI or of an amount:
-//     slashes, colons, points and question marks of other scripts and of
+//   - Signs that look like the ASCII punctuation of a URI or of an amount. They
+//     are slashes, colons, points and question marks of other scripts and of
 //     mathematics. Punctuation of a script, such as the ideographic full stop,
 //     is replaced only between ASCII characters.
 //   - A backslash that would read as one of these escapes.

@@ -10,10 +10,11 @@ import (
 	"strings"
 )
 
-// One permission can have several spellings: members in another order, a
-// repeated element of a set, a number as 1e1, an escaped letter, an absent
-// default. All functions that compare, merge, digest or count details work on
-// normal forms. They therefore agree on which details are the same.
+// One permission can have several spellings. Members may be in another order,
+// an element of a set may be repeated, a number may be 1e1. A letter may be
+// escaped, and a default may be absent. All functions that compare, merge,
+// digest or count details work on normal forms. They therefore agree on which
+// details are the same.
 
 // setMembers are the common fields whose arrays are sets.
 var setMembers = [...]string{"locations", "actions", "datatypes", "privileges"}
@@ -236,8 +237,8 @@ func digest(parts ...string) string {
 // permission. Single is a plain hash, like [Detail.Digest]. Package uses
 // records by it which permissions were used.
 //
-// It returns an [*Error] that matches [ErrHook] if the type does not define
-// which part can be used once, or if one of the type's functions fails.
+// The error is an [*Error]. It matches [ErrHook] if one of the type's functions
+// fails, or if the type does not define which part can be used once.
 func (d Detail) Single() (string, error) {
 	if d.d == nil {
 		return "", failure(ErrUnknownType, "Detail not made by a registry").at(-1, "")

@@ -51,10 +51,10 @@ type TypeConfig[T any] struct {
 	//
 	// If nil, the strict rule applies. Both details must have the same members.
 	// Each of locations, actions, datatypes and privileges in requested must be
-	// a subset of the granted list, and may be empty only if that list is. All
-	// other members must be equal. A list that is absent on one side only is
-	// not covered in either direction, because an absent list could mean all or
-	// none.
+	// a subset of the granted list. It may be empty only if the granted list
+	// is. All other members must be equal. A list that is absent on one side
+	// only is not covered in either direction, because an absent list could
+	// mean all or none.
 	//
 	// Equality alone would not permit narrowing, and no rule fits all types
 	// (RFC 9396 §6.1).
