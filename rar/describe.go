@@ -50,6 +50,7 @@ func (d Detail) Describe(languages ...string) Description {
 	if description.Title == "" && len(description.Fields) == 0 {
 		description = Description{Title: t.title, Fields: listMembers(nil, "", &d.d.value, t.schema.root, true)}
 	}
+	// RAR-12-3: no text reaches the page unescaped.
 	escape := func(text string) string { return EscapeText(text, description.Language) }
 	description.Title = escape(description.Title)
 	fields := make([]Field, len(description.Fields))
