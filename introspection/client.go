@@ -17,12 +17,12 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/gofapi/fapi2/internal/expiring"
-	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 const (
-	clientTimeout     = 10 * time.Second // a caller waits for the resource
+	clientTimeout     = 10 * time.Second // the client waits for the resource
 	defaultMaxAge     = time.Minute
 	longestMaxAge     = 10 * time.Minute
 	maxCacheFor       = 5 * time.Minute
@@ -33,59 +33,74 @@ const (
 
 // ClientConfig configures a [Client].
 type ClientConfig struct {
-	// Endpoint is the authorization server's introspection_endpoint (an mtls_endpoint_aliases entry with mutual TLS), an https
-	// URL. Required.
+	// Endpoint is the introspection_endpoint of the authorization server, an
+	// https URL. With mutual TLS it is the one in mtls_endpoint_aliases.
+	// Required.
 	Endpoint string
-	// HTTPClient sends the questions; nil means one with a timeout of 10 seconds. It is copied, and the copy follows no
-	// redirects. A client certificate goes here.
+	// HTTPClient sends the requests. If nil, a client with a timeout of 10
+	// seconds is used. It is copied, and the copy follows no redirects.
+	// Configure a client certificate here.
 	HTTPClient *http.Client
-	// Authenticate adds the parameters of this resource server's authentication, freshly made, to the form of a question:
-	// client_assertion_type and client_assertion, say. nil: it authenticates otherwise, by its TLS certificate; client_id is
-	// added then. It is called concurrently.
+	// Authenticate adds the authentication of this resource server to the form
+	// of a request, for example a new client_assertion and its
+	// client_assertion_type. If nil, client_id is added, for authentication by
+	// a TLS certificate. It is called concurrently.
 	Authenticate func(ctx context.Context, form url.Values) error
-	// Issuer is the authorization server's issuer identifier. Required.
+	// Issuer is the issuer identifier of the authorization server. Required.
 	Issuer string
-	// ClientID is the identifier by which this resource server authenticates; a signed answer must be made out to it.
-	// Required. With a server that makes answers out to another name, put that here, and client_id into the form in
-	// Authenticate.
+	// ClientID is the identifier of this resource server at the authorization
+	// server. A signed response must have it as audience. If the server uses
+	// another audience, set that here and add client_id in Authenticate.
+	// Required.
 	ClientID string
-	// Keys returns the authorization server's candidates for an answer's kid and alg; see the package jwks. It is called
-	// concurrently, with an algorithm that is allowed, and only for answers that are otherwise right. Required unless
-	// Unsigned.
+	// Keys returns the keys of the authorization server for the kid and alg of
+	// a response: see package jwks. It is called concurrently, with an accepted
+	// algorithm, and only for responses that have passed all checks that need
+	// no key. Required, unless Unsigned is true.
 	Keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
-	// Algorithms are those accepted. Default: ES256, PS256, EdDSA and Ed25519; others cannot be had. One is best: that which
-	// this resource server has registered as introspection_signed_response_alg.
+	// Algorithms contains the accepted algorithms. Use the one that this
+	// resource server has registered as introspection_signed_response_alg. The
+	// default is ES256, PS256, EdDSA and Ed25519. Other algorithms are not
+	// supported.
 	Algorithms []string
-	// MaxAge is how old a signed answer may be, which has to make up for a clock of the authorization server that is behind.
-	// Default 1 minute, at most 10.
+	// MaxAge is the maximum age of a signed response. It includes the time by
+	// which the clock of the authorization server is behind. The default is 1
+	// minute, the maximum 10 minutes.
 	MaxAge time.Duration
-	// Unsigned asks for plain JSON and accepts nothing else. TLS alone vouches for it then, which is enough for the FAPI 2.0
-	// Security Profile, but not for Message Signing, and proves nothing to others.
+	// Unsigned requests plain JSON and accepts nothing else. Only TLS protects
+	// such a response. That satisfies the FAPI 2.0 Security Profile, but not
+	// Message Signing, and the response is not evidence.
 	Unsigned bool
-	// Audience are the identifiers of this resource server; if there are any, the answer must say that the token is for one
-	// of them. nil leaves that to the authorization server, for which such a token has to be inactive.
+	// Audience contains the identifiers of this resource server. If it is not
+	// nil, the token must have one of them as audience. If nil, the
+	// authorization server ensures that tokens for others are inactive.
 	Audience []string
-	// CacheFor is for how long an answer about an active token is used again. It is also for how long a token is accepted
-	// after it was revoked. Inactive tokens are asked about every time, and so are tokens for which the answer has no
-	// expiry; an expiry is kept to the second. Default 0, no cache; at most 5 minutes.
+	// CacheFor is the time for which the response for an active token is
+	// cached. A token is accepted so long after its revocation. Responses for
+	// inactive tokens and for tokens without expiry are not cached, and no
+	// response is cached beyond the expiry of its token. The default is 0,
+	// which means no cache. The maximum is 5 minutes.
 	CacheFor time.Duration
-	// CacheSize is how many answers are kept. Default 4096.
+	// CacheSize is the maximum number of cached responses. The default is 4096.
 	CacheSize int
 	// FutureSkew is how far ahead times of the authorization server may lie,
 	// because its clock may be ahead. The default is 30 seconds, the maximum 1
 	// minute.
 	FutureSkew time.Duration
-	// InsecureAllowBearer accepts tokens that are bound to no key, which anyone who sees one can use. FAPI 2.0 forbids them.
+	// InsecureAllowBearer accepts tokens that are not bound to a key, which any
+	// party that sees one can use. FAPI 2.0 forbids them.
 	InsecureAllowBearer bool
-	// Now is the clock; nil means time.Now. It is called concurrently.
+	// Now is the clock. If nil, time.Now is used. It is called concurrently.
 	Now func() time.Time
 }
 
-// A Client asks one authorization server about tokens. It is safe for concurrent use.
+// A Client introspects tokens at one authorization server. It is safe for
+// concurrent use.
 type Client struct {
 	cfg   ClientConfig
+	rules jwt.Rules
 	http  *http.Client
-	cache *expiring.Cache[cached] // nil: none
+	cache *expiring.Cache[cached] // nil without CacheFor
 }
 
 type cached struct {
@@ -104,31 +119,28 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.FutureSkew == 0 {
 		cfg.FutureSkew = defaultFutureSkew
 	}
-	if cfg.Algorithms == nil {
-		cfg.Algorithms = jose.Algorithms()
-	}
+	algorithms, err := jwt.Algorithms(cfg.Algorithms)
 	switch {
+	case err != nil:
+		return nil, fmt.Errorf("introspection: %w", err)
 	case cfg.Issuer == "":
-		return nil, errors.New("introspection: Issuer is empty")
+		return nil, errors.New("introspection: missing Issuer")
 	case cfg.ClientID == "":
-		return nil, errors.New("introspection: ClientID is empty")
-	case cfg.Keys == nil && !cfg.Unsigned: // MS-5.5.2-2: no key must not mean no check
-		return nil, errors.New("introspection: Keys is nil")
+		return nil, errors.New("introspection: missing ClientID")
+	case cfg.Keys == nil && !cfg.Unsigned: // MS-5.5.2-2: without keys there is no check
+		return nil, errors.New("introspection: missing Keys")
 	case slices.Contains(cfg.Audience, "") || cfg.Audience != nil && len(cfg.Audience) == 0:
-		return nil, errors.New("introspection: Audience is empty")
+		return nil, errors.New("introspection: empty Audience")
 	case cfg.MaxAge < time.Second || cfg.MaxAge > longestMaxAge:
-		return nil, fmt.Errorf("introspection: MaxAge is %v, not between 1s and %v", cfg.MaxAge, longestMaxAge)
+		return nil, fmt.Errorf("introspection: invalid MaxAge %v, want 1s to %v", cfg.MaxAge, longestMaxAge)
 	case cfg.FutureSkew < 0 || cfg.FutureSkew > maxFutureSkew:
 		return nil, fmt.Errorf("introspection: invalid FutureSkew %v, want 0 to %v", cfg.FutureSkew, maxFutureSkew)
 	case cfg.CacheFor < 0 || cfg.CacheFor > maxCacheFor:
-		return nil, fmt.Errorf("introspection: CacheFor is %v, not between 0 and %v", cfg.CacheFor, maxCacheFor)
+		return nil, fmt.Errorf("introspection: invalid CacheFor %v, want 0 to %v", cfg.CacheFor, maxCacheFor)
 	case cfg.CacheSize < 0:
-		return nil, fmt.Errorf("introspection: CacheSize is %d", cfg.CacheSize)
-	// An empty list allows nothing, and one with RS256 in it would promise what is not kept.
-	case len(cfg.Algorithms) == 0 || !allAllowed(cfg.Algorithms):
-		return nil, fmt.Errorf("introspection: Algorithms is %q, of which not all are among %q", cfg.Algorithms, jose.Algorithms())
+		return nil, fmt.Errorf("introspection: negative CacheSize %d", cfg.CacheSize)
 	}
-	cfg.Algorithms, cfg.Audience = slices.Clone(cfg.Algorithms), slices.Clone(cfg.Audience)
+	cfg.Audience = slices.Clone(cfg.Audience)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -136,9 +148,15 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.HTTPClient != nil {
 		hc = *cfg.HTTPClient
 	}
-	// A redirect would carry the token and our credentials to wherever the answer says.
+	// A redirect would send the token and the credentials to another server.
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c := &Client{cfg: cfg, http: &hc}
+	c := &Client{cfg: cfg, http: &hc, rules: jwt.Rules{
+		MaxBytes: maxResponse, Algorithms: algorithms, Type: typ,
+		Errors: jwt.Errors{
+			Malformed: ErrMalformed, Algorithm: ErrAlgorithm, Type: ErrType, Signature: ErrSignature,
+			Unavailable: ErrUnavailable,
+		},
+	}}
 	if cfg.CacheSize == 0 {
 		cfg.CacheSize = defaultCacheSize
 	}
@@ -148,43 +166,45 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-// checkEndpoint. INT-9701-8.2-1, INT-7662-2-1: over http anybody on the way could read the token, and answer.
-func checkEndpoint(endpoint string) error {
+// checkEndpoint requires https. Over http an attacker on the path could read
+// the token and send the response.
+func checkEndpoint(endpoint string) error { // INT-9701-8.2-1, INT-7662-2-1
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil:
-		return errors.New("introspection: Endpoint is not a URL")
+		return errors.New("introspection: malformed Endpoint")
 	case u.Scheme != "https" || u.Hostname() == "":
 		return errors.New("introspection: Endpoint is not an https URL")
 	case u.User != nil || strings.Contains(endpoint, "#"):
-		return errors.New("introspection: Endpoint has user information or a fragment")
+		return errors.New("introspection: Endpoint with user information or fragment")
 	}
 	return nil
 }
 
-// Introspect asks about a token, given without its scheme, and returns what the authorization server says of it if it is
-// active. Every error means that the token must not be accepted, see [ErrInactive] and the others. It does not check that
-// the sender holds the key that the token is bound to: compare [Token.JKT] and [Token.X5TS256] with the proof and the
-// certificate of the request, each that is not empty.
+// Introspect introspects a token, without its scheme, and returns its members
+// if it is active. After an error, for example [ErrInactive], the caller
+// rejects the token. Introspect does not check that the sender has the key that
+// the token is bound to. The caller compares [Token.JKT] and [Token.X5TS256],
+// if they are not empty, with the proof and the certificate of the request.
 //
-// The same *Token may be returned for several uses of one token.
+// Several uses of one token may return the same *Token.
 func (c *Client) Introspect(ctx context.Context, token string) (*Token, error) {
 	if !isToken(token) {
-		return nil, fmt.Errorf("%w: it is not of a token's form", ErrInactive)
+		return nil, fmt.Errorf("%w: malformed token", ErrInactive)
 	}
-	// The time before the question, so that what is kept is never older than it seems.
+	// The age of a cached response counts from before its request.
 	now := c.cfg.Now()
 	var key string
 	if c.cache != nil {
-		// Hashing keeps usable tokens out of our memory.
+		// The hash keeps usable tokens out of memory.
 		sum := sha256.Sum256([]byte(token))
 		key = string(sum[:])
-		// A clock that was set back must not lengthen a stay in the cache.
+		// A clock that was set back must not extend the time in the cache.
 		if hit, ok := c.cache.Get(key); ok && !now.Before(hit.since) && now.Before(hit.until) {
 			return hit.token, nil
 		}
 	}
-	t, err := c.ask(ctx, token)
+	t, err := c.request(ctx, token)
 	if err != nil {
 		return nil, err
 	}
@@ -198,7 +218,7 @@ func (c *Client) Introspect(ctx context.Context, token string) (*Token, error) {
 	return t, nil
 }
 
-// isToken checks RFC 6749 Appendix A.12 (VSCHAR).
+// isToken checks the syntax of RFC 6749 Appendix A.12 (VSCHAR).
 func isToken(token string) bool {
 	if token == "" || len(token) > maxTokenBytes {
 		return false
@@ -211,19 +231,19 @@ func isToken(token string) bool {
 	return true
 }
 
-// ask sends the question and reads the answer.
-func (c *Client) ask(ctx context.Context, token string) (*Token, error) {
-	question, err := c.question(ctx, token)
+// request sends the request and reads the response.
+func (c *Client) request(ctx context.Context, token string) (*Token, error) {
+	form, err := c.form(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	resp, body, err := c.send(ctx, question.Encode())
+	resp, body, err := c.send(ctx, form.Encode())
 	if err != nil {
 		return nil, err
 	}
 	mediaType := mediaTypeOf(resp)
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, retrieveError(resp, body, mediaType, question))
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, retrieveError(resp, body, mediaType, form))
 	}
 	now := c.cfg.Now()
 	if c.cfg.Unsigned {
@@ -239,7 +259,8 @@ func (c *Client) ask(ctx context.Context, token string) (*Token, error) {
 		}
 		return c.read(o, now)
 	}
-	// MS-5.5.2-2, INT-9701-5-1: plain JSON above all is what somebody who cannot sign would send.
+	// MS-5.5.2-2, INT-9701-5-1: an attacker without the key could send plain
+	// JSON.
 	if mediaType != mediaJWT {
 		return nil, fmt.Errorf("%w: media type %.64q", ErrUnsigned, mediaType)
 	}
@@ -255,8 +276,8 @@ func (c *Client) ask(ctx context.Context, token string) (*Token, error) {
 	return t, nil
 }
 
-// question returns the form to send. DPOP-6.2-2: there is no proof to go with it.
-func (c *Client) question(ctx context.Context, token string) (url.Values, error) {
+// form returns the form to send. DPOP-6.2-2: the request has no proof.
+func (c *Client) form(ctx context.Context, token string) (url.Values, error) {
 	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
 	if c.cfg.Authenticate == nil {
 		form.Set("client_id", c.cfg.ClientID)
@@ -266,9 +287,11 @@ func (c *Client) question(ctx context.Context, token string) (url.Values, error)
 	return form, nil
 }
 
-// send returns the response with at most one byte more of its body than may be read.
+// send returns the response and its body, of which it reads one byte more than
+// the maximum.
 func (c *Client) send(ctx context.Context, form string) (*http.Response, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.Endpoint, strings.NewReader(form)) // INT-7662-2-1
+	// INT-7662-2-1
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.Endpoint, strings.NewReader(form))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -291,7 +314,7 @@ func (c *Client) send(ctx context.Context, form string) (*http.Response, []byte,
 	return resp, body, nil
 }
 
-// mediaTypeOf returns "" for none, and for more than one.
+// mediaTypeOf returns "" if there is no Content-Type, or more than one.
 func mediaTypeOf(resp *http.Response) string {
 	values := resp.Header.Values("Content-Type")
 	if len(values) != 1 {
@@ -301,26 +324,27 @@ func mediaTypeOf(resp *http.Response) string {
 	return mediaType
 }
 
-// retrieveError reads an error response, whose body may be anything, an echo of the question included: only what has the
-// form of an OAuth error and repeats no secret is kept, since errors get logged.
-func retrieveError(resp *http.Response, body []byte, mediaType string, question url.Values) *oauth2.RetrieveError {
-	resp.Body, resp.Request = http.NoBody, nil // the one has been read, the other holds the token
-	said := &oauth2.RetrieveError{Response: resp}
+// retrieveError parses an error response. The body may contain the request.
+// Errors are logged, so the result contains only the members of an OAuth error,
+// and only if they contain no secret.
+func retrieveError(resp *http.Response, body []byte, mediaType string, form url.Values) *oauth2.RetrieveError {
+	resp.Body, resp.Request = http.NoBody, nil // Request contains the token
+	failure := &oauth2.RetrieveError{Response: resp}
 	if mediaType != mediaJSON || len(body) > maxResponse {
-		return said
+		return failure
 	}
 	o, err := strictjson.ParseObject(body)
 	if err != nil {
-		return said
+		return failure
 	}
-	said.ErrorCode, _, _ = o.String("error")
-	said.ErrorDescription, _, _ = o.String("error_description")
-	said.ErrorURI, _, _ = o.String("error_uri")
-	text := said.ErrorCode + "\n" + said.ErrorDescription + "\n" + said.ErrorURI
+	failure.ErrorCode, _, _ = o.String("error")
+	failure.ErrorDescription, _, _ = o.String("error_description")
+	failure.ErrorURI, _, _ = o.String("error_uri")
+	text := failure.ErrorCode + "\n" + failure.ErrorDescription + "\n" + failure.ErrorURI
 	for _, secret := range []string{"token", "client_assertion", "client_secret"} {
-		if value := question.Get(secret); value != "" && strings.Contains(text, value) {
+		if value := form.Get(secret); value != "" && strings.Contains(text, value) {
 			return &oauth2.RetrieveError{Response: resp}
 		}
 	}
-	return said
+	return failure
 }

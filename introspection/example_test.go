@@ -16,7 +16,8 @@ import (
 	"github.com/gofapi/fapi2/introspection"
 )
 
-// An API asks the authorization server about a token and gets a signed answer, which it can show to an auditor later.
+// An API introspects a token and receives a signed response, which is evidence for
+// an auditor.
 func Example() {
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 
@@ -28,7 +29,7 @@ func Example() {
 			responder.WriteError(w, err)
 			return
 		}
-		// Who asks is not nobody (see the package clientauth), and is a resource server; the token is in the database or not.
+		// Package clientauth authenticates the caller. The maps stand for a database.
 		_ = responder.Write(w, req, resourceServers[req.Form.Get("client_assertion")], tokens[req.Token])
 	}))
 	defer as.Close()
@@ -38,7 +39,7 @@ func Example() {
 		Endpoint: as.URL, HTTPClient: as.Client(), Issuer: "https://as.example.com", ClientID: "accounts-api",
 		Audience: []string{"https://api.example.com"},
 		Authenticate: func(_ context.Context, form url.Values) error {
-			form.Set("client_assertion", "of accounts-api") // a new one for each question
+			form.Set("client_assertion", "of accounts-api") // a new one for each request
 			return nil
 		},
 		Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) {

@@ -11,34 +11,39 @@ import (
 	"github.com/gofapi/fapi2/internal/form"
 )
 
-// A Request is a question about a token. Nothing in it says who asks. Printed or logged it does not show the token.
+// A Request is an introspection request. Its caller is not authenticated. Its
+// String and LogValue do not contain the token.
 type Request struct {
-	// Token is the token in question, as it came from whoever presented it ("token"). Compare it in constant time or look
-	// it up by its hash.
+	// Token is the token ("token"). Look it up by its hash, or compare it in
+	// constant time.
 	Token string
-	// TokenTypeHint is what the resource server takes it for ("token_type_hint"), often empty. It helps to look in the right
-	// place first and decides nothing. A refresh token is inactive to a resource server, whatever the hint: who has one must
-	// not be able to use it as an access token.
+	// TokenTypeHint is the supposed type of the token ("token_type_hint"). It
+	// is often empty and only helps to find the token. A refresh token is
+	// inactive to a resource server, independent of the hint. Otherwise it
+	// could be used as an access token.
 	TokenTypeHint string
-	// WantsJWT reports whether the caller prefers a signed answer to a plain one, by the Accept header.
+	// WantsJWT reports whether the caller prefers a signed response to plain
+	// JSON, by the Accept header.
 	WantsJWT bool
-	// Form has all parameters, those of the caller's authentication among them.
+	// Form has all parameters, with those of the authentication of the caller.
 	Form url.Values
 }
 
-// String does not show the token.
+// String returns a constant text.
 func (Request) String() string { return "introspection.Request{redacted}" }
 
-// GoString does not show the token.
+// GoString returns the text of String.
 func (r Request) GoString() string { return r.String() }
 
-// LogValue does not show the token.
+// LogValue returns the text of String.
 func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
-// ParseRequest reads a question (RFC 7662 §2.1). It uses up the body of r. It does not authenticate the caller, without
-// which nothing may be answered. Errors have wire form, see [Responder.WriteError]; one is [ErrNoToken].
+// ParseRequest parses an introspection request (RFC 7662 §2.1). It reads the
+// body of r. It does not authenticate the caller, which must happen before a
+// response. Pass its errors, for example [ErrNoToken], to
+// [Responder.WriteError].
 func ParseRequest(r *http.Request) (Request, error) {
-	params, err := form.Read(r) // INT-7662-2-1: a POST of a form, without room for two tokens
+	params, err := form.Read(r) // INT-7662-2-1: a POST of a form without repeated parameters
 	if err != nil {
 		return Request{}, err
 	}
@@ -47,14 +52,16 @@ func ParseRequest(r *http.Request) (Request, error) {
 		return Request{}, ErrNoToken
 	}
 	return Request{
-		Token: token, TokenTypeHint: params.Get("token_type_hint"), WantsJWT: wantsJWT(r.Header.Values("Accept")), Form: params,
+		Token: token, TokenTypeHint: params.Get("token_type_hint"), Form: params,
+		WantsJWT: wantsJWT(r.Header.Values("Accept")),
 	}, nil
 }
 
-// wantsJWT reads Accept (RFC 9110 §12.5.1). The signed form must be asked for by its name, as RFC 9701 §4 has it: who
-// accepts anything gets what RFC 7662 says. Of two that are equally welcome the signed one is better.
+// wantsJWT parses Accept (RFC 9110 §12.5.1). A signed response requires its
+// media type by name (RFC 9701 §4). A range such as */* means plain JSON. If
+// both have the same weight, the signed response is preferred.
 func wantsJWT(accept []string) bool {
-	jwt, json, precision := -1.0, -1.0, 0
+	signed, plain, precision := -1.0, -1.0, 0
 	for _, line := range accept {
 		for part := range strings.SplitSeq(line, ",") {
 			mediaRange, params, err := mime.ParseMediaType(part)
@@ -68,17 +75,17 @@ func wantsJWT(accept []string) bool {
 				}
 			}
 			if mediaRange == mediaJWT {
-				jwt = max(jwt, q)
+				signed = max(signed, q)
 			}
-			// The most precise range that fits decides about JSON.
+			// The most precise matching range decides about JSON.
 			if p := precisionForJSON(mediaRange); p > precision {
-				json, precision = q, p
+				plain, precision = q, p
 			} else if p == precision && p > 0 {
-				json = max(json, q)
+				plain = max(plain, q)
 			}
 		}
 	}
-	return jwt > 0 && jwt >= json
+	return signed > 0 && signed >= plain
 }
 
 func precisionForJSON(mediaRange string) int {

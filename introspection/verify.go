@@ -2,115 +2,71 @@ package introspection
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// verify checks a signed answer and returns the token_introspection object in it. MS-5.5.2-2: nothing in that object is
-// looked at before. What costs nothing comes first: no key is fetched for an answer that could not be accepted anyway.
-func (c *Client) verify(ctx context.Context, jwt string, now time.Time) (strictjson.Object, error) {
-	var none strictjson.Object
-	jws, err := jose.Split(jwt, maxResponse)
+// verify checks a signed response and returns its member token_introspection.
+// It makes the checks that need no key first, so that no key is fetched for a
+// response that is rejected anyway.
+func (c *Client) verify(ctx context.Context, raw string, now time.Time) (strictjson.Object, error) {
+	// INT-9701-5-1, JWT-3.12-1: an access token or a userinfo response of this
+	// issuer is not an introspection response, even if it has all members of
+	// one.
+	opened, err := c.rules.Open(raw)
 	if err != nil {
-		return none, fail(err)
+		return strictjson.Object{}, err
 	}
-	header, err := jws.ParseHeader()
+	introspection, err := c.checkClaims(opened.Claims, now)
 	if err != nil {
-		return none, fail(err)
+		return strictjson.Object{}, err
 	}
-	// JWT-3.1-1: the answer does not choose beyond what we allow.
-	if !jose.Accepts(c.cfg.Algorithms, header.Algorithm) {
-		return none, fmt.Errorf("%w: %.32q", ErrAlgorithm, header.Algorithm)
-	}
-	// INT-9701-5-1, JWT-3.12-1: an access token or a userinfo response of this issuer is no answer to this question,
-	// whatever members it has.
-	if !header.IsType(typ) {
-		return none, fmt.Errorf("%w: typ is %.64q", ErrType, header.Type)
-	}
-	claims, err := jws.Claims()
-	if err != nil {
-		return none, fail(err)
-	}
-	introspection, err := c.checkClaims(claims, now)
-	if err != nil {
-		return none, err
-	}
-	// JWT-3.8-1: the keys are those of the issuer that the answer names.
-	keys, err := c.cfg.Keys(ctx, header.KeyID, header.Algorithm)
-	if err != nil {
-		return none, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	if _, err := jws.VerifyAny(header.Algorithm, keys); err != nil {
-		return none, fail(err)
+	// JWT-3.8-1, MS-5.5.2-2: the keys are those of the issuer that the response
+	// names.
+	if _, err := opened.Verify(ctx, c.cfg.Keys); err != nil {
+		return strictjson.Object{}, err
 	}
 	return introspection, nil
 }
 
-// checkClaims checks the top-level claims. INT-9701-5-2: all of them are required.
-func (c *Client) checkClaims(claims strictjson.Object, now time.Time) (strictjson.Object, error) {
-	var none strictjson.Object
-	issuer, _, err := claims.String("iss")
-	if err != nil {
-		return none, fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	if issuer == "" {
-		return none, fmt.Errorf("%w: no iss, or an empty one", ErrClaims)
-	}
-	// JWT-3.8-1: identifiers are compared as they are, without normalisation.
-	if issuer != c.cfg.Issuer {
+// checkClaims checks the claims of a signed response.
+func (c *Client) checkClaims(claims strictjson.Object, now time.Time) (none strictjson.Object, err error) {
+	r := jwt.Read(claims, ErrClaims)
+	issuer := r.String("iss") // INT-9701-5-2: all claims are required
+	// JWT-3.8-1: identifiers are compared without normalisation.
+	if r.Err() == nil && issuer != c.cfg.Issuer {
 		return none, fmt.Errorf("%w: got %.256q, want %q", ErrIssuer, issuer, c.cfg.Issuer)
 	}
-	audience, _, err := claims.StringOrStrings("aud")
-	if err != nil {
-		return none, fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	if len(audience) == 0 {
-		return none, fmt.Errorf("%w: no aud, or an empty one", ErrClaims)
-	}
-	// JWT-3.9-1: an answer for several resource servers may be narrowed for none of them.
-	if len(audience) != 1 || audience[0] != c.cfg.ClientID {
+	audience := r.Audience()
+	// JWT-3.9-1: a response for several resource servers may not be narrowed to
+	// the scope values of one.
+	if r.Err() == nil && (len(audience) != 1 || audience[0] != c.cfg.ClientID) {
 		return none, fmt.Errorf("%w: got %.256q, want %q", ErrAudience, audience, c.cfg.ClientID)
 	}
-	if err := c.checkAge(claims, now); err != nil {
+	if err := c.checkAge(&r, now); err != nil {
 		return none, err
 	}
-	introspection, present, err := claims.Object("token_introspection")
-	if err != nil {
-		return none, fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	if !present {
-		return none, fmt.Errorf("%w: no token_introspection", ErrClaims)
-	}
-	return introspection, nil
+	introspection := r.Object("token_introspection")
+	return introspection, r.Err()
 }
 
-// checkAge. An old answer may be about a token that has been revoked since, or about another token. exp and nbf should
-// not be there (INT-9701-5-4), but mean what they always do if they are.
-func (c *Client) checkAge(claims strictjson.Object, now time.Time) error {
-	var issuedAt, expires, notBefore time.Time
-	var dated, expiring bool
-	for _, claim := range []struct {
-		name    string
-		to      *time.Time
-		present *bool
-	}{{"iat", &issuedAt, &dated}, {"exp", &expires, &expiring}, {"nbf", &notBefore, new(bool)}} {
-		var err error
-		if *claim.to, *claim.present, err = claims.Time(claim.name); err != nil {
-			return fmt.Errorf("%w: %w", ErrClaims, err)
-		}
-	}
+// checkAge rejects an old response. It may be about a token that has been
+// revoked since, or about another token. exp and nbf should be absent
+// (INT-9701-5-4). If they are present, they are checked.
+func (c *Client) checkAge(r *jwt.Reader, now time.Time) error {
+	issuedAt := r.Time("iat")
+	expires, expiring := r.OptionalTime("exp")
+	notBefore, _ := r.OptionalTime("nbf")
+	r.RejectNull("exp")
 	latest := now.Add(c.cfg.FutureSkew)
 	switch {
-	case claims.Null("exp"):
-		return fmt.Errorf("%w: exp is null", ErrClaims)
-	case !dated:
-		return fmt.Errorf("%w: no iat", ErrClaims)
+	case r.Err() != nil:
+		return r.Err()
 	case now.Sub(issuedAt) > c.cfg.MaxAge || issuedAt.After(latest):
 		return fmt.Errorf("%w: iat %d, now %d, MaxAge %v", ErrStale, issuedAt.Unix(), now.Unix(), c.cfg.MaxAge)
 	case expiring && !now.Before(expires) || notBefore.After(latest):
@@ -119,60 +75,47 @@ func (c *Client) checkAge(claims strictjson.Object, now time.Time) error {
 	return nil
 }
 
-// fail finds the sentinel for a failure of the JOSE layer.
-func fail(err error) error {
-	switch {
-	case errors.Is(err, jose.ErrMalformed):
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
-	case errors.Is(err, jose.ErrAlgorithm):
-		return fmt.Errorf("%w: %w", ErrAlgorithm, err)
-	}
-	return fmt.Errorf("%w: %w", ErrSignature, err)
-}
-
-// read checks what is said about the token, signed or not.
+// read checks the members about the token, signed or not.
 func (c *Client) read(o strictjson.Object, now time.Time) (*Token, error) {
-	// INT-7662-2.2-1: "true" and 1 are not true, and nothing is not either.
-	active, present, err := o.Bool("active")
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrClaims, err)
-	}
-	if !present {
-		return nil, fmt.Errorf("%w: no active", ErrClaims)
-	}
-	if !active {
+	r := jwt.Read(o, ErrClaims)
+	// INT-7662-2.2-1: "true" and 1 are not true, and active is required.
+	if active := r.Bool("active"); r.Err() == nil && !active {
 		return nil, ErrInactive
 	}
 	t := &Token{claims: o, issuer: c.cfg.Issuer}
-	tokenType, err := t.readStrings()
-	if err != nil {
-		return nil, err
+	if issuer, present := r.OptionalString("iss"); present {
+		t.issuer = issuer
 	}
-	if t.issuer != c.cfg.Issuer {
-		return nil, fmt.Errorf("%w: the token's is %.256q, want %q", ErrIssuer, t.issuer, c.cfg.Issuer)
+	t.subject, _ = r.OptionalString("sub")
+	t.clientID, _ = r.OptionalString("client_id")
+	t.id, _ = r.OptionalString("jti")
+	t.scope, _ = r.OptionalString("scope")
+	t.grant, _ = r.OptionalString("grant_id")
+	tokenType, _ := r.OptionalString("token_type")
+	if r.Err() == nil && t.issuer != c.cfg.Issuer {
+		return nil, fmt.Errorf("%w: issuer of the token is %.256q, want %q", ErrIssuer, t.issuer, c.cfg.Issuer)
 	}
-	if t.audience, _, err = o.StringOrStrings("aud"); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrClaims, err)
-	}
+	t.audience = r.OptionalAudience()
 	ours := func(id string) bool { return slices.Contains(t.audience, id) }
-	if c.cfg.Audience != nil && !slices.ContainsFunc(c.cfg.Audience, ours) {
+	if r.Err() == nil && c.cfg.Audience != nil && !slices.ContainsFunc(c.cfg.Audience, ours) {
 		return nil, fmt.Errorf("%w: got %.256q, want one of %q", ErrResource, t.audience, c.cfg.Audience)
 	}
-	if err := t.readTimes(now, now.Add(c.cfg.FutureSkew)); err != nil {
+	if err := t.readTimes(&r, now, now.Add(c.cfg.FutureSkew)); err != nil {
 		return nil, err
 	}
 	// A check that needs one of these fails without it.
 	optional := o.Lenient()
 	t.acr, t.amr, t.authTime = optional.String("acr"), optional.Strings("amr"), optional.Time("auth_time")
-	_ = optional.String("username") // only reported, as Claim returns it
+	_ = optional.String("username") // for Dropped, because Claim returns it
 	t.dropped = optional.Dropped()
-	if details, ok := o.Get("authorization_details"); ok && !o.Null("authorization_details") { // RAR-9.2-1
-		if !isObjectArray(details) {
-			return nil, fmt.Errorf("%w: authorization_details is no array of objects", ErrClaims)
-		}
-		t.details = details
+	t.details = r.ObjectArray("authorization_details") // RAR-9.2-1
+	if err := r.Err(); err != nil {
+		return nil, err
 	}
-	if err := c.readConfirmation(t); err != nil {
+	var err error
+	// DPOP-6.2-2, MTLS-3.2-1: a token whose binding is unknown is rejected. The
+	// caller compares the binding.
+	if t.cnf, err = jwt.ReadConfirmation(o, ErrConfirmation, c.cfg.InsecureAllowBearer); err != nil {
 		return nil, err
 	}
 	if err := t.checkType(tokenType); err != nil {
@@ -181,90 +124,32 @@ func (c *Client) read(o strictjson.Object, now time.Time) (*Token, error) {
 	return t, nil
 }
 
-func (t *Token) readStrings() (tokenType string, err error) {
-	for _, c := range []struct {
-		name string
-		to   *string
-	}{
-		{"iss", &t.issuer}, {"sub", &t.subject}, {"client_id", &t.clientID}, {"jti", &t.id}, {"scope", &t.scope}, {"grant_id", &t.grant},
-		{"token_type", &tokenType},
-	} {
-		value, present, err := t.claims.String(c.name)
-		if err != nil {
-			return "", fmt.Errorf("%w: %w", ErrClaims, err)
-		}
-		if present {
-			*c.to = value
-		}
-	}
-	return tokenType, nil
-}
-
-// readTimes also checks them: the authorization server should have, but its clock or its cache may be slow.
-func (t *Token) readTimes(now, latest time.Time) error {
+// readTimes reads and checks the times of the token. The clock or the cache of
+// the authorization server may be slow.
+func (t *Token) readTimes(r *jwt.Reader, now, latest time.Time) (err error) {
+	t.issuedAt, _ = r.OptionalTime("iat")
+	t.notBefore, _ = r.OptionalTime("nbf")
 	var expiring bool
-	for _, c := range []struct {
-		name    string
-		to      *time.Time
-		present *bool
-	}{
-		{"iat", &t.issuedAt, new(bool)}, {"nbf", &t.notBefore, new(bool)}, {"exp", &t.expires, &expiring},
-	} {
-		var err error
-		if *c.to, *c.present, err = t.claims.Time(c.name); err != nil {
-			return fmt.Errorf("%w: %w", ErrClaims, err)
-		}
-	}
-	if t.claims.Null("exp") { // a token that never expires is not meant by a null
-		return fmt.Errorf("%w: exp is null", ErrClaims)
-	}
-	if expiring && !now.Before(t.expires) {
+	t.expires, expiring = r.OptionalTime("exp")
+	r.RejectNull("exp") // a null must not mean that the token never expires
+	switch {
+	case r.Err() != nil:
+		return r.Err()
+	case expiring && !now.Before(t.expires):
 		return fmt.Errorf("%w: exp %d, now %d", ErrExpired, t.expires.Unix(), now.Unix())
-	}
-	if t.issuedAt.After(latest) || t.notBefore.After(latest) {
-		return fmt.Errorf("%w: iat %d, nbf %d, now %d", ErrNotYetValid, t.issuedAt.Unix(), t.notBefore.Unix(), now.Unix())
-	}
-	return nil
-}
-
-// readConfirmation. DPOP-6.2-1, DPOP-6.2-2, MTLS-3.2-1: what the token is bound to must be known before it is worth anything; the
-// comparison itself is the caller's. A cnf with nothing in it that we can check binds the token to something else, so
-// it is refused even where a bare token is not.
-func (c *Client) readConfirmation(t *Token) error {
-	cnf, ok, err := t.claims.Object("cnf")
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfirmation, err)
-	}
-	if !ok {
-		// A null does not count as absent, because the server may have intended to
-		// bind the token.
-		if c.cfg.InsecureAllowBearer && !t.claims.Null("cnf") {
-			return nil
-		}
-		return fmt.Errorf("%w: no cnf", ErrConfirmation)
-	}
-	found := false
-	for _, m := range []struct {
-		name string
-		to   *string
-	}{{"jkt", &t.jkt}, {"x5t#S256", &t.x5t}} {
-		value, present, err := cnf.String(m.name)
-		if err != nil || present && !isThumbprint(value) || cnf.Null(m.name) {
-			return fmt.Errorf("%w: %s is no SHA-256 thumbprint in base64url", ErrConfirmation, m.name)
-		}
-		*m.to, found = value, found || present
-	}
-	if !found {
-		return fmt.Errorf("%w: cnf with neither jkt nor x5t#S256", ErrConfirmation)
+	case t.issuedAt.After(latest) || t.notBefore.After(latest):
+		return fmt.Errorf("%w: iat %d, nbf %d, now %d", ErrNotYetValid,
+			t.issuedAt.Unix(), t.notBefore.Unix(), now.Unix())
 	}
 	return nil
 }
 
-// checkType. DPOP-6.2-1: a token_type that is there must be the one that goes with the binding. Some servers say there
-// that the token is a refresh token, which must not open anything here.
+// checkType checks token_type, which is optional, against the binding
+// (DPOP-6.2-1). Some servers set it to the type of a refresh token, which must
+// not permit access.
 func (t *Token) checkType(tokenType string) error {
 	want := "Bearer"
-	if t.jkt != "" {
+	if t.cnf.JKT != "" {
 		want = "DPoP"
 	}
 	if tokenType != "" && !strings.EqualFold(tokenType, want) {
