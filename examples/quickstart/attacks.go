@@ -7,25 +7,27 @@ import (
 	"strings"
 )
 
-// A group is what the dialogue shows under one title.
+// A group contains the attacks under one title of the dialogue.
 type group struct {
 	title   string
 	attacks []attack
 }
 
-// An attack has to be refused with exactly this status and code.
+// An attack is a request that must be rejected with exactly this status and
+// code.
 type attack struct {
 	name, clause string
 	status       int
 	code         string
-	says         string // what the answer has to say besides; empty: anything
-	// try first shows that the same request succeeds as long as it is right, then sends the attack.
+	says         string // text that the response must contain; may be empty
+	// try first sends the unchanged request, which must succeed, and then the
+	// attack.
 	try func(ctx context.Context, w *world) (answer, error)
 }
 
-func (a attack) play(ctx context.Context, w *world) result {
+func (a attack) run(ctx context.Context, w *world) result {
 	got, err := a.try(ctx, w)
-	w.wire.take() // the dialogue shows outcomes here, no messages
+	w.wire.take() // the dialogue shows no messages of attacks
 	r := result{Kind: "attack", Name: a.name, Clause: a.clause, Status: got.status, Code: got.code}
 	switch {
 	case err != nil:
@@ -40,7 +42,7 @@ func (a attack) play(ctx context.Context, w *world) result {
 	return r
 }
 
-// saying makes an attack one whose refusal has to say something.
+// saying returns an attack whose rejection must contain a text.
 func (a attack) saying(what string) attack {
 	a.says = what
 	return a
@@ -54,7 +56,8 @@ func one[R request](f func(r R)) change[R] {
 	return func(_ context.Context, r R) error { f(r); return nil }
 }
 
-// against makes an attack of a request that succeeds with the status passes and of what spoils it.
+// against makes an attack of a request that succeeds with the status passes and
+// of what spoils it.
 func against[R request](fresh func(context.Context, *world) (R, error), passes int, name, clause string, status int, code string, spoil change[R]) attack {
 	return attack{name: name, clause: clause, status: status, code: code, try: func(ctx context.Context, w *world) (answer, error) {
 		good, err := fresh(ctx, w)
@@ -65,7 +68,7 @@ func against[R request](fresh func(context.Context, *world) (R, error), passes i
 		case err != nil:
 			return control, err
 		case control.status != passes || control.code != "":
-			return control, fmt.Errorf("the same request, unspoilt, is refused: %v", control)
+			return control, fmt.Errorf("the unchanged request is rejected: %v", control)
 		}
 		bad, err := fresh(ctx, w)
 		if err != nil {
@@ -78,7 +81,7 @@ func against[R request](fresh func(context.Context, *world) (R, error), passes i
 	}}
 }
 
-// attackGroups are the attacks that make sense for a combination.
+// attackGroups returns the attacks that apply to a combination.
 func attackGroups(c combination) []group {
 	signed := c.advanced()
 	groups := []group{

@@ -17,7 +17,7 @@ func onAPI(name, clause string, status int, code string, spoil change[*call]) at
 	return against(newCall, http.StatusOK, name, clause, status, code, spoil)
 }
 
-// stolenTokens are attacks with a good token and without, or with little, of what belongs to it.
+// stolenTokens are attacks with a valid token and a missing or wrong binding.
 func stolenTokens(c combination) []attack {
 	return slices.Concat(either(c.byDPoP(), tokensWithoutProof, tokensWithoutCertificate)(), []attack{
 		onAPI("an access token in the URL", "SP-5.3.4-2", 400, "invalid_request", one(func(c *call) { c.url += "?access_token=" + c.token })),
@@ -89,7 +89,7 @@ func replayProof(ctx context.Context, c *call) error {
 	return err
 }
 
-// proofOf dates the proof.
+// proofOf shifts the time of the proof.
 func proofOf(shift time.Duration) change[*call] {
 	return func(_ context.Context, c *call) (err error) {
 		c.prover, err = dpop.NewProver(dpop.ProverConfig{Key: c.w.ours.dpop, Now: func() time.Time { return c.w.clock.Now().Add(shift) }})
@@ -110,7 +110,8 @@ func forgeProof(header, claims object) change[*call] {
 	}
 }
 
-// forgedTokens are attacks with a token that the authorization server did not issue as an access token.
+// forgedTokens are attacks with a token that the authorization server did not
+// issue as an access token.
 func forgedTokens() []attack {
 	forgeToken := func(name, clause string, f func(ctx context.Context, c *call) (string, error)) attack {
 		return onAPI(name, clause, 401, "invalid_token", func(ctx context.Context, c *call) (err error) {
@@ -136,7 +137,7 @@ func forgedTokens() []attack {
 			}
 			return reforge(c.token, hs256(secret), with(object{"alg": "HS256"}, object{}))
 		}),
-		forgeToken("a token signed with the thief's key", "AT-4-4", func(_ context.Context, c *call) (string, error) {
+		forgeToken("a token signed with another key", "AT-4-4", func(_ context.Context, c *call) (string, error) {
 			return reforge(c.token, es256(c.w.rival.auth))
 		}),
 		forgeToken("a token with a scope written into it", "SP-5.3.4-3", func(_ context.Context, c *call) (string, error) {

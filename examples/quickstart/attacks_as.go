@@ -23,7 +23,8 @@ func onRefresh(name, clause string, status int, code string, spoil change[*post]
 	return against(newRefresh, http.StatusOK, name, clause, status, code, spoil)
 }
 
-// onClient attacks client authentication, with the shortest request that needs it.
+// onClient returns an attack on client authentication, with the shortest
+// request that requires it.
 func onClient(name, clause string, status int, code string, spoil change[*post]) attack {
 	return against(newOwnToken, http.StatusOK, name, clause, status, code, spoil)
 }
@@ -32,7 +33,7 @@ func onPush(name, clause string, status int, code string, spoil change[*post]) a
 	return against(newPush, http.StatusCreated, name, clause, status, code, spoil)
 }
 
-// without leaves parameters out, and put sets one.
+// without removes parameters, and put sets one.
 func without(names ...string) change[*post] {
 	return one(func(p *post) {
 		for _, name := range names {
@@ -43,7 +44,8 @@ func without(names ...string) change[*post] {
 
 func put(name, value string) change[*post] { return one(func(p *post) { p.form.Set(name, value) }) }
 
-// beside sends a parameter outside of the request object, or just sends it where there is none.
+// beside sends a parameter outside of the request object. Without a request
+// object it adds the parameter to the form.
 func beside(name string, values ...string) change[*post] {
 	return one(func(p *post) { p.beside = url.Values{name: values} })
 }
@@ -67,7 +69,7 @@ func stolenGrants(c combination) []attack {
 		onCode("a code with another code_verifier", "PKCE-4.6-1", 400, "invalid_grant", put("code_verifier", pkce.NewVerifier())),
 		onCode("a code without a code_verifier", "BCP-2.1.1-3", 400, "invalid_grant", without("code_verifier")),
 		onCode("a code from another client", "BASE-6749-4.1.3-1", 400, "invalid_grant", func(_ context.Context, p *post) error {
-			return p.authenticateAs(p.w.rival) // and with the right proof: the client alone is another
+			return p.authenticateAs(p.w.rival) // the proof is correct, only the client differs
 		}),
 		onCode("a code with another redirect_uri", "BASE-6749-4.1.3-1", 400, "invalid_grant", put("redirect_uri", "https://rival.example/callback")),
 		onCode("a code without client authentication", "CS-12", 401, "invalid_client", anonymously),
@@ -114,7 +116,8 @@ type tokens struct {
 	Refresh string `json:"refresh_token"`
 }
 
-// replayCode redeems a code, shows that what was issued for it works, and redeems it again.
+// replayCode redeems a code, checks that the issued token is accepted, and
+// redeems the code again.
 func replayCode(ctx context.Context, w *world, works func(tokens) error) (issued tokens, err error) {
 	code, err := newRedemption(ctx, w)
 	if err != nil {
@@ -137,7 +140,8 @@ func replayCode(ctx context.Context, w *world, works func(tokens) error) (issued
 	return issued, err
 }
 
-// forgedClients are attacks on client authentication, and on what else every token request needs.
+// forgedClients are attacks on client authentication and on the other
+// requirements of token requests.
 func forgedClients(c combination) []attack {
 	return slices.Concat(
 		[]attack{onClient("a token request without client authentication", "CS-12", 401, "invalid_client", anonymously)},
@@ -178,7 +182,7 @@ func forgedAssertions() []attack {
 			if p.assertion, err = p.auth.Assertion(); err != nil {
 				return err
 			}
-			_, err = succeed(ctx, p) // what is sent then has a new proof
+			_, err = succeed(ctx, p) // the next request has a new proof
 			return err
 		}),
 		against(newOwnTokenByRSA, http.StatusOK, "an assertion signed by RS256", "SP-5.4.1-1.2", 401, "invalid_client", func(_ context.Context, p *post) error {
@@ -201,7 +205,8 @@ func forgedAssertions() []attack {
 	}
 }
 
-// newOwnTokenByRSA is newOwnToken with the client's other key, and PS256.
+// newOwnTokenByRSA returns a request like that of newOwnToken, with the
+// client's RSA key and PS256.
 func newOwnTokenByRSA(ctx context.Context, w *world) (*post, error) {
 	p, err := newOwnToken(ctx, w)
 	if err != nil {

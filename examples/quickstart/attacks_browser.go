@@ -50,7 +50,8 @@ func visits() []attack {
 
 func none() []attack { return nil }
 
-// callbacks are attacks that the client has to see through. None but the last may make it ask the token endpoint.
+// callbacks are attacks that the client must detect. Only the last one may
+// cause a token request.
 func callbacks(c combination) []attack {
 	tampered := func(name, clause string, changes func(w *world) map[string]string) attack {
 		return onCallback(name, clause, 400, codeRefusedResponse, func(_ context.Context, v *visit) error {
@@ -89,9 +90,10 @@ func callbacks(c combination) []attack {
 	}
 }
 
-// codeInjected is what the client cannot know: the state is right. The authorization server does, by the code_verifier.
+// codeInjected is an attack that the client cannot detect, because the state is
+// correct. The authorization server detects it by the code_verifier.
 func codeInjected() attack {
-	return onCallback("a victim's code in the thief's own session", "BCP-2.1.1-1", 400, "invalid_grant", func(ctx context.Context, v *visit) error {
+	return onCallback("a victim's code in the attacker's own session", "BCP-2.1.1-1", 400, "invalid_grant", func(ctx context.Context, v *visit) error {
 		victim, err := newCallback(ctx, v.w)
 		if err != nil {
 			return err
@@ -104,7 +106,8 @@ func codeInjected() attack {
 	})
 }
 
-// latecomers come last, since time passes for everybody.
+// latecomers are attacks after some time. They come last, because the clock is
+// shared.
 func latecomers(c combination) []attack {
 	return slices.Concat(
 		[]attack{

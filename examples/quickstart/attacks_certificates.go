@@ -12,15 +12,18 @@ import (
 	"time"
 )
 
-// Attacks on clients that authenticate by a certificate, and on tokens that are bound to one.
+// This file has attacks on clients that authenticate with a certificate, and on
+// tokens that are bound to one.
 
-// withCertificate makes the call where the API asks for certificates, with this one.
+// withCertificate sends the call to the address that asks for certificates,
+// with this one.
 func (c *call) withCertificate(certificate *tls.Certificate) {
 	c.url, c.certificate = c.w.apiMTLSURL+"/accounts", certificate
 }
 
-// pretended are headers in which proxies tell of a certificate, as a thief would write them who knows the client's: it is
-// no secret. Servers at which TLS ends believe none of them.
+// pretended returns the headers in which proxies send a certificate, with the
+// client's certificate. A certificate is not a secret, so an attacker can write
+// these headers. A server that terminates TLS itself ignores all of them.
 func pretended(certificate *tls.Certificate) map[string]string {
 	der := base64.StdEncoding.EncodeToString(certificate.Certificate[0])
 	escaped := url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})))
@@ -29,7 +32,7 @@ func pretended(certificate *tls.Certificate) map[string]string {
 	}
 }
 
-// proxyHeaders are the names in pretended, in the order of the attacks.
+// proxyHeaders contains the names in pretended, in the order of the attacks.
 var proxyHeaders = []string{"Client-Cert", "X-SSL-Client-Cert", "X-Forwarded-Client-Cert"}
 
 func pretend(name string, certificate *tls.Certificate) http.Header {
@@ -38,14 +41,15 @@ func pretend(name string, certificate *tls.Certificate) http.Header {
 	return h
 }
 
-// tokensWithoutCertificate are attacks with tokens that are bound to a certificate.
+// tokensWithoutCertificate are attacks with tokens that are bound to a
+// certificate.
 func tokensWithoutCertificate() []attack {
 	refused := func(name, clause string, spoil change[*call]) attack {
 		return onAPI(name, clause, 401, "invalid_token", spoil)
 	}
 	withProof := func(_ context.Context, c *call) (err error) {
 		c.scheme = "DPoP"
-		c.proofURL = c.w.apiURL + "/accounts" // what the API takes for its own URL
+		c.proofURL = c.w.apiURL + "/accounts" // the URL that the API has for itself
 		c.prover, err = c.w.prover(c.w.rival.dpop)
 		return err
 	}
@@ -61,7 +65,7 @@ func tokensWithoutCertificate() []attack {
 			c.certificate, err = certify(nil, lookalike(c.w.ours.certificate))
 			return err
 		}),
-		refused("a stolen token, a thief's certificate, the client's", "MTLS-3-3", one(func(c *call) {
+		refused("a stolen token, two certificates, the first another", "MTLS-3-3", one(func(c *call) {
 			c.certificate = &tls.Certificate{
 				Certificate: [][]byte{c.w.rival.certificate.Certificate[0], c.w.ours.certificate.Certificate[0]},
 				PrivateKey:  c.w.rival.certificate.PrivateKey,
@@ -71,7 +75,7 @@ func tokensWithoutCertificate() []attack {
 			c.url, c.certificate = c.w.apiURL+"/accounts", nil
 			return withProof(ctx, c)
 		}),
-		refused("a stolen token with a proof, a thief's certificate", "MTLS-3-3", func(ctx context.Context, c *call) error {
+		refused("a stolen token with a proof, another certificate", "MTLS-3-3", func(ctx context.Context, c *call) error {
 			c.certificate = c.w.rival.certificate
 			return withProof(ctx, c)
 		}),
@@ -81,13 +85,15 @@ func tokensWithoutCertificate() []attack {
 			c.certificate, c.header = nil, pretend(name, c.w.ours.certificate)
 		})))
 	}
-	// Whose certificate the connection's is cannot be told then, so it is not about the token any more.
-	return append(all, onAPI("a thief's certificate beside a forged Client-Cert", "BCP-4.13-1", 400, "invalid_request", one(func(c *call) {
+	// The certificate of the connection is ambiguous then. The error is
+	// therefore not about the token.
+	return append(all, onAPI("another certificate and a forged Client-Cert", "BCP-4.13-1", 400, "invalid_request", one(func(c *call) {
 		c.certificate, c.header = c.w.rival.certificate, pretend("Client-Cert", c.w.ours.certificate)
 	})))
 }
 
-// lookalike makes a certificate that differs from another in its key and signature alone.
+// lookalike copies the fields of a certificate. Only the key and the signature
+// differ.
 func lookalike(of *tls.Certificate) func(*x509.Certificate) {
 	return func(c *x509.Certificate) {
 		l := of.Leaf
@@ -101,15 +107,15 @@ func withoutCertificate(_ context.Context, p *post) error {
 	return nil
 }
 
-// proofForCertificate proves another key than the one that is wanted.
+// proofForCertificate sends a proof of another key than the bound one.
 func proofForCertificate(_ context.Context, p *post) (err error) {
 	p.certificate = nil
 	p.prover, err = p.w.prover(p.w.ours.dpop)
 	return err
 }
 
-// unboundGrants are attacks in the name of a client that authenticates by assertions but has to have its tokens bound to a
-// certificate.
+// unboundGrants are attacks in the name of a client that authenticates with
+// assertions, and whose tokens are bound to a certificate.
 func unboundGrants() []attack {
 	return []attack{
 		onCode("a code without a certificate", "SP-5.3.2.1-4", 400, "invalid_request", withoutCertificate),
@@ -177,11 +183,11 @@ func forgedCertificates() []attack {
 		refused("the right certificate, an unknown client_id", "MTLS-2-3", one(func(p *post) { p.clientID = "nobody" })),
 		refused("the right certificate, no client_id", "MTLS-2-2", one(func(p *post) { p.clientID = "" })),
 		refused("a certificate by a wrong authority", "MTLS-2.1-1", with(func(w *world) (*tls.Certificate, error) {
-			thief, err := newAuthority("authority for clients") // the same name
+			other, err := newAuthority("authority for clients") // the same name
 			if err != nil {
 				return nil, err
 			}
-			return thief.client(w.ours.hostName())
+			return other.client(w.ours.hostName())
 		})),
 		refused("a certificate by the authority for servers", "MTLS-7.4-1", with(func(w *world) (*tls.Certificate, error) {
 			return w.servers.client(w.ours.hostName())
@@ -213,7 +219,7 @@ func forgedCertificates() []attack {
 			return &w.clients.own, nil
 		})),
 		refused("an assertion where certificates are registered", "SP-5.3.2.1-6", func(_ context.Context, p *post) (err error) {
-			p.auth, err = p.w.assertions(p.w.ours, nil) // with the right certificate
+			p.auth, err = p.w.assertions(p.w.ours, nil) // the certificate is correct
 			return err
 		}),
 	}
@@ -227,10 +233,12 @@ func forgedCertificates() []attack {
 	})))
 }
 
-// shortLife is how long the certificates live that latecomers present. It is less than an access token lives.
+// shortLife is the lifetime of the certificates in latecomers. It is shorter
+// than that of an access token.
 const shortLife = 2 * time.Minute
 
-// newShortToken is newOwnToken with a certificate that soon ends.
+// newShortToken returns a request like that of newOwnToken, with a certificate
+// that soon expires.
 func newShortToken(ctx context.Context, w *world) (*post, error) {
 	p, err := newOwnToken(ctx, w)
 	if err != nil {
@@ -240,7 +248,7 @@ func newShortToken(ctx context.Context, w *world) (*post, error) {
 	return p, err
 }
 
-// newShortCall is a call with a token that is bound to such a certificate.
+// newShortCall returns a call with a token that is bound to such a certificate.
 func newShortCall(ctx context.Context, w *world) (*call, error) {
 	p, err := newShortToken(ctx, w)
 	if err != nil {

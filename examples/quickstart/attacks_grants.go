@@ -7,13 +7,15 @@ import (
 	"strings"
 )
 
-// Attacks on grant management. The name of a grant is no secret, so thieves have it.
+// This file has attacks on grant management. The ID of a grant is not a secret,
+// so attackers may know it.
 
 func onQuery(name, clause string, status int, code string, spoil change[*call]) attack {
 	return against(newQuery, http.StatusOK, name, clause, status, code, spoil)
 }
 
-// foreign makes the call one of another client, which may ask about grants of its own.
+// foreign sends the call in the name of another client, which may query its own
+// grants.
 func foreign(scope string) change[*call] {
 	return func(ctx context.Context, c *call) error {
 		its, err := c.w.manage(ctx, c.w.rival, c.method, c.grantID, scope)
@@ -24,7 +26,7 @@ func foreign(scope string) change[*call] {
 	}
 }
 
-// withScope makes the call one with a token for something else.
+// withScope sends the call with a token for another scope.
 func withScope(scope string) change[*call] {
 	return func(ctx context.Context, c *call) error {
 		its, err := c.w.manage(ctx, c.w.ours, c.method, c.grantID, scope)
@@ -35,7 +37,8 @@ func withScope(scope string) change[*call] {
 	}
 }
 
-// grantCalls are attacks on the endpoint itself. What is not the client's is not there: that has a status and no code.
+// grantCalls are attacks on the endpoint itself. Another client's grant appears
+// not to exist: the response has a status and no error code.
 func grantCalls(c combination) []attack {
 	onRevocation := func(name, clause string, status int, code string, spoil change[*call]) attack {
 		return against(newRevocation, http.StatusNoContent, name, clause, status, code, spoil)

@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// Attacks on introspection under Advanced: on the authorization server, which answers, and on the API, which asks.
+// This file has attacks on introspection under Advanced: on the authorization
+// server and on the API.
 
-// onQuestion attacks the introspection endpoint.
+// onQuestion returns an attack on the introspection endpoint.
 func onQuestion(name, clause string, status int, code string, spoil change[*post]) attack {
 	return against(newAPIQuestion, http.StatusOK, name, clause, status, code, spoil)
 }
 
-// questions are attacks on the introspection endpoint. What may not be known is inactive, which is no error.
+// questions are attacks on the introspection endpoint. A token that the caller
+// may not introspect is reported as inactive, which is not an error.
 func questions() []attack {
 	inactive := func(name, clause string, spoil change[*post]) attack {
 		return onQuestion(name, clause, http.StatusOK, codeInactive, spoil)
@@ -68,13 +70,15 @@ func questions() []attack {
 
 const signedAnswer = "application/token-introspection+jwt"
 
-// meddled is an attack with a good token and an answer about it that is not the authorization server's.
+// meddled returns an attack with a valid token and a changed introspection
+// response.
 func meddled(name, clause string, change func(w *world) meddling) attack {
 	return onAPI(name, clause, 401, "invalid_token", one(func(c *call) { c.w.meddler.meddle(change(c.w)) }))
 }
 
-// introspections are attacks on the API with introspection responses. Those that have the authorization server's signature
-// show that the API looks at more than that.
+// introspections are attacks on the API with introspection responses. Some have
+// a valid signature of the authorization server. They show that the API checks
+// more than the signature.
 func introspections() []attack {
 	forged := func(name, clause string, sign func(w *world) signature, change func(w *world) (header, claims object)) attack {
 		return meddled(name, clause, func(w *world) meddling {
@@ -86,7 +90,7 @@ func introspections() []attack {
 		})
 	}
 	byBank := func(w *world) signature { return es256(w.bankKey) }
-	// about changes what the answer says of the token.
+	// about changes the claims about the token.
 	about := func(name, clause string, said object) attack {
 		return meddled(name, clause, func(w *world) meddling {
 			return func(body string) (string, string, error) {
@@ -111,7 +115,7 @@ func introspections() []attack {
 		forged("an introspection with an HMAC by the public key", "JWT-3.1-1", func(w *world) signature {
 			return hs256(publicBytes(w.bankKey))
 		}, fixed(object{"alg": "HS256"}, object{})),
-		forged("an introspection signed with the thief's key", "MS-5.5.2-2", func(w *world) signature { return es256(w.rival.auth) }, fixed(object{}, object{})),
+		forged("an introspection signed with another key", "MS-5.5.2-2", func(w *world) signature { return es256(w.rival.auth) }, fixed(object{}, object{})),
 		forged("an introspection under a key that is not published", "MS-5.5.2-2", byBank, fixed(object{"kid": "another"}, object{})),
 		forged("an introspection to another API", "INT-9701-5-2", byBank, fixed(object{}, object{"aud": "rival-app"})),
 		forged("an introspection of another issuer", "INT-9701-5-2", byBank, fixed(object{}, object{"iss": "https://other-as.example"})),
@@ -131,7 +135,7 @@ func introspections() []attack {
 	}
 }
 
-// plainAnswer takes an answer out of its JWT.
+// plainAnswer sends the content of a signed response as plain JSON.
 func plainAnswer(mediaType string) func(*world) meddling {
 	return func(*world) meddling {
 		return func(body string) (string, string, error) {

@@ -11,13 +11,14 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// Attacks on rich authorization requests: a payment that was agreed to, and what a thief would make of it.
+// This file has attacks on rich authorization requests: changes of a payment
+// that the user has consented to.
 
 func onOrder(name, clause string, status int, code string, spoil change[*call]) attack {
 	return against(newOrder, http.StatusCreated, name, clause, status, code, spoil)
 }
 
-// payments are attacks on the API with a good token and another payment.
+// payments are attacks on the API with a valid token and another payment.
 func payments(c combination) []attack {
 	other := func(name, says string, change func(p *openbanking.Payment)) attack {
 		return onOrder(name, "SP-5.3.4-4", 403, "insufficient_scope", func(_ context.Context, c *call) error { return c.edit(change) }).
@@ -82,8 +83,8 @@ func payments(c combination) []attack {
 	return all
 }
 
-// grantedInstead has the user agree to another permission for the same payment. The
-// scopes are requested for both APIs, so that the token is for both.
+// grantedInstead lets the user grant another permission for the same payment.
+// The scopes are requested for both APIs, so the token is valid at both.
 func grantedInstead(change func(w *world, p *openbanking.Payment), scopes ...string) change[*call] {
 	return func(ctx context.Context, c *call) error {
 		payment := c.w.newPayment()
@@ -105,12 +106,13 @@ func grantedInstead(change func(w *world, p *openbanking.Payment), scopes ...str
 	}
 }
 
-// asGranted is a claim by which what is ordered would be granted.
+// asGranted returns a claim that would grant the order.
 func (c *call) asGranted() object {
 	return object{"authorization_details": json.RawMessage("[" + c.body + "]")}
 }
 
-// rewrite changes the details of a request, as text: a client of this library sends nothing that is not JSON, and a thief may.
+// rewrite changes the details of a request as text. A client of this library
+// sends only valid JSON, an attacker may send anything.
 func rewrite(old, replacement string) change[*post] {
 	return func(_ context.Context, p *post) error {
 		before := p.form.Get("authorization_details")
@@ -122,10 +124,10 @@ func rewrite(old, replacement string) change[*post] {
 	}
 }
 
-// details puts others in their place.
+// details replaces the details.
 func details(raw string) change[*post] { return one(func(p *post) { p.setDetails(raw) }) }
 
-// setDetails puts them into the request object, if there is one, as they are.
+// setDetails sets the details unchanged, in the request object if there is one.
 func (p *post) setDetails(raw string) {
 	if p.signed == nil {
 		p.form.Set("authorization_details", raw)
@@ -136,14 +138,15 @@ func (p *post) setDetails(raw string) {
 	}
 }
 
-// addDetails adds a new payment to a request that is about none.
+// addDetails adds a new payment to a request without payments.
 func addDetails(_ context.Context, p *post) error {
 	raw, err := p.w.inJSON(p.w.newPayment())
 	p.setDetails(string(raw))
 	return err
 }
 
-// widenings are attacks on the token endpoint: a token request can narrow what was granted, and nothing else.
+// widenings are attacks on the token endpoint. A token request can only narrow
+// the grant.
 func widenings() []attack {
 	const code = "invalid_authorization_details"
 	wider := func(name, old, replacement string) attack {
@@ -162,8 +165,9 @@ func widenings() []attack {
 	}
 }
 
-// badDetails are attacks on the pushed authorization request endpoint. What one reader could take for something else than
-// another one is no JSON here: in a request object it makes that worthless.
+// badDetails are attacks on the pushed authorization request endpoint. A text
+// that two parsers could read differently is not JSON here. In a request object
+// it invalidates the object.
 func badDetails(c combination) []attack {
 	on := func(name, clause string, spoil change[*post]) attack {
 		return against(newPaymentPush, http.StatusCreated, name, clause, 400, "invalid_authorization_details", spoil)

@@ -11,9 +11,10 @@ import (
 	"github.com/gofapi/fapi2/jar"
 )
 
-// Attacks on what is signed under Advanced: requests at the authorization server, and its answers at the client.
+// This file has attacks on the signed messages of Advanced: requests at the
+// authorization server, and responses at the client.
 
-// forgeObject changes the request object and signs it anew.
+// forgeObject changes the request object and signs it again.
 func forgeObject(sign func(w *world) signature, change func(w *world) (header, claims object)) change[*post] {
 	return func(_ context.Context, p *post) error {
 		header, claims := change(p.w)
@@ -24,12 +25,12 @@ func forgeObject(sign func(w *world) signature, change func(w *world) (header, c
 
 func byClient(w *world) signature { return es256(w.ours.auth) }
 
-// fixed is for changes that are the same in every world.
+// fixed returns changes that are the same in every world.
 func fixed(header, claims object) func(*world) (object, object) {
 	return func(*world) (object, object) { return header, claims }
 }
 
-// ofTime changes the times of a JWT, given from now.
+// ofTime changes the times of a JWT, relative to now.
 func ofTime(from map[string]time.Duration) func(w *world) (header, claims object) {
 	return func(w *world) (object, object) {
 		claims := object{}
@@ -78,7 +79,8 @@ func requestObjects() []attack {
 	return append(all, forgedObjects()...)
 }
 
-// forgedObjects are attacks with request objects whose signature is wrong, or not for this request.
+// forgedObjects are attacks with request objects that have a wrong signature,
+// or that belong to another request.
 func forgedObjects() []attack {
 	return []attack{
 		onObject("an object without a signature, alg none", "JAR-10.5-1", forgeObject(func(*world) signature { return unsigned }, fixed(object{"alg": "none"}, object{}))),
@@ -115,7 +117,7 @@ func forgedObjects() []attack {
 	}
 }
 
-// publicBytes is a public key as anyone may have it.
+// publicBytes returns a public key as bytes, which every attacker can have.
 func publicBytes(key *ecdsa.PrivateKey) []byte {
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
@@ -124,7 +126,8 @@ func publicBytes(key *ecdsa.PrivateKey) []byte {
 	return der
 }
 
-// responses are attacks with signed authorization responses. None may make the client ask the token endpoint.
+// responses are attacks with signed authorization responses. None may cause a
+// token request.
 func responses() []attack {
 	answers := func(name, clause string, spoil func(ctx context.Context, v *visit) error) attack {
 		return onCallback(name, clause, 400, codeRefusedResponse, func(ctx context.Context, v *visit) error {
@@ -139,7 +142,7 @@ func responses() []attack {
 		})
 	}
 	byBank := func(w *world) signature { return es256(w.bankKey) }
-	byThief := func(w *world) signature { return es256(w.rival.auth) }
+	byAttacker := func(w *world) signature { return es256(w.rival.auth) }
 	return []attack{
 		answers("an answer that is not signed", "MS-5.4.2-2", unwrap(nil)),
 		answers("a refusal that is not signed", "MS-5.4.2-2", unwrap(map[string]string{"code": "", "error": "access_denied"})),
@@ -155,8 +158,8 @@ func responses() []attack {
 		forged("an answer with an HMAC by the issuer's public key", "JWT-3.1-1", func(w *world) signature {
 			return hs256(publicBytes(w.bankKey))
 		}, fixed(object{"alg": "HS256"}, object{})),
-		forged("an answer signed with the thief's key", "JARM-2.4-5", byThief, fixed(object{}, object{})),
-		forged("a refusal signed with the thief's key", "JARM-2.4-5", byThief, fixed(object{}, object{"code": nil, "error": "access_denied"})),
+		forged("an answer signed with another key", "JARM-2.4-5", byAttacker, fixed(object{}, object{})),
+		forged("a refusal signed with another key", "JARM-2.4-5", byAttacker, fixed(object{}, object{"code": nil, "error": "access_denied"})),
 		forged("an answer under a key that is not published", "JARM-2.4-5", byBank, fixed(object{"kid": "another"}, object{})),
 		forged("an answer to another client", "JARM-2.4-3", byBank, fixed(object{}, object{"aud": "rival-app"})),
 		forged("an answer to nobody", "JARM-2.4-3", byBank, fixed(object{}, object{"aud": nil})),
@@ -181,7 +184,7 @@ func responses() []attack {
 	}
 }
 
-// unwrap sends what a signed answer says as parameters, with changes.
+// unwrap sends the claims of a signed response as parameters, with changes.
 func unwrap(changes map[string]string) func(ctx context.Context, v *visit) error {
 	return func(_ context.Context, v *visit) error {
 		said, err := v.w.answerIn(v.url)
@@ -196,9 +199,10 @@ func unwrap(changes map[string]string) func(ctx context.Context, v *visit) error
 	}
 }
 
-// responseInjected is what a thief has without signed answers, too, but cannot take apart here: it has the victim's state.
+// responseInjected injects a complete signed response of a victim. The attacker
+// cannot change it, so it has the victim's state.
 func responseInjected() attack {
-	return onCallback("a victim's answer in the thief's own session", "BCP-2.1-3", 400, codeRefusedResponse, func(ctx context.Context, v *visit) error {
+	return onCallback("a victim's answer in the attacker's session", "BCP-2.1-3", 400, codeRefusedResponse, func(ctx context.Context, v *visit) error {
 		victim, err := newCallback(ctx, v.w)
 		if err != nil {
 			return err
@@ -208,7 +212,7 @@ func responseInjected() attack {
 	})
 }
 
-// lateMessages are attacks with signed messages that have become old by themselves.
+// lateMessages are attacks with signed messages that have expired.
 func lateMessages() []attack {
 	return []attack{
 		onObject("a request object of five minutes ago", "MS-5.3.1-4", func(_ context.Context, p *post) (err error) {

@@ -13,7 +13,7 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// A browser is one of a user who has no password but alice's. Cookies are all that it has of its own.
+// A browser acts for a user. It keeps cookies. Only alice has a password.
 type browser struct {
 	world *world
 	http  *http.Client
@@ -25,7 +25,7 @@ func (w *world) newBrowser() *browser {
 	return &browser{world: w, http: client}
 }
 
-// get opens a URL and follows no redirect: the flow wants to see where it leads.
+// get opens a URL and follows no redirect, because the flow checks the target.
 func (b *browser) get(ctx context.Context, target string) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 	if err != nil {
@@ -34,7 +34,8 @@ func (b *browser) get(ctx context.Context, target string) (answer, error) {
 	return exchangeWith(b.http, r)
 }
 
-// post sends a form, and says from what kind of site as browsers do: same-origin or cross-site.
+// post sends a form with the Sec-Fetch-Site header of a browser: same-origin or
+// cross-site.
 func (b *browser) post(ctx context.Context, target, site string, form url.Values) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -45,12 +46,14 @@ func (b *browser) post(ctx context.Context, target, site string, form url.Values
 	return exchangeWith(b.http, r)
 }
 
-// startLogin clicks on "log in" at the client and returns where that leads.
+// startLogin clicks on "log in" at the client and returns the target of the
+// redirect.
 func (b *browser) startLogin(ctx context.Context) (pageURL string, err error) {
 	return redirected(b.post(ctx, b.world.appURL+"/login", "same-origin", nil))
 }
 
-// open loads the page at the authorization server and looks whether it shows what the client has asked for.
+// open loads the page of the authorization server and checks that it shows the
+// client's request.
 func (b *browser) open(ctx context.Context, pageURL string) error {
 	a, err := b.get(ctx, pageURL)
 	if err != nil {
@@ -62,7 +65,7 @@ func (b *browser) open(ctx context.Context, pageURL string) error {
 	return nil
 }
 
-// decide answers the page and returns where that leads.
+// decide sends the user's decision and returns the target of the redirect.
 func (b *browser) decide(ctx context.Context, pageURL, decision string) (answerURL string, err error) {
 	return redirected(b.post(ctx, pageURL, "same-origin", url.Values{
 		"username": {"alice"}, "password": {"correct horse"}, "account": {"DE89 3704 0044 0532 0130 00"}, "decision": {decision},
@@ -71,7 +74,8 @@ func (b *browser) decide(ctx context.Context, pageURL, decision string) (answerU
 
 var described = regexp.MustCompile(`<(?:h2|p id="before")>([^<]*)</|<dt>([^<]*)</dt><dd>([^<]*)</dd>`)
 
-// read opens the page at the authorization server and returns what it says in detail, line by line, as the user reads it.
+// read opens the page of the authorization server and returns the described
+// details, line by line.
 func (b *browser) read(ctx context.Context, pageURL string) (lines []string, err error) {
 	a, err := b.get(ctx, pageURL)
 	if err != nil {
@@ -90,7 +94,7 @@ func (b *browser) read(ctx context.Context, pageURL string) (lines []string, err
 	return lines, nil
 }
 
-// approve lets alice agree and returns what comes back for the client.
+// approve lets alice approve and returns the authorization response.
 func (b *browser) approve(ctx context.Context, session *profile.Session) (url.Values, error) {
 	target, err := b.decide(ctx, session.URL, "allow")
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// An authority is a certification authority for as long as this program runs.
+// An authority is a certification authority for the lifetime of this program.
 type authority struct {
 	own  tls.Certificate
-	pool *x509.CertPool // this authority alone
+	pool *x509.CertPool // contains only this authority
 }
 
 func newAuthority(name string) (*authority, error) {
@@ -31,7 +31,7 @@ func newAuthority(name string) (*authority, error) {
 	return a, nil
 }
 
-// server returns a certificate for a server at ip, with a key of its own.
+// server returns a certificate for a server at ip, with its own key.
 func (a *authority) server(ip net.IP) (*tls.Certificate, error) {
 	return certify(&a.own, func(c *x509.Certificate) {
 		c.IPAddresses = []net.IP{ip}
@@ -39,12 +39,13 @@ func (a *authority) server(ip net.IP) (*tls.Certificate, error) {
 	})
 }
 
-// client returns a certificate for the client with a name, with a key of its own. Attacks have it changed.
+// client returns a certificate for a client with a name, and its own key.
+// Attacks change the certificate.
 func (a *authority) client(name string, changes ...func(*x509.Certificate)) (*tls.Certificate, error) {
 	return certify(&a.own, append([]func(*x509.Certificate){called(name)}, changes...)...)
 }
 
-// called makes a certificate one of the client with a name.
+// called sets the name of a client in a certificate.
 func called(name string) func(*x509.Certificate) {
 	return func(c *x509.Certificate) {
 		c.Subject, c.DNSNames = pkix.Name{CommonName: name}, []string{name}
@@ -52,7 +53,8 @@ func called(name string) func(*x509.Certificate) {
 	}
 }
 
-// certify makes a certificate and a key. Without an issuer it is self-signed. Whether the issuer may issue is not asked.
+// certify creates a certificate and a key. Without an issuer the certificate is
+// self-signed. certify does not check that the issuer is a CA.
 func certify(issuer *tls.Certificate, changes ...func(*x509.Certificate)) (*tls.Certificate, error) {
 	key, err := newKey()
 	if err != nil {
@@ -84,7 +86,7 @@ func certify(issuer *tls.Certificate, changes ...func(*x509.Certificate)) (*tls.
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// shift moves the time in which a certificate is valid.
+// shift moves the validity of a certificate.
 func shift(by time.Duration) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.NotBefore, c.NotAfter = c.NotBefore.Add(by), c.NotAfter.Add(by) }
 }

@@ -8,18 +8,20 @@ import (
 	"github.com/gofapi/fapi2/clientauth"
 )
 
-// The profiles that are played here, the two ways to authenticate a client, and the two to bind its access tokens, by the
-// names that the flags have for them. Those of the ways to authenticate are the specifications' own.
+// These are the profiles, the methods of client authentication and the bindings
+// of tokens, by the names in the flags.
 var (
 	profiles = []string{"baseline", "advanced"}
 	auths    = []string{clientauth.MethodPrivateKeyJWT, clientauth.MethodTLSClientAuth}
 	bindings = []string{"dpop", "mtls"}
 )
 
-// A combination is one way to authenticate the client with one way to bind its access tokens, under a profile.
+// A combination is one way to authenticate the client with one way to bind its
+// access tokens, under a profile.
 type combination struct{ profile, auth, binding string }
 
-// combinations returns those with profile, auth and binding, an empty one of which stands for both.
+// combinations returns the combinations with profile, auth and binding. An
+// empty value stands for both choices.
 func combinations(profile, auth, binding string) (all []combination, err error) {
 	for _, flag := range []struct {
 		name, value string
@@ -42,19 +44,21 @@ func combinations(profile, auth, binding string) (all []combination, err error) 
 	return all, nil
 }
 
-// String leaves out the profile, which is told beside it.
+// String returns the combination without the profile.
 func (c combination) String() string { return c.auth + "+" + c.binding }
 
-// advanced reports whether requests, authorization responses and introspection responses have to be signed.
+// advanced reports whether requests, authorization responses and introspection
+// responses have to be signed.
 func (c combination) advanced() bool { return c.profile == "advanced" }
 
 func (c combination) byJWT() bool  { return c.auth == clientauth.MethodPrivateKeyJWT }
 func (c combination) byDPoP() bool { return c.binding == "dpop" }
 
-// usesCertificates reports whether the client presents its certificate to the authorization server, for either purpose.
+// usesCertificates reports whether the client presents its certificate to the
+// authorization server, for either purpose.
 func (c combination) usesCertificates() bool { return !c.byJWT() || !c.byDPoP() }
 
-// either returns what is for the first case or what is for the second.
+// either returns a if first is true, otherwise b.
 func either[T any](first bool, a, b T) T {
 	if first {
 		return a

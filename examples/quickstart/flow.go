@@ -21,40 +21,40 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// A chapter is what the dialogue shows of the flow under one title.
-type chapter struct {
+// A section is a part of the flow with a title.
+type section struct {
 	title string
 	steps []step
 }
 
-// A step is something that has to succeed.
+// A step is a part of the flow that must succeed.
 type step struct {
 	name, clause string
 	do           func(ctx context.Context, f *flow) error
 }
 
-// A flow is how far the user and the client have come.
+// A flow is the state of the user and the client.
 type flow struct {
 	*world
 	user      *browser
 	pageURL   string // where the client sends the user
 	answerURL string // where the authorization server sends the user
 	token     *oauth2.Token
-	notes     []string // what a step has to show
-	// After a restart: our client and its new keys.
+	notes     []string // lines that a step prints
+	// This is the client after a restart, with its new keys.
 	renewed        *profile.Client
 	newKey         *ecdsa.PrivateKey
 	newCertificate *tls.Certificate
-	// In the later chapters: what was asked for, and what the bank has made of it.
+	// The later sections store the order and the granted payment here.
 	session *profile.Session
 	ordered openbanking.Payment
 	payment rar.Detail
 	grantID string
-	before  *oauth2.Token // the one that token has come after
+	before  *oauth2.Token // the token before the present one
 }
 
-// play does a step. Its status is that of the last message.
-func (s step) play(ctx context.Context, f *flow) result {
+// run performs a step. The status of the result is that of the last message.
+func (s step) run(ctx context.Context, f *flow) result {
 	r := result{Kind: "step", Name: s.name, Clause: s.clause, OK: true}
 	f.wire.take()
 	if err := s.do(ctx, f); err != nil {
@@ -67,12 +67,12 @@ func (s step) play(ctx context.Context, f *flow) result {
 	return r
 }
 
-// flowChapters is the whole flow, in order.
-func flowChapters(c combination) []chapter {
-	return []chapter{{"The flow", loginSteps(c)}, {"A payment", paymentSteps()}, {"The life of a grant", grantSteps()}}
+// flowSections returns the complete flow, in order.
+func flowSections(c combination) []section {
+	return []section{{"The flow", loginSteps(c)}, {"A payment", paymentSteps()}, {"The life of a grant", grantSteps()}}
 }
 
-// loginSteps are what FAPI 2.0 itself is about.
+// loginSteps are the steps of the flow that FAPI 2.0 defines.
 func loginSteps(c combination) []step {
 	return slices.Concat(
 		[]step{
@@ -155,13 +155,14 @@ func compareAliases(_ context.Context, f *flow) error {
 	return nil
 }
 
-// compareTally looks where the requests went that the client has sent until now.
+// compareTally checks the addresses of the requests that the client has sent.
 func compareTally(_ context.Context, f *flow) error {
 	plain, aliases := f.app.ServerMetadata(), f.endpoints()
 	if n := f.tally.of(plain.TokenEndpoint, plain.PushedAuthorizationRequestEndpoint); n > 0 {
 		return fmt.Errorf("%d requests went to endpoints that ask for no certificate", n)
 	}
-	// A pushed request, a code, a refresh token and the client's own credentials.
+	// A pushed request, a code, a refresh token and the client's own
+	// credentials.
 	if n := f.tally.of(aliases.TokenEndpoint, aliases.PushedAuthorizationRequestEndpoint); n != 4 {
 		return fmt.Errorf("%d requests went to the aliases", n)
 	}
@@ -183,7 +184,8 @@ func openTwice(ctx context.Context, f *flow) error {
 	return nil
 }
 
-// openWithMore goes on with a URL that somebody has tampered with. The steps that follow show that it did not matter.
+// openWithMore continues with a URL that an attacker has extended. The
+// following steps show that the addition has no effect.
 func openWithMore(ctx context.Context, f *flow) error {
 	more := url.Values{
 		"redirect_uri": {"https://evil.example/callback"}, "scope": {"payments"}, "state": {"of the attacker"}, "response_type": {"token"},
@@ -240,7 +242,8 @@ func useAPI(ctx context.Context, f *flow) error {
 	return f.check(reply, "alice", f.ours.dpop, f.ours.certificate)
 }
 
-// renewCertificate tries the token with the client's next certificate, which is as good as the first. Then with that.
+// renewCertificate sends the token with the client's next valid certificate,
+// which the API rejects. Then it requests a new token with that certificate.
 func renewCertificate(ctx context.Context, f *flow) (err error) {
 	if f.newCertificate, err = f.clients.client(f.ours.hostName()); err != nil {
 		return err
@@ -325,7 +328,7 @@ func deny(ctx context.Context, f *flow) error {
 		return err
 	}
 	if said, err := f.answerIn(target); err != nil || said.Get("iss") != f.asURL || said.Get("error") == "" {
-		return errors.New("the refusal does not name its issuer")
+		return errors.New("the error response does not name its issuer")
 	}
 	a, err := user.get(ctx, target)
 	if err == nil && (a.status != http.StatusBadRequest || a.code != "access_denied") {
@@ -334,7 +337,8 @@ func deny(ctx context.Context, f *flow) error {
 	return err
 }
 
-// check compares an answer of the API with what it has to be, for a client with these keys.
+// check compares a response of the API with the expected one for a client with
+// these keys.
 func (w *world) check(a *accounts, owner string, key *ecdsa.PrivateKey, certificate *tls.Certificate) error {
 	thumbprint, err := jwks.Thumbprint(key.Public())
 	if err != nil {

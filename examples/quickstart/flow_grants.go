@@ -30,7 +30,8 @@ func grantSteps() []step {
 	}
 }
 
-// ask pushes a request and lets the user agree to what she reads.
+// ask pushes a request and lets the user approve it. It returns the text that
+// the user reads.
 func (f *flow) ask(ctx context.Context, request profile.Request) (read []string, err error) {
 	if f.session, err = f.app.Begin(ctx, request); err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func finishGrant(ctx context.Context, f *flow) error {
 	return nil
 }
 
-// permits asks what the grant permits now.
+// permits queries the grant and compares its permissions.
 func (f *flow) permits(ctx context.Context, scopes []string, payments ...openbanking.Payment) error {
 	g, err := f.app.grants.Query(ctx, f.grantID)
 	if err != nil {
@@ -96,7 +97,7 @@ func (f *flow) permits(ctx context.Context, scopes []string, payments ...openban
 
 func queryGrant(ctx context.Context, f *flow) error { return f.permits(ctx, []string{"accounts"}) }
 
-// change asks the user to change the grant by a payment, and takes the tokens.
+// change asks the user to add a payment to the grant, and stores the tokens.
 func (f *flow) change(ctx context.Context, action string) error {
 	f.ordered = f.newPayment()
 	asked, err := f.inJSON(f.ordered)
@@ -134,7 +135,8 @@ func replaceGrant(ctx context.Context, f *flow) error {
 	return f.permits(ctx, nil, f.ordered)
 }
 
-// refused reports whether the API refuses a token, for what it is and not for what it permits.
+// refused returns nil if the API rejects a token as invalid, and not only for
+// its permissions.
 func (f *flow) refused(ctx context.Context, token *oauth2.Token) error {
 	c := &call{w: f.world, method: http.MethodGet, url: f.api() + "/accounts", token: token.AccessToken}
 	if err := c.as(f.ours); err != nil {

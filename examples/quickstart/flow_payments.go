@@ -29,7 +29,7 @@ func paymentSteps() []step {
 	}
 }
 
-// newPayment is 12.34 EUR to ACME. No two payments are the same one.
+// newPayment returns a payment of 12.34 EUR to ACME. No two payments are equal.
 func (w *world) newPayment() openbanking.Payment {
 	return openbanking.Payment{
 		Actions:                           []openbanking.PaymentAction{"initiate"},
@@ -41,7 +41,7 @@ func (w *world) newPayment() openbanking.Payment {
 	}
 }
 
-// inJSON are payments as details, an array.
+// inJSON returns payments as a JSON array of details.
 func (w *world) inJSON(payments ...any) (json.RawMessage, error) {
 	details, err := w.app.types.New(openbanking.PaymentType, payments...)
 	if err != nil {
@@ -60,7 +60,7 @@ func orderPayment(ctx context.Context, f *flow) (err error) {
 	return err
 }
 
-// wanted is what the page has to say of the payment.
+// wanted contains the lines that the page must show about the payment.
 var wanted = []string{
 	"Payment", "Amount: 12.34 EUR", "To: ACME", "Account of the payee: DE02 1001 0010 9307 1186 03", "From your account: of your choice",
 	"Reference: Invoice 4711", "Order number: order-1", "Permission: make the payment",
@@ -74,7 +74,8 @@ func readPayment(ctx context.Context, f *flow) (err error) {
 	return err
 }
 
-// readLookalike reads the page for a payee whose name is ACME in Cyrillic letters, with a character after it that is not seen.
+// readLookalike reads the page for a payee whose name is ACME in Cyrillic
+// letters, followed by an invisible character.
 func readLookalike(ctx context.Context, f *flow) error {
 	payment := f.newPayment()
 	payment.CreditorName = "\u0410\u0421\u041c\u0415\u200b"
@@ -94,7 +95,7 @@ func readLookalike(ctx context.Context, f *flow) error {
 }
 
 func readWithMore(ctx context.Context, f *flow) error {
-	f.pageURL += "&" + url.Values{"authorization_details": {`[{"type":"payment_initiation","creditorName":"A thief"}]`}, "scope": {"payments"}}.Encode()
+	f.pageURL += "&" + url.Values{"authorization_details": {`[{"type":"payment_initiation","creditorName":"Mallory"}]`}, "scope": {"payments"}}.Encode()
 	said, err := f.user.read(ctx, f.pageURL)
 	if err == nil && !slices.Equal(said, wanted) {
 		err = errors.New("the page says something else")
@@ -113,7 +114,7 @@ func agreeToPayment(ctx context.Context, f *flow) (err error) {
 	return err
 }
 
-// finishAnswer gives the client what the browser has brought.
+// finishAnswer passes the authorization response to the client.
 func (f *flow) finishAnswer(ctx context.Context) (err error) {
 	response, err := queryOf(f.answerURL)
 	if err != nil {
@@ -154,7 +155,7 @@ func payAgain(ctx context.Context, f *flow) (err error) {
 	return nil
 }
 
-// summary tells in a line what details permit.
+// summary describes details in one line.
 func (f *flow) summary(details rar.Details) string {
 	var parts []string
 	for _, d := range describe(details) {

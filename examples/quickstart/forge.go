@@ -14,14 +14,14 @@ import (
 	"strings"
 )
 
-// The library makes no bad JWTs, so thieves make their own.
+// The library creates no invalid JWTs, so the attacks create their own.
 
 type object = map[string]any
 
-// A signature makes the last part of a JWT.
+// A signature creates the last part of a JWT.
 type signature func(signed string) ([]byte, error)
 
-// forge makes a JWT (RFC 7515 §7.1).
+// forge creates a JWT (RFC 7515 §7.1).
 func forge(header, claims object, sign signature) (string, error) {
 	h, err := json.Marshal(header)
 	if err != nil {
@@ -64,7 +64,7 @@ func hs256(secret []byte) signature {
 	}
 }
 
-// reforge changes a JWT that exists and signs it anew.
+// reforge changes an existing JWT and signs it again.
 func reforge(token string, sign signature, changes ...func(header, claims object)) (string, error) {
 	header, claims, err := unseal(token)
 	if err != nil {
@@ -76,7 +76,7 @@ func reforge(token string, sign signature, changes ...func(header, claims object
 	return forge(header, claims, sign)
 }
 
-// unseal reads a JWT, which anyone can who has it, and believes it.
+// unseal reads a JWT without verification.
 func unseal(token string) (header, claims object, err error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -94,7 +94,8 @@ func unseal(token string) (header, claims object, err error) {
 	return header, claims, nil
 }
 
-// with sets members of the header and of the claims; nil leaves a member out.
+// with sets members of the header and of the claims. A nil value removes a
+// member.
 func with(header, claims object) func(h, c object) {
 	return func(h, c object) {
 		set(h, header)
@@ -114,7 +115,7 @@ func keep(token string) signature {
 	}
 }
 
-// privateJWK is a key as no message may show it.
+// privateJWK returns a key with its private part, which no message may contain.
 func privateJWK(key *ecdsa.PrivateKey) (object, error) {
 	public, err := key.PublicKey.Bytes() // 4, x, y
 	if err != nil {

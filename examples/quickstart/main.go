@@ -1,15 +1,23 @@
-// Command quickstart plays FAPI 2.0 in one process: an authorization server, an API and a client, each a TLS server of
-// its own on 127.0.0.1, first in a whole flow, with a payment that the user agrees to and a grant that lives and ends, then
-// under attack. It does so for both ways in which the client can authenticate here, by assertion and by certificate, with
-// both to which its tokens can be bound, DPoP and mutual TLS, and for both profiles: Baseline, and Advanced, under which
-// requests, authorization responses and introspection responses are signed. It prints who says what to whom and which clause
-// of the specifications that answers, and ends with status 0 only if every step succeeded and every attack was refused with
-// exactly the status and error code that the specifications ask for.
+// Command quickstart runs FAPI 2.0 in one process: an authorization server, an
+// API and a client, each a TLS server on 127.0.0.1. First it runs a complete
+// flow, with a payment and the life of a grant. Then it attacks the servers.
+//
+// It does so for each combination of client authentication (assertion or
+// certificate), token binding (DPoP or mutual TLS) and profile. Under Baseline
+// only tokens and assertions are signed. Under Advanced, requests,
+// authorization responses and introspection responses are signed as well.
+//
+// It prints each message with its sender, its receiver and the clause that it
+// satisfies. The exit status is 0 only if every step succeeded and every attack
+// was rejected with the status and the error code that the specifications
+// require.
 //
 //	go run ./examples/quickstart [-profile baseline|advanced] [-auth private_key_jwt|tls_client_auth] [-binding dpop|mtls] [-json]
 //
-// The code to copy from is in servers.go, payments.go and signing.go. The rest is the stage: world.go sets it up, flow.go and
-// browser.go play the users and the clients, attacks.go the thieves, and wire.go listens to what is said.
+// The code in servers.go, payments.go and signing.go is meant to be copied. The
+// other files test it: world.go starts the servers, flow.go and browser.go act
+// as users and clients, attacks.go as attackers, and wire.go records the
+// messages.
 package main
 
 import (
@@ -26,7 +34,7 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 
 const usage = "usage: quickstart [-profile baseline|advanced] [-auth private_key_jwt|tls_client_auth] [-binding dpop|mtls] [-json]"
 
-// run is the program. It returns the exit status.
+// run runs the program and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -52,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if *asJSON {
 		out = &jsonLines{out: stdout}
 	}
-	switch ok, err := perform(ctx, out, chosen, fullScript); {
+	switch ok, err := runAll(ctx, out, chosen, fullPlan); {
 	case err != nil:
 		fmt.Fprintln(stderr, "quickstart:", err)
 		return 1
@@ -62,42 +70,44 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// A script says what is to be played for a combination.
-type script func(c combination) ([]chapter, []group)
+// A plan returns the steps and attacks of a combination.
+type plan func(c combination) ([]section, []group)
 
-func fullScript(c combination) ([]chapter, []group) { return flowChapters(c), attackGroups(c) }
+func fullPlan(c combination) ([]section, []group) { return flowSections(c), attackGroups(c) }
 
-// perform plays all combinations, whatever comes of one, and reports whether all went as it should.
-func perform(ctx context.Context, out printer, chosen []combination, s script) (ok bool, err error) {
-	out.opening(len(chosen))
-	acts, ok := make([]act, 0, len(chosen)), true
+// runAll runs all combinations, even if one fails, and reports whether all
+// results are as expected.
+func runAll(ctx context.Context, out printer, chosen []combination, s plan) (ok bool, err error) {
+	out.header(len(chosen))
+	outcomes, ok := make([]outcome, 0, len(chosen)), true
 	for _, c := range chosen {
-		chapters, groups := s(c)
-		a, err := play(ctx, out, c, chapters, groups)
+		sections, groups := s(c)
+		a, err := runCombination(ctx, out, c, sections, groups)
 		if err != nil {
 			return false, err
 		}
-		acts, ok = append(acts, a), ok && a.ok()
+		outcomes, ok = append(outcomes, a), ok && a.ok()
 	}
-	out.closing(acts)
+	out.footer(outcomes)
 	return ok, nil
 }
 
-// An act is how the steps and attacks of a combination went, and how many there were to be.
-type act struct {
+// An outcome contains the results of a combination, and the planned numbers of
+// steps and attacks.
+type outcome struct {
 	combination
 	steps, attacks int
 	results        []result
 }
 
-// ok reports whether all went as it should, and nothing is missing.
-func (a act) ok() bool {
-	return a.count("step") == a.steps && a.count("attack") == a.attacks
+// ok reports whether all results are as expected and none is missing.
+func (o outcome) ok() bool {
+	return o.count("step") == o.steps && o.count("attack") == o.attacks
 }
 
-// count returns how many results of a kind are as they should be.
-func (a act) count(kind string) (n int) {
-	for _, r := range a.results {
+// count returns the number of expected results of a kind.
+func (o outcome) count(kind string) (n int) {
+	for _, r := range o.results {
 		if r.Kind == kind && r.OK {
 			n++
 		}
@@ -105,11 +115,12 @@ func (a act) count(kind string) (n int) {
 	return n
 }
 
-// play runs the steps and then the attacks of a combination in a new world. After a step that failed it stops: what is
-// refused then proves nothing.
-func play(ctx context.Context, out printer, c combination, chapters []chapter, groups []group) (act, error) {
-	a := act{combination: c}
-	for _, its := range chapters {
+// runCombination runs the steps and then the attacks of a combination in a new
+// world. It stops after a failed step, because a rejected attack proves nothing
+// then.
+func runCombination(ctx context.Context, out printer, c combination, sections []section, groups []group) (outcome, error) {
+	a := outcome{combination: c}
+	for _, its := range sections {
 		a.steps += len(its.steps)
 	}
 	for _, g := range groups {
@@ -126,20 +137,20 @@ func play(ctx context.Context, out printer, c combination, chapters []chapter, g
 		out.result(r)
 		return r.OK
 	}
-	out.scene(w)
+	out.servers(w)
 	f := &flow{world: w}
-	for _, its := range chapters {
-		out.chapter(its.title)
+	for _, its := range sections {
+		out.section(its.title)
 		for _, s := range its.steps {
-			if !report(s.play(ctx, f)) {
+			if !report(s.run(ctx, f)) {
 				return a, nil
 			}
 		}
 	}
 	for _, g := range groups {
-		out.chapter(g.title)
+		out.section(g.title)
 		for _, attack := range g.attacks {
-			report(attack.play(ctx, w))
+			report(attack.run(ctx, w))
 		}
 	}
 	return a, nil

@@ -21,11 +21,13 @@ import (
 	"github.com/gofapi/fapi2/store"
 )
 
-// What rich authorization requests and grant management add to the three servers: payments to which the user agrees one by
-// one, and permissions that the client can look up, change and give back.
+// This file adds rich authorization requests and grant management to the three
+// servers. The user approves payments one by one. The client can query, change
+// and revoke its grants.
 
-// newTypes are the types of authorization details that all three know. A bank that knows others gives their schemas to the
-// two others, see rar.Registry.SchemaHandler.
+// newTypes returns the types of authorization details that all three servers
+// support. A bank with other types publishes their schemas for the client and
+// the API, see rar.Registry.SchemaHandler.
 func newTypes() (*rar.Registry, error) {
 	types, err := openbanking.Types(nil)
 	if err != nil {
@@ -34,7 +36,8 @@ func newTypes() (*rar.Registry, error) {
 	return rar.NewRegistry(rar.RegistryConfig{Types: types})
 }
 
-// describe is what the bank's page says of what is asked for. The page escapes it for HTML.
+// describe returns the text of the bank's page about the request. The page
+// escapes it for HTML.
 func describe(details rar.Details) (all []rar.Description) {
 	for _, detail := range details {
 		all = append(all, detail.Describe("en"))
@@ -42,20 +45,22 @@ func describe(details rar.Details) (all []rar.Description) {
 	return all
 }
 
-// changes say what an action of grant management does to what the user has allowed before.
+// changes describes the effect of each action of grant management on the
+// existing permissions.
 var changes = map[string]string{
 	"merge": "What you have allowed before stays as it is.", "replace": "This takes the place of all that you have allowed before.",
 }
 
 var errAccount = errors.New("not an account of this user")
 
-// chosen is what the user has made of the details: a payment that does not say where the money comes from is made from the
-// account that she has entered. That it is hers the bank alone can know.
+// chosen returns the details that the user has approved. A payment without a
+// debtor account is made from the account that the user has entered. Only the
+// bank can check that it is the user's account.
 func (b *bank) chosen(asked rar.Details, user, iban string) (rar.Details, error) {
 	var granted rar.Details
 	for _, detail := range asked {
 		if detail.Type() != openbanking.PaymentType {
-			continue // nothing that this bank does: it is not granted
+			continue // this bank does not support it, so it is not granted
 		}
 		var from openbanking.Account
 		payment, err := rar.Edit(detail, func(p *openbanking.Payment) {
@@ -76,7 +81,7 @@ func (b *bank) chosen(asked rar.Details, user, iban string) (rar.Details, error)
 type till struct {
 	guard *profile.ResourceServer
 	types *rar.Registry
-	uses  *uses.Uses // of consents
+	uses  *uses.Uses // of the consents
 }
 
 // newTill stores the payments in memory. A real API uses a persistent store
@@ -103,8 +108,8 @@ func (t *till) pay(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusBadRequest, codeBadOrder)
 		return
 	}
-	token, _ := profile.TokenFromContext(r.Context()) // Require has put it there
-	granted, err := token.Details()                   // those that are for this API
+	token, _ := profile.TokenFromContext(r.Context()) // Require stores it in the context
+	granted, err := token.Details()                   // the details for this API
 	var permission rar.Detail
 	if err == nil {
 		permission, err = order.PermittedBy(granted)
@@ -119,7 +124,7 @@ func (t *till) pay(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusConflict, codeAlreadyMade)
 	case err != nil:
 		t.guard.WriteError(w, r, err)
-	default: // yours makes the payment now, under this ID
+	default: // a real API makes the payment here, with this ID
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusCreated)
 		json.NewEncoder(w).Encode(map[string]string{"payment_id": id}) //nolint:errcheck // the client is gone
@@ -139,10 +144,11 @@ func (t *till) readOrder(w http.ResponseWriter, r *http.Request) (order openbank
 	return rar.Get[openbanking.Payment](parsed[0])
 }
 
-// list is for who may read payments, which is a matter of scope.
+// list responds to clients that may read payments. That is a matter of scope.
 func (t *till) list(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 
-// What the API tells of an order, beyond what its guard says.
+// These are the error codes of the API for orders, in addition to those of its
+// guard.
 const (
 	codeBadOrder    = "bad_order"
 	codeAlreadyMade = "already_made"
@@ -154,7 +160,7 @@ func answerError(w http.ResponseWriter, status int, code string) {
 	json.NewEncoder(w).Encode(map[string]string{"error": code}) //nolint:errcheck // the client is gone
 }
 
-// order asks the user for a payment, at the bank.
+// order sends the user to the bank to approve a payment.
 func (a *app) order(ctx context.Context, payment openbanking.Payment) (*profile.Session, error) {
 	details, err := a.types.New(openbanking.PaymentType, payment)
 	if err != nil {
@@ -167,7 +173,8 @@ func (a *app) order(ctx context.Context, payment openbanking.Payment) (*profile.
 	return a.Begin(ctx, profile.Request{AuthorizationDetails: asked})
 }
 
-// granted is the payment as the bank has granted it, which may say more than the order: the account that it is made from.
+// granted returns the payment as the bank has granted it. It can contain more
+// than the order, for example the debtor account.
 func (a *app) granted(token *oauth2.Token, payment openbanking.Payment) (rar.Detail, error) {
 	ordered, err := a.types.New(openbanking.PaymentType, payment)
 	if err != nil {
@@ -218,7 +225,8 @@ func (a *app) pay(ctx context.Context, token *oauth2.Token, payment rar.Detail) 
 	return fmt.Errorf("the API answered %s %s", response.Status, said.Error)
 }
 
-// ownTokens are for managing grants. The app gets them for itself, so that it can do so when its users' tokens are gone.
+// ownTokens returns tokens for grant management. They are the app's own tokens,
+// so they do not depend on the tokens of its users.
 type ownTokens struct{ *profile.Client }
 
 const (

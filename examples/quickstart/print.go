@@ -8,8 +8,9 @@ import (
 	"unicode/utf8"
 )
 
-// A result is how a step or an attack went. Kind is "step" or "attack". OK says that it went as it should: that an attack
-// was refused with the status and the error code that were expected of it.
+// A result is the result of a step or an attack. Kind is "step" or "attack". OK
+// is true if a step has succeeded, or if an attack was rejected with the
+// expected status and error code.
 type result struct {
 	Profile     string `json:"profile"`     // baseline or advanced
 	Combination string `json:"combination"` // as private_key_jwt+dpop
@@ -22,53 +23,55 @@ type result struct {
 	Reason      string `json:"reason,omitempty"` // why it is not OK
 
 	exchanges []exchange
-	notes     []string // what else there is to see
+	notes     []string // further lines to print
 }
 
 // A printer shows results.
 type printer interface {
-	opening(combinations int)
-	scene(w *world)
-	chapter(title string)
+	header(combinations int)
+	servers(w *world)
+	section(title string)
 	result(r result)
-	closing(all []act)
+	footer(all []outcome)
 }
 
 // jsonLines prints an object for each result and nothing else.
 type jsonLines struct{ out io.Writer }
 
-func (p *jsonLines) opening(int)    {}
-func (p *jsonLines) scene(*world)   {}
-func (p *jsonLines) chapter(string) {}
-func (p *jsonLines) closing([]act)  {}
+func (p *jsonLines) header(int)       {}
+func (p *jsonLines) servers(*world)   {}
+func (p *jsonLines) section(string)   {}
+func (p *jsonLines) footer([]outcome) {}
 func (p *jsonLines) result(r result) {
-	json.NewEncoder(p.out).Encode(r) //nolint:errcheck // nobody to tell
+	json.NewEncoder(p.out).Encode(r) //nolint:errcheck // the output is the only place for errors
 }
 
 // width is how many columns the dialogue takes.
 const width = 100
 
-// A dialogue prints for people: the first combination in full, and of the others what is different.
+// A dialogue prints text for people. It prints the first combination in full,
+// and only the differences of the others.
 type dialogue struct {
 	out  io.Writer
 	n    int             // steps of this combination
-	seen map[string]bool // what has been printed
-	same int             // results of this chapter that have been seen before
+	seen map[string]bool // results that have been printed
+	same int             // results of this section that have been printed before
 }
 
 func (p *dialogue) line(format string, args ...any) {
 	fmt.Fprintln(p.out, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
-func (p *dialogue) opening(combinations int) {
-	p.line("FAPI 2.0 Security Profile: TLS servers on loopback, a user, and thieves.")
+func (p *dialogue) header(combinations int) {
+	p.line("FAPI 2.0 Security Profile: TLS servers on loopback, a user, and attackers.")
 	if combinations > 1 {
-		p.line("There are %d ways to play it, each in a world of its own: one in full, of the others what is new.", combinations)
+		p.line("There are %d combinations, each with its own servers: one in full, the others without repetition.", combinations)
 	}
 	p.line("At the right: the clause that is answered, as in spec/requirements.tsv.")
 }
 
-// headings are the names of profiles for people, and meanings what they ask for.
+// headings contains the names of the profiles for people, and meanings
+// describes the profiles.
 var (
 	headings = map[string]string{"baseline": "Baseline", "advanced": "Advanced"}
 	meanings = map[string]string{
@@ -79,7 +82,7 @@ var (
 // labels are the names of bindings for people.
 var labels = map[string]string{"dpop": "DPoP", "mtls": "mutual TLS"}
 
-func (p *dialogue) scene(w *world) {
+func (p *dialogue) servers(w *world) {
 	p.flush()
 	p.n = 0
 	p.line("")
@@ -92,13 +95,13 @@ func (p *dialogue) scene(w *world) {
 	p.line("  client  %s", w.appURL)
 }
 
-func (p *dialogue) chapter(title string) {
+func (p *dialogue) section(title string) {
 	p.flush()
 	p.line("")
 	p.line("%s %s", title, strings.Repeat("─", width-1-utf8.RuneCountInString(title)))
 }
 
-// flush counts what a chapter has left out.
+// flush prints the number of results that a section has omitted.
 func (p *dialogue) flush() {
 	if p.same > 0 {
 		p.line("  ✓ %d as before", p.same)
@@ -106,7 +109,7 @@ func (p *dialogue) flush() {
 	p.same = 0
 }
 
-// repeats reports whether a result has been printed before, with all that was said.
+// repeats reports whether an equal result has been printed before.
 func (p *dialogue) repeats(r result) bool {
 	r.Profile, r.Combination = "", ""
 	key := fmt.Sprintf("%+v", r)
@@ -146,7 +149,7 @@ func (p *dialogue) step(r result) {
 	p.reason(r)
 }
 
-// exchange prints a request, what it has, and what came back.
+// exchange prints a request and its response.
 func (p *dialogue) exchange(e exchange) {
 	const column = 40
 	head := fmt.Sprintf("     %-7s → %-8s %-4s %s", e.from, e.to, e.method, e.path)
@@ -170,12 +173,12 @@ func (p *dialogue) reason(r result) {
 	}
 }
 
-// columns prints what an attack tries, how it is refused and why.
+// columns prints an attack, its outcome and its clause.
 func (p *dialogue) columns(name, outcome, clause string) {
 	p.line("%s %s", pad("  "+pad(name, 54)+" "+outcome, width-1-len(clause)), clause)
 }
 
-func (p *dialogue) closing(all []act) {
+func (p *dialogue) footer(all []outcome) {
 	p.flush()
 	p.failures(all)
 	p.line("")
@@ -190,8 +193,8 @@ func (p *dialogue) closing(all []act) {
 	}
 }
 
-// failures tells again what is not as it should be.
-func (p *dialogue) failures(all []act) {
+// failures repeats the results that are not as expected.
+func (p *dialogue) failures(all []outcome) {
 	for _, a := range all {
 		if a.ok() {
 			continue
@@ -204,7 +207,7 @@ func (p *dialogue) failures(all []act) {
 			}
 		}
 		if missing := a.steps + a.attacks - len(a.results); missing > 0 {
-			p.line("  and %d steps and attacks that were not played after that", missing)
+			p.line("  and %d steps and attacks that were not run after that", missing)
 		}
 	}
 }

@@ -43,19 +43,19 @@ func every(t *testing.T) []combination {
 	return all
 }
 
-// both prints for machines and for people, so that all need be played once only.
+// both prints JSON and text, so that one run serves both checks.
 type both struct{ json, text printer }
 
-func (p both) opening(n int)        { p.json.opening(n); p.text.opening(n) }
-func (p both) scene(w *world)       { p.json.scene(w); p.text.scene(w) }
-func (p both) chapter(title string) { p.json.chapter(title); p.text.chapter(title) }
+func (p both) header(n int)         { p.json.header(n); p.text.header(n) }
+func (p both) servers(w *world)     { p.json.servers(w); p.text.servers(w) }
+func (p both) section(title string) { p.json.section(title); p.text.section(title) }
 func (p both) result(r result)      { p.json.result(r); p.text.result(r) }
-func (p both) closing(all []act)    { p.json.closing(all); p.text.closing(all) }
+func (p both) footer(all []outcome) { p.json.footer(all); p.text.footer(all) }
 
 func TestEveryStepSucceedsAndEveryAttackIsRefused(t *testing.T) {
 	t.Parallel()
 	var stdout, text bytes.Buffer
-	ok, err := perform(t.Context(), both{&jsonLines{out: &stdout}, &dialogue{out: &text}}, every(t), fullScript)
+	ok, err := runAll(t.Context(), both{&jsonLines{out: &stdout}, &dialogue{out: &text}}, every(t), fullPlan)
 	require.NoError(t, err)
 	require.True(t, ok, "%s", &text)
 	t.Run("the dialogue fits into its columns", func(t *testing.T) { checkDialogue(t, text.String()) })
@@ -64,7 +64,7 @@ func TestEveryStepSucceedsAndEveryAttackIsRefused(t *testing.T) {
 		t.Run(c.profile+" "+c.String(), func(t *testing.T) {
 			its := func(r result) bool { return r.Profile == c.profile && r.Combination == c.String() }
 			steps, attacks := slices.Collect(filter(allSteps, its)), slices.Collect(filter(allAttacks, its))
-			require.Len(t, steps, stepsOf(flowChapters(c)))
+			require.Len(t, steps, stepsOf(flowSections(c)))
 			require.GreaterOrEqual(t, len(attacks), either(c.advanced(), 225, 145))
 			names := map[string]bool{}
 			for _, r := range append(steps, attacks...) {
@@ -75,14 +75,14 @@ func TestEveryStepSucceedsAndEveryAttackIsRefused(t *testing.T) {
 				require.Regexp(t, `^[A-Z]+-[A-Za-z0-9.-]+$`, r.Clause)
 			}
 			for _, r := range attacks {
-				if r.Code == codeInactive { // no error, but nothing is said
+				if r.Code == codeInactive { // not an error, but no information either
 					require.True(t, c.advanced())
 					require.Equal(t, http.StatusOK, r.Status)
 				} else {
 					require.GreaterOrEqual(t, r.Status, http.StatusBadRequest)
 				}
 				require.Less(t, r.Status, http.StatusInternalServerError)
-				if r.Code == "" { // what is not the client's is not there, and who sends no token is told no error (RFC 6750 §3.1)
+				if r.Code == "" { // another client's grant is not found; without a token there is no code (RFC 6750 §3.1)
 					require.Contains(t, []int{http.StatusUnauthorized, http.StatusNotFound}, r.Status)
 					require.Regexp(t, "^GM-", r.Clause)
 				}
@@ -92,15 +92,15 @@ func TestEveryStepSucceedsAndEveryAttackIsRefused(t *testing.T) {
 	}
 }
 
-func stepsOf(chapters []chapter) (n int) {
-	for _, its := range chapters {
+func stepsOf(sections []section) (n int) {
+	for _, its := range sections {
 		n += len(its.steps)
 	}
 	return n
 }
 
-// beginning is the first step of the flow, with which a world is ready for attacks.
-func beginning(c combination) []chapter { return []chapter{{"", loginSteps(c)[:1]}} }
+// beginning returns the first step of the flow, after which attacks can run.
+func beginning(c combination) []section { return []section{{"", loginSteps(c)[:1]}} }
 
 func filter(all []result, wanted func(result) bool) iter.Seq[result] {
 	return func(yield func(result) bool) {
@@ -126,7 +126,7 @@ func checkDialogue(t *testing.T, text string) {
 	require.NotRegexp(t, regexp.MustCompile(`eyJ[A-Za-z0-9_-]{10}`), text, "no token is shown")
 }
 
-func TestTheFlagsChooseWhatIsPlayed(t *testing.T) {
+func TestTheFlagsChooseCombinations(t *testing.T) {
 	t.Parallel()
 	for _, c := range every(t) {
 		chosen, err := combinations(c.profile, c.auth, c.binding)
@@ -162,7 +162,7 @@ func TestUsage(t *testing.T) {
 	require.Zero(t, run(t.Context(), []string{"-h"}, io.Discard, io.Discard))
 }
 
-// Whoever says that all is well has to be able to say that it is not, in each combination.
+// The program must detect failures in each combination.
 func TestFailuresAreSeen(t *testing.T) {
 	t.Parallel()
 	stolen := one(func(c *call) { c.scheme, c.prover, c.certificate = "Bearer", nil, nil })
@@ -182,20 +182,20 @@ func TestFailuresAreSeen(t *testing.T) {
 		{on("a refusal that names nothing", 401, "invalid_token", stolen).saying("a reason"), false, "without a word of a reason"},
 		{on("a code where there is to be none", 401, "", stolen), false, "401 invalid_token, expected 401 without an error code"},
 		{on("an attack that succeeds", 401, "invalid_token", harmless), false, "200 without an error code"},
-		{against(newCall, 201, "a request that is bad without the attack", "", 401, "invalid_token", stolen), false, "unspoilt"},
+		{against(newCall, 201, "a request that is bad without the attack", "", 401, "invalid_token", stolen), false, "the unchanged request is rejected"},
 		{against(refused, 200, "no request", "", 401, "invalid_token", stolen), false, "no request can be made"},
 		{on("a spoiler that fails", 401, "invalid_token", func(context.Context, *call) error { return errors.New("not spoilt") }), false, "not spoilt"},
 		{onCallback("a client that asks the token endpoint first", "", 303, "", one(func(v *visit) { v.quiet = true })), false, "after 1 requests"},
 	}
-	script := func(chosen ...attack) script {
-		return func(its combination) ([]chapter, []group) { return beginning(its), []group{{"", chosen}} }
+	planOf := func(chosen ...attack) plan {
+		return func(its combination) ([]section, []group) { return beginning(its), []group{{"", chosen}} }
 	}
 	var all []attack
 	for _, c := range cases {
 		all = append(all, c.attack)
 	}
 	var stdout bytes.Buffer
-	ok, err := perform(t.Context(), &jsonLines{out: &stdout}, every(t), script(all...))
+	ok, err := runAll(t.Context(), &jsonLines{out: &stdout}, every(t), planOf(all...))
 	require.NoError(t, err)
 	require.False(t, ok)
 	_, attacks := results(t, &stdout)
@@ -209,7 +209,7 @@ func TestFailuresAreSeen(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.attack.name, func(t *testing.T) {
 			var stdout bytes.Buffer
-			ok, err := perform(t.Context(), &dialogue{out: &stdout}, every(t)[7:], script(c.attack))
+			ok, err := runAll(t.Context(), &dialogue{out: &stdout}, every(t)[7:], planOf(c.attack))
 			require.NoError(t, err)
 			require.Equal(t, c.ok, ok)
 			for mark, count := range map[string]int{"NOT REFUSED AS EXPECTED": 1, " 0 of 1 ✗": 1, "     FAILED: ": 1, " 1 of 1 ✓": 1} {
@@ -222,19 +222,19 @@ func TestFailuresAreSeen(t *testing.T) {
 	}
 }
 
-// One combination that fails is not lost among those that do not.
+// The program must report one failed combination among others.
 func TestOneFailureIsEnough(t *testing.T) {
 	t.Parallel()
 	all := every(t)
 	for i, bad := range all {
 		var stdout bytes.Buffer
 		chosen := []combination{all[(i+7)%8], bad, all[(i+1)%8]} // it is neither the first nor the last
-		ok, err := perform(t.Context(), &dialogue{out: &stdout}, chosen, func(c combination) ([]chapter, []group) {
-			chapters := beginning(c)
+		ok, err := runAll(t.Context(), &dialogue{out: &stdout}, chosen, func(c combination) ([]section, []group) {
+			sections := beginning(c)
 			if c == bad {
-				chapters = append(chapters, chapter{"", []step{{name: "a step that fails", do: func(context.Context, *flow) error { return errors.New("deliberately") }}}})
+				sections = append(sections, section{"", []step{{name: "a step that fails", do: func(context.Context, *flow) error { return errors.New("deliberately") }}}})
 			}
-			return chapters, nil
+			return sections, nil
 		})
 		require.NoError(t, err)
 		require.False(t, ok)
@@ -243,12 +243,12 @@ func TestOneFailureIsEnough(t *testing.T) {
 	}
 }
 
-func TestAFailedStepEndsThePlay(t *testing.T) {
+func TestAFailedStepEndsTheRun(t *testing.T) {
 	t.Parallel()
 	failing := step{name: "a step that fails", clause: "", do: func(context.Context, *flow) error { return errors.New("deliberately") }}
 	for _, c := range every(t) {
 		var stdout bytes.Buffer
-		a, err := play(t.Context(), &jsonLines{out: &stdout}, c, append([]chapter{{"", []step{failing}}}, beginning(c)...), attackGroups(c))
+		a, err := runCombination(t.Context(), &jsonLines{out: &stdout}, c, append([]section{{"", []step{failing}}}, beginning(c)...), attackGroups(c))
 		require.NoError(t, err)
 		require.False(t, a.ok())
 		steps, attacks := results(t, &stdout)
@@ -259,7 +259,7 @@ func TestAFailedStepEndsThePlay(t *testing.T) {
 	}
 }
 
-// What proves the archives has to fail for a message that was changed.
+// The check of the archives must fail for a changed message.
 func TestArchivesProveNothingFalse(t *testing.T) {
 	key, err := newKey()
 	require.NoError(t, err)

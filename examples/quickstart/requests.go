@@ -21,10 +21,11 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// An attack is a request that is right but for one thing. The types here are requests whose every part can be changed
-// before they are sent; unchanged they succeed, which is tried first.
+// An attack is a valid request with one change. The types in this file are
+// requests whose parts can be changed before they are sent. Unchanged requests
+// succeed, and are tried first.
 
-// A request is what an attack changes.
+// A request is a request that an attack changes.
 type request interface {
 	send(ctx context.Context) (answer, error)
 }
@@ -34,17 +35,17 @@ type call struct {
 	w             *world
 	method, url   string
 	scheme, token string
-	certificate   *tls.Certificate // nil: none
-	prover        *dpop.Prover     // nil: no proof
-	// What the proof says, if it is not what the request is.
+	certificate   *tls.Certificate // may be nil
+	prover        *dpop.Prover     // if nil, the call has no proof
+	// These replace the values in the proof if they are set.
 	proofMethod, proofURL, proofToken string
 	proofs                            []string    // sent instead of a new one
-	header                            http.Header // what else is sent
-	body                              string      // JSON; empty: none
-	grantID                           string      // of the grant that the token is of or the call is about
+	header                            http.Header // further headers
+	body                              string      // JSON, or empty
+	grantID                           string      // the grant of the token or of the call
 }
 
-// newCall is a call with a token of alice's that our client has just got.
+// newCall returns a call with a new token of the client for alice.
 func newCall(ctx context.Context, w *world) (*call, error) {
 	token, err := w.newToken(ctx)
 	if err != nil {
@@ -54,7 +55,7 @@ func newCall(ctx context.Context, w *world) (*call, error) {
 	return c, c.as(w.ours)
 }
 
-// as presents the token as a client would to which it is bound.
+// as presents the token as if it were bound to the keys of a client.
 func (c *call) as(its *client) (err error) {
 	if !c.w.byDPoP() {
 		c.scheme, c.certificate = "Bearer", its.certificate
@@ -65,7 +66,7 @@ func (c *call) as(its *client) (err error) {
 	return err
 }
 
-// proof returns a proof for the call as it is now.
+// proof returns a proof for the call in its present state.
 func (c *call) proof() (string, error) {
 	or := func(value, otherwise string) string {
 		if value == "" {
@@ -76,7 +77,7 @@ func (c *call) proof() (string, error) {
 	return c.prover.Proof(or(c.proofMethod, c.method), or(c.proofURL, c.url), dpop.ProofOptions{AccessToken: or(c.proofToken, c.token)})
 }
 
-func (c *call) send(ctx context.Context) (answer, error) { return c.sendAs(ctx, "thief") }
+func (c *call) send(ctx context.Context) (answer, error) { return c.sendAs(ctx, "attacker") }
 
 func (c *call) sendAs(ctx context.Context, party string) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, c.method, c.url, strings.NewReader(c.body))
@@ -100,22 +101,23 @@ func (c *call) sendAs(ctx context.Context, party string) (answer, error) {
 	return exchangeWith(c.w.httpClient(party, c.certificate), r)
 }
 
-// A post is a request to the token endpoint or to that for pushed requests.
+// A post is a request to the token endpoint or to the endpoint for pushed
+// requests.
 type post struct {
 	w           *world
 	url         string
 	form        url.Values
-	signed      *requestObject            // what form is sent in; nil: as it is
-	beside      url.Values                // sent beside it, or added to the form
-	auth        *clientauth.PrivateKeyJWT // nil: no assertion
+	signed      *requestObject            // contains form; if nil, form is sent as it is
+	beside      url.Values                // sent outside of signed, or added to the form
+	auth        *clientauth.PrivateKeyJWT // if nil, there is no assertion
 	assertion   string                    // sent instead of a new one
-	clientID    string                    // sent instead of the assertion's, or without one
-	certificate *tls.Certificate          // nil: none
-	prover      *dpop.Prover              // nil: no proof
+	clientID    string                    // replaces the client ID of the assertion
+	certificate *tls.Certificate          // may be nil
+	prover      *dpop.Prover              // if nil, there is no proof
 	proof       string                    // sent instead of a new one
 	header      http.Header               // what else is sent
-	party       string                    // who sends it; empty: the thief
-	grantID     string                    // of the grant that it is about
+	party       string                    // the sender; if empty, the attacker
+	grantID     string                    // the grant of the request
 }
 
 func (w *world) newPost(endpoint string, form url.Values) (*post, error) {
@@ -133,7 +135,8 @@ func (p *post) authenticateAs(c *client) (err error) {
 	return err
 }
 
-// as sends it in the name of a client and with what that has its tokens bound to.
+// as sends the request in the name of a client and with the key or certificate
+// that the client's tokens are bound to.
 func (p *post) as(c *client) (err error) {
 	if p.w.byDPoP() {
 		if p.prover, err = p.w.prover(c.dpop); err != nil {
@@ -145,7 +148,7 @@ func (p *post) as(c *client) (err error) {
 	return p.authenticateAs(c)
 }
 
-// anonymous leaves out what authenticates the client.
+// anonymous removes the client authentication.
 func (p *post) anonymous() {
 	if p.w.byJWT() {
 		p.auth = nil
@@ -188,10 +191,10 @@ func (p *post) send(ctx context.Context) (answer, error) {
 	if proof != "" {
 		r.Header.Set("DPoP", proof)
 	}
-	return exchangeWith(p.w.httpClient(cmp.Or(p.party, "thief"), p.certificate), r)
+	return exchangeWith(p.w.httpClient(cmp.Or(p.party, "attacker"), p.certificate), r)
 }
 
-// succeed sends a request that has to succeed, as a part of an attack.
+// succeed sends a request that must succeed, as a part of an attack.
 func succeed(ctx context.Context, r request) (answer, error) {
 	a, err := r.send(ctx)
 	if err == nil && a.status >= http.StatusBadRequest {
@@ -200,7 +203,7 @@ func succeed(ctx context.Context, r request) (answer, error) {
 	return a, err
 }
 
-// newRedemption is a token request for a new code of alice's.
+// newRedemption returns a token request with a new code of alice.
 func newRedemption(ctx context.Context, w *world) (*post, error) {
 	session, err := w.app.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
 	if err != nil {
@@ -218,7 +221,7 @@ func newRedemption(ctx context.Context, w *world) (*post, error) {
 	})
 }
 
-// newRefresh is a token request with a refresh token of alice's.
+// newRefresh returns a token request with a refresh token of alice.
 func newRefresh(ctx context.Context, w *world) (*post, error) {
 	token, err := w.newToken(ctx)
 	if err != nil {
@@ -227,12 +230,13 @@ func newRefresh(ctx context.Context, w *world) (*post, error) {
 	return w.newTokenRequest(token.RefreshToken)
 }
 
-// newOwnToken is a token request of a client for itself: the shortest one that needs client authentication.
+// newOwnToken returns a token request of a client for itself. It is the
+// shortest request that requires client authentication.
 func newOwnToken(_ context.Context, w *world) (*post, error) {
 	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}})
 }
 
-// newPush is a pushed authorization request.
+// newPush returns a pushed authorization request.
 func newPush(_ context.Context, w *world) (*post, error) {
 	challenge, err := pkce.Challenge(pkce.NewVerifier())
 	if err != nil {
@@ -253,13 +257,15 @@ func newPush(_ context.Context, w *world) (*post, error) {
 type visit struct {
 	w       *world
 	browser *browser
-	session *profile.Session // what our client has pushed
+	session *profile.Session // pushed by the client
 	url     string
-	// quiet says that the client must see through it by itself, without asking the token endpoint.
+	// quiet means that the client must reject the response without a token
+	// request.
 	quiet bool
 }
 
-// newVisit is a browser that our client has sent to the authorization server.
+// newVisit returns a browser that the client has sent to the authorization
+// server.
 func newVisit(ctx context.Context, w *world) (*visit, error) {
 	session, err := w.app.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
 	if err != nil {
@@ -268,7 +274,8 @@ func newVisit(ctx context.Context, w *world) (*visit, error) {
 	return &visit{w: w, browser: w.newBrowser(), session: session, url: session.URL}, nil
 }
 
-// A start is a browser that begins a login at our client, from a page of this site.
+// A start is a browser that begins a login at our client, from a page of this
+// site.
 type start struct {
 	browser *browser
 	site    string // same-origin or cross-site
@@ -282,7 +289,8 @@ func (s *start) send(ctx context.Context) (answer, error) {
 	return s.browser.post(ctx, s.browser.world.appURL+"/login", s.site, nil)
 }
 
-// newCallback is a browser that the authorization server has sent back to our client.
+// newCallback returns a browser that the authorization server has sent back to
+// the client.
 func newCallback(ctx context.Context, w *world) (*visit, error) {
 	b := w.newBrowser()
 	page, err := b.startLogin(ctx)
@@ -303,7 +311,7 @@ func (v *visit) send(ctx context.Context) (answer, error) {
 	return a, err
 }
 
-// query changes the parameters of the URL; an empty value leaves one out.
+// query changes the parameters of the URL. An empty value removes a parameter.
 func (v *visit) query(changes map[string]string) error {
 	u, err := url.Parse(v.url)
 	if err != nil {
@@ -320,12 +328,12 @@ func (v *visit) query(changes map[string]string) error {
 	return nil
 }
 
-// newToken lets alice log in and returns what our client gets.
+// newToken lets alice log in and returns the tokens of the client.
 func (w *world) newToken(ctx context.Context) (*oauth2.Token, error) {
 	return w.ask(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
 }
 
-// tokenFor is a token of our client's own, for an API.
+// tokenFor returns a token of the client itself for an API.
 func (w *world) tokenFor(ctx context.Context, resource string) (string, error) {
 	token, err := w.app.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}, Resources: []string{resource}})
 	if err != nil {
@@ -338,7 +346,7 @@ func (w *world) prover(key crypto.Signer) (*dpop.Prover, error) {
 	return dpop.NewProver(dpop.ProverConfig{Key: key, Now: w.clock.Now})
 }
 
-// assertions makes client assertions that are right for a client, but for what change changes.
+// assertions returns an issuer of valid assertions of a client, with a change.
 func (w *world) assertions(c *client, change func(*clientauth.PrivateKeyJWTConfig)) (*clientauth.PrivateKeyJWT, error) {
 	cfg := clientauth.PrivateKeyJWTConfig{ClientID: c.id, Audience: w.asURL, Key: c.auth, KeyID: authKeyID, Now: w.clock.Now}
 	if change != nil {
@@ -353,7 +361,7 @@ func (p *post) assertWith(change func(*clientauth.PrivateKeyJWTConfig)) (err err
 	return err
 }
 
-// forgeAssertion sends the assertion that p would send, changed and signed anew.
+// forgeAssertion changes the assertion of p and signs it again.
 func (p *post) forgeAssertion(sign signature, change func(header, claims object)) error {
 	good, err := p.auth.Assertion()
 	if err != nil {
@@ -363,9 +371,10 @@ func (p *post) forgeAssertion(sign signature, change func(header, claims object)
 	return err
 }
 
-// publishedKey is the public key of the authorization server, which anyone can fetch.
+// publishedKey returns the public key of the authorization server from its
+// jwks_uri.
 func (w *world) publishedKey(ctx context.Context) (crypto.PublicKey, error) {
-	a, err := w.get(ctx, "thief", w.app.ServerMetadata().JWKSURI)
+	a, err := w.get(ctx, "attacker", w.app.ServerMetadata().JWKSURI)
 	if err != nil {
 		return nil, err
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// Requests about payments and grants, which attacks spoil.
+// This file has requests about payments and grants for attacks.
 
-// ask lets alice agree to a request and returns what our client gets.
+// ask lets alice approve a request and returns the tokens of the client.
 func (w *world) ask(ctx context.Context, request profile.Request) (*oauth2.Token, error) {
 	session, err := w.app.Begin(ctx, request)
 	if err != nil {
@@ -29,7 +29,7 @@ func (w *world) ask(ctx context.Context, request profile.Request) (*oauth2.Token
 	return w.app.Finish(ctx, session, response)
 }
 
-// newPaymentToken is a token for a new payment.
+// newPaymentToken returns a token for a new payment.
 func (w *world) newPaymentToken(ctx context.Context) (*oauth2.Token, error) {
 	details, err := w.inJSON(w.newPayment())
 	if err != nil {
@@ -38,7 +38,7 @@ func (w *world) newPaymentToken(ctx context.Context) (*oauth2.Token, error) {
 	return w.ask(ctx, profile.Request{AuthorizationDetails: details})
 }
 
-// newOrder is a payment that alice has granted, on its way to the API.
+// newOrder returns a call that orders a payment that alice has granted.
 func newOrder(ctx context.Context, w *world) (*call, error) {
 	token, err := w.newPaymentToken(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func newOrder(ctx context.Context, w *world) (*call, error) {
 	return c, c.as(w.ours)
 }
 
-// edit changes the payment that is ordered.
+// edit changes the ordered payment.
 func (c *call) edit(change func(p *openbanking.Payment)) error {
 	order, err := c.w.app.types.New(openbanking.PaymentType, json.RawMessage(c.body))
 	if err != nil {
@@ -71,7 +71,8 @@ func (c *call) edit(change func(p *openbanking.Payment)) error {
 	return err
 }
 
-// newPaymentRefresh is a token request with the refresh token of a payment, and with that payment in it.
+// newPaymentRefresh returns a token request with the refresh token of a payment
+// and with that payment.
 func newPaymentRefresh(ctx context.Context, w *world) (*post, error) {
 	token, err := w.newPaymentToken(ctx)
 	if err != nil {
@@ -84,7 +85,7 @@ func newPaymentRefresh(ctx context.Context, w *world) (*post, error) {
 	return p, err
 }
 
-// newPaymentPush is a pushed authorization request for a payment.
+// newPaymentPush returns a pushed authorization request for a payment.
 func newPaymentPush(ctx context.Context, w *world) (*post, error) {
 	p, err := newPush(ctx, w)
 	if err != nil {
@@ -99,7 +100,7 @@ func (w *world) newTokenRequest(refreshToken string) (*post, error) {
 	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
 }
 
-// newGrant lets alice agree to a new grant, and returns the tokens that came with it.
+// newGrant lets alice approve a new grant, and returns its tokens.
 func (w *world) newGrant(ctx context.Context) (issued *oauth2.Token, grantID string, err error) {
 	if issued, err = w.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: "create"}); err != nil {
 		return nil, "", err
@@ -108,13 +109,14 @@ func (w *world) newGrant(ctx context.Context) (issued *oauth2.Token, grantID str
 	return issued, grantID, nil
 }
 
-// askAgain lets alice agree to another request for a grant.
+// askAgain lets alice approve another request for a grant.
 func (w *world) askAgain(ctx context.Context, action, grantID string) error {
 	_, err := w.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: action, GrantID: grantID})
 	return err
 }
 
-// manage is a call about a grant in the name of a client, with a token that it has got for itself.
+// manage returns a call about a grant in the name of a client, with the
+// client's own token.
 func (w *world) manage(ctx context.Context, c *client, method, grantID, scope string) (*call, error) {
 	p, err := newOwnToken(ctx, w)
 	if err != nil {
@@ -136,7 +138,7 @@ func (w *world) manage(ctx context.Context, c *client, method, grantID, scope st
 	return its, its.as(c)
 }
 
-// newQuery asks what a new grant permits.
+// newQuery returns a query of a new grant.
 func newQuery(ctx context.Context, w *world) (*call, error) {
 	_, grantID, err := w.newGrant(ctx)
 	if err != nil {
@@ -145,7 +147,7 @@ func newQuery(ctx context.Context, w *world) (*call, error) {
 	return w.manage(ctx, w.ours, http.MethodGet, grantID, scopeQuery)
 }
 
-// newRevocation revokes a new grant.
+// newRevocation returns a revocation of a new grant.
 func newRevocation(ctx context.Context, w *world) (*call, error) {
 	_, grantID, err := w.newGrant(ctx)
 	if err != nil {
@@ -154,7 +156,7 @@ func newRevocation(ctx context.Context, w *world) (*call, error) {
 	return w.manage(ctx, w.ours, http.MethodDelete, grantID, scopeRevoke)
 }
 
-// newGrantedCall calls the API with the token of a new grant.
+// newGrantedCall returns a call of the API with the token of a new grant.
 func newGrantedCall(ctx context.Context, w *world) (*call, error) {
 	issued, grantID, err := w.newGrant(ctx)
 	if err != nil {
@@ -164,7 +166,8 @@ func newGrantedCall(ctx context.Context, w *world) (*call, error) {
 	return c, c.as(w.ours)
 }
 
-// newGrantedRefresh is a token request with the refresh token of a new grant.
+// newGrantedRefresh returns a token request with the refresh token of a new
+// grant.
 func newGrantedRefresh(ctx context.Context, w *world) (*post, error) {
 	issued, grantID, err := w.newGrant(ctx)
 	if err != nil {
@@ -175,7 +178,7 @@ func newGrantedRefresh(ctx context.Context, w *world) (*post, error) {
 	return p, err
 }
 
-// newMerge is a pushed authorization request for more of a new grant.
+// newMerge returns a pushed authorization request that merges into a new grant.
 func newMerge(ctx context.Context, w *world) (*post, error) {
 	_, grantID, err := w.newGrant(ctx)
 	if err != nil {

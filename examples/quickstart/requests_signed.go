@@ -11,14 +11,14 @@ import (
 	"github.com/gofapi/fapi2/jar"
 )
 
-// A requestObject is how the parameters of a pushed request are signed (RFC 9101).
+// A requestObject signs the parameters of a pushed request (RFC 9101).
 type requestObject struct {
 	signer *jar.Signer
-	forged func(good string) (string, error) // what becomes of the object; nil: nothing
+	forged func(good string) (string, error) // changes the object; may be nil
 	raw    string                            // sent instead of a new one
 }
 
-// newRequestObject signs as a client does, but for what change changes.
+// newRequestObject returns the request object of a client, with a change.
 func (w *world) newRequestObject(c *client, change func(*jar.SignerConfig)) (*requestObject, error) {
 	cfg := jar.SignerConfig{ClientID: c.id, Audience: w.asURL, Key: c.auth, KeyID: authKeyID, Now: w.clock.Now}
 	if change != nil {
@@ -39,7 +39,7 @@ func (o *requestObject) sign(params url.Values) (string, error) {
 	return o.forged(good)
 }
 
-// content is the form of a post as its sender has made it, before it is authenticated.
+// content returns the form of a post before client authentication.
 func (p *post) content() (url.Values, error) {
 	if p.signed == nil {
 		return maps.Clone(p.form), nil
@@ -55,7 +55,8 @@ func (p *post) content() (url.Values, error) {
 	return form, nil
 }
 
-// newPushByRSA is newPush with the client's other key, and PS256.
+// newPushByRSA returns a request like that of newPush, with the client's RSA
+// key and PS256.
 func newPushByRSA(ctx context.Context, w *world) (*post, error) {
 	p, err := newPush(ctx, w)
 	if err != nil {
@@ -65,13 +66,15 @@ func newPushByRSA(ctx context.Context, w *world) (*post, error) {
 	return p, err
 }
 
-// newQuestion is a question about a token, in the name of a client.
+// newQuestion returns an introspection request for a token in the name of a
+// client.
 func (w *world) newQuestion(c *client, token string) (*post, error) {
 	p := &post{w: w, url: w.introspectionEndpoint(), form: url.Values{"token": {token}}}
 	return p, p.authenticateAs(c)
 }
 
-// newAPIQuestion is a question of the API about a token of alice's.
+// newAPIQuestion returns an introspection request of the API for a token of
+// alice.
 func newAPIQuestion(ctx context.Context, w *world) (*post, error) {
 	token, err := w.newToken(ctx)
 	if err != nil {
@@ -80,8 +83,10 @@ func newAPIQuestion(ctx context.Context, w *world) (*post, error) {
 	return w.newQuestion(w.apiClient, token.AccessToken)
 }
 
-// change changes what the answer in the URL says; an empty value leaves a parameter out. A signed answer is signed again by
-// the authorization server's own key: what is to be refused is what it says, or it would not show that this is looked at.
+// change changes parameters of the authorization response in the URL. An empty
+// value removes a parameter. A signed response is signed again with the
+// server's own key. Otherwise the client would reject its signature, and not
+// the change.
 func (v *visit) change(changes map[string]string) error {
 	if !v.w.advanced() {
 		return v.query(changes)
@@ -95,7 +100,7 @@ func (v *visit) change(changes map[string]string) error {
 	return v.reforge(es256(v.w.bankKey), object{}, claims)
 }
 
-// reforge changes the signed answer in the URL and signs it anew.
+// reforge changes the signed response in the URL and signs it again.
 func (v *visit) reforge(sign signature, header, claims object) error {
 	query, err := queryOf(v.url)
 	if err != nil {
@@ -108,11 +113,12 @@ func (v *visit) reforge(sign signature, header, claims object) error {
 	return v.query(map[string]string{"response": forged})
 }
 
-// codeInactive stands for what is no error: a token about which an introspection response says nothing.
+// codeInactive stands for an introspection response without information about
+// the token. It is not an error.
 const codeInactive = "inactive"
 
-// saysInactive reports whether an answer is an introspection response, signed or not, that says "active": false, and
-// nothing else (RFC 7662 §2.2).
+// saysInactive reports whether a response is an introspection response, signed
+// or not, whose only member is "active": false (RFC 7662 §2.2).
 func saysInactive(response *http.Response, body []byte) bool {
 	said := object{}
 	if strings.HasPrefix(response.Header.Get("Content-Type"), "application/token-introspection+jwt") {

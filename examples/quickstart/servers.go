@@ -25,33 +25,37 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// The three servers of FAPI 2.0, each as one would write it. They share no variable but where a comment says so.
+// These are the three roles of FAPI 2.0. They share no variables, with
+// exceptions that a comment names.
 
-// A bank is the authorization server: its own users and pages, and the protocol from profile.AuthorizationServer.
+// A bank is the authorization server: its own users and pages, and the protocol
+// from profile.AuthorizationServer.
 type bank struct {
 	*profile.AuthorizationServer
 	passwords map[string]string
-	accounts  map[string]openbanking.Account // that users pay from
+	accounts  map[string]openbanking.Account // the accounts for payments
 	now       func() time.Time
 }
 
-// A bankConfig is what is different for each bank.
+// A bankConfig is the configuration of one bank.
 type bankConfig struct {
 	issuer         string
-	certificateURL string         // where it asks clients for their certificates: the same handler on a second socket
-	clientCAs      *x509.CertPool // who may vouch for the certificates of clients
+	certificateURL string         // the second socket, which asks clients for certificates
+	clientCAs      *x509.CertPool // trust anchors for client certificates
 	resources      []string       // the APIs
 	clients        map[string]*profile.ClientMetadata
-	key            crypto.Signer       // signs everything; best in a KMS or HSM
-	profile        profile.Profile     // what has to be signed besides tokens
-	servers        map[string][]string // which clients are servers of which resources, and may ask about tokens for these
+	key            crypto.Signer       // signs everything; use a KMS or an HSM
+	profile        profile.Profile     // the messages that must be signed
+	servers        map[string][]string // the resources of each resource server, for introspection
 	evidence       func(context.Context, profile.Evidence) error
 	now            func() time.Time
 }
 
-// newBank sets up the authorization server. Whoever registers clients gives it a lookup; here it is a map.
+// newBank creates the authorization server. The lookup of clients is a map
+// here. A real server uses its registrations.
 func newBank(cfg bankConfig) (*bank, error) {
-	// TLS ends here. Behind a proxy this is where to say which kind it is, and from where it connects.
+	// This server terminates TLS. Behind a proxy, configure the kind and the
+	// address of the proxy here.
 	certificates, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{Now: cfg.now})
 	if err != nil {
 		return nil, err
@@ -75,26 +79,30 @@ func newBank(cfg bankConfig) (*bank, error) {
 			return nil, profile.ErrUnknownClient
 		},
 		Interact: b.interact,
-		// For mutual TLS. A server without it leaves these three out.
+		// These three are for mutual TLS. Without mutual TLS, omit them.
 		Certificates: certificates,
 		ClientCAs:    cfg.clientCAs,
 		MTLSBaseURL:  cfg.certificateURL,
-		// For message signing. A server that only serves it to clients that want it leaves Profile out, too.
+		// These are for message signing. If signing is optional for clients,
+		// omit Profile as well.
 		Profile:         cfg.profile,
 		ResourceServers: func(_ context.Context, clientID string) ([]string, error) { return cfg.servers[clientID], nil },
 		Evidence:        cfg.evidence,
-		// For payments, and for grants that clients can look at, add to and revoke. A server without them leaves these out.
+		// These are for payments and for grant management. Without them, omit
+		// these fields.
 		AuthorizationDetails: types,
 		Grants:               &grants.ManagerConfig{},
-		GrantIDInTokens:      true, // by which the API records that a consent was used
+		GrantIDInTokens:      true, // the API records the use of a consent with it
 
-		Now: cfg.now, // a server of yours leaves this out: here the attacks let time pass
+		Now: cfg.now, // only for the attacks, which advance the clock; omit it
 	})
 	return b, err
 }
 
-// serverTLS is how every server here keeps TLS. Only a socket for programs asks for certificates: browsers would ask their
-// users for one. It asks, and lets profile judge: so a client with a bad certificate gets an OAuth error and no dead line.
+// serverTLS returns the TLS configuration of a server. Only a socket for
+// programs requests certificates, because browsers would ask their users for
+// one. Package profile checks the certificate. A client with an invalid
+// certificate therefore receives an OAuth error, and not a failed handshake.
 func serverTLS(own tls.Certificate, asksClients bool) *tls.Config {
 	config := profile.TLSConfig() // SP-5.2.1-2, SP-5.2.2-1
 	config.Certificates = []tls.Certificate{own}
@@ -120,18 +128,20 @@ var consentPage = template.Must(template.New("consent").Parse(`<!DOCTYPE html>
 </html>
 `))
 
-// interact is the whole part of a bank that FAPI leaves to it: who is this, and does she agree? The form posts to the URL
-// it came from, so that the same pushed request comes back here with the answer.
+// interact is the part of the authorization endpoint that FAPI leaves to the
+// bank: the login and the consent of the user. The form posts to its own URL,
+// so the same pushed request returns here with the decision.
 func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Authorization) {
 	page := struct {
 		Client  *profile.ClientMetadata
 		Scopes  []string
 		Details []rar.Description
-		Before  string // what becomes of what she has allowed before
+		Before  string // the effect on existing permissions
 		Problem string
 	}{a.Client(), a.Scopes(), describe(a.Details()), changes[a.GrantRequest().Action()], ""}
 	if r.Method == http.MethodPost {
-		// The password comes with the decision: there is no session here that another site could make use of.
+		// The form contains the password, so there is no session that another
+		// site could use.
 		r.Body = http.MaxBytesReader(w, r.Body, 8<<10)
 		user, known := b.login(r.PostFormValue("username"), r.PostFormValue("password"))
 		switch {
@@ -167,29 +177,32 @@ func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authoriz
 	response.ServeHTTP(w, r)
 }
 
-// login stands for what your bank really does.
+// login stands for the login of a real bank.
 func (b *bank) login(username, password string) (subject string, ok bool) {
 	want, known := b.passwords[username]
 	return username, known && subtle.ConstantTimeCompare([]byte(password), []byte(want)) == 1
 }
 
-// An apiConfig is what is different for each API.
+// An apiConfig is the configuration of one API.
 type apiConfig struct {
 	resource, issuer string
 	// keys are the authorization server's public keys, from its jwks_uri.
 	keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
-	// revoked tells which tokens were taken back: here that is a call into the other server, the one thing that does not go
-	// over a socket. An API that has no such way leaves it out and believes a token until it ends, which is five minutes at
-	// most.
+	// revoked reports whether a token is revoked. Here it calls the
+	// authorization server directly, and not over a socket. Without it, an API
+	// accepts a revoked token until the token expires after at most five
+	// minutes.
 	revoked func(ctx context.Context, tokenID string) (bool, error)
-	// introspection asks the authorization server about each token, in place of keys and revoked.
+	// introspection introspects each token, in place of keys and revoked.
 	introspection *introspection.Client
 	evidence      func(context.Context, profile.Evidence) error
 	now           func() time.Time
 }
 
-// newAPI sets up the resource server: an ordinary handler behind profile.ResourceServer. It is served on two sockets, since
-// the one that asks for certificates has a URL of its own. Clients with DPoP never go there: their proofs name the other.
+// newAPI creates the resource server: an ordinary handler behind
+// profile.ResourceServer. It is served on two sockets, because the socket that
+// requests certificates has its own URL. Clients with DPoP use only the other
+// socket, which their proofs name.
 func newAPI(cfg apiConfig) (http.Handler, error) {
 	certificates, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{Now: cfg.now})
 	if err != nil {
@@ -213,21 +226,21 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/accounts", guard.Require(http.HandlerFunc(listAccounts), "accounts"))
 	mux.Handle("GET /payments", guard.Require(http.HandlerFunc(till.list), "payments"))
-	mux.Handle("POST /payments", guard.Require(http.HandlerFunc(till.pay))) // no scope: it is the payment that has to be granted
+	mux.Handle("POST /payments", guard.Require(http.HandlerFunc(till.pay))) // no scope: the payment itself must be granted
 	return mux, nil
 }
 
-// accounts is what the API answers.
+// accounts is the response of the API.
 type accounts struct {
 	Owner    string   `json:"owner"`
 	Client   string   `json:"client"`
-	BoundTo  string   `json:"bound_to"` // thumbprint of the key or certificate that the caller has proved to hold
+	BoundTo  string   `json:"bound_to"` // thumbprint of the caller's key or certificate
 	Accounts []string `json:"accounts"`
 }
 
 func listAccounts(w http.ResponseWriter, r *http.Request) {
 	token, ok := profile.TokenFromContext(r.Context())
-	if !ok { // this handler stands without its guard
+	if !ok { // the handler has no guard
 		http.Error(w, "no token", http.StatusInternalServerError)
 		return
 	}
@@ -239,27 +252,29 @@ func listAccounts(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(reply) //nolint:errcheck // the client is gone
 }
 
-// An app is the client: a web application that reads its users' accounts and makes payments for them.
+// An app is the client: a web application that reads its users' accounts and
+// makes payments for them.
 type app struct {
 	*profile.Client
 	api    string
 	types  *rar.Registry
 	grants *grants.Client
 
-	// In memory and for ever: a real app has them in its session store, with an end.
+	// These are in memory without an end. A real app uses its session store.
 	mu      sync.Mutex
-	begun   map[string]*profile.Session // by the browser's cookie: authorizations under way
-	entered map[string]*login           // by the browser's cookie: users who are in
+	begun   map[string]*profile.Session // by the browser's cookie: unfinished authorizations
+	entered map[string]*login           // by the browser's cookie: users who have logged in
 }
 
-// A login is what the app knows of a user.
+// A login is the app's data about a user.
 type login struct {
 	subject string
 	token   *oauth2.Token
-	api     *http.Client // sends the token, with a proof or by a connection with the certificate
+	api     *http.Client // adds the token, and a proof or the certificate
 }
 
-// newApp discovers the authorization server and sets up the client. Of the server it knows its issuer identifier only.
+// newApp discovers the authorization server by its issuer and creates the
+// client.
 func newApp(ctx context.Context, cfg profile.ClientConfig, api string) (*app, error) {
 	client, err := profile.NewClient(ctx, cfg)
 	if err != nil {
@@ -286,15 +301,17 @@ func (a *app) handler() http.Handler {
 
 const cookieName = "__Host-app"
 
-// newCookie gives the browser a new identity. It ties the answer of the authorization server to the browser in which the
-// user has asked for it, and after that the user to the browser.
+// newCookie gives the browser a new identity. It binds the authorization
+// response to the browser that started the authorization, and then the user to
+// the browser.
 func newCookie(w http.ResponseWriter) (id string) {
 	id = rand.Text()
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	return id
 }
 
-// login begins an authorization and sends the browser to the authorization server.
+// login begins an authorization and sends the browser to the authorization
+// server.
 func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	session, err := a.Begin(r.Context(), profile.Request{Scopes: []string{"openid", "accounts"}})
 	if err != nil {
@@ -308,7 +325,8 @@ func (a *app) login(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, session.URL, http.StatusSeeOther)
 }
 
-// callback is the redirect URI. A session answers one callback, whatever comes of it.
+// callback is the redirect URI. A session accepts one callback, even if the
+// callback fails.
 func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	id := cookie(r)
 	a.mu.Lock()
@@ -329,7 +347,8 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		refuse(w, profile.ErrTokenResponse)
 		return
 	}
-	// The source refreshes the token for as long as the user stays, so it must not end with this request.
+	// The source refreshes the token as long as the user stays, so it must
+	// outlive this request.
 	api, err := a.HTTPClient(a.TokenSource(context.WithoutCancel(r.Context()), token))
 	if err != nil {
 		refuse(w, err)
@@ -339,7 +358,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	a.entered[id] = &login{subject: user.Subject(), token: token, api: api}
 	a.mu.Unlock()
-	http.Redirect(w, r, "/accounts", http.StatusSeeOther) // away from the URL that has the code in it
+	http.Redirect(w, r, "/accounts", http.StatusSeeOther) // removes the code from the address bar
 }
 
 // accounts calls the API for the user.
@@ -372,7 +391,8 @@ func cookie(r *http.Request) string {
 	return c.Value
 }
 
-// getAccounts is all that calling a FAPI API takes: a GET.
+// getAccounts calls the API. A FAPI API needs only a GET by the right
+// http.Client.
 func getAccounts(ctx context.Context, client *http.Client, api string) (*accounts, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/accounts", nil)
 	if err != nil {
@@ -402,7 +422,7 @@ var refusalPage = template.Must(template.New("refusal").Parse(`<!DOCTYPE html>
 </html>
 `))
 
-// What the app tells its user when it does not believe the callback.
+// These are the error codes on the page of a rejected callback.
 const (
 	codeRefusedResponse = "response_refused"
 	codeRefusedToken    = "token_refused"
@@ -410,8 +430,8 @@ const (
 	codeCrossOrigin     = "cross_origin"
 )
 
-// refuse shows what went wrong: what the authorization server has said (a *oauth2.RetrieveError), or what the client itself
-// would not accept.
+// refuse shows an error of the authorization server (a *oauth2.RetrieveError),
+// or the client's own rejection of the response.
 func refuse(w http.ResponseWriter, err error) {
 	status, code := http.StatusBadGateway, "upstream_failure"
 	var said *oauth2.RetrieveError

@@ -12,20 +12,23 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// What FAPI 2.0 Message Signing adds to the three servers: a way for the API to ask about tokens, and archives.
+// This file adds FAPI 2.0 Message Signing to the three servers: introspection
+// by the API, and archives.
 
-// An askerConfig is what is different for each API that asks about tokens.
+// An askerConfig is the configuration of the introspection client of one API.
 type askerConfig struct {
-	resource, clientID string // what the API is in tokens, and what it is as a client of the authorization server
+	resource, clientID string // the API's resource identifier and its client ID
 	issuer, endpoint   string
-	httpClient         *http.Client                                                      // with the API's certificate, if that authenticates it
-	authenticate       func(ctx context.Context, form url.Values) error                  // nil: its certificate does
+	httpClient         *http.Client                                                      // with the API's certificate for mutual TLS
+	authenticate       func(ctx context.Context, form url.Values) error                  // if nil, the certificate authenticates the API
 	keys               func(context.Context, string, string) ([]crypto.PublicKey, error) // the authorization server's
 	now                func() time.Time
 }
 
-// newAsker sets up how an API asks about tokens. It takes signed answers only, and asks each time: so a token that is
-// revoked is worth nothing from then on. With CacheFor it would ask less often, and be late by as much.
+// newAsker creates the introspection client of an API. It accepts only signed
+// responses and introspects a token at each request. A revoked token is
+// therefore rejected at once. With CacheFor there are fewer requests, and
+// revocations take effect later by as much.
 func newAsker(cfg askerConfig) (*introspection.Client, error) {
 	return introspection.NewClient(introspection.ClientConfig{
 		Endpoint: cfg.endpoint, HTTPClient: cfg.httpClient, Authenticate: cfg.authenticate, Issuer: cfg.issuer, ClientID: cfg.clientID,
@@ -33,14 +36,17 @@ func newAsker(cfg askerConfig) (*introspection.Client, error) {
 	})
 }
 
-// An archive keeps the signed messages that one party has accepted or issued. Yours is a log that only grows, with few
-// readers and an end, since it holds personal data: see profile.Evidence. Its zero value is ready.
+// An archive stores the signed messages that one party has accepted or issued.
+// A real archive is an append-only log with few readers and a retention period,
+// because it contains personal data: see profile.Evidence. The zero value is
+// ready.
 type archive struct {
 	mu   sync.Mutex
 	held []profile.Evidence
 }
 
-// keep is called before a message takes effect. If it fails the message has none.
+// keep stores a message before it takes effect. If keep fails, the message has
+// no effect.
 func (a *archive) keep(_ context.Context, e profile.Evidence) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -48,7 +54,7 @@ func (a *archive) keep(_ context.Context, e profile.Evidence) error {
 	return nil
 }
 
-// of returns what is held of one kind.
+// of returns the messages of one kind.
 func (a *archive) of(kind string, issued bool) (found []profile.Evidence) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -16,25 +16,26 @@ import (
 	"sync"
 )
 
-// maxBody bounds what is read of a message.
+// maxBody bounds the size of a message.
 const maxBody = 1 << 20
 
-// A wire takes note of every request that comes to a server, for the dialogue. It keeps the names of what is in a message
-// and never the values, which are secrets. It listens where the messages arrive: the client's own transport stays the plain
-// one that mutual TLS needs.
+// A wire records every request to a server for the dialogue. It records the
+// names of parameters and headers, never their values, which are secrets. It
+// records messages at the receiver, so that the client's transport stays
+// unchanged for mutual TLS.
 type wire struct {
 	mu        sync.Mutex
 	names     map[string]string // of the servers, by host
-	parties   map[string]string // who sends, by the address of the connection's other end
+	parties   map[string]string // the sender, by the address of the connection
 	exchanges []*exchange
 }
 
-// An exchange is a request and its answer.
+// An exchange is a request and its response.
 type exchange struct {
 	from, to, method, path string
-	with                   []string // what the request has
+	with                   []string // the parts of the request
 	status                 int
-	gives                  string // what the answer has
+	gives                  string // the parts of the response
 }
 
 func newWire() *wire { return &wire{names: map[string]string{}, parties: map[string]string{}} }
@@ -45,7 +46,8 @@ func (w *wire) name(rawURL, name string) {
 	w.names[strings.TrimPrefix(rawURL, "https://")] = name
 }
 
-// dial returns how a party connects: the wire remembers whose connection it is.
+// dial returns the dialer of a party. The wire records the owner of each
+// connection.
 func (w *wire) dial(party string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := new(net.Dialer)
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -60,8 +62,9 @@ func (w *wire) dial(party string) func(ctx context.Context, network, address str
 	}
 }
 
-// listen puts the wire's ear before a server. Messages are small here: they are read at once, and an answer is noted before
-// it is sent, so that whoever has it can look it up.
+// listen records the messages of a server. Messages are small here and are read
+// at once. A response is recorded before it is sent, so its receiver can look
+// it up.
 func (w *wire) listen(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		sent, err := io.ReadAll(http.MaxBytesReader(rw, r.Body, maxBody))
@@ -76,14 +79,16 @@ func (w *wire) listen(next http.Handler) http.Handler {
 		status := cmp.Or(held.status, http.StatusOK)
 		w.end(e, &http.Response{StatusCode: status, Header: rw.Header(), Request: &http.Request{URL: &url.URL{Host: r.Host}}}, held.body.Bytes())
 		rw.WriteHeader(status)
-		rw.Write(held.body.Bytes()) //nolint:errcheck // nobody to tell
+		rw.Write(held.body.Bytes()) //nolint:errcheck // the sender is gone
 	})
 }
 
-// grantPath is that of a grant: no secret, and another one each time.
+// grantPath matches the path of a grant. It is not a secret, but differs each
+// time.
 var grantPath = regexp.MustCompile(`^/grants/.+`)
 
-// begin is called when a request arrives, since others may follow before its answer is there.
+// begin records a request when it arrives, since others may follow before its
+// response.
 func (w *wire) begin(r *http.Request, body []byte) *exchange {
 	e := &exchange{method: r.Method, path: grantPath.ReplaceAllString(r.URL.Path, "/grants/…")}
 	if len(r.TLS.PeerCertificates) > 0 {
@@ -112,7 +117,7 @@ func (w *wire) end(e *exchange, response *http.Response, body []byte) {
 	e.status, e.gives = response.StatusCode, w.summary(response, body)
 }
 
-// A heldResponse keeps an answer back until it is complete.
+// A heldResponse holds a response until it is complete.
 type heldResponse struct {
 	http.ResponseWriter
 	status int
@@ -125,7 +130,7 @@ func (h *heldResponse) WriteHeader(status int) { h.status = cmp.Or(h.status, sta
 // Write implements http.ResponseWriter.
 func (h *heldResponse) Write(b []byte) (int, error) { return h.body.Write(b) }
 
-// take returns what was said since it was called last.
+// take returns the exchanges since the last call.
 func (w *wire) take() []exchange {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -137,7 +142,7 @@ func (w *wire) take() []exchange {
 	return taken
 }
 
-// summary says in a few words what an answer is.
+// summary describes a response in a few words.
 func (w *wire) summary(response *http.Response, body []byte) string {
 	if location, err := response.Location(); err == nil {
 		text := "to " + w.names[location.Host] + " " + location.Path
@@ -165,7 +170,7 @@ func (w *wire) summary(response *http.Response, body []byte) string {
 	return strings.Join(names, ", ")
 }
 
-// worthSaying are the parameters that the dialogue names, in its order.
+// worthSaying contains the parameters that the dialogue names, in this order.
 var worthSaying = []string{
 	"client_id", "client_assertion", "request", "response", "token", "grant_type", "code", "code_verifier", "refresh_token", "code_challenge", "request_uri",
 	"redirect_uri", "scope", "authorization_details", "grant_management_action", "grant_id", "nonce", "state", "iss", "error", "username", "password", "decision",
@@ -199,7 +204,7 @@ func (a answer) String() string {
 	return fmt.Sprintf("%d %s", a.status, a.code)
 }
 
-// exchangeWith sends a request and reads the answer.
+// exchangeWith sends a request and reads the response.
 func exchangeWith(client *http.Client, r *http.Request) (answer, error) {
 	response, err := client.Do(r)
 	if err != nil {
@@ -222,9 +227,11 @@ var (
 	pageError      = regexp.MustCompile(`<code id="error">([^<]*)</code>`)
 )
 
-// errorCode finds the error code of an answer: in the challenge (RFC 6750 §3) and the JSON document of an API, in the JSON
-// document of the token endpoint (RFC 6749 §5.2), or on a page. Where there are two that differ it returns both, which no
-// expectation matches. Who has sent no token is told none (RFC 6750 §3.1).
+// errorCode returns the error code of a response. It is in the challenge (RFC
+// 6750 §3) or the JSON document of an API, in the JSON document of the token
+// endpoint (RFC 6749 §5.2), or on a page. If two codes differ, errorCode
+// returns both, which no expectation matches. The challenge for a request
+// without a token has no code (RFC 6750 §3.1).
 func errorCode(response *http.Response, body []byte) string {
 	if saysInactive(response, body) {
 		return codeInactive

@@ -21,22 +21,24 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// A world is everybody who takes part: an authorization server and an API on two sockets each, of which one asks for client
-// certificates, a web application that is their client, another client, and the wire between them.
+// A world contains all parties. The authorization server and the API have two
+// sockets each, of which one requests client certificates. The client is a web
+// application. There is a second client, and the wire that records the
+// messages.
 type world struct {
 	combination
 	clock              clock
 	wire               *wire
-	servers            *authority // for the certificates of servers
-	clients            *authority // for those of clients; the authorization server trusts it, and nobody else has to
+	servers            *authority // issues the certificates of servers
+	clients            *authority // issues those of clients; only the authorization server trusts it
 	asURL, asMTLSURL   string
 	apiURL, apiMTLSURL string
 	appURL             string
 	bank               *bank
 	app                *app
 	ours, rival        *client
-	apiClient          *client           // the API, as the authorization server knows it: it asks about tokens
-	bankKey            *ecdsa.PrivateKey // attacks sign with it where the signature is not what is to be refused
+	apiClient          *client           // the API as a client that introspects tokens
+	bankKey            *ecdsa.PrivateKey // signs in attacks that need a valid signature
 	archives           struct{ bank, app, api archive }
 	meddler            meddler // between the API and the authorization server
 	tally              tally   // of the authorization server's requests, by URL
@@ -53,10 +55,10 @@ const otherAPI = "https://other-api.example"
 // A client is a registered client with its private keys.
 type client struct {
 	id, redirectURI string
-	auth            *ecdsa.PrivateKey // authenticates it by private_key_jwt, and signs its requests
-	authRSA         *rsa.PrivateKey   // does so too, for our client; registered, since only an RSA key can be misused for RS256
-	dpop            *ecdsa.PrivateKey // its access tokens are bound to this one, or to the next
-	certificate     *tls.Certificate  // authenticates it by tls_client_auth
+	auth            *ecdsa.PrivateKey // for private_key_jwt and request objects
+	authRSA         *rsa.PrivateKey   // the same for the attacked client; only an RSA key can be misused for RS256
+	dpop            *ecdsa.PrivateKey // its access tokens are bound to this key or to certificate
+	certificate     *tls.Certificate  // for tls_client_auth
 }
 
 const (
@@ -64,7 +66,8 @@ const (
 	authRSAKeyID = "auth-rsa"
 )
 
-// newWorld opens the sockets first, because everybody has to know the others' URLs.
+// newWorld creates a world. It opens the sockets first, because the parties
+// need each other's URLs.
 func newWorld(ctx context.Context, c combination) (w *world, err error) {
 	w = &world{combination: c, wire: newWire(), transports: map[sender]*http.Transport{}}
 	defer func() {
@@ -106,7 +109,7 @@ func newWorld(ctx context.Context, c combination) (w *world, err error) {
 	return w, nil
 }
 
-// settle sets up clients and servers, and returns what answers at each door.
+// settle creates clients and servers, and returns the handlers of the sockets.
 func (w *world) settle() (handlers []http.Handler, err error) {
 	if w.ours, err = w.newClient("accounting-app", w.appURL+"/callback"); err != nil {
 		return nil, err
@@ -144,12 +147,13 @@ func (w *world) settle() (handlers []http.Handler, err error) {
 		return nil, err
 	}
 	as := w.tally.count(w.bank.Handler())
-	// The app is there once it has discovered the authorization server, which is the first step of the flow.
+	// The app exists after it has discovered the authorization server, which is
+	// the first step of the flow.
 	front := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.app.handler().ServeHTTP(rw, r) })
 	return []http.Handler{as, as, api, api, front}, nil
 }
 
-// serve answers on a socket, by TLS as FAPI 2.0 wants it.
+// serve serves a handler on a socket, with the TLS settings of FAPI 2.0.
 func (w *world) serve(socket net.Listener, handler http.Handler, asksClients bool) error {
 	certificate, err := w.servers.server(net.IPv4(127, 0, 0, 1))
 	if err != nil {
@@ -170,21 +174,23 @@ func (w *world) serve(socket net.Listener, handler http.Handler, asksClients boo
 
 func (w *world) close() {
 	for _, server := range w.running {
-		server.Close() //nolint:errcheck // nobody waits for it
+		server.Close() //nolint:errcheck // the program ends
 	}
 	for _, transport := range w.transports {
 		transport.CloseIdleConnections()
 	}
 }
 
-// A sender is a party with the certificate that it presents to servers that ask for one; nil: none.
+// A sender is a party with the certificate that it presents to servers that
+// request one. The certificate may be nil.
 type sender struct {
 	party       string
 	certificate *tls.Certificate
 }
 
-// httpClient returns what one party sends its requests with: it trusts the authority for servers, keeps to
-// profile.TLSConfig, and the wire knows whose connections these are.
+// httpClient returns the HTTP client of one party. It trusts the authority for
+// servers and uses profile.TLSConfig. The wire records the party of its
+// connections.
 func (w *world) httpClient(party string, certificate *tls.Certificate) *http.Client {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -194,7 +200,9 @@ func (w *world) httpClient(party string, certificate *tls.Certificate) *http.Cli
 		config := profile.TLSConfig()
 		config.RootCAs = w.servers.pool
 		if certificate != nil {
-			// Presented to whoever asks, where Certificates would leave at home what the server may not like.
+			// GetClientCertificate presents the certificate to every server
+			// that requests one. With Certificates, the client would omit a
+			// certificate whose issuer the server does not list.
 			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 		}
 		transport = &http.Transport{TLSClientConfig: config, DialContext: w.wire.dial(party)}
@@ -207,7 +215,8 @@ func (w *world) httpClient(party string, certificate *tls.Certificate) *http.Cli
 	}
 }
 
-// clientConfig is what our client is configured with. Which of the keys it uses is for the combination to say.
+// clientConfig returns the configuration of the client. The combination decides
+// which of the keys it uses.
 func (w *world) clientConfig(dpopKey *ecdsa.PrivateKey, certificate *tls.Certificate) profile.ClientConfig {
 	cfg := profile.ClientConfig{
 		Issuer: w.asURL, ClientID: w.ours.id, RedirectURI: w.ours.redirectURI, AuthMethod: w.auth,
@@ -227,7 +236,7 @@ func (w *world) clientConfig(dpopKey *ecdsa.PrivateKey, certificate *tls.Certifi
 	return cfg
 }
 
-// endpoints are where our client sends its requests.
+// endpoints returns the endpoints of the client's requests.
 func (w *world) endpoints() *profile.ServerMetadata {
 	if w.usesCertificates() {
 		return w.app.ServerMetadata().ForMTLS()
@@ -235,7 +244,7 @@ func (w *world) endpoints() *profile.ServerMetadata {
 	return w.app.ServerMetadata()
 }
 
-// api is where our client calls the API.
+// api returns the URL at which the client calls the API.
 func (w *world) api() string {
 	if w.byDPoP() {
 		return w.apiURL
@@ -259,8 +268,8 @@ func (w *world) newClient(id, redirectURI string) (*client, error) {
 // hostName is the name in a client's certificate.
 func (c *client) hostName() string { return c.id + ".example" }
 
-// registration is what the authorization server keeps about a client: its public keys, or the name that stands in its
-// certificate, and never a secret.
+// registration returns the registration of a client: its public keys or the
+// name in its certificate, and never a secret.
 func (w *world) registration(c *client) (*profile.ClientMetadata, error) {
 	m := &profile.ClientMetadata{
 		ClientID: c.id, ClientName: "The " + c.id, GrantTypes: []string{"client_credentials"},
@@ -293,15 +302,17 @@ func (w *world) registration(c *client) (*profile.ClientMetadata, error) {
 	return m, m.Validate()
 }
 
-// slowKey is the one thing that worlds share, since it takes longer to make than the rest of a world.
+// slowKey is shared by all worlds, because it takes longer to create than the
+// rest of a world.
 var slowKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
 
 func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
 
-// A clock is everybody's time. It runs as fast as the real one, and attacks that have to wait set it forward.
+// A clock is the clock of all parties. It runs in real time, and attacks that
+// need time advance it.
 type clock struct{ ahead atomic.Int64 }
 
-// Now is the time.
+// Now returns the time.
 func (c *clock) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 func (c *clock) pass(d time.Duration) { c.ahead.Add(int64(d)) }
@@ -324,7 +335,7 @@ func (t *tally) count(next http.Handler) http.Handler {
 	})
 }
 
-// of returns how many requests came to endpoints.
+// of returns the number of requests to endpoints.
 func (t *tally) of(endpoints ...string) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -20,12 +20,13 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// demands are what the combination's profile asks for.
+// demands returns the profile of the combination.
 func (w *world) demands() profile.Profile {
 	return either(w.advanced(), profile.Advanced, profile.Baseline)
 }
 
-// settleAPI sets up the API. Under Baseline it verifies tokens itself, under Advanced it asks about them.
+// settleAPI creates the API. Under Baseline it verifies tokens itself, under
+// Advanced it introspects them.
 func (w *world) settleAPI() (http.Handler, error) {
 	client := w.httpClient("API", either(w.byJWT(), nil, w.apiClient.certificate))
 	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: w.bank.Metadata().JWKSURI, HTTPClient: client, Now: w.clock.Now})
@@ -56,21 +57,23 @@ func (w *world) settleAPI() (http.Handler, error) {
 	return newAPI(cfg)
 }
 
-// introspectionEndpoint is where the API asks: where it can present its certificate, if that authenticates it.
+// introspectionEndpoint returns the URL for introspection. With mutual TLS it
+// is the URL at which the API can present its certificate.
 func (w *world) introspectionEndpoint() string {
 	m := w.bank.Metadata()
 	return either(w.byJWT(), m, m.ForMTLS()).IntrospectionEndpoint
 }
 
-// A meddler stands between the API and the authorization server, where TLS lets nobody stand, and changes an answer. It is
-// what signatures are for: an answer also has to be believed by those who were not there.
+// A meddler changes a response between the authorization server and the API.
+// TLS prevents this on the network. The signature has to prove a response also
+// to a party that was not at the connection.
 type meddler struct {
 	next   http.RoundTripper
 	mu     sync.Mutex
-	change meddling // of the next answer; nil: none
+	change meddling // changes the next response; may be nil
 }
 
-// A meddling changes an answer.
+// A meddling changes a response.
 type meddling func(body string) (mediaType, changed string, err error)
 
 func (m *meddler) meddle(change meddling) {
@@ -104,13 +107,14 @@ func (m *meddler) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// opened returns what an authorization response says, which under Advanced is inside a JWT.
+// opened returns the parameters of an authorization response. Under Advanced
+// they are inside a JWT.
 func (w *world) opened(response url.Values) (url.Values, error) {
 	if !w.advanced() {
 		return response, nil
 	}
 	if response.Has("code") || response.Has("state") || response.Has("iss") || response.Has("error") {
-		return nil, errors.New("something stands beside the signed response") // MS-5.4.1-N
+		return nil, errors.New("a parameter outside of the signed response") // MS-5.4.1-N
 	}
 	_, claims, err := unseal(response.Get("response"))
 	said := url.Values{}
@@ -120,7 +124,7 @@ func (w *world) opened(response url.Values) (url.Values, error) {
 	return said, err
 }
 
-// answerIn is opened for the URL that an answer goes to.
+// answerIn returns the parameters of the authorization response in a URL.
 func (w *world) answerIn(target string) (url.Values, error) {
 	query, err := queryOf(target)
 	if err != nil {
@@ -129,13 +133,15 @@ func (w *world) answerIn(target string) (url.Values, error) {
 	return w.opened(query)
 }
 
-// answerWithMore goes on with a URL that somebody has added to. The step that follows shows that it did not matter.
+// answerWithMore continues with a URL that an attacker has extended. The
+// following step shows that the addition has no effect.
 func answerWithMore(_ context.Context, f *flow) error {
 	f.answerURL += "&" + url.Values{"code": {"of the attacker"}, "state": {"of the attacker"}, "error": {"access_denied"}}.Encode()
 	return nil
 }
 
-// askForPlain asks as the API would that wants plain JSON, or as one would have it ask who can change its question.
+// askForPlain sends an introspection request for plain JSON, as an attacker who
+// can change the request would do.
 func askForPlain(ctx context.Context, f *flow) error {
 	p, err := f.newQuestion(f.apiClient, f.token.AccessToken)
 	if err != nil {
@@ -157,7 +163,8 @@ func askForPlain(ctx context.Context, f *flow) error {
 	return nil
 }
 
-// compareArchives looks into what everybody has kept: what one has accepted the other has issued, and keys prove whose it is.
+// compareArchives compares the archives. Each message that a party has accepted
+// was issued by another, and its signature proves that.
 func compareArchives(_ context.Context, f *flow) error {
 	app, bank, api := &f.archives.app, &f.archives.bank, &f.archives.api
 	for _, m := range []struct {
@@ -177,7 +184,7 @@ func compareArchives(_ context.Context, f *flow) error {
 		for _, e := range accepted {
 			same := slices.IndexFunc(issued, func(other profile.Evidence) bool { return other.JWT == e.JWT })
 			if same < 0 || e.Key != nil && !m.key.PublicKey.Equal(e.Key) || !m.key.PublicKey.Equal(issued[same].Key) || !verifiesES256(e.JWT, &m.key.PublicKey) {
-				return fmt.Errorf("%s: what the %s has accepted is not what the %s has signed", m.kind, m.receiver, m.issuer)
+				return fmt.Errorf("%s: the message that the %s has accepted differs from the one that the %s has signed", m.kind, m.receiver, m.issuer)
 			}
 		}
 		f.notes = append(f.notes, fmt.Sprintf("%-22s  %d issued and kept by the %s, %d accepted and kept by the %s",
@@ -186,7 +193,8 @@ func compareArchives(_ context.Context, f *flow) error {
 	return nil
 }
 
-// verifiesES256 is all that who looks into an archive needs (RFC 7518 §3.4).
+// verifiesES256 verifies a message of an archive with the public key alone (RFC
+// 7518 §3.4).
 func verifiesES256(token string, key *ecdsa.PublicKey) bool {
 	dot := strings.LastIndexByte(token, '.')
 	if dot < 0 {
