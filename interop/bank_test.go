@@ -25,7 +25,7 @@ type kindOfBank struct {
 	alg      string // of what the bank signs
 }
 
-// kindsOfBank are those that every flow is played at.
+// kindsOfBank are those that every flow runs at.
 func kindsOfBank() []kindOfBank {
 	return []kindOfBank{
 		{alg: "ES256", nonces: true}, {alg: "PS256", opaque: true, nonces: true},
@@ -153,7 +153,7 @@ func TestBank(t *testing.T) {
 	t.Run("raw requests", func(t *testing.T) { rawRequestsToBanks(t, w, banks) })
 }
 
-// openIDClientAtBanks plays every combination, at banks with tokens of either form, with and without nonces.
+// openIDClientAtBanks runs every combination, at banks with tokens of either form, with and without nonces.
 func openIDClientAtBanks(t *testing.T, banks map[kindOfBank]*bank) {
 	t.Parallel()
 	testkit.RequirePeers(t, "openid-client", "undici")
@@ -163,7 +163,7 @@ func openIDClientAtBanks(t *testing.T, banks map[kindOfBank]*bank) {
 	for _, f := range all {
 		flows[f.String()] = f.openIDFlow(t)
 	}
-	outcomes := playOpenIDClient(t, flows)
+	outcomes := runOpenIDClient(t, flows)
 	for _, f := range all {
 		t.Run(f.String(), func(t *testing.T) {
 			f.checkAnswers(t, outcomes[f.String()])

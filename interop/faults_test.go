@@ -271,7 +271,7 @@ func TestClientRefusesFaultyAnswers(t *testing.T) {
 					f.client = at.client
 				}
 				p.arm(at.path, f.always, f.make)
-				stage, err := p.play(t, f.client)
+				stage, err := p.run(t, f.client)
 				after, struck := p.since(t)
 				require.True(t, struck, "the answer did not come: %v", after)
 				require.Equal(t, at.stage, stage, "%v", err)
@@ -340,7 +340,7 @@ func TestClientBearsOddAnswers(t *testing.T) {
 	} {
 		t.Run(odd.name, func(t *testing.T) {
 			p.arm(odd.path, false, odd.make)
-			stage, err := p.play(t, combination{})
+			stage, err := p.run(t, combination{})
 			_, struck := p.since(t)
 			require.Equal(t, odd.make != nil, struck)
 			require.NoError(t, err)
@@ -358,8 +358,8 @@ func startFaulty(t *testing.T) *proxy {
 	return p
 }
 
-// play takes a client as far as it goes, and returns where it has stopped: discovery, push, callback; or token.
-func (p *proxy) play(t *testing.T, c combination) (stage string, err error) {
+// run runs a client as far as possible, and returns where it has stopped: discovery, push, callback; or token.
+func (p *proxy) run(t *testing.T, c combination) (stage string, err error) {
 	t.Helper()
 	if c == (combination{}) {
 		c.auth = privateKey

@@ -65,7 +65,7 @@ func requireOnce(t *testing.T, c combination, exit int, said onceSays) {
 	require.Zero(t, exit)
 }
 
-// fintechAtBanks plays what openid-client plays.
+// fintechAtBanks runs the flows of openid-client with fintech.
 func fintechAtBanks(t *testing.T, banks map[kindOfBank]*bank) {
 	t.Parallel()
 	testkit.Build(t, "fintech")

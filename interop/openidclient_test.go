@@ -71,8 +71,8 @@ func (w *world) openIDClient(t *testing.T, issuer string, c combination, m *prof
 	return config
 }
 
-// playOpenIDClient plays flows by openid-client, all at once in one process.
-func playOpenIDClient(t *testing.T, flows map[string]map[string]any) map[string]outcome {
+// runOpenIDClient runs flows by openid-client, all at once in one process.
+func runOpenIDClient(t *testing.T, flows map[string]map[string]any) map[string]outcome {
 	t.Helper()
 	testkit.RequirePeers(t, "openid-client", "undici")
 	var outcomes map[string]outcome
@@ -81,7 +81,7 @@ func playOpenIDClient(t *testing.T, flows map[string]map[string]any) map[string]
 	return outcomes
 }
 
-// requireStages: all of them were played, and all went well.
+// requireStages: all of them ran and succeeded.
 func requireStages(t *testing.T, result outcome, want ...string) {
 	t.Helper()
 	for name, s := range result.Stages {
@@ -104,7 +104,7 @@ func TestOpenIDClientAgainstAuthorizationServer(t *testing.T) {
 			}
 		}
 	}
-	outcomes := playOpenIDClient(t, flows)
+	outcomes := runOpenIDClient(t, flows)
 	for _, c := range combinations() {
 		t.Run(c.String()+" OpenID", func(t *testing.T) { requireOurAnswers(t, c, outcomes[c.String()]) })
 	}
@@ -199,7 +199,7 @@ func TestOpenIDClientAgainstOIDCProvider(t *testing.T) {
 			"scope": "accounts", "resource": w.api.url, "api": w.api.at(c), "authorizationDetails": json.RawMessage(payment),
 		})
 	}
-	outcomes := playOpenIDClient(t, flows)
+	outcomes := runOpenIDClient(t, flows)
 	for _, c := range both {
 		t.Run(c.String()+" OpenID", func(t *testing.T) {
 			result := outcomes[c.String()+" OpenID"]

@@ -64,7 +64,7 @@ func TestClientAgainstOIDCProvider(t *testing.T) {
 			if rar {
 				name = c.String() + " RAR"
 			}
-			t.Run(name, func(t *testing.T) { (&flow{world: w, combination: c, rar: rar}).play(t, p.Issuer) })
+			t.Run(name, func(t *testing.T) { (&flow{world: w, combination: c, rar: rar}).run(t, p.Issuer) })
 		}
 	}
 	t.Run("nonces are demanded", func(t *testing.T) { requireNonceDemand(t, w, p) })
@@ -78,7 +78,7 @@ type flow struct {
 	client *profile.Client
 }
 
-func (f *flow) play(t *testing.T, issuer string) {
+func (f *flow) run(t *testing.T, issuer string) {
 	ctx := t.Context()
 	var err error
 	f.client, err = profile.NewClient(ctx, f.clientConfig(t, issuer, f.combination))

@@ -98,7 +98,7 @@ async function oneLine(page, name) {
   assert.deepEqual(broken, [], `${name}: an IBAN is broken into lines`)
 }
 
-// visit plays a person's way, from the first page to the last permission that is taken back.
+// visit acts as a user, from the first page to the revocation of the last permission.
 async function visit(launched, { size, language, name }) {
   const say = words[language]
   const context = await launched.newContext({ viewport: size, locale: language, ignoreHTTPSErrors: true, bypassCSP: true, hasTouch: size.width < 600, isMobile: size.width < 600 })

@@ -1,4 +1,4 @@
-// openid-client as a FAPI 2.0 client of authorization servers that agree without asking. It plays flows, all at once.
+// openid-client as a FAPI 2.0 client of authorization servers that agree without asking. It runs flows, all at once.
 //
 // Reads one line of JSON from standard input, {name: flow, …}, where a flow has:
 //   issuer, wellKnown       the server; wellKnown is "oidc" (default) or "oauth2"
@@ -21,7 +21,7 @@ import * as jose from 'jose'
 import { firstLine, lastLine } from './input.mjs'
 import { agents, browse, fetchBy } from './http.mjs'
 
-async function play(config) {
+async function run(config) {
   const advanced = config.profile === 'advanced'
   const openid = config.scope.split(' ').includes('openid')
   const { plain, own } = agents(config.tls)
@@ -130,4 +130,4 @@ async function play(config) {
 }
 
 const flows = Object.entries(JSON.parse(await firstLine({ stay: true })))
-lastLine(Object.fromEntries(await Promise.all(flows.map(async ([name, flow]) => [name, await play(flow)]))))
+lastLine(Object.fromEntries(await Promise.all(flows.map(async ([name, flow]) => [name, await run(flow)]))))
