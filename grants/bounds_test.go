@@ -3,14 +3,12 @@ package grants_test
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/internal/memstore"
 )
 
 // numbered returns n different scope values.
@@ -52,11 +50,9 @@ func TestALargeGrantCanBeRevoked(t *testing.T) {
 		g, _ := b.claimed("create", "", bulky())
 		change := b.prepared("replace", g.ID, bulky())
 		b.log.setFail(errDown)
-		_, err := b.Claim(t.Context(), change)
-		require.ErrorIs(t, err, grants.ErrEvent)
+		b.claimFails(change, grants.ErrEvent)
 		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrEvent)
-		_, err = b.CheckRefresh(t.Context(), g.ID, change.AuthorizationID())
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.requireEnded(g.ID, change.AuthorizationID())
 		b.log.setFail(nil)
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
 		require.Equal(t, []string{"created", "replaced", "revoked"}, b.log.kinds())
@@ -64,8 +60,7 @@ func TestALargeGrantCanBeRevoked(t *testing.T) {
 	t.Run("GM-6.5-2 with as many authorizations as it has room for", func(t *testing.T) {
 		b := newBank(t, nil)
 		g, _ := b.claimed("create", "", scopes("s1"))
-		silent, err := grants.NewManager(grants.ManagerConfig{Issuer: issuer, Store: b.store, Now: b.clock.Now})
-		require.NoError(t, err)
+		silent := b.process(func(c *grants.ManagerConfig) { c.Events = nil })
 		for range 560 {
 			merge := scopes("s1")
 			merge.AuthorizationID = fmt.Sprintf("%s%0106d", b.id(), 0)
@@ -73,7 +68,7 @@ func TestALargeGrantCanBeRevoked(t *testing.T) {
 			require.NoError(t, err)
 		}
 		b.claimed("merge", g.ID, bulky())
-		_, err = b.Claim(t.Context(), b.prepared("replace", g.ID, bulky()))
+		_, err := b.Claim(t.Context(), b.prepared("replace", g.ID, bulky()))
 		require.ErrorIs(t, err, grants.ErrStore, "after it there would be no room for the end")
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
 		require.Len(t, b.log.last(t).EndedAccess, 562)
@@ -103,43 +98,5 @@ func TestMergeOfTheSame(t *testing.T) {
 	t.Run("one scope more is too many", func(t *testing.T) {
 		_, err := b.prepare(fintech, "merge", g.ID, scopes("more"))
 		require.ErrorContains(t, err, "1024 scopes")
-	})
-}
-
-// One client that collects grants keeps no other client from having some, and
-// always loses the grants that are taken from it.
-func TestOneClientFillsTheMemoryStore(t *testing.T) {
-	b := newBank(t, func(c *grants.ManagerConfig) {
-		c.Store = memstore.New(memstore.Config{MaxEntries: 1000, MaxBytes: 4 << 20, Now: c.Now})
-	})
-	var first, last string
-	kept := 0
-	for {
-		require.Less(t, kept, 1000, "D1: bounded in bytes")
-		g, err := b.Claim(t.Context(), b.prepared("create", "", bulky()))
-		if err != nil {
-			require.ErrorIs(t, err, grants.ErrTooMany, "D1")
-			require.ErrorIs(t, err, grants.ErrStore, "D1")
-			tells(t, err, "temporarily_unavailable", http.StatusTooManyRequests)
-			break
-		}
-		if first == "" {
-			first = g.ID
-		}
-		last = g.ID
-		kept++
-	}
-	require.Greater(t, kept, 3)
-	t.Run("D1: another client goes on", func(t *testing.T) {
-		change, err := b.prepare("client-2", "create", "", scopes("accounts"))
-		require.NoError(t, err)
-		_, err = b.Claim(t.Context(), change)
-		require.NoError(t, err)
-	})
-	t.Run("attack: D1 a full share keeps no grant alive", func(t *testing.T) {
-		require.NoError(t, b.Withdraw(t.Context(), last))
-		require.NoError(t, b.Revoke(t.Context(), fintech, first))
-		_, err := b.Query(t.Context(), fintech, first)
-		require.ErrorIs(t, err, grants.ErrNotFound)
 	})
 }

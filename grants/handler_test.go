@@ -129,8 +129,7 @@ func TestAPIRevoke(t *testing.T) {
 		require.Equal(t, "no-cache, no-store", w.Header().Get("Cache-Control"))
 	})
 	t.Run("GM-6.5-2 GM-6.5-3 grant and tokens have ended", func(t *testing.T) {
-		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.requireEnded(g.ID, authorization)
 		require.Equal(t, []string{authorization}, b.log.last(t).EndedAccess)
 	})
 	t.Run("after that there is nothing", func(t *testing.T) {

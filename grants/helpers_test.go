@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -92,6 +93,7 @@ type faulty struct {
 	grants.Store
 	mu            sync.Mutex
 	before, after func(verb string) error
+	writes        atomic.Int32
 }
 
 func (f *faulty) set(before, after func(verb string) error) {
@@ -108,6 +110,9 @@ func (f *faulty) call(verb string, do func() error) error {
 		if err := before(verb); err != nil {
 			return err
 		}
+	}
+	if verb != "Get" {
+		f.writes.Add(1)
 	}
 	if err := do(); err != nil || after == nil {
 		return err
@@ -150,14 +155,20 @@ func newBank(t testing.TB, change func(*grants.ManagerConfig)) *bank {
 	t.Helper()
 	b := &bank{t: t, clock: testkit.NewClock(t0), log: new(eventLog)}
 	b.store = &faulty{Store: memstore.New(memstore.Config{Now: b.clock.Now})}
+	b.Manager = b.process(change)
+	return b
+}
+
+// process returns a manager of another process that shares the store.
+func (b *bank) process(change func(*grants.ManagerConfig)) *grants.Manager {
+	b.t.Helper()
 	cfg := grants.ManagerConfig{Issuer: issuer, Store: b.store, Events: b.log.take, Now: b.clock.Now}
 	if change != nil {
 		change(&cfg)
 	}
-	var err error
-	b.Manager, err = grants.NewManager(cfg)
-	require.NoError(t, err)
-	return b
+	m, err := grants.NewManager(cfg)
+	require.NoError(b.t, err)
+	return m
 }
 
 // id returns an authorization ID that was never used.
@@ -186,14 +197,17 @@ func scopes(values string) grants.Approval {
 
 // prepare lets the client's request pass up to the approval.
 func (b *bank) prepare(clientID, action, grantID string, approval grants.Approval) (*grants.Change, error) {
-	request, err := b.Check(context.Background(), clientID, params(action, grantID))
-	if err != nil {
-		return nil, err
-	}
 	if approval.AuthorizationID == "" {
 		approval.AuthorizationID = b.id()
 	}
-	change, err := b.Prepare(context.Background(), request, approval)
+	var change *grants.Change
+	err := b.writesNothing(func() error {
+		request, err := b.Check(context.Background(), clientID, params(action, grantID))
+		if err == nil {
+			change, err = b.Prepare(context.Background(), request, approval)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -222,9 +236,69 @@ func (b *bank) prepared(action, grantID string, approval grants.Approval) *grant
 func (b *bank) claimed(action, grantID string, approval grants.Approval) (grants.Grant, string) {
 	b.t.Helper()
 	change := b.prepared(action, grantID, approval)
+	return b.claim(change), change.AuthorizationID()
+}
+
+// claim claims a change that must succeed.
+func (b *bank) claim(change *grants.Change) grants.Grant {
+	b.t.Helper()
 	g, err := b.Claim(context.Background(), change)
 	require.NoError(b.t, err)
-	return g, change.AuthorizationID()
+	return g
+}
+
+func (b *bank) claimFails(change *grants.Change, want error) error {
+	b.t.Helper()
+	err := b.writesNothing(func() error { _, err := b.Claim(context.Background(), change); return err })
+	require.ErrorIs(b.t, err, want)
+	return err
+}
+
+// writesNothing checks that a rejected call has not written to the store.
+func (b *bank) writesNothing(call func() error) error {
+	b.t.Helper()
+	before := b.store.writes.Load()
+	err := call()
+	if err != nil && !errors.Is(err, grants.ErrStore) && !errors.Is(err, grants.ErrEvent) {
+		require.Equal(b.t, before, b.store.writes.Load(), "%v", err)
+	}
+	return err
+}
+
+func (b *bank) get(id string) grants.Grant {
+	b.t.Helper()
+	g, err := b.Get(context.Background(), id)
+	require.NoError(b.t, err)
+	return g
+}
+
+// requireUnknown checks that the store has no grant.
+func (b *bank) requireUnknown(id string) {
+	b.t.Helper()
+	_, err := b.Get(context.Background(), id)
+	require.ErrorIs(b.t, err, grants.ErrNotFound)
+}
+
+// requireHidden checks that a client does not see a grant.
+func (b *bank) requireHidden(clientID, id string) {
+	b.t.Helper()
+	_, err := b.Query(context.Background(), clientID, id)
+	require.ErrorIs(b.t, err, grants.ErrNotFound)
+}
+
+// requireCurrent checks that the refresh tokens of an authorization are valid.
+func (b *bank) requireCurrent(id, authorizationID string) {
+	b.t.Helper()
+	_, err := b.CheckRefresh(context.Background(), id, authorizationID)
+	require.NoError(b.t, err)
+}
+
+// requireEnded checks that the refresh tokens of an authorization have ended.
+func (b *bank) requireEnded(id, authorizationID string) {
+	b.t.Helper()
+	_, err := b.CheckRefresh(context.Background(), id, authorizationID)
+	require.ErrorIs(b.t, err, grants.ErrInactive)
+	tells(b.t, err, "invalid_grant", 400)
 }
 
 // tells checks what the peer is told about an error.

@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/internal/memstore"
 )
 
 func TestRevoke(t *testing.T) {
@@ -19,10 +18,8 @@ func TestRevoke(t *testing.T) {
 		b := newBank(t, nil)
 		g, authorization := b.claimed("create", "", scopes("accounts"))
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
-		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.ErrorIs(t, err, grants.ErrInactive)
-		_, err = b.Query(t.Context(), fintech, g.ID)
-		require.ErrorIs(t, err, grants.ErrNotFound)
+		b.requireEnded(g.ID, authorization)
+		b.requireHidden(fintech, g.ID)
 	})
 	t.Run("GM-6.5-3 the host is told to revoke the access tokens", func(t *testing.T) {
 		b := newBank(t, nil)
@@ -43,8 +40,7 @@ func TestRevoke(t *testing.T) {
 		b := newBank(t, nil)
 		g, _ := b.claimed("create", "", scopes("accounts"))
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
-		now, err := b.Get(t.Context(), g.ID)
-		require.NoError(t, err)
+		now := b.get(g.ID)
 		require.Equal(t, []string{"revoked", "authorization_server"}, []string{now.Status, now.UpdatedBy})
 		require.Equal(t, "authorization_server", b.log.last(t).By)
 	})
@@ -64,18 +60,15 @@ func TestRevoke(t *testing.T) {
 		g, _ := b.claimed("create", "", scopes("accounts"))
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
 		b.clock.Advance(30*24*time.Hour - time.Second)
-		_, err := b.Get(t.Context(), g.ID)
-		require.NoError(t, err)
+		_ = b.get(g.ID)
 		b.clock.Advance(time.Second)
-		_, err = b.Get(t.Context(), g.ID)
-		require.ErrorIs(t, err, grants.ErrNotFound)
+		b.requireUnknown(g.ID)
 	})
 	t.Run("one server's grants are not another's, on the same store", func(t *testing.T) {
 		b := newBank(t, nil)
 		g, _ := b.claimed("create", "", scopes("accounts"))
-		other, err := grants.NewManager(grants.ManagerConfig{Issuer: "https://other.example", Store: b.store, Now: b.clock.Now})
-		require.NoError(t, err)
-		_, err = other.Get(t.Context(), g.ID)
+		other := b.process(func(c *grants.ManagerConfig) { c.Issuer = "https://other.example" })
+		_, err := other.Get(t.Context(), g.ID)
 		require.ErrorIs(t, err, grants.ErrNotFound)
 	})
 }
@@ -132,8 +125,7 @@ func TestUpdate(t *testing.T) {
 			before, _ := b.claimed("create", "", scopes("accounts"))
 			_, err := b.Update(t.Context(), before.ID, tc.edit)
 			require.Error(t, err)
-			now, err := b.Get(t.Context(), before.ID)
-			require.NoError(t, err)
+			now := b.get(before.ID)
 			require.Equal(t, before, now)
 		})
 	}
@@ -166,8 +158,7 @@ func TestExpire(t *testing.T) {
 	g, authorization := b.claimed("create", "", scopes("accounts"))
 	require.ErrorIs(t, b.Expire(t.Context(), g.ID), grants.ErrInactive)
 	b.clock.Advance(year)
-	now, err := b.Get(t.Context(), g.ID)
-	require.NoError(t, err)
+	now := b.get(g.ID)
 	require.Equal(t, "expired", now.Status)
 	require.Len(t, b.log.all(), 1)
 	t.Run("the event comes once", func(t *testing.T) {
@@ -199,10 +190,8 @@ func TestEventsThatFail(t *testing.T) {
 			require.ErrorIs(t, err, errDown)
 			tells(t, err, "server_error", 503)
 		}
-		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.ErrorIs(t, err, grants.ErrInactive)
-		_, err = b.Query(t.Context(), fintech, g.ID)
-		require.ErrorIs(t, err, grants.ErrNotFound)
+		b.requireEnded(g.ID, authorization)
+		b.requireHidden(fintech, g.ID)
 		require.ErrorIs(t, b.Revoke(t.Context(), "other", g.ID), grants.ErrNotFound) // nobody else can tell
 		b.log.setFail(nil)
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
@@ -215,12 +204,10 @@ func TestEventsThatFail(t *testing.T) {
 		b.log.setFail(errDown)
 		change := b.prepared("create", "", scopes("accounts"))
 		for range 3 {
-			_, err := b.Claim(t.Context(), change)
-			require.ErrorIs(t, err, grants.ErrEvent)
+			b.claimFails(change, grants.ErrEvent)
 		}
 		b.log.setFail(nil)
-		g, err := b.Claim(t.Context(), change)
-		require.NoError(t, err)
+		g := b.claim(change)
 		require.Equal(t, int64(1), g.Version)
 		require.Equal(t, []string{"created"}, b.log.kinds())
 	})
@@ -229,18 +216,14 @@ func TestEventsThatFail(t *testing.T) {
 		g, _ := b.claimed("create", "", scopes("accounts"))
 		merge, replace := b.prepared("merge", g.ID, scopes("a")), b.prepared("replace", g.ID, scopes("b"))
 		b.log.setFail(errDown)
-		_, err := b.Claim(t.Context(), merge)
+		b.claimFails(merge, grants.ErrEvent)
+		b.claimFails(replace, grants.ErrEvent)
+		_, err := b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
 		require.ErrorIs(t, err, grants.ErrEvent)
-		_, err = b.Claim(t.Context(), replace)
-		require.ErrorIs(t, err, grants.ErrEvent)
-		_, err = b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
-		require.ErrorIs(t, err, grants.ErrEvent)
-		now, err := b.Get(t.Context(), g.ID)
-		require.NoError(t, err)
+		now := b.get(g.ID)
 		require.Equal(t, []string{"a", "accounts"}, now.ScopeValues())
 		b.log.setFail(nil)
-		_, err = b.Claim(t.Context(), replace)
-		require.NoError(t, err)
+		b.claim(replace)
 		require.Equal(t, []string{"created", "merged", "replaced"}, b.log.kinds())
 	})
 	t.Run("a revocation does not wait for that, and both are told in order, each with its own states", func(t *testing.T) {
@@ -248,11 +231,9 @@ func TestEventsThatFail(t *testing.T) {
 		g, one := b.claimed("create", "", scopes("accounts"))
 		merge := b.prepared("merge", g.ID, scopes("a"))
 		b.log.setFail(errDown)
-		_, err := b.Claim(t.Context(), merge)
-		require.ErrorIs(t, err, grants.ErrEvent)
+		b.claimFails(merge, grants.ErrEvent)
 		require.ErrorIs(t, b.Withdraw(t.Context(), g.ID), grants.ErrEvent)
-		_, err = b.CheckRefresh(t.Context(), g.ID, merge.AuthorizationID())
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.requireEnded(g.ID, merge.AuthorizationID())
 		b.log.setFail(nil)
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
 		require.Equal(t, []string{"created", "merged", "revoked"}, b.log.kinds())
@@ -317,132 +298,6 @@ func TestEventsThatFail(t *testing.T) {
 		other, _ := b.claimed("create", "", scopes("accounts"))
 		second = other.ID
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
-		_, err := b.Query(t.Context(), fintech, second)
-		require.ErrorIs(t, err, grants.ErrNotFound)
+		b.requireHidden(fintech, second)
 	})
 }
-
-func TestStoreThatFails(t *testing.T) {
-	t.Parallel()
-	t.Run("before the swap: nothing has changed, and the claim can be repeated", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, authorization := b.claimed("create", "", scopes("accounts"))
-		change := b.prepared("merge", g.ID, scopes("a"))
-		b.store.set(failing("Swap"), nil)
-		_, err := b.Claim(t.Context(), change)
-		require.ErrorIs(t, err, grants.ErrStore)
-		require.ErrorIs(t, err, errStoreDown)
-		_, err = b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.NoError(t, err)
-		b.store.set(nil, nil)
-		_, err = b.Claim(t.Context(), change)
-		require.NoError(t, err)
-		require.Equal(t, []string{"created", "merged"}, b.log.kinds())
-	})
-	t.Run("after the swap: a repeated claim finds its own change, and tells of it once", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		change := b.prepared("merge", g.ID, scopes("a"))
-		b.store.set(nil, failing("Swap"))
-		_, err := b.Claim(t.Context(), change)
-		require.ErrorIs(t, err, grants.ErrStore)
-		b.store.set(nil, nil)
-		g, err = b.Claim(t.Context(), change)
-		require.NoError(t, err)
-		require.Equal(t, int64(2), g.Version)
-		require.Equal(t, []string{"created", "merged"}, b.log.kinds())
-	})
-	t.Run("after the creation", func(t *testing.T) {
-		b := newBank(t, nil)
-		change := b.prepared("create", "", scopes("accounts"))
-		b.store.set(nil, failing("Add"))
-		_, err := b.Claim(t.Context(), change)
-		require.ErrorIs(t, err, grants.ErrStore)
-		b.store.set(nil, nil)
-		g, err := b.Claim(t.Context(), change)
-		require.NoError(t, err)
-		require.Equal(t, int64(1), g.Version)
-		require.Equal(t, []string{"created"}, b.log.kinds())
-	})
-	t.Run("after the swap: a repeated revocation tells of it", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		b.store.set(nil, failing("Swap"))
-		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrStore)
-		b.store.set(nil, nil)
-		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
-		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
-	})
-	t.Run("when the delivery is to be noted: the event comes again, with the same version", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		updates := 0
-		b.store.set(func(verb string) error {
-			if verb == "Swap" {
-				if updates++; updates == 2 {
-					return errStoreDown
-				}
-			}
-			return nil
-		}, nil)
-		_, _ = b.claimed("merge", g.ID, scopes("a"))
-		_, _ = b.claimed("merge", g.ID, scopes("b"))
-		require.Equal(t, []string{"created", "merged", "merged", "merged"}, b.log.kinds())
-		events := b.log.all()
-		require.Equal(t, events[1], events[2])
-		require.Equal(t, int64(3), events[3].New.Version)
-	})
-	t.Run("reads", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, authorization := b.claimed("create", "", scopes("accounts"))
-		b.store.set(failing("Get"), nil)
-		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.ErrorIs(t, err, grants.ErrStore)
-		require.NotErrorIs(t, err, grants.ErrInactive)
-		_, err = b.Query(t.Context(), fintech, g.ID)
-		require.ErrorIs(t, err, grants.ErrStore)
-		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrStore)
-	})
-	t.Run("a record that is not ours", func(t *testing.T) {
-		b := newBank(t, nil)
-		for _, value := range []string{``, `null`, `{"grant":{"id":"x"}}`, `[]`} {
-			m, err := grants.NewManager(grants.ManagerConfig{Issuer: issuer, Store: fixed{b.store.Store, value}, Now: b.clock.Now})
-			require.NoError(t, err)
-			_, err = m.Get(t.Context(), strings.Repeat("A", 43))
-			require.ErrorIs(t, err, grants.ErrStore)
-		}
-	})
-	t.Run("a cancelled request", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		err := b.Revoke(ctx, fintech, g.ID)
-		require.ErrorIs(t, err, grants.ErrStore)
-		require.ErrorIs(t, err, context.Canceled)
-	})
-	t.Run("a full memory store", func(t *testing.T) {
-		b := newBank(t, func(c *grants.ManagerConfig) { c.Store = memstore.New(memstore.Config{MaxEntries: 1, Now: c.Now}) })
-		_, _ = b.claimed("create", "", scopes("accounts"))
-		_, err := b.Claim(t.Context(), b.prepared("create", "", scopes("accounts")))
-		require.ErrorIs(t, err, grants.ErrStore)
-	})
-	t.Run("a store that is always ahead", func(t *testing.T) {
-		b := newBank(t, func(c *grants.ManagerConfig) { c.Store = ahead{c.Store} })
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrStore)
-	})
-}
-
-// ahead is a store in which another process is always first.
-type ahead struct{ grants.Store }
-
-func (ahead) Swap(context.Context, string, int64, []byte, time.Time) (bool, error) { return false, nil }
-
-// fixed is a store whose every value is the same.
-type fixed struct {
-	grants.Store
-	value string
-}
-
-func (f fixed) Get(context.Context, string) ([]byte, int64, error) { return []byte(f.value), 1, nil }

@@ -20,12 +20,13 @@ func TestAnEventIsTheSameEachTime(t *testing.T) {
 	g, _ := b.claimed("create", "", scopes("a"))
 	var heard []grants.Event
 	broken := errDown
-	m, err := grants.NewManager(grants.ManagerConfig{Issuer: issuer, Store: b.store, Now: b.clock.Now, Events: func(_ context.Context, e grants.Event) error {
-		heard = append(heard, e)
-		return broken
-	}})
-	require.NoError(t, err)
-	_, err = m.Claim(t.Context(), b.prepared("merge", g.ID, scopes("b")))
+	m := b.process(func(c *grants.ManagerConfig) {
+		c.Events = func(_ context.Context, e grants.Event) error {
+			heard = append(heard, e)
+			return broken
+		}
+	})
+	_, err := m.Claim(t.Context(), b.prepared("merge", g.ID, scopes("b")))
 	require.ErrorIs(t, err, grants.ErrEvent)
 	require.ErrorIs(t, m.Withdraw(t.Context(), g.ID), grants.ErrEvent)
 	broken = nil
@@ -59,10 +60,8 @@ func TestNothingIsReliable(t *testing.T) {
 		b, u := newBank(t, nil), &unreliable{random: rand.New(rand.NewPCG(round, 0))}
 		g, _ := b.claimed("create", "", scopes("s"))
 		log := new(eventLog)
-		var processes [2]*grants.Manager
-		for i := range processes {
-			var err error
-			processes[i], err = grants.NewManager(grants.ManagerConfig{Issuer: issuer, Store: b.store, Now: b.clock.Now, Events: func(ctx context.Context, e grants.Event) error {
+		unreliable := func(c *grants.ManagerConfig) {
+			c.Events = func(ctx context.Context, e grants.Event) error {
 				if u.fails(0.2) {
 					return errDown
 				}
@@ -71,9 +70,9 @@ func TestNothingIsReliable(t *testing.T) {
 					return errDown
 				}
 				return nil
-			}})
-			require.NoError(t, err)
+			}
 		}
+		processes := []*grants.Manager{b.process(unreliable), b.process(unreliable)}
 		changes, claimed := make([]*grants.Change, callers), make([]bool, callers)
 		for i := range changes {
 			changes[i] = b.prepared([]string{"replace", "merge", "merge"}[i%3], g.ID, scopes(fmt.Sprint("s", i)))
@@ -104,8 +103,7 @@ func TestNothingIsReliable(t *testing.T) {
 		for err := errDown; err != nil; {
 			err = processes[0].Deliver(t.Context(), g.ID)
 		}
-		now, err := b.Get(t.Context(), g.ID)
-		require.NoError(t, err)
+		now := b.get(g.ID)
 		require.Equal(t, "revoked", now.Status)
 		requireComplete(t, log.all(), now.Version, changes, claimed)
 	}

@@ -29,12 +29,10 @@ func TestCreate(t *testing.T) {
 	}
 	change := b.prepared("create", "", approval)
 	t.Run("GM-5.6.1-1 there is no grant before tokens are claimed", func(t *testing.T) {
-		_, err := b.Get(t.Context(), change.GrantID())
-		require.ErrorIs(t, err, grants.ErrNotFound)
+		b.requireUnknown(change.GrantID())
 		require.Empty(t, b.log.all())
 	})
-	g, err := b.Claim(t.Context(), change)
-	require.NoError(t, err)
+	g := b.claim(change)
 	t.Run("what was consented is what it permits, in a normal form", func(t *testing.T) {
 		require.Equal(t, grants.Grant{
 			ID: change.GrantID(), ClientID: fintech, Subject: alice,
@@ -47,8 +45,7 @@ func TestCreate(t *testing.T) {
 		}, g)
 		require.Equal(t, []string{"accounts", "payments", "read"}, g.ScopeValues())
 		require.Equal(t, []string{"https://a.example/", "https://b.example/"}, g.Resources())
-		again, err := b.Get(t.Context(), g.ID)
-		require.NoError(t, err)
+		again := b.get(g.ID)
 		require.Equal(t, g, again)
 	})
 	t.Run("GM-5.5-1 GM-5.5-2 GM-9-1 the identifier is 256 bits of randomness in URL-safe characters", func(t *testing.T) {
@@ -106,24 +103,18 @@ func TestClaimTimesOut(t *testing.T) {
 		b := newBank(t, nil)
 		change := b.prepared("create", "", scopes("accounts"))
 		b.clock.Advance(5 * time.Minute)
-		_, err := b.Claim(t.Context(), change)
-		require.ErrorIs(t, err, grants.ErrInactive)
-		tells(t, err, "invalid_grant", 400)
-		_, err = b.Get(t.Context(), change.GrantID())
-		require.ErrorIs(t, err, grants.ErrNotFound)
+		tells(t, b.claimFails(change, grants.ErrInactive), "invalid_grant", 400)
+		b.requireUnknown(change.GrantID())
 		require.Empty(t, b.log.all())
 	})
 	t.Run("a merge that nobody claims leaves the refresh tokens as they were", func(t *testing.T) {
 		b := newBank(t, nil)
 		g, authorization := b.claimed("create", "", scopes("accounts"))
 		change := b.prepared("merge", g.ID, scopes("payments"))
-		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.NoError(t, err)
+		b.requireCurrent(g.ID, authorization)
 		b.clock.Advance(5 * time.Minute)
-		_, err = b.Claim(t.Context(), change)
-		require.ErrorIs(t, err, grants.ErrInactive)
-		_, err = b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.NoError(t, err)
+		b.claimFails(change, grants.ErrInactive)
+		b.requireCurrent(g.ID, authorization)
 	})
 	t.Run("an expiry before the claim", func(t *testing.T) {
 		b := newBank(t, nil)
@@ -131,8 +122,7 @@ func TestClaimTimesOut(t *testing.T) {
 		approval.Expires = t0.Add(time.Minute)
 		change := b.prepared("create", "", approval)
 		b.clock.Advance(time.Minute)
-		_, err := b.Claim(t.Context(), change)
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.claimFails(change, grants.ErrInactive)
 	})
 }
 
@@ -164,9 +154,7 @@ func TestMerge(t *testing.T) {
 		require.Equal(t, json.RawMessage(`1`), merged.Data)
 	})
 	t.Run("GM-5.2-6 the refresh tokens so far are over, the new ones good", func(t *testing.T) {
-		_, err := b.CheckRefresh(t.Context(), first.ID, one)
-		require.ErrorIs(t, err, grants.ErrInactive)
-		tells(t, err, "invalid_grant", 400)
+		b.requireEnded(first.ID, one)
 		g, err := b.CheckRefresh(t.Context(), first.ID, two)
 		require.NoError(t, err)
 		require.Equal(t, merged, g)
@@ -205,8 +193,7 @@ func TestMerge(t *testing.T) {
 		g, _ := b.claimed("create", "", scopes("accounts"))
 		same, authorization := b.claimed("merge", g.ID, grants.Approval{Subject: alice})
 		require.Equal(t, g.Scopes, same.Scopes)
-		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.NoError(t, err)
+		b.requireCurrent(g.ID, authorization)
 	})
 	t.Run("an expiry in the approval counts", func(t *testing.T) {
 		b := newBank(t, nil)
@@ -263,10 +250,8 @@ func TestMergeDetails(t *testing.T) {
 		result = json.RawMessage(`[]`)
 		change := b.prepared("merge", g.ID, approval)
 		failure = errors.New("not any more")
-		_, err := b.Claim(t.Context(), change)
-		require.ErrorIs(t, err, failure)
-		now, err := b.Get(t.Context(), g.ID)
-		require.NoError(t, err)
+		b.claimFails(change, failure)
+		now := b.get(g.ID)
 		require.Equal(t, int64(2), now.Version)
 	})
 }
@@ -289,11 +274,9 @@ func TestReplace(t *testing.T) {
 	t.Run("GM-5.2-9 in the same grant", func(t *testing.T) { require.Equal(t, first.ID, replaced.ID) })
 	t.Run("GM-5.2-8 the refresh tokens so far are over, the new ones good", func(t *testing.T) {
 		for _, old := range []string{one, two} {
-			_, err := b.CheckRefresh(t.Context(), first.ID, old)
-			require.ErrorIs(t, err, grants.ErrInactive)
+			b.requireEnded(first.ID, old)
 		}
-		_, err := b.CheckRefresh(t.Context(), first.ID, three)
-		require.NoError(t, err)
+		b.requireCurrent(first.ID, three)
 	})
 	t.Run("GM-10-2 the host is told to revoke the access tokens so far, once", func(t *testing.T) {
 		require.Equal(t, []string{one, two}, b.log.last(t).EndedAccess)
@@ -306,41 +289,32 @@ func TestClaimOncePerAuthorization(t *testing.T) {
 	t.Parallel()
 	b := newBank(t, nil)
 	create := b.prepared("create", "", scopes("accounts"))
-	g, err := b.Claim(t.Context(), create)
-	require.NoError(t, err)
+	g := b.claim(create)
 	t.Run("a repeated claim returns the grant and changes nothing", func(t *testing.T) {
-		again, err := b.Claim(t.Context(), create)
-		require.NoError(t, err)
+		again := b.claim(create)
 		require.Equal(t, g, again)
 		require.Len(t, b.log.all(), 1)
 	})
 	replace := b.prepared("replace", g.ID, scopes("payments"))
-	_, err = b.Claim(t.Context(), replace)
-	require.NoError(t, err)
+	b.claim(replace)
 	t.Run("a claim of what was superseded is refused, and does not bring it back", func(t *testing.T) {
-		_, err := b.Claim(t.Context(), create)
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.claimFails(create, grants.ErrInactive)
 		_, _ = b.claimed("merge", g.ID, scopes("more"))
-		_, err = b.Claim(t.Context(), replace)
-		require.ErrorIs(t, err, grants.ErrInactive)
-		now, err := b.Get(t.Context(), g.ID)
-		require.NoError(t, err)
+		b.claimFails(replace, grants.ErrInactive)
+		now := b.get(g.ID)
 		require.Equal(t, []string{"more", "payments"}, now.ScopeValues())
 	})
 	t.Run("nor when other changes have been forgotten, for as long as it could be claimed", func(t *testing.T) {
 		b := newBank(t, func(c *grants.ManagerConfig) { c.AccessTokenLifetime, c.ClaimTime = time.Second, time.Hour })
 		create := b.prepared("create", "", scopes("accounts"))
-		g, err := b.Claim(t.Context(), create)
-		require.NoError(t, err)
+		g := b.claim(create)
 		for range 59 {
 			b.clock.Advance(time.Minute)
 			b.claimed("replace", g.ID, scopes("payments"))
-			_, err = b.Claim(t.Context(), create)
-			require.ErrorIs(t, err, grants.ErrInactive)
+			b.claimFails(create, grants.ErrInactive)
 		}
 		b.clock.Advance(time.Minute)
-		_, err = b.Claim(t.Context(), create)
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.claimFails(create, grants.ErrInactive)
 	})
 	t.Run("a change of nobody's is refused", func(t *testing.T) {
 		for _, c := range []*grants.Change{nil, {}} {
@@ -350,8 +324,7 @@ func TestClaimOncePerAuthorization(t *testing.T) {
 		bad := new(grants.Change)
 		require.Error(t, json.Unmarshal([]byte(`[]`), bad))
 		require.NoError(t, json.Unmarshal([]byte(`{"authorization_id":"authorization-1","action":"steal"}`), bad))
-		_, err := b.Claim(t.Context(), bad)
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.claimFails(bad, grants.ErrInactive)
 	})
 }
 
@@ -363,19 +336,16 @@ func TestClaimAfterTheEnd(t *testing.T) {
 		merge, replace := b.prepared("merge", g.ID, scopes("a")), b.prepared("replace", g.ID, scopes("b"))
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
 		for _, c := range []*grants.Change{merge, replace} {
-			_, err := b.Claim(t.Context(), c)
-			require.ErrorIs(t, err, grants.ErrInactive)
+			b.claimFails(c, grants.ErrInactive)
 		}
 		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
 	})
 	t.Run("nor does the code that created it", func(t *testing.T) {
 		b := newBank(t, nil)
 		create := b.prepared("create", "", scopes("accounts"))
-		_, err := b.Claim(t.Context(), create)
-		require.NoError(t, err)
+		b.claim(create)
 		require.NoError(t, b.Withdraw(t.Context(), create.GrantID()))
-		_, err = b.Claim(t.Context(), create)
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.claimFails(create, grants.ErrInactive)
 	})
 	t.Run("nor does one after the expiry", func(t *testing.T) {
 		b := newBank(t, nil)
@@ -384,20 +354,16 @@ func TestClaimAfterTheEnd(t *testing.T) {
 		g, authorization := b.claimed("create", "", approval)
 		merge := b.prepared("merge", g.ID, scopes("a"))
 		b.clock.Advance(time.Minute)
-		_, err := b.Claim(t.Context(), merge)
-		require.ErrorIs(t, err, grants.ErrInactive)
-		_, err = b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.claimFails(merge, grants.ErrInactive)
+		b.requireEnded(g.ID, authorization)
 	})
 	t.Run("a grant that has gone from the store", func(t *testing.T) {
 		b := newBank(t, nil)
 		g, authorization := b.claimed("create", "", scopes("accounts"))
 		merge := b.prepared("merge", g.ID, scopes("a"))
 		b.clock.Advance(year + 31*24*time.Hour)
-		_, err := b.Claim(t.Context(), merge)
-		require.ErrorIs(t, err, grants.ErrInactive)
-		_, err = b.CheckRefresh(t.Context(), g.ID, authorization)
-		require.ErrorIs(t, err, grants.ErrInactive)
+		b.claimFails(merge, grants.ErrInactive)
+		b.requireEnded(g.ID, authorization)
 	})
 }
 
@@ -420,14 +386,12 @@ func TestMergeAndReplaceRacing(t *testing.T) {
 				order[0], order[1] = order[1], order[0]
 			}
 			for _, c := range order {
-				_, err := b.Claim(t.Context(), c)
-				require.NoError(t, err)
+				b.claim(c)
 			}
 			now, err := b.CheckRefresh(t.Context(), g.ID, order[1].AuthorizationID())
 			require.NoError(t, err)
 			require.Equal(t, tc.want, now.ScopeValues())
-			_, err = b.CheckRefresh(t.Context(), g.ID, order[0].AuthorizationID())
-			require.ErrorIs(t, err, grants.ErrInactive)
+			b.requireEnded(g.ID, order[0].AuthorizationID())
 		})
 	}
 }
@@ -504,8 +468,7 @@ func TestPlan(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.Get(t.Context(), change.GrantID())
 	require.ErrorIs(t, err, grants.ErrNotFound, "G6 a plan creates no grant")
-	g, err := b.Claim(t.Context(), change)
-	require.NoError(t, err)
+	g := b.claim(change)
 	require.Equal(t, g.Scopes, planned.Scopes)
 	require.Equal(t, g.ID, planned.ID)
 	require.Equal(t, g.ExpiresAt, planned.ExpiresAt)
@@ -517,8 +480,7 @@ func TestPlan(t *testing.T) {
 	_, err = b.CheckRefresh(t.Context(), first.ID, authorization)
 	require.NoError(t, err, "G5 a plan ends no refresh token")
 	for range 2 {
-		merged, err := b.Claim(t.Context(), merge)
-		require.NoError(t, err)
+		merged := b.claim(merge)
 		require.Equal(t, merged.Scopes, planned.Scopes)
 		planned, err = b.Plan(t.Context(), merge)
 		require.NoError(t, err, "after the claim it is what there is")
