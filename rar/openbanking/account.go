@@ -9,42 +9,52 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// An Account is a bank account: an IBAN, or an identification of another scheme.
+// An Account is a bank account: an IBAN, or an identification of another
+// scheme.
 type Account struct {
-	// IBAN is the international bank account number (ISO 13616) in electronic form.
+	// IBAN is the international bank account number (ISO 13616) in electronic
+	// form.
 	IBAN IBAN `json:"iban,omitempty"`
-	// BIC is the bank of the IBAN, which the IBAN says as well. Accounts with and without it are two to a comparison.
+	// BIC is the bank of the IBAN. Accounts with and without BIC are different
+	// accounts.
 	BIC BIC `json:"bic,omitempty"`
-	// Scheme says what Identification is, for an account without IBAN: "sortcode".
+	// Scheme is the scheme of Identification, for an account without IBAN, for
+	// example "sortcode".
 	Scheme Text `json:"scheme,omitempty"`
 	// Identification identifies the account in the scheme.
 	Identification Text `json:"identification,omitempty"`
 }
 
-// JSONSchema describes the members. There is at least one, so that no account is one that is left out.
+// JSONSchema returns the schema of an account. It requires at least one member,
+// so that an empty account is not an absent one.
 func (Account) JSONSchema() string {
 	return `{"type":"object","properties":{"iban":` + IBAN("").JSONSchema() + `,"bic":` + BIC("").JSONSchema() +
-		`,"scheme":` + Text("").JSONSchema() + `,"identification":` + Text("").JSONSchema() + `},"minProperties":1,"additionalProperties":false}`
+		`,"scheme":` + Text("").JSONSchema() + `,"identification":` + Text("").JSONSchema() +
+		`},"minProperties":1,"additionalProperties":false}`
 }
 
-// An IBAN is an international bank account number in upper case and without spaces.
+// An IBAN is an international bank account number in upper case and without
+// spaces.
 type IBAN string
 
-// JSONSchema describes the form; the check digits are checked apart.
+// JSONSchema returns the pattern of an IBAN. It does not express the check
+// digits.
 func (IBAN) JSONSchema() string {
 	return `{"type":"string","pattern":"^[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}$","description":"IBAN in electronic form"}`
 }
 
-// A BIC is a business identifier code (ISO 9362), of 8 or 11 characters in upper case.
+// A BIC is a business identifier code (ISO 9362) of 8 or 11 characters in upper
+// case.
 type BIC string
 
-// JSONSchema describes the form.
+// JSONSchema returns the pattern of a BIC.
 func (BIC) JSONSchema() string {
 	return `{"type":"string","pattern":"^[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$","description":"BIC"}`
 }
 
-// valid checks the check digits: the number made of the IBAN is 1 modulo 97 (ISO 7064), and they are one of 02 to 98. Without
-// the latter 00, 01 and 99 would be other spellings of 97, 98 and 02.
+// valid reports whether the check digits are correct. The number made of the
+// IBAN is 1 modulo 97 (ISO 7064), and the check digits are 02 to 98. Otherwise
+// 00, 01 and 99 would be other spellings of 97, 98 and 02.
 func (i IBAN) valid() bool {
 	if len(i) < 5 || i[2:4] < "02" || i[2:4] > "98" {
 		return false
@@ -60,10 +70,10 @@ func (i IBAN) valid() bool {
 	return rest == 1
 }
 
-// Text is a line of 1 to 140 characters, none of them a control character.
+// Text is a line of 1 to 140 characters without control characters.
 type Text string
 
-// JSONSchema describes the length and the characters.
+// JSONSchema returns the length and the characters of a Text.
 func (Text) JSONSchema() string {
 	return `{"type":"string","minLength":1,"maxLength":140,"pattern":"^[^\\x00-\\x1f\\x7f-\\x9f]*$"}`
 }
@@ -95,56 +105,78 @@ func (a Account) show() string {
 	return strings.Join(groups, " ")
 }
 
-// checkAccounts checks a list of accounts, nil being one that is absent.
+// checkAccounts checks a list of accounts. A nil list is absent.
 func checkAccounts(path string, accounts []Account) error {
 	for i, a := range accounts {
 		if err := a.check(path); err != nil {
 			return err
 		}
 		if slices.Contains(accounts[:i], a) {
-			return rar.FieldError(path, "an account is there twice")
+			return rar.FieldError(path, "duplicate account")
 		}
 	}
 	if accounts != nil && len(accounts) == 0 {
-		return rar.FieldError(path, "an empty list: leave it out to let the user choose")
+		return rar.FieldError(path, "empty list")
 	}
 	return nil
 }
 
-// accountsWithin reports whether requested are some of granted. A list that is absent has no accounts yet, so it covers and
-// is covered by the like alone.
+// accountsWithin reports whether requested is a subset of granted. An absent
+// list covers only an absent list, because the user has not chosen yet.
 func accountsWithin(granted, requested []Account) bool {
 	return (granted == nil) == (requested == nil) && within(granted, requested)
 }
 
-// sortedAccounts returns accounts in an order that depends on them alone.
+// sortedAccounts returns the accounts sorted.
 func sortedAccounts(accounts []Account) []Account {
 	return slices.SortedFunc(slices.Values(accounts), func(a, b Account) int {
-		return cmp.Or(cmp.Compare(a.IBAN, b.IBAN), cmp.Compare(a.BIC, b.BIC), cmp.Compare(a.Scheme, b.Scheme), cmp.Compare(a.Identification, b.Identification))
+		return cmp.Or(cmp.Compare(a.IBAN, b.IBAN), cmp.Compare(a.BIC, b.BIC),
+			cmp.Compare(a.Scheme, b.Scheme), cmp.Compare(a.Identification, b.Identification))
 	})
 }
 
-// equalAccount compares accounts that may be absent.
-func equalAccount(a, b *Account) bool {
-	return a == nil && b == nil || a != nil && b != nil && *a == *b
+// checkOptional checks an account that may be absent.
+func checkOptional(path string, a *Account) error {
+	if a == nil {
+		return nil
+	}
+	return a.check(path)
+}
+
+// sameAccount returns an error unless both accounts are absent or equal.
+func sameAccount(path string, granted, requested *Account) error {
+	if granted == nil && requested == nil || granted != nil && requested != nil && *granted == *requested {
+		return nil
+	}
+	return rar.FieldError(path, "differs from the granted one")
+}
+
+// chosenAccount returns an error unless granted fills in an account that is
+// absent in requested.
+func chosenAccount(path string, requested, granted *Account) error {
+	if requested != nil || granted == nil {
+		return rar.FieldError(path, "the user chooses only an absent account")
+	}
+	return nil
 }
 
 // A Date is a day of the calendar, "2027-03-31", in the time zone of the bank.
 type Date string
 
-// JSONSchema describes the form; that the day exists is checked apart.
+// JSONSchema returns the pattern of a Date. It does not express which days
+// exist.
 func (Date) JSONSchema() string {
 	return `{"type":"string","pattern":"^[0-9]{4}-[0-9]{2}-[0-9]{2}$","description":"day, as in 2027-03-31"}`
 }
 
 func (d Date) check(path string) error {
 	if _, err := time.Parse(time.DateOnly, string(d)); err != nil || d == "" {
-		return rar.FieldError(path, "not a day of the calendar")
+		return rar.FieldError(path, "invalid date")
 	}
 	return nil
 }
 
-// show writes the day as the language does.
+// show returns the day in the notation of the language.
 func (d Date) show(language string) string {
 	day, err := time.Parse(time.DateOnly, string(d))
 	if err != nil {

@@ -6,47 +6,50 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// A Permission is something that account information may be used for.
+// A Permission is one use of account information.
 type Permission string
 
-// The permissions. Each stands for itself: reading balances does not include the list of accounts.
+// The permissions. None includes another: reading balances does not include the
+// list of accounts.
 const (
 	ListAccounts     Permission = "list_accounts"
 	ReadBalances     Permission = "read_balances"
 	ReadTransactions Permission = "read_transactions"
 )
 
-// permissions are all of them in the order in which they are shown.
+// permissions are all permissions in the order in which they are shown.
 var permissions = [...]Permission{ListAccounts, ReadBalances, ReadTransactions}
 
-// JSONSchema lists the permissions.
+// JSONSchema returns the list of permissions.
 func (Permission) JSONSchema() string {
 	return `{"type":"string","enum":["list_accounts","read_balances","read_transactions"]}`
 }
 
-// AccountInformation is the permission to read accounts, until a day or until it is withdrawn.
+// AccountInformation is the permission to read accounts, until a day or until
+// the user withdraws it.
 type AccountInformation struct {
-	// Locations are the APIs that it is for.
+	// Locations are the APIs that the detail is for.
 	Locations []string `json:"locations,omitempty"`
-	// Actions are what may be read. At least one.
+	// Actions are the permitted uses, at least one.
 	Actions []Permission `json:"actions"`
-	// Accounts are the accounts. A client may leave them out, and gets those that the user chooses.
+	// Accounts are the accounts. If nil, the user chooses them.
 	Accounts []Account `json:"accounts,omitempty"`
-	// ValidUntil is the last day; "" is until the user withdraws it.
+	// ValidUntil is the last day. If empty, the permission is valid until the
+	// user withdraws it.
 	ValidUntil Date `json:"validUntil,omitempty"`
 }
 
-// NewAccountInformation returns the type of [AccountInformation]. Its default name is
-// [AccountInformationType].
+// NewAccountInformation returns the type of [AccountInformation]. Its default
+// name is [AccountInformationType].
 //
-// Covered is: the same locations or some of them, actions and accounts that are among those granted, and a day that is not
-// later. Accounts that were left out may be filled in.
+// A detail covers subsets of its locations, actions and accounts, and an
+// earlier or equal day. Absent accounts may be filled in.
 func NewAccountInformation(cfg Config) (*rar.Type, error) {
 	return newType(AccountInformationType, cfg, rar.TypeConfig[AccountInformation]{
 		Title: "Account information",
 		Check: func(a AccountInformation) error {
 			if len(a.Actions) == 0 {
-				return rar.FieldError("actions", "an empty list")
+				return rar.FieldError("actions", "empty list")
 			}
 			if err := checkAccounts("accounts", a.Accounts); err != nil {
 				return err
@@ -62,13 +65,13 @@ func NewAccountInformation(cfg Config) (*rar.Type, error) {
 		},
 		Covers: func(granted, requested AccountInformation) error {
 			if !accountsWithin(granted.Accounts, requested.Accounts) {
-				return rar.FieldError("accounts", "not among those granted")
+				return rar.FieldError("accounts", "exceeds the granted list")
 			}
 			return granted.coversRest(requested)
 		},
 		Enriches: func(requested, granted AccountInformation) error {
 			if requested.Accounts != nil || granted.Accounts == nil {
-				return rar.FieldError("accounts", "only those that were left out are chosen")
+				return rar.FieldError("accounts", "the user chooses only absent accounts")
 			}
 			return requested.coversRest(granted)
 		},
@@ -96,23 +99,24 @@ func NewAccountInformation(cfg Config) (*rar.Type, error) {
 	})
 }
 
-// coversRest compares everything but the accounts.
+// coversRest compares all members except the accounts.
 func (granted AccountInformation) coversRest(requested AccountInformation) error {
 	if err := coversLocations(granted.Locations, requested.Locations); err != nil {
 		return err
 	}
 	if !within(granted.Actions, requested.Actions) {
-		return rar.FieldError("actions", "not among those granted")
+		return rar.FieldError("actions", "exceeds the granted list")
 	}
-	later := requested.ValidUntil == "" || requested.ValidUntil > granted.ValidUntil // as text: years have four digits
+	later := requested.ValidUntil == "" || requested.ValidUntil > granted.ValidUntil // years have four digits
 	if granted.ValidUntil != "" && later {
-		return rar.FieldError("validUntil", "later than granted")
+		return rar.FieldError("validUntil", "later than the granted day")
 	}
 	return nil
 }
 
-// mergeInformation makes one detail of two that differ in one respect only, so that the product of the values has nothing
-// that was in neither. Both are normal forms.
+// mergeInformation merges two details that differ in one member only. The
+// combinations of the result are then all permitted by one of the two. Both are
+// normal forms.
 func mergeInformation(a, b AccountInformation) (AccountInformation, bool) {
 	merged := a
 	differ := 0

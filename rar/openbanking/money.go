@@ -6,25 +6,31 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// A Currency is an ISO 4217 code in upper case: "EUR". Codes of metals, funds and tests are not accepted.
+// A Currency is an ISO 4217 code in upper case, for example "EUR". Codes of
+// metals, funds and tests are invalid.
 type Currency string
 
-// JSONSchema describes the form; the list of codes is checked apart.
+// JSONSchema returns the pattern of a Currency. It does not express the list of
+// codes.
 func (Currency) JSONSchema() string {
 	return `{"type":"string","pattern":"^[A-Z]{3}$","description":"currency code of ISO 4217"}`
 }
 
 // The currencies, by their number of decimals.
 const (
-	twoDecimals = " AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP CVE CZK DKK" +
-		" DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD" +
-		" LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR" +
-		" SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG "
+	twoDecimals = "" +
+		" AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF" +
+		" CHF CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL" +
+		" HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP" +
+		" MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD" +
+		" SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS" +
+		" VED VES WST XCD XCG YER ZAR ZMW ZWG "
 	noDecimals    = " BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF "
 	threeDecimals = " BHD IQD JOD KWD LYD OMR TND "
 )
 
-// decimals returns the number of minor units' digits of a currency, and whether there is such a currency.
+// decimals returns the number of decimals of a currency, and whether the
+// currency exists.
 func (c Currency) decimals() (int, bool) {
 	code := " " + string(c) + " "
 	switch {
@@ -40,35 +46,36 @@ func (c Currency) decimals() (int, bool) {
 	return 0, false
 }
 
-// An Amount is an amount of money, more than nothing.
+// An Amount is a positive amount of money.
 type Amount struct {
-	// Currency is its currency.
+	// Currency is the currency.
 	Currency Currency `json:"currency"`
-	// Amount is the number, as in "12.34": digits, and a point with at most as many digits behind it as the currency has
-	// minor units. At most 14 digits are before the point.
+	// Amount is the number, for example "12.34". It has at most 14 digits
+	// before the point, and at most as many after it as the currency has minor
+	// units.
 	Amount Decimal `json:"amount"`
 }
 
 // A Decimal is a decimal number without sign, exponent and leading zeros.
 type Decimal string
 
-// JSONSchema describes the form.
+// JSONSchema returns the pattern of a Decimal.
 func (Decimal) JSONSchema() string {
 	return `{"type":"string","pattern":"^(0|[1-9][0-9]{0,13})([.][0-9]{1,3})?$","description":"decimal number"}`
 }
 
-// check says what is wrong with an amount that has the right form.
+// check returns an error for an invalid amount that has the right form.
 func (a Amount) check(path string) error {
 	decimals, ok := a.Currency.decimals()
 	if !ok {
-		return rar.FieldError(path+".currency", "not a currency of ISO 4217")
+		return rar.FieldError(path+".currency", "unknown ISO 4217 code")
 	}
 	_, fraction, _ := strings.Cut(string(a.Amount), ".")
 	if len(fraction) > decimals {
-		return rar.FieldError(path+".amount", "more decimals than the currency has")
+		return rar.FieldError(path+".amount", "too many decimals for the currency")
 	}
 	if a.units() == 0 {
-		return rar.FieldError(path+".amount", "nothing")
+		return rar.FieldError(path+".amount", "zero")
 	}
 	return nil
 }
@@ -93,7 +100,8 @@ func normalAmount(a *Amount) *Amount {
 	return &normal
 }
 
-// units returns the amount in thousandths: at most 17 digits, which an int64 holds.
+// units returns the amount in thousandths. It has at most 17 digits and fits in
+// an int64.
 func (a Amount) units() (n int64) {
 	whole, fraction, _ := strings.Cut(string(a.Amount), ".")
 	for _, c := range whole + (fraction + "000")[:3] {
@@ -111,7 +119,8 @@ func (a Amount) within(limit Amount) bool {
 // the language: "12.50 EUR", or "12,50 EUR" in German ("de").
 func (a Amount) Text(language string) string { return a.show(language) }
 
-// show writes the amount as the language does, with all decimals of the currency.
+// show returns the amount in the notation of the language, with all decimals of
+// the currency.
 func (a Amount) show(language string) string {
 	whole, fraction, _ := strings.Cut(string(a.normal().Amount), ".")
 	point, separator := ".", ","

@@ -9,7 +9,8 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// A PaymentAction is something that may be done with a payment: "initiate", "status" or "cancel". Each stands for itself.
+// A PaymentAction is one permitted action: "initiate", "status" or "cancel".
+// None includes another.
 type PaymentAction string
 
 // paymentActions are the actions in the order in which they are shown.
@@ -17,58 +18,60 @@ var paymentActions = [...]PaymentAction{initiate, "status", "cancel"}
 
 const initiate PaymentAction = "initiate"
 
-// JSONSchema lists the actions.
+// JSONSchema returns the list of actions.
 func (PaymentAction) JSONSchema() string {
 	return `{"type":"string","enum":["initiate","status","cancel"]}`
 }
 
 // A Payment is the permission to make one payment.
 type Payment struct {
-	// Locations are the APIs that it is for.
+	// Locations are the APIs that the detail is for.
 	Locations []string `json:"locations,omitempty"`
 	// Actions are the permitted actions. If nil, only the initiation of the
 	// payment is permitted.
-	Actions []PaymentAction `json:"actions,omitempty" jsonschema:"what may be done; absent, the payment may be initiated and nothing else"`
+	Actions []PaymentAction `json:"actions,omitempty" jsonschema:"permitted actions; if absent, only initiate"`
 	// InstructedAmount is the amount.
 	InstructedAmount Amount `json:"instructedAmount"`
-	// CreditorName is who is paid.
+	// CreditorName is the payee.
 	CreditorName Text `json:"creditorName"`
-	// CreditorAccount is where the money goes. It can be left out where the name is enough for the bank to know the account.
+	// CreditorAccount is the account of the payee. It may be absent if the bank
+	// knows the account by the name.
 	CreditorAccount Account `json:"creditorAccount,omitzero"`
-	// DebtorAccount is where the money comes from. A client may leave it out, and the user chooses.
+	// DebtorAccount is the account of the payer. If nil, the user chooses it.
 	DebtorAccount *Account `json:"debtorAccount,omitempty"`
-	// RemittanceInformationUnstructured is what the payment is for, as the payee will read it.
+	// RemittanceInformationUnstructured is the reference that the payee reads.
 	RemittanceInformationUnstructured Text `json:"remittanceInformationUnstructured,omitempty"`
-	// EndToEndIdentification identifies the payment to the payee. Two payments that are alike in all else need it to be two.
+	// EndToEndIdentification identifies the payment to the payee. Two otherwise
+	// equal payments are one payment without it.
 	EndToEndIdentification Text `json:"endToEndIdentification,omitempty"`
-	// RequestedExecutionDate is the day; "" is as soon as possible.
+	// RequestedExecutionDate is the day of the payment. If empty, the bank
+	// makes the payment as soon as possible.
 	RequestedExecutionDate Date `json:"requestedExecutionDate,omitempty"`
 }
 
-// NewPayment returns the type of [Payment]. Its default name is
-// [PaymentType].
+// NewPayment returns the type of [Payment]. Its default name is [PaymentType].
 //
-// A payment covers the same payment: amount, payee, accounts, texts and day are
-// equal, locations and actions are the same or some of them. A debtor's account
-// that was left out may be filled in. "12.5" and "12.50" are one amount. A payment
-// without actions is one with the action "initiate" alone.
+// A payment covers only the same payment: amount, payee, accounts, texts and
+// day are equal. Its locations and actions cover subsets. An absent debtor
+// account may be filled in. "12.5" and "12.50" are one amount. A payment
+// without actions has only the action "initiate".
 //
-// A payment can be used once, whatever its actions and locations. Two payments
-// that are alike in all else need different end-to-end identifications to be two.
+// A payment can be used once, whatever its actions and locations. Two otherwise
+// equal payments need different end-to-end identifications.
 func NewPayment(cfg Config) (*rar.Type, error) {
 	return newType(PaymentType, cfg, rar.TypeConfig[Payment]{
 		Title:     "Payment",
 		Check:     Payment.check,
 		Normalize: Payment.normal,
 		Covers: func(granted, requested Payment) error {
-			if !equalAccount(granted.DebtorAccount, requested.DebtorAccount) {
-				return rar.FieldError("debtorAccount", "not the one granted")
+			if err := sameAccount("debtorAccount", granted.DebtorAccount, requested.DebtorAccount); err != nil {
+				return err
 			}
 			return granted.coversRest(requested)
 		},
 		Enriches: func(requested, granted Payment) error {
-			if requested.DebtorAccount != nil || granted.DebtorAccount == nil {
-				return rar.FieldError("debtorAccount", "only one that was left out is chosen")
+			if err := chosenAccount("debtorAccount", requested.DebtorAccount, granted.DebtorAccount); err != nil {
+				return err
 			}
 			return requested.coversRest(granted)
 		},
@@ -83,7 +86,7 @@ func NewPayment(cfg Config) (*rar.Type, error) {
 
 func (p Payment) check() error {
 	if p.Actions != nil && len(p.Actions) == 0 {
-		return rar.FieldError("actions", "an empty list")
+		return rar.FieldError("actions", "empty list")
 	}
 	if err := p.InstructedAmount.check("instructedAmount"); err != nil {
 		return err
@@ -93,10 +96,8 @@ func (p Payment) check() error {
 			return err
 		}
 	}
-	if p.DebtorAccount != nil {
-		if err := p.DebtorAccount.check("debtorAccount"); err != nil {
-			return err
-		}
+	if err := checkOptional("debtorAccount", p.DebtorAccount); err != nil {
+		return err
 	}
 	if p.RequestedExecutionDate != "" {
 		return p.RequestedExecutionDate.check("requestedExecutionDate")
@@ -113,8 +114,9 @@ func (p Payment) normal() Payment {
 	return p
 }
 
-// errNotPermitted is for APIs: RFC 6750 §3.1.
-var errNotPermitted = oautherr.New("openbanking: payment not permitted", "insufficient_scope", http.StatusForbidden, "the token does not permit this payment")
+// errNotPermitted is the error of an API (RFC 6750 §3.1).
+var errNotPermitted = oautherr.New("openbanking: payment not permitted", "insufficient_scope",
+	http.StatusForbidden, "the token does not permit this payment")
 
 // PermittedBy returns the granted detail that permits the API to initiate the
 // payment of an order. An API passes the details of a verified token that are
@@ -158,16 +160,16 @@ func (order Payment) PermittedBy(granted rar.Details) (rar.Detail, error) {
 	return rar.Detail{}, oautherr.Describe(fmt.Errorf("%w: %w", errNotPermitted, err), description)
 }
 
-// coversRest compares everything but the debtor's account.
+// coversRest compares all members except the debtor account.
 func (granted Payment) coversRest(requested Payment) error {
 	if err := coversLocations(granted.Locations, requested.Locations); err != nil {
 		return err
 	}
 	if !within(granted.Actions, requested.Actions) {
-		return rar.FieldError("actions", "not among those granted")
+		return rar.FieldError("actions", "exceeds the granted list")
 	}
 	if granted.InstructedAmount != requested.InstructedAmount {
-		return rar.FieldError("instructedAmount", "not the one granted")
+		return rar.FieldError("instructedAmount", "differs from the granted one")
 	}
 	for _, m := range []struct {
 		name string
@@ -175,12 +177,13 @@ func (granted Payment) coversRest(requested Payment) error {
 	}{
 		{"creditorName", granted.CreditorName == requested.CreditorName},
 		{"creditorAccount", granted.CreditorAccount == requested.CreditorAccount},
-		{"remittanceInformationUnstructured", granted.RemittanceInformationUnstructured == requested.RemittanceInformationUnstructured},
+		{"remittanceInformationUnstructured",
+			granted.RemittanceInformationUnstructured == requested.RemittanceInformationUnstructured},
 		{"endToEndIdentification", granted.EndToEndIdentification == requested.EndToEndIdentification},
 		{"requestedExecutionDate", granted.RequestedExecutionDate == requested.RequestedExecutionDate},
 	} {
 		if !m.same {
-			return rar.FieldError(m.name, "not the one granted")
+			return rar.FieldError(m.name, "differs from the granted one")
 		}
 	}
 	return nil
@@ -190,16 +193,12 @@ func (p Payment) describe(language string) rar.Description {
 	d := describe(language, "Payment", "Zahlung")
 	d.add("Amount", "Betrag", p.InstructedAmount.show(language))
 	d.add("To", "Empfänger", string(p.CreditorName))
+	creditor := d.say("the one that the bank knows", "das der Bank bekannte")
 	if p.CreditorAccount != (Account{}) {
-		d.add("Account of the payee", "Konto des Empfängers", p.CreditorAccount.show())
-	} else {
-		d.add("Account of the payee", "Konto des Empfängers", d.say("the one that the bank knows", "das der Bank bekannte"))
+		creditor = p.CreditorAccount.show()
 	}
-	if p.DebtorAccount != nil {
-		d.add("From your account", "Von Ihrem Konto", p.DebtorAccount.show())
-	} else {
-		d.add("From your account", "Von Ihrem Konto", d.say("of your choice", "nach Ihrer Wahl"))
-	}
+	d.add("Account of the payee", "Konto des Empfängers", creditor)
+	d.account("From your account", "Von Ihrem Konto", p.DebtorAccount)
 	d.optional("Reference", "Verwendungszweck", string(p.RemittanceInformationUnstructured))
 	d.optional("Order number", "Auftragsnummer", string(p.EndToEndIdentification))
 	if p.RequestedExecutionDate != "" {

@@ -6,37 +6,42 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// A Period is a period of the calendar: "day", "week" (from Monday), "month" or "year".
+// A Period is a calendar period: "day", "week" (from Monday), "month" or
+// "year".
 type Period string
 
-// JSONSchema lists the periods.
+// JSONSchema returns the list of periods.
 func (Period) JSONSchema() string { return `{"type":"string","enum":["day","week","month","year"]}` }
 
-// A PeriodLimit limits what is paid within each period.
+// A PeriodLimit limits the payments within each period.
 type PeriodLimit struct {
 	// Period is the period.
 	Period Period `json:"period"`
-	// Maximum is the most that is paid within one.
+	// Maximum is the maximum sum of the payments within one period.
 	Maximum Amount `json:"maximum"`
 }
 
-// A RecurringPayment is the permission to make payments to one payee, within limits.
+// A RecurringPayment is the permission to make payments to one payee within
+// limits.
 type RecurringPayment struct {
-	// Locations are the APIs that it is for.
+	// Locations are the APIs that the detail is for.
 	Locations []string `json:"locations,omitempty"`
-	// CreditorName is who is paid.
+	// CreditorName is the payee.
 	CreditorName Text `json:"creditorName"`
-	// CreditorAccount is where the money goes.
+	// CreditorAccount is the account of the payee.
 	CreditorAccount Account `json:"creditorAccount"`
-	// DebtorAccount is where the money comes from. A client may leave it out, and the user chooses.
+	// DebtorAccount is the account of the payer. If nil, the user chooses it.
 	DebtorAccount *Account `json:"debtorAccount,omitempty"`
-	// MaximumAmount is the most that one payment may be.
+	// MaximumAmount is the maximum amount of one payment.
 	MaximumAmount Amount `json:"maximumAmount"`
-	// PeriodLimit limits the payments of a period, nil does not.
+	// PeriodLimit limits the payments within each period. If nil, they are
+	// unlimited.
 	PeriodLimit *PeriodLimit `json:"periodLimit,omitempty"`
-	// MaximumCount is the most payments that there may be, 0 is any number.
+	// MaximumCount is the maximum number of payments. If 0, the number is
+	// unlimited.
 	MaximumCount Count `json:"maximumCount,omitempty"`
-	// ValidFrom is the first day, "" is from now on.
+	// ValidFrom is the first day. If empty, the permission is valid
+	// immediately.
 	ValidFrom Date `json:"validFrom,omitempty"`
 	// ValidUntil is the last day.
 	ValidUntil Date `json:"validUntil"`
@@ -45,41 +50,46 @@ type RecurringPayment struct {
 // A Count is a number of payments.
 type Count int
 
-// JSONSchema describes the range.
+// JSONSchema returns the range of a Count.
 func (Count) JSONSchema() string { return `{"type":"integer","minimum":1,"maximum":1000000}` }
 
-// NewRecurringPayment returns the type of [RecurringPayment]. Its default name is
-// [RecurringPaymentType].
+// NewRecurringPayment returns the type of [RecurringPayment]. Its default name
+// is [RecurringPaymentType].
 //
-// Covered is what has the same payee and accounts, the same locations or some of them, and limits of the same currency that
-// are all as tight or tighter: an amount, a count or a day that is less, the first day not earlier. A period's limit covers
-// a lower one for the same period. A limit that was not granted is covered by nothing less than none, and covers any. A
-// debtor's account that was left out may be filled in.
+// A detail covers the same payee and accounts, and a subset of the locations.
+// Each limit covers an equal or tighter limit in the same currency. A lower
+// amount, a lower count, a later first day and an earlier last day are tighter.
+// The limit of a period covers a lower limit for the same period. An absent
+// limit covers every limit, and is covered only by an absent limit. An absent
+// debtor account may be filled in.
 //
-// What narrowing leaves as it is are payee and accounts. An API counts the
-// payments of these, whatever the limits of the token in its hands; see package
-// uses.
+// Narrowing never changes payee and accounts. An API counts the payments
+// between these, whatever the limits of the token (package uses).
 //
-// A single payment of 10 EUR on a day is asked for as a recurring one of at most 10 EUR, one payment, on that day.
+// A single payment of 10 EUR corresponds to a recurring payment on one day with
+// the maximum amount 10 EUR and the maximum count 1. An API requests coverage
+// of such a detail.
 func NewRecurringPayment(cfg Config) (*rar.Type, error) {
 	return newType(RecurringPaymentType, cfg, rar.TypeConfig[RecurringPayment]{
 		Title:     "Recurring payment",
 		Check:     RecurringPayment.check,
 		Normalize: RecurringPayment.normal,
 		Covers: func(granted, requested RecurringPayment) error {
-			if !equalAccount(granted.DebtorAccount, requested.DebtorAccount) {
-				return rar.FieldError("debtorAccount", "not the one granted")
+			if err := sameAccount("debtorAccount", granted.DebtorAccount, requested.DebtorAccount); err != nil {
+				return err
 			}
 			return granted.coversRest(requested)
 		},
 		Enriches: func(requested, granted RecurringPayment) error {
-			if requested.DebtorAccount != nil || granted.DebtorAccount == nil {
-				return rar.FieldError("debtorAccount", "only one that was left out is chosen")
+			if err := chosenAccount("debtorAccount", requested.DebtorAccount, granted.DebtorAccount); err != nil {
+				return err
 			}
 			return requested.coversRest(granted)
 		},
 		Single: func(p RecurringPayment) RecurringPayment {
-			return RecurringPayment{CreditorName: p.CreditorName, CreditorAccount: p.CreditorAccount, DebtorAccount: p.DebtorAccount}
+			return RecurringPayment{
+				CreditorName: p.CreditorName, CreditorAccount: p.CreditorAccount, DebtorAccount: p.DebtorAccount,
+			}
 		},
 		Describe:  RecurringPayment.describe,
 		Languages: []string{english, german},
@@ -90,10 +100,8 @@ func (p RecurringPayment) check() error {
 	if err := p.CreditorAccount.check("creditorAccount"); err != nil {
 		return err
 	}
-	if p.DebtorAccount != nil {
-		if err := p.DebtorAccount.check("debtorAccount"); err != nil {
-			return err
-		}
+	if err := checkOptional("debtorAccount", p.DebtorAccount); err != nil {
+		return err
 	}
 	if err := p.MaximumAmount.check("maximumAmount"); err != nil {
 		return err
@@ -103,7 +111,7 @@ func (p RecurringPayment) check() error {
 			return err
 		}
 		if !p.MaximumAmount.within(l.Maximum) {
-			return rar.FieldError("periodLimit.maximum", "less than one payment may be, or of another currency")
+			return rar.FieldError("periodLimit.maximum", "lower than maximumAmount, or in another currency")
 		}
 	}
 	if p.ValidFrom != "" {
@@ -111,7 +119,7 @@ func (p RecurringPayment) check() error {
 			return err
 		}
 		if p.ValidFrom > p.ValidUntil {
-			return rar.FieldError("validFrom", "after the last day")
+			return rar.FieldError("validFrom", "after validUntil")
 		}
 	}
 	return p.ValidUntil.check("validUntil")
@@ -125,12 +133,13 @@ func (p RecurringPayment) normal() RecurringPayment {
 	return p
 }
 
-// coversRest compares everything but the debtor's account.
+// coversRest compares all members except the debtor account.
 func (granted RecurringPayment) coversRest(requested RecurringPayment) error {
 	if err := coversLocations(granted.Locations, requested.Locations); err != nil {
 		return err
 	}
 	g, r := granted.PeriodLimit, requested.PeriodLimit
+	most, count := granted.MaximumCount, requested.MaximumCount
 	for _, m := range []struct {
 		name   string
 		within bool
@@ -139,12 +148,12 @@ func (granted RecurringPayment) coversRest(requested RecurringPayment) error {
 		{"creditorAccount", granted.CreditorAccount == requested.CreditorAccount},
 		{"maximumAmount", requested.MaximumAmount.within(granted.MaximumAmount)},
 		{"periodLimit", g == nil || r != nil && r.Period == g.Period && r.Maximum.within(g.Maximum)},
-		{"maximumCount", granted.MaximumCount == 0 || requested.MaximumCount > 0 && requested.MaximumCount <= granted.MaximumCount},
+		{"maximumCount", most == 0 || count > 0 && count <= most},
 		{"validFrom", requested.ValidFrom >= granted.ValidFrom}, // "" is before every day
 		{"validUntil", requested.ValidUntil <= granted.ValidUntil},
 	} {
 		if !m.within {
-			return rar.FieldError(m.name, "not within what was granted")
+			return rar.FieldError(m.name, "exceeds the granted one")
 		}
 	}
 	return nil
@@ -154,11 +163,7 @@ func (p RecurringPayment) describe(language string) rar.Description {
 	d := describe(language, "Recurring payments", "Wiederkehrende Zahlungen")
 	d.add("To", "Empfänger", string(p.CreditorName))
 	d.add("Account of the payee", "Konto des Empfängers", p.CreditorAccount.show())
-	if p.DebtorAccount != nil {
-		d.add("From your account", "Von Ihrem Konto", p.DebtorAccount.show())
-	} else {
-		d.add("From your account", "Von Ihrem Konto", d.say("of your choice", "nach Ihrer Wahl"))
-	}
+	d.account("From your account", "Von Ihrem Konto", p.DebtorAccount)
 	d.add("Each payment at most", "Je Zahlung höchstens", p.MaximumAmount.show(language))
 	if l := p.PeriodLimit; l != nil {
 		var english, german string

@@ -8,9 +8,9 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// Default names of the types. They are short, like those in the examples of RFC
-// 9396. An authorization server that others define types for as well should use
-// URIs as names (RFC 9396 §2.1).
+// Default names of the types. They are short, as in the examples of RFC 9396.
+// Use URIs as names if others define types for the authorization server, too
+// (RFC 9396 §2.1).
 const (
 	AccountInformationType = "account_information"
 	PaymentType            = "payment_initiation"
@@ -21,26 +21,27 @@ const (
 // Config configures a type of this package. The zero value is a type under its
 // default name that has no scope and may be used at every resource server.
 type Config struct {
-	// Name is the name of the type. The default is the constant of this package.
+	// Name is the name of the type. The default is the constant of this
+	// package.
 	Name string
-	// Scope is the scope that goes with the type's details. The default is none.
-	// See [rar.TypeConfig].
+	// Scope is the scope that is granted together with details of the type. If
+	// empty, the type has no scope. See [rar.TypeConfig].
 	Scope string
 	// Resources are the only resource servers that receive details without
 	// locations. If nil, every resource server receives them.
 	Resources []string
 }
 
-// newType makes a type under its default name, or as cfg wants it.
+// newType makes a type under its default name, or under the name in cfg.
 func newType[T any](name string, cfg Config, typ rar.TypeConfig[T]) (*rar.Type, error) {
 	typ.Scope, typ.Resources = cfg.Scope, cfg.Resources
 	return rar.TypeOf(cmp.Or(cfg.Name, name), typ)
 }
 
 // Types returns all types of this package under their default names, for a
-// [rar.RegistryConfig]. scopes has the scope that goes with the details of a type
-// under the name of the type, for example "payments" under [PaymentType]. Types
-// that are not in scopes have no scope. A name of another type is an error.
+// [rar.RegistryConfig]. scopes has the scope of a type under the type's name,
+// for example "payments" under [PaymentType]. Types that are not in scopes have
+// no scope. A name of another type is an error.
 func Types(scopes map[string]string) ([]*rar.Type, error) {
 	var types []*rar.Type
 	for _, t := range []struct {
@@ -58,13 +59,13 @@ func Types(scopes map[string]string) ([]*rar.Type, error) {
 	}
 	for name := range scopes {
 		if !slices.ContainsFunc(types, func(t *rar.Type) bool { return t.Name() == name }) {
-			return nil, fmt.Errorf("openbanking: a scope for the type %q, which is not in this package", name)
+			return nil, fmt.Errorf("openbanking: scope for unknown type %q", name)
 		}
 	}
 	return types, nil
 }
 
-// coversLocations applies the rule for the common members to the only one of them that all types here have.
+// coversLocations applies the rule for the common members to locations.
 func coversLocations(granted, requested []string) error {
 	return rar.Common{Locations: granted}.CoversCommon(rar.Common{Locations: requested})
 }
@@ -97,7 +98,7 @@ func say(language, englishText, germanText string) string {
 	return englishText
 }
 
-// description is a rar.Description in the making.
+// A description is an unfinished rar.Description.
 type description struct{ rar.Description }
 
 func describe(language, englishTitle, germanTitle string) *description {
@@ -110,6 +111,15 @@ func (d *description) say(englishText, germanText string) string {
 
 func (d *description) add(englishLabel, germanLabel, value string) {
 	d.Fields = append(d.Fields, rar.Field{Label: d.say(englishLabel, germanLabel), Value: value})
+}
+
+// account adds an account. If it is nil, the user chooses it.
+func (d *description) account(englishLabel, germanLabel string, a *Account) {
+	text := d.say("of your choice", "nach Ihrer Wahl")
+	if a != nil {
+		text = a.show()
+	}
+	d.add(englishLabel, germanLabel, text)
 }
 
 func (d *description) optional(englishLabel, germanLabel, value string) {
