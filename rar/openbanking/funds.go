@@ -1,6 +1,10 @@
 package openbanking
 
-import "github.com/gofapi/fapi2/rar"
+import (
+	"cmp"
+
+	"github.com/gofapi/fapi2/rar"
+)
 
 // FundsConfirmation is the permission to request, until a day, whether an
 // account has enough money for an amount.
@@ -40,16 +44,10 @@ func NewFundsConfirmation(cfg Config) (*rar.Type, error) {
 			return f
 		},
 		Covers: func(granted, requested FundsConfirmation) error {
-			if err := sameAccount("account", granted.Account, requested.Account); err != nil {
-				return err
-			}
-			return granted.coversRest(requested)
+			return cmp.Or(sameAccount("account", granted.Account, requested.Account), granted.coversRest(requested))
 		},
 		Enriches: func(requested, granted FundsConfirmation) error {
-			if err := chosenAccount("account", requested.Account, granted.Account); err != nil {
-				return err
-			}
-			return requested.coversRest(granted)
+			return cmp.Or(chosenAccount("account", requested.Account, granted.Account), requested.coversRest(granted))
 		},
 		Describe: func(f FundsConfirmation, language string) rar.Description {
 			d := describe(language, "Confirmation of funds", "Bestätigung der Deckung")

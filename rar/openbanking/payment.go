@@ -1,6 +1,7 @@
 package openbanking
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -64,16 +65,12 @@ func NewPayment(cfg Config) (*rar.Type, error) {
 		Check:     Payment.check,
 		Normalize: Payment.normal,
 		Covers: func(granted, requested Payment) error {
-			if err := sameAccount("debtorAccount", granted.DebtorAccount, requested.DebtorAccount); err != nil {
-				return err
-			}
-			return granted.coversRest(requested)
+			return cmp.Or(sameAccount("debtorAccount", granted.DebtorAccount, requested.DebtorAccount),
+				granted.coversRest(requested))
 		},
 		Enriches: func(requested, granted Payment) error {
-			if err := chosenAccount("debtorAccount", requested.DebtorAccount, granted.DebtorAccount); err != nil {
-				return err
-			}
-			return requested.coversRest(granted)
+			return cmp.Or(chosenAccount("debtorAccount", requested.DebtorAccount, granted.DebtorAccount),
+				requested.coversRest(granted))
 		},
 		Single: func(p Payment) Payment {
 			p.Locations, p.Actions = nil, nil

@@ -1,6 +1,7 @@
 package openbanking
 
 import (
+	"cmp"
 	"strconv"
 
 	"github.com/gofapi/fapi2/rar"
@@ -75,16 +76,12 @@ func NewRecurringPayment(cfg Config) (*rar.Type, error) {
 		Check:     RecurringPayment.check,
 		Normalize: RecurringPayment.normal,
 		Covers: func(granted, requested RecurringPayment) error {
-			if err := sameAccount("debtorAccount", granted.DebtorAccount, requested.DebtorAccount); err != nil {
-				return err
-			}
-			return granted.coversRest(requested)
+			return cmp.Or(sameAccount("debtorAccount", granted.DebtorAccount, requested.DebtorAccount),
+				granted.coversRest(requested))
 		},
 		Enriches: func(requested, granted RecurringPayment) error {
-			if err := chosenAccount("debtorAccount", requested.DebtorAccount, granted.DebtorAccount); err != nil {
-				return err
-			}
-			return requested.coversRest(granted)
+			return cmp.Or(chosenAccount("debtorAccount", requested.DebtorAccount, granted.DebtorAccount),
+				requested.coversRest(granted))
 		},
 		Single: func(p RecurringPayment) RecurringPayment {
 			return RecurringPayment{
@@ -97,32 +94,22 @@ func NewRecurringPayment(cfg Config) (*rar.Type, error) {
 }
 
 func (p RecurringPayment) check() error {
-	if err := p.CreditorAccount.check("creditorAccount"); err != nil {
-		return err
-	}
-	if err := checkOptional("debtorAccount", p.DebtorAccount); err != nil {
-		return err
-	}
-	if err := p.MaximumAmount.check("maximumAmount"); err != nil {
-		return err
-	}
-	if l := p.PeriodLimit; l != nil {
-		if err := l.Maximum.check("periodLimit.maximum"); err != nil {
-			return err
-		}
-		if !p.MaximumAmount.within(l.Maximum) {
-			return rar.FieldError("periodLimit.maximum", "lower than maximumAmount, or in another currency")
+	err := cmp.Or(
+		p.CreditorAccount.check("creditorAccount"),
+		checkOptional("debtorAccount", p.DebtorAccount),
+		p.MaximumAmount.check("maximumAmount"),
+		p.ValidUntil.check("validUntil"))
+	if l := p.PeriodLimit; err == nil && l != nil {
+		if err = l.Maximum.check("periodLimit.maximum"); err == nil && !p.MaximumAmount.within(l.Maximum) {
+			err = rar.FieldError("periodLimit.maximum", "lower than maximumAmount, or in another currency")
 		}
 	}
-	if p.ValidFrom != "" {
-		if err := p.ValidFrom.check("validFrom"); err != nil {
-			return err
-		}
-		if p.ValidFrom > p.ValidUntil {
-			return rar.FieldError("validFrom", "after validUntil")
+	if err == nil && p.ValidFrom != "" {
+		if err = p.ValidFrom.check("validFrom"); err == nil && p.ValidFrom > p.ValidUntil {
+			err = rar.FieldError("validFrom", "after validUntil")
 		}
 	}
-	return p.ValidUntil.check("validUntil")
+	return err
 }
 
 func (p RecurringPayment) normal() RecurringPayment {
@@ -166,18 +153,11 @@ func (p RecurringPayment) describe(language string) rar.Description {
 	d.account("From your account", "Von Ihrem Konto", p.DebtorAccount)
 	d.add("Each payment at most", "Je Zahlung höchstens", p.MaximumAmount.show(language))
 	if l := p.PeriodLimit; l != nil {
-		var english, german string
-		switch l.Period {
-		case "day":
-			english, german = "Each day at most", "Je Tag höchstens"
-		case "week":
-			english, german = "Each week at most", "Je Woche höchstens"
-		case "month":
-			english, german = "Each month at most", "Je Monat höchstens"
-		case "year":
-			english, german = "Each year at most", "Je Jahr höchstens"
-		}
-		d.add(english, german, l.Maximum.show(language))
+		label := map[Period][2]string{
+			"day": {"Each day at most", "Je Tag höchstens"}, "week": {"Each week at most", "Je Woche höchstens"},
+			"month": {"Each month at most", "Je Monat höchstens"}, "year": {"Each year at most", "Je Jahr höchstens"},
+		}[l.Period]
+		d.add(label[0], label[1], l.Maximum.show(language))
 	}
 	if p.MaximumCount > 0 {
 		d.add("Number of payments at most", "Anzahl der Zahlungen höchstens", strconv.Itoa(int(p.MaximumCount)))

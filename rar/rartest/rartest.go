@@ -1,4 +1,5 @@
-// Package rartest tests whether a [rar.Type] keeps the laws that consent rests on. Run it in the tests of every type:
+// Package rartest tests whether a [rar.Type] compares details consistently. Run
+// it in the tests of every type:
 //
 //	func TestTransfer(t *testing.T) {
 //		rartest.TestType(t, transfer, rartest.Samples{
@@ -8,8 +9,8 @@
 //		})
 //	}
 //
-// The laws protect users. If Covers is not reflexive, users lose access. If it
-// is not transitive, a chain of narrowings can end in a wider permission. If
+// The checks protect users. If Covers is not reflexive, users lose access. If
+// it is not transitive, a chain of narrowings can end in a wider permission. If
 // two spellings of a detail count as two permissions, the permission can be
 // used twice. A merge that narrows removes permissions that the user granted,
 // and a merge that widens adds permissions that the user did not grant.
@@ -25,6 +26,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -40,19 +42,21 @@ type Samples struct {
 	Valid []string
 	// Invalid are details that the type must reject. Required: at least one.
 	Invalid []string
-	// Narrower are pairs: the first covers the second, which does not cover the first.
+	// Narrower are pairs of details. The first covers the second, and the
+	// second does not cover the first.
 	Narrower [][2]string
 	// Same are pairs of spellings of one permission that only the type can
 	// recognise: "12.5" and "12.50", a default and its absence.
 	Same [][2]string
 	// Generate returns a random valid detail. It should draw from few values in
-	// many spellings, so that generated details are often equal and often narrower
-	// than another. If nil, the laws are tested on the other samples only.
+	// many spellings, so that generated details are often equal and often
+	// narrower than another. If nil, only the other samples are tested.
 	Generate func(r *rand.Rand) string
-	// Apart are pairs of which neither covers the other: another payee, another currency.
+	// Apart are pairs of details that do not cover each other, for example for
+	// two payees.
 	Apart [][2]string
-	// Languages are the language tags in which details are described. The kit adds
-	// the empty tag and an unknown one.
+	// Languages are the language tags in which details are described. The kit
+	// adds the empty tag and an unknown one.
 	Languages []string
 }
 
@@ -72,17 +76,20 @@ func TestType(t *testing.T, typ *rar.Type, samples Samples) {
 	}
 }
 
-// kit has the samples parsed.
+// A kit has the parsed samples.
 type kit struct {
 	typ      *rar.Type
 	registry *rar.Registry
 	samples  Samples
-	all      rar.Details // every valid sample, those in pairs and generated ones too
-	texts    []string
-	random   *rand.Rand
+	// all are the valid samples, those in pairs and generated ones. texts and
+	// members have the same order.
+	all     rar.Details
+	texts   []string
+	members []map[string]json.RawMessage
+	random  *rand.Rand
 }
 
-// generated is how many details are generated.
+// generated is the number of generated details.
 const generated = 40
 
 func prepare(typ *rar.Type, samples Samples) (*kit, error) {
@@ -94,7 +101,7 @@ func prepare(typ *rar.Type, samples Samples) (*kit, error) {
 		return nil, err
 	}
 	k := &kit{typ: typ, registry: registry, samples: samples, texts: slices.Clone(samples.Valid)}
-	k.random = rand.New(rand.NewPCG(1, 2)) // the same each time
+	k.random = rand.New(rand.NewPCG(1, 2)) // the same in each run
 	for _, pair := range slices.Concat(samples.Narrower, samples.Same, samples.Apart) {
 		k.texts = append(k.texts, pair[:]...)
 	}
@@ -108,12 +115,16 @@ func prepare(typ *rar.Type, samples Samples) (*kit, error) {
 		if err != nil {
 			return nil, fmt.Errorf("rartest: valid sample rejected: %s: %w", text, err)
 		}
-		k.all = append(k.all, d...)
+		members, err := membersOf(text)
+		if err != nil {
+			return nil, err
+		}
+		k.all, k.members = append(k.all, d...), append(k.members, members)
 	}
 	return k, nil
 }
 
-// parse reads one object.
+// parse parses one object.
 func (k *kit) parse(text string) (rar.Details, error) {
 	return k.registry.Parse([]byte("["+text+"]"), k.registry.Types())
 }
@@ -138,24 +149,24 @@ type check struct {
 }
 
 var checks = []check{
-	{"a valid detail comes back as it was", roundTrip},
-	{"an invalid detail is refused with its place", refused},
-	{"an unknown member is refused or not covered", unknownMember},
+	{"a valid detail survives marshalling", roundTrip},
+	{"an invalid detail is rejected with its path", rejected},
+	{"an unknown member is rejected or not covered", unknownMember},
 	{"a detail covers itself, in any order of members", reflexive},
 	{"a detail is the same in other spellings", spellings},
-	{"equal is what covers each other and has one digest", sameness},
+	{"details that cover each other are equal and have one digest", sameness},
 	{"a normal form is the same detail and its own normal form", normalForm},
-	{"narrowing makes no second permission", singleUse},
+	{"narrowing does not create a second permission", singleUse},
 	{"covering is transitive", transitive},
 	{"a narrower detail is covered and does not cover", narrower},
-	{"details apart do not cover each other", apart},
+	{"unrelated details do not cover each other", apart},
 	{"a longer list is not covered", longerList},
-	{"a list that has been emptied is refused or not covered", emptiedList},
-	{"merging covers both and changes nothing the second time", merging},
+	{"an emptied list is rejected or not covered", emptiedList},
+	{"merging covers both and has no effect the second time", merging},
 	{"merging permits nothing that neither permits", wideningMerge},
-	{"a description says something in every language", describing},
-	{"what Enrich returns may be granted", enriching},
-	{"comparing changes nothing", unchanged},
+	{"a description has title and fields in every language", describing},
+	{"the result of Enrich may be granted", enriching},
+	{"comparing does not change details", unchanged},
 }
 
 func roundTrip(k *kit) error {
@@ -166,7 +177,7 @@ func roundTrip(k *kit) error {
 		}
 		again, err := k.registry.Parse(once, k.registry.Types())
 		if err != nil {
-			return fmt.Errorf("%s: refused after it was marshalled: %w", k.texts[i], err)
+			return fmt.Errorf("%s: rejected after it was marshalled: %w", k.texts[i], err)
 		}
 		twice, err := json.Marshal(again)
 		if err != nil {
@@ -179,7 +190,7 @@ func roundTrip(k *kit) error {
 	return nil
 }
 
-func refused(k *kit) error {
+func rejected(k *kit) error {
 	for _, text := range k.samples.Invalid {
 		details, err := k.parse(text)
 		var at *rar.Error
@@ -187,36 +198,42 @@ func refused(k *kit) error {
 		case err == nil:
 			return fmt.Errorf("accepted: %s", text)
 		case details != nil:
-			return fmt.Errorf("an error and details: %s", text)
+			return fmt.Errorf("error together with details: %s", text)
 		case !errors.As(err, &at) || at.Path == "":
-			return fmt.Errorf("%s: the error does not say where: %w", text, err)
+			return fmt.Errorf("%s: error without a path: %w", text, err)
 		}
 	}
 	return nil
 }
 
 func unknownMember(k *kit) error {
-	for i, text := range k.texts {
-		more, err := withMember(text, "rartest-unknown-member", "true")
-		if err != nil {
+	for i := range k.all {
+		if err := k.notCovered(i, "rartest-unknown-member", "true"); err != nil {
 			return err
-		}
-		if d, err := k.parse(more); err == nil && covers(k.all[i], d[0]) {
-			return fmt.Errorf("covered by %s: %s", text, more)
 		}
 	}
 	return nil
 }
 
-// withMember puts a member, which may be there already, at the end of an object.
-func withMember(text, name, value string) (string, error) {
-	members, err := membersOf(text)
-	if err != nil {
-		return "", err
-	}
+// notCovered returns an error if sample i covers the same detail with another
+// value of a member.
+func (k *kit) notCovered(i int, name, value string) error {
+	members := maps.Clone(k.members[i])
 	members[name] = json.RawMessage(value)
-	made, err := json.Marshal(members)
-	return string(made), err
+	other := marshal(members)
+	if d, err := k.parse(other); err == nil && covers(k.all[i], d[0]) {
+		return fmt.Errorf("%s covers %s", k.texts[i], other)
+	}
+	return nil
+}
+
+// marshal returns v as JSON. A panic in a check is a failure of the check.
+func marshal(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
 }
 
 func membersOf(text string) (map[string]json.RawMessage, error) {
@@ -229,17 +246,9 @@ func membersOf(text string) (map[string]json.RawMessage, error) {
 
 func reflexive(k *kit) error {
 	for i, d := range k.all {
-		members, err := membersOf(k.texts[i])
+		other, err := k.parse(marshal(k.members[i])) // with sorted members
 		if err != nil {
-			return err
-		}
-		sorted, err := json.Marshal(members)
-		if err != nil {
-			return err
-		}
-		other, err := k.parse(string(sorted))
-		if err != nil {
-			return fmt.Errorf("%s: refused in another order: %w", k.texts[i], err)
+			return fmt.Errorf("%s: rejected in another order: %w", k.texts[i], err)
 		}
 		if !covers(d, d) || !covers(d, other[0]) || !covers(other[0], d) {
 			return fmt.Errorf("%s does not cover itself", k.texts[i])
@@ -259,7 +268,8 @@ func transitive(k *kit) error {
 		for b := range k.all {
 			for c := range k.all {
 				if covered[a][b] && covered[b][c] && !covered[a][c] {
-					return fmt.Errorf("%s covers %s, which covers %s, but the first does not cover the last", k.texts[a], k.texts[b], k.texts[c])
+					return fmt.Errorf("%s covers %s, which covers %s, but the first does not cover the last",
+						k.texts[a], k.texts[b], k.texts[c])
 				}
 			}
 		}
@@ -291,53 +301,34 @@ func narrower(k *kit) error { return k.pairs(k.samples.Narrower, true) }
 
 func apart(k *kit) error { return k.pairs(k.samples.Apart, false) }
 
-// longerList adds an element to each array of strings that has one, where the type accepts that.
+// longerList adds an element to each array of strings that is not empty.
 func longerList(k *kit) error {
-	for i, text := range k.texts {
-		members, err := membersOf(text)
-		if err != nil {
-			return err
-		}
-		for name, raw := range members {
+	for i := range k.all {
+		for name, raw := range k.members[i] {
 			var list []string
 			if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
 				continue
 			}
-			longer, err := json.Marshal(append(list, "https://rartest.example/another"))
-			if err != nil {
+			longer := marshal(append(list, "https://rartest.example/another"))
+			if err := k.notCovered(i, name, longer); err != nil {
 				return err
-			}
-			more, err := withMember(text, name, string(longer))
-			if err != nil {
-				return err
-			}
-			if d, err := k.parse(more); err == nil && covers(k.all[i], d[0]) {
-				return fmt.Errorf("%s covers one more element of %s", text, name)
 			}
 		}
 	}
 	return nil
 }
 
-// emptiedList takes all elements out of each array that has some. Where none is asked for, an API may understand that nothing
-// is to be left out.
+// emptiedList removes all elements of each array. An API may read an empty list
+// as "no restriction", so the type rejects it or does not cover it.
 func emptiedList(k *kit) error {
-	for i, text := range k.texts {
-		members, err := membersOf(text)
-		if err != nil {
-			return err
-		}
-		for name, raw := range members {
+	for i := range k.all {
+		for name, raw := range k.members[i] {
 			var list []json.RawMessage
 			if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
 				continue
 			}
-			fewer, err := withMember(text, name, `[]`)
-			if err != nil {
+			if err := k.notCovered(i, name, `[]`); err != nil {
 				return err
-			}
-			if d, err := k.parse(fewer); err == nil && covers(k.all[i], d[0]) {
-				return fmt.Errorf("%s covers the same with an empty %s, which may mean all: refuse it, or do not cover it", text, name)
 			}
 		}
 	}
@@ -352,7 +343,7 @@ func merging(k *kit) error {
 				return fmt.Errorf("%s and %s: %w", k.texts[i], k.texts[j], err)
 			}
 			if merged.Covers(rar.Details{x}) != nil || merged.Covers(rar.Details{y}) != nil {
-				return fmt.Errorf("merged, %s and %s permit less than each", k.texts[i], k.texts[j])
+				return fmt.Errorf("%s and %s permit less after a merge", k.texts[i], k.texts[j])
 			}
 			for _, d := range []rar.Detail{x, y} {
 				again, err := k.registry.Merge(merged, rar.Details{d})
@@ -360,10 +351,10 @@ func merging(k *kit) error {
 					return err
 				}
 				if !slices.EqualFunc(again, merged, rar.Detail.Equal) {
-					return fmt.Errorf("%s and %s, merged a second time, became something else", k.texts[i], k.texts[j])
+					return fmt.Errorf("%s and %s changed in a second merge", k.texts[i], k.texts[j])
 				}
 				if x.Equal(y) && (len(merged) != 1 || merged[0] != x) {
-					return fmt.Errorf("%s changed by merging the same again: %s", k.texts[i], k.texts[j])
+					return fmt.Errorf("%s changed in a merge with the same detail: %s", k.texts[i], k.texts[j])
 				}
 			}
 		}
@@ -376,11 +367,11 @@ func describing(k *kit) error {
 		for _, language := range append(slices.Clone(k.samples.Languages), "", "x-rartest") {
 			description := d.Describe(language)
 			if description.Title == "" || len(description.Fields) == 0 {
-				return fmt.Errorf("%s: nothing is said in %q", k.texts[i], language)
+				return fmt.Errorf("%s: no title or field in %q", k.texts[i], language)
 			}
 			for _, f := range description.Fields {
 				if f.Label == "" {
-					return fmt.Errorf("%s: a line without a label in %q", k.texts[i], language)
+					return fmt.Errorf("%s: field without label in %q", k.texts[i], language)
 				}
 			}
 		}
@@ -401,7 +392,8 @@ func enriching(k *kit) error {
 	return nil
 }
 
-// unchanged looks for functions that change what they are given: they would change the details of others.
+// unchanged detects functions that change their arguments. They would change
+// the details of other callers.
 func unchanged(k *kit) error {
 	for i, text := range k.texts {
 		fresh, err := k.parse(text)
@@ -410,11 +402,11 @@ func unchanged(k *kit) error {
 		}
 		for j, d := range k.all {
 			if covers(k.all[i], d) != covers(fresh[0], d) || covers(d, k.all[i]) != covers(d, fresh[0]) {
-				return fmt.Errorf("%s and %s compare otherwise than in the beginning", text, k.texts[j])
+				return fmt.Errorf("%s and %s compare differently than at the start", text, k.texts[j])
 			}
 		}
 		if fmt.Sprint(fresh[0].Describe()) != fmt.Sprint(k.all[i].Describe()) {
-			return fmt.Errorf("%s is described otherwise than in the beginning", text)
+			return fmt.Errorf("%s is described differently than at the start", text)
 		}
 	}
 	return nil

@@ -22,7 +22,7 @@ type transfer struct {
 	ID     string `json:"id,omitempty"`
 }
 
-// good is the configuration of a type that keeps all laws.
+// good is the configuration of a type that passes all checks.
 func good() rar.TypeConfig[transfer] {
 	return rar.TypeConfig[transfer]{
 		Covers: func(granted, requested transfer) error {
@@ -92,7 +92,7 @@ func TestGoodType(t *testing.T) {
 	rartest.TestType(t, plain, s)
 }
 
-// Each check notices a fault, and every check is shown to.
+// Each check fails for some faulty type.
 func TestEachCheckCanFail(t *testing.T) {
 	seen := make(map[string]bool)
 	calls := 0
@@ -112,14 +112,14 @@ func TestEachCheckCanFail(t *testing.T) {
 		samples func(*rartest.Samples)
 		fails   []string
 	}{
-		{"a type that takes everything", open(rar.TypeConfig[rar.Detail]{}), func(s *rartest.Samples) { s.Narrower, s.Apart = nil, nil },
-			[]string{"an invalid detail is refused with its place"}},
-		{"a type that covers what it does not know", open(rar.TypeConfig[rar.Detail]{Covers: func(_, _ rar.Detail) error { return nil }}),
+		{"a type that accepts everything", open(rar.TypeConfig[rar.Detail]{}), func(s *rartest.Samples) { s.Narrower, s.Apart = nil, nil },
+			[]string{"an invalid detail is rejected with its path"}},
+		{"a type that covers unknown members", open(rar.TypeConfig[rar.Detail]{Covers: func(_, _ rar.Detail) error { return nil }}),
 			func(s *rartest.Samples) {
 				s.Invalid = []string{`{"type":"other"}`}
-			}, []string{"an unknown member is refused or not covered", "a narrower detail is covered and does not cover", "details apart do not cover each other", "a longer list is not covered",
-				"a list that has been emptied is refused or not covered"}},
-		{"a rule for lists that looks at what is in them", with(func(cfg *rar.TypeConfig[transfer]) {
+			}, []string{"an unknown member is rejected or not covered", "a narrower detail is covered and does not cover", "unrelated details do not cover each other", "a longer list is not covered",
+				"an emptied list is rejected or not covered"}},
+		{"a rule that compares only the elements of lists", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Covers = func(granted, requested transfer) error {
 				for _, action := range requested.Actions {
 					if !slices.Contains(granted.Actions, action) {
@@ -129,10 +129,10 @@ func TestEachCheckCanFail(t *testing.T) {
 				granted.Actions, requested.Actions = nil, nil
 				return granted.CoversCommon(requested.Common)
 			}
-		}), nil, []string{"a list that has been emptied is refused or not covered"}},
+		}), nil, []string{"an emptied list is rejected or not covered"}},
 		{"nothing covers anything", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Covers = func(_, _ transfer) error { return errors.New("no") }
-		}), nil, []string{"a detail covers itself, in any order of members", "a narrower detail is covered and does not cover", "merging covers both and changes nothing the second time"}},
+		}), nil, []string{"a detail covers itself, in any order of members", "a narrower detail is covered and does not cover", "merging covers both and has no effect the second time"}},
 		{"covering that is not transitive", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Covers = func(granted, requested transfer) error {
 				if d := granted.Amount - requested.Amount; d < 0 || d > 1 || granted.ID != requested.ID {
@@ -143,18 +143,18 @@ func TestEachCheckCanFail(t *testing.T) {
 		}), nil, []string{"covering is transitive"}},
 		{"a function that panics", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Describe = func(transfer, string) rar.Description { panic("no") }
-		}), nil, []string{"a description says something in every language", "comparing changes nothing"}},
+		}), nil, []string{"a description has title and fields in every language", "comparing does not change details"}},
 		{"lines without labels", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Describe = func(transfer, string) rar.Description {
 				return rar.Description{Title: "x", Fields: []rar.Field{{}}}
 			}
-		}), nil, []string{"a description says something in every language"}},
-		{"a title alone", with(func(cfg *rar.TypeConfig[transfer]) {
+		}), nil, []string{"a description has title and fields in every language"}},
+		{"only a title", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Describe = func(transfer, string) rar.Description { return rar.Description{Title: "x"} }
-		}), nil, []string{"a description says something in every language"}},
+		}), nil, []string{"a description has title and fields in every language"}},
 		{"a merge that narrows", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Merge = func(a, b transfer) (transfer, bool) { return transfer{Amount: 1}, true }
-		}), nil, []string{"merging covers both and changes nothing the second time"}},
+		}), nil, []string{"merging covers both and has no effect the second time"}},
 		{"a merge that widens", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Merge = func(a, b transfer) (transfer, bool) {
 				a.Amount += b.Amount
@@ -169,24 +169,24 @@ func TestEachCheckCanFail(t *testing.T) {
 				return a, a.ID == b.ID && a.Actions != nil && b.Actions != nil
 			}
 		}), nil, []string{"merging permits nothing that neither permits"}},
-		{"a rule that takes two spellings for one, without normal form", with(func(cfg *rar.TypeConfig[transfer]) {
+		{"a rule that equates two spellings, without a normal form", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Covers = func(granted, requested transfer) error {
 				granted.ID, requested.ID = strings.ToLower(granted.ID), strings.ToLower(requested.ID)
 				return good().Covers(granted, requested)
 			}
 		}), func(s *rartest.Samples) { s.Valid = append(s.Valid, `{"type":"transfer","amount":3,"id":"X"}`) },
-			[]string{"equal is what covers each other and has one digest"}},
-		{"a rule that takes one permission's two spellings for two", make1(t, good()), func(s *rartest.Samples) {
+			[]string{"details that cover each other are equal and have one digest"}},
+		{"a rule that distinguishes two spellings of one permission", make1(t, good()), func(s *rartest.Samples) {
 			s.Same = append(s.Same, [2]string{`{"type":"transfer","amount":3,"id":"x"}`, `{"type":"transfer","amount":3,"id":"X"}`})
 		}, []string{"a detail is the same in other spellings"}},
-		{"a rule that is another one each time", with(func(cfg *rar.TypeConfig[transfer]) {
+		{"a rule that changes with each call", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Covers = func(_, _ transfer) error {
 				if calls++; calls%3 == 0 {
 					return errors.New("not this time")
 				}
 				return nil
 			}
-		}), nil, []string{"a detail is the same in other spellings", "equal is what covers each other and has one digest"}},
+		}), nil, []string{"a detail is the same in other spellings", "details that cover each other are equal and have one digest"}},
 		{"a normal form that is not its own", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Normalize = func(t transfer) transfer { t.ID += "x"; return t }
 		}), nil, []string{"a normal form is the same detail and its own normal form"}},
@@ -199,19 +199,19 @@ func TestEachCheckCanFail(t *testing.T) {
 			}
 			cfg.Normalize = func(t transfer) transfer { t.ID = cmp.Or(t.ID, "none"); return t }
 		}), nil, []string{"a normal form is the same detail and its own normal form"}},
-		{"a normal form that forgets an amount", with(func(cfg *rar.TypeConfig[transfer]) {
+		{"a normal form without the amount", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Normalize = func(t transfer) transfer { t.Amount = 0; return t }
 		}), nil, []string{"a narrower detail is covered and does not cover"}},
 		{"a single use for each list of actions", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Single = func(t transfer) transfer { t.Amount = 0; return t }
-		}), nil, []string{"narrowing makes no second permission"}},
+		}), nil, []string{"narrowing does not create a second permission"}},
 		{"a single use for each amount", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Single = func(t transfer) transfer { t.Actions = nil; return t }
-		}), nil, []string{"narrowing makes no second permission"}},
+		}), nil, []string{"narrowing does not create a second permission"}},
 		{"an enrichment that widens", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Enrich = func(_ context.Context, t transfer) (transfer, error) { t.Amount++; return t, nil }
-		}), nil, []string{"what Enrich returns may be granted"}},
-		{"a type that refuses what it has accepted", with(func(cfg *rar.TypeConfig[transfer]) {
+		}), nil, []string{"the result of Enrich may be granted"}},
+		{"a type that rejects an accepted detail", with(func(cfg *rar.TypeConfig[transfer]) {
 			n := 0
 			cfg.Check = func(transfer) error {
 				if n++; n > 51 { // as many as there are samples
@@ -219,13 +219,13 @@ func TestEachCheckCanFail(t *testing.T) {
 				}
 				return nil
 			}
-		}), nil, []string{"a valid detail comes back as it was", "a detail covers itself, in any order of members"}},
-		{"a description that is another one each time", with(func(cfg *rar.TypeConfig[transfer]) {
+		}), nil, []string{"a valid detail survives marshalling", "a detail covers itself, in any order of members"}},
+		{"a description that changes with each call", with(func(cfg *rar.TypeConfig[transfer]) {
 			cfg.Describe = func(t transfer, _ string) rar.Description {
 				calls++
 				return rar.Description{Title: string(rune('a' + calls%26)), Fields: []rar.Field{{Label: "x", Value: "y"}}}
 			}
-		}), nil, []string{"comparing changes nothing"}},
+		}), nil, []string{"comparing does not change details"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := samples()
@@ -243,11 +243,11 @@ func TestEachCheckCanFail(t *testing.T) {
 		})
 	}
 	for _, name := range rartest.Checks() {
-		require.True(t, seen[name], "no fault is shown to be noticed by: %s", name)
+		require.True(t, seen[name], "no faulty type fails: %s", name)
 	}
 }
 
-func TestSamplesAreWanted(t *testing.T) {
+func TestSamplesAreRequired(t *testing.T) {
 	typ := make1(t, good())
 	for _, s := range []rartest.Samples{{}, {Valid: []string{`{"type":"transfer","amount":1}`}}, {Invalid: []string{`{}`}}, {Valid: []string{`{}`}, Invalid: []string{`{}`}}} {
 		_, err := rartest.Failing(typ, s)

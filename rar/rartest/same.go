@@ -18,11 +18,8 @@ var sets = []string{"locations", "actions", "datatypes", "privileges"}
 // respell returns an object in another spelling: members in another order, some
 // characters escaped, additional spaces, elements of sets in another order. If
 // repeat is true, it also repeats some elements.
-func respell(r *rand.Rand, text string, repeat bool) (string, error) {
-	members, err := membersOf(text)
-	if err != nil {
-		return "", err
-	}
+func respell(r *rand.Rand, members map[string]json.RawMessage, repeat bool) string {
+	members = maps.Clone(members)
 	for _, name := range sets {
 		var list []string
 		if json.Unmarshal(members[name], &list) != nil || len(list) == 0 {
@@ -32,15 +29,13 @@ func respell(r *rand.Rand, text string, repeat bool) (string, error) {
 			list = append(list, list[r.IntN(len(list))])
 		}
 		r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-		if members[name], err = json.Marshal(list); err != nil {
-			return "", err
-		}
+		members[name] = json.RawMessage(marshal(list))
 	}
 	return respellValue(r, members)
 }
 
 // respellValue writes members in random order, those of inner objects as well.
-func respellValue(r *rand.Rand, members map[string]json.RawMessage) (string, error) {
+func respellValue(r *rand.Rand, members map[string]json.RawMessage) string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		raw := members[name]
@@ -48,17 +43,14 @@ func respellValue(r *rand.Rand, members map[string]json.RawMessage) (string, err
 		var inner map[string]json.RawMessage
 		var text string
 		if json.Unmarshal(raw, &inner) == nil && inner != nil {
-			var err error
-			if value, err = respellValue(r, inner); err != nil {
-				return "", err
-			}
+			value = respellValue(r, inner)
 		} else if json.Unmarshal(raw, &text) == nil && value != "null" {
 			value = respellString(r, text)
 		}
 		list = append(list, respellString(r, name)+strings.Repeat(" ", r.IntN(2))+":"+value)
 	}
 	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	return "{" + strings.Join(list, ",\n") + "}", nil
+	return "{" + strings.Join(list, ",\n") + "}"
 }
 
 // respellString escapes some of the characters that need no escape.
@@ -97,13 +89,10 @@ func same(a, b rar.Detail) error {
 func spellings(k *kit) error {
 	for i, text := range k.texts {
 		for _, repeat := range []bool{false, true} {
-			other, err := respell(k.random, text, repeat)
-			if err != nil {
-				return err
-			}
+			other := respell(k.random, k.members[i], repeat)
 			d, err := k.parse(other)
 			switch {
-			case err != nil && repeat: // the type may want unique elements
+			case err != nil && repeat: // the type may require unique elements
 				continue
 			case err != nil:
 				return fmt.Errorf("%s: rejected in another spelling: %w", other, err)
@@ -175,7 +164,7 @@ func singleUse(k *kit) error {
 	}
 	switch missing {
 	case 0:
-	case len(k.all): // the type has none
+	case len(k.all): // the type has no Single
 		return nil
 	default:
 		return fmt.Errorf("%d of %d details have no Single", missing, len(k.all))
@@ -205,7 +194,7 @@ func wideningMerge(k *kit) error {
 				if merged.Covers(rar.Details{z}) != nil || both.Covers(rar.Details{z}) == nil {
 					continue
 				}
-				if err := k.partsWithin(k.texts[n], both); err != nil {
+				if err := k.partsWithin(k.members[n], both); err != nil {
 					return fmt.Errorf("%s and %s, merged, permit more: %w", k.texts[i], k.texts[j], err)
 				}
 			}
@@ -214,12 +203,9 @@ func wideningMerge(k *kit) error {
 	return nil
 }
 
-// partsWithin returns an error that names a part of a detail that is not permitted.
-func (k *kit) partsWithin(text string, granted rar.Details) error {
-	members, err := membersOf(text)
-	if err != nil {
-		return err
-	}
+// partsWithin returns an error that names a part of a detail that is not
+// permitted.
+func (k *kit) partsWithin(members map[string]json.RawMessage, granted rar.Details) error {
 	parts := []map[string]json.RawMessage{members}
 	for name, raw := range members {
 		var list []json.RawMessage
@@ -237,13 +223,9 @@ func (k *kit) partsWithin(text string, granted rar.Details) error {
 		parts = more
 	}
 	for _, part := range parts {
-		made, err := json.Marshal(part)
-		if err != nil {
-			return err
-		}
-		d, err := k.parse(string(made))
-		if err != nil || granted.Covers(d) != nil {
-			return fmt.Errorf("%s", made)
+		text := marshal(part)
+		if d, err := k.parse(text); err != nil || granted.Covers(d) != nil {
+			return errors.New(text)
 		}
 	}
 	return nil
