@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// places says which files cite an ID, each file once and in order.
+// places maps an ID to the files that cite it, each file once and in order.
 type places map[string][]string
 
 func (p places) add(id, file string) {
@@ -35,8 +35,9 @@ type trace struct {
 // todo matches a known gap, which may name several IDs.
 var todo = regexp.MustCompile(`TODO\(([^)]*)\)`)
 
-// scan reads every Go file of the tree, nested modules included. It leaves out testdata, node_modules, vendored and
-// hidden directories, and the two packages whose own samples are about citations: this one and the architecture's tests.
+// scan reads every Go file of the tree, nested modules included. It omits
+// testdata, node_modules, vendored and hidden directories. It also omits this
+// package and the architecture tests, whose samples contain citations.
 func scan(tree fs.FS, rows []row) (*trace, error) {
 	s := newShape(rows)
 	known := make(map[string]bool, len(rows))
@@ -127,7 +128,7 @@ func (t *trace) scanFile(name string, src []byte, s shape, known map[string]bool
 	}
 }
 
-// check compares what the table claims with what the tree shows.
+// check compares the states in the table with the citations in the tree.
 func check(rows []row, t *trace) []string {
 	problems := slices.Clone(t.problems)
 	for _, r := range rows {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A check that cannot fail is a defect: here each one does, on a small table and small trees.
+// These tests show that each check can fail, on a small table and small trees.
 
 const sampleTable = header + `
 DPOP-4.3-7	RFC 9449	4.3	AS	MUST	dpop	done	The header's key is public
@@ -68,7 +68,7 @@ func TestParseTableReports(t *testing.T) {
 	require.Len(t, rows, 1)
 }
 
-func TestCitationsAreToldFromOtherWords(t *testing.T) {
+func TestCitationsAmongOtherWords(t *testing.T) {
 	s := newShape(sampleRows(t))
 	for _, tc := range []struct {
 		text string

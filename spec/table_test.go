@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// row is one clause: a line of requirements.tsv.
+// row is one requirement: a line of requirements.tsv.
 type row struct {
 	id, spec, clause, role, level, pkg, status, requirement string
 }
 
-// mandatory says whether the clause is one that an implementation has no choice about.
+// mandatory reports whether the level is MUST or MUST NOT.
 func (r row) mandatory() bool { return r.level == "MUST" || r.level == "MUST NOT" }
 
 const header = "ID\tspec\tclause\trole\tlevel\tpackage\tstatus\trequirement"
@@ -39,8 +39,8 @@ var (
 	}
 )
 
-// parseTable reads requirements.tsv. What is wrong with it comes back as problems; rows that can be read are returned
-// all the same.
+// parseTable reads requirements.tsv. It returns the problems, and the rows that
+// can be read.
 func parseTable(text string) (rows []row, problems []string) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if lines[0] != header {
@@ -84,8 +84,8 @@ func parseTable(text string) (rows []row, problems []string) {
 	return rows, problems
 }
 
-// shape knows, from the table, what an ID-shaped word looks like, so that "PS256-1", "RFC-7636" or "A-128" are not taken
-// for citations and a citation with a slip of the pen is.
+// shape recognizes IDs by the rows of the table. Words such as "PS256-1",
+// "RFC-7636" or "A-128" are not IDs, a mistyped ID is one.
 type shape struct {
 	words map[string][]string // prefix to the words and document numbers in its IDs, as OIDC in CA-OIDC-9-1
 	short map[string]bool     // prefixes with IDs that have no section, as CS-1

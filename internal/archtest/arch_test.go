@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A rule returns what it finds wrong with a tree, one sentence each.
+// rules contains the rules by name. A rule returns its findings about a tree,
+// one sentence each.
 var rules = map[string]func(*repo) []string{
 	"imports":             importRule,
 	"direct dependencies": directDependencyRule,
@@ -47,7 +48,7 @@ const (
 	rootModule = "module " + module + "\n\ngo 1.25.0\n"
 )
 
-// goFile writes a sample: a package with imports and a body.
+// goFile returns a sample: a package with imports and a body.
 func goFile(pkg, body string, imports ...string) string {
 	text := "// Package " + pkg + " is a sample.\npackage " + pkg + "\n\n"
 	for _, i := range imports {
@@ -78,7 +79,7 @@ func names(n int) string {
 type sample struct {
 	name  string
 	files map[string]string
-	want  []string // a part of each finding, in order; none means that the rule is content
+	want  []string // a part of each finding, in order
 }
 
 func one(name, file, text string, want ...string) sample {
@@ -199,9 +200,9 @@ var samples = map[string][]sample{
 	"no mutable exports": {
 		one("sentinels", "dpop/a.go", goFile("dpop", "var (\n\tErrA = errors.New(\"a\")\n\tErrB = oautherr.New(\"b\", \"\", 400, \"\")\n\tErrC error = wrap(ErrA)\n\tErrD = fmt.Errorf(\"%w\", ErrA)\n)\nvar hidden = 1\nconst C = 1\nvar _ I = T{}\n",
 			`"errors"`, `"fmt"`, `"`+module+`/internal/oautherr"`)),
-		one("a map", "dpop/a.go", goFile("dpop", "var M = map[string]int{}\n"), "M is no error sentinel"),
-		one("a sentinel with another name", "dpop/a.go", goFile("dpop", "var Replayed = errors.New(\"\")\n", `"errors"`), "Replayed is no"),
-		one("another thing with a sentinel's name", "dpop/a.go", goFile("dpop", "var ErrMap = map[string]error{}\nvar ErrCount int\nvar ErrX = errs.New()\n", `"example.org/errs"`), "ErrMap is no", "ErrCount is no", "ErrX is no"),
+		one("a map", "dpop/a.go", goFile("dpop", "var M = map[string]int{}\n"), "M is not an error sentinel"),
+		one("a sentinel with another name", "dpop/a.go", goFile("dpop", "var Replayed = errors.New(\"\")\n", `"errors"`), "Replayed is not"),
+		one("another thing with a sentinel's name", "dpop/a.go", goFile("dpop", "var ErrMap = map[string]error{}\nvar ErrCount int\nvar ErrX = errs.New()\n", `"example.org/errs"`), "ErrMap is not", "ErrCount is not", "ErrX is not"),
 	},
 	"no skips": {
 		one("a skip", "dpop/a_test.go", goFile("dpop", "func TestX(t *testing.T) { t.Skip() }\n", `"testing"`), "Skip outside of"),

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// export is an exported name of a package: a top-level identifier, a method, or a field.
+// export is an exported name of a package: a top-level identifier, a method, or
+// a field.
 type export struct {
 	src        *source
 	name       string
@@ -18,7 +19,8 @@ type export struct {
 	documented bool
 }
 
-// receiver returns the name of the type that a method belongs to, "" for a function.
+// receiver returns the name of the type that a method belongs to. It returns an
+// empty string for a function.
 func receiver(f *ast.FuncDecl) string {
 	if f.Recv == nil || len(f.Recv.List) == 0 {
 		return ""
@@ -42,7 +44,7 @@ func receiver(f *ast.FuncDecl) string {
 	}
 }
 
-// exports lists what a file exports.
+// exports lists the exported names of a file.
 func exports(s *source) (list []export) {
 	add := func(id *ast.Ident, name string, topLevel bool, docs ...*ast.CommentGroup) bool {
 		documented := slices.ContainsFunc(docs, func(c *ast.CommentGroup) bool { return strings.TrimSpace(c.Text()) != "" })
@@ -78,8 +80,8 @@ func exports(s *source) (list []export) {
 	return list
 }
 
-// fields lists the exported fields of a struct and methods of an interface. A field on the line after a documented one
-// shares its comment.
+// fields lists the exported fields of a struct and the methods of an interface.
+// A field on the line after a documented field shares its comment.
 func fields(s *source, spec *ast.TypeSpec) (list []export) {
 	var members *ast.FieldList
 	switch t := spec.Type.(type) {
@@ -95,7 +97,7 @@ func fields(s *source, spec *ast.TypeSpec) (list []export) {
 		line := s.fset.Position(f.Pos()).Line
 		documented := strings.TrimSpace(f.Doc.Text()+f.Comment.Text()) != "" || shared && line == last+1
 		shared, last = documented, s.fset.Position(f.End()).Line
-		for _, id := range f.Names { // an embedded field is documented where its type is
+		for _, id := range f.Names { // an embedded field is documented at its type
 			if id.IsExported() {
 				list = append(list, export{s, spec.Name.Name + "." + id.Name, id.Pos(), false, documented})
 			}
@@ -104,8 +106,8 @@ func fields(s *source, spec *ast.TypeSpec) (list []export) {
 	return list
 }
 
-// documentation: every exported name has a comment, every package says what it is. In internal packages the obvious
-// method or field may go without.
+// documentationRule finds packages and exported names without a comment. In
+// internal packages, methods and fields need none.
 func documentationRule(r *repo) (findings []string) {
 	described := make(map[string]bool)
 	packages := make(map[string]*source)
@@ -132,7 +134,8 @@ func documentationRule(r *repo) (findings []string) {
 	return findings
 }
 
-// mutable: an exported variable could be changed by anyone in the process; only error sentinels are worth that.
+// mutableRule finds exported variables, which any package could change. Only
+// error sentinels are permitted.
 func mutableRule(r *repo) (findings []string) {
 	for _, s := range r.code() {
 		imports := s.imports()
@@ -145,7 +148,7 @@ func mutableRule(r *repo) (findings []string) {
 				v := spec.(*ast.ValueSpec)
 				for i, id := range v.Names {
 					if id.IsExported() && !isSentinel(v, i, imports) {
-						findings = append(findings, fmt.Sprintf("%s: the exported variable %s is no error sentinel", s.at(id.Pos()), id.Name))
+						findings = append(findings, fmt.Sprintf("%s: the exported variable %s is not an error sentinel", s.at(id.Pos()), id.Name))
 					}
 				}
 			}
@@ -186,7 +189,8 @@ func isSentinel(v *ast.ValueSpec, i int, imports map[string]string) bool {
 	}
 }
 
-// signatures: what users write against must not change when jwx or an internal package does.
+// signatureRule finds exported declarations that mention jwx or an internal
+// package. A change there would break users.
 func signatureRule(r *repo) (findings []string) {
 	types := make(map[string]map[string]*typeDecl) // directory to type name
 	for _, s := range r.code() {
@@ -219,7 +223,8 @@ type typeDecl struct {
 	src  *source
 }
 
-// signatureWalker follows the types of exported declarations, through unexported types of the same package too.
+// signatureWalker follows the types of exported declarations, through
+// unexported types of the same package as well.
 type signatureWalker struct {
 	types    map[string]*typeDecl
 	seen     map[string]bool
@@ -259,7 +264,8 @@ func (w *signatureWalker) typeSpec(s *source, spec *ast.TypeSpec) {
 	w.expr(s, spec.Name.Name, spec.Type)
 }
 
-// value looks at the declared type and at literals and conversions whose type shows; a call's result type does not.
+// value checks the declared type, literals and conversions. It does not know
+// the result type of a call.
 func (w *signatureWalker) value(s *source, v *ast.ValueSpec) {
 	if !slices.ContainsFunc(v.Names, (*ast.Ident).IsExported) {
 		return
@@ -303,7 +309,7 @@ func (w *signatureWalker) expr(s *source, name string, e ast.Expr) {
 			}
 			return false
 		case *ast.Field:
-			if x.Type != nil { // parameter names are no types
+			if x.Type != nil { // parameter names are not types
 				w.expr(s, name, x.Type)
 			}
 			return false

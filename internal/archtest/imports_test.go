@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// isStandard tells a package of the standard library by the missing dot in the first element of its path.
+// isStandard reports whether a package belongs to the standard library. The
+// first element of its path has no dot.
 func isStandard(importPath string) bool {
 	first, _, _ := strings.Cut(importPath, "/")
 	return !strings.Contains(first, ".")
@@ -16,8 +17,9 @@ func isBelow(importPath, parent string) bool {
 	return importPath == parent || strings.HasPrefix(importPath, parent+"/")
 }
 
-// imports: a leaf imports no leaf, only profile composes, only internal/jose sees jwx, nested modules see only what
-// every user sees.
+// importRule finds imports across the borders of the rooms. A leaf imports no
+// leaf, only profile composes leaves, only internal/jose imports jwx, and
+// nested modules import public packages only.
 func importRule(r *repo) (findings []string) {
 	for _, s := range r.sources {
 		from := r.room(s.dir)
@@ -26,9 +28,9 @@ func importRule(r *repo) (findings []string) {
 			if isStandard(p) {
 				continue
 			}
-			why := r.refuseImport(from, p, s.test)
+			why := r.rejectImport(from, p, s.test)
 			if dir, ok := r.inside(p); ok && why == "" {
-				why = r.refuseRoom(from, r.room(dir), dir, s.test)
+				why = r.rejectRoom(from, r.room(dir), dir, s.test)
 			}
 			if why != "" {
 				findings = append(findings, fmt.Sprintf("%s: imports %s: %s", s.at(spec.Pos()), p, why))
@@ -38,8 +40,9 @@ func importRule(r *repo) (findings []string) {
 	return findings
 }
 
-// refuseImport judges packages of other modules.
-func (r *repo) refuseImport(from, p string, test bool) string {
+// rejectImport returns the reason against importing a package of another
+// module, or an empty string.
+func (r *repo) rejectImport(from, p string, test bool) string {
 	if _, ok := r.inside(p); ok {
 		return ""
 	}
@@ -70,8 +73,9 @@ func (r *repo) refuseImport(from, p string, test bool) string {
 	return "not a dependency of this module"
 }
 
-// refuseRoom judges packages of this repository.
-func (r *repo) refuseRoom(from, to, dir string, test bool) string {
+// rejectRoom returns the reason against importing a package of this repository,
+// or an empty string.
+func (r *repo) rejectRoom(from, to, dir string, test bool) string {
 	switch {
 	case from == nestedRoom:
 		if to != nestedRoom && !public(to) {
@@ -100,7 +104,8 @@ func (r *repo) refuseRoom(from, to, dir string, test bool) string {
 	return "internal packages, spec and the root import no public package"
 }
 
-// directDependencies: what an importer of the module takes on is a decision, not an accident.
+// directDependencyRule finds direct dependencies that are not on the list of
+// decided ones.
 func directDependencyRule(r *repo) (findings []string) {
 	allowed := []string{strings.TrimSuffix(jwx, "/") + "/v2", oauth2, jsonschema, testify}
 	block := ""
@@ -125,7 +130,7 @@ func directDependencyRule(r *repo) (findings []string) {
 				findings = append(findings, fmt.Sprintf("go.mod:%d: %s is not among the direct dependencies decided on", i+1, fields[1]))
 			}
 		case "replace", "exclude":
-			findings = append(findings, fmt.Sprintf("go.mod:%d: %s has no effect for those who import the module", i+1, fields[0]))
+			findings = append(findings, fmt.Sprintf("go.mod:%d: %s has no effect for importers of the module", i+1, fields[0]))
 		}
 	}
 	return findings

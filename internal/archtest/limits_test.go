@@ -38,7 +38,7 @@ func fileRule(r *repo) (findings []string) {
 	return findings
 }
 
-// sizeRule finds functions that are too long to read at once.
+// sizeRule finds functions that are too long.
 func sizeRule(r *repo) (findings []string) {
 	for _, s := range r.code() {
 		for _, decl := range s.file.Decls {
@@ -53,7 +53,8 @@ func sizeRule(r *repo) (findings []string) {
 	return findings
 }
 
-// surface: the exported names of a package, methods and fields not counted, can be learnt in a sitting.
+// surfaceRule finds packages with too many exported names. Methods and fields
+// do not count.
 func surfaceRule(r *repo) (findings []string) {
 	names := make(map[string]int)
 	for _, s := range r.code() {
@@ -78,7 +79,8 @@ func surfaceRule(r *repo) (findings []string) {
 	return findings
 }
 
-// interfaces that a host has to implement are small; optional powers are a second interface.
+// interfaceRule finds exported interfaces with too many methods. Optional
+// methods belong in a second interface.
 func interfaceRule(r *repo) (findings []string) {
 	for _, s := range r.code() {
 		if !public(r.room(s.dir)) {
@@ -98,7 +100,7 @@ func interfaceRule(r *repo) (findings []string) {
 	return findings
 }
 
-// init: importing a package does nothing.
+// initRule finds init functions. Importing a package must have no effect.
 func initRule(r *repo) (findings []string) {
 	for _, s := range r.code() {
 		for _, decl := range s.file.Decls {
@@ -110,8 +112,9 @@ func initRule(r *repo) (findings []string) {
 	return findings
 }
 
-// skip: a test that skips itself passes. Only a function called Require… in a package called testkit may skip, because
-// it can be told to fail instead.
+// skipRule finds tests that skip themselves, since a skipped test passes. Only
+// a function called Require… in a package called testkit may skip, because it
+// can be configured to fail instead.
 func skipRule(r *repo) (findings []string) {
 	for _, s := range r.sources {
 		if !slices.ContainsFunc(s.file.Imports, func(i *ast.ImportSpec) bool { return importPath(i) == "testing" }) {
@@ -138,7 +141,8 @@ func skipRule(r *repo) (findings []string) {
 	return findings
 }
 
-// The samples of these words are spelt in two parts, so that this file and its tests pass their own rule.
+// These words are written in two parts, so that this file and its tests pass
+// their own rule.
 var banned = []struct {
 	form *regexp.Regexp
 	why  string
@@ -151,10 +155,10 @@ var banned = []struct {
 
 var (
 	gap     = regexp.MustCompile(`TO` + `DO\(ID\)|TO` + `DO\([A-Z]+-[0-9A-Za-z.-]+(, ?[A-Z]+-[0-9A-Za-z.-]+)*\)`)
-	aboutIt = []string{"spec/"} // the machinery of the gaps and their page
+	aboutIt = []string{"spec/"} // the tests about gaps, and their pages
 )
 
-// words: nothing in the tree speaks of one machine, and every open end names its clause.
+// wordRule finds paths of one machine, and open ends without a clause.
 func wordRule(r *repo) (findings []string) {
 	for _, name := range slices.Sorted(maps.Keys(r.texts)) {
 		if slices.ContainsFunc(aboutIt, func(p string) bool { return strings.HasPrefix(name, p) }) {

@@ -268,8 +268,8 @@ var (
 	figureNames = [...]string{"odd turns per 1,000 words", "long sentences per 1,000 words", "comment lines over 80 columns", "code lines over 120 columns"}
 	// newLimits apply to what the table does not list.
 	newLimits = figures{3, 3, 0, 0}
-	// slack is how far a figure may fall before its limit has to follow, so that
-	// changes made at the same time do not all edit the table.
+	// slack is how far a figure may fall before its limit has to follow, so
+	// that changes made at the same time do not all edit the table.
 	slack = figures{2, 2, 10, 10}
 )
 
@@ -356,7 +356,8 @@ func lowered(limits map[string]figures, m map[string]*prose) string {
 				continue
 			}
 		}
-		// The empty line keeps changes of neighbours apart when branches are merged.
+		// The empty line keeps changes of neighbours apart when branches are
+		// merged.
 		fmt.Fprintf(&b, "\n%s\t%v\t%v\t%v\t%v\n", name, limit[0], limit[1], limit[2], limit[3])
 	}
 	return b.String()

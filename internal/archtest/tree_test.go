@@ -1,6 +1,7 @@
-// Package archtest_test holds the architecture: what may import what, what a signature may mention, how big things may
-// get, what is documented. Each rule is a function over a parsed tree, applied to this repository by TestArchitecture
-// and to small samples, good and bad, by TestEachRuleCanFail.
+// Package archtest_test tests the architecture: imports, exported signatures,
+// sizes, documentation and prose. Each rule is a function of a parsed tree.
+// TestArchitecture applies the rules to this repository. TestEachRuleCanFail
+// applies them to small good and bad samples.
 package archtest_test
 
 import (
@@ -70,7 +71,7 @@ type repo struct {
 	blobs   []blob            // every file, testdata included
 }
 
-// A blob is a file of any kind: what it begins with, and its size.
+// A blob is a file of any kind, with its first bytes and its size.
 type blob struct {
 	name string
 	head string // at most four bytes
@@ -79,7 +80,8 @@ type blob struct {
 
 var moduleLine = regexp.MustCompile(`(?m)^module\s+(\S+)`)
 
-// load parses the tree. It leaves out testdata, node_modules and hidden directories (.ci excepted).
+// load parses the tree. It leaves out testdata, node_modules and hidden
+// directories (.ci excepted).
 func load(tree fs.FS) (*repo, error) {
 	r := &repo{texts: make(map[string][]byte)}
 	if err := r.weigh(tree); err != nil {
@@ -97,7 +99,7 @@ func load(tree fs.FS) (*repo, error) {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() || base == "go.sum" || base == "go.work.sum" || base == ".git" { // .git is a file in a work tree of its own
+		if !d.Type().IsRegular() || base == "go.sum" || base == "go.work.sum" || base == ".git" { // .git is a file in a linked work tree
 			return nil
 		}
 		data, err := fs.ReadFile(tree, name)
@@ -128,8 +130,7 @@ func load(tree fs.FS) (*repo, error) {
 	return r, nil
 }
 
-// weigh records every file of the tree, except what npm installs and what git
-// keeps for itself.
+// weigh records every file of the tree, without the files of npm and git.
 func (r *repo) weigh(tree fs.FS) error {
 	return fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
 		switch base := path.Base(name); {
@@ -172,7 +173,8 @@ func (r *repo) parse(name string, data []byte) error {
 	return nil
 }
 
-// The rooms of the house. A leaf's room is its own top-level directory.
+// A room is a part of the tree with its own import rules. The room of a leaf is
+// its top-level directory.
 const (
 	rootRoom     = "."
 	joseRoom     = "internal/jose"
@@ -184,7 +186,7 @@ const (
 	nestedRoom   = "nested module"
 )
 
-// room says which rules a directory of the repository is under.
+// room returns the room of a directory.
 func (r *repo) room(dir string) string {
 	within := func(parent string) bool { return dir == parent || strings.HasPrefix(dir, parent+"/") }
 	if slices.ContainsFunc(r.nested, within) {
@@ -205,10 +207,11 @@ func isLeaf(room string) bool {
 	}, room)
 }
 
-// public says whether others can import the packages of a room.
+// public reports whether other modules can import the packages of a room.
 func public(room string) bool { return isLeaf(room) || room == profileRoom || room == rootRoom }
 
-// inside returns the directory of a package of this repository, and whether it is one.
+// inside returns the directory of a package, and whether the package belongs to
+// this repository.
 func (r *repo) inside(importPath string) (string, bool) {
 	if importPath == r.module {
 		return ".", true
