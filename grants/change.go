@@ -24,7 +24,8 @@ type Approval struct {
 	Scopes               []Scope
 	Claims               []string
 	AuthorizationDetails json.RawMessage
-	// Expires is the end of the grant. If zero, [Manager.Ends] is the end.
+	// Expires is the end of the grant. If zero, it is the result of
+	// [Manager.Ends].
 	Expires time.Time
 	// Data and Extra replace those of the [Grant]. If nil, the grant keeps its
 	// own.
@@ -207,7 +208,7 @@ func listOf(details json.RawMessage) json.RawMessage {
 //
 // Claim returns [ErrInactive] if the grant or this authorization has ended,
 // [ErrStore] or [ErrEvent]. Any other error means that the change is no longer
-// possible after earlier claims: the grant would exceed a bound, or the details
+// possible after other claims. The grant would exceed a bound, or the details
 // cannot be merged.
 func (m *Manager) Claim(ctx context.Context, c *Change) (Grant, error) {
 	if c == nil || c.c.AuthorizationID == "" {

@@ -108,8 +108,7 @@ func TestClaimTimesOut(t *testing.T) {
 		require.Empty(t, b.log.all())
 	})
 	t.Run("a merge that nobody claims leaves the refresh tokens as they were", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, authorization := b.claimed("create", "", scopes("accounts"))
+		b, g, authorization := granted(t)
 		change := b.prepared("merge", g.ID, scopes("payments"))
 		b.requireCurrent(g.ID, authorization)
 		b.clock.Advance(5 * time.Minute)
@@ -166,8 +165,7 @@ func TestMerge(t *testing.T) {
 		require.Equal(t, []string{one, two}, b.log.last(t).EndedAccess)
 	})
 	t.Run("an access token that cannot live any more is not named at the end", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		_, second := b.claimed("merge", g.ID, scopes("payments"))
 		b.clock.Advance(62 * time.Minute)
 		_, third := b.claimed("merge", g.ID, scopes("more"))
@@ -175,8 +173,7 @@ func TestMerge(t *testing.T) {
 		require.Equal(t, []string{second, third}, b.log.last(t).EndedAccess)
 	})
 	t.Run("an access token that would outlive a merge is named with it", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, one := b.claimed("create", "", scopes("accounts"))
+		b, g, one := granted(t)
 		soon, later := scopes("payments"), scopes("payments")
 		soon.Expires, later.Expires = b.clock.Now().Add(10*time.Minute), b.clock.Now().Add(24*time.Hour)
 		_, two := b.claimed("merge", g.ID, later)
@@ -189,15 +186,13 @@ func TestMerge(t *testing.T) {
 		require.Contains(t, b.log.last(t).EndedAccess, three)
 	})
 	t.Run("GM-5.2-10 a merge that adds nothing brings new tokens", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		same, authorization := b.claimed("merge", g.ID, grants.Approval{Subject: alice})
 		require.Equal(t, g.Scopes, same.Scopes)
 		b.requireCurrent(g.ID, authorization)
 	})
 	t.Run("an expiry in the approval counts", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		approval := scopes("payments")
 		approval.Expires = t0.Add(24*time.Hour + 700*time.Millisecond)
 		g, _ = b.claimed("merge", g.ID, approval)
@@ -331,8 +326,7 @@ func TestClaimOncePerAuthorization(t *testing.T) {
 func TestClaimAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	t.Run("a merge approved before the revocation does not bring the grant back", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		merge, replace := b.prepared("merge", g.ID, scopes("a")), b.prepared("replace", g.ID, scopes("b"))
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
 		for _, c := range []*grants.Change{merge, replace} {
@@ -358,8 +352,7 @@ func TestClaimAfterTheEnd(t *testing.T) {
 		b.requireEnded(g.ID, authorization)
 	})
 	t.Run("a grant that has gone from the store", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, authorization := b.claimed("create", "", scopes("accounts"))
+		b, g, authorization := granted(t)
 		merge := b.prepared("merge", g.ID, scopes("a"))
 		b.clock.Advance(year + 31*24*time.Hour)
 		b.claimFails(merge, grants.ErrInactive)
@@ -378,8 +371,7 @@ func TestMergeAndReplaceRacing(t *testing.T) {
 		{"merge first: the replacement is all there is", true, []string{"replaced"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			b := newBank(t, nil)
-			g, _ := b.claimed("create", "", scopes("accounts"))
+			b, g, _ := granted(t)
 			// Both users' pages showed the grant as it was.
 			order := []*grants.Change{b.prepared("replace", g.ID, scopes("replaced")), b.prepared("merge", g.ID, scopes("merged"))}
 			if tc.swap {

@@ -33,9 +33,11 @@ func reply(status int, body string, headers ...string) wire {
 	}
 }
 
-func wired(t testing.TB, w wire) *grants.Client {
+func wired(t testing.TB, w wire) *grants.Client { return wiredAt(t, testkit.NewClock(t0), w) }
+
+func wiredAt(t testing.TB, clock *testkit.Clock, w wire) *grants.Client {
 	c, err := grants.NewClient(grants.ClientConfig{
-		Endpoint: "https://as.example.com/grants", HTTPClient: &http.Client{Transport: w}, Now: func() time.Time { return t0 },
+		Endpoint: "https://as.example.com/grants", HTTPClient: &http.Client{Transport: w}, Now: clock.Now,
 	})
 	require.NoError(t, err)
 	return c
@@ -235,11 +237,8 @@ func TestClientHoldsBack(t *testing.T) {
 			for _, status := range []int{503, 429} {
 				clock, asked := testkit.NewClock(t0), 0
 				answer := reply(status, `{"error":"temporarily_unavailable"}`, "Retry-After", tc.header)
-				c, err := grants.NewClient(grants.ClientConfig{Endpoint: "https://as.example.com/grants", Now: clock.Now, HTTPClient: &http.Client{
-					Transport: wire(func(r *http.Request) (*http.Response, error) { asked++; return answer(r) }),
-				}})
-				require.NoError(t, err)
-				_, err = c.Query(t.Context(), "g-1")
+				c := wiredAt(t, clock, func(r *http.Request) (*http.Response, error) { asked++; return answer(r) })
+				_, err := c.Query(t.Context(), "g-1")
 				var said *oauth2.RetrieveError
 				require.ErrorAs(t, err, &said)
 				var retry *grants.RetryError
@@ -263,11 +262,8 @@ func TestClientHoldsBack(t *testing.T) {
 	}
 	t.Run("GM-6.4-9 when the time has come it asks again", func(t *testing.T) {
 		clock, answer := testkit.NewClock(t0), reply(503, ``, "Retry-After", "10")
-		c, err := grants.NewClient(grants.ClientConfig{Endpoint: "https://as.example.com/grants", Now: clock.Now, HTTPClient: &http.Client{
-			Transport: wire(func(r *http.Request) (*http.Response, error) { return answer(r) }),
-		}})
-		require.NoError(t, err)
-		_, err = c.Query(t.Context(), "g-1")
+		c := wiredAt(t, clock, func(r *http.Request) (*http.Response, error) { return answer(r) })
+		_, err := c.Query(t.Context(), "g-1")
 		require.Error(t, err)
 		answer = reply(200, `{}`)
 		clock.Advance(10 * time.Second)

@@ -38,17 +38,7 @@ func TestAThousandMergesLoseNothing(t *testing.T) {
 		require.Equal(t, int64(merges+1), now.Version)
 	})
 	t.Run("the audit trail has each change, each from the state of the one before", func(t *testing.T) {
-		seen := map[int64]grants.Event{}
-		highest := int64(0)
-		for _, e := range b.log.all() {
-			if first, ok := seen[e.New.Version]; ok {
-				require.Equal(t, first, e) // delivered by both
-				continue
-			}
-			require.Equal(t, highest+1, e.New.Version, "the first deliveries are in order")
-			highest = e.New.Version
-			seen[e.New.Version] = e
-		}
+		seen := b.log.deliveries(t)
 		require.Len(t, seen, merges+1)
 		for v := int64(2); v <= merges+1; v++ {
 			before := seen[v-1].New

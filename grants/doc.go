@@ -25,6 +25,7 @@
 // revokes.
 //
 // The package issues no tokens, authenticates neither clients nor users and
-// does not interpret authorization details. docs/grant-management.md explains
-// its semantics and decisions.
+// does not interpret authorization details. Sections without a name, such as
+// §5.4, are those of the draft. docs/grant-management.md explains the semantics
+// and the decisions.
 package grants

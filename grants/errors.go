@@ -36,8 +36,8 @@ var (
 	ErrNotFound = oautherr.New("grants: unknown grant", "", http.StatusNotFound, "")
 	// ErrStore reports a failed store, a malformed record, or too many
 	// concurrent changes (server_error, 503). It wraps the cause. The change
-	// may have taken effect. The caller may repeat the call, which then changes
-	// nothing twice. Only Manager.Update edits the grant again.
+	// may have taken effect. A repeated call finds its own change, except
+	// Manager.Update, which edits the grant again.
 	ErrStore = oautherr.New("grants: store failed", oautherr.ServerError, http.StatusServiceUnavailable,
 		"try again later")
 	// ErrTooMany reports that a client has used its share of the store in

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -13,6 +14,126 @@ import (
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/testkit"
 )
+
+func TestEventsThatFail(t *testing.T) {
+	t.Parallel()
+	t.Run("a revocation is in effect, and is told when it is repeated", func(t *testing.T) {
+		b, g, authorization := granted(t)
+		b.log.setFail(errDown)
+		for range 2 {
+			err := b.Revoke(t.Context(), fintech, g.ID)
+			require.ErrorIs(t, err, grants.ErrEvent)
+			require.ErrorIs(t, err, errDown)
+			tells(t, err, "server_error", 503)
+		}
+		b.requireEnded(g.ID, authorization)
+		b.requireHidden(fintech, g.ID)
+		require.ErrorIs(t, b.Revoke(t.Context(), "other", g.ID), grants.ErrNotFound) // nobody else can tell
+		b.log.setFail(nil)
+		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
+		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
+		require.Equal(t, []string{authorization}, b.log.last(t).EndedAccess)
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound)
+	})
+	t.Run("a claim can be repeated, and is made once", func(t *testing.T) {
+		b := newBank(t, nil)
+		b.log.setFail(errDown)
+		change := b.prepared("create", "", scopes("accounts"))
+		for range 3 {
+			b.claimFails(change, grants.ErrEvent)
+		}
+		b.log.setFail(nil)
+		g := b.claim(change)
+		require.Equal(t, int64(1), g.Version)
+		require.Equal(t, []string{"created"}, b.log.kinds())
+	})
+	t.Run("no change is made before the one before is told", func(t *testing.T) {
+		b, g, _ := granted(t)
+		merge, replace := b.prepared("merge", g.ID, scopes("a")), b.prepared("replace", g.ID, scopes("b"))
+		b.log.setFail(errDown)
+		b.claimFails(merge, grants.ErrEvent)
+		b.claimFails(replace, grants.ErrEvent)
+		_, err := b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
+		require.ErrorIs(t, err, grants.ErrEvent)
+		now := b.get(g.ID)
+		require.Equal(t, []string{"a", "accounts"}, now.ScopeValues())
+		b.log.setFail(nil)
+		b.claim(replace)
+		require.Equal(t, []string{"created", "merged", "replaced"}, b.log.kinds())
+	})
+	t.Run("a revocation does not wait for that, and both are told in order, each with its own states", func(t *testing.T) {
+		b, g, one := granted(t)
+		merge := b.prepared("merge", g.ID, scopes("a"))
+		b.log.setFail(errDown)
+		b.claimFails(merge, grants.ErrEvent)
+		require.ErrorIs(t, b.Withdraw(t.Context(), g.ID), grants.ErrEvent)
+		b.requireEnded(g.ID, merge.AuthorizationID())
+		b.log.setFail(nil)
+		require.NoError(t, b.Withdraw(t.Context(), g.ID))
+		require.Equal(t, []string{"created", "merged", "revoked"}, b.log.kinds())
+		events := b.log.all()
+		for i, e := range events[1:] {
+			before := events[i].New
+			before.History, e.Old.History = nil, nil
+			require.Equal(t, before, e.Old)
+			require.Equal(t, events[i].New.Version+1, e.New.Version)
+		}
+		require.Equal(t, []string{"active", "revoked"}, []string{events[1].New.Status, events[2].New.Status})
+		require.Equal(t, []string{one, merge.AuthorizationID()}, events[2].EndedAccess)
+	})
+	t.Run("a host can repeat a delivery by itself", func(t *testing.T) {
+		b, g, _ := granted(t)
+		b.log.setFail(errDown)
+		require.ErrorIs(t, b.Withdraw(t.Context(), g.ID), grants.ErrEvent)
+		require.ErrorIs(t, b.Deliver(t.Context(), g.ID), grants.ErrEvent)
+		b.log.setFail(nil)
+		for range 2 {
+			require.NoError(t, b.Deliver(t.Context(), g.ID))
+		}
+		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
+		require.ErrorIs(t, b.Deliver(t.Context(), strings.Repeat("A", 43)), grants.ErrNotFound)
+	})
+	t.Run("who hangs up after a revocation does not keep it from being told", func(t *testing.T) {
+		ctx, hangUp := context.WithCancel(t.Context())
+		var seen error
+		b := newBank(t, func(c *grants.ManagerConfig) {
+			c.Events = func(ctx context.Context, e grants.Event) error {
+				if e.Kind == "revoked" {
+					hangUp()
+					seen = ctx.Err()
+				}
+				return nil
+			}
+		})
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		require.NoError(t, b.Revoke(ctx, fintech, g.ID))
+		require.NoError(t, seen)
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound) // delivered, and noted
+	})
+	t.Run("without anybody to tell nothing waits", func(t *testing.T) {
+		b := newBank(t, func(c *grants.ManagerConfig) { c.Events = nil })
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
+		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound)
+	})
+	t.Run("events can change other grants", func(t *testing.T) {
+		var b *bank
+		var second string
+		b = newBank(t, func(c *grants.ManagerConfig) {
+			c.Events = func(ctx context.Context, e grants.Event) error {
+				if e.Kind == "revoked" && e.New.ID != second {
+					return b.Withdraw(ctx, second)
+				}
+				return nil
+			}
+		})
+		g, _ := b.claimed("create", "", scopes("accounts"))
+		other, _ := b.claimed("create", "", scopes("accounts"))
+		second = other.ID
+		require.NoError(t, b.Withdraw(t.Context(), g.ID))
+		b.requireHidden(fintech, second)
+	})
+}
 
 func TestAnEventIsTheSameEachTime(t *testing.T) {
 	t.Parallel()
@@ -105,32 +226,20 @@ func TestNothingIsReliable(t *testing.T) {
 		}
 		now := b.get(g.ID)
 		require.Equal(t, "revoked", now.Status)
-		requireComplete(t, log.all(), now.Version, changes, claimed)
-	}
-}
-
-func requireComplete(t *testing.T, events []grants.Event, version int64, changes []*grants.Change, claimed []bool) {
-	t.Helper()
-	first, ended := map[int64]grants.Event{}, map[string]int{}
-	made := map[string]bool{}
-	for _, e := range events {
-		if before, ok := first[e.New.Version]; ok {
-			require.Equal(t, before, e)
-			continue
+		first, ended, made := log.deliveries(t), map[string]int{}, map[string]bool{}
+		require.Len(t, first, int(now.Version-1))
+		for _, e := range first {
+			made[e.AuthorizationID] = true
+			for _, id := range e.EndedAccess {
+				ended[id]++
+			}
 		}
-		require.Equal(t, int64(len(first)+2), e.New.Version, "the first deliveries are in order")
-		first[e.New.Version] = e
-		for _, id := range e.EndedAccess {
-			ended[id]++
-		}
-		made[e.AuthorizationID] = true
-	}
-	require.Len(t, first, int(version-1))
-	for i, c := range changes {
-		id := c.AuthorizationID()
-		require.True(t, made[id] || !claimed[i], "a claim that nobody heard of")
-		if made[id] {
-			require.Equal(t, 1, ended[id], "GM-6.5-3 the access tokens of each authorization end once")
+		for i, c := range changes {
+			id := c.AuthorizationID()
+			require.True(t, made[id] || !claimed[i], "a claim that nobody heard of")
+			if made[id] {
+				require.Equal(t, 1, ended[id], "GM-6.5-3 the access tokens of each authorization end once")
+			}
 		}
 	}
 }

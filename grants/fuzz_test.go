@@ -87,8 +87,7 @@ func FuzzPath(f *testing.F) {
 // FuzzCheck: a request that passes names an action that is offered, and a grant
 // exactly if it is not create.
 func FuzzCheck(f *testing.F) {
-	b := newBank(f, nil)
-	g, _ := b.claimed("create", "", scopes("accounts"))
+	b, g, _ := granted(f)
 	f.Add("create", "")
 	f.Add("merge", g.ID)
 	f.Add("replace", "x")

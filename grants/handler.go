@@ -30,9 +30,9 @@ type HandlerConfig struct {
 	// the context and checks the scope.
 	//
 	// An error with the methods OAuthError() (code, description string) and
-	// HTTPStatus() int determines the response, like the errors of this module:
-	// invalid_token is 401, insufficient_scope 403. Any other error is 500.
-	// Required.
+	// HTTPStatus() int determines the response. The errors of this module have
+	// both. invalid_token is 401, insufficient_scope 403. Any other error is
+	// 500. Required.
 	Authorize func(r *http.Request, scope string) (clientID, subject string, err error)
 	// WriteError writes the response to a rejected request. scopes are the
 	// scopes that the request requires. err is an error of Authorize or of this

@@ -226,8 +226,7 @@ func TestAPIOfferings(t *testing.T) {
 		require.Equal(t, 204, serve(h, request("DELETE", "/grants/"+g.ID)).Code)
 	})
 	t.Run("behind a prefix that was stripped, and in a mux", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		stripped := http.StripPrefix("/api/grants", newAPI(t, b, func(c *grants.HandlerConfig) { c.Path = "" }))
 		require.Equal(t, 200, serve(stripped, request("GET", "/api/grants/"+g.ID)).Code)
 		require.Equal(t, 404, serve(stripped, request("GET", "/api/grants/x%2f"+g.ID)).Code)

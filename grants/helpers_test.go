@@ -81,6 +81,24 @@ func (l *eventLog) kinds() (kinds []string) {
 	return kinds
 }
 
+// deliveries returns the events by version, without repetitions. It checks that
+// repeated events are equal and that the first deliveries are in order.
+func (l *eventLog) deliveries(t testing.TB) map[int64]grants.Event {
+	first, before := map[int64]grants.Event{}, int64(0)
+	for _, e := range l.all() {
+		if known, ok := first[e.New.Version]; ok {
+			require.Equal(t, known, e)
+			continue
+		}
+		if before != 0 {
+			require.Equal(t, before+1, e.New.Version, "the first deliveries are in order")
+		}
+		before = e.New.Version
+		first[before] = e
+	}
+	return first
+}
+
 func (l *eventLog) last(t testing.TB) grants.Event {
 	all := l.all()
 	require.NotEmpty(t, all)
@@ -157,6 +175,15 @@ func newBank(t testing.TB, change func(*grants.ManagerConfig)) *bank {
 	b.store = &faulty{Store: memstore.New(memstore.Config{Now: b.clock.Now})}
 	b.Manager = b.process(change)
 	return b
+}
+
+// granted returns a bank, a grant of fintech and alice for the scope accounts, and
+// its authorization ID.
+func granted(t testing.TB) (*bank, grants.Grant, string) {
+	t.Helper()
+	b := newBank(t, nil)
+	g, authorization := b.claimed("create", "", scopes("accounts"))
+	return b, g, authorization
 }
 
 // process returns a manager of another process that shares the store.

@@ -104,8 +104,8 @@ func (m *Manager) Expire(ctx context.Context, grantID string) error {
 }
 
 // Update changes the permissions of a grant on behalf of the authorization
-// server (§5.6.2), for example when another holder of a joint account has
-// agreed, or when an account was closed. edit may change Scopes, Claims,
+// server (§5.6.2). Examples are the consent of another holder of a joint
+// account, and the end of an account. edit may change Scopes, Claims,
 // AuthorizationDetails, ExpiresAt, Data and Extra. Other changes are ignored.
 // edit is called again after a concurrent change and must not have other
 // effects. If edit returns an error, the grant is not changed and Update

@@ -1,7 +1,6 @@
 package grants_test
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -15,15 +14,13 @@ import (
 func TestRevoke(t *testing.T) {
 	t.Parallel()
 	t.Run("GM-6.5-2 the grant and its refresh tokens end at once", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, authorization := b.claimed("create", "", scopes("accounts"))
+		b, g, authorization := granted(t)
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
 		b.requireEnded(g.ID, authorization)
 		b.requireHidden(fintech, g.ID)
 	})
 	t.Run("GM-6.5-3 the host is told to revoke the access tokens", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, authorization := b.claimed("create", "", scopes("accounts"))
+		b, g, authorization := granted(t)
 		b.clock.Advance(time.Hour)
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
 		e := b.log.last(t)
@@ -37,16 +34,14 @@ func TestRevoke(t *testing.T) {
 		require.Equal(t, int64(2), e.New.Version)
 	})
 	t.Run("the server's own revocation says so", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
 		now := b.get(g.ID)
 		require.Equal(t, []string{"revoked", "authorization_server"}, []string{now.Status, now.UpdatedBy})
 		require.Equal(t, "authorization_server", b.log.last(t).By)
 	})
 	t.Run("there is nothing to revoke a second time, nor elsewhere", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		require.ErrorIs(t, b.Revoke(t.Context(), "other", g.ID), grants.ErrNotFound)
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
 		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound)
@@ -56,8 +51,7 @@ func TestRevoke(t *testing.T) {
 		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
 	})
 	t.Run("GM-5.6.3-1 what has ended is kept for the retention, and no longer", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
 		b.clock.Advance(30*24*time.Hour - time.Second)
 		_ = b.get(g.ID)
@@ -65,8 +59,7 @@ func TestRevoke(t *testing.T) {
 		b.requireUnknown(g.ID)
 	})
 	t.Run("one server's grants are not another's, on the same store", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		other := b.process(func(c *grants.ManagerConfig) { c.Issuer = "https://other.example" })
 		_, err := other.Get(t.Context(), g.ID)
 		require.ErrorIs(t, err, grants.ErrNotFound)
@@ -98,8 +91,7 @@ func TestUpdate(t *testing.T) {
 		require.Empty(t, e.Old.Scopes)
 	})
 	t.Run("what is not to be changed stays as it is", func(t *testing.T) {
-		b := newBank(t, nil)
-		before, _ := b.claimed("create", "", scopes("accounts"))
+		b, before, _ := granted(t)
 		g, err := b.Update(t.Context(), before.ID, func(g *grants.Grant) error {
 			g.ID, g.ClientID, g.Subject, g.Status, g.Version, g.History = "x", "x", "x", "revoked", 99, nil
 			g.CreatedAt, g.UpdatedAt, g.UpdatedBy = time.Time{}, time.Time{}, "x"
@@ -121,8 +113,7 @@ func TestUpdate(t *testing.T) {
 		{"details that are none", func(g *grants.Grant) error { g.AuthorizationDetails = json.RawMessage(`1`); return nil }},
 	} {
 		t.Run(tc.name+" changes nothing", func(t *testing.T) {
-			b := newBank(t, nil)
-			before, _ := b.claimed("create", "", scopes("accounts"))
+			b, before, _ := granted(t)
 			_, err := b.Update(t.Context(), before.ID, tc.edit)
 			require.Error(t, err)
 			now := b.get(before.ID)
@@ -130,8 +121,7 @@ func TestUpdate(t *testing.T) {
 		})
 	}
 	t.Run("what has ended is not updated", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
 		_, err := b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
 		require.ErrorIs(t, err, grants.ErrInactive)
@@ -139,8 +129,7 @@ func TestUpdate(t *testing.T) {
 		require.ErrorIs(t, err, grants.ErrNotFound)
 	})
 	t.Run("the history keeps the latest 32 changes", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		for range 50 {
 			var err error
 			g, err = b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
@@ -154,8 +143,7 @@ func TestUpdate(t *testing.T) {
 
 func TestExpire(t *testing.T) {
 	t.Parallel()
-	b := newBank(t, nil)
-	g, authorization := b.claimed("create", "", scopes("accounts"))
+	b, g, authorization := granted(t)
 	require.ErrorIs(t, b.Expire(t.Context(), g.ID), grants.ErrInactive)
 	b.clock.Advance(year)
 	now := b.get(g.ID)
@@ -175,129 +163,5 @@ func TestExpire(t *testing.T) {
 		g, _ := b.claimed("create", "", scopes("accounts"))
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
 		require.ErrorIs(t, b.Expire(t.Context(), g.ID), grants.ErrInactive)
-	})
-}
-
-func TestEventsThatFail(t *testing.T) {
-	t.Parallel()
-	t.Run("a revocation is in effect, and is told when it is repeated", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, authorization := b.claimed("create", "", scopes("accounts"))
-		b.log.setFail(errDown)
-		for range 2 {
-			err := b.Revoke(t.Context(), fintech, g.ID)
-			require.ErrorIs(t, err, grants.ErrEvent)
-			require.ErrorIs(t, err, errDown)
-			tells(t, err, "server_error", 503)
-		}
-		b.requireEnded(g.ID, authorization)
-		b.requireHidden(fintech, g.ID)
-		require.ErrorIs(t, b.Revoke(t.Context(), "other", g.ID), grants.ErrNotFound) // nobody else can tell
-		b.log.setFail(nil)
-		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
-		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
-		require.Equal(t, []string{authorization}, b.log.last(t).EndedAccess)
-		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound)
-	})
-	t.Run("a claim can be repeated, and is made once", func(t *testing.T) {
-		b := newBank(t, nil)
-		b.log.setFail(errDown)
-		change := b.prepared("create", "", scopes("accounts"))
-		for range 3 {
-			b.claimFails(change, grants.ErrEvent)
-		}
-		b.log.setFail(nil)
-		g := b.claim(change)
-		require.Equal(t, int64(1), g.Version)
-		require.Equal(t, []string{"created"}, b.log.kinds())
-	})
-	t.Run("no change is made before the one before is told", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		merge, replace := b.prepared("merge", g.ID, scopes("a")), b.prepared("replace", g.ID, scopes("b"))
-		b.log.setFail(errDown)
-		b.claimFails(merge, grants.ErrEvent)
-		b.claimFails(replace, grants.ErrEvent)
-		_, err := b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
-		require.ErrorIs(t, err, grants.ErrEvent)
-		now := b.get(g.ID)
-		require.Equal(t, []string{"a", "accounts"}, now.ScopeValues())
-		b.log.setFail(nil)
-		b.claim(replace)
-		require.Equal(t, []string{"created", "merged", "replaced"}, b.log.kinds())
-	})
-	t.Run("a revocation does not wait for that, and both are told in order, each with its own states", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, one := b.claimed("create", "", scopes("accounts"))
-		merge := b.prepared("merge", g.ID, scopes("a"))
-		b.log.setFail(errDown)
-		b.claimFails(merge, grants.ErrEvent)
-		require.ErrorIs(t, b.Withdraw(t.Context(), g.ID), grants.ErrEvent)
-		b.requireEnded(g.ID, merge.AuthorizationID())
-		b.log.setFail(nil)
-		require.NoError(t, b.Withdraw(t.Context(), g.ID))
-		require.Equal(t, []string{"created", "merged", "revoked"}, b.log.kinds())
-		events := b.log.all()
-		for i, e := range events[1:] {
-			before := events[i].New
-			before.History, e.Old.History = nil, nil
-			require.Equal(t, before, e.Old)
-			require.Equal(t, events[i].New.Version+1, e.New.Version)
-		}
-		require.Equal(t, []string{"active", "revoked"}, []string{events[1].New.Status, events[2].New.Status})
-		require.Equal(t, []string{one, merge.AuthorizationID()}, events[2].EndedAccess)
-	})
-	t.Run("a host can repeat a delivery by itself", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		b.log.setFail(errDown)
-		require.ErrorIs(t, b.Withdraw(t.Context(), g.ID), grants.ErrEvent)
-		require.ErrorIs(t, b.Deliver(t.Context(), g.ID), grants.ErrEvent)
-		b.log.setFail(nil)
-		for range 2 {
-			require.NoError(t, b.Deliver(t.Context(), g.ID))
-		}
-		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
-		require.ErrorIs(t, b.Deliver(t.Context(), strings.Repeat("A", 43)), grants.ErrNotFound)
-	})
-	t.Run("who hangs up after a revocation does not keep it from being told", func(t *testing.T) {
-		ctx, hangUp := context.WithCancel(t.Context())
-		var seen error
-		b := newBank(t, func(c *grants.ManagerConfig) {
-			c.Events = func(ctx context.Context, e grants.Event) error {
-				if e.Kind == "revoked" {
-					hangUp()
-					seen = ctx.Err()
-				}
-				return nil
-			}
-		})
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		require.NoError(t, b.Revoke(ctx, fintech, g.ID))
-		require.NoError(t, seen)
-		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound) // delivered, and noted
-	})
-	t.Run("without anybody to tell nothing waits", func(t *testing.T) {
-		b := newBank(t, func(c *grants.ManagerConfig) { c.Events = nil })
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
-		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound)
-	})
-	t.Run("events can change other grants", func(t *testing.T) {
-		var b *bank
-		var second string
-		b = newBank(t, func(c *grants.ManagerConfig) {
-			c.Events = func(ctx context.Context, e grants.Event) error {
-				if e.Kind == "revoked" && e.New.ID != second {
-					return b.Withdraw(ctx, second)
-				}
-				return nil
-			}
-		})
-		g, _ := b.claimed("create", "", scopes("accounts"))
-		other, _ := b.claimed("create", "", scopes("accounts"))
-		second = other.ID
-		require.NoError(t, b.Withdraw(t.Context(), g.ID))
-		b.requireHidden(fintech, second)
 	})
 }

@@ -14,8 +14,7 @@ import (
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	b := newBank(t, nil)
-	g, _ := b.claimed("create", "", scopes("accounts"))
+	b, g, _ := granted(t)
 	over, _ := b.claimed("create", "", scopes("accounts"))
 	require.NoError(t, b.Revoke(t.Context(), fintech, over.ID))
 	narrow := newBank(t, func(c *grants.ManagerConfig) { c.Actions = []string{"create", "query"}; c.ActionRequired = true })
@@ -77,8 +76,7 @@ func TestCheck(t *testing.T) {
 		tells(t, grants.ErrEvent, "server_error", 503)
 	})
 	t.Run("GM-5.4-1 an expired grant", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		b.clock.Advance(year - 1)
 		_, err := b.Check(t.Context(), fintech, params("merge", g.ID))
 		require.NoError(t, err)
@@ -93,8 +91,7 @@ func TestCheck(t *testing.T) {
 		require.Equal(t, "merge", request.Action())
 	})
 	t.Run("a store that is down is no invalid_grant_id", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		b.store.set(failing("Get"), nil)
 		_, err := b.Check(t.Context(), fintech, params("merge", g.ID))
 		require.ErrorIs(t, err, grants.ErrStore)
@@ -104,8 +101,7 @@ func TestCheck(t *testing.T) {
 
 func TestExisting(t *testing.T) {
 	t.Parallel()
-	b := newBank(t, nil)
-	g, _ := b.claimed("create", "", scopes("accounts"))
+	b, g, _ := granted(t)
 	merge, err := b.Check(t.Context(), fintech, params("merge", g.ID))
 	require.NoError(t, err)
 	create, err := b.Check(t.Context(), fintech, params("create", ""))

@@ -17,8 +17,7 @@ import (
 // prepare check the same for rejected claims and approvals.
 func TestRejectionsWriteNothing(t *testing.T) {
 	t.Parallel()
-	b := newBank(t, nil)
-	g, authorization := b.claimed("create", "", scopes("accounts"))
+	b, g, authorization := granted(t)
 	change := b.prepared("merge", g.ID, scopes("a"))
 	b.clock.Advance(5 * time.Minute)
 	for name, call := range map[string]func() error{
@@ -77,8 +76,7 @@ func TestAmbiguousFailures(t *testing.T) {
 	} {
 		for _, failing := range []int{1, 2} { // the change, and the note that its event was delivered
 			t.Run(tc.kind+" "+[]string{"", "in the first write", "in the second write"}[failing], func(t *testing.T) {
-				b := newBank(t, nil)
-				live, _ := b.claimed("create", "", scopes("accounts"))
+				b, live, _ := granted(t)
 				try := tc.prepare(b, live.ID)
 				before, writes := len(b.log.all()), 0
 				b.store.set(nil, func(verb string) error {
@@ -108,8 +106,7 @@ func TestAmbiguousFailures(t *testing.T) {
 func TestStoreThatFails(t *testing.T) {
 	t.Parallel()
 	t.Run("before the swap: nothing has changed, and the claim can be repeated", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, authorization := b.claimed("create", "", scopes("accounts"))
+		b, g, authorization := granted(t)
 		change := b.prepared("merge", g.ID, scopes("a"))
 		b.store.set(failing("Swap"), nil)
 		require.ErrorIs(t, b.claimFails(change, grants.ErrStore), errStoreDown)
@@ -119,8 +116,7 @@ func TestStoreThatFails(t *testing.T) {
 		require.Equal(t, []string{"created", "merged"}, b.log.kinds())
 	})
 	t.Run("when the delivery is to be noted: the event comes again, with the same version", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		swaps := 0
 		b.store.set(func(verb string) error {
 			if verb == "Swap" {
@@ -138,8 +134,7 @@ func TestStoreThatFails(t *testing.T) {
 		require.Equal(t, int64(3), events[3].New.Version)
 	})
 	t.Run("reads", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, authorization := b.claimed("create", "", scopes("accounts"))
+		b, g, authorization := granted(t)
 		b.store.set(failing("Get"), nil)
 		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
 		require.ErrorIs(t, err, grants.ErrStore)
@@ -156,8 +151,7 @@ func TestStoreThatFails(t *testing.T) {
 		}
 	})
 	t.Run("a cancelled request", func(t *testing.T) {
-		b := newBank(t, nil)
-		g, _ := b.claimed("create", "", scopes("accounts"))
+		b, g, _ := granted(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := b.Revoke(ctx, fintech, g.ID)

@@ -20,9 +20,9 @@
 //     A use cannot be taken back.
 //  3. It makes the ID of the payment and calls Once with the ID as the result
 //     and the client's idempotency key as the attempt.
-//  4. It makes the payment under the ID that Once returns, so that a second
-//     execution under the same ID changes nothing: a unique key in its own
-//     database, for example.
+//  4. It makes the payment under the ID that Once returns. The ID is a unique
+//     key in its own database, for example, so that a second execution changes
+//     nothing.
 //  5. It responds with the ID: 201, or 409 if the error is ErrUsed.
 //
 // The process may end between the third step and the fourth. The client then
@@ -39,8 +39,8 @@
 // second permission, and neither is another spelling. A consent in a new grant
 // is a new permission. A consent that is merged into an existing grant is not,
 // if the payment was there already. Two payments in one grant are one
-// permission if they differ in nothing but members that can be narrowed.
-// Different end-to-end identifications make them two permissions.
+// permission if they differ only in members that can be narrowed. Different
+// end-to-end identifications make them two permissions.
 //
 // A new version of a type with another Normalize or Single makes new keys. Used
 // permissions can be used again under these keys. Deploy such a version under a

@@ -26,8 +26,8 @@ var (
 	ErrUsed = oautherr.New("uses: permission already used", "insufficient_scope", http.StatusConflict,
 		"the permission was already used")
 	// ErrUse reports invalid arguments of the host: an empty grant, the zero
-	// Detail, a detail whose type does not define a part that can be used once,
-	// or a result that is too large. Status 500.
+	// Detail, or a result that is too large. It also reports a detail whose
+	// type does not define a part that can be used once. Status 500.
 	ErrUse = oautherr.New("uses: invalid use", oautherr.ServerError, http.StatusInternalServerError, "")
 	// ErrStore reports that the store failed or returned a malformed record.
 	// The use may have been recorded. The client should retry the same attempt.
@@ -40,8 +40,8 @@ var (
 // documents the methods. Processes that serve one API share one Store.
 type Store interface {
 	// Add stores value under key until expires and returns true, unless key
-	// exists. An expiry that is not in the future must be an error: a store
-	// that drops the entry and returns true would let the permission be used
+	// exists. An expiry that is not in the future must be an error. If the
+	// store dropped the entry and returned true, the permission could be used
 	// again.
 	Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error)
 	// Get returns the value of key and its version. Version 0 means that key
@@ -170,8 +170,9 @@ const (
 // same key. An API that counts several uses, or sums, keeps its own table under
 // this key. The key discloses neither the grant nor the detail.
 //
-// It returns [ErrUse] for an empty grant, for the zero Detail, and for a detail
-// whose type does not define a part that can be used once.
+// Key returns [ErrUse] for an empty grant and for the zero Detail. It also
+// returns ErrUse for a detail whose type does not define a part that can be
+// used once.
 func (u *Uses) Key(grant string, detail rar.Detail) (string, error) {
 	if grant == "" { // fail closed: all such calls would share one key
 		return "", fmt.Errorf("%w: missing grant", ErrUse)
