@@ -20,8 +20,8 @@ func (r *Remote) newClient() *http.Client {
 		client = &own
 	}
 	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		// The owner of the origin vouches for the keys; nobody else is asked. A redirect to another origin would also let
-		// whoever controls the URL reach into our network.
+		// Only the owner of the origin vouches for the keys. A redirect to
+		// another origin would also be a way into the network of this client.
 		if !sameOrigin(req.URL, r.url) {
 			return errors.New("redirect to another origin")
 		}
@@ -35,7 +35,7 @@ func (r *Remote) newClient() *http.Client {
 
 func sameOrigin(a, b *url.URL) bool { return a.Scheme == b.Scheme && a.Host == b.Host }
 
-// transport is made for one request every few minutes.
+// transport returns the transport for one request every few minutes.
 func (cfg *RemoteConfig) transport() http.RoundTripper {
 	switch {
 	case cfg.HTTPClient != nil:
@@ -57,11 +57,14 @@ func newTransport() *http.Transport {
 	}
 }
 
-// PublicClient returns a client that connects to public addresses only, as [RemoteConfig].PublicOnly has it, and to those in
-// allow. It is for what takes an http.Client for URLs that strangers choose, and needs more of it: its Transport is a
-// *http.Transport of its own, whose TLSClientConfig may be given other roots. Whoever replaces DialContext or Proxy takes
-// the guard away. Redirects meet the same guard. The error says which of allow is
-// not a prefix, or one that everything is in.
+// PublicClient returns a client that connects only to public addresses and to
+// those in allow, as [RemoteConfig].PublicOnly does. Use it for other URLs that
+// a stranger chose. Redirects have the same restriction.
+//
+// Its Transport is an *http.Transport that the caller may change, for example
+// to add roots to TLSClientConfig. A caller that replaces DialContext or sets
+// Proxy removes the restriction. PublicClient returns an error for an invalid
+// prefix, and for one that contains all addresses.
 func PublicClient(allow ...netip.Prefix) (*http.Client, error) {
 	g, err := newGuard(allow)
 	if err != nil {
@@ -70,7 +73,7 @@ func PublicClient(allow ...netip.Prefix) (*http.Client, error) {
 	return &http.Client{Transport: g.transport(), Timeout: defaultTimeout}, nil
 }
 
-// A guard has the prefixes to which connections may be made although they are not public.
+// A guard has the prefixes of permitted addresses that are not public.
 type guard []netip.Prefix
 
 func newGuard(allow []netip.Prefix) (guard, error) {
@@ -80,7 +83,7 @@ func newGuard(allow []netip.Prefix) (guard, error) {
 			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
 		if !p.IsValid() || p.Bits() == 0 {
-			return nil, fmt.Errorf("jwks: AllowPrefixes: %s", p)
+			return nil, fmt.Errorf("jwks: invalid AllowPrefixes element %s", p)
 		}
 		g = append(g, p.Masked())
 	}
@@ -88,16 +91,15 @@ func newGuard(allow []netip.Prefix) (guard, error) {
 }
 
 func (g guard) transport() *http.Transport {
-	t := newTransport() // without Proxy: it would resolve the name where we cannot see it
+	t := newTransport() // without Proxy, which would resolve the name itself
 	t.DialContext = (&net.Dialer{Control: g.control}).DialContext
 	return t
 }
 
-// control runs after the name has been resolved, for each address that is tried, so that no name, and no second answer for
-// it, gets around it.
-//
-// JWT-BIS-1: a jwks_uri must not make us talk to our own network.
+// control checks each address after the name has been resolved. A name that
+// resolves to another address the second time cannot evade it.
 func (g guard) control(_, address string, _ syscall.RawConn) error {
+	// JWT-BIS-1: a jwks_uri must not lead into the network of this program.
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
@@ -109,7 +111,8 @@ func (g guard) control(_, address string, _ syscall.RawConn) error {
 	return fmt.Errorf("%v is not a public address", ip)
 }
 
-// notPublic lists what netip.Addr has no method for (IANA special-purpose registries).
+// notPublic has the ranges for which netip.Addr has no method (IANA
+// special-purpose registries).
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // this network
 	netip.MustParsePrefix("100.64.0.0/10"),   // shared address space
@@ -122,12 +125,13 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("240.0.0.0/4"),     // reserved, broadcast
 	netip.MustParsePrefix("2001::/23"),       // protocol assignments: Teredo, benchmarking, ORCHID
 	netip.MustParsePrefix("2001:db8::/32"),   // documentation
-	netip.MustParsePrefix("2002::/16"),       // 6to4: IPv4 inside, private ones too
+	netip.MustParsePrefix("2002::/16"),       // 6to4, which contains private IPv4 addresses
 	netip.MustParsePrefix("3fff::/20"),       // documentation
 }
 
-// globalUnicast is all of IPv6 that is assigned for it. Outside are the translators' prefixes (64:ff9b::/96, 64:ff9b:1::/48),
-// IPv4-compatible, site-local and unique local addresses, and whatever else comes up there.
+// globalUnicast is the range of global unicast addresses in IPv6. Outside are
+// the prefixes of translators (64:ff9b::/96, 64:ff9b:1::/48), IPv4-compatible,
+// site-local and unique local addresses, and unassigned ranges.
 var globalUnicast = netip.MustParsePrefix("2000::/3")
 
 func isPublic(ip netip.Addr) bool {

@@ -12,7 +12,8 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 )
 
-// An authorization server publishes its keys, a resource server looks one up.
+// An authorization server publishes its keys, and a resource server finds one
+// of them.
 func Example() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -27,7 +28,7 @@ func Example() {
 	server := httptest.NewTLSServer(set)
 	defer server.Close()
 
-	// The resource server: remote.Keys is what its verifiers ask for.
+	// The resource server: remote.Keys is the Keys function of its verifiers.
 	remote, err := jwks.NewRemote(jwks.RemoteConfig{URL: server.URL, HTTPClient: server.Client()})
 	if err != nil {
 		log.Fatal(err)

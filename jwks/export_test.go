@@ -1,4 +1,4 @@
 package jwks
 
-// IsPublic is tested by itself where a connection would go out.
+// IsPublic is tested alone, because a connection would leave the machine.
 var IsPublic = isPublic

@@ -1,35 +1,41 @@
-// Package jwks implements JSON Web Key Sets (RFC 7517): where the public keys of others come from, and how one's own
-// are published.
+// Package jwks implements JSON Web Key Sets (RFC 7517): it finds the public
+// keys of other parties and publishes a party's own.
 //
-// For another party whose metadata has a jwks_uri, use [Remote]: it fetches the set, keeps it for minutes, and asks
-// again when a token names a key it does not know, so that the other side can rotate its keys without telling anyone.
-// For a party that handed over its keys by value ("jwks" in client metadata, a file), use [Parse]. Both have the method
+// [Remote] fetches the set at another party's jwks_uri. It caches the set for
+// minutes, and fetches again when a token names an unknown key. The other party
+// can therefore rotate its keys at any time. [Parse] parses a set that is at
+// hand, for example the member jwks of a client's metadata. Both have the
+// method
 //
 //	Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
 //
-// which fits the fields Keys of this module as it is: set.Keys or remote.Keys for accesstoken.VerifierConfig.Keys,
-// idtoken.VerifierConfig.Keys and clientauth.Client.Keys. To publish keys, make a [Set] with [NewSet] and mount it: it is
-// an [http.Handler]. A Set never changes. To rotate keys, publish a set with the old and the new key, sign with the new
-// one when the readers have had the time to fetch it (five minutes for those that honour Cache-Control), and drop the
-// old one when the last token signed with it has expired; an atomic.Pointer to the current Set is all the machinery that
-// takes.
+// for accesstoken.VerifierConfig.Keys, idtoken.VerifierConfig.Keys and
+// clientauth.Client.Keys.
+//
+// To publish keys, make a [Set] with [NewSet] and mount it as the
+// [http.Handler] of the jwks_uri. A Set is immutable. To rotate keys, publish a
+// set with the old and the new key. Sign with the new key after five minutes,
+// when caches of the old set have expired. Remove the old key when the last
+// token that it signed has expired. An atomic.Pointer to the current Set
+// suffices.
 //
 // The package supports only keys that the FAPI 2.0 Security Profile permits:
-// P-256, Ed25519, and RSA from 2048 to 8192 bits. It drops an unusable entry of
-// a set and keeps the rest: a key of another kind, a malformed entry, a private
-// or a symmetric key. [Set.Dropped] and [RemoteConfig].Report name the dropped
-// entries.
+// P-256, Ed25519, and RSA from 2048 to 8192 bits. It drops unusable entries of
+// a set: keys of another kind, malformed entries, private and symmetric keys.
+// [Set.Dropped] and [RemoteConfig].Report name them.
 //
 // The package does not fetch keys from URLs in a token (jku, x5u), does not
-// evaluate certificate chains, and does not decrypt. It holds only the public
-// half of encryption keys, see [Set.EncryptionKeys].
+// evaluate certificate chains, and does not decrypt.
 package jwks
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -41,56 +47,65 @@ import (
 )
 
 var (
-	// ErrInvalid says that a JWK or a JWK Set is not one, or that one of its keys must not be used. To a client that
-	// registers it is invalid_client_metadata (RFC 7591 §3.2.2).
-	ErrInvalid = oautherr.New("jwks: invalid JWK Set", "invalid_client_metadata", http.StatusBadRequest, "jwks is not a set of usable public keys")
-	// ErrUnavailable says that a [Remote] has no keys to offer because it could not fetch them. It wraps the cause. To a
-	// peer it is server_error, status 503: nobody can be believed for now, and nobody is refused for good.
-	ErrUnavailable = oautherr.New("jwks: keys cannot be fetched", oautherr.ServerError, http.StatusServiceUnavailable, "")
+	// ErrInvalid means that a JWK or a JWK Set is malformed, or that a key must
+	// not be used. The wire form is invalid_client_metadata with status 400
+	// (RFC 7591 §3.2.2), for a client that registers the set.
+	ErrInvalid = oautherr.New("jwks: invalid JWK Set", "invalid_client_metadata", http.StatusBadRequest,
+		"jwks is not a set of usable public keys")
+	// ErrUnavailable means that a [Remote] has no keys because it could not
+	// fetch them. It wraps the cause. The wire form is server_error with status
+	// 503, because the failure is temporary.
+	ErrUnavailable = oautherr.New("jwks: keys unavailable", oautherr.ServerError, http.StatusServiceUnavailable, "")
 )
 
 const (
-	maxSetBytes = 1 << 20 // a hundred RSA keys with certificate chains take less
-	maxAge      = 300     // seconds for which readers may keep a published set
+	maxSetBytes = 1 << 20 // enough for 100 RSA keys with certificate chains
+	maxAge      = 300     // seconds for which readers may cache a published set
 )
 
-// A Key is one public key to publish.
+// A Key is one public key of a [Set].
 type Key struct {
-	// Public is the key: *ecdsa.PublicKey on P-256, ed25519.PublicKey, or *rsa.PublicKey. Required.
+	// Public is the key: an *ecdsa.PublicKey on P-256, an ed25519.PublicKey, or
+	// an *rsa.PublicKey. Required.
 	Public crypto.PublicKey
-	// KeyID is the kid, which tokens name in their header. Default: the key's [Thumbprint].
+	// KeyID is the kid, which tokens have in their header. The default is the
+	// [Thumbprint] of the key.
 	KeyID string
-	// Algorithm is the one algorithm that the key is used with. Default: ES256, EdDSA or PS256, by the kind of the key.
+	// Algorithm is the only algorithm of the key. The default for a signing key
+	// is ES256, EdDSA or PS256, by the kind of the key.
 	Algorithm string
-	// Use is "sig" or "enc". Default: "sig".
+	// Use is "sig" or "enc". The default is "sig".
 	Use string
-	// Certificates is the chain to publish as x5c, the one with the key first. A client that authenticates by
-	// self_signed_tls_client_auth publishes its certificate so (RFC 8705 §2.2.2). Usually nil.
+	// Certificates is the chain that is published as x5c, beginning with the
+	// certificate of the key. A client that authenticates with
+	// self_signed_tls_client_auth publishes its certificate here (RFC 8705
+	// §2.2.2). If nil, there is no x5c.
 	Certificates []*x509.Certificate
 }
 
-// A Set is a fixed set of public keys. It is immutable and safe for concurrent use. The zero Set is empty.
+// A Set is an immutable set of public keys. It is safe for concurrent use. The
+// zero Set is empty.
 type Set struct {
 	keys    []*jose.Key
 	dropped []Dropped
 	doc     []byte // the set as JSON
 }
 
-// A Dropped describes an entry of a set that [Parse] did not use, or used without
-// its certificates.
+// A Dropped describes an entry of a set that [Parse] did not use, or used
+// without its certificates.
 type Dropped struct {
 	// Index is the position in the list of keys, from 0.
 	Index int
-	// KeyID is the kid, if it could be read. The owner of the set chose this text.
-	// It has at most 128 bytes.
+	// KeyID is the kid, if it could be read. The owner of the set chose this
+	// text. It has at most 128 bytes.
 	KeyID string
 	// Certificates is true if the key is used and only its x5c was dropped.
 	Certificates bool
 	// Private is true if the entry has a private or symmetric member. Its owner
 	// has published a secret and must replace that key.
 	Private bool
-	// Reason is the reason for which the entry was dropped. It does not quote the
-	// key.
+	// Reason is the reason for which the entry was dropped. It does not quote
+	// the key.
 	Reason error
 }
 
@@ -107,8 +122,10 @@ func (d Dropped) String() string {
 	return text
 }
 
-// NewSet returns the set of these keys, for publishing. It refuses an empty list, keys that FAPI 2.0 cannot use, private
-// keys, a kid that two keys share, and certificates that belong to another key; the error matches [ErrInvalid].
+// NewSet returns a set of keys to publish. The error matches [ErrInvalid].
+// NewSet rejects an empty list, private keys and keys that FAPI 2.0 does not
+// permit. It also rejects a kid that two keys share, and a certificate of
+// another key.
 func NewSet(keys ...Key) (*Set, error) {
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("%w: no keys", ErrInvalid)
@@ -120,9 +137,9 @@ func NewSet(keys ...Key) (*Set, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: key %d: %w", ErrInvalid, i, err)
 		}
-		// SP-5.4.2-3: what is legal to read is not to be published.
+		// SP-5.4.2-3: two keys of one kid are legal to read and not to publish.
 		if seen[key.KeyID] {
-			return nil, fmt.Errorf("%w: key %d: kid %q is there twice", ErrInvalid, i, key.KeyID)
+			return nil, fmt.Errorf("%w: key %d: duplicate kid %q", ErrInvalid, i, key.KeyID)
 		}
 		seen[key.KeyID] = true
 		s.keys = append(s.keys, key)
@@ -135,14 +152,9 @@ func publish(k Key) (*jose.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k.KeyID == "" {
-		k.KeyID = thumbprint
-	}
-	if k.Use == "" {
-		k.Use = "sig"
-	}
+	k.KeyID, k.Use = cmp.Or(k.KeyID, thumbprint), cmp.Or(k.Use, "sig")
 	if k.Use != "sig" && k.Use != "enc" {
-		return nil, fmt.Errorf("use is %q, neither sig nor enc", k.Use)
+		return nil, fmt.Errorf("invalid use %q, want sig or enc", k.Use)
 	}
 	if k.Use == "sig" {
 		if k.Algorithm == "" {
@@ -151,26 +163,26 @@ func publish(k Key) (*jose.Key, error) {
 			}
 		}
 		if !jose.KeyFits(k.Public, k.Algorithm) {
-			return nil, fmt.Errorf("a %T is not one for %q", k.Public, k.Algorithm)
+			return nil, fmt.Errorf("unsuitable key %T for algorithm %q", k.Public, k.Algorithm)
 		}
 	}
 	if len(k.Certificates) > 0 && !jose.Equal(k.Certificates[0].PublicKey, k.Public) {
-		return nil, fmt.Errorf("the certificate is for another key")
+		return nil, errors.New("certificate of another key")
 	}
 	return &jose.Key{
-		Public: k.Public, KeyID: k.KeyID, Algorithm: k.Algorithm, Use: k.Use, Thumbprint: thumbprint, Certificates: k.Certificates,
+		Public: k.Public, KeyID: k.KeyID, Algorithm: k.Algorithm, Use: k.Use, Thumbprint: thumbprint,
+		Certificates: k.Certificates,
 	}, nil
 }
 
 // Parse parses a JWK Set of at most 1 MiB and 100 keys. It drops unusable
-// entries: see [Set.Dropped]. If x5c cannot be parsed, Parse drops the
-// certificates and keeps the key. A set without any usable entry is valid. Its
-// method Keys returns an error with the reasons.
-//
-// If the document is not a JWK Set, the error matches [ErrInvalid].
+// entries: see [Set.Dropped]. If x5c is malformed, Parse drops the certificates
+// and keeps the key. A set without any usable entry is valid, and its method
+// Keys returns an error with the reasons. If the document is not a JWK Set, the
+// error matches [ErrInvalid].
 func Parse(data []byte) (*Set, error) {
 	if len(data) > maxSetBytes {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d are read", ErrInvalid, len(data), maxSetBytes)
+		return nil, fmt.Errorf("%w: %d bytes, more than %d", ErrInvalid, len(data), maxSetBytes)
 	}
 	keys, dropped, err := jose.ParseKeySet(data)
 	if err != nil {
@@ -179,22 +191,21 @@ func Parse(data []byte) (*Set, error) {
 	s := &Set{keys: keys}
 	for _, d := range dropped {
 		s.dropped = append(s.dropped, Dropped{
-			Index: d.Index, KeyID: d.KeyID[:min(len(d.KeyID), maxReportedKeyID)], Certificates: d.Certificates, Private: d.Secret,
-			Reason: d.Reason,
+			Index: d.Index, KeyID: d.KeyID[:min(len(d.KeyID), maxReportedKeyID)],
+			Certificates: d.Certificates, Private: d.Secret, Reason: d.Reason,
 		})
 	}
 	return s, s.encode()
 }
 
-// maxReportedKeyID bounds the text that the owner of a set can write to our
-// log.
+// maxReportedKeyID bounds the text that the owner of a set can write to a log.
 const maxReportedKeyID = 128
 
-// Dropped returns the entries that [Parse] dropped, in the order of the set. It is
-// empty for a set that [NewSet] made.
+// Dropped returns the entries that [Parse] dropped, in the order of the set. It
+// is empty for a set that [NewSet] made.
 func (s *Set) Dropped() []Dropped { return slices.Clone(s.dropped) }
 
-// unusable returns an error if the set has entries and none of them can be used.
+// unusable returns an error if the set has entries and none of them is usable.
 func (s *Set) unusable() error {
 	if len(s.keys) > 0 || len(s.dropped) == 0 {
 		return nil
@@ -211,30 +222,28 @@ func (s *Set) unusable() error {
 }
 
 func (s *Set) encode() (err error) {
-	s.doc, err = json.Marshal(struct {
-		Keys []*jose.Key `json:"keys"`
-	}{s.keys})
+	s.doc, err = json.Marshal(map[string][]*jose.Key{"keys": s.keys})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return nil
 }
 
-// Keys returns the keys that may have signed a token with this kid and alg in its
-// header: the keys with that kid (all, if kid is empty) whose kind, alg, use and
-// key_ops permit alg. A kid that the set does not have is not an error.
+// Keys returns the keys that may have signed a token with this kid and alg in
+// its header. These are the keys with that kid whose kind, alg, use and key_ops
+// permit alg. If kid is empty, keys with any kid are candidates. An unknown kid
+// is not an error.
 //
-// The error matches [ErrInvalid]: the set has entries and none of them can be
-// used. It names the reasons.
+// If the set has entries and none of them is usable, the error matches
+// [ErrInvalid] and has the reasons.
 func (s *Set) Keys(_ context.Context, kid, alg string) ([]crypto.PublicKey, error) {
 	return s.candidates(kid, alg), s.unusable()
 }
 
-// EncryptionKeys returns the keys to which the owner of the set accepts content
-// encrypted with alg, RSA-OAEP-256 or ECDH-ES. These are the keys with use
-// "enc", in the order of the set. Use the first key. A set without such a key
-// is not an error. A key for encryption is never among [Set.Keys], and a key
-// for signatures is never among EncryptionKeys. The errors are those of Keys.
+// EncryptionKeys returns the keys to which a sender may encrypt with alg,
+// RSA-OAEP-256 or ECDH-ES. These are the keys with use "enc", in the order of
+// the set. Use the first one. A set without such a key is not an error. No key
+// is both in [Set.Keys] and in EncryptionKeys. The errors are those of Keys.
 func (s *Set) EncryptionKeys(_ context.Context, alg string) ([]Key, error) {
 	return s.encryptionKeys(alg), s.unusable()
 }
@@ -242,48 +251,59 @@ func (s *Set) EncryptionKeys(_ context.Context, alg string) ([]Key, error) {
 func (s *Set) encryptionKeys(alg string) (keys []Key) {
 	for _, k := range s.keys {
 		if k.Encrypts(alg) {
-			keys = append(keys, Key{Public: k.Public, KeyID: k.KeyID, Algorithm: k.Algorithm, Use: k.Use, Certificates: k.Certificates})
+			keys = append(keys, exported(k))
 		}
 	}
 	return keys
 }
 
-// candidates. SP-5.4.3-1: kid is not unique, so there may be several, told apart by kty, crv, use and alg. JWT-3.10-1:
-// the kid is the token's, so it is compared and nothing else.
+func exported(k *jose.Key) Key {
+	return Key{
+		Public: k.Public, KeyID: k.KeyID, Algorithm: k.Algorithm, Use: k.Use, Certificates: k.Certificates,
+	}
+}
+
+// candidates returns the keys for a token.
 func (s *Set) candidates(kid, alg string) []crypto.PublicKey {
+	// SP-5.4.3-1: several keys may have one kid, with different kty, crv, use
+	// and alg. JWT-3.10-1: the token has chosen the kid, so it is only
+	// compared.
 	return jose.Candidates(s.keys, kid, alg)
 }
 
-// MarshalJSON returns the set as it is published: public members only.
+// MarshalJSON returns the published JSON, which has only public members.
 func (s *Set) MarshalJSON() ([]byte, error) {
 	if s.doc == nil {
 		return []byte(`{"keys":[]}`), nil
 	}
-	return append([]byte(nil), s.doc...), nil
+	return bytes.Clone(s.doc), nil
 }
 
-// ServeHTTP answers GET and HEAD with the set. The media type is application/json and not application/jwk-set+json,
-// because every reader takes the former. Readers may cache it for five minutes. Mount it on a server that speaks TLS
-// only (FAPI 2.0 Security Profile §5.4.2).
+// ServeHTTP responds to GET and HEAD with the set. The media type is
+// application/json, because every reader accepts it, unlike
+// application/jwk-set+json. Readers may cache the set for five minutes. Mount
+// the Set on a server that requires TLS (FAPI 2.0 Security Profile §5.4.2).
 func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	body, _ := s.MarshalJSON() // encoded before
+	body, _ := s.MarshalJSON() // never fails
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "public, max-age="+strconv.Itoa(maxAge))
 	h.Set("X-Content-Type-Options", "nosniff")
 	if r.Method == http.MethodGet {
-		w.Write(body) // a reader that went away
+		w.Write(body) // an error means that the reader is gone
 	}
 }
 
-// Thumbprint returns the SHA-256 thumbprint of a public key in base64url, 43 characters (RFC 7638): the default kid, and
-// the form in which tokens name the key of their holder. It refuses keys that FAPI 2.0 cannot use.
+// Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638): 43
+// characters of base64url. It is the default kid, and the jkt of
+// sender-constrained tokens. If FAPI 2.0 does not permit the key, the error
+// matches [ErrInvalid].
 func Thumbprint(key crypto.PublicKey) (string, error) {
 	thumbprint, err := jose.Thumbprint(key)
 	if err != nil {
@@ -292,17 +312,16 @@ func Thumbprint(key crypto.PublicKey) (string, error) {
 	return thumbprint, nil
 }
 
-// ParsePrivateKey reads one private JWK, as configurations hold it, and returns the key to sign with and its public half
-// to publish. It checks that the two belong together. The error matches [ErrInvalid] and never quotes the key.
+// ParsePrivateKey parses a private JWK, for example from a configuration. It
+// returns the signing key, and the public half to publish. It checks that the
+// two belong together. The error matches [ErrInvalid] and never quotes the key.
 func ParsePrivateKey(data []byte) (crypto.Signer, Key, error) {
 	if len(data) > maxSetBytes {
-		return nil, Key{}, fmt.Errorf("%w: %d bytes, at most %d are read", ErrInvalid, len(data), maxSetBytes)
+		return nil, Key{}, fmt.Errorf("%w: %d bytes, more than %d", ErrInvalid, len(data), maxSetBytes)
 	}
 	signer, k, err := jose.ParsePrivateKey(data)
 	if err != nil {
 		return nil, Key{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return signer, Key{
-		Public: k.Public, KeyID: k.KeyID, Algorithm: k.Algorithm, Use: k.Use, Certificates: k.Certificates,
-	}, nil
+	return signer, exported(k), nil
 }

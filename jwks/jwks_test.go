@@ -23,7 +23,7 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 )
 
-// wireOf reads what an error tells a peer, as a host would.
+// wireOf returns the wire form of an error.
 func wireOf(t *testing.T, err error) (code string, status int) {
 	t.Helper()
 	var e interface {
@@ -48,7 +48,7 @@ type setVector struct {
 	Dropped int `json:"dropped"`
 }
 
-// TestSets runs each vector through both readers of sets: bytes, and a server.
+// Each vector is parsed by Parse and fetched by a Remote.
 func TestSets(t *testing.T) {
 	for _, v := range testkit.LoadVectors[setVector](t, "testdata/sets.json") {
 		t.Run(v.Name, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestSets(t *testing.T) {
 			require.Len(t, keys, v.Keys, "SP-5.4.3-1 the candidates are those that fit, all of them")
 			require.Equal(t, keys, fetched)
 
-			// What is parsed can be published, and reads the same.
+			// A parsed set can be published, and is then parsed to the same set.
 			doc, err := json.Marshal(set)
 			require.NoError(t, err)
 			again, err := jwks.Parse(doc)
@@ -160,7 +160,7 @@ func TestPrivateKeys(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, signer.Public(), key.Public)
 
-			// A private key is never published, and none is read from a set.
+			// A private key is neither published nor read from a set.
 			set, err := jwks.NewSet(key)
 			require.NoError(t, err)
 			doc, err := json.Marshal(set)
@@ -205,7 +205,7 @@ func certificate(t *testing.T, key *ecdsa.PrivateKey) *x509.Certificate {
 	return cert
 }
 
-func TestNewSetRefuses(t *testing.T) {
+func TestNewSetRejects(t *testing.T) {
 	ec, other := testkit.ECKey(t, "ec"), testkit.ECKey(t, "other")
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	require.NoError(t, err)
@@ -308,7 +308,7 @@ func TestDropped(t *testing.T) {
 		require.False(t, dropped[0].Certificates || dropped[0].Private)
 		require.Error(t, dropped[0].Reason)
 	})
-	t.Run("CASES C5: certificates alone", func(t *testing.T) {
+	t.Run("CASES C5: only the certificates", func(t *testing.T) {
 		require.Equal(t, 1, dropped[1].Index)
 		require.Equal(t, "good", dropped[1].KeyID)
 		require.True(t, dropped[1].Certificates)
@@ -328,7 +328,7 @@ func TestDropped(t *testing.T) {
 	})
 }
 
-func TestThumbprintRefusesWhatCannotBeUsed(t *testing.T) {
+func TestThumbprintRejects(t *testing.T) {
 	_, err := jwks.Thumbprint("key")
 	require.ErrorIs(t, err, jwks.ErrInvalid)
 }
@@ -386,7 +386,8 @@ func BenchmarkRemoteKeysWarm(b *testing.B) {
 	}
 }
 
-// A key for encryption is found by those who encrypt and by nobody else, in a set of one's own as in one that was read.
+// EncryptionKeys finds keys for encryption, and Keys does not, in a parsed set and
+// in a set of NewSet.
 func TestEncryptionKeys(t *testing.T) {
 	ctx := context.Background()
 	own, err := jwks.NewSet(

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
@@ -23,72 +24,82 @@ const (
 	defaultTimeout     = 5 * time.Second
 	maxRefresh         = 24 * time.Hour
 	maxRedirects       = 3
-	maxBackoff         = 3 // doublings: the outage of a minute must not become one of an hour
+	maxBackoff         = 3 // doublings, so that a short outage has no long effect
 
-	// minFresh is the minimum time for which a fetched set is used. Some servers
-	// (Keycloak) send no-cache with their keys. The client would then send a
-	// request per MinInterval, although the keys change once in months.
+	// minFresh is the minimum time for which a fetched set is used. Some
+	// servers (Keycloak) send no-cache with their keys. The client would then
+	// send a request per MinInterval, although the keys change once in months.
 	minFresh = 2 * time.Minute
 
-	// A caller that vouches for the source of a kid may fetch it early. These
-	// constants bound early requests: two at once, and one a minute.
+	// The caller may vouch for the source of a kid (WithEarlyFetch). These
+	// constants bound early requests to two at once and one a minute.
 	maxEarly   = 2
 	earlyEvery = time.Minute
 )
 
 // RemoteConfig configures a [Remote].
 type RemoteConfig struct {
-	// URL is where the set is: the jwks_uri of the other party's metadata. Required; https.
+	// URL is the jwks_uri of the other party. Required. The scheme must be
+	// https.
 	URL string
-	// HTTPClient makes the requests. Default: one that needs TLS 1.2. Its redirect policy is replaced and its cookie jar
-	// left out; the client itself is not changed.
+	// HTTPClient sends the requests. If nil, a client that requires TLS 1.2 is
+	// used. Otherwise a copy is used, without its cookie jar and with another
+	// redirect policy.
 	HTTPClient *http.Client
-	// Refresh is how long a fetched set is used before it is fetched again. The
-	// response can shorten it by max-age, no-store or no-cache, but not below two
-	// minutes, and cannot lengthen it. The first use after this time starts a
-	// request. While that request runs, the keys at hand serve for at most the
-	// same time again. A withdrawn key is therefore out of use after twice this
-	// time, unless fetching fails. The default is 10 minutes, the maximum 24 hours.
+	// Refresh is the time for which a fetched set is used before it is fetched
+	// again. The response can shorten it by max-age, no-store or no-cache to at
+	// least two minutes, and cannot lengthen it. The default is 10 minutes, the
+	// maximum 24 hours.
+	//
+	// The first use after this time starts a request. While that request runs,
+	// the old keys serve for at most the same time again. A withdrawn key is
+	// therefore out of use after twice this time, unless fetching fails.
 	Refresh time.Duration
 	// MinInterval is the minimum time between two requests, after success and
-	// after failure. A peer that invents key IDs can therefore not make us flood
-	// the key endpoint. A key that is used immediately after its publication can
-	// be unknown for that long; see WithEarlyFetch. Each consecutive failure
+	// after failure. A peer that invents key IDs can therefore not flood the
+	// key endpoint. A key that is used immediately after its publication can be
+	// unknown for that long; see WithEarlyFetch. Each consecutive failure
 	// doubles the time, up to eight times its value and at most Refresh. The
 	// default is 10 seconds.
 	MinInterval time.Duration
-	// MaxStale is the time for which an expired set is still used if it cannot be
-	// fetched again. It bridges an outage of the key endpoint. If negative, an
-	// expired set is never used, and callers wait for each refresh. The default is
-	// 1 hour, the maximum 24 hours.
+	// MaxStale is the time for which an expired set is still used if it cannot
+	// be fetched again. It bridges an outage of the key endpoint. If negative,
+	// an expired set is never used, and callers wait for each refresh. The
+	// default is 1 hour, the maximum 24 hours.
 	MaxStale time.Duration
-	// Timeout bounds one request, body included. Default 5 seconds.
+	// Timeout bounds one request with its body. The default is 5 seconds.
 	Timeout time.Duration
-	// PublicOnly refuses to connect to loopback, private, link-local and other addresses that are not globally routable,
-	// checked on the address that the name resolved to. Set it for a URL that a stranger chose: the jwks_uri of a client
-	// that registers itself. It also disregards the environment's proxy. It needs HTTPClient to be nil.
+	// PublicOnly restricts connections to public addresses. It rejects
+	// loopback, private, link-local and other addresses that are not globally
+	// routable, after the name has been resolved. Set it for a URL that a
+	// stranger chose, for example the jwks_uri of a client that registers
+	// itself. It ignores the proxy of the environment, and requires that
+	// HTTPClient is nil.
 	PublicOnly bool
-	// AllowPrefixes are addresses that PublicOnly lets pass nevertheless: of partners on a private network, say, or
-	// 64:ff9b::/96 where a translator is the only way out. Keep it small: whoever chooses the URL reaches all of it.
+	// AllowPrefixes are exceptions from PublicOnly, for example for partners on
+	// a private network, or 64:ff9b::/96 for a translator. Keep them small: the
+	// party that chooses the URL can reach all their addresses.
 	AllowPrefixes []netip.Prefix
-	// InsecureAllowHTTP permits an http URL, for tests on one machine: whoever can answer in place of the other party
-	// chooses the keys that are believed.
+	// InsecureAllowHTTP permits an http URL, for tests on one machine. An
+	// attacker on the network can replace the keys.
 	InsecureAllowHTTP bool
 	// Report receives the entries of a fetched set that were dropped, whenever
 	// they differ from those of the set before. A role of package profile logs
 	// them. It is called outside locks and must not block. If nil, nothing is
 	// reported.
 	Report func(ctx context.Context, dropped []Dropped)
-	// Now is the clock; nil means time.Now. It is called concurrently.
+	// Now returns the current time. It is called concurrently. If nil, time.Now
+	// is used.
 	Now func() time.Time
 }
 
-// A Remote is a JWK Set that another party publishes. It is safe for concurrent use.
+// A Remote is a JWK Set that another party publishes. It is safe for concurrent
+// use.
 //
-// Nothing is fetched before the first call of Keys and nothing between calls. At
-// most one request runs at any time. A caller whose key is at hand does not wait
-// for it. A caller whose key is missing waits, no longer than its own context. The
-// request continues (until Timeout) when the caller that caused it has gone.
+// A Remote fetches nothing before the first call of Keys and nothing between
+// calls. At most one request runs at any time. A caller does not wait for it if
+// its key is at hand. Otherwise the caller waits until its own context is done.
+// The request continues (until Timeout) when the caller that caused it is gone.
 type Remote struct {
 	url    *url.URL
 	client *http.Client
@@ -108,24 +119,27 @@ type Remote struct {
 	earlySince  time.Time     // when early was last increased
 }
 
-// NewRemote returns a Remote for cfg.URL. It fetches nothing yet.
+// NewRemote returns a Remote for cfg.URL. It fetches nothing yet. The error has
+// every problem of cfg.
 func NewRemote(cfg RemoteConfig) (*Remote, error) {
+	var problems []error
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf("jwks: "+format, args...)) }
 	u, err := url.Parse(cfg.URL)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return nil, errors.New("jwks: URL is not an absolute URL without user and fragment")
-	}
-	// SP-5.4.2-1: keys that anyone on the path could replace prove nothing.
-	if u.Scheme != "https" && !(u.Scheme == "http" && cfg.InsecureAllowHTTP) {
-		return nil, fmt.Errorf("jwks: URL %q is not https", u.Redacted())
+		bad("malformed URL, want an absolute URL without user and fragment")
+	} else if u.Scheme != "https" && !(u.Scheme == "http" && cfg.InsecureAllowHTTP) {
+		// SP-5.4.2-1: without TLS an attacker on the network could replace the
+		// keys.
+		bad("URL %q is not https", u.Redacted())
 	}
 	if cfg.PublicOnly && cfg.HTTPClient != nil {
-		return nil, errors.New("jwks: PublicOnly cannot be kept with an HTTPClient of yours; see PublicClient")
+		bad("PublicOnly with HTTPClient; see PublicClient")
 	}
 	if len(cfg.AllowPrefixes) > 0 && !cfg.PublicOnly {
-		return nil, errors.New("jwks: AllowPrefixes are exceptions of PublicOnly, which is not set")
+		bad("AllowPrefixes without PublicOnly")
 	}
 	if cfg.AllowPrefixes, err = newGuard(cfg.AllowPrefixes); err != nil {
-		return nil, err
+		problems = append(problems, err)
 	}
 	for _, d := range []struct {
 		name  string
@@ -136,17 +150,15 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 		{"MinInterval", &cfg.MinInterval, defaultMinInterval},
 		{"Timeout", &cfg.Timeout, defaultTimeout},
 	} {
-		if *d.value == 0 {
-			*d.value = d.zero
-		}
+		*d.value = cmp.Or(*d.value, d.zero)
 		if *d.value < 0 || *d.value > maxRefresh {
-			return nil, fmt.Errorf("jwks: %s is %v, not between 0 and %v", d.name, *d.value, maxRefresh)
+			bad("invalid %s %v, want 0 to %v", d.name, *d.value, maxRefresh)
 		}
 	}
-	if cfg.MaxStale == 0 {
-		cfg.MaxStale = defaultMaxStale
+	if problems != nil {
+		return nil, errors.Join(problems...)
 	}
-	cfg.MaxStale = min(max(cfg.MaxStale, 0), maxRefresh)
+	cfg.MaxStale = min(max(cmp.Or(cfg.MaxStale, defaultMaxStale), 0), maxRefresh)
 	cfg.Refresh = max(cfg.Refresh, cfg.MinInterval)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -157,30 +169,30 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 }
 
 // Keys returns the candidates for a token's kid and alg, like [Set.Keys]. It
-// fetches the set if there is none, if it is too old, or if it does not have such
-// a key. In the last case it fetches no more often than MinInterval, and a missing
-// key is then not an error.
+// fetches the set if there is none, if it is too old, or if it does not have
+// such a key. In the last case it fetches at most once per MinInterval, and a
+// missing key is not an error.
 //
-// The error matches [ErrUnavailable]: ctx is done, the set cannot be fetched and
-// the old set does not have the key, or no entry of the set can be used.
+// The error matches [ErrUnavailable] if ctx is done, or if no entry of the set
+// is usable. It also matches if the set cannot be fetched and the old set does
+// not have the key.
 func (r *Remote) Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
 	return find(ctx, r, func(set *Set) []crypto.PublicKey { return set.candidates(kid, alg) })
 }
 
-// EncryptionKeys returns the keys to encrypt to, like [Set.EncryptionKeys]. It
-// fetches, and fails, as Keys does.
+// EncryptionKeys returns the keys to which a sender may encrypt, like
+// [Set.EncryptionKeys]. It fetches and fails as Keys does.
 func (r *Remote) EncryptionKeys(ctx context.Context, alg string) ([]Key, error) {
 	return find(ctx, r, func(set *Set) []Key { return set.encryptionKeys(alg) })
 }
 
 type earlyFetch struct{}
 
-// WithEarlyFetch returns a context in which [Remote.Keys] may fetch a missing key
-// before MinInterval is over. The caller vouches that the owner of the keys named
-// the kid: for example, the ID token came in a response of the token endpoint,
-// over TLS. Do not use it for a token from a browser or from a client, because
-// a stranger can invent a kid. Early requests are bounded even so, to two at once
-// and one a minute.
+// WithEarlyFetch returns a context in which [Remote.Keys] may fetch a missing
+// key before MinInterval is over. The caller vouches that the owner of the keys
+// named the kid, for example in an ID token from the token endpoint. Do not use
+// it for a token from a browser or from a client, because a stranger can invent
+// a kid. Early requests are bounded to two at once and one a minute.
 func WithEarlyFetch(ctx context.Context) context.Context {
 	return context.WithValue(ctx, earlyFetch{}, true)
 }
@@ -192,8 +204,8 @@ func find[K any](ctx context.Context, r *Remote, in func(*Set) []K) ([]K, error)
 		if wait == nil {
 			return keys, err
 		}
-		// A request that ran before this call can have been answered before the key
-		// was published. One more is then due, if the rules permit it.
+		// A request that ran before this call can have been answered before the
+		// key was published. One more is then due, if the rules permit it.
 		started = started || wait.own || ctx.Value(earlyFetch{}) == nil
 		select {
 		case <-wait.done:
@@ -203,15 +215,14 @@ func find[K any](ctx context.Context, r *Remote, in func(*Set) []K) ([]K, error)
 	}
 }
 
-// A pending request is what a caller waits for.
+// A pending request is a request for which a caller waits.
 type pending struct {
 	done chan struct{} // closed at its end
 	own  bool          // the caller started it
 }
 
-// look returns the keys at hand, or the request to wait for. It starts that
-// request if it may. If it may not start one, the caller has waited, and look
-// returns the keys that there are.
+// look returns the keys at hand, or the request for which the caller must wait.
+// It starts that request if start is true and the rules permit it.
 func look[K any](ctx context.Context, r *Remote, in func(*Set) []K, start bool) (keys []K, wait *pending, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -228,8 +239,9 @@ func look[K any](ctx context.Context, r *Remote, in func(*Set) []K, start bool) 
 			own = true
 			r.start(ctx, now)
 		}
-		// Keys at hand serve while the request runs: a slow server would otherwise
-		// hold up every caller. Once it has failed they serve until staleUntil.
+		// Keys at hand serve while the request runs: a slow server would
+		// otherwise hold up every caller. Once it has failed they serve until
+		// staleUntil.
 		if r.flight != nil && (len(keys) == 0 || r.lastErr == nil && !now.Before(r.graceUntil)) {
 			return nil, &pending{r.flight, own}, nil
 		}
@@ -240,8 +252,8 @@ func look[K any](ctx context.Context, r *Remote, in func(*Set) []K, start bool) 
 	return keys, nil, nil
 }
 
-// due reports whether another request may be made. A clock that was set back does
-// not prevent it.
+// due reports whether another request is permitted. A clock that was set back
+// does not prevent it.
 func (r *Remote) due(now time.Time) bool {
 	wait := min(r.cfg.MinInterval<<max(0, min(r.failures-1, maxBackoff)), r.cfg.Refresh)
 	return !r.attempted || now.Before(r.lastAttempt) || now.Sub(r.lastAttempt) >= wait
@@ -266,9 +278,9 @@ func (r *Remote) mayBeEarly(ctx context.Context, now time.Time) bool {
 	return true
 }
 
-// start begins a request. The caller holds the lock. The request is not bound
-// to the context of the caller, because other callers wait for it too. The
-// goroutine ends with the request.
+// start starts a request. The caller holds the lock. The request does not
+// depend on the context of the caller, because other callers wait for it, too.
+// The goroutine ends with the request.
 func (r *Remote) start(ctx context.Context, now time.Time) {
 	flight := make(chan struct{})
 	r.flight, r.attempted, r.lastAttempt = flight, true, now
@@ -293,12 +305,13 @@ func (r *Remote) finish(flight chan struct{}, set *Set, now time.Time, age time.
 	if err != nil {
 		return nil
 	}
-	if r.set == nil || !slices.EqualFunc(r.set.dropped, set.dropped, func(a, b Dropped) bool { return a.String() == b.String() }) {
+	same := func(a, b Dropped) bool { return a.String() == b.String() }
+	if r.set == nil || !slices.EqualFunc(r.set.dropped, set.dropped, same) {
 		news = set.Dropped()
 	}
 	r.set, r.failures = set, 0
-	// The owner has withdrawn all keys that we could use. The old set must not
-	// serve, and callers receive the reason.
+	// The owner has withdrawn all usable keys. The old set must not serve, and
+	// callers receive the reason.
 	if err := set.unusable(); err != nil {
 		r.lastErr = r.failure(err)
 	}
@@ -327,7 +340,8 @@ func (r *Remote) fetch(ctx context.Context) (*Set, time.Duration, error) {
 	if resp.StatusCode != http.StatusOK {
 		return fail(fmt.Errorf("status %d", resp.StatusCode))
 	}
-	// One byte more than allowed tells a large set from one that just fits. The bound is on what comes out of gzip.
+	// One byte more than the limit reveals a larger set. The limit applies to
+	// the decompressed body.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSetBytes+1))
 	if err != nil {
 		return fail(err)
@@ -339,7 +353,8 @@ func (r *Remote) fetch(ctx context.Context) (*Set, time.Duration, error) {
 	return set, min(max(freshness(resp.Header, r.cfg.Refresh), r.cfg.MinInterval, minFresh), r.cfg.Refresh), nil
 }
 
-// freshness reads Cache-Control and Age (RFC 9111 §4.2); what they do not say, or say badly, is whole.
+// freshness evaluates Cache-Control and Age (RFC 9111 §4.2). The result is at
+// most whole.
 func freshness(h http.Header, whole time.Duration) time.Duration {
 	for _, directive := range strings.Split(strings.Join(h.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")

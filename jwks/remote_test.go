@@ -20,7 +20,8 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 )
 
-// publisher is the other party: a TLS server whose answer the test decides, and which counts requests.
+// A publisher is the TLS server of the other party. The test chooses its response,
+// and it counts requests.
 type publisher struct {
 	*httptest.Server
 	requests atomic.Int32
@@ -54,7 +55,7 @@ func publish(t *testing.T, kids ...string) http.HandlerFunc {
 	}
 }
 
-// with adds a header that replaces the handler's own.
+// with adds a header that replaces the handler's own header.
 func with(name, value string, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		rec := httptest.NewRecorder()
@@ -92,10 +93,10 @@ func newRemoteTest(t *testing.T, h http.HandlerFunc, change func(*jwks.RemoteCon
 	return &remoteTest{t, p, clock, remote}
 }
 
-// waitAlways makes callers wait for each refresh, so that it can be counted.
+// waitAlways makes callers wait for each refresh, so that requests can be counted.
 func waitAlways(c *jwks.RemoteConfig) { c.MaxStale = -1 }
 
-// want asks for a key and checks the outcome and how many requests there have been in all.
+// want looks for a key, and checks the result and the total number of requests.
 func (rt *remoteTest) want(kid string, found bool, requests int) {
 	rt.Helper()
 	keys, err := rt.remote.Keys(context.Background(), kid, "ES256")
@@ -149,12 +150,12 @@ func TestRemoteCaches(t *testing.T) {
 	})
 }
 
-func TestRemoteSeesRotation(t *testing.T) {
+func TestRemoteRotation(t *testing.T) {
 	rt := newRemoteTest(t, publish(t, "a"), nil)
 	rt.want("a", true, 1)
 	rt.answer(publish(t, "a", "b"))
 	rt.clock.Advance(10 * time.Second)
-	rt.want("b", true, 2) // an unknown kid is reason to ask
+	rt.want("b", true, 2) // an unknown kid causes a request
 	rt.answer(publish(t, "b"))
 	rt.want("a", true, 2)
 	rt.clock.Advance(10 * time.Minute) // twice the publisher's max-age
@@ -162,7 +163,7 @@ func TestRemoteSeesRotation(t *testing.T) {
 	rt.want("b", true, 3)
 }
 
-func TestRemoteBoundsKidFloods(t *testing.T) {
+func TestRemoteInventedKeyIDs(t *testing.T) {
 	rt := newRemoteTest(t, publish(t, "a"), nil)
 	rt.want("a", true, 1)
 	for range 60 { // a minute, second by second
@@ -182,7 +183,7 @@ func TestRemoteBoundsKidFloods(t *testing.T) {
 	rt.want("z", false, before+1)
 }
 
-func TestRemoteSurvivesOutage(t *testing.T) {
+func TestRemoteOutage(t *testing.T) {
 	rt := newRemoteTest(t, publish(t, "a"), nil)
 	rt.want("a", true, 1)
 	rt.answer(status(http.StatusInternalServerError))
@@ -204,7 +205,7 @@ func TestRemoteSurvivesOutage(t *testing.T) {
 	rt.want("a", true, 5)
 	rt.want("b", false, 5) // the failure is forgotten
 
-	t.Run("not at all if told so", func(t *testing.T) {
+	t.Run("a negative MaxStale", func(t *testing.T) {
 		rt := newRemoteTest(t, publish(t, "a"), func(c *jwks.RemoteConfig) { c.MaxStale = -1 })
 		rt.want("a", true, 1)
 		rt.answer(status(http.StatusInternalServerError))
@@ -342,7 +343,7 @@ func TestRemoteEarlyFetch(t *testing.T) {
 		find(rt, "x", 0, 7)
 		find(rt, "x", 0, 7)
 	})
-	t.Run("CASES F5: a request that ran before is not the last word", func(t *testing.T) {
+	t.Run("CASES F5: a request that ran before is followed by another one", func(t *testing.T) {
 		rt := newRemoteTest(t, publish(t, "a"), nil)
 		rt.want("a", true, 1)
 		answer := make(chan http.HandlerFunc)
@@ -386,22 +387,22 @@ func TestRemoteReports(t *testing.T) {
 	require.Empty(t, reports)
 }
 
-func TestRemoteRefusesAnswers(t *testing.T) {
+func TestRemoteRejectsResponses(t *testing.T) {
 	elsewhere := newPublisher(t, publish(t, "a"))
 	huge := `{"keys":[]` + strings.Repeat(" ", 1<<20) + `}`
 	for _, tc := range []struct {
 		name   string
 		answer http.HandlerFunc
 	}{
-		{"of 1 MiB and more", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(huge)) }},
-		{"without end", func(w http.ResponseWriter, r *http.Request) {
+		{"attack: more than 1 MiB", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(huge)) }},
+		{"attack: an endless body", func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				if _, err := w.Write([]byte(strings.Repeat(" ", 1<<16))); err != nil {
 					return
 				}
 			}
 		}},
-		{"that swell when decompressed", func(w http.ResponseWriter, _ *http.Request) {
+		{"attack: a large body after decompression", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
 			for range 64 {
@@ -409,17 +410,17 @@ func TestRemoteRefusesAnswers(t *testing.T) {
 			}
 			z.Close()
 		}},
-		{"that end early", func(w http.ResponseWriter, _ *http.Request) {
+		{"a truncated body", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			w.Write([]byte(`{"keys":[]}`))
 		}},
-		{"that are HTML", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<p>Sign in")) }},
+		{"HTML", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<p>Sign in")) }},
 		{"204", status(http.StatusNoContent)},
 		{"404", status(http.StatusNotFound)},
-		{"that redirect to another origin", http.RedirectHandler(elsewhere.URL+"/jwks", http.StatusFound).ServeHTTP},
-		{"that redirect to http", http.RedirectHandler(strings.Replace(elsewhere.URL, "https", "http", 1), http.StatusFound).ServeHTTP},
-		{"that redirect in a circle", http.RedirectHandler("/jwks", http.StatusFound).ServeHTTP},
-		{"of which no key is usable", func(w http.ResponseWriter, _ *http.Request) {
+		{"attack: a redirect to another origin", http.RedirectHandler(elsewhere.URL+"/jwks", http.StatusFound).ServeHTTP},
+		{"attack: a redirect to http", http.RedirectHandler(strings.Replace(elsewhere.URL, "https", "http", 1), http.StatusFound).ServeHTTP},
+		{"attack: a redirect in a circle", http.RedirectHandler("/jwks", http.StatusFound).ServeHTTP},
+		{"a set without a usable key", func(w http.ResponseWriter, _ *http.Request) {
 			w.Write([]byte(`{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}]}`))
 		}},
 	} {
@@ -430,9 +431,9 @@ func TestRemoteRefusesAnswers(t *testing.T) {
 			require.NotContains(t, err.Error(), "nWGxne")
 		})
 	}
-	require.Zero(t, elsewhere.requests.Load(), "nobody else is asked")
+	require.Zero(t, elsewhere.requests.Load(), "no request to another origin")
 
-	t.Run("but follows a redirect within the origin", func(t *testing.T) {
+	t.Run("a redirect within the origin is followed", func(t *testing.T) {
 		a := publish(t, "a")
 		rt := newRemoteTest(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/jwks" {
@@ -445,7 +446,7 @@ func TestRemoteRefusesAnswers(t *testing.T) {
 	})
 }
 
-func TestRemoteIsBoundedInTime(t *testing.T) {
+func TestRemoteTimeout(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	rt := newRemoteTest(t, func(http.ResponseWriter, *http.Request) { <-release }, func(c *jwks.RemoteConfig) { c.Timeout = 20 * time.Millisecond })
@@ -479,7 +480,7 @@ func TestRemoteWaitersHonourTheirContext(t *testing.T) {
 	rt.want("a", true, 1)
 }
 
-func TestRemoteMakesOneRequestForMany(t *testing.T) {
+func TestRemoteMakesOneRequestForManyCallers(t *testing.T) {
 	const n = 64
 	release := make(chan struct{})
 	a := publish(t, "a")
@@ -537,7 +538,7 @@ func TestRemoteDefaultClient(t *testing.T) {
 	require.Zero(t, p.requests.Load())
 }
 
-func TestNewRemoteRefuses(t *testing.T) {
+func TestNewRemoteRejects(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		cfg  jwks.RemoteConfig
@@ -552,7 +553,7 @@ func TestNewRemoteRefuses(t *testing.T) {
 		{"a Refresh of more than a day", jwks.RemoteConfig{URL: "https://as.example.com", Refresh: 25 * time.Hour}},
 		{"a negative MinInterval", jwks.RemoteConfig{URL: "https://as.example.com", MinInterval: -1}},
 		{"a negative Timeout", jwks.RemoteConfig{URL: "https://as.example.com", Timeout: -1}},
-		{"JWT-BIS-1 PublicOnly that cannot be kept", jwks.RemoteConfig{URL: "https://as.example.com", PublicOnly: true, HTTPClient: http.DefaultClient}},
+		{"JWT-BIS-1 PublicOnly with HTTPClient", jwks.RemoteConfig{URL: "https://as.example.com", PublicOnly: true, HTTPClient: http.DefaultClient}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			remote, err := jwks.NewRemote(tc.cfg)
@@ -566,10 +567,46 @@ func TestNewRemoteRefuses(t *testing.T) {
 	require.NotNil(t, remote)
 }
 
-func TestRemoteLeavesTheCallersClientAlone(t *testing.T) {
+func TestRemoteDoesNotChangeHTTPClient(t *testing.T) {
 	p := newPublisher(t, publish(t, "a"))
 	client := p.Client()
 	_, err := jwks.NewRemote(jwks.RemoteConfig{URL: p.URL, HTTPClient: client})
 	require.NoError(t, err)
 	require.Nil(t, client.CheckRedirect)
+}
+
+func TestRemoteBackoff(t *testing.T) {
+	t.Run("the time between requests grows to eight times MinInterval", func(t *testing.T) {
+		rt := newRemoteTest(t, status(http.StatusBadGateway), nil)
+		requests := 1
+		rt.wantError("a", requests)
+		for _, wait := range []time.Duration{10, 20, 40, 80, 80, 80} {
+			for range 3 {
+				rt.wantError("a", requests) // from memory
+			}
+			rt.clock.Advance(wait*time.Second - 1)
+			rt.wantError("b", requests)
+			rt.clock.Advance(1)
+			requests++
+			rt.wantError("a", requests)
+		}
+		rt.answer(publish(t, "a"))
+		rt.clock.Advance(80 * time.Second)
+		rt.want("a", true, requests+1)
+		rt.want("b", false, requests+1)
+		rt.clock.Advance(10 * time.Second) // forgotten
+		rt.want("b", false, requests+2)
+	})
+	t.Run("the time is at most Refresh, and a clock that is set back does not prolong it", func(t *testing.T) {
+		rt := newRemoteTest(t, status(http.StatusBadGateway), func(c *jwks.RemoteConfig) {
+			c.Refresh, c.MinInterval = 15*time.Second, 10*time.Second
+		})
+		rt.wantError("a", 1)
+		rt.clock.Advance(10 * time.Second)
+		rt.wantError("a", 2)
+		rt.clock.Advance(15 * time.Second)
+		rt.wantError("a", 3)
+		rt.clock.Advance(-time.Hour)
+		rt.wantError("a", 4)
+	})
 }

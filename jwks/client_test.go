@@ -21,8 +21,9 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 )
 
-// Addresses of each range that the registries of special-purpose addresses have, and some beside them. None is connected
-// to: the guard refuses before.
+// The addresses are from each range of the registries of special-purpose
+// addresses, and from unassigned ranges. The guard rejects them before it
+// connects.
 func TestRemotePublicOnlyRanges(t *testing.T) {
 	for _, address := range []string{
 		"0.0.0.0", "0.1.2.3", // this network
@@ -67,7 +68,7 @@ func TestIsPublic(t *testing.T) {
 	require.False(t, jwks.IsPublic(netip.Addr{}))
 }
 
-// resolve has all names resolve to what answer says, by a server of its own.
+// resolve starts a server that resolves all names to the result of answer.
 func resolve(t *testing.T, answer func() netip.Addr) {
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -101,12 +102,12 @@ func resolve(t *testing.T, answer func() netip.Addr) {
 				ip := answer().As4()
 				reply = append(append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4), ip[:]...)
 			}
-			conn.WriteTo(reply, from) //nolint:errcheck // the resolver asks again
+			conn.WriteTo(reply, from) //nolint:errcheck // the resolver retries
 		}
 	}()
 }
 
-// A name that is public when it is looked up, and one of ours when it is dialled.
+// attack: the name resolves to a public address first, and then to one of ours.
 func TestRemotePublicOnlyRebinding(t *testing.T) {
 	var rebound atomic.Bool
 	resolve(t, func() netip.Addr {
@@ -130,7 +131,7 @@ func TestRemotePublicOnlyRebinding(t *testing.T) {
 
 func TestPublicClient(t *testing.T) {
 	resolve(t, func() netip.Addr { return netip.MustParseAddr("127.0.0.1") })
-	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1") // would resolve names where nobody looks
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1") // would resolve names itself
 	p := newPublisher(t, publish(t, "a"))
 	port := p.URL[strings.LastIndex(p.URL, ":"):]
 	roots := x509.NewCertPool()
@@ -170,10 +171,9 @@ func TestPublicClient(t *testing.T) {
 	require.ErrorContains(t, err, "PublicOnly", "it would look like a restriction")
 }
 
-// The exceptions of a Remote.
 func TestRemoteAllowPrefixes(t *testing.T) {
 	server := httptest.NewUnstartedServer(publish(t, "a"))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that do not believe it
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the client does not trust its certificate
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	prefixes := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -181,40 +181,5 @@ func TestRemoteAllowPrefixes(t *testing.T) {
 	require.NoError(t, err)
 	prefixes[0] = netip.MustParsePrefix("10.0.0.0/8") // copied
 	_, err = remote.Keys(context.Background(), "a", "ES256")
-	require.ErrorContains(t, err, "certificate", "it was connected to, and then not believed")
-}
-
-// A failing URL is asked less and less often, and never less than once in eight times MinInterval.
-func TestRemoteBacksOff(t *testing.T) {
-	rt := newRemoteTest(t, status(http.StatusBadGateway), nil)
-	requests := 1
-	rt.wantError("a", requests)
-	for _, wait := range []time.Duration{10, 20, 40, 80, 80, 80} {
-		for range 3 {
-			rt.wantError("a", requests) // from memory
-		}
-		rt.clock.Advance(wait*time.Second - 1)
-		rt.wantError("b", requests)
-		rt.clock.Advance(1)
-		requests++
-		rt.wantError("a", requests)
-	}
-	rt.answer(publish(t, "a"))
-	rt.clock.Advance(80 * time.Second)
-	rt.want("a", true, requests+1)
-	rt.want("b", false, requests+1)
-	rt.clock.Advance(10 * time.Second) // forgotten
-	rt.want("b", false, requests+2)
-}
-
-// Neither does a backoff outlast Refresh, nor does a clock that is set back prolong it.
-func TestRemoteBackoffBounds(t *testing.T) {
-	rt := newRemoteTest(t, status(http.StatusBadGateway), func(c *jwks.RemoteConfig) { c.Refresh, c.MinInterval = 15*time.Second, 10*time.Second })
-	rt.wantError("a", 1)
-	rt.clock.Advance(10 * time.Second)
-	rt.wantError("a", 2)
-	rt.clock.Advance(15 * time.Second)
-	rt.wantError("a", 3)
-	rt.clock.Advance(-time.Hour)
-	rt.wantError("a", 4)
+	require.ErrorContains(t, err, "certificate", "the connection was permitted, and the certificate was not trusted")
 }
