@@ -7,17 +7,19 @@ import (
 	"strings"
 )
 
-// maxRequestURI bounds a request_uri that somebody else chose.
+// maxRequestURI bounds a request_uri of another authorization server.
 const maxRequestURI = 2048
 
-// ParseAuthorizationRequest takes the two parameters that count from an authorization request, usually r.URL.Query().
+// ParseAuthorizationRequest returns client_id and request_uri of an
+// authorization request, usually of r.URL.Query(). It ignores all other
+// parameters, because only the pushed request counts.
 //
-// Everything else is ignored, whatever it says and however often it occurs: the pushed request alone is valid. It returns an
-// error that wraps [ErrNotPushed] when one of the two is missing or repeated; there is no client and no redirect URI to trust
-// then, so the error belongs on a page of the server's own.
+// It returns an error that wraps [ErrNotPushed] if one of the two is missing or
+// repeated. Show that error on a page: no redirect URI is known to be safe.
 func ParseAuthorizationRequest(query url.Values) (clientID, requestURI string, err error) {
-	// JAR-5-3: parameters beside the reference have no effect. CS-8: nothing beside it is required.
-	// SP-5.3.2.2-3, PAR-4-5: there is no other way in. PAR-5-2: and no metadata about request_uri that could close this one.
+	// JAR-5-3, CS-8: other parameters have no effect and are not required.
+	// SP-5.3.2.2-3, PAR-4-5: a request must be pushed. PAR-5-2: no metadata
+	// about request_uri can disable this.
 	for _, p := range []struct {
 		name string
 		to   *string
@@ -25,7 +27,7 @@ func ParseAuthorizationRequest(query url.Values) (clientID, requestURI string, e
 		switch values := query[p.name]; {
 		case len(values) == 0 || len(values) == 1 && values[0] == "":
 			return "", "", fmt.Errorf("%w: no %s", ErrNotPushed, p.name)
-		case len(values) > 1: // BASE-6749-3.1-1: which of them would be meant?
+		case len(values) > 1: // BASE-6749-3.1-1
 			return "", "", fmt.Errorf("%w: %s is repeated", ErrNotPushed, p.name)
 		default:
 			*p.to = values[0]
@@ -34,11 +36,13 @@ func ParseAuthorizationRequest(query url.Values) (clientID, requestURI string, e
 	return clientID, requestURI, nil
 }
 
-// AuthorizationURL returns the URL to send the user's browser to: endpoint, which is the authorization server's
-// authorization_endpoint (https, no fragment, its query is kept), with client_id and request_uri and nothing more. Each
-// request_uri is good for one authorization (§4): push again for the next.
+// AuthorizationURL returns the URL for the user's browser: the
+// authorization_endpoint of the server with client_id and request_uri. The
+// endpoint is an https URL without a fragment, and its query is kept. A
+// request_uri is for one authorization (RFC 9126 §4). Push again for the next.
 //
-// It returns an error when an argument is empty or malformed, or the endpoint's query has one of the two already.
+// AuthorizationURL returns an error if an argument is empty or malformed, or if
+// the query of the endpoint has one of the two parameters.
 func AuthorizationURL(endpoint, clientID, requestURI string) (string, error) {
 	u, err := parseEndpoint(endpoint)
 	if err != nil {
@@ -52,12 +56,12 @@ func AuthorizationURL(endpoint, clientID, requestURI string) (string, error) {
 		return "", errors.New("par: the endpoint has client_id or request_uri in its query")
 	}
 	if clientID == "" {
-		return "", errors.New("par: no client_id")
+		return "", errors.New("par: missing client_id")
 	}
 	if err := checkRequestURI(requestURI); err != nil {
 		return "", fmt.Errorf("par: %w", err)
 	}
-	// SP-5.3.3.2-6: whatever else the client wants to say it has pushed.
+	// SP-5.3.3.2-6: all other parameters were pushed.
 	query := "client_id=" + url.QueryEscape(clientID) + "&request_uri=" + url.QueryEscape(requestURI)
 	if u.RawQuery != "" {
 		query = u.RawQuery + "&" + query
@@ -72,7 +76,7 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		return nil, errors.New("par: the endpoint is not a URL")
-	case u.Scheme != "https" || u.Hostname() == "": // PAR-2-1: over http anybody on the way could answer
+	case u.Scheme != "https" || u.Hostname() == "": // PAR-2-1: http has no server authentication
 		return nil, errors.New("par: the endpoint is not an https URL")
 	case u.User != nil || strings.Contains(endpoint, "#"):
 		return nil, errors.New("par: the endpoint has user information or a fragment")
@@ -80,7 +84,8 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 	return u, nil
 }
 
-// checkRequestURI checks a request_uri of another party's making: an absolute URI, which need not be the URN that we issue.
+// checkRequestURI checks a request_uri of an authorization server. It is an
+// absolute URI, not necessarily a URN of this package.
 func checkRequestURI(uri string) error {
 	if uri == "" || len(uri) > maxRequestURI {
 		return fmt.Errorf("request_uri has %d characters, not 1 to %d", len(uri), maxRequestURI)

@@ -22,7 +22,7 @@ import (
 
 const (
 	maxResponse = 64 << 10
-	// maxUnparsed bounds how much of a body that is no OAuth error goes into an error's text.
+	// maxUnparsed bounds the part of an unknown body in the text of an error.
 	maxUnparsed = 1 << 10
 
 	clientTimeout = 30 * time.Second
@@ -30,26 +30,31 @@ const (
 
 // ClientConfig configures a [Client].
 type ClientConfig struct {
-	// Endpoint is the server's pushed_authorization_request_endpoint (an mtls_endpoint_aliases entry with mutual TLS), an
-	// https URL. Required.
+	// Endpoint is the pushed_authorization_request_endpoint of the server, an
+	// https URL. With mutual TLS it is the entry of mtls_endpoint_aliases.
+	// Required.
 	Endpoint string
-	// HTTPClient sends the requests; nil means one with a timeout of 30 seconds. It is copied, and the copy follows no
-	// redirects. A RoundTripper that adds DPoP proofs or a client certificate goes here.
+	// HTTPClient sends the requests. If nil, a client with a timeout of 30
+	// seconds is used. The Client uses a copy that does not follow redirects.
+	// Its transport can add DPoP proofs or a client certificate.
 	HTTPClient *http.Client
-	// Authenticate adds the parameters of client authentication, freshly made, to a copy of the form: client_assertion_type
-	// and client_assertion, say. It is called for every attempt, since an assertion is good for one use. nil: the client
-	// authenticates otherwise, by its TLS certificate. Called concurrently.
+	// Authenticate adds the parameters of client authentication to a copy of
+	// the form, for example client_assertion_type and client_assertion. It is
+	// called for every attempt, because an assertion can be used once. It is
+	// nil for a client that authenticates by its TLS certificate. It is called
+	// concurrently.
 	Authenticate func(ctx context.Context, form url.Values) error
 }
 
-// A Client pushes authorization requests to one authorization server. Safe for concurrent use.
+// A Client pushes authorization requests to one authorization server. It is
+// safe for concurrent use.
 type Client struct {
 	endpoint     string
 	http         *http.Client
 	authenticate func(ctx context.Context, form url.Values) error
 }
 
-// NewClient checks cfg and returns a Client.
+// NewClient returns a Client. It returns an error if Endpoint is invalid.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	if _, err := parseEndpoint(cfg.Endpoint); err != nil {
 		return nil, err
@@ -58,19 +63,22 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.HTTPClient != nil {
 		hc = *cfg.HTTPClient
 	}
-	// A redirect would carry the request and the client's credentials to wherever the answer says.
+	// A redirect would send the request and the client's credentials elsewhere.
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{endpoint: cfg.Endpoint, http: &hc, authenticate: cfg.Authenticate}, nil
 }
 
-// Push sends the parameters of an authorization request, client_id among them, and returns what to give to
-// [AuthorizationURL]. Each result is for one authorization (§4).
+// Push sends the parameters of an authorization request, including client_id.
+// The result is for one call of [AuthorizationURL] (RFC 9126 §4).
 //
-// If the server asks for a DPoP nonce (use_dpop_nonce) the request is sent once more, newly authenticated: the RoundTripper
-// has seen the nonce by then. A RoundTripper that repeats requests itself gets the same from the request's GetBody.
+// If the server requires a DPoP nonce (use_dpop_nonce), Push sends the request
+// once more with new client authentication. The transport has received the
+// nonce by then. A transport that repeats requests by itself uses GetBody of
+// the request.
 //
-// A *oauth2.RetrieveError always comes from the authorization server; [ErrResponse] says that its answer was no answer. The
-// server must not be bypassed then by sending the parameters through the browser.
+// An error of the authorization server is a *oauth2.RetrieveError.
+// [ErrResponse] reports any other response. After an error, do not send the
+// parameters through the browser.
 func (c *Client) Push(ctx context.Context, params url.Values) (Pushed, error) {
 	if err := checkPush(params); err != nil {
 		return Pushed{}, err
@@ -82,7 +90,7 @@ func (c *Client) Push(ctx context.Context, params url.Values) (Pushed, error) {
 	return pushed, err
 }
 
-// checkPush refuses what no server may accept.
+// checkPush rejects requests that every server must reject.
 func checkPush(params url.Values) error {
 	if params.Has("request_uri") { // PAR-2.1-1
 		return errors.New("par: request_uri must not be pushed")
@@ -92,13 +100,13 @@ func checkPush(params url.Values) error {
 			return fmt.Errorf("par: %q is repeated", name)
 		}
 	}
-	if params.Get("client_id") == "" { // PAR-2.1-2: beside an assertion too
+	if params.Get("client_id") == "" { // PAR-2.1-2: an assertion does not replace it
 		return errors.New("par: no client_id")
 	}
 	return nil
 }
 
-// attempt sends one request, which its transport may repeat.
+// attempt sends one request, which the transport may repeat.
 func (c *Client) attempt(ctx context.Context, params url.Values) (pushed Pushed, repeated bool, err error) {
 	body, err := c.form(ctx, params)
 	if err != nil {
@@ -116,7 +124,7 @@ func (c *Client) attempt(ctx context.Context, params url.Values) (pushed Pushed,
 		if err != nil {
 			return nil, err
 		}
-		if len(again) != len(body) { // the header says how long it is
+		if len(again) != len(body) { // Content-Length was sent
 			return nil, errors.New("par: the request cannot be repeated with a new assertion")
 		}
 		return io.NopCloser(strings.NewReader(again)), nil
@@ -152,12 +160,12 @@ func (c *Client) form(ctx context.Context, params url.Values) (string, error) {
 	return encoded, nil
 }
 
-// parseResponse reads what a server answered.
+// parseResponse reads the response of a server.
 func parseResponse(resp *http.Response, body []byte) (Pushed, error) {
 	tooLarge := len(body) > maxResponse
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	isJSON := !tooLarge && mediaType == "application/json"
-	// PAR-2.2-1: exactly 201. A 200 comes from a login page, a proxy or a server that does not know this RFC.
+	// PAR-2.2-1: exactly 201. A login page or a proxy sends 200.
 	if resp.StatusCode != http.StatusCreated {
 		return Pushed{}, retrieveError(resp, body, isJSON)
 	}
@@ -176,14 +184,14 @@ func parseResponse(resp *http.Response, body []byte) (Pushed, error) {
 		return Pushed{}, fmt.Errorf("%w: %w", ErrResponse, err)
 	}
 	raw, _ := o.Get("expires_in")
-	seconds, err := strconv.ParseFloat(string(raw), 64) // 60.0 and 6e1 are how some encoders write an integer
+	seconds, err := strconv.ParseFloat(string(raw), 64) // some encoders write 60.0 or 6e1
 	if err != nil || seconds < 1 || seconds > math.MaxInt32 || seconds != math.Trunc(seconds) {
 		return Pushed{}, fmt.Errorf("%w: expires_in is not a positive integer", ErrResponse)
 	}
 	return Pushed{RequestURI: uri, ExpiresIn: time.Duration(seconds) * time.Second}, nil
 }
 
-// retrieveError reads an error response, whose body may be anything.
+// retrieveError reads an error response, which may have any body.
 func retrieveError(resp *http.Response, body []byte, isJSON bool) error {
 	resp.Body = http.NoBody // it has been read
 	said := &oauth2.RetrieveError{Response: resp, Body: body}

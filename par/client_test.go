@@ -189,7 +189,8 @@ func TestClientWhenTheConnectionBreaks(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// repeater is a RoundTripper that repeats a request once, as one that adds proofs of possession does.
+// repeater is a RoundTripper that repeats a request once, as one that adds
+// proofs of possession does.
 type repeater struct{ http.RoundTripper }
 
 func (p repeater) RoundTrip(r *http.Request) (*http.Response, error) {

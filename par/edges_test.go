@@ -14,7 +14,8 @@ import (
 	"github.com/gofapi/fapi2/par"
 )
 
-// What Push accepts can be loaded: a request_uri that leads to an error page would be worse than an error at once.
+// What Push accepts can be loaded: a request_uri that leads to an error page
+// would be worse than an error at once.
 func TestWhatIsAcceptedCanBeLoaded(t *testing.T) {
 	r := newRig(t)
 	nested := func(n int) json.RawMessage { return json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n)) }

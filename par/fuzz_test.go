@@ -51,7 +51,8 @@ func FuzzPush(f *testing.F) {
 	})
 }
 
-// A damaged row is refused or, where the damage does no harm, read for the same client; it never panics.
+// A damaged row is refused or, where the damage does no harm, read for the same
+// client; it never panics.
 func FuzzDamagedRow(f *testing.F) {
 	r := newRig(f)
 	r.pushed(f)
@@ -70,7 +71,8 @@ func FuzzDamagedRow(f *testing.F) {
 	})
 }
 
-// AuthorizationURL and ParseAuthorizationRequest are inverse, whatever else is in the endpoint.
+// AuthorizationURL and ParseAuthorizationRequest are inverse, whatever else is
+// in the endpoint.
 func FuzzAuthorizationURL(f *testing.F) {
 	f.Add("https://as.example/authorize", "app", "urn:ietf:params:oauth:request_uri:abc")
 	f.Add("https://as.example/a%20b?x=%20&y;", "https://app/?&=", "https://as/r?a=b&c+d%20")

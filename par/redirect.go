@@ -7,18 +7,20 @@ import (
 	"strings"
 )
 
-// CheckRedirectURI reports whether requested is one of the client's registered redirect URIs and safe to redirect to. It
-// returns nil or an error that wraps [ErrRedirectURI]. Call it in [ServerConfig].Check.
+// CheckRedirectURI checks that requested is a registered redirect URI of the
+// client and is safe. Otherwise it returns an error that wraps
+// [ErrRedirectURI]. Call it in [ServerConfig].Check.
 //
-// URIs are compared as strings, without any normalisation. The one exception is the port of http://127.0.0.1 and
-// http://[::1], which a native app gets from its operating system at run time (RFC 8252 §7.3): it may differ. An empty
-// registered list matches nothing. A server that lets authenticated clients choose a redirect URI for each request (§2.4)
-// does not call it; [Server.Push] still refuses those that are unsafe.
+// It compares URIs as strings without normalisation. Only the port of
+// http://127.0.0.1 and http://[::1] may differ, because a native app receives
+// its port at run time (RFC 8252 §7.3). An empty list matches nothing. A server
+// that permits unregistered redirect URIs (RFC 9126 §2.4) does not call
+// CheckRedirectURI. [Server.Push] still rejects unsafe URIs.
 func CheckRedirectURI(registered []string, requested string) error {
 	if err := checkRedirectSyntax(requested); err != nil {
 		return err
 	}
-	// PAR-2.4-1: relaxing this is only possible by not calling it, behind client authentication.
+	// PAR-2.4-1: a server relaxes this only if it does not call the function.
 	for _, r := range registered {
 		if r == requested { // BCP-2.1-1
 			return nil
@@ -28,7 +30,7 @@ func CheckRedirectURI(registered []string, requested string) error {
 	if !ok {
 		return fmt.Errorf("%w: not registered", ErrRedirectURI)
 	}
-	for _, r := range registered { // BCP-2.1-1: the port alone may differ, and only here
+	for _, r := range registered { // BCP-2.1-1: only the port may differ
 		if h, tail, ok := splitLoopback(r); ok && h == host && tail == rest {
 			return nil
 		}
@@ -36,50 +38,52 @@ func CheckRedirectURI(registered []string, requested string) error {
 	return fmt.Errorf("%w: not registered", ErrRedirectURI)
 }
 
-// checkRedirectSyntax refuses what no client may use, registered or not.
+// checkRedirectSyntax rejects URIs that are unsafe even if registered.
 func checkRedirectSyntax(uri string) error {
-	refuse := func(why string) error { return fmt.Errorf("%w: %s", ErrRedirectURI, why) }
+	reject := func(why string) error { return fmt.Errorf("%w: %s", ErrRedirectURI, why) }
 	if uri == "" {
-		return refuse("missing") // SP-5.3.2.2-6: even with one registered URI there is no default
+		return reject("missing") // SP-5.3.2.2-6: one registered URI is not a default
 	}
-	// Browsers and servers disagree about spaces, controls, backslashes and non-ASCII: what they disagree about can lead
-	// elsewhere than to where it was compared.
+	// Browsers and servers parse spaces, controls, backslashes and non-ASCII
+	// characters differently, so the browser could follow another URI.
 	for i := range len(uri) {
 		if c := uri[i]; c <= ' ' || c > '~' || c == '\\' {
-			return refuse("a character that a URI cannot have")
+			return reject("a character that a URI cannot have")
 		}
 	}
 	u, err := url.Parse(uri)
 	switch {
 	case err != nil || u.Scheme == "":
-		return refuse("not an absolute URI")
+		return reject("not an absolute URI")
 	case strings.Contains(uri, "#"):
-		return refuse("a fragment") // RFC 6749 §3.1.2
+		return reject("a fragment") // RFC 6749 §3.1.2
 	case u.User != nil:
-		return refuse("user information")
+		return reject("user information")
 	}
 	switch u.Scheme {
 	case "https":
 		if u.Host == "" || u.Hostname() == "" {
-			return refuse("no host")
+			return reject("no host")
 		}
 	case "http":
-		// SP-5.3.2.2-8, BCP-2.6-3: whoever reads the network reads the code, except on the user's own machine.
-		// The name localhost is not enough: it may resolve to somewhere else (RFC 8252 §8.3).
+		// SP-5.3.2.2-8, BCP-2.6-3: the network can read a code that is sent
+		// over http. The name localhost may resolve to another host (RFC 8252
+		// §8.3).
 		if _, _, ok := splitLoopback(uri); !ok {
-			return refuse("http is for 127.0.0.1 and [::1] only")
+			return reject("http is for 127.0.0.1 and [::1] only")
 		}
 	default:
-		// An app's own scheme is a reversed domain name (RFC 8252 §7.1): the dot keeps javascript, data, file and the
-		// like out.
+		// The scheme of an app is a reversed domain name (RFC 8252 §7.1). The
+		// dot excludes schemes like javascript, data and file.
 		if !strings.Contains(u.Scheme, ".") {
-			return refuse("the scheme is neither https nor an app's own")
+			return reject("the scheme is neither https nor an app's own")
 		}
 	}
 	return nil
 }
 
-// splitLoopback splits http://127.0.0.1:port/rest and http://[::1]:port/rest into what stands before and behind the port.
+// splitLoopback splits http://127.0.0.1:port/rest and http://[::1]:port/rest
+// into the parts before and after the port.
 func splitLoopback(uri string) (host, rest string, ok bool) {
 	for _, host := range []string{"http://127.0.0.1", "http://[::1]"} {
 		rest, ok := strings.CutPrefix(uri, host)
@@ -96,7 +100,8 @@ func splitLoopback(uri string) (host, rest string, ok bool) {
 			}
 			rest = after[end:]
 		}
-		// Anything else would go on with the authority: http://127.0.0.1.evil.example, http://127.0.0.1@evil.example.
+		// Other characters continue the authority, as in
+		// http://127.0.0.1.evil.example and http://127.0.0.1@evil.example.
 		if rest != "" && rest[0] != '/' && rest[0] != '?' {
 			return "", "", false
 		}

@@ -83,7 +83,8 @@ func TestCheckRedirectURI(t *testing.T) {
 	require.ErrorIs(t, par.CheckRedirectURI(nil, callback), par.ErrRedirectURI, "PAR-2.4-1 an empty list matches nothing")
 	require.ErrorIs(t, par.CheckRedirectURI([]string{""}, ""), par.ErrRedirectURI)
 
-	// PAR-7.2-1: without a list, Push refuses at least what is unsafe for everybody.
+	// PAR-7.2-1: without a list, Push refuses at least what is unsafe for
+	// everybody.
 	r := newRig(t)
 	for _, uri := range []string{"http://app.example/plain", "javascript:alert(1)", "https://app.example/f#x", "/cb"} {
 		_, err := r.Push(t.Context(), par.PushRequest{ClientID: "app", Params: honest("redirect_uri", uri)})

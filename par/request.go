@@ -34,33 +34,35 @@ type Request struct {
 // ClientID returns the client that authenticated when the request was pushed.
 func (r Request) ClientID() string { return r.clientID }
 
-// Params returns a copy of the parameters: those that the client pushed, without the ones for its authentication and with
-// client_id in any case. No parameter but resource has more than one value.
+// Params returns a copy of the pushed parameters. They have client_id and no
+// authentication parameters, and only resource may have more than one value.
 func (r Request) Params() url.Values { return cloneValues(r.params) }
 
-// Get returns the value of a parameter, the first one of resource, "" if there is none.
+// Get returns the first value of a parameter, or "".
 func (r Request) Get(name string) string { return r.params.Get(name) }
 
-// RequestURI returns the reference that was issued for the request.
+// RequestURI returns the reference to the request.
 func (r Request) RequestURI() string { return r.requestURI }
 
-// ExpiresAt returns the instant from which on Load refuses the request.
+// ExpiresAt returns the time at which Load starts to reject the request.
 func (r Request) ExpiresAt() time.Time { return r.expires }
 
-// DPoPThumbprint returns the thumbprint of the key that the authorization code must be bound to (RFC 9449 §10), from dpop_jkt
-// or from the proof that came with the push; "" if the client asked for no binding.
+// DPoPThumbprint returns the thumbprint of the key that the authorization code
+// must be bound to (RFC 9449 §10), or "". It comes from dpop_jkt or from the
+// DPoP proof of the push.
 func (r Request) DPoPThumbprint() string { return r.thumbprint }
 
-// Data returns a copy of what the server stored along with the request, nil if nothing.
+// Data returns a copy of PushRequest.Data.
 func (r Request) Data() json.RawMessage { return slices.Clone(r.data) }
 
-// String names the client and nothing of the content, which is personal.
+// String returns only the client ID, because the request contains personal
+// data.
 func (r Request) String() string { return fmt.Sprintf("pushed request of %q", r.clientID) }
 
 // GoString is String.
 func (r Request) GoString() string { return r.String() }
 
-// LogValue is String for slog.
+// LogValue is String for package log/slog.
 func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 func cloneValues(values url.Values) url.Values {
@@ -74,14 +76,15 @@ func cloneValues(values url.Values) url.Values {
 // storedVersion changes with the meaning of a stored value.
 const storedVersion = 2
 
-// maxStored bounds a stored value. The parameters take most of it: more than any honest request, as large a state or
-// authorization_details as a client may have (SP-5.3.2.2-N4).
+// maxStored bounds a stored value. It leaves room for a large state or large
+// authorization_details (SP-5.3.2.2-N4).
 const maxStored = 132 << 10
 
 // stored is the value in the store. The parameters are in form encoding because
 // the client chooses their names, and JSON members may not have all of these
 // ("State" together with "state"). A consumed request keeps only Attempt. No
-// change of a request makes its value larger, so it cannot fail in a full store.
+// change of a request makes its value larger, so it cannot fail in a full
+// store.
 type stored struct {
 	Version    int             `json:"v"`
 	Key        string          `json:"key"` // finds rows that changed places
@@ -94,9 +97,11 @@ type stored struct {
 	Attempt    string          `json:"attempt,omitempty"` // hash of the attempt that consumed the request
 }
 
-// storeKey returns the key of the request behind a reference of our own, and whether it is one.
+// storeKey returns the key of a request. It returns false if requestURI is not
+// a reference of this package.
 func (s *Server) storeKey(requestURI string) (string, bool) {
-	// JAR-5.2-2, JAR-10.4-1: the server would have to fetch an https request_uri.
+	// JAR-5.2-2, JAR-10.4-1: the server would have to fetch an https
+	// request_uri.
 	reference, ok := strings.CutPrefix(requestURI, urnPrefix)
 	if !ok || len(reference) != 43 || strings.Trim(reference, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 		return "", false
@@ -104,8 +109,8 @@ func (s *Server) storeKey(requestURI string) (string, bool) {
 	return jose.SHA256Base64("pushed request\x00", s.issuer, "\x00", reference), true // a reference has no NUL
 }
 
-// seal returns the value to store. It fails if the request is too large, if Data
-// is not JSON, or if the value could not be read again.
+// seal returns the value to store. It fails if the request is too large, if
+// Data is not JSON, or if the value could not be read again.
 func (r Request) seal() ([]byte, error) {
 	if r.data != nil && strictjson.Valid(r.data) != nil {
 		return nil, errors.New("par: PushRequest.Data is not JSON")
@@ -118,7 +123,8 @@ func (r Request) seal() ([]byte, error) {
 		tooLarge := fmt.Errorf("%w: %d bytes to store", ErrInvalidRequest, len(value))
 		return nil, oautherr.WithStatus(oautherr.Describe(tooLarge, "the request is too large"), http.StatusRequestEntityTooLarge)
 	}
-	// Better an error for the client now than one for the user later: Data may nest too deep within the whole.
+	// Data may nest too deep within the row. The client receives that error
+	// now, not the user later.
 	row, err := decode(r.key, value)
 	if err == nil {
 		_, err = row.request()
@@ -169,28 +175,30 @@ func (row stored) request() (Request, error) {
 	}, nil
 }
 
-// Pushed is the answer to a pushed request, on both sides: what [Server.Push] issued and [Client.Push] received (§2.2).
+// Pushed is the response to a pushed request (RFC 9126 §2.2). [Server.Push] and
+// [Client.Push] return it.
 type Pushed struct {
 	// RequestURI is the reference to the request.
 	RequestURI string
-	// ExpiresIn is how long the browser has to arrive at the authorization endpoint, in whole seconds on the wire.
+	// ExpiresIn is the time in which the browser must arrive at the
+	// authorization endpoint. On the wire it is in whole seconds.
 	ExpiresIn time.Duration
 }
 
-// String leaves the reference out: whoever has it can start the authorization in the client's name.
+// String omits the reference, because its holder can start the authorization.
 func (p Pushed) String() string { return fmt.Sprintf("request_uri for %v", p.ExpiresIn) }
 
 // GoString is String.
 func (p Pushed) GoString() string { return p.String() }
 
-// LogValue is String for slog.
+// LogValue is String for package log/slog.
 func (p Pushed) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// ServeHTTP writes the response of the pushed authorization request endpoint. The request is not looked at. The zero Pushed,
-// which comes with an error, is answered as a server_error.
+// ServeHTTP writes the response of the pushed authorization request endpoint.
+// It does not read the request. For the zero Pushed it writes a server_error.
 func (p Pushed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if p.RequestURI == "" || p.ExpiresIn < time.Second {
-		WriteError(w, errors.New("par: a response that Push has not made"))
+		WriteError(w, errors.New("par: invalid Pushed, want a result of Push"))
 		return
 	}
 	// PAR-2.2-1: 201, not 200.
@@ -200,12 +208,14 @@ func (p Pushed) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}{p.RequestURI, int64(p.ExpiresIn / time.Second)})
 }
 
-// WriteError writes the error response of the pushed authorization request endpoint (§2.3), which has the form of the token
-// endpoint's: JSON with error and error_description. It takes code, description and status from the error, whatever
-// package it comes from; an error without them is a server_error about which nothing is said.
+// WriteError writes the error response of the pushed authorization request
+// endpoint (RFC 9126 §2.3): JSON with error and error_description. It takes
+// code, description and status from an error of any package of this module. Any
+// other error is a server_error without a description.
 //
-// A server whose clients may use Basic authentication sets WWW-Authenticate before it calls WriteError for a failure of
-// that (RFC 6749 §5.2): headers already set stay, but for those about the body.
+// WriteError keeps the headers that are set, except those about the body. A
+// server with Basic authentication sets WWW-Authenticate before it (RFC 6749
+// §5.2).
 func WriteError(w http.ResponseWriter, err error) {
 	code, description, status := oautherr.From(err)
 	if status < 400 || status > 599 {
@@ -228,14 +238,15 @@ const retryAfter = "5"
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	body, _ := json.Marshal(v)       // structs of strings and numbers do not fail
-	w.Header().Del("Content-Length") // of whatever was to be sent before it came to this
+	w.Header().Del("Content-Length") // of the response that was planned before
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-cache, no-store") // PAR-2.2-5
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // nobody is left to hear of a failure
+	_, _ = w.Write(body) // the client is gone if it fails
 }
 
-// printable keeps the characters that RFC 6749 §5.2 allows in error and error_description.
+// printable replaces characters that RFC 6749 §5.2 forbids in error and
+// error_description.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' || r == '"' || r == '\\' {

@@ -21,11 +21,11 @@ import (
 )
 
 const (
-	// urnPrefix is what the RFC suggests for references that a server issues (PAR-2.2-3).
+	// urnPrefix is the prefix that RFC 9126 §2.2 suggests (PAR-2.2-3).
 	urnPrefix = "urn:ietf:params:oauth:request_uri:"
-	// referenceBytes of randomness make a reference, twice what is asked for.
+	// referenceBytes is twice the required number of random bytes.
 	referenceBytes = 32
-	// maxParameters bounds what reading a stored request costs.
+	// maxParameters bounds the work to read a stored request.
 	maxParameters = 1024
 
 	defaultLifetime  = 90 * time.Second
@@ -37,15 +37,20 @@ const (
 
 // ServerConfig configures a [Server].
 type ServerConfig struct {
-	// Check decides whether the parameters make an authorization request that this server would accept from this client
-	// (§2.1 step 3): registered redirect URI (see CheckRedirectURI), scope, PKCE, response mode and so on. Required.
+	// Check checks a pushed request: for example the registered redirect URI
+	// (see CheckRedirectURI), the scope, PKCE and the response mode (RFC 9126
+	// §2.1). Required.
 	//
-	// It runs before anything is stored, and again in Load and Resume, because the client may have been changed or blocked in
-	// between; so it must have no effect of its own. Those return what it refuses beside its error. It sees what will be stored: client_id always present, authentication
-	// parameters gone, no parameter but resource repeated. What it changes in params has no effect.
+	// Check runs before the request is stored. It runs again in Load and
+	// Resume, because the registration of the client may have changed. It must
+	// have no effect. It receives the parameters as they are stored: with
+	// client_id, without authentication parameters, and only resource may
+	// repeat. Changes to params have no effect.
 	//
-	// An error with a wire form goes to the client as it is: wrap one of this package's errors, or give one's own type
-	// OAuthError() (code, description string) and HTTPStatus() int. Any other error is a server_error. Called concurrently.
+	// The client receives an error that has a wire form. Wrap an error of this
+	// package, or use a type with OAuthError() (code, description string) and
+	// HTTPStatus() int. Any other error is a server_error. Check is called
+	// concurrently.
 	Check func(ctx context.Context, clientID string, params url.Values) error
 
 	// Issuer is the issuer identifier of the authorization server. It keeps the
@@ -53,8 +58,9 @@ type ServerConfig struct {
 	Issuer string
 
 	// Store keeps the requests. If nil, they are kept in memory: at most 65,536
-	// requests and 64 MiB. One client can fill half of that, and then receives an
-	// [ErrStore] with status 429. This is enough for a server of one process.
+	// requests and 64 MiB. One client can fill half of that, and then receives
+	// an [ErrStore] with status 429. This is enough for a server of one
+	// process.
 	Store Store
 
 	// Lifetime is the time in which the user's browser must arrive with the
@@ -67,11 +73,13 @@ type ServerConfig struct {
 	// minutes. A request expires after Lifetime if no browser arrives.
 	LoginTime time.Duration
 
-	// Now is the clock; nil means time.Now. Called concurrently.
+	// Now returns the current time. If nil, time.Now is used. It is called
+	// concurrently.
 	Now func() time.Time
 }
 
-// A Server accepts pushed authorization requests and gives them out again. Safe for concurrent use.
+// A Server stores pushed authorization requests and returns them at the
+// authorization endpoint. It is safe for concurrent use.
 type Server struct {
 	check               func(ctx context.Context, clientID string, params url.Values) error
 	store               Store
@@ -80,14 +88,14 @@ type Server struct {
 	now                 func() time.Time
 }
 
-// NewServer checks cfg and returns a Server.
+// NewServer returns a Server. It returns an error if cfg is invalid.
 func NewServer(cfg ServerConfig) (*Server, error) {
 	s := &Server{
 		check: cfg.Check, issuer: cfg.Issuer, store: cfg.Store,
 		lifetime: cfg.Lifetime, loginTime: cfg.LoginTime, now: cfg.Now,
 	}
 	if s.check == nil {
-		return nil, errors.New("par: ServerConfig.Check is required: without it every request would do")
+		return nil, errors.New("par: missing ServerConfig.Check: every request would be accepted")
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -114,38 +122,41 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-// A PushRequest is what a client pushed.
+// A PushRequest is a pushed authorization request of an authenticated client.
 type PushRequest struct {
-	// ClientID is the client that has authenticated, which is the caller's business. Required. A public client that
-	// merely named itself is not authenticated.
+	// ClientID is the client that the caller authenticated. Required. A public
+	// client that sends only its client_id is not authenticated.
 	ClientID string
-	// Params are the parameters of the form, as ParseForm returns them. With a signed request object: the parameters of
-	// the verified object, in the place of the form's.
+	// Params are the parameters of the form, as ParseForm returns them. With a
+	// signed request object they are the parameters of the verified object.
 	Params url.Values
-	// DPoPThumbprint is the JWK thumbprint (RFC 7638, SHA-256, base64url) of the key of the DPoP proof that came with the
-	// request, fully verified; empty if none came (RFC 9449 §10.1).
+	// DPoPThumbprint is the JWK SHA-256 thumbprint (RFC 7638) of the verified
+	// DPoP proof of the request, or "" without a proof (RFC 9449 §10.1).
 	DPoPThumbprint string
-	// Data is a JSON value that the server wants back with the request, for instance how it was signed; nil for nothing. It
-	// must not repeat a member, nor have members that differ in case only, nor nest deeper than 31 levels.
+	// Data is a JSON value that the server stores with the request, for example
+	// how the request was signed. It is optional. It must not repeat a member,
+	// have members that differ only by case, or nest deeper than 31 levels.
 	Data json.RawMessage
 }
 
-// String names the client and nothing of the content, which may hold secrets.
+// String returns only the client ID, because the request may contain secrets.
 func (p PushRequest) String() string { return fmt.Sprintf("authorization request of %q", p.ClientID) }
 
 // GoString is String.
 func (p PushRequest) GoString() string { return p.String() }
 
-// LogValue is String for slog.
+// LogValue is String for package log/slog.
 func (p PushRequest) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// ParseForm reads the form of a pushed authorization request, or of a token request, strictly: POST only, the media type of
-// forms only, at most 256 KiB, valid UTF-8, no parameter but resource repeated, those without a value left out. Parameters in
-// the URL do not count.
+// ParseForm reads the form of a pushed authorization request or of a token
+// request. It accepts POST, the media type of forms, at most 256 KiB and valid
+// UTF-8. It ignores parameters in the URL, omits parameters without a value,
+// and rejects repeated parameters other than resource.
 //
-// Its errors wrap [ErrInvalidRequest] and have status 405, 413 or 400. The request's body is used up; r.PostForm and r.Form
-// are then the same parameters in maps of their own, so that client authentication which calls r.PostFormValue finds them.
-// Call it first: if something has parsed the form or read the body before, that is an error with status 400.
+// Its errors wrap [ErrInvalidRequest] and have status 405, 413 or 400. It reads
+// the body and fills r.PostForm and r.Form, for client authentication that
+// calls r.PostFormValue. Call it first: if the form was parsed or the body was
+// read before, it returns an error with status 400.
 func ParseForm(r *http.Request) (url.Values, error) {
 	// PAR-2-1, PAR-2.3-5, PAR-2.3-6, CS-6: method, media type and size.
 	// BASE-6749-3.1-1, RI-2-2: repeated and empty parameters.
@@ -156,18 +167,18 @@ func ParseForm(r *http.Request) (url.Values, error) {
 	return params, nil
 }
 
-// invalid makes an error of package form ours and keeps its status and description.
+// invalid wraps an error of package form and keeps its status and description.
 func invalid(err error) error {
 	_, description, status := oautherr.From(err)
 	return oautherr.WithStatus(oautherr.Describe(fmt.Errorf("%w: %w", ErrInvalidRequest, err), description), status)
 }
 
-// Push checks a request as [Server.Check] does and stores it. The client must have been authenticated before, as at the token
-// endpoint; a DPoP proof that came along must have been verified.
+// Push checks a request as [Server.Check] does, and stores it. The caller has
+// authenticated the client and verified the DPoP proof of the request, if any.
 //
-// It returns the errors declared in this package and those of ServerConfig.Check.
-// After an ErrStore the client pushes again. If the store had recorded the
-// request, that request expires without a browser.
+// Push returns the errors of this package and of ServerConfig.Check. After an
+// ErrStore the client pushes again. If the store recorded the first request, it
+// expires without a browser.
 func (s *Server) Push(ctx context.Context, push PushRequest) (Pushed, error) {
 	req, value, err := s.prepare(ctx, push)
 	if err != nil {
@@ -179,11 +190,13 @@ func (s *Server) Push(ctx context.Context, push PushRequest) (Pushed, error) {
 	return Pushed{RequestURI: req.requestURI, ExpiresIn: s.lifetime}, nil
 }
 
-// Check makes all checks of [Server.Push] and stores nothing. It returns the request as Push would store it: Params without
-// authentication parameters and with client_id, DPoPThumbprint from dpop_jkt where only that was given.
+// Check makes all checks of [Server.Push] and stores nothing. It returns the
+// request as Push would store it: Params have client_id and no authentication
+// parameters, and DPoPThumbprint may come from dpop_jkt.
 //
-// A server that writes something for client authentication or for a proof of possession (an assertion is good for one use)
-// calls Check first, writes, and then calls Push, so that a request refused for its content uses up nothing.
+// A server that consumes an assertion or a proof calls Check, then consumes
+// them, and then calls Push. A request that Check rejects then consumes
+// nothing.
 func (s *Server) Check(ctx context.Context, push PushRequest) (PushRequest, error) {
 	req, _, err := s.prepare(ctx, push)
 	if err != nil {
@@ -194,7 +207,8 @@ func (s *Server) Check(ctx context.Context, push PushRequest) (PushRequest, erro
 
 // prepare checks a request and gives it a reference.
 func (s *Server) prepare(ctx context.Context, push PushRequest) (Request, []byte, error) {
-	// SP-5.3.2.2-4, PAR-2.1-4: no client, no request. SP-5.3.2.2-2: the client is whoever authenticated, and nobody else.
+	// SP-5.3.2.2-4, PAR-2.1-4: a client is required. SP-5.3.2.2-2: only the
+	// authenticated client counts.
 	if push.ClientID == "" || !utf8.ValidString(push.ClientID) || strings.ContainsRune(push.ClientID, 0) {
 		return Request{}, nil, ErrUnauthenticated
 	}
@@ -209,7 +223,8 @@ func (s *Server) prepare(ctx context.Context, push PushRequest) (Request, []byte
 	req := Request{
 		clientID: push.ClientID, params: params, expires: s.now().Add(s.lifetime).Truncate(time.Millisecond),
 		thumbprint: thumbprint, data: push.Data,
-		// PAR-2.2-2, PAR-7.1-1, JAR-5.2.1-1, JAR-10.2-2, SP-5.4.1-4: nobody can guess it within its life, or ever.
+		// PAR-2.2-2, PAR-7.1-1: a reference cannot be guessed. JAR-5.2.1-1,
+		// JAR-10.2-2, SP-5.4.1-4: the same.
 		requestURI: urnPrefix + jose.RandomString(referenceBytes),
 	}
 	req.key, _ = s.storeKey(req.requestURI)
@@ -223,28 +238,30 @@ func (s *Server) prepare(ctx context.Context, push PushRequest) (Request, []byte
 	return req, value, nil
 }
 
-// normalise returns the authorization parameters of a push, in a map of its own.
+// normalise returns the authorization parameters of a push, in a map of its
+// own.
 func normalise(push PushRequest) (url.Values, error) {
 	if len(push.Params) > maxParameters { // a form has fewer; a request object may have more
 		return nil, fmt.Errorf("%w: %d parameters, at most %d", ErrInvalidRequest, len(push.Params), maxParameters)
 	}
 	params := cloneValues(push.Params) // PAR-2-3: names that we do not know are kept
 	maps.DeleteFunc(params, func(_ string, values []string) bool { return len(values) == 0 })
-	if err := form.Check(params); err != nil { // BASE-6749-3.1-1, RI-2-2: also for parameters that ParseForm has not seen
+	if err := form.Check(params); err != nil { // BASE-6749-3.1-1, RI-2-2: the caller may not use ParseForm
 		return nil, invalid(err)
 	}
 	switch {
-	case params.Has("request_uri"): // PAR-2.1-5, CS-6: a request must not refer to another one
+	case params.Has("request_uri"): // PAR-2.1-5, CS-6: a request must not refer to another
 		return nil, oautherr.Describe(fmt.Errorf("%w: request_uri", ErrInvalidRequest), "request_uri must not be pushed")
 	case params.Has("request"): // JAR-7-1
 		return nil, ErrRequestNotSupported
 	}
-	// PAR-2.1-2: a client that authenticates with an assertion has said who it is; naming somebody else is an error.
+	// PAR-2.1-2: the assertion names the client, and another client_id is an
+	// error.
 	if id := params.Get("client_id"); id != "" && id != push.ClientID {
 		return nil, ErrClientID
 	}
 	params.Set("client_id", push.ClientID)
-	// PAR-2.1-3: they have served their purpose, and secrets do not belong into a store.
+	// PAR-2.1-3: credentials are not stored.
 	for _, name := range []string{"client_assertion", "client_assertion_type", "client_secret"} {
 		params.Del(name)
 	}
@@ -255,15 +272,16 @@ func normalise(push PushRequest) (url.Values, error) {
 	default:
 		return nil, ErrResponseType
 	}
-	// PAR-2.3-2, PAR-7.2-1: the client is authenticated here, so a redirect URI of its own is a matter of policy
-	// (PAR-2.1-7), but one must be there and be safe.
+	// PAR-2.3-2, PAR-7.2-1: a safe redirect URI is required. PAR-2.1-7: whether
+	// it must be registered is the policy of Check.
 	if err := checkRedirectSyntax(params.Get("redirect_uri")); err != nil {
 		return nil, err
 	}
 	return params, nil
 }
 
-// dpopKey returns the thumbprint of the key that the code will be bound to, if any.
+// dpopKey returns the thumbprint of the key that the code will be bound to, or
+// "".
 func dpopKey(parameter, header string) (string, error) {
 	// DPOP-10.1-1: a client may use either way, or both.
 	for _, thumbprint := range []string{parameter, header} {
@@ -272,7 +290,7 @@ func dpopKey(parameter, header string) (string, error) {
 		}
 	}
 	switch {
-	case parameter == "": // DPOP-10.1-2: the header's key counts as if it were in dpop_jkt
+	case parameter == "": // DPOP-10.1-2: the key of the header counts like dpop_jkt
 		return header, nil
 	case header == "" || jose.EqualString(parameter, header):
 		return parameter, nil
@@ -280,12 +298,14 @@ func dpopKey(parameter, header string) (string, error) {
 	return "", fmt.Errorf("%w: dpop_jkt is not the key of the proof", ErrDPoPKey) // DPOP-10.1-3
 }
 
-var errInteraction = oautherr.New("par: Check asks for user interaction", oautherr.ServerError, http.StatusInternalServerError, "")
+var errInteraction = oautherr.New("par: Check requires user interaction", oautherr.ServerError, http.StatusInternalServerError, "")
 
-// notInteraction keeps errors that only an authorization endpoint can return out of the push response.
+// notInteraction replaces errors that only an authorization endpoint may
+// return.
 func notInteraction(err error) error {
 	switch code, _, _ := oautherr.From(err); code {
-	case "login_required", "consent_required", "interaction_required", "account_selection_required": // PAR-2.3-3
+	// PAR-2.3-3
+	case "login_required", "consent_required", "interaction_required", "account_selection_required":
 		return fmt.Errorf("%w: %w", errInteraction, err)
 	}
 	return err
@@ -295,12 +315,12 @@ func notInteraction(err error) error {
 // authorization request names. Call it when a browser arrives. It can be called
 // often, because it does not consume the request.
 //
-// Load returns [ErrExpired] after the time announced in expires_in, [ErrNotFound],
-// [ErrWrongClient], [ErrStore], or an error of ServerConfig.Check, which runs
-// again. Only with an error of Check, Load returns the Request too. The caller can
-// then send the client an error response (RFC 6749 §4.1.2.1) after Consume, if
-// the redirect URI is still valid. With any other error the Request is zero, and
-// its ClientID is empty.
+// Load returns [ErrExpired] after the time announced in expires_in,
+// [ErrNotFound], [ErrWrongClient], [ErrStore], or an error of
+// ServerConfig.Check, which runs again. Only with an error of Check, Load
+// returns the Request too. The caller can then send the client an error
+// response (RFC 6749 §4.1.2.1) after Consume, if the redirect URI is still
+// valid. With any other error the Request is zero, and its ClientID is empty.
 func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request, error) {
 	req, err := s.fetch(ctx, clientID, requestURI)
 	if err != nil {

@@ -101,7 +101,8 @@ type rig struct {
 }
 
 func newRig(t testing.TB, change ...func(*par.ServerConfig)) rig {
-	// The store lives in real time, the server in the clock's, which starts there: the server must not lean on the store.
+	// The store lives in real time, the server in the clock's, which starts
+	// there: the server must not lean on the store.
 	r := rig{store: &countingStore{Store: memstore.New(memstore.Config{})}, clock: testkit.NewClock(time.Now())}
 	cfg := par.ServerConfig{Check: anything, Store: r.store, Now: r.clock.Now}
 	for _, f := range change {
@@ -292,7 +293,8 @@ func TestReferences(t *testing.T) {
 		require.False(t, seen[uri])
 		seen[uri] = true
 	}
-	// What the store sees cannot be used: neither the reference nor anything like it.
+	// What the store sees cannot be used: neither the reference nor anything
+	// like it.
 	uri := r.pushed(t)
 	require.Len(t, r.store.lastKey, 43)
 	require.NotContains(t, string(r.store.lastValue), uri[len(uri)-43:])
@@ -376,7 +378,8 @@ func TestCheckIsAsked(t *testing.T) {
 	require.Equal(t, 10, calls)
 }
 
-// Servers find out who the client is in their own way, which is often r.PostFormValue or r.BasicAuth.
+// Servers find out who the client is in their own way, which is often
+// r.PostFormValue or r.BasicAuth.
 func TestParseFormLeavesTheFormToTheHost(t *testing.T) {
 	post := func(body string) *http.Request {
 		r := httptest.NewRequest("POST", "/par?client_id=in-the-url", strings.NewReader(body))
