@@ -35,7 +35,7 @@ func bulky() grants.Approval {
 	}
 }
 
-// Whatever has been let in can be taken back: a grant whose record is full
+// Every grant can be revoked, even the largest: a grant whose record is full
 // would be one for ever.
 func TestALargeGrantCanBeRevoked(t *testing.T) {
 	t.Parallel()

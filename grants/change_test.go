@@ -62,10 +62,10 @@ func TestCreate(t *testing.T) {
 			seen[c.GrantID()] = true
 		}
 	})
-	t.Run("the event has it all, before anybody has an answer", func(t *testing.T) {
+	t.Run("the event has the grant and its origin", func(t *testing.T) {
 		require.Equal(t, []grants.Event{{Kind: "created", New: g, By: fintech, AuthorizationID: change.AuthorizationID(), Time: t0}}, b.log.all())
 	})
-	t.Run("neither grant, change nor event print what they know about the user", func(t *testing.T) {
+	t.Run("grant, change and event print no personal data", func(t *testing.T) {
 		for _, v := range []any{g, &g, change, *change, b.log.all()[0]} {
 			for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 				require.NotContains(t, fmt.Sprintf(verb, v), alice)
@@ -88,7 +88,7 @@ func TestScopeValues(t *testing.T) {
 		{"all of them", nil, []string{"openid", "read", "write"}},
 		{"at one resource", []string{a}, []string{"openid", "read"}},
 		{"at another", []string{b}, []string{"openid", "read", "write"}},
-		{"at two: what is permitted at both", []string{a, b}, []string{"openid", "read"}},
+		{"at two: the values of both", []string{a, b}, []string{"openid", "read"}},
 		{"from entries that have them in parts", []string{c, b}, []string{"openid", "write"}},
 		{"at two that have nothing in common", []string{a, c}, []string{"openid"}},
 		{"at one that was not consented", []string{"https://d.example/"}, []string{"openid"}},
@@ -99,7 +99,7 @@ func TestScopeValues(t *testing.T) {
 
 func TestClaimTimesOut(t *testing.T) {
 	t.Parallel()
-	t.Run("GM-5.6.1-2 an approval that nobody claims is forgotten", func(t *testing.T) {
+	t.Run("GM-5.6.1-2 an approval that is not claimed in time is forgotten", func(t *testing.T) {
 		b := newBank(t, nil)
 		change := b.prepared("create", "", scopes("accounts"))
 		b.clock.Advance(5 * time.Minute)
@@ -107,7 +107,7 @@ func TestClaimTimesOut(t *testing.T) {
 		b.requireUnknown(change.GrantID())
 		require.Empty(t, b.log.all())
 	})
-	t.Run("a merge that nobody claims leaves the refresh tokens as they were", func(t *testing.T) {
+	t.Run("an unclaimed merge changes no refresh tokens", func(t *testing.T) {
 		b, g, authorization := granted(t)
 		change := b.prepared("merge", g.ID, scopes("payments"))
 		b.requireCurrent(g.ID, authorization)
@@ -228,7 +228,7 @@ func TestMergeDetails(t *testing.T) {
 		b.prepared("merge", none.ID, approval)
 		require.Equal(t, []call{{`[{"type":"ab"}]`, `[]`}, {`[]`, `[{"type":"b"}]`}}, calls)
 	})
-	t.Run("what cannot be merged is refused before the user has gone", func(t *testing.T) {
+	t.Run("details that cannot be merged are rejected at the approval", func(t *testing.T) {
 		failure = errors.New("not with each other")
 		_, err := b.prepare(fintech, "merge", g.ID, approval)
 		require.ErrorIs(t, err, failure)
@@ -273,7 +273,7 @@ func TestReplace(t *testing.T) {
 		}
 		b.requireCurrent(first.ID, three)
 	})
-	t.Run("GM-10-2 the host is told to revoke the access tokens so far, once", func(t *testing.T) {
+	t.Run("GM-10-2 the event names the earlier access tokens once", func(t *testing.T) {
 		require.Equal(t, []string{one, two}, b.log.last(t).EndedAccess)
 		require.NoError(t, b.Withdraw(t.Context(), first.ID))
 		require.Equal(t, []string{three}, b.log.last(t).EndedAccess)
@@ -292,14 +292,14 @@ func TestClaimOncePerAuthorization(t *testing.T) {
 	})
 	replace := b.prepared("replace", g.ID, scopes("payments"))
 	b.claim(replace)
-	t.Run("a claim of what was superseded is refused, and does not bring it back", func(t *testing.T) {
+	t.Run("a claim of a superseded change is rejected and does not apply it again", func(t *testing.T) {
 		b.claimFails(create, grants.ErrInactive)
 		_, _ = b.claimed("merge", g.ID, scopes("more"))
 		b.claimFails(replace, grants.ErrInactive)
 		now := b.get(g.ID)
 		require.Equal(t, []string{"more", "payments"}, now.ScopeValues())
 	})
-	t.Run("nor when other changes have been forgotten, for as long as it could be claimed", func(t *testing.T) {
+	t.Run("a superseded claim is rejected even after its successors are forgotten", func(t *testing.T) {
 		b := newBank(t, func(c *grants.ManagerConfig) { c.AccessTokenLifetime, c.ClaimTime = time.Second, time.Hour })
 		create := b.prepared("create", "", scopes("accounts"))
 		g := b.claim(create)
@@ -311,7 +311,7 @@ func TestClaimOncePerAuthorization(t *testing.T) {
 		b.clock.Advance(time.Minute)
 		b.claimFails(create, grants.ErrInactive)
 	})
-	t.Run("a change of nobody's is refused", func(t *testing.T) {
+	t.Run("an unprepared change is rejected", func(t *testing.T) {
 		for _, c := range []*grants.Change{nil, {}} {
 			_, err := b.Claim(t.Context(), c)
 			require.Error(t, err)
@@ -403,15 +403,15 @@ func TestApprovalIsChecked(t *testing.T) {
 		{"an expiry in the past", func(a *grants.Approval) { a.Expires = t0 }},
 		{"an expiry beyond the lifetime", func(a *grants.Approval) { a.Expires = t0.Add(year + time.Second) }},
 		{"a scope with a quotation mark", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Scope: `a"b`}} }},
-		{"GM-6.4-2 a resource that is no absolute URI", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Resource: []string{"/api"}}} }},
+		{"GM-6.4-2 a resource that is not an absolute URI", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Resource: []string{"/api"}}} }},
 		{"GM-6.4-2 a resource with a fragment", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Resource: []string{"https://a.example/#x"}}} }},
 		{"GM-6.4-2 an empty resource", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Resource: []string{""}}} }},
 		{"too many scopes", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Scope: numbered("s", 1025)}} }},
 		{"too many scopes, though few differ", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Scope: strings.Repeat("a ", 2049)}} }},
 		{"too long scopes", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Scope: strings.Repeat("a", 33<<10)}} }},
 		{"an empty claim", func(a *grants.Approval) { a.Claims = []string{""} }},
-		{"details that are no array", func(a *grants.Approval) { a.AuthorizationDetails = json.RawMessage(`{}`) }},
-		{"details that are no objects", func(a *grants.Approval) { a.AuthorizationDetails = json.RawMessage(`["a"]`) }},
+		{"details that are not an array", func(a *grants.Approval) { a.AuthorizationDetails = json.RawMessage(`{}`) }},
+		{"details that are not objects", func(a *grants.Approval) { a.AuthorizationDetails = json.RawMessage(`["a"]`) }},
 		{"details with a member twice", func(a *grants.Approval) { a.AuthorizationDetails = json.RawMessage(`[{"amount":1,"amount":2}]`) }},
 		{"details too deep to be answered with", func(a *grants.Approval) { a.AuthorizationDetails = json.RawMessage(`[` + deep + `]`) }},
 		{"too large details", func(a *grants.Approval) {
@@ -420,11 +420,11 @@ func TestApprovalIsChecked(t *testing.T) {
 		{"details that encoding/json makes too large", func(a *grants.Approval) {
 			a.AuthorizationDetails = json.RawMessage(`[{"a":"` + strings.Repeat("<", 11<<10) + `"}]`)
 		}},
-		{"data that is no JSON", func(a *grants.Approval) { a.Data = json.RawMessage(`{`) }},
+		{"data that is not JSON", func(a *grants.Approval) { a.Data = json.RawMessage(`{`) }},
 		{"GM-6-2 a token among the extra members", func(a *grants.Approval) {
 			a.Extra = map[string]json.RawMessage{"refresh_token": json.RawMessage(`"x"`)}
 		}},
-		{"an extra member that is ours", func(a *grants.Approval) { a.Extra = map[string]json.RawMessage{"scopes": json.RawMessage(`[]`)} }},
+		{"an extra member with a reserved name", func(a *grants.Approval) { a.Extra = map[string]json.RawMessage{"scopes": json.RawMessage(`[]`)} }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			approval := scopes("accounts")
@@ -437,11 +437,11 @@ func TestApprovalIsChecked(t *testing.T) {
 			require.Nil(t, change)
 		})
 	}
-	t.Run("a request that asks for nothing has no change", func(t *testing.T) {
+	t.Run("a request without an action has no change", func(t *testing.T) {
 		_, err := b.Prepare(t.Context(), grants.Request{}, grants.Approval{AuthorizationID: b.id(), Subject: alice})
 		require.Error(t, err)
 	})
-	t.Run("a merge that would be too large is refused before the user has gone", func(t *testing.T) {
+	t.Run("a merge that would be too large is rejected at the approval", func(t *testing.T) {
 		big := func(c string) grants.Approval {
 			return grants.Approval{Subject: alice, AuthorizationDetails: json.RawMessage(`[{"a":"` + strings.Repeat(c, 40<<10) + `"}]`)}
 		}
@@ -451,7 +451,7 @@ func TestApprovalIsChecked(t *testing.T) {
 	})
 }
 
-// A plan is what the claim will return, and changes nothing.
+// Plan returns the grant that Claim will return, and changes nothing.
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	b := newBank(t, nil)

@@ -22,7 +22,7 @@ type wire func(*http.Request) (*http.Response, error)
 
 func (w wire) RoundTrip(r *http.Request) (*http.Response, error) { return w(r) }
 
-// reply is a wire that always says the same.
+// reply is a wire with one response.
 func reply(status int, body string, headers ...string) wire {
 	return func(*http.Request) (*http.Response, error) {
 		h := http.Header{"Content-Type": {"application/json"}}
@@ -107,12 +107,12 @@ func TestClientRequests(t *testing.T) {
 		require.Equal(t, 2, asked)
 	})
 	for name, cfg := range map[string]grants.ClientConfig{
-		"http":                            {Endpoint: "http://as.example.com/grants", HTTPClient: http.DefaultClient},
-		"no host":                         {Endpoint: "https:///grants", HTTPClient: http.DefaultClient},
-		"a query":                         {Endpoint: "https://as.example.com/grants?x", HTTPClient: http.DefaultClient},
-		"a fragment":                      {Endpoint: "https://as.example.com/grants#x", HTTPClient: http.DefaultClient},
-		"user information":                {Endpoint: "https://u@as.example.com/grants", HTTPClient: http.DefaultClient},
-		"GM-6.1-1 nobody to send a token": {Endpoint: "https://as.example.com/grants"},
+		"http":                   {Endpoint: "http://as.example.com/grants", HTTPClient: http.DefaultClient},
+		"no host":                {Endpoint: "https:///grants", HTTPClient: http.DefaultClient},
+		"a query":                {Endpoint: "https://as.example.com/grants?x", HTTPClient: http.DefaultClient},
+		"a fragment":             {Endpoint: "https://as.example.com/grants#x", HTTPClient: http.DefaultClient},
+		"user information":       {Endpoint: "https://u@as.example.com/grants", HTTPClient: http.DefaultClient},
+		"GM-6.1-1 no HTTPClient": {Endpoint: "https://as.example.com/grants"},
 	} {
 		t.Run(name+" makes no client", func(t *testing.T) {
 			c, err := grants.NewClient(cfg)
@@ -136,7 +136,7 @@ func TestClientReads(t *testing.T) {
 		{"GM-6.4-5 all times", `{"created_at":1,"expires_at":3}`, grants.Grant{CreatedAt: at(1), ExpiresAt: at(3)}},
 		{"GM-6.4-2 scopes with and without resources", `{"scopes":[{"scope":"a b","resource":["https://r/"]},{"scope":"c"},{"resource":"https://s/"}]}`,
 			grants.Grant{Scopes: []grants.Scope{{Scope: "a b", Resource: []string{"https://r/"}}, {Scope: "c"}, {Resource: []string{"https://s/"}}}}},
-		{"GM-6.4-7 unknown members are no fault", `{"status":"active","x":{"y":1},"scopes":[{"scope":"a","z":1}]}`,
+		{"GM-6.4-7 unknown members are kept in Extra", `{"status":"active","x":{"y":1},"scopes":[{"scope":"a","z":1}]}`,
 			grants.Grant{Scopes: []grants.Scope{{Scope: "a"}}, Extra: map[string]json.RawMessage{"status": json.RawMessage(`"active"`), "x": json.RawMessage(`{"y":1}`)}}},
 		{"GM-6.4-5 null is absent", `{"last_updated":4,"last_updated_at":null,"created_at":null,"expires_at":null}`, grants.Grant{UpdatedAt: at(4)}},
 		{"GM-6.4-4 null is absent", `{"scopes":null,"claims":null,"authorization_details":null,"updated_by":null}`, grants.Grant{}},
@@ -144,7 +144,7 @@ func TestClientReads(t *testing.T) {
 			grants.Grant{Scopes: []grants.Scope{{Scope: "a"}, {Resource: []string{"https://r/"}}}}},
 		{"GM-6.4-5 GM-6.4-6 what only informs and has another type is absent", `{"created_at":"yesterday","last_updated":true,"updated_by":1,"expires_at":3}`,
 			grants.Grant{ExpiresAt: at(3)}},
-		{"GM-6.4-6 who has changed it", `{"updated_by":"authorization_server"}`, grants.Grant{UpdatedBy: "authorization_server"}},
+		{"GM-6.4-6 updated_by", `{"updated_by":"authorization_server"}`, grants.Grant{UpdatedBy: "authorization_server"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, err := wired(t, reply(200, tc.body)).Query(t.Context(), "g-1")
@@ -160,13 +160,13 @@ func TestClientReads(t *testing.T) {
 		`{"scopes":[],"scopes":[]}`, `{"claims":[],"Claims":[]}`, `{"authorization_details":[{"amount":1,"amount":2}]}`,
 		`{"a":"` + strings.Repeat("x", 1<<20) + `"}`,
 	} {
-		t.Run("what is no answer is an error: "+body[:min(len(body), 60)], func(t *testing.T) {
+		t.Run("a malformed response is an error: "+body[:min(len(body), 60)], func(t *testing.T) {
 			got, err := wired(t, reply(200, body)).Query(t.Context(), "g-1")
 			require.ErrorIs(t, err, grants.ErrResponse)
 			require.Zero(t, got)
 		})
 	}
-	t.Run("another media type is no answer", func(t *testing.T) {
+	t.Run("another media type is an error", func(t *testing.T) {
 		_, err := wired(t, reply(200, `{}`, "Content-Type", "text/html")).Query(t.Context(), "g-1")
 		require.ErrorIs(t, err, grants.ErrResponse)
 	})
@@ -179,7 +179,7 @@ func TestClientReads(t *testing.T) {
 
 func TestClientErrors(t *testing.T) {
 	t.Parallel()
-	t.Run("what the server has said", func(t *testing.T) {
+	t.Run("the server's error", func(t *testing.T) {
 		for _, status := range []int{400, 401, 403, 500} {
 			c := wired(t, reply(status, `{"error":"e","error_description":"d","error_uri":"u"}`))
 			_, err := c.Query(t.Context(), "g-1")
@@ -222,15 +222,15 @@ func TestClientHoldsBack(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, header string
-		want         time.Duration // 0: the header says nothing
+		want         time.Duration // 0 for a header that is ignored
 	}{
 		{"GM-6.4-9 seconds", "120", 2 * time.Minute},
 		{"GM-6.4-9 a date", t0.Add(time.Minute).Format(http.TimeFormat), time.Minute},
 		{"GM-6.4-9 a year is an hour", "31536000", time.Hour},
 		{"GM-6.4-9 a date in a far year is an hour", t0.Add(5 * year).Format(http.TimeFormat), time.Hour},
-		{"nonsense is none", "soon", 0},
-		{"a negative number is none", "-5", 0},
-		{"more than a number can be is none", "99999999999999999999", 0},
+		{"a malformed header is ignored", "soon", 0},
+		{"a negative number is ignored", "-5", 0},
+		{"a number that overflows is ignored", "99999999999999999999", 0},
 		{"no header", "", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -260,7 +260,7 @@ func TestClientHoldsBack(t *testing.T) {
 			}
 		})
 	}
-	t.Run("GM-6.4-9 when the time has come it asks again", func(t *testing.T) {
+	t.Run("GM-6.4-9 after the back-off it sends a request", func(t *testing.T) {
 		clock, answer := testkit.NewClock(t0), reply(503, ``, "Retry-After", "10")
 		c := wiredAt(t, clock, func(r *http.Request) (*http.Response, error) { return answer(r) })
 		_, err := c.Query(t.Context(), "g-1")

@@ -56,7 +56,7 @@ func TestAThousandMergesLoseNothing(t *testing.T) {
 			}
 		}
 	})
-	t.Run("more than 1,024 authorizations with live tokens are refused, and none is forgotten", func(t *testing.T) {
+	t.Run("more than 1,024 authorizations with live tokens are rejected, and none is forgotten", func(t *testing.T) {
 		for i := merges + 1; i <= 1024; i++ {
 			_, err := b.Claim(t.Context(), b.prepared("merge", g.ID, scopes("s")))
 			if i < 1024 {
@@ -110,8 +110,8 @@ func TestOneOfManyWins(t *testing.T) {
 	}
 }
 
-// A revocation races with claims and refreshes: whoever has succeeded before is
-// in the list of what ends, whoever comes after fails. No token gets away.
+// A revocation races with claims and refreshes. The event of the revocation names
+// each authorization that was claimed before it. Later claims fail.
 func TestRevocationRacesClaims(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -146,7 +146,7 @@ func TestRevocationRacesClaims(t *testing.T) {
 			_, refresh := b.CheckRefresh(t.Context(), g.ID, changes[i].AuthorizationID())
 			require.ErrorIs(t, refresh, grants.ErrInactive)
 			if err == nil {
-				require.True(t, ended[changes[i].AuthorizationID()], "a claim that has succeeded is not among what ended")
+				require.True(t, ended[changes[i].AuthorizationID()], "a successful claim is missing in EndedAccess")
 				continue
 			}
 			require.ErrorIs(t, err, grants.ErrInactive)
@@ -183,7 +183,7 @@ func TestASlowListener(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, b.Revoke(ctx, fintech, g.ID), context.Canceled)
-	_, err := b.CheckRefresh(t.Context(), g.ID, authorization) // reading waits for nobody, and the change is in effect
+	_, err := b.CheckRefresh(t.Context(), g.ID, authorization) // reads do not wait, and the change is in effect
 	require.ErrorIs(t, err, grants.ErrInactive)
 	other, _ := b.claimed("create", "", scopes("s"))
 	require.NoError(t, b.Withdraw(t.Context(), other.ID))

@@ -17,7 +17,7 @@ import (
 
 func TestEventsThatFail(t *testing.T) {
 	t.Parallel()
-	t.Run("a revocation is in effect, and is told when it is repeated", func(t *testing.T) {
+	t.Run("a revocation is in effect, and its repetition delivers the event", func(t *testing.T) {
 		b, g, authorization := granted(t)
 		b.log.setFail(errDown)
 		for range 2 {
@@ -28,7 +28,7 @@ func TestEventsThatFail(t *testing.T) {
 		}
 		b.requireEnded(g.ID, authorization)
 		b.requireHidden(fintech, g.ID)
-		require.ErrorIs(t, b.Revoke(t.Context(), "other", g.ID), grants.ErrNotFound) // nobody else can tell
+		require.ErrorIs(t, b.Revoke(t.Context(), "other", g.ID), grants.ErrNotFound)
 		b.log.setFail(nil)
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
 		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
@@ -47,7 +47,7 @@ func TestEventsThatFail(t *testing.T) {
 		require.Equal(t, int64(1), g.Version)
 		require.Equal(t, []string{"created"}, b.log.kinds())
 	})
-	t.Run("no change is made before the one before is told", func(t *testing.T) {
+	t.Run("a change waits for the event of the change before", func(t *testing.T) {
 		b, g, _ := granted(t)
 		merge, replace := b.prepared("merge", g.ID, scopes("a")), b.prepared("replace", g.ID, scopes("b"))
 		b.log.setFail(errDown)
@@ -61,7 +61,7 @@ func TestEventsThatFail(t *testing.T) {
 		b.claim(replace)
 		require.Equal(t, []string{"created", "merged", "replaced"}, b.log.kinds())
 	})
-	t.Run("a revocation does not wait for that, and both are told in order, each with its own states", func(t *testing.T) {
+	t.Run("a revocation does not wait, and both events come in order with their own states", func(t *testing.T) {
 		b, g, one := granted(t)
 		merge := b.prepared("merge", g.ID, scopes("a"))
 		b.log.setFail(errDown)
@@ -93,7 +93,7 @@ func TestEventsThatFail(t *testing.T) {
 		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
 		require.ErrorIs(t, b.Deliver(t.Context(), strings.Repeat("A", 43)), grants.ErrNotFound)
 	})
-	t.Run("who hangs up after a revocation does not keep it from being told", func(t *testing.T) {
+	t.Run("a client that disconnects after a revocation does not stop its event", func(t *testing.T) {
 		ctx, hangUp := context.WithCancel(t.Context())
 		var seen error
 		b := newBank(t, func(c *grants.ManagerConfig) {
@@ -110,7 +110,7 @@ func TestEventsThatFail(t *testing.T) {
 		require.NoError(t, seen)
 		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound) // delivered, and noted
 	})
-	t.Run("without anybody to tell nothing waits", func(t *testing.T) {
+	t.Run("without Events nothing is pending", func(t *testing.T) {
 		b := newBank(t, func(c *grants.ManagerConfig) { c.Events = nil })
 		g, _ := b.claimed("create", "", scopes("accounts"))
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
@@ -171,9 +171,9 @@ func (u *unreliable) fails(chance float64) bool {
 	return u.random.Float64() < chance
 }
 
-// Two processes change one grant, and neither their store nor their listeners
-// can be relied on. In the end each change has been told, in order, and each
-// authorization ended once.
+// Two processes change one grant, and their store and their Events fail at
+// random. Each change is delivered in the end, in order, and each authorization
+// ends once.
 func TestNothingIsReliable(t *testing.T) {
 	t.Parallel()
 	for round := range uint64(20) {
@@ -236,7 +236,7 @@ func TestNothingIsReliable(t *testing.T) {
 		}
 		for i, c := range changes {
 			id := c.AuthorizationID()
-			require.True(t, made[id] || !claimed[i], "a claim that nobody heard of")
+			require.True(t, made[id] || !claimed[i], "a claim without an event")
 			if made[id] {
 				require.Equal(t, 1, ended[id], "GM-6.5-3 the access tokens of each authorization end once")
 			}

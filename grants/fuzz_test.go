@@ -13,8 +13,8 @@ import (
 	"github.com/gofapi/fapi2/grants"
 )
 
-// FuzzQueryAnswer: whatever a server says, what the client makes of it is whole
-// or nothing, and has nothing that was not said.
+// FuzzQueryAnswer: a grant has all members of the response and no others, or the
+// response is an error.
 func FuzzQueryAnswer(f *testing.F) {
 	f.Add([]byte(`{"scopes":[{"scope":"a b","resource":["https://r/"]},{"scope":"c"}],"claims":["x"],"authorization_details":[{"type":"t"}],"created_at":1,"last_updated_at":2,"expires_at":3,"updated_by":"client"}`))
 	f.Add([]byte(`{"last_updated":2.5,"x":{"y":[1]}}`))

@@ -21,7 +21,7 @@ var (
 	errScope = oautherr.New("no scope", "insufficient_scope", 403, "more scope is needed")
 )
 
-// authorize stands for a resource server's check: the header says which client,
+// authorize is a resource server's check: the headers have the client,
 // user and scopes the token has.
 func authorize(r *http.Request, scope string) (clientID, subject string, err error) {
 	h := r.Header
@@ -44,7 +44,7 @@ func newAPI(t testing.TB, b *bank, change func(*grants.HandlerConfig)) http.Hand
 	return h
 }
 
-// request is made by fintech with both scopes, unless something else is said.
+// request returns a request of fintech with both scopes. headers replace them.
 func request(method, target string, headers ...string) *http.Request {
 	r := httptest.NewRequest(method, "/", nil)
 	u, err := url.ParseRequestURI(target)
@@ -80,7 +80,7 @@ func TestAPIQuery(t *testing.T) {
 	_, err := b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })
 	require.NoError(t, err)
 	w := serve(h, request("GET", "/grants/"+g.ID))
-	t.Run("GM-6.4-1 200 with JSON that nobody keeps", func(t *testing.T) {
+	t.Run("GM-6.4-1 200 with JSON that is not cached", func(t *testing.T) {
 		require.Equal(t, 200, w.Code)
 		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 		require.Equal(t, "no-cache, no-store", w.Header().Get("Cache-Control"))
@@ -172,7 +172,7 @@ func TestAPIRefusals(t *testing.T) {
 		{"GM-6.6-3 no token for what does not exist either", request("GET", "/grants/nothing", "Authorization", ""), 401},
 		{"GM-6.6-1 a grant that does not exist", request("GET", "/grants/"+strings.Repeat("A", 43)), 404},
 		{"GM-6.6-1 a grant that has ended", request("GET", "/grants/"+over.ID), 404},
-		{"GM-10-1 another client's grant, as if it were not there", request("GET", url, "Authorization", "other"), 404},
+		{"GM-10-1 another client's grant is not found", request("GET", url, "Authorization", "other"), 404},
 		{"GM-10-1 another client's grant is not revoked", request("DELETE", url, "Authorization", "other"), 404},
 		{"a token of another user does not see it", request("GET", url, "User", "bob"), 404},
 		{"a token of another user does not revoke it", request("DELETE", url, "User", "bob"), 404},
@@ -204,7 +204,7 @@ func TestAPIRefusals(t *testing.T) {
 		})
 	}
 	_, err := b.Query(t.Context(), fintech, g.ID)
-	require.NoError(t, err, "none of these has done anything")
+	require.NoError(t, err, "a rejected request changes nothing")
 	for _, method := range []string{"POST", "PUT", "PATCH", "OPTIONS", "TRACE", "delete", "X"} {
 		t.Run("405 for "+method, func(t *testing.T) {
 			w := serve(h, request(method, url))
@@ -235,7 +235,7 @@ func TestAPIOfferings(t *testing.T) {
 		require.Equal(t, 200, serve(mux, request("GET", "/grants/"+g.ID)).Code)
 		require.Equal(t, 404, serve(mux, request("GET", "/grants/"+g.ID+"%2f..")).Code)
 	})
-	t.Run("the host's own way to say no", func(t *testing.T) {
+	t.Run("the host's WriteError", func(t *testing.T) {
 		b := newBank(t, nil)
 		var said error
 		var needs []string
@@ -254,14 +254,14 @@ func TestAPIOfferings(t *testing.T) {
 		require.Equal(t, []string{"grant_management_revoke"}, needs)
 		require.NotEmpty(t, w.Header().Get("Retry-After")) // GM-6.4-8
 	})
-	t.Run("a token without a client is none", func(t *testing.T) {
+	t.Run("a token without a client is rejected", func(t *testing.T) {
 		b := newBank(t, nil)
 		h := newAPI(t, b, func(c *grants.HandlerConfig) {
 			c.Authorize = func(*http.Request, string) (string, string, error) { return "", "", nil }
 		})
 		require.Equal(t, 403, serve(h, request("GET", "/grants/x")).Code)
 	})
-	t.Run("an error without a wire form is a server error that tells nothing", func(t *testing.T) {
+	t.Run("an error without a wire form is a server error without its cause", func(t *testing.T) {
 		b := newBank(t, nil)
 		h := newAPI(t, b, func(c *grants.HandlerConfig) {
 			c.Authorize = func(*http.Request, string) (string, string, error) { return fintech, "", errors.New("secret cause") }
@@ -272,7 +272,7 @@ func TestAPIOfferings(t *testing.T) {
 	})
 	for name, cfg := range map[string]grants.HandlerConfig{
 		"no manager":         {Authorize: authorize},
-		"nobody to ask":      {Manager: newBank(t, nil).Manager},
+		"no Authorize":       {Manager: newBank(t, nil).Manager},
 		"a relative path":    {Manager: newBank(t, nil).Manager, Authorize: authorize, Path: "grants"},
 		"a slash at the end": {Manager: newBank(t, nil).Manager, Authorize: authorize, Path: "/grants/"},
 		"an encoded path":    {Manager: newBank(t, nil).Manager, Authorize: authorize, Path: "/gr%61nts"},

@@ -43,7 +43,7 @@ type bank struct {
 	used int
 }
 
-// eventLog is a host's Events, which fails as long as it is told to.
+// eventLog is a host's Events. It fails while fail is set.
 type eventLog struct {
 	mu     sync.Mutex
 	events []grants.Event
@@ -105,8 +105,8 @@ func (l *eventLog) last(t testing.TB) grants.Event {
 	return all[len(all)-1]
 }
 
-// faulty is a store whose calls fail when a function says so: before, or after
-// they have had their effect.
+// faulty is a store whose calls fail if before or after returns an error: before
+// or after they take effect.
 type faulty struct {
 	grants.Store
 	mu            sync.Mutex
@@ -168,7 +168,7 @@ func failing(verb string) func(string) error {
 	}
 }
 
-// newBank changes the usual configuration by change, which may be nil.
+// newBank returns a bank. change may change its configuration, or be nil.
 func newBank(t testing.TB, change func(*grants.ManagerConfig)) *bank {
 	t.Helper()
 	b := &bank{t: t, clock: testkit.NewClock(t0), log: new(eventLog)}
@@ -241,7 +241,7 @@ func (b *bank) prepare(clientID, action, grantID string, approval grants.Approva
 	return kept(b.t, change), nil
 }
 
-// kept is a change as it comes back from where the host has kept it.
+// kept returns a change that was stored and read as JSON.
 func kept(t testing.TB, change *grants.Change) *grants.Change {
 	data, err := json.Marshal(change)
 	require.NoError(t, err)
@@ -328,7 +328,7 @@ func (b *bank) requireEnded(id, authorizationID string) {
 	tells(b.t, err, "invalid_grant", 400)
 }
 
-// tells checks what the peer is told about an error.
+// tells checks the wire form of an error.
 func tells(t testing.TB, err error, code string, status int) {
 	t.Helper()
 	gotCode, _, gotStatus := oautherr.From(err)

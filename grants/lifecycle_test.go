@@ -19,7 +19,7 @@ func TestRevoke(t *testing.T) {
 		b.requireEnded(g.ID, authorization)
 		b.requireHidden(fintech, g.ID)
 	})
-	t.Run("GM-6.5-3 the host is told to revoke the access tokens", func(t *testing.T) {
+	t.Run("GM-6.5-3 the event names the access tokens", func(t *testing.T) {
 		b, g, authorization := granted(t)
 		b.clock.Advance(time.Hour)
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
@@ -33,14 +33,14 @@ func TestRevoke(t *testing.T) {
 		require.Equal(t, g, e.Old)
 		require.Equal(t, int64(2), e.New.Version)
 	})
-	t.Run("the server's own revocation says so", func(t *testing.T) {
+	t.Run("the server's own revocation is by authorization_server", func(t *testing.T) {
 		b, g, _ := granted(t)
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
 		now := b.get(g.ID)
 		require.Equal(t, []string{"revoked", "authorization_server"}, []string{now.Status, now.UpdatedBy})
 		require.Equal(t, "authorization_server", b.log.last(t).By)
 	})
-	t.Run("there is nothing to revoke a second time, nor elsewhere", func(t *testing.T) {
+	t.Run("a second revocation and one of another grant are not found", func(t *testing.T) {
 		b, g, _ := granted(t)
 		require.ErrorIs(t, b.Revoke(t.Context(), "other", g.ID), grants.ErrNotFound)
 		require.NoError(t, b.Revoke(t.Context(), fintech, g.ID))
@@ -50,7 +50,7 @@ func TestRevoke(t *testing.T) {
 		require.ErrorIs(t, b.Withdraw(t.Context(), strings.Repeat("A", 1<<20)), grants.ErrNotFound)
 		require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
 	})
-	t.Run("GM-5.6.3-1 what has ended is kept for the retention, and no longer", func(t *testing.T) {
+	t.Run("GM-5.6.3-1 an ended grant is kept for the retention", func(t *testing.T) {
 		b, g, _ := granted(t)
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
 		b.clock.Advance(30*24*time.Hour - time.Second)
@@ -68,7 +68,7 @@ func TestRevoke(t *testing.T) {
 
 func TestUpdate(t *testing.T) {
 	t.Parallel()
-	t.Run("GM-5.6.2-1 a joint account's grant grows with each who agrees", func(t *testing.T) {
+	t.Run("GM-5.6.2-1 a joint account's grant grows with each consent", func(t *testing.T) {
 		b := newBank(t, nil)
 		g, authorization := b.claimed("create", "", grants.Approval{Subject: alice, Data: json.RawMessage(`{"waiting for":["bob"]}`)})
 		require.Empty(t, g.ScopeValues())
@@ -90,7 +90,7 @@ func TestUpdate(t *testing.T) {
 		require.Empty(t, e.EndedAccess)
 		require.Empty(t, e.Old.Scopes)
 	})
-	t.Run("what is not to be changed stays as it is", func(t *testing.T) {
+	t.Run("other fields are not changed", func(t *testing.T) {
 		b, before, _ := granted(t)
 		g, err := b.Update(t.Context(), before.ID, func(g *grants.Grant) error {
 			g.ID, g.ClientID, g.Subject, g.Status, g.Version, g.History = "x", "x", "x", "revoked", 99, nil
@@ -120,7 +120,7 @@ func TestUpdate(t *testing.T) {
 			require.Equal(t, before, now)
 		})
 	}
-	t.Run("what has ended is not updated", func(t *testing.T) {
+	t.Run("an ended grant is not updated", func(t *testing.T) {
 		b, g, _ := granted(t)
 		require.NoError(t, b.Withdraw(t.Context(), g.ID))
 		_, err := b.Update(t.Context(), g.ID, func(*grants.Grant) error { return nil })

@@ -27,7 +27,7 @@ func TestCheck(t *testing.T) {
 		params url.Values
 		want   error
 	}{
-		{"a request without grant management is none of ours", b, fintech, params("", ""), nil},
+		{"a request without grant management is ignored", b, fintech, params("", ""), nil},
 		{"GM-5.2-3 create is taken", b, fintech, params("create", ""), nil},
 		{"GM-5.2-1 merge of a grant is taken, by whichever way the parameters came", b, fintech, params("merge", g.ID), nil},
 		{"replace of a grant is taken", b, fintech, params("replace", g.ID), nil},
@@ -37,8 +37,8 @@ func TestCheck(t *testing.T) {
 		{"GM-5.4-3 grant_id without an action", b, fintech, params("", g.ID), grants.ErrRequest},
 		{"GM-5.4-4 an unknown action", b, fintech, params("extend", g.ID), grants.ErrRequest},
 		{"GM-5.4-4 an action in another case", b, fintech, params("Create", ""), grants.ErrRequest},
-		{"GM-5.4-4 query is no action of an authorization request", b, fintech, params("query", g.ID), grants.ErrRequest},
-		{"GM-5.4-4 revoke is no action of an authorization request", b, fintech, params("revoke", g.ID), grants.ErrRequest},
+		{"GM-5.4-4 query is not an action of an authorization request", b, fintech, params("query", g.ID), grants.ErrRequest},
+		{"GM-5.4-4 revoke is not an action of an authorization request", b, fintech, params("revoke", g.ID), grants.ErrRequest},
 		{"GM-5.4-4 update, unless the server takes the old name", b, fintech, params("update", g.ID), grants.ErrRequest},
 		{"GM-5.4-4 an action that this server does not offer", narrow, fintech, params("merge", g.ID), grants.ErrRequest},
 		{"GM-5.2-3 create, if that is offered", narrow, fintech, params("create", ""), nil},
@@ -67,7 +67,7 @@ func TestCheck(t *testing.T) {
 			require.Equal(t, tc.params.Get("grant_id"), request.GrantID())
 		})
 	}
-	t.Run("the errors say what the table of section 5.4 wants", func(t *testing.T) {
+	t.Run("the errors have the codes of the table in section 5.4", func(t *testing.T) {
 		tells(t, grants.ErrRequest, "invalid_request", 400)
 		tells(t, grants.ErrGrantID, "invalid_grant_id", 400)
 		tells(t, grants.ErrClient, "unauthorized_client", 400)
@@ -90,7 +90,7 @@ func TestCheck(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "merge", request.Action())
 	})
-	t.Run("a store that is down is no invalid_grant_id", func(t *testing.T) {
+	t.Run("a failed store is not an invalid_grant_id", func(t *testing.T) {
 		b, g, _ := granted(t)
 		b.store.set(failing("Get"), nil)
 		_, err := b.Check(t.Context(), fintech, params("merge", g.ID))
@@ -112,7 +112,7 @@ func TestExisting(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, g, got)
 	})
-	t.Run("for create there is none", func(t *testing.T) {
+	t.Run("for create it is zero", func(t *testing.T) {
 		got, err := b.Existing(t.Context(), create, alice)
 		require.NoError(t, err)
 		require.Zero(t, got)
@@ -174,7 +174,7 @@ func TestNewManager(t *testing.T) {
 		{"no action", func(c *grants.ManagerConfig) { c.Actions = []string{} }},
 		{"an unknown action", func(c *grants.ManagerConfig) { c.Actions = []string{"create", "update"} }},
 		{"an action twice", func(c *grants.ManagerConfig) { c.Actions = []string{"create", "create"} }},
-		{"grants that nobody can create", func(c *grants.ManagerConfig) { c.Actions = []string{"merge", "query"} }},
+		{"actions without create", func(c *grants.ManagerConfig) { c.Actions = []string{"merge", "query"} }},
 		{"the old name of an action that is not offered", func(c *grants.ManagerConfig) { c.Actions, c.AcceptUpdate = []string{"create"}, true }},
 		{"a negative lifetime", func(c *grants.ManagerConfig) { c.Lifetime = -1 }},
 		{"a lifetime of eleven years", func(c *grants.ManagerConfig) { c.Lifetime = 11 * year }},

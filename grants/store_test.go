@@ -143,7 +143,7 @@ func TestStoreThatFails(t *testing.T) {
 		require.ErrorIs(t, err, grants.ErrStore)
 		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrStore)
 	})
-	t.Run("a record that is not ours", func(t *testing.T) {
+	t.Run("a malformed record", func(t *testing.T) {
 		for _, value := range []string{``, `null`, `{"grant":{"id":"x"}}`, `[]`} {
 			b := newBank(t, func(c *grants.ManagerConfig) { c.Store = fixed{c.Store, value} })
 			_, err := b.Get(t.Context(), strings.Repeat("A", 43))

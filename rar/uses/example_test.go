@@ -36,7 +36,7 @@ func Example() {
 			return "400"
 		}
 		order, _ := rar.Get[openbanking.Payment](parsed[0])
-		permission, err := order.PermittedBy(granted) // what the API is about to do, not what the order says of itself
+		permission, err := order.PermittedBy(granted) // the detail that the API needs, not the actions of the order
 		if err != nil {
 			return "403"
 		}

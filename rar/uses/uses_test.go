@@ -158,7 +158,7 @@ func TestInvalidUses(t *testing.T) {
 	for name, use := range map[string]uses.Use{
 		"no grant":                        {Detail: payment(t, "1"), Attempt: "k", Result: "p"},
 		"the zero detail":                 {Grant: "g", Attempt: "k", Result: "p"},
-		"a type that says nothing of it":  {Grant: "g", Detail: information[0], Attempt: "k", Result: "p"},
+		"a type without a single part":    {Grant: "g", Detail: information[0], Attempt: "k", Result: "p"},
 		"a result that is a byte too big": {Grant: "g", Detail: payment(t, "1"), Attempt: "k", Result: strings.Repeat("x", uses.MaxResult+1)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestInvalidUses(t *testing.T) {
 }
 
 // A record is kept as long as it has to be, under a key of the store's form,
-// which tells nothing of the grant.
+// which does not disclose the grant.
 func TestRecords(t *testing.T) {
 	u, s, clock := newUses(t)
 	use := uses.Use{Grant: "secret-grant", Detail: payment(t, "1"), Attempt: "secret-attempt", Result: "p"}
@@ -268,7 +268,7 @@ func TestOneOfManyWins(t *testing.T) {
 	}
 }
 
-// broken fails after, or instead of, what it is asked for.
+// broken fails after a call took effect, or instead.
 type broken struct {
 	*shared
 	before, after, get error
