@@ -23,7 +23,8 @@ import (
 	"github.com/gofapi/fapi2/clientauth"
 )
 
-// A client authenticates at a token endpoint; the same request a second time is refused.
+// A client authenticates at a token endpoint. The same request is rejected the
+// second time.
 func Example() {
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 
@@ -49,7 +50,7 @@ func Example() {
 		}
 		who, err := verifier.Verify(r.Context(), clientauth.Credentials{Form: r.PostForm, Authorization: r.Header.Values("Authorization")})
 		if err != nil {
-			refuse(w, err)
+			reject(w, err)
 			return
 		}
 		fmt.Fprintln(w, who.ClientID(), who.Method())
@@ -79,8 +80,8 @@ func Example() {
 	// 401 {"error":"invalid_client","error_description":"client assertion used before"}
 }
 
-// A client authenticates by the certificate of its connection, with a subject that is registered for it. Another one's
-// client_id is refused.
+// A client authenticates by the certificate of its connection, which has the
+// registered subject. A request with the client_id of another client is rejected.
 func ExampleMutualTLS() {
 	ca, certificate := exampleCertificates("client", "Example")
 
@@ -105,7 +106,7 @@ func ExampleMutualTLS() {
 			Certificates: r.TLS.PeerCertificates, ChainVerified: len(r.TLS.VerifiedChains) > 0,
 		})
 		if err != nil {
-			refuse(w, err)
+			reject(w, err)
 			return
 		}
 		fmt.Fprintln(w, who.ClientID(), who.Method())
@@ -135,7 +136,7 @@ func ExampleMutualTLS() {
 	// 401 {"error":"invalid_client","error_description":"client authentication failed"}
 }
 
-// exampleCertificates makes an authority and a certificate of it.
+// exampleCertificates creates an authority and a certificate of it.
 func exampleCertificates(name, organization string) (*x509.CertPool, tls.Certificate) {
 	caKey, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -164,8 +165,8 @@ func exampleCertificates(name, organization string) (*x509.CertPool, tls.Certifi
 	return pool, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// refuse answers what the error says: every error of a Verifier does.
-func refuse(w http.ResponseWriter, err error) {
+// reject writes the response that an error of a Verifier contains.
+func reject(w http.ResponseWriter, err error) {
 	var answer interface {
 		OAuthError() (code, description string)
 		HTTPStatus() int

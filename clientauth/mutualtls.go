@@ -15,31 +15,36 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
 const (
-	maxCertificate  = 16 << 10 // bytes; the alternative names of more would take long to look through
-	maxCertificates = 10       // of a chain that is verified here
+	maxCertificate  = 16 << 10 // bytes; bounds the number of alternative names
+	maxCertificates = 10       // of a chain
 	minCurveBits    = 224      // SP-5.4.1-3
 	cachedNames     = 4096
 	cachedChains    = 4096
 )
 
-// MutualTLS is a client identifier, and the client's side of tls_client_auth and self_signed_tls_client_auth: the form says
-// who the client is, and the connection proves it. The certificate belongs in the configuration of the http.Client, for all
-// servers that the client calls with certificate-bound tokens too; in GetClientCertificate rather than Certificates if the
-// server's list of acceptable authorities does not name the issuer, because package tls presents nothing then. Safe for
-// concurrent use.
+// MutualTLS is a client identifier. It authenticates a client by
+// tls_client_auth or self_signed_tls_client_auth: the form has the identifier,
+// and the TLS connection has the certificate. It is safe for concurrent use.
+//
+// Configure the certificate in the http.Client, also for resource servers that
+// receive certificate-bound tokens. Use GetClientCertificate if the server does
+// not list the issuer as an acceptable authority. Package tls does not present
+// one of Certificates in that case.
 type MutualTLS string
 
-// Authenticate puts client_id into the form of a request to the authorization server, and removes what belongs to other
-// methods. An error says that the client identifier is unusable, or is ctx's; form is unchanged then.
+// Authenticate sets client_id in the form of a request to the authorization
+// server, and removes the parameters of other methods. An error is about the
+// client identifier or comes from ctx. After an error the form is unchanged.
 func (id MutualTLS) Authenticate(ctx context.Context, form url.Values) error {
 	if form == nil {
-		return errors.New("clientauth: no form to authenticate")
+		return errors.New("clientauth: nil form")
 	}
-	if err := checkClientID(string(id)); err != nil {
+	if err := jwt.CheckClientID(string(id)); err != nil {
 		return fmt.Errorf("clientauth: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
@@ -47,14 +52,16 @@ func (id MutualTLS) Authenticate(ctx context.Context, form url.Values) error {
 	}
 	form.Set(paramClientID, string(id)) // MTLS-2-2
 	for _, name := range []string{paramAssertion, paramAssertionType, paramClientSecret} {
-		form.Del(name) // an assertion would go before the certificate
+		form.Del(name) // an assertion takes precedence over the certificate
 	}
 	return nil
 }
 
 // checkCertificate authenticates a client by the certificate of its connection.
-func (v *Verifier) checkCertificate(ctx context.Context, c Credentials, clientID string, now time.Time) (Authentication, error) {
-	if err := checkClientID(clientID); err != nil {
+func (v *Verifier) checkCertificate(
+	ctx context.Context, c Credentials, clientID string, now time.Time,
+) (Authentication, error) {
+	if err := jwt.CheckClientID(clientID); err != nil {
 		return Authentication{}, fmt.Errorf("%w: %w", ErrUnknownClient, err)
 	}
 	leaf := c.Certificates[0]
@@ -65,44 +72,46 @@ func (v *Verifier) checkCertificate(ctx context.Context, c Credentials, clientID
 	if err != nil {
 		return Authentication{}, err
 	}
-	switch client.Method { // SP-5.3.2.1-6: the one that is registered
+	switch client.Method { // SP-5.3.2.1-6: only the registered method
 	case MethodTLSClientAuth:
 		err = v.checkSubject(c, client, now)
 	case MethodSelfSignedTLSClientAuth:
 		err = checkRegisteredKey(ctx, client, leaf)
 	default:
-		err = client.refuseMethod("a certificate alone")
+		err = client.wrongMethod("certificate without assertion")
 	}
 	if err != nil {
 		return Authentication{}, err
 	}
-	// NotAfter is an instant of the validity still.
+	// At NotAfter the certificate is still valid.
 	return Authentication{clientID: client.ID, method: client.Method, by: v, expires: leaf.NotAfter.Add(1)}, nil
 }
 
-// checkLeaf makes the checks for which it does not matter whose certificate it is. TLS that does not verify chains has made
-// none of them.
+// checkLeaf makes the checks that do not depend on the client. TLS makes them
+// only if it verifies chains.
 func checkLeaf(leaf *x509.Certificate, now time.Time) error {
 	unusable := func(sentinel error, format string, a ...any) error {
-		return oautherr.Describe(fmt.Errorf("%w: %s", sentinel, fmt.Sprintf(format, a...)), "client certificate not acceptable")
+		err := fmt.Errorf("%w: %s", sentinel, fmt.Sprintf(format, a...))
+		return oautherr.Describe(err, "client certificate not acceptable")
 	}
 	switch {
 	case leaf == nil || len(leaf.Raw) == 0 || len(leaf.Raw) > maxCertificate:
-		return unusable(ErrCertificate, "not parsed, or of more than %d bytes", maxCertificate)
+		return unusable(ErrCertificate, "not parsed, or longer than %d bytes", maxCertificate)
 	case now.Before(leaf.NotBefore):
 		return unusable(ErrNotYetValid, "certificate not valid before %s, now %s", stamp(leaf.NotBefore), stamp(now))
 	case now.After(leaf.NotAfter):
 		return unusable(ErrExpired, "certificate expired at %s, now %s", stamp(leaf.NotAfter), stamp(now))
 	case len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) > 0 &&
-		!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
-		return unusable(ErrCertificate, "its extended key usage is not that of TLS clients")
+		!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) &&
+		!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny):
+		return unusable(ErrCertificate, "extended key usage without TLS client authentication")
 	case !isStrong(leaf.PublicKey):
-		return unusable(ErrCertificate, "weak or unknown kind of key: %s", leaf.PublicKeyAlgorithm)
+		return unusable(ErrCertificate, "weak or unsupported key: %s", leaf.PublicKeyAlgorithm)
 	}
 	return nil
 }
 
-// isStrong: for TLS there are more kinds of keys than for tokens.
+// isStrong accepts more types of keys than tokens have.
 func isStrong(key crypto.PublicKey) bool {
 	if k, ok := key.(*ecdsa.PublicKey); ok { // SP-5.4.1-3
 		return k != nil && k.Curve != nil && k.Curve.Params().BitSize >= minCurveBits && k.X != nil && k.Y != nil
@@ -111,21 +120,23 @@ func isStrong(key crypto.PublicKey) bool {
 	return err == nil
 }
 
-// checkSubject is tls_client_auth: MTLS-2.1-1, a certificate that a trust anchor vouches for, with the subject registered.
+// checkSubject checks a certificate for tls_client_auth: its chain ends at a
+// trust anchor, and it has the registered subject.
 func (v *Verifier) checkSubject(c Credentials, client Client, now time.Time) error {
-	want, err := client.subject()
+	want, err := client.subject() // MTLS-2.1-1
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	leaf := c.Certificates[0]
 	switch {
 	case leaf.IsCA:
-		// Whoever has such a key can make a certificate for any client, and must not use it as a client.
-		return fmt.Errorf("%w: that of a certification authority", ErrCertificate)
+		// An authority can issue a certificate for any client, so it must not
+		// be a client.
+		return fmt.Errorf("%w: certificate of a certification authority", ErrCertificate)
 	case v.cfg.ClientCAs != nil:
 		err = v.verifyChain(c.Certificates, now)
 	case !c.ChainVerified:
-		err = fmt.Errorf("%w: its chain was not verified", ErrCertificate)
+		err = fmt.Errorf("%w: unverified chain", ErrCertificate)
 	}
 	if err != nil {
 		return err
@@ -137,8 +148,8 @@ func (v *Verifier) checkSubject(c Credentials, client Client, now time.Time) err
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if !hasAlternativeName(leaf, want.tag, normal) { // MTLS-2-3: the common name is no substitute
-		return fmt.Errorf("%w: no alternative name is the one registered, %.255q", ErrCertificate, want.text)
+	if !hasAlternativeName(leaf, want.tag, normal) { // MTLS-2-3: the common name does not replace it
+		return fmt.Errorf("%w: missing alternative name, registered is %.255q", ErrCertificate, want.text)
 	}
 	return nil
 }
@@ -156,12 +167,12 @@ func (v *Verifier) checkName(leaf *x509.Certificate, want subject) (err error) {
 	name, ok := v.subjects.Get(raw)
 	if !ok {
 		if name, err = encodedName(leaf.RawSubject); err != nil {
-			return fmt.Errorf("%w: its subject: %w", ErrCertificate, err)
+			return fmt.Errorf("%w: subject: %w", ErrCertificate, err)
 		}
 		v.subjects.Put(raw, name)
 	}
 	if name != normal { // MTLS-2-3, MTLS-2.1-2
-		return fmt.Errorf("%w: its subject is %.255q, registered is %.255q", ErrCertificate, subjectText(leaf), want.text)
+		return fmt.Errorf("%w: subject %.255q, registered is %.255q", ErrCertificate, subjectText(leaf), want.text)
 	}
 	return nil
 }
@@ -179,18 +190,19 @@ func subjectText(leaf *x509.Certificate) string {
 
 var oidSubjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
 
-// hasAlternativeName looks for a name in its own encoding: package x509 shows URIs only after rewriting them.
+// hasAlternativeName compares the encoded names, because package x509 rewrites
+// URIs.
 func hasAlternativeName(leaf *x509.Certificate, tag int, normal string) bool {
 	i := slices.IndexFunc(leaf.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(oidSubjectAltName) })
 	if i < 0 {
 		return false
 	}
 	var names, name asn1.RawValue
-	if rest, err := asn1.Unmarshal(leaf.Extensions[i].Value, &names); err != nil || len(rest) > 0 || names.Tag != asn1.TagSequence {
+	rest, err := asn1.Unmarshal(leaf.Extensions[i].Value, &names)
+	if err != nil || len(rest) > 0 || names.Tag != asn1.TagSequence {
 		return false
 	}
-	for rest := names.Bytes; len(rest) > 0; {
-		var err error
+	for rest = names.Bytes; len(rest) > 0; {
 		if rest, err = asn1.Unmarshal(rest, &name); err != nil {
 			return false
 		}
@@ -211,25 +223,25 @@ func hasAlternativeName(leaf *x509.Certificate, tag int, normal string) bool {
 	return false
 }
 
-// checkRegisteredKey is self_signed_tls_client_auth: MTLS-2.2-1, no chain, but a certificate with a key that the client has
-// registered. The key is compared and not the certificate, which adds nothing to it when the client has signed it itself:
-// a client that makes a new one for the same key need not register it first.
+// checkRegisteredKey checks a certificate for self_signed_tls_client_auth: the
+// client has registered its key. The chain is not checked. A client may present
+// a new certificate for the same key without registering it.
 func checkRegisteredKey(ctx context.Context, client Client, leaf *x509.Certificate) error {
-	// What openssl req -x509 makes is marked as that of an authority, which is of no use to it here. A real one's signs
-	// others, and is not in use as a client's.
+	// MTLS-2.2-1: openssl req -x509 marks its self-signed certificates as those
+	// of an authority. Other certificates of authorities are rejected.
 	if leaf.IsCA && string(leaf.RawSubject) != string(leaf.RawIssuer) {
-		return fmt.Errorf("%w: that of a certification authority", ErrCertificate)
+		return fmt.Errorf("%w: certificate of a certification authority", ErrCertificate)
 	}
 	alg, err := jose.AlgorithmFor(leaf.PublicKey)
 	if err != nil {
-		return fmt.Errorf("%w: no key set of FAPI 2.0 can have its key: %w", ErrCertificate, err)
+		return fmt.Errorf("%w: unsupported key: %w", ErrCertificate, err)
 	}
 	if client.Keys == nil {
-		return fmt.Errorf("%w: the client has no keys", ErrCertificate)
+		return fmt.Errorf("%w: no keys", ErrCertificate)
 	}
 	keys, err := client.Keys(ctx, "", alg)
 	if err != nil {
-		return fmt.Errorf("%w: the client's keys: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: keys: %w", ErrUnavailable, err)
 	}
 	for _, key := range keys { // SP-5.4.3-1
 		// MTLS-2.2.2-1: the key of the JWK is that of its certificate.
@@ -237,38 +249,43 @@ func checkRegisteredKey(ctx context.Context, client Client, leaf *x509.Certifica
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: none of %d registered keys is its key", ErrCertificate, len(keys)) // MTLS-2-3
+	return fmt.Errorf("%w: unregistered key, %d keys are registered", ErrCertificate, len(keys)) // MTLS-2-3
 }
 
-// A validity is when a whole chain is valid.
+// A validity is the time in which a whole chain is valid.
 type validity struct{ from, until time.Time }
 
-// verifyChain asks package x509 (MTLS-7.5-1) whether ClientCAs vouch for a certificate.
+// verifyChain verifies that the chain of a certificate ends in ClientCAs.
 func (v *Verifier) verifyChain(chain []*x509.Certificate, now time.Time) error {
 	sum := sha256.Sum256(chain[0].Raw)
 	key := string(sum[:])
-	// The others only help to find the way to an anchor. A way found once stays, until a certificate on it expires.
+	// The other certificates only help to find a path. A path is cached until
+	// one of its certificates expires.
 	if p, ok := v.chains.Get(key); ok && !now.Before(p.from) && !now.After(p.until) {
 		return nil
 	}
 	if len(chain) > maxCertificates || slices.Contains(chain, nil) {
-		return fmt.Errorf("%w: a chain of %d certificates, at most %d", ErrCertificate, len(chain), maxCertificates)
+		return fmt.Errorf("%w: chain of %d certificates, want at most %d", ErrCertificate, len(chain), maxCertificates)
 	}
 	others := x509.NewCertPool()
 	for _, cert := range chain[1:] {
 		others.AddCert(cert)
 	}
-	found, err := chain[0].Verify(x509.VerifyOptions{
-		Roots: v.cfg.ClientCAs, Intermediates: others, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	found, err := chain[0].Verify(x509.VerifyOptions{ // MTLS-7.5-1, MTLS-7.4-1
+		Roots: v.cfg.ClientCAs, Intermediates: others, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCertificate, err)
 	}
 	weak := func(cert *x509.Certificate) bool { return !isStrong(cert.PublicKey) }
-	found = slices.DeleteFunc(found, func(way []*x509.Certificate) bool { return slices.ContainsFunc(way, weak) })
+	found = slices.DeleteFunc(found, func(path []*x509.Certificate) bool {
+		return slices.ContainsFunc(path, weak)
+	})
 	if len(found) == 0 {
-		// SP-5.4.1-2, SP-5.4.1-3: whoever breaks it makes certificates for all clients. Package x509 checks no sizes.
-		return fmt.Errorf("%w: a weak key on the way to the trust anchor", ErrCertificate)
+		// SP-5.4.1-2, SP-5.4.1-3: an attacker who breaks the key can issue
+		// certificates for all clients. Package x509 does not check sizes.
+		return fmt.Errorf("%w: weak key in the chain", ErrCertificate)
 	}
 	p := validity{from: chain[0].NotBefore, until: chain[0].NotAfter}
 	for _, cert := range found[0] {

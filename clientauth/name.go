@@ -12,20 +12,23 @@ import (
 	"unicode/utf8"
 )
 
-// A distinguished name is brought into a normal form, in which equal names are equal strings: MTLS-2.1-2, the
-// distinguishedNameMatch of RFC 4517 §4.2.15. Relative names are compared in their order, the attributes of one relative
-// name in none. Values that are strings are compared by caseIgnoreMatch, whichever encoding they have, all others by their
-// DER.
+// Distinguished names are compared by normal forms, which are equal strings for
+// equal names (MTLS-2.1-2). The comparison is distinguishedNameMatch of RFC
+// 4517 §4.2.15. The order of relative names matters, and the order of
+// attributes within one does not. Strings are compared by caseIgnoreMatch in
+// any encoding, other values by their DER.
 //
-// Of the preparation of strings for caseIgnoreMatch (RFC 4518) this much is done: transcoding to Unicode, folding of case by
-// code point, insignificant space. Not done are compatibility normalization and the removal of invisible characters, and
-// no letter outside ASCII equals one within. All of these only make names differ that could be equal. Control characters
-// are refused instead of ignored.
+// Strings are prepared by a part of RFC 4518: transcoding to Unicode, folding
+// of case by code point, insignificant space. Compatibility normalization and
+// the removal of invisible characters are omitted, and a letter outside ASCII
+// never equals one within. Names can only become unequal by these omissions.
+// Control characters are rejected and not ignored.
 
 const maxAttributes = 64 // of a name
 
-// attributeTypes: RFC 4514 §3, RFC 4519, and what certificates of banks have besides (ETSI EN 319 412-1, the EV guidelines)
-// under the names that OpenSSL and others give them.
+// attributeTypes has the attribute types of RFC 4514 §3 and RFC 4519. It also
+// has those in certificates of banks (ETSI EN 319 412-1, EV guidelines), by the
+// names of OpenSSL.
 var attributeTypes = map[string]string{
 	"cn": "2.5.4.3", "commonname": "2.5.4.3",
 	"sn": "2.5.4.4", "surname": "2.5.4.4",
@@ -54,7 +57,8 @@ var attributeTypes = map[string]string{
 	"jurisdictionc": "1.3.6.1.4.1.311.60.2.1.3", "jurisdictioncountryname": "1.3.6.1.4.1.311.60.2.1.3",
 }
 
-// normalName puts together a name of relative names, those of attributes made by normalAttribute.
+// normalName returns the normal form of a name, whose attributes come from
+// normalAttribute.
 func normalName(relative [][]string) string {
 	var b []byte
 	for _, attributes := range relative {
@@ -68,7 +72,8 @@ func normalName(relative [][]string) string {
 	return string(b)
 }
 
-// normalAttribute: kind tells strings from DER.
+// normalAttribute returns the normal form of an attribute. The kind separates
+// strings from DER.
 func normalAttribute(oid, kind, value string) string { return oid + kind + value }
 
 const (
@@ -81,21 +86,21 @@ type attributeTypeAndValue struct {
 	Value asn1.RawValue
 }
 
-type relativeNameSET []attributeTypeAndValue // by the suffix encoding/asn1 knows the SET
+type relativeNameSET []attributeTypeAndValue // encoding/asn1 detects a SET by the suffix of the name
 
 // encodedName returns the normal form of a DER-encoded name.
 func encodedName(der []byte) (string, error) {
 	if len(der) > maxSubject {
-		return "", fmt.Errorf("name of %d bytes, at most %d", len(der), maxSubject)
+		return "", fmt.Errorf("name of %d bytes, want at most %d", len(der), maxSubject)
 	}
 	var sequence []relativeNameSET
 	if rest, err := asn1.Unmarshal(der, &sequence); err != nil || len(rest) > 0 {
-		return "", errors.New("no DER-encoded name")
+		return "", errors.New("malformed DER of a name")
 	}
 	relative, count := make([][]string, len(sequence)), 0
 	for i, set := range sequence {
 		if count += len(set); len(set) == 0 || count > maxAttributes {
-			return "", fmt.Errorf("an empty relative name, or more than %d attributes", maxAttributes)
+			return "", fmt.Errorf("empty relative name or more than %d attributes", maxAttributes)
 		}
 		for _, a := range set {
 			attribute, err := encodedAttribute(a.Type.String(), a.Value)
@@ -122,7 +127,7 @@ func encodedAttribute(oid string, v asn1.RawValue) (string, error) {
 
 const tagVisibleString = 26
 
-// stringValue transcodes a string type.
+// stringValue returns the text of a string type.
 func stringValue(v asn1.RawValue) (string, bool) {
 	if v.Class != asn1.ClassUniversal || v.IsCompound {
 		return "", false
@@ -131,7 +136,8 @@ func stringValue(v asn1.RawValue) (string, bool) {
 	case asn1.TagUTF8String:
 		return string(v.Bytes), utf8.Valid(v.Bytes)
 	case asn1.TagPrintableString, asn1.TagNumericString, asn1.TagIA5String, tagVisibleString, asn1.TagT61String:
-		// What T.61 has beyond ASCII is written in several ways, so it is no string here.
+		// The encodings of T.61 beyond ASCII differ, so such a value is not a
+		// string.
 		return string(v.Bytes), !slices.ContainsFunc(v.Bytes, func(c byte) bool { return c >= utf8.RuneSelf })
 	case asn1.TagBMPString:
 		var b strings.Builder
@@ -147,10 +153,10 @@ func stringValue(v asn1.RawValue) (string, bool) {
 	return "", false
 }
 
-// normalString prepares a string for comparison.
+// normalString returns the normal form of a string.
 func normalString(s string) (string, error) {
 	if !utf8.ValidString(s) {
-		return "", errors.New("a value that is not UTF-8")
+		return "", errors.New("value is not UTF-8")
 	}
 	var b strings.Builder
 	b.Grow(len(s))
@@ -161,7 +167,7 @@ func normalString(s string) (string, error) {
 			space = true
 			continue
 		case unicode.IsControl(r) || r == utf8.RuneError:
-			return "", fmt.Errorf("a value with the character %U", r)
+			return "", fmt.Errorf("value with the character %U", r)
 		}
 		if space && b.Len() > 0 {
 			b.WriteByte(' ')
@@ -172,7 +178,8 @@ func normalString(s string) (string, error) {
 	return b.String(), nil
 }
 
-// fold keeps letters such as the Kelvin sign from turning into ones of ASCII.
+// fold lowers the case of a letter. It does not map letters such as the Kelvin
+// sign to ASCII.
 func fold(r rune) rune {
 	if 'A' <= r && r <= 'Z' {
 		return r + 'a' - 'A'
@@ -186,11 +193,12 @@ func fold(r rune) rune {
 	return r
 }
 
-// parseName returns the normal form of an RFC 4514 string. Blanks around its separators are let pass, as RFC 2253 has it;
-// the quotes and semicolons of older forms are not.
+// parseName returns the normal form of an RFC 4514 string. It accepts spaces
+// around separators (RFC 2253). It rejects the quotes and semicolons of older
+// forms.
 func parseName(text string) (string, error) {
 	if len(text) > maxSubject {
-		return "", fmt.Errorf("name of %d bytes, at most %d", len(text), maxSubject)
+		return "", fmt.Errorf("name of %d bytes, want at most %d", len(text), maxSubject)
 	}
 	var relative [][]string
 	var attributes []string
@@ -200,7 +208,7 @@ func parseName(text string) (string, error) {
 		}
 		key, rest, ok := strings.Cut(text, "=")
 		if !ok {
-			return "", fmt.Errorf("no = after %.64q", text)
+			return "", fmt.Errorf("missing = after %.64q", text)
 		}
 		oid, err := attributeType(strings.Trim(key, " "))
 		if err != nil {
@@ -220,7 +228,7 @@ func parseName(text string) (string, error) {
 		}
 		text = rest[1:]
 	}
-	slices.Reverse(relative) // RFC 4514 §2.1: the last one is written first
+	slices.Reverse(relative) // RFC 4514 §2.1: the last relative name is first
 	return normalName(relative), nil
 }
 
@@ -231,7 +239,7 @@ func attributeType(key string) (string, error) {
 	arcs := strings.Split(key, ".")
 	for _, arc := range arcs {
 		if len(arcs) < 2 || arc == "" || len(arc) > 1 && arc[0] == '0' || strings.Trim(arc, "0123456789") != "" {
-			return "", fmt.Errorf("%.64q is no attribute type known here, and no dotted number", key)
+			return "", fmt.Errorf("unknown attribute type %.64q, want a name or a dotted number", key)
 		}
 	}
 	return key, nil
@@ -240,10 +248,11 @@ func attributeType(key string) (string, error) {
 const (
 	special  = `"+,;<>\`             // to be escaped in a value
 	escapees = special + ` #=`       // may be escaped by a backslash alone
-	refused  = "\"" + `;<>` + "\x00" // what is left of special between values
+	unquoted = "\"" + `;<>` + "\x00" // must be escaped and are not separators
 )
 
-// parseValue returns an attribute, and what follows its value: nothing, or a separator and more.
+// parseValue returns an attribute and the text after its value, which is empty
+// or starts with a separator.
 func parseValue(oid, text string) (attribute, rest string, err error) {
 	if strings.HasPrefix(text, "#") {
 		end := strings.IndexAny(text, ",+")
@@ -252,11 +261,11 @@ func parseValue(oid, text string) (attribute, rest string, err error) {
 		}
 		der, err := hex.DecodeString(strings.TrimRight(text[1:end], " "))
 		if err != nil {
-			return "", "", fmt.Errorf("%s: a value that starts with # and is not hexadecimal", oid)
+			return "", "", fmt.Errorf("%s: value after # is not hexadecimal", oid)
 		}
 		var v asn1.RawValue
 		if rest, err := asn1.Unmarshal(der, &v); err != nil || len(rest) > 0 {
-			return "", "", fmt.Errorf("%s: a value of # that is not DER", oid)
+			return "", "", fmt.Errorf("%s: value after # is not DER", oid)
 		}
 		attribute, err = encodedAttribute(oid, v)
 		return attribute, text[end:], err
@@ -268,16 +277,17 @@ scan:
 		switch c := text[i]; {
 		case c == ',' || c == '+':
 			break scan
-		case strings.IndexByte(refused, c) >= 0:
-			return "", "", fmt.Errorf("%s: %q must be escaped by a backslash", oid, c)
+		case strings.IndexByte(unquoted, c) >= 0:
+			return "", "", fmt.Errorf("%s: unescaped %q", oid, c)
 		case c != '\\':
 			value = append(value, c)
 		case i+1 < len(text) && strings.IndexByte(escapees, text[i+1]) >= 0:
 			i++
 			value = append(value, text[i])
 		default:
-			if value, err = hex.AppendDecode(value, []byte(text[i+1:min(i+3, len(text))])); err != nil || i+2 >= len(text) {
-				return "", "", fmt.Errorf("%s: a backslash before neither a special character nor two hexadecimal digits", oid)
+			value, err = hex.AppendDecode(value, []byte(text[i+1:min(i+3, len(text))]))
+			if err != nil || i+2 >= len(text) {
+				return "", "", fmt.Errorf("%s: malformed escape sequence", oid)
 			}
 			i += 2
 		}

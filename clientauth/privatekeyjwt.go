@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/jwt"
 )
 
 const (
@@ -17,39 +18,48 @@ const (
 	longestLifetime = 10 * time.Minute // every server should accept this
 )
 
-// PrivateKeyJWTConfig configures a client's side of private_key_jwt.
+// PrivateKeyJWTConfig configures a [PrivateKeyJWT].
 type PrivateKeyJWTConfig struct {
-	// ClientID is the client identifier that the authorization server knows. Required.
+	// ClientID is the identifier of the client at the authorization server.
+	// Required.
 	ClientID string
-	// Audience is the issuer identifier of the authorization server, character by character as in its metadata: not the
-	// URL of an endpoint. Required.
+	// Audience is the issuer identifier of the authorization server, exactly as
+	// in its metadata. The URL of an endpoint is not valid: a server that
+	// obtains such an assertion could use it at another server. Required.
 	Audience string
-	// Key signs: P-256, Ed25519, or RSA of at least 2048 bits (SP-5.4.1-2). A key of a KMS or HSM will do. It is used
-	// concurrently. Required.
+	// Key signs the assertions: P-256, Ed25519, or RSA of at least 2048 bits. A
+	// key of a KMS or HSM is supported. It must be safe for concurrent use.
+	// Required.
 	Key crypto.Signer
-	// KeyID becomes the header's kid, by which the server finds the key in the client's key set. Empty: no kid.
+	// KeyID is the kid by which the server finds the key in the key set of the
+	// client. If empty, the assertion has no kid.
 	KeyID string
-	// Algorithm is "PS256", "ES256", "EdDSA" or "Ed25519". Empty: the one that fits Key (EdDSA for Ed25519).
+	// Algorithm is "PS256", "ES256", "EdDSA" or "Ed25519". The default is the
+	// algorithm that fits Key, EdDSA for Ed25519.
 	Algorithm string
-	// Lifetime is how long an assertion is good for: 1 second to 10 minutes, default 1 minute.
+	// Lifetime is the time from iat to exp: 1 second to 10 minutes. The default
+	// is 1 minute.
 	Lifetime time.Duration
-	// Now is the clock, nil means time.Now. Where the local clock may be far off, give one that is corrected by the
-	// Date header of the server's responses (SP-5.3.3.1-N1).
+	// Now is the clock. If nil, time.Now is used. If the local clock may be
+	// wrong, use one that is corrected by the Date header of responses. It is
+	// called concurrently.
 	Now func() time.Time
 }
 
-// String names the client and keeps the key to itself.
+// String returns a text without the key.
 func (c PrivateKeyJWTConfig) String() string {
-	return fmt.Sprintf("clientauth.PrivateKeyJWTConfig{ClientID: %q, Audience: %q, KeyID: %q}", c.ClientID, c.Audience, c.KeyID)
+	return fmt.Sprintf("clientauth.PrivateKeyJWTConfig{ClientID: %q, Audience: %q, KeyID: %q}",
+		c.ClientID, c.Audience, c.KeyID)
 }
 
-// GoString is String.
+// GoString returns the text of String.
 func (c PrivateKeyJWTConfig) GoString() string { return c.String() }
 
-// LogValue is String.
+// LogValue returns the text of String.
 func (c PrivateKeyJWTConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// PrivateKeyJWT authenticates a client at one authorization server. It is safe for concurrent use.
+// A PrivateKeyJWT authenticates a client at one authorization server. It is
+// safe for concurrent use.
 type PrivateKeyJWT struct {
 	clientID, audience string
 	signer             *jose.Signer
@@ -57,32 +67,37 @@ type PrivateKeyJWT struct {
 	now                func() time.Time
 }
 
-// NewPrivateKeyJWT checks and copies the configuration (SP-5.3.3.1-2).
-func NewPrivateKeyJWT(cfg PrivateKeyJWTConfig) (*PrivateKeyJWT, error) {
-	if err := checkClientID(cfg.ClientID); err != nil {
+// NewPrivateKeyJWT validates and copies cfg.
+func NewPrivateKeyJWT(cfg PrivateKeyJWTConfig) (*PrivateKeyJWT, error) { // SP-5.3.3.1-2
+	if err := jwt.CheckClientID(cfg.ClientID); err != nil {
 		return nil, fmt.Errorf("clientauth: %w", err)
 	}
-	if err := checkIssuer(cfg.Audience); err != nil {
-		return nil, fmt.Errorf("clientauth: audience: %w", err)
+	if err := jwt.CheckIssuer(cfg.Audience); err != nil {
+		return nil, fmt.Errorf("clientauth: Audience: %w", err)
 	}
 	if cfg.Lifetime == 0 {
 		cfg.Lifetime = defaultLifetime
 	}
 	if cfg.Lifetime < time.Second || cfg.Lifetime > longestLifetime {
-		return nil, fmt.Errorf("clientauth: lifetime of %v, want 1s to %v", cfg.Lifetime, longestLifetime)
+		return nil, fmt.Errorf("clientauth: invalid Lifetime %v, want 1s to %v", cfg.Lifetime, longestLifetime)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	// CA-BIS-4-5: the explicit type, so that nobody can take the assertion for a JWT of another kind.
-	signer, err := jose.NewSigner(cfg.Key, jose.SignerOptions{Type: assertionTyp, Algorithm: cfg.Algorithm, KeyID: cfg.KeyID})
+	// CA-BIS-4-5, SP-5.4.1-2: the typ rules out use as another kind of JWT.
+	signer, err := jose.NewSigner(cfg.Key, jose.SignerOptions{
+		Type: assertionTyp, Algorithm: cfg.Algorithm, KeyID: cfg.KeyID,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("clientauth: %w", err)
 	}
-	return &PrivateKeyJWT{clientID: cfg.ClientID, audience: cfg.Audience, signer: signer, lifetime: cfg.Lifetime, now: cfg.Now}, nil
+	return &PrivateKeyJWT{
+		clientID: cfg.ClientID, audience: cfg.Audience, signer: signer, lifetime: cfg.Lifetime, now: cfg.Now,
+	}, nil
 }
 
-// assertionClaims are those of OpenID Connect Core §9. There is no nbf: it would only make a fast clock a failure.
+// assertionClaims are the claims of OpenID Connect Core §9. There is no nbf,
+// because it would only fail for clients with a fast clock.
 type assertionClaims struct {
 	Issuer   string `json:"iss"`
 	Subject  string `json:"sub"`
@@ -92,26 +107,28 @@ type assertionClaims struct {
 	Expires  int64  `json:"exp"`
 }
 
-// Assertion returns a new assertion, good for one request. An error comes from the key.
+// Assertion returns a new assertion for one request. An error comes from the
+// key.
 func (c *PrivateKeyJWT) Assertion() (string, error) {
 	now := c.now()
 	assertion, err := c.signer.SignClaims(assertionClaims{ // CA-OIDC-9-1
 		Issuer: c.clientID, Subject: c.clientID, Audience: c.audience,
-		ID:       jose.RandomString(16), // 128 bits: never the same again
+		ID:       jose.RandomString(16), // 128 bits
 		IssuedAt: now.Unix(), Expires: now.Add(c.lifetime).Unix(),
 	})
 	if err != nil {
-		return "", fmt.Errorf("clientauth: signing an assertion: %w", err)
+		return "", fmt.Errorf("clientauth: signing: %w", err)
 	}
 	return assertion, nil
 }
 
-// Authenticate puts client_id, client_assertion_type and a new client_assertion into the form of a request to the
-// authorization server, in place of any that are there, and removes a client_secret. Call it again for every retry. An
-// error comes from the key, or is ctx's; form is unchanged then.
+// Authenticate sets client_id, client_assertion_type and a new client_assertion
+// in the form of a request to the authorization server, and removes
+// client_secret. Call it again for every retry. An error comes from the key or
+// from ctx. After an error the form is unchanged.
 func (c *PrivateKeyJWT) Authenticate(ctx context.Context, form url.Values) error {
 	if form == nil {
-		return errors.New("clientauth: no form to authenticate")
+		return errors.New("clientauth: nil form")
 	}
 	if err := ctx.Err(); err != nil {
 		return err
