@@ -76,7 +76,9 @@ func (s *answers) of(key string, now time.Time) *answer {
 		s.byKey = map[string]*answer{}
 	}
 	if len(s.byKey) >= maxAnswers/2 {
-		maps.DeleteFunc(s.byKey, func(_ string, a *answer) bool { return !a.expires.After(now) || len(s.byKey) >= maxAnswers })
+		maps.DeleteFunc(s.byKey, func(_ string, a *answer) bool {
+			return !a.expires.After(now) || len(s.byKey) >= maxAnswers
+		})
 	}
 	a := &answer{header: http.Header{}, expires: now.Add(answerKept)}
 	s.byKey[key] = a

@@ -36,7 +36,8 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 		return nil, err
 	}
 	settings := profile.ResourceServerConfig{
-		Resource: b.cfg.resources[0], BaseURLs: []string{origin(base)}, ResourceMetadata: metadataURL, AuthorizationDetails: b.details,
+		Resource: b.cfg.resources[0], BaseURLs: []string{origin(base)}, ResourceMetadata: metadataURL,
+		AuthorizationDetails: b.details,
 	}
 	if settings.Nonces, err = b.cfg.nonces(b.now); err != nil {
 		return nil, err
@@ -60,11 +61,13 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 
 func (b *bank) resourceMetadata() *profile.ResourceMetadata {
 	return &profile.ResourceMetadata{
-		Resource: b.cfg.resources[0], AuthorizationServers: []string{b.cfg.issuer}, ResourceName: "Accounts and payments",
+		Resource: b.cfg.resources[0], AuthorizationServers: []string{b.cfg.issuer},
+		ResourceName:    "Accounts and payments",
 		ScopesSupported: []string{"accounts", "payments"}, BearerMethodsSupported: []string{"header"},
 		AuthorizationDetailsTypesSupported:    b.details.Types(),
-		TLSClientCertificateBoundAccessTokens: b.cfg.mtlsListen != "", DPoPBoundAccessTokensRequired: b.cfg.mtlsListen == "",
-		DPoPSigningAlgValuesSupported: b.server.Metadata().DPoPSigningAlgValuesSupported,
+		TLSClientCertificateBoundAccessTokens: b.cfg.mtlsListen != "",
+		DPoPBoundAccessTokensRequired:         b.cfg.mtlsListen == "",
+		DPoPSigningAlgValuesSupported:         b.server.Metadata().DPoPSigningAlgValuesSupported,
 	}
 }
 
@@ -115,7 +118,8 @@ func (a *api) listed(token *profile.Token) (func(openbanking.IBAN) bool, error) 
 		if err != nil {
 			return nil, err
 		}
-		if slices.Contains(information.Actions, openbanking.ListAccounts) && (information.ValidUntil == "" || today <= information.ValidUntil) {
+		if slices.Contains(information.Actions, openbanking.ListAccounts) &&
+			(information.ValidUntil == "" || today <= information.ValidUntil) {
 			allowed = append(allowed, information)
 		}
 	}
@@ -124,7 +128,9 @@ func (a *api) listed(token *profile.Token) (func(openbanking.IBAN) bool, error) 
 	}
 	return func(iban openbanking.IBAN) bool {
 		return slices.ContainsFunc(allowed, func(i openbanking.AccountInformation) bool {
-			return i.Accounts == nil || slices.ContainsFunc(i.Accounts, func(a openbanking.Account) bool { return a.IBAN == iban })
+			return i.Accounts == nil || slices.ContainsFunc(i.Accounts, func(a openbanking.Account) bool {
+				return a.IBAN == iban
+			})
 		})
 	}, nil
 }
@@ -157,14 +163,16 @@ func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 	}
 	// One consent is one payment. The use is recorded for the granted detail,
 	// however the order is spelled, for every token of the consent.
-	id, err := a.uses.Once(r.Context(), uses.Use{Grant: token.GrantID(), Detail: permission, Attempt: attempt, Result: rand.Text()})
+	id, err := a.uses.Once(r.Context(), uses.Use{Grant: token.GrantID(), Detail: permission, Attempt: attempt,
+		Result: rand.Text()})
 	switch {
 	case errors.Is(err, uses.ErrUsed):
 		writeJSON(w, http.StatusConflict, object{"error": "payment_already_made", "payment_id": id})
 	case err != nil:
 		a.guard.WriteError(w, r, err)
 	default:
-		if a.payments.book(token.Subject(), payment{id: id, clientID: token.ClientID(), grantID: token.GrantID(), detail: permission, at: a.now()}) {
+		if a.payments.book(token.Subject(), payment{id: id, clientID: token.ClientID(), grantID: token.GrantID(),
+			detail: permission, at: a.now()}) {
 			a.log.InfoContext(r.Context(), "payment made", "client", token.ClientID(), "subject", token.Subject())
 		}
 		writeJSON(w, http.StatusCreated, object{"payment_id": id, "status": "accepted"})

@@ -71,7 +71,8 @@ func (p *permissions) of(user string) []permission {
 // remember stores a permission that a user has just given. Grants are stored by
 // their events instead: a grant exists only after the client has redeemed its
 // code.
-func (b *bank) remember(ctx context.Context, a *profile.Authorization, response *profile.AuthorizationResponse, approval profile.Approval) {
+func (b *bank) remember(ctx context.Context, a *profile.Authorization, response *profile.AuthorizationResponse,
+	approval profile.Approval) {
 	if !a.GrantRequest().IsZero() {
 		return
 	}
@@ -87,7 +88,8 @@ func (b *bank) grantChanged(ctx context.Context, e grants.Event) error {
 	if e.New.Status != "active" {
 		b.permissions.remove(e.New.Subject, e.New.ID)
 	} else if e.Kind == "created" {
-		b.drop(ctx, b.permissions.add(e.New.Subject, permission{id: e.New.ID, clientID: e.New.ClientID, managed: true, since: e.Time}))
+		b.drop(ctx, b.permissions.add(e.New.Subject,
+			permission{id: e.New.ID, clientID: e.New.ClientID, managed: true, since: e.Time}))
 	}
 	return nil
 }
@@ -141,12 +143,15 @@ type shownApp struct {
 }
 
 func (b *bank) showApp(language string, one permission) shownApp {
-	s := shownApp{ID: one.id, Client: one.clientID, Since: webtext.Date(language, one.since), Until: webtext.Date(language, one.until)}
+	s := shownApp{ID: one.id, Client: one.clientID, Since: webtext.Date(language, one.since),
+		Until: webtext.Date(language, one.until)}
 	if client, ok := b.cfg.registered[one.clientID]; ok {
 		s.Client = clientName(client, language)
 	}
 	bound := one.details.Scopes()
-	s.Entries = scopeEntries(language, slices.DeleteFunc(slices.Clone(one.scopes), func(scope string) bool { return slices.Contains(bound, scope) }))
+	s.Entries = scopeEntries(language, slices.DeleteFunc(slices.Clone(one.scopes), func(scope string) bool {
+		return slices.Contains(bound, scope)
+	}))
 	for _, detail := range one.details {
 		described := untilThen(detail, one.until).Describe(language)
 		s.Entries = append(s.Entries, entry{Title: described.Title, Fields: described.Fields})
@@ -171,7 +176,8 @@ func (b *bank) showPayments(language, user string) (all []shownPayment) {
 			client = clientName(known, language)
 		}
 		all = append(all, shownPayment{
-			Title:  texts.Get(language, "apps.payment", p.InstructedAmount.Text(language), rar.EscapeText(string(p.CreditorName), language)),
+			Title: texts.Get(language, "apps.payment", p.InstructedAmount.Text(language),
+				rar.EscapeText(string(p.CreditorName), language)),
 			Done:   texts.Get(language, "apps.made", client, webtext.Date(language, made.at)),
 			Fields: made.detail.Describe(language).Fields,
 		})
@@ -184,7 +190,9 @@ func (b *bank) showPayments(language, user string) (all []shownPayment) {
 func (b *bank) isDone(user string, one permission) bool {
 	made := b.payments.of(user)
 	bound := one.details.Scopes()
-	return len(one.details) > 0 && !slices.ContainsFunc(one.scopes, func(scope string) bool { return scope != "openid" && !slices.Contains(bound, scope) }) &&
+	return len(one.details) > 0 && !slices.ContainsFunc(one.scopes, func(scope string) bool {
+		return scope != "openid" && !slices.Contains(bound, scope)
+	}) &&
 		!slices.ContainsFunc(one.details, func(d rar.Detail) bool {
 			return !slices.ContainsFunc(made, func(p payment) bool { return p.grantID == one.id && p.detail.Equal(d) })
 		})
@@ -279,7 +287,8 @@ func (b *bank) confirmRevoke(w http.ResponseWriter, r *http.Request, in *session
 }
 
 // before returns the permission that a merge extends or a replacement replaces.
-func (b *bank) before(ctx context.Context, a *profile.Authorization, user, language string) (kind string, entries []entry, err error) {
+func (b *bank) before(ctx context.Context, a *profile.Authorization,
+	user, language string) (kind string, entries []entry, err error) {
 	request := a.GrantRequest()
 	if request.GrantID() == "" {
 		return "", nil, nil

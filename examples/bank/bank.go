@@ -55,7 +55,8 @@ const (
 func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error) {
 	b := &bank{
 		cfg: cfg, log: log, now: now, details: cfg.details, revocations: profile.NewMemoryStore(0, now),
-		permissions: permissions{nobody: cfg.autoApprove, byUser: map[string][]permission{}}, payments: payments{byUser: map[string][]payment{}},
+		permissions: permissions{nobody: cfg.autoApprove, byUser: map[string][]permission{}},
+		payments:    payments{byUser: map[string][]payment{}},
 	}
 	var err error
 	if b.users, err = newUsers(cfg.users, cfg.iterations, now); err != nil {
@@ -81,10 +82,14 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 	settings := profile.AuthorizationServerConfig{
 		Profile: cfg.profile, Issuer: cfg.issuer, Key: keys[0].Key, Algorithm: keys[0].Algorithm, MoreKeys: keys[1:],
 		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources, RequestLifetime: cfg.requestLifetime(),
-		ResourceServers:      func(_ context.Context, clientID string) ([]string, error) { return cfg.resourceServers[clientID], nil },
-		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged, Lifetime: grantLifetime}, GrantIDInTokens: true,
-		AccessTokenLifetime: accessTokenLifetime, RefreshTokenLifetime: refreshTokenLifetime, Revocations: b.revocations,
-		Interact: b.interact, ErrorPage: b.errorPage,
+		ResourceServers: func(_ context.Context, clientID string) ([]string, error) {
+			return cfg.resourceServers[clientID], nil
+		},
+		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged, Lifetime: grantLifetime},
+		GrantIDInTokens:     true,
+		AccessTokenLifetime: accessTokenLifetime, RefreshTokenLifetime: refreshTokenLifetime,
+		Revocations: b.revocations,
+		Interact:    b.interact, ErrorPage: b.errorPage,
 		Logger: log, Now: now,
 	}
 	if cfg.mtlsListen != "" {

@@ -40,7 +40,8 @@ func newAuthority(hosts ...string) (*authority, error) {
 			if v4 := ip.To4(); v4 != nil {
 				ip = v4
 			}
-			template.PermittedIPRanges = append(template.PermittedIPRanges, &net.IPNet{IP: ip, Mask: net.CIDRMask(8*len(ip), 8*len(ip))})
+			template.PermittedIPRanges = append(template.PermittedIPRanges,
+				&net.IPNet{IP: ip, Mask: net.CIDRMask(8*len(ip), 8*len(ip))})
 		} else {
 			template.PermittedDNSDomains = append(template.PermittedDNSDomains, host)
 		}

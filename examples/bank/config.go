@@ -86,27 +86,40 @@ func newConfig() *config {
 // members returns the table of the members of a configuration file.
 func (c *config) members() []configfile.Member {
 	return []configfile.Member{
-		{Name: "issuer", Into: &c.issuer, Default: "required", Meaning: "The issuer identifier, an https URL. Its path stands before all other paths."},
-		{Name: "listen", Into: &c.listen, Default: "host and port of issuer", Meaning: "host:port of all endpoints and pages."},
+		{Name: "issuer", Into: &c.issuer, Default: "required",
+			Meaning: "The issuer identifier, an https URL. Its path stands before all other paths."},
+		{Name: "listen", Into: &c.listen, Default: "host and port of issuer",
+			Meaning: "host:port of all endpoints and pages."},
 		{Name: "mtls_listen", Into: &c.mtlsListen, Default: "no mutual TLS",
 			Meaning: "host:port on which clients are asked for certificates. It is published in mtls_endpoint_aliases, with the host of issuer."},
-		{Name: "tls_cert_file", Into: &c.certFile, Default: "made at start, for localhost and the host of issuer", Meaning: "The server's certificate in PEM. It needs tls_key_file."},
-		{Name: "tls_key_file", Into: &c.keyFile, Default: "made at start", Meaning: "The private key of tls_cert_file in PEM."},
-		{Name: "write_ca_file", Into: &c.writeCA, Default: "not written", Meaning: "Where to write the CA certificate, in PEM, if the bank makes its certificate itself."},
-		{Name: "client_ca_file", Into: &c.clientCA, Default: "none", Meaning: "CA certificates in PEM for clients that authenticate by tls_client_auth."},
+		{Name: "tls_cert_file", Into: &c.certFile, Default: "made at start, for localhost and the host of issuer",
+			Meaning: "The server's certificate in PEM. It needs tls_key_file."},
+		{Name: "tls_key_file", Into: &c.keyFile, Default: "made at start",
+			Meaning: "The private key of tls_cert_file in PEM."},
+		{Name: "write_ca_file", Into: &c.writeCA, Default: "not written",
+			Meaning: "Where to write the CA certificate, in PEM, if the bank makes its certificate itself."},
+		{Name: "client_ca_file", Into: &c.clientCA, Default: "none",
+			Meaning: "CA certificates in PEM for clients that authenticate by tls_client_auth."},
 		{Name: "message_signing", Into: &c.signing, Default: "none",
 			Meaning: "The parts of FAPI 2.0 Message Signing that every client has to use: authorization_request, authorization_response, introspection."},
 		{Name: "openid", Into: &c.openid, Default: "false", Meaning: "Issue ID tokens and serve user information."},
-		{Name: "require_dpop_nonce", Into: &c.requireNonce, Default: "false", Meaning: "Require nonces of the server in DPoP proofs (RFC 9449 §8, §9)."},
-		{Name: "request_uri_seconds", Into: &c.requestSeconds, Default: "90", Meaning: "The lifetime of a pushed request, 5 to 599 seconds."},
+		{Name: "require_dpop_nonce", Into: &c.requireNonce, Default: "false",
+			Meaning: "Require nonces of the server in DPoP proofs (RFC 9449 §8, §9)."},
+		{Name: "request_uri_seconds", Into: &c.requestSeconds, Default: "90",
+			Meaning: "The lifetime of a pushed request, 5 to 599 seconds."},
 		{Name: "resources", Into: &c.resources, Default: "the issuer",
 			Meaning: "Absolute URIs that tokens can be for (RFC 8707). The first one is the bank's own API and an https URL."},
-		{Name: "resource_servers", Into: &c.resourceServers, Default: "every client may introspect every token, which is for tests",
+		{Name: "resource_servers", Into: &c.resourceServers,
+			Default: "every client may introspect every token, which is for tests",
 			Meaning: "The resources that a client operates, {client_id: [resource, ...]}. The client may introspect tokens for them and no others."},
-		{Name: "access_token", Into: &c.accessToken, Default: "jwt", Meaning: "The form of access tokens: jwt or opaque."},
-		{Name: "users", Into: &c.users, Default: "none", Meaning: "The people who can log in. The username is the subject of tokens."},
-		{Name: "auto_approve", Into: &c.autoApprove, Default: "none", Meaning: "A username. Every request is approved in its name and no page is shown. For tests alone."},
-		{Name: "store", Into: &c.store, Default: "memory:", Meaning: "Where everything is kept. There is only memory: so far."},
+		{Name: "access_token", Into: &c.accessToken, Default: "jwt",
+			Meaning: "The form of access tokens: jwt or opaque."},
+		{Name: "users", Into: &c.users, Default: "none",
+			Meaning: "The people who can log in. The username is the subject of tokens."},
+		{Name: "auto_approve", Into: &c.autoApprove, Default: "none",
+			Meaning: "A username. Every request is approved in its name and no page is shown. For tests alone."},
+		{Name: "store", Into: &c.store, Default: "memory:",
+			Meaning: "Where everything is kept. There is only memory: so far."},
 		{Name: "clients", Into: &c.clients, Default: "none",
 			Meaning: "Registrations in the form of RFC 7591, with client_id. Their scopes and authorization_details_types are added to those of the bank, " +
 				"and mean nothing to its API. The default of scope is all scopes of the bank: accounts, payments, offline_access and, with openid, openid and profile. " +
@@ -136,7 +149,8 @@ func (c *config) checkServer(p *configfile.Problems) {
 	} else if err := profile.CheckIssuer(c.issuer); err != nil {
 		p.Add("issuer", "%w", err)
 	} else if u, err := url.Parse(c.issuer); err == nil {
-		p.Require(!strings.HasSuffix(u.Path, "/"), "issuer", "ends in a slash, and the bank's URLs are made by adding to it")
+		p.Require(!strings.HasSuffix(u.Path, "/"), "issuer",
+			"ends in a slash, and the bank's URLs are made by adding to it")
 		c.listen = cmp.Or(c.listen, net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "443")))
 	}
 	for name, address := range map[string]string{"listen": c.listen, "mtls_listen": c.mtlsListen} {
@@ -144,14 +158,18 @@ func (c *config) checkServer(p *configfile.Problems) {
 		p.Require(address == "" || err == nil && port != "" && port != "0", name, "%.100q is not host:port", address)
 	}
 	p.Require(c.mtlsListen == "" || c.listen != c.mtlsListen, "mtls_listen", "the same as listen")
-	p.Require(c.requestSeconds >= 5 && c.requestSeconds <= 599, "request_uri_seconds", "%d is not 5 to 599", c.requestSeconds)
-	p.Require(c.accessToken == "jwt" || c.accessToken == "opaque", "access_token", "%.40q is neither jwt nor opaque", c.accessToken)
+	p.Require(c.requestSeconds >= 5 && c.requestSeconds <= 599, "request_uri_seconds", "%d is not 5 to 599",
+		c.requestSeconds)
+	p.Require(c.accessToken == "jwt" || c.accessToken == "opaque", "access_token", "%.40q is neither jwt nor opaque",
+		c.accessToken)
 	p.Require(c.store == "memory:", "store", "unknown store, want memory:") // the value may hold a password
 	parts := map[string]profile.Profile{
-		"authorization_request": profile.SignedRequests, "authorization_response": profile.SignedResponses, "introspection": profile.SignedIntrospection,
+		"authorization_request": profile.SignedRequests, "authorization_response": profile.SignedResponses,
+		"introspection": profile.SignedIntrospection,
 	}
 	for _, part := range c.signing {
-		p.Require(parts[part] != 0, "message_signing", "unknown part %.40q, want authorization_request, authorization_response or introspection", part)
+		p.Require(parts[part] != 0, "message_signing",
+			"unknown part %.40q, want authorization_request, authorization_response or introspection", part)
 		c.profile |= parts[part]
 	}
 }
@@ -184,7 +202,8 @@ func (c *config) checkUsers(p *configfile.Problems) {
 	for i, u := range c.users {
 		name, at := u.Username, fmt.Sprintf("users[%d]", i)
 		isPrintable := !strings.ContainsFunc(name, func(r rune) bool { return r <= 0x20 || r > 0x7e })
-		p.Require(name != "" && len(name) <= maxUsername && isPrintable, at, "no username of 1 to %d printable ASCII characters", maxUsername)
+		p.Require(name != "" && len(name) <= maxUsername && isPrintable, at,
+			"no username of 1 to %d printable ASCII characters", maxUsername)
 		p.Require(u.Password != "" && len(u.Password) <= maxPassword, at, "no password of 1 to %d bytes", maxPassword)
 		p.Require(name == "" || !names[name], at, "%.100q is there twice", name)
 		names[name] = true
@@ -202,7 +221,8 @@ func (c *config) checkClients(p *configfile.Problems) {
 		}
 		// If a registration does not mention the binding of tokens, the default
 		// of the bank applies.
-		if said := string(raw); !strings.Contains(said, `"dpop_bound_access_tokens"`) && !strings.Contains(said, `"tls_client_certificate_bound_access_tokens"`) {
+		if said := string(raw); !strings.Contains(said, `"dpop_bound_access_tokens"`) &&
+			!strings.Contains(said, `"tls_client_certificate_bound_access_tokens"`) {
 			client.DPoPBoundAccessTokens = true
 		}
 		of := func(format string, args ...any) {
@@ -221,7 +241,8 @@ func (c *config) checkClients(p *configfile.Problems) {
 		c.checkClient(p, client, of)
 	}
 	for _, u := range c.users { // the subject of a client's own token is the client ID
-		p.Require(u.Username == "" || c.registered[u.Username] == nil, "users", "%.100q is the client_id of a client", u.Username)
+		p.Require(u.Username == "" || c.registered[u.Username] == nil, "users", "%.100q is the client_id of a client",
+			u.Username)
 	}
 	if len(c.algorithms) == 0 {
 		c.algorithms = []string{"ES256"}
@@ -230,8 +251,10 @@ func (c *config) checkClients(p *configfile.Problems) {
 
 // checkClient reports features of a valid registration that this bank does not
 // support.
-func (c *config) checkClient(p *configfile.Problems, client *profile.ClientMetadata, bad func(format string, args ...any)) {
-	usesTLS := client.TLSClientCertificateBoundAccessTokens || client.UseMTLSEndpointAliases || strings.Contains(client.TokenEndpointAuthMethod, "tls")
+func (c *config) checkClient(p *configfile.Problems, client *profile.ClientMetadata,
+	bad func(format string, args ...any)) {
+	usesTLS := client.TLSClientCertificateBoundAccessTokens || client.UseMTLSEndpointAliases ||
+		strings.Contains(client.TokenEndpointAuthMethod, "tls")
 	if usesTLS && c.mtlsListen == "" && !p.Wrong("mtls_listen") {
 		bad("needs mtls_listen")
 	}
@@ -242,7 +265,8 @@ func (c *config) checkClient(p *configfile.Problems, client *profile.ClientMetad
 		return // the problem has been reported
 	}
 	for _, alg := range []string{
-		client.IDTokenSignedResponseAlg, client.AuthorizationSignedResponseAlg, client.IntrospectionSignedResponseAlg, client.UserInfoSignedResponseAlg,
+		client.IDTokenSignedResponseAlg, client.AuthorizationSignedResponseAlg, client.IntrospectionSignedResponseAlg,
+		client.UserInfoSignedResponseAlg,
 	} {
 		if alg != "" && !slices.Contains(c.algorithms, alg) {
 			c.algorithms = append(c.algorithms, alg)
@@ -265,7 +289,9 @@ func (c *config) checkDetails(p *configfile.Problems) {
 	known, err := newRegistry()
 	if err == nil {
 		slices.Sort(names)
-		c.details, err = newRegistry(slices.DeleteFunc(slices.Compact(names), func(name string) bool { return known.Type(name) != nil })...)
+		c.details, err = newRegistry(slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+			return known.Type(name) != nil
+		})...)
 	}
 	p.Require(err == nil, "clients", "authorization_details_types: %w", err)
 }
@@ -277,8 +303,10 @@ func (c *config) checkResources(p *configfile.Problems) {
 	}
 	for i, resource := range named {
 		u, err := url.Parse(resource)
-		p.Require(i > 0 || err == nil && u.Scheme == "https" && u.User == nil, "resources", "%.200q is not https, as that of the bank's own API has to be", resource)
-		p.Require(err == nil && u.IsAbs() && u.Host != "" && !strings.Contains(resource, "#"), "resources", "%.200q is not an absolute URI without fragment", resource)
+		p.Require(i > 0 || err == nil && u.Scheme == "https" && u.User == nil, "resources",
+			"%.200q is not https, as that of the bank's own API has to be", resource)
+		p.Require(err == nil && u.IsAbs() && u.Host != "" && !strings.Contains(resource, "#"), "resources",
+			"%.200q is not an absolute URI without fragment", resource)
 		p.Require(!slices.Contains(c.resources[:i], resource), "resources", "%.200q is there twice", resource)
 	}
 	if c.resourceServers == nil {
@@ -289,9 +317,11 @@ func (c *config) checkResources(p *configfile.Problems) {
 		c.tellsAll = len(c.registered) > 0
 	}
 	for id, resources := range c.resourceServers {
-		p.Require(c.registered[id] != nil || len(c.registered) < len(c.clients) || p.Wrong("clients"), "resource_servers", "%.100q is not a client", id)
+		p.Require(c.registered[id] != nil || len(c.registered) < len(c.clients) || p.Wrong("clients"),
+			"resource_servers", "%.100q is not a client", id)
 		for _, resource := range resources {
-			p.Require(slices.Contains(c.resources, resource) || p.Wrong("resources") || c.issuer == "", "resource_servers", "%.200q is not among the resources", resource)
+			p.Require(slices.Contains(c.resources, resource) || p.Wrong("resources") || c.issuer == "",
+				"resource_servers", "%.200q is not among the resources", resource)
 		}
 	}
 }

@@ -26,7 +26,8 @@ type consentView struct {
 
 func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, in *session) {
 	ends := b.ends(a)
-	data := consentView{view: b.view(r, "consent.other", in, "consent", f.ID, in.user), Flow: f.ID, ClientURI: a.Client().ClientURI, ReturnTo: origin(a.Params().Get("redirect_uri"))}
+	data := consentView{view: b.view(r, "consent.other", in, "consent", f.ID, in.user), Flow: f.ID,
+		ClientURI: a.Client().ClientURI, ReturnTo: origin(a.Params().Get("redirect_uri"))}
 	data.Client, data.Until = clientName(a.Client(), data.Lang), webtext.Date(data.Lang, ends)
 	data.Scopes, data.Details = scopeEntries(data.Lang, a.Choices()), detailEntries(a, in.user, data.Lang, ends)
 	data.Resources, data.OpenID = a.NamedResources(), slices.Contains(a.Scopes(), "openid")
@@ -62,7 +63,8 @@ func (v *consentView) decideHeading(a *profile.Authorization) {
 		v.Title = v.T("consent.login", v.Client)
 	case len(types) == 1 && pays && len(v.Scopes) == 0:
 		v.Title = v.T("consent.payments")
-	case !pays && (types[openbanking.AccountInformationType] || slices.Contains(a.Scopes(), "accounts")) && !slices.Contains(a.Scopes(), "payments"):
+	case !pays && (types[openbanking.AccountInformationType] || slices.Contains(a.Scopes(), "accounts")) &&
+		!slices.Contains(a.Scopes(), "payments"):
 		v.Title = v.T("consent.accounts")
 	}
 }

@@ -59,14 +59,16 @@ func newDemo(directory string) (*config, *demonstration, error) {
 		}
 	}
 	document, err := json.Marshal(map[string]any{
-		"issuer": demoIssuer, "listen": demoListen, "mtls_listen": demoMTLS, "openid": true, "resource_servers": map[string][]string{},
-		"users": []user{{demoUser, demoPassword}},
+		"issuer": demoIssuer, "listen": demoListen, "mtls_listen": demoMTLS, "openid": true,
+		"resource_servers": map[string][]string{},
+		"users":            []user{{demoUser, demoPassword}},
 		"clients": []any{map[string]any{
 			"client_id": demoClient, "client_name": "The Fintech", "redirect_uris": []string{demoRedirect},
 			"scope":                       demoScope + " grant_management_query grant_management_revoke",
 			"authorization_details_types": []string{openbanking.PaymentType, openbanking.AccountInformationType},
-			"grant_types":                 []string{"authorization_code", "refresh_token", "client_credentials"}, "token_endpoint_auth_method": "private_key_jwt",
-			"dpop_bound_access_tokens": true, "jwks": map[string]any{"keys": []any{public}},
+			"grant_types":                 []string{"authorization_code", "refresh_token", "client_credentials"},
+			"token_endpoint_auth_method":  "private_key_jwt",
+			"dpop_bound_access_tokens":    true, "jwks": map[string]any{"keys": []any{public}},
 		}},
 	})
 	if err != nil {
@@ -152,9 +154,11 @@ func (d *demonstration) write() error {
 	}
 	configuration, err := json.MarshalIndent(map[string]any{
 		"issuer": demoIssuer, "client_id": demoClient, "redirect_uri": demoRedirect,
-		"jwks": map[string]any{"keys": []any{d.jwk}}, "token_endpoint_auth_method": "private_key_jwt", "dpop_bound_access_tokens": true,
-		"scope": demoScope, "openid": true, "message_signing": []string{}, "resource_url": demoIssuer + "/accounts",
-		"ca_file": "ca.pem", "tls_cert_file": "fintech.crt", "tls_key_file": "fintech.key",
+		"jwks": map[string]any{"keys": []any{d.jwk}}, "token_endpoint_auth_method": "private_key_jwt",
+		"dpop_bound_access_tokens": true,
+		"scope":                    demoScope, "openid": true, "message_signing": []string{},
+		"resource_url": demoIssuer + "/accounts",
+		"ca_file":      "ca.pem", "tls_cert_file": "fintech.crt", "tls_key_file": "fintech.key",
 	}, "", "  ")
 	if err != nil {
 		return err
@@ -163,7 +167,8 @@ func (d *demonstration) write() error {
 		name    string
 		content []byte
 	}{
-		{"fintech.crt", certificatePEM(certificate.Certificate[0])}, {"fintech.key", key}, {"fintech.json", configuration},
+		{"fintech.crt", certificatePEM(certificate.Certificate[0])}, {"fintech.key", key},
+		{"fintech.json", configuration},
 	} {
 		if err := demo.Replace(d.root, file.name, file.content, 0o600); err != nil {
 			return err

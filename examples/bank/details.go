@@ -18,7 +18,8 @@ import (
 
 // scopesOfDetails maps types of details to the scopes that belong to them. The
 // API requires both.
-var scopesOfDetails = map[string]string{openbanking.PaymentType: "payments", openbanking.RecurringPaymentType: "payments"}
+var scopesOfDetails = map[string]string{openbanking.PaymentType: "payments",
+	openbanking.RecurringPaymentType: "payments"}
 
 // newRegistry returns the types of authorization details for accounts and
 // payments, and other types that have no meaning at this bank's API. A detail
@@ -30,7 +31,8 @@ func newRegistry(others ...string) (*rar.Registry, error) {
 		return nil, err
 	}
 	for _, name := range others {
-		other, err := rar.TypeFromSchema(name, []byte(`{"type":"object","additionalProperties":true}`), rar.TypeConfig[rar.Detail]{})
+		other, err := rar.TypeFromSchema(name, []byte(`{"type":"object","additionalProperties":true}`),
+			rar.TypeConfig[rar.Detail]{})
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +96,9 @@ func detailEntries(a *profile.Authorization, user, language string, until time.T
 		described := untilThen(detail, until).Describe(language)
 		e := entry{Value: strconv.Itoa(i), Title: described.Title, Fields: described.Fields}
 		named, most := ownAccounts(detail)
-		if e.Foreign = slices.ContainsFunc(named, func(a openbanking.Account) bool { return !owns(user, a.IBAN) }); len(named) == 0 && most > 0 {
+		if e.Foreign = slices.ContainsFunc(named, func(a openbanking.Account) bool {
+			return !owns(user, a.IBAN)
+		}); len(named) == 0 && most > 0 {
 			e.Accounts, e.One = accountsOf(user), most == 1
 			// The page shows the choice in this place of the description.
 			open := map[string]string{webtext.English: "of your choice", webtext.German: "nach Ihrer Wahl"}[language]

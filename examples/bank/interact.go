@@ -17,10 +17,12 @@ import (
 // user may take longer than a request_uri lasts.
 func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Authorization) {
 	if b.cfg.autoApprove != "" {
-		b.approve(w, r, nil, a, profile.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(), Details: a.Details(), AuthTime: b.now(), AMR: []string{"pwd"}})
+		b.approve(w, r, nil, a, profile.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(), Details: a.Details(),
+			AuthTime: b.now(), AMR: []string{"pwd"}})
 		return
 	}
-	if prompt := strings.Fields(a.Params().Get("prompt")); slices.Contains(prompt, "none") { // OpenID Connect Core §3.1.2.1
+	// OpenID Connect Core §3.1.2.1
+	if prompt := strings.Fields(a.Params().Get("prompt")); slices.Contains(prompt, "none") {
 		code := "consent_required" // no consent lasts
 		if b.mustLogIn(a, b.sessions.of(r), time.Time{}) {
 			code = "login_required"
@@ -57,7 +59,8 @@ func (b *bank) mustLogIn(a *profile.Authorization, in *session, flowBegan time.T
 
 // approve completes an authorization with the user's approval, and ends the
 // flow in the browser if there is one.
-func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, approval profile.Approval) {
+func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization,
+	approval profile.Approval) {
 	response, err := b.server.Approve(r.Context(), a, approval)
 	if errors.Is(err, profile.ErrNothingGranted) && f != nil {
 		b.deny(w, r, f, a)
@@ -74,7 +77,8 @@ func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *profi
 }
 
 // leave sends the browser back to the client.
-func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authorization, response *profile.AuthorizationResponse, err error) {
+func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authorization,
+	response *profile.AuthorizationResponse, err error) {
 	if err != nil {
 		b.server.WriteAuthorizationError(w, r, a, err)
 		return
@@ -92,7 +96,8 @@ func (b *bank) resume(w http.ResponseWriter, r *http.Request) (f *flow, a *profi
 	if f.ClientID == "" {
 		return f, nil, true
 	}
-	if in := b.sessions.of(r); r.Method != http.MethodPost && in != nil && b.answers.has(f.ID+" "+in.id, b.now()) { // the user returns after the decision
+	// the user returns after the decision
+	if in := b.sessions.of(r); r.Method != http.MethodPost && in != nil && b.answers.has(f.ID+" "+in.id, b.now()) {
 		b.fail(w, r, errNoFlow, nil)
 		return nil, nil, false
 	}
@@ -195,7 +200,9 @@ func (b *bank) decide(w http.ResponseWriter, r *http.Request) {
 		b.leave(w, r, a, nil, err)
 		return
 	}
-	ticked := slices.DeleteFunc(a.Choices(), func(scope string) bool { return !slices.Contains(r.PostForm["scope"], scope) })
+	ticked := slices.DeleteFunc(a.Choices(), func(scope string) bool {
+		return !slices.Contains(r.PostForm["scope"], scope)
+	})
 	approval.Scopes = a.ScopesFor(ticked, approval.Details)
 	b.approve(w, r, f, a, approval)
 }

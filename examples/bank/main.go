@@ -33,11 +33,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("bank", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "configuration `file`; without one: a bank for trying things out")
-	state := flags.String("state", "", "`directory` that the bank without a configuration shares with the fintech; the default is in the user's cache directory")
+	state := flags.String("state", "",
+		"`directory` that the bank without a configuration shares with the fintech; the default is in the user's cache directory")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "usage: bank [-config file | -state directory]")
 		flags.PrintDefaults()
-		fmt.Fprintln(stderr, "\nThe configuration file is a JSON object. Paths are relative to the working directory. Its members:")
+		fmt.Fprintln(stderr,
+			"\nThe configuration file is a JSON object. Paths are relative to the working directory. Its members:")
 		configfile.Describe(stderr, newConfig().members())
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {

@@ -56,7 +56,9 @@ var (
 // them again by their form token.
 func (b *bank) pages() map[string]http.Handler {
 	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.fail(w, r, errForm, nil) }))
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.fail(w, r, errForm, nil)
+	}))
 	all := map[string]http.Handler{}
 	add := func(path string, handlers map[string]http.HandlerFunc) {
 		all[b.cfg.path(path)] = protection.Handler(only(handlers))
@@ -66,7 +68,9 @@ func (b *bank) pages() map[string]http.Handler {
 	add("/logout", map[string]http.HandlerFunc{http.MethodPost: b.logOut})
 	add("/apps", map[string]http.HandlerFunc{http.MethodGet: b.apps})
 	add("/apps/revoke", map[string]http.HandlerFunc{http.MethodPost: b.revoke})
-	add("/", map[string]http.HandlerFunc{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) { redirect(w, b.cfg.path("/apps")) }})
+	add("/", map[string]http.HandlerFunc{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) {
+		redirect(w, b.cfg.path("/apps"))
+	}})
 	add("/style.css", map[string]http.HandlerFunc{http.MethodGet: file("style.css")})
 	add("/once.js", map[string]http.HandlerFunc{http.MethodGet: file("once.js")})
 	add("/healthz", map[string]http.HandlerFunc{http.MethodGet: healthy})
@@ -125,10 +129,12 @@ const (
 )
 
 // show sends a page.
-func (b *bank) show(w http.ResponseWriter, r *http.Request, page *template.Template, status int, formAction string, data any) {
+func (b *bank) show(w http.ResponseWriter, r *http.Request, page *template.Template, status int, formAction string,
+	data any) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'"+formAction)
+	h.Set("Content-Security-Policy",
+		"default-src 'none'; style-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'"+formAction)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -226,7 +232,8 @@ func (b *bank) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 		shown.code, shown.codeExplained = told.OAuthError()
 		shown.status = told.HTTPStatus()
 	}
-	if shown.status == http.StatusUnauthorized || shown.status < 400 || shown.status > 599 { // browsers have no credentials for it
+	// browsers have no credentials for it
+	if shown.status == http.StatusUnauthorized || shown.status < 400 || shown.status > 599 {
 		shown.status = http.StatusBadRequest
 	}
 	if shown.status < http.StatusInternalServerError {
@@ -249,7 +256,10 @@ func (b *bank) showError(w http.ResponseWriter, r *http.Request, shown pageError
 	data := struct {
 		view
 		Code, Text, Description, Time string
-	}{view: b.view(r, "error.title", nil), Code: shown.code, Description: shown.codeExplained, Time: b.now().UTC().Format(time.DateTime)}
+	}{
+		view: b.view(r, "error.title", nil), Code: shown.code, Description: shown.codeExplained,
+		Time: b.now().UTC().Format(time.DateTime),
+	}
 	data.Text = data.T(shown.text)
 	b.show(w, r, errorPage, shown.status, staysHere, data)
 }

@@ -49,7 +49,8 @@ func serve(ctx context.Context, log *slog.Logger, certificate tls.Certificate, s
 		}
 		server := &http.Server{
 			Handler: s.handler, TLSConfig: keeping, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-			ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+			ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+			IdleTimeout:    idleTimeout,
 			MaxHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		}
 		servers = append(servers, server)
@@ -94,7 +95,8 @@ func (b *bank) observe(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler) // net/http closes the connection without a response
 			}
 			attrs := []slog.Attr{
-				slog.String("method", r.Method), slog.String("path", r.URL.Path[:min(len(r.URL.Path), 100)]), slog.Int("status", noted.status),
+				slog.String("method", r.Method), slog.String("path", r.URL.Path[:min(len(r.URL.Path), 100)]),
+				slog.Int("status", noted.status),
 				slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
 			}
 			if id := w.Header().Get("X-Fapi-Interaction-Id"); id != "" { // set by this server, and a UUID

@@ -72,7 +72,8 @@ func setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration
 		maxAge = -1
 	}
 	// Lax, as the browser comes here from the client's site.
-	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteLaxMode})
 }
 
 // logIn starts a new session of the browser, in place of an existing one.

@@ -62,7 +62,9 @@ func (a *app) connect(*http.Request) (profile.Request, error) {
 // can query and end.
 func (a *app) ask(without ...string) profile.Request {
 	request := a.config.request(a.ServerMetadata())
-	request.Scopes = slices.DeleteFunc(request.Scopes, func(s string) bool { return slices.Contains(without, s) || s == scopeQuery || s == scopeRevoke })
+	request.Scopes = slices.DeleteFunc(request.Scopes, func(s string) bool {
+		return slices.Contains(without, s) || s == scopeQuery || s == scopeRevoke
+	})
 	if slices.Contains(a.ServerMetadata().GrantManagementActionsSupported, "create") {
 		request.GrantManagementAction = "create"
 	}
@@ -122,7 +124,8 @@ var errNoAccounts = errors.New("the user has not allowed the accounts")
 // or by its details.
 func (a *app) seesAccounts(c *connection) bool {
 	scope, _ := c.token.Extra("scope").(string)
-	return slices.Contains(strings.Fields(scope), "accounts") || len(a.describe("", profile.AuthorizationDetails(c.token))) > 0
+	return slices.Contains(strings.Fields(scope), "accounts") ||
+		len(a.describe("", profile.AuthorizationDetails(c.token))) > 0
 }
 
 // newPayment makes the payment that the user has agreed to, as the bank
@@ -145,7 +148,8 @@ func (a *app) makePayment(ctx context.Context, p *payment) error {
 	var answer struct {
 		Status string `json:"status"`
 	}
-	err := call(ctx, p.connection.api, http.MethodPost, a.paymentsURL(), asJSON(p.detail), &answer, "Idempotency-Key", p.key)
+	err := call(ctx, p.connection.api, http.MethodPost, a.paymentsURL(), asJSON(p.detail), &answer,
+		"Idempotency-Key", p.key)
 	var said *apiError
 	switch {
 	case err == nil:
@@ -235,7 +239,8 @@ func (e *apiError) Error() string {
 func isOver(err error) bool {
 	var api *apiError
 	var server *oauth2.RetrieveError
-	return errors.As(err, &api) && api.code == "invalid_token" || errors.As(err, &server) && server.ErrorCode == "invalid_grant"
+	return errors.As(err, &api) && api.code == "invalid_token" ||
+		errors.As(err, &server) && server.ErrorCode == "invalid_grant"
 }
 
 // maxAnswer bounds the response of an API, apiTimeout bounds the time of a
@@ -251,7 +256,8 @@ var challenge = regexp.MustCompile(`\berror="([a-z_]{1,40})"`)
 // do calls a FAPI API. The http.Client adds the token, the proof or the
 // certificate, and nonces. A status other than 2xx is an error. headers
 // alternates names and values.
-func do(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, headers ...string) (status int, answer []byte, err error) {
+func do(ctx context.Context, api *http.Client, method, target string, body json.RawMessage,
+	headers ...string) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	var sent io.Reader
@@ -286,7 +292,8 @@ func do(ctx context.Context, api *http.Client, method, target string, body json.
 }
 
 // call calls an API that responds with JSON.
-func call(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, into any, headers ...string) error {
+func call(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, into any,
+	headers ...string) error {
 	_, answer, err := do(ctx, api, method, target, body, headers...)
 	if err == nil && json.Unmarshal(answer, into) != nil {
 		err = errors.New("the API answered what is not the JSON that it should be")

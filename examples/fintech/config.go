@@ -45,18 +45,26 @@ func (c *config) members() []configfile.Member {
 		{Name: "client_id", Into: &c.ClientID, Default: "required", Meaning: "The client's ID at the bank."},
 		{Name: "redirect_uri", Into: &c.RedirectURI, Default: "required",
 			Meaning: "Where the bank sends the browser back to, as registered. The pages are served at its host and port."},
-		{Name: "resource_url", Into: &c.ResourceURL, Default: "required", Meaning: "The URL of the accounts. Payments are made at payments beside it."},
-		{Name: "jwks", Into: &c.JWKS, Default: "none", Meaning: "Private keys as JWKs. The first one for signatures signs assertions and requests."},
+		{Name: "resource_url", Into: &c.ResourceURL, Default: "required",
+			Meaning: "The URL of the accounts. Payments are made at payments beside it."},
+		{Name: "jwks", Into: &c.JWKS, Default: "none",
+			Meaning: "Private keys as JWKs. The first one for signatures signs assertions and requests."},
 		{Name: "token_endpoint_auth_method", Into: &c.AuthMethod, Default: clientauth.MethodPrivateKeyJWT,
 			Meaning: "private_key_jwt, tls_client_auth or self_signed_tls_client_auth."},
-		{Name: "dpop_bound_access_tokens", Into: &c.DPoPBound, Default: "true, unless tokens are bound to certificates", Meaning: "Bind access tokens by DPoP."},
-		{Name: "tls_client_certificate_bound_access_tokens", Into: &c.CertificateBound, Default: "false", Meaning: "Bind access tokens to the client's certificate."},
-		{Name: "tls_cert_file", Into: &c.CertFile, Default: "none", Meaning: "The client's certificate in PEM, for mutual TLS and for the pages. It needs tls_key_file."},
+		{Name: "dpop_bound_access_tokens", Into: &c.DPoPBound, Default: "true, unless tokens are bound to certificates",
+			Meaning: "Bind access tokens by DPoP."},
+		{Name: "tls_client_certificate_bound_access_tokens", Into: &c.CertificateBound, Default: "false",
+			Meaning: "Bind access tokens to the client's certificate."},
+		{Name: "tls_cert_file", Into: &c.CertFile, Default: "none",
+			Meaning: "The client's certificate in PEM, for mutual TLS and for the pages. It needs tls_key_file."},
 		{Name: "tls_key_file", Into: &c.KeyFile, Default: "none", Meaning: "The private key of tls_cert_file in PEM."},
-		{Name: "ca_file", Into: &c.CAFile, Default: "the CAs of the system", Meaning: "CA certificates in PEM for the servers' certificates."},
+		{Name: "ca_file", Into: &c.CAFile, Default: "the CAs of the system",
+			Meaning: "CA certificates in PEM for the servers' certificates."},
 		{Name: "scope", Into: &c.Scope, Default: "none", Meaning: "The scopes to request, separated by blanks."},
-		{Name: "authorization_details", Into: &c.AuthorizationDetails, Default: "none", Meaning: "The authorization details to request (RFC 9396)."},
-		{Name: "openid", Into: &c.OpenID, Default: "whether scope has openid", Meaning: "Request an ID token, whatever scope says."},
+		{Name: "authorization_details", Into: &c.AuthorizationDetails, Default: "none",
+			Meaning: "The authorization details to request (RFC 9396)."},
+		{Name: "openid", Into: &c.OpenID, Default: "whether scope has openid",
+			Meaning: "Request an ID token, whatever scope says."},
 		{Name: "message_signing", Into: &c.MessageSigning, Default: "none",
 			Meaning: "The parts of FAPI 2.0 Message Signing to use: authorization_request, authorization_response, introspection."},
 	}
@@ -120,12 +128,15 @@ func (c *config) checkServer(p *configfile.Problems) {
 	p.Require(err == nil, "issuer", "%w", err)
 	p.Require(c.ClientID != "", "client_id", "missing")
 	u, err := url.Parse(c.ResourceURL)
-	p.Require(err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == "", "resource_url", "missing, or not an https URL without fragment")
+	p.Require(err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && u.Fragment == "", "resource_url",
+		"missing, or not an https URL without fragment")
 	for _, part := range c.MessageSigning {
 		bit, ok := map[string]profile.Profile{
-			"authorization_request": profile.SignedRequests, "authorization_response": profile.SignedResponses, "introspection": profile.SignedIntrospection,
+			"authorization_request": profile.SignedRequests, "authorization_response": profile.SignedResponses,
+			"introspection": profile.SignedIntrospection,
 		}[part]
-		p.Require(ok, "message_signing", "unknown part %.40q, want authorization_request, authorization_response or introspection", part)
+		p.Require(ok, "message_signing",
+			"unknown part %.40q, want authorization_request, authorization_response or introspection", part)
 		c.signing |= bit
 	}
 	for i, detail := range c.AuthorizationDetails {
@@ -143,15 +154,19 @@ func (c *config) checkRedirectURI(p *configfile.Problems) {
 		return
 	}
 	loopback := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
-	p.Require(u.Scheme == "https" || u.Scheme == "http" && loopback, "redirect_uri", "neither https nor http on loopback")
+	p.Require(u.Scheme == "https" || u.Scheme == "http" && loopback, "redirect_uri",
+		"neither https nor http on loopback")
 }
 
 func (c *config) checkBinding(p *configfile.Problems) {
 	c.AuthMethod = cmp.Or(c.AuthMethod, clientauth.MethodPrivateKeyJWT)
-	p.Require(slices.Contains([]string{clientauth.MethodPrivateKeyJWT, clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth}, c.AuthMethod),
-		"token_endpoint_auth_method", "%.40q is not private_key_jwt, tls_client_auth or self_signed_tls_client_auth", c.AuthMethod)
+	p.Require(slices.Contains([]string{clientauth.MethodPrivateKeyJWT, clientauth.MethodTLSClientAuth,
+		clientauth.MethodSelfSignedTLSClientAuth}, c.AuthMethod),
+		"token_endpoint_auth_method", "%.40q is not private_key_jwt, tls_client_auth or self_signed_tls_client_auth",
+		c.AuthMethod)
 	is := func(b *bool) bool { return b != nil && *b }
-	p.Require(!is(c.DPoPBound) || !is(c.CertificateBound), "dpop_bound_access_tokens", "true, as is tls_client_certificate_bound_access_tokens")
+	p.Require(!is(c.DPoPBound) || !is(c.CertificateBound), "dpop_bound_access_tokens",
+		"true, as is tls_client_certificate_bound_access_tokens")
 	p.Require(is(c.DPoPBound) || is(c.CertificateBound) || c.DPoPBound == nil, "dpop_bound_access_tokens",
 		"false, and tls_client_certificate_bound_access_tokens is not true: tokens must be bound to something")
 }
@@ -201,7 +216,8 @@ func (c *config) loadFiles(dir string, p *configfile.Problems) {
 		p.Require(err == nil, "tls_cert_file", "with tls_key_file: %w", err)
 		c.certificate = &pair
 	case needed || c.CertFile != "" || c.KeyFile != "":
-		p.Require(false, "tls_cert_file", "missing, or without tls_key_file: the two go together, and mutual TLS needs them")
+		p.Require(false, "tls_cert_file",
+			"missing, or without tls_key_file: the two go together, and mutual TLS needs them")
 	}
 	if c.CAFile == "" {
 		return
@@ -233,8 +249,9 @@ func (c *config) httpClient() *http.Client {
 	return &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: keeping, ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second,
-			IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: keeping, ForceAttemptHTTP2: true,
+			TLSHandshakeTimeout: 10 * time.Second,
+			IdleConnTimeout:     90 * time.Second, MaxResponseHeaderBytes: 256 << 10,
 		},
 	}
 }

@@ -50,9 +50,11 @@ const usage = "usage: fintech [-config FILE | -state DIRECTORY] [-once]"
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (exit int) {
 	flags := flag.NewFlagSet("fintech", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	path := flags.String("config", "", "the `file` with the configuration (default: what the bank's demonstration has left)")
+	path := flags.String("config", "",
+		"the `file` with the configuration (default: what the bank's demonstration has left)")
 	unattended := flags.Bool("once", false, "perform one authorization without a person and print what came of it")
-	state := flags.String("state", "", "the `directory` that the bank's demonstration uses (default: in the user's cache directory)")
+	state := flags.String("state", "",
+		"the `directory` that the bank's demonstration uses (default: in the user's cache directory)")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, usage)
 		flags.PrintDefaults()

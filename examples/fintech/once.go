@@ -122,7 +122,8 @@ func browse(ctx context.Context, c *config, target string) (callback url.Values,
 		response.Body.Close()
 		location, err := response.Location()
 		if err != nil || response.StatusCode/100 != 3 {
-			return nil, fmt.Errorf("a page (status %d) in place of a redirect: this server wants a person", response.StatusCode)
+			return nil, fmt.Errorf("a page (status %d) in place of a redirect: this server wants a person",
+				response.StatusCode)
 		}
 		if c.isCallback(location) {
 			values, err := url.ParseQuery(location.RawQuery)
@@ -139,5 +140,6 @@ func browse(ctx context.Context, c *config, target string) (callback url.Values,
 // isCallback reports whether a URL without its query is the redirect URI.
 func (c *config) isCallback(u *url.URL) bool {
 	own, err := url.Parse(c.RedirectURI)
-	return err == nil && u.Scheme == own.Scheme && u.Host == own.Host && u.EscapedPath() == own.EscapedPath() && u.User == nil
+	return err == nil && u.Scheme == own.Scheme && u.Host == own.Host && u.EscapedPath() == own.EscapedPath() &&
+		u.User == nil
 }

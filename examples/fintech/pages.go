@@ -50,7 +50,8 @@ type view struct {
 func (v view) T(key string, args ...any) string { return texts.Get(v.Lang, key, args...) }
 
 // ownPaths are the paths of the pages. The redirect URI has another path.
-var ownPaths = []string{"", "/", "/style.css", "/connect", "/accounts", "/payment", "/payments", "/payments/retry", "/grants", "/grants/revoke", "/disconnect", "/problem"}
+var ownPaths = []string{"", "/", "/style.css", "/connect", "/accounts", "/payment", "/payments", "/payments/retry",
+	"/grants", "/grants/revoke", "/disconnect", "/problem"}
 
 // checkPages reports the problems of a configuration that concern the pages.
 // They do not matter with -once.
@@ -85,7 +86,9 @@ func (a *app) handler() http.Handler {
 	// redirects.
 	policy := "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + origin(a.ServerMetadata().AuthorizationEndpoint)
 	protection := http.NewCrossOriginProtection() // SP-5.3.3.1-12, and for the other forms
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, profile.ErrCrossOrigin) }))
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.fail(w, r, profile.ErrCrossOrigin)
+	}))
 	return protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -124,7 +127,8 @@ func style(w http.ResponseWriter, r *http.Request) {
 }
 
 // show sends a page. The title is a key of texts.
-func (a *app) show(w http.ResponseWriter, r *http.Request, page *template.Template, status int, title string, data any) {
+func (a *app) show(w http.ResponseWriter, r *http.Request, page *template.Template, status int, title string,
+	data any) {
 	v := view{Lang: webtext.Language(r), Path: r.URL.Path, Data: data}
 	v.Title = v.T(title)
 	u := a.users.of(r)
@@ -185,7 +189,8 @@ func (a *app) showPayments(w http.ResponseWriter, r *http.Request) {
 		status := p.said()
 		shown := shownPayment{ID: p.id, Status: status, Made: status != "", Fields: p.detail.Describe(language).Fields}
 		if about, err := rar.Get[openbanking.Payment](p.detail); err == nil {
-			shown.Title = texts.Get(language, "payments.one", about.InstructedAmount.Text(language), rar.EscapeText(string(about.CreditorName), language))
+			shown.Title = texts.Get(language, "payments.one", about.InstructedAmount.Text(language),
+				rar.EscapeText(string(about.CreditorName), language))
 		}
 		all = append(all, shown)
 	}
@@ -225,7 +230,8 @@ func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
 		Ended  bool
 	}{Ended: r.URL.Query().Has("ended")}
 	for _, c := range a.users.of(r).list() {
-		g := shownGrant{ID: c.id, Title: texts.Get(language, "grants.accounts"), Managed: a.grants != nil && c.grantID != ""}
+		g := shownGrant{ID: c.id, Title: texts.Get(language, "grants.accounts"),
+			Managed: a.grants != nil && c.grantID != ""}
 		if c.payment != nil {
 			g.Title = texts.Get(language, "grants.payment")
 		}
@@ -241,7 +247,8 @@ func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
 				g.Problem = true
 				a.log.WarnContext(r.Context(), "the bank does not tell of a grant", "reason", explain(err))
 			}
-			g.Scopes, g.Details = scopeTexts(language, granted.ScopeValues()), a.describe(language, granted.AuthorizationDetails)
+			g.Scopes, g.Details = scopeTexts(language, granted.ScopeValues()),
+				a.describe(language, granted.AuthorizationDetails)
 		}
 		data.Grants = append(data.Grants, g)
 	}
@@ -372,7 +379,8 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 // module contain no secrets, and the path does not include the query.
 func attributes(r *http.Request, status int, f failure, err error) []slog.Attr {
 	return []slog.Attr{
-		slog.String("path", r.URL.Path), slog.Int("status", status), slog.String("stage", f.Stage), slog.String("reason", explain(err)),
+		slog.String("path", r.URL.Path), slog.Int("status", status), slog.String("stage", f.Stage),
+		slog.String("reason", explain(err)),
 	}
 }
 

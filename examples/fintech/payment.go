@@ -57,8 +57,9 @@ func (a *app) readOrder(r *http.Request) (rar.Details, error) {
 	field := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
 	f := form{Amount: field("amount"), Payee: field("payee"), IBAN: field("iban"), Reference: field("reference")}
 	order, err := a.types.New(openbanking.PaymentType, openbanking.Payment{
-		Actions:                           []openbanking.PaymentAction{"initiate"},
-		InstructedAmount:                  openbanking.Amount{Currency: "EUR", Amount: openbanking.Decimal(strings.ReplaceAll(f.Amount, ",", "."))},
+		Actions: []openbanking.PaymentAction{"initiate"},
+		InstructedAmount: openbanking.Amount{Currency: "EUR",
+			Amount: openbanking.Decimal(strings.ReplaceAll(f.Amount, ",", "."))},
 		CreditorName:                      openbanking.Text(f.Payee),
 		CreditorAccount:                   openbanking.Account{IBAN: openbanking.IBAN(strings.ToUpper(strings.Join(strings.Fields(f.IBAN), "")))},
 		RemittanceInformationUnstructured: openbanking.Text(f.Reference),
@@ -134,7 +135,8 @@ func (a *app) describe(language string, details json.RawMessage) (all []rar.Desc
 			all = append(all, known[0].Describe(language))
 		} else {
 			all = append(all, rar.Description{
-				Title: texts.Get(language, "grants.unexplained"), Fields: []rar.Field{{Label: texts.Get(language, "grants.it_says"), Value: string(raw)}},
+				Title:  texts.Get(language, "grants.unexplained"),
+				Fields: []rar.Field{{Label: texts.Get(language, "grants.it_says"), Value: string(raw)}},
 			})
 		}
 	}

@@ -53,8 +53,10 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		return err
 	}
 	server := &http.Server{
-		Handler: pages.handler(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // browsers that reject the certificate are not worth a warning
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		// browsers that reject the certificate are not worth a warning
+		Handler: pages.handler(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
+		IdleTimeout:    2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
 	}
 	socket, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -83,7 +85,8 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 // pageCertificate returns the certificate of tls_cert_file if it is valid for
 // this host and for servers. Otherwise it creates one.
 func (c *config) pageCertificate(host string) (*tls.Certificate, error) {
-	if c.certificate != nil && c.certificate.Leaf.VerifyHostname(host) == nil && slices.Contains(c.certificate.Leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
+	if c.certificate != nil && c.certificate.Leaf.VerifyHostname(host) == nil &&
+		slices.Contains(c.certificate.Leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
 		return c.certificate, nil
 	}
 	return selfSigned(host)
@@ -101,8 +104,10 @@ func selfSigned(host string) (*tls.Certificate, error) {
 		return nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: host}, NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(30 * 24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
+		SerialNumber: serial, Subject: pkix.Name{CommonName: host}, NotBefore: time.Now().Add(-time.Minute),
+		NotAfter: time.Now().Add(30 * 24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
 	}
 	if ip := net.ParseIP(host); ip != nil {
 		template.IPAddresses = []net.IP{ip}

@@ -67,7 +67,8 @@ func finishStage(err error) string {
 
 func isAboutIDToken(err error) bool {
 	for _, sentinel := range []error{
-		idtoken.ErrMalformed, idtoken.ErrAlgorithm, idtoken.ErrType, idtoken.ErrClaims, idtoken.ErrIssuer, idtoken.ErrAudience,
+		idtoken.ErrMalformed, idtoken.ErrAlgorithm, idtoken.ErrType, idtoken.ErrClaims, idtoken.ErrIssuer,
+		idtoken.ErrAudience,
 		idtoken.ErrAuthorizedParty, idtoken.ErrExpired, idtoken.ErrIssuedAt, idtoken.ErrNonce, idtoken.ErrSubject,
 		idtoken.ErrAuthentication, idtoken.ErrAccessToken, idtoken.ErrSignature, idtoken.ErrUnavailable,
 	} {

@@ -202,6 +202,7 @@ func (s *users) makeRoom() {
 // from the bank's site.
 func setCookie(w http.ResponseWriter, id string, lifetime time.Duration) {
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName, Value: id, Path: "/", MaxAge: int(lifetime / time.Second), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: cookieName, Value: id, Path: "/", MaxAge: int(lifetime / time.Second), Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
 	})
 }

@@ -58,27 +58,29 @@ func one[R request](f func(r R)) change[R] {
 
 // against makes an attack of a request that succeeds with the status passes and
 // of what spoils it.
-func against[R request](fresh func(context.Context, *world) (R, error), passes int, name, clause string, status int, code string, spoil change[R]) attack {
-	return attack{name: name, clause: clause, status: status, code: code, try: func(ctx context.Context, w *world) (answer, error) {
-		good, err := fresh(ctx, w)
-		if err != nil {
-			return answer{}, err
-		}
-		switch control, err := good.send(ctx); {
-		case err != nil:
-			return control, err
-		case control.status != passes || control.code != "":
-			return control, fmt.Errorf("the unchanged request is rejected: %v", control)
-		}
-		bad, err := fresh(ctx, w)
-		if err != nil {
-			return answer{}, err
-		}
-		if err := spoil(ctx, bad); err != nil {
-			return answer{}, err
-		}
-		return bad.send(ctx)
-	}}
+func against[R request](fresh func(context.Context, *world) (R, error), passes int, name, clause string, status int,
+	code string, spoil change[R]) attack {
+	return attack{name: name, clause: clause, status: status, code: code,
+		try: func(ctx context.Context, w *world) (answer, error) {
+			good, err := fresh(ctx, w)
+			if err != nil {
+				return answer{}, err
+			}
+			switch control, err := good.send(ctx); {
+			case err != nil:
+				return control, err
+			case control.status != passes || control.code != "":
+				return control, fmt.Errorf("the unchanged request is rejected: %v", control)
+			}
+			bad, err := fresh(ctx, w)
+			if err != nil {
+				return answer{}, err
+			}
+			if err := spoil(ctx, bad); err != nil {
+				return answer{}, err
+			}
+			return bad.send(ctx)
+		}}
 }
 
 // attackGroups returns the attacks that apply to a combination.
@@ -90,7 +92,8 @@ func attackGroups(c combination) []group {
 		{"At the token endpoint, with a stolen code or refresh token", stolenGrants(c)},
 		{"At the token endpoint, in the name of a client", forgedClients(c)},
 		{"At the pushed authorization request endpoint", pushes(c)},
-		{"At the pushed authorization request endpoint, with a forged request object", either(signed, requestObjects, none)()},
+		{"At the pushed authorization request endpoint, with a forged request object",
+			either(signed, requestObjects, none)()},
 		{"At the API, with more than the payment that was granted", payments(c)},
 		{"At the token endpoint, for more than was granted", widenings()},
 		{"At the pushed authorization request endpoint, with bad details", badDetails(c)},

@@ -68,7 +68,8 @@ func (b *browser) open(ctx context.Context, pageURL string) error {
 // decide sends the user's decision and returns the target of the redirect.
 func (b *browser) decide(ctx context.Context, pageURL, decision string) (answerURL string, err error) {
 	return redirected(b.post(ctx, pageURL, "same-origin", url.Values{
-		"username": {"alice"}, "password": {"correct horse"}, "account": {"DE89 3704 0044 0532 0130 00"}, "decision": {decision},
+		"username": {"alice"}, "password": {"correct horse"}, "account": {"DE89 3704 0044 0532 0130 00"},
+		"decision": {decision},
 	}))
 }
 

@@ -88,7 +88,8 @@ func loginSteps(c combination) []step {
 			{"what is added in the browser's URL counts for nothing", "SP-5.3.2.2-3", openWithMore},
 			{"the user agrees, and the answer names its issuer", "SP-5.3.2.2-7", agree},
 		},
-		either(c.advanced(), []step{{"what stands beside the signed answer counts for nothing", "JARM-2.4-6", answerWithMore}}, nil),
+		either(c.advanced(), []step{{"what stands beside the signed answer counts for nothing", "JARM-2.4-6",
+			answerWithMore}}, nil),
 		[]step{
 			{"the client redeems the code and verifies the ID token", "MS-5.6.2-1", finish},
 		},
@@ -146,7 +147,8 @@ func compareMetadata(ctx context.Context, f *flow) error {
 func compareAliases(_ context.Context, f *flow) error {
 	server := f.app.ServerMetadata()
 	aliases := server.MTLSEndpointAliases
-	if aliases == nil || aliases.TokenEndpoint != f.asMTLSURL+"/token" || aliases.PushedAuthorizationRequestEndpoint != f.asMTLSURL+"/par" {
+	if aliases == nil || aliases.TokenEndpoint != f.asMTLSURL+"/token" ||
+		aliases.PushedAuthorizationRequestEndpoint != f.asMTLSURL+"/par" {
 		return fmt.Errorf("the aliases are %+v", aliases)
 	}
 	if forClient := server.ForMTLS(); !strings.HasPrefix(forClient.AuthorizationEndpoint, f.asURL+"/") {
@@ -188,7 +190,8 @@ func openTwice(ctx context.Context, f *flow) error {
 // following steps show that the addition has no effect.
 func openWithMore(ctx context.Context, f *flow) error {
 	more := url.Values{
-		"redirect_uri": {"https://evil.example/callback"}, "scope": {"payments"}, "state": {"of the attacker"}, "response_type": {"token"},
+		"redirect_uri": {"https://evil.example/callback"}, "scope": {"payments"}, "state": {"of the attacker"},
+		"response_type": {"token"},
 	}
 	f.pageURL += "&" + more.Encode()
 	return f.user.open(ctx, f.pageURL)
@@ -248,7 +251,8 @@ func renewCertificate(ctx context.Context, f *flow) (err error) {
 	if f.newCertificate, err = f.clients.client(f.ours.hostName()); err != nil {
 		return err
 	}
-	c := &call{w: f.world, method: http.MethodGet, url: f.api() + "/accounts", scheme: "Bearer", token: f.token.AccessToken}
+	c := &call{w: f.world, method: http.MethodGet, url: f.api() + "/accounts", scheme: "Bearer",
+		token: f.token.AccessToken}
 	for _, its := range []struct {
 		certificate *tls.Certificate
 		want        answer
@@ -257,7 +261,8 @@ func renewCertificate(ctx context.Context, f *flow) (err error) {
 		{f.ours.certificate, answer{status: http.StatusOK}},
 	} {
 		c.certificate = its.certificate
-		if got, err := c.sendAs(ctx, "client"); err != nil || got.status != its.want.status || got.code != its.want.code {
+		if got, err := c.sendAs(ctx, "client"); err != nil || got.status != its.want.status ||
+			got.code != its.want.code {
 			return errors.Join(err, fmt.Errorf("the API answers %v, expected %v", got, its.want))
 		}
 	}

@@ -45,7 +45,8 @@ func (f *flow) ask(ctx context.Context, request profile.Request) (read []string,
 }
 
 func askForGrant(ctx context.Context, f *flow) error {
-	if _, err := f.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: "create"}); err != nil {
+	if _, err := f.ask(ctx, profile.Request{Scopes: []string{"accounts"},
+		GrantManagementAction: "create"}); err != nil {
 		return err
 	}
 	said, err := f.answerIn(f.answerURL)
@@ -81,7 +82,8 @@ func (f *flow) permits(ctx context.Context, scopes []string, payments ...openban
 		return fmt.Errorf("the grant permits %v and %v", g.ScopeValues(), details)
 	}
 	for i, payment := range payments {
-		if its, err := rar.Get[openbanking.Payment](details[i]); err != nil || its.EndToEndIdentification != payment.EndToEndIdentification {
+		if its, err := rar.Get[openbanking.Payment](details[i]); err != nil ||
+			its.EndToEndIdentification != payment.EndToEndIdentification {
 			return errors.Join(errors.New("the grant permits another payment"), err)
 		}
 	}
@@ -104,7 +106,8 @@ func (f *flow) change(ctx context.Context, action string) error {
 	if err != nil {
 		return err
 	}
-	read, err := f.ask(ctx, profile.Request{AuthorizationDetails: asked, GrantManagementAction: action, GrantID: f.grantID})
+	read, err := f.ask(ctx, profile.Request{AuthorizationDetails: asked, GrantManagementAction: action,
+		GrantID: f.grantID})
 	if err != nil {
 		return err
 	}
@@ -159,7 +162,8 @@ func revokeGrant(ctx context.Context, f *flow) error {
 		return fmt.Errorf("the grant is there: %w", err)
 	}
 	var said *oauth2.RetrieveError
-	if _, err := f.app.Refresh(ctx, f.token.RefreshToken, profile.Request{}); !errors.As(err, &said) || said.ErrorCode != "invalid_grant" {
+	if _, err := f.app.Refresh(ctx, f.token.RefreshToken, profile.Request{}); !errors.As(err, &said) ||
+		said.ErrorCode != "invalid_grant" {
 		return fmt.Errorf("the refresh token: %w", err)
 	}
 	return f.refused(ctx, f.token)

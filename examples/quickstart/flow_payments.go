@@ -62,7 +62,8 @@ func orderPayment(ctx context.Context, f *flow) (err error) {
 
 // wanted contains the lines that the page must show about the payment.
 var wanted = []string{
-	"Payment", "Amount: 12.34 EUR", "To: ACME", "Account of the payee: DE02 1001 0010 9307 1186 03", "From your account: of your choice",
+	"Payment", "Amount: 12.34 EUR", "To: ACME", "Account of the payee: DE02 1001 0010 9307 1186 03",
+	"From your account: of your choice",
 	"Reference: Invoice 4711", "Order number: order-1", "Permission: make the payment",
 }
 
@@ -95,7 +96,8 @@ func readLookalike(ctx context.Context, f *flow) error {
 }
 
 func readWithMore(ctx context.Context, f *flow) error {
-	f.pageURL += "&" + url.Values{"authorization_details": {`[{"type":"payment_initiation","creditorName":"Mallory"}]`}, "scope": {"payments"}}.Encode()
+	f.pageURL += "&" + url.Values{"authorization_details": {`[{"type":"payment_initiation","creditorName":"Mallory"}]`},
+		"scope": {"payments"}}.Encode()
 	said, err := f.user.read(ctx, f.pageURL)
 	if err == nil && !slices.Equal(said, wanted) {
 		err = errors.New("the page says something else")
@@ -132,7 +134,8 @@ func finishPayment(ctx context.Context, f *flow) (err error) {
 		return err
 	}
 	said, err := rar.Get[openbanking.Payment](f.payment)
-	if err != nil || said.DebtorAccount == nil || said.DebtorAccount.IBAN != "DE89370400440532013000" || f.token.Extra("scope") != "" {
+	if err != nil || said.DebtorAccount == nil || said.DebtorAccount.IBAN != "DE89370400440532013000" ||
+		f.token.Extra("scope") != "" {
 		return errors.Join(errors.New("the token is for something else"), err)
 	}
 	f.notes = wrap(f.summary(rar.Details{f.payment}), width-5)

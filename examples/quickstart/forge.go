@@ -125,7 +125,8 @@ func privateJWK(key *ecdsa.PrivateKey) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return object{"kty": "EC", "crv": "P-256", "x": encode(public[1:33]), "y": encode(public[33:]), "d": encode(private)}, nil
+	return object{"kty": "EC", "crv": "P-256", "x": encode(public[1:33]), "y": encode(public[33:]),
+		"d": encode(private)}, nil
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -32,7 +32,8 @@ import (
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-const usage = "usage: quickstart [-profile baseline|advanced] [-auth private_key_jwt|tls_client_auth] [-binding dpop|mtls] [-json]"
+const usage = "usage: quickstart [-profile baseline|advanced] [-auth private_key_jwt|tls_client_auth]" +
+	" [-binding dpop|mtls] [-json]"
 
 // run runs the program and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -118,7 +119,8 @@ func (o outcome) count(kind string) (n int) {
 // runCombination runs the steps and then the attacks of a combination in a new
 // world. It stops after a failed step, because a rejected attack proves nothing
 // then.
-func runCombination(ctx context.Context, out printer, c combination, sections []section, groups []group) (outcome, error) {
+func runCombination(ctx context.Context, out printer, c combination, sections []section,
+	groups []group) (outcome, error) {
 	a := outcome{combination: c}
 	for _, its := range sections {
 		a.steps += len(its.steps)

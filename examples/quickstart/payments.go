@@ -48,7 +48,8 @@ func describe(details rar.Details) (all []rar.Description) {
 // changes describes the effect of each action of grant management on the
 // existing permissions.
 var changes = map[string]string{
-	"merge": "What you have allowed before stays as it is.", "replace": "This takes the place of all that you have allowed before.",
+	"merge":   "What you have allowed before stays as it is.",
+	"replace": "This takes the place of all that you have allowed before.",
 }
 
 var errAccount = errors.New("not an account of this user")
@@ -91,7 +92,8 @@ func newTill(guard *profile.ResourceServer, types *rar.Registry, issuer string, 
 	if err != nil {
 		return nil, err
 	}
-	used, err := uses.New(uses.Config{Store: memory, Issuer: issuer, Keep: 10 * 365 * 24 * time.Hour, Now: now}) // longer than any grant lives
+	// longer than any grant lives
+	used, err := uses.New(uses.Config{Store: memory, Issuer: issuer, Keep: 10 * 365 * 24 * time.Hour, Now: now})
 	return &till{guard, types, used}, err
 }
 
@@ -118,7 +120,8 @@ func (t *till) pay(w http.ResponseWriter, r *http.Request) {
 		t.guard.WriteError(w, r, err)
 		return
 	}
-	use := uses.Use{Grant: token.GrantID(), Detail: permission, Attempt: r.Header.Get("Idempotency-Key"), Result: rand.Text()}
+	use := uses.Use{Grant: token.GrantID(), Detail: permission, Attempt: r.Header.Get("Idempotency-Key"),
+		Result: rand.Text()}
 	switch id, err := t.uses.Once(r.Context(), use); {
 	case errors.Is(err, uses.ErrUsed):
 		answerError(w, http.StatusConflict, codeAlreadyMade)

@@ -65,7 +65,8 @@ func (p *dialogue) line(format string, args ...any) {
 func (p *dialogue) header(combinations int) {
 	p.line("FAPI 2.0 Security Profile: TLS servers on loopback, a user, and attackers.")
 	if combinations > 1 {
-		p.line("There are %d combinations, each with its own servers: one in full, the others without repetition.", combinations)
+		p.line("There are %d combinations, each with its own servers: one in full, the others without repetition.",
+			combinations)
 	}
 	p.line("At the right: the clause that is answered, as in spec/requirements.tsv.")
 }
@@ -75,7 +76,8 @@ func (p *dialogue) header(combinations int) {
 var (
 	headings = map[string]string{"baseline": "Baseline", "advanced": "Advanced"}
 	meanings = map[string]string{
-		"baseline": "the Security Profile alone", "advanced": "requests, authorization responses and introspection responses are signed",
+		"baseline": "the Security Profile alone",
+		"advanced": "requests, authorization responses and introspection responses are signed",
 	}
 )
 
@@ -133,7 +135,8 @@ func (p *dialogue) result(r result) {
 	case r.Kind == "step":
 		p.step(r)
 	default:
-		p.columns(fmt.Sprintf("%s %s", either(r.OK, "✓", "✗"), r.Name), fmt.Sprintf("%d %s", r.Status, r.Code), r.Clause)
+		p.columns(fmt.Sprintf("%s %s", either(r.OK, "✓", "✗"), r.Name), fmt.Sprintf("%d %s", r.Status, r.Code),
+			r.Clause)
 		p.reason(r)
 	}
 }
@@ -203,7 +206,8 @@ func (p *dialogue) failures(all []outcome) {
 		p.line("FAILED under %s with %s and %s:", headings[a.profile], a.auth, labels[a.binding])
 		for _, r := range a.results {
 			if !r.OK {
-				p.line("  %s %q (%s)", either(r.Kind == "step", "the step", "NOT REFUSED AS EXPECTED:"), r.Name, r.Clause)
+				p.line("  %s %q (%s)", either(r.Kind == "step", "the step", "NOT REFUSED AS EXPECTED:"), r.Name,
+					r.Clause)
 			}
 		}
 		if missing := a.steps + a.attacks - len(a.results); missing > 0 {

@@ -74,7 +74,8 @@ func (c *call) proof() (string, error) {
 		}
 		return value
 	}
-	return c.prover.Proof(or(c.proofMethod, c.method), or(c.proofURL, c.url), dpop.ProofOptions{AccessToken: or(c.proofToken, c.token)})
+	return c.prover.Proof(or(c.proofMethod, c.method), or(c.proofURL, c.url),
+		dpop.ProofOptions{AccessToken: or(c.proofToken, c.token)})
 }
 
 func (c *call) send(ctx context.Context) (answer, error) { return c.sendAs(ctx, "attacker") }
@@ -217,7 +218,8 @@ func newRedemption(ctx context.Context, w *world) (*post, error) {
 		return nil, err
 	}
 	return w.newPost(w.endpoints().TokenEndpoint, url.Values{
-		"grant_type": {"authorization_code"}, "code": {response.Get("code")}, "redirect_uri": {w.ours.redirectURI}, "code_verifier": {session.CodeVerifier},
+		"grant_type": {"authorization_code"}, "code": {response.Get("code")}, "redirect_uri": {w.ours.redirectURI},
+		"code_verifier": {session.CodeVerifier},
 	})
 }
 
@@ -233,7 +235,8 @@ func newRefresh(ctx context.Context, w *world) (*post, error) {
 // newOwnToken returns a token request of a client for itself. It is the
 // shortest request that requires client authentication.
 func newOwnToken(_ context.Context, w *world) (*post, error) {
-	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}})
+	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"client_credentials"},
+		"scope": {"accounts"}})
 }
 
 // newPush returns a pushed authorization request.
@@ -335,7 +338,8 @@ func (w *world) newToken(ctx context.Context) (*oauth2.Token, error) {
 
 // tokenFor returns a token of the client itself for an API.
 func (w *world) tokenFor(ctx context.Context, resource string) (string, error) {
-	token, err := w.app.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}, Resources: []string{resource}})
+	token, err := w.app.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"},
+		Resources: []string{resource}})
 	if err != nil {
 		return "", err
 	}
@@ -348,7 +352,8 @@ func (w *world) prover(key crypto.Signer) (*dpop.Prover, error) {
 
 // assertions returns an issuer of valid assertions of a client, with a change.
 func (w *world) assertions(c *client, change func(*clientauth.PrivateKeyJWTConfig)) (*clientauth.PrivateKeyJWT, error) {
-	cfg := clientauth.PrivateKeyJWTConfig{ClientID: c.id, Audience: w.asURL, Key: c.auth, KeyID: authKeyID, Now: w.clock.Now}
+	cfg := clientauth.PrivateKeyJWTConfig{ClientID: c.id, Audience: w.asURL, Key: c.auth, KeyID: authKeyID,
+		Now: w.clock.Now}
 	if change != nil {
 		change(&cfg)
 	}

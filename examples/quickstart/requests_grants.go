@@ -97,12 +97,14 @@ func newPaymentPush(ctx context.Context, w *world) (*post, error) {
 }
 
 func (w *world) newTokenRequest(refreshToken string) (*post, error) {
-	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
+	return w.newPost(w.endpoints().TokenEndpoint, url.Values{"grant_type": {"refresh_token"},
+		"refresh_token": {refreshToken}})
 }
 
 // newGrant lets alice approve a new grant, and returns its tokens.
 func (w *world) newGrant(ctx context.Context) (issued *oauth2.Token, grantID string, err error) {
-	if issued, err = w.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: "create"}); err != nil {
+	if issued, err = w.ask(ctx, profile.Request{Scopes: []string{"accounts"},
+		GrantManagementAction: "create"}); err != nil {
 		return nil, "", err
 	}
 	grantID, _ = issued.Extra("grant_id").(string)
@@ -134,7 +136,8 @@ func (w *world) manage(ctx context.Context, c *client, method, grantID, scope st
 	if err := json.Unmarshal(a.body, &issued); err != nil {
 		return nil, err
 	}
-	its := &call{w: w, method: method, url: w.endpoints().GrantManagementEndpoint + "/" + grantID, token: issued.Access, grantID: grantID}
+	its := &call{w: w, method: method, url: w.endpoints().GrantManagementEndpoint + "/" + grantID, token: issued.Access,
+		grantID: grantID}
 	return its, its.as(c)
 }
 

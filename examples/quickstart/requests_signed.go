@@ -62,7 +62,9 @@ func newPushByRSA(ctx context.Context, w *world) (*post, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.signed, err = w.newRequestObject(w.ours, func(cfg *jar.SignerConfig) { cfg.Key, cfg.KeyID = w.ours.authRSA, authRSAKeyID })
+	p.signed, err = w.newRequestObject(w.ours, func(cfg *jar.SignerConfig) {
+		cfg.Key, cfg.KeyID = w.ours.authRSA, authRSAKeyID
+	})
 	return p, err
 }
 

@@ -65,7 +65,8 @@ func newBank(cfg bankConfig) (*bank, error) {
 		return nil, err
 	}
 	b := &bank{
-		passwords: map[string]string{"alice": "correct horse"}, accounts: map[string]openbanking.Account{"alice": {IBAN: "DE89370400440532013000"}}, now: cfg.now,
+		passwords: map[string]string{"alice": "correct horse"},
+		accounts:  map[string]openbanking.Account{"alice": {IBAN: "DE89370400440532013000"}}, now: cfg.now,
 	}
 	b.AuthorizationServer, err = profile.NewAuthorizationServer(profile.AuthorizationServerConfig{
 		Issuer:    cfg.issuer,
@@ -85,9 +86,11 @@ func newBank(cfg bankConfig) (*bank, error) {
 		MTLSBaseURL:  cfg.certificateURL,
 		// These are for message signing. If signing is optional for clients,
 		// omit Profile as well.
-		Profile:         cfg.profile,
-		ResourceServers: func(_ context.Context, clientID string) ([]string, error) { return cfg.servers[clientID], nil },
-		Evidence:        cfg.evidence,
+		Profile: cfg.profile,
+		ResourceServers: func(_ context.Context, clientID string) ([]string, error) {
+			return cfg.servers[clientID], nil
+		},
+		Evidence: cfg.evidence,
 		// These are for payments and for grant management. Without them, omit
 		// these fields.
 		AuthorizationDetails: types,
@@ -169,7 +172,8 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 }
 
 // leave sends the browser back to the client.
-func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authorization, response *profile.AuthorizationResponse, err error) {
+func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authorization,
+	response *profile.AuthorizationResponse, err error) {
 	if err != nil {
 		b.WriteAuthorizationError(w, r, a, err)
 		return
@@ -213,7 +217,8 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 		return nil, err
 	}
 	guard, err := profile.NewResourceServer(profile.ResourceServerConfig{
-		Resource: cfg.resource, Issuer: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked, Introspection: cfg.introspection,
+		Resource: cfg.resource, Issuer: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked,
+		Introspection:        cfg.introspection,
 		AuthorizationDetails: types, Certificates: certificates, Evidence: cfg.evidence, Now: cfg.now,
 	})
 	if err != nil {
@@ -226,7 +231,8 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/accounts", guard.Require(http.HandlerFunc(listAccounts), "accounts"))
 	mux.Handle("GET /payments", guard.Require(http.HandlerFunc(till.list), "payments"))
-	mux.Handle("POST /payments", guard.Require(http.HandlerFunc(till.pay))) // no scope: the payment itself must be granted
+	// no scope: the payment itself must be granted
+	mux.Handle("POST /payments", guard.Require(http.HandlerFunc(till.pay)))
 	return mux, nil
 }
 
@@ -246,7 +252,8 @@ func listAccounts(w http.ResponseWriter, r *http.Request) {
 	}
 	bound := token.Confirmation()
 	reply := accounts{
-		Owner: token.Subject(), Client: token.ClientID(), BoundTo: cmp.Or(bound.JKT, bound.X5TS256), Accounts: []string{"checking", "savings"},
+		Owner: token.Subject(), Client: token.ClientID(), BoundTo: cmp.Or(bound.JKT, bound.X5TS256),
+		Accounts: []string{"checking", "savings"},
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(reply) //nolint:errcheck // the client is gone
@@ -295,7 +302,9 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("GET /accounts", a.accounts)
 	// SP-5.3.3.1-12: no other site may start a login in the user's name.
 	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuse(w, errCrossOrigin) }))
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, errCrossOrigin)
+	}))
 	return protection.Handler(mux)
 }
 
@@ -306,7 +315,8 @@ const cookieName = "__Host-app"
 // the browser.
 func newCookie(w http.ResponseWriter) (id string) {
 	id = rand.Text()
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: id, Path: "/", Secure: true, HttpOnly: true,
+		SameSite: http.SameSiteLaxMode})
 	return id
 }
 

@@ -19,10 +19,12 @@ import (
 type askerConfig struct {
 	resource, clientID string // the API's resource identifier and its client ID
 	issuer, endpoint   string
-	httpClient         *http.Client                                                      // with the API's certificate for mutual TLS
-	authenticate       func(ctx context.Context, form url.Values) error                  // if nil, the certificate authenticates the API
-	keys               func(context.Context, string, string) ([]crypto.PublicKey, error) // the authorization server's
-	now                func() time.Time
+	// with the API's certificate for mutual TLS
+	httpClient *http.Client
+	// if nil, the certificate authenticates the API
+	authenticate func(ctx context.Context, form url.Values) error
+	keys         func(context.Context, string, string) ([]crypto.PublicKey, error) // the authorization server's
+	now          func() time.Time
 }
 
 // newAsker creates the introspection client of an API. It accepts only signed
@@ -31,8 +33,9 @@ type askerConfig struct {
 // revocations take effect later by as much.
 func newAsker(cfg askerConfig) (*introspection.Client, error) {
 	return introspection.NewClient(introspection.ClientConfig{
-		Endpoint: cfg.endpoint, HTTPClient: cfg.httpClient, Authenticate: cfg.authenticate, Issuer: cfg.issuer, ClientID: cfg.clientID,
-		Keys: cfg.keys, Algorithms: []string{"ES256"}, Audience: []string{cfg.resource}, Now: cfg.now,
+		Endpoint: cfg.endpoint, HTTPClient: cfg.httpClient, Authenticate: cfg.authenticate, Issuer: cfg.issuer,
+		ClientID: cfg.clientID,
+		Keys:     cfg.keys, Algorithms: []string{"ES256"}, Audience: []string{cfg.resource}, Now: cfg.now,
 	})
 }
 

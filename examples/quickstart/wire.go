@@ -77,7 +77,8 @@ func (w *wire) listen(next http.Handler) http.Handler {
 		held := &heldResponse{ResponseWriter: rw}
 		next.ServeHTTP(held, r)
 		status := cmp.Or(held.status, http.StatusOK)
-		w.end(e, &http.Response{StatusCode: status, Header: rw.Header(), Request: &http.Request{URL: &url.URL{Host: r.Host}}}, held.body.Bytes())
+		w.end(e, &http.Response{StatusCode: status, Header: rw.Header(),
+			Request: &http.Request{URL: &url.URL{Host: r.Host}}}, held.body.Bytes())
 		rw.WriteHeader(status)
 		rw.Write(held.body.Bytes()) //nolint:errcheck // the sender is gone
 	})
@@ -172,8 +173,10 @@ func (w *wire) summary(response *http.Response, body []byte) string {
 
 // worthSaying contains the parameters that the dialogue names, in this order.
 var worthSaying = []string{
-	"client_id", "client_assertion", "request", "response", "token", "grant_type", "code", "code_verifier", "refresh_token", "code_challenge", "request_uri",
-	"redirect_uri", "scope", "authorization_details", "grant_management_action", "grant_id", "nonce", "state", "iss", "error", "username", "password", "decision",
+	"client_id", "client_assertion", "request", "response", "token", "grant_type", "code", "code_verifier",
+	"refresh_token", "code_challenge", "request_uri",
+	"redirect_uri", "scope", "authorization_details", "grant_management_action", "grant_id", "nonce", "state", "iss",
+	"error", "username", "password", "decision",
 }
 
 func interesting(values url.Values) (names []string) {
@@ -245,7 +248,8 @@ func errorCode(response *http.Response, body []byte) string {
 	} else if m := pageError.FindSubmatch(body); m != nil {
 		code = string(m[1])
 	}
-	if challenges := response.Header.Values("WWW-Authenticate"); strings.Contains(strings.Join(challenges, " "), "error") || code != "" && len(challenges) > 0 {
+	if challenges := response.Header.Values("WWW-Authenticate"); strings.Contains(strings.Join(challenges, " "),
+		"error") || code != "" && len(challenges) > 0 {
 		for _, challenge := range challenges {
 			if m := challengeError.FindStringSubmatch(challenge); m != nil && m[1] == code {
 				return code

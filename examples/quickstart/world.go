@@ -75,7 +75,8 @@ func newWorld(ctx context.Context, c combination) (w *world, err error) {
 			w.close()
 		}
 	}()
-	for name, its := range map[string]**authority{"authority for servers": &w.servers, "authority for clients": &w.clients} {
+	for name, its := range map[string]**authority{"authority for servers": &w.servers,
+		"authority for clients": &w.clients} {
 		if *its, err = newAuthority(name); err != nil {
 			return nil, err
 		}
@@ -87,7 +88,8 @@ func newWorld(ctx context.Context, c combination) (w *world, err error) {
 		socket net.Listener
 	}{
 		{name: "AS", url: &w.asURL}, {name: "AS-mTLS", url: &w.asMTLSURL, asks: true},
-		{name: "API", url: &w.apiURL}, {name: "API-mTLS", url: &w.apiMTLSURL, asks: true}, {name: "client", url: &w.appURL},
+		{name: "API", url: &w.apiURL}, {name: "API-mTLS", url: &w.apiMTLSURL, asks: true},
+		{name: "client", url: &w.appURL},
 	}
 	for i := range doors {
 		d := &doors[i]
@@ -203,7 +205,9 @@ func (w *world) httpClient(party string, certificate *tls.Certificate) *http.Cli
 			// GetClientCertificate presents the certificate to every server
 			// that requests one. With Certificates, the client would omit a
 			// certificate whose issuer the server does not list.
-			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				return certificate, nil
+			}
 		}
 		transport = &http.Transport{TLSClientConfig: config, DialContext: w.wire.dial(party)}
 		w.transports[s] = transport
@@ -273,9 +277,10 @@ func (c *client) hostName() string { return c.id + ".example" }
 func (w *world) registration(c *client) (*profile.ClientMetadata, error) {
 	m := &profile.ClientMetadata{
 		ClientID: c.id, ClientName: "The " + c.id, GrantTypes: []string{"client_credentials"},
-		Scope: "openid accounts " + scopeQuery + " " + scopeRevoke, AuthorizationDetailsTypes: []string{openbanking.PaymentType},
-		TokenEndpointAuthMethod: w.auth,
-		DPoPBoundAccessTokens:   w.byDPoP(), TLSClientCertificateBoundAccessTokens: !w.byDPoP(),
+		Scope:                     "openid accounts " + scopeQuery + " " + scopeRevoke,
+		AuthorizationDetailsTypes: []string{openbanking.PaymentType},
+		TokenEndpointAuthMethod:   w.auth,
+		DPoPBoundAccessTokens:     w.byDPoP(), TLSClientCertificateBoundAccessTokens: !w.byDPoP(),
 		UseMTLSEndpointAliases: w.usesCertificates(),
 	}
 	if c.redirectURI != "" {

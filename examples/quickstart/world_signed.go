@@ -39,7 +39,8 @@ func (w *world) settleAPI() (http.Handler, error) {
 		return newAPI(cfg)
 	}
 	asking := askerConfig{
-		resource: w.apiURL, clientID: w.apiClient.id, issuer: w.asURL, endpoint: w.introspectionEndpoint(), keys: keys.Keys, now: w.clock.Now,
+		resource: w.apiURL, clientID: w.apiClient.id, issuer: w.asURL, endpoint: w.introspectionEndpoint(),
+		keys: keys.Keys, now: w.clock.Now,
 	}
 	if w.byJWT() {
 		assertions, err := w.assertions(w.apiClient, nil)
@@ -136,7 +137,8 @@ func (w *world) answerIn(target string) (url.Values, error) {
 // answerWithMore continues with a URL that an attacker has extended. The
 // following step shows that the addition has no effect.
 func answerWithMore(_ context.Context, f *flow) error {
-	f.answerURL += "&" + url.Values{"code": {"of the attacker"}, "state": {"of the attacker"}, "error": {"access_denied"}}.Encode()
+	f.answerURL += "&" + url.Values{"code": {"of the attacker"}, "state": {"of the attacker"},
+		"error": {"access_denied"}}.Encode()
 	return nil
 }
 
@@ -179,12 +181,15 @@ func compareArchives(_ context.Context, f *flow) error {
 	} {
 		issued, accepted := m.issued.of(m.kind, true), m.received.of(m.kind, false)
 		if len(accepted) < 2 || len(issued) < len(accepted) {
-			return fmt.Errorf("%s: %d at the %s, %d at the %s", m.kind, len(issued), m.issuer, len(accepted), m.receiver)
+			return fmt.Errorf("%s: %d at the %s, %d at the %s", m.kind, len(issued), m.issuer, len(accepted),
+				m.receiver)
 		}
 		for _, e := range accepted {
 			same := slices.IndexFunc(issued, func(other profile.Evidence) bool { return other.JWT == e.JWT })
-			if same < 0 || e.Key != nil && !m.key.PublicKey.Equal(e.Key) || !m.key.PublicKey.Equal(issued[same].Key) || !verifiesES256(e.JWT, &m.key.PublicKey) {
-				return fmt.Errorf("%s: the message that the %s has accepted differs from the one that the %s has signed", m.kind, m.receiver, m.issuer)
+			if same < 0 || e.Key != nil && !m.key.PublicKey.Equal(e.Key) || !m.key.PublicKey.Equal(issued[same].Key) ||
+				!verifiesES256(e.JWT, &m.key.PublicKey) {
+				return fmt.Errorf("%s: the message that the %s has accepted differs from the one that the %s has signed",
+					m.kind, m.receiver, m.issuer)
 			}
 		}
 		f.notes = append(f.notes, fmt.Sprintf("%-22s  %d issued and kept by the %s, %d accepted and kept by the %s",

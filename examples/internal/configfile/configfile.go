@@ -127,7 +127,8 @@ func (p *Problems) at(offset int64, format string, args ...any) {
 }
 
 // object calls member for each member of an object, which is JSON.
-func (p *Problems) object(path string, data []byte, at int64, member func(name, path string, value []byte, offset int64)) {
+func (p *Problems) object(path string, data []byte, at int64,
+	member func(name, path string, value []byte, offset int64)) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.Token() //nolint:errcheck // the caller has seen the brace
 	for d.More() {
@@ -148,7 +149,9 @@ func (p *Problems) object(path string, data []byte, at int64, member func(name, 
 }
 
 func isPlain(name string) bool {
-	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') })
+	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '_' && (r < 'a' || r > 'z')
+	})
 }
 
 // store decodes a value into target and records what does not fit.

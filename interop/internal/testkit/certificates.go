@@ -117,7 +117,9 @@ func (a *Authority) CertificateClient(t testing.TB, certificate *tls.Certificate
 	config := profile.TLSConfig()
 	config.RootCAs = a.Pool
 	if certificate != nil {
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return certificate, nil
+		}
 	}
 	transport := &http.Transport{TLSClientConfig: config}
 	t.Cleanup(transport.CloseIdleConnections)

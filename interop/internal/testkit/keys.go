@@ -129,7 +129,8 @@ func sign(alg string, key crypto.Signer, input []byte) ([]byte, error) {
 		}
 		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), nil
 	case "PS256":
-		return key.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
+		return key.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash,
+			Hash: crypto.SHA256})
 	case "RS256":
 		return key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	case "HS256":
