@@ -110,6 +110,14 @@ func TestEventsThatFail(t *testing.T) {
 		require.NoError(t, seen)
 		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound) // delivered, and noted
 	})
+	t.Run("attack: an error about another grant does not end this one", func(t *testing.T) {
+		b := newBank(t, nil)
+		b.log.setFail(grants.ErrNotFound)
+		change := b.prepared("create", "", scopes("accounts"))
+		require.NotErrorIs(t, b.claimFails(change, grants.ErrEvent), grants.ErrInactive)
+		b.log.setFail(nil)
+		b.claim(change)
+	})
 	t.Run("without Events nothing is pending", func(t *testing.T) {
 		b := newBank(t, func(c *grants.ManagerConfig) { c.Events = nil })
 		g, _ := b.claimed("create", "", scopes("accounts"))

@@ -67,7 +67,9 @@ type authorizations []authorization
 func (a authorizations) MarshalText() ([]byte, error) {
 	var text []byte
 	for _, one := range a {
-		text = fmt.Appendf(text, "%s %d %d ", one.ID, one.ClaimUntil, one.AccessUntil)
+		text = append(append(text, one.ID...), ' ')
+		text = append(strconv.AppendInt(text, one.ClaimUntil, 10), ' ')
+		text = append(strconv.AppendInt(text, one.AccessUntil, 10), ' ')
 	}
 	return text, nil
 }

@@ -190,6 +190,12 @@ func TestNewManager(t *testing.T) {
 			require.Nil(t, m)
 		})
 	}
+	t.Run("all problems are reported at once", func(t *testing.T) {
+		_, err := grants.NewManager(grants.ManagerConfig{Lifetime: -1, Actions: []string{"merge"}})
+		for _, field := range []string{"Issuer", "Lifetime", "Actions"} {
+			require.ErrorContains(t, err, field)
+		}
+	})
 	t.Run("an issuer is enough", func(t *testing.T) {
 		m, err := grants.NewManager(grants.ManagerConfig{Issuer: issuer})
 		require.NoError(t, err)
