@@ -11,36 +11,52 @@ import (
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
-// A Challenge is what an API says of itself when it refuses a request, in the WWW-Authenticate headers of the response.
-// The zero value challenges to use DPoP, and is good enough. Safe for concurrent use as long as nobody changes it.
+// A Challenge configures the WWW-Authenticate headers with which an API rejects
+// a request. The zero value challenges the client to use DPoP and suffices for
+// most APIs. A Challenge is safe for concurrent use if no caller changes it.
 //
-// Whatever its fields and an error's description contain, no header but the intended one comes out: characters that
-// RFC 6750 §3 does not allow, quotation marks and backslashes among them, are replaced by question marks.
+// The fields and error descriptions cannot inject headers. Characters that RFC
+// 6750 §3 does not permit are replaced by question marks, among them quotation
+// marks and backslashes.
 type Challenge struct {
-	// Schemes are those that the API accepts, in order. Unknown ones are left out; none means DPoP only.
+	// Schemes are the schemes that the API accepts, in order. Unknown schemes
+	// are ignored. The default is DPoP.
 	Schemes []Scheme
-	// Algorithms are the signature algorithms accepted in DPoP proofs, for the algs parameter. Empty: none is sent.
+	// Algorithms are the signature algorithms of DPoP proofs, for the parameter
+	// algs. If nil, there is no such parameter.
 	Algorithms []string
-	// Realm, Scope (space-separated, what the request needs) and ResourceMetadata (an URL, RFC 9728 §5.1) are sent when set.
-	Realm, Scope, ResourceMetadata string
-	// Parameters are further ones for the challenge that has the error, such as acr_values and max_age (RFC 9470 §3). A
-	// name that is not an HTTP token, or one of the others here, is left out.
+	// Realm is the parameter realm. If empty, there is no such parameter.
+	Realm string
+	// Scope is the scope that the request requires, separated by spaces. If
+	// empty, there is no such parameter.
+	Scope string
+	// ResourceMetadata is the URL of the API's metadata (RFC 9728 §5.1). If
+	// empty, there is no such parameter.
+	ResourceMetadata string
+	// Parameters are additional parameters of the challenge that has the error,
+	// for example acr_values and max_age (RFC 9470 §3). A name is ignored if it
+	// is not an HTTP token, or if it is a parameter of another field.
 	Parameters map[string]string
 }
 
-// WriteError answers a request that failed with err: the status, a challenge for each scheme, and a JSON body with error
-// and error_description unless err is [ErrNoToken]. err may be any error. An
-// error without a wire form (see the package's errors) is a server_error with
-// status 500, because only the host knows its origin. Mark the errors of
-// another token library with [Challenge.InvalidToken]. A failure of the server,
-// and an error that credentials cannot correct, have no challenge. WriteError
-// keeps headers that are already set, such as DPoP-Nonce. It replaces its own
-// headers and those that describe another body.
+// WriteError responds to a request that failed with err. It writes the status
+// and a challenge for each scheme. It writes a JSON body with error and
+// error_description, except for [ErrNoToken]. An error of the server, and an
+// error that other credentials cannot correct, have no challenge.
+//
+// An error without a wire form is server_error with status 500, because only
+// the host knows its origin. The package's errors and those of packages dpop
+// and accesstoken have one. Use [Challenge.InvalidToken] for the errors of
+// another token library.
+//
+// WriteError keeps headers that are already set, for example DPoP-Nonce. It
+// replaces its own headers and those that describe another body.
 func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	code, description, status := oautherr.From(err)
 	status = resourceStatus(code, status)
 	h := w.Header()
-	for _, name := range []string{"WWW-Authenticate", "Content-Length", "Content-Encoding", "Etag"} { // of another response
+	// These headers belong to another response.
+	for _, name := range []string{"WWW-Authenticate", "Content-Length", "Content-Encoding", "Etag"} {
 		h.Del(name)
 	}
 	h.Set("Cache-Control", "no-store")
@@ -53,26 +69,23 @@ func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error)
 		w.WriteHeader(status)
 		return
 	}
-	body, err := json.Marshal(struct {
+	body, _ := json.Marshal(struct { // strings are never an error
 		Code        string `json:"error"`
 		Description string `json:"error_description,omitempty"`
 	}{clean(code), clean(description)})
-	if err != nil { // never: two strings
-		body = nil
-	}
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(body) // nobody to tell if it fails
+	w.Write(body) // an error means that the client is gone
 }
 
 // InvalidToken returns an error for which [Challenge.WriteError] responds with
-// invalid_token and status 401. It wraps cause. Hosts use it for the errors of
-// a JWT or session library, which have no wire form. The peer never sees the
-// text of cause. InvalidToken never returns nil, even if cause is nil, so that
-// a token is never accepted by mistake.
+// invalid_token and status 401. It wraps cause, whose text the client never
+// receives. Hosts use it for the errors of a JWT or session library, which have
+// no wire form. InvalidToken never returns nil, even if cause is nil, so that
+// no token is accepted by mistake.
 //
-// Do not wrap a failure of the host itself, such as an unreachable key server.
-// The client would discard a valid token.
+// Do not wrap an error of the host itself, for example an unavailable key
+// server. The client would discard a valid token.
 func (c Challenge) InvalidToken(cause error) error {
 	if cause == nil {
 		return errRejected
@@ -80,27 +93,28 @@ func (c Challenge) InvalidToken(cause error) error {
 	return fmt.Errorf("%w: %w", errRejected, cause)
 }
 
-// resourceStatus returns the status of an error at an API. Some codes have another one at an authorization server, where
-// the same packages are used. BASE-6750-3.1-1; RFC 9449 §7.1 and §9.
+// resourceStatus returns the status of an error at an API. Some codes have
+// another status at an authorization server (RFC 9449 §7.1 and §9).
 func resourceStatus(code string, status int) int {
-	switch code {
+	switch code { // BASE-6750-3.1-1
 	case invalidToken, "invalid_dpop_proof", "use_dpop_nonce":
 		return http.StatusUnauthorized
 	case "insufficient_scope":
 		return http.StatusForbidden
 	}
-	if status < 400 || status > 599 { // a foreign error's
+	if status < 400 || status > 599 { // an error of another package
 		return http.StatusInternalServerError
 	}
 	return status
 }
 
-// values returns one header value for each scheme. Separate header fields mean the same as a list (RFC 9110 §5.3), and
-// are understood by clients that do not take lists apart.
+// values returns one header value for each scheme. Separate headers and a list
+// are equivalent (RFC 9110 §5.3), and some clients do not split lists.
 func (c Challenge) values(r *http.Request, code, description string) []string {
 	schemes := c.schemes()
 	used := usedSchemes(r)
-	// DPOP-7.2-3: the error belongs to the scheme that was used; if that is none that we offer, it has to be somewhere.
+	// DPOP-7.2-3: the error belongs to the scheme of the request. If the API
+	// does not accept that scheme, every challenge has the error.
 	anywhere := !slices.ContainsFunc(schemes, func(s Scheme) bool { return slices.Contains(used, s) })
 	var out []string
 	for _, scheme := range schemes {
@@ -125,7 +139,7 @@ func (c Challenge) values(r *http.Request, code, description string) []string {
 	return out
 }
 
-// schemes returns what to offer: each known scheme once, and never none.
+// schemes returns each known scheme once, and at least one.
 func (c Challenge) schemes() (known []Scheme) {
 	for _, s := range c.Schemes {
 		if s = canonical(string(s)); s != "" && !slices.Contains(known, s) {
@@ -157,7 +171,7 @@ func (p *params) add(name, value string) {
 	}
 }
 
-// extension reports whether a name is that of a parameter besides ours.
+// extension reports whether a name may be an additional parameter.
 func extension(name string) bool {
 	for i := range len(name) {
 		c := name[i]
@@ -165,10 +179,12 @@ func extension(name string) bool {
 			return false
 		}
 	}
-	return name != "" && !slices.Contains([]string{"realm", "error", "error_description", "scope", "resource_metadata", "algs"}, strings.ToLower(name))
+	ours := []string{"", "realm", "error", "error_description", "scope", "resource_metadata", "algs"}
+	return !slices.Contains(ours, strings.ToLower(name))
 }
 
-// clean keeps what RFC 6750 §3 allows in error and error_description, which is also what needs no escape in a quoted string.
+// clean keeps the characters that RFC 6750 §3 permits in error and
+// error_description. They need no escape in a quoted string.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {

@@ -7,27 +7,30 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// A Confirmation says what an access token is bound to. In JSON it is the cnf member of a JWT access token or of an
-// introspection response. In a struct to be marshalled, tag it `json:"cnf,omitzero"`.
-//
-// It is a plain value; it says nothing about where it comes from.
+// A Confirmation names the keys to which an access token is bound. In JSON it
+// is the member cnf of a JWT access token or of an introspection response. Tag
+// it `json:"cnf,omitzero"` in a struct. It is a plain value and does not prove
+// its origin.
 type Confirmation struct {
-	// JKT ("jkt") is the RFC 7638 SHA-256 thumbprint of the client's DPoP key in base64url, 43 characters (RFC 9449 §6.1).
+	// JKT is the member jkt: the SHA-256 thumbprint of the client's DPoP key
+	// (RFC 7638), 43 characters of base64url (RFC 9449 §6.1).
 	JKT string
-	// X5TS256 ("x5t#S256") is the SHA-256 hash of the client's certificate in DER, in base64url, 43 characters (RFC 8705 §3.1).
+	// X5TS256 is the member x5t#S256: the SHA-256 hash of the client's
+	// certificate in DER, 43 characters of base64url (RFC 8705 §3.1).
 	X5TS256 string
 }
 
 const (
 	memberJKT     = "jkt"
 	memberX5TS256 = "x5t#S256"
-	maxCNF        = 16 << 10 // bytes; RFC 7800 allows a whole JWK beside our members
+	maxCNF        = 16 << 10 // bytes; RFC 7800 permits a whole JWK in cnf
 )
 
-// IsZero reports whether c names no binding.
+// IsZero reports whether c has no binding.
 func (c Confirmation) IsZero() bool { return c == Confirmation{} }
 
-// TokenType returns the token_type of a token with this confirmation: DPoP or Bearer, empty for the zero Confirmation.
+// TokenType returns the token_type of a token with this confirmation: DPoP or
+// Bearer. It is empty for the zero Confirmation.
 func (c Confirmation) TokenType() Scheme {
 	switch {
 	case c.JKT != "": // DPOP-5-3
@@ -38,9 +41,11 @@ func (c Confirmation) TokenType() Scheme {
 	return ""
 }
 
-// ParseConfirmation reads a cnf member, exactly as it stands in a verified token or a trusted introspection response. An
-// absent one (nil), and one with none of our members, is [ErrUnbound]; anything not well-formed is [ErrConfirmation].
-// Members for other kinds of binding are ignored, as RFC 7800 §3.1 demands.
+// ParseConfirmation parses the member cnf of a verified token or of a trusted
+// introspection response. If cnf is absent (nil), or has neither member of
+// [Confirmation], the error is [ErrUnbound]. If it is malformed, the error is
+// [ErrConfirmation]. Members for other kinds of binding are ignored (RFC 7800
+// §3.1).
 func ParseConfirmation(raw json.RawMessage) (Confirmation, error) {
 	if len(raw) == 0 {
 		return Confirmation{}, fmt.Errorf("%w: no cnf", ErrUnbound)
@@ -61,7 +66,7 @@ func ParseConfirmation(raw json.RawMessage) (Confirmation, error) {
 		if err != nil {
 			return Confirmation{}, fmt.Errorf("%w: %w", ErrConfirmation, err)
 		}
-		// Neither an empty string nor a null must pass for an absent member.
+		// An empty string and a null must not count as absent.
 		if ok && !thumbprint(value) || o.Null(m.name) {
 			return Confirmation{}, notThumbprint(m.name)
 		}
@@ -73,14 +78,15 @@ func ParseConfirmation(raw json.RawMessage) (Confirmation, error) {
 	return c, nil
 }
 
-// UnmarshalJSON is [ParseConfirmation].
+// UnmarshalJSON calls [ParseConfirmation].
 func (c *Confirmation) UnmarshalJSON(data []byte) (err error) {
 	*c, err = ParseConfirmation(data)
 	return err
 }
 
-// MarshalJSON writes a cnf member. It fails with [ErrUnbound] if c is zero and with [ErrConfirmation] if a member is not a
-// thumbprint, so that no token comes into being whose binding nobody could check.
+// MarshalJSON returns the member cnf. The error is [ErrUnbound] if c is zero,
+// and [ErrConfirmation] if a member is not a thumbprint. A server can therefore
+// not issue a token whose binding no API can check.
 func (c Confirmation) MarshalJSON() ([]byte, error) {
 	if c.IsZero() {
 		return nil, ErrUnbound
@@ -94,7 +100,7 @@ func (c Confirmation) MarshalJSON() ([]byte, error) {
 	}(c))
 }
 
-// check demands that the members which are there are thumbprints.
+// check checks that the present members are thumbprints.
 func (c Confirmation) check() error {
 	if c.JKT != "" && !thumbprint(c.JKT) {
 		return notThumbprint(memberJKT)
@@ -109,8 +115,10 @@ func notThumbprint(member string) error {
 	return fmt.Errorf("%w: %s is not a SHA-256 hash in base64url", ErrConfirmation, member)
 }
 
-// thumbprint reports whether s has the form of 32 bytes in base64url. Stray bits in the last character are let pass, as the
-// example of RFC 8705 §3.1 has them: thumbprints are compared as strings, so that such a one equals none that is computed.
+// thumbprint reports whether s has the form of 32 bytes in base64url. The
+// unused bits of the last character may be set, as in the example of RFC 8705
+// §3.1. Thumbprints are compared as strings, so such a value equals no computed
+// one.
 func thumbprint(s string) bool {
 	if len(s) != 43 {
 		return false

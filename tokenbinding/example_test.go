@@ -9,8 +9,9 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// An authorization server binds a token to a DPoP key, and an API refuses it when it comes without a proof. What stands
-// for the verified proof is the thumbprint that its verifier has found.
+// An authorization server binds a token to a DPoP key, and an API rejects the
+// token without a proof. In this example the thumbprint takes the place of a
+// verified proof.
 func Example() {
 	const thumbprint = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 
@@ -19,7 +20,7 @@ func Example() {
 	cnf, _ := json.Marshal(binding)
 	fmt.Println(binding.TokenType(), string(cnf))
 
-	// The API, which has read cnf from the token.
+	// The API has verified the token, which contains cnf.
 	challenge := tokenbinding.Challenge{Algorithms: []string{"ES256"}}
 	api := func(proof tokenbinding.Proof) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -38,7 +39,7 @@ func Example() {
 		}
 	}
 
-	// The client, and somebody who has stolen the token.
+	// The client uses the token, and then a thief does.
 	call := func(scheme tokenbinding.Scheme, proof tokenbinding.Proof) {
 		r, w := httptest.NewRequest("GET", "https://rs.example.com/", nil), httptest.NewRecorder()
 		tokenbinding.Presented{Scheme: scheme, Token: "the-token"}.Set(r.Header)

@@ -9,20 +9,21 @@ import (
 	"strings"
 )
 
-// The parsers of headers take the values of one request and return certificates in DER, the client's own first, none if the
-// proxy says that the client presented none. They accept what the proxies send and nothing besides: a header that can be
-// read in two ways comes from somebody else. Their errors contain nothing of the value.
+// Each parser receives the header values of one request. It returns
+// certificates in DER, the client's own first, or none if the client presented
+// none. A parser accepts only the form of its proxy, because a header with two
+// readings comes from an attacker. The errors contain no part of the value.
 
 var (
-	errBase64  = errors.New("not base64")
+	errBase64  = errors.New("malformed base64")
 	errEscape  = errors.New("malformed percent-encoding")
-	errPEM     = errors.New("not a certificate in PEM")
+	errPEM     = errors.New("malformed PEM certificate")
 	errTooMany = errors.New("too many certificates")
 )
 
-// decode64 decodes base64 with padding and nothing else in it.
+// decode64 decodes base64 with padding, without any other characters.
 func decode64(s string) ([]byte, error) {
-	if s == "" || strings.ContainsAny(s, "\r\n") { // which the decoder would skip
+	if s == "" || strings.ContainsAny(s, "\r\n") { // the decoder would skip them
 		return nil, errBase64
 	}
 	der, err := base64.StdEncoding.Strict().DecodeString(s)
@@ -32,13 +33,15 @@ func decode64(s string) ([]byte, error) {
 	return der, nil
 }
 
-// parseRFC9440 reads Client-Cert, a Structured Fields item (RFC 9440 §2.2), and Client-Cert-Chain, a list of the others
-// (§2.3), which does not come without it.
+// parseRFC9440 parses Client-Cert, a Structured Fields item (RFC 9440 §2.2),
+// and Client-Cert-Chain, the list of the other certificates (RFC 9440 §2.3).
+// The list requires the item.
 func parseRFC9440(values []string) ([][]byte, error) {
 	if values[0] == "" {
-		return nil, errors.New("a chain without Client-Cert")
+		return nil, errors.New("chain without Client-Cert")
 	}
-	leaf, err := byteSequence(strings.Trim(values[0], " \t")) // RFC 9110 §5.5: blanks around a value are not part of it
+	// RFC 9110 §5.5: surrounding blanks do not belong to a value.
+	leaf, err := byteSequence(strings.Trim(values[0], " \t"))
 	if err != nil {
 		return nil, err
 	}
@@ -58,20 +61,22 @@ func parseRFC9440(values []string) ([][]byte, error) {
 	return chain, nil
 }
 
-// byteSequence reads :base64: (RFC 8941 §3.3.5). Parameters, which RFC 9440 does not know, are refused.
+// byteSequence parses :base64: (RFC 8941 §3.3.5). It rejects parameters, which
+// RFC 9440 does not define.
 func byteSequence(s string) ([]byte, error) {
 	inner, ok := strings.CutPrefix(s, ":")
 	if ok {
 		inner, ok = strings.CutSuffix(inner, ":")
 	}
 	if !ok {
-		return nil, errors.New("not a byte sequence between colons")
+		return nil, errors.New("malformed byte sequence, want base64 between colons")
 	}
 	return decode64(inner)
 }
 
-// parseEscapedPEM reads percent-encoded PEM. nginx escapes all but unreserved characters, Application Load Balancers leave
-// +, = and / as well: a plus sign stands for itself.
+// parseEscapedPEM parses percent-encoded PEM. nginx escapes all but unreserved
+// characters. Application Load Balancers also leave +, = and / unescaped, so a
+// plus sign is a plus sign.
 func parseEscapedPEM(most int) func([]string) ([][]byte, error) {
 	return func(values []string) ([][]byte, error) { return escapedPEM(values[0], most) }
 }
@@ -84,9 +89,10 @@ func escapedPEM(s string, most int) ([][]byte, error) {
 	return pemCertificates(text, most)
 }
 
-// pemCertificates reads PEM (RFC 7468) that is nothing but certificates. The standard library's decoder is for files: it
-// skips what it does not understand, so that two readers could see two certificates.
-// RFC 7468 §3: a line ends with CRLF, CR or LF. A lone CR is rejected, as no proxy sends it.
+// pemCertificates parses PEM (RFC 7468) that contains only certificates. The
+// decoder of the standard library skips other text, so that two readers could
+// find two certificates. A line ends with CRLF or LF. RFC 7468 §3 also permits
+// a lone CR, which no proxy sends.
 func pemCertificates(text string, most int) (chain [][]byte, err error) {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	for text != "" {
@@ -112,7 +118,8 @@ func pemCertificates(text string, most int) (chain [][]byte, err error) {
 	return chain, nil
 }
 
-// parseBase64DER reads HAProxy's ssl_c_der,base64, also in the quotation marks of the format %{+Q}.
+// parseBase64DER parses ssl_c_der,base64 of HAProxy, with or without the
+// quotation marks of the format %{+Q}.
 func parseBase64DER(values []string) ([][]byte, error) {
 	s := values[0]
 	if s == `""` {
@@ -128,8 +135,8 @@ func parseBase64DER(values []string) ([][]byte, error) {
 	return [][]byte{der}, nil
 }
 
-// parseTraefik reads the chain of Traefik: the insides of PEM without line breaks, separated by commas; percent-encoded by
-// older versions.
+// parseTraefik parses the chain of Traefik: the bodies of PEM without line
+// breaks, separated by commas. Older versions percent-encode it.
 func parseTraefik(values []string) (chain [][]byte, err error) {
 	text, err := url.PathUnescape(values[0])
 	if err != nil {
@@ -147,21 +154,24 @@ func parseTraefik(values []string) (chain [][]byte, err error) {
 	return chain, nil
 }
 
-// xfccElement is what one proxy says of the one before it.
+// An xfccElement describes the client certificate that one proxy has received.
 type xfccElement struct{ hash, cert, chain string }
 
-// parseXFCC reads X-Forwarded-Client-Cert of Envoy, to which so many proxies add an element.
+// parseXFCC parses X-Forwarded-Client-Cert of Envoy. Each of the proxies adds
+// an element.
 //
-// Envoy writes names from the certificate (URI=…) without quoting them. Who gets a certificate with a name of their choice
-// can so add pairs and whole elements behind their own. Hence neither the last element nor a repeated pair is ever taken
-// for good, and Hash, which comes before all names and is always sent, has to fit.
+// Envoy does not quote names from the certificate (URI=…). A client that can
+// choose a name in its certificate can therefore add pairs and elements after
+// its own. For that reason the last element and repeated pairs are never
+// trusted. Hash precedes all names and is always sent, so the certificate must
+// match it.
 func parseXFCC(proxies int) func([]string) ([][]byte, error) {
 	return func(values []string) ([][]byte, error) {
 		elements, err := xfccElements(values[0], proxies)
 		if err != nil {
 			return nil, err
 		}
-		if len(elements) < proxies { // the outermost has had nothing to add
+		if len(elements) < proxies { // the outermost proxy received no certificate
 			return nil, nil
 		}
 		return elements[0].certificates()
@@ -180,29 +190,29 @@ func (e xfccElement) certificates() (chain [][]byte, err error) {
 			return nil, err
 		}
 		if chain != nil && string(chain[0]) != string(leaf[0]) {
-			return nil, errors.New("the Cert is not the first of Chain")
+			return nil, errors.New("Cert differs from the first certificate of Chain")
 		}
 		if chain == nil {
 			chain = leaf
 		}
 	}
 	if chain == nil {
-		return nil, errors.New("neither Cert nor Chain: set_current_client_cert_details has to ask for one")
+		return nil, errors.New("missing Cert and Chain; see set_current_client_cert_details")
 	}
 	sum := sha256.Sum256(chain[0])
 	if !strings.EqualFold(e.hash, hex.EncodeToString(sum[:])) {
-		return nil, errors.New("the Hash is not that of the certificate")
+		return nil, errors.New("mismatching Hash")
 	}
 	return chain, nil
 }
 
-// xfccElements takes the elements apart: key=value;key="value",key=value and so on.
+// xfccElements splits the elements: key=value;key="value",key=value and so on.
 func xfccElements(s string, most int) (elements []xfccElement, err error) {
 	var e xfccElement
 	for {
 		key, rest, ok := strings.Cut(s, "=")
 		if !ok || key == "" || strings.ContainsFunc(key, func(c rune) bool { return !headerNameRune(c) }) {
-			return nil, errors.New("a name is missing")
+			return nil, errors.New("missing or malformed name")
 		}
 		value, rest, err := xfccValue(rest)
 		if err != nil {
@@ -213,7 +223,7 @@ func xfccElements(s string, most int) (elements []xfccElement, err error) {
 		}
 		if rest == "" || rest[0] == ',' {
 			if elements = append(elements, e); len(elements) > most {
-				return nil, errors.New("more elements than there are proxies; does the outermost one remove what clients send?")
+				return nil, errors.New("more elements than proxies; does the outermost remove the client's header?")
 			}
 			e = xfccElement{}
 		}
@@ -227,7 +237,8 @@ func xfccElements(s string, most int) (elements []xfccElement, err error) {
 	}
 }
 
-// xfccValue returns the value that s starts with, and the rest, which is empty or starts with a separator.
+// xfccValue returns the first value of s, and the remaining text, which is
+// empty or begins with a separator.
 func xfccValue(s string) (value, rest string, err error) {
 	if !strings.HasPrefix(s, `"`) {
 		end := strings.IndexAny(s, `,;"`)
@@ -235,7 +246,7 @@ func xfccValue(s string) (value, rest string, err error) {
 		case end < 0:
 			return s, "", nil
 		case s[end] == '"':
-			return "", "", errors.New("a quotation mark in the middle of a value")
+			return "", "", errors.New("quotation mark in the middle of a value")
 		}
 		return s[:end], s[end:], nil
 	}
@@ -247,17 +258,17 @@ func xfccValue(s string) (value, rest string, err error) {
 			b.WriteByte(s[i])
 		case c == '"':
 			if rest = s[i+1:]; rest != "" && rest[0] != ',' && rest[0] != ';' {
-				return "", "", errors.New("something behind a quoted value")
+				return "", "", errors.New("text after a quoted value")
 			}
 			return b.String(), rest, nil
 		default:
 			b.WriteByte(c)
 		}
 	}
-	return "", "", errors.New("a quoted value without an end")
+	return "", "", errors.New("unterminated quoted value")
 }
 
-// set takes note of a pair. Names are for others.
+// set stores a pair. It ignores names of the certificate.
 func (e *xfccElement) set(key, value string) error {
 	var to *string
 	switch strings.ToLower(key) {
@@ -271,7 +282,7 @@ func (e *xfccElement) set(key, value string) error {
 		return nil
 	}
 	if *to != "" || value == "" {
-		return errors.New("a Hash, Cert or Chain that is empty or repeated")
+		return errors.New("empty or repeated Hash, Cert or Chain")
 	}
 	*to = value
 	return nil

@@ -9,27 +9,34 @@ import (
 	"unicode/utf8"
 )
 
-// maxToken bounds the length of an access token in bytes. Servers refuse longer headers long before long tokens are useful.
+// maxToken bounds the length of an access token in bytes. Servers reject longer
+// headers.
 const maxToken = 16 << 10
 
-// Presented is an access token as a request presents it. Nothing about it has been verified.
+// Presented is the access token of a request. It is not verified.
 type Presented struct {
 	Scheme Scheme // DPoP or Bearer
 	Token  string
 }
 
-// String leaves the token out.
+// String returns the scheme without the token.
 func (p Presented) String() string { return string(p.Scheme) + " (redacted)" }
 
-// GoString is String.
+// GoString returns String.
 func (p Presented) GoString() string { return p.String() }
 
-// LogValue is String.
+// LogValue returns String for package log/slog.
 func (p Presented) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// FromRequest returns the access token of a request to an API. It stands in the Authorization header, of which there is
-// one (SP-5.3.4-1); the other places of RFC 6750 are not supported. A token in the query is refused, whatever else there is;
-// one in a form body is refused if the caller has parsed the form, and is no token otherwise: the body is not read.
+// FromRequest returns the access token of a request to an API. The token is in
+// the only Authorization header. The other places of RFC 6750 are not supported
+// (FAPI 2.0 Security Profile §5.3.4).
+//
+// A token in the query is rejected, even if there is an Authorization header. A
+// token in the form body is rejected if the caller has parsed the form.
+// Otherwise it is ignored, because FromRequest does not read the body. The
+// error is [ErrNoToken], [ErrMultipleMethods], [ErrTokenInQuery] or
+// [ErrMalformed].
 func FromRequest(r *http.Request) (Presented, error) {
 	if r.URL != nil && queryHasToken(r.URL.RawQuery) {
 		return Presented{}, ErrTokenInQuery // SP-5.3.4-2
@@ -37,20 +44,21 @@ func FromRequest(r *http.Request) (Presented, error) {
 	if r.PostForm.Has("access_token") { // BASE-6750-2-1
 		return Presented{}, fmt.Errorf("%w: in the body", ErrMultipleMethods)
 	}
-	values := r.Header.Values("Authorization")
+	values := r.Header.Values("Authorization") // SP-5.3.4-1
 	switch len(values) {
 	case 0:
 		return Presented{}, ErrNoToken
 	case 1:
 		return parse(values[0])
 	}
-	// DPOP-7.2-3: counted, not compared; an empty one first must not hide a second one.
+	// DPOP-7.2-3: the headers are counted, so that an empty first one does not
+	// hide a second one.
 	return Presented{}, fmt.Errorf("%w: %d Authorization headers", ErrMultipleMethods, len(values))
 }
 
 func parse(header string) (Presented, error) {
 	name, rest, _ := strings.Cut(header, " ")
-	scheme := canonical(name) // RFC 9110 §11.1: whatever the case
+	scheme := canonical(name) // RFC 9110 §11.1: in any case
 	if scheme == "" {
 		return Presented{}, fmt.Errorf("%w: Authorization scheme %.32q", ErrNoToken, name)
 	}
@@ -61,8 +69,8 @@ func parse(header string) (Presented, error) {
 	return Presented{Scheme: scheme, Token: token}, nil
 }
 
-// checkToken demands the token68 syntax of RFC 9110 §11.2, which has no comma and no space: two credentials in one header
-// value are none.
+// checkToken checks the syntax token68 (RFC 9110 §11.2). It has no comma and no
+// space, so one header value never contains two tokens.
 func checkToken(token string) error {
 	if len(token) > maxToken {
 		return fmt.Errorf("%w: token of %d bytes, at most %d", ErrMalformed, len(token), maxToken)
@@ -71,7 +79,8 @@ func checkToken(token string) error {
 	if body == "" {
 		return fmt.Errorf("%w: no token after the scheme", ErrMalformed)
 	}
-	// By four and without a branch for each, as tokens are long and nearly always right.
+	// Four characters at once without branches: tokens are long and usually
+	// valid.
 	var bad byte
 	i := 0
 	for ; i+4 <= len(body); i += 4 {
@@ -97,7 +106,8 @@ var notToken68 = func() (table [256]byte) {
 	return table
 }()
 
-// queryHasToken looks at names alone. url.ParseQuery would leave out pairs that it cannot read, which others read.
+// queryHasToken compares only the names of parameters. url.ParseQuery would
+// drop malformed pairs that other readers accept.
 func queryHasToken(query string) bool {
 	for query != "" {
 		pair := query
@@ -114,9 +124,9 @@ func queryHasToken(query string) bool {
 	return false
 }
 
-// Set makes the token the only one that a request with these headers presents: a client sends it nowhere else
-// (SP-5.3.3.1-3). With the scheme DPoP the request needs a proof as well. The error is [ErrMalformed] for what FromRequest
-// would not take, and [ErrNoToken] for an unknown scheme.
+// Set makes the token the only one of a request with these headers. With the
+// scheme DPoP the request needs a proof, too. The error is [ErrMalformed] for a
+// token that FromRequest would reject, and [ErrNoToken] for an unknown scheme.
 func (p Presented) Set(h http.Header) error {
 	scheme := canonical(string(p.Scheme))
 	if scheme == "" {
@@ -125,6 +135,6 @@ func (p Presented) Set(h http.Header) error {
 	if err := checkToken(p.Token); err != nil {
 		return err
 	}
-	h.Set("Authorization", string(scheme)+" "+p.Token)
+	h.Set("Authorization", string(scheme)+" "+p.Token) // SP-5.3.3.1-3
 	return nil
 }

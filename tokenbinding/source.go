@@ -1,6 +1,7 @@
 package tokenbinding
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -22,149 +23,179 @@ const (
 	cachedHeaders        = 2048
 )
 
-// CertificateSourceConfig says where TLS ends. The zero value is for a server at which TLS ends itself: it believes the
-// connection, and refuses requests with a header of the kinds below, which nobody is trusted to send. The file proxies.md
-// beside this package has a configuration for each proxy.
+// CertificateSourceConfig configures a [CertificateSource]. The zero value is
+// for a server that terminates TLS itself. It trusts the connection, and
+// rejects requests with a header of one of the proxies below. The file
+// proxies.md in this directory has a configuration for each proxy.
 type CertificateSourceConfig struct {
-	// Proxy is the kind of proxy at which TLS ends, and with it the header and its form. Empty: TLS ends here.
+	// Proxy is the kind of proxy that terminates TLS. It determines the header
+	// and its form. If empty, this server terminates TLS.
 	//
-	//	rfc9440   Client-Cert and Client-Cert-Chain (RFC 9440), which HAProxy, Caddy and the load balancers of several
-	//	          clouds can be told to send; the first choice where there is one
+	//	rfc9440   Client-Cert and Client-Cert-Chain (RFC 9440): prefer it for
+	//	          HAProxy, Caddy and load balancers that support it
 	//	nginx     X-SSL-Client-Cert with $ssl_client_escaped_cert: PEM, percent-encoded
 	//	haproxy   X-SSL-Client-Cert with ssl_c_der,base64: DER in base64
 	//	envoy     X-Forwarded-Client-Cert with Hash and with Cert, Chain or both
 	//	aws-alb   X-Amzn-Mtls-Clientcert-Leaf of an Application Load Balancer in verify mode
 	//	traefik   X-Forwarded-Tls-Client-Cert of the middleware passTLSClientCert
 	//
-	// An absent header, and an empty one, mean that the client presented no certificate.
+	// An absent or empty header means that the client presented no certificate.
 	Proxy string
-	// Header is another name for the header of nginx and haproxy, whose name is yours to choose.
+	// Header is the name of the header of nginx or haproxy. The default is
+	// X-SSL-Client-Cert.
 	Header string
-	// TrustedPeers are the addresses that the proxy connects from. A header from any other peer is refused, not ignored.
-	// The peer is http.Request.RemoteAddr as net/http sets it, address and port: no middleware that rewrites it may come
-	// before. Prefixes that cover everyone (0.0.0.0/0) are refused. Required with Proxy, unless TrustUnixSocket is set.
+	// TrustedPeers are the addresses of the proxy. A header from another peer
+	// is an error. Required with Proxy, unless TrustUnixSocket is set.
+	//
+	// The peer is http.Request.RemoteAddr as net/http sets it, an address with
+	// a port. No middleware may rewrite it before. A prefix that contains all
+	// addresses is invalid.
 	TrustedPeers []netip.Prefix
-	// TrustUnixSocket believes the header on connections that come in by a Unix domain socket, where only processes of
-	// this machine are that the file's permissions let in.
+	// TrustUnixSocket trusts the header on connections by a Unix domain socket.
+	// The permissions of the socket's file must exclude other processes.
 	TrustUnixSocket bool
-	// ProxyConnection, if set, has to recognise in the TLS state of a connection that it is one of the proxy, besides what
-	// TrustedPeers demands: for proxies that use mutual TLS with a certificate of their own. Without it a connection that
-	// has a client certificate of its own is refused: it is not to be known whose that is. It is called concurrently.
+	// ProxyConnection reports whether a connection belongs to the proxy, by its
+	// TLS state. Set it for proxies that use mutual TLS with a certificate of
+	// their own, in addition to TrustedPeers. If nil, a connection with a
+	// client certificate is an error, because it could be the proxy's or the
+	// client's. It is called concurrently.
 	ProxyConnection func(*tls.ConnectionState) bool
-	// ChainVerified says that the proxy verifies chains against the trust anchors for clients, and passes on no certificate
-	// that fails. It becomes [ClientCertificate].Verified. Without Proxy, TLS itself knows.
+	// ChainVerified means that the proxy verifies chains against the trust
+	// anchors for clients, and forwards no other certificate. It sets
+	// [ClientCertificate].Verified. It is invalid without Proxy, because TLS
+	// itself then verifies chains.
 	ChainVerified bool
-	// EnvoyElements, for envoy, is how many proxies between the client and here add an element to X-Forwarded-Client-Cert; 0
-	// means 1. The client's is the first of that many; more are refused, fewer mean that the client presented none. The
-	// outermost proxy has to remove what the client sends (SANITIZE_SET).
+	// EnvoyElements is the number of proxies that add an element to
+	// X-Forwarded-Client-Cert, for envoy. The default is 1. The client's
+	// certificate is in the first of that many elements. More elements are an
+	// error. Fewer mean that the client presented no certificate. The outermost
+	// proxy must remove the header of the client (SANITIZE_SET).
 	EnvoyElements int
-	// InsecurePassthrough, for aws-alb, reads X-Amzn-Mtls-Clientcert, which the load balancer sends in passthrough mode. It
-	// has verified nothing about the chain then, and ChainVerified cannot be set.
+	// InsecurePassthrough reads X-Amzn-Mtls-Clientcert, the header of aws-alb
+	// in passthrough mode. In that mode the load balancer does not verify
+	// chains, so ChainVerified is invalid.
 	InsecurePassthrough bool
-	// SelfSignedCA accepts a self-signed certificate marked as that of a CA, unless its chain was verified. Clients of
-	// self_signed_tls_client_auth have such ones, for that is what openssl req -x509 makes. Registered as a whole, the
-	// certificate vouches for no other there. Set it only where no client uses tls_client_auth.
+	// SelfSignedCA accepts a self-signed certificate that is marked as that of
+	// a CA, unless its chain was verified. Clients of
+	// self_signed_tls_client_auth often have one, because openssl req -x509
+	// makes it. Registered as a whole, it does not vouch for another
+	// certificate. Set it only if no client uses tls_client_auth.
 	SelfSignedCA bool
-	// Now is the clock; nil means time.Now. It is called concurrently.
+	// Now returns the current time. It is called concurrently. If nil, time.Now
+	// is used.
 	Now func() time.Time
 }
 
-// A CertificateSource finds the certificate that a client has presented. It is made by [NewCertificateSource]; the zero value
-// is that of the zero configuration. Safe for concurrent use, and not to be copied.
+// A CertificateSource finds the certificate that a client has presented.
+// [NewCertificateSource] makes it. The zero value has the zero configuration.
+// It is safe for concurrent use and must not be copied.
 type CertificateSource struct {
 	cfg     CertificateSourceConfig
 	headers []string // canonical; the first one has the client's own certificate
-	absent  string   // a header that the proxy sends when it is configured otherwise
+	absent  string   // a header that the proxy sends in another mode
 	parse   func(values []string) (chain [][]byte, err error)
 
 	thumbprints thumbprints                        // of connections
-	parsed      *expiring.Cache[ClientCertificate] // by the headers' exact values
+	parsed      *expiring.Cache[ClientCertificate] // by the exact values of the headers
 }
 
-// NewCertificateSource returns the source for a configuration. The error says what is wrong with that.
+// NewCertificateSource returns the source for a configuration. The error has
+// every problem of cfg.
 func NewCertificateSource(cfg CertificateSourceConfig) (*CertificateSource, error) {
-	s := &CertificateSource{cfg: cfg}
-	s.cfg.TrustedPeers = nil
-	if cfg.Proxy == "" {
-		if cfg.Header != "" || len(cfg.TrustedPeers) != 0 || cfg.TrustUnixSocket || cfg.ProxyConnection != nil || cfg.ChainVerified {
-			return nil, errors.New("tokenbinding: CertificateSourceConfig has settings for a proxy, but no Proxy")
-		}
-	} else if len(cfg.TrustedPeers) == 0 && !cfg.TrustUnixSocket {
-		// MTLS-6.5-1: a header that anybody may send is worth nothing.
-		return nil, errors.New("tokenbinding: CertificateSourceConfig.TrustedPeers is empty")
+	var problems []error
+	bad := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("tokenbinding: CertificateSourceConfig: "+format, args...))
 	}
-	for _, p := range cfg.TrustedPeers {
+	peers := cfg.TrustedPeers
+	cfg.TrustedPeers = nil
+	for _, p := range peers {
 		if p.IsValid() && p.Addr().Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
 		if !p.IsValid() || p.Bits() == 0 {
-			return nil, fmt.Errorf("tokenbinding: CertificateSourceConfig.TrustedPeers: %s", p)
+			bad("invalid TrustedPeers element %s", p)
+			continue
 		}
-		s.cfg.TrustedPeers = append(s.cfg.TrustedPeers, p.Masked())
+		cfg.TrustedPeers = append(cfg.TrustedPeers, p.Masked())
 	}
-	if err := s.chooseForm(); err != nil {
-		return nil, err
+	proxied := cfg.Header != "" || len(peers) != 0 || cfg.TrustUnixSocket || cfg.ProxyConnection != nil ||
+		cfg.ChainVerified
+	switch {
+	case cfg.Proxy == "" && proxied:
+		bad("settings for a proxy without Proxy")
+	case cfg.Proxy != "" && len(peers) == 0 && !cfg.TrustUnixSocket:
+		// MTLS-6.5-1: a header that any peer may send is worthless.
+		bad("missing TrustedPeers")
 	}
-	s.parsed = expiring.NewCache[ClientCertificate](cachedHeaders)
+	s := &CertificateSource{cfg: cfg, parsed: expiring.NewCache[ClientCertificate](cachedHeaders)}
+	s.setForm(bad)
+	if problems != nil {
+		return nil, errors.Join(problems...)
+	}
 	return s, nil
 }
 
-// chooseForm sets headers, absent and parse, and refuses what does not go with the form.
-func (s *CertificateSource) chooseForm() error {
+const (
+	chosenHeader = "X-Ssl-Client-Cert" // unless Header is set
+	albLeaf      = "X-Amzn-Mtls-Clientcert-Leaf"
+	albChain     = "X-Amzn-Mtls-Clientcert"
+)
+
+// setForm sets headers, absent and parse, and reports settings of other
+// proxies.
+func (s *CertificateSource) setForm(bad func(format string, args ...any)) {
 	cfg := &s.cfg
-	named := "X-Ssl-Client-Cert"
 	switch cfg.Proxy {
 	case "":
 	case "rfc9440":
 		s.headers, s.parse = []string{"Client-Cert", "Client-Cert-Chain"}, parseRFC9440
 	case "nginx":
-		s.headers, s.parse = []string{named}, parseEscapedPEM(1)
+		s.headers, s.parse = []string{chosenHeader}, parseEscapedPEM(1)
 	case "haproxy":
-		s.headers, s.parse = []string{named}, parseBase64DER
+		s.headers, s.parse = []string{chosenHeader}, parseBase64DER
 	case "envoy":
-		if cfg.EnvoyElements == 0 {
-			cfg.EnvoyElements = 1
-		}
-		if cfg.EnvoyElements < 1 || cfg.EnvoyElements > maxChain {
-			return fmt.Errorf("tokenbinding: CertificateSourceConfig.EnvoyElements: %d", cfg.EnvoyElements)
-		}
+		cfg.EnvoyElements = cmp.Or(cfg.EnvoyElements, 1)
 		s.headers, s.parse = []string{"X-Forwarded-Client-Cert"}, parseXFCC(cfg.EnvoyElements)
 	case "aws-alb":
-		leaf, passthrough := "X-Amzn-Mtls-Clientcert-Leaf", "X-Amzn-Mtls-Clientcert"
-		s.headers, s.absent, s.parse = []string{leaf}, passthrough, parseEscapedPEM(1)
+		s.headers, s.absent, s.parse = []string{albLeaf}, albChain, parseEscapedPEM(1)
 		if cfg.InsecurePassthrough {
-			s.headers, s.absent, s.parse = []string{passthrough}, leaf, parseEscapedPEM(maxChain)
+			s.headers, s.absent, s.parse = []string{albChain}, albLeaf, parseEscapedPEM(maxChain)
 		}
 	case "traefik":
 		s.headers, s.parse = []string{"X-Forwarded-Tls-Client-Cert"}, parseTraefik
 	default:
-		return fmt.Errorf("tokenbinding: CertificateSourceConfig.Proxy: unknown kind %.32q", cfg.Proxy)
+		bad("unknown Proxy %.32q", cfg.Proxy)
 	}
-	switch {
-	case cfg.InsecurePassthrough && (cfg.Proxy != "aws-alb" || cfg.ChainVerified):
-		return errors.New("tokenbinding: CertificateSourceConfig.InsecurePassthrough is for aws-alb, and without ChainVerified")
-	case cfg.EnvoyElements != 0 && cfg.Proxy != "envoy":
-		return errors.New("tokenbinding: CertificateSourceConfig.EnvoyElements is for envoy")
-	case cfg.Header == "":
-		return nil
-	case len(s.headers) == 0 || s.headers[0] != named:
-		return errors.New("tokenbinding: CertificateSourceConfig.Header is for nginx and haproxy")
-	case strings.ContainsFunc(cfg.Header, func(c rune) bool { return c != '_' && !headerNameRune(c) }):
-		return fmt.Errorf("tokenbinding: CertificateSourceConfig.Header: %.64q", cfg.Header)
+	if cfg.InsecurePassthrough && (cfg.Proxy != "aws-alb" || cfg.ChainVerified) {
+		bad("InsecurePassthrough without Proxy aws-alb, or with ChainVerified")
+	}
+	if cfg.EnvoyElements < 0 || cfg.EnvoyElements > maxChain || cfg.EnvoyElements != 0 && cfg.Proxy != "envoy" {
+		bad("invalid EnvoyElements %d, want 1 to %d for envoy", cfg.EnvoyElements, maxChain)
+	}
+	if cfg.Header == "" {
+		return
+	}
+	if cfg.Proxy != "nginx" && cfg.Proxy != "haproxy" {
+		bad("Header without Proxy nginx or haproxy")
+	}
+	if strings.ContainsFunc(cfg.Header, func(c rune) bool { return c != '_' && !headerNameRune(c) }) {
+		bad("malformed Header %.64q", cfg.Header)
 	}
 	s.headers = []string{http.CanonicalHeaderKey(cfg.Header)}
-	return nil
 }
 
 func headerNameRune(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-'
 }
 
-// Certificate returns the certificate that the client of a request has presented, the zero ClientCertificate if none. Its
-// errors are [ErrCertificateSource], [ErrCertificateHeader] and [ErrCertificate]. An error means that the request is to be
-// refused even if it needs no certificate: it is not known who sent it.
+// Certificate returns the certificate of the client that sent a request. It
+// returns the zero ClientCertificate if the client presented none. The error is
+// [ErrCertificateSource], [ErrCertificateHeader] or [ErrCertificate]. After an
+// error the host must reject the request, even if it needs no certificate,
+// because its sender is unknown.
 //
-// The certificate is not checked against trust anchors or revocation lists here; see [ClientCertificate].Verified.
+// Certificate does not check trust anchors and revocation lists; see
+// [ClientCertificate].Verified.
 func (s *CertificateSource) Certificate(r *http.Request) (ClientCertificate, error) {
 	from := s.fromProxy
 	if s.cfg.Proxy == "" {
@@ -178,21 +209,25 @@ func (s *CertificateSource) Certificate(r *http.Request) (ClientCertificate, err
 	if s.cfg.Now != nil {
 		now = s.cfg.Now
 	}
-	// Not kept with the certificate: connections and caches outlive certificates.
+	// This check is not cached, because connections and caches may live longer
+	// than certificates.
 	if err := c.check(now(), s.cfg.SelfSignedCA); err != nil {
 		return ClientCertificate{}, err
 	}
 	return c, nil
 }
 
-// fromConnection takes the certificate from TLS itself.
+// fromConnection returns the certificate of the TLS connection.
 func (s *CertificateSource) fromConnection(r *http.Request) (ClientCertificate, error) {
-	// BCP-4.13-1: nobody is trusted to send one of these. Either a client pretends, or there is a proxy that nobody has
-	// configured: then the connection would be the proxy's, and all clients would share its certificate or have none.
-	for _, name := range []string{"Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert",
-		"X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-Leaf", "X-Ssl-Client-Cert"} {
+	// BCP-4.13-1: no peer is trusted to send these headers. Either a client
+	// forges one, or there is a proxy without configuration. All clients would
+	// then have the certificate of the proxy's connection, or none.
+	for _, name := range []string{
+		"Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert",
+		albChain, albLeaf, chosenHeader,
+	} {
 		if len(r.Header[name]) != 0 {
-			return ClientCertificate{}, fmt.Errorf("%w: header %s, and no proxy configured", ErrCertificateSource, name)
+			return ClientCertificate{}, fmt.Errorf("%w: header %s without Proxy", ErrCertificateSource, name)
 		}
 	}
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
@@ -206,8 +241,11 @@ func (s *CertificateSource) fromConnection(r *http.Request) (ClientCertificate, 
 	}, nil
 }
 
-// fromProxy takes the certificate from the proxy's headers.
+// fromProxy returns the certificate in the headers of the proxy.
 func (s *CertificateSource) fromProxy(r *http.Request) (ClientCertificate, error) {
+	fail := func(kind error, format string, args ...any) (ClientCertificate, error) {
+		return ClientCertificate{}, fmt.Errorf("%w: %w", kind, fmt.Errorf(format, args...))
+	}
 	present := ""
 	for _, name := range s.headers {
 		if len(r.Header[name]) != 0 {
@@ -215,16 +253,17 @@ func (s *CertificateSource) fromProxy(r *http.Request) (ClientCertificate, error
 		}
 	}
 	if s.absent != "" && len(r.Header[s.absent]) != 0 {
-		return ClientCertificate{}, fmt.Errorf("%w: %s, which the proxy sends in another mode than the one configured", ErrCertificateSource, s.absent)
+		return fail(ErrCertificateSource, "header %s of another mode of the proxy", s.absent)
 	}
 	connected := r.TLS != nil && len(r.TLS.PeerCertificates) != 0
 	switch {
 	case present != "" && !s.trusted(r): // MTLS-6.5-1: forged, or the prefixes are wrong
-		return ClientCertificate{}, fmt.Errorf("%w: %s from %.64q, which is not among the trusted peers", ErrCertificateSource, present, r.RemoteAddr)
+		return fail(ErrCertificateSource, "header %s from untrusted peer %.64q", present, r.RemoteAddr)
 	case s.cfg.ProxyConnection == nil && connected:
-		return ClientCertificate{}, fmt.Errorf("%w: the connection has a client certificate of its own, but TLS ends at the proxy", ErrCertificateSource)
-	case s.cfg.ProxyConnection != nil && (present != "" || connected) && (r.TLS == nil || !s.cfg.ProxyConnection(r.TLS)):
-		return ClientCertificate{}, fmt.Errorf("%w: the connection is not recognised as one of the proxy", ErrCertificateSource)
+		return fail(ErrCertificateSource, "client certificate of the connection, but the proxy terminates TLS")
+	case s.cfg.ProxyConnection != nil && (present != "" || connected) &&
+		(r.TLS == nil || !s.cfg.ProxyConnection(r.TLS)):
+		return fail(ErrCertificateSource, "connection not recognised by ProxyConnection")
 	case present == "":
 		return ClientCertificate{}, nil
 	}
@@ -232,10 +271,11 @@ func (s *CertificateSource) fromProxy(r *http.Request) (ClientCertificate, error
 	for i, name := range s.headers {
 		switch all := r.Header[name]; {
 		case len(all) > 1:
-			// BCP-4.13-1: the client's own beside the proxy's. Which is which cannot be told.
-			return ClientCertificate{}, fmt.Errorf("%w: %d headers %s; does the proxy remove what clients send?", ErrCertificateHeader, len(all), name)
+			// BCP-4.13-1: one header is the client's and one the proxy's, in an
+			// unknown order.
+			return fail(ErrCertificateHeader, "%d headers %s; does the proxy remove the client's?", len(all), name)
 		case len(all) == 1 && len(all[0]) > maxCertificateHeader:
-			return ClientCertificate{}, fmt.Errorf("%w: %s has %d bytes, at most %d", ErrCertificateHeader, name, len(all[0]), maxCertificateHeader)
+			return fail(ErrCertificateHeader, "%s of %d bytes, more than %d", name, len(all[0]), maxCertificateHeader)
 		case len(all) == 1:
 			values[i] = all[0]
 		}
@@ -243,12 +283,13 @@ func (s *CertificateSource) fromProxy(r *http.Request) (ClientCertificate, error
 	return s.fromValues(values)
 }
 
-// trusted reports whether a request comes from an address that the proxy has.
+// trusted reports whether a request comes from an address of the proxy.
 func (s *CertificateSource) trusted(r *http.Request) bool {
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && strings.HasPrefix(local.Network(), "unix") {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if ok && strings.HasPrefix(local.Network(), "unix") {
 		return s.cfg.TrustUnixSocket
 	}
-	// An address without a port is not the one that net/http has seen.
+	// An address without a port does not come from net/http.
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return false
@@ -257,7 +298,8 @@ func (s *CertificateSource) trusted(r *http.Request) bool {
 	return slices.ContainsFunc(s.cfg.TrustedPeers, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// fromValues reads headers that are trusted: values are those of s.headers, empty for one that is not there.
+// fromValues parses the values of trusted headers, in the order of s.headers.
+// The value of an absent header is empty.
 func (s *CertificateSource) fromValues(values []string) (ClientCertificate, error) {
 	key := values[0]
 	if len(values) > 1 && values[1] != "" {
@@ -279,8 +321,9 @@ func (s *CertificateSource) fromValues(values []string) (ClientCertificate, erro
 	c := ClientCertificate{Verified: s.cfg.ChainVerified}
 	for i, der := range ders {
 		cert, err := x509.ParseCertificate(der)
-		if err != nil { // whose text may have parts of the certificate
-			return ClientCertificate{}, fmt.Errorf("%w: %s: no X.509 certificate at position %d", ErrCertificateHeader, s.headers[0], i)
+		if err != nil { // its text may contain parts of the certificate
+			return ClientCertificate{}, fmt.Errorf("%w: %s: malformed certificate %d", ErrCertificateHeader,
+				s.headers[0], i)
 		}
 		c.Chain = append(c.Chain, cert)
 	}

@@ -1,20 +1,30 @@
-// Package tokenbinding implements what makes an access token worthless to a thief: the confirmation claim that names the
-// key a token is bound to (RFC 7800, "cnf"), and the rules by which an API refuses a token that is presented in any other
-// way. Tokens are bound by Demonstrating Proof of Possession (DPoP, RFC 9449 §6 and §7) or by a certificate of mutual TLS
-// (RFC 8705 §3).
+// Package tokenbinding implements sender-constrained access tokens: the
+// confirmation claim cnf (RFC 7800), and the rules by which an API accepts a
+// token. A token is bound to a DPoP key (RFC 9449 §6 and §7) or to a client
+// certificate of mutual TLS (RFC 8705 §3). A stolen token is useless without
+// the key.
 //
-// An API calls, for each request: [FromRequest], which finds the one access token in it; what reads the token, and gives the
-// [Confirmation]; [Confirmation.CheckScheme]; what checks the DPoP proof or the certificate; and with their outcome
-// [Confirmation.Check]. The Confirmation is Confirmation{JKT: t.JKT(), X5TS256: t.X5TS256()} for the Token t of package
-// accesstoken, and what [ParseConfirmation] makes of the cnf member for other readers. A [CertificateSource] finds the
-// client's certificate, in TLS itself or in what a trusted proxy says of it; its thumbprint goes into [Proof].
-// When something fails, [Challenge.WriteError] answers; [Challenge.InvalidToken] wraps the errors of other token libraries. An authorization server calls [Bind] when it
-// issues a token and puts the [Confirmation] into the token, or into what introspection says of it; a client checks
-// token_type with [Scheme.CheckTokenType].
+// An API takes these steps for each request:
 //
-// FAPI 2.0 knows no unbound tokens, and neither does this package: a token without a binding that can be checked is
-// refused however it is presented. The package does not read tokens or check proofs: packages accesstoken and dpop do. A
-// DPoP proof has to be tied to the access token as well (its ath claim), which is for the proof's verifier.
+//   - [FromRequest] returns the access token of the request.
+//   - The host verifies the token and obtains its [Confirmation]. For package
+//     accesstoken it is Confirmation{JKT: t.JKT(), X5TS256: t.X5TS256()}.
+//     [ParseConfirmation] parses the cnf member of other tokens.
+//   - [Confirmation.CheckScheme] checks the authentication scheme.
+//   - The host verifies the DPoP proof (package dpop) or obtains the
+//     certificate from a [CertificateSource].
+//   - [Confirmation.Check] checks that the token is bound to that key or
+//     certificate.
+//   - [Challenge.WriteError] responds if a step fails. [Challenge.InvalidToken]
+//     wraps the errors of other token libraries.
+//
+// An authorization server calls [Bind] when it issues a token, and writes the
+// [Confirmation] into the token or into the introspection response. A client
+// checks token_type with [Scheme.CheckTokenType].
+//
+// The package rejects every token without a binding, as FAPI 2.0 does. It does
+// not verify tokens and proofs. The verifier of a proof also checks that the
+// proof belongs to the access token (its claim ath).
 package tokenbinding
 
 import (
@@ -24,16 +34,18 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 )
 
-// A Scheme is the name of an HTTP authentication scheme for access tokens, which is also the token_type of a token response.
+// A Scheme is an HTTP authentication scheme for access tokens. It is also the
+// token_type of a token response.
 type Scheme string
 
-// The two schemes. In messages their case does not matter; in this package they are spelt like this.
+// The schemes of this package. Their case does not matter in messages.
 const (
 	DPoP   Scheme = "DPoP"   // RFC 9449 §7.1; tokens bound to a DPoP key
-	Bearer Scheme = "Bearer" // RFC 6750 §2.1; in FAPI tokens bound to a certificate, as nothing in the request but TLS shows
+	Bearer Scheme = "Bearer" // RFC 6750 §2.1; tokens bound to a certificate
 )
 
-// canonical returns the constant that equals name but for case, or "".
+// canonical returns the constant that equals name except for its case, or an
+// empty Scheme.
 func canonical(name string) Scheme {
 	for _, s := range []Scheme{DPoP, Bearer} {
 		if strings.EqualFold(name, string(s)) { // CS-19, BASE-6749-5.1-2
@@ -43,8 +55,10 @@ func canonical(name string) Scheme {
 	return ""
 }
 
-// CheckTokenType reports with [ErrTokenType] if the token_type of a token response is not s, whatever the case. The client
-// must throw the token away then: it asked for a bound token and has been given one that a thief could use.
+// CheckTokenType checks that the token_type of a token response is s. The case
+// does not matter. If it is not s, the error is [ErrTokenType]. The client must
+// then discard the token: it requested a bound token, and a thief could use
+// this one.
 func (s Scheme) CheckTokenType(tokenType string) error {
 	if want := canonical(string(s)); want == "" || canonical(tokenType) != want { // DPOP-5-7
 		return fmt.Errorf("%w: %.32q, want %.32q", ErrTokenType, tokenType, string(s))
@@ -52,18 +66,24 @@ func (s Scheme) CheckTokenType(tokenType string) error {
 	return nil
 }
 
-// Proof is what a requester has proved to have with this request. The caller fills it from checks that succeeded, never
-// from what the request merely says.
+// Proof has the keys that the sender of a request has proved to possess. The
+// caller fills it from successful checks, never from unverified members of the
+// request.
 type Proof struct {
-	JKT     string // thumbprint of the key of a verified DPoP proof (RFC 7638, SHA-256, base64url), empty if there is none
-	X5TS256 string // SHA-256 thumbprint of the client certificate of the TLS connection (base64url), empty if there is none
+	// JKT is the thumbprint of the key of a verified DPoP proof (RFC 7638:
+	// SHA-256 in base64url). It is empty without a proof.
+	JKT string
+	// X5TS256 is the thumbprint of the client certificate (SHA-256 in
+	// base64url). It is empty without a certificate.
+	X5TS256 string
 }
 
-// Bind returns the confirmation for a token that is to be issued to who has proved p. The error is [ErrNotBound]: FAPI
-// forbids a token that is bound to nothing.
+// Bind returns the confirmation of a token for the sender that has proved p.
+// FAPI 2.0 requires a binding: if p is empty, the error is [ErrNotBound].
 //
-// A DPoP key goes before a certificate: who uses both has the certificate to authenticate with, and expects to be free to
-// renew it while the token lives.
+// If p has both, the token is bound to the DPoP key. Such a client uses the
+// certificate for authentication, and may renew it during the lifetime of the
+// token.
 func Bind(p Proof) (Confirmation, error) {
 	c := Confirmation{JKT: p.JKT}
 	if c.JKT == "" {
@@ -78,8 +98,9 @@ func Bind(p Proof) (Confirmation, error) {
 	return c, nil
 }
 
-// CheckScheme checks the part of [Confirmation.Check] for which no proof is needed: whether a token bound like this may be
-// presented by the scheme at all.
+// CheckScheme checks whether the scheme permits a token with this confirmation.
+// It is the part of [Confirmation.Check] that needs no proof. The error is
+// [ErrUnbound], [ErrNoToken], [ErrBearer] or [ErrMismatch].
 func (c Confirmation) CheckScheme(scheme Scheme) error {
 	s := canonical(string(scheme))
 	switch {
@@ -88,17 +109,20 @@ func (c Confirmation) CheckScheme(scheme Scheme) error {
 	case s == "":
 		return fmt.Errorf("%w: scheme %.32q", ErrNoToken, string(scheme))
 	case s == Bearer && c.JKT != "":
-		// DPOP-7.2-1: or else a stolen token could be used by leaving the proof away.
+		// DPOP-7.2-1: otherwise a stolen token could be used without a proof.
 		return ErrBearer
 	case s == DPoP && c.JKT == "":
-		// A proof by any key would do.
-		return fmt.Errorf("%w: presented by DPoP, bound to a certificate only", ErrMismatch)
+		// A proof with any key would suffice.
+		return fmt.Errorf("%w: scheme DPoP and no DPoP binding", ErrMismatch)
 	}
 	return nil
 }
 
-// Check decides whether a token with this confirmation may be used by a request that presents it by scheme and proves p.
-// Every member of the confirmation must be met. The schemes' case does not matter.
+// Check decides whether a request that presents a token with scheme and proves
+// p may use the token. Every member of the confirmation must match. The case of
+// the scheme does not matter. The error is one of those of
+// [Confirmation.CheckScheme], or [ErrNoProof], [ErrNoCertificate] or
+// [ErrMismatch].
 func (c Confirmation) Check(scheme Scheme, p Proof) error {
 	if err := c.CheckScheme(scheme); err != nil {
 		return err
@@ -113,7 +137,7 @@ func (c Confirmation) Check(scheme Scheme, p Proof) error {
 	}
 	if c.X5TS256 != "" {
 		switch {
-		case p.X5TS256 == "": // MTLS-3-3: no certificate is as bad as another one
+		case p.X5TS256 == "": // MTLS-3-3
 			return ErrNoCertificate
 		case !jose.EqualString(c.X5TS256, p.X5TS256):
 			return fmt.Errorf("%w: certificate", ErrMismatch)

@@ -129,6 +129,8 @@ func TestTokenType(t *testing.T) {
 	require.ErrorIs(t, tokenbinding.Bearer.CheckTokenType("DPoP"), tokenbinding.ErrTokenType)
 	require.ErrorIs(t, tokenbinding.Scheme("").CheckTokenType(""), tokenbinding.ErrTokenType)
 	require.ErrorIs(t, tokenbinding.Scheme("mac").CheckTokenType("mac"), tokenbinding.ErrTokenType)
+	require.NoError(t, tokenbinding.Scheme("dpop").CheckTokenType("DPoP"), "CS-19 as in Confirmation.Check and Challenge")
+	require.ErrorIs(t, tokenbinding.Scheme("dpop").CheckTokenType("Bearer"), tokenbinding.ErrTokenType, "DPOP-5-7")
 }
 
 type cnfVector struct {
@@ -172,7 +174,7 @@ func TestPublishedConfirmations(t *testing.T) {
 	}
 }
 
-func TestRefusedConfirmations(t *testing.T) {
+func TestRejectedConfirmations(t *testing.T) {
 	classes := map[string]error{"unbound": tokenbinding.ErrUnbound, "confirmation": tokenbinding.ErrConfirmation}
 	for _, v := range testkit.LoadVectors[cnfVector](t, "testdata/cnf-refused.json") {
 		t.Run(v.Name, func(t *testing.T) {

@@ -215,7 +215,7 @@ func TestRecordedHeaders(t *testing.T) {
 }
 
 // A field value has blanks around it that are not part of it, and PEM comes with the line breaks of either system.
-func TestOddSpellings(t *testing.T) {
+func TestHeaderSpellings(t *testing.T) {
 	id := issue(t, "odd", nil, nil)
 	sf := ":" + base64Of(id) + ":"
 	crlf := strings.ReplaceAll(pemOf(id), "\n", "\r\n")
@@ -266,7 +266,7 @@ func TestNoCertificate(t *testing.T) {
 			requireCertificateError(t, tokenbinding.ErrCertificateSource, s, forwarded(header, "garbage"))
 		})
 	}
-	t.Run("a client that the proxy has not to do with", func(t *testing.T) {
+	t.Run("a request that does not come from the proxy", func(t *testing.T) {
 		r := forwarded()
 		r.RemoteAddr = "@"
 		c, err := newSource(t, behind("nginx")).Certificate(r)
@@ -284,7 +284,7 @@ func TestNoCertificate(t *testing.T) {
 	})
 }
 
-func TestCertificateHeaderRefused(t *testing.T) {
+func TestCertificateHeaderRejected(t *testing.T) {
 	id, other := issue(t, "client", nil, nil), issue(t, "other", nil, nil)
 	sf := func(id *identity) string { return ":" + base64Of(id) + ":" }
 	many := make([]*identity, 11)
@@ -320,7 +320,7 @@ func TestCertificateHeaderRefused(t *testing.T) {
 		{"Client-Cert in base64url", "rfc9440", []string{"Client-Cert", ":__8=:"}},
 		{"Client-Cert without padding", "rfc9440", []string{"Client-Cert", strings.TrimRight(":MIIBAA", "=") + ":"}},
 		{"Client-Cert with stray bits", "rfc9440", []string{"Client-Cert", ":" + strayBits(t) + ":"}},
-		{"Client-Cert that is no certificate", "rfc9440", []string{"Client-Cert", ":AAAAAAAAAAAAAAAAAAAAAAAA:"}},
+		{"Client-Cert that is not a certificate", "rfc9440", []string{"Client-Cert", ":AAAAAAAAAAAAAAAAAAAAAAAA:"}},
 		{"Client-Cert of two certificates", "rfc9440", []string{"Client-Cert", ":" + base64Bytes(append(bytes.Clone(id.cert.Raw), other.cert.Raw...)) + ":"}},
 		{"Client-Cert-Chain alone", "rfc9440", []string{"Client-Cert-Chain", sf(id)}},
 		{"Client-Cert-Chain with a hole", "rfc9440", []string{"Client-Cert", sf(id), "Client-Cert-Chain", sf(id) + ",, " + sf(id)}},
@@ -331,7 +331,7 @@ func TestCertificateHeaderRefused(t *testing.T) {
 		{"PEM escaped as in a form", "nginx", []string{"X-SSL-Client-Cert", url.QueryEscape(pemOf(id))}},
 		{"an escape cut short", "nginx", []string{"X-SSL-Client-Cert", escaped(id) + "%0"}},
 		{"garbage before the PEM", "nginx", []string{"X-SSL-Client-Cert", "x%0A" + escaped(id)}},
-		{"garbage behind the PEM", "nginx", []string{"X-SSL-Client-Cert", escaped(id) + "x"}},
+		{"garbage after the PEM", "nginx", []string{"X-SSL-Client-Cert", escaped(id) + "x"}},
 		{"two certificates of nginx", "nginx", []string{"X-SSL-Client-Cert", escaped(id, other)}},
 		{"a broken certificate before a good one", "nginx", []string{"X-SSL-Client-Cert", url.PathEscape("-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n" + pemOf(id))}},
 		{"PEM with headers", "nginx", []string{"X-SSL-Client-Cert", url.PathEscape(strings.Replace(pemOf(id), "-----\n", "-----\nA: b\n\n", 1))}},
@@ -358,15 +358,15 @@ func TestCertificateHeaderRefused(t *testing.T) {
 		{"a Chain that starts with the certificate of Hash, and another Cert", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(other), cert(id), `Chain="`+escaped(other)+`"`)}},
 		{"a Chain that is too long", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), `Chain="`+escaped(many...)+`"`)}},
 		{"two elements, as from an Envoy that appends to what clients send", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(other), cert(other)) + "," + x(hash(id), cert(id))}},
-		{"an element in a name of the certificate", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id), "URI=spiffe://x,"+hash(other), cert(other))}},
-		{"a certificate in a name of the certificate", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), "URI=spiffe://x", cert(other))}},
-		{"a second certificate in a name", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id), "URI=spiffe://x", cert(other))}},
-		{"a second Hash in a name", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(other), "URI=spiffe://x", hash(other))}},
+		{"attack: an element in a name of the certificate", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id), "URI=spiffe://x,"+hash(other), cert(other))}},
+		{"attack: a certificate in a name of the certificate", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), "URI=spiffe://x", cert(other))}},
+		{"attack: a second certificate in a name", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id), "URI=spiffe://x", cert(other))}},
+		{"attack: a second Hash in a name", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(other), "URI=spiffe://x", hash(other))}},
 		{"an empty Cert", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), `Cert=""`, cert(id))}},
 		{"a Cert of two", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), `Cert="`+escaped(id, other)+`"`)}},
 		{"a quoted value without an end", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), `Cert="`+escaped(id))}},
 		{"a quoted value that ends in a backslash", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), `Subject="a\`)}},
-		{"something behind a quoted value", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id)+"x")}},
+		{"text after a quoted value", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id)+"x")}},
 		{"a quotation mark inside", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id), `URI=a"b"`)}},
 		{"no name", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id), "=a")}},
 		{"no pair", "envoy", []string{"X-Forwarded-Client-Cert", x(hash(id), cert(id), "a")}},
@@ -428,24 +428,24 @@ func TestUntrustedSources(t *testing.T) {
 		}), proxyAddr, nil, nil, header, false},
 		{"a Unix domain socket, configured", behind("nginx", unix), "@", &net.UnixAddr{Net: "unix"}, nil, header, false},
 		{"a Unix domain socket, not configured", behind("nginx"), "@", &net.UnixAddr{Net: "unix"}, nil, header, true},
-		{"a Unix domain socket whose peer has an address of its choice", behind("nginx"), proxyAddr, &net.UnixAddr{Net: "unix"}, nil, header, true},
+		{"attack: a Unix domain socket whose peer chooses its address", behind("nginx"), proxyAddr, &net.UnixAddr{Net: "unix"}, nil, header, true},
 		{"another socket where Unix domain sockets are trusted", behind("nginx", unix), "@", &net.TCPAddr{}, nil, header, true},
 
 		{"header and a certificate of the connection", behind("nginx"), proxyAddr, nil, connected(proxy), header, true},
 		{"only a certificate of the connection, past the proxy", behind("nginx"), "203.0.113.1:1", nil, connected(id), nil, true},
 		{"the proxy's own certificate", behind("nginx", withOwn), proxyAddr, nil, connected(proxy), header, false},
 		{"the proxy's own certificate from elsewhere", behind("nginx", withOwn), "203.0.113.1:1", nil, connected(proxy), header, true},
-		{"another certificate than the proxy's own", behind("nginx", withOwn), proxyAddr, nil, connected(id), header, true},
+		{"another certificate", behind("nginx", withOwn), proxyAddr, nil, connected(id), header, true},
 		{"TLS without the proxy's own certificate", behind("nginx", withOwn), proxyAddr, nil, connected(), header, true},
 		{"no TLS where the proxy has a certificate", behind("nginx", withOwn), proxyAddr, nil, nil, header, true},
 		{"another certificate without a header", behind("nginx", withOwn), proxyAddr, nil, connected(id), nil, true},
 
-		{"TLS ends here", tokenbinding.CertificateSourceConfig{}, "203.0.113.1:1", nil, connected(id), nil, false},
-		{"TLS ends here and yet there is a header", tokenbinding.CertificateSourceConfig{}, "203.0.113.1:1", nil, connected(id), []string{"Client-Cert", ":AA==:"}, true},
-		{"TLS ends here and yet there is a header of nginx", tokenbinding.CertificateSourceConfig{}, proxyAddr, nil, connected(id), header, true},
+		{"a server that terminates TLS", tokenbinding.CertificateSourceConfig{}, "203.0.113.1:1", nil, connected(id), nil, false},
+		{"attack: a header without a proxy", tokenbinding.CertificateSourceConfig{}, "203.0.113.1:1", nil, connected(id), []string{"Client-Cert", ":AA==:"}, true},
+		{"attack: a header of nginx without a proxy", tokenbinding.CertificateSourceConfig{}, proxyAddr, nil, connected(id), header, true},
 
 		{"aws-alb in the wrong mode: nothing verified", behind("aws-alb"), proxyAddr, nil, nil, []string{"X-Amzn-Mtls-Clientcert", escaped(id)}, true},
-		{"aws-alb in the wrong mode, and a leaf of the client's making", behind("aws-alb"), proxyAddr, nil, nil, []string{"X-Amzn-Mtls-Clientcert", escaped(id), "X-Amzn-Mtls-Clientcert-Leaf", escaped(id)}, true},
+		{"attack: aws-alb in the wrong mode, and a leaf that the client made", behind("aws-alb"), proxyAddr, nil, nil, []string{"X-Amzn-Mtls-Clientcert", escaped(id), "X-Amzn-Mtls-Clientcert-Leaf", escaped(id)}, true},
 		{"aws-alb in passthrough mode", behind("aws-alb", alb), proxyAddr, nil, nil, []string{"X-Amzn-Mtls-Clientcert", escaped(id)}, false},
 		{"aws-alb in verify mode, passthrough configured", behind("aws-alb", alb), proxyAddr, nil, nil, []string{"X-Amzn-Mtls-Clientcert-Leaf", escaped(id)}, true},
 	} {
@@ -524,7 +524,7 @@ func TestUnusableCertificates(t *testing.T) {
 	})
 }
 
-func TestCertificateSourceConfigRefused(t *testing.T) {
+func TestNewCertificateSourceRejects(t *testing.T) {
 	with := func(proxy string, f func(*tokenbinding.CertificateSourceConfig)) tokenbinding.CertificateSourceConfig {
 		return behind(proxy, f)
 	}
@@ -622,7 +622,7 @@ func TestCertificateOfConnection(t *testing.T) {
 }
 
 // Certificates that share a place in the cache do not get each other's thumbprint, whoever comes first.
-func TestThumbprintsAreNotConfused(t *testing.T) {
+func TestThumbprintCache(t *testing.T) {
 	s := newSource(t, tokenbinding.CertificateSourceConfig{})
 	certs := make([]*x509.Certificate, 64)
 	for i := range certs {
