@@ -117,8 +117,7 @@ func TestClaimTimesOut(t *testing.T) {
 	})
 	t.Run("an expiry before the claim", func(t *testing.T) {
 		b := newBank(t, nil)
-		approval := scopes("accounts")
-		approval.Expires = t0.Add(time.Minute)
+		approval := until("accounts", t0.Add(time.Minute))
 		change := b.prepared("create", "", approval)
 		b.clock.Advance(time.Minute)
 		b.claimFails(change, grants.ErrInactive)
@@ -174,8 +173,7 @@ func TestMerge(t *testing.T) {
 	})
 	t.Run("an access token that would outlive a merge is named with it", func(t *testing.T) {
 		b, g, one := granted(t)
-		soon, later := scopes("payments"), scopes("payments")
-		soon.Expires, later.Expires = b.clock.Now().Add(10*time.Minute), b.clock.Now().Add(24*time.Hour)
+		soon, later := until("payments", t0.Add(10*time.Minute)), until("payments", t0.Add(24*time.Hour))
 		_, two := b.claimed("merge", g.ID, later)
 		require.Empty(t, b.log.last(t).EndedAccess, "it has ended long before")
 		_, three := b.claimed("merge", g.ID, soon)
@@ -193,8 +191,7 @@ func TestMerge(t *testing.T) {
 	})
 	t.Run("an expiry in the approval counts", func(t *testing.T) {
 		b, g, _ := granted(t)
-		approval := scopes("payments")
-		approval.Expires = t0.Add(24*time.Hour + 700*time.Millisecond)
+		approval := until("payments", t0.Add(24*time.Hour+700*time.Millisecond))
 		g, _ = b.claimed("merge", g.ID, approval)
 		require.Equal(t, t0.Add(24*time.Hour), g.ExpiresAt)
 	})
@@ -343,8 +340,7 @@ func TestClaimAfterTheEnd(t *testing.T) {
 	})
 	t.Run("nor does one after the expiry", func(t *testing.T) {
 		b := newBank(t, nil)
-		approval := scopes("accounts")
-		approval.Expires = t0.Add(time.Minute)
+		approval := until("accounts", t0.Add(time.Minute))
 		g, authorization := b.claimed("create", "", approval)
 		merge := b.prepared("merge", g.ID, scopes("a"))
 		b.clock.Advance(time.Minute)

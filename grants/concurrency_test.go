@@ -120,11 +120,7 @@ func TestRevocationRacesClaims(t *testing.T) {
 		g, first := b.claimed("create", "", scopes("s"))
 		changes, errs := make([]*grants.Change, callers), make([]error, callers)
 		for i := range callers {
-			action := "merge"
-			if i%2 == 0 {
-				action = "replace"
-			}
-			changes[i] = b.prepared(action, g.ID, scopes(fmt.Sprint("s", i)))
+			changes[i] = b.prepared([]string{"replace", "merge"}[i%2], g.ID, scopes(fmt.Sprint("s", i)))
 		}
 		testkit.Hammer(callers+1, func(i int) {
 			if i == callers {

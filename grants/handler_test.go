@@ -248,7 +248,7 @@ func TestAPIOfferings(t *testing.T) {
 		require.Equal(t, 418, serve(h, request("GET", "/grants/x", "Scopes", "none")).Code)
 		require.ErrorIs(t, said, errScope)
 		require.Equal(t, []string{"grant_management_query"}, needs)
-		b.store.set(failing("Get"), nil)
+		b.store.set(failGet, nil)
 		w := serve(h, request("DELETE", "/grants/"+strings.Repeat("A", 43)))
 		require.ErrorIs(t, said, grants.ErrStore)
 		require.Equal(t, []string{"grant_management_revoke"}, needs)

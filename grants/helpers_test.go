@@ -158,14 +158,12 @@ func (f *faulty) Swap(ctx context.Context, key string, version int64, value []by
 
 var errStoreDown = errors.New("connection reset")
 
-// failing returns a function that fails for one verb.
-func failing(verb string) func(string) error {
-	return func(v string) error {
-		if v == verb {
-			return errStoreDown
-		}
-		return nil
+// failGet is a function for set that fails Get.
+func failGet(verb string) error {
+	if verb == "Get" {
+		return errStoreDown
 	}
+	return nil
 }
 
 // newBank returns a bank. change may change its configuration, or be nil.
@@ -220,6 +218,13 @@ func params(action, grantID string) url.Values {
 // scopes makes an approval by alice for scope values.
 func scopes(values string) grants.Approval {
 	return grants.Approval{Subject: alice, Scopes: []grants.Scope{{Scope: values}}}
+}
+
+// until makes an approval by alice for scope values that ends at a time.
+func until(values string, end time.Time) grants.Approval {
+	approval := scopes(values)
+	approval.Expires = end
+	return approval
 }
 
 // prepare lets the client's request pass up to the approval.

@@ -92,7 +92,7 @@ func TestCheck(t *testing.T) {
 	})
 	t.Run("a failed store is not an invalid_grant_id", func(t *testing.T) {
 		b, g, _ := granted(t)
-		b.store.set(failing("Get"), nil)
+		b.store.set(failGet, nil)
 		_, err := b.Check(t.Context(), fintech, params("merge", g.ID))
 		require.ErrorIs(t, err, grants.ErrStore)
 		require.ErrorIs(t, err, errStoreDown)
@@ -213,11 +213,7 @@ func TestNewManager(t *testing.T) {
 func TestG15Ends(t *testing.T) {
 	b := newBank(t, func(c *grants.ManagerConfig) { c.Lifetime = 48 * time.Hour })
 	request := func(action, id string) grants.Request {
-		params := url.Values{"grant_management_action": {action}}
-		if id != "" {
-			params.Set("grant_id", id)
-		}
-		r, err := b.Check(t.Context(), fintech, params)
+		r, err := b.Check(t.Context(), fintech, params(action, id))
 		require.NoError(t, err)
 		return r
 	}

@@ -41,10 +41,10 @@ func TestRejectionsWriteNothing(t *testing.T) {
 	b.requireCurrent(g.ID, authorization)
 }
 
-// An ambiguous failure is a write that took effect and then returned an error.
-// The same call succeeds when it is repeated, changes the grant once, and
-// delivers its event.
-func TestAmbiguousFailures(t *testing.T) {
+// A write fails before it takes effect, or, ambiguously, afterwards. The same
+// call succeeds when it is repeated and changes the grant once. Its event is
+// repeated only if the delivery could not be recorded.
+func TestWritesThatFail(t *testing.T) {
 	t.Parallel()
 	type call func() (grants.Grant, error)
 	change := func(action string) func(b *bank, id string) call {
@@ -66,38 +66,54 @@ func TestAmbiguousFailures(t *testing.T) {
 		{"replaced", 2, change("replace")},
 		{"revoked", 2, func(b *bank, id string) call {
 			return func() (grants.Grant, error) {
-				return grants.Grant{Version: 2}, b.Revoke(context.Background(), fintech, id)
+				return grants.Grant{ID: id, Version: 2}, b.Revoke(context.Background(), fintech, id)
 			}
 		}},
 		{"expired", 2, func(b *bank, id string) call {
 			b.clock.Advance(year)
-			return func() (grants.Grant, error) { return grants.Grant{Version: 2}, b.Expire(context.Background(), id) }
+			return func() (grants.Grant, error) {
+				return grants.Grant{ID: id, Version: 2}, b.Expire(context.Background(), id)
+			}
 		}},
 	} {
-		for _, failing := range []int{1, 2} { // the change, and the note that its event was delivered
-			t.Run(tc.kind+" "+[]string{"", "in the first write", "in the second write"}[failing], func(t *testing.T) {
+		for i, name := range []string{"change, before", "delivery, before", "change, after", "delivery, after"} {
+			t.Run(tc.kind+": write of the "+name, func(t *testing.T) {
+				ofChange, after := i%2 == 0, i >= 2
 				b, live, _ := granted(t)
 				try := tc.prepare(b, live.ID)
 				before, writes := len(b.log.all()), 0
-				b.store.set(nil, func(verb string) error {
+				fail := func(verb string) error {
 					if verb != "Get" {
-						if writes++; writes == failing {
+						if writes++; writes == 1+i%2 {
 							return errStoreDown
 						}
 					}
 					return nil
-				})
+				}
+				if b.store.set(fail, nil); after {
+					b.store.set(nil, fail)
+				}
 				g, err := try()
-				if failing == 1 {
+				if ofChange {
 					require.ErrorIs(t, err, grants.ErrStore)
 					require.ErrorIs(t, err, errStoreDown)
+					require.Empty(t, b.log.all()[before:])
+					if !after {
+						require.Equal(t, int64(1), b.get(live.ID).Version)
+					}
 					g, err = try()
 				}
 				require.NoError(t, err)
 				require.Equal(t, tc.version, g.Version)
+				require.NoError(t, b.Deliver(t.Context(), g.ID))
 				events := b.log.all()[before:]
-				require.Len(t, events, 1)
 				require.Equal(t, tc.kind, events[0].Kind)
+				require.Equal(t, tc.version, events[0].New.Version)
+				if ofChange || after {
+					require.Len(t, events, 1)
+				} else {
+					require.Equal(t, []grants.Event{events[0], events[0]}, events)
+				}
 			})
 		}
 	}
@@ -105,37 +121,9 @@ func TestAmbiguousFailures(t *testing.T) {
 
 func TestStoreThatFails(t *testing.T) {
 	t.Parallel()
-	t.Run("before the swap: nothing has changed, and the claim can be repeated", func(t *testing.T) {
-		b, g, authorization := granted(t)
-		change := b.prepared("merge", g.ID, scopes("a"))
-		b.store.set(failing("Swap"), nil)
-		require.ErrorIs(t, b.claimFails(change, grants.ErrStore), errStoreDown)
-		b.requireCurrent(g.ID, authorization)
-		b.store.set(nil, nil)
-		b.claim(change)
-		require.Equal(t, []string{"created", "merged"}, b.log.kinds())
-	})
-	t.Run("when the delivery is to be noted: the event comes again, with the same version", func(t *testing.T) {
-		b, g, _ := granted(t)
-		swaps := 0
-		b.store.set(func(verb string) error {
-			if verb == "Swap" {
-				if swaps++; swaps == 2 {
-					return errStoreDown
-				}
-			}
-			return nil
-		}, nil)
-		b.claimed("merge", g.ID, scopes("a"))
-		b.claimed("merge", g.ID, scopes("b"))
-		require.Equal(t, []string{"created", "merged", "merged", "merged"}, b.log.kinds())
-		events := b.log.all()
-		require.Equal(t, events[1], events[2])
-		require.Equal(t, int64(3), events[3].New.Version)
-	})
 	t.Run("reads", func(t *testing.T) {
 		b, g, authorization := granted(t)
-		b.store.set(failing("Get"), nil)
+		b.store.set(failGet, nil)
 		_, err := b.CheckRefresh(t.Context(), g.ID, authorization)
 		require.ErrorIs(t, err, grants.ErrStore)
 		require.NotErrorIs(t, err, grants.ErrInactive)
