@@ -163,7 +163,7 @@ func TestNoEvidenceOfRequestsNotPushed(t *testing.T) {
 	require.Empty(t, held.take(), "MS-7-1 the host may still refuse it")
 	held.down = true
 	_, err = w.as.Push(ctx, request)
-	require.ErrorIs(t, err, profile.ErrStore, "MS-7-1 what cannot be archived has no effect")
+	require.ErrorIs(t, err, profile.ErrEvidence, "MS-7-1 what cannot be archived has no effect")
 	held.down = false
 	_, err = w.as.Push(ctx, request)
 	require.NoError(t, err)

@@ -17,7 +17,6 @@ import (
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
-	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/rar"
@@ -208,13 +207,6 @@ func (s *AuthorizationServer) admit(ctx context.Context, a *Authorization, data 
 		return err
 	}
 	return s.checkRequestSize(ctx, a.client, worst, a.grant)
-}
-
-// unavailable reports whether err is a failure that may pass in a moment: a store
-// or a key is away, or a client has used up its share.
-func unavailable(err error) bool {
-	_, _, status := oautherr.From(err)
-	return err != nil && (status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests)
 }
 
 // An Approval is what the user has agreed to.

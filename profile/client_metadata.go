@@ -178,8 +178,9 @@ func haveOnlyVSCHAR(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
 }
 
-// authentication is what clientauth has to know of the client, but for its keys.
-func (c *ClientMetadata) authentication() clientauth.Client {
+// Authentication returns how the client authenticates, for package clientauth.
+// It contains the keys of neither JWKS nor JWKSURI.
+func (c *ClientMetadata) Authentication() clientauth.Client {
 	return clientauth.Client{
 		ID: c.ClientID, Method: c.TokenEndpointAuthMethod, Algorithm: c.TokenEndpointAuthSigningAlg,
 		SubjectDN: c.TLSClientAuthSubjectDN, SANDNS: c.TLSClientAuthSANDNS, SANURI: c.TLSClientAuthSANURI,

@@ -178,7 +178,7 @@ func failLogin(w http.ResponseWriter, _ *http.Request, err error) {
 		status, text = http.StatusBadRequest, "This login has expired, or was finished already. Please begin again."
 	case errors.Is(err, ErrAuthorizationResponse):
 		status, text = http.StatusBadRequest, "That was no answer to this login. Please begin again."
-	case errors.Is(err, ErrStore):
+	case errors.Is(err, ErrClientStore), errors.Is(err, ErrEvidence):
 		status = http.StatusServiceUnavailable
 	case errors.As(err, &said) && said.Response == nil: // the authorization response: it was the user, as a rule
 		status, text = http.StatusForbidden, "The login was not granted ("+printable(said.ErrorCode)+")."

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // Revoke tells the server that a token is no longer needed (RFC 7009), best the refresh token, when the user logs out: the
@@ -22,7 +23,7 @@ func (c *Client) Revoke(ctx context.Context, token, hint string) error {
 	case hint != "" && hint != "refresh_token" && hint != "access_token":
 		return errors.New("profile: client: hint is none of refresh_token and access_token")
 	}
-	if methods := c.server.RevocationEndpointAuthMethodsSupported; methods != nil && !haveOne(methods, c.cfg.authMethod()) { // MD-2-8
+	if methods := c.server.RevocationEndpointAuthMethodsSupported; methods != nil && !slices.Contains(methods, c.cfg.authMethod()) { // MD-2-8
 		return fmt.Errorf("%w: revocation_endpoint_auth_methods_supported lacks %s", ErrServerMetadata, c.cfg.authMethod())
 	}
 	params := url.Values{"token": {token}}

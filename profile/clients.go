@@ -73,7 +73,7 @@ func (s *AuthorizationServer) lookup(ctx context.Context, clientID string) (clie
 	if client.TokenEndpointAuthMethod == "" { // SP-5.3.2.1-6: RFC 7591 would have it mean client_secret_basic
 		return clientauth.Client{}, clientauth.ErrUnknownClient
 	}
-	known := client.authentication() // CA-OIDC-9-2: and its algorithm
+	known := client.Authentication() // CA-OIDC-9-2: and its algorithm
 	known.Keys = s.remoteKeys.of(client)
 	return known, nil
 }

@@ -141,8 +141,8 @@ func (c *Client) checkSignedCallback(ctx context.Context, session *Session, call
 	if err := response.CheckState(session.State); err != nil { // AM-5.4a, AM-5.4b
 		return "", fmt.Errorf("%w: %w", ErrAuthorizationResponse, err)
 	}
-	evidence := Evidence{Kind: evidenceResponse, ClientID: c.cfg.ClientID, JWT: callback.Get("response"), Time: c.cfg.Now()}
-	if err := evidence.hand(ctx, c.cfg.Evidence); err != nil {
+	evidence := Evidence{Kind: EvidenceAuthorizationResponse, ClientID: c.cfg.ClientID, JWT: callback.Get("response"), Time: c.cfg.Now()}
+	if err := archiveEvidence(ctx, c.cfg.Evidence, evidence); err != nil {
 		return "", err
 	}
 	if err := response.Err(); err != nil {

@@ -211,7 +211,7 @@ func (cfg *AuthorizationServerConfig) check() error {
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("profile: authorization server: "+format, args...))
 	}
-	if cfg.Profile.has(SignedIntrospection) && cfg.ResourceServers == nil {
+	if cfg.Profile.Has(SignedIntrospection) && cfg.ResourceServers == nil {
 		bad("SignedIntrospection without ResourceServers")
 	}
 	if cfg.Profile&^Advanced != 0 {

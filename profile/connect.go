@@ -134,10 +134,10 @@ func (cfg *ClientConfig) check() error {
 	if cfg.Profile&^Advanced != 0 {
 		bad("unknown Profile")
 	}
-	if len(cfg.ResponseDecryptionKeys) > 0 && !cfg.Profile.has(SignedResponses) {
+	if len(cfg.ResponseDecryptionKeys) > 0 && !cfg.Profile.Has(SignedResponses) {
 		bad("ResponseDecryptionKeys without SignedResponses")
 	}
-	if cfg.Profile.has(SignedRequests) && isNil(cfg.Key) {
+	if cfg.Profile.Has(SignedRequests) && isNil(cfg.Key) {
 		bad("Key is required to sign requests")
 	}
 	switch problem := certificateProblem(cfg.Certificate); {
@@ -197,7 +197,7 @@ func (c *Client) useKeys(algorithms signingAlgorithms) (err error) {
 		}
 		c.authenticate = assertions.Authenticate
 	}
-	if c.cfg.Profile.has(SignedRequests) {
+	if c.cfg.Profile.Has(SignedRequests) {
 		c.requests, err = jar.NewSigner(jar.SignerConfig{
 			ClientID: c.cfg.ClientID, Audience: c.cfg.Issuer, Key: c.cfg.Key, KeyID: c.cfg.KeyID, Algorithm: algorithms.requests, Now: c.cfg.Now,
 		})
@@ -218,9 +218,9 @@ func (c *Client) useKeys(algorithms signingAlgorithms) (err error) {
 // checkServer finds out whether the server can do what this client is configured for: better now than when a user waits.
 // Ed25519 goes by the name that the server has for it.
 func (c *Client) checkServer() (err error) {
-	p := problems{sentinel: ErrServerMetadata}
+	var p serverProblems
 	method := c.cfg.authMethod()
-	p.unless(slices.Contains(c.server.TokenEndpointAuthMethodsSupported, method), "token_endpoint_auth_methods_supported lacks %s", method)
+	p.require(slices.Contains(c.server.TokenEndpointAuthMethodsSupported, method), "token_endpoint_auth_methods_supported lacks %s", method)
 	var algorithms signingAlgorithms
 	if method == clientauth.MethodPrivateKeyJWT {
 		algorithms.assertions, err = c.algorithm(&p, "token_endpoint_auth_signing_alg_values_supported", c.server.TokenEndpointAuthSigningAlgValuesSupported)
@@ -228,34 +228,37 @@ func (c *Client) checkServer() (err error) {
 			return err
 		}
 	}
-	if c.cfg.Profile.has(SignedRequests) { // JAR-4-5
+	if c.cfg.Profile.Has(SignedRequests) { // JAR-4-5
 		algorithms.requests, err = c.algorithm(&p, "request_object_signing_alg_values_supported", c.server.RequestObjectSigningAlgValuesSupported)
 		if err != nil {
 			return err
 		}
 	}
 	if c.cfg.CertificateBoundTokens {
-		p.unless(c.server.TLSClientCertificateBoundAccessTokens, "tls_client_certificate_bound_access_tokens is not true")
+		p.require(c.server.TLSClientCertificateBoundAccessTokens, "tls_client_certificate_bound_access_tokens is not true")
 	} else {
 		algs := c.server.DPoPSigningAlgValuesSupported
 		algorithms.proofs = known(c.prover.Algorithm(), algs)
-		p.unless(slices.Contains(algs, algorithms.proofs), "dpop_signing_alg_values_supported lacks %s, which DPoPKey signs with", algorithms.proofs)
+		p.require(slices.Contains(algs, algorithms.proofs), "dpop_signing_alg_values_supported lacks %s, which DPoPKey signs with", algorithms.proofs)
 	}
 	if c.cfg.UseMTLSEndpointAliases { // SP-5.2.2.1-3: no falling back to the endpoints that ask for no certificate
-		for _, e := range c.server.aliased() {
-			called := haveOne([]string{e.name}, "token_endpoint", "pushed_authorization_request_endpoint") // of all, by this client
-			p.unless(!called || *e.url == "" || *e.alias != "", "mtls_endpoint_aliases lacks %s", e.name)
+		aliases := c.server.MTLSEndpointAliases
+		if aliases == nil {
+			aliases = new(MTLSEndpointAliases)
 		}
+		p.require(aliases.TokenEndpoint != "" || c.server.TokenEndpoint == "", "mtls_endpoint_aliases lacks token_endpoint")
+		p.require(aliases.PushedAuthorizationRequestEndpoint != "" || c.server.PushedAuthorizationRequestEndpoint == "",
+			"mtls_endpoint_aliases lacks pushed_authorization_request_endpoint")
 	}
 	c.checkSigning(&p)
-	if err := p.err(); err != nil {
+	if err := errors.Join(p...); err != nil {
 		return err
 	}
 	return c.useKeys(algorithms)
 }
 
 // algorithm returns what Key signs with, by the name that the server has for it in a list. One that is absent says nothing.
-func (c *Client) algorithm(p *problems, list string, supported []string) (algorithm string, err error) {
+func (c *Client) algorithm(p *serverProblems, list string, supported []string) (algorithm string, err error) {
 	algorithm = c.cfg.Algorithm
 	if algorithm == "" {
 		if algorithm, err = jose.AlgorithmFor(c.cfg.Key.Public()); err != nil {
@@ -263,20 +266,20 @@ func (c *Client) algorithm(p *problems, list string, supported []string) (algori
 		}
 		algorithm = known(algorithm, supported)
 	}
-	p.unless(supported == nil || slices.Contains(supported, algorithm), "%s lacks %s, which Key signs with", list, algorithm)
+	p.require(supported == nil || slices.Contains(supported, algorithm), "%s lacks %s, which Key signs with", list, algorithm)
 	return algorithm, nil
 }
 
 // checkSigning: what the server demands has to be configured, and what is configured the server has to have.
-func (c *Client) checkSigning(p *problems) {
-	requests, responses := c.cfg.Profile.has(SignedRequests), c.cfg.Profile.has(SignedResponses)
+func (c *Client) checkSigning(p *serverProblems) {
+	requests, responses := c.cfg.Profile.Has(SignedRequests), c.cfg.Profile.Has(SignedResponses)
 	modes := c.server.ResponseModesSupported
-	p.unless(requests || !c.server.RequireSignedRequestObject, "require_signed_request_object is true, and Profile is without SignedRequests")
-	p.unless(responses || modes == nil || slices.Contains(modes, "query"), "response_modes_supported lacks query, and Profile is without SignedResponses")
-	p.unless(!responses || slices.Contains(modes, "jwt"), "response_modes_supported lacks jwt")
-	p.unless(!responses || c.server.JWKSURI != "", "no jwks_uri, to verify signed responses with")
+	p.require(requests || !c.server.RequireSignedRequestObject, "require_signed_request_object is true, and Profile is without SignedRequests")
+	p.require(responses || modes == nil || slices.Contains(modes, "query"), "response_modes_supported lacks query, and Profile is without SignedResponses")
+	p.require(!responses || slices.Contains(modes, "jwt"), "response_modes_supported lacks jwt")
+	p.require(!responses || c.server.JWKSURI != "", "no jwks_uri, to verify signed responses with")
 	algs := c.server.AuthorizationSigningAlgValuesSupported // JARM-4-1
-	p.unless(!responses || algs == nil || haveOne(algs, jose.Algorithms()...), "authorization_signing_alg_values_supported has none of %q", jose.Algorithms())
+	p.require(!responses || algs == nil || intersects(algs, jose.Algorithms()), "authorization_signing_alg_values_supported has none of %q", jose.Algorithms())
 }
 
 // known returns the name that a server knows an algorithm by: EdDSA is a family, of which RFC 9864 renames our member.
@@ -311,7 +314,7 @@ func (c *Client) compose() (err error) {
 		return err
 	}
 	c.idTokens, err = idtoken.NewVerifier(idtoken.VerifierConfig{Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID, Keys: keys.Keys, Now: c.cfg.Now})
-	if err != nil || !c.cfg.Profile.has(SignedResponses) {
+	if err != nil || !c.cfg.Profile.Has(SignedResponses) {
 		return err
 	}
 	// JARM-2.4-7: by keys that discovery leads to.
@@ -362,4 +365,20 @@ func (c *Client) serverClient(transport http.RoundTripper) *http.Client {
 		own.Timeout = clientTimeout
 	}
 	return own
+}
+
+// intersects reports whether two lists have a value in common.
+func intersects(a, b []string) bool {
+	return slices.ContainsFunc(a, func(value string) bool { return slices.Contains(b, value) })
+}
+
+// serverProblems collects what the metadata of an authorization server lacks for
+// the configuration of a client.
+type serverProblems []error
+
+// require adds a problem unless ok.
+func (p *serverProblems) require(ok bool, format string, args ...any) {
+	if !ok {
+		*p = append(*p, fmt.Errorf("%w: %w", ErrServerMetadata, fmt.Errorf(format, args...)))
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
@@ -70,13 +69,6 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	json.NewEncoder(w).Encode(v) //nolint:errcheck // the peer is gone
 }
 
-// setRetryAfter sets Retry-After for failures that pass.
-func setRetryAfter(w http.ResponseWriter, err error) {
-	if unavailable(err) {
-		w.Header().Set("Retry-After", "5") // REV-2.2.1-3
-	}
-}
-
 type errorResponse struct {
 	Code        string `json:"error"`
 	Description string `json:"error_description,omitempty"`
@@ -91,14 +83,4 @@ func newErrorResponse(err error) (errorResponse, int) {
 		status = http.StatusInternalServerError
 	}
 	return errorResponse{printable(code), printable(description)}, status
-}
-
-// printable keeps to the characters that RFC 6749 §5.2 allows in error and error_description.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
-			return '?'
-		}
-		return r
-	}, text)
 }

@@ -1,11 +1,13 @@
 package profile
 
 import (
-	"context"
 	"crypto"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
+
+	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
 // Evidence is a signed message that was accepted or issued: what FAPI 2.0 Message Signing makes so that nobody can deny
@@ -43,20 +45,13 @@ func (e Evidence) GoString() string { return e.String() }
 // LogValue is String.
 func (e Evidence) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
-// Kinds of evidence.
+// Kinds of [Evidence].
 const (
-	evidenceRequest       = "request object"
-	evidenceResponse      = "authorization response"
-	evidenceIntrospection = "introspection response"
+	EvidenceRequestObject         = "request object"
+	EvidenceAuthorizationResponse = "authorization response"
+	EvidenceIntrospection         = "introspection response"
 )
 
-// hand gives evidence to a host that wants it. What cannot be archived must not take effect.
-func (e Evidence) hand(ctx context.Context, hook func(context.Context, Evidence) error) error {
-	if hook == nil {
-		return nil
-	}
-	if err := hook(ctx, e); err != nil {
-		return fmt.Errorf("%w: archiving a signed message: %w", ErrStore, err)
-	}
-	return nil
-}
+// ErrEvidence reports that the Evidence function of a configuration failed. The
+// message did not take effect. Its code is server_error, its status 503.
+var ErrEvidence = oautherr.New("profile: evidence not archived", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")

@@ -70,9 +70,9 @@ func (s *AuthorizationServer) introspect(w http.ResponseWriter, r *http.Request)
 	}
 	if mediaType != "application/json" { // signed
 		evidence := Evidence{
-			Kind: evidenceIntrospection, Issued: true, ClientID: client.ClientID, JWT: string(body), Key: signatory.key, Time: s.cfg.Now(),
+			Kind: EvidenceIntrospection, Issued: true, ClientID: client.ClientID, JWT: string(body), Key: signatory.key, Time: s.cfg.Now(),
 		}
-		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
+		if err := archiveEvidence(ctx, s.cfg.Evidence, evidence); err != nil {
 			return fail(err)
 		}
 	}

@@ -92,7 +92,7 @@ func newSignatory(cfg *AuthorizationServerConfig, k SigningKey) (*signatory, err
 	if cfg.ResourceServers != nil {
 		s.answers, errs[3] = introspection.NewResponder(introspection.ResponderConfig{
 			Issuer: cfg.Issuer, Key: k.Key, KeyID: k.KeyID, Algorithm: k.Algorithm,
-			RequireJWT: cfg.Profile.has(SignedIntrospection), Now: cfg.Now, // MS-5.5.1-1
+			RequireJWT: cfg.Profile.Has(SignedIntrospection), Now: cfg.Now, // MS-5.5.1-1
 		})
 	}
 	return s, errors.Join(errs[:]...)

@@ -91,7 +91,7 @@ func (c *ClientMetadata) lintResponseModes(l *linter, p Profile) {
 			Finding{"MS-5.3.3-1", severityError, "response_modes",
 				fmt.Sprintf("response_modes: %.100q", mode), "Register query, jwt, query.jwt or form_post.jwt alone."})
 	}
-	if !p.has(SignedResponses) || !c.HasGrantType("authorization_code") {
+	if !p.Has(SignedResponses) || !c.HasGrantType("authorization_code") {
 		return
 	}
 	// MS-5.4.2-1
@@ -120,7 +120,7 @@ func (c *ClientMetadata) lintAuthentication(l *linter) {
 		"Give the client a key: FAPI 2.0 has no public clients. One that runs on a user's device needs a server of its own, or a registration for each copy."})
 	if known {
 		// MTLS-2.1.2-1: one subject and no other, in a form that certificates can be compared with.
-		a := c.authentication()
+		a := c.Authentication()
 		a.ID, a.Algorithm = "any", "" // which are looked at elsewhere
 		if err := a.Validate(); err != nil {
 			l.because(fmt.Errorf("tls_client_auth_*: %w", err), Finding{Clause: "MTLS-2.1.2-1", Severity: severityError, Member: "tls_client_auth_subject_dn",
@@ -137,7 +137,7 @@ func (c *ClientMetadata) lintKeys(l *linter, p Profile) {
 	l.unless(c.JWKS == nil || c.JWKSURI == "", Finding{"SP-5.4.2-R2", severityError, "jwks", "jwks and jwks_uri exclude each other",
 		"Leave one out, jwks if the client can serve its keys."})
 	l.https("SP-5.4.2-1", "jwks_uri", c.JWKSURI) // SP-5.4.2-1
-	signed := c.RequireSignedRequestObject || c.RequestObjectSigningAlg != "" || p.has(SignedRequests) && c.HasGrantType("authorization_code")
+	signed := c.RequireSignedRequestObject || c.RequestObjectSigningAlg != "" || p.Has(SignedRequests) && c.HasGrantType("authorization_code")
 	needed := signed || haveOne([]string{c.TokenEndpointAuthMethod}, "private_key_jwt", "self_signed_tls_client_auth")
 	// SP-5.4.2-R2
 	l.unless(!needed || c.JWKS != nil || c.JWKSURI != "", Finding{"SP-5.4.2-R2", severityError, "jwks_uri", "neither jwks nor jwks_uri",
@@ -165,7 +165,7 @@ func (c *ClientMetadata) lintKeys(l *linter, p Profile) {
 	// Keys that nothing can be verified with are better found here than at the first request.
 	l.unless(hasKey(jose.Algorithms()...), Finding{"SP-5.4.1-1.2", severityError, "jwks", "jwks has no key that FAPI 2.0 can use",
 		"Register a key on P-256, an Ed25519 key, or an RSA key of 2048 bits or more, none of them for encryption only."})
-	if alg := c.AuthorizationEncryptedResponseAlg; haveOne(encryptionAlgorithms(), alg) {
+	if alg := c.AuthorizationEncryptedResponseAlg; haveOne(jose.EncryptionAlgorithms(), alg) {
 		keys, err := c.JWKS.EncryptionKeys(context.Background(), alg)
 		// JARM-3-2
 		l.unless(err == nil && len(keys) > 0, Finding{"JARM-3-2", severityWarning, "jwks", "jwks has no key for the encryption of authorization responses",
@@ -201,13 +201,13 @@ func (c *ClientMetadata) lintAlgorithms(l *linter) {
 func (c *ClientMetadata) lintDefaults(l *linter, p Profile) {
 	code := c.HasGrantType("authorization_code")
 	// JARM-3-1
-	l.unless(c.AuthorizationSignedResponseAlg != "" || !code || !p.has(SignedResponses) && !haveOne(c.ResponseModes, jarmModes()...),
+	l.unless(c.AuthorizationSignedResponseAlg != "" || !code || !p.Has(SignedResponses) && !haveOne(c.ResponseModes, jarmModes()...),
 		Finding{"JARM-3-1", severityWarning, "authorization_signed_response_alg", "no authorization_signed_response_alg: the default is RS256",
 			"Register the algorithm that the server signs authorization responses with."})
 	l.unless(c.IDTokenSignedResponseAlg != "" || !code || !c.AllowsScope("openid"),
 		Finding{"SP-5.4.1-1.2", severityWarning, "id_token_signed_response_alg",
 			"no id_token_signed_response_alg: the default is RS256", "Register the algorithm that the server signs ID tokens with."})
-	if p.has(SignedIntrospection) {
+	if p.Has(SignedIntrospection) {
 		// INT-9701-6-1: it matters to those who introspect. A client with users of its own is seldom one.
 		severity := severityWarning
 		if code {
@@ -216,7 +216,7 @@ func (c *ClientMetadata) lintDefaults(l *linter, p Profile) {
 		l.unless(c.IntrospectionSignedResponseAlg != "", Finding{"INT-9701-6-1", severity, "introspection_signed_response_alg",
 			"no introspection_signed_response_alg: the default is RS256", "Register the algorithm that the server signs introspection responses with, if this is a resource server."})
 	}
-	if p.has(SignedRequests) && code {
+	if p.Has(SignedRequests) && code {
 		// JAR-10.5-1
 		l.unless(c.RequireSignedRequestObject,
 			Finding{"JAR-10.5-1", severityAdvice, "require_signed_request_object", "require_signed_request_object is not true, with signed requests demanded",

@@ -221,7 +221,7 @@ func (m *ServerMetadata) lintResponseModes(l *linter, p Profile) {
 	l.unless(!haveOne(modes, "query.jwt", "form_post.jwt") || slices.Contains(modes, "jwt"),
 		Finding{"MS-5.4.2-1", severityWarning, "response_modes_supported",
 			"response_modes_supported lacks jwt", "Serve and publish jwt: it is the name that FAPI 2.0 clients use for query.jwt."})
-	if !p.has(SignedResponses) {
+	if !p.Has(SignedResponses) {
 		return
 	}
 	// MS-5.4.1-1
@@ -249,7 +249,7 @@ func (m *ServerMetadata) lintRequests(l *linter, p Profile) {
 	l.unless(!m.RequestURIParameterSupported, Finding{"JAR-10.4-1", severityWarning, "request_uri_parameter_supported",
 		"request_uri_parameter_supported is true or absent, which means true", "Publish false: pushed requests need no request_uri that a client hosts, and fetching one is a risk."})
 	algs := len(m.RequestObjectSigningAlgValuesSupported) > 0
-	if p.has(SignedRequests) {
+	if p.Has(SignedRequests) {
 		// MS-5.3.1-1, JAR-10.5-1
 		l.unless(m.RequireSignedRequestObject,
 			Finding{"MS-5.3.1-1", severityError, "require_signed_request_object", "require_signed_request_object is not true",
@@ -365,7 +365,7 @@ func (m *ServerMetadata) lintIntrospection(l *linter, p Profile) {
 	algs := len(m.IntrospectionSigningAlgValuesSupported) > 0
 	l.unless(!algs || m.IntrospectionEndpoint != "", Finding{"INT-9701-7-1", severityWarning, "introspection_endpoint",
 		"introspection_signing_alg_values_supported without introspection_endpoint", "Publish the endpoint, or leave the algorithms out."})
-	if !p.has(SignedIntrospection) {
+	if !p.Has(SignedIntrospection) {
 		return
 	}
 	l.unless(m.IntrospectionEndpoint != "",

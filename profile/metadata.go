@@ -244,6 +244,7 @@ func haveOnly(list []string, of ...string) bool {
 }
 
 // problems collects everything that is wrong, since whoever mends a configuration wants to do it once.
+
 type problems struct {
 	sentinel error
 	list     []error

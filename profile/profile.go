@@ -49,4 +49,5 @@ const (
 	Advanced            = SignedRequests | SignedResponses | SignedIntrospection
 )
 
-func (p Profile) has(part Profile) bool { return p&part != 0 }
+// Has reports whether p includes a part of Message Signing.
+func (p Profile) Has(part Profile) bool { return p&part != 0 }

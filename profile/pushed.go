@@ -284,8 +284,8 @@ func (s *AuthorizationServer) Push(ctx context.Context, p *PushedRequest) (par.P
 		return par.Pushed{}, errors.New("profile: Push of a request that was not checked by this server")
 	}
 	if p.object.Raw() != "" { // here, as it is evidence of what was accepted, by the host's own rules too
-		evidence := Evidence{Kind: evidenceRequest, ClientID: p.client.ClientID, JWT: p.object.Raw(), Key: p.object.PublicKey(), Time: s.cfg.Now()}
-		if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
+		evidence := Evidence{Kind: EvidenceRequestObject, ClientID: p.client.ClientID, JWT: p.object.Raw(), Key: p.object.PublicKey(), Time: s.cfg.Now()}
+		if err := archiveEvidence(ctx, s.cfg.Evidence, evidence); err != nil {
 			return par.Pushed{}, err
 		}
 	}
@@ -305,26 +305,4 @@ func (s *AuthorizationServer) servePush(w http.ResponseWriter, r *http.Request) 
 	}
 	s.pushProofs.SetNonce(w.Header())
 	pushed.ServeHTTP(w, r)
-}
-
-func validResource(resource string) bool {
-	u, err := url.Parse(resource)
-	return err == nil && u.IsAbs() && u.Host != "" && u.Fragment == "" && !strings.Contains(resource, "#")
-}
-
-func validScope(scope string) bool {
-	for _, c := range []byte(scope) {
-		if c <= 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return scope != ""
-}
-
-func cloneValues(v url.Values) url.Values {
-	out := make(url.Values, len(v))
-	for name, all := range v {
-		out[name] = slices.Clone(all)
-	}
-	return out
 }

@@ -240,7 +240,7 @@ func (s *ResourceServer) Require(next http.Handler, scopes ...string) http.Handl
 // WriteError answers a request that was refused: status, WWW-Authenticate with the algorithms and, if they are given, the
 // scopes that the API needs, and a nonce where nonces are in use (DPOP-9-1). err may be any error.
 func (s *ResourceServer) WriteError(w http.ResponseWriter, r *http.Request, err error, scopes ...string) {
-	logRefusal(s.cfg.Logger, r, err)
+	logRejection(s.cfg.Logger, r, err)
 	echoInteractionID(w, r)
 	s.proofs.SetNonce(w.Header())
 	setRetryAfter(w, err)
@@ -283,12 +283,4 @@ type tokenKey struct{}
 func TokenFromContext(ctx context.Context) (token *Token, ok bool) {
 	token, ok = ctx.Value(tokenKey{}).(*Token)
 	return token, ok
-}
-
-func origin(resource string) string {
-	u, err := url.Parse(resource)
-	if err != nil {
-		return "" // validResource has parsed it
-	}
-	return u.Scheme + "://" + u.Host
 }

@@ -139,6 +139,6 @@ func (s *ResourceServer) archive(ctx context.Context, claims tokenClaims) error 
 	if !ok || token.Signed() == "" {
 		return nil
 	}
-	evidence := Evidence{Kind: evidenceIntrospection, ClientID: token.ClientID(), JWT: token.Signed(), Time: s.cfg.Now()}
-	return evidence.hand(ctx, s.cfg.Evidence)
+	evidence := Evidence{Kind: EvidenceIntrospection, ClientID: token.ClientID(), JWT: token.Signed(), Time: s.cfg.Now()}
+	return archiveEvidence(ctx, s.cfg.Evidence, evidence)
 }

@@ -188,9 +188,9 @@ func (s *AuthorizationServer) newSignedResponse(ctx context.Context, a *Authoriz
 		}
 	}
 	evidence := Evidence{
-		Kind: evidenceResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: signatory.key, Time: s.cfg.Now(),
+		Kind: EvidenceAuthorizationResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: signatory.key, Time: s.cfg.Now(),
 	}
-	if err := evidence.hand(ctx, s.cfg.Evidence); err != nil {
+	if err := archiveEvidence(ctx, s.cfg.Evidence, evidence); err != nil {
 		return nil, err
 	}
 	return response, nil

@@ -2,11 +2,9 @@ package profile
 
 import (
 	"html/template"
-	"log/slog"
 	"net/http"
 	"strings"
 
-	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/jwks"
 )
 
@@ -97,18 +95,7 @@ func triedScheme(authorization string) string {
 
 // logRefusal writes what an operator needs. No error of this module holds a secret.
 func (s *AuthorizationServer) logRefusal(r *http.Request, err error) {
-	logRefusal(s.cfg.Logger, r, err)
-}
-
-func logRefusal(logger *slog.Logger, r *http.Request, err error) {
-	code, _, status := oautherr.From(err)
-	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError {
-		level = slog.LevelError
-	}
-	logger.LogAttrs(r.Context(), level, "request refused",
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status), slog.String("error", code),
-		slog.String("reason", oautherr.Reason(err)), slog.String("detail", err.Error()))
+	logRejection(s.cfg.Logger, r, err)
 }
 
 var errorPage = template.Must(template.New("error").Parse(`<!DOCTYPE html>

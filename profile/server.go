@@ -22,10 +22,6 @@ const (
 	defaultAccessTokenLifetime = 5 * time.Minute
 	defaultRefreshLifetime     = 90 * 24 * time.Hour
 
-	// SP-5.3.2.1-13a, SP-5.3.2.1-13b: 10 s ahead must pass and 60 s must not. In between, so that a server whose own clock is
-	// a little slow still takes what it must.
-	futureSkew = 30 * time.Second
-
 	// A redeemed code is remembered for this long, so that a late replay still revokes what was issued for it.
 	codeMemory = 10 * time.Minute
 

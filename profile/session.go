@@ -98,9 +98,9 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 			return nil, fmt.Errorf("profile: client: %w", err)
 		}
 		evidence := Evidence{
-			Kind: evidenceRequest, Issued: true, ClientID: c.cfg.ClientID, JWT: params.Get("request"), Key: c.cfg.Key.Public(), Time: c.cfg.Now(),
+			Kind: EvidenceRequestObject, Issued: true, ClientID: c.cfg.ClientID, JWT: params.Get("request"), Key: c.cfg.Key.Public(), Time: c.cfg.Now(),
 		}
-		if err := evidence.hand(ctx, c.cfg.Evidence); err != nil {
+		if err := archiveEvidence(ctx, c.cfg.Evidence, evidence); err != nil {
 			return nil, err
 		}
 	}
@@ -130,7 +130,7 @@ func (c *Client) expectIDToken(session *Session, params url.Values) error {
 	if c.idTokens == nil {
 		return errors.New("profile: client: the server publishes no jwks_uri, so its ID tokens cannot be verified")
 	}
-	if algs := c.server.IDTokenSigningAlgValuesSupported; algs != nil && !haveOne(algs, jose.Algorithms()...) { // MS-5.6.2-1
+	if algs := c.server.IDTokenSigningAlgValuesSupported; algs != nil && !intersects(algs, jose.Algorithms()) { // MS-5.6.2-1
 		return fmt.Errorf("%w: id_token_signing_alg_values_supported has none of %q", ErrServerMetadata, jose.Algorithms())
 	}
 	session.Nonce = jose.RandomString(32) // SP-5.3.3.2-7: 43 characters

@@ -44,6 +44,9 @@ const (
 // browser's, or not of ours. The user has to begin again.
 var ErrSession = errors.New("profile: no such session in this browser")
 
+// ErrClientStore reports that [SessionsConfig.Used] failed.
+var ErrClientStore = errors.New("profile: session store failed")
+
 // SessionsConfig configures [NewSessions].
 type SessionsConfig struct {
 	// Keys are secrets of 32 random bytes each, at most eight, the same in all processes of the application. The first seals, all
@@ -171,7 +174,7 @@ func (s *Sessions) Seal(session *Session, browser string) (string, error) {
 	return s.seal(session, "host\x00"+browser)
 }
 
-// Open returns a session that Seal has sealed for this browser, once. The error matches [ErrSession], or [ErrStore] when it
+// Open returns a session that Seal has sealed for this browser, once. The error matches [ErrSession], or [ErrClientStore] when it
 // cannot be known whether it was used.
 func (s *Sessions) Open(ctx context.Context, value, browser string) (*Session, error) {
 	session, begun, err := s.open(value, "host\x00"+browser)
@@ -234,7 +237,7 @@ func (s *Sessions) use(ctx context.Context, session *Session, begun time.Time) e
 	first, err := s.cfg.Used.Add(ctx, jose.SHA256Base64("session\x00"+session.State), nil, begun.Add(s.cfg.MaxAge+time.Second))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: used sessions: %w", ErrStore, err)
+		return fmt.Errorf("%w: used sessions: %w", ErrClientStore, err)
 	case !first:
 		return fmt.Errorf("%w: it was used before", ErrSession)
 	}
@@ -303,7 +306,7 @@ func (s *Sessions) surplus(r *http.Request, room int) (names []string) {
 
 // Take returns the session that a callback belongs to, once, and takes it out of the browser. That the callback answers it is for
 // [Client.Finish] of the client of its Issuer to find out; nothing in the callback has been believed but which cookie to
-// look at. The error matches [ErrSession], or [ErrStore] when it cannot be known whether it was used. Call it before the
+// look at. The error matches [ErrSession], or [ErrClientStore] when it cannot be known whether it was used. Call it before the
 // answer is written. An encrypted response does not show what it belongs to: [Client.CallbackHandler] finds out.
 func (s *Sessions) Take(w http.ResponseWriter, r *http.Request) (*Session, error) {
 	callback, err := url.ParseQuery(r.URL.RawQuery)

@@ -162,7 +162,7 @@ func TestSealedSessions(t *testing.T) {
 		value, err := sessions.Seal(session, "b")
 		require.NoError(t, err)
 		got, err := sessions.Open(ctx, value, "b")
-		require.ErrorIs(t, err, profile.ErrStore)
+		require.ErrorIs(t, err, profile.ErrClientStore)
 		require.ErrorIs(t, err, down)
 		require.Nil(t, got)
 	})

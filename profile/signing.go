@@ -9,19 +9,20 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
 )
 
 func (s *AuthorizationServer) signingMetadata(m *ServerMetadata) {
 	m.RequestObjectSigningAlgValuesSupported = s.objects.Algorithms()                                                  // JAR-4-5
-	m.RequireSignedRequestObject = s.cfg.Profile.has(SignedRequests)                                                   // JAR-10.5-1
+	m.RequireSignedRequestObject = s.cfg.Profile.Has(SignedRequests)                                                   // JAR-10.5-1
 	m.AuthorizationSigningAlgValuesSupported = s.algorithms()                                                          // JARM-4-1
 	m.ResponseModesSupported = []string{string(jarm.ModeJWT), string(jarm.ModeQueryJWT), string(jarm.ModeFormPostJWT)} // JARM-4-2
 	if s.cfg.EncryptedResponses {                                                                                      // JARM-4-1
-		m.AuthorizationEncryptionAlgValuesSupported, m.AuthorizationEncryptionEncValuesSupported = encryptionAlgorithms(), []string{contentEncryption}
+		m.AuthorizationEncryptionAlgValuesSupported, m.AuthorizationEncryptionEncValuesSupported = jose.EncryptionAlgorithms(), []string{contentEncryption}
 	}
-	if !s.cfg.Profile.has(SignedResponses) {
+	if !s.cfg.Profile.Has(SignedResponses) {
 		m.ResponseModesSupported = append([]string{"query"}, m.ResponseModesSupported...)
 	}
 	if s.cfg.ResourceServers != nil {
@@ -33,7 +34,7 @@ func (s *AuthorizationServer) signingMetadata(m *ServerMetadata) {
 }
 
 func (s *AuthorizationServer) mustSign(client *ClientMetadata) bool {
-	return s.cfg.Profile.has(SignedRequests) || client.RequireSignedRequestObject
+	return s.cfg.Profile.Has(SignedRequests) || client.RequireSignedRequestObject
 }
 
 // openRequest returns the parameters of a pushed request: those of its request object, if it has one, and nothing beside.
@@ -81,7 +82,7 @@ func (n nowhere) WriteHeader(int)             {}
 // others. MS-5.3.3-1: a client gets only what it is registered for, above all no unsigned response if that is not in it.
 func (s *AuthorizationServer) responseMode(ctx context.Context, client *ClientMetadata, parameter string) (jarm.Mode, error) {
 	if parameter == "" || parameter == "query" {
-		if s.cfg.Profile.has(SignedResponses) || !client.AllowsResponseMode("query") {
+		if s.cfg.Profile.Has(SignedResponses) || !client.AllowsResponseMode("query") {
 			return "", fmt.Errorf("%w: response_mode %.32q, and responses have to be signed", ErrParameter, parameter)
 		}
 		return "", nil
@@ -107,8 +108,6 @@ func (s *AuthorizationServer) checkSigns(ctx context.Context, client *ClientMeta
 
 const contentEncryption = "A256GCM"
 
-func encryptionAlgorithms() []string { return []string{"ECDH-ES", "RSA-OAEP-256"} }
-
 // encryption says how signed responses to a client are encrypted, nil if they are not. MS-6.1-1: only to clients that are
 // registered for it, on servers that are configured for it. JARM-3-2: who has registered an alg alone means an enc that
 // does not exist here.
@@ -117,7 +116,7 @@ func (s *AuthorizationServer) encryption(ctx context.Context, client *ClientMeta
 	if alg == "" {
 		return nil, nil
 	}
-	if !s.cfg.EncryptedResponses || !slices.Contains(encryptionAlgorithms(), alg) || enc != contentEncryption {
+	if !s.cfg.EncryptedResponses || !slices.Contains(jose.EncryptionAlgorithms(), alg) || enc != contentEncryption {
 		return nil, fmt.Errorf("%w: it is registered for encrypted authorization responses that this server does not make", ErrClientNotAllowed)
 	}
 	keys, err := s.remoteKeys.encryption(ctx, client, alg)

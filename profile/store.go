@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/expiring"
@@ -185,10 +184,4 @@ func (cfg *AuthorizationServerConfig) checkStores(bad func(format string, args .
 			bad("%s is a nil %T", name, store)
 		}
 	}
-}
-
-// isNil also finds a nil pointer in an interface.
-func isNil(v any) bool {
-	r := reflect.ValueOf(v)
-	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
 }

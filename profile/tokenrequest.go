@@ -20,12 +20,6 @@ import (
 )
 
 // Grant types served.
-const (
-	grantAuthorizationCode = "authorization_code"
-	grantRefreshToken      = "refresh_token"
-	grantClientCredentials = "client_credentials"
-)
-
 // A TokenRequest is a request to the token endpoint whose client is authenticated and whose proof of possession has been
 // checked; so whoever holds one holds the key that the access token is to be bound to. It comes from
 // [AuthorizationServer.TokenRequest] alone. Neither the client assertion nor the proof is used up before

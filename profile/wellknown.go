@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 )
@@ -49,38 +48,6 @@ func WellKnownURLs(issuer string) (oauth, openid string, err error) {
 		host = len("https://") + slash
 	}
 	return base[:host] + oauthWellKnown + base[host:], base + openidWellKnown, nil
-}
-
-// httpsProblem says what keeps a URL from being one to connect to over TLS, "" if nothing does.
-func httpsProblem(raw string) string {
-	// SP-5.2.1-1: nothing but TLS. The scheme is wanted as it is always written, so that what compares URLs as strings and
-	// what parses them agree.
-	if !strings.HasPrefix(raw, "https://") {
-		return "is not https"
-	}
-	for i := range len(raw) {
-		// What is no character of a URI is read in different ways, or ends a header field that quotes it.
-		if c := raw[i]; c <= ' ' || c > '~' || strings.IndexByte(`"<>\^{|}`+"`", c) >= 0 {
-			return "has a character that a URI cannot have"
-		}
-	}
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil:
-		return "is not a URL"
-	case strings.Contains(raw, "#"):
-		return "has a fragment"
-	case u.User != nil:
-		return "has user information"
-	case u.Hostname() == "" || strings.HasSuffix(u.Host, ":"):
-		return "has no host or an empty port"
-	}
-	if port := u.Port(); port != "" {
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return "has an impossible port"
-		}
-	}
-	return ""
 }
 
 // metadataAge is for how long, in seconds, clients may keep the document.
@@ -129,9 +96,4 @@ func (h *metadataHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
 		w.Write(h.document) //nolint:errcheck // the peer is gone
 	}
-}
-
-// urlPath returns the path of a checked https URL as it is spelt.
-func urlPath(raw string) string {
-	return raw[len("https://")+strings.IndexByte(raw[len("https://"):], '/'):]
 }

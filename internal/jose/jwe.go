@@ -227,3 +227,7 @@ func checkAgreement(h strictjson.Object) error {
 	}
 	return nil
 }
+
+// EncryptionAlgorithms returns the names of the algorithms that encrypt for a
+// public key.
+func EncryptionAlgorithms() []string { return []string{ECDHES, RSAOAEP256} }
