@@ -41,7 +41,7 @@ func Example() {
 	}
 	api, _ := grants.NewHandler(grants.HandlerConfig{
 		Manager: manager, Path: "/grants",
-		Authorize: func(*http.Request, string) (clientID, subject string, err error) { return "fintech", "", nil }, // see profile.ResourceServer
+		Authorize: func(*http.Request, string) (clientID, subject string, err error) { return "fintech", "", nil }, // see resourceserver.Server
 	})
 	as := httptest.NewTLSServer(api)
 	defer as.Close()

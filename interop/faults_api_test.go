@@ -5,11 +5,11 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 // An API that answers wrongly gets the token once, and nobody else gets it.
@@ -17,9 +17,9 @@ func TestClientAtFaultyAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	s := w.startServer(t, profile.Baseline)
-	client, err := profile.NewClient(t.Context(), w.clientConfig(t, s.issuer, combination{auth: privateKey}))
+	app, err := client.New(t.Context(), w.clientConfig(t, s.issuer, combination{auth: privateKey}))
 	require.NoError(t, err)
-	api, err := client.HTTPClient(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "some-token", TokenType: "DPoP"}))
+	api, err := app.HTTPClient(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "some-token", TokenType: "DPoP"}))
 	require.NoError(t, err)
 	var elsewhere atomic.Int64
 	otherSocket, otherURL := testkit.Listen(t)

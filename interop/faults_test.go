@@ -10,14 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 // The paths of oidc-provider.
@@ -91,17 +91,17 @@ var pushFaults = []fault{
 }
 
 var callbackFaults = []fault{
-	{name: "ISS-2.4-3 no iss", make: callback(func(q url.Values) { q.Del("iss") }), want: profile.ErrAuthorizationResponse},
-	{name: "ISS-2.4-2 another iss", make: callback(func(q url.Values) { q.Set("iss", "https://attacker.example") }), want: profile.ErrAuthorizationResponse},
-	{name: "ISS-2.4-2 the iss with a slash at its end", make: callback(func(q url.Values) { q.Set("iss", q.Get("iss")+"/") }), want: profile.ErrAuthorizationResponse},
-	{name: "two iss", make: callback(func(q url.Values) { q.Add("iss", "https://attacker.example") }), want: profile.ErrAuthorizationResponse},
-	{name: "no state", make: callback(func(q url.Values) { q.Del("state") }), want: profile.ErrAuthorizationResponse},
-	{name: "another state", make: callback(func(q url.Values) { q.Set("state", q.Get("state")+"x") }), want: profile.ErrAuthorizationResponse},
-	{name: "two states", make: callback(func(q url.Values) { q.Add("state", "x") }), want: profile.ErrAuthorizationResponse},
-	{name: "code and error", make: callback(func(q url.Values) { q.Set("error", "access_denied") }), want: profile.ErrAuthorizationResponse},
-	{name: "two codes", make: callback(func(q url.Values) { q.Add("code", "x") }), want: profile.ErrAuthorizationResponse},
-	{name: "neither code nor error", make: callback(func(q url.Values) { q.Del("code") }), want: profile.ErrAuthorizationResponse},
-	{name: "an error with another state", make: callback(func(q url.Values) { q.Del("code"); q.Set("error", "access_denied"); q.Set("state", "x") }), want: profile.ErrAuthorizationResponse},
+	{name: "ISS-2.4-3 no iss", make: callback(func(q url.Values) { q.Del("iss") }), want: client.ErrAuthorizationResponse},
+	{name: "ISS-2.4-2 another iss", make: callback(func(q url.Values) { q.Set("iss", "https://attacker.example") }), want: client.ErrAuthorizationResponse},
+	{name: "ISS-2.4-2 the iss with a slash at its end", make: callback(func(q url.Values) { q.Set("iss", q.Get("iss")+"/") }), want: client.ErrAuthorizationResponse},
+	{name: "two iss", make: callback(func(q url.Values) { q.Add("iss", "https://attacker.example") }), want: client.ErrAuthorizationResponse},
+	{name: "no state", make: callback(func(q url.Values) { q.Del("state") }), want: client.ErrAuthorizationResponse},
+	{name: "another state", make: callback(func(q url.Values) { q.Set("state", q.Get("state")+"x") }), want: client.ErrAuthorizationResponse},
+	{name: "two states", make: callback(func(q url.Values) { q.Add("state", "x") }), want: client.ErrAuthorizationResponse},
+	{name: "code and error", make: callback(func(q url.Values) { q.Set("error", "access_denied") }), want: client.ErrAuthorizationResponse},
+	{name: "two codes", make: callback(func(q url.Values) { q.Add("code", "x") }), want: client.ErrAuthorizationResponse},
+	{name: "neither code nor error", make: callback(func(q url.Values) { q.Del("code") }), want: client.ErrAuthorizationResponse},
+	{name: "an error with another state", make: callback(func(q url.Values) { q.Del("code"); q.Set("error", "access_denied"); q.Set("state", "x") }), want: client.ErrAuthorizationResponse},
 	{name: "an error", make: callback(func(q url.Values) { q.Del("code"); q.Set("error", "access_denied") }), code: "access_denied"},
 	{name: "another code", make: callback(func(q url.Values) { q.Set("code", strings.Repeat("x", 43)) }), code: "invalid_grant", then: []string{"POST " + tokenPath}},
 }
@@ -159,29 +159,29 @@ var responseFaults = []fault{
 	{name: "no aud", make: signedResponse(claimGone("aud")), want: jarm.ErrClaims, then: keysOnly},
 	{name: "expired", make: signedResponse(claim(func(_ *proxy, c map[string]any) { c["exp"] = time.Now().Add(-5 * time.Minute).Unix() })), want: jarm.ErrExpired, then: keysOnly},
 	{name: "no exp", make: signedResponse(claimGone("exp")), want: jarm.ErrClaims, then: keysOnly},
-	{name: "another state", make: signedResponse(claimIs("state", "x")), want: profile.ErrAuthorizationResponse, then: keysOnly},
-	{name: "no state", make: signedResponse(claimGone("state")), want: profile.ErrAuthorizationResponse, then: keysOnly},
+	{name: "another state", make: signedResponse(claimIs("state", "x")), want: client.ErrAuthorizationResponse, then: keysOnly},
+	{name: "no state", make: signedResponse(claimGone("state")), want: client.ErrAuthorizationResponse, then: keysOnly},
 	{name: "code and error", make: signedResponse(claimIs("error", "access_denied")), want: jarm.ErrParameters, then: keysOnly},
 	{name: "an error", make: signedResponse(claim(func(_ *proxy, c map[string]any) { delete(c, "code"); c["error"] = "access_denied" })), code: "access_denied", then: keysOnly},
 }
 
 var tokenFaults = []fault{
-	{name: "DPOP-5-7 token_type Bearer", make: with("token_type", "Bearer"), want: profile.ErrTokenResponse},
-	{name: "no token_type", make: without("token_type"), want: profile.ErrTokenResponse},
-	{name: "no access_token", make: without("access_token"), want: profile.ErrTokenResponse},
-	{name: "an access_token that is no string", make: with("access_token", 1), want: profile.ErrTokenResponse},
-	{name: "an access_token that breaks the header", make: with("access_token", "a\r\nX: y"), want: profile.ErrTokenResponse},
-	{name: "two access_tokens", make: text(`"access_token":"x"`), want: profile.ErrTokenResponse},
-	{name: "two access_tokens that differ in case", make: text(`"Access_Token":"x"`), want: profile.ErrTokenResponse},
-	{name: "garbage", make: instead(200, "application/json", "{{{"), want: profile.ErrTokenResponse},
-	{name: "a page", make: instead(200, "text/html", "<!DOCTYPE html>"), want: profile.ErrTokenResponse},
+	{name: "DPOP-5-7 token_type Bearer", make: with("token_type", "Bearer"), want: client.ErrTokenResponse},
+	{name: "no token_type", make: without("token_type"), want: client.ErrTokenResponse},
+	{name: "no access_token", make: without("access_token"), want: client.ErrTokenResponse},
+	{name: "an access_token that is no string", make: with("access_token", 1), want: client.ErrTokenResponse},
+	{name: "an access_token that breaks the header", make: with("access_token", "a\r\nX: y"), want: client.ErrTokenResponse},
+	{name: "two access_tokens", make: text(`"access_token":"x"`), want: client.ErrTokenResponse},
+	{name: "two access_tokens that differ in case", make: text(`"Access_Token":"x"`), want: client.ErrTokenResponse},
+	{name: "garbage", make: instead(200, "application/json", "{{{"), want: client.ErrTokenResponse},
+	{name: "a page", make: instead(200, "text/html", "<!DOCTYPE html>"), want: client.ErrTokenResponse},
 	{name: "an error under status 200", make: instead(200, "application/json", `{"error":"invalid_grant"}`), code: "invalid_grant"},
 	{name: "status 201", make: status(201), want: errSaid},
 	{name: "redirect 303", make: sendTo(303), want: errSaid},
 	{name: "redirect 307", make: sendTo(307), want: errSaid},
 	{name: "another nonce, for ever", make: anotherNonce, always: true, code: "use_dpop_nonce", then: []string{"POST " + tokenPath}},
-	{name: "no id_token", make: without("id_token"), want: profile.ErrTokenResponse, then: discarded},
-	{name: "an id_token that is no string", make: with("id_token", map[string]any{}), want: profile.ErrTokenResponse, then: discarded},
+	{name: "no id_token", make: without("id_token"), want: client.ErrTokenResponse, then: discarded},
+	{name: "an id_token that is no string", make: with("id_token", map[string]any{}), want: client.ErrTokenResponse, then: discarded},
 }
 
 var idTokenFaults = []fault{
@@ -258,12 +258,12 @@ func TestClientRefusesFaultyAnswers(t *testing.T) {
 	}{
 		{"metadata", metadataPath, "discovery", combination{}, nil, metadataFaults, nil},
 		{"pushed request", pushPath, "push", combination{}, nil, pushFaults, nil},
-		{"callback", authorizePath + "/*", "callback", combination{}, profile.ErrAuthorizationResponse, callbackFaults, nil},
-		{"signed callback", authorizePath + "/*", "callback", signing, profile.ErrAuthorizationResponse, responseFaults, nil},
-		{"keys of a signed callback", keysPath, "callback", signing, profile.ErrAuthorizationResponse, responseKeysFaults, nil},
-		{"token", tokenPath, "callback", combination{}, profile.ErrTokenResponse, tokenFaults, nil},
-		{"ID token", tokenPath, "callback", combination{}, profile.ErrTokenResponse, idTokenFaults, discarded},
-		{"keys", keysPath, "callback", combination{}, profile.ErrTokenResponse, keysFaults, discarded},
+		{"callback", authorizePath + "/*", "callback", combination{}, client.ErrAuthorizationResponse, callbackFaults, nil},
+		{"signed callback", authorizePath + "/*", "callback", signing, client.ErrAuthorizationResponse, responseFaults, nil},
+		{"keys of a signed callback", keysPath, "callback", signing, client.ErrAuthorizationResponse, responseKeysFaults, nil},
+		{"token", tokenPath, "callback", combination{}, client.ErrTokenResponse, tokenFaults, nil},
+		{"ID token", tokenPath, "callback", combination{}, client.ErrTokenResponse, idTokenFaults, discarded},
+		{"keys", keysPath, "callback", combination{}, client.ErrTokenResponse, keysFaults, discarded},
 	} {
 		for _, f := range at.faults {
 			t.Run(at.name+" "+f.name, func(t *testing.T) {
@@ -364,15 +364,15 @@ func (p *proxy) run(t *testing.T, c combination) (stage string, err error) {
 	if c == (combination{}) {
 		c.auth = privateKey
 	}
-	client, err := profile.NewClient(t.Context(), p.clientConfig(t, p.url, c))
+	app, err := client.New(t.Context(), p.clientConfig(t, p.url, c))
 	if err != nil {
 		return "discovery", err
 	}
-	session, err := client.Begin(t.Context(), profile.Request{Scopes: []string{"openid", "accounts"}, Resources: []string{p.api.url}})
+	session, err := app.Begin(t.Context(), client.Request{Scopes: []string{"openid", "accounts"}, Resources: []string{p.api.url}})
 	if err != nil {
 		return "push", err
 	}
-	token, err := client.Finish(t.Context(), session, p.authority.Browse(t, session.URL, redirectURI))
+	token, err := app.Finish(t.Context(), session, p.authority.Browse(t, session.URL, redirectURI))
 	if err != nil {
 		require.Nil(t, token)
 		return "callback", err

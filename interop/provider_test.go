@@ -9,13 +9,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/interop/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 const payment = `[{"type":"payment_initiation","instructedAmount":{"currency":"EUR","amount":"12.34"},"creditorName":"ACME"}]`
@@ -75,15 +74,15 @@ type flow struct {
 	*world
 	combination
 	rar    bool
-	client *profile.Client
+	client *client.Client
 }
 
 func (f *flow) run(t *testing.T, issuer string) {
 	ctx := t.Context()
 	var err error
-	f.client, err = profile.NewClient(ctx, f.clientConfig(t, issuer, f.combination))
+	f.client, err = client.New(ctx, f.clientConfig(t, issuer, f.combination))
 	require.NoError(t, err)
-	request := profile.Request{Scopes: []string{"openid", "accounts"}, Resources: []string{f.api.url}}
+	request := client.Request{Scopes: []string{"openid", "accounts"}, Resources: []string{f.api.url}}
 	if f.rar {
 		request.Scopes, request.AuthorizationDetails = []string{"accounts"}, json.RawMessage(payment)
 	}
@@ -92,7 +91,7 @@ func (f *flow) run(t *testing.T, issuer string) {
 	token, err := f.client.Finish(ctx, session, f.authority.Browse(t, session.URL, redirectURI))
 	require.NoError(t, err)
 	f.checkToken(t, token)
-	if id, ok := profile.IDToken(token); f.rar {
+	if id, ok := client.IDToken(token); f.rar {
 		require.False(t, ok)
 	} else {
 		require.True(t, ok)
@@ -101,7 +100,7 @@ func (f *flow) run(t *testing.T, issuer string) {
 	first := f.callAPI(t, token)
 	f.refuseUnbound(t, token)
 
-	refreshed, err := f.client.Refresh(ctx, token.RefreshToken, profile.Request{})
+	refreshed, err := f.client.Refresh(ctx, token.RefreshToken, client.Request{})
 	require.NoError(t, err)
 	f.checkToken(t, refreshed)
 	require.NotEqual(t, token.AccessToken, refreshed.AccessToken)
@@ -109,7 +108,7 @@ func (f *flow) run(t *testing.T, issuer string) {
 	require.Equal(t, first, f.callAPI(t, refreshed))
 
 	require.NoError(t, f.client.Revoke(ctx, refreshed.RefreshToken, "refresh_token"))
-	_, err = f.client.Refresh(ctx, token.RefreshToken, profile.Request{})
+	_, err = f.client.Refresh(ctx, token.RefreshToken, client.Request{})
 	var said *oauth2.RetrieveError
 	require.ErrorAs(t, err, &said)
 	require.Equal(t, "invalid_grant", said.ErrorCode)
@@ -122,18 +121,18 @@ func (f *flow) checkToken(t *testing.T, token *oauth2.Token) {
 	require.NotEmpty(t, token.RefreshToken)
 	require.Positive(t, token.ExpiresIn)
 	if f.rar {
-		require.JSONEq(t, payment, string(profile.AuthorizationDetails(token)))
+		require.JSONEq(t, payment, string(client.AuthorizationDetails(token)))
 	}
 }
 
 // callAPI calls our API with the token and returns what the API has found in it.
 func (f *flow) callAPI(t *testing.T, token *oauth2.Token) told {
 	t.Helper()
-	client, err := f.client.HTTPClient(oauth2.StaticTokenSource(token))
+	app, err := f.client.HTTPClient(oauth2.StaticTokenSource(token))
 	require.NoError(t, err)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.api.at(f.combination), nil)
 	require.NoError(t, err)
-	response, err := client.Do(r)
+	response, err := app.Do(r)
 	require.NoError(t, err)
 	defer response.Body.Close()
 	require.Equal(t, http.StatusOK, response.StatusCode, response.Header.Get("WWW-Authenticate"))
@@ -166,7 +165,7 @@ func (f *flow) refuseUnbound(t *testing.T, token *oauth2.Token) {
 func requireNonceDemand(t *testing.T, w *world, p *provider) {
 	t.Helper()
 	c := combination{auth: privateKey}
-	client, err := profile.NewClient(t.Context(), w.clientConfig(t, p.Issuer, c))
+	app, err := client.New(t.Context(), w.clientConfig(t, p.Issuer, c))
 	require.NoError(t, err)
 	form := url.Values{"grant_type": {"client_credentials"}}
 	by, err := clientauth.NewPrivateKeyJWT(clientauth.PrivateKeyJWTConfig{ClientID: c.id(), Audience: p.Issuer, Key: w.key, KeyID: authKeyID})
@@ -174,7 +173,7 @@ func requireNonceDemand(t *testing.T, w *world, p *provider) {
 	require.NoError(t, by.Authenticate(t.Context(), form))
 	prover, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.NewKey(t)})
 	require.NoError(t, err)
-	endpoint := client.ServerMetadata().TokenEndpoint
+	endpoint := app.ServerMetadata().TokenEndpoint
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	require.NoError(t, err)
 	proof, err := prover.Proof(r.Method, endpoint, dpop.ProofOptions{})

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 
 // A server is our authorization server, with a user who agrees to everything. It demands nonces.
 type server struct {
-	*profile.AuthorizationServer
+	*authserver.Server
 	issuer string
 }
 
@@ -48,7 +48,7 @@ func (w *world) startServer(t *testing.T, p profile.Profile, more ...*profile.Cl
 	nonces, err := dpop.NewNonceSource(dpop.NonceSourceConfig{})
 	require.NoError(t, err)
 	s := &server{issuer: issuer}
-	s.AuthorizationServer, err = profile.NewAuthorizationServer(profile.AuthorizationServerConfig{
+	s.Server, err = authserver.New(authserver.Config{
 		Profile: p, Issuer: issuer, MTLSBaseURL: mtlsURL, Key: w.asKey, KeyID: asKeyID,
 		Scopes: []string{"openid", "accounts"}, Resources: []string{w.api.url}, Nonces: nonces,
 		Certificates: new(tokenbinding.CertificateSource), ClientCAs: w.authority.Pool,
@@ -56,7 +56,7 @@ func (w *world) startServer(t *testing.T, p profile.Profile, more ...*profile.Cl
 			if m, ok := clients[id]; ok {
 				return m, nil
 			}
-			return nil, profile.ErrUnknownClient
+			return nil, authserver.ErrUnknownClient
 		},
 		ResourceServers: func(_ context.Context, id string) ([]string, error) {
 			if id == apiClientID {
@@ -72,8 +72,8 @@ func (w *world) startServer(t *testing.T, p profile.Profile, more ...*profile.Cl
 	return s
 }
 
-func (s *server) agree(w http.ResponseWriter, r *http.Request, a *profile.Authorization) {
-	response, err := s.Approve(r.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: time.Now()})
+func (s *server) agree(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
+	response, err := s.Approve(r.Context(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: time.Now()})
 	if err != nil {
 		s.WriteAuthorizationError(w, r, a, err)
 		return

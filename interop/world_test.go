@@ -8,13 +8,14 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
 )
 
 const (
@@ -126,9 +127,9 @@ func (w *world) registration(t *testing.T, c combination) *profile.ClientMetadat
 }
 
 // clientConfig is our client's.
-func (w *world) clientConfig(t *testing.T, issuer string, c combination) profile.ClientConfig {
+func (w *world) clientConfig(t *testing.T, issuer string, c combination) client.Config {
 	t.Helper()
-	cfg := profile.ClientConfig{
+	cfg := client.Config{
 		Issuer: issuer, ClientID: c.id(), RedirectURI: redirectURI, AuthMethod: c.auth, Profile: c.profile(),
 		CertificateBoundTokens: c.mtls, UseMTLSEndpointAliases: c.usesCertificate(), HTTPClient: w.authority.HTTPClient(t),
 	}
@@ -141,7 +142,7 @@ func (w *world) clientConfig(t *testing.T, issuer string, c combination) profile
 	return cfg
 }
 
-// An api is one guarded by a profile.ResourceServer, on two sockets of which one asks for certificates.
+// An api is one guarded by a resourceserver.Server, on two sockets of which one asks for certificates.
 type api struct {
 	url, mtlsURL string
 	asks         func(issuer string, keys *jwks.Remote)
@@ -156,7 +157,7 @@ func newAPI(t *testing.T, authority *testkit.Authority) *api {
 	a.asks = func(issuer string, keys *jwks.Remote) {
 		nonces, err := dpop.NewNonceSource(dpop.NonceSourceConfig{})
 		require.NoError(t, err)
-		guard, err := profile.NewResourceServer(profile.ResourceServerConfig{
+		guard, err := resourceserver.New(resourceserver.Config{
 			Resource: a.url, Issuer: issuer, Keys: keys.Keys, Certificates: new(tokenbinding.CertificateSource), Nonces: nonces,
 		})
 		require.NoError(t, err)
@@ -194,7 +195,7 @@ type told struct {
 }
 
 func tellToken(w http.ResponseWriter, r *http.Request) {
-	token, ok := profile.TokenFromContext(r.Context())
+	token, ok := resourceserver.TokenFromContext(r.Context())
 	if !ok {
 		http.Error(w, "no token", http.StatusInternalServerError)
 		return

@@ -5,15 +5,15 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // The one Handler serves the aliases that the metadata names, also where issuer and MTLSBaseURL differ in their paths.
 func TestAliasesUnderAnotherPath(t *testing.T) {
-	m := newMTLSWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	m := newMTLSWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.MTLSBaseURL += "/mtls"
 	})
 	m.enrol("app", "tls_client_auth", true)

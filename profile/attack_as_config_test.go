@@ -18,19 +18,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
-func goodConfig(t testing.TB) profile.AuthorizationServerConfig {
-	return profile.AuthorizationServerConfig{
+func goodConfig(t testing.TB) authserver.Config {
+	return authserver.Config{
 		Issuer: "https://as.example", Key: testkit.ECKey(t, "as"), KeyID: "as-1", Scopes: []string{"openid"}, Resources: []string{"https://api.example"},
-		Clients: func(context.Context, string) (*profile.ClientMetadata, error) { return nil, profile.ErrUnknownClient },
+		Clients: func(context.Context, string) (*profile.ClientMetadata, error) {
+			return nil, authserver.ErrUnknownClient
+		},
 	}
 }
 
@@ -41,7 +44,7 @@ func TestConfigRefused(t *testing.T) {
 	if err != nil {
 		weak = nil // Go refuses to make one; then nobody has one
 	}
-	type config = profile.AuthorizationServerConfig
+	type config = authserver.Config
 	for name, change := range map[string]func(*config){
 		"no issuer":                                  func(c *config) { c.Issuer = "" },
 		"ISS-2-2 an issuer with a query":             func(c *config) { c.Issuer += "?" },
@@ -61,14 +64,14 @@ func TestConfigRefused(t *testing.T) {
 		"RS256":                                      func(c *config) { c.Algorithm, c.Key = "RS256", testkit.RSAKey(t, "rsa") },
 		"SP-5.4.2-3 a kid that a retired key has":    func(c *config) { c.RetiredKeys = []jwks.Key{{Public: testkit.ECKey(t, "o").Public(), KeyID: "as-1"}} },
 		"a retired key that is private":              func(c *config) { c.RetiredKeys = []jwks.Key{{Public: testkit.ECKey(t, "o")}} },
-		"a store that is a nil pointer":              func(c *config) { c.Codes = (*profile.MemoryStore)(nil) },
-		"a refresh store that is a nil pointer":      func(c *config) { c.RefreshTokens = (*profile.MemoryStore)(nil) },
-		"a revocation store that is a nil pointer":   func(c *config) { c.Revocations = (*profile.MemoryStore)(nil) },
+		"a store that is a nil pointer":              func(c *config) { c.Codes = (*authserver.MemoryStore)(nil) },
+		"a refresh store that is a nil pointer":      func(c *config) { c.RefreshTokens = (*authserver.MemoryStore)(nil) },
+		"a revocation store that is a nil pointer":   func(c *config) { c.Revocations = (*authserver.MemoryStore)(nil) },
 		"a request store that is a nil pointer":      func(c *config) { c.Requests = (*memstore.Store)(nil) },
 		"a replay store that is a nil pointer":       func(c *config) { c.Proofs = (*expiring.Set)(nil) },
 		"another replay store that is a nil pointer": func(c *config) { c.Assertions = (*expiring.Set)(nil) },
 		"an access token store that is a nil pointer": func(c *config) {
-			c.AccessTokens, c.ResourceServers = (*profile.MemoryStore)(nil), func(context.Context, string) ([]string, error) { return nil, nil }
+			c.AccessTokens, c.ResourceServers = (*authserver.MemoryStore)(nil), func(context.Context, string) ([]string, error) { return nil, nil }
 		},
 		"UserInfo without openid":             func(c *config) { c.UserInfo, c.Scopes = about, nil },
 		"no resources":                        func(c *config) { c.Resources = nil },
@@ -101,16 +104,16 @@ func TestConfigRefused(t *testing.T) {
 			}
 			cfg := goodConfig(t)
 			change(&cfg)
-			_, err := profile.NewAuthorizationServer(cfg)
+			_, err := authserver.New(cfg)
 			require.Error(t, err)
 		})
 	}
-	_, err = profile.NewAuthorizationServer(goodConfig(t))
+	_, err = authserver.New(goodConfig(t))
 	require.NoError(t, err)
 }
 
 func TestHandlerNeedsInteract(t *testing.T) {
-	s, err := profile.NewAuthorizationServer(goodConfig(t))
+	s, err := authserver.New(goodConfig(t))
 	require.NoError(t, err)
 	require.Panics(t, func() { s.Handler() }, "better at the start than in front of the first user")
 }
@@ -118,7 +121,7 @@ func TestHandlerNeedsInteract(t *testing.T) {
 // What a host does with the metadata it got, or with its own configuration, does not change the server's.
 func TestMetadataIsACopy(t *testing.T) {
 	cfg := goodConfig(t)
-	s, err := profile.NewAuthorizationServer(cfg)
+	s, err := authserver.New(cfg)
 	require.NoError(t, err)
 	s.Metadata().ScopesSupported[0] = "changed"
 	s.Metadata().ResponseTypesSupported[0] = "token"
@@ -130,7 +133,7 @@ func TestMetadataIsACopy(t *testing.T) {
 
 // The server's clock is the one it was given, also in the stores that it makes for itself.
 func TestDefaultStoresKeepTheServersTime(t *testing.T) {
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		behind := testkit.NewClock(time.Now().Add(-3 * time.Hour))
 		as.Now, rs.Now = behind.Now, behind.Now
 	})
@@ -192,7 +195,7 @@ func TestResponseURL(t *testing.T) {
 			state := "a b+&=?#\r\nSet-Cookie: x=1\r\n\r\n<script>é%0d%0a;"
 			form.Set("state", state)
 			a := w.load("client-1", form)
-			answer, err := w.as.Approve(context.Background(), a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+			answer, err := w.as.Approve(context.Background(), a, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 			require.NoError(t, err)
 			response, ok := strings.CutPrefix(answer.URL(), tc.before)
 			require.True(t, ok, answer.URL())
@@ -215,9 +218,9 @@ func TestEndpointsAtTheirPaths(t *testing.T) {
 			defer server.Close()
 			cfg := goodConfig(t)
 			cfg.Issuer = server.URL + path
-			cfg.Interact = func(http.ResponseWriter, *http.Request, *profile.Authorization) {}
+			cfg.Interact = func(http.ResponseWriter, *http.Request, *authserver.Authorization) {}
 			cfg.UserInfo = about
-			s, err := profile.NewAuthorizationServer(cfg)
+			s, err := authserver.New(cfg)
 			require.NoError(t, err)
 			front = s.Handler()
 			m := s.Metadata()
@@ -320,7 +323,7 @@ func TestAuthorizationHeaderAtTheTokenEndpoint(t *testing.T) {
 // What the host's registry says is believed only about the client that was asked for, and its failures are its own.
 func TestClientsCallback(t *testing.T) {
 	var answer func(id string) (*profile.ClientMetadata, error)
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		inner := as.Clients
 		as.Clients = func(ctx context.Context, id string) (*profile.ClientMetadata, error) {
 			if answer != nil {
@@ -339,9 +342,11 @@ func TestClientsCallback(t *testing.T) {
 		"a failure":      {func(string) (*profile.ClientMetadata, error) { return nil, errHost }, 503, 503},
 		"another client": {func(string) (*profile.ClientMetadata, error) { return w.clients["client-2"], nil }, 503, 503},
 		"unknown, wrapped": {func(string) (*profile.ClientMetadata, error) {
-			return nil, fmt.Errorf("%w: x", profile.ErrUnknownClient)
+			return nil, fmt.Errorf("%w: x", authserver.ErrUnknownClient)
 		}, 401, 400},
-		"unknown and more": {func(string) (*profile.ClientMetadata, error) { return w.clients["client-1"], profile.ErrUnknownClient }, 401, 400},
+		"unknown and more": {func(string) (*profile.ClientMetadata, error) {
+			return w.clients["client-1"], authserver.ErrUnknownClient
+		}, 401, 400},
 		"no registered key": {func(id string) (*profile.ClientMetadata, error) {
 			c := *w.clients[id]
 			c.JWKS = nil
@@ -379,7 +384,7 @@ func TestRemoteClientKeys(t *testing.T) {
 		set.ServeHTTP(rw, r)
 	}))
 	defer keys.Close()
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.JWKSClient = keys.Client()
 	})
 	w.clients["client-1"].JWKS, w.clients["client-1"].JWKSURI = nil, keys.URL

@@ -11,22 +11,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // vanishing forgets codes between Load and Redeem, as a store with its own clock may.
-type vanishing struct{ *profile.MemoryStore }
+type vanishing struct{ *authserver.MemoryStore }
 
 func (vanishing) Redeem(context.Context, string) (bool, error) {
-	return false, fmt.Errorf("codes: %w", profile.ErrNotFound)
+	return false, fmt.Errorf("codes: %w", authserver.ErrNotFound)
 }
 
 func TestCodeThatVanishes(t *testing.T) {
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		as.Codes = vanishing{profile.NewMemoryStore(0, as.Now)}
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		as.Codes = vanishing{authserver.NewMemoryStore(0, as.Now)}
 	})
 	got := w.send(w.tokenURL(), w.codeForm("client-1", w.code("client-1", nil)), w.tokenProof("d"))
 	require.Equal(t, "invalid_grant", got.code, "an expired code is no failure of the server")
@@ -35,7 +35,7 @@ func TestCodeThatVanishes(t *testing.T) {
 // The last instant of a code and of a request_uri, and the first one after it.
 func TestLastInstants(t *testing.T) {
 	start := time.Now().Truncate(time.Second).Add(900 * time.Millisecond) // a fraction must not lengthen anything
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.RequestLifetime = 599 * time.Second
 	})
 	w.clock.Advance(start.Sub(w.clock.Now()))
@@ -48,7 +48,7 @@ func TestLastInstants(t *testing.T) {
 	w.clock.Advance(time.Second)
 	require.Equal(t, "invalid_grant", w.send(w.tokenURL(), w.codeForm("client-1", late), w.tokenProof("d")).code, "SP-5.3.2.1-11 CS-10")
 	opened := 0
-	w.decide = func(*profile.Authorization) (*profile.AuthorizationResponse, error) { opened++; return nil, nil }
+	w.decide = func(*authserver.Authorization) (*authserver.AuthorizationResponse, error) { opened++; return nil, nil }
 	w.clock.Advance(539*time.Second - time.Millisecond)
 	w.browse(target)
 	w.clock.Advance(time.Millisecond)
@@ -111,15 +111,15 @@ func TestCheckedRequestsServeOnce(t *testing.T) {
 		}
 	})
 	require.Equal(t, int32(1), served.Load())
-	for _, binding := range []profile.Binding{{}, {ClientID: "client-1"}, {ClientID: "client-1", CodeChallenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}} {
+	for _, binding := range []authserver.Binding{{}, {ClientID: "client-1"}, {ClientID: "client-1", CodeChallenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}} {
 		require.Error(t, request.CheckBinding(binding), "a binding that was lost on the way binds nothing")
 	}
 	for _, zero := range []func() error{
-		func() error { _, err := w.as.Token(ctx, &profile.TokenRequest{}); return err },
+		func() error { _, err := w.as.Token(ctx, &authserver.TokenRequest{}); return err },
 		func() error { _, err := w.as.Token(ctx, nil); return err },
-		func() error { _, err := w.as.Push(ctx, &profile.PushedRequest{}); return err },
+		func() error { _, err := w.as.Push(ctx, &authserver.PushedRequest{}); return err },
 		func() error { _, err := w.as.Deny(ctx, nil, "access_denied", ""); return err },
-		func() error { return (&profile.TokenRequest{}).Commit(ctx) },
+		func() error { return (&authserver.TokenRequest{}).Commit(ctx) },
 	} {
 		require.Error(t, zero())
 	}

@@ -16,17 +16,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // load pushes a form and returns the authorization as a host sees it.
-func (w *world) load(id string, form url.Values, proofs ...string) *profile.Authorization {
+func (w *world) load(id string, form url.Values, proofs ...string) *authserver.Authorization {
 	target, err := url.Parse(w.authorizationURL(id, form, proofs...))
 	require.NoError(w.t, err)
 	a, err := w.as.Authorization(context.Background(), target.Query())
@@ -35,7 +35,7 @@ func (w *world) load(id string, form url.Values, proofs ...string) *profile.Auth
 }
 
 // approve returns the code of an authorization.
-func (w *world) approve(a *profile.Authorization, approval profile.Approval) string {
+func (w *world) approve(a *authserver.Authorization, approval authserver.Approval) string {
 	response, err := w.as.Approve(context.Background(), a, approval)
 	require.NoError(w.t, err)
 	u, err := url.Parse(response.URL())
@@ -93,7 +93,7 @@ func TestScopeSyntax(t *testing.T) {
 			require.Equal(t, len(tc.scope) < 1000, pushed.status == http.StatusCreated)
 		})
 	}
-	twice := w.approve(w.load("client-1", w.pushForm("client-1")), profile.Approval{Subject: "alice", Scopes: []string{"accounts", "accounts"}})
+	twice := w.approve(w.load("client-1", w.pushForm("client-1")), authserver.Approval{Subject: "alice", Scopes: []string{"accounts", "accounts"}})
 	require.Equal(t, "accounts openid", w.send(w.tokenURL(), w.codeForm("client-1", twice), w.tokenProof("d")).body["scope"], "A6 openid is no choice")
 }
 
@@ -102,7 +102,7 @@ func TestGrantedScopeIsAlwaysTold(t *testing.T) {
 	w := newWorld(t)
 	form := w.pushForm("client-1")
 	form.Del("scope")
-	code := w.approve(w.load("client-1", form), profile.Approval{Subject: "alice"})
+	code := w.approve(w.load("client-1", form), authserver.Approval{Subject: "alice"})
 	got := w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d"))
 	require.Equal(t, http.StatusOK, got.status)
 	require.Contains(t, got.body, "scope", "RI-2.2-3")
@@ -125,20 +125,20 @@ func TestWithdrawnScopeAndResource(t *testing.T) {
 func TestApprovalThatNoTokenCanSay(t *testing.T) {
 	w := newWorld(t)
 	a := w.load("client-1", w.pushForm("client-1"))
-	for name, change := range map[string]func(*profile.Approval){
-		"AuthTime before 1970": func(p *profile.Approval) { p.AuthTime = time.Unix(-5, 0) },
-		"AuthTime of 1970":     func(p *profile.Approval) { p.AuthTime = time.Unix(0, 0) },
-		"a long ACR":           func(p *profile.Approval) { p.ACR = strings.Repeat("x", 20000) },
-		"an ACR of no charset": func(p *profile.Approval) { p.ACR = "\xff" },
-		"a long AMR":           func(p *profile.Approval) { p.AMR = []string{strings.Repeat("x", 20000)} },
-		"large claims":         func(p *profile.Approval) { p.IDTokenClaims = map[string]any{"x": strings.Repeat("x", 1<<20)} },
+	for name, change := range map[string]func(*authserver.Approval){
+		"AuthTime before 1970": func(p *authserver.Approval) { p.AuthTime = time.Unix(-5, 0) },
+		"AuthTime of 1970":     func(p *authserver.Approval) { p.AuthTime = time.Unix(0, 0) },
+		"a long ACR":           func(p *authserver.Approval) { p.ACR = strings.Repeat("x", 20000) },
+		"an ACR of no charset": func(p *authserver.Approval) { p.ACR = "\xff" },
+		"a long AMR":           func(p *authserver.Approval) { p.AMR = []string{strings.Repeat("x", 20000)} },
+		"large claims":         func(p *authserver.Approval) { p.IDTokenClaims = map[string]any{"x": strings.Repeat("x", 1<<20)} },
 	} {
-		approval := profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()}
+		approval := authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()}
 		change(&approval)
 		_, err := w.as.Approve(context.Background(), a, approval)
 		require.Error(t, err, name)
 	}
-	code := w.approve(a, profile.Approval{Subject: "alice", Scopes: a.Scopes()})
+	code := w.approve(a, authserver.Approval{Subject: "alice", Scopes: a.Scopes()})
 	require.Equal(t, http.StatusOK, w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d")).status)
 }
 
@@ -146,7 +146,7 @@ func TestIDTokenContent(t *testing.T) {
 	w := newWorld(t)
 	form := w.pushForm("client-1")
 	login := w.clock.Now().Add(-time.Minute)
-	code := w.approve(w.load("client-1", form), profile.Approval{
+	code := w.approve(w.load("client-1", form), authserver.Approval{
 		Subject: "alice", Scopes: []string{"openid"}, AuthTime: login, ACR: "high", AMR: []string{"pwd", "otp"},
 		IDTokenClaims: map[string]any{"account": int64(9007199254740993), "html": "<&>"},
 	})
@@ -172,8 +172,8 @@ func TestIDTokenContent(t *testing.T) {
 // A client that hangs up while its replay is being noticed does not keep its tokens by that.
 func TestReplayIsNoticedThoughTheClientHangsUp(t *testing.T) {
 	store := &hangsUp{}
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		store.MemoryStore = profile.NewMemoryStore(0, as.Now)
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		store.MemoryStore = authserver.NewMemoryStore(0, as.Now)
 		as.Codes, as.RefreshTokens, as.Revocations = store, store, store
 	})
 	code := w.code("client-1", nil)
@@ -192,7 +192,7 @@ func TestReplayIsNoticedThoughTheClientHangsUp(t *testing.T) {
 }
 
 type hangsUp struct {
-	*profile.MemoryStore
+	*authserver.MemoryStore
 	cancel func()
 }
 
@@ -206,7 +206,7 @@ func (h *hangsUp) Redeem(ctx context.Context, key string) (bool, error) {
 
 // cancelling is all stores of a server; the n-th call finds the request gone.
 type cancelling struct {
-	*profile.MemoryStore
+	*authserver.MemoryStore
 	left   atomic.Int32
 	cancel func()
 }
@@ -250,8 +250,8 @@ func (c cancellingReplay) Add(ctx context.Context, key string, value []byte, exp
 // Whichever store the client's connection breaks at, the code is still good for the next attempt.
 func TestCodeSurvivesACancelAtEveryStep(t *testing.T) {
 	store := &cancelling{}
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		store.MemoryStore = profile.NewMemoryStore(0, as.Now)
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		store.MemoryStore = authserver.NewMemoryStore(0, as.Now)
 		as.Codes, as.RefreshTokens, as.Revocations = store, store, store
 		replay := cancellingReplay{store, expiring.NewSet(expiring.SetConfig{})}
 		as.Assertions, as.Proofs = replay, replay
@@ -279,15 +279,15 @@ func TestCodeSurvivesACancelAtEveryStep(t *testing.T) {
 
 // Two issuers that share their stores share nothing else: clients with one name are two.
 func TestIssuersWithOneStore(t *testing.T) {
-	memory, requests := profile.NewMemoryStore(0, nil), memstore.New(memstore.Config{})
-	shared := func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	memory, requests := authserver.NewMemoryStore(0, nil), memstore.New(memstore.Config{})
+	shared := func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Requests, as.Codes, as.RefreshTokens, as.Revocations = requests, memory, memory, memory
 	}
 	one, two := newWorld(t, shared), newWorld(t, shared)
 	target := one.authorizationURL("client-1", one.pushForm("client-1"))
 	require.Equal(t, http.StatusBadRequest, two.visit(two.asHTTP.URL+strings.TrimPrefix(target, one.asHTTP.URL)).StatusCode)
 	loaded := one.load("client-1", one.pushForm("client-1"))
-	_, err := two.as.Approve(context.Background(), loaded, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+	_, err := two.as.Approve(context.Background(), loaded, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.Error(t, err)
 	_, err = two.as.Deny(context.Background(), loaded, "access_denied", "")
 	require.Error(t, err)
@@ -366,7 +366,7 @@ func TestRevocationRaces(t *testing.T) {
 		if got := w.send(w.tokenURL(), forms[i], proofs[i]); got.status == http.StatusOK {
 			issued[i], _ = got.body["access_token"].(string)
 		}
-		if _, err := w.as.Approve(context.Background(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes()}); err == nil {
+		if _, err := w.as.Approve(context.Background(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes()}); err == nil {
 			approvals.Add(1)
 		}
 	})
@@ -384,7 +384,7 @@ func TestRevocationRaces(t *testing.T) {
 // Nothing secret is in a log, whatever is asked and however it fails, nor in what a host may print.
 func TestLogsHoldNoSecrets(t *testing.T) {
 	var log bytes.Buffer
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		as.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		rs.Logger = as.Logger
 	})
@@ -425,13 +425,13 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	require.NoError(t, err)
 	a := w.load("client-1", w.pushForm("client-1"))
 	secrets = append(secrets, "a secret refresh token", a.RequestURI())
-	response := profile.TokenResponse{TokenType: "DPoP", AccessToken: "a secret refresh token"}
+	response := authserver.TokenResponse{TokenType: "DPoP", AccessToken: "a secret refresh token"}
 	require.NotContains(t, fmt.Sprintf("%#v %#v", checked, response), "a secret refresh token")
 	fmt.Fprintf(&log, "%v %+v %v %+v %v", *checked, checked, a, *a, response)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("printed", "request", checked, "value", *checked, "authorization", a, "response", response)
 
 	require.Contains(t, log.String(), `msg="request refused"`)
-	require.Contains(t, log.String(), `reason="profile: authorization code replayed"`, "one of a fixed set")
+	require.Contains(t, log.String(), `reason="authserver: authorization code replayed"`, "one of a fixed set")
 	for _, secret := range secrets {
 		if secret != "" {
 			require.NotContains(t, log.String(), secret)

@@ -17,68 +17,67 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 // A callback that is not the server's answer to this session makes the client send nothing at all.
 func TestCallbackRefused(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
-	good, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	app := p.client()
+	good, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
-	other, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	other, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
-	set := func(name string, values ...string) func(url.Values, *profile.Session) {
-		return func(v url.Values, _ *profile.Session) { v[name] = values }
+	set := func(name string, values ...string) func(url.Values, *client.Session) {
+		return func(v url.Values, _ *client.Session) { v[name] = values }
 	}
 	for _, tc := range []struct {
 		name   string
-		change func(url.Values, *profile.Session)
+		change func(url.Values, *client.Session)
 	}{
-		{"ISS-2.4-3 SP-5.3.3.2-5 CS-20 iss missing", func(v url.Values, _ *profile.Session) { delete(v, "iss") }},
+		{"ISS-2.4-3 SP-5.3.3.2-5 CS-20 iss missing", func(v url.Values, _ *client.Session) { delete(v, "iss") }},
 		{"ISS-2.4-1 CS-20 iss of another server", set("iss", "https://evil.example")},
 		{"ISS-2.4-1 iss with a slash more", set("iss", p.as.URL+"/")},
 		{"ISS-2.4-1 iss in capitals", set("iss", strings.ToUpper(p.as.URL))},
 		{"iss empty", set("iss", "")},
 		{"iss twice, equal", set("iss", p.as.URL, p.as.URL)},
 		{"iss twice, the right one first", set("iss", p.as.URL, "https://evil.example")},
-		{"AM-5.4a CS-20 state missing", func(v url.Values, _ *profile.Session) { delete(v, "state") }},
+		{"AM-5.4a CS-20 state missing", func(v url.Values, _ *client.Session) { delete(v, "state") }},
 		{"AM-5.4b CS-20 state of another session", set("state", other.State)},
 		{"state empty", set("state", "")},
 		{"state twice", set("state", good.State, good.State)},
 		{"code and error together", set("error", "access_denied")},
-		{"neither code nor error", func(v url.Values, _ *profile.Session) { delete(v, "code") }},
+		{"neither code nor error", func(v url.Values, _ *client.Session) { delete(v, "code") }},
 		{"code empty", set("code", "")},
 		{"code twice", set("code", "code-1", "code-2")},
 		{"an empty code first", set("code", "", "code-2")},
-		{"error twice", func(v url.Values, _ *profile.Session) { delete(v, "code"); v["error"] = []string{"a", "b"} }},
-		{"ISS-2.4-2 an error from another server is no error of ours", func(v url.Values, _ *profile.Session) {
+		{"error twice", func(v url.Values, _ *client.Session) { delete(v, "code"); v["error"] = []string{"a", "b"} }},
+		{"ISS-2.4-2 an error from another server is no error of ours", func(v url.Values, _ *client.Session) {
 			delete(v, "code")
 			v.Set("error", "access_denied")
 			v.Set("iss", "https://evil.example")
 		}},
-		{"an error without state", func(v url.Values, _ *profile.Session) {
+		{"an error without state", func(v url.Values, _ *client.Session) {
 			delete(v, "code")
 			delete(v, "state")
 			v.Set("error", "access_denied")
 		}},
-		{"a session of another client", func(_ url.Values, s *profile.Session) { s.ClientID = "c-2" }},
-		{"a session at another server", func(_ url.Values, s *profile.Session) { s.Issuer = "https://evil.example" }},
-		{"a session without state", func(v url.Values, s *profile.Session) { s.State = ""; delete(v, "state") }},
-		{"a session without verifier", func(_ url.Values, s *profile.Session) { s.CodeVerifier = "" }},
+		{"a session of another client", func(_ url.Values, s *client.Session) { s.ClientID = "c-2" }},
+		{"a session at another server", func(_ url.Values, s *client.Session) { s.Issuer = "https://evil.example" }},
+		{"a session without state", func(v url.Values, s *client.Session) { s.State = ""; delete(v, "state") }},
+		{"a session without verifier", func(_ url.Values, s *client.Session) { s.CodeVerifier = "" }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			session, values := *good, callback(good)
 			tc.change(values, &session)
-			token, err := client.Finish(ctx, &session, values)
-			require.ErrorIs(t, err, profile.ErrAuthorizationResponse)
+			token, err := app.Finish(ctx, &session, values)
+			require.ErrorIs(t, err, client.ErrAuthorizationResponse)
 			require.Nil(t, token)
 			said := (*oauth2.RetrieveError)(nil)
 			require.False(t, errors.As(err, &said), "the server has not said anything")
@@ -87,17 +86,17 @@ func TestCallbackRefused(t *testing.T) {
 			}
 		})
 	}
-	_, err = client.Finish(ctx, nil, callback(good))
-	require.ErrorIs(t, err, profile.ErrAuthorizationResponse)
-	_, err = client.Finish(ctx, good, nil)
-	require.ErrorIs(t, err, profile.ErrAuthorizationResponse)
+	_, err = app.Finish(ctx, nil, callback(good))
+	require.ErrorIs(t, err, client.ErrAuthorizationResponse)
+	_, err = app.Finish(ctx, good, nil)
+	require.ErrorIs(t, err, client.ErrAuthorizationResponse)
 	require.Empty(t, p.messages("/token"))
 
 	values := callback(good)
 	values.Del("code")
 	values.Set("error", "access_denied")
 	values.Set("error_description", "alice said no")
-	_, err = client.Finish(ctx, good, values)
+	_, err = app.Finish(ctx, good, values)
 	said := (*oauth2.RetrieveError)(nil)
 	require.ErrorAs(t, err, &said)
 	require.Equal(t, "access_denied", said.ErrorCode)
@@ -108,14 +107,14 @@ func TestCallbackRefused(t *testing.T) {
 
 	values = callback(good)
 	values["tenant"], values["resource"], values["id_token"] = []string{"1", "2"}, []string{"x"}, []string{"a.b.c"}
-	_, err = client.Finish(ctx, good, values)
+	_, err = app.Finish(ctx, good, values)
 	require.NoError(t, err, "parameters that mean nothing here are ignored")
 	require.Len(t, values, 6, "the caller's values are not changed")
 }
 
 func TestTokenResponseAccepted(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	year := int64(365 * 24 * 3600)
 	for _, tc := range []struct {
 		name, body string
@@ -135,7 +134,7 @@ func TestTokenResponseAccepted(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, tc.body) }
-			token, err := client.ClientCredentials(ctx, profile.Request{})
+			token, err := app.ClientCredentials(ctx, client.Request{})
 			require.NoError(t, err)
 			require.Equal(t, "DPoP", token.Type())
 			require.Equal(t, tc.expires, token.ExpiresIn)
@@ -150,7 +149,7 @@ func TestTokenResponseAccepted(t *testing.T) {
 		reply(w, 200, `{"access_token":"at","token_type":"DPoP","expires_in":60,"refresh_expires_in":1800,"grant_id":"g",
 			"authorization_details":[{"type":"a"}],"scope":"a b","acme":1e999}`)
 	}
-	token, err := client.ClientCredentials(ctx, profile.Request{})
+	token, err := app.ClientCredentials(ctx, client.Request{})
 	require.NoError(t, err)
 	require.Equal(t, 1800.0, token.Extra("refresh_expires_in"))
 	require.Equal(t, "g", token.Extra("grant_id"))
@@ -161,7 +160,7 @@ func TestTokenResponseAccepted(t *testing.T) {
 
 func TestTokenResponseRefused(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	for _, tc := range []struct {
 		name   string
 		status int
@@ -194,14 +193,14 @@ func TestTokenResponseRefused(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, tc.status, tc.body) }
 			before := len(p.messages("/token"))
-			token, err := client.Refresh(ctx, "rt-1", profile.Request{})
+			token, err := app.Refresh(ctx, "rt-1", client.Request{})
 			require.Error(t, err)
 			require.Nil(t, token)
 			require.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err.Error()), "s3cret")
 			require.Less(t, len(err.Error()), 1000)
 			said := (*oauth2.RetrieveError)(nil)
 			if tc.code == "" {
-				require.ErrorIs(t, err, profile.ErrTokenResponse)
+				require.ErrorIs(t, err, client.ErrTokenResponse)
 				require.False(t, errors.As(err, &said))
 			} else {
 				require.ErrorAs(t, err, &said)
@@ -218,7 +217,7 @@ func TestTokenResponseRefused(t *testing.T) {
 		p.token = func(w http.ResponseWriter, _ *http.Request) {
 			reply(w, 400, `{"error":"invalid_grant","error_description":"used","error_uri":"https://as.example/e"}`)
 		}
-		_, err := client.Refresh(ctx, "rt-1", profile.Request{})
+		_, err := app.Refresh(ctx, "rt-1", client.Request{})
 		said := (*oauth2.RetrieveError)(nil)
 		require.ErrorAs(t, err, &said)
 		require.Equal(t, []string{"used", "https://as.example/e"}, []string{said.ErrorDescription, said.ErrorURI})
@@ -227,7 +226,7 @@ func TestTokenResponseRefused(t *testing.T) {
 	t.Run("a redirect gets no credentials", func(t *testing.T) {
 		for _, status := range []int{301, 302, 303, 307, 308} {
 			p.token = func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, p.api.URL+"/elsewhere", status) }
-			_, err := client.Refresh(ctx, "rt-1", profile.Request{})
+			_, err := app.Refresh(ctx, "rt-1", client.Request{})
 			said := (*oauth2.RetrieveError)(nil)
 			require.ErrorAs(t, err, &said)
 			require.Equal(t, status, said.Response.StatusCode)
@@ -243,13 +242,13 @@ func TestTokenResponseRefused(t *testing.T) {
 			cancel()
 			<-r.Context().Done()
 		}
-		_, err := client.ClientCredentials(ctx, profile.Request{})
+		_, err := app.ClientCredentials(ctx, client.Request{})
 		require.ErrorIs(t, err, context.Canceled)
 		cfg := p.config()
 		cfg.HTTPClient = &http.Client{Transport: p.http.Transport, Timeout: 100 * time.Millisecond}
-		hasty, err := profile.NewClient(context.Background(), cfg)
+		hasty, err := client.New(context.Background(), cfg)
 		require.NoError(t, err)
-		_, err = hasty.Refresh(context.Background(), "rt-1", profile.Request{})
+		_, err = hasty.Refresh(context.Background(), "rt-1", client.Request{})
 		require.ErrorIs(t, err, context.DeadlineExceeded, "a refresh ends with the client's timeout alone")
 	})
 	t.Run("a timeout", func(t *testing.T) {
@@ -257,13 +256,13 @@ func TestTokenResponseRefused(t *testing.T) {
 		own := *p.http
 		own.Timeout = 50 * time.Millisecond
 		cfg.HTTPClient = &own
-		client, err := profile.NewClient(context.Background(), cfg)
+		app, err := client.New(context.Background(), cfg)
 		require.NoError(t, err)
 		p.token = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 		p.respond = p.token
-		_, err = client.Refresh(context.Background(), "rt-1", profile.Request{})
+		_, err = app.Refresh(context.Background(), "rt-1", client.Request{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		api, err := client.HTTPClient(oauth2.StaticTokenSource(dpopToken("at")))
+		api, err := app.HTTPClient(oauth2.StaticTokenSource(dpopToken("at")))
 		require.NoError(t, err)
 		_, err = api.Get(p.api.URL)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -304,7 +303,7 @@ func TestIDTokenRefused(t *testing.T) {
 		{Public: decoy.Public(), KeyID: "k0"}, {Public: testkit.Ed25519Key(t, "decoy").Public(), KeyID: "k9"},
 		{Public: ec.Public(), KeyID: "k1"}, {Public: rsaKey.Public(), KeyID: "r1"},
 	}
-	client := p.client()
+	app := p.client()
 	set := func(name string, value any) func(map[string]any) { return func(m map[string]any) { m[name] = value } }
 	del := func(name string) func(map[string]any) { return func(m map[string]any) { delete(m, name) } }
 	es := map[string]any{"alg": "ES256", "kid": "k1"}
@@ -332,7 +331,7 @@ func TestIDTokenRefused(t *testing.T) {
 		{"max_age was asked for, too long ago", set("auth_time", p.clock.Now().Add(-time.Hour).Unix()), es, ec, idtoken.ErrAuthentication},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}, Params: url.Values{"max_age": {"60"}}})
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}, Params: url.Values{"max_age": {"60"}}})
 			require.NoError(t, err)
 			now := p.clock.Now().Unix()
 			payload := map[string]any{
@@ -343,15 +342,15 @@ func TestIDTokenRefused(t *testing.T) {
 			p.token = func(w http.ResponseWriter, _ *http.Request) {
 				reply(w, 200, map[string]any{"access_token": "s3cret", "token_type": "DPoP", "id_token": raw})
 			}
-			token, err := client.Finish(ctx, session, callback(session))
+			token, err := app.Finish(ctx, session, callback(session))
 			if tc.want == nil {
 				require.NoError(t, err)
-				user, ok := profile.IDToken(token)
+				user, ok := client.IDToken(token)
 				require.True(t, ok)
 				require.Equal(t, "alice", user.Subject())
 				return
 			}
-			require.ErrorIs(t, err, profile.ErrTokenResponse)
+			require.ErrorIs(t, err, client.ErrTokenResponse)
 			require.ErrorIs(t, err, tc.want)
 			require.Nil(t, token)
 			require.NotContains(t, err.Error(), raw)
@@ -363,13 +362,13 @@ func TestIDTokenRefused(t *testing.T) {
 		"CS-20 alg none": base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + ".e30.",
 	} {
 		t.Run(name, func(t *testing.T) {
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}})
 			require.NoError(t, err)
 			p.token = func(w http.ResponseWriter, _ *http.Request) {
 				reply(w, 200, map[string]any{"access_token": "s3cret", "token_type": "DPoP", "id_token": raw})
 			}
-			token, err := client.Finish(ctx, session, callback(session))
-			require.ErrorIs(t, err, profile.ErrTokenResponse)
+			token, err := app.Finish(ctx, session, callback(session))
+			require.ErrorIs(t, err, client.ErrTokenResponse)
 			want := idtoken.ErrMalformed
 			if name == "CS-20 alg none" {
 				want = idtoken.ErrAlgorithm // CASES C13
@@ -395,9 +394,9 @@ func TestKeysElsewhere(t *testing.T) {
 		}
 		set.ServeHTTP(w, r)
 	}
-	client := p.client()
+	app := p.client()
 	issuer := p.idTokens()
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}})
 	require.NoError(t, err)
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		raw, err := issuer.Issue(idtoken.Claims{Subject: "alice", ClientID: "c-1", Nonce: session.Nonce})
@@ -406,7 +405,7 @@ func TestKeysElsewhere(t *testing.T) {
 		}
 		reply(w, 200, map[string]any{"access_token": "at", "token_type": "DPoP", "id_token": raw})
 	}
-	_, err = client.Finish(ctx, session, callback(session))
+	_, err = app.Finish(ctx, session, callback(session))
 	require.NoError(t, err)
 	require.Empty(t, p.messages("/keys")[0].header.Get("DPoP"), "who only serves keys learns nothing about the client")
 }

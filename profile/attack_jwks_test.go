@@ -7,11 +7,11 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // A client's jwks_uri does not lead into the server's own network, but for what the host allows.
@@ -38,7 +38,7 @@ func TestClientKeysAtPrivateAddresses(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			requests = 0
-			w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+			w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 				if tc.guard {
 					client, err := jwks.PublicClient(tc.allow...)
 					require.NoError(t, err)

@@ -14,14 +14,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
 )
 
 // watched notes at which paths of a server a certificate was presented.
@@ -49,15 +51,15 @@ func watch(server *httptest.Server) *watched {
 func TestWhoSeesTheCertificate(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		change  func(*profile.ClientConfig)
+		change  func(*client.Config)
 		api     bool
 		aliases bool
 		none    bool
 	}{
-		{name: "private_key_jwt, DPoP", none: true, change: func(*profile.ClientConfig) {}},
-		{name: "tls_client_auth, DPoP", aliases: true, change: func(c *profile.ClientConfig) { c.AuthMethod = "tls_client_auth" }},
-		{name: "tls_client_auth, certificate", aliases: true, api: true, change: func(c *profile.ClientConfig) { c.AuthMethod, c.CertificateBoundTokens = "tls_client_auth", true }},
-		{name: "private_key_jwt, aliases, DPoP", aliases: true, change: func(c *profile.ClientConfig) { c.UseMTLSEndpointAliases = true }},
+		{name: "private_key_jwt, DPoP", none: true, change: func(*client.Config) {}},
+		{name: "tls_client_auth, DPoP", aliases: true, change: func(c *client.Config) { c.AuthMethod = "tls_client_auth" }},
+		{name: "tls_client_auth, certificate", aliases: true, api: true, change: func(c *client.Config) { c.AuthMethod, c.CertificateBoundTokens = "tls_client_auth", true }},
+		{name: "private_key_jwt, aliases, DPoP", aliases: true, change: func(c *client.Config) { c.UseMTLSEndpointAliases = true }},
 	} {
 		t.Run("MTLS-2-1 SP-5.2.2.1-3 SP-5.3.3.1-7 "+tc.name, func(t *testing.T) {
 			m, ctx := newMTLSWorld(t), context.Background()
@@ -65,17 +67,17 @@ func TestWhoSeesTheCertificate(t *testing.T) {
 			primary, aliases, api := watch(m.asHTTP), watch(m.aliases), watch(m.rsHTTP)
 			// A template with a cache, as it resumes sessions of whoever shares it.
 			m.http.Transport.(*http.Transport).TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
-			client := m.client("app", func(c *profile.ClientConfig) {
+			app := m.client("app", func(c *client.Config) {
 				m.enrol("app", "private_key_jwt", false)
 				tc.change(c)
 				m.enrol("app", map[bool]string{true: "tls_client_auth", false: "private_key_jwt"}[c.AuthMethod != ""], c.CertificateBoundTokens)
 				c.Certificate = certify(t, "app", m.ca)
 			})
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 			require.NoError(t, err)
-			token, err := client.Finish(ctx, session, m.browse(session.URL))
+			token, err := app.Finish(ctx, session, m.browse(session.URL))
 			require.NoError(t, err)
-			apiClient, err := client.HTTPClient(client.TokenSource(ctx, token))
+			apiClient, err := app.HTTPClient(app.TokenSource(ctx, token))
 			require.NoError(t, err)
 			response, err := apiClient.Get(m.rsHTTP.URL + "/accounts")
 			require.NoError(t, err)
@@ -100,17 +102,17 @@ func TestWhoSeesTheCertificate(t *testing.T) {
 // Without aliases the endpoints that want the certificate are at the host of the documents that do not. A session that was
 // begun without certificate is not resumed for them, nor one with it for the documents.
 func TestResumptionKeepsCertificatesApart(t *testing.T) {
-	m, ctx := newMTLSWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.MTLSBaseURL = "" }), context.Background()
+	m, ctx := newMTLSWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.MTLSBaseURL = "" }), context.Background()
 	m.asHTTP.TLS.ClientAuth = tls.RequestClientCert
 	seen := watch(m.asHTTP)
 	m.enrol("app", "tls_client_auth", true)
 	template := m.http.Transport.(*http.Transport)
 	template.TLSClientConfig.ClientSessionCache, template.DisableKeepAlives = tls.NewLRUClientSessionCache(0), true
-	client := m.client("app", func(c *profile.ClientConfig) {
+	app := m.client("app", func(c *client.Config) {
 		c.AuthMethod, c.CertificateBoundTokens, c.Certificate = "tls_client_auth", true, certify(t, "app", m.ca)
 	})
 	for range 2 {
-		_, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+		_, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 		require.NoError(t, err, "MTLS-2-1")
 		_, err = profile.Discover(ctx, m.http, m.asHTTP.URL)
 		require.NoError(t, err)
@@ -126,10 +128,10 @@ func TestCertificateWhoseAuthorityIsNotNamed(t *testing.T) {
 	named.AddCert(authority(t, "somebody else").Leaf)
 	m.aliases.TLS.ClientCAs = named
 	m.enrol("app", "self_signed_tls_client_auth", true)
-	client := m.client("app", func(c *profile.ClientConfig) {
+	app := m.client("app", func(c *client.Config) {
 		c.AuthMethod, c.CertificateBoundTokens, c.Certificate = "self_signed_tls_client_auth", true, certify(t, "app", nil)
 	})
-	_, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+	_, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err, "MTLS-2-1")
 }
 
@@ -138,8 +140,8 @@ func TestTransportsForCertificates(t *testing.T) {
 	m, ctx := newMTLSWorld(t), context.Background()
 	m.enrol("app", "tls_client_auth", true)
 	certificate := certify(t, "app", m.ca)
-	config := func(transport *http.Transport) profile.ClientConfig {
-		return profile.ClientConfig{
+	config := func(transport *http.Transport) client.Config {
+		return client.Config{
 			Issuer: m.asHTTP.URL, ClientID: "app", AuthMethod: "tls_client_auth", CertificateBoundTokens: true, Certificate: certificate,
 			HTTPClient: &http.Client{Transport: transport}, Now: m.clock.Now,
 		}
@@ -154,13 +156,13 @@ func TestTransportsForCertificates(t *testing.T) {
 		transport.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return (&tls.Dialer{Config: transport.TLSClientConfig}).DialContext(ctx, network, addr)
 		}
-		_, err := profile.NewClient(ctx, config(transport))
+		_, err := client.New(ctx, config(transport))
 		require.ErrorContains(t, err, "DialTLS")
 		//lint:ignore SA1019 http.Transport still obeys DialTLS
 		transport.DialTLSContext, transport.DialTLS = nil, func(network, addr string) (net.Conn, error) {
 			return tls.Dial(network, addr, transport.TLSClientConfig)
 		}
-		_, err = profile.NewClient(ctx, config(transport))
+		_, err = client.New(ctx, config(transport))
 		require.ErrorContains(t, err, "DialTLS")
 	})
 	t.Run("MTLS-2-1 one with HTTP/2 set up by hand, whose pool all clones share", func(t *testing.T) {
@@ -172,9 +174,9 @@ func TestTransportsForCertificates(t *testing.T) {
 			c.Close()
 			return roundTripper(func(*http.Request) (*http.Response, error) { return nil, net.ErrClosed })
 		}}
-		client, err := profile.NewClient(ctx, config(transport))
+		app, err := client.New(ctx, config(transport))
 		require.NoError(t, err)
-		_, err = client.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+		_, err = app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 		require.NoError(t, err)
 		require.Zero(t, handed)
 	})
@@ -186,8 +188,8 @@ func TestTransportsForCertificates(t *testing.T) {
 		t.Run("MTLS-2-1 "+name, func(t *testing.T) {
 			cfg := config(template())
 			cfg.Certificate = broken
-			_, err := profile.NewClient(ctx, cfg)
-			require.ErrorContains(t, err, "profile: client: Certificate")
+			_, err := client.New(ctx, cfg)
+			require.ErrorContains(t, err, "client: Certificate")
 		})
 	}
 }
@@ -202,19 +204,19 @@ func TestPartialAliases(t *testing.T) {
 	cfg := p.config()
 	cfg.UseMTLSEndpointAliases, cfg.Certificate = true, certify(t, "c-1", nil)
 	aliases["token_endpoint"] = p.api.URL + "/token"
-	_, err := profile.NewClient(ctx, cfg)
+	_, err := client.New(ctx, cfg)
 	require.ErrorIs(t, err, profile.ErrServerMetadata, "SP-5.2.2.1-3")
 	require.ErrorContains(t, err, "mtls_endpoint_aliases lacks pushed_authorization_request_endpoint")
 	aliases["pushed_authorization_request_endpoint"] = ""
-	_, err = profile.NewClient(ctx, cfg)
+	_, err = client.New(ctx, cfg)
 	require.ErrorContains(t, err, "mtls_endpoint_aliases lacks pushed_authorization_request_endpoint")
 	aliases["pushed_authorization_request_endpoint"] = "http" + strings.TrimPrefix(p.api.URL, "https") + "/par"
-	_, err = profile.NewClient(ctx, cfg)
+	_, err = client.New(ctx, cfg)
 	require.ErrorContains(t, err, "mtls_endpoint_aliases.pushed_authorization_request_endpoint")
 
 	// An endpoint that the client has no requests for needs no alias.
 	aliases["pushed_authorization_request_endpoint"] = p.api.URL + "/par"
-	_, err = profile.NewClient(ctx, cfg)
+	_, err = client.New(ctx, cfg)
 	require.NoError(t, err)
 
 	// MTLS-5-1: without the metadata, what has no alias is at its usual place.
@@ -223,9 +225,9 @@ func TestPartialAliases(t *testing.T) {
 	p.metadata = func(m map[string]any) {
 		m["mtls_endpoint_aliases"], m["token_endpoint_auth_methods_supported"] = aliases, []string{"tls_client_auth"}
 	}
-	client, err := profile.NewClient(ctx, cfg)
+	app, err := client.New(ctx, cfg)
 	require.NoError(t, err)
-	_, err = client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	_, err = app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	require.Len(t, p.messages("/par"), 1, "MTLS-5-1")
 }
@@ -241,15 +243,15 @@ func TestTokenTypeConfusion(t *testing.T) {
 	for _, certificateBound := range []bool{false, true} {
 		cfg := p.config()
 		cfg.CertificateBoundTokens, cfg.Certificate = certificateBound, certify(t, "c-1", nil)
-		client, err := profile.NewClient(ctx, cfg)
+		app, err := client.New(ctx, cfg)
 		require.NoError(t, err)
 		for _, kind = range []string{"DPoP", "Bearer", "bearer", "mac", ""} {
-			_, err := client.ClientCredentials(ctx, profile.Request{})
+			_, err := app.ClientCredentials(ctx, client.Request{})
 			if strings.EqualFold(kind, "Bearer") == certificateBound && kind != "mac" && kind != "" {
 				require.NoError(t, err, "CS-19 %s", kind)
 				continue
 			}
-			require.ErrorIs(t, err, profile.ErrTokenResponse, "DPOP-5-7 %q", kind)
+			require.ErrorIs(t, err, client.ErrTokenResponse, "DPOP-5-7 %q", kind)
 		}
 	}
 }
@@ -298,7 +300,7 @@ func TestUnusableCertificates(t *testing.T) {
 // A certificate that expires between two requests of one connection, or while its chain is remembered.
 func TestCertificateExpiresOnItsConnection(t *testing.T) {
 	clock := testkit.NewClock(time.Now())
-	m := newMTLSWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	m := newMTLSWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		source, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{Now: clock.Now})
 		require.NoError(t, err)
 		as.Certificates, rs.Certificates, as.Now, rs.Now = source, source, clock.Now, clock.Now
@@ -397,7 +399,7 @@ func TestForgedCertificateHeadersAtTheAPI(t *testing.T) {
 		{"none", "192.0.2.0/24", nil, http.StatusOK},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t, func(_ *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+			w := newWorld(t, func(_ *authserver.Config, rs *resourceserver.Config) {
 				source, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{
 					Proxy: "rfc9440", TrustedPeers: []netip.Prefix{netip.MustParsePrefix(tc.trusted)},
 				})

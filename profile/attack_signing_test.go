@@ -13,34 +13,36 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 func archiving(a *archive) worldOption {
-	return func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Evidence = a.keep }
+	return func(as *authserver.Config, _ *resourceserver.Config) { as.Evidence = a.keep }
 }
 
 // A client that takes signed responses only takes no plain one for a session that was begun otherwise.
 func TestPlainSessionOfSigningClient(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
-	session, err := w.client("client-1").Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	session, err := w.client("client-1").Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	callback := w.browse(session.URL)
 	require.Equal(t, []string{"code", "iss", "state", "tenant"}, names(callback))
 	_, err = w.client("client-1", using(profile.SignedResponses)).Finish(ctx, session, callback)
-	require.ErrorIs(t, err, profile.ErrAuthorizationResponse, "MS-5.4.2-1 MS-5.4.2-2")
+	require.ErrorIs(t, err, client.ErrAuthorizationResponse, "MS-5.4.2-1 MS-5.4.2-2")
 	_, err = w.client("client-1").Finish(ctx, session, callback)
 	require.NoError(t, err)
 
-	session, err = w.client("client-1", using(profile.SignedResponses)).Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	session, err = w.client("client-1", using(profile.SignedResponses)).Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	_, err = w.client("client-1").Finish(ctx, session, w.browse(session.URL))
-	require.ErrorIs(t, err, profile.ErrAuthorizationResponse, "MS-5.4.2-2 nor the other way round")
+	require.ErrorIs(t, err, client.ErrAuthorizationResponse, "MS-5.4.2-2 nor the other way round")
 }
 
 // newIntrospection makes a client of the introspection endpoint for client-2.
@@ -62,7 +64,7 @@ func (w *world) newIntrospection(change ...func(*introspection.ClientConfig)) *i
 func TestNoEvidenceOfRefusedAPIRequests(t *testing.T) {
 	w, held := newWorld(t, demanding(profile.SignedIntrospection)), &archive{}
 	var err error
-	w.rs, err = profile.NewResourceServer(profile.ResourceServerConfig{
+	w.rs, err = resourceserver.New(resourceserver.Config{
 		Resource: w.rsHTTP.URL, Issuer: w.asHTTP.URL, Evidence: held.keep, Now: w.clock.Now,
 		Introspection: w.newIntrospection(func(c *introspection.ClientConfig) { c.CacheFor = time.Minute }),
 	})
@@ -91,7 +93,7 @@ func TestNoEvidenceOfRefusedAPIRequests(t *testing.T) {
 // An API that is configured for one issuer takes no token that another one vouches for.
 func TestIntrospectionOfAnotherIssuer(t *testing.T) {
 	w := newWorld(t, demanding(profile.SignedIntrospection))
-	rs, err := profile.NewResourceServer(profile.ResourceServerConfig{
+	rs, err := resourceserver.New(resourceserver.Config{
 		Resource: w.rsHTTP.URL, Issuer: "https://other-as.example", Introspection: w.newIntrospection(), Now: w.clock.Now,
 	})
 	require.NoError(t, err)
@@ -115,14 +117,14 @@ func TestIntrospectionOfForeignTokens(t *testing.T) {
 	foreign, err := issuer.Issue(accesstoken.Claims{Subject: "alice", ClientID: "client-1", Audience: []string{w.rsHTTP.URL}, JKT: w.jkt("d"), ID: "the host's own"})
 	require.NoError(t, err)
 	issued := w.tokens("client-1", "d").body
-	client := w.newIntrospection()
+	app := w.newIntrospection()
 	for name, token := range map[string]string{
 		"INT-7662-2.2-2 a token that the host made": foreign,
 		"INT-7662-2.2-2 a refresh token":            issued["refresh_token"].(string),
 		"INT-7662-2.2-2 an ID token":                issued["id_token"].(string),
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := client.Introspect(context.Background(), token)
+			_, err := app.Introspect(context.Background(), token)
 			require.ErrorIs(t, err, introspection.ErrInactive)
 		})
 	}
@@ -135,7 +137,7 @@ func TestNoEvidenceOfResponsesNotSent(t *testing.T) {
 	form := w.pushForm("client-1")
 	form.Set("response_mode", "jwt")
 	a := w.load("client-1", form)
-	approval := profile.Approval{Subject: "alice", Scopes: []string{"accounts"}}
+	approval := authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}}
 	_, err := w.as.Approve(ctx, a, approval)
 	require.NoError(t, err)
 	require.Equal(t, []string{"authorization response true"}, held.take())
@@ -193,7 +195,7 @@ func TestUnanswerableRequests(t *testing.T) {
 	form := w.pushForm("client-1")
 	form.Set("response_mode", "jwt")
 	form.Set("state", strings.Repeat("ä", 4<<10))
-	_, err := w.as.Approve(context.Background(), w.load("client-1", form), profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+	_, err := w.as.Approve(context.Background(), w.load("client-1", form), authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.NoError(t, err, "the longest honest state is answered")
 }
 
@@ -250,16 +252,16 @@ func (m *moody) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 
 func TestApprovalSurvivesKeyFailure(t *testing.T) {
 	key, held := &moody{Signer: testkit.ECKey(t, "as")}, &archive{}
-	w, ctx := newWorld(t, archiving(held), func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Key = key }), context.Background()
+	w, ctx := newWorld(t, archiving(held), func(as *authserver.Config, _ *resourceserver.Config) { as.Key = key }), context.Background()
 	form := w.pushForm("client-1")
 	form.Set("response_mode", "jwt")
 	a := w.load("client-1", form)
-	approval := profile.Approval{Subject: "alice", Scopes: []string{"accounts"}}
+	approval := authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}}
 	key.down.Store(true)
 	_, err := w.as.Approve(ctx, a, approval)
-	require.ErrorIs(t, err, profile.ErrStore, "MS-5.4.1-1 no unsigned response instead")
+	require.ErrorIs(t, err, authserver.ErrStore, "MS-5.4.1-1 no unsigned response instead")
 	_, err = w.as.Deny(ctx, a, "access_denied", "")
-	require.ErrorIs(t, err, profile.ErrStore, "JARM-2.1-3 errors neither")
+	require.ErrorIs(t, err, authserver.ErrStore, "JARM-2.1-3 errors neither")
 	require.Empty(t, held.take())
 	key.down.Store(false)
 	var sent atomic.Int32
@@ -278,7 +280,7 @@ func (f *failingArchive) keep(context.Context, profile.Evidence) error { return 
 // The error of an archive is the host's and stays there.
 func TestArchiveErrorsAreNotShown(t *testing.T) {
 	f := &failingArchive{errors.New("dsn=postgres://secret")}
-	w := newWorld(t, demanding(profile.SignedIntrospection), func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Evidence = f.keep })
+	w := newWorld(t, demanding(profile.SignedIntrospection), func(as *authserver.Config, _ *resourceserver.Config) { as.Evidence = f.keep })
 	access := w.tokens("client-1", "d").body["access_token"].(string)
 	got := w.send(w.as.Metadata().IntrospectionEndpoint, w.authenticated("client-2", url.Values{"token": {access}}))
 	require.Equal(t, http.StatusServiceUnavailable, got.status, "MS-7-1")

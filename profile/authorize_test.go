@@ -7,9 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 // postForm sends a form to the authorization endpoint as a browser does, without
@@ -83,7 +82,7 @@ func TestHostFormAtTheAuthorizationEndpoint(t *testing.T) {
 	w := newWorld(t)
 	var seen []string
 	w.onInteract = func(r *http.Request) { seen = append(seen, r.Method+" "+r.PostFormValue("password")) }
-	w.decide = func(*profile.Authorization) (*profile.AuthorizationResponse, error) { return nil, nil }
+	w.decide = func(*authserver.Authorization) (*authserver.AuthorizationResponse, error) { return nil, nil }
 	target := w.authorizationURL("client-1", w.pushForm("client-1"))
 	w.visit(target)
 	w.postForm(target, "application/x-www-form-urlencoded", "password=secret")

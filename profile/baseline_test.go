@@ -7,11 +7,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
 )
 
 // A code is bound to a DPoP key by dpop_jkt, by a proof at the push, or by both.
@@ -49,26 +50,26 @@ func TestRefreshTokenStaysGood(t *testing.T) {
 
 func TestClientSessions(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
-	client := w.client("client-1")
-	first, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	app := w.client("client-1")
+	first, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
-	second, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	second, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	require.NotEqual(t, first.URL, second.URL, "PAR-4-1 a request_uri for each authorization")
 	require.NotEqual(t, first.CodeVerifier, second.CodeVerifier, "PAR-7.5-1 JARM-5.2-1")
-	for _, session := range []*profile.Session{first, second} {
+	for _, session := range []*client.Session{first, second} {
 		require.True(t, strings.HasPrefix(session.URL, w.as.Metadata().AuthorizationEndpoint+"?"), "SP-5.3.3.1-4 BCP-2.1-2")
 	}
 
 	// A code of the one session, put into the other with its state: the server sees another verifier.
 	stolen := w.browse(first.URL)
 	stolen.Set("state", second.State)
-	_, err = client.Finish(ctx, second, stolen)
+	_, err = app.Finish(ctx, second, stolen)
 	require.ErrorContains(t, err, "invalid_grant", "BCP-2.1.1-1")
 	mixedUp := w.browse(second.URL)
 	mixedUp.Set("iss", "https://other-as.example")
-	_, err = client.Finish(ctx, second, mixedUp)
-	require.ErrorIs(t, err, profile.ErrAuthorizationResponse, "BCP-2.1-4")
+	_, err = app.Finish(ctx, second, mixedUp)
+	require.ErrorIs(t, err, client.ErrAuthorizationResponse, "BCP-2.1-4")
 }
 
 // What an access token looks like is no business of the client.
@@ -82,8 +83,8 @@ func TestClientDoesNotReadAccessTokens(t *testing.T) {
 		}
 		w.as.Handler().ServeHTTP(rw, r)
 	})
-	_, err := w.client("client-1").ClientCredentials(ctx, profile.Request{})
-	require.ErrorIs(t, err, profile.ErrTokenResponse, "a blank cannot be sent")
+	_, err := w.client("client-1").ClientCredentials(ctx, client.Request{})
+	require.ErrorIs(t, err, client.ErrTokenResponse, "a blank cannot be sent")
 	w.asHTTP.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {
 			rw.Header().Set("Content-Type", "application/json")
@@ -92,14 +93,14 @@ func TestClientDoesNotReadAccessTokens(t *testing.T) {
 		}
 		w.as.Handler().ServeHTTP(rw, r)
 	})
-	token, err := w.client("client-1").ClientCredentials(ctx, profile.Request{})
+	token, err := w.client("client-1").ClientCredentials(ctx, client.Request{})
 	require.NoError(t, err, "AT-6-1")
 	require.Equal(t, "eyJ.no-JWT.", token.AccessToken)
 }
 
 func TestServerNeedsIssuerAndDistinctResources(t *testing.T) {
-	cfg := profile.AuthorizationServerConfig{Key: testkit.ECKey(t, "as"), Resources: []string{"https://api.example", "https://api.example"}}
-	_, err := profile.NewAuthorizationServer(cfg)
+	cfg := authserver.Config{Key: testkit.ECKey(t, "as"), Resources: []string{"https://api.example", "https://api.example"}}
+	_, err := authserver.New(cfg)
 	require.ErrorIs(t, err, profile.ErrIssuer, "CA-BIS-4-4")
 	require.ErrorContains(t, err, "twice", "AT-5-1")
 }

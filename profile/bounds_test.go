@@ -10,11 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 func heapInUse() int64 {
@@ -55,9 +56,9 @@ func TestOneClientFloodsPushes(t *testing.T) {
 
 func TestOneClientFillsAStore(t *testing.T) {
 	t.Run("D1: opaque access tokens", func(t *testing.T) {
-		w := newWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+		w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 			demanding(profile.Baseline)(as, rs)
-			as.AccessTokens = profile.NewMemoryStore(6, as.Now)
+			as.AccessTokens = authserver.NewMemoryStore(6, as.Now)
 		})
 		first := w.tokens("client-1", "d")
 		require.Equal(t, http.StatusOK, first.status)
@@ -75,7 +76,7 @@ func TestOneClientFillsAStore(t *testing.T) {
 		require.Equal(t, http.StatusOK, refresh().status, "expired tokens make room")
 	})
 	t.Run("D1: large values are bounded in bytes", func(t *testing.T) {
-		store, large := profile.NewMemoryStore(100, nil), make([]byte, 100<<10)
+		store, large := authserver.NewMemoryStore(100, nil), make([]byte, 100<<10)
 		later := time.Now().Add(time.Hour)
 		flood := expiring.WithOwner(t.Context(), "client-1")
 		var err error
@@ -83,23 +84,23 @@ func TestOneClientFillsAStore(t *testing.T) {
 		for ; err == nil; kept++ {
 			err = store.Save(flood, strings.Repeat("k", kept+1), large, later)
 		}
-		require.ErrorIs(t, err, profile.ErrTooMany)
+		require.ErrorIs(t, err, authserver.ErrTooMany)
 		require.Less(t, kept*len(large), 3<<20)
 		require.NoError(t, store.Save(expiring.WithOwner(t.Context(), "client-2"), "k2", large, later))
 	})
 }
 
 func TestOneClientFillsAReplayStore(t *testing.T) {
-	for name, fill := range map[string]func(as *profile.AuthorizationServerConfig){
-		"assertions": func(as *profile.AuthorizationServerConfig) {
+	for name, fill := range map[string]func(as *authserver.Config){
+		"assertions": func(as *authserver.Config) {
 			as.Assertions = expiring.NewSet(expiring.SetConfig{MaxEntries: 40})
 		},
-		"proofs": func(as *profile.AuthorizationServerConfig) {
+		"proofs": func(as *authserver.Config) {
 			as.Proofs = expiring.NewSet(expiring.SetConfig{MaxEntries: 40})
 		},
 	} {
 		t.Run("D1: "+name, func(t *testing.T) {
-			w := newWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+			w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 				demanding(profile.Baseline)(as, rs)
 				fill(as)
 			})
@@ -123,7 +124,7 @@ func TestOneClientFillsAReplayStore(t *testing.T) {
 // must not count against the client.
 func TestReplayedAssertionsFillNothing(t *testing.T) {
 	proofs := expiring.NewSet(expiring.SetConfig{MaxEntries: 40})
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Proofs = proofs })
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.Proofs = proofs })
 	push, token := w.pushForm("client-1"), w.credentialsForm("client-1", "accounts")
 	require.Equal(t, http.StatusCreated, w.send(w.parURL(), push).status)
 	require.Equal(t, http.StatusOK, w.send(w.tokenURL(), token, w.tokenProof("d")).status)
@@ -139,8 +140,8 @@ func TestReplayedAssertionsFillNothing(t *testing.T) {
 // Revocations that one client asks for keep none of another client out, and none
 // of a user.
 func TestOneClientFillsTheRevocations(t *testing.T) {
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		as.Revocations = profile.NewMemoryStore(8, as.Now)
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		as.Revocations = authserver.NewMemoryStore(8, as.Now)
 	})
 	revoke := func(id, token string) answer {
 		return w.send(w.as.Metadata().RevocationEndpoint, w.authenticated(id, url.Values{"token": {token}}))
@@ -157,7 +158,7 @@ func TestOneClientFillsTheRevocations(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.spend(code).status)
 	require.Equal(t, "invalid_grant", w.spend(code).code)
 	require.Equal(t, "invalid_grant", w.spend(code).code)
-	response, err := w.as.Approve(t.Context(), w.load("client-1", w.pushForm("client-1")), profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+	response, err := w.as.Approve(t.Context(), w.load("client-1", w.pushForm("client-1")), authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	require.NoError(t, w.as.Withdraw(t.Context(), response.AuthorizationID()), "D1: the user's withdrawal does not count for the client")
 	w.clock.Advance(16 * time.Minute)
@@ -165,23 +166,23 @@ func TestOneClientFillsTheRevocations(t *testing.T) {
 }
 
 // fullCodes is a store in which a client has used up its share.
-type fullCodes struct{ profile.CodeStore }
+type fullCodes struct{ authserver.CodeStore }
 
-func (fullCodes) Save(context.Context, string, []byte, time.Time) error { return profile.ErrTooMany }
+func (fullCodes) Save(context.Context, string, []byte, time.Time) error { return authserver.ErrTooMany }
 
 func TestAConsentOutlivesAFullShare(t *testing.T) {
 	codes := &switched{fullCodes{}}
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Codes = codes })
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.Codes = codes })
 	a := w.load("client-1", w.pushForm("client-1"))
-	_, err := w.as.Approve(t.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
-	require.ErrorIs(t, err, profile.ErrTooMany)
+	_, err := w.as.Approve(t.Context(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
+	require.ErrorIs(t, err, authserver.ErrTooMany)
 	recorder := httptest.NewRecorder()
 	w.as.WriteAuthorizationError(recorder, httptest.NewRequest(http.MethodGet, w.asHTTP.URL+"/authorize", nil), a, err)
 	require.Equal(t, http.StatusTooManyRequests, recorder.Code, "D1: a page, and no response that ends the request")
-	codes.CodeStore = profile.NewMemoryStore(0, w.clock.Now)
-	_, err = w.as.Approve(t.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
+	codes.CodeStore = authserver.NewMemoryStore(0, w.clock.Now)
+	_, err = w.as.Approve(t.Context(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
 	require.NoError(t, err, "D1: the same consent succeeds when there is room again")
 }
 
 // switched is a store that a test can replace.
-type switched struct{ profile.CodeStore }
+type switched struct{ authserver.CodeStore }

@@ -10,11 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
 )
 
 // A slowBank is a server whose token endpoint waits, with a browser that has begun
@@ -39,15 +38,15 @@ func newSlowBank(t *testing.T) *slowBank {
 		<-b.leave
 		reply(w, 200, `{"access_token":"at","token_type":"DPoP","refresh_token":"rt"}`)
 	}
-	client, sessions := b.client(), newSessions(t)
+	app, sessions := b.client(), newSessions(t)
 	b.clock = b.peer.clock
-	session, err := client.Begin(context.Background(), profile.Request{Scopes: []string{"a"}})
+	session, err := app.Begin(context.Background(), client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
 	for _, c := range putIn(t, sessions, nil, session) {
 		b.header.Add("Cookie", c.Name+"="+c.Value)
 	}
 	b.target = "/cb?" + callback(session).Encode()
-	b.callback = client.CallbackHandler(sessions, func(w http.ResponseWriter, r *http.Request, _ *profile.Session, token *oauth2.Token) {
+	b.callback = app.CallbackHandler(sessions, func(w http.ResponseWriter, r *http.Request, _ *client.Session, token *oauth2.Token) {
 		require.NoError(t, r.Context().Err(), "what the host does is not interrupted")
 		b.done <- token
 		w.WriteHeader(http.StatusNoContent)
@@ -213,8 +212,8 @@ func TestSpeculativeCallbacks(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, b.visit(context.Background(), nil).StatusCode, "it has used up nothing")
 
 	p := newPeer(t)
-	login := p.client().LoginHandler(newSessions(t, func(c *profile.SessionsConfig) { c.AllowGET = true }), func(*http.Request) (profile.Request, error) {
-		return profile.Request{Scopes: []string{"a"}}, nil
+	login := p.client().LoginHandler(newSessions(t, func(c *client.SessionsConfig) { c.AllowGET = true }), func(*http.Request) (client.Request, error) {
+		return client.Request{Scopes: []string{"a"}}, nil
 	})
 	r := httptest.NewRequest(http.MethodGet, "/login", nil)
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
@@ -227,18 +226,18 @@ func TestSpeculativeCallbacks(t *testing.T) {
 
 func TestFinishIsNotInterrupted(t *testing.T) {
 	b := newSlowBank(t)
-	client := b.client()
-	begin := func() *profile.Session {
-		session, err := client.Begin(context.Background(), profile.Request{Scopes: []string{"a"}})
+	app := b.client()
+	begin := func() *client.Session {
+		session, err := app.Begin(context.Background(), client.Request{Scopes: []string{"a"}})
 		require.NoError(t, err)
 		return session
 	}
 	for name, call := range map[string]func(context.Context) (*oauth2.Token, error){
 		"CASES B2: a redemption": func(ctx context.Context) (*oauth2.Token, error) {
 			session := begin()
-			return client.Finish(ctx, session, callback(session))
+			return app.Finish(ctx, session, callback(session))
 		},
-		"CASES B2: a refresh": func(ctx context.Context) (*oauth2.Token, error) { return client.Refresh(ctx, "rt", profile.Request{}) },
+		"CASES B2: a refresh": func(ctx context.Context) (*oauth2.Token, error) { return app.Refresh(ctx, "rt", client.Request{}) },
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
 		go func() {
@@ -270,11 +269,11 @@ func TestRejectedLoginsAreRevoked(t *testing.T) {
 			p, ctx := newPeer(t), context.Background()
 			p.metadata = func(m map[string]any) { m["revocation_endpoint"] = p.as.URL + "/revoke" }
 			p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, tc.body) }
-			client := p.client()
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+			app := p.client()
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}})
 			require.NoError(t, err)
-			_, err = client.Finish(ctx, session, callback(session))
-			require.ErrorIs(t, err, profile.ErrTokenResponse)
+			_, err = app.Finish(ctx, session, callback(session))
+			require.ErrorIs(t, err, client.ErrTokenResponse)
 			sent := p.messages("/revoke")
 			require.Len(t, sent, 1)
 			for member, want := range tc.revoked {
@@ -286,12 +285,12 @@ func TestRejectedLoginsAreRevoked(t *testing.T) {
 
 func TestCookiesOfManyLogins(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client, clock := p.client(), testkit.NewClock(time.Now())
-	sessions := newSessions(t, func(c *profile.SessionsConfig) { c.Now = clock.Now })
+	app, clock := p.client(), testkit.NewClock(time.Now())
+	sessions := newSessions(t, func(c *client.SessionsConfig) { c.Now = clock.Now })
 	var has []*http.Cookie
 	for range 8 {
 		clock.Advance(time.Second)
-		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}, Keep: strings.Repeat("k", 1024)})
+		session, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}, Keep: strings.Repeat("k", 1024)})
 		require.NoError(t, err)
 		has = putIn(t, sessions, has, session)
 		total := 0

@@ -13,10 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 // nonces makes a handler ask for a nonce once.
@@ -43,10 +42,10 @@ func TestClientNonces(t *testing.T) {
 		reply(w, 200, `{"access_token":"at","token_type":"DPoP","refresh_token":"rt","expires_in":300}`)
 	})
 	p.respond = nonces(401, "rs-1", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Form.Encode()) })
-	client := p.client()
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	app := p.client()
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
-	token, err := client.Finish(ctx, session, callback(session))
+	token, err := app.Finish(ctx, session, callback(session))
 	require.NoError(t, err)
 
 	for _, path := range []string{"/par", "/token"} {
@@ -69,7 +68,7 @@ func TestClientNonces(t *testing.T) {
 	require.Equal(t, "as-2", p.messages("/token")[1].proof["nonce"])
 
 	for i := range 2 { // a new http.Client for each user's request, as web applications make them
-		api, err := client.HTTPClient(client.TokenSource(ctx, token))
+		api, err := app.HTTPClient(app.TokenSource(ctx, token))
 		require.NoError(t, err)
 		response, err := api.PostForm(p.api.URL+"/pay", url.Values{"amount": {"7"}})
 		require.NoError(t, err)
@@ -86,7 +85,7 @@ func TestClientNonces(t *testing.T) {
 		require.Equal(t, base64.RawURLEncoding.EncodeToString(hash[:]), m.proof["ath"], "DPOP-7-1")
 		require.Equal(t, []string{"DPoP at"}, m.header["Authorization"], "DPOP-7.1-1 SP-5.3.3.1-3")
 	}
-	_, err = client.Refresh(ctx, "rt", profile.Request{})
+	_, err = app.Refresh(ctx, "rt", client.Request{})
 	require.NoError(t, err)
 	sent := p.messages("/token")
 	require.Equal(t, "as-2", sent[2].proof["nonce"], "DPOP-9-2 nor does the API's nonce get there")
@@ -96,7 +95,7 @@ func TestClientNonces(t *testing.T) {
 		reply(w, 400, `{"error":"use_dpop_nonce"}`)
 	}
 	before := len(p.messages("/token"))
-	_, err = client.Refresh(ctx, "rt", profile.Request{})
+	_, err = app.Refresh(ctx, "rt", client.Request{})
 	said := (*oauth2.RetrieveError)(nil)
 	require.ErrorAs(t, err, &said)
 	require.Equal(t, "use_dpop_nonce", said.ErrorCode)
@@ -105,10 +104,10 @@ func TestClientNonces(t *testing.T) {
 
 func TestAPIClient(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a token in the clear") }))
 	t.Cleanup(plain.Close)
-	api, err := client.HTTPClient(oauth2.StaticTokenSource(dpopToken("s3cret")))
+	api, err := app.HTTPClient(oauth2.StaticTokenSource(dpopToken("s3cret")))
 	require.NoError(t, err)
 
 	t.Run("SP-5.2.1-1 http is refused", func(t *testing.T) {
@@ -124,7 +123,7 @@ func TestAPIClient(t *testing.T) {
 		require.Empty(t, p.messages("/stolen"))
 	})
 	t.Run("a caller who follows redirects does not get elsewhere", func(t *testing.T) {
-		eager, err := client.HTTPClient(oauth2.StaticTokenSource(dpopToken("s3cret")))
+		eager, err := app.HTTPClient(oauth2.StaticTokenSource(dpopToken("s3cret")))
 		require.NoError(t, err)
 		eager.CheckRedirect = nil
 		_, err = eager.Get(p.api.URL + "/a")
@@ -173,14 +172,14 @@ func TestAPIClient(t *testing.T) {
 		for _, token := range []*oauth2.Token{
 			{AccessToken: "s3cret"}, {AccessToken: "s3cret", TokenType: "Bearer"}, {TokenType: "DPoP"}, nil, {AccessToken: "a\nb", TokenType: "DPoP"},
 		} {
-			api, err := client.HTTPClient(oauth2.StaticTokenSource(token))
+			api, err := app.HTTPClient(oauth2.StaticTokenSource(token))
 			require.NoError(t, err)
 			_, err = api.Get(p.api.URL + "/e")
 			require.Error(t, err)
 			require.NotContains(t, err.Error(), "s3cret")
 		}
 		require.Len(t, p.messages("/e"), before)
-		_, err := client.HTTPClient(nil)
+		_, err := app.HTTPClient(nil)
 		require.Error(t, err)
 	})
 	t.Run("the body of a request that is not sent is closed", func(t *testing.T) {
@@ -206,17 +205,17 @@ func (c *closing) Close() error {
 // A session that is used twice redeems its code twice; the server refuses that.
 func TestSessionUsedTwice(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
-	client := w.client("client-1")
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	app := w.client("client-1")
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	values := w.browse(session.URL)
-	token, err := client.Finish(ctx, session, values)
+	token, err := app.Finish(ctx, session, values)
 	require.NoError(t, err)
-	_, err = client.Finish(ctx, session, values)
+	_, err = app.Finish(ctx, session, values)
 	said := (*oauth2.RetrieveError)(nil)
 	require.ErrorAs(t, err, &said)
 	require.Equal(t, "invalid_grant", said.ErrorCode)
-	api, err := client.HTTPClient(client.TokenSource(ctx, token))
+	api, err := app.HTTPClient(app.TokenSource(ctx, token))
 	require.NoError(t, err)
 	response, err := api.Get(w.rsHTTP.URL + "/accounts")
 	require.NoError(t, err)

@@ -13,11 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
 )
 
 // BenchmarkHTTPClient is what a request to an API costs on top of its sending: "bare" is one signature and nothing else, "plain"
@@ -38,10 +37,10 @@ func BenchmarkHTTPClient(b *testing.B) {
 			}
 			return sent(r)
 		})}
-		client, err := profile.NewClient(context.Background(), cfg)
+		app, err := client.New(context.Background(), cfg)
 		require.NoError(b, err)
 		token := &oauth2.Token{AccessToken: string(make200()), TokenType: "DPoP", RefreshToken: "rt", Expiry: time.Now().Add(time.Hour)}
-		api := must(client.HTTPClient(client.TokenSource(context.Background(), token)))
+		api := must(app.HTTPClient(app.TokenSource(context.Background(), token)))
 		plain := &http.Client{Transport: sent}
 		do := func(c *http.Client) func(b *testing.B) {
 			return func(b *testing.B) {
@@ -114,7 +113,7 @@ func parallel(b *testing.B, f func() error) {
 // BenchmarkSessions is what keeping a session in the browser costs.
 func BenchmarkSessions(b *testing.B) {
 	ctx, sessions := context.Background(), newSessions(b)
-	session := &profile.Session{
+	session := &client.Session{
 		Issuer: "https://as.example", ClientID: "my-app", RedirectURI: "https://app.example/callback", State: "s", Nonce: "n", CodeVerifier: "v", Keep: "/accounts",
 	}
 	value := must(sessions.Seal(session, "b"))

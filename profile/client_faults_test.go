@@ -14,12 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 // raw answers with bytes that net/http would not write, and hangs up.
@@ -81,22 +81,22 @@ func twoNonces(w http.ResponseWriter, r *http.Request) {
 func TestServerFaults(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	p.says("revocation_endpoint", p.as.URL+"/token/revoke")
-	client := p.client()
-	session := p.begin(client, "accounts")
+	app := p.client()
+	session := p.begin(app, "accounts")
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			p.push, p.token = fault, fault
 			pushes, tokens := len(p.messages("/par")), len(p.messages("/token"))
-			begun, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+			begun, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 			require.Error(t, err, "SP-5.3.3.2-2 no push, no authorization")
 			require.Nil(t, begun)
-			checkFault(t, client, err)
-			token, err := client.Finish(ctx, session, callback(session))
+			checkFault(t, app, err)
+			token, err := app.Finish(ctx, session, callback(session))
 			require.Nil(t, token)
 			require.Error(t, err)
-			checkFault(t, client, err)
-			source := client.TokenSource(ctx, stale(p, "rt"))
-			_, err = must(client.HTTPClient(source)).Get(p.api.URL + "/accounts")
+			checkFault(t, app, err)
+			source := app.TokenSource(ctx, stale(p, "rt"))
+			_, err = must(app.HTTPClient(source)).Get(p.api.URL + "/accounts")
 			require.Error(t, err)
 			require.NotContains(t, err.Error(), "s3cret")
 			require.Empty(t, p.messages("/accounts"), "no API without a token")
@@ -110,21 +110,21 @@ func TestServerFaults(t *testing.T) {
 		})
 	}
 	p.push, p.token = nil, nil
-	again := p.begin(client, "accounts")
-	_, err := client.Finish(ctx, again, callback(again))
+	again := p.begin(app, "accounts")
+	_, err := app.Finish(ctx, again, callback(again))
 	require.NoError(t, err, "and none has left a trace")
 }
 
 // checkFault: what the server says is a *oauth2.RetrieveError, all else is not, and neither shows what the server has sent that
 // may be a token.
-func checkFault(t *testing.T, client *profile.Client, err error) {
+func checkFault(t *testing.T, app *client.Client, err error) {
 	require.NotContains(t, fmt.Sprintf("%v %+v", err, err), "s3cret")
 	require.Less(t, len(err.Error()), 2000)
 	said := (*oauth2.RetrieveError)(nil)
 	if errors.As(err, &said) {
 		require.NotNil(t, said.Response)
 		if said.Response.Header.Get("Retry-After") != "" {
-			require.Equal(t, 5*time.Second, client.RetryAfter(err))
+			require.Equal(t, 5*time.Second, app.RetryAfter(err))
 		}
 	}
 }
@@ -141,9 +141,9 @@ func TestDiscoveryFaults(t *testing.T) {
 				}
 				next.ServeHTTP(w, r)
 			})
-			client, err := p.try()
+			app, err := p.try()
 			require.Error(t, err)
-			require.Nil(t, client)
+			require.Nil(t, app)
 			require.NotContains(t, err.Error(), "s3cret")
 			require.Empty(t, p.messages("/par"))
 		})
@@ -154,24 +154,24 @@ func TestDiscoveryFaults(t *testing.T) {
 // the client is made.
 func TestNoFallingBack(t *testing.T) {
 	ctx := context.Background()
-	signing := func(c *profile.ClientConfig) { c.Profile = profile.SignedRequests | profile.SignedResponses }
+	signing := func(c *client.Config) { c.Profile = profile.SignedRequests | profile.SignedResponses }
 	t.Run("SP-5.3.3.2-2 JAR-10.5-1 a server that demands nothing any more", func(t *testing.T) {
 		p := newPeer(t)
 		p.says("response_modes_supported", []string{"query", "jwt"})
 		p.says("require_pushed_authorization_requests", false)
 		p.says("require_signed_request_object", false)
-		client, err := p.try(signing)
+		app, err := p.try(signing)
 		require.NoError(t, err)
-		session := p.begin(client, "accounts")
+		session := p.begin(app, "accounts")
 		require.True(t, p.last("/par").form.Has("request"))
 		require.True(t, session.SignedResponse)
-		_, err = client.Finish(ctx, session, callback(session))
-		require.ErrorIs(t, err, profile.ErrAuthorizationResponse, "MS-5.4.2-2")
+		_, err = app.Finish(ctx, session, callback(session))
+		require.ErrorIs(t, err, client.ErrAuthorizationResponse, "MS-5.4.2-2")
 	})
 	for name, tc := range map[string]struct {
 		member string
 		value  any
-		change func(*profile.ClientConfig)
+		change func(*client.Config)
 	}{
 		"JAR-4-5 request objects by another algorithm":      {"request_object_signing_alg_values_supported", []string{"PS256"}, signing},
 		"JARM-4-1 responses by algorithms that we refuse":   {"authorization_signing_alg_values_supported", []string{"RS256", "HS256"}, signing},
@@ -198,56 +198,56 @@ func TestNoFallingBack(t *testing.T) {
 					delete(m, tc.member)
 				}
 			}
-			var change []func(*profile.ClientConfig)
+			var change []func(*client.Config)
 			if tc.change != nil {
 				change = append(change, tc.change)
 			}
-			client, err := p.try(change...)
+			app, err := p.try(change...)
 			require.ErrorIs(t, err, profile.ErrServerMetadata)
 			require.ErrorContains(t, err, strings.TrimSuffix(tc.member, "_supported"))
-			require.Nil(t, client)
+			require.Nil(t, app)
 		})
 	}
 	t.Run("JAR-4-5 each list has its own name for Ed25519", func(t *testing.T) {
 		p := newPeer(t)
 		p.says("request_object_signing_alg_values_supported", []string{"Ed25519"})
 		p.says("token_endpoint_auth_signing_alg_values_supported", []string{"EdDSA"})
-		client, err := p.try(func(c *profile.ClientConfig) { c.Profile, c.Key = profile.SignedRequests, testkit.Ed25519Key(t, "c-1") })
+		app, err := p.try(func(c *client.Config) { c.Profile, c.Key = profile.SignedRequests, testkit.Ed25519Key(t, "c-1") })
 		require.NoError(t, err)
-		p.begin(client, "accounts")
+		p.begin(app, "accounts")
 		require.Equal(t, "Ed25519", jwtHeader(t, p.last("/par").form.Get("request"))["alg"])
 		require.Equal(t, "EdDSA", jwtHeader(t, p.last("/par").form.Get("client_assertion"))["alg"])
 	})
 	t.Run("MS-5.6.2-1 ID tokens by algorithms that we refuse, only if one is asked for", func(t *testing.T) {
 		p := newPeer(t)
 		p.says("id_token_signing_alg_values_supported", []string{"RS256"})
-		client := p.client()
-		_, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+		app := p.client()
+		_, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}})
 		require.ErrorIs(t, err, profile.ErrServerMetadata)
 		require.Empty(t, p.messages("/par"))
-		p.begin(client, "accounts")
+		p.begin(app, "accounts")
 	})
 }
 
-func bindToCertificate(t *testing.T) func(*profile.ClientConfig) {
-	return func(c *profile.ClientConfig) { c.CertificateBoundTokens, c.Certificate = true, certify(t, "c-1", nil) }
+func bindToCertificate(t *testing.T) func(*client.Config) {
+	return func(c *client.Config) { c.CertificateBoundTokens, c.Certificate = true, certify(t, "c-1", nil) }
 }
 
-func aliased(t *testing.T) func(*profile.ClientConfig) {
-	return func(c *profile.ClientConfig) { c.UseMTLSEndpointAliases, c.Certificate = true, certify(t, "c-1", nil) }
+func aliased(t *testing.T) func(*client.Config) {
+	return func(c *client.Config) { c.UseMTLSEndpointAliases, c.Certificate = true, certify(t, "c-1", nil) }
 }
 
 // A body that has gone out cannot go out again, and nobody pretends that it did.
 func TestBodiesSentOnce(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	p.respond = nonces(401, "n-1", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "paid "+r.Form.Get("amount")) })
-	client := p.client()
-	api := must(client.HTTPClient(client.TokenSource(ctx, dpopToken("at"))))
+	app := p.client()
+	api := must(app.HTTPClient(app.TokenSource(ctx, dpopToken("at"))))
 	pay := func() (*http.Response, error) {
 		return api.Post(p.api.URL+"/pay", "application/x-www-form-urlencoded", bufio.NewReader(strings.NewReader("amount=7")))
 	}
 	_, err := pay()
-	require.ErrorIs(t, err, profile.ErrNotRepeatable, "SP-5.3.3.1-8")
+	require.ErrorIs(t, err, client.ErrNotRepeatable, "SP-5.3.3.1-8")
 	require.Len(t, p.messages("/pay"), 1)
 	response, err := pay()
 	require.NoError(t, err)
@@ -270,7 +270,7 @@ func TestGetCertificate(t *testing.T) {
 	var mine atomic.Pointer[tls.Certificate]
 	mine.Store(certify(t, "app", nil))
 	asked := atomic.Int32{}
-	client := m.client("app", func(c *profile.ClientConfig) {
+	app := m.client("app", func(c *client.Config) {
 		c.AuthMethod, c.Key = "self_signed_tls_client_auth", nil
 		c.GetCertificate = func() (*tls.Certificate, error) {
 			if asked.Add(1); mine.Load() == nil {
@@ -280,7 +280,7 @@ func TestGetCertificate(t *testing.T) {
 		}
 	})
 	call := func() error {
-		_, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+		_, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 		return err
 	}
 	require.NoError(t, call())
@@ -292,21 +292,21 @@ func TestGetCertificate(t *testing.T) {
 	require.NoError(t, err)
 	m.clients["app"].JWKS = set
 	mine.Store(next)
-	client.CloseIdleConnections()
+	app.CloseIdleConnections()
 	require.NoError(t, call(), "MTLS-2-1 with the new one")
 	for _, bad := range []*tls.Certificate{nil, {}} {
 		mine.Store(bad)
-		client.CloseIdleConnections()
+		app.CloseIdleConnections()
 		require.ErrorContains(t, call(), "certificate", "no connection without one")
 	}
 
-	base := profile.ClientConfig{Issuer: m.asHTTP.URL, ClientID: "app", HTTPClient: m.http, AuthMethod: "tls_client_auth"}
+	base := client.Config{Issuer: m.asHTTP.URL, ClientID: "app", HTTPClient: m.http, AuthMethod: "tls_client_auth"}
 	get := func() (*tls.Certificate, error) { return next, nil }
 	both, bound := base, base
 	both.Certificate, both.GetCertificate = next, get
 	bound.CertificateBoundTokens, bound.GetCertificate = true, get
-	for _, cfg := range []profile.ClientConfig{both, bound} {
-		_, err := profile.NewClient(ctx, cfg)
+	for _, cfg := range []client.Config{both, bound} {
+		_, err := client.New(ctx, cfg)
 		require.ErrorContains(t, err, "GetCertificate")
 	}
 }
@@ -319,7 +319,7 @@ func TestSessionsOutliveTheClient(t *testing.T) {
 	old.CloseIdleConnections()
 	stored, err := json.Marshal(session)
 	require.NoError(t, err)
-	var found profile.Session
+	var found client.Session
 	require.NoError(t, json.Unmarshal(stored, &found))
 	_, err = p.client().Finish(context.Background(), &found, callback(session))
 	require.NoError(t, err)

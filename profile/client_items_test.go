@@ -13,30 +13,30 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 // What a certification of clients looks at, one by one, each against a server that does as it is told. Most has tests of its
 // own elsewhere, with more cases; here it can be read off that nothing is missing.
 
 // try makes a client, or says why there is none.
-func (p *peer) try(change ...func(*profile.ClientConfig)) (*profile.Client, error) {
+func (p *peer) try(change ...func(*client.Config)) (*client.Client, error) {
 	cfg := p.config()
 	for _, f := range change {
 		f(&cfg)
 	}
-	return profile.NewClient(context.Background(), cfg)
+	return client.New(context.Background(), cfg)
 }
 
-func (p *peer) begin(c *profile.Client, scopes ...string) *profile.Session {
-	session, err := c.Begin(context.Background(), profile.Request{Scopes: scopes})
+func (p *peer) begin(c *client.Client, scopes ...string) *client.Session {
+	session, err := c.Begin(context.Background(), client.Request{Scopes: scopes})
 	require.NoError(p.t, err)
 	return session
 }
@@ -60,10 +60,10 @@ func (p *peer) says(name string, value any) {
 
 func TestClientItemsOfTheRequest(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
-	session := p.begin(client, "openid", "accounts")
+	app := p.client()
+	session := p.begin(app, "openid", "accounts")
 	pushed, target := p.last("/par"), must(url.Parse(session.URL))
-	_, err := client.Finish(ctx, session, url.Values{"iss": {p.as.URL}, "state": {session.State}, "code": {"code-1"}})
+	_, err := app.Finish(ctx, session, url.Values{"iss": {p.as.URL}, "state": {session.State}, "code": {"code-1"}})
 	require.Error(t, err, "no ID token")
 	redeemed := p.last("/token")
 	for _, item := range []struct {
@@ -96,13 +96,13 @@ func TestClientItemsOfTheRequest(t *testing.T) {
 			require.Equal(t, "S256", pushed.form.Get("code_challenge_method"))
 			require.Len(t, pushed.form.Get("code_challenge"), 43)
 			require.Equal(t, session.CodeVerifier, redeemed.form.Get("code_verifier"))
-			p.begin(client, "accounts")
+			p.begin(app, "accounts")
 			require.NotEqual(t, pushed.form.Get("code_challenge"), p.last("/par").form.Get("code_challenge"))
 		}},
 		{"client item 7: AM-5.4b SP-5.3.3.2-7 state is random, and so is nonce when there is an ID token", func(t *testing.T) {
 			require.Len(t, pushed.form.Get("state"), 43)
 			require.Len(t, pushed.form.Get("nonce"), 43)
-			p.begin(client, "accounts")
+			p.begin(app, "accounts")
 			again := p.last("/par")
 			require.NotEqual(t, pushed.form.Get("state"), again.form.Get("state"))
 			require.False(t, again.form.Has("nonce"))
@@ -126,12 +126,12 @@ func TestClientItemsOfTheRequest(t *testing.T) {
 			require.Equal(t, []any{"POST", p.as.URL + "/token"}, []any{redeemed.proof["htm"], redeemed.proof["htu"]})
 		}},
 		{"client item 27: RAR-2-1 RAR-11.4-1 RAR-12-1 authorization_details with their types, pushed", func(t *testing.T) {
-			_, err := client.Begin(ctx, profile.Request{AuthorizationDetails: json.RawMessage(`[{"type":"account_information"}]`)})
+			_, err := app.Begin(ctx, client.Request{AuthorizationDetails: json.RawMessage(`[{"type":"account_information"}]`)})
 			require.NoError(t, err)
 			require.JSONEq(t, `[{"type":"account_information"}]`, p.last("/par").form.Get("authorization_details"))
 		}},
 		{"client item 28: no claims, and openid only if asked for", func(t *testing.T) {
-			p.begin(client, "accounts")
+			p.begin(app, "accounts")
 			require.Equal(t, "accounts", p.last("/par").form.Get("scope"))
 			require.False(t, p.last("/par").form.Has("claims"))
 		}},
@@ -151,9 +151,9 @@ func TestClientItemsOfSigning(t *testing.T) {
 		{Public: testkit.ECKey(t, "decoy").Public(), KeyID: "k0"}, {Public: testkit.RSAKey(t, "peer").Public(), KeyID: "r1"},
 		{Public: testkit.ECKey(t, "peer").Public(), KeyID: "k1"},
 	}
-	client, err := p.try(func(c *profile.ClientConfig) { c.Profile = profile.SignedRequests | profile.SignedResponses })
+	app, err := p.try(func(c *client.Config) { c.Profile = profile.SignedRequests | profile.SignedResponses })
 	require.NoError(t, err)
-	session := p.begin(client, "accounts")
+	session := p.begin(app, "accounts")
 
 	t.Run("client item 10: MS-5.3.2-2 MS-5.3.2-3 MS-5.3.2-4 JAR-5-2 request objects with iss, aud, nbf, exp, client_id and typ", func(t *testing.T) {
 		object := p.last("/par").form.Get("request")
@@ -203,22 +203,22 @@ func TestClientItemsOfSigning(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := len(p.messages("/token"))
-			_, err := client.Finish(ctx, session, tc.callback)
-			require.ErrorIs(t, err, profile.ErrAuthorizationResponse)
+			_, err := app.Finish(ctx, session, tc.callback)
+			require.ErrorIs(t, err, client.ErrAuthorizationResponse)
 			require.ErrorIs(t, err, tc.want)
 			require.Len(t, p.messages("/token"), before, "client item 14: no token request after a bad response")
 		})
 	}
 	t.Run("client item 13: JARM-2.4-6 a good one, by its kid among decoys", func(t *testing.T) {
-		_, err := client.Finish(ctx, session, set("x", 1))
+		_, err := app.Finish(ctx, session, set("x", 1))
 		require.NoError(t, err)
 	})
 }
 
 func TestClientItemsOfTheResponse(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
-	session := p.begin(client, "accounts")
+	app := p.client()
+	session := p.begin(app, "accounts")
 	for name, callback := range map[string]url.Values{
 		"client item 11: ISS-2.4-3 no iss":              {"state": {session.State}, "code": {"1"}},
 		"client item 11: ISS-2.4-1 another iss":         {"iss": {"https://evil.example"}, "state": {session.State}, "code": {"1"}},
@@ -227,43 +227,43 @@ func TestClientItemsOfTheResponse(t *testing.T) {
 		"client item 14: ISS-2.4-2 an error of another": {"iss": {"https://evil.example"}, "state": {session.State}, "error": {"access_denied"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := client.Finish(ctx, session, callback)
-			require.ErrorIs(t, err, profile.ErrAuthorizationResponse)
+			_, err := app.Finish(ctx, session, callback)
+			require.ErrorIs(t, err, client.ErrAuthorizationResponse)
 			require.Empty(t, p.messages("/token"), "client item 14: no token request after a bad response")
 		})
 	}
 	t.Run("client item 15: CS-19 token_type in any case", func(t *testing.T) {
 		for _, kind := range []string{"DPoP", "dpop", "DPOP"} {
-			session = p.begin(client, "accounts")
+			session = p.begin(app, "accounts")
 			p.token = func(w http.ResponseWriter, _ *http.Request) {
 				reply(w, 200, `{"access_token":"at","token_type":"`+kind+`"}`)
 			}
-			token, err := client.Finish(ctx, session, callback(session))
+			token, err := app.Finish(ctx, session, callback(session))
 			require.NoError(t, err)
 			require.Equal(t, "DPoP", token.TokenType)
 		}
 	})
 	t.Run("client item 16: CS-19 expires_in need not be there", func(t *testing.T) {
-		session = p.begin(client, "accounts")
+		session = p.begin(app, "accounts")
 		p.token = func(w http.ResponseWriter, _ *http.Request) {
 			reply(w, 200, `{"access_token":"at","token_type":"DPoP"}`)
 		}
-		token, err := client.Finish(ctx, session, callback(session))
+		token, err := app.Finish(ctx, session, callback(session))
 		require.NoError(t, err)
 		require.True(t, token.Expiry.IsZero())
-		again, err := client.TokenSource(ctx, token).Token()
+		again, err := app.TokenSource(ctx, token).Token()
 		require.NoError(t, err)
 		require.Equal(t, token, again)
 	})
 	t.Run("client item 26: SP-5.3.3.1-6 refresh tokens, old and new", func(t *testing.T) {
 		p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, freshToken) }
-		token, err := client.Refresh(ctx, "rt-1", profile.Request{})
+		token, err := app.Refresh(ctx, "rt-1", client.Request{})
 		require.NoError(t, err)
 		require.Equal(t, "rt-1", token.RefreshToken)
 		p.token = func(w http.ResponseWriter, _ *http.Request) {
 			reply(w, 200, strings.Replace(freshToken, "{", `{"refresh_token":"rt-2",`, 1))
 		}
-		token, err = client.Refresh(ctx, "rt-1", profile.Request{})
+		token, err = app.Refresh(ctx, "rt-1", client.Request{})
 		require.NoError(t, err)
 		require.Equal(t, "rt-2", token.RefreshToken)
 	})
@@ -273,7 +273,7 @@ func TestClientItemsOfTheIDToken(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	ec, other := testkit.ECKey(t, "peer"), testkit.ECKey(t, "decoy")
 	p.keys = []jwks.Key{{Public: other.Public(), KeyID: "k0"}, {Public: testkit.RSAKey(t, "peer").Public(), KeyID: "r1"}, {Public: ec.Public(), KeyID: "k1"}}
-	client := p.client()
+	app := p.client()
 	es := map[string]any{"alg": "ES256", "kid": "k1"}
 	ahead := func(d time.Duration) any { return p.clock.Now().Add(d).Unix() }
 	for _, tc := range []struct {
@@ -295,7 +295,7 @@ func TestClientItemsOfTheIDToken(t *testing.T) {
 		{"client item 25: SP-5.4.3-1 the key by its kid, not by luck", map[string]any{"alg": "ES256", "kid": "k0"}, ec, nil, idtoken.ErrSignature},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			session := p.begin(client, "openid")
+			session := p.begin(app, "openid")
 			claims := map[string]any{"iss": p.as.URL, "sub": "alice", "aud": "c-1", "exp": ahead(time.Minute), "iat": ahead(0), "nonce": session.Nonce}
 			for name, value := range tc.claims {
 				if claims[name] = value; value == nil {
@@ -305,7 +305,7 @@ func TestClientItemsOfTheIDToken(t *testing.T) {
 			p.token = func(w http.ResponseWriter, _ *http.Request) {
 				reply(w, 200, map[string]any{"access_token": "at", "token_type": "DPoP", "id_token": jws(t, tc.header, claims, tc.key)})
 			}
-			token, err := client.Finish(ctx, session, callback(session))
+			token, err := app.Finish(ctx, session, callback(session))
 			if tc.want == nil {
 				require.NoError(t, err)
 				return
@@ -315,14 +315,14 @@ func TestClientItemsOfTheIDToken(t *testing.T) {
 		})
 	}
 	t.Run("client item 18: CS-20 after a bad one there is nothing to call an API with", func(t *testing.T) {
-		session := p.begin(client, "openid")
+		session := p.begin(app, "openid")
 		p.token = func(w http.ResponseWriter, _ *http.Request) {
 			reply(w, 200, map[string]any{"access_token": "at", "token_type": "DPoP", "refresh_token": "rt", "id_token": "e30.e30.AA"})
 		}
-		token, err := client.Finish(ctx, session, callback(session))
-		require.ErrorIs(t, err, profile.ErrTokenResponse)
+		token, err := app.Finish(ctx, session, callback(session))
+		require.ErrorIs(t, err, client.ErrTokenResponse)
 		require.Nil(t, token)
-		_, err = must(client.HTTPClient(client.TokenSource(ctx, token))).Get(p.api.URL + "/accounts")
+		_, err = must(app.HTTPClient(app.TokenSource(ctx, token))).Get(p.api.URL + "/accounts")
 		require.Error(t, err)
 		require.Empty(t, p.messages("/accounts"))
 	})
@@ -330,11 +330,11 @@ func TestClientItemsOfTheIDToken(t *testing.T) {
 
 func TestClientItemsOfTheAPI(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
-	session := p.begin(client, "accounts")
-	token, err := client.Finish(ctx, session, callback(session))
+	app := p.client()
+	session := p.begin(app, "accounts")
+	token, err := app.Finish(ctx, session, callback(session))
 	require.NoError(t, err)
-	api, err := client.HTTPClient(client.TokenSource(ctx, token))
+	api, err := app.HTTPClient(app.TokenSource(ctx, token))
 	require.NoError(t, err)
 	get := func() {
 		response, err := api.Get(p.api.URL + "/accounts")
@@ -362,7 +362,7 @@ func TestClientItemsOfTheAPI(t *testing.T) {
 		get()
 		require.Equal(t, "rs-2", p.last("/accounts").proof["nonce"], "the one of the 200")
 		p.token = nonces(400, "as-1", func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, freshToken) })
-		_, err := client.Refresh(ctx, "rt", profile.Request{})
+		_, err := app.Refresh(ctx, "rt", client.Request{})
 		require.NoError(t, err)
 		sent := p.messages("/token")
 		require.Empty(t, sent[len(sent)-2].proof["nonce"], "DPOP-9-2 the API's are not the server's")
@@ -384,14 +384,14 @@ func TestClientItemsOfTLS(t *testing.T) {
 		m, ctx := newMTLSWorld(t), context.Background()
 		m.enrol("app", "tls_client_auth", true)
 		main, aliases, api := watch(m.asHTTP), watch(m.aliases), watch(m.rsHTTP)
-		client := m.client("app", func(c *profile.ClientConfig) {
+		app := m.client("app", func(c *client.Config) {
 			c.AuthMethod, c.CertificateBoundTokens, c.Key, c.Certificate = "tls_client_auth", true, nil, certify(t, "app", m.ca)
 		})
-		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+		session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 		require.NoError(t, err)
-		token, err := client.Finish(ctx, session, m.browse(session.URL))
+		token, err := app.Finish(ctx, session, m.browse(session.URL))
 		require.NoError(t, err)
-		answer, err := must(client.HTTPClient(client.TokenSource(ctx, token))).Get(m.rsHTTP.URL + "/accounts")
+		answer, err := must(app.HTTPClient(app.TokenSource(ctx, token))).Get(m.rsHTTP.URL + "/accounts")
 		require.NoError(t, err)
 		answer.Body.Close()
 		require.Equal(t, http.StatusOK, answer.StatusCode)
@@ -404,12 +404,12 @@ func TestClientItemsOfTLS(t *testing.T) {
 		m, ctx := newMTLSWorld(t), context.Background()
 		m.enrol("app", "tls_client_auth", false)
 		api := watch(m.rsHTTP)
-		client := m.client("app", func(c *profile.ClientConfig) {
+		app := m.client("app", func(c *client.Config) {
 			c.AuthMethod, c.Key, c.Certificate = "tls_client_auth", nil, certify(t, "app", m.ca)
 		})
-		token, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+		token, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 		require.NoError(t, err)
-		answer, err := must(client.HTTPClient(oauth2.StaticTokenSource(token))).Get(m.rsHTTP.URL + "/accounts")
+		answer, err := must(app.HTTPClient(oauth2.StaticTokenSource(token))).Get(m.rsHTTP.URL + "/accounts")
 		require.NoError(t, err)
 		answer.Body.Close()
 		require.Equal(t, http.StatusOK, answer.StatusCode)

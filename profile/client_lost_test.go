@@ -9,21 +9,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 // The code, or the refresh token, has been spent when the response comes: an
 // optional member in an odd form must not cost the tokens.
 func TestTokenResponsesWithOddMembers(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	const good = `"access_token":"at","token_type":"DPoP"`
 	for body, want := range map[string]struct {
 		refresh string // the refresh token after a redemption
@@ -54,16 +53,16 @@ func TestTokenResponsesWithOddMembers(t *testing.T) {
 	} {
 		t.Run("CASES B1: "+body, func(t *testing.T) {
 			p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, body) }
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 			require.NoError(t, err)
-			token, err := client.Finish(ctx, session, callback(session))
+			token, err := app.Finish(ctx, session, callback(session))
 			require.NoError(t, err)
 			require.Equal(t, "at", token.AccessToken)
 			require.Equal(t, want.refresh, token.RefreshToken)
 			require.Equal(t, want.seconds, token.ExpiresIn)
 			require.Nil(t, token.Extra("id_token"), "it was not verified")
 
-			token, err = client.Refresh(ctx, "rt-1", profile.Request{})
+			token, err = app.Refresh(ctx, "rt-1", client.Request{})
 			require.NoError(t, err)
 			if want.refresh == "" {
 				want.refresh = "rt-1"
@@ -78,24 +77,24 @@ func TestTokenResponsesWithOddMembers(t *testing.T) {
 	} {
 		t.Run("what the binding hangs on stays strict: "+body, func(t *testing.T) {
 			p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, body) }
-			_, err := client.Refresh(ctx, "rt-1", profile.Request{})
-			require.ErrorIs(t, err, profile.ErrTokenResponse)
+			_, err := app.Refresh(ctx, "rt-1", client.Request{})
+			require.ErrorIs(t, err, client.ErrTokenResponse)
 		})
 	}
 }
 
 func TestRefreshEndsForGood(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	code := "invalid_grant"
 	p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 400, `{"error":"`+code+`"}`) }
 	t.Run("CASES B4: REV-2.1-8 invalid_grant is final", func(t *testing.T) {
-		source := client.TokenSource(ctx, stale(p, "rt-1"))
+		source := app.TokenSource(ctx, stale(p, "rt-1"))
 		testkit.Hammer(32, func(int) { source.Token() })
 		for range 3 {
 			p.clock.Advance(24 * time.Hour)
 			_, err := source.Token()
-			require.ErrorIs(t, err, profile.ErrReauthorize)
+			require.ErrorIs(t, err, client.ErrReauthorize)
 			said := (*oauth2.RetrieveError)(nil)
 			require.ErrorAs(t, err, &said)
 			require.Equal(t, "invalid_grant", said.ErrorCode)
@@ -105,10 +104,10 @@ func TestRefreshEndsForGood(t *testing.T) {
 	for _, temporary := range []string{"invalid_client", "unauthorized_client", "temporarily_unavailable", "use_dpop_nonce", "invalid_request"} {
 		t.Run("CASES B4: "+temporary+" is not final", func(t *testing.T) {
 			code = temporary
-			source := client.TokenSource(ctx, stale(p, "rt-1"))
+			source := app.TokenSource(ctx, stale(p, "rt-1"))
 			_, err := source.Token()
 			require.Error(t, err)
-			require.NotErrorIs(t, err, profile.ErrReauthorize)
+			require.NotErrorIs(t, err, client.ErrReauthorize)
 			before := len(p.messages("/token"))
 			p.clock.Advance(time.Minute)
 			_, err = source.Token()
@@ -118,27 +117,27 @@ func TestRefreshEndsForGood(t *testing.T) {
 	}
 	t.Run("CASES B7: a token without a refresh token", func(t *testing.T) {
 		p.token = nil
-		token, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"a"}})
+		token, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"a"}})
 		require.NoError(t, err)
-		source := client.TokenSource(ctx, token)
+		source := app.TokenSource(ctx, token)
 		_, err = source.Token()
 		require.NoError(t, err)
 		p.clock.Advance(time.Hour)
 		_, err = source.Token()
-		require.ErrorIs(t, err, profile.ErrNoRefreshToken)
-		_, err = client.Refresh(ctx, "", profile.Request{})
-		require.ErrorIs(t, err, profile.ErrNoRefreshToken)
+		require.ErrorIs(t, err, client.ErrNoRefreshToken)
+		_, err = app.Refresh(ctx, "", client.Request{})
+		require.ErrorIs(t, err, client.ErrNoRefreshToken)
 	})
 }
 
 func TestRefreshMargin(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, `{"access_token":"at","token_type":"DPoP","expires_in":8}`)
 	}
 	t.Run("CASES B5: tokens that live for 8 s are used for 6 s", func(t *testing.T) {
-		source := client.TokenSource(ctx, stale(p, "rt-1"))
+		source := app.TokenSource(ctx, stale(p, "rt-1"))
 		for range 10 {
 			_, err := source.Token()
 			require.NoError(t, err)
@@ -157,7 +156,7 @@ func TestRefreshMargin(t *testing.T) {
 		for left, refreshed := range map[time.Duration]bool{10 * time.Second: true, 10*time.Second + time.Millisecond: false} {
 			before := len(p.messages("/token"))
 			token := &oauth2.Token{AccessToken: "old", TokenType: "DPoP", RefreshToken: "rt", ExpiresIn: 3600, Expiry: p.clock.Now().Add(left)}
-			_, err := client.TokenSource(ctx, token).Token()
+			_, err := app.TokenSource(ctx, token).Token()
 			require.NoError(t, err)
 			require.Equal(t, refreshed, len(p.messages("/token")) > before, left)
 		}
@@ -167,13 +166,13 @@ func TestRefreshMargin(t *testing.T) {
 func TestProofsEverywhere(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	p.metadata = func(m map[string]any) { m["revocation_endpoint"] = p.as.URL + "/revoke" }
-	client := p.client()
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	app := p.client()
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
-	_, err = client.Finish(ctx, session, callback(session))
+	_, err = app.Finish(ctx, session, callback(session))
 	require.NoError(t, err)
-	require.Error(t, client.Revoke(ctx, "rt", "refresh_token"), "this server has only the address")
-	_, own := client.OAuth2()
+	require.Error(t, app.Revoke(ctx, "rt", "refresh_token"), "this server has only the address")
+	_, own := app.OAuth2()
 	response, err := own.PostForm(p.as.URL+"/revoke", map[string][]string{"token": {"rt"}})
 	require.NoError(t, err)
 	response.Body.Close()
@@ -198,9 +197,9 @@ func TestRejectedTokens(t *testing.T) {
 		io.WriteString(w, r.Form.Encode())
 	}
 	p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, freshToken) }
-	client := p.client()
+	app := p.client()
 	stored := func() oauth2.TokenSource {
-		return client.TokenSource(ctx, &oauth2.Token{AccessToken: "old", TokenType: "DPoP", RefreshToken: "rt", Expiry: p.clock.Now().Add(time.Hour)})
+		return app.TokenSource(ctx, &oauth2.Token{AccessToken: "old", TokenType: "DPoP", RefreshToken: "rt", Expiry: p.clock.Now().Add(time.Hour)})
 	}
 	refreshes := func(do func()) int {
 		before := len(p.messages("/token"))
@@ -208,7 +207,7 @@ func TestRejectedTokens(t *testing.T) {
 		return len(p.messages("/token")) - before
 	}
 	t.Run("CASES B6: a token that is bound to a lost key is refreshed once", func(t *testing.T) {
-		api, err := client.HTTPClient(stored())
+		api, err := app.HTTPClient(stored())
 		require.NoError(t, err)
 		require.Equal(t, 1, refreshes(func() {
 			for range 3 {
@@ -221,7 +220,7 @@ func TestRejectedTokens(t *testing.T) {
 		}))
 	})
 	t.Run("CASES B6: by many requests at once", func(t *testing.T) {
-		api, err := client.HTTPClient(stored())
+		api, err := app.HTTPClient(stored())
 		require.NoError(t, err)
 		require.Equal(t, 1, refreshes(func() {
 			testkit.Hammer(16, func(int) {
@@ -233,7 +232,7 @@ func TestRejectedTokens(t *testing.T) {
 	})
 	t.Run("an API that rejects every token costs one refresh", func(t *testing.T) {
 		good = "another"
-		api, err := client.HTTPClient(stored())
+		api, err := app.HTTPClient(stored())
 		require.NoError(t, err)
 		require.Equal(t, 1, refreshes(func() {
 			for range 5 {
@@ -245,7 +244,7 @@ func TestRejectedTokens(t *testing.T) {
 		good = "new"
 	})
 	t.Run("a body that is sent once is not sent again, and the next request has the new token", func(t *testing.T) {
-		api, err := client.HTTPClient(stored())
+		api, err := app.HTTPClient(stored())
 		require.NoError(t, err)
 		r, err := http.NewRequest(http.MethodPost, p.api.URL, io.MultiReader(strings.NewReader("amount=1")))
 		require.NoError(t, err)
@@ -259,7 +258,7 @@ func TestRejectedTokens(t *testing.T) {
 	for _, other := range []string{`DPoP error="insufficient_scope"`, `DPoP error="invalid_dpop_proof"`, `Basic realm="x"`, ``} {
 		t.Run("no refresh for "+other, func(t *testing.T) {
 			challenge = other
-			api, err := client.HTTPClient(stored())
+			api, err := app.HTTPClient(stored())
 			require.NoError(t, err)
 			require.Zero(t, refreshes(func() {
 				response, err := api.Get(p.api.URL)
@@ -272,10 +271,10 @@ func TestRejectedTokens(t *testing.T) {
 
 func TestServersThatChangeTheirKey(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client, nonce, kid := p.client(), "", "k1"
+	app, nonce, kid := p.client(), "", "k1"
 	often := p.config()
 	often.ServerKeys = &jwks.RemoteConfig{MinInterval: time.Second}
-	eager, err := profile.NewClient(ctx, often)
+	eager, err := client.New(ctx, often)
 	require.NoError(t, err)
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		signer, err := jose.NewSigner(testkit.ECKey(t, "peer "+kid), jose.SignerOptions{KeyID: kid})
@@ -296,10 +295,10 @@ func TestServersThatChangeTheirKey(t *testing.T) {
 		}
 	}
 	login := func() error {
-		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+		session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}})
 		require.NoError(t, err)
 		nonce = session.Nonce
-		_, err = client.Finish(ctx, session, callback(session))
+		_, err = app.Finish(ctx, session, callback(session))
 		return err
 	}
 	publish("k1")
@@ -312,15 +311,15 @@ func TestServersThatChangeTheirKey(t *testing.T) {
 
 	kid = "k3" // which the server never publishes
 	for range 20 {
-		require.ErrorIs(t, login(), profile.ErrTokenResponse)
+		require.ErrorIs(t, login(), client.ErrTokenResponse)
 	}
 	require.LessOrEqual(t, len(p.messages("/jwks")), 4, "CASES F5: requests for keys stay bounded")
 
-	client = eager
+	app = eager
 	publish("k1")
 	before := len(p.messages("/jwks"))
 	for range 4 { // more than the early requests that are permitted
-		require.ErrorIs(t, login(), profile.ErrTokenResponse)
+		require.ErrorIs(t, login(), client.ErrTokenResponse)
 	}
 	publish("k3")
 	p.clock.Advance(time.Second)

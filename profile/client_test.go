@@ -17,21 +17,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 func TestPushedRequest(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	params := url.Values{"prompt": {"consent"}, "login_hint": {"alice"}}
-	session, err := client.Begin(ctx, profile.Request{
+	session, err := app.Begin(ctx, client.Request{
 		Scopes: []string{"openid", "a"}, Resources: []string{"https://api.example", "urn:b"}, Params: params,
 	})
 	require.NoError(t, err)
@@ -58,14 +58,14 @@ func TestPushedRequest(t *testing.T) {
 	require.Equal(t, url.Values{"client_id": {"c-1"}, "request_uri": {"urn:ietf:params:oauth:request_uri:x-1"}}, target.Query(), "SP-5.3.3.2-6")
 	require.True(t, strings.HasPrefix(session.URL, p.as.URL+"/authorize?"), "SP-5.3.3.1-9")
 
-	again, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	again, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
 	require.Empty(t, again.Nonce, "without openid there is none")
 	require.NotContains(t, p.messages("/par")[1].form, "nonce")
 	require.NotEqual(t, session.State, again.State)
 	require.NotEqual(t, session.CodeVerifier, again.CodeVerifier, "SP-5.3.3.2-4 BCP-2.1-3")
 
-	_, err = client.Begin(ctx, profile.Request{})
+	_, err = app.Begin(ctx, client.Request{})
 	require.NoError(t, err)
 	require.NotContains(t, p.messages("/par")[2].form, "scope", "nothing is sent empty")
 }
@@ -73,21 +73,21 @@ func TestPushedRequest(t *testing.T) {
 // Params cannot replace what the client answers for, at any endpoint.
 func TestReservedParameters(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	for _, name := range []string{
 		"state", "nonce", "code_challenge", "code_challenge_method", "request_uri", "request", "client_assertion", "client_assertion_type",
 		"client_id", "client_secret", "dpop_jkt", "response_type", "response_mode", "redirect_uri", "scope", "resource",
 		"grant_type", "code", "code_verifier", "refresh_token",
 	} {
-		request := profile.Request{Scopes: []string{"a"}, Params: url.Values{name: {"evil"}}}
-		_, err := client.Begin(ctx, request)
+		request := client.Request{Scopes: []string{"a"}, Params: url.Values{name: {"evil"}}}
+		_, err := app.Begin(ctx, request)
 		require.ErrorContains(t, err, fmt.Sprintf("%q", name))
-		_, err = client.Refresh(ctx, "rt", request)
+		_, err = app.Refresh(ctx, "rt", request)
 		require.ErrorContains(t, err, fmt.Sprintf("%q", name))
-		_, err = client.ClientCredentials(ctx, request)
+		_, err = app.ClientCredentials(ctx, request)
 		require.ErrorContains(t, err, fmt.Sprintf("%q", name))
 	}
-	for name, request := range map[string]profile.Request{
+	for name, request := range map[string]client.Request{
 		"a repeated parameter":              {Params: url.Values{"prompt": {"login", "none"}}},
 		"two scopes in one hide openid":     {Scopes: []string{"openid a"}},
 		"an empty scope":                    {Scopes: []string{""}},
@@ -95,7 +95,7 @@ func TestReservedParameters(t *testing.T) {
 		"RI-2-1 a relative resource":        {Resources: []string{"/accounts"}},
 		"max_age that is no number":         {Scopes: []string{"openid"}, Params: url.Values{"max_age": {"-1"}}},
 	} {
-		_, err := client.Begin(ctx, request)
+		_, err := app.Begin(ctx, request)
 		require.Error(t, err, name)
 	}
 	require.Empty(t, p.messages("/par"))
@@ -104,7 +104,7 @@ func TestReservedParameters(t *testing.T) {
 
 func TestBeginFails(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	for _, tc := range []struct {
 		name string
 		push http.HandlerFunc
@@ -123,7 +123,7 @@ func TestBeginFails(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p.push = tc.push
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 			require.Error(t, err)
 			require.Nil(t, session, "nothing to send a browser to")
 			if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) {
@@ -142,14 +142,14 @@ func TestNewClientRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		metadata func(map[string]any)
-		change   func(*profile.ClientConfig)
+		change   func(*client.Config)
 		want     error
 	}{
 		{"SP-5.3.3.1-11 CS-20 issuer with a slash more", func(m map[string]any) { m["issuer"] = m["issuer"].(string) + "/" }, nil, profile.ErrIssuerMismatch},
 		{"SP-5.3.3.1-11 CS-20 another issuer", set("issuer", "https://evil.example"), nil, profile.ErrIssuerMismatch},
 		{"SP-5.3.3.1-11 no issuer", del("issuer"), nil, profile.ErrIssuerMismatch},
-		{"SP-5.3.3.1-11 configured with a slash more", nil, func(c *profile.ClientConfig) { c.Issuer += "/" }, profile.ErrIssuerMismatch},
-		{"SP-5.3.3.1-10 an http issuer", nil, func(c *profile.ClientConfig) { c.Issuer = strings.Replace(c.Issuer, "https", "http", 1) }, nil},
+		{"SP-5.3.3.1-11 configured with a slash more", nil, func(c *client.Config) { c.Issuer += "/" }, profile.ErrIssuerMismatch},
+		{"SP-5.3.3.1-10 an http issuer", nil, func(c *client.Config) { c.Issuer = strings.Replace(c.Issuer, "https", "http", 1) }, nil},
 		{"SP-5.2.1-1 http token endpoint", set("token_endpoint", "http://as.example/token"), nil, profile.ErrServerMetadata},
 		{"SP-5.2.1-1 http PAR endpoint", set("pushed_authorization_request_endpoint", "http://as.example/par"), nil, profile.ErrServerMetadata},
 		{"SP-5.2.1-1 http authorization endpoint", set("authorization_endpoint", "http://as.example/a"), nil, profile.ErrServerMetadata},
@@ -163,17 +163,17 @@ func TestNewClientRefuses(t *testing.T) {
 		}, nil, profile.ErrServerMetadata},
 		{"an algorithm for proofs that the key does not have", set("dpop_signing_alg_values_supported", []string{"PS256"}), nil, profile.ErrServerMetadata},
 		{"an algorithm for assertions that the key does not have", set("token_endpoint_auth_signing_alg_values_supported", []string{"PS256"}), nil, profile.ErrServerMetadata},
-		{"no client id", nil, func(c *profile.ClientConfig) { c.ClientID = "" }, nil},
-		{"no key", nil, func(c *profile.ClientConfig) { c.Key = nil }, nil},
-		{"a typed nil key", nil, func(c *profile.ClientConfig) { c.Key = ed25519.PrivateKey(nil) }, nil},
-		{"a typed nil DPoP key", nil, func(c *profile.ClientConfig) { c.DPoPKey = ed25519.PrivateKey(nil) }, nil},
-		{"CASES F5: SP-5.4.2-1 keys from another place", nil, func(c *profile.ClientConfig) {
+		{"no client id", nil, func(c *client.Config) { c.ClientID = "" }, nil},
+		{"no key", nil, func(c *client.Config) { c.Key = nil }, nil},
+		{"a typed nil key", nil, func(c *client.Config) { c.Key = ed25519.PrivateKey(nil) }, nil},
+		{"a typed nil DPoP key", nil, func(c *client.Config) { c.DPoPKey = ed25519.PrivateKey(nil) }, nil},
+		{"CASES F5: SP-5.4.2-1 keys from another place", nil, func(c *client.Config) {
 			c.ServerKeys = &jwks.RemoteConfig{URL: "https://evil.example/jwks"}
 		}, nil},
-		{"CASES F5: a negative time between requests for keys", nil, func(c *profile.ClientConfig) {
+		{"CASES F5: a negative time between requests for keys", nil, func(c *client.Config) {
 			c.ServerKeys = &jwks.RemoteConfig{MinInterval: -1}
 		}, nil},
-		{"SP-5.4.1-1.2 RS256", nil, func(c *profile.ClientConfig) { c.Key, c.Algorithm = testkit.RSAKey(t, "c"), "RS256" }, nil},
+		{"SP-5.4.1-1.2 RS256", nil, func(c *client.Config) { c.Key, c.Algorithm = testkit.RSAKey(t, "c"), "RS256" }, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPeer(t)
@@ -182,9 +182,9 @@ func TestNewClientRefuses(t *testing.T) {
 			if tc.change != nil {
 				tc.change(&cfg)
 			}
-			client, err := profile.NewClient(context.Background(), cfg)
+			app, err := client.New(context.Background(), cfg)
 			require.Error(t, err)
-			require.Nil(t, client)
+			require.Nil(t, app)
 			if tc.want != nil {
 				require.ErrorIs(t, err, tc.want)
 			}
@@ -204,21 +204,21 @@ func TestNewClientAccepts(t *testing.T) {
 			}
 			m["grant_types_supported"] = []string{"client_credentials"}
 		}
-		client := p.client()
-		token, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"a"}})
+		app := p.client()
+		token, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"a"}})
 		require.NoError(t, err)
 		require.Equal(t, "at-1", token.AccessToken)
-		_, err = client.Begin(ctx, profile.Request{})
+		_, err = app.Begin(ctx, client.Request{})
 		require.Error(t, err)
 	})
 	t.Run("openid without jwks_uri is refused before anything is sent", func(t *testing.T) {
 		p := newPeer(t)
 		p.metadata = func(m map[string]any) { delete(m, "jwks_uri") }
-		client := p.client()
-		_, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+		app := p.client()
+		_, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}})
 		require.Error(t, err)
 		require.Empty(t, p.messages("/par"))
-		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+		session, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 		require.NoError(t, err)
 		session.Nonce = "begun when there still were keys"
 		raw, err := p.idTokens().Issue(idtoken.Claims{Subject: "alice", ClientID: "c-1", Nonce: session.Nonce})
@@ -226,8 +226,8 @@ func TestNewClientAccepts(t *testing.T) {
 		p.token = func(w http.ResponseWriter, _ *http.Request) {
 			reply(w, 200, map[string]any{"access_token": "at", "token_type": "DPoP", "id_token": raw})
 		}
-		_, err = client.Finish(ctx, session, callback(session))
-		require.ErrorIs(t, err, profile.ErrTokenResponse)
+		_, err = app.Finish(ctx, session, callback(session))
+		require.ErrorIs(t, err, client.ErrTokenResponse)
 		require.ErrorIs(t, err, idtoken.ErrUnavailable)
 	})
 	t.Run("Ed25519 by the name that the server has for it", func(t *testing.T) {
@@ -238,9 +238,9 @@ func TestNewClientAccepts(t *testing.T) {
 		}
 		cfg := p.config()
 		cfg.Key, cfg.DPoPKey = testkit.Ed25519Key(t, "c"), testkit.Ed25519Key(t, "d")
-		client, err := profile.NewClient(ctx, cfg)
+		app, err := client.New(ctx, cfg)
 		require.NoError(t, err)
-		_, err = client.ClientCredentials(ctx, profile.Request{})
+		_, err = app.ClientCredentials(ctx, client.Request{})
 		require.NoError(t, err)
 		for _, jwt := range []string{p.messages("/token")[0].header.Get("DPoP"), p.messages("/token")[0].form.Get("client_assertion")} {
 			header, err := base64.RawURLEncoding.DecodeString(jwt[:strings.IndexByte(jwt, '.')])
@@ -259,14 +259,14 @@ func TestNewClientAccepts(t *testing.T) {
 		own := *p.http
 		own.Jar = jar
 		cfg.HTTPClient = &own
-		client, err := profile.NewClient(ctx, cfg)
+		app, err := client.New(ctx, cfg)
 		require.NoError(t, err)
 		own.Transport = nil
-		_, err = client.ClientCredentials(ctx, profile.Request{})
+		_, err = app.ClientCredentials(ctx, client.Request{})
 		require.NoError(t, err)
 		require.Empty(t, p.messages("/token")[0].header.Get("Cookie"), "cookies are a browser's")
-		client.ServerMetadata().TokenEndpoint = "https://evil.example"
-		_, err = client.ClientCredentials(ctx, profile.Request{})
+		app.ServerMetadata().TokenEndpoint = "https://evil.example"
+		_, err = app.ClientCredentials(ctx, client.Request{})
 		require.NoError(t, err)
 	})
 	t.Run("an http.Client without Transport does not use the process's", func(t *testing.T) {
@@ -276,7 +276,7 @@ func TestNewClientAccepts(t *testing.T) {
 		p := newPeer(t)
 		cfg := p.config()
 		for _, cfg.HTTPClient = range []*http.Client{nil, {Timeout: time.Minute}} {
-			_, err := profile.NewClient(ctx, cfg)
+			_, err := client.New(ctx, cfg)
 			unknown := (*tls.CertificateVerificationError)(nil)
 			require.ErrorAs(t, err, &unknown, "SP-5.2.1-5 nobody knows the test server's certificate")
 		}
@@ -285,11 +285,11 @@ func TestNewClientAccepts(t *testing.T) {
 
 func TestSessionRoundTrip(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	session, err := p.client().Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	session, err := p.client().Begin(ctx, client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
 	stored, err := json.Marshal(session)
 	require.NoError(t, err)
-	var restored profile.Session
+	var restored client.Session
 	require.NoError(t, json.Unmarshal(stored, &restored))
 	require.Equal(t, *session, restored)
 	token, err := p.client().Finish(ctx, &restored, callback(session)) // another process of the same client
@@ -305,12 +305,12 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 	cfg := p.config()
 	key := testkit.Ed25519Key(t, "printed")
 	cfg.Key, cfg.DPoPKey = key, key
-	client, err := profile.NewClient(ctx, cfg)
+	app, err := client.New(ctx, cfg)
 	require.NoError(t, err)
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}})
 	require.NoError(t, err)
 	var out bytes.Buffer
-	for _, v := range []any{session, *session, client, cfg, &cfg, []any{*session, client, cfg}} {
+	for _, v := range []any{session, *session, app, cfg, &cfg, []any{*session, app, cfg}} {
 		fmt.Fprintf(&out, "%v %+v %#v %s %q\n", v, v, v, v, v)
 		slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "v", v)
 		slog.New(slog.NewTextHandler(&out, nil)).Info("x", "v", v)
@@ -327,9 +327,9 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 
 func TestUserOfTheIDToken(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	issuer := p.idTokens()
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid"}})
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}})
 	require.NoError(t, err)
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		raw, err := issuer.Issue(idtoken.Claims{Subject: "alice", ClientID: "c-1", Nonce: session.Nonce, AccessToken: "at-1"})
@@ -338,26 +338,26 @@ func TestUserOfTheIDToken(t *testing.T) {
 		}
 		reply(w, 200, map[string]any{"access_token": "at-1", "token_type": "DPoP", "id_token": raw, "refresh_token": "rt-1", "profile: verified ID token": "x"})
 	}
-	token, err := client.Finish(ctx, session, callback(session))
+	token, err := app.Finish(ctx, session, callback(session))
 	require.NoError(t, err)
-	user, ok := profile.IDToken(token)
+	user, ok := client.IDToken(token)
 	require.True(t, ok)
 	require.Equal(t, "alice", user.Subject())
 	require.NotEmpty(t, token.Extra("id_token"))
 
-	refreshed, err := client.Refresh(ctx, "rt-1", profile.Request{})
+	refreshed, err := app.Refresh(ctx, "rt-1", client.Request{})
 	require.NoError(t, err)
 	require.Nil(t, refreshed.Extra("id_token"), "what nobody has verified is not handed out")
-	_, ok = profile.IDToken(refreshed)
+	_, ok = client.IDToken(refreshed)
 	require.False(t, ok)
-	_, ok = profile.IDToken(nil)
+	_, ok = client.IDToken(nil)
 	require.False(t, ok)
-	_, ok = profile.IDToken(&oauth2.Token{})
+	_, ok = client.IDToken(&oauth2.Token{})
 	require.False(t, ok)
 
-	session, err = client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	session, err = app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
-	token, err = client.Finish(ctx, session, callback(session))
+	token, err = app.Finish(ctx, session, callback(session))
 	require.NoError(t, err)
 	require.Nil(t, token.Extra("id_token"), "it was not asked for")
 }
@@ -370,7 +370,7 @@ func (p *peer) idTokens() *idtoken.Issuer {
 
 func TestTokenSource(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	var answers []string
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		p.mu.Lock()
@@ -384,7 +384,7 @@ func TestTokenSource(t *testing.T) {
 	}
 	t.Run("one refresh for all that wait", func(t *testing.T) {
 		answers = []string{once}
-		source := client.TokenSource(ctx, expired(-time.Second))
+		source := app.TokenSource(ctx, expired(-time.Second))
 		got := make([]*oauth2.Token, 32)
 		testkit.Hammer(len(got), func(i int) { got[i], _ = source.Token() })
 		for _, token := range got {
@@ -395,16 +395,16 @@ func TestTokenSource(t *testing.T) {
 	})
 	t.Run("a token about to expire is refreshed, one that is not is not", func(t *testing.T) {
 		answers = []string{once}
-		token, err := client.TokenSource(ctx, expired(5*time.Second)).Token()
+		token, err := app.TokenSource(ctx, expired(5*time.Second)).Token()
 		require.NoError(t, err)
 		require.Equal(t, "new", token.AccessToken)
-		token, err = client.TokenSource(ctx, expired(time.Minute)).Token()
+		token, err = app.TokenSource(ctx, expired(time.Minute)).Token()
 		require.NoError(t, err)
 		require.Equal(t, "old", token.AccessToken)
 	})
 	t.Run("SP-5.3.3.1-6 a new refresh token replaces the old one", func(t *testing.T) {
 		answers = []string{`{"access_token":"n1","token_type":"DPoP","refresh_token":"rt-2","expires_in":1}`, once}
-		source := client.TokenSource(ctx, expired(-time.Second))
+		source := app.TokenSource(ctx, expired(-time.Second))
 		token, err := source.Token()
 		require.NoError(t, err)
 		require.Equal(t, "rt-2", token.RefreshToken)
@@ -416,7 +416,7 @@ func TestTokenSource(t *testing.T) {
 	})
 	t.Run("the error is the server's", func(t *testing.T) {
 		p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 400, `{"error":"invalid_grant"}`) }
-		api, err := client.HTTPClient(client.TokenSource(ctx, expired(-time.Second)))
+		api, err := app.HTTPClient(app.TokenSource(ctx, expired(-time.Second)))
 		require.NoError(t, err)
 		_, err = api.Get(p.api.URL)
 		said := (*oauth2.RetrieveError)(nil)
@@ -426,14 +426,14 @@ func TestTokenSource(t *testing.T) {
 	})
 	t.Run("nothing to refresh with", func(t *testing.T) {
 		for _, token := range []*oauth2.Token{nil, {AccessToken: "x", TokenType: "DPoP", Expiry: time.Now().Add(-time.Hour)}} {
-			_, err := client.TokenSource(ctx, token).Token()
+			_, err := app.TokenSource(ctx, token).Token()
 			require.Error(t, err)
 		}
 	})
 	t.Run("a done context", func(t *testing.T) {
 		done, cancel := context.WithCancel(ctx)
 		cancel()
-		_, err := client.TokenSource(done, expired(-time.Second)).Token()
+		_, err := app.TokenSource(done, expired(-time.Second)).Token()
 		require.ErrorIs(t, err, context.Canceled)
 	})
 }
@@ -441,7 +441,7 @@ func TestTokenSource(t *testing.T) {
 // A token works in package oauth2's own Transport, on top of dpop's.
 func TestOAuth2Transport(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
-	token, err := w.client("client-1").ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+	token, err := w.client("client-1").ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	prover, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.ECKey(t, "client-1 dpop"), Now: w.clock.Now})
 	require.NoError(t, err)

@@ -4,40 +4,41 @@ import (
 	"context"
 	"testing"
 
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/profile"
 )
 
 // The life of a grant, as a client sees it.
 func TestClientManagesGrants(t *testing.T) {
-	w, ctx := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w, ctx := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Grants = &grants.ManagerConfig{}
 	}), context.Background()
 	for _, id := range []string{"client-1", "client-2"} {
 		w.clients[id].Scope += " grant_management_query grant_management_revoke"
 	}
-	client := w.client("client-1")
-	authorize := func(request profile.Request) *oauth2.Token {
-		session, err := client.Begin(ctx, request)
+	app := w.client("client-1")
+	authorize := func(request client.Request) *oauth2.Token {
+		session, err := app.Begin(ctx, request)
 		require.NoError(t, err)
 		callback := w.browse(session.URL)
 		require.NotContains(t, callback, "grant_id", "GM-5.3-1 not through the browser")
-		token, err := client.Finish(ctx, session, callback)
+		token, err := app.Finish(ctx, session, callback)
 		require.NoError(t, err)
 		return token
 	}
 	manage := func(id string, scopes ...string) *grants.Client {
-		client := w.client(id)
-		token, err := client.ClientCredentials(ctx, profile.Request{Scopes: scopes})
+		app := w.client(id)
+		token, err := app.ClientCredentials(ctx, client.Request{Scopes: scopes})
 		require.NoError(t, err)
-		management, err := client.Grants(oauth2.StaticTokenSource(token))
+		management, err := app.Grants(oauth2.StaticTokenSource(token))
 		require.NoError(t, err)
 		return management
 	}
-	first := authorize(profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: "create"})
+	first := authorize(client.Request{Scopes: []string{"accounts"}, GrantManagementAction: "create"})
 	id, _ := first.Extra("grant_id").(string)
 	require.Len(t, id, 43, "GM-5.5-1")
 
@@ -46,10 +47,10 @@ func TestClientManagesGrants(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"accounts"}, grant.ScopeValues())
 
-	merged := authorize(profile.Request{Scopes: []string{"payments"}, GrantManagementAction: "merge", GrantID: id})
+	merged := authorize(client.Request{Scopes: []string{"payments"}, GrantManagementAction: "merge", GrantID: id})
 	require.Equal(t, id, merged.Extra("grant_id"), "GM-5.2-9")
 	require.Equal(t, "accounts payments", merged.Extra("scope"), "GM-5.2-5")
-	_, err = client.Refresh(ctx, first.RefreshToken, profile.Request{})
+	_, err = app.Refresh(ctx, first.RefreshToken, client.Request{})
 	require.ErrorContains(t, err, "invalid_grant", "GM-5.2-6")
 
 	_, err = manage("client-2", "grant_management_query").Query(ctx, id)
@@ -60,9 +61,9 @@ func TestClientManagesGrants(t *testing.T) {
 	require.NoError(t, own.Revoke(ctx, id))
 	_, err = own.Query(ctx, id)
 	require.ErrorIs(t, err, grants.ErrNotFound)
-	_, err = client.Refresh(ctx, merged.RefreshToken, profile.Request{})
+	_, err = app.Refresh(ctx, merged.RefreshToken, client.Request{})
 	require.ErrorContains(t, err, "invalid_grant", "GM-6.5-2")
-	api, err := client.HTTPClient(oauth2.StaticTokenSource(merged))
+	api, err := app.HTTPClient(oauth2.StaticTokenSource(merged))
 	require.NoError(t, err)
 	response, err := api.Get(w.rsHTTP.URL + "/accounts")
 	require.NoError(t, err)

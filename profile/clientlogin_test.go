@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 // An application is a client's web application, and what it has seen.
@@ -27,9 +27,9 @@ type application struct {
 	failed   error
 }
 
-func newApplication(t testing.TB, client *profile.Client, change ...func(*profile.SessionsConfig)) *application {
+func newApplication(t testing.TB, app *client.Client, change ...func(*client.SessionsConfig)) *application {
 	a := &application{t: t}
-	sessions := newSessions(t, append(change, func(c *profile.SessionsConfig) {
+	sessions := newSessions(t, append(change, func(c *client.SessionsConfig) {
 		fail := c.Fail
 		c.Fail = func(w http.ResponseWriter, r *http.Request, err error) {
 			if a.failed = err; fail != nil {
@@ -38,10 +38,10 @@ func newApplication(t testing.TB, client *profile.Client, change ...func(*profil
 		}
 	})...)
 	mux := http.NewServeMux()
-	mux.Handle("/login", client.LoginHandler(sessions, func(r *http.Request) (profile.Request, error) {
-		return profile.Request{Scopes: []string{"openid", "accounts"}, Keep: r.PostFormValue("next")}, nil
+	mux.Handle("/login", app.LoginHandler(sessions, func(r *http.Request) (client.Request, error) {
+		return client.Request{Scopes: []string{"openid", "accounts"}, Keep: r.PostFormValue("next")}, nil
 	}))
-	mux.Handle("/cb", client.CallbackHandler(sessions, func(w http.ResponseWriter, r *http.Request, s *profile.Session, token *oauth2.Token) {
+	mux.Handle("/cb", app.CallbackHandler(sessions, func(w http.ResponseWriter, r *http.Request, s *client.Session, token *oauth2.Token) {
 		a.finished, a.keep = append(a.finished, token), s.Keep
 		http.Redirect(w, r, "/accounts", http.StatusSeeOther)
 	}))
@@ -90,10 +90,10 @@ func TestLogin(t *testing.T) {
 				require.Equal(t, "/home", app.keep)
 				require.Len(t, app.cookies, tab)
 				app.visit(http.MethodGet, callback)
-				require.ErrorIs(t, app.failed, profile.ErrSession, "a page that is reloaded")
+				require.ErrorIs(t, app.failed, client.ErrSession, "a page that is reloaded")
 			}
 			require.Len(t, app.finished, 2)
-			user, ok := profile.IDToken(app.finished[0])
+			user, ok := client.IDToken(app.finished[0])
 			require.True(t, ok)
 			require.Equal(t, "alice", user.Subject())
 		})
@@ -104,7 +104,7 @@ func TestLogin(t *testing.T) {
 func TestLoginEncrypted(t *testing.T) {
 	w := newWorld(t, encrypting)
 	key := w.registerEncryption("ECDH-ES")
-	app := newApplication(t, w.client("client-1", using(profile.SignedResponses), func(c *profile.ClientConfig) {
+	app := newApplication(t, w.client("client-1", using(profile.SignedResponses), func(c *client.Config) {
 		c.ResponseDecryptionKeys = []jarm.DecryptionKey{key}
 	}))
 	tabs := []string{app.login(), app.login(), app.login()}
@@ -113,16 +113,16 @@ func TestLoginEncrypted(t *testing.T) {
 		cookies := app.cookies
 		app.cookies = nil
 		app.visit(http.MethodGet, callback)
-		require.ErrorIs(t, app.failed, profile.ErrSession, "AM-5.4a in another browser")
+		require.ErrorIs(t, app.failed, client.ErrSession, "AM-5.4a in another browser")
 		app.cookies = cookies
 		app.visit(http.MethodGet, callback)
 		require.NoError(t, app.failed)
 		app.cookies = cookies
 		app.visit(http.MethodGet, callback)
-		require.ErrorIs(t, app.failed, profile.ErrSession, "a copy of the cookies")
+		require.ErrorIs(t, app.failed, client.ErrSession, "a copy of the cookies")
 		app.cookies = cookies
 		app.visit(http.MethodGet, "/cb?response=a.b.c.d.e")
-		require.ErrorIs(t, app.failed, profile.ErrAuthorizationResponse)
+		require.ErrorIs(t, app.failed, client.ErrAuthorizationResponse)
 		require.Len(t, app.cookies, len(cookies), "JARM-2.4-1 which has used up nothing")
 	}
 	require.Len(t, app.finished, 3)
@@ -130,15 +130,15 @@ func TestLoginEncrypted(t *testing.T) {
 
 func TestLoginInitiation(t *testing.T) {
 	p := newPeer(t)
-	client := p.client()
-	allowGET := func(c *profile.SessionsConfig) { c.AllowGET = true }
-	trusted := func(c *profile.SessionsConfig) {
+	ours := p.client()
+	allowGET := func(c *client.SessionsConfig) { c.AllowGET = true }
+	trusted := func(c *client.SessionsConfig) {
 		c.CrossOrigin = http.NewCrossOriginProtection()
 		require.NoError(t, c.CrossOrigin.AddTrustedOrigin("https://www.client.example"))
 	}
 	for _, tc := range []struct {
 		name   string
-		change func(*profile.SessionsConfig)
+		change func(*client.SessionsConfig)
 		method string
 		header []string
 		ok     bool
@@ -163,11 +163,11 @@ func TestLoginInitiation(t *testing.T) {
 		{"SP-5.3.3.1-12 PUT", allowGET, "PUT", []string{"Sec-Fetch-Site", "same-origin"}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var change []func(*profile.SessionsConfig)
+			var change []func(*client.SessionsConfig)
 			if tc.change != nil {
 				change = append(change, tc.change)
 			}
-			app, before := newApplication(t, client, change...), len(p.messages("/par"))
+			app, before := newApplication(t, ours, change...), len(p.messages("/par"))
 			response := app.visit(tc.method, "/login", tc.header...)
 			if tc.ok {
 				require.Equal(t, http.StatusSeeOther, response.StatusCode)
@@ -180,14 +180,14 @@ func TestLoginInitiation(t *testing.T) {
 				require.NotEmpty(t, response.Header.Get("Allow"))
 				return
 			}
-			require.ErrorIs(t, app.failed, profile.ErrCrossOrigin)
+			require.ErrorIs(t, app.failed, client.ErrCrossOrigin)
 		})
 	}
 }
 
 func TestLoginFails(t *testing.T) {
 	p := newPeer(t)
-	client := p.client()
+	ours := p.client()
 	text := func(r *http.Response) string {
 		body, err := io.ReadAll(r.Body)
 		require.NoError(t, err)
@@ -195,9 +195,9 @@ func TestLoginFails(t *testing.T) {
 	}
 	// The answers that users get who have a host without Fail.
 	sessions := newSessions(t)
-	begin := func(r *http.Request) (profile.Request, error) { return profile.Request{Scopes: []string{"a"}}, nil }
-	login := client.LoginHandler(sessions, begin)
-	callback := client.CallbackHandler(sessions, func(http.ResponseWriter, *http.Request, *profile.Session, *oauth2.Token) { t.Error("finished") })
+	begin := func(r *http.Request) (client.Request, error) { return client.Request{Scopes: []string{"a"}}, nil }
+	login := ours.LoginHandler(sessions, begin)
+	callback := ours.CallbackHandler(sessions, func(http.ResponseWriter, *http.Request, *client.Session, *oauth2.Token) { t.Error("finished") })
 	serve := func(h http.Handler, method, target string, header http.Header) *http.Response {
 		w, r := httptest.NewRecorder(), httptest.NewRequest(method, target, nil)
 		for name, values := range header {
@@ -208,7 +208,7 @@ func TestLoginFails(t *testing.T) {
 	}
 	// begun returns the header of a browser with a session, and its state.
 	begun := func() (http.Header, string) {
-		session, err := client.Begin(context.Background(), profile.Request{Scopes: []string{"a"}})
+		session, err := ours.Begin(context.Background(), client.Request{Scopes: []string{"a"}})
 		require.NoError(t, err)
 		header := http.Header{}
 		for _, c := range putIn(t, sessions, nil, session) {
@@ -251,35 +251,35 @@ func TestLoginFails(t *testing.T) {
 	require.Empty(t, response.Cookies())
 
 	refuses := errors.New("who are you?")
-	app := newApplication(t, client)
-	app.handler = client.LoginHandler(newSessions(t, func(c *profile.SessionsConfig) {
+	app := newApplication(t, ours)
+	app.handler = ours.LoginHandler(newSessions(t, func(c *client.SessionsConfig) {
 		c.Fail = func(_ http.ResponseWriter, _ *http.Request, err error) { app.failed = err }
-	}), func(*http.Request) (profile.Request, error) { return profile.Request{}, refuses })
+	}), func(*http.Request) (client.Request, error) { return client.Request{}, refuses })
 	app.visit("POST", "/login")
 	require.Equal(t, refuses, app.failed)
 
-	require.Panics(t, func() { client.LoginHandler(nil, begin) })
-	require.Panics(t, func() { client.LoginHandler(sessions, nil) })
+	require.Panics(t, func() { ours.LoginHandler(nil, begin) })
+	require.Panics(t, func() { ours.LoginHandler(sessions, nil) })
 	require.Panics(t, func() {
-		client.CallbackHandler(nil, func(http.ResponseWriter, *http.Request, *profile.Session, *oauth2.Token) {})
+		ours.CallbackHandler(nil, func(http.ResponseWriter, *http.Request, *client.Session, *oauth2.Token) {})
 	})
-	require.Panics(t, func() { client.CallbackHandler(sessions, nil) })
+	require.Panics(t, func() { ours.CallbackHandler(sessions, nil) })
 }
 
 // Two clients share one application's sessions; the callback of one does not finish a login at the other.
 func TestSessionsOfTwoServers(t *testing.T) {
 	honest, other := newPeer(t), newPeer(t)
-	session, err := honest.client().Begin(context.Background(), profile.Request{Scopes: []string{"a"}})
+	session, err := honest.client().Begin(context.Background(), client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
 	failed := error(nil)
-	shared := newSessions(t, func(c *profile.SessionsConfig) {
+	shared := newSessions(t, func(c *client.SessionsConfig) {
 		c.Fail = func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err }
 	})
 	has := putIn(t, shared, nil, session)
 	r := httptest.NewRequest("GET", "/cb?"+url.Values{"state": {session.State}, "iss": {other.as.URL}, "code": {"1"}}.Encode(), nil)
 	r.AddCookie(has[0])
-	other.client().CallbackHandler(shared, func(http.ResponseWriter, *http.Request, *profile.Session, *oauth2.Token) { t.Error("finished") }).
+	other.client().CallbackHandler(shared, func(http.ResponseWriter, *http.Request, *client.Session, *oauth2.Token) { t.Error("finished") }).
 		ServeHTTP(httptest.NewRecorder(), r)
-	require.ErrorIs(t, failed, profile.ErrAuthorizationResponse, "ISS-2.4-1 AM-5.4b")
+	require.ErrorIs(t, failed, client.ErrAuthorizationResponse, "ISS-2.4-1 AM-5.4b")
 	require.Empty(t, other.messages("/token"))
 }

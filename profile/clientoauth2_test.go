@@ -10,31 +10,30 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 // A host that does it all itself with package oauth2, and takes the connections alone.
 func TestOAuth2Host(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
-	client := w.client("client-1")
-	cfg, own := client.OAuth2()
+	app := w.client("client-1")
+	cfg, own := app.OAuth2()
 	cfg.Scopes = []string{"accounts"}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, own)
 	verifier := pkce.NewVerifier()
 	query, err := url.Parse(cfg.AuthCodeURL("state-1", oauth2.S256ChallengeOption(verifier)))
 	require.NoError(t, err)
 	require.Empty(t, query.Host, "it leads nowhere")
-	pushes, err := par.NewClient(par.ClientConfig{Endpoint: client.ServerMetadata().PushedAuthorizationRequestEndpoint, HTTPClient: own})
+	pushes, err := par.NewClient(par.ClientConfig{Endpoint: app.ServerMetadata().PushedAuthorizationRequestEndpoint, HTTPClient: own})
 	require.NoError(t, err)
 	pushed, err := pushes.Push(ctx, query.Query())
 	require.NoError(t, err)
-	target, err := par.AuthorizationURL(client.ServerMetadata().AuthorizationEndpoint, cfg.ClientID, pushed.RequestURI)
+	target, err := par.AuthorizationURL(app.ServerMetadata().AuthorizationEndpoint, cfg.ClientID, pushed.RequestURI)
 	require.NoError(t, err)
 	token, err := cfg.Exchange(ctx, w.browse(target).Get("code"), oauth2.VerifierOption(verifier))
 	require.NoError(t, err)
@@ -49,8 +48,8 @@ func TestOAuth2Host(t *testing.T) {
 func TestOAuth2HostRequests(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	p.metadata = func(m map[string]any) { m["introspection_endpoint"] = p.as.URL + "/introspect" }
-	client := p.client()
-	cfg, own := client.OAuth2()
+	app := p.client()
+	cfg, own := app.OAuth2()
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, own)
 	bound := &oauth2.Token{AccessToken: "at", TokenType: "DPoP"}
 
@@ -67,7 +66,7 @@ func TestOAuth2HostRequests(t *testing.T) {
 				require.Equal(t, "s3cret", token.AccessToken)
 				continue
 			}
-			require.ErrorIs(t, err, profile.ErrTokenResponse, body)
+			require.ErrorIs(t, err, client.ErrTokenResponse, body)
 			require.NotContains(t, err.Error(), "s3cret")
 		}
 	})

@@ -10,14 +10,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // One key signs a JWT of every kind, for one issuer, client and audience. Each verifier takes its own kind and no other.
@@ -91,13 +92,13 @@ func TestTokenConfusion(t *testing.T) {
 
 // SP-5.1.2-1: no field of a configuration of this package can turn a MUST off.
 func TestNoInsecureOptions(t *testing.T) {
-	for _, cfg := range []any{profile.AuthorizationServerConfig{}, profile.ResourceServerConfig{}, profile.ClientConfig{}} {
+	for _, cfg := range []any{authserver.Config{}, resourceserver.Config{}, client.Config{}} {
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(cfg)) {
 			for _, word := range []string{"Insecure", "Skip", "Disable", "Allow", "Optional"} {
 				require.False(t, strings.Contains(field.Name, word), "SP-5.1.2-1 %T.%s", cfg, field.Name)
 			}
 		}
 	}
-	_, err := profile.NewAuthorizationServer(profile.AuthorizationServerConfig{Profile: 77})
+	_, err := authserver.New(authserver.Config{Profile: 77})
 	require.ErrorContains(t, err, "unknown profile", "SP-5.1.2-1 a profile that is none")
 }

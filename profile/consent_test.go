@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/stretchr/testify/require"
 )
 
 // boundTypes are those of richTypes with the scope payments for payments, and the
@@ -30,7 +30,7 @@ func boundTypes(t testing.TB) *rar.Registry {
 // boundWorld is a rich world in which details go with scopes.
 func boundWorld(t testing.TB, options ...worldOption) *world {
 	registry := boundTypes(t)
-	bound := func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	bound := func(as *authserver.Config, rs *resourceserver.Config) {
 		as.AuthorizationDetails, rs.AuthorizationDetails = registry, registry
 		as.Scopes = []string{"openid", "accounts", "payments", "audits", "offline_access"}
 	}
@@ -83,7 +83,7 @@ func TestScopesFor(t *testing.T) {
 	require.Equal(t, []string{"accounts", "openid"}, a.ScopesFor([]string{"accounts"}, nil), "A5 no details, not their scope")
 	require.Equal(t, []string{"openid"}, a.ScopesFor(nil, a.Details()[1:]), "a detail without a scope")
 	require.Empty(t, a.ScopesFor(nil, nil), "A6 nothing is ticked")
-	for name, p := range map[string]profile.Approval{
+	for name, p := range map[string]authserver.Approval{
 		"a payment": {Scopes: a.ScopesFor(nil, a.Details()[:1]), Details: a.Details()[:1]},
 		"accounts":  {Scopes: a.ScopesFor([]string{"accounts"}, a.Details()[1:]), Details: a.Details()[1:]},
 	} {
@@ -100,8 +100,8 @@ func TestScopesFor(t *testing.T) {
 
 // A detail and its scope are granted together or not at all.
 func TestDetailsAndTheirScopes(t *testing.T) {
-	richOrBound := func(scopes []string, details func(rar.Details) rar.Details) func(p *profile.Approval) {
-		return func(p *profile.Approval) { p.Scopes, p.Details = scopes, details(p.Details) }
+	richOrBound := func(scopes []string, details func(rar.Details) rar.Details) func(p *authserver.Approval) {
+		return func(p *authserver.Approval) { p.Scopes, p.Details = scopes, details(p.Details) }
 	}
 	all, none := func(d rar.Details) rar.Details { return d }, func(rar.Details) rar.Details { return nil }
 	first := func(d rar.Details) rar.Details { return d[:1] }
@@ -128,7 +128,7 @@ func TestDetailsAndTheirScopes(t *testing.T) {
 	})
 	for _, tc := range []struct {
 		name, details string
-		change        func(*profile.Approval)
+		change        func(*authserver.Approval)
 		scope         string // "": an error
 	}{
 		{"A5 both", payACME, richOrBound([]string{"accounts", "payments"}, all), "accounts openid payments"},
@@ -158,7 +158,7 @@ func TestDetailsAndTheirScopes(t *testing.T) {
 		})
 	}
 	t.Run("A5 for a client itself", func(t *testing.T) {
-		w := boundWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		w := boundWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 			as.ClientDetails = func(_ context.Context, _ string, requested rar.Details) (rar.Details, error) { return requested, nil }
 		})
 		form := w.credentialsForm("client-1", "accounts")
@@ -172,7 +172,7 @@ func TestDetailsAndTheirScopes(t *testing.T) {
 // A scope that goes with details is not left alone when the details go.
 func TestScopesOfDetailsThatAreGone(t *testing.T) {
 	t.Run("attack: A5 a client itself whose details the host denies", func(t *testing.T) {
-		w := boundWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		w := boundWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 			as.ClientDetails = func(context.Context, string, rar.Details) (rar.Details, error) { return nil, nil }
 		})
 		form := w.credentialsForm("client-1", "accounts payments")
@@ -195,7 +195,7 @@ func TestScopesOfDetailsThatAreGone(t *testing.T) {
 	}
 }
 
-func codeOf(t testing.TB, response *profile.AuthorizationResponse) string {
+func codeOf(t testing.TB, response *authserver.AuthorizationResponse) string {
 	u, err := url.Parse(response.URL())
 	require.NoError(t, err)
 	return u.Query().Get("code")
@@ -204,24 +204,24 @@ func codeOf(t testing.TB, response *profile.AuthorizationResponse) string {
 // An approval that grants nothing becomes a denial where the host reports it.
 func TestNothingGranted(t *testing.T) {
 	w := boundWorld(t)
-	w.agreeing(func(p *profile.Approval) { p.Scopes, p.Details = nil, nil })
+	w.agreeing(func(p *authserver.Approval) { p.Scopes, p.Details = nil, nil })
 	callback := w.browse(w.authorizationURL("client-1", w.pushForm("client-1")))
 	require.Equal(t, "access_denied", callback.Get("error"), "A6 %v", callback)
 	require.Empty(t, callback.Get("code"))
-	_, err := w.as.Approve(t.Context(), w.load("client-1", w.pushForm("client-1")), profile.Approval{Subject: "alice"})
-	require.ErrorIs(t, err, profile.ErrNothingGranted, "A6")
+	_, err := w.as.Approve(t.Context(), w.load("client-1", w.pushForm("client-1")), authserver.Approval{Subject: "alice"})
+	require.ErrorIs(t, err, authserver.ErrNothingGranted, "A6")
 }
 
 func TestRefreshTokensByConsent(t *testing.T) {
 	for _, tc := range []struct {
 		name, scope string
-		change      func(*profile.Approval)
+		change      func(*authserver.Approval)
 		refresh     bool
 	}{
 		{"G4 offline_access requested and granted", "accounts offline_access", nil, true},
-		{"G4 offline_access requested and denied", "accounts offline_access", func(p *profile.Approval) { p.Scopes = []string{"accounts"} }, false},
+		{"G4 offline_access requested and denied", "accounts offline_access", func(p *authserver.Approval) { p.Scopes = []string{"accounts"} }, false},
 		{"G4 offline_access not requested", "accounts", nil, true},
-		{"G4 the host wants none", "accounts offline_access", func(p *profile.Approval) { p.NoRefreshToken = true }, false},
+		{"G4 the host wants none", "accounts offline_access", func(p *authserver.Approval) { p.NoRefreshToken = true }, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, managed := range []string{"", "create"} {
@@ -240,7 +240,7 @@ func TestRefreshTokensByConsent(t *testing.T) {
 func TestApprovalExpires(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
 		for _, managed := range []bool{false, true} {
-			w.agreeing(func(p *profile.Approval) { p.Expires = w.clock.Now().Add(7 * time.Minute) })
+			w.agreeing(func(p *authserver.Approval) { p.Expires = w.clock.Now().Add(7 * time.Minute) })
 			var fields []string
 			if managed {
 				fields = []string{"grant_management_action", "create"}
@@ -257,26 +257,26 @@ func TestApprovalExpires(t *testing.T) {
 			require.Equal(t, "invalid_grant", w.renew(tokens).code, "G4 managed %v", managed)
 			require.Equal(t, false, w.seen("client-2", later.body["access_token"].(string)).body["active"], "G4")
 		}
-		w.agreeing(func(p *profile.Approval) { p.Expires = w.clock.Now().Add(30 * time.Second) })
+		w.agreeing(func(p *authserver.Approval) { p.Expires = w.clock.Now().Add(30 * time.Second) })
 		code := w.code("client-1", nil)
 		w.clock.Advance(31 * time.Second)
 		require.Equal(t, "invalid_grant", w.spend(code).code, "G4 over before the code was redeemed")
-		_, err := w.agree(w.load("client-1", w.pushForm("client-1")), func(p *profile.Approval) { p.Expires = w.clock.Now() })
+		_, err := w.agree(w.load("client-1", w.pushForm("client-1")), func(p *authserver.Approval) { p.Expires = w.clock.Now() })
 		require.ErrorContains(t, err, "Expires", "G4")
 	})
 	w := newRichWorld(t, managed(func(m *grants.ManagerConfig) { m.Lifetime = time.Hour }))
 	form := w.pushForm("client-1")
 	form.Set("grant_management_action", "create")
-	_, err := w.agree(w.load("client-1", form), func(p *profile.Approval) { p.Expires = w.clock.Now().Add(2 * time.Hour) })
+	_, err := w.agree(w.load("client-1", form), func(p *authserver.Approval) { p.Expires = w.clock.Now().Add(2 * time.Hour) })
 	require.Error(t, err, "GM-6.4-5 longer than a grant may last")
 }
 
 func TestScopesOfTypesExist(t *testing.T) {
 	cfg := goodConfig(t)
 	cfg.AuthorizationDetails, cfg.Scopes = boundTypes(t), []string{"payments"}
-	_, err := profile.NewAuthorizationServer(cfg)
+	_, err := authserver.New(cfg)
 	require.ErrorContains(t, err, `the type "audit" goes with the scope "audits"`, "A5")
 	cfg.Scopes = append(cfg.Scopes, "audits")
-	_, err = profile.NewAuthorizationServer(cfg)
+	_, err = authserver.New(cfg)
 	require.NoError(t, err)
 }

@@ -7,10 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // allowOrigin lets scripts of one origin call an API.
@@ -45,7 +44,7 @@ func TestCodeInBrowsers(t *testing.T) {
 	nonces, err := dpop.NewNonceSource(dpop.NonceSourceConfig{})
 	require.NoError(t, err)
 	w := newWorld(t)
-	guard, err := w.as.ResourceServer(profile.ResourceServerConfig{Resource: w.rsHTTP.URL, Nonces: nonces})
+	guard, err := w.as.ResourceServer(resourceserver.Config{Resource: w.rsHTTP.URL, Nonces: nonces})
 	require.NoError(t, err)
 	const app = "https://app.example"
 	api := allowOrigin(app, guard.Require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("let through") }), "accounts"))

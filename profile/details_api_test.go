@@ -10,17 +10,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/stretchr/testify/require"
 )
 
 // detailed is an API whose tokens have these details, "" for none. Its answer is what may stand for handle.
-func detailed(t testing.TB, registry *rar.Registry, details string, handle func(w http.ResponseWriter, r *http.Request, rs *profile.ResourceServer)) *httptest.ResponseRecorder {
-	w := newAPI(t, func(cfg *profile.ResourceServerConfig) { cfg.AuthorizationDetails = registry })
+func detailed(t testing.TB, registry *rar.Registry, details string, handle func(w http.ResponseWriter, r *http.Request, rs *resourceserver.Server)) *httptest.ResponseRecorder {
+	w := newAPI(t, func(cfg *resourceserver.Config) { cfg.AuthorizationDetails = registry })
 	token := w.token(func(_ *accesstoken.IssuerConfig, c *accesstoken.Claims) {
 		if details != "" {
 			c.AuthorizationDetails = []byte(details)
@@ -66,9 +65,9 @@ func TestAPIAllows(t *testing.T) {
 		{"RAR-5-4 more than the API has room for", `[{"type":"payment","amount":"1","payee":"` + strings.Repeat("x", 5000) + `"}]`, payACME, 500, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got := detailed(t, registry, tc.granted, func(w http.ResponseWriter, r *http.Request, rs *profile.ResourceServer) {
+			got := detailed(t, registry, tc.granted, func(w http.ResponseWriter, r *http.Request, rs *resourceserver.Server) {
 				wanted := want(t, registry, tc.wanted)
-				token, _ := profile.TokenFromContext(r.Context())
+				token, _ := resourceserver.TokenFromContext(r.Context())
 				require.Equal(t, tc.status == 200, token.CheckDetails(wanted) == nil)
 				if rs.Allows(w, r, wanted) {
 					fmt.Fprint(w, "done")
@@ -96,9 +95,9 @@ func TestAPIAllows(t *testing.T) {
 // Details are refused as a whole where the API cannot say what they mean.
 func TestTokenDetails(t *testing.T) {
 	registry := richTypes(t)
-	token := func(registry *rar.Registry, details string) (token *profile.Token) {
-		detailed(t, registry, details, func(_ http.ResponseWriter, r *http.Request, _ *profile.ResourceServer) {
-			token, _ = profile.TokenFromContext(r.Context())
+	token := func(registry *rar.Registry, details string) (token *resourceserver.Token) {
+		detailed(t, registry, details, func(_ http.ResponseWriter, r *http.Request, _ *resourceserver.Server) {
+			token, _ = resourceserver.TokenFromContext(r.Context())
 		})
 		require.NotNil(t, token)
 		return token
@@ -126,9 +125,9 @@ func TestTokenDetails(t *testing.T) {
 	_, err = none.Details()
 	require.Error(t, err, "an API without types")
 	require.Error(t, none.CheckDetails(want(t, registry, readOnly)))
-	_, err = new(profile.Token).Details()
+	_, err = new(resourceserver.Token).Details()
 	require.Error(t, err, "a token that nobody has verified")
-	require.Error(t, new(profile.Token).CheckDetails(nil))
+	require.Error(t, new(resourceserver.Token).CheckDetails(nil))
 
 	// The same names, and other types: two registries that agree on nothing.
 	require.Error(t, known.CheckDetails(want(t, richTypes(t), readOnly)))
@@ -152,11 +151,11 @@ func TestDetailsAtTheAPI(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newRichWorld(t, options...)
 			var err error
-			cfg := profile.ResourceServerConfig{Resource: w.rsHTTP.URL, AuthorizationDetails: w.registry, Now: w.clock.Now}
+			cfg := resourceserver.Config{Resource: w.rsHTTP.URL, AuthorizationDetails: w.registry, Now: w.clock.Now}
 			switch name {
 			case "introspection":
 				cfg.Issuer, cfg.Introspection = w.asHTTP.URL, w.newIntrospection()
-				w.rs, err = profile.NewResourceServer(cfg)
+				w.rs, err = resourceserver.New(cfg)
 			case "in the same process":
 				w.rs, err = w.as.ResourceServer(cfg)
 			}
@@ -185,8 +184,8 @@ func BenchmarkAllows(b *testing.B) {
 	wanted := want(b, registry, readOnly)
 	for name, details := range map[string]string{"one detail": readAndList, "32 details": join(strings.Split(strings.Repeat(payACME+" ", 31)+readAndList, " ")...)} {
 		b.Run(name, func(b *testing.B) {
-			detailed(b, registry, details, func(w http.ResponseWriter, r *http.Request, rs *profile.ResourceServer) {
-				token, _ := profile.TokenFromContext(r.Context())
+			detailed(b, registry, details, func(w http.ResponseWriter, r *http.Request, rs *resourceserver.Server) {
+				token, _ := resourceserver.TokenFromContext(r.Context())
 				b.Run("first in a request", func(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {

@@ -9,12 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/stretchr/testify/require"
 )
 
 // at returns a payment that is for these resources.
@@ -121,7 +122,7 @@ func TestDetailsDoNotDependOnResource(t *testing.T) {
 		}
 		tokens := w.redeem("authorization_details", readOnly, "resource", w.rsHTTP.URL)
 		require.Equal(t, "invalid_target", w.renew(tokens, "resource", otherAPI).code, "RI-2.2-2 what names no place opens none")
-		w.agreeing(func(p *profile.Approval) { p.Details = nil })
+		w.agreeing(func(p *authserver.Approval) { p.Details = nil })
 		tokens = w.redeem("authorization_details", at(otherAPI), "scope", "accounts")
 		require.Equal(t, "invalid_target", w.renew(tokens, "resource", otherAPI).code, "RI-2.2-2 what was not granted opens none")
 	})
@@ -130,8 +131,8 @@ func TestDetailsDoNotDependOnResource(t *testing.T) {
 // What nobody can read any more is not passed on.
 func TestDetailsAfterTheirTypesAreGone(t *testing.T) {
 	for _, kind := range [][]worldOption{nil, {opaque}} {
-		memory := profile.NewMemoryStore(0, nil)
-		keep := func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		memory := authserver.NewMemoryStore(0, nil)
+		keep := func(as *authserver.Config, _ *resourceserver.Config) {
 			as.Codes, as.RefreshTokens, as.Revocations = memory, memory, memory
 			if as.AccessTokens != nil {
 				as.AccessTokens = memory
@@ -144,13 +145,13 @@ func TestDetailsAfterTheirTypesAreGone(t *testing.T) {
 		cfg.Issuer, cfg.Resources, cfg.Now, cfg.Scopes = w.asHTTP.URL, []string{w.rsHTTP.URL, otherAPI}, w.clock.Now, []string{"openid", "accounts", "payments"}
 		cfg.Clients = clientsOf(w)
 		cfg.Interact = w.interact
-		demanding(profile.Baseline)(&cfg, &profile.ResourceServerConfig{Resource: w.rsHTTP.URL})
+		demanding(profile.Baseline)(&cfg, &resourceserver.Config{Resource: w.rsHTTP.URL})
 		if len(kind) > 0 {
 			cfg.AccessTokens = memory
 		}
 		keep(&cfg, nil)
 		var err error
-		w.as, err = profile.NewAuthorizationServer(cfg)
+		w.as, err = authserver.New(cfg)
 		require.NoError(t, err)
 		seen := w.seen("client-2", tokens.body["access_token"].(string))
 		require.Equal(t, true, seen.body["active"])
@@ -166,7 +167,7 @@ func TestDetailsAfterTheirTypesAreGone(t *testing.T) {
 		require.NoError(t, err)
 		cfg.AuthorizationDetails, err = rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{other}})
 		require.NoError(t, err)
-		w.as, err = profile.NewAuthorizationServer(cfg)
+		w.as, err = authserver.New(cfg)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusServiceUnavailable, w.renew(tokens).status, "RAR-5-5")
 		raw := tokens.body["access_token"].(string)
@@ -198,7 +199,7 @@ func TestClientDetailsElsewhere(t *testing.T) {
 			require.JSONEq(t, tc.told, got.told("authorization_details"), tc.name)
 			require.Equal(t, true, w.seen(tc.api, got.body["access_token"].(string)).body["active"], tc.name)
 		}
-	}, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	}, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.ClientDetails = func(_ context.Context, _ string, requested rar.Details) (rar.Details, error) { return requested, nil }
 	})
 }
@@ -206,7 +207,7 @@ func TestClientDetailsElsewhere(t *testing.T) {
 // A location that is at none of the server's resources is rejected wherever
 // details come from.
 func TestUnknownLocations(t *testing.T) {
-	w := newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.ClientDetails = func(_ context.Context, _ string, requested rar.Details) (rar.Details, error) { return requested, nil }
 	})
 	for _, tc := range []struct{ name, details, want string }{
@@ -242,18 +243,18 @@ func TestUnknownLocations(t *testing.T) {
 	require.NoError(t, err)
 	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{free}})
 	require.NoError(t, err)
-	w = newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w = newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.AuthorizationDetails = registry
 	})
 	w.clients["client-1"].AuthorizationDetailsTypes = []string{"free"}
 	form := w.pushForm("client-1")
 	form.Set("authorization_details", `[{"type":"free"}]`)
 	a := w.load("client-1", form)
-	_, err = w.agree(a, func(p *profile.Approval) {
+	_, err = w.agree(a, func(p *authserver.Approval) {
 		p.Details = want(t, registry, `[{"type":"free","locations":["https://unknown.example"]}]`)
 	})
 	require.ErrorContains(t, err, "locations[0]", "G3 at the approval")
-	_, err = w.agree(a, func(p *profile.Approval) {
+	_, err = w.agree(a, func(p *authserver.Approval) {
 		p.Details = want(t, registry, `[{"type":"free","locations":["`+otherAPI+`"]}]`)
 	})
 	require.NoError(t, err)
@@ -265,11 +266,11 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newRichWorld(t, options...)
 			var err error
-			cfg := profile.ResourceServerConfig{Resource: w.rsHTTP.URL, AuthorizationDetails: w.registry, Now: w.clock.Now}
+			cfg := resourceserver.Config{Resource: w.rsHTTP.URL, AuthorizationDetails: w.registry, Now: w.clock.Now}
 			switch name {
 			case "introspection":
 				cfg.Issuer, cfg.Introspection = w.asHTTP.URL, w.newIntrospection()
-				w.rs, err = profile.NewResourceServer(cfg)
+				w.rs, err = resourceserver.New(cfg)
 			case "in the same process":
 				w.rs, err = w.as.ResourceServer(cfg)
 			}
@@ -280,7 +281,7 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 				r.Header.Set("DPoP", w.apiProof("d", raw))
 				recorder := httptest.NewRecorder()
 				w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-					token, _ := profile.TokenFromContext(r.Context())
+					token, _ := resourceserver.TokenFromContext(r.Context())
 					granted, err := token.Details()
 					require.NoError(t, err)
 					seen = len(granted)
@@ -319,7 +320,7 @@ func TestDetailsNeedTheirScope(t *testing.T) {
 		status      int
 	}{{"A5 with it", "accounts payments", 200}, {"A5 without it", "accounts", 403}} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newAPI(t, func(cfg *profile.ResourceServerConfig) { cfg.AuthorizationDetails = registry })
+			w := newAPI(t, func(cfg *resourceserver.Config) { cfg.AuthorizationDetails = registry })
 			token := w.token(func(_ *accesstoken.IssuerConfig, c *accesstoken.Claims) {
 				c.AuthorizationDetails, c.Scope = []byte(payACME), tc.scope
 			})
@@ -420,7 +421,7 @@ func TestScopesOfDetailsInTokens(t *testing.T) {
 // A guard knows the audience of a token alone. With nested resource servers it
 // could take a detail for the one between for its own.
 func TestDetailsBetweenNestedResources(t *testing.T) {
-	nested := func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	nested := func(as *authserver.Config, rs *resourceserver.Config) {
 		as.Resources = []string{rs.Resource, rs.Resource + "/pay", rs.Resource + "/pay/cards"}
 		as.ResourceServers = nil
 	}

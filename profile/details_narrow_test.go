@@ -8,11 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/oautherr"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/stretchr/testify/require"
 )
 
 const (
@@ -129,14 +129,14 @@ func TestDetailsApproved(t *testing.T) {
 			"a detail that no registry made":                     {rar.Detail{}},
 			"a detail of another registry":                       foreign,
 		} {
-			_, err := w.as.Approve(context.Background(), a, profile.Approval{Subject: "alice", Details: granted, AuthTime: w.clock.Now()})
+			_, err := w.as.Approve(context.Background(), a, authserver.Approval{Subject: "alice", Details: granted, AuthTime: w.clock.Now()})
 			require.Error(t, err, name)
 			_, _, status := oautherr.From(err)
 			require.Equal(t, http.StatusInternalServerError, status, "%s: it is the host's mistake: %v", name, err)
 			require.NotContains(t, err.Error(), "EVIL", "RAR-13-1")
 		}
 		chosen := `[{"type":"account","actions":["read"],"accounts":["1","2"]}]`
-		tokens := w.spend(w.approve(a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), Details: details(chosen), AuthTime: w.clock.Now()}))
+		tokens := w.spend(w.approve(a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), Details: details(chosen), AuthTime: w.clock.Now()}))
 		w.requireDetails(chosen, tokens, "RAR-3-2 RAR-7.1-1 fewer actions, no payment, and the accounts chosen")
 		one := `[{"type":"account","actions":["read"],"accounts":["2"]}]`
 		w.requireDetails(one, w.renew(tokens, "authorization_details", one), "RAR-6-1 what the user has chosen can be narrowed")
@@ -145,11 +145,11 @@ func TestDetailsApproved(t *testing.T) {
 		} {
 			require.Equal(t, "invalid_authorization_details", w.renew(tokens, "authorization_details", wider).code, name)
 		}
-		w.agreeing(func(p *profile.Approval) { p.Details = nil })
+		w.agreeing(func(p *authserver.Approval) { p.Details = nil })
 		w.requireDetails("", w.redeem("authorization_details", readAndList), "RAR-3-2 nothing of it")
 	})
 	w := newWorld(t)
-	_, err := w.as.Approve(context.Background(), w.load("client-1", w.pushForm("client-1")), profile.Approval{Subject: "alice", Details: make(rar.Details, 1)})
+	_, err := w.as.Approve(context.Background(), w.load("client-1", w.pushForm("client-1")), authserver.Approval{Subject: "alice", Details: make(rar.Details, 1)})
 	require.Error(t, err, "a server without details")
 }
 
@@ -173,15 +173,15 @@ func TestDetailsEnriched(t *testing.T) {
 	require.NoError(t, err)
 	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{consent}})
 	require.NoError(t, err)
-	w := newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.AuthorizationDetails = registry
 	})
 	w.clients["client-1"].AuthorizationDetailsTypes = []string{"consent"}
 	form := w.pushForm("client-1")
 	form.Set("authorization_details", `[{"type":"consent"}]`)
 	target := w.authorizationURL("client-1", form)
-	var first *profile.Authorization
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+	var first *authserver.Authorization
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 		if first == nil {
 			first = a
 		}
@@ -191,7 +191,7 @@ func TestDetailsEnriched(t *testing.T) {
 	shown := first.Details()[0].Common().Identifier
 	require.Regexp(t, "^consent-1+$", shown, "RAR-7.1-1 RAR-11.2-2")
 	w.browse(target) // a reload, which makes another identifier
-	got := w.spend(w.approve(first, profile.Approval{Subject: "alice", Scopes: first.Scopes(), Details: first.Details(), AuthTime: w.clock.Now()}))
+	got := w.spend(w.approve(first, authserver.Approval{Subject: "alice", Scopes: first.Scopes(), Details: first.Details(), AuthTime: w.clock.Now()}))
 	w.requireDetails(`[{"type":"consent","identifier":"`+shown+`"}]`, got, "RAR-7.1-1 what the user has seen")
 
 	form = w.pushForm("client-1")
@@ -233,7 +233,7 @@ func TestClientDetails(t *testing.T) {
 		got := ask(w, readOnly)
 		require.Equal(t, http.StatusInternalServerError, got.status, "RAR-6-2 the host's mistake")
 		require.NotContains(t, got.body, "access_token")
-	}, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	}, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.ClientDetails = func(_ context.Context, clientID string, requested rar.Details) (rar.Details, error) {
 			require.Equal(t, "client-1", clientID)
 			return grant(requested)

@@ -9,13 +9,15 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/stretchr/testify/require"
 )
 
 const otherAPI = "https://other-api.example"
@@ -70,7 +72,7 @@ func richTypes(t testing.TB) *rar.Registry {
 // the server of the API, client-3 that of the other one.
 func newRichWorld(t testing.TB, options ...worldOption) *world {
 	registry := richTypes(t)
-	first := func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	first := func(as *authserver.Config, rs *resourceserver.Config) {
 		as.AuthorizationDetails, as.Grants, rs.AuthorizationDetails = registry, new(grants.ManagerConfig), registry
 		as.ResourceServers = func(_ context.Context, clientID string) ([]string, error) {
 			return map[string][]string{"client-2": {rs.Resource}, "client-3": {otherAPI}}[clientID], nil
@@ -81,12 +83,12 @@ func newRichWorld(t testing.TB, options ...worldOption) *world {
 	for _, id := range []string{"client-1", "client-2", "client-3"} {
 		w.enrich(w.register(id, testkit.ECKey(t, id).Public()))
 	}
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) { return w.agree(a, nil) }
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) { return w.agree(a, nil) }
 	return w
 }
 
-func opaque(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-	as.AccessTokens = profile.NewMemoryStore(0, as.Now)
+func opaque(as *authserver.Config, _ *resourceserver.Config) {
+	as.AccessTokens = authserver.NewMemoryStore(0, as.Now)
 }
 
 // enrich registers a client for everything that there is.
@@ -97,8 +99,8 @@ func (w *world) enrich(c *profile.ClientMetadata) {
 }
 
 // agree is what alice does, with changes.
-func (w *world) agree(a *profile.Authorization, change func(*profile.Approval)) (*profile.AuthorizationResponse, error) {
-	approval := profile.Approval{Subject: "alice", Scopes: a.Scopes(), Details: a.Details(), AuthTime: w.clock.Now()}
+func (w *world) agree(a *authserver.Authorization, change func(*authserver.Approval)) (*authserver.AuthorizationResponse, error) {
+	approval := authserver.Approval{Subject: "alice", Scopes: a.Scopes(), Details: a.Details(), AuthTime: w.clock.Now()}
 	if change != nil {
 		change(&approval)
 	}
@@ -106,8 +108,10 @@ func (w *world) agree(a *profile.Authorization, change func(*profile.Approval)) 
 }
 
 // agreeing has the next users agree with changes.
-func (w *world) agreeing(change func(*profile.Approval)) {
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) { return w.agree(a, change) }
+func (w *world) agreeing(change func(*authserver.Approval)) {
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
+		return w.agree(a, change)
+	}
 }
 
 // with sets parameters: name and value in turn. resource may come several times.
@@ -213,7 +217,7 @@ func TestDetailsAllTheWay(t *testing.T) {
 		} {
 			t.Run(tc.name, func(t *testing.T) {
 				var shown rar.Details
-				w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+				w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 					shown = a.Details()
 					require.Equal(t, []string{"accounts", "openid"}, a.Scopes(), "RAR-3.1-1 RAR-3.1-2 one consent for both")
 					return w.agree(a, nil)
@@ -242,7 +246,7 @@ func TestDetailsAllTheWay(t *testing.T) {
 
 // What is wrong with details is told at every endpoint that takes them, and uses up nothing.
 func TestDetailsRefused(t *testing.T) {
-	w := newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.ClientDetails = func(_ context.Context, _ string, requested rar.Details) (rar.Details, error) { return requested, nil }
 	})
 	w.clients["client-1"].AuthorizationDetailsTypes = []string{"account", "payment"}
@@ -353,28 +357,28 @@ func TestDetailsInRequestObjects(t *testing.T) {
 // Neither the browser nor whoever sends it there has a say in what is asked for.
 func TestDetailsInTheBrowser(t *testing.T) {
 	w, ctx := newRichWorld(t), context.Background()
-	client := w.client("client-1")
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}, AuthorizationDetails: json.RawMessage(readAndList), GrantManagementAction: "create"})
+	app := w.client("client-1")
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}, AuthorizationDetails: json.RawMessage(readAndList), GrantManagementAction: "create"})
 	require.NoError(t, err)
 	require.NotContains(t, session.URL, "account", "RAR-11.4-1 RAR-12-1")
 	callback := w.browse(session.URL + "&authorization_details=" + url.QueryEscape(payACME) + "&grant_management_action=replace&grant_id=x")
 	callback.Del("tenant")
-	token, err := client.Finish(ctx, session, callback)
+	token, err := app.Finish(ctx, session, callback)
 	require.NoError(t, err)
-	require.JSONEq(t, readAndList, string(profile.AuthorizationDetails(token)), "RAR-12-1")
+	require.JSONEq(t, readAndList, string(client.AuthorizationDetails(token)), "RAR-12-1")
 	id, _ := token.Extra("grant_id").(string)
 	require.Equal(t, http.StatusOK, w.query(id).status, "GM-5.5-3")
-	narrowed, err := client.Refresh(ctx, token.RefreshToken, profile.Request{AuthorizationDetails: json.RawMessage(readOnly)})
+	narrowed, err := app.Refresh(ctx, token.RefreshToken, client.Request{AuthorizationDetails: json.RawMessage(readOnly)})
 	require.NoError(t, err)
-	require.JSONEq(t, readOnly, string(profile.AuthorizationDetails(narrowed)), "RAR-6-1")
-	w.agreeing(func(p *profile.Approval) { p.Details = nil })
-	session, err = client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}, AuthorizationDetails: json.RawMessage(readAndList), GrantManagementAction: "merge", GrantID: id})
+	require.JSONEq(t, readOnly, string(client.AuthorizationDetails(narrowed)), "RAR-6-1")
+	w.agreeing(func(p *authserver.Approval) { p.Details = nil })
+	session, err = app.Begin(ctx, client.Request{Scopes: []string{"accounts"}, AuthorizationDetails: json.RawMessage(readAndList), GrantManagementAction: "merge", GrantID: id})
 	require.NoError(t, err)
 	callback = w.browse(session.URL)
 	callback.Del("tenant")
-	token, err = client.Finish(ctx, session, callback)
+	token, err = app.Finish(ctx, session, callback)
 	require.NoError(t, err)
-	require.JSONEq(t, readAndList, string(profile.AuthorizationDetails(token)), "GM-5.2-5 nothing was added to what there was")
+	require.JSONEq(t, readAndList, string(client.AuthorizationDetails(token)), "GM-5.2-5 nothing was added to what there was")
 }
 
 func clientsOf(w *world) func(context.Context, string) (*profile.ClientMetadata, error) {
@@ -382,6 +386,6 @@ func clientsOf(w *world) func(context.Context, string) (*profile.ClientMetadata,
 		if c, ok := w.clients[id]; ok {
 			return c, nil
 		}
-		return nil, profile.ErrUnknownClient
+		return nil, authserver.ErrUnknownClient
 	}
 }

@@ -9,15 +9,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
-func encrypting(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+func encrypting(as *authserver.Config, _ *resourceserver.Config) {
 	as.EncryptedResponses = true
 }
 
@@ -43,15 +45,15 @@ func TestEncryptedResponses(t *testing.T) {
 			require.Equal(t, []string{"ECDH-ES", "RSA-OAEP-256"}, w.as.Metadata().AuthorizationEncryptionAlgValuesSupported, "JARM-4-1")
 			require.Equal(t, []string{"A256GCM"}, w.as.Metadata().AuthorizationEncryptionEncValuesSupported, "JARM-4-1")
 			key := w.registerEncryption(alg)
-			client := w.client("client-1", using(profile.SignedResponses), func(c *profile.ClientConfig) { c.ResponseDecryptionKeys = []jarm.DecryptionKey{key} })
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+			app := w.client("client-1", using(profile.SignedResponses), func(c *client.Config) { c.ResponseDecryptionKeys = []jarm.DecryptionKey{key} })
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 			require.NoError(t, err)
 			callback := w.browse(session.URL)
 			require.Equal(t, 4, strings.Count(callback.Get("response"), "."), "JARM-2.2-1 five parts: a JWE")
 			require.Equal(t, []string{"authorization response true"}, held.take(), "MS-7-1 what was signed, and not what only the client can read")
 			_, err = w.client("client-1", using(profile.SignedResponses)).Finish(ctx, session, callback)
-			require.ErrorIs(t, err, profile.ErrAuthorizationResponse, "MS-6.1-1 a client without a key takes nothing that is encrypted")
-			_, err = client.Finish(ctx, session, callback)
+			require.ErrorIs(t, err, client.ErrAuthorizationResponse, "MS-6.1-1 a client without a key takes nothing that is encrypted")
+			_, err = app.Finish(ctx, session, callback)
 			require.NoError(t, err)
 
 			// Errors too, those of a request that is no longer good among them.
@@ -64,7 +66,7 @@ func TestEncryptedResponses(t *testing.T) {
 			// MS-6.1-1: whoever has not asked for it gets none.
 			form := w.pushForm("client-2")
 			form.Set("response_mode", "jwt")
-			response, err := w.as.Approve(ctx, w.load("client-2", form), profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+			response, err := w.as.Approve(ctx, w.load("client-2", form), authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 			require.NoError(t, err)
 			u, err := url.Parse(response.URL())
 			require.NoError(t, err)
@@ -86,13 +88,13 @@ func TestEncryptedResponses(t *testing.T) {
 	t.Run("MS-6.1-1 a client that decrypts takes nothing plain", func(t *testing.T) {
 		w, ctx := newWorld(t, encrypting), context.Background()
 		key := w.registerEncryption("ECDH-ES")
-		client := w.client("client-1", using(profile.SignedResponses), func(c *profile.ClientConfig) { c.ResponseDecryptionKeys = []jarm.DecryptionKey{key} })
-		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+		app := w.client("client-1", using(profile.SignedResponses), func(c *client.Config) { c.ResponseDecryptionKeys = []jarm.DecryptionKey{key} })
+		session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 		require.NoError(t, err)
 		w.clients["client-1"].AuthorizationEncryptedResponseAlg = ""
-		_, err = client.Finish(ctx, session, w.browse(session.URL))
-		require.ErrorIs(t, err, profile.ErrAuthorizationResponse)
-		_, err = profile.NewClient(ctx, profile.ClientConfig{
+		_, err = app.Finish(ctx, session, w.browse(session.URL))
+		require.ErrorIs(t, err, client.ErrAuthorizationResponse)
+		_, err = client.New(ctx, client.Config{
 			Issuer: w.asHTTP.URL, ClientID: "client-1", Key: testkit.ECKey(t, "client-1"), HTTPClient: w.http, ResponseDecryptionKeys: []jarm.DecryptionKey{key},
 		})
 		require.ErrorContains(t, err, "without SignedResponses")
@@ -106,7 +108,7 @@ func TestEncryptedResponsesRefused(t *testing.T) {
 		server worldOption
 		change func(c *profile.ClientMetadata, signatures *jwks.Set)
 	}{
-		{"MS-6.1-1 a server that is not configured for it", func(*profile.AuthorizationServerConfig, *profile.ResourceServerConfig) {}, func(*profile.ClientMetadata, *jwks.Set) {}},
+		{"MS-6.1-1 a server that is not configured for it", func(*authserver.Config, *resourceserver.Config) {}, func(*profile.ClientMetadata, *jwks.Set) {}},
 		{"JARM-3-2 without enc, which means another one", encrypting, func(c *profile.ClientMetadata, _ *jwks.Set) { c.AuthorizationEncryptedResponseEnc = "" }},
 		{"JARM-3-2 with another enc", encrypting, func(c *profile.ClientMetadata, _ *jwks.Set) { c.AuthorizationEncryptedResponseEnc = "A128CBC-HS256" }},
 		{"JWT-3.2-2 RSA1_5", encrypting, func(c *profile.ClientMetadata, _ *jwks.Set) { c.AuthorizationEncryptedResponseAlg = "RSA1_5" }},

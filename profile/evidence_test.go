@@ -10,9 +10,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 type archive struct {
@@ -44,11 +46,11 @@ func (a *archive) take() (kinds []string) {
 
 func TestEvidence(t *testing.T) {
 	server, own := &archive{}, &archive{}
-	w, ctx := newWorld(t, demanding(profile.Advanced), func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w, ctx := newWorld(t, demanding(profile.Advanced), func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Evidence = server.keep
 	}), context.Background()
-	client := w.client("client-1", using(profile.Advanced), func(c *profile.ClientConfig) { c.Evidence = own.keep })
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	app := w.client("client-1", using(profile.Advanced), func(c *client.Config) { c.Evidence = own.keep })
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	callback := w.browse(session.URL)
 	held := slices.Clone(server.held)
@@ -59,7 +61,7 @@ func TestEvidence(t *testing.T) {
 		require.Equal(t, "client-1", e.ClientID)
 		require.NotContains(t, fmt.Sprintf("%v %+v %#v", e, e, e), e.JWT, "printed it shows nothing")
 	}
-	token, err := client.Finish(ctx, session, callback)
+	token, err := app.Finish(ctx, session, callback)
 	require.NoError(t, err)
 	require.Equal(t, []string{"request object true", "authorization response false"}, own.take())
 	got := w.send(w.as.Metadata().IntrospectionEndpoint, w.authenticated("client-2", url.Values{"token": {token.AccessToken}}))
@@ -77,11 +79,11 @@ func TestEvidence(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, refused.status)
 	require.Equal(t, "server_error", refused.code)
 	server.down = false
-	session, err = client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	session, err = app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	server.down = true
 	require.Equal(t, http.StatusServiceUnavailable, w.visit(session.URL).StatusCode)
 	server.down = false
-	_, err = client.Finish(ctx, session, w.browse(session.URL))
+	_, err = app.Finish(ctx, session, w.browse(session.URL))
 	require.NoError(t, err, "the request was still there")
 }

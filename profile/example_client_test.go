@@ -7,9 +7,8 @@ import (
 	"log"
 	"net/http"
 
+	"github.com/gofapi/fapi2/profile/client"
 	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 // A web application that reads its users' accounts at a bank. Two handlers log in, the third calls the bank's API.
@@ -18,30 +17,30 @@ func ExampleClient() {
 	var dpopKey crypto.Signer // for the tokens of this bank, kept where they are stored
 	var secret []byte         // 32 random bytes, of the application's own
 
-	client, err := profile.NewClient(context.Background(), profile.ClientConfig{
+	app, err := client.New(context.Background(), client.Config{
 		Issuer: "https://as.bank.example", ClientID: "my-app", RedirectURI: "https://app.example/callback",
 		Key: key, KeyID: "2026-11", DPoPKey: dpopKey,
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	sessions, err := profile.NewSessions(profile.SessionsConfig{Keys: [][]byte{secret}})
+	sessions, err := client.NewSessions(client.SessionsConfig{Keys: [][]byte{secret}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	users := &userStore{} // the application's own
 
-	http.Handle("/login", client.LoginHandler(sessions, func(r *http.Request) (profile.Request, error) {
-		return profile.Request{Scopes: []string{"openid", "accounts"}}, nil
+	http.Handle("/login", app.LoginHandler(sessions, func(r *http.Request) (client.Request, error) {
+		return client.Request{Scopes: []string{"openid", "accounts"}}, nil
 	}))
-	http.Handle("/callback", client.CallbackHandler(sessions, func(w http.ResponseWriter, r *http.Request, s *profile.Session, token *oauth2.Token) {
-		user, _ := profile.IDToken(token) // who it is
-		source := client.TokenSource(context.WithoutCancel(r.Context()), token)
+	http.Handle("/callback", app.CallbackHandler(sessions, func(w http.ResponseWriter, r *http.Request, s *client.Session, token *oauth2.Token) {
+		user, _ := client.IDToken(token) // who it is
+		source := app.TokenSource(context.WithoutCancel(r.Context()), token)
 		users.logIn(w, user.Subject(), source) // a cookie of the application's own
 		http.Redirect(w, r, "/accounts", http.StatusSeeOther)
 	}))
 	http.HandleFunc("/accounts", func(w http.ResponseWriter, r *http.Request) {
-		bank, err := client.HTTPClient(users.source(r)) // refreshes the token when it has to
+		bank, err := app.HTTPClient(users.source(r)) // refreshes the token when it has to
 		if err != nil {
 			http.Error(w, "please log in", http.StatusUnauthorized)
 			return

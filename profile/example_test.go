@@ -13,6 +13,9 @@ import (
 
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 )
 
 func must[T any](v T, err error) T {
@@ -41,18 +44,18 @@ func Example() {
 	if err := registered.Validate(); err != nil {
 		panic(err)
 	}
-	var as *profile.AuthorizationServer
-	as = must(profile.NewAuthorizationServer(profile.AuthorizationServerConfig{
+	var as *authserver.Server
+	as = must(authserver.New(authserver.Config{
 		Issuer: asHTTP.URL, Key: must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
 		Scopes: []string{"openid", "accounts"}, Resources: []string{apiHTTP.URL},
 		Clients: func(_ context.Context, id string) (*profile.ClientMetadata, error) {
 			if id != registered.ClientID {
-				return nil, profile.ErrUnknownClient
+				return nil, authserver.ErrUnknownClient
 			}
 			return registered, nil
 		},
-		Interact: func(w http.ResponseWriter, r *http.Request, a *profile.Authorization) { // login and consent go here
-			response, err := as.Approve(r.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes()})
+		Interact: func(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) { // login and consent go here
+			response, err := as.Approve(r.Context(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes()})
 			if err != nil {
 				as.WriteAuthorizationError(w, r, a, err)
 				return
@@ -64,24 +67,24 @@ func Example() {
 
 	// The API trusts the authorization server's keys.
 	asKeys := must(jwks.NewRemote(jwks.RemoteConfig{URL: asHTTP.URL + "/jwks", HTTPClient: trusting}))
-	guard := must(profile.NewResourceServer(profile.ResourceServerConfig{Resource: apiHTTP.URL, Issuer: asHTTP.URL, Keys: asKeys.Keys}))
+	guard := must(resourceserver.New(resourceserver.Config{Resource: apiHTTP.URL, Issuer: asHTTP.URL, Keys: asKeys.Keys}))
 	apiMux.Handle("/accounts", guard.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, _ := profile.TokenFromContext(r.Context())
+		token, _ := resourceserver.TokenFromContext(r.Context())
 		fmt.Fprintf(w, "the accounts of %s, for %s", token.Subject(), token.ClientID())
 	}), "accounts"))
 
 	// The client knows the issuer, its registration and its key. All else it discovers.
-	client := must(profile.NewClient(ctx, profile.ClientConfig{
+	app := must(client.New(ctx, client.Config{
 		Issuer: asHTTP.URL, ClientID: "app", RedirectURI: "https://app.example/callback",
 		Key: clientKey, KeyID: "app-1", HTTPClient: trusting,
 	}))
-	session := must(client.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}}))
+	session := must(app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}}))
 	callback := browse(trusting, session.URL) // the browser comes back to the redirect URI
-	token := must(client.Finish(ctx, session, callback.Query()))
-	user, _ := profile.IDToken(token)
+	token := must(app.Finish(ctx, session, callback.Query()))
+	user, _ := client.IDToken(token)
 	fmt.Println(user.Subject(), "has logged in and granted", token.Extra("scope"))
 
-	api := must(client.HTTPClient(client.TokenSource(ctx, token)))
+	api := must(app.HTTPClient(app.TokenSource(ctx, token)))
 	response := must(api.Get(apiHTTP.URL + "/accounts"))
 	fmt.Println(response.Status, string(must(io.ReadAll(response.Body))))
 
@@ -96,8 +99,8 @@ func Example() {
 }
 
 // browse opens a URL as a browser does and returns where it is sent from there.
-func browse(client *http.Client, target string) *url.URL {
-	browser := &http.Client{Transport: client.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+func browse(app *http.Client, target string) *url.URL {
+	browser := &http.Client{Transport: app.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	response := must(browser.Get(target))
 	defer response.Body.Close()
 	return must(response.Location())

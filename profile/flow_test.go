@@ -11,20 +11,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/stretchr/testify/require"
 )
 
 // A world is an authorization server, an API and two registered clients, each server on a TLS socket of its own.
 type world struct {
 	t           testing.TB
 	clock       *testkit.Clock
-	as          *profile.AuthorizationServer
-	rs          *profile.ResourceServer
+	as          *authserver.Server
+	rs          *resourceserver.Server
 	asHTTP      *httptest.Server
 	rsHTTP      *httptest.Server
 	http        *http.Client
@@ -32,7 +34,7 @@ type world struct {
 	failClients func() error // not nil: registrations cannot be read, at times
 	// decide ends an authorization in place of a user, or returns nothing to send the browser to a login page; nil approves
 	// everything for alice.
-	decide   func(a *profile.Authorization) (*profile.AuthorizationResponse, error)
+	decide   func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error)
 	registry *rar.Registry // of a rich world
 	// onInteract sees the request of a browser at the authorization endpoint.
 	onInteract func(r *http.Request)
@@ -40,7 +42,7 @@ type world struct {
 
 const redirectURI = "https://client.example/callback?tenant=1"
 
-type worldOption func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig)
+type worldOption func(as *authserver.Config, rs *resourceserver.Config)
 
 func newWorld(t testing.TB, options ...worldOption) *world {
 	w := &world{t: t, clock: testkit.NewClock(time.Now()), clients: map[string]*profile.ClientMetadata{}}
@@ -51,7 +53,7 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 	w.http = w.asHTTP.Client()
 	w.http.Transport.(*http.Transport).TLSClientConfig.RootCAs.AddCert(w.rsHTTP.Certificate())
 
-	asConfig := profile.AuthorizationServerConfig{
+	asConfig := authserver.Config{
 		Issuer: w.asHTTP.URL, Key: testkit.ECKey(t, "as"), KeyID: "as-1",
 		Scopes: []string{"openid", "accounts", "payments"}, Resources: []string{w.rsHTTP.URL, "https://other-api.example"},
 		Clients: func(_ context.Context, id string) (*profile.ClientMetadata, error) {
@@ -63,22 +65,22 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 			if c, ok := w.clients[id]; ok {
 				return c, nil
 			}
-			return nil, profile.ErrUnknownClient
+			return nil, authserver.ErrUnknownClient
 		},
 		Interact: w.interact, Now: w.clock.Now,
 	}
-	rsConfig := profile.ResourceServerConfig{Resource: w.rsHTTP.URL, Issuer: w.asHTTP.URL, Now: w.clock.Now}
+	rsConfig := resourceserver.Config{Resource: w.rsHTTP.URL, Issuer: w.asHTTP.URL, Now: w.clock.Now}
 	rsConfig.Revoked = func(ctx context.Context, id string) (bool, error) { return w.as.Revoked(ctx, id) }
 	for _, option := range options {
 		option(&asConfig, &rsConfig)
 	}
 	var err error
-	w.as, err = profile.NewAuthorizationServer(asConfig)
+	w.as, err = authserver.New(asConfig)
 	require.NoError(t, err)
 	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: w.as.Metadata().JWKSURI, HTTPClient: w.http, Now: w.clock.Now})
 	require.NoError(t, err)
 	rsConfig.Keys = keys.Keys
-	w.rs, err = profile.NewResourceServer(rsConfig)
+	w.rs, err = resourceserver.New(rsConfig)
 	require.NoError(t, err)
 	for _, id := range []string{"client-1", "client-2"} {
 		w.register(id, testkit.ECKey(t, id).Public())
@@ -99,14 +101,14 @@ func (w *world) register(id string, key crypto.PublicKey) *profile.ClientMetadat
 	return c
 }
 
-func (w *world) interact(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+func (w *world) interact(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 	if w.onInteract != nil {
 		w.onInteract(r)
 	}
 	decide := w.decide
 	if decide == nil {
-		decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
-			return w.as.Approve(r.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now(), ACR: "high"})
+		decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
+			return w.as.Approve(r.Context(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now(), ACR: "high"})
 		}
 	}
 	response, err := decide(a)
@@ -123,7 +125,7 @@ func (w *world) interact(rw http.ResponseWriter, r *http.Request, a *profile.Aut
 func (w *world) api() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/accounts", w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		token, ok := profile.TokenFromContext(r.Context())
+		token, ok := resourceserver.TokenFromContext(r.Context())
 		if !ok {
 			rw.WriteHeader(http.StatusInternalServerError)
 			return
@@ -136,15 +138,15 @@ func (w *world) api() http.Handler {
 	return mux
 }
 
-func (w *world) client(id string, change ...func(*profile.ClientConfig)) *profile.Client {
-	cfg := profile.ClientConfig{
+func (w *world) client(id string, change ...func(*client.Config)) *client.Client {
+	cfg := client.Config{
 		Issuer: w.asHTTP.URL, ClientID: id, RedirectURI: redirectURI, Key: testkit.ECKey(w.t, id), KeyID: id + "-key",
 		DPoPKey: testkit.ECKey(w.t, id+" dpop"), HTTPClient: w.http, Now: w.clock.Now,
 	}
 	for _, f := range change {
 		f(&cfg)
 	}
-	c, err := profile.NewClient(context.Background(), cfg)
+	c, err := client.New(context.Background(), cfg)
 	require.NoError(w.t, err)
 	return c
 }
@@ -169,20 +171,20 @@ func (w *world) visit(target string) *http.Response {
 
 func TestFlow(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
-	client := w.client("client-1")
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+	app := w.client("client-1")
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 	require.NoError(t, err)
 	callback := w.browse(session.URL)
 	require.Equal(t, "1", callback.Get("tenant"), "the redirect URI keeps its own query")
 	require.Equal(t, w.asHTTP.URL, callback.Get("iss"))
 	callback.Del("tenant")
-	token, err := client.Finish(ctx, session, callback)
+	token, err := app.Finish(ctx, session, callback)
 	require.NoError(t, err)
 	require.Equal(t, "DPoP", token.TokenType)
 	require.NotEmpty(t, token.RefreshToken)
 	require.NotEmpty(t, token.Extra("id_token"))
 
-	api, err := client.HTTPClient(client.TokenSource(ctx, token))
+	api, err := app.HTTPClient(app.TokenSource(ctx, token))
 	require.NoError(t, err)
 	for range 2 {
 		response, err := api.Get(w.rsHTTP.URL + "/accounts?page=2")
@@ -197,12 +199,12 @@ func TestFlow(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, response.StatusCode)
 	require.Contains(t, response.Header.Get("WWW-Authenticate"), `error="insufficient_scope"`)
 
-	refreshed, err := client.Refresh(ctx, token.RefreshToken, profile.Request{})
+	refreshed, err := app.Refresh(ctx, token.RefreshToken, client.Request{})
 	require.NoError(t, err)
 	require.Equal(t, token.RefreshToken, refreshed.RefreshToken)
 	require.NotEqual(t, token.AccessToken, refreshed.AccessToken)
 
-	own, err := client.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+	own, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	require.Empty(t, own.RefreshToken)
 }

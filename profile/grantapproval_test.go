@@ -11,22 +11,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/profile"
 )
 
 func TestG13ClaimsOfAGrantAreThoseConsented(t *testing.T) {
 	w := newRichWorld(t)
-	w.agreeing(func(p *profile.Approval) { p.IDTokenClaims = map[string]any{"sid": "session-1"} })
+	w.agreeing(func(p *authserver.Approval) { p.IDTokenClaims = map[string]any{"sid": "session-1"} })
 	_, id := w.create("scope", "accounts openid")
 	require.NotContains(t, w.query(id).body, "claims", "G13 GM-6.4-3 a claim of the ID token was not requested")
-	w.agreeing(func(p *profile.Approval) { p.GrantClaims = []string{"email", "given_name", "email"} })
+	w.agreeing(func(p *authserver.Approval) { p.GrantClaims = []string{"email", "given_name", "email"} })
 	_, id = w.create("scope", "accounts openid")
 	require.JSONEq(t, `["email","given_name"]`, w.query(id).told("claims"), "G13 GM-6.4-3")
-	w.agreeing(func(p *profile.Approval) { p.GrantClaims = []string{"birthdate"} })
+	w.agreeing(func(p *authserver.Approval) { p.GrantClaims = []string{"birthdate"} })
 	w.manage("merge", id, "scope", "accounts")
 	require.JSONEq(t, `["birthdate","email","given_name"]`, w.query(id).told("claims"), "G13 over all requests of the grant")
 	w.manage("replace", id, "scope", "accounts")
@@ -35,7 +34,7 @@ func TestG13ClaimsOfAGrantAreThoseConsented(t *testing.T) {
 
 func TestG16ApprovalSetsMembersOfTheGrant(t *testing.T) {
 	w := newRichWorld(t)
-	w.agreeing(func(p *profile.Approval) {
+	w.agreeing(func(p *authserver.Approval) {
 		p.GrantExtra = map[string]json.RawMessage{"sharing_purpose": json.RawMessage(`{"text":"loans & cards"}`)}
 	})
 	_, id := w.create()
@@ -43,26 +42,28 @@ func TestG16ApprovalSetsMembersOfTheGrant(t *testing.T) {
 	w.agreeing(nil)
 	w.manage("merge", id, "scope", "accounts")
 	require.JSONEq(t, `{"text":"loans & cards"}`, w.query(id).told("sharing_purpose"), "G16 a merge keeps them")
-	for name, change := range map[string]func(*profile.Approval){
-		"G16 a member of the response":             func(p *profile.Approval) { p.GrantExtra = map[string]json.RawMessage{"scopes": []byte(`1`)} },
-		"G16 GM-6-2 a token":                       func(p *profile.Approval) { p.GrantExtra = map[string]json.RawMessage{"refresh_token": []byte(`"x"`)} },
-		"G13 GM-6.4-3 a claim that is not a claim": func(p *profile.Approval) { p.GrantClaims = []string{""} },
+	for name, change := range map[string]func(*authserver.Approval){
+		"G16 a member of the response": func(p *authserver.Approval) { p.GrantExtra = map[string]json.RawMessage{"scopes": []byte(`1`)} },
+		"G16 GM-6-2 a token": func(p *authserver.Approval) {
+			p.GrantExtra = map[string]json.RawMessage{"refresh_token": []byte(`"x"`)}
+		},
+		"G13 GM-6.4-3 a claim that is not a claim": func(p *authserver.Approval) { p.GrantClaims = []string{""} },
 	} {
 		t.Run(name, func(t *testing.T) { w.requireNotApproved(change, "grant_management_action", "create") })
 	}
-	for name, change := range map[string]func(*profile.Approval){
-		"G16 without grant management": func(p *profile.Approval) { p.GrantExtra = map[string]json.RawMessage{"a": []byte(`1`)} },
-		"G13 without grant management": func(p *profile.Approval) { p.GrantClaims = []string{"email"} },
+	for name, change := range map[string]func(*authserver.Approval){
+		"G16 without grant management": func(p *authserver.Approval) { p.GrantExtra = map[string]json.RawMessage{"a": []byte(`1`)} },
+		"G13 without grant management": func(p *authserver.Approval) { p.GrantClaims = []string{"email"} },
 	} {
 		t.Run(name, func(t *testing.T) { w.requireNotApproved(change) })
 	}
 }
 
 // requireNotApproved sees a host's approval refused, and the request still there to be approved.
-func (w *world) requireNotApproved(change func(*profile.Approval), fields ...string) {
+func (w *world) requireNotApproved(change func(*authserver.Approval), fields ...string) {
 	w.t.Helper()
 	refused := false
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 		_, err := w.agree(a, change)
 		require.Error(w.t, err)
 		refused = true
@@ -75,7 +76,7 @@ func (w *world) requireNotApproved(change func(*profile.Approval), fields ...str
 func TestG15EndOfAGrantWithoutAnEnd(t *testing.T) {
 	w := newRichWorld(t, managed(func(m *grants.ManagerConfig) { m.Lifetime = 48 * time.Hour }))
 	var ends time.Time
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 		var err error
 		ends, err = a.GrantEnds(t.Context(), "alice")
 		require.NoError(t, err)
@@ -130,7 +131,7 @@ func TestG16MergeKeepsDetailsOfUnknownTypes(t *testing.T) {
 // A host may have the revocation of a refresh token end its grant (GM-6.5-4).
 func TestG16RevocationKnowsItsGrant(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
-		request := func(client, token string) *profile.RevocationRequest {
+		request := func(client, token string) *authserver.RevocationRequest {
 			form := w.revokeForm(client, token)
 			r := httptest.NewRequest(http.MethodPost, w.as.Metadata().RevocationEndpoint, strings.NewReader(form.Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -138,7 +139,7 @@ func TestG16RevocationKnowsItsGrant(t *testing.T) {
 			require.NoError(t, err)
 			return q
 		}
-		origin := func(token any) profile.TokenOrigin {
+		origin := func(token any) authserver.TokenOrigin {
 			o, err := request("client-1", token.(string)).Origin(t.Context())
 			require.NoError(t, err)
 			return o
@@ -149,15 +150,15 @@ func TestG16RevocationKnowsItsGrant(t *testing.T) {
 		require.True(t, of.Refresh)
 		require.Len(t, of.AuthorizationID, 22)
 		access := origin(tokens.body["access_token"])
-		require.Equal(t, profile.TokenOrigin{AuthorizationID: of.AuthorizationID, GrantID: id}, access)
+		require.Equal(t, authserver.TokenOrigin{AuthorizationID: of.AuthorizationID, GrantID: id}, access)
 		plain := w.redeem("scope", "accounts")
 		require.Empty(t, origin(plain.body["access_token"]).GrantID, "G16 no grant management, no grant")
 		require.Empty(t, origin(plain.body["refresh_token"]).GrantID)
 		require.Zero(t, origin("unknown"))
 		_, err := request("client-2", tokens.body["refresh_token"].(string)).Origin(t.Context())
-		require.ErrorIs(t, err, profile.ErrForeignToken, "GM-10-1")
+		require.ErrorIs(t, err, authserver.ErrForeignToken, "GM-10-1")
 		_, err = request("client-2", tokens.body["access_token"].(string)).Origin(t.Context())
-		require.ErrorIs(t, err, profile.ErrForeignToken, "GM-10-1")
+		require.ErrorIs(t, err, authserver.ErrForeignToken, "GM-10-1")
 
 		merged, _ := w.manage("merge", id, "scope", "payments")
 		require.Empty(t, origin(tokens.body["refresh_token"]).GrantID, "G16 a token that a merge has ended does not end the grant")
@@ -172,7 +173,7 @@ func TestG16RevocationKnowsItsGrant(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, w.query(id).status)
 		require.Empty(t, origin(merged.body["refresh_token"]).GrantID, "G16 nothing is left to end")
 		require.Empty(t, origin(tokens.body["access_token"]).GrantID)
-		_, err = new(profile.RevocationRequest).Origin(context.Background())
+		_, err = new(authserver.RevocationRequest).Origin(context.Background())
 		require.Error(t, err)
 	}, namingGrants)
 }

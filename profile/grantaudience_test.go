@@ -5,10 +5,10 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 func TestG7GrantsEndpointHasAnIdentifierOfItsOwn(t *testing.T) {
@@ -47,7 +47,7 @@ func TestG7GrantsEndpointHasAnIdentifierOfItsOwn(t *testing.T) {
 				guard := w.rs
 				defer func() { w.rs = guard }()
 				var err error
-				w.rs, err = w.as.ResourceServer(profile.ResourceServerConfig{Resource: w.rsHTTP.URL})
+				w.rs, err = w.as.ResourceServer(resourceserver.Config{Resource: w.rsHTTP.URL})
 				require.NoError(t, err)
 				require.Equal(t, tc.api, w.callAPI("DPoP", raw, w.apiProof("d", raw)).status)
 				require.Equal(t, tc.apiMaySeeToken, w.seen("client-2", raw).body["active"], "AT-4-3 introspection agrees")
@@ -83,7 +83,7 @@ func TestG7TargetsThatDoNotFitTheirScopes(t *testing.T) {
 	form := w.pushForm("client-1")
 	form.Set("authorization_details", `[{"type":"account","actions":["read"],"locations":["`+own+`"]}]`)
 	require.Equal(t, "invalid_authorization_details", w.send(w.parURL(), form).code, "attack: a detail at the endpoint")
-	without := newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.Grants = nil })
+	without := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.Grants = nil })
 	form = without.credentialsForm("client-1", "accounts")
 	form.Set("resource", without.asHTTP.URL+"/grants")
 	require.Equal(t, "invalid_target", without.send(without.tokenURL(), form, without.tokenProof("d")).code, "no grant management, no such resource")
@@ -116,10 +116,10 @@ func TestG7TokensOfOneGrantAreSplit(t *testing.T) {
 
 func TestG7ConsentWithoutTheScopeIsNotForTheEndpoint(t *testing.T) {
 	w := newRichWorld(t)
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 		require.Equal(t, []string{w.rsHTTP.URL, w.as.Metadata().GrantManagementEndpoint}, a.Resources())
 		require.Empty(t, a.NamedResources(), "the page does not name the endpoint")
-		return w.agree(a, func(p *profile.Approval) {
+		return w.agree(a, func(p *authserver.Approval) {
 			p.Scopes = slices.DeleteFunc(a.Scopes(), func(s string) bool { return s == "grant_management_query" })
 		})
 	}
@@ -130,17 +130,17 @@ func TestG7ConsentWithoutTheScopeIsNotForTheEndpoint(t *testing.T) {
 
 func TestG7TheEndpointIsNotAmongResources(t *testing.T) {
 	w := newRichWorld(t)
-	cfg := profile.AuthorizationServerConfig{Issuer: w.asHTTP.URL, Resources: []string{w.asHTTP.URL + "/grants"}, Grants: new(grants.ManagerConfig)}
-	_, err := profile.NewAuthorizationServer(cfg)
+	cfg := authserver.Config{Issuer: w.asHTTP.URL, Resources: []string{w.asHTTP.URL + "/grants"}, Grants: new(grants.ManagerConfig)}
+	_, err := authserver.New(cfg)
 	require.ErrorContains(t, err, "Resources has the grant management endpoint")
 }
 
 // What a server has issued for the endpoint is worth nothing once there is no grant management.
 func TestG7GrantManagementIsTurnedOff(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
-		memory := profile.NewMemoryStore(0, w.clock.Now)
+		memory := authserver.NewMemoryStore(0, w.clock.Now)
 		cfg := func(on bool) worldOption {
-			return func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+			return func(as *authserver.Config, rs *resourceserver.Config) {
 				as.RefreshTokens, as.Codes, as.Revocations, as.Now = memory, memory, memory, w.clock.Now
 				as.Issuer, rs.Issuer = w.asHTTP.URL, w.asHTTP.URL
 				as.Resources = []string{w.rsHTTP.URL, otherAPI}
@@ -151,7 +151,7 @@ func TestG7GrantManagementIsTurnedOff(t *testing.T) {
 		}
 		before := newRichWorld(t, cfg(true))
 		w.as = before.as
-		w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) { return w.agree(a, nil) }
+		w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) { return w.agree(a, nil) }
 		tokens := w.redeem("scope", "accounts grant_management_query")
 		require.Equal(t, "accounts grant_management_query", tokens.body["scope"], "%v", tokens.body)
 		alone := w.redeem("scope", "grant_management_query")

@@ -4,9 +4,9 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 // consents is what the three kinds of guard and introspection say of a token's consent.
@@ -25,7 +25,7 @@ func (w *world) consents(raw string) map[string]any {
 		call("JWT")
 	}
 	var err error
-	w.rs, err = w.as.ResourceServer(profile.ResourceServerConfig{Resource: w.rsHTTP.URL})
+	w.rs, err = w.as.ResourceServer(resourceserver.Config{Resource: w.rsHTTP.URL})
 	require.NoError(w.t, err)
 	call("in the same process")
 	w.introspect()
@@ -40,7 +40,7 @@ func (w *world) requireConsent(want string, tokens answer, why string) {
 	}
 }
 
-func namingGrants(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+func namingGrants(as *authserver.Config, _ *resourceserver.Config) {
 	as.GrantIDInTokens = true
 }
 
@@ -60,7 +60,7 @@ func TestG14GrantIDInTokens(t *testing.T) {
 		authorization := func() (tokens answer, id string) {
 			decide := w.decide
 			defer func() { w.decide = decide }()
-			w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+			w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 				response, err := decide(a)
 				if err == nil {
 					id = response.AuthorizationID()

@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/memstore"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // The API takes any token of the server's own, from who it is bound to, for what it is for.
@@ -49,7 +49,7 @@ func TestGrantAPI(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.revoke("client-1", revoked).status)
 		user := w.renew(tokens).body["access_token"].(string)
 		bob := func() string {
-			w.agreeing(func(p *profile.Approval) { p.Subject = "bob" })
+			w.agreeing(func(p *authserver.Approval) { p.Subject = "bob" })
 			defer w.agreeing(nil)
 			return w.redeem("scope", "grant_management_query grant_management_revoke").body["access_token"].(string)
 		}()
@@ -126,7 +126,7 @@ func TestGrantAPI(t *testing.T) {
 // There is one URL for each grant, and nothing but grants below the endpoint; a proof has to be for exactly that URL.
 func TestGrantPaths(t *testing.T) {
 	for _, base := range []string{"", "/tenant/1"} {
-		w := newRichWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+		w := newRichWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 			as.Issuer += base
 			rs.Issuer = as.Issuer
 			as.Endpoints.Token, as.Endpoints.Grants = "/oauth/token", "/oauth"
@@ -170,7 +170,7 @@ func TestGrantPaths(t *testing.T) {
 	cfg := goodConfig(t)
 	cfg.Grants = new(grants.ManagerConfig)
 	cfg.Endpoints.Grants = "/.well-known"
-	_, err := profile.NewAuthorizationServer(cfg)
+	_, err := authserver.New(cfg)
 	require.Error(t, err, "it would swallow the metadata")
 }
 
@@ -178,7 +178,7 @@ func TestGrantPaths(t *testing.T) {
 func TestGrantAPIAtTheAliases(t *testing.T) {
 	for _, certificateBound := range []bool{true, false} {
 		registry := richTypes(t)
-		m := newMTLSWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		m := newMTLSWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 			as.AuthorizationDetails, as.Grants = registry, new(grants.ManagerConfig)
 			as.ClientDetails = nil
 			as.MTLSBaseURL += "/grants"
@@ -200,7 +200,7 @@ func TestGrantAPIAtTheAliases(t *testing.T) {
 			return got
 		}
 		aliases := m.as.Metadata().MTLSEndpointAliases
-		m.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) { return m.agree(a, nil) }
+		m.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) { return m.agree(a, nil) }
 		form := m.pushForm("client-1")
 		for _, name := range []string{"client_assertion", "client_assertion_type"} {
 			form.Del(name)
@@ -293,7 +293,7 @@ func TestGrantsFailClosed(t *testing.T) {
 
 // A nonce of the server is asked for here as at its other endpoints.
 func TestGrantAPINonces(t *testing.T) {
-	w := newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		var err error
 		as.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Now})
 		require.NoError(t, err)

@@ -11,11 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/stretchr/testify/require"
 )
 
 // What the user has permitted at one API is not permitted at another by a merge.
@@ -219,7 +218,7 @@ func TestMergeAndABadTokenRequest(t *testing.T) {
 func TestGrantIsShortened(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
 		tokens, id := w.create()
-		w.agreeing(func(p *profile.Approval) { p.Expires = w.clock.Now().Add(time.Minute) })
+		w.agreeing(func(p *authserver.Approval) { p.Expires = w.clock.Now().Add(time.Minute) })
 		merged, _ := w.manage("merge", id)
 		require.LessOrEqual(t, merged.body["expires_in"], 60.0, "GM-6.4-5")
 		w.clock.Advance(61 * time.Second)

@@ -8,16 +8,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // managed changes the configuration of grant management.
 func managed(change func(*grants.ManagerConfig)) worldOption {
-	return func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { change(as.Grants) }
+	return func(as *authserver.Config, _ *resourceserver.Config) { change(as.Grants) }
 }
 
 // own is an access token of a client for itself.
@@ -216,7 +217,7 @@ func TestGrantOfAnotherUser(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
 		tokens, id := w.create("authorization_details", readOnly)
 		for _, action := range []string{"merge", "replace"} {
-			w.agreeing(func(p *profile.Approval) { p.Subject = "bob" })
+			w.agreeing(func(p *authserver.Approval) { p.Subject = "bob" })
 			form := w.pushForm("client-1")
 			with("grant_management_action", action, "grant_id", id)(form)
 			target := w.authorizationURL("client-1", form)
@@ -229,7 +230,7 @@ func TestGrantOfAnotherUser(t *testing.T) {
 		require.JSONEq(t, readOnly, w.query(id).told("authorization_details"))
 		w.requireAlive(true, true, tokens, "nothing has changed")
 
-		w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+		w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 			require.Equal(t, "merge", a.GrantRequest().Action(), "GM-5.2-1")
 			_, err := w.as.Grants().Existing(context.Background(), a.GrantRequest(), "bob")
 			require.ErrorIs(t, err, grants.ErrGrantID, "GM-5.4-1 before the consent")
@@ -268,7 +269,7 @@ func TestGrantComesWithTheTokens(t *testing.T) {
 // What a grant permits no longer, no token of it permits, and none outlives it.
 func TestGrantExpires(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
-		w.agreeing(func(p *profile.Approval) {
+		w.agreeing(func(p *authserver.Approval) {
 			p.Expires, p.GrantData = w.clock.Now().Add(7*time.Minute), json.RawMessage(`{"consent":"urn:1"}`)
 		})
 		tokens, id := w.create()
@@ -296,8 +297,8 @@ func TestGrantExpires(t *testing.T) {
 	w := newRichWorld(t)
 	form := w.pushForm("client-1")
 	a := w.load("client-1", form)
-	for name, change := range map[string]func(*profile.Approval){
-		"GrantData": func(p *profile.Approval) { p.GrantData = json.RawMessage("1") },
+	for name, change := range map[string]func(*authserver.Approval){
+		"GrantData": func(p *authserver.Approval) { p.GrantData = json.RawMessage("1") },
 	} {
 		_, err := w.agree(a, change)
 		require.Error(t, err, "%s for a request without grant management", name)
@@ -305,25 +306,25 @@ func TestGrantExpires(t *testing.T) {
 	form = w.pushForm("client-1")
 	form.Set("grant_management_action", "create")
 	a = w.load("client-1", form)
-	for name, change := range map[string]func(*profile.Approval){
-		"in the past":       func(p *profile.Approval) { p.Expires = w.clock.Now().Add(-time.Second) },
-		"in the far future": func(p *profile.Approval) { p.Expires = w.clock.Now().Add(366 * 24 * time.Hour) },
-		"data that is none": func(p *profile.Approval) { p.GrantData = json.RawMessage("{") },
-		"the client itself": func(p *profile.Approval) { p.Subject = "client-1" },
+	for name, change := range map[string]func(*authserver.Approval){
+		"in the past":       func(p *authserver.Approval) { p.Expires = w.clock.Now().Add(-time.Second) },
+		"in the far future": func(p *authserver.Approval) { p.Expires = w.clock.Now().Add(366 * 24 * time.Hour) },
+		"data that is none": func(p *authserver.Approval) { p.GrantData = json.RawMessage("{") },
+		"the client itself": func(p *authserver.Approval) { p.Subject = "client-1" },
 	} {
 		_, err := w.agree(a, change)
 		require.Error(t, err, name)
 	}
-	require.NotEmpty(t, w.spend(w.approve(a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})).body["grant_id"], "nothing was used up")
+	require.NotEmpty(t, w.spend(w.approve(a, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})).body["grant_id"], "nothing was used up")
 }
 
 // A user whose subject is a client's identifier could not be told from the client: RFC 9700 §4.15.
 func TestApprovalBySomebodyCalledLikeTheClient(t *testing.T) {
 	w := newWorld(t)
 	a := w.load("client-1", w.pushForm("client-1"))
-	_, err := w.as.Approve(context.Background(), a, profile.Approval{Subject: "client-1", Scopes: a.Scopes()})
+	_, err := w.as.Approve(context.Background(), a, authserver.Approval{Subject: "client-1", Scopes: a.Scopes()})
 	require.ErrorContains(t, err, "Subject is the client's client_id")
-	require.NotEmpty(t, w.approve(a, profile.Approval{Subject: "client-2", Scopes: a.Scopes()}))
+	require.NotEmpty(t, w.approve(a, authserver.Approval{Subject: "client-2", Scopes: a.Scopes()}))
 }
 
 // The host's own events come after the tokens have ended; one that fails stops the answer and nothing else.
@@ -412,13 +413,13 @@ func TestGrantsOfASector(t *testing.T) {
 
 func TestMergeExtendsAGrant(t *testing.T) {
 	w := newRichWorld(t, managed(func(m *grants.ManagerConfig) { m.Lifetime = 90 * 24 * time.Hour }))
-	w.agreeing(func(p *profile.Approval) { p.Expires = w.clock.Now().Add(24 * time.Hour) })
+	w.agreeing(func(p *authserver.Approval) { p.Expires = w.clock.Now().Add(24 * time.Hour) })
 	first, id := w.create("scope", "accounts", "authorization_details", readOnly)
 	before := w.query(id)
 	_, concurrent := w.create("scope", "payments")
 	require.NotEqual(t, id, concurrent, "GM-3.5-1")
 	ends := w.clock.Now().Add(60 * 24 * time.Hour)
-	w.agreeing(func(p *profile.Approval) { p.Expires = ends })
+	w.agreeing(func(p *authserver.Approval) { p.Expires = ends })
 	extended, same := w.manage("merge", id, "scope", "")
 	require.Equal(t, id, same, "GM-3.4-1")
 	after := w.query(id)

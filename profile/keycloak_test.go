@@ -7,11 +7,11 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
 )
 
 // The shape of a signed authorization response of Keycloak 26, which has iss twice.
@@ -20,23 +20,23 @@ func TestSignedResponsesOfKeycloak(t *testing.T) {
 	p.metadata = func(m map[string]any) { m["response_modes_supported"] = []string{"query", "jwt"} }
 	cfg := p.config()
 	cfg.Profile = profile.SignedResponses
-	client, err := profile.NewClient(t.Context(), cfg)
+	app, err := client.New(t.Context(), cfg)
 	require.NoError(t, err)
 	signer, err := jose.NewSigner(testkit.ECKey(t, "peer"), jose.SignerOptions{KeyID: "k1", Type: "JWT"})
 	require.NoError(t, err)
 	for second, want := range map[string]error{
-		p.as.URL: nil, "https://evil.example": profile.ErrAuthorizationResponse,
+		p.as.URL: nil, "https://evil.example": client.ErrAuthorizationResponse,
 	} {
 		t.Run("CASES F1: iss twice, the second is "+second, func(t *testing.T) {
-			session, err := client.Begin(t.Context(), profile.Request{Scopes: []string{"a"}})
+			session, err := app.Begin(t.Context(), client.Request{Scopes: []string{"a"}})
 			require.NoError(t, err)
 			response, err := signer.Sign(fmt.Appendf(nil, `{"exp":%d,"iss":%q,"aud":"c-1","code":"code-1","session_state":"s","state":%q,"iss":%q}`,
 				p.clock.Now().Unix()+300, p.as.URL, session.State, second))
 			require.NoError(t, err)
-			_, err = client.Finish(t.Context(), session, url.Values{"response": {response}})
+			_, err = app.Finish(t.Context(), session, url.Values{"response": {response}})
 			require.ErrorIs(t, err, want)
 
-			sessions, err := profile.NewSessions(profile.SessionsConfig{Keys: [][]byte{make([]byte, 32)}, Now: p.clock.Now})
+			sessions, err := client.NewSessions(client.SessionsConfig{Keys: [][]byte{make([]byte, 32)}, Now: p.clock.Now})
 			require.NoError(t, err)
 			begin := httptest.NewRecorder()
 			require.NoError(t, sessions.Put(begin, httptest.NewRequest("POST", "https://client.example/login", nil), session))
@@ -48,7 +48,7 @@ func TestSignedResponsesOfKeycloak(t *testing.T) {
 			if want == nil {
 				require.NoError(t, err, "the session is found by the state inside")
 			} else {
-				require.ErrorIs(t, err, profile.ErrSession)
+				require.ErrorIs(t, err, client.ErrSession)
 			}
 		})
 	}
@@ -57,20 +57,20 @@ func TestSignedResponsesOfKeycloak(t *testing.T) {
 // One redirect URI for several banks whose responses are signed, so that no
 // parameter says which bank the browser comes from.
 func TestSignedResponsesOfSeveralServers(t *testing.T) {
-	clients := make(map[string]*profile.Client)
+	clients := make(map[string]*client.Client)
 	var banks []*peer
 	sessions := newSessions(t)
 	for range 3 {
 		p := newPeer(t)
 		p.metadata = func(m map[string]any) { m["response_modes_supported"] = []string{"jwt"} }
-		client, err := p.try(func(c *profile.ClientConfig) { c.Profile = profile.SignedResponses })
+		app, err := p.try(func(c *client.Config) { c.Profile = profile.SignedResponses })
 		require.NoError(t, err)
-		clients[p.as.URL], banks = client, append(banks, p)
+		clients[p.as.URL], banks = app, append(banks, p)
 	}
 	var has []*http.Cookie
 	responses := make(map[string]string)
 	for _, p := range banks {
-		session, err := clients[p.as.URL].Begin(t.Context(), profile.Request{Scopes: []string{"a"}})
+		session, err := clients[p.as.URL].Begin(t.Context(), client.Request{Scopes: []string{"a"}})
 		require.NoError(t, err)
 		has = putIn(t, sessions, has, session)
 		signer, err := jose.NewSigner(testkit.ECKey(t, "peer"), jose.SignerOptions{KeyID: "k1"})
@@ -84,10 +84,10 @@ func TestSignedResponsesOfSeveralServers(t *testing.T) {
 		require.NoError(t, err)
 		has = left
 		require.Equal(t, issuer, session.Issuer, "CASES B9: the session says which client finishes it")
-		for other, client := range clients {
+		for other, app := range clients {
 			if other != issuer {
-				_, err := client.Finish(t.Context(), session, url.Values{"response": {response}})
-				require.ErrorIs(t, err, profile.ErrAuthorizationResponse, "AM-5.4b another bank's client does not")
+				_, err := app.Finish(t.Context(), session, url.Values{"response": {response}})
+				require.ErrorIs(t, err, client.ErrAuthorizationResponse, "AM-5.4b another bank's client does not")
 			}
 		}
 		token, err := clients[issuer].Finish(t.Context(), session, url.Values{"response": {response}})

@@ -10,29 +10,31 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // kids are those of a server with a key for each algorithm; that of newWorld is the first.
 var kids = map[string]string{"ES256": "as-1", "PS256": "as-2", "EdDSA": "as-3", "Ed25519": "as-4"}
 
-func moreKeys(t testing.TB) []profile.SigningKey {
-	return []profile.SigningKey{
+func moreKeys(t testing.TB) []authserver.SigningKey {
+	return []authserver.SigningKey{
 		{Key: testkit.RSAKey(t, "as"), KeyID: "as-2"},
 		{Key: testkit.Ed25519Key(t, "as"), KeyID: "as-3"},
 		{Key: testkit.Ed25519Key(t, "as by its new name"), KeyID: "as-4", Algorithm: "Ed25519"},
 	}
 }
 
-func withKeys(keys ...profile.SigningKey) worldOption {
-	return func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.MoreKeys = keys }
+func withKeys(keys ...authserver.SigningKey) worldOption {
+	return func(as *authserver.Config, _ *resourceserver.Config) { as.MoreKeys = keys }
 }
 
 // requireSigned wants a JWT that is signed by the key of an algorithm, as whoever reads the published keys finds out.
@@ -98,8 +100,8 @@ func TestClientsOfDifferentAlgorithms(t *testing.T) {
 				w.wants(id, alg)
 			}
 			held.take()
-			client := w.client(id, using(profile.Advanced))
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+			app := w.client(id, using(profile.Advanced))
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 			require.NoError(t, err)
 			callback := w.browse(session.URL)
 			w.requireSigned(alg, callback.Get("response"))
@@ -107,11 +109,11 @@ func TestClientsOfDifferentAlgorithms(t *testing.T) {
 			require.NoError(t, err)
 			_, err = responses.VerifyValues(ctx, callback)
 			require.NoError(t, err, "JARM-2.2-2 a client that takes its own algorithm alone")
-			token, err := client.Finish(ctx, session, callback)
+			token, err := app.Finish(ctx, session, callback)
 			require.NoError(t, err)
 			w.requireSigned(alg, token.Extra("id_token").(string))
 			w.requireSigned("ES256", token.AccessToken)
-			api, err := client.HTTPClient(client.TokenSource(ctx, token))
+			api, err := app.HTTPClient(app.TokenSource(ctx, token))
 			require.NoError(t, err)
 			response, err := api.Get(w.rsHTTP.URL + "/accounts")
 			require.NoError(t, err)
@@ -146,7 +148,7 @@ func (w *world) checkArchive(held *archive, id, response, answer string) {
 func TestAlgorithmsWithoutAKey(t *testing.T) {
 	for _, keys := range []struct {
 		name    string
-		more    []profile.SigningKey
+		more    []authserver.SigningKey
 		missing []string
 	}{
 		{"one key", nil, []string{"PS256", "EdDSA", "Ed25519", "RS256", "none", "es256"}},
@@ -200,43 +202,43 @@ func TestSigningKeysRefused(t *testing.T) {
 	ec := testkit.ECKey(t, "other")
 	for _, tc := range []struct {
 		name string
-		keys []profile.SigningKey
+		keys []authserver.SigningKey
 		says string
 	}{
-		{"two of one algorithm", []profile.SigningKey{{Key: ec}}, "number 1: another key signs by ES256"},
-		{"two of one algorithm, further on", append(moreKeys(t), profile.SigningKey{Key: testkit.RSAKey(t, "other")}), "number 4: another key signs by PS256"},
-		{"SP-5.4.2-3 two of one kid", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), KeyID: "as-1"}}, `kid "as-1" is there twice`},
-		{"SP-5.4.2-3 one key by two names, of one kid", []profile.SigningKey{{Key: testkit.Ed25519Key(t, "as")}, {Key: testkit.Ed25519Key(t, "as"), Algorithm: "Ed25519"}}, "is there twice"},
-		{"SP-5.4.2-3 the kid of a retired one", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), KeyID: "old"}}, `kid "old" is there twice`},
-		{"nothing", []profile.SigningKey{{}}, "number 1: Key is required"},
-		{"a nil pointer", []profile.SigningKey{{Key: (*ecdsa.PrivateKey)(nil)}}, "number 1: Key is required"},
-		{"SP-5.4.1-1.2 RS256", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "RS256"}}, `Algorithm "RS256"`},
-		{"SP-5.4.1-1.3 none", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "none"}}, `Algorithm "none"`},
-		{"an algorithm that does not fit", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "EdDSA"}}, `Algorithm "EdDSA"`},
+		{"two of one algorithm", []authserver.SigningKey{{Key: ec}}, "number 1: another key signs by ES256"},
+		{"two of one algorithm, further on", append(moreKeys(t), authserver.SigningKey{Key: testkit.RSAKey(t, "other")}), "number 4: another key signs by PS256"},
+		{"SP-5.4.2-3 two of one kid", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), KeyID: "as-1"}}, `duplicate kid "as-1"`},
+		{"SP-5.4.2-3 one key by two names, of one kid", []authserver.SigningKey{{Key: testkit.Ed25519Key(t, "as")}, {Key: testkit.Ed25519Key(t, "as"), Algorithm: "Ed25519"}}, "duplicate kid"},
+		{"SP-5.4.2-3 the kid of a retired one", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), KeyID: "old"}}, `duplicate kid "old"`},
+		{"nothing", []authserver.SigningKey{{}}, "number 1: Key is required"},
+		{"a nil pointer", []authserver.SigningKey{{Key: (*ecdsa.PrivateKey)(nil)}}, "number 1: Key is required"},
+		{"SP-5.4.1-1.2 RS256", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "RS256"}}, `Algorithm "RS256"`},
+		{"SP-5.4.1-1.3 none", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "none"}}, `Algorithm "none"`},
+		{"an algorithm that does not fit", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "EdDSA"}}, `Algorithm "EdDSA"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := goodConfig(t)
 			cfg.RetiredKeys = []jwks.Key{{Public: ec.Public(), KeyID: "old"}}
 			cfg.MoreKeys = tc.keys
-			_, err := profile.NewAuthorizationServer(cfg)
+			_, err := authserver.New(cfg)
 			require.ErrorContains(t, err, tc.says)
 		})
 	}
 	cfg := goodConfig(t)
-	cfg.Key, cfg.MoreKeys = nil, []profile.SigningKey{{Key: ec, Algorithm: "PS256"}}
-	_, err := profile.NewAuthorizationServer(cfg)
+	cfg.Key, cfg.MoreKeys = nil, []authserver.SigningKey{{Key: ec, Algorithm: "PS256"}}
+	_, err := authserver.New(cfg)
 	require.ErrorContains(t, err, "server: Key is required", "all that is wrong is listed")
 	require.ErrorContains(t, err, "number 1: Key cannot be used")
 	cfg.MoreKeys = moreKeys(t)
-	_, err = profile.NewAuthorizationServer(cfg)
+	_, err = authserver.New(cfg)
 	require.Error(t, err, "there is no first one but Key")
 
 	cfg = goodConfig(t)
-	cfg.KeyID, cfg.MoreKeys = "", []profile.SigningKey{{Key: testkit.RSAKey(t, "as")}}
-	as, err := profile.NewAuthorizationServer(cfg)
+	cfg.KeyID, cfg.MoreKeys = "", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as")}}
+	as, err := authserver.New(cfg)
 	require.NoError(t, err)
 	require.Zero(t, cfg.MoreKeys[0].KeyID, "the host's own list stays as it is")
-	cfg.MoreKeys[0] = profile.SigningKey{}
+	cfg.MoreKeys[0] = authserver.SigningKey{}
 	for _, alg := range []string{"ES256", "PS256"} {
 		keys, err := as.Keys().Keys(t.Context(), "", alg)
 		require.NoError(t, err)
@@ -252,11 +254,11 @@ func TestSigningKeysRefused(t *testing.T) {
 // Tokens outlive a change of the first key, whether the old one signs on for some clients or has retired.
 func TestAccessTokensOutliveAKeyChange(t *testing.T) {
 	old := testkit.ECKey(t, "as")
-	for name, change := range map[string]func(*profile.AuthorizationServerConfig){
-		"SP-5.4.3-1 it signs on": func(c *profile.AuthorizationServerConfig) {
-			c.MoreKeys = []profile.SigningKey{{Key: old, KeyID: "as-1"}}
+	for name, change := range map[string]func(*authserver.Config){
+		"SP-5.4.3-1 it signs on": func(c *authserver.Config) {
+			c.MoreKeys = []authserver.SigningKey{{Key: old, KeyID: "as-1"}}
 		},
-		"SP-5.4.3-1 it has retired": func(c *profile.AuthorizationServerConfig) {
+		"SP-5.4.3-1 it has retired": func(c *authserver.Config) {
 			c.MoreKeys, c.RetiredKeys = nil, []jwks.Key{{Public: old.Public(), KeyID: "as-1"}}
 		},
 	} {
@@ -266,7 +268,7 @@ func TestAccessTokensOutliveAKeyChange(t *testing.T) {
 			w.wants("es", "ES256")
 			before := w.tokens("client-1", "d").body["access_token"].(string)
 			w.requireSigned("ES256", before)
-			restart(w, func(c *profile.AuthorizationServerConfig) {
+			restart(w, func(c *authserver.Config) {
 				c.Key, c.KeyID = testkit.RSAKey(t, "as"), "as-2"
 				change(c)
 			})
@@ -294,7 +296,7 @@ func TestAccessTokensOutliveAKeyChange(t *testing.T) {
 // A key that fails stops those alone who are registered for it.
 func TestAKeyThatFails(t *testing.T) {
 	key := &moody{Signer: testkit.RSAKey(t, "as")}
-	w := newWorld(t, withUserInfo(about), withKeys(profile.SigningKey{Key: key, KeyID: "as-2"}))
+	w := newWorld(t, withUserInfo(about), withKeys(authserver.SigningKey{Key: key, KeyID: "as-2"}))
 	w.wants("ps", "PS256")
 	code := w.code("ps", nil)
 	key.down.Store(true)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // A Finding is one thing that Lint has to say about a metadata document: see [ServerMetadata.Lint], [ClientMetadata.Lint]
@@ -120,7 +121,7 @@ func (l *linter) https(clause, member, url string, views ...view) {
 	if url == "" {
 		return
 	}
-	problem := httpsProblem(url)
+	problem := syntax.HTTPSProblem(url)
 	l.unless(problem == "", Finding{clause, severityError, member, fmt.Sprintf("%s %.200q %s", member, url, problem),
 		"Give a plain https URL: everything that FAPI 2.0 sends goes over TLS."}, views...)
 }
@@ -130,7 +131,7 @@ func (l *linter) pages(list ...[2]string) {
 	for _, page := range list {
 		if page[1] != "" {
 			url, _, _ := strings.Cut(page[1], "#") // a place in a page is no harm
-			problem := httpsProblem(url)
+			problem := syntax.HTTPSProblem(url)
 			l.unless(problem == "", Finding{"SP-5.2.1-1", severityWarning, page[0], fmt.Sprintf("%s %.200q %s", page[0], page[1], problem),
 				"Give an https URL: others show it as a link, and one with another scheme can do more than open a page."})
 		}
@@ -168,7 +169,7 @@ func (l *linter) encryption(member string, algs ...string) {
 func (l *linter) scopes(clause string, scopes []string) {
 	l.unless(len(scopes) > 0, Finding{clause, severityAdvice, "scopes_supported", "no scopes_supported",
 		"List the scopes that clients may ask for, those of internal use left out."})
-	l.unless(!slices.ContainsFunc(scopes, func(s string) bool { return !validScope(s) }),
+	l.unless(!slices.ContainsFunc(scopes, func(s string) bool { return !syntax.IsScope(s) }),
 		Finding{clause, severityWarning, "scopes_supported",
 			"scopes_supported has what is no scope value", "Give each scope an element of its own, of the characters of RFC 6749 §3.3."})
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/par"
 )
 
@@ -73,7 +74,7 @@ func (c *ClientMetadata) lintRequests(l *linter) {
 	if c.Scope != "" {
 		for _, scope := range strings.Split(c.Scope, " ") {
 			// BCP-2.3-1
-			l.unless(validScope(scope),
+			l.unless(syntax.IsScope(scope),
 				Finding{"BCP-2.3-1", severityError, "scope", fmt.Sprintf("scope: %.100q is not a scope value", scope),
 					"Separate scopes by one space each, and keep to the characters of RFC 6749 §3.3."})
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // Lint looks at the published document of an authorization server, one's own or a foreign one, as somebody who is about to
@@ -104,12 +105,12 @@ func (m *ServerMetadata) lintURLs(l *linter) {
 		{"PAR-2-2", "pushed_authorization_request_endpoint", m.PushedAuthorizationRequestEndpoint},
 		{"MD-2-4", "jwks_uri", m.JWKSURI},
 	} {
-		l.unless(e.url == "" || origin(e.url) == origin(m.Issuer),
+		l.unless(e.url == "" || syntax.Origin(e.url) == syntax.Origin(m.Issuer),
 			Finding{e.clause, severityAdvice, e.member, e.member + " is not at the issuer's origin",
 				"Serve it from the issuer's own host, or guard that other host's name, certificate and operators as well as the issuer's."})
 	}
 	for _, resource := range m.ProtectedResources { // PRM-4-1
-		problem := httpsProblem(resource)
+		problem := syntax.HTTPSProblem(resource)
 		l.unless(problem == "",
 			Finding{"PRM-4-1", severityAdvice, "protected_resources", fmt.Sprintf("protected_resources: %.200q %s", resource, problem),
 				"Name resources by https URLs: only those can have metadata of their own, to check this list against."})
@@ -149,7 +150,7 @@ func (m *ServerMetadata) lintAliases(l *linter) {
 	}
 	token := m.ForMTLS().TokenEndpoint
 	// SP-5.2.2.1-2
-	l.unless(!m.usesMTLS() || !m.usesCode() || token == "" || origin(token) != origin(m.AuthorizationEndpoint),
+	l.unless(!m.usesMTLS() || !m.usesCode() || token == "" || syntax.Origin(token) != syntax.Origin(m.AuthorizationEndpoint),
 		Finding{"SP-5.2.2.1-2", severityAdvice, "mtls_endpoint_aliases", "mutual TLS at the host that browsers go to",
 			"Ask for certificates on another host or port and publish it in mtls_endpoint_aliases: browsers bother users with the question."})
 }

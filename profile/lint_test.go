@@ -14,10 +14,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
 )
 
 // lintable is the metadata of a server about which Lint has nothing to say under a profile.
@@ -91,13 +91,13 @@ func TestLintPassesOurOwnServers(t *testing.T) {
 					cfg.Scopes, cfg.UserInfo, cfg.ACRValues = append(cfg.Scopes, "openid"), about, []string{"gold"}
 				}
 				if introspects {
-					cfg.AccessTokens = profile.NewMemoryStore(0, nil)
+					cfg.AccessTokens = authserver.NewMemoryStore(0, nil)
 					cfg.ResourceServers = func(context.Context, string) ([]string, error) { return nil, nil }
 				}
 				if scopeless {
 					cfg.Scopes = nil
 				}
-				as, err := profile.NewAuthorizationServer(cfg)
+				as, err := authserver.New(cfg)
 				require.NoError(t, err)
 				document, err := json.Marshal(as.Metadata())
 				require.NoError(t, err)

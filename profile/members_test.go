@@ -22,8 +22,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
@@ -35,7 +33,9 @@ import (
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
 )
 
 // The table of optional members: every parser that reads a JSON object of a peer,
@@ -435,16 +435,16 @@ func jarmRows(rows ...memberRow) []memberRow {
 // oauth2.Token.Extra.
 func tokenResponseMembers(t testing.TB) memberParser {
 	p := newPeer(t)
-	client := p.client()
+	app := p.client()
 	const absent = "aaaaaaaaaa"
 	return memberParser{"token response", "profile/clienttoken.go",
 		map[string]any{"access_token": "at", "token_type": "DPoP", "expires_in": 60, "refresh_token": "rt", "scope": "a", "authorization_details": []any{}},
-		profile.ErrTokenResponse, []memberRow{
+		client.ErrTokenResponse, []memberRow{
 			{"access_token", rowIdentifier, nil}, {"token_type", rowRefused, nil}, {"expires_in", absent, nil}, {"refresh_token", absent, nil},
 			{"scope", absent, nil}, {"authorization_details", absent, nil}, {"x_own", rowAny, nil},
 		}, func(t testing.TB, document []byte) ([]string, error) {
 			p.token = func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, string(document)) }
-			_, err := client.Refresh(t.Context(), "rt", profile.Request{})
+			_, err := app.Refresh(t.Context(), "rt", client.Request{})
 			return nil, err
 		}}
 }

@@ -16,15 +16,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
 )
 
 // certify makes a certificate for the key of this name; with no issuer a self-signed one.
@@ -72,7 +74,7 @@ func newMTLSWorld(t testing.TB, options ...worldOption) *mtlsWorld {
 	m.aliases.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	m.aliases.StartTLS()
 	t.Cleanup(m.aliases.Close)
-	m.world = newWorld(t, append([]worldOption{func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	m.world = newWorld(t, append([]worldOption{func(as *authserver.Config, rs *resourceserver.Config) {
 		as.Certificates, as.ClientCAs, as.MTLSBaseURL = new(tokenbinding.CertificateSource), cas, m.aliases.URL
 		rs.Certificates = new(tokenbinding.CertificateSource)
 	}}, options...)...)
@@ -140,28 +142,28 @@ func TestMutualTLSCombinations(t *testing.T) {
 					if method == "self_signed_tls_client_auth" {
 						certificate = certify(t, "app", nil)
 					}
-					client := m.client("app", func(c *profile.ClientConfig) {
+					app := m.client("app", func(c *client.Config) {
 						c.AuthMethod, c.CertificateBoundTokens, c.UseMTLSEndpointAliases, c.Certificate = method, certificateBound, aliases, certificate
 					})
-					session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+					session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 					require.NoError(t, err)
 					require.True(t, strings.HasPrefix(session.URL, m.asHTTP.URL), "MTLS-5-2 the browser goes to no alias")
-					token, err := client.Finish(ctx, session, m.browse(session.URL))
+					token, err := app.Finish(ctx, session, m.browse(session.URL))
 					require.NoError(t, err)
 					require.Equal(t, map[bool]string{false: "DPoP", true: "Bearer"}[certificateBound], token.TokenType, "DPOP-5-3")
 					for _, fresh := range []func() error{
 						func() error { return nil },
 						func() (err error) {
-							token, err = client.Refresh(ctx, token.RefreshToken, profile.Request{})
+							token, err = app.Refresh(ctx, token.RefreshToken, client.Request{})
 							return err
 						},
 						func() (err error) {
-							token, err = client.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+							token, err = app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 							return err
 						},
 					} {
 						require.NoError(t, fresh())
-						api, err := client.HTTPClient(client.TokenSource(ctx, token))
+						api, err := app.HTTPClient(app.TokenSource(ctx, token))
 						require.NoError(t, err)
 						response, err := api.Get(m.rsHTTP.URL + "/accounts")
 						require.NoError(t, err)
@@ -300,24 +302,24 @@ func TestForgedCertificateHeader(t *testing.T) {
 func TestClientMutualTLSConfiguration(t *testing.T) {
 	m, ctx := newMTLSWorld(t), context.Background()
 	certificate := certify(t, "app", m.ca)
-	base := profile.ClientConfig{Issuer: m.asHTTP.URL, ClientID: "app", Key: testkit.ECKey(t, "app"), HTTPClient: m.http, Certificate: certificate, Now: m.clock.Now}
+	base := client.Config{Issuer: m.asHTTP.URL, ClientID: "app", Key: testkit.ECKey(t, "app"), HTTPClient: m.http, Certificate: certificate, Now: m.clock.Now}
 	for _, tc := range []struct {
 		name   string
-		change func(*profile.ClientConfig)
+		change func(*client.Config)
 		want   string
 	}{
-		{"MTLS-2-1 no certificate", func(c *profile.ClientConfig) { c.AuthMethod, c.Certificate = "tls_client_auth", nil }, "Certificate is required"},
-		{"an empty certificate", func(c *profile.ClientConfig) { c.CertificateBoundTokens, c.Certificate = true, &tls.Certificate{} }, "Certificate is required"},
-		{"another method", func(c *profile.ClientConfig) { c.AuthMethod = "client_secret_basic" }, "AuthMethod"},
-		{"no key", func(c *profile.ClientConfig) { c.Key = nil }, "Key is required"},
-		{"a transport that cannot present it", func(c *profile.ClientConfig) {
+		{"MTLS-2-1 no certificate", func(c *client.Config) { c.AuthMethod, c.Certificate = "tls_client_auth", nil }, "Certificate is required"},
+		{"an empty certificate", func(c *client.Config) { c.CertificateBoundTokens, c.Certificate = true, &tls.Certificate{} }, "Certificate is required"},
+		{"another method", func(c *client.Config) { c.AuthMethod = "client_secret_basic" }, "AuthMethod"},
+		{"no key", func(c *client.Config) { c.Key = nil }, "Key is required"},
+		{"a transport that cannot present it", func(c *client.Config) {
 			c.CertificateBoundTokens, c.HTTPClient = true, &http.Client{Transport: roundTripper(m.http.Transport.RoundTrip)}
 		}, "*http.Transport"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := base
 			tc.change(&cfg)
-			_, err := profile.NewClient(ctx, cfg)
+			_, err := client.New(ctx, cfg)
 			require.ErrorContains(t, err, tc.want)
 		})
 	}
@@ -326,17 +328,17 @@ func TestClientMutualTLSConfiguration(t *testing.T) {
 	plain := newWorld(t)
 	cfg := base
 	cfg.Issuer, cfg.HTTPClient, cfg.UseMTLSEndpointAliases = plain.asHTTP.URL, plain.http, true
-	_, err := profile.NewClient(ctx, cfg)
+	_, err := client.New(ctx, cfg)
 	require.ErrorIs(t, err, profile.ErrServerMetadata, "SP-5.2.2.1-3 MTLS-5-1")
 	require.ErrorContains(t, err, "mtls_endpoint_aliases lacks token_endpoint")
 	cfg.UseMTLSEndpointAliases, cfg.CertificateBoundTokens = false, true
-	_, err = profile.NewClient(ctx, cfg)
+	_, err = client.New(ctx, cfg)
 	require.ErrorContains(t, err, "tls_client_certificate_bound_access_tokens is not true")
 }
 
 // A resource server that authenticates by certificate asks about a certificate-bound token, and checks the binding.
 func TestMutualTLSIntrospection(t *testing.T) {
-	m, ctx := newMTLSWorld(t, demanding(profile.Baseline), func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	m, ctx := newMTLSWorld(t, demanding(profile.Baseline), func(as *authserver.Config, rs *resourceserver.Config) {
 		as.ResourceServers = func(_ context.Context, id string) ([]string, error) {
 			return map[string][]string{"api": {rs.Resource}}[id], nil
 		}
@@ -355,7 +357,7 @@ func TestMutualTLSIntrospection(t *testing.T) {
 	token, err := asking.Introspect(ctx, access)
 	require.NoError(t, err)
 	require.Equal(t, tokenbinding.CertificateThumbprint(certificate.Leaf), token.X5TS256(), "MTLS-3.2-1")
-	m.rs, err = profile.NewResourceServer(profile.ResourceServerConfig{
+	m.rs, err = resourceserver.New(resourceserver.Config{
 		Resource: m.rsHTTP.URL, Issuer: m.asHTTP.URL, Introspection: asking, Certificates: new(tokenbinding.CertificateSource), Now: m.clock.Now,
 	})
 	require.NoError(t, err)

@@ -13,14 +13,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // recordStore is a store whose content a test can see and change.
 type recordStore struct {
-	*profile.MemoryStore
+	*authserver.MemoryStore
 	mu     sync.Mutex
 	values map[string][]byte
 	ends   map[string]time.Time
@@ -42,14 +43,14 @@ func (s *recordStore) Load(ctx context.Context, key string) ([]byte, error) {
 	return slices.Clone(s.values[key]), nil
 }
 
-func keepRecords(as *profile.AuthorizationServerConfig) *recordStore {
-	return &recordStore{MemoryStore: profile.NewMemoryStore(0, as.Now), values: map[string][]byte{}, ends: map[string]time.Time{}}
+func keepRecords(as *authserver.Config) *recordStore {
+	return &recordStore{MemoryStore: authserver.NewMemoryStore(0, as.Now), values: map[string][]byte{}, ends: map[string]time.Time{}}
 }
 
 // newOpaqueWorld is a world with opaque access tokens, whose API is client-2 when it asks about them.
 func newOpaqueWorld(t testing.TB, options ...worldOption) *world {
-	first := func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
-		as.AccessTokens = profile.NewMemoryStore(0, as.Now)
+	first := func(as *authserver.Config, rs *resourceserver.Config) {
+		as.AccessTokens = authserver.NewMemoryStore(0, as.Now)
 		demanding(profile.Baseline)(as, rs)
 	}
 	w := newWorld(t, append([]worldOption{first}, options...)...)
@@ -60,7 +61,7 @@ func newOpaqueWorld(t testing.TB, options ...worldOption) *world {
 // introspect has the API ask about each token.
 func (w *world) introspect() {
 	var err error
-	w.rs, err = profile.NewResourceServer(profile.ResourceServerConfig{
+	w.rs, err = resourceserver.New(resourceserver.Config{
 		Resource: w.rsHTTP.URL, Issuer: w.asHTTP.URL, Introspection: w.newIntrospection(), Now: w.clock.Now,
 	})
 	require.NoError(w.t, err)
@@ -68,7 +69,7 @@ func (w *world) introspect() {
 
 func TestOpaqueAccessTokens(t *testing.T) {
 	var store *recordStore
-	w := newOpaqueWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newOpaqueWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		store = keepRecords(as)
 		as.AccessTokens = store
 	})
@@ -124,7 +125,7 @@ func TestOpaqueTokensSayTheSame(t *testing.T) {
 // The store's content is checked as if a stranger had written it.
 func TestOpaqueRecordsRefused(t *testing.T) {
 	var store *recordStore
-	w := newOpaqueWorld(t, withUserInfo(about), func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newOpaqueWorld(t, withUserInfo(about), func(as *authserver.Config, _ *resourceserver.Config) {
 		store = keepRecords(as)
 		as.AccessTokens = store
 	})
@@ -190,8 +191,8 @@ func TestOpaqueRecordsRefused(t *testing.T) {
 
 func TestOpaqueTokensFailClosed(t *testing.T) {
 	store := new(failing)
-	w := newOpaqueWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		store.MemoryStore = profile.NewMemoryStore(0, as.Now)
+	w := newOpaqueWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		store.MemoryStore = authserver.NewMemoryStore(0, as.Now)
 		as.AccessTokens = store
 	})
 	code := w.code("client-1", nil)
@@ -219,8 +220,8 @@ func TestOpaqueTokensFailClosed(t *testing.T) {
 
 // A server that changes over knows the tokens of both kinds while they last; a JWT of before is no reference.
 func TestChangeToOpaqueTokens(t *testing.T) {
-	memory := profile.NewMemoryStore(0, nil)
-	stores := func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	memory := authserver.NewMemoryStore(0, nil)
+	stores := func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Codes, as.RefreshTokens, as.Revocations = memory, memory, memory
 	}
 	w := newWorld(t, stores, demanding(profile.Baseline))
@@ -231,9 +232,9 @@ func TestChangeToOpaqueTokens(t *testing.T) {
 	cfg.Clients = func(_ context.Context, id string) (*profile.ClientMetadata, error) { return w.clients[id], nil }
 	cfg.Interact = w.interact
 	stores(&cfg, nil)
-	demanding(profile.Baseline)(&cfg, &profile.ResourceServerConfig{Resource: w.rsHTTP.URL})
+	demanding(profile.Baseline)(&cfg, &resourceserver.Config{Resource: w.rsHTTP.URL})
 	var err error
-	w.as, err = profile.NewAuthorizationServer(cfg)
+	w.as, err = authserver.New(cfg)
 	require.NoError(t, err)
 	w.introspect()
 	opaque := w.tokens("client-1", "d").body["access_token"].(string)
@@ -251,8 +252,8 @@ func TestOpaqueTokensWithTheRest(t *testing.T) {
 	raw := w.send(w.tokenURL(), w.credentialsForm("client-1", "accounts"), w.tokenProof("d")).body["access_token"].(string)
 	require.Equal(t, http.StatusOK, w.callAPI("DPoP", raw, w.apiProof("d", raw)).status, "MS-5.5.1-1")
 
-	m := newMTLSWorld(t, demanding(profile.Baseline), func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		as.AccessTokens = profile.NewMemoryStore(0, as.Now)
+	m := newMTLSWorld(t, demanding(profile.Baseline), func(as *authserver.Config, _ *resourceserver.Config) {
+		as.AccessTokens = authserver.NewMemoryStore(0, as.Now)
 	})
 	m.enrol("app", "tls_client_auth", true)
 	certificate := certify(t, "app", m.ca)

@@ -7,16 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 func TestAnAPIInTheSameProcess(t *testing.T) {
 	for name, w := range map[string]*world{"JWT": newWorld(t, demanding(profile.Baseline)), "opaque": newOpaqueWorld(t)} {
 		t.Run(name, func(t *testing.T) {
 			var err error
-			w.rs, err = w.as.ResourceServer(profile.ResourceServerConfig{Resource: w.rsHTTP.URL})
+			w.rs, err = w.as.ResourceServer(resourceserver.Config{Resource: w.rsHTTP.URL})
 			require.NoError(t, err)
 			w.clients["client-1"].Scope = "openid accounts"
 			tokens := w.tokens("client-1", "d").body
@@ -29,7 +29,7 @@ func TestAnAPIInTheSameProcess(t *testing.T) {
 			} {
 				require.Equal(t, http.StatusUnauthorized, got.status, name)
 			}
-			other, err := w.as.ResourceServer(profile.ResourceServerConfig{Resource: "https://other-api.example", BaseURLs: []string{w.rsHTTP.URL}})
+			other, err := w.as.ResourceServer(resourceserver.Config{Resource: "https://other-api.example", BaseURLs: []string{w.rsHTTP.URL}})
 			require.NoError(t, err)
 			own := w.rs
 			w.rs = other
@@ -43,7 +43,7 @@ func TestAnAPIInTheSameProcess(t *testing.T) {
 
 func TestAnAPIInTheSameProcessIsTheServersOwn(t *testing.T) {
 	w := newWorld(t)
-	for _, cfg := range []profile.ResourceServerConfig{
+	for _, cfg := range []resourceserver.Config{
 		{Resource: "https://nobody.example"}, {},
 		{Resource: w.rsHTTP.URL, Issuer: "https://other.example"},
 		{Resource: w.rsHTTP.URL, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }},

@@ -14,11 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
 )
 
 // A peer is an authorization server, and an API at another origin, that do as a test tells them and note what comes.
@@ -144,20 +143,20 @@ func (p *peer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (p *peer) config() profile.ClientConfig {
-	return profile.ClientConfig{
+func (p *peer) config() client.Config {
+	return client.Config{
 		Issuer: p.as.URL, ClientID: "c-1", RedirectURI: "https://client.example/cb", Key: testkit.ECKey(p.t, "c-1"), KeyID: "c-1-key",
 		HTTPClient: p.http, Now: p.clock.Now,
 	}
 }
 
-func (p *peer) client() *profile.Client {
-	c, err := profile.NewClient(context.Background(), p.config())
+func (p *peer) client() *client.Client {
+	c, err := client.New(context.Background(), p.config())
 	require.NoError(p.t, err)
 	return c
 }
 
 // callback is a good answer to a session.
-func callback(s *profile.Session) url.Values {
+func callback(s *client.Session) url.Values {
 	return url.Values{"iss": {s.Issuer}, "state": {s.State}, "code": {"code-1"}}
 }

@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
 )
 
 // A peerSample has the shapes of what a server of another make sends.
@@ -68,20 +67,20 @@ func TestServersOfOtherMakes(t *testing.T) {
 			}
 
 			ctx := context.Background()
-			client, err := profile.NewClient(ctx, profile.ClientConfig{
+			app, err := client.New(ctx, client.Config{
 				Issuer: s.URL, ClientID: "c-1", RedirectURI: "https://client.example/cb", Key: testkit.ECKey(t, "c-1"), HTTPClient: s.Client(),
 				Now: func() time.Time { return now },
 			})
 			require.NoError(t, err)
-			require.Equal(t, sample.Documents["openid"] != nil, client.ServerMetadata().UserInfoEndpoint != "")
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+			require.Equal(t, sample.Documents["openid"] != nil, app.ServerMetadata().UserInfoEndpoint != "")
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 			require.NoError(t, err)
 			nonce = session.Nonce
-			token, err := client.Finish(ctx, session, callback(session))
+			token, err := app.Finish(ctx, session, callback(session))
 			require.NoError(t, err)
 			require.Equal(t, "at", token.AccessToken)
 			require.Positive(t, token.ExpiresIn)
-			user, ok := profile.IDToken(token)
+			user, ok := client.IDToken(token)
 			require.True(t, ok)
 			require.NotEmpty(t, user.Subject())
 
@@ -90,7 +89,7 @@ func TestServersOfOtherMakes(t *testing.T) {
 			if before == "" {
 				before = "rt-0"
 			}
-			token, err = client.Refresh(ctx, before, profile.Request{})
+			token, err = app.Refresh(ctx, before, client.Request{})
 			require.NoError(t, err)
 			require.Equal(t, "at-2", token.AccessToken)
 			require.Equal(t, sample.Keeps, token.RefreshToken)

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 // A host with codes of its own uses the checks alone; what it keeps with a code survives encoding/json.
@@ -43,7 +42,7 @@ func TestPlumbing(t *testing.T) {
 	require.Equal(t, w.as.Metadata().Issuer, location.Query().Get("iss"), "ISS-2.3-1")
 	_, err = w.as.Complete(ctx, authorization, "another code")
 	require.Error(t, err, "PAR-4-2 the request_uri was used up")
-	for _, bad := range []*profile.Authorization{nil, {}} {
+	for _, bad := range []*authserver.Authorization{nil, {}} {
 		_, err = w.as.Complete(ctx, bad, code)
 		require.Error(t, err)
 	}
@@ -52,18 +51,18 @@ func TestPlumbing(t *testing.T) {
 	request, err := w.as.TokenRequest(post(w.tokenURL(), form, w.tokenProof("d")))
 	require.NoError(t, err)
 	require.Equal(t, code, request.Param("code"))
-	var binding profile.Binding
+	var binding authserver.Binding
 	require.NoError(t, json.Unmarshal(kept, &binding))
 	require.NoError(t, request.CheckBinding(binding))
-	for name, change := range map[string]func(*profile.Binding){
-		"another client":        func(b *profile.Binding) { b.ClientID = "client-2" },
-		"no client":             func(b *profile.Binding) { b.ClientID = "" },
-		"another redirect URI":  func(b *profile.Binding) { b.RedirectURI = "https://client.example/other" },
-		"another challenge":     func(b *profile.Binding) { b.CodeChallenge = strings.Repeat("A", 43) },
-		"no challenge":          func(b *profile.Binding) { b.CodeChallenge = "" },
-		"bound to another key":  func(b *profile.Binding) { b.DPoPThumbprint = w.jkt("other") },
-		"nothing is bound":      func(b *profile.Binding) { *b = profile.Binding{} },
-		"a binding without URI": func(b *profile.Binding) { b.RedirectURI = "" },
+	for name, change := range map[string]func(*authserver.Binding){
+		"another client":        func(b *authserver.Binding) { b.ClientID = "client-2" },
+		"no client":             func(b *authserver.Binding) { b.ClientID = "" },
+		"another redirect URI":  func(b *authserver.Binding) { b.RedirectURI = "https://client.example/other" },
+		"another challenge":     func(b *authserver.Binding) { b.CodeChallenge = strings.Repeat("A", 43) },
+		"no challenge":          func(b *authserver.Binding) { b.CodeChallenge = "" },
+		"bound to another key":  func(b *authserver.Binding) { b.DPoPThumbprint = w.jkt("other") },
+		"nothing is bound":      func(b *authserver.Binding) { *b = authserver.Binding{} },
+		"a binding without URI": func(b *authserver.Binding) { b.RedirectURI = "" },
 	} {
 		other := binding
 		change(&other)
@@ -81,10 +80,10 @@ func TestPlumbing(t *testing.T) {
 	require.Equal(t, "no-referrer", recorder.Header().Get("Referrer-Policy"))
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v %s", response, response, response, response.LogValue()), code)
 	recorder = httptest.NewRecorder()
-	new(profile.AuthorizationResponse).ServeHTTP(recorder, nil)
+	new(authserver.AuthorizationResponse).ServeHTTP(recorder, nil)
 	require.Equal(t, http.StatusInternalServerError, recorder.Code, "one that nobody has made")
 	recorder = httptest.NewRecorder()
-	w.as.WriteAuthorizationError(recorder, httptest.NewRequest(http.MethodGet, "/", nil), nil, profile.ErrCode)
+	w.as.WriteAuthorizationError(recorder, httptest.NewRequest(http.MethodGet, "/", nil), nil, authserver.ErrCode)
 	require.Equal(t, http.StatusBadRequest, recorder.Code)
 	require.Contains(t, recorder.Body.String(), "invalid_grant")
 	keys, err := w.as.Keys().MarshalJSON()

@@ -5,14 +5,15 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // What a server with everything says of itself, as a client reads it.
 func TestPublishedDocument(t *testing.T) {
-	m := newMTLSWorld(t, withUserInfo(about), demanding(profile.Advanced), func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	m := newMTLSWorld(t, withUserInfo(about), demanding(profile.Advanced), func(as *authserver.Config, _ *resourceserver.Config) {
 		as.ACRValues = []string{"gold", "silver"}
 	})
 	oauth, openid, err := profile.WellKnownURLs(m.asHTTP.URL)
@@ -78,7 +79,7 @@ func TestDefaultResource(t *testing.T) {
 
 // The challenges of both schemes name the metadata of the API.
 func TestResourceMetadataInChallenges(t *testing.T) {
-	m := newMTLSWorld(t, func(_ *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	m := newMTLSWorld(t, func(_ *authserver.Config, rs *resourceserver.Config) {
 		rs.ResourceMetadata = "https://api.example/.well-known/oauth-protected-resource"
 	})
 	for _, scheme := range []string{"DPoP", "Bearer"} {

@@ -10,14 +10,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/pkce"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 const verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" // RFC 7636 Appendix B
@@ -294,7 +294,7 @@ func TestAuthorizationEndpoint(t *testing.T) {
 
 	// The failed visits have consumed nothing. SP-5.3.2.2-N3, CS-7: nor does a page that is merely opened.
 	opened := 0
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 		opened++
 		if opened < 3 {
 			return nil, nil
@@ -302,7 +302,7 @@ func TestAuthorizationEndpoint(t *testing.T) {
 		require.Equal(t, []string{"accounts", "openid"}, a.Scopes())
 		require.Equal(t, "s 1&2", a.Params().Get("state"), "SP-5.3.2.2-N4")
 		require.Equal(t, "The client-1", a.Client().ClientName)
-		return w.as.Approve(context.Background(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes()})
+		return w.as.Approve(context.Background(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes()})
 	}
 	w.browse(good)
 	w.browse(good)
@@ -315,7 +315,7 @@ func TestAuthorizationEndpoint(t *testing.T) {
 }
 
 func TestRequestURIExpires(t *testing.T) {
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.RequestLifetime = 10 * time.Second
 	})
 	target := w.authorizationURL("client-1", w.pushForm("client-1"))
@@ -325,7 +325,7 @@ func TestRequestURIExpires(t *testing.T) {
 
 func TestDeny(t *testing.T) {
 	w := newWorld(t)
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 		return w.as.Deny(context.Background(), a, "access_denied", "the user said \"no\"\n")
 	}
 	target := w.authorizationURL("client-1", w.pushForm("client-1"))
@@ -344,11 +344,14 @@ func TestApprovalIsChecked(t *testing.T) {
 	form := w.pushForm("client-1")
 	form.Set("max_age", "60")
 	form.Set("scope", "openid")
-	var loaded *profile.Authorization
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) { loaded = a; return nil, nil }
+	var loaded *authserver.Authorization
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
+		loaded = a
+		return nil, nil
+	}
 	w.browse(w.authorizationURL("client-1", form))
 	now := w.clock.Now()
-	for name, approval := range map[string]profile.Approval{
+	for name, approval := range map[string]authserver.Approval{
 		"no subject":                   {Scopes: []string{"openid"}, AuthTime: now},
 		"a long subject":               {Subject: strings.Repeat("x", 256), Scopes: []string{"openid"}, AuthTime: now},
 		"a scope nobody asked for":     {Subject: "alice", Scopes: []string{"payments"}, AuthTime: now},
@@ -360,15 +363,15 @@ func TestApprovalIsChecked(t *testing.T) {
 		_, err := w.as.Approve(context.Background(), loaded, approval)
 		require.Error(t, err, name)
 	}
-	_, err := w.as.Approve(context.Background(), &profile.Authorization{}, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+	_, err := w.as.Approve(context.Background(), &authserver.Authorization{}, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.Error(t, err)
 	_, err = w.as.Deny(context.Background(), loaded, "bad code\n", "")
 	require.Error(t, err)
 
 	// 64 approvals of one request: one code.
-	codes := make([]*profile.AuthorizationResponse, 64)
+	codes := make([]*authserver.AuthorizationResponse, 64)
 	testkit.Hammer(len(codes), func(i int) {
-		codes[i], _ = w.as.Approve(context.Background(), loaded, profile.Approval{Subject: "alice", Scopes: []string{"openid"}, AuthTime: now})
+		codes[i], _ = w.as.Approve(context.Background(), loaded, authserver.Approval{Subject: "alice", Scopes: []string{"openid"}, AuthTime: now})
 	})
 	winners := 0
 	for _, code := range codes {
@@ -392,7 +395,7 @@ func TestLifetimeOfAssertions(t *testing.T) {
 		{"CASES F4: longer than the host permits", time.Minute, time.Minute + time.Second, http.StatusUnauthorized},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+			w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 				as.AssertionLifetime = tc.longest
 			})
 			signer, err := jose.NewSigner(testkit.ECKey(t, "client-1"), jose.SignerOptions{KeyID: "client-1-key"})

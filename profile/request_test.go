@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 // payment has what is lost by those who read JSON into float64 and write it again.
@@ -18,13 +18,13 @@ const payment = `[ {"type":"payment", "amount":{"value":9007199254740993.10,"cur
 
 func TestAuthorizationDetailsSent(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
-	request := profile.Request{Scopes: []string{"a"}, AuthorizationDetails: json.RawMessage(payment)}
-	_, err := client.Begin(ctx, request)
+	app := p.client()
+	request := client.Request{Scopes: []string{"a"}, AuthorizationDetails: json.RawMessage(payment)}
+	_, err := app.Begin(ctx, request)
 	require.NoError(t, err)
-	_, err = client.Refresh(ctx, "rt", request)
+	_, err = app.Refresh(ctx, "rt", request)
 	require.NoError(t, err)
-	_, err = client.ClientCredentials(ctx, request)
+	_, err = app.ClientCredentials(ctx, request)
 	require.NoError(t, err)
 	for _, m := range append(p.messages("/par"), p.messages("/token")...) {
 		require.Equal(t, []string{payment}, m.form["authorization_details"], "RAR-2-1 RAR-6-1 as it is")
@@ -33,9 +33,9 @@ func TestAuthorizationDetailsSent(t *testing.T) {
 	p.metadata = func(m map[string]any) { m["request_object_signing_alg_values_supported"] = []string{"ES256"} }
 	cfg := p.config()
 	cfg.Profile = profile.SignedRequests
-	client, err = profile.NewClient(ctx, cfg)
+	app, err = client.New(ctx, cfg)
 	require.NoError(t, err)
-	_, err = client.Begin(ctx, request)
+	_, err = app.Begin(ctx, request)
 	require.NoError(t, err)
 	pushed := p.messages("/par")[1]
 	require.NotContains(t, pushed.form, "authorization_details")
@@ -66,13 +66,13 @@ func TestAuthorizationDetailsSent(t *testing.T) {
 		"too deep":                                `[{"type":"x","a":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}]`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			request := profile.Request{AuthorizationDetails: json.RawMessage(details)}
-			_, err := client.Begin(ctx, request)
+			request := client.Request{AuthorizationDetails: json.RawMessage(details)}
+			_, err := app.Begin(ctx, request)
 			require.ErrorContains(t, err, "AuthorizationDetails")
 			require.Less(t, len(err.Error()), 300)
-			_, err = client.Refresh(ctx, "rt", request)
+			_, err = app.Refresh(ctx, "rt", request)
 			require.Error(t, err)
-			_, err = client.ClientCredentials(ctx, request)
+			_, err = app.ClientCredentials(ctx, request)
 			require.Error(t, err)
 		})
 	}
@@ -81,31 +81,31 @@ func TestAuthorizationDetailsSent(t *testing.T) {
 
 func TestAuthorizationDetailsGranted(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	granted := func(member string) *oauth2.Token {
 		p.token = func(w http.ResponseWriter, _ *http.Request) {
 			reply(w, 200, `{"access_token":"at","token_type":"DPoP","grant_id":"g-1"`+member+`}`)
 		}
-		token, err := client.Refresh(ctx, "rt", profile.Request{})
+		token, err := app.Refresh(ctx, "rt", client.Request{})
 		require.NoError(t, err)
 		require.Equal(t, "g-1", token.Extra("grant_id"))
 		return token
 	}
 	token := granted(`,"authorization_details":` + payment)
-	details := profile.AuthorizationDetails(token)
+	details := client.AuthorizationDetails(token)
 	require.Equal(t, strings.TrimSpace(payment), string(details), "RAR-7-1 byte by byte")
 	details[0] = 'x'
-	require.Equal(t, strings.TrimSpace(payment), string(profile.AuthorizationDetails(token)), "the token keeps its own")
+	require.Equal(t, strings.TrimSpace(payment), string(client.AuthorizationDetails(token)), "the token keeps its own")
 	require.Len(t, token.Extra("authorization_details"), 2, "as package oauth2 has it")
-	require.Equal(t, "[]", string(profile.AuthorizationDetails(granted(`,"authorization_details":[]`))), "nothing was granted")
+	require.Equal(t, "[]", string(client.AuthorizationDetails(granted(`,"authorization_details":[]`))), "nothing was granted")
 	for name, member := range map[string]string{
 		"none": "", "null": `,"authorization_details":null`, "an object": `,"authorization_details":{"type":"a"}`,
 		"no type": `,"authorization_details":[{}]`, "under our own name": `,"profile: authorization_details":[{"type":"a"}]`,
 	} {
-		require.Nil(t, profile.AuthorizationDetails(granted(member)), name)
+		require.Nil(t, client.AuthorizationDetails(granted(member)), name)
 	}
-	require.Nil(t, profile.AuthorizationDetails(nil))
-	require.Nil(t, profile.AuthorizationDetails(&oauth2.Token{}))
+	require.Nil(t, client.AuthorizationDetails(nil))
+	require.Nil(t, client.AuthorizationDetails(&oauth2.Token{}))
 }
 
 func TestGrantManagementSent(t *testing.T) {
@@ -115,9 +115,9 @@ func TestGrantManagementSent(t *testing.T) {
 	p.metadata = func(m map[string]any) {
 		m["grant_management_actions_supported"], m["grant_management_action_required"] = actions, required
 	}
-	client := p.client()
+	app := p.client()
 	for action, id := range map[string]string{"create": "", "merge": "g-1", "replace": "g-1"} {
-		_, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}, GrantManagementAction: action, GrantID: id})
+		_, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}, GrantManagementAction: action, GrantID: id})
 		require.NoError(t, err)
 		sent := p.messages("/par")
 		form := sent[len(sent)-1].form
@@ -126,7 +126,7 @@ func TestGrantManagementSent(t *testing.T) {
 		require.Equal(t, id != "", form.Has("grant_id"))
 	}
 	before := len(p.messages("/par")) + len(p.messages("/token"))
-	for name, request := range map[string]profile.Request{
+	for name, request := range map[string]client.Request{
 		"GM-5.2-4 merge without a grant":   {GrantManagementAction: "merge"},
 		"GM-5.2-4 replace without a grant": {GrantManagementAction: "replace"},
 		"create with a grant":              {GrantManagementAction: "create", GrantID: "g-1"},
@@ -134,20 +134,20 @@ func TestGrantManagementSent(t *testing.T) {
 		"query is no action of a request":  {GrantManagementAction: "query", GrantID: "g-1"},
 		"the update of a draft":            {GrantManagementAction: "update", GrantID: "g-1"},
 	} {
-		_, err := client.Begin(ctx, request)
+		_, err := app.Begin(ctx, request)
 		require.ErrorContains(t, err, "Grant", name)
 	}
-	for _, request := range []profile.Request{{GrantManagementAction: "create"}, {GrantID: "g-1"}} {
-		_, err := client.Refresh(ctx, "rt", request)
+	for _, request := range []client.Request{{GrantManagementAction: "create"}, {GrantID: "g-1"}} {
+		_, err := app.Refresh(ctx, "rt", request)
 		require.Error(t, err)
-		_, err = client.ClientCredentials(ctx, request)
+		_, err = app.ClientCredentials(ctx, request)
 		require.Error(t, err)
 	}
 	actions, required = []string{"create"}, true
-	client = p.client()
-	_, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}, GrantManagementAction: "merge", GrantID: "g-1"})
+	app = p.client()
+	_, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}, GrantManagementAction: "merge", GrantID: "g-1"})
 	require.ErrorIs(t, err, profile.ErrServerMetadata, "GM-7.1-1 what the server would leave out")
-	_, err = client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	_, err = app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 	require.ErrorContains(t, err, "GrantManagementAction", "the server requires one")
 	require.Equal(t, before, len(p.messages("/par"))+len(p.messages("/token")), "nothing was sent")
 }
@@ -163,9 +163,9 @@ func TestRevoke(t *testing.T) {
 		w.Header().Set("Retry-After", "9")
 		reply(w, status, body)
 	}
-	client := p.client()
+	app := p.client()
 	for _, hint := range []string{"", "refresh_token", "access_token"} {
-		require.NoError(t, client.Revoke(ctx, "rt-1", hint), "REV-2.2-3 whatever the body is")
+		require.NoError(t, app.Revoke(ctx, "rt-1", hint), "REV-2.2-3 whatever the body is")
 		sent := p.messages("/revoke")
 		form := sent[len(sent)-1].form
 		require.Equal(t, "rt-1", form.Get("token"), "REV-2.1-1")
@@ -174,14 +174,14 @@ func TestRevoke(t *testing.T) {
 		require.Equal(t, p.as.URL, jwtClaims(t, form.Get("client_assertion"))["aud"], "SP-5.3.3.1-5 the issuer, wherever the endpoint is")
 	}
 	status, body = 503, `{"error":"temporarily_unavailable"}`
-	err = client.Revoke(ctx, "rt-1", "")
+	err = app.Revoke(ctx, "rt-1", "")
 	said := (*oauth2.RetrieveError)(nil)
 	require.ErrorAs(t, err, &said, "REV-2.2.1-2")
 	require.Equal(t, "temporarily_unavailable", said.ErrorCode)
-	require.EqualValues(t, 9e9, client.RetryAfter(err))
+	require.EqualValues(t, 9e9, app.RetryAfter(err))
 	before := len(p.messages("/revoke"))
 	for _, args := range [][2]string{{"", ""}, {"rt", "id_token"}} {
-		require.Error(t, client.Revoke(ctx, args[0], args[1]))
+		require.Error(t, app.Revoke(ctx, args[0], args[1]))
 	}
 	p.metadata = func(m map[string]any) {
 		m["revocation_endpoint"], m["revocation_endpoint_auth_methods_supported"] = p.api.URL+"/revoke", []string{"client_secret_basic"}
@@ -189,7 +189,7 @@ func TestRevoke(t *testing.T) {
 	require.ErrorIs(t, p.client().Revoke(ctx, "rt-1", ""), profile.ErrServerMetadata)
 	require.Len(t, p.messages("/revoke"), before)
 	p.metadata = func(m map[string]any) { m["revocation_endpoint"] = "http://api.example/revoke" }
-	unsafe, err := profile.NewClient(ctx, p.config())
+	unsafe, err := client.New(ctx, p.config())
 	if err == nil {
 		err = unsafe.Revoke(ctx, "rt-1", "")
 	}

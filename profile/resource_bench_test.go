@@ -18,16 +18,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
 )
 
 // salted takes the time of a real store and never sees a proof twice, so that a few proofs are enough for a long run.
@@ -94,7 +93,7 @@ func BenchmarkResourceServer(b *testing.B) {
 		clock := func() time.Time { return now }
 		set, err := jwks.NewSet(jwks.Key{Public: k.key.Public(), KeyID: "as-1"})
 		require.NoError(b, err)
-		rs, err := profile.NewResourceServer(profile.ResourceServerConfig{
+		rs, err := resourceserver.New(resourceserver.Config{
 			Resource: resource, Issuer: "https://as.example", Keys: set.Keys, Proofs: &salted{store: expiring.NewSet(expiring.SetConfig{})}, Now: clock,
 		})
 		require.NoError(b, err)
@@ -125,7 +124,7 @@ func BenchmarkResourceServer(b *testing.B) {
 		require.True(b, hot())
 		b.Run(k.name+"/bare", func(b *testing.B) { repeat(b, bare) })
 		b.Run(k.name+"/hot", func(b *testing.B) { repeat(b, hot) })
-		mtls, certificate := certificateChecks(b, profile.ResourceServerConfig{Resource: resource, Issuer: "https://as.example", Keys: set.Keys, Now: clock}, issuer)
+		mtls, certificate := certificateChecks(b, resourceserver.Config{Resource: resource, Issuer: "https://as.example", Keys: set.Keys, Now: clock}, issuer)
 		b.Run(k.name+"/mtls", func(b *testing.B) { repeat(b, mtls) })
 		b.Run(k.name+"/certificate", func(b *testing.B) { repeat(b, certificate) })
 		b.Run(k.name+"/ratio", func(b *testing.B) {
@@ -142,10 +141,10 @@ func BenchmarkResourceServer(b *testing.B) {
 
 // certificateChecks returns the whole check of a request with a token that is bound to the connection's certificate, in place
 // of a DPoP key, and what of that is about the certificate: the budget is 5 microseconds.
-func certificateChecks(b *testing.B, cfg profile.ResourceServerConfig, issuer *accesstoken.Issuer) (mtls, certificate func() bool) {
+func certificateChecks(b *testing.B, cfg resourceserver.Config, issuer *accesstoken.Issuer) (mtls, certificate func() bool) {
 	source := new(tokenbinding.CertificateSource)
 	cfg.Certificates = source
-	rs, err := profile.NewResourceServer(cfg)
+	rs, err := resourceserver.New(cfg)
 	require.NoError(b, err)
 	leaf := certify(b, "bench", authority(b, "bench CA")).Leaf
 	bound := tokenbinding.Confirmation{X5TS256: tokenbinding.CertificateThumbprint(leaf)}

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // ErrResourceMetadata: the metadata of a protected resource is malformed, says what FAPI 2.0 forbids or is that of another
@@ -25,7 +27,7 @@ const resourceWellKnown = "/.well-known/oauth-protected-resource"
 // ("resource_name#de"), and signed_metadata, to which FAPI 2.0 gives no trusted issuer.
 //
 // An API fills it in, serves it with [ResourceMetadata.Handler] and puts its [ResourceMetadata.URL] into its challenges by
-// [ResourceServerConfig].ResourceMetadata. A client gets it from [DiscoverResource]. It is safe for concurrent reading.
+// [resourceserver.Config].ResourceMetadata. A client gets it from [DiscoverResource]. It is safe for concurrent reading.
 type ResourceMetadata struct {
 	// Resource is the resource identifier, an https URL without fragment, to be compared as a string (PRM-2-1). Required.
 	Resource string `json:"resource"`
@@ -84,7 +86,7 @@ func (m *ResourceMetadata) UnmarshalJSON(data []byte) error {
 // error matches [ErrResourceMetadata].
 func (m *ResourceMetadata) URL() (string, error) {
 	// PRM-2-1: https, no fragment. A query is allowed and belongs to the identifier.
-	if problem := httpsProblem(m.Resource); problem != "" {
+	if problem := syntax.HTTPSProblem(m.Resource); problem != "" {
 		return "", fmt.Errorf("%w: resource %.200q %s", ErrResourceMetadata, m.Resource, problem)
 	}
 	// PRM-3-1: between the host and what follows it. The slash that follows the host alone goes; any other stays.
@@ -152,7 +154,7 @@ func (m *ResourceMetadata) Handler() http.Handler {
 		})
 	}
 	at, _ := m.URL() // CheckPublished has checked the resource
-	path, query, hasQuery := strings.Cut(urlPath(at), "?")
+	path, query, hasQuery := strings.Cut(syntax.URLPath(at), "?")
 	// PRM-3-1, PRM-3.2-1
 	inner := &metadataHandler{document: document, paths: [2]string{path, path}}
 	if !hasQuery {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
-
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -19,15 +18,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // An apiWorld is an API behind a TLS socket and the key of the server that it trusts.
@@ -35,8 +33,8 @@ type apiWorld struct {
 	t      testing.TB
 	clock  *testkit.Clock
 	http   *httptest.Server
-	cfg    profile.ResourceServerConfig
-	rs     *profile.ResourceServer
+	cfg    resourceserver.Config
+	rs     *resourceserver.Server
 	uses   atomic.Int32 // of the replay store
 	replay dpop.ReplayStore
 	down   atomic.Bool // replay store
@@ -57,26 +55,26 @@ func (w *apiWorld) Add(ctx context.Context, key string, value []byte, expires ti
 	return w.replay.Add(ctx, key, value, expires)
 }
 
-func newAPI(t testing.TB, change ...func(*profile.ResourceServerConfig)) *apiWorld {
+func newAPI(t testing.TB, change ...func(*resourceserver.Config)) *apiWorld {
 	w := &apiWorld{t: t, clock: testkit.NewClock(time.Now()), replay: expiring.NewSet(expiring.SetConfig{})}
 	w.http = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.served.Add(1)
-			token, _ := profile.TokenFromContext(r.Context())
+			token, _ := resourceserver.TokenFromContext(r.Context())
 			fmt.Fprint(rw, token.Subject())
 		}), "accounts").ServeHTTP(rw, r)
 	}))
 	t.Cleanup(w.http.Close)
 	set, err := jwks.NewSet(jwks.Key{Public: testkit.ECKey(t, "as").Public(), KeyID: "as-1"})
 	require.NoError(t, err)
-	w.cfg = profile.ResourceServerConfig{
+	w.cfg = resourceserver.Config{
 		Resource: w.http.URL, Issuer: asIssuer, Keys: set.Keys, Now: w.clock.Now, Proofs: w,
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
 	}
 	for _, f := range change {
 		f(&w.cfg)
 	}
-	w.rs, err = profile.NewResourceServer(w.cfg)
+	w.rs, err = resourceserver.New(w.cfg)
 	require.NoError(t, err)
 	return w
 }
@@ -272,7 +270,7 @@ func TestProofsAccepted(t *testing.T) {
 		})
 	}
 	t.Run("CS-17 host in capitals and the port that is default", func(t *testing.T) {
-		w := newAPI(t, func(c *profile.ResourceServerConfig) { c.Resource, c.BaseURLs = "https://api.example/v1", nil })
+		w := newAPI(t, func(c *resourceserver.Config) { c.Resource, c.BaseURLs = "https://api.example/v1", nil })
 		token := w.token()
 		for _, htu := range []string{"https://API.Example/accounts", "https://api.example:443/accounts"} {
 			response, _ := w.call("/accounts", "Authorization", "DPoP "+token, "DPoP", w.forge(token, key, c("htu", htu)))

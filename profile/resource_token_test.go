@@ -3,7 +3,6 @@ package profile_test
 import (
 	"context"
 	"crypto"
-
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -12,12 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 func TestTokensRefused(t *testing.T) {
@@ -97,7 +95,7 @@ func TestTokensRefused(t *testing.T) {
 func TestRevokedTokens(t *testing.T) {
 	var answer error
 	revoked := false
-	w := newAPI(t, func(c *profile.ResourceServerConfig) {
+	w := newAPI(t, func(c *resourceserver.Config) {
 		c.Revoked = func(context.Context, string) (bool, error) { return revoked, answer }
 	})
 	token := w.token()
@@ -125,7 +123,7 @@ func TestRevokedTokens(t *testing.T) {
 }
 
 func TestKeysUnavailable(t *testing.T) {
-	w := newAPI(t, func(c *profile.ResourceServerConfig) {
+	w := newAPI(t, func(c *resourceserver.Config) {
 		c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, errDown }
 	})
 	response, body := w.good("/accounts", w.token())
@@ -172,7 +170,7 @@ func TestReplayedProofs(t *testing.T) {
 }
 
 func TestAPINonces(t *testing.T) {
-	w := newAPI(t, func(c *profile.ResourceServerConfig) {
+	w := newAPI(t, func(c *resourceserver.Config) {
 		var err error
 		c.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: c.Now})
 		require.NoError(t, err)
@@ -227,7 +225,7 @@ func TestInteractionID(t *testing.T) {
 }
 
 func TestChallengeOfAPI(t *testing.T) {
-	w := newAPI(t, func(c *profile.ResourceServerConfig) {
+	w := newAPI(t, func(c *resourceserver.Config) {
 		c.Realm, c.ResourceMetadata = `accounts" evil="1`, "https://api.example/.well-known/oauth-protected-resource"
 	})
 	response, _ := w.call("/accounts")
@@ -237,7 +235,7 @@ func TestChallengeOfAPI(t *testing.T) {
 
 // The URL that a proof has to name comes from the configuration alone.
 func TestExternalURL(t *testing.T) {
-	w := newAPI(t, func(c *profile.ResourceServerConfig) { c.BaseURLs = []string{"https://bank.example/open/"} })
+	w := newAPI(t, func(c *resourceserver.Config) { c.BaseURLs = []string{"https://bank.example/open/"} })
 	token, key := w.token(), testkit.ECKey(t, "client")
 	htu := func(value string) func(_, claims map[string]any) {
 		return func(_, c map[string]any) { c["htu"] = value }
@@ -267,7 +265,7 @@ func TestResourceServerSkew(t *testing.T) {
 		{"B12 a smaller one", 10 * time.Second, 11 * time.Second, http.StatusUnauthorized},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newAPI(t, func(c *profile.ResourceServerConfig) { c.FutureSkew = tc.skew })
+			w := newAPI(t, func(c *resourceserver.Config) { c.FutureSkew = tc.skew })
 			token := w.token(func(c *accesstoken.IssuerConfig, _ *accesstoken.Claims) {
 				c.Now = func() time.Time { return w.clock.Now().Add(tc.ahead) }
 			})
@@ -280,39 +278,39 @@ func TestResourceServerSkew(t *testing.T) {
 		})
 	}
 	for _, skew := range []time.Duration{-1, 9 * time.Second, time.Minute + 1} {
-		_, err := profile.NewResourceServer(profile.ResourceServerConfig{Resource: "https://api.example", Issuer: asIssuer, FutureSkew: skew,
+		_, err := resourceserver.New(resourceserver.Config{Resource: "https://api.example", Issuer: asIssuer, FutureSkew: skew,
 			Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }})
 		require.ErrorContains(t, err, "FutureSkew", "B12 %v", skew)
 	}
 }
 
 func TestResourceServerConfig(t *testing.T) {
-	good := func() profile.ResourceServerConfig {
-		return profile.ResourceServerConfig{
+	good := func() resourceserver.Config {
+		return resourceserver.Config{
 			Resource: "https://api.example/v1", Issuer: asIssuer,
 			Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil },
 		}
 	}
-	_, err := profile.NewResourceServer(good())
+	_, err := resourceserver.New(good())
 	require.NoError(t, err)
-	for name, change := range map[string]func(*profile.ResourceServerConfig){
-		"no resource":             func(c *profile.ResourceServerConfig) { c.Resource = "" },
-		"a relative resource":     func(c *profile.ResourceServerConfig) { c.Resource = "/v1" },
-		"a fragment":              func(c *profile.ResourceServerConfig) { c.Resource += "#x" },
-		"SP-5.2.1-1 http":         func(c *profile.ResourceServerConfig) { c.Resource = "http://api.example" },
-		"SP-5.2.1-1 http BaseURL": func(c *profile.ResourceServerConfig) { c.BaseURLs = []string{"http://api.example"} },
-		"BaseURL with a query":    func(c *profile.ResourceServerConfig) { c.BaseURLs = []string{"https://api.example/?x=1"} },
-		"no issuer":               func(c *profile.ResourceServerConfig) { c.Issuer = "" },
-		"an http issuer":          func(c *profile.ResourceServerConfig) { c.Issuer = "http://as.example" },
-		"no keys":                 func(c *profile.ResourceServerConfig) { c.Keys = nil },
+	for name, change := range map[string]func(*resourceserver.Config){
+		"no resource":             func(c *resourceserver.Config) { c.Resource = "" },
+		"a relative resource":     func(c *resourceserver.Config) { c.Resource = "/v1" },
+		"a fragment":              func(c *resourceserver.Config) { c.Resource += "#x" },
+		"SP-5.2.1-1 http":         func(c *resourceserver.Config) { c.Resource = "http://api.example" },
+		"SP-5.2.1-1 http BaseURL": func(c *resourceserver.Config) { c.BaseURLs = []string{"http://api.example"} },
+		"BaseURL with a query":    func(c *resourceserver.Config) { c.BaseURLs = []string{"https://api.example/?x=1"} },
+		"no issuer":               func(c *resourceserver.Config) { c.Issuer = "" },
+		"an http issuer":          func(c *resourceserver.Config) { c.Issuer = "http://as.example" },
+		"no keys":                 func(c *resourceserver.Config) { c.Keys = nil },
 	} {
 		cfg := good()
 		change(&cfg)
-		rs, err := profile.NewResourceServer(cfg)
+		rs, err := resourceserver.New(cfg)
 		require.Error(t, err, name)
 		require.Nil(t, rs)
 	}
-	token, ok := profile.TokenFromContext(context.Background())
+	token, ok := resourceserver.TokenFromContext(context.Background())
 	require.False(t, ok)
 	require.Nil(t, token)
 }

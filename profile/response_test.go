@@ -14,13 +14,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // An arrival is what a browser brings to the client.
@@ -92,15 +93,15 @@ func (w *world) withMode(mode string) url.Values {
 
 // restartable returns an option, and a function that puts another server in the place of the first, for the same issuer and
 // with the same stores: a new configuration has been rolled out.
-func restartable() (worldOption, func(w *world, change func(*profile.AuthorizationServerConfig))) {
-	var cfg *profile.AuthorizationServerConfig
-	option := func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+func restartable() (worldOption, func(w *world, change func(*authserver.Config))) {
+	var cfg *authserver.Config
+	option := func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Requests, cfg = memstore.New(memstore.Config{}), as
 	}
-	return option, func(w *world, change func(*profile.AuthorizationServerConfig)) {
+	return option, func(w *world, change func(*authserver.Config)) {
 		next := *cfg
 		change(&next)
-		as, err := profile.NewAuthorizationServer(next)
+		as, err := authserver.New(next)
 		require.NoError(w.t, err)
 		w.as = as
 	}
@@ -108,7 +109,7 @@ func restartable() (worldOption, func(w *world, change func(*profile.Authorizati
 
 // What has become unacceptable since the push is for the client to hear, in the response mode that it asked for.
 func TestErrorsReachTheClient(t *testing.T) {
-	type server = profile.AuthorizationServerConfig
+	type server = authserver.Config
 	for _, tc := range []struct {
 		name   string
 		client func(*profile.ClientMetadata)
@@ -184,7 +185,7 @@ func TestErrorsAreNotDowngraded(t *testing.T) {
 				tc.client(w.clients["client-1"])
 			}
 			if tc.demanded != 0 {
-				restart(w, func(s *profile.AuthorizationServerConfig) { s.Profile = tc.demanded })
+				restart(w, func(s *authserver.Config) { s.Profile = tc.demanded })
 			}
 			got := w.follow(target)
 			require.Equal(t, tc.want, got.mode)
@@ -194,7 +195,7 @@ func TestErrorsAreNotDowngraded(t *testing.T) {
 			}
 			require.Equal(t, http.StatusBadRequest, got.status)
 			*w.clients["client-1"] = before
-			restart(w, func(*profile.AuthorizationServerConfig) {})
+			restart(w, func(*authserver.Config) {})
 			require.NotEmpty(t, w.follow(target).params.Get("code"), "nothing was used up")
 		})
 	}
@@ -271,7 +272,7 @@ func TestErrorsThatStayPages(t *testing.T) {
 			return nil
 		}
 		a, err := w.as.Authorization(context.Background(), query.Query())
-		require.ErrorIs(t, err, profile.ErrStore)
+		require.ErrorIs(t, err, authserver.ErrStore)
 		require.Nil(t, a, "nothing is wrong with the request")
 	})
 	t.Run("PAR-4-3 the browser comes too late", func(t *testing.T) {
@@ -286,7 +287,7 @@ func TestErrorsThatStayPages(t *testing.T) {
 		w := newWorld(t, option)
 		target := w.authorizationURL("client-1", w.pushForm("client-1"))
 		w.clients["client-1"].Scope = "openid"
-		restart(w, func(s *profile.AuthorizationServerConfig) { s.Issuer += "/tenant" })
+		restart(w, func(s *authserver.Config) { s.Issuer += "/tenant" })
 		query, err := url.Parse(target)
 		require.NoError(t, err)
 		a, err := w.as.Authorization(context.Background(), query.Query())
@@ -299,40 +300,40 @@ func TestErrorsThatStayPages(t *testing.T) {
 func TestRefusedAuthorization(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
 	good := w.load("client-1", w.pushForm("client-1"))
-	approval := profile.Approval{Subject: "alice", Scopes: []string{"accounts"}}
+	approval := authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}}
 	w.clients["client-1"].Scope = "openid"
 	a, err := w.as.Resume(ctx, good.ClientID(), good.RequestURI())
-	require.ErrorIs(t, err, profile.ErrScope)
+	require.ErrorIs(t, err, authserver.ErrScope)
 	require.NotNil(t, a)
-	for name, approve := range map[string]func() (*profile.AuthorizationResponse, error){
-		"Approve":  func() (*profile.AuthorizationResponse, error) { return w.as.Approve(ctx, a, approval) },
-		"Complete": func() (*profile.AuthorizationResponse, error) { return w.as.Complete(ctx, a, "code") },
+	for name, approve := range map[string]func() (*authserver.AuthorizationResponse, error){
+		"Approve":  func() (*authserver.AuthorizationResponse, error) { return w.as.Approve(ctx, a, approval) },
+		"Complete": func() (*authserver.AuthorizationResponse, error) { return w.as.Complete(ctx, a, "code") },
 	} {
 		response, err := approve()
-		require.ErrorIs(t, err, profile.ErrScope, "PAR-4-4 PAR-7.4-1 "+name)
+		require.ErrorIs(t, err, authserver.ErrScope, "PAR-4-4 PAR-7.4-1 "+name)
 		require.Nil(t, response)
 	}
-	write := func(as *profile.AuthorizationServer, a *profile.Authorization, err error) *httptest.ResponseRecorder {
+	write := func(as *authserver.Server, a *authserver.Authorization, err error) *httptest.ResponseRecorder {
 		recorder := httptest.NewRecorder()
 		as.WriteAuthorizationError(recorder, httptest.NewRequest(http.MethodGet, "/", nil), a, err)
 		return recorder
 	}
 	for name, page := range map[string]*httptest.ResponseRecorder{
-		"a store failed":           write(w.as, a, profile.ErrStore),
+		"a store failed":           write(w.as, a, authserver.ErrStore),
 		"PAR-4-2 another server's": write(newWorld(t).as, a, err),
-		"nobody's":                 write(w.as, &profile.Authorization{}, err),
+		"nobody's":                 write(w.as, &authserver.Authorization{}, err),
 		"none":                     write(w.as, nil, err),
 	} {
 		require.Empty(t, page.Header().Get("Location"), name)
 		require.Contains(t, page.Body.String(), "<h1>", name)
 	}
 	for cause, code := range map[error]string{
-		profile.ErrTarget:          "invalid_target",
-		profile.ErrUnknownClient:   "unauthorized_client",
-		errors.New("dsn=secret"):   "server_error",
-		wireError("a b\n"):         "server_error",
-		wireError(""):              "server_error",
-		wireError("access_denied"): "access_denied",
+		authserver.ErrTarget:        "invalid_target",
+		authserver.ErrUnknownClient: "unauthorized_client",
+		errors.New("dsn=secret"):    "server_error",
+		wireError("a b\n"):          "server_error",
+		wireError(""):               "server_error",
+		wireError("access_denied"):  "access_denied",
 	} {
 		w.clients["client-1"].Scope = "openid accounts"
 		a := w.load("client-1", w.pushForm("client-1"))
@@ -382,7 +383,7 @@ func TestErrorRaces(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, target, nil)
 			if i%2 == 0 {
 				w.as.Handler().ServeHTTP(recorder, r)
-			} else if response, err := w.as.Approve(context.Background(), good, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}}); err == nil {
+			} else if response, err := w.as.Approve(context.Background(), good, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}}); err == nil {
 				response.ServeHTTP(recorder, r)
 			} else {
 				w.as.WriteAuthorizationError(recorder, r, good, err)
@@ -402,7 +403,7 @@ func TestFormPost(t *testing.T) {
 	require.Equal(t, []string{"query", "jwt", "query.jwt", "form_post.jwt"}, w.as.Metadata().ResponseModesSupported, "JARM-4-2")
 	require.NoError(t, w.as.Metadata().CheckPublished())
 	a := w.load("client-1", w.withMode("form_post.jwt"))
-	response, err := w.as.Approve(context.Background(), a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+	response, err := w.as.Approve(context.Background(), a, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	require.Empty(t, response.URL(), "it is no redirect")
 	require.Equal(t, []string{"authorization response true"}, held.take(), "MS-7-1")
@@ -414,7 +415,7 @@ func TestFormPost(t *testing.T) {
 	code := w.opened(url.Values{"response": {posted[2]}}).Get("code")
 	require.Equal(t, http.StatusOK, w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d")).status)
 
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 		return w.as.Deny(context.Background(), a, "access_denied", "")
 	}
 	got := w.follow(w.authorizationURL("client-1", w.withMode("form_post.jwt")))

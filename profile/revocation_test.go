@@ -12,12 +12,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 func (w *world) revokeForm(id, token string) url.Values {
@@ -194,8 +194,8 @@ func TestRevocationFailsClosed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := new(stores)
-			w := newOpaqueWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-				memory := profile.NewMemoryStore(0, as.Now)
+			w := newOpaqueWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+				memory := authserver.NewMemoryStore(0, as.Now)
 				s.revocations.MemoryStore, s.refresh.MemoryStore, s.access.MemoryStore = memory, memory, memory
 				s.assertions.ReplayStore = expiring.NewSet(expiring.SetConfig{})
 				as.RefreshTokens, as.AccessTokens, as.Revocations, as.Assertions = &s.refresh, &s.access, &s.revocations, &s.assertions
@@ -224,7 +224,7 @@ func TestRevocationFailsClosed(t *testing.T) {
 
 // countedStore counts what is written.
 type countedStore struct {
-	*profile.MemoryStore
+	*authserver.MemoryStore
 	writes atomic.Int32
 }
 
@@ -241,8 +241,8 @@ func (c *countedStore) Add(ctx context.Context, key string, value []byte, expire
 // Nothing is written for who has no right to anything, nor for a token that does not exist but the assertion.
 func TestRevocationWritesNothingUnasked(t *testing.T) {
 	counted := new(countedStore)
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		counted.MemoryStore = profile.NewMemoryStore(0, as.Now)
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		counted.MemoryStore = authserver.NewMemoryStore(0, as.Now)
 		as.Revocations, as.Assertions = counted, counted
 	})
 	refresh := w.tokens("client-1", "d").body["refresh_token"].(string)
@@ -356,7 +356,7 @@ func TestRevocationPlumbing(t *testing.T) {
 	require.Equal(t, w.clients["client-1"], q.Client())
 	require.Equal(t, "a token of the host's own", q.Token())
 	require.Equal(t, "access_token", q.TokenTypeHint())
-	for _, shown := range []string{fmt.Sprint(q), fmt.Sprintf("%#v %+v %s", *q, *q, q), q.LogValue().String(), fmt.Sprint(profile.RevocationRequest{})} {
+	for _, shown := range []string{fmt.Sprint(q), fmt.Sprintf("%#v %+v %s", *q, *q, q), q.LogValue().String(), fmt.Sprint(authserver.RevocationRequest{})} {
 		require.Contains(t, shown, "revocation request")
 		require.NotContains(t, shown, "of the host's own")
 	}
@@ -364,11 +364,11 @@ func TestRevocationPlumbing(t *testing.T) {
 	require.Error(t, q.Commit(ctx), "CA-7523-3-7 used up")
 	require.Error(t, w.as.Revoke(ctx, q), "used up")
 	require.Error(t, newWorld(t).as.Revoke(ctx, q), "another server's")
-	for _, bad := range []*profile.RevocationRequest{nil, {}} {
+	for _, bad := range []*authserver.RevocationRequest{nil, {}} {
 		require.Error(t, w.as.Revoke(ctx, bad))
 		require.Error(t, bad.Commit(ctx))
 	}
-	w = newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w = newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Endpoints.Revocation = "/tokens/end"
 	})
 	require.Equal(t, w.asHTTP.URL+"/tokens/end", w.as.Metadata().RevocationEndpoint)
@@ -378,16 +378,16 @@ func TestRevocationPlumbing(t *testing.T) {
 // A server that starts again with shorter lifetimes still has tokens of before.
 // Their revocation lasts as long as they do.
 func TestRevocationOutlivesTheToken(t *testing.T) {
-	var cfg profile.AuthorizationServerConfig
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		memory := profile.NewMemoryStore(0, as.Now)
+	var cfg authserver.Config
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		memory := authserver.NewMemoryStore(0, as.Now)
 		as.Codes, as.RefreshTokens, as.Revocations = memory, memory, memory
 		cfg = *as
 	})
 	tokens := w.tokens("client-1", "d")
 	cfg.RefreshTokenLifetime = time.Hour
 	var err error
-	w.as, err = profile.NewAuthorizationServer(cfg)
+	w.as, err = authserver.New(cfg)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, w.renew(tokens).status)
 	form := w.authenticated("client-1", url.Values{"token": {tokens.body["refresh_token"].(string)}})

@@ -14,10 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/stretchr/testify/require"
 )
 
 func secret(t testing.TB) []byte {
@@ -27,19 +26,19 @@ func secret(t testing.TB) []byte {
 	return key
 }
 
-func newSessions(t testing.TB, change ...func(*profile.SessionsConfig)) *profile.Sessions {
-	cfg := profile.SessionsConfig{Keys: [][]byte{secret(t)}}
+func newSessions(t testing.TB, change ...func(*client.SessionsConfig)) *client.Sessions {
+	cfg := client.SessionsConfig{Keys: [][]byte{secret(t)}}
 	for _, f := range change {
 		f(&cfg)
 	}
-	s, err := profile.NewSessions(cfg)
+	s, err := client.NewSessions(cfg)
 	require.NoError(t, err)
 	return s
 }
 
 func TestSessionsConfiguration(t *testing.T) {
 	good := secret(t)
-	for name, cfg := range map[string]profile.SessionsConfig{
+	for name, cfg := range map[string]client.SessionsConfig{
 		"no key":            {},
 		"a short key":       {Keys: [][]byte{good[:16]}},
 		"a long key":        {Keys: [][]byte{append(good, 1)}},
@@ -50,11 +49,11 @@ func TestSessionsConfiguration(t *testing.T) {
 		"a cookie's name":   {Keys: [][]byte{good}, Cookie: "a=b; c"},
 		"a long name":       {Keys: [][]byte{good}, Cookie: strings.Repeat("a", 33)},
 	} {
-		_, err := profile.NewSessions(cfg)
+		_, err := client.NewSessions(cfg)
 		require.Error(t, err, name)
 	}
-	cfg := profile.SessionsConfig{Keys: [][]byte{good}}
-	sessions, err := profile.NewSessions(cfg)
+	cfg := client.SessionsConfig{Keys: [][]byte{good}}
+	sessions, err := client.NewSessions(cfg)
 	require.NoError(t, err)
 	for _, printed := range []string{fmt.Sprintf("%v %+v %#v", cfg, cfg, cfg), fmt.Sprintf("%v %+v %#v", sessions, sessions, sessions)} {
 		require.NotContains(t, printed, fmt.Sprint(good[:4])[1:8])
@@ -64,11 +63,11 @@ func TestSessionsConfiguration(t *testing.T) {
 
 func TestSealedSessions(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	session, err := p.client().Begin(ctx, profile.Request{Scopes: []string{"openid"}, Keep: "/accounts?tab=2"})
+	session, err := p.client().Begin(ctx, client.Request{Scopes: []string{"openid"}, Keep: "/accounts?tab=2"})
 	require.NoError(t, err)
 	clock, old := testkit.NewClock(time.Now()), secret(t)
-	at := func(keys ...[]byte) func(*profile.SessionsConfig) {
-		return func(c *profile.SessionsConfig) { c.Keys, c.Now = keys, clock.Now }
+	at := func(keys ...[]byte) func(*client.SessionsConfig) {
+		return func(c *client.SessionsConfig) { c.Keys, c.Now = keys, clock.Now }
 	}
 	sessions := newSessions(t, at(old))
 	seal := func() string {
@@ -93,30 +92,30 @@ func TestSealedSessions(t *testing.T) {
 		require.Equal(t, &want, got)
 		for _, same := range []string{value, seal()} {
 			_, err = rotated.Open(ctx, same, "browser 1")
-			require.ErrorIs(t, err, profile.ErrSession)
+			require.ErrorIs(t, err, client.ErrSession)
 			require.ErrorContains(t, err, "used before")
 		}
 	})
 	t.Run("refused", func(t *testing.T) {
-		for name, open := range map[string]func() (*profile.Session, error){
-			"SP-5.3.3.2-4 another browser's": func() (*profile.Session, error) { return sessions.Open(ctx, value, "browser 2") },
-			"no browser's":                   func() (*profile.Session, error) { return sessions.Open(ctx, value, "") },
-			"by a key that is gone":          func() (*profile.Session, error) { return newSessions(t).Open(ctx, value, "browser 1") },
-			"nothing":                        func() (*profile.Session, error) { return sessions.Open(ctx, "", "browser 1") },
-			"not base64url":                  func() (*profile.Session, error) { return sessions.Open(ctx, "*"+value, "browser 1") },
-			"too long": func() (*profile.Session, error) {
+		for name, open := range map[string]func() (*client.Session, error){
+			"SP-5.3.3.2-4 another browser's": func() (*client.Session, error) { return sessions.Open(ctx, value, "browser 2") },
+			"no browser's":                   func() (*client.Session, error) { return sessions.Open(ctx, value, "") },
+			"by a key that is gone":          func() (*client.Session, error) { return newSessions(t).Open(ctx, value, "browser 1") },
+			"nothing":                        func() (*client.Session, error) { return sessions.Open(ctx, "", "browser 1") },
+			"not base64url":                  func() (*client.Session, error) { return sessions.Open(ctx, "*"+value, "browser 1") },
+			"too long": func() (*client.Session, error) {
 				return sessions.Open(ctx, strings.Repeat("A", 5000), "browser 1")
 			},
 		} {
 			got, err := open()
-			require.ErrorIs(t, err, profile.ErrSession, name)
+			require.ErrorIs(t, err, client.ErrSession, name)
 			require.Nil(t, got, name)
 		}
 		for i := range value {
 			changed := []byte(value)
 			changed[i] = map[bool]byte{true: 'B', false: 'A'}[changed[i] == 'A']
 			got, err := sessions.Open(ctx, string(changed), "browser 1")
-			require.ErrorIs(t, err, profile.ErrSession)
+			require.ErrorIs(t, err, client.ErrSession)
 			require.Nil(t, got)
 		}
 	})
@@ -126,7 +125,7 @@ func TestSealedSessions(t *testing.T) {
 		require.NoError(t, err)
 		clock.Advance(time.Second)
 		_, err = newSessions(t, at(old)).Open(ctx, value, "browser 1")
-		require.ErrorIs(t, err, profile.ErrSession)
+		require.ErrorIs(t, err, client.ErrSession)
 		require.ErrorContains(t, err, "15m1s")
 	})
 	t.Run("not sealed", func(t *testing.T) {
@@ -134,7 +133,7 @@ func TestSealedSessions(t *testing.T) {
 		require.Error(t, err, "SP-5.3.3.2-4 bound to nothing")
 		_, err = sessions.Seal(nil, "browser 1")
 		require.Error(t, err)
-		_, err = sessions.Seal(&profile.Session{}, "browser 1")
+		_, err = sessions.Seal(&client.Session{}, "browser 1")
 		require.Error(t, err)
 		large := *session
 		large.Issuer += strings.Repeat("x", 4000)
@@ -152,7 +151,7 @@ func TestSealedSessions(t *testing.T) {
 	})
 	t.Run("a store that fails is no first use", func(t *testing.T) {
 		down := errors.New("down")
-		sessions := newSessions(t, at(old), func(c *profile.SessionsConfig) {
+		sessions := newSessions(t, at(old), func(c *client.SessionsConfig) {
 			c.Used = useFunc(func(_ context.Context, key string, expires time.Time) (bool, error) {
 				require.Len(t, key, 43)
 				require.Equal(t, 15*time.Minute+time.Second, expires.Sub(clock.Now().Truncate(time.Second)))
@@ -162,7 +161,7 @@ func TestSealedSessions(t *testing.T) {
 		value, err := sessions.Seal(session, "b")
 		require.NoError(t, err)
 		got, err := sessions.Open(ctx, value, "b")
-		require.ErrorIs(t, err, profile.ErrClientStore)
+		require.ErrorIs(t, err, client.ErrStore)
 		require.ErrorIs(t, err, down)
 		require.Nil(t, got)
 	})
@@ -175,7 +174,7 @@ func (f useFunc) Add(ctx context.Context, key string, value []byte, expires time
 }
 
 // putIn puts a session into a browser that has these cookies, and returns those that it has afterwards.
-func putIn(t testing.TB, sessions *profile.Sessions, has []*http.Cookie, session *profile.Session) []*http.Cookie {
+func putIn(t testing.TB, sessions *client.Sessions, has []*http.Cookie, session *client.Session) []*http.Cookie {
 	r := httptest.NewRequest(http.MethodPost, "https://app.example/login", nil)
 	for _, c := range has {
 		r.AddCookie(c)
@@ -203,7 +202,7 @@ func merge(has, set []*http.Cookie) (all []*http.Cookie) {
 	return all
 }
 
-func takeFrom(sessions *profile.Sessions, has []*http.Cookie, query string) (*profile.Session, []*http.Cookie, error) {
+func takeFrom(sessions *client.Sessions, has []*http.Cookie, query string) (*client.Session, []*http.Cookie, error) {
 	r := httptest.NewRequest(http.MethodGet, "https://app.example/callback?"+query, nil)
 	for _, c := range has {
 		r.AddCookie(c)
@@ -215,14 +214,14 @@ func takeFrom(sessions *profile.Sessions, has []*http.Cookie, query string) (*pr
 
 func TestSessionCookies(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
-	begin := func() *profile.Session {
-		session, err := client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
+	app := p.client()
+	begin := func() *client.Session {
+		session, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
 		require.NoError(t, err)
 		return session
 	}
 	clock := testkit.NewClock(time.Now())
-	sessions := newSessions(t, func(c *profile.SessionsConfig) { c.Now = clock.Now })
+	sessions := newSessions(t, func(c *client.SessionsConfig) { c.Now = clock.Now })
 	first, second := begin(), begin()
 
 	t.Run("the cookie's attributes", func(t *testing.T) {
@@ -246,7 +245,7 @@ func TestSessionCookies(t *testing.T) {
 		require.Equal(t, first.CodeVerifier, got.CodeVerifier)
 		require.Empty(t, left)
 		_, _, err = takeFrom(sessions, left, "state="+first.State)
-		require.ErrorIs(t, err, profile.ErrSession)
+		require.ErrorIs(t, err, client.ErrSession)
 		_, _, err = takeFrom(sessions, has, "state="+first.State) // a copy of the cookies
 		require.ErrorContains(t, err, "used before")
 	})
@@ -275,7 +274,7 @@ func TestSessionCookies(t *testing.T) {
 			"the state of a signed stranger's": {has, "response=e30." + "eyJzdGF0ZSI6IngifQ" + ".AA"},
 		} {
 			got, _, err := takeFrom(sessions, tc.has, tc.query)
-			require.ErrorIs(t, err, profile.ErrSession, name)
+			require.ErrorIs(t, err, client.ErrSession, name)
 			require.Nil(t, got, name)
 		}
 		_, _, err = takeFrom(sessions, has, "state="+session.State)
@@ -283,7 +282,7 @@ func TestSessionCookies(t *testing.T) {
 	})
 	t.Run("there is room for six, and what has ended goes first", func(t *testing.T) {
 		var has []*http.Cookie
-		var begun []*profile.Session
+		var begun []*client.Session
 		for range 8 {
 			clock.Advance(time.Second)
 			begun = append(begun, begin())
@@ -307,7 +306,7 @@ func TestSessionCookies(t *testing.T) {
 // FuzzOpenSession: nothing opens but what was sealed, for whom it was sealed.
 func FuzzOpenSession(f *testing.F) {
 	ctx, sessions := context.Background(), newSessions(f)
-	session := &profile.Session{Issuer: "https://as.example", State: "s", CodeVerifier: "v"}
+	session := &client.Session{Issuer: "https://as.example", State: "s", CodeVerifier: "v"}
 	value, err := sessions.Seal(session, "b")
 	require.NoError(f, err)
 	f.Add(value, "b", byte(0), 0)

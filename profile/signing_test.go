@@ -8,18 +8,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 func demanding(p profile.Profile) worldOption {
-	return func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	return func(as *authserver.Config, rs *resourceserver.Config) {
 		as.Profile = p
 		as.ResourceServers = func(_ context.Context, clientID string) ([]string, error) {
 			if clientID == "client-2" {
@@ -30,8 +32,8 @@ func demanding(p profile.Profile) worldOption {
 	}
 }
 
-func using(p profile.Profile) func(*profile.ClientConfig) {
-	return func(c *profile.ClientConfig) { c.Profile = p }
+func using(p profile.Profile) func(*client.Config) {
+	return func(c *client.Config) { c.Profile = p }
 }
 
 // Each part of message signing works alone, demanded or not.
@@ -52,24 +54,24 @@ func TestMessageSigning(t *testing.T) {
 	} {
 		t.Run("MS-5.1-1 "+tc.name, func(t *testing.T) {
 			w, ctx := newWorld(t, demanding(tc.server)), context.Background()
-			client := w.client("client-1", using(tc.client))
-			session, err := client.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}, Resources: []string{w.rsHTTP.URL}})
+			app := w.client("client-1", using(tc.client))
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}, Resources: []string{w.rsHTTP.URL}})
 			require.NoError(t, err)
 			callback := w.browse(session.URL)
 			if tc.client&responses != 0 {
 				require.Equal(t, []string{"response", "tenant"}, names(callback), "MS-5.4.1-N JARM-2.1-3 everything is inside")
 			}
-			token, err := client.Finish(ctx, session, callback)
+			token, err := app.Finish(ctx, session, callback)
 			require.NoError(t, err)
-			_, verified := profile.IDToken(token)
+			_, verified := client.IDToken(token)
 			require.True(t, verified)
 
-			w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+			w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 				return w.as.Deny(ctx, a, "access_denied", "no")
 			}
-			session, err = client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+			session, err = app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 			require.NoError(t, err)
-			_, err = client.Finish(ctx, session, w.browse(session.URL))
+			_, err = app.Finish(ctx, session, w.browse(session.URL))
 			var refused *oauth2.RetrieveError
 			require.ErrorAs(t, err, &refused)
 			require.Equal(t, "access_denied", refused.ErrorCode)
@@ -167,7 +169,7 @@ func TestSignedResponsesDemanded(t *testing.T) {
 	w.clients["client-1"].AuthorizationSignedResponseAlg = "PS256"
 	require.Equal(t, "unauthorized_client", w.send(w.parURL(), mode("jwt")).code, "JARM-3-1")
 
-	_, err := profile.NewClient(context.Background(), profile.ClientConfig{
+	_, err := client.New(context.Background(), client.Config{
 		Issuer: w.asHTTP.URL, ClientID: "client-1", Key: testkit.ECKey(t, "client-1"), HTTPClient: w.http, Now: w.clock.Now,
 	})
 	require.ErrorIs(t, err, profile.ErrServerMetadata, "a client that would be refused")
@@ -176,8 +178,8 @@ func TestSignedResponsesDemanded(t *testing.T) {
 // A client that expects a signed response takes no part of another one.
 func TestSignedResponsesRefused(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
-	client := w.client("client-1", using(profile.SignedResponses))
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	app := w.client("client-1", using(profile.SignedResponses))
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	good := w.browse(session.URL)
 	sign := func(change func(*jarm.IssuerConfig), clientID string, params url.Values) url.Values {
@@ -206,13 +208,13 @@ func TestSignedResponsesRefused(t *testing.T) {
 		{"two responses", url.Values{"response": {good.Get("response"), good.Get("response")}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := client.Finish(ctx, session, tc.callback)
-			require.ErrorIs(t, err, profile.ErrAuthorizationResponse)
+			_, err := app.Finish(ctx, session, tc.callback)
+			require.ErrorIs(t, err, client.ErrAuthorizationResponse)
 		})
 	}
 	good.Set("code", "beside")
 	good.Set("state", "beside")
-	_, err = client.Finish(ctx, session, good)
+	_, err = app.Finish(ctx, session, good)
 	require.NoError(t, err, "JARM-2.4-6 what stands beside the response is ignored")
 }
 
@@ -266,7 +268,7 @@ func TestIntrospectionEndpoint(t *testing.T) {
 func TestIntrospectionIsNarrowed(t *testing.T) {
 	const other = "https://other-api.example"
 	serves := map[string][]string{}
-	narrow := func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	narrow := func(as *authserver.Config, rs *resourceserver.Config) {
 		as.ResourceScopes = map[string][]string{rs.Resource: {"accounts"}, other: {"payments"}}
 		as.ResourceServers = func(_ context.Context, clientID string) ([]string, error) { return serves[clientID], nil }
 	}
@@ -288,7 +290,7 @@ func TestIntrospectionIsNarrowed(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			options := []worldOption{demanding(profile.SignedIntrospection), narrow}
 			if !tc.narrow {
-				options = append(options, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.ResourceScopes = nil })
+				options = append(options, func(as *authserver.Config, _ *resourceserver.Config) { as.ResourceScopes = nil })
 			}
 			w := newWorld(t, options...)
 			serves["client-2"] = tc.asks(w)
@@ -330,9 +332,9 @@ func TestResourceServerByIntrospection(t *testing.T) {
 		require.NoError(t, err)
 		return c
 	}
-	cfg := profile.ResourceServerConfig{Resource: w.rsHTTP.URL, Issuer: w.asHTTP.URL, Introspection: newClient(w.rsHTTP.URL), Now: w.clock.Now}
+	cfg := resourceserver.Config{Resource: w.rsHTTP.URL, Issuer: w.asHTTP.URL, Introspection: newClient(w.rsHTTP.URL), Now: w.clock.Now}
 	var err error
-	w.rs, err = profile.NewResourceServer(cfg)
+	w.rs, err = resourceserver.New(cfg)
 	require.NoError(t, err)
 	code := w.code("client-1", nil)
 	access := w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d")).body["access_token"].(string)
@@ -349,6 +351,6 @@ func TestResourceServerByIntrospection(t *testing.T) {
 	require.Equal(t, "invalid_token", w.callAPI("DPoP", access, w.apiProof("d", access)).code, "SP-5.3.4-3")
 
 	cfg.Keys = w.as.Keys().Keys
-	_, err = profile.NewResourceServer(cfg)
+	_, err = resourceserver.New(cfg)
 	require.ErrorContains(t, err, "exclusive")
 }

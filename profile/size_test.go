@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/stretchr/testify/require"
 )
 
 // large is a payment of about size bytes.
@@ -27,7 +27,7 @@ func large(payee string, size int) string {
 }
 
 // roomy has the registry take more than a token of either kind holds.
-func roomy(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+func roomy(as *authserver.Config, rs *resourceserver.Config) {
 	registry := as.AuthorizationDetails
 	var types []*rar.Type
 	for _, name := range registry.Types() {
@@ -77,7 +77,7 @@ func TestDetailsThatNoTokenHolds(t *testing.T) {
 			}
 			require.Equal(t, http.StatusCreated, got.status, "%v", got.body)
 			// Whatever the host says of the user and the login, there are tokens.
-			w.agreeing(func(p *profile.Approval) {
+			w.agreeing(func(p *authserver.Approval) {
 				p.Subject, p.ACR, p.AMR = strings.Repeat(`"`, 255), strings.Repeat("a", 1000), []string{"b"}
 			})
 			tokens := w.redeem("authorization_details", tc.details)
@@ -96,14 +96,14 @@ func TestDetailsThatNoTokenHolds(t *testing.T) {
 		grant := func(size int) error {
 			detail, err := rar.Edit(a.Details()[0], func(d *accountDetail) { d.Accounts = []string{strings.Repeat("1", size)} })
 			require.NoError(t, err)
-			_, err = w.agree(a, func(p *profile.Approval) { p.Details = rar.Details{detail} })
+			_, err = w.agree(a, func(p *authserver.Approval) { p.Details = rar.Details{detail} })
 			return err
 		}
 		require.ErrorContains(t, grant(12000), "too long for an access token")
 		require.NoError(t, grant(8000), "nothing was used up")
 	})
 	t.Run("A7 for a client itself", func(t *testing.T) {
-		w := newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+		w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 			as.ClientDetails = func(_ context.Context, _ string, requested rar.Details) (rar.Details, error) { return requested, nil }
 		})
 		form, proof := w.credentialsForm("client-1", "accounts"), w.tokenProof("d")
@@ -117,16 +117,16 @@ func TestDetailsThatNoTokenHolds(t *testing.T) {
 // Tokens that became too long after the consent cost neither the code nor the
 // refresh token; the client can ask for less.
 func TestTokensThatBecameTooLong(t *testing.T) {
-	var cfg profile.AuthorizationServerConfig
-	memory := profile.NewMemoryStore(0, nil)
-	w := newRichWorld(t, opaque, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	var cfg authserver.Config
+	memory := authserver.NewMemoryStore(0, nil)
+	w := newRichWorld(t, opaque, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Codes, as.RefreshTokens, as.Revocations = memory, memory, memory
 		cfg = *as
 	})
 	code := w.code("client-1", with("authorization_details", join(large("A", 7500), large("B", 7500))))
 	cfg.AccessTokens = nil // JWTs from now on
 	var err error
-	w.as, err = profile.NewAuthorizationServer(cfg)
+	w.as, err = authserver.New(cfg)
 	require.NoError(t, err)
 	form, proof := w.codeForm("client-1", code), w.tokenProof("d")
 	got := w.send(w.tokenURL(), form, proof)
@@ -153,7 +153,7 @@ func TestGrantsThatNoTokenHolds(t *testing.T) {
 	require.Contains(t, got.body["error_description"], "too long together for an access token")
 
 	// Each of two merges fits; after the first one, the second does not.
-	merge := func(payee string) *profile.Authorization {
+	merge := func(payee string) *authserver.Authorization {
 		form := w.pushForm("client-1")
 		with("authorization_details", large(payee, 3000), "grant_management_action", "merge", "grant_id", id)(form)
 		return w.load("client-1", form)
@@ -196,7 +196,7 @@ func TestGrantsThatNoTokenHolds(t *testing.T) {
 
 // failingRefreshTokens fails as long as it is told, and calls before once.
 type failingRefreshTokens struct {
-	*profile.MemoryStore
+	*authserver.MemoryStore
 	fail   bool
 	before func()
 }
@@ -214,8 +214,8 @@ func (f *failingRefreshTokens) Save(ctx context.Context, key string, value []byt
 
 // A store that fails while tokens are made leaves the grant and its refresh token.
 func TestTokensAreMadeBeforeTheClaim(t *testing.T) {
-	store := &failingRefreshTokens{MemoryStore: profile.NewMemoryStore(0, nil)}
-	w := newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.RefreshTokens = store })
+	store := &failingRefreshTokens{MemoryStore: authserver.NewMemoryStore(0, nil)}
+	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.RefreshTokens = store })
 	tokens, id := w.create("authorization_details", readOnly)
 	code := w.code("client-1", with("authorization_details", payACME, "grant_management_action", "replace", "grant_id", id))
 	store.fail = true
@@ -232,8 +232,8 @@ func TestTokensAreMadeBeforeTheClaim(t *testing.T) {
 // grant permits once the change is made.
 func TestGrantChangesBetweenPlanAndClaim(t *testing.T) {
 	for _, kind := range [][]worldOption{nil, {opaque}} {
-		store := &failingRefreshTokens{MemoryStore: profile.NewMemoryStore(0, nil)}
-		w := newRichWorld(t, append(kind, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.RefreshTokens = store })...)
+		store := &failingRefreshTokens{MemoryStore: authserver.NewMemoryStore(0, nil)}
+		w := newRichWorld(t, append(kind, func(as *authserver.Config, _ *resourceserver.Config) { as.RefreshTokens = store })...)
 		_, id := w.create("authorization_details", readOnly)
 		merge := func(details string) string {
 			return w.code("client-1", with("authorization_details", details, "grant_management_action", "merge", "grant_id", id))
@@ -255,7 +255,7 @@ func TestScopesThatNoTokenHolds(t *testing.T) {
 	for i := range scopes {
 		scopes[i] = fmt.Sprintf("scope-%04d-%s", i, strings.Repeat("s", 30))
 	}
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Scopes = append(as.Scopes, scopes...)
 	})
 	w.clients["client-1"].Scope += " " + strings.Join(scopes, " ")
@@ -272,7 +272,7 @@ func TestScopesThatNoTokenHolds(t *testing.T) {
 
 func TestWarningOfLongTokens(t *testing.T) {
 	var log bytes.Buffer
-	w := newRichWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Logger = slog.New(slog.NewJSONHandler(&log, nil))
 	})
 	w.redeem("authorization_details", large("A", 3000))
@@ -299,7 +299,7 @@ func TestTheLargestRequestIsApproved(t *testing.T) {
 		require.Greater(t, size, 4000)
 		form, _ := push(size)
 		a := w.load("client-1", w.authenticated("client-1", form))
-		_, err := w.agree(a, func(p *profile.Approval) {
+		_, err := w.agree(a, func(p *authserver.Approval) {
 			p.Subject = strings.Repeat(`"`, 255)
 			p.ACR, p.AMR = strings.Repeat("a", 500), []string{strings.Repeat("m", 516)}
 		})

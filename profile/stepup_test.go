@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 func TestMaxAgeAtThePush(t *testing.T) {
@@ -44,11 +44,11 @@ func TestMaxAgeAtTheApproval(t *testing.T) {
 	}{
 		{"young enough", "60", "openid", 30 * time.Second, 20 * time.Second, nil},
 		{"just", "60", "openid", 40 * time.Second, 20 * time.Second, nil},
-		{"too old", "60", "openid", 61 * time.Second, 0, profile.ErrMaxAge},
-		{"too old by now", "60", "openid", 50 * time.Second, 20 * time.Second, profile.ErrMaxAge},
-		{"RFC 9470 §5 too old, without openid", "60", "accounts", time.Hour, 0, profile.ErrMaxAge},
+		{"too old", "60", "openid", 61 * time.Second, 0, authserver.ErrMaxAge},
+		{"too old by now", "60", "openid", 50 * time.Second, 20 * time.Second, authserver.ErrMaxAge},
+		{"RFC 9470 §5 too old, without openid", "60", "accounts", time.Hour, 0, authserver.ErrMaxAge},
 		{"0: a new login, made a while ago", "0", "openid", -5 * time.Second, 60 * time.Second, nil},
-		{"0: a login of before", "0", "openid", 2 * time.Second, 0, profile.ErrMaxAge},
+		{"0: a login of before", "0", "openid", 2 * time.Second, 0, authserver.ErrMaxAge},
 		{"no limit to speak of", "18446744073709551615", "openid", 1000 * time.Hour, 0, nil},
 		{"none", "", "openid", 1000 * time.Hour, 0, nil},
 	} {
@@ -59,14 +59,14 @@ func TestMaxAgeAtTheApproval(t *testing.T) {
 			login := w.clock.Now().Add(-tc.login)
 			a := w.load("client-1", form)
 			w.clock.Advance(tc.page)
-			_, err := w.as.Approve(ctx, a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: login})
+			_, err := w.as.Approve(ctx, a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: login})
 			if tc.want == nil {
 				require.NoError(t, err)
 				return
 			}
 			require.ErrorIs(t, err, tc.want)
 			// The request is still there: the user logs in.
-			_, err = w.as.Approve(ctx, a, profile.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
+			_, err = w.as.Approve(ctx, a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
 			require.NoError(t, err)
 		})
 	}
@@ -77,23 +77,23 @@ func TestMaxAgeAtTheApproval(t *testing.T) {
 	age, ok := a.MaxAge()
 	require.True(t, ok)
 	require.Equal(t, time.Minute, age)
-	_, err := w.as.Approve(ctx, a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+	_, err := w.as.Approve(ctx, a, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.ErrorContains(t, err, "AuthTime is required")
-	_, err = w.as.Approve(ctx, a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}, AuthTime: w.clock.Now().Add(time.Hour)})
+	_, err = w.as.Approve(ctx, a, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}, AuthTime: w.clock.Now().Add(time.Hour)})
 	require.ErrorContains(t, err, "in the future")
 	_, ok = w.load("client-1", w.pushForm("client-1")).MaxAge()
 	require.False(t, ok)
 
 	// What a host sees tells it what to say to the client.
 	rw := httptest.NewRecorder()
-	w.as.WriteError(rw, httptest.NewRequest(http.MethodGet, "/", nil), profile.ErrMaxAge)
+	w.as.WriteError(rw, httptest.NewRequest(http.MethodGet, "/", nil), authserver.ErrMaxAge)
 	require.Contains(t, rw.Body.String(), `"login_required"`)
 }
 
 func TestACRValues(t *testing.T) {
 	ctx := context.Background()
 	open := newWorld(t)
-	strict := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	strict := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.ACRValues = []string{"gold", "silver"}
 	})
 	require.Equal(t, []string{"gold", "silver"}, strict.as.Metadata().ACRValuesSupported, "SU-7-1")
@@ -107,9 +107,9 @@ func TestACRValues(t *testing.T) {
 	}{
 		{"SU-5-1 the preferred one", strict, "gold silver", "gold", nil},
 		{"SU-5-1 another one", strict, "gold silver", "silver", nil},
-		{"SU-5-1 one that was not asked for", strict, "gold", "silver", profile.ErrACR},
-		{"SU-5-1 none was met", strict, "gold", "", profile.ErrACR},
-		{"SU-5-1 one that is unknown here beside another", strict, "platinum silver", "gold", profile.ErrACR},
+		{"SU-5-1 one that was not asked for", strict, "gold", "silver", authserver.ErrACR},
+		{"SU-5-1 none was met", strict, "gold", "", authserver.ErrACR},
+		{"SU-5-1 one that is unknown here beside another", strict, "platinum silver", "gold", authserver.ErrACR},
 		{"nothing asked for", strict, "", "", nil},
 		{"a server that leaves it to the host", open, "gold", "silver", nil},
 	} {
@@ -117,7 +117,7 @@ func TestACRValues(t *testing.T) {
 			form := tc.w.pushForm("client-1")
 			form.Set("acr_values", tc.wanted)
 			a := tc.w.load("client-1", form)
-			_, err := tc.w.as.Approve(ctx, a, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}, ACR: tc.acr})
+			_, err := tc.w.as.Approve(ctx, a, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}, ACR: tc.acr})
 			require.ErrorIs(t, err, tc.want)
 		})
 	}
@@ -130,7 +130,7 @@ func TestACRValues(t *testing.T) {
 	form.Set("acr_values", "gold  silver ")
 	require.Equal(t, []string{"gold", "silver"}, open.load("client-1", form).ACRValues())
 	rw := httptest.NewRecorder()
-	open.as.WriteError(rw, httptest.NewRequest(http.MethodGet, "/", nil), profile.ErrACR)
+	open.as.WriteError(rw, httptest.NewRequest(http.MethodGet, "/", nil), authserver.ErrACR)
 	require.Contains(t, rw.Body.String(), `"unmet_authentication_requirements"`, "SU-5-1")
 }
 
@@ -230,9 +230,9 @@ func FuzzMaxAge(f *testing.F) {
 		age, limited := loaded.MaxAge()
 		require.Equal(t, value != "", limited)
 		ago = min(max(ago, 1), 50*365*24*3600)
-		_, err = w.as.Approve(t.Context(), loaded, profile.Approval{Subject: "alice", Scopes: []string{"accounts"}, AuthTime: w.clock.Now().Add(-time.Duration(ago) * time.Second)})
+		_, err = w.as.Approve(t.Context(), loaded, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}, AuthTime: w.clock.Now().Add(-time.Duration(ago) * time.Second)})
 		if limited && time.Duration(ago)*time.Second > age {
-			require.ErrorIs(t, err, profile.ErrMaxAge)
+			require.ErrorIs(t, err, authserver.ErrMaxAge)
 			return
 		}
 		require.NoError(t, err)

@@ -8,14 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/par"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 var errLost = errors.New("db: connection lost after the commit")
@@ -36,7 +36,7 @@ func (l *lossy) wrote(name string, err error) error {
 }
 
 type lossyTokens struct {
-	*profile.MemoryStore
+	*authserver.MemoryStore
 	*lossy
 	name string
 }
@@ -100,8 +100,8 @@ func (s lossyReplay) Add(ctx context.Context, key string, value []byte, expires 
 
 func newLossyWorld(t testing.TB) (*world, *lossy) {
 	l := new(lossy)
-	w := newRichWorld(t, opaque, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		tokens := func(name string) lossyTokens { return lossyTokens{profile.NewMemoryStore(0, as.Now), l, name} }
+	w := newRichWorld(t, opaque, func(as *authserver.Config, _ *resourceserver.Config) {
+		tokens := func(name string) lossyTokens { return lossyTokens{authserver.NewMemoryStore(0, as.Now), l, name} }
 		as.Codes, as.RefreshTokens, as.AccessTokens, as.Revocations = tokens("code"), tokens("refresh token"), tokens("access token"), tokens("")
 		as.Requests = lossyRequests{memstore.New(memstore.Config{}), l}
 		as.Assertions, as.Proofs = lossyReplay{expiring.NewSet(expiring.SetConfig{}), l}, lossyReplay{expiring.NewSet(expiring.SetConfig{}), l}

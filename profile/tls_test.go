@@ -16,10 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/stretchr/testify/require"
 )
 
 func discardLog() *log.Logger { return log.New(io.Discard, "", 0) }

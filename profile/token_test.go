@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // code runs an authorization and returns its code. The proof's key, if there is one, binds it.
@@ -289,7 +290,7 @@ func TestClientCredentials(t *testing.T) {
 
 // failing is a store whose methods fail when they are told to.
 type failing struct {
-	*profile.MemoryStore
+	*authserver.MemoryStore
 	save, redeem, revoked, revoke, load bool
 }
 
@@ -339,8 +340,8 @@ func (f *failingReplay) Add(ctx context.Context, key string, value []byte, expir
 func TestStoresFailClosed(t *testing.T) {
 	store := &failing{}
 	assertions, proofs := &failingReplay{ReplayStore: expiring.NewSet(expiring.SetConfig{})}, &failingReplay{ReplayStore: expiring.NewSet(expiring.SetConfig{})}
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
-		store.MemoryStore = profile.NewMemoryStore(0, as.Now)
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		store.MemoryStore = authserver.NewMemoryStore(0, as.Now)
 		as.Codes, as.RefreshTokens, as.Revocations, as.Assertions, as.Proofs = store, store, store, assertions, proofs
 	})
 	for name, flag := range map[string]*bool{
@@ -373,7 +374,7 @@ func TestStoresFailClosed(t *testing.T) {
 }
 
 func TestNonces(t *testing.T) {
-	w := newWorld(t, func(as *profile.AuthorizationServerConfig, rs *profile.ResourceServerConfig) {
+	w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		var err error
 		as.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Now})
 		require.NoError(t, err)
@@ -401,12 +402,12 @@ func TestNonces(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.callAPI("DPoP", access, proof).status)
 
 	// The client does all that by itself, with one new assertion for each attempt.
-	ctx, client := context.Background(), w.client("client-1")
-	session, err := client.Begin(ctx, profile.Request{Scopes: []string{"accounts"}})
+	ctx, app := context.Background(), w.client("client-1")
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
-	token, err := client.Finish(ctx, session, w.browse(session.URL))
+	token, err := app.Finish(ctx, session, w.browse(session.URL))
 	require.NoError(t, err)
-	api, err := client.HTTPClient(client.TokenSource(ctx, token))
+	api, err := app.HTTPClient(app.TokenSource(ctx, token))
 	require.NoError(t, err)
 	response, err := api.Get(w.rsHTTP.URL + "/accounts")
 	require.NoError(t, err)

@@ -7,17 +7,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 // A lateCaller has looked at a token that must be refreshed, and goes on only when
 // others have refreshed it: the client reads the clock in between.
 type lateCaller struct {
 	*peer
-	client *profile.Client
+	client *client.Client
 	hold   atomic.Bool // the next reading of the clock waits
 	held   chan struct{}
 	goOn   chan struct{}
@@ -33,9 +32,9 @@ func newLateCaller(t *testing.T) *lateCaller {
 		}
 		return l.peer.clock.Now()
 	}
-	client, err := profile.NewClient(context.Background(), cfg)
+	app, err := client.New(context.Background(), cfg)
 	require.NoError(t, err)
-	l.client = client
+	l.client = app
 	return l
 }
 
@@ -78,9 +77,9 @@ func TestLateCallers(t *testing.T) {
 		source := l.client.TokenSource(context.Background(), stale(l.peer, "rt-1"))
 		late := l.late(source)
 		_, err := source.Token()
-		require.ErrorIs(t, err, profile.ErrReauthorize)
+		require.ErrorIs(t, err, client.ErrReauthorize)
 		_, err = late()
-		require.ErrorIs(t, err, profile.ErrReauthorize)
+		require.ErrorIs(t, err, client.ErrReauthorize)
 		require.Len(t, l.messages("/token"), 1)
 	})
 }
@@ -102,9 +101,9 @@ func TestFailedRefreshesThatNoCallerWaitedFor(t *testing.T) {
 				<-leave
 				reply(w, tc.status, tc.body)
 			}
-			client := p.client()
-			source := client.TokenSource(context.Background(), stale(p, "rt-1"))
-			api, err := client.HTTPClient(source)
+			app := p.client()
+			source := app.TokenSource(context.Background(), stale(p, "rt-1"))
+			api, err := app.HTTPClient(source)
 			require.NoError(t, err)
 			hasty, cancel := context.WithCancel(context.Background())
 			failed := make(chan error)
@@ -120,7 +119,7 @@ func TestFailedRefreshesThatNoCallerWaitedFor(t *testing.T) {
 			// has the failure, the refresh has ended.
 			other := make(chan error)
 			go func() {
-				_, err := client.TokenSource(context.Background(), stale(p, "rt-1")).Token()
+				_, err := app.TokenSource(context.Background(), stale(p, "rt-1")).Token()
 				other <- err
 			}()
 			close(leave)

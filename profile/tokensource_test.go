@@ -10,11 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
 )
 
 const freshToken = `{"access_token":"new","token_type":"DPoP","expires_in":3600}`
@@ -27,7 +26,7 @@ func stale(p *peer, refreshToken string) *oauth2.Token {
 // Web applications make a source for each request of a user, out of the token that they have stored.
 func TestRefreshIsShared(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	entered, leave := make(chan struct{}, 64), make(chan struct{})
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		entered <- struct{}{}
@@ -39,13 +38,13 @@ func TestRefreshIsShared(t *testing.T) {
 		<-entered
 		close(leave)
 	}()
-	testkit.Hammer(len(got), func(i int) { got[i], _ = client.TokenSource(ctx, stale(p, "rt-1")).Token() })
+	testkit.Hammer(len(got), func(i int) { got[i], _ = app.TokenSource(ctx, stale(p, "rt-1")).Token() })
 	for _, token := range got {
 		require.NotNil(t, token)
 		require.Equal(t, "new", token.AccessToken)
 		require.Equal(t, "rt-2", token.RefreshToken, "SP-5.3.3.1-6")
 	}
-	_, err := client.TokenSource(ctx, stale(p, "rt-of-another-user")).Token()
+	_, err := app.TokenSource(ctx, stale(p, "rt-of-another-user")).Token()
 	require.NoError(t, err)
 	sent := p.messages("/token")
 	require.Equal(t, "rt-of-another-user", sent[len(sent)-1].form.Get("refresh_token"))
@@ -53,7 +52,7 @@ func TestRefreshIsShared(t *testing.T) {
 
 func TestRefreshWaiters(t *testing.T) {
 	p := newPeer(t)
-	client := p.client()
+	app := p.client()
 	entered, leave := make(chan struct{}, 8), make(chan struct{})
 	p.token = func(w http.ResponseWriter, r *http.Request) {
 		entered <- struct{}{}
@@ -64,8 +63,8 @@ func TestRefreshWaiters(t *testing.T) {
 		}
 	}
 	t.Run("a request that is given up does not wait, and takes nothing from the others", func(t *testing.T) {
-		source := client.TokenSource(context.Background(), stale(p, "rt-1"))
-		api, err := client.HTTPClient(source)
+		source := app.TokenSource(context.Background(), stale(p, "rt-1"))
+		api, err := app.HTTPClient(source)
 		require.NoError(t, err)
 		hasty, cancel := context.WithCancel(context.Background())
 		failed := make(chan error)
@@ -88,8 +87,8 @@ func TestRefreshWaiters(t *testing.T) {
 		require.Equal(t, "new", token.AccessToken)
 	})
 	t.Run("what everybody has given up waiting for is kept", func(t *testing.T) {
-		source := client.TokenSource(context.Background(), stale(p, "rt-3"))
-		api, err := client.HTTPClient(source)
+		source := app.TokenSource(context.Background(), stale(p, "rt-3"))
+		api, err := app.HTTPClient(source)
 		require.NoError(t, err)
 		hasty, cancel := context.WithCancel(context.Background())
 		failed := make(chan error)
@@ -113,14 +112,14 @@ func TestRefreshWaiters(t *testing.T) {
 		hasty, cancel := context.WithCancel(context.Background())
 		first, second := make(chan error), make(chan error)
 		go func() {
-			_, err := client.TokenSource(hasty, stale(p, "rt-2")).Token()
+			_, err := app.TokenSource(hasty, stale(p, "rt-2")).Token()
 			first <- err
 		}()
 		<-entered
 		cancel()
 		require.ErrorIs(t, <-first, context.Canceled)
 		go func() {
-			_, err := client.TokenSource(context.Background(), stale(p, "rt-2")).Token()
+			_, err := app.TokenSource(context.Background(), stale(p, "rt-2")).Token()
 			second <- err
 		}()
 		close(leave)
@@ -134,7 +133,7 @@ func TestRefreshWaiters(t *testing.T) {
 // A server that is down is not asked by every request of every user.
 func TestRefreshPauses(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	status, header := 503, http.Header{}
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		for name, values := range header {
@@ -142,7 +141,7 @@ func TestRefreshPauses(t *testing.T) {
 		}
 		reply(w, status, map[bool]string{true: freshToken, false: `{"error":"temporarily_unavailable"}`}[status == 200])
 	}
-	source := client.TokenSource(ctx, stale(p, "rt-1"))
+	source := app.TokenSource(ctx, stale(p, "rt-1"))
 	asked := func(advance time.Duration) bool {
 		p.clock.Advance(advance)
 		before := len(p.messages("/token"))
@@ -176,7 +175,7 @@ func TestRefreshPauses(t *testing.T) {
 
 	t.Run("all who waited get the failure, which counts once", func(t *testing.T) {
 		status, header = 503, http.Header{}
-		source = client.TokenSource(ctx, stale(p, "rt-1"))
+		source = app.TokenSource(ctx, stale(p, "rt-1"))
 		testkit.Hammer(32, func(int) {
 			_, err := source.Token()
 			said := (*oauth2.RetrieveError)(nil)
@@ -191,7 +190,7 @@ func TestRefreshPauses(t *testing.T) {
 
 func TestRetryAfter(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
-	client := p.client()
+	app := p.client()
 	for value, want := range map[string]time.Duration{
 		"": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "0": 0, "-1": 0, "1.5": 0, "soon": 0, "99999999999999999999": 0, "3600": 10 * time.Minute,
 		"Mon, 01 Jan 2001 00:00:00 GMT": 0, "Fri, 01 Jan 2100 00:00:00 GMT": 10 * time.Minute,
@@ -201,15 +200,15 @@ func TestRetryAfter(t *testing.T) {
 			reply(w, 429, `{"error":"slow_down"}`)
 		}
 		p.push = p.token
-		_, err := client.Refresh(ctx, "rt", profile.Request{})
-		require.Equal(t, want, client.RetryAfter(fmt.Errorf("wrapped: %w", err)), value)
+		_, err := app.Refresh(ctx, "rt", client.Request{})
+		require.Equal(t, want, app.RetryAfter(fmt.Errorf("wrapped: %w", err)), value)
 		before := len(p.messages("/par"))
-		_, err = client.Begin(ctx, profile.Request{Scopes: []string{"a"}})
-		require.Equal(t, want, client.RetryAfter(err), value)
+		_, err = app.Begin(ctx, client.Request{Scopes: []string{"a"}})
+		require.Equal(t, want, app.RetryAfter(err), value)
 		require.Len(t, p.messages("/par"), before+1, "nothing is repeated for it")
 	}
-	require.Zero(t, client.RetryAfter(nil))
-	require.Zero(t, client.RetryAfter(&oauth2.RetrieveError{ErrorCode: "access_denied"}))
+	require.Zero(t, app.RetryAfter(nil))
+	require.Zero(t, app.RetryAfter(&oauth2.RetrieveError{ErrorCode: "access_denied"}))
 }
 
 // panicking is a key whose module has failed.
@@ -223,9 +222,9 @@ func TestRefreshPanics(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	cfg := p.config()
 	cfg.Key = panicking{cfg.Key}
-	client, err := profile.NewClient(ctx, cfg)
+	app, err := client.New(ctx, cfg)
 	require.NoError(t, err)
-	source := client.TokenSource(ctx, stale(p, "rt"))
+	source := app.TokenSource(ctx, stale(p, "rt"))
 	for range 2 {
 		require.PanicsWithValue(t, "the module is gone", func() { source.Token() }, "where net/http can recover from it")
 	}

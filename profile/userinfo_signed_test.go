@@ -7,12 +7,12 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // A client that is registered for signed UserInfo responses gets them, by its algorithm (OpenID Connect Core §5.3.2).
@@ -70,8 +70,8 @@ func (w *world) signedUserInfo(endpoint, token string) (status int, mediaType, b
 func TestSignedUserInfoOfTheHost(t *testing.T) {
 	var say map[string]any
 	key := &moody{Signer: testkit.RSAKey(t, "as")}
-	w := newWorld(t, withKeys(profile.SigningKey{Key: key, KeyID: "as-2"}),
-		withUserInfo(func(context.Context, *profile.Token) (map[string]any, error) { return say, nil }))
+	w := newWorld(t, withKeys(authserver.SigningKey{Key: key, KeyID: "as-2"}),
+		withUserInfo(func(context.Context, *resourceserver.Token) (map[string]any, error) { return say, nil }))
 	w.wants("ps", "PS256")
 	raw := w.tokens("ps", "d").body["access_token"].(string)
 	ask := func() (int, string, string) { return w.signedUserInfo(w.as.Metadata().UserInfoEndpoint, raw) }

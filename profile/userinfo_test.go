@@ -13,21 +13,22 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/stretchr/testify/require"
 )
 
 // about is a UserInfo function that says nothing of interest.
-func about(_ context.Context, token *profile.Token) (map[string]any, error) {
+func about(_ context.Context, token *resourceserver.Token) (map[string]any, error) {
 	return map[string]any{"name": "Alice & <Bob>", "scopes": token.Scopes()}, nil
 }
 
-func withUserInfo(f func(context.Context, *profile.Token) (map[string]any, error)) worldOption {
-	return func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) { as.UserInfo = f }
+func withUserInfo(f func(context.Context, *resourceserver.Token) (map[string]any, error)) worldOption {
+	return func(as *authserver.Config, _ *resourceserver.Config) { as.UserInfo = f }
 }
 
 func (w *world) userInfoProof(key, method, token string) string {
@@ -79,7 +80,7 @@ func TestUserInfo(t *testing.T) {
 
 func TestUserInfoRefused(t *testing.T) {
 	var asked atomic.Int32
-	w := newWorld(t, withUserInfo(func(context.Context, *profile.Token) (map[string]any, error) {
+	w := newWorld(t, withUserInfo(func(context.Context, *resourceserver.Token) (map[string]any, error) {
 		asked.Add(1)
 		return nil, nil
 	}))
@@ -162,7 +163,7 @@ type hostClaims struct {
 // The host says what it likes about the user, and about nobody else.
 func TestUserInfoOfTheHost(t *testing.T) {
 	var say hostClaims
-	w := newWorld(t, withUserInfo(func(context.Context, *profile.Token) (map[string]any, error) { return say.claims, say.err }))
+	w := newWorld(t, withUserInfo(func(context.Context, *resourceserver.Token) (map[string]any, error) { return say.claims, say.err }))
 	raw := w.tokens("client-1", "d").body["access_token"].(string)
 	ask := func() answer {
 		return w.userInfo("GET", w.as.Metadata().UserInfoEndpoint, "Authorization", "DPoP "+raw, "DPoP", w.userInfoProof("d", "GET", raw))
@@ -184,7 +185,7 @@ func TestUserInfoOfTheHost(t *testing.T) {
 		{"a failure", hostClaims{claims: map[string]any{"name": "B"}, err: errDown}, 500, "server_error"},
 		{"a user who is gone", hostClaims{err: fmt.Errorf("%w: user deleted", accesstoken.ErrRevoked)}, 401, "invalid_token"},
 		{"an error of the host's own", hostClaims{err: hostError{"consent_gone", 403}}, 403, "consent_gone"},
-		{"a store of its own that is down", hostClaims{err: errors.Join(profile.ErrStore, errDown)}, 503, "server_error"},
+		{"a store of its own that is down", hostClaims{err: errors.Join(authserver.ErrStore, errDown)}, 503, "server_error"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			say = tc.say
@@ -260,21 +261,21 @@ func TestUserInfoByCertificate(t *testing.T) {
 }
 
 func TestUserInfoNonces(t *testing.T) {
-	w := newWorld(t, withUserInfo(about), func(as *profile.AuthorizationServerConfig, _ *profile.ResourceServerConfig) {
+	w := newWorld(t, withUserInfo(about), func(as *authserver.Config, _ *resourceserver.Config) {
 		var err error
 		as.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Now})
 		require.NoError(t, err)
 	})
-	client := w.client("client-1")
-	session, err := client.Begin(t.Context(), profile.Request{Scopes: []string{"openid"}})
+	app := w.client("client-1")
+	session, err := app.Begin(t.Context(), client.Request{Scopes: []string{"openid"}})
 	require.NoError(t, err)
-	token, err := client.Finish(t.Context(), session, w.browse(session.URL))
+	token, err := app.Finish(t.Context(), session, w.browse(session.URL))
 	require.NoError(t, err)
 	refused := w.userInfo("GET", w.as.Metadata().UserInfoEndpoint, "Authorization", "DPoP "+token.AccessToken, "DPoP", w.userInfoProof("client-1 dpop", "GET", token.AccessToken))
 	require.Equal(t, http.StatusUnauthorized, refused.status, "DPOP-9-1")
 	require.Contains(t, refused.header.Get("WWW-Authenticate"), `error="use_dpop_nonce"`)
 	require.Len(t, refused.header.Values("DPoP-Nonce"), 1, "DPOP-8.2-1")
-	api, err := client.HTTPClient(client.TokenSource(t.Context(), token))
+	api, err := app.HTTPClient(app.TokenSource(t.Context(), token))
 	require.NoError(t, err)
 	response, err := api.Get(w.as.Metadata().UserInfoEndpoint)
 	require.NoError(t, err)
@@ -285,17 +286,17 @@ func TestUserInfoNonces(t *testing.T) {
 func TestUserInfoConfig(t *testing.T) {
 	cfg := goodConfig(t)
 	cfg.UserInfo, cfg.Scopes = about, []string{"accounts"}
-	_, err := profile.NewAuthorizationServer(cfg)
+	_, err := authserver.New(cfg)
 	require.ErrorContains(t, err, "UserInfo without openid")
-	as, err := profile.NewAuthorizationServer(goodConfig(t))
+	as, err := authserver.New(goodConfig(t))
 	require.NoError(t, err)
 	require.Panics(t, func() { as.UserInfo() })
 	cfg = goodConfig(t)
 	cfg.UserInfo, cfg.Endpoints.UserInfo = about, "/token"
-	_, err = profile.NewAuthorizationServer(cfg)
+	_, err = authserver.New(cfg)
 	require.Error(t, err, "two endpoints at one path")
 	cfg.Endpoints.UserInfo = "/me"
-	as, err = profile.NewAuthorizationServer(cfg)
+	as, err = authserver.New(cfg)
 	require.NoError(t, err)
 	require.Equal(t, "https://as.example/me", as.Metadata().UserInfoEndpoint)
 	rw := httptest.NewRecorder()

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // ErrIssuer: an issuer identifier is not an https URL without query and fragment.
@@ -23,7 +25,7 @@ const (
 //
 // Issuers are compared as strings: a trailing slash counts, as does the case of the host.
 func CheckIssuer(issuer string) error {
-	problem := httpsProblem(issuer)
+	problem := syntax.HTTPSProblem(issuer)
 	// MD-2-1, ISS-2-2: a bare "?" is an empty query, and another string.
 	if problem == "" && strings.Contains(issuer, "?") {
 		problem = "has a query"
@@ -70,7 +72,7 @@ func (m *ServerMetadata) Handler() http.Handler {
 	}
 	oauth, openid, _ := WellKnownURLs(m.Issuer) // CheckPublished has checked the issuer
 	// SP-5.3.2.1-1, MD-3-1: both forms. MD-9068-1: the same bytes, so that they cannot disagree.
-	return &metadataHandler{document: document, paths: [2]string{urlPath(oauth), urlPath(openid)}}
+	return &metadataHandler{document: document, paths: [2]string{syntax.URLPath(oauth), syntax.URLPath(openid)}}
 }
 
 type metadataHandler struct {

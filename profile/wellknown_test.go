@@ -7,10 +7,9 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/stretchr/testify/require"
 )
 
 type wellKnownVector struct {

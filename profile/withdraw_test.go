@@ -4,16 +4,15 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 func TestAHostWithdrawsAnAuthorization(t *testing.T) {
 	w := newWorld(t)
 	var id string
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
-		response, err := w.as.Approve(t.Context(), a, profile.Approval{Subject: "alice", Scopes: a.Scopes()})
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
+		response, err := w.as.Approve(t.Context(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes()})
 		require.NoError(t, err)
 		id = response.AuthorizationID()
 		return response, nil
@@ -33,7 +32,7 @@ func TestAHostWithdrawsAnAuthorization(t *testing.T) {
 	require.Equal(t, "invalid_grant", w.send(w.tokenURL(), unused, w.tokenProof("d")).body["error"], "before its code was redeemed")
 	require.Error(t, w.as.Withdraw(t.Context(), ""))
 	require.Error(t, w.as.Withdraw(t.Context(), id+"."+id))
-	w.decide = func(a *profile.Authorization) (*profile.AuthorizationResponse, error) {
+	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
 		response, err := w.as.Deny(t.Context(), a, "access_denied", "")
 		require.NoError(t, err)
 		require.Empty(t, response.AuthorizationID())

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 	"github.com/gofapi/fapi2/rar/uses"
@@ -20,7 +21,7 @@ import (
 // An api is the bank's API at one of its base URLs.
 type api struct {
 	*bank
-	guard *profile.ResourceServer
+	guard *resourceserver.Server
 }
 
 // newAPI returns the handlers of the API at a base URL, by path. A proof
@@ -35,7 +36,7 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 	if err != nil {
 		return nil, err
 	}
-	settings := profile.ResourceServerConfig{
+	settings := resourceserver.Config{
 		Resource: b.cfg.resources[0], BaseURLs: []string{origin(base)}, ResourceMetadata: metadataURL,
 		AuthorizationDetails: b.details,
 	}
@@ -75,7 +76,7 @@ func (b *bank) resourceMetadata() *profile.ResourceMetadata {
 // them, a detail permits those that it names. A client that acts for itself has
 // no accounts.
 func (a *api) accounts(w http.ResponseWriter, r *http.Request) {
-	token, ok := profile.TokenFromContext(r.Context())
+	token, ok := resourceserver.TokenFromContext(r.Context())
 	if !ok { // the handler has no guard
 		http.Error(w, "no token", http.StatusInternalServerError)
 		return
@@ -103,7 +104,7 @@ func (a *api) accounts(w http.ResponseWriter, r *http.Request) {
 
 // listed returns a function that reports whether the details of a token permit
 // to list an account. It returns nil if no detail is about listing accounts.
-func (a *api) listed(token *profile.Token) (func(openbanking.IBAN) bool, error) {
+func (a *api) listed(token *resourceserver.Token) (func(openbanking.IBAN) bool, error) {
 	details, err := token.Details()
 	if err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, status, object{"error": "invalid_request", "error_description": err.Error()})
 		return
 	}
-	token, _ := profile.TokenFromContext(r.Context()) // Require stores it in the context
+	token, _ := resourceserver.TokenFromContext(r.Context()) // Require stores it in the context
 	permission, err := a.permission(token, order)
 	if err != nil {
 		a.guard.WriteError(w, r, err, "payments")
@@ -202,7 +203,7 @@ func (a *api) readOrder(w http.ResponseWriter, r *http.Request) (order openbanki
 
 // permission returns the granted detail that permits to initiate a payment
 // here. The token has to have the scope as well.
-func (a *api) permission(token *profile.Token, order openbanking.Payment) (rar.Detail, error) {
+func (a *api) permission(token *resourceserver.Token, order openbanking.Payment) (rar.Detail, error) {
 	if err := token.CheckScope("payments"); err != nil {
 		return rar.Detail{}, err
 	}

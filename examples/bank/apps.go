@@ -13,7 +13,7 @@ import (
 
 	"github.com/gofapi/fapi2/examples/internal/webtext"
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
@@ -71,8 +71,8 @@ func (p *permissions) of(user string) []permission {
 // remember stores a permission that a user has just given. Grants are stored by
 // their events instead: a grant exists only after the client has redeemed its
 // code.
-func (b *bank) remember(ctx context.Context, a *profile.Authorization, response *profile.AuthorizationResponse,
-	approval profile.Approval) {
+func (b *bank) remember(ctx context.Context, a *authserver.Authorization, response *authserver.AuthorizationResponse,
+	approval authserver.Approval) {
 	if !a.GrantRequest().IsZero() {
 		return
 	}
@@ -287,7 +287,7 @@ func (b *bank) confirmRevoke(w http.ResponseWriter, r *http.Request, in *session
 }
 
 // before returns the permission that a merge extends or a replacement replaces.
-func (b *bank) before(ctx context.Context, a *profile.Authorization,
+func (b *bank) before(ctx context.Context, a *authserver.Authorization,
 	user, language string) (kind string, entries []entry, err error) {
 	request := a.GrantRequest()
 	if request.GrantID() == "" {

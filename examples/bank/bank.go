@@ -17,6 +17,8 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/uses"
 	"github.com/gofapi/fapi2/store"
@@ -28,14 +30,14 @@ type bank struct {
 	cfg      *config
 	log      *slog.Logger
 	now      func() time.Time
-	server   *profile.AuthorizationServer
+	server   *authserver.Server
 	protocol http.Handler // the server's endpoints
 	users    *users
 	sessions *sessions
 	details  *rar.Registry
 	answers  answers
 
-	revocations *profile.MemoryStore
+	revocations *authserver.MemoryStore
 	permissions permissions
 	payments    payments
 	uses        *uses.Uses // of consents to payments
@@ -49,12 +51,12 @@ const (
 	usesKept = 10 * grantLifetime
 )
 
-// newBank creates the bank. profile.AuthorizationServer implements the
+// newBank creates the bank. authserver.Server implements the
 // protocol. The bank adds its users and clients, and the method interact, which
 // asks the user.
 func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error) {
 	b := &bank{
-		cfg: cfg, log: log, now: now, details: cfg.details, revocations: profile.NewMemoryStore(0, now),
+		cfg: cfg, log: log, now: now, details: cfg.details, revocations: authserver.NewMemoryStore(0, now),
 		permissions: permissions{nobody: cfg.autoApprove, byUser: map[string][]permission{}},
 		payments:    payments{byUser: map[string][]payment{}},
 	}
@@ -79,7 +81,7 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 	if err != nil {
 		return nil, err
 	}
-	settings := profile.AuthorizationServerConfig{
+	settings := authserver.Config{
 		Profile: cfg.profile, Issuer: cfg.issuer, Key: keys[0].Key, Algorithm: keys[0].Algorithm, MoreKeys: keys[1:],
 		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources, RequestLifetime: cfg.requestLifetime(),
 		ResourceServers: func(_ context.Context, clientID string) ([]string, error) {
@@ -105,9 +107,9 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 		settings.UserInfo = userInfo
 	}
 	if cfg.accessToken == "opaque" {
-		settings.AccessTokens = profile.NewMemoryStore(0, now)
+		settings.AccessTokens = authserver.NewMemoryStore(0, now)
 	}
-	if b.server, err = profile.NewAuthorizationServer(settings); err != nil {
+	if b.server, err = authserver.New(settings); err != nil {
 		return nil, err
 	}
 	b.protocol = b.server.Handler()
@@ -118,11 +120,11 @@ func (b *bank) client(_ context.Context, clientID string) (*profile.ClientMetada
 	if client, ok := b.cfg.registered[clientID]; ok {
 		return client, nil
 	}
-	return nil, profile.ErrUnknownClient
+	return nil, authserver.ErrUnknownClient
 }
 
 // userInfo returns the claims that this bank has about a user.
-func userInfo(_ context.Context, token *profile.Token) (map[string]any, error) {
+func userInfo(_ context.Context, token *resourceserver.Token) (map[string]any, error) {
 	if token.HasScope("profile") {
 		return map[string]any{"preferred_username": token.Subject()}, nil
 	}
@@ -147,14 +149,14 @@ func (c *config) nonces(now func() time.Time) (*dpop.NonceSource, error) {
 
 // newKeys creates the keys of the server. The keys of a real bank are in a KMS
 // or an HSM, and outlive the program.
-func newKeys(algorithms []string) ([]profile.SigningKey, error) {
-	keys := make([]profile.SigningKey, len(algorithms))
+func newKeys(algorithms []string) ([]authserver.SigningKey, error) {
+	keys := make([]authserver.SigningKey, len(algorithms))
 	for i, algorithm := range algorithms {
 		key, err := newKey(algorithm)
 		if err != nil {
 			return nil, err
 		}
-		keys[i] = profile.SigningKey{Key: key, Algorithm: algorithm}
+		keys[i] = authserver.SigningKey{Key: key, Algorithm: algorithm}
 	}
 	return keys, nil
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/examples/internal/webtext"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
@@ -24,7 +24,7 @@ type consentView struct {
 	Choices                           bool     // something can be unticked
 }
 
-func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, in *session) {
+func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *authserver.Authorization, in *session) {
 	ends := b.ends(a)
 	data := consentView{view: b.view(r, "consent.other", in, "consent", f.ID, in.user), Flow: f.ID,
 		ClientURI: a.Client().ClientURI, ReturnTo: origin(a.Params().Get("redirect_uri"))}
@@ -44,7 +44,7 @@ func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *p
 // decideHeading sets the heading to the purpose of the consent. For a single
 // payment the heading shows amount and payee. That page has no checkboxes: the
 // user pays or denies.
-func (v *consentView) decideHeading(a *profile.Authorization) {
+func (v *consentView) decideHeading(a *authserver.Authorization) {
 	v.Lead, v.Approve = v.T("consent.asks", v.Client), v.T("consent.allow")
 	v.Choices = len(v.Scopes)+len(v.Details) > 0
 	types := map[string]bool{}
@@ -71,7 +71,7 @@ func (v *consentView) decideHeading(a *profile.Authorization) {
 
 // solePayment returns the payment if the request is only for this payment and
 // permits its initiation. A permission to query the status is not enough.
-func solePayment(a *profile.Authorization) (openbanking.Payment, bool) {
+func solePayment(a *authserver.Authorization) (openbanking.Payment, bool) {
 	all := a.Details()
 	if len(all) != 1 || all[0].Type() != openbanking.PaymentType {
 		return openbanking.Payment{}, false
@@ -81,7 +81,7 @@ func solePayment(a *profile.Authorization) (openbanking.Payment, bool) {
 }
 
 // ends returns the end of an authorization that the user grants now.
-func (b *bank) ends(a *profile.Authorization) time.Time {
+func (b *bank) ends(a *authserver.Authorization) time.Time {
 	lasts := accessTokenLifetime + time.Minute // the code may take that long to be redeemed
 	switch {
 	case !a.GrantRequest().IsZero():

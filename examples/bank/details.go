@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/examples/internal/webtext"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
@@ -91,7 +91,7 @@ func scopeEntries(language string, scopes []string) (entries []entry) {
 }
 
 // detailEntries describes the authorization details of a request.
-func detailEntries(a *profile.Authorization, user, language string, until time.Time) (entries []entry) {
+func detailEntries(a *authserver.Authorization, user, language string, until time.Time) (entries []entry) {
 	for i, detail := range a.Details() {
 		described := untilThen(detail, until).Describe(language)
 		e := entry{Value: strconv.Itoa(i), Title: described.Title, Fields: described.Fields}
@@ -174,7 +174,7 @@ func choose(d rar.Detail, chosen []openbanking.Account) (rar.Detail, error) {
 // grantedDetails returns the details that the user has ticked, with the chosen
 // accounts. It omits details that the page does not offer, for example those
 // about another user's account.
-func grantedDetails(a *profile.Authorization, user string, form url.Values) (granted rar.Details, err error) {
+func grantedDetails(a *authserver.Authorization, user string, form url.Values) (granted rar.Details, err error) {
 	for i, e := range detailEntries(a, user, "", time.Time{}) {
 		if e.Foreign || !slices.Contains(form["detail"], e.Value) {
 			continue

@@ -8,16 +8,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 )
 
 // interact is the part of the authorization endpoint that FAPI leaves to the
 // bank: the login and the consent of the user. The browser continues at the
 // bank's own pages. A flow in a cookie leads it back to this request, since a
 // user may take longer than a request_uri lasts.
-func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 	if b.cfg.autoApprove != "" {
-		b.approve(w, r, nil, a, profile.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(), Details: a.Details(),
+		b.approve(w, r, nil, a, authserver.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(), Details: a.Details(),
 			AuthTime: b.now(), AMR: []string{"pwd"}})
 		return
 	}
@@ -45,7 +45,7 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 // mustLogIn reports whether the user has to enter the password. That is so
 // without a session. It is also so if the client requires a login after the
 // beginning of the flow, or a more recent login.
-func (b *bank) mustLogIn(a *profile.Authorization, in *session, flowBegan time.Time) bool {
+func (b *bank) mustLogIn(a *authserver.Authorization, in *session, flowBegan time.Time) bool {
 	if in == nil {
 		return true
 	}
@@ -59,10 +59,10 @@ func (b *bank) mustLogIn(a *profile.Authorization, in *session, flowBegan time.T
 
 // approve completes an authorization with the user's approval, and ends the
 // flow in the browser if there is one.
-func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization,
-	approval profile.Approval) {
+func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *authserver.Authorization,
+	approval authserver.Approval) {
 	response, err := b.server.Approve(r.Context(), a, approval)
-	if errors.Is(err, profile.ErrNothingGranted) && f != nil {
+	if errors.Is(err, authserver.ErrNothingGranted) && f != nil {
 		b.deny(w, r, f, a)
 		return
 	}
@@ -77,8 +77,8 @@ func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *profi
 }
 
 // leave sends the browser back to the client.
-func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authorization,
-	response *profile.AuthorizationResponse, err error) {
+func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *authserver.Authorization,
+	response *authserver.AuthorizationResponse, err error) {
 	if err != nil {
 		b.server.WriteAuthorizationError(w, r, a, err)
 		return
@@ -88,7 +88,7 @@ func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authoriz
 
 // resume returns the flow of a page and, if the flow is an authorization, the
 // request. If resume responds to the browser itself, ok is false.
-func (b *bank) resume(w http.ResponseWriter, r *http.Request) (f *flow, a *profile.Authorization, ok bool) {
+func (b *bank) resume(w http.ResponseWriter, r *http.Request) (f *flow, a *authserver.Authorization, ok bool) {
 	if f = b.sessions.flow(r, r.URL.Query().Get("flow")); f == nil {
 		b.fail(w, r, errNoFlow, nil)
 		return nil, nil, false
@@ -194,7 +194,7 @@ func (b *bank) decide(w http.ResponseWriter, r *http.Request) {
 	}
 	// The approval contains only permissions that were requested and that the
 	// user has ticked.
-	approval := profile.Approval{Subject: in.user, AuthTime: in.began, AMR: []string{"pwd"}, Expires: b.ends(a)}
+	approval := authserver.Approval{Subject: in.user, AuthTime: in.began, AMR: []string{"pwd"}, Expires: b.ends(a)}
 	var err error
 	if approval.Details, err = grantedDetails(a, in.user, r.PostForm); err != nil {
 		b.leave(w, r, a, nil, err)
@@ -207,7 +207,7 @@ func (b *bank) decide(w http.ResponseWriter, r *http.Request) {
 	b.approve(w, r, f, a, approval)
 }
 
-func (b *bank) deny(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization) {
+func (b *bank) deny(w http.ResponseWriter, r *http.Request, f *flow, a *authserver.Authorization) {
 	b.sessions.keepAMoment(w, r, f)
 	response, err := b.server.Deny(r.Context(), a, "access_denied", "the user said no")
 	if err == nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofapi/fapi2/examples/internal/webtext"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/rar"
 )
 
@@ -181,7 +182,7 @@ func networkOf(address string) string {
 	return host
 }
 
-func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *profile.Authorization, refused error) {
+func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *authserver.Authorization, refused error) {
 	data := struct {
 		view
 		Flow, Client, Name, Problem string

@@ -17,19 +17,18 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar"
+	"golang.org/x/oauth2"
 )
 
 // An app is the web application. This file, payment.go and grants.go contain
 // its use of FAPI.
 type app struct {
-	*profile.Client
+	*client.Client
 	config   *config
-	sessions *profile.Sessions // unfinished logins, stored in the browsers
+	sessions *client.Sessions // unfinished logins, stored in the browsers
 	types    *rar.Registry
 	grants   *grants.Client // nil if the bank has no grant management
 	users    users
@@ -37,22 +36,22 @@ type app struct {
 	log      *slog.Logger
 }
 
-func newApp(c *config, client *profile.Client, log *slog.Logger) (a *app, err error) {
-	a = &app{Client: client, config: c, users: users{byID: map[[32]byte]*user{}}, log: log}
+func newApp(c *config, ours *client.Client, log *slog.Logger) (a *app, err error) {
+	a = &app{Client: ours, config: c, users: users{byID: map[[32]byte]*user{}}, log: log}
 	if a.types, err = newRegistry(); err != nil {
 		return nil, err
 	}
-	if a.grants, err = newGrants(client); err != nil {
+	if a.grants, err = newGrants(ours); err != nil {
 		return nil, err
 	}
 	key := make([]byte, 32)
 	rand.Read(key) // a restart ends unfinished logins; several processes need a shared key
-	a.sessions, err = profile.NewSessions(profile.SessionsConfig{Keys: [][]byte{key}, Cookie: "fintech", Fail: a.fail})
+	a.sessions, err = client.NewSessions(client.SessionsConfig{Keys: [][]byte{key}, Cookie: "fintech", Fail: a.fail})
 	return a, err
 }
 
 // connect returns the request for the accounts.
-func (a *app) connect(*http.Request) (profile.Request, error) {
+func (a *app) connect(*http.Request) (client.Request, error) {
 	return a.ask("payments"), nil
 }
 
@@ -60,7 +59,7 @@ func (a *app) connect(*http.Request) (profile.Request, error) {
 // scopes of the application itself. The user sees only what is needed now. If
 // the bank has grant management, the request creates a grant, which both sides
 // can query and end.
-func (a *app) ask(without ...string) profile.Request {
+func (a *app) ask(without ...string) client.Request {
 	request := a.config.request(a.ServerMetadata())
 	request.Scopes = slices.DeleteFunc(request.Scopes, func(s string) bool {
 		return slices.Contains(without, s) || s == scopeQuery || s == scopeRevoke
@@ -73,10 +72,10 @@ func (a *app) ask(without ...string) profile.Request {
 
 // pay returns the request for one payment. The user sees the payment at the
 // bank before the consent. The browser keeps it, encrypted, until it returns.
-func (a *app) pay(r *http.Request) (profile.Request, error) {
+func (a *app) pay(r *http.Request) (client.Request, error) {
 	order, err := a.readOrder(r)
 	if err != nil {
-		return profile.Request{}, err
+		return client.Request{}, err
 	}
 	request := a.ask("accounts", "offline_access")
 	request.AuthorizationDetails = asJSON(order)
@@ -85,10 +84,10 @@ func (a *app) pay(r *http.Request) (profile.Request, error) {
 }
 
 // done completes either request with the token. It makes a payment at once.
-func (a *app) done(w http.ResponseWriter, r *http.Request, session *profile.Session, token *oauth2.Token) {
+func (a *app) done(w http.ResponseWriter, r *http.Request, session *client.Session, token *oauth2.Token) {
 	c := &connection{id: rand.Text(), token: token}
 	c.grantID, _ = token.Extra("grant_id").(string)
-	if who, ok := profile.IDToken(token); ok { // already verified
+	if who, ok := client.IDToken(token); ok { // already verified
 		c.subject = who.Subject()
 	}
 	// The source refreshes the token as long as the user stays, so it must
@@ -125,7 +124,7 @@ var errNoAccounts = errors.New("the user has not allowed the accounts")
 func (a *app) seesAccounts(c *connection) bool {
 	scope, _ := c.token.Extra("scope").(string)
 	return slices.Contains(strings.Fields(scope), "accounts") ||
-		len(a.describe("", profile.AuthorizationDetails(c.token))) > 0
+		len(a.describe("", client.AuthorizationDetails(c.token))) > 0
 }
 
 // newPayment makes the payment that the user has agreed to, as the bank
@@ -133,7 +132,7 @@ func (a *app) seesAccounts(c *connection) bool {
 // unknown, the connection keeps the payment, and the user can repeat the
 // attempt.
 func (a *app) newPayment(ctx context.Context, c *connection, ordered json.RawMessage) error {
-	granted, err := a.granted(ordered, profile.AuthorizationDetails(c.token))
+	granted, err := a.granted(ordered, client.AuthorizationDetails(c.token))
 	if err != nil {
 		return at(stageToken, err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/gofapi/fapi2/examples/internal/configfile"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 )
 
 // settings are the members of a configuration file: client metadata under their
@@ -242,7 +243,7 @@ func (c *config) scopes() []string {
 }
 
 // httpClient returns the HTTP client of this program. It presents no
-// certificate. profile.Client adds the certificate where it is required.
+// certificate. client.Client adds the certificate where it is required.
 func (c *config) httpClient() *http.Client {
 	keeping := profile.TLSConfig()
 	keeping.RootCAs = c.roots
@@ -257,8 +258,8 @@ func (c *config) httpClient() *http.Client {
 }
 
 // client returns the configuration for package profile.
-func (c *config) client() profile.ClientConfig {
-	return profile.ClientConfig{
+func (c *config) client() client.Config {
+	return client.Config{
 		Issuer: c.Issuer, ClientID: c.ClientID, RedirectURI: c.RedirectURI, AuthMethod: c.AuthMethod,
 		Key: c.key, KeyID: c.keyID, Algorithm: c.alg,
 		Certificate: c.certificate, CertificateBoundTokens: c.certificateBound(),
@@ -270,8 +271,8 @@ func (c *config) wantsIDToken() bool { return slices.Contains(c.scopes(), "openi
 
 // request returns the configured request. It requests a grant if the server
 // requires one.
-func (c *config) request(server *profile.ServerMetadata) profile.Request {
-	request := profile.Request{Scopes: c.scopes(), AuthorizationDetails: c.details}
+func (c *config) request(server *profile.ServerMetadata) client.Request {
+	request := client.Request{Scopes: c.scopes(), AuthorizationDetails: c.details}
 	if server.GrantManagementActionRequired {
 		request.GrantManagementAction = "create"
 	}

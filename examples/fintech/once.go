@@ -11,10 +11,10 @@ import (
 	"net/url"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"golang.org/x/oauth2"
 )
 
 // An outcome is the output of -once. All members are present. Stage, Error and
@@ -51,11 +51,11 @@ func once(ctx context.Context, c *config, out io.Writer) (exit int) {
 // authorize performs the authorization. It stops at the first stage that fails,
 // and sends nothing after a rejected response.
 func (o *outcome) authorize(ctx context.Context, c *config) error {
-	client, err := discover(ctx, c)
+	app, err := discover(ctx, c)
 	if err != nil {
 		return at(stageDiscovery, err)
 	}
-	session, err := client.Begin(ctx, c.request(client.ServerMetadata()))
+	session, err := app.Begin(ctx, c.request(app.ServerMetadata()))
 	if err != nil {
 		return at(stagePAR, err)
 	}
@@ -63,12 +63,12 @@ func (o *outcome) authorize(ctx context.Context, c *config) error {
 	if err != nil {
 		return at(stageResponse, err)
 	}
-	token, err := client.Finish(ctx, session, callback)
+	token, err := app.Finish(ctx, session, callback)
 	if err != nil {
 		return at(finishStage(err), err)
 	}
 	o.TokenType = token.TokenType
-	api, err := client.HTTPClient(oauth2.StaticTokenSource(token)) // no refresh in this mode
+	api, err := app.HTTPClient(oauth2.StaticTokenSource(token)) // no refresh in this mode
 	if err != nil {
 		return at(stageResource, err)
 	}
@@ -78,12 +78,12 @@ func (o *outcome) authorize(ctx context.Context, c *config) error {
 
 // discover creates the client and, if it needs the keys of the server, fetches
 // them. The program therefore fails at its start, and not when a user waits.
-func discover(ctx context.Context, c *config) (*profile.Client, error) {
-	client, err := profile.NewClient(ctx, c.client())
+func discover(ctx context.Context, c *config) (*client.Client, error) {
+	app, err := client.New(ctx, c.client())
 	if err != nil || !c.wantsIDToken() && c.signing&profile.SignedResponses == 0 {
-		return client, err
+		return app, err
 	}
-	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: client.ServerMetadata().JWKSURI, HTTPClient: c.httpClient()})
+	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: app.ServerMetadata().JWKSURI, HTTPClient: c.httpClient()})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func discover(ctx context.Context, c *config) (*profile.Client, error) {
 			return nil, err
 		}
 		if len(usable) > 0 {
-			return client, nil
+			return app, nil
 		}
 	}
 	return nil, errors.New("the server publishes no key for PS256, ES256 or EdDSA")

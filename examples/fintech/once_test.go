@@ -11,9 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 // runOnce is the whole program with -once.
@@ -60,7 +59,7 @@ func TestOnceAnswersNoncesEverywhere(t *testing.T) {
 func TestOnceWithoutOpenID(t *testing.T) {
 	w := newWorld(t, combination{auth: "private_key_jwt"})
 	w.settings["openid"] = false
-	w.interact = func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+	w.interact = func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 		require.Equal(t, []string{"accounts"}, a.Scopes())
 		require.Empty(t, a.Params().Get("nonce"))
 		w.approve(rw, r, a)
@@ -74,7 +73,7 @@ func TestOnceWithoutOpenID(t *testing.T) {
 func TestOnceAsksForWhatTheConfigurationSays(t *testing.T) {
 	w := newWorld(t, combination{auth: "private_key_jwt", grants: true})
 	w.settings["authorization_details"] = json.RawMessage(`[{"validUntil":"2031-01-31","type":"account_information","actions":["list_accounts"]}]`)
-	w.interact = func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+	w.interact = func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 		require.Equal(t, "account_information", a.Details()[0].Type())
 		require.Equal(t, string(w.settings["authorization_details"].(json.RawMessage)), a.Params().Get("authorization_details"), "as it is written")
 		require.True(t, a.GrantRequest().IsZero())
@@ -85,7 +84,7 @@ func TestOnceAsksForWhatTheConfigurationSays(t *testing.T) {
 	require.Zero(t, exit)
 
 	w.tampers["/.well-known/oauth-authorization-server"] = edit(func(m map[string]any) { m["grant_management_action_required"] = true })
-	w.interact = func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+	w.interact = func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 		require.Equal(t, "create", a.GrantRequest().Action())
 		w.approve(rw, r, a)
 	}
@@ -245,7 +244,7 @@ func TestOnceFollowsRedirectsWithCookies(t *testing.T) {
 	require.Zero(t, exit)
 }
 
-func (w *world) deny(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+func (w *world) deny(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 	to, err := w.server.Deny(r.Context(), a, "access_denied", "")
 	require.NoError(w.t, err)
 	to.ServeHTTP(rw, r)

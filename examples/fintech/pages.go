@@ -13,13 +13,12 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/examples/internal/webtext"
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
+	"golang.org/x/oauth2"
 )
 
 //go:embed pages
@@ -87,7 +86,7 @@ func (a *app) handler() http.Handler {
 	policy := "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + origin(a.ServerMetadata().AuthorizationEndpoint)
 	protection := http.NewCrossOriginProtection() // SP-5.3.3.1-12, and for the other forms
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, r, profile.ErrCrossOrigin)
+		a.fail(w, r, client.ErrCrossOrigin)
 	}))
 	return protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -356,13 +355,13 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errNoAccounts):
 		f, status = failure{Text: "failure.partial"}, http.StatusForbidden
-	case errors.Is(err, profile.ErrCrossOrigin):
+	case errors.Is(err, client.ErrCrossOrigin):
 		f = failure{Text: "failure.site"}
 		status = http.StatusForbidden
-	case errors.Is(err, profile.ErrSession):
+	case errors.Is(err, client.ErrSession):
 		f = failure{Text: "failure.expired"}
 		status = http.StatusBadRequest
-	case errors.Is(err, profile.ErrAuthorizationResponse):
+	case errors.Is(err, client.ErrAuthorizationResponse):
 		f.Text, status = "failure.answer", http.StatusBadRequest
 	case errors.As(err, &said) && said.Response == nil, errors.Is(err, errNotGranted):
 		f.Text, status = "failure.denied", http.StatusForbidden

@@ -15,9 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/stretchr/testify/require"
-
-	"github.com/gofapi/fapi2/profile"
 )
 
 // A browser is one with cookies, in front of a person.
@@ -89,7 +88,7 @@ func TestPagesShowTheAccounts(t *testing.T) {
 		require.Equal(t, "/", b.get("/accounts").path, "first the bank is connected")
 
 		var asked []string
-		w.interact = func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+		w.interact = func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 			asked = a.Scopes()
 			w.approve(rw, r, a)
 		}
@@ -158,8 +157,8 @@ func TestPagesPayNothingElse(t *testing.T) {
 
 // narrowed approves a part of a request.
 func (w *world) narrowed(scopes ...string) {
-	w.interact = func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
-		to, err := w.server.Approve(r.Context(), a, profile.Approval{Subject: w.user, Scopes: scopes, AuthTime: time.Now()})
+	w.interact = func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
+		to, err := w.server.Approve(r.Context(), a, authserver.Approval{Subject: w.user, Scopes: scopes, AuthTime: time.Now()})
 		require.NoError(w.t, err)
 		to.ServeHTTP(rw, r)
 	}

@@ -7,10 +7,9 @@ import (
 	"regexp"
 	"strings"
 
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/idtoken"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"golang.org/x/oauth2"
 )
 
 // These are the stages of an authorization, as -once prints them.
@@ -49,17 +48,17 @@ func stageOf(err error) (stage, reason string) {
 	return "", explain(err)
 }
 
-// finishStage returns the stage of an error of profile.Client.Finish. An error
+// finishStage returns the stage of an error of client.Client.Finish. An error
 // of the server without an HTTP response came through the browser. Any other
 // error of the server came from the token endpoint.
 func finishStage(err error) string {
 	var said *oauth2.RetrieveError
 	switch {
-	case errors.Is(err, profile.ErrAuthorizationResponse):
+	case errors.Is(err, client.ErrAuthorizationResponse):
 		return stageResponse
 	case errors.As(err, &said) && said.Response == nil:
 		return stageResponse
-	case errors.Is(err, profile.ErrTokenResponse) && isAboutIDToken(err):
+	case errors.Is(err, client.ErrTokenResponse) && isAboutIDToken(err):
 		return stageIDToken
 	}
 	return stageToken

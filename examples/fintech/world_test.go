@@ -24,15 +24,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
 )
 
 // A combination is one way for the client to be registered.
@@ -50,7 +51,7 @@ type world struct {
 	t        *testing.T
 	dir      string
 	settings map[string]any // the configuration file
-	server   *profile.AuthorizationServer
+	server   *authserver.Server
 	key      *ecdsa.PrivateKey // the server's
 	as, api  *httptest.Server
 	asMTLS   *httptest.Server
@@ -60,7 +61,7 @@ type world struct {
 	log      bytes.Buffer // of the pages
 	user     string       // who is at the bank
 	// interact is what happens at the authorization endpoint.
-	interact func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization)
+	interact func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization)
 
 	mu      sync.Mutex
 	tampers map[string]tamper
@@ -81,14 +82,14 @@ func newWorld(t *testing.T, c combination) *world {
 
 	types, err := newRegistry()
 	require.NoError(t, err)
-	cfg := profile.AuthorizationServerConfig{
+	cfg := authserver.Config{
 		AuthorizationDetails: types,
 		Issuer:               w.as.URL, Key: w.key, Scopes: []string{"openid", "accounts", "payments", "offline_access"}, Resources: []string{w.api.URL},
 		Clients:      func(context.Context, string) (*profile.ClientMetadata, error) { return registration, nil },
-		Interact:     func(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) { w.interact(rw, r, a) },
+		Interact:     func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) { w.interact(rw, r, a) },
 		Certificates: new(tokenbinding.CertificateSource), ClientCAs: clientCAs, MTLSBaseURL: w.asMTLS.URL,
 	}
-	apiCfg := profile.ResourceServerConfig{Resource: w.api.URL, Issuer: w.as.URL, Certificates: cfg.Certificates, AuthorizationDetails: types}
+	apiCfg := resourceserver.Config{Resource: w.api.URL, Issuer: w.as.URL, Certificates: cfg.Certificates, AuthorizationDetails: types}
 	if c.grants {
 		cfg.Grants = &grants.ManagerConfig{}
 	}
@@ -97,10 +98,10 @@ func newWorld(t *testing.T, c combination) *world {
 		require.NoError(t, err)
 		apiCfg.Nonces = cfg.Nonces
 	}
-	w.server, err = profile.NewAuthorizationServer(cfg)
+	w.server, err = authserver.New(cfg)
 	require.NoError(t, err)
 	apiCfg.Keys, apiCfg.Revoked = w.server.Keys().Keys, w.server.Revoked
-	guard, err := profile.NewResourceServer(apiCfg)
+	guard, err := resourceserver.New(apiCfg)
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.Handle("GET /accounts", guard.Require(http.HandlerFunc(listAccounts), "accounts"))
@@ -110,12 +111,12 @@ func newWorld(t *testing.T, c combination) *world {
 }
 
 func listAccounts(rw http.ResponseWriter, r *http.Request) {
-	token, _ := profile.TokenFromContext(r.Context())
+	token, _ := resourceserver.TokenFromContext(r.Context())
 	_, _ = fmt.Fprintf(rw, `{"owner":%q,"accounts":[{"iban":"DE89370400440532013000","name":"Checking <&>","currency":"EUR"}]}`, token.Subject())
 }
 
 // pay makes the payment that the token is for, and tells back what that was.
-func pay(rw http.ResponseWriter, r *http.Request, guard *profile.ResourceServer, types *rar.Registry) {
+func pay(rw http.ResponseWriter, r *http.Request, guard *resourceserver.Server, types *rar.Registry) {
 	order, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(err)
@@ -227,7 +228,7 @@ func (w *world) configFile() string {
 }
 
 // approve asks nobody. Payments are made from the account that the bank knows.
-func (w *world) approve(rw http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+func (w *world) approve(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 	details := a.Details()
 	for i, d := range details {
 		if d.Type() == openbanking.PaymentType {
@@ -236,7 +237,7 @@ func (w *world) approve(rw http.ResponseWriter, r *http.Request, a *profile.Auth
 			require.NoError(w.t, err)
 		}
 	}
-	to, err := w.server.Approve(r.Context(), a, profile.Approval{Subject: w.user, Scopes: a.Scopes(), AuthTime: time.Now(), Details: details})
+	to, err := w.server.Approve(r.Context(), a, authserver.Approval{Subject: w.user, Scopes: a.Scopes(), AuthTime: time.Now(), Details: details})
 	require.NoError(w.t, err)
 	to.ServeHTTP(rw, r)
 }

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
@@ -136,7 +136,7 @@ func grantedInstead(change func(w *world, p *openbanking.Payment), scopes ...str
 		if err != nil {
 			return err
 		}
-		token, err := c.w.ask(ctx, profile.Request{Scopes: scopes, AuthorizationDetails: asked,
+		token, err := c.w.ask(ctx, client.Request{Scopes: scopes, AuthorizationDetails: asked,
 			Resources: []string{c.w.apiURL, otherAPI}})
 		if err != nil {
 			return err

@@ -10,7 +10,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 )
 
 // A browser acts for a user. It keeps cookies. Only alice has a password.
@@ -20,9 +20,9 @@ type browser struct {
 }
 
 func (w *world) newBrowser() *browser {
-	client := w.httpClient("browser", nil)
-	client.Jar, _ = cookiejar.New(nil) // never fails
-	return &browser{world: w, http: client}
+	app := w.httpClient("browser", nil)
+	app.Jar, _ = cookiejar.New(nil) // never fails
+	return &browser{world: w, http: app}
 }
 
 // get opens a URL and follows no redirect, because the flow checks the target.
@@ -96,7 +96,7 @@ func (b *browser) read(ctx context.Context, pageURL string) (lines []string, err
 }
 
 // approve lets alice approve and returns the authorization response.
-func (b *browser) approve(ctx context.Context, session *profile.Session) (url.Values, error) {
+func (b *browser) approve(ctx context.Context, session *client.Session) (url.Values, error) {
 	target, err := b.decide(ctx, session.URL, "allow")
 	if err != nil {
 		return nil, err

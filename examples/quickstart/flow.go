@@ -12,13 +12,13 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"golang.org/x/oauth2"
 )
 
 // A section is a part of the flow with a title.
@@ -42,11 +42,11 @@ type flow struct {
 	token     *oauth2.Token
 	notes     []string // lines that a step prints
 	// This is the client after a restart, with its new keys.
-	renewed        *profile.Client
+	renewed        *client.Client
 	newKey         *ecdsa.PrivateKey
 	newCertificate *tls.Certificate
 	// The later sections store the order and the granted payment here.
-	session *profile.Session
+	session *client.Session
 	ordered openbanking.Payment
 	payment rar.Detail
 	grantID string
@@ -278,11 +278,11 @@ func refresh(ctx context.Context, f *flow) (err error) {
 			return err
 		}
 	}
-	if f.renewed, err = profile.NewClient(ctx, f.clientConfig(f.newKey, f.newCertificate)); err != nil {
+	if f.renewed, err = client.New(ctx, f.clientConfig(f.newKey, f.newCertificate)); err != nil {
 		return err
 	}
 	before := f.token
-	if f.token, err = f.renewed.Refresh(ctx, before.RefreshToken, profile.Request{}); err != nil {
+	if f.token, err = f.renewed.Refresh(ctx, before.RefreshToken, client.Request{}); err != nil {
 		return err
 	}
 	if f.token.AccessToken == before.AccessToken || f.token.RefreshToken != before.RefreshToken {
@@ -304,7 +304,7 @@ func useRenewed(ctx context.Context, f *flow) error {
 }
 
 func clientCredentials(ctx context.Context, f *flow) error {
-	token, err := f.renewed.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"}})
+	token, err := f.renewed.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 	if err != nil {
 		return err
 	}

@@ -8,12 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
+	"golang.org/x/oauth2"
 )
 
 // The life of a grant.
@@ -32,7 +31,7 @@ func grantSteps() []step {
 
 // ask pushes a request and lets the user approve it. It returns the text that
 // the user reads.
-func (f *flow) ask(ctx context.Context, request profile.Request) (read []string, err error) {
+func (f *flow) ask(ctx context.Context, request client.Request) (read []string, err error) {
 	if f.session, err = f.app.Begin(ctx, request); err != nil {
 		return nil, err
 	}
@@ -45,7 +44,7 @@ func (f *flow) ask(ctx context.Context, request profile.Request) (read []string,
 }
 
 func askForGrant(ctx context.Context, f *flow) error {
-	if _, err := f.ask(ctx, profile.Request{Scopes: []string{"accounts"},
+	if _, err := f.ask(ctx, client.Request{Scopes: []string{"accounts"},
 		GrantManagementAction: "create"}); err != nil {
 		return err
 	}
@@ -106,7 +105,7 @@ func (f *flow) change(ctx context.Context, action string) error {
 	if err != nil {
 		return err
 	}
-	read, err := f.ask(ctx, profile.Request{AuthorizationDetails: asked, GrantManagementAction: action,
+	read, err := f.ask(ctx, client.Request{AuthorizationDetails: asked, GrantManagementAction: action,
 		GrantID: f.grantID})
 	if err != nil {
 		return err
@@ -162,7 +161,7 @@ func revokeGrant(ctx context.Context, f *flow) error {
 		return fmt.Errorf("the grant is there: %w", err)
 	}
 	var said *oauth2.RetrieveError
-	if _, err := f.app.Refresh(ctx, f.token.RefreshToken, profile.Request{}); !errors.As(err, &said) ||
+	if _, err := f.app.Refresh(ctx, f.token.RefreshToken, client.Request{}); !errors.As(err, &said) ||
 		said.ErrorCode != "invalid_grant" {
 		return fmt.Errorf("the refresh token: %w", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
@@ -145,7 +145,7 @@ func finishPayment(ctx context.Context, f *flow) (err error) {
 func makePayment(ctx context.Context, f *flow) error { return f.app.pay(ctx, f.token, f.payment) }
 
 func payAgain(ctx context.Context, f *flow) (err error) {
-	if f.token, err = f.app.Refresh(ctx, f.token.RefreshToken, profile.Request{}); err != nil {
+	if f.token, err = f.app.Refresh(ctx, f.token.RefreshToken, client.Request{}); err != nil {
 		return err
 	}
 	again, err := f.app.granted(f.token, f.ordered)

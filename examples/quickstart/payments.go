@@ -12,13 +12,13 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 	"github.com/gofapi/fapi2/rar/uses"
 	"github.com/gofapi/fapi2/store"
+	"golang.org/x/oauth2"
 )
 
 // This file adds rich authorization requests and grant management to the three
@@ -80,14 +80,14 @@ func (b *bank) chosen(asked rar.Details, user, iban string) (rar.Details, error)
 
 // A till is the part of the API that makes payments.
 type till struct {
-	guard *profile.ResourceServer
+	guard *resourceserver.Server
 	types *rar.Registry
 	uses  *uses.Uses // of the consents
 }
 
 // newTill stores the payments in memory. A real API uses a persistent store
 // that its processes share.
-func newTill(guard *profile.ResourceServer, types *rar.Registry, issuer string, now func() time.Time) (*till, error) {
+func newTill(guard *resourceserver.Server, types *rar.Registry, issuer string, now func() time.Time) (*till, error) {
 	memory, err := store.NewMemory(store.MemoryConfig{Now: now})
 	if err != nil {
 		return nil, err
@@ -110,8 +110,8 @@ func (t *till) pay(w http.ResponseWriter, r *http.Request) {
 		answerError(w, http.StatusBadRequest, codeBadOrder)
 		return
 	}
-	token, _ := profile.TokenFromContext(r.Context()) // Require stores it in the context
-	granted, err := token.Details()                   // the details for this API
+	token, _ := resourceserver.TokenFromContext(r.Context()) // Require stores it in the context
+	granted, err := token.Details()                          // the details for this API
 	var permission rar.Detail
 	if err == nil {
 		permission, err = order.PermittedBy(granted)
@@ -164,7 +164,7 @@ func answerError(w http.ResponseWriter, status int, code string) {
 }
 
 // order sends the user to the bank to approve a payment.
-func (a *app) order(ctx context.Context, payment openbanking.Payment) (*profile.Session, error) {
+func (a *app) order(ctx context.Context, payment openbanking.Payment) (*client.Session, error) {
 	details, err := a.types.New(openbanking.PaymentType, payment)
 	if err != nil {
 		return nil, err
@@ -173,7 +173,7 @@ func (a *app) order(ctx context.Context, payment openbanking.Payment) (*profile.
 	if err != nil {
 		return nil, err
 	}
-	return a.Begin(ctx, profile.Request{AuthorizationDetails: asked})
+	return a.Begin(ctx, client.Request{AuthorizationDetails: asked})
 }
 
 // granted returns the payment as the bank has granted it. It can contain more
@@ -183,7 +183,7 @@ func (a *app) granted(token *oauth2.Token, payment openbanking.Payment) (rar.Det
 	if err != nil {
 		return rar.Detail{}, err
 	}
-	granted, err := a.types.Parse(profile.AuthorizationDetails(token), a.types.Types())
+	granted, err := a.types.Parse(client.AuthorizationDetails(token), a.types.Types())
 	if err == nil && len(granted) != 1 {
 		err = errNotGranted
 	}
@@ -230,7 +230,7 @@ func (a *app) pay(ctx context.Context, token *oauth2.Token, payment rar.Detail) 
 
 // ownTokens returns tokens for grant management. They are the app's own tokens,
 // so they do not depend on the tokens of its users.
-type ownTokens struct{ *profile.Client }
+type ownTokens struct{ *client.Client }
 
 const (
 	scopeQuery  = "grant_management_query"
@@ -239,5 +239,5 @@ const (
 
 // Token implements oauth2.TokenSource.
 func (t ownTokens) Token() (*oauth2.Token, error) {
-	return t.ClientCredentials(context.Background(), profile.Request{Scopes: []string{scopeQuery, scopeRevoke}})
+	return t.ClientCredentials(context.Background(), client.Request{Scopes: []string{scopeQuery, scopeRevoke}})
 }

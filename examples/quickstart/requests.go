@@ -12,13 +12,12 @@ import (
 	"net/url"
 	"strings"
 
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/pkce"
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"golang.org/x/oauth2"
 )
 
 // An attack is a valid request with one change. The types in this file are
@@ -56,7 +55,7 @@ func newCall(ctx context.Context, w *world) (*call, error) {
 }
 
 // as presents the token as if it were bound to the keys of a client.
-func (c *call) as(its *client) (err error) {
+func (c *call) as(its *application) (err error) {
 	if !c.w.byDPoP() {
 		c.scheme, c.certificate = "Bearer", its.certificate
 		return nil
@@ -127,7 +126,7 @@ func (w *world) newPost(endpoint string, form url.Values) (*post, error) {
 }
 
 // authenticateAs sends the request in the name of a client.
-func (p *post) authenticateAs(c *client) (err error) {
+func (p *post) authenticateAs(c *application) (err error) {
 	if !p.w.byJWT() {
 		p.clientID, p.certificate = c.id, c.certificate
 		return nil
@@ -138,7 +137,7 @@ func (p *post) authenticateAs(c *client) (err error) {
 
 // as sends the request in the name of a client and with the key or certificate
 // that the client's tokens are bound to.
-func (p *post) as(c *client) (err error) {
+func (p *post) as(c *application) (err error) {
 	if p.w.byDPoP() {
 		if p.prover, err = p.w.prover(c.dpop); err != nil {
 			return err
@@ -206,7 +205,7 @@ func succeed(ctx context.Context, r request) (answer, error) {
 
 // newRedemption returns a token request with a new code of alice.
 func newRedemption(ctx context.Context, w *world) (*post, error) {
-	session, err := w.app.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+	session, err := w.app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 	if err != nil {
 		return nil, err
 	}
@@ -260,7 +259,7 @@ func newPush(_ context.Context, w *world) (*post, error) {
 type visit struct {
 	w       *world
 	browser *browser
-	session *profile.Session // pushed by the client
+	session *client.Session // pushed by the client
 	url     string
 	// quiet means that the client must reject the response without a token
 	// request.
@@ -270,7 +269,7 @@ type visit struct {
 // newVisit returns a browser that the client has sent to the authorization
 // server.
 func newVisit(ctx context.Context, w *world) (*visit, error) {
-	session, err := w.app.Begin(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+	session, err := w.app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 	if err != nil {
 		return nil, err
 	}
@@ -333,12 +332,12 @@ func (v *visit) query(changes map[string]string) error {
 
 // newToken lets alice log in and returns the tokens of the client.
 func (w *world) newToken(ctx context.Context) (*oauth2.Token, error) {
-	return w.ask(ctx, profile.Request{Scopes: []string{"openid", "accounts"}})
+	return w.ask(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 }
 
 // tokenFor returns a token of the client itself for an API.
 func (w *world) tokenFor(ctx context.Context, resource string) (string, error) {
-	token, err := w.app.ClientCredentials(ctx, profile.Request{Scopes: []string{"accounts"},
+	token, err := w.app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"},
 		Resources: []string{resource}})
 	if err != nil {
 		return "", err
@@ -351,7 +350,7 @@ func (w *world) prover(key crypto.Signer) (*dpop.Prover, error) {
 }
 
 // assertions returns an issuer of valid assertions of a client, with a change.
-func (w *world) assertions(c *client, change func(*clientauth.PrivateKeyJWTConfig)) (*clientauth.PrivateKeyJWT, error) {
+func (w *world) assertions(c *application, change func(*clientauth.PrivateKeyJWTConfig)) (*clientauth.PrivateKeyJWT, error) {
 	cfg := clientauth.PrivateKeyJWTConfig{ClientID: c.id, Audience: w.asURL, Key: c.auth, KeyID: authKeyID,
 		Now: w.clock.Now}
 	if change != nil {

@@ -7,17 +7,16 @@ import (
 	"net/http"
 	"net/url"
 
-	"golang.org/x/oauth2"
-
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
+	"golang.org/x/oauth2"
 )
 
 // This file has requests about payments and grants for attacks.
 
 // ask lets alice approve a request and returns the tokens of the client.
-func (w *world) ask(ctx context.Context, request profile.Request) (*oauth2.Token, error) {
+func (w *world) ask(ctx context.Context, request client.Request) (*oauth2.Token, error) {
 	session, err := w.app.Begin(ctx, request)
 	if err != nil {
 		return nil, err
@@ -35,7 +34,7 @@ func (w *world) newPaymentToken(ctx context.Context) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.ask(ctx, profile.Request{AuthorizationDetails: details})
+	return w.ask(ctx, client.Request{AuthorizationDetails: details})
 }
 
 // newOrder returns a call that orders a payment that alice has granted.
@@ -44,7 +43,7 @@ func newOrder(ctx context.Context, w *world) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	granted, err := w.app.types.Parse(profile.AuthorizationDetails(token), w.app.types.Types())
+	granted, err := w.app.types.Parse(client.AuthorizationDetails(token), w.app.types.Types())
 	if err != nil || len(granted) != 1 {
 		return nil, errors.Join(errNotGranted, err)
 	}
@@ -80,7 +79,7 @@ func newPaymentRefresh(ctx context.Context, w *world) (*post, error) {
 	}
 	p, err := w.newTokenRequest(token.RefreshToken)
 	if err == nil {
-		p.form.Set("authorization_details", string(profile.AuthorizationDetails(token)))
+		p.form.Set("authorization_details", string(client.AuthorizationDetails(token)))
 	}
 	return p, err
 }
@@ -103,7 +102,7 @@ func (w *world) newTokenRequest(refreshToken string) (*post, error) {
 
 // newGrant lets alice approve a new grant, and returns its tokens.
 func (w *world) newGrant(ctx context.Context) (issued *oauth2.Token, grantID string, err error) {
-	if issued, err = w.ask(ctx, profile.Request{Scopes: []string{"accounts"},
+	if issued, err = w.ask(ctx, client.Request{Scopes: []string{"accounts"},
 		GrantManagementAction: "create"}); err != nil {
 		return nil, "", err
 	}
@@ -113,13 +112,13 @@ func (w *world) newGrant(ctx context.Context) (issued *oauth2.Token, grantID str
 
 // askAgain lets alice approve another request for a grant.
 func (w *world) askAgain(ctx context.Context, action, grantID string) error {
-	_, err := w.ask(ctx, profile.Request{Scopes: []string{"accounts"}, GrantManagementAction: action, GrantID: grantID})
+	_, err := w.ask(ctx, client.Request{Scopes: []string{"accounts"}, GrantManagementAction: action, GrantID: grantID})
 	return err
 }
 
 // manage returns a call about a grant in the name of a client, with the
 // client's own token.
-func (w *world) manage(ctx context.Context, c *client, method, grantID, scope string) (*call, error) {
+func (w *world) manage(ctx context.Context, c *application, method, grantID, scope string) (*call, error) {
 	p, err := newOwnToken(ctx, w)
 	if err != nil {
 		return nil, err

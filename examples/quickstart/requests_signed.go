@@ -19,7 +19,7 @@ type requestObject struct {
 }
 
 // newRequestObject returns the request object of a client, with a change.
-func (w *world) newRequestObject(c *client, change func(*jar.SignerConfig)) (*requestObject, error) {
+func (w *world) newRequestObject(c *application, change func(*jar.SignerConfig)) (*requestObject, error) {
 	cfg := jar.SignerConfig{ClientID: c.id, Audience: w.asURL, Key: c.auth, KeyID: authKeyID, Now: w.clock.Now}
 	if change != nil {
 		change(&cfg)
@@ -70,7 +70,7 @@ func newPushByRSA(ctx context.Context, w *world) (*post, error) {
 
 // newQuestion returns an introspection request for a token in the name of a
 // client.
-func (w *world) newQuestion(c *client, token string) (*post, error) {
+func (w *world) newQuestion(c *application, token string) (*post, error) {
 	p := &post{w: w, url: w.introspectionEndpoint(), form: url.Values{"token": {token}}}
 	return p, p.authenticateAs(c)
 }

@@ -15,23 +15,25 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"golang.org/x/oauth2"
 )
 
 // These are the three roles of FAPI 2.0. They share no variables, with
 // exceptions that a comment names.
 
 // A bank is the authorization server: its own users and pages, and the protocol
-// from profile.AuthorizationServer.
+// from authserver.Server.
 type bank struct {
-	*profile.AuthorizationServer
+	*authserver.Server
 	passwords map[string]string
 	accounts  map[string]openbanking.Account // the accounts for payments
 	now       func() time.Time
@@ -68,16 +70,16 @@ func newBank(cfg bankConfig) (*bank, error) {
 		passwords: map[string]string{"alice": "correct horse"},
 		accounts:  map[string]openbanking.Account{"alice": {IBAN: "DE89370400440532013000"}}, now: cfg.now,
 	}
-	b.AuthorizationServer, err = profile.NewAuthorizationServer(profile.AuthorizationServerConfig{
+	b.Server, err = authserver.New(authserver.Config{
 		Issuer:    cfg.issuer,
 		Key:       cfg.key,
 		Scopes:    []string{"openid", "accounts", "payments"},
 		Resources: cfg.resources,
 		Clients: func(_ context.Context, clientID string) (*profile.ClientMetadata, error) {
-			if client, ok := cfg.clients[clientID]; ok {
-				return client, nil
+			if app, ok := cfg.clients[clientID]; ok {
+				return app, nil
 			}
-			return nil, profile.ErrUnknownClient
+			return nil, authserver.ErrUnknownClient
 		},
 		Interact: b.interact,
 		// These three are for mutual TLS. Without mutual TLS, omit them.
@@ -134,7 +136,7 @@ var consentPage = template.Must(template.New("consent").Parse(`<!DOCTYPE html>
 // interact is the part of the authorization endpoint that FAPI leaves to the
 // bank: the login and the consent of the user. The form posts to its own URL,
 // so the same pushed request returns here with the decision.
-func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Authorization) {
+func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 	page := struct {
 		Client  *profile.ClientMetadata
 		Scopes  []string
@@ -160,7 +162,7 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 				page.Problem = "You cannot pay from this account."
 				break
 			}
-			response, err := b.Approve(r.Context(), a, profile.Approval{
+			response, err := b.Approve(r.Context(), a, authserver.Approval{
 				Subject: user, Scopes: a.Scopes(), Details: details, AuthTime: b.now(), AMR: []string{"pwd"},
 			})
 			b.leave(w, r, a, response, err)
@@ -172,8 +174,8 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *profile.Autho
 }
 
 // leave sends the browser back to the client.
-func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *profile.Authorization,
-	response *profile.AuthorizationResponse, err error) {
+func (b *bank) leave(w http.ResponseWriter, r *http.Request, a *authserver.Authorization,
+	response *authserver.AuthorizationResponse, err error) {
 	if err != nil {
 		b.WriteAuthorizationError(w, r, a, err)
 		return
@@ -204,7 +206,7 @@ type apiConfig struct {
 }
 
 // newAPI creates the resource server: an ordinary handler behind
-// profile.ResourceServer. It is served on two sockets, because the socket that
+// resourceserver.Server. It is served on two sockets, because the socket that
 // requests certificates has its own URL. Clients with DPoP use only the other
 // socket, which their proofs name.
 func newAPI(cfg apiConfig) (http.Handler, error) {
@@ -216,7 +218,7 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := profile.NewResourceServer(profile.ResourceServerConfig{
+	guard, err := resourceserver.New(resourceserver.Config{
 		Resource: cfg.resource, Issuer: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked,
 		Introspection:        cfg.introspection,
 		AuthorizationDetails: types, Certificates: certificates, Evidence: cfg.evidence, Now: cfg.now,
@@ -245,7 +247,7 @@ type accounts struct {
 }
 
 func listAccounts(w http.ResponseWriter, r *http.Request) {
-	token, ok := profile.TokenFromContext(r.Context())
+	token, ok := resourceserver.TokenFromContext(r.Context())
 	if !ok { // the handler has no guard
 		http.Error(w, "no token", http.StatusInternalServerError)
 		return
@@ -262,15 +264,15 @@ func listAccounts(w http.ResponseWriter, r *http.Request) {
 // An app is the client: a web application that reads its users' accounts and
 // makes payments for them.
 type app struct {
-	*profile.Client
+	*client.Client
 	api    string
 	types  *rar.Registry
 	grants *grants.Client
 
 	// These are in memory without an end. A real app uses its session store.
 	mu      sync.Mutex
-	begun   map[string]*profile.Session // by the browser's cookie: unfinished authorizations
-	entered map[string]*login           // by the browser's cookie: users who have logged in
+	begun   map[string]*client.Session // by the browser's cookie: unfinished authorizations
+	entered map[string]*login          // by the browser's cookie: users who have logged in
 }
 
 // A login is the app's data about a user.
@@ -282,16 +284,16 @@ type login struct {
 
 // newApp discovers the authorization server by its issuer and creates the
 // client.
-func newApp(ctx context.Context, cfg profile.ClientConfig, api string) (*app, error) {
-	client, err := profile.NewClient(ctx, cfg)
+func newApp(ctx context.Context, cfg client.Config, api string) (*app, error) {
+	ours, err := client.New(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	a := &app{Client: client, api: api, begun: map[string]*profile.Session{}, entered: map[string]*login{}}
+	a := &app{Client: ours, api: api, begun: map[string]*client.Session{}, entered: map[string]*login{}}
 	if a.types, err = newTypes(); err != nil {
 		return nil, err
 	}
-	a.grants, err = client.Grants(oauth2.ReuseTokenSource(nil, ownTokens{client}))
+	a.grants, err = ours.Grants(oauth2.ReuseTokenSource(nil, ownTokens{ours}))
 	return a, err
 }
 
@@ -323,7 +325,7 @@ func newCookie(w http.ResponseWriter) (id string) {
 // login begins an authorization and sends the browser to the authorization
 // server.
 func (a *app) login(w http.ResponseWriter, r *http.Request) {
-	session, err := a.Begin(r.Context(), profile.Request{Scopes: []string{"openid", "accounts"}})
+	session, err := a.Begin(r.Context(), client.Request{Scopes: []string{"openid", "accounts"}})
 	if err != nil {
 		refuse(w, err)
 		return
@@ -352,9 +354,9 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
-	user, ok := profile.IDToken(token) // Finish has verified it
+	user, ok := client.IDToken(token) // Finish has verified it
 	if !ok {
-		refuse(w, profile.ErrTokenResponse)
+		refuse(w, client.ErrTokenResponse)
 		return
 	}
 	// The source refreshes the token as long as the user stays, so it must
@@ -403,12 +405,12 @@ func cookie(r *http.Request) string {
 
 // getAccounts calls the API. A FAPI API needs only a GET by the right
 // http.Client.
-func getAccounts(ctx context.Context, client *http.Client, api string) (*accounts, error) {
+func getAccounts(ctx context.Context, app *http.Client, api string) (*accounts, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/accounts", nil)
 	if err != nil {
 		return nil, err
 	}
-	response, err := client.Do(r)
+	response, err := app.Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -448,9 +450,9 @@ func refuse(w http.ResponseWriter, err error) {
 	switch {
 	case errors.As(err, &said):
 		status, code = http.StatusBadRequest, said.ErrorCode
-	case errors.Is(err, profile.ErrAuthorizationResponse):
+	case errors.Is(err, client.ErrAuthorizationResponse):
 		status, code = http.StatusBadRequest, codeRefusedResponse
-	case errors.Is(err, profile.ErrTokenResponse):
+	case errors.Is(err, client.ErrTokenResponse):
 		code = codeRefusedToken
 	case errors.Is(err, errNoSession):
 		status, code = http.StatusBadRequest, codeNoSession

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
@@ -36,8 +37,8 @@ type world struct {
 	appURL             string
 	bank               *bank
 	app                *app
-	ours, rival        *client
-	apiClient          *client           // the API as a client that introspects tokens
+	ours, rival        *application
+	apiClient          *application      // the API as a client that introspects tokens
 	bankKey            *ecdsa.PrivateKey // signs in attacks that need a valid signature
 	archives           struct{ bank, app, api archive }
 	meddler            meddler // between the API and the authorization server
@@ -53,7 +54,7 @@ type world struct {
 const otherAPI = "https://other-api.example"
 
 // A client is a registered client with its private keys.
-type client struct {
+type application struct {
 	id, redirectURI string
 	auth            *ecdsa.PrivateKey // for private_key_jwt and request objects
 	authRSA         *rsa.PrivateKey   // the same for the attacked client; only an RSA key can be misused for RS256
@@ -131,7 +132,7 @@ func (w *world) settle() (handlers []http.Handler, err error) {
 		return nil, err
 	}
 	clients := map[string]*profile.ClientMetadata{}
-	for _, c := range []*client{w.ours, w.rival, w.apiClient} {
+	for _, c := range []*application{w.ours, w.rival, w.apiClient} {
 		if clients[c.id], err = w.registration(c); err != nil {
 			return nil, err
 		}
@@ -221,8 +222,8 @@ func (w *world) httpClient(party string, certificate *tls.Certificate) *http.Cli
 
 // clientConfig returns the configuration of the client. The combination decides
 // which of the keys it uses.
-func (w *world) clientConfig(dpopKey *ecdsa.PrivateKey, certificate *tls.Certificate) profile.ClientConfig {
-	cfg := profile.ClientConfig{
+func (w *world) clientConfig(dpopKey *ecdsa.PrivateKey, certificate *tls.Certificate) client.Config {
+	cfg := client.Config{
 		Issuer: w.asURL, ClientID: w.ours.id, RedirectURI: w.ours.redirectURI, AuthMethod: w.auth,
 		Profile: w.demands(), Evidence: w.archives.app.keep, HTTPClient: w.httpClient("client", nil), Now: w.clock.Now,
 	}
@@ -256,8 +257,8 @@ func (w *world) api() string {
 	return w.apiMTLSURL
 }
 
-func (w *world) newClient(id, redirectURI string) (*client, error) {
-	c := &client{id: id, redirectURI: redirectURI}
+func (w *world) newClient(id, redirectURI string) (*application, error) {
+	c := &application{id: id, redirectURI: redirectURI}
 	var err error
 	if c.auth, err = newKey(); err != nil {
 		return nil, err
@@ -270,11 +271,11 @@ func (w *world) newClient(id, redirectURI string) (*client, error) {
 }
 
 // hostName is the name in a client's certificate.
-func (c *client) hostName() string { return c.id + ".example" }
+func (c *application) hostName() string { return c.id + ".example" }
 
 // registration returns the registration of a client: its public keys or the
 // name in its certificate, and never a secret.
-func (w *world) registration(c *client) (*profile.ClientMetadata, error) {
+func (w *world) registration(c *application) (*profile.ClientMetadata, error) {
 	m := &profile.ClientMetadata{
 		ClientID: c.id, ClientName: "The " + c.id, GrantTypes: []string{"client_credentials"},
 		Scope:                     "openid accounts " + scopeQuery + " " + scopeRevoke,

@@ -30,7 +30,10 @@ func importRule(r *repo) (findings []string) {
 			}
 			why := r.rejectImport(from, p, s.test)
 			if dir, ok := r.inside(p); ok && why == "" {
-				why = r.rejectRoom(from, r.room(dir), dir, s.test)
+				why = r.rejectRoom(from, r.room(dir), s.test)
+				if why == "" && from == profileRoom && r.room(dir) == profileRoom && !s.test {
+					why = rejectRole(s.dir, dir)
+				}
 			}
 			if why != "" {
 				findings = append(findings, fmt.Sprintf("%s: imports %s: %s", s.at(spec.Pos()), p, why))
@@ -75,7 +78,7 @@ func (r *repo) rejectImport(from, p string, test bool) string {
 
 // rejectRoom returns the reason against importing a package of this repository,
 // or an empty string.
-func (r *repo) rejectRoom(from, to, dir string, test bool) string {
+func (r *repo) rejectRoom(from, to string, test bool) string {
 	switch {
 	case from == nestedRoom:
 		if to != nestedRoom && !public(to) {
@@ -104,8 +107,31 @@ func (r *repo) rejectRoom(from, to, dir string, test bool) string {
 	return "internal packages, spec and the root import no public package"
 }
 
-// directDependencyRule finds direct dependencies that are not on the list of
-// decided ones.
+// rejectRole judges packages of the profile. Tests of a role may use the others.
+func rejectRole(from, to string) string {
+	const (
+		authServer     = profileRoom + "/authserver"
+		resourceServer = profileRoom + "/resourceserver"
+		shared         = profileRoom + "/internal"
+		kit            = profileRoom + "/profiletest"
+	)
+	switch {
+	case from == to, from == kit:
+		return ""
+	case from == profileRoom:
+		return "profile imports no package below it"
+	case to == profileRoom:
+		return ""
+	case isBelow(from, shared):
+		return "what the roles share imports no role"
+	case isBelow(to, shared), from == authServer && to == resourceServer:
+		return ""
+	}
+	return "a role imports no other role"
+}
+
+// directDependencyRule reports dependencies that are not decided on. Each one is
+// a burden for everyone who imports the module.
 func directDependencyRule(r *repo) (findings []string) {
 	allowed := []string{strings.TrimSuffix(jwx, "/") + "/v2", oauth2, jsonschema, testify}
 	block := ""

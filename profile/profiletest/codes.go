@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 )
 
-var codeChecks = []check[profile.CodeStore]{
+var codeChecks = []check[authserver.CodeStore]{
 	{"a code is redeemed once, and loaded still", redeemOnce},
 	{"a load redeems nothing", loadIsNoRedemption},
 	{"one of 64 redemptions is the first", oneFirst},
@@ -19,7 +19,7 @@ var codeChecks = []check[profile.CodeStore]{
 	{"a cancelled context is an error and redeems nothing", cancelledRedeem},
 }
 
-func wantFirst(ctx context.Context, s profile.CodeStore, key string, want bool) error {
+func wantFirst(ctx context.Context, s authserver.CodeStore, key string, want bool) error {
 	first, err := s.Redeem(ctx, key)
 	if err != nil {
 		return fmt.Errorf("Redeem: %w", err)
@@ -30,18 +30,18 @@ func wantFirst(ctx context.Context, s profile.CodeStore, key string, want bool) 
 	return nil
 }
 
-func wantNoRedemption(ctx context.Context, s profile.CodeStore, key string) error {
+func wantNoRedemption(ctx context.Context, s authserver.CodeStore, key string) error {
 	first, err := s.Redeem(ctx, key)
 	if first || err == nil {
 		return fmt.Errorf("Redeem where there is no live entry: want profile.ErrNotFound, got %v, %w", first, err)
 	}
-	if !errors.Is(err, profile.ErrNotFound) {
+	if !errors.Is(err, authserver.ErrNotFound) {
 		return fmt.Errorf("Redeem where there is no live entry: want profile.ErrNotFound, got: %w", err)
 	}
 	return nil
 }
 
-func redeemOnce(ctx context.Context, s profile.CodeStore) error {
+func redeemOnce(ctx context.Context, s authserver.CodeStore) error {
 	value := []byte("code")
 	key, err := saved(ctx, s, value, later())
 	if err != nil {
@@ -53,7 +53,7 @@ func redeemOnce(ctx context.Context, s profile.CodeStore) error {
 	)
 }
 
-func loadIsNoRedemption(ctx context.Context, s profile.CodeStore) error {
+func loadIsNoRedemption(ctx context.Context, s authserver.CodeStore) error {
 	value := []byte("code")
 	key, err := saved(ctx, s, value, later())
 	if err != nil {
@@ -62,7 +62,7 @@ func loadIsNoRedemption(ctx context.Context, s profile.CodeStore) error {
 	return errors.Join(wantValue(ctx, s, key, value), wantValue(ctx, s, key, value), wantFirst(ctx, s, key, true))
 }
 
-func oneFirst(ctx context.Context, s profile.CodeStore) error {
+func oneFirst(ctx context.Context, s authserver.CodeStore) error {
 	const callers = 64
 	value := []byte("winner")
 	for range 4 {
@@ -93,13 +93,13 @@ func oneFirst(ctx context.Context, s profile.CodeStore) error {
 	return nil
 }
 
-func redeemUnknown(ctx context.Context, s profile.CodeStore) error {
+func redeemUnknown(ctx context.Context, s authserver.CodeStore) error {
 	key := newKey()
 	// The second call finds out whether the first has left something behind.
 	return errors.Join(wantNoRedemption(ctx, s, key), wantNoRedemption(ctx, s, key), wantNotFound(ctx, s, key))
 }
 
-func redeemOne(ctx context.Context, s profile.CodeStore) error {
+func redeemOne(ctx context.Context, s authserver.CodeStore) error {
 	base := newKey()[:42]
 	for _, key := range []string{base + "a", base + "A"} {
 		if err := s.Save(ctx, key, []byte(key), later()); err != nil {
@@ -109,7 +109,7 @@ func redeemOne(ctx context.Context, s profile.CodeStore) error {
 	return errors.Join(wantFirst(ctx, s, base+"a", true), wantFirst(ctx, s, base+"A", true), wantFirst(ctx, s, base+"a", false))
 }
 
-func redeemedExpires(ctx context.Context, s profile.CodeStore) error {
+func redeemedExpires(ctx context.Context, s authserver.CodeStore) error {
 	value := []byte("short")
 	key, err := saved(ctx, s, value, time.Now().Add(short))
 	if err != nil {
@@ -124,14 +124,14 @@ func redeemedExpires(ctx context.Context, s profile.CodeStore) error {
 	return errors.Join(wantNoRedemption(ctx, s, key), wantNotFound(ctx, s, key))
 }
 
-func cancelledRedeem(ctx context.Context, s profile.CodeStore) error {
+func cancelledRedeem(ctx context.Context, s authserver.CodeStore) error {
 	key, err := saved(ctx, s, []byte("kept"), later())
 	if err != nil {
 		return err
 	}
 	done, cancel := context.WithCancel(ctx)
 	cancel()
-	if first, err := s.Redeem(done, key); first || err == nil || errors.Is(err, profile.ErrNotFound) {
+	if first, err := s.Redeem(done, key); first || err == nil || errors.Is(err, authserver.ErrNotFound) {
 		return fmt.Errorf("Redeem with a cancelled context: want an error that is not ErrNotFound, got %v, %w", first, err)
 	}
 	return wantFirst(ctx, s, key, true)

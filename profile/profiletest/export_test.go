@@ -3,16 +3,16 @@ package profiletest
 import (
 	"context"
 
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 )
 
 // FailingCodes returns the names of the checks that s fails as a store for codes.
-func FailingCodes(ctx context.Context, s profile.CodeStore) []string {
+func FailingCodes(ctx context.Context, s authserver.CodeStore) []string {
 	return append(failing[values](ctx, valueChecks, s), failing(ctx, codeChecks, s)...)
 }
 
 // FailingRevocations returns the names of the checks that s fails as a store for revocations.
-func FailingRevocations(ctx context.Context, s profile.RevocationStore) []string {
+func FailingRevocations(ctx context.Context, s authserver.RevocationStore) []string {
 	return failing(ctx, revocationChecks, s)
 }
 

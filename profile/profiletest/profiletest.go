@@ -19,25 +19,25 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 )
 
 // TestCodeStore runs every check of a store for authorization codes as a subtest. It calls open for each of them; the
 // stores may share a database, as keys are random.
-func TestCodeStore(t *testing.T, open func(t *testing.T) profile.CodeStore) {
+func TestCodeStore(t *testing.T, open func(t *testing.T) authserver.CodeStore) {
 	t.Helper()
 	run(t, valueChecks, func(t *testing.T) values { return open(t) })
 	run(t, codeChecks, open)
 }
 
 // TestRefreshStore is [TestCodeStore] for a store for refresh tokens.
-func TestRefreshStore(t *testing.T, open func(t *testing.T) profile.RefreshStore) {
+func TestRefreshStore(t *testing.T, open func(t *testing.T) authserver.RefreshStore) {
 	t.Helper()
 	run(t, valueChecks, func(t *testing.T) values { return open(t) })
 }
 
 // TestRevocationStore is [TestCodeStore] for a store for revocations.
-func TestRevocationStore(t *testing.T, open func(t *testing.T) profile.RevocationStore) {
+func TestRevocationStore(t *testing.T, open func(t *testing.T) authserver.RevocationStore) {
 	t.Helper()
 	run(t, revocationChecks, open)
 }

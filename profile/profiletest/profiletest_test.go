@@ -8,32 +8,31 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/profiletest"
+	"github.com/stretchr/testify/require"
 )
 
 func TestMemoryStore(t *testing.T) {
 	t.Parallel()
 	t.Run("codes", func(t *testing.T) {
 		t.Parallel()
-		profiletest.TestCodeStore(t, func(*testing.T) profile.CodeStore { return profile.NewMemoryStore(0, nil) })
+		profiletest.TestCodeStore(t, func(*testing.T) authserver.CodeStore { return authserver.NewMemoryStore(0, nil) })
 	})
 	t.Run("refresh tokens", func(t *testing.T) {
 		t.Parallel()
-		profiletest.TestRefreshStore(t, func(*testing.T) profile.RefreshStore { return profile.NewMemoryStore(0, nil) })
+		profiletest.TestRefreshStore(t, func(*testing.T) authserver.RefreshStore { return authserver.NewMemoryStore(0, nil) })
 	})
 	t.Run("revocations", func(t *testing.T) {
 		t.Parallel()
-		profiletest.TestRevocationStore(t, func(*testing.T) profile.RevocationStore { return profile.NewMemoryStore(0, nil) })
+		profiletest.TestRevocationStore(t, func(*testing.T) authserver.RevocationStore { return authserver.NewMemoryStore(0, nil) })
 	})
 }
 
 // What does not fit is refused; nothing that is there is lost for it.
 func TestMemoryStoreIsBounded(t *testing.T) {
 	t.Parallel()
-	ctx, store, later := t.Context(), profile.NewMemoryStore(2, nil), time.Now().Add(time.Hour)
+	ctx, store, later := t.Context(), authserver.NewMemoryStore(2, nil), time.Now().Add(time.Hour)
 	require.NoError(t, store.Save(ctx, "a", []byte("a"), later))
 	require.NoError(t, store.Save(ctx, "b", nil, later))
 	require.Error(t, store.Save(ctx, "c", nil, later))
@@ -114,7 +113,7 @@ func (p *plain) get(key string) (entry, error) {
 	if p.vague {
 		return entry{}, errors.New("no rows")
 	}
-	return entry{}, profile.ErrNotFound
+	return entry{}, authserver.ErrNotFound
 }
 
 func (p *plain) Load(ctx context.Context, key string) ([]byte, error) {

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 )
 
-var revocationChecks = []check[profile.RevocationStore]{
+var revocationChecks = []check[authserver.RevocationStore]{
 	{"a grant is revoked from then on", revokes},
 	{"to revoke again is no error", revokesTwice},
 	{"to revoke again never shortens", neverShortens},
@@ -20,7 +20,7 @@ var revocationChecks = []check[profile.RevocationStore]{
 	{"a cancelled context is an error and revokes nothing", cancelledRevoke},
 }
 
-func wantRevoked(ctx context.Context, s profile.RevocationStore, id string, want bool) error {
+func wantRevoked(ctx context.Context, s authserver.RevocationStore, id string, want bool) error {
 	revoked, err := s.Revoked(ctx, id)
 	if err != nil {
 		return fmt.Errorf("Revoked: %w", err)
@@ -31,7 +31,7 @@ func wantRevoked(ctx context.Context, s profile.RevocationStore, id string, want
 	return nil
 }
 
-func revoked(ctx context.Context, s profile.RevocationStore, until time.Time) (string, error) {
+func revoked(ctx context.Context, s authserver.RevocationStore, until time.Time) (string, error) {
 	id := newGrantID()
 	if err := s.Revoke(ctx, id, until); err != nil {
 		return "", fmt.Errorf("Revoke: %w", err)
@@ -39,7 +39,7 @@ func revoked(ctx context.Context, s profile.RevocationStore, until time.Time) (s
 	return id, nil
 }
 
-func revokes(ctx context.Context, s profile.RevocationStore) error {
+func revokes(ctx context.Context, s authserver.RevocationStore) error {
 	id := newGrantID()
 	if err := wantRevoked(ctx, s, id, false); err != nil {
 		return fmt.Errorf("before: %w", err)
@@ -50,7 +50,7 @@ func revokes(ctx context.Context, s profile.RevocationStore) error {
 	return errors.Join(wantRevoked(ctx, s, id, true), wantRevoked(ctx, s, id, true))
 }
 
-func revokesTwice(ctx context.Context, s profile.RevocationStore) error {
+func revokesTwice(ctx context.Context, s authserver.RevocationStore) error {
 	id, err := revoked(ctx, s, later())
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func revokesTwice(ctx context.Context, s profile.RevocationStore) error {
 	return wantRevoked(ctx, s, id, true)
 }
 
-func neverShortens(ctx context.Context, s profile.RevocationStore) error {
+func neverShortens(ctx context.Context, s authserver.RevocationStore) error {
 	id, err := revoked(ctx, s, later())
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func neverShortens(ctx context.Context, s profile.RevocationStore) error {
 	return nil
 }
 
-func lengthens(ctx context.Context, s profile.RevocationStore) error {
+func lengthens(ctx context.Context, s authserver.RevocationStore) error {
 	id, err := revoked(ctx, s, time.Now().Add(time.Second))
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func lengthens(ctx context.Context, s profile.RevocationStore) error {
 	return nil
 }
 
-func revocationIsolation(ctx context.Context, s profile.RevocationStore) error {
+func revocationIsolation(ctx context.Context, s authserver.RevocationStore) error {
 	base := newGrantID()[:21]
 	if err := s.Revoke(ctx, base+"a", later()); err != nil {
 		return fmt.Errorf("Revoke: %w", err)
@@ -107,7 +107,7 @@ func revocationIsolation(ctx context.Context, s profile.RevocationStore) error {
 	return wantRevoked(ctx, s, base+"a", true)
 }
 
-func revokesTogether(ctx context.Context, s profile.RevocationStore) error {
+func revokesTogether(ctx context.Context, s authserver.RevocationStore) error {
 	ids, errs := make([]string, 64), make([]error, 64)
 	for i := range ids {
 		if i%4 == 0 {
@@ -125,7 +125,7 @@ func revokesTogether(ctx context.Context, s profile.RevocationStore) error {
 }
 
 // remembers does not demand that an entry goes: a store that keeps it fails on the side of safety.
-func remembers(ctx context.Context, s profile.RevocationStore) error {
+func remembers(ctx context.Context, s authserver.RevocationStore) error {
 	end := time.Now().Add(short)
 	id, err := revoked(ctx, s, end)
 	if err != nil {
@@ -140,7 +140,7 @@ func remembers(ctx context.Context, s profile.RevocationStore) error {
 	return nil
 }
 
-func cancelledRevoke(ctx context.Context, s profile.RevocationStore) error {
+func cancelledRevoke(ctx context.Context, s authserver.RevocationStore) error {
 	id, err := revoked(ctx, s, later())
 	if err != nil {
 		return err

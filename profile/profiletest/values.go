@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 )
 
 // values is what a CodeStore and a RefreshStore have in common.
-type values = profile.RefreshStore
+type values = authserver.RefreshStore
 
 var valueChecks = []check[values]{
 	{"a value is loaded as often as one likes", loadRepeats},
@@ -51,7 +51,7 @@ func wantNotFound(ctx context.Context, s values, key string) error {
 	switch {
 	case err == nil:
 		return fmt.Errorf("Load returned %d bytes where there is no live entry", len(got))
-	case !errors.Is(err, profile.ErrNotFound):
+	case !errors.Is(err, authserver.ErrNotFound):
 		return fmt.Errorf("Load where there is no live entry: want profile.ErrNotFound, got: %w", err)
 	case got != nil:
 		return errors.New("Load returned bytes beside ErrNotFound")
@@ -178,7 +178,7 @@ func cancelledLoad(ctx context.Context, s values) error {
 	}
 	done, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := s.Load(done, key); err == nil || errors.Is(err, profile.ErrNotFound) {
+	if _, err := s.Load(done, key); err == nil || errors.Is(err, authserver.ErrNotFound) {
 		return fmt.Errorf("Load with a cancelled context: want an error that is not ErrNotFound, got %w", err)
 	}
 	if err := s.Save(done, newKey(), value, later()); err == nil {

@@ -1,0 +1,488 @@
+package authserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/jarm"
+	"github.com/gofapi/fapi2/par"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/rar"
+)
+
+// A Binding is what an authorization code is bound to. A host that makes its own codes takes it from
+// [Authorization.Binding], keeps it with the code and hands it to [TokenRequest.CheckBinding]. It survives encoding/json.
+type Binding struct {
+	ClientID       string `json:"client_id"`          // the client that pushed the request
+	RedirectURI    string `json:"redirect_uri"`       // as it was pushed, byte for byte
+	CodeChallenge  string `json:"code_challenge"`     // of method S256
+	DPoPThumbprint string `json:"dpop_jkt,omitempty"` // empty: any key of the client
+}
+
+// An Authorization is a pushed request that waits at the authorization endpoint for the user's decision. It comes from
+// [Server.Authorization] and [Server.Resume] alone and is safe for concurrent reading. One that
+// comes beside an error cannot be approved.
+type Authorization struct {
+	server  *Server
+	client  *profile.ClientMetadata
+	request par.Request
+	params  url.Values
+	scopes  []string
+	targets []string
+	mode    jarm.Mode // of the response; empty: query, unsigned
+
+	requested, details rar.Details // as they were pushed, and with what their types add
+	grant              grants.Request
+
+	attempt *atomic.Pointer[string] // of the consumption that failed
+
+	pushed  int64 // when
+	refused error // not nil: it can be answered by an error alone
+}
+
+// String names the client and nothing of the content.
+func (a Authorization) String() string { return a.request.String() }
+
+// LogValue is String.
+func (a Authorization) LogValue() slog.Value { return slog.StringValue(a.String()) }
+
+// Client returns the registration of the client that asks, for the consent page.
+func (a *Authorization) Client() *profile.ClientMetadata { return a.client }
+
+// ClientID is, with RequestURI, what the browser brought, and what brings it back here.
+func (a *Authorization) ClientID() string { return a.client.ClientID }
+
+// RequestURI is the reference that was issued for the pushed request. Whoever has it can start the authorization.
+func (a *Authorization) RequestURI() string { return a.request.RequestURI() }
+
+// Params returns a copy of the parameters that the client pushed: prompt, max_age, login_hint and any that this package
+// does not know. The front channel has added nothing to them.
+func (a *Authorization) Params() url.Values { return wire.CloneValues(a.params) }
+
+// Scopes returns the scopes asked for, each of which this client may have.
+func (a *Authorization) Scopes() []string { return slices.Clone(a.scopes) }
+
+// Resources returns the resource servers that the token is to be for: those that the client has named, or the default; for details
+// alone those that the details name.
+func (a *Authorization) Resources() []string { return slices.Clone(a.targets) }
+
+// Details returns the authorization details asked for (RFC 9396), with what their types add by themselves
+// ([rar.Registry.Enrich]): what the user is to be shown, together with the scopes (RAR-3.1-1, RAR-3.1-2).
+//
+// Details can contain personal data. Show them only after the login, and only
+// if the user is the person whom the details concern, as far as the host knows.
+// An attacker could have opened the request of another user (RFC 9396 §13).
+func (a *Authorization) Details() rar.Details { return slices.Clone(a.details) }
+
+// GrantRequest returns what is asked for by grant management; zero: nothing. For merge and replace the page of consent
+// can show what there is: [grants.Manager.Existing] of [Server.Grants], which also tells whether it is this user's.
+func (a *Authorization) GrantRequest() grants.Request { return a.grant }
+
+// GrantEnds returns the end that the grant would have if the host approved the
+// request now without [Approval.Expires]. The consent page shows it, and passes
+// the user who has logged in. It is the zero Time if the request does not use
+// grant management. A merge does not change the end of the grant. GrantEnds
+// returns the errors of [grants.Manager.Existing].
+func (a *Authorization) GrantEnds(ctx context.Context, subject string) (time.Time, error) {
+	if a.grant.IsZero() {
+		return time.Time{}, nil
+	}
+	existing, err := a.server.grants.Existing(ctx, a.grant, subject)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return a.server.grants.Ends(a.grant, existing), nil
+}
+
+// Binding returns what a code for this request is bound to.
+func (a *Authorization) Binding() Binding {
+	return Binding{
+		ClientID: a.client.ClientID, RedirectURI: a.params.Get("redirect_uri"),
+		CodeChallenge: a.params.Get("code_challenge"), DPoPThumbprint: a.request.DPoPThumbprint(),
+	}
+}
+
+// Authorization finds the pushed request that a request to the authorization endpoint names. It uses up nothing and may be
+// repeated: users reload pages, and link previews open them (SP-5.3.2.2-N3).
+//
+// Of the query only client_id and request_uri count; everything else in it is ignored. Give an error, and the Authorization
+// beside it, to [Server.WriteAuthorizationError]. That Authorization is nil unless the request is this client's,
+// unused and in time, and its redirect_uri is still registered: then what has become of it since the push, a scope that the
+// client has lost for one, is for the client to hear. It can be denied and not approved.
+func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authorization, error) {
+	// SP-5.3.2.2-3, PAR-4-5: without a request_uri of ours there is no request. RAR-12-1: nor anything of it in the browser's hands.
+	clientID, requestURI, err := par.ParseAuthorizationRequest(query)
+	if err != nil {
+		return nil, err
+	}
+	request, err := s.requests.Load(ctx, clientID, requestURI)
+	return s.authorization(ctx, request, err)
+}
+
+// Resume is Authorization for a browser that Authorization has let in before, with the values that the host has kept in
+// its session: the user may take longer to log in than a request_uri has to arrive (SP-5.3.2.2-N2).
+func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (*Authorization, error) {
+	request, err := s.requests.Resume(ctx, clientID, requestURI)
+	return s.authorization(ctx, request, err)
+}
+
+// authorization makes of a request, or of one that checkRequest refuses by now, what the host sees.
+func (s *Server) authorization(ctx context.Context, request par.Request, refused error) (*Authorization, error) {
+	// No request of this client; or nobody can say whether it is good, and later it may be.
+	if request.ClientID() == "" || wire.Unavailable(refused) {
+		return nil, refused
+	}
+	var data pushedData
+	if err := json.Unmarshal(request.Data(), &data); err != nil || data.Issuer != s.cfg.Issuer {
+		return nil, fmt.Errorf("%w: it was pushed to another issuer", par.ErrNotFound)
+	}
+	client, err := s.client(ctx, request.ClientID())
+	if err != nil {
+		return nil, err
+	}
+	params := request.Params()
+	// BASE-6749-4.1.2.1-1, BCP-2.1-2: whatever else is wrong, nobody is sent to a URI that the client has given up.
+	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
+		return nil, err
+	}
+	a := &Authorization{server: s, client: client, request: request, params: params, pushed: data.Time, refused: refused}
+	a.attempt = new(atomic.Pointer[string])
+	if a.refused == nil {
+		a.refused = s.admit(ctx, a, data)
+	}
+	if a.refused == nil {
+		return a, nil
+	}
+	if a.mode, err = s.errorMode(ctx, client, params); err != nil {
+		return nil, fmt.Errorf("%w (of which the client cannot be told: %w)", a.refused, err)
+	}
+	return a, a.refused
+}
+
+// admit finds what is asked for, and whether it can be had.
+func (s *Server) admit(ctx context.Context, a *Authorization, data pushedData) (err error) {
+	if s.mustSign(a.client) && !data.Signed { // PAR-7.4-1: demanded since the push
+		return fmt.Errorf("%w: the client has to sign its requests", ErrParameter)
+	}
+	if a.mode, err = s.responseMode(ctx, a.client, a.params.Get("response_mode")); err != nil {
+		return err
+	}
+	if a.scopes, err = s.scopes(a.client, a.params.Get("scope")); err != nil {
+		return err
+	}
+	if a.requested, err = s.details(a.client, a.params.Get("authorization_details")); err != nil {
+		return err
+	}
+	if a.details = a.requested; a.requested != nil { // RAR-7.1-1
+		if a.details, err = s.cfg.AuthorizationDetails.Enrich(ctx, a.requested); err != nil {
+			return err
+		}
+	}
+	if err = checkTogether(a.requested, a.scopes); err != nil {
+		return err
+	}
+	if a.targets, err = s.targetsOf(a.params, a.scopes, a.details); err != nil {
+		return err
+	}
+	if a.grant, err = s.grantRequest(ctx, a.client.ClientID, a.params); err != nil {
+		return err
+	}
+	if a.requested == nil { // checkRequest has tried the rest
+		return nil
+	}
+	worst, err := s.worstCase(a.client.ClientID, a.scopes, a.targets, a.details)
+	if err != nil {
+		return err
+	}
+	return s.checkRequestSize(ctx, a.client, worst, a.grant)
+}
+
+// An Approval is what the user has agreed to.
+type Approval struct {
+	// Subject identifies the user to this client: at most 255 ASCII characters. Required.
+	Subject string
+	// Scopes are the granted scopes, a subset of [Authorization.Scopes]. Use
+	// [Authorization.ScopesFor] to compute them from the user's choices. Approve
+	// adds openid if it was requested. If a scope goes with requested details
+	// (rar.TypeConfig.Scope) and none of these is granted, Approve omits the
+	// scope. If neither Scopes nor Details grant anything, Approve returns
+	// [ErrNothingGranted].
+	Scopes []string
+	// Details are the granted authorization details: of [Authorization.Details], all or some, or what the user has made of them
+	// ([rar.Edit]) as far as their types allow. Empty grants none. The scope that goes with a detail has to be among Scopes.
+	Details rar.Details
+	// NoRefreshToken prevents a refresh token. If false, the client receives a
+	// refresh token if it is registered for that grant type. A client that
+	// requested the scope offline_access receives one only if Scopes include that
+	// scope.
+	NoRefreshToken bool
+	// Expires is the end of the authorization. No access token and no refresh
+	// token outlives it. With grant management it is also the end of the grant. If
+	// zero, tokens have their configured lifetimes, and a grant has its Lifetime.
+	Expires time.Time
+	// GrantData is a JSON value of the host that is stored with the managed grant,
+	// for example the identifier of a consent in another system.
+	GrantData json.RawMessage
+	// GrantExtra are further members that a query of the grant returns to the
+	// client, as defined by an ecosystem ([grants.Grant].Extra). If nil, an
+	// existing grant keeps its own.
+	GrantExtra map[string]json.RawMessage
+	// GrantClaims are the names of the OpenID Connect claims that the client
+	// requested and the user consented to. A query of the grant lists them. The
+	// host decides whether they include the claims of a scope such as profile.
+	// [Approval.IDTokenClaims] does not affect the list.
+	GrantClaims []string
+	// AuthTime is when the user logged in. Required if the client sent max_age: then a login before the request that is older
+	// than it allows is refused with [ErrMaxAge].
+	AuthTime time.Time
+	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most 1 KiB together as JSON. With
+	// [Config.ACRValues], ACR has to be one of those that the client asked for, or it is an [ErrACR].
+	ACR string
+	AMR []string
+	// IDTokenClaims are further claims for the ID token, as encoding/json writes them. They cannot replace its own.
+	IDTokenClaims map[string]any
+}
+
+const (
+	maxSubject = 255
+	// maxContext bounds the host's login data, which is written into every token,
+	// as JSON.
+	maxContext = 1 << 10
+)
+
+// grant is what was approved, as it is kept with codes and refresh tokens.
+type grant struct {
+	ID       string          `json:"id"`
+	ClientID string          `json:"client_id"`
+	Subject  string          `json:"sub"`
+	Scopes   []string        `json:"scopes"`
+	Targets  []string        `json:"resources"`
+	Nonce    string          `json:"nonce,omitempty"`
+	AuthTime int64           `json:"auth_time,omitempty"`
+	ACR      string          `json:"acr,omitempty"`
+	AMR      []string        `json:"amr,omitempty"`
+	Details  json.RawMessage `json:"authorization_details,omitempty"`
+	// Managed is the ID of the managed grant that this authorization belongs to,
+	// or "".
+	Managed string `json:"grant_id,omitempty"`
+	// Ends is the end of the authorization, or zero if it has no end. A managed
+	// authorization ends with its grant, which stores the time.
+	Ends      time.Time `json:"ends,omitzero"`
+	NoRefresh bool      `json:"no_refresh_token,omitempty"`
+	// Each as it was encoded for the first time: a large number that went through a float64 would come back as another.
+	Claims map[string]json.RawMessage `json:"claims,omitempty"`
+}
+
+// consent returns the identifier of the consent, the same for all of its
+// tokens. It is empty for a client that acts for itself. The user's subject
+// never equals the client's ID: see checkApproval.
+func (g grant) consent() string {
+	switch {
+	case g.Subject == g.ClientID:
+		return ""
+	case g.Managed != "":
+		return g.Managed
+	}
+	return g.ID
+}
+
+// PKCE-4.4-1: the challenge stays here, with the code and not in it.
+type codeRecord struct {
+	Binding Binding `json:"binding"`
+	Grant   grant   `json:"grant"`
+	Expires int64   `json:"expires"` // of the code; the record itself stays longer
+	// Change takes effect with the redemption of the code.
+	Change *grants.Change `json:"change,omitempty"`
+}
+
+// Approve ends the authorization: the request_uri is used up, and the response to be served carries code, state and iss to
+// the client. Of any number of concurrent calls for one request exactly one succeeds. Give an error, with a, to
+// [Server.WriteAuthorizationError].
+func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approval) (*AuthorizationResponse, error) {
+	if err := s.checkApproval(a, approval); err != nil {
+		return nil, err
+	}
+	var err error
+	if approval.Scopes, err = a.grantedScopes(approval); err != nil {
+		return nil, err
+	}
+	now := s.cfg.Now()
+	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.CodeLifetime).Unix()} // rounded down: never more than 60 s
+	if record.Grant, err = s.newGrant(a, approval); err != nil {
+		return nil, err
+	}
+	if record.Change, err = s.prepareGrant(ctx, a, approval, record.Grant); err != nil {
+		return nil, err
+	}
+	if err := s.checkApprovalSize(ctx, a, record); err != nil {
+		return nil, fmt.Errorf("authserver: approval: %w", err)
+	}
+	value, err := json.Marshal(record)
+	if err != nil {
+		return nil, fmt.Errorf("authserver: approval: %w", err)
+	}
+	code := jose.RandomString(32) // SP-5.4.1-4
+	// The code is stored first: nobody knows it before the request_uri has been used up, and if storing fails the request
+	// is still there to be repeated.
+	owned := expiring.WithOwner(ctx, a.client.ClientID)
+	if err := s.cfg.Codes.Save(owned, s.storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
+		return nil, saving("a code", err)
+	}
+	response, err := s.Complete(ctx, a, code)
+	if err != nil {
+		return nil, err
+	}
+	response.authorization = record.Grant.ID
+	return response, nil
+}
+
+func (s *Server) newGrant(a *Authorization, approval Approval) (grant, error) {
+	g := grant{
+		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject, Scopes: approval.Scopes, Targets: a.targets,
+		Nonce: a.params.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR, NoRefresh: a.noRefreshToken(approval),
+	}
+	if a.grant.IsZero() {
+		g.Ends = approval.Expires.UTC()
+	}
+	if !approval.AuthTime.IsZero() {
+		g.AuthTime = approval.AuthTime.Unix()
+	}
+	// Without a scope for it, the grant management endpoint is not in the audience.
+	if _, others := s.split(g.Targets); len(others) > 0 && !slices.ContainsFunc(g.Scopes, isGrantScope) {
+		g.Targets = others
+	}
+	var err error
+	if g.Details, err = encodeDetails(approval.Details); err != nil {
+		return grant{}, fmt.Errorf("authserver: approval: Details: %w", err)
+	}
+	if g.Details == nil && len(a.requested) > 0 {
+		g.Details = noDetails
+	}
+	if len(approval.IDTokenClaims) == 0 {
+		return g, nil
+	}
+	g.Claims = make(map[string]json.RawMessage, len(approval.IDTokenClaims))
+	for name, claim := range approval.IDTokenClaims {
+		value, err := json.Marshal(claim)
+		if err != nil {
+			return grant{}, fmt.Errorf("authserver: approval: IDTokenClaims: %w", err)
+		}
+		g.Claims[name] = value
+	}
+	// Tried now, since at the token endpoint it would be too late to tell the host.
+	if _, err := issueIDToken(s.signatories[0], g); err != nil {
+		return grant{}, fmt.Errorf("authserver: approval: IDTokenClaims: %w", err)
+	}
+	return g, nil
+}
+
+func (s *Server) checkApproval(a *Authorization, approval Approval) error {
+	if err := s.checkGood(a); err != nil {
+		return err
+	}
+	if approval.Subject == "" || len(approval.Subject) > maxSubject || strings.ContainsFunc(approval.Subject, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
+		return errors.New("authserver: approval: Subject is not 1 to 255 ASCII characters")
+	}
+	if !approval.Expires.IsZero() && !approval.Expires.After(s.cfg.Now()) {
+		return errors.New("authserver: approval: Expires is in the past")
+	}
+	if approval.Subject == a.client.ClientID { // RFC 9700 §4.15: a token of the user would pass for one of the client itself
+		return errors.New("authserver: approval: Subject is the client's client_id")
+	}
+	if len(approval.Details) > 0 {
+		if s.cfg.AuthorizationDetails == nil {
+			return errors.New("authserver: approval: Details without AuthorizationDetails in the configuration")
+		}
+		if err := s.checkGranted(a.requested, approval.Details); err != nil {
+			return fmt.Errorf("authserver: approval: Details: %w", err)
+		}
+	}
+	if err := s.checkLogin(a, approval); err != nil {
+		return err
+	}
+	how := append([]string{approval.ACR}, approval.AMR...)
+	text, err := json.Marshal(how)
+	if err != nil || len(text) > maxContext || slices.ContainsFunc(how, func(s string) bool { return !utf8.ValidString(s) }) {
+		return fmt.Errorf("authserver: approval: ACR and AMR are not UTF-8 of at most %d bytes", maxContext)
+	}
+	return nil
+}
+
+func (s *Server) serveAuthorization(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")                    // RAR-13-2
+	h.Set("Strict-Transport-Security", "max-age=31536000")     // SP-5.2.3-1
+	h.Set("Content-Security-Policy", "frame-ancestors 'none'") // BCP-4.16-1
+	h.Set("X-Frame-Options", "DENY")
+	// SP-5.2.3-3, BCP-2.6-4: no Access-Control-Allow-Origin here, ever.
+	if r.Method != http.MethodGet && r.Method != http.MethodPost {
+		h.Set("Allow", "GET, POST")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	if params := postedRequest(r); params != nil {
+		s.redirectPosted(w, r, params)
+		return
+	}
+	authorization, err := s.Authorization(r.Context(), r.URL.Query())
+	if err != nil {
+		s.WriteAuthorizationError(w, r, authorization, err)
+		return
+	}
+	s.cfg.Interact(w, r, authorization)
+}
+
+// postedRequest returns the form of an authorization request by POST (OpenID
+// Connect Core §3.1.2.1), and nil for any other request. If the URL has
+// client_id or request_uri, the body is a form of the host, and postedRequest
+// does not read it.
+func postedRequest(r *http.Request) url.Values {
+	if query := r.URL.Query(); r.Method != http.MethodPost || query.Has("client_id") || query.Has("request_uri") {
+		return nil
+	}
+	params, err := par.ParseForm(r)
+	if err != nil { // not a form, or a parameter twice: without a request as before
+		return nil
+	}
+	return params
+}
+
+// redirectPosted redirects the browser to the same endpoint by GET, with the
+// request_uri in the URL. The host then receives one kind of request, and every
+// POST is its own form. On the redirect the browser sends the host's cookies
+// with SameSite=Lax, which it withholds from a POST of another site.
+func (s *Server) redirectPosted(w http.ResponseWriter, r *http.Request, params url.Values) {
+	clientID, requestURI, err := par.ParseAuthorizationRequest(params)
+	if err != nil {
+		s.WriteAuthorizationError(w, r, nil, err)
+		return
+	}
+	query := r.URL.RawQuery
+	if query != "" {
+		query += "&"
+	}
+	query += url.Values{"client_id": {clientID}, "request_uri": {requestURI}}.Encode()
+	w.Header().Set("Location", "?"+query) // relative, because a proxy may have changed the path
+	w.WriteHeader(http.StatusSeeOther)    // SP-5.3.2.2-10, SP-5.3.2.2-11
+}
+
+// storeKey makes keys of fixed size that show nothing of a secret to whoever reads the store, and keeps apart the kinds, and
+// the issuers that share a store. Neither a kind nor an issuer has a space in it.
+func (s *Server) storeKey(kind, secret string) string {
+	return jose.SHA256Base64(kind + " " + s.cfg.Issuer + " " + secret)
+}

@@ -1,0 +1,153 @@
+package authserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+)
+
+// serveIntrospection answers a resource server that asks about an access token (RFC 7662, RFC 9701).
+func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) {
+	if err := s.introspect(w, r); err != nil {
+		s.logRefusal(r, err)
+	}
+}
+
+func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	fail := func(err error) error {
+		wire.SetRetryAfter(w, err)
+		s.signatories[0].answers.WriteError(w, err)
+		return err
+	}
+	request, err := introspection.ParseRequest(r)
+	if err != nil {
+		return fail(err)
+	}
+	certificate, err := s.certificate(r)
+	if err != nil {
+		return fail(err)
+	}
+	// INT-7662-2.1-1, INT-9701-3-1: nobody gets an answer whom we do not know.
+	auth, client, err := s.authenticate(r, request.Form, certificate)
+	if err != nil {
+		return fail(err)
+	}
+	// INT-9701-6-1
+	signatory, err := s.signatory(memberIntrospectionAlg, client.IntrospectionSignedResponseAlg)
+	if err != nil {
+		return fail(err)
+	}
+	if client.IntrospectionEncryptedResponseAlg != "" {
+		return fail(fmt.Errorf("%w: it is registered for encrypted introspection responses, which this server does not make", ErrClientNotAllowed))
+	}
+	resources, err := s.cfg.ResourceServers(ctx, client.ClientID)
+	if err != nil {
+		return fail(errors.Join(ErrStore, err))
+	}
+	if err := s.clients.Commit(ctx, auth); err != nil {
+		return fail(err)
+	}
+	response, err := s.tokenState(ctx, request.Token)
+	if err != nil {
+		return fail(err)
+	}
+	asking := introspection.ResourceServer{
+		ID: client.ClientID, Audience: slices.Clone(resources),
+		RequireJWT: client.IntrospectionSignedResponseAlg != "", // INT-9701-6-1
+	}
+	if err := s.limit(&asking, &response); err != nil {
+		return fail(err)
+	}
+	mediaType, body, err := signatory.answers.Answer(asking, request.WantsJWT, response)
+	if err != nil {
+		return fail(err)
+	}
+	if mediaType != "application/json" { // signed
+		evidence := profile.Evidence{
+			Kind: profile.EvidenceIntrospection, Issued: true, ClientID: client.ClientID, JWT: string(body), Key: signatory.key, Time: s.cfg.Now(),
+		}
+		if err := wire.Archive(ctx, s.cfg.Evidence, evidence); err != nil {
+			return fail(err)
+		}
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "no-store")
+	_, err = w.Write(body)
+	return err
+}
+
+// limit leaves out what is none of a resource server's business: where else the token may be used, and for what.
+// INT-9701-5-5, INT-7662-2.2-3
+func (s *Server) limit(asking *introspection.ResourceServer, response *introspection.Response) error {
+	response.Audience = slices.DeleteFunc(slices.Clone(response.Audience), func(resource string) bool {
+		return !slices.Contains(asking.Audience, resource)
+	})
+	registry := s.cfg.AuthorizationDetails
+	if registry == nil { // whose they are nobody can say any more
+		response.AuthorizationDetails = nil
+	} else if response.Active { // RAR-9.2-1
+		details, err := wire.KnownDetails(registry, response.AuthorizationDetails, registry.Types())
+		if err != nil {
+			return fmt.Errorf("%w: the details of a token are no longer valid under their types: %w", ErrStore, err)
+		}
+		if response.AuthorizationDetails, err = encodeDetails(s.detailsFor(details, response.Audience)); err != nil {
+			return fmt.Errorf("%w: authorization details: %w", ErrStore, err)
+		}
+	}
+	if s.cfg.ResourceScopes == nil {
+		return nil
+	}
+	asking.Scopes = []string{}
+	for _, resource := range response.Audience { // not of what it serves besides, and this token is not for
+		asking.Scopes = append(asking.Scopes, s.cfg.ResourceScopes[resource]...)
+	}
+	return nil
+}
+
+// tokenState says what is to be said of a token. INT-7662-4-1: what does not verify, for whatever reason, is inactive.
+func (s *Server) tokenState(ctx context.Context, raw string) (introspection.Response, error) {
+	token, err := s.liveToken(ctx, raw)
+	if wire.Unavailable(err) {
+		return introspection.Response{}, err
+	}
+	if err != nil {
+		return introspection.Response{}, nil
+	}
+	return introspection.Response{
+		Active: true, Scope: strings.Join(token.Scopes, " "), ClientID: token.ClientID, Subject: token.Subject, Audience: token.Audience,
+		Expires: token.ExpiresAt, IssuedAt: token.IssuedAt, ID: token.ID, JKT: token.Confirmation.JKT, X5TS256: token.Confirmation.X5TS256,
+		AuthTime: token.AuthTime, ACR: token.ACR, AMR: token.AMR, AuthorizationDetails: token.AuthorizationDetails,
+		GrantID: token.GrantID,
+	}, nil
+}
+
+// checkResourceScopes finds a resource server that would be told nothing, or of nothing, by a slip of the pen.
+func (cfg *Config) checkResourceScopes(bad func(format string, args ...any)) {
+	if cfg.ResourceScopes == nil {
+		return
+	}
+	for _, resource := range cfg.Resources {
+		if _, ok := cfg.ResourceScopes[resource]; !ok {
+			bad("ResourceScopes has no entry for %q", resource)
+		}
+	}
+	for resource, scopes := range cfg.ResourceScopes {
+		if !slices.Contains(cfg.Resources, resource) {
+			bad("ResourceScopes has %q, which is not among Resources", resource)
+		}
+		for _, scope := range scopes {
+			if !slices.Contains(cfg.Scopes, scope) {
+				bad("ResourceScopes has %q for %q, which is not among Scopes", scope, resource)
+			}
+		}
+	}
+}

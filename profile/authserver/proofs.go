@@ -1,0 +1,52 @@
+package authserver
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+)
+
+// newProofs returns a verifier of proofs for the endpoint at a path.
+func (s *Server) newProofs(path string) (*dpop.Verifier, error) {
+	return dpop.NewVerifier(dpop.VerifierConfig{
+		URLs: s.urlsOf(path), Replay: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Now: s.cfg.Now,
+	})
+}
+
+// newGuard returns a resource server for an endpoint that takes access tokens of
+// this server.
+func (s *Server) newGuard(
+	path string, tokens func(context.Context, string) (resourceserver.Claims, error), urls func(*http.Request) ([]*url.URL, error),
+) (*resourceserver.Server, error) {
+	return resourceserver.New(resourceserver.Config{
+		Resource: s.endpoint(path), Issuer: s.cfg.Issuer, Tokens: tokens, URLs: urls, Certificates: s.cfg.Certificates,
+		Proofs: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Logger: s.cfg.Logger, Now: s.cfg.Now,
+	})
+}
+
+// urlsOf returns the URLs of an endpoint: its own and its alias for mutual TLS.
+// The proof selects one of them. The Host header does not (BCP-2.5-1).
+func (s *Server) urlsOf(path string) func(*http.Request) ([]*url.URL, error) {
+	urls, err := s.endpointURLs(path)
+	return func(*http.Request) ([]*url.URL, error) { return urls, err }
+}
+
+// urlsBelow returns the URLs of a request below an endpoint. The path of the
+// request follows the path of the endpoint.
+func (s *Server) urlsBelow(path string) func(*http.Request) ([]*url.URL, error) {
+	return func(r *http.Request) ([]*url.URL, error) { return s.endpointURLs(path + r.URL.EscapedPath()) }
+}
+
+func (s *Server) endpointURLs(path string) ([]*url.URL, error) {
+	u, err := url.Parse(s.endpoint(path))
+	if err != nil || s.cfg.MTLSBaseURL == "" {
+		return []*url.URL{u}, err
+	}
+	alias, err := url.Parse(strings.TrimSuffix(s.cfg.MTLSBaseURL, "/") + path)
+	return []*url.URL{u, alias}, err
+}

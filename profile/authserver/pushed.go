@@ -1,0 +1,311 @@
+package authserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/syntax"
+	"github.com/gofapi/fapi2/jar"
+	"github.com/gofapi/fapi2/par"
+	"github.com/gofapi/fapi2/pkce"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/rar"
+)
+
+// Bounds of what is stored for a client and sent back through a browser. SP-5.3.2.2-N4: state is the application's own
+// and may be long; SP-5.3.2.2-14: a nonce of 64 characters has to work. CS-21: what is longer is refused, never cut.
+const (
+	maxState = 8 << 10
+	maxNonce = 1 << 10
+)
+
+// A PushedRequest is a pushed authorization request that has passed every check: the client is who it says it is, the
+// proof, if there is one, is its own and fresh, and the request is one that FAPI 2.0 allows. It comes from
+// [Server.PushedRequest] alone.
+type PushedRequest struct {
+	server *Server
+	client *profile.ClientMetadata
+	push   par.PushRequest
+	object jar.Request // zero: it was not signed
+}
+
+// pushedData is what is stored beside the parameters.
+type pushedData struct {
+	Issuer string `json:"iss"`              // issuers that share a store do not share requests
+	Signed bool   `json:"signed,omitempty"` // by a request object
+	Time   int64  `json:"time"`             // of the push
+}
+
+// ClientID returns the authenticated client.
+func (p *PushedRequest) ClientID() string { return p.client.ClientID }
+
+// Params returns a copy of the parameters, without those of client authentication.
+func (p *PushedRequest) Params() url.Values { return wire.CloneValues(p.push.Params) }
+
+// String names the client and nothing of the content.
+func (p PushedRequest) String() string { return p.push.String() }
+
+// LogValue is String.
+func (p PushedRequest) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// PushedRequest checks a request to the pushed authorization request endpoint (RFC 9126 §2.1). The client assertion and
+// the proof are used up by it, which is all that it writes.
+//
+// A host with rules of its own, about authorization details, say, applies them to the result before it calls
+// [Server.Push].
+func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
+	ctx := r.Context()
+	params, err := par.ParseForm(r)
+	if err != nil {
+		return nil, err
+	}
+	// SP-5.3.2.2-4, PAR-2.1-4: no client, no request.
+	certificate, err := s.certificate(r)
+	if err != nil {
+		return nil, err
+	}
+	auth, client, err := s.authenticate(r, params, certificate)
+	if err != nil {
+		return nil, err
+	}
+	// DPOP-10.1-1, SP-5.3.2.1-12: a proof is optional here. DPOP-10.1-2: one that is there is checked in full.
+	var proof dpop.Proof
+	hasProof := len(r.Header.Values("DPoP")) > 0
+	if hasProof {
+		if proof, err = s.pushProofs.Check(r); err != nil {
+			return nil, err
+		}
+	}
+	object, params, err := s.openRequest(ctx, client, params)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(pushedData{Issuer: s.cfg.Issuer, Signed: object.Raw() != "", Time: s.cfg.Now().Unix()})
+	if err != nil {
+		return nil, err
+	}
+	push := par.PushRequest{ClientID: client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint(), Data: data}
+	if push, err = s.requests.Check(ctx, push); err != nil {
+		return nil, err
+	}
+	// The assertion is first: a request with a stolen, used one writes nothing. Its
+	// proofs would count against the client that it was stolen from.
+	if err := s.clients.Commit(ctx, auth); err != nil {
+		return nil, err
+	}
+	if hasProof {
+		if err := s.pushProofs.Commit(expiring.WithOwner(ctx, client.ClientID), proof); err != nil {
+			return nil, err
+		}
+	}
+	if object.Raw() != "" {
+		if err := s.objects.Commit(ctx, object); err != nil {
+			return nil, err
+		}
+	}
+	return &PushedRequest{server: s, client: client, push: push, object: object}, nil
+}
+
+// checkRequest is RFC 9126 §2.1 step 3: whatever can be judged before the user comes. It runs at the push, and again when
+// the user arrives, since the registration may have changed (PAR-7.4-1, PAR-4-4).
+func (s *Server) checkRequest(ctx context.Context, clientID string, params url.Values) error {
+	client, err := s.client(ctx, clientID)
+	if err != nil {
+		return err
+	}
+	if !client.HasGrantType("authorization_code") {
+		return errGrantTypeNotRegistered
+	}
+	mode, err := s.responseMode(ctx, client, params.Get("response_mode"))
+	if err != nil {
+		return err
+	}
+	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
+		return err
+	}
+	if err := pkce.CheckRequest(params.Get("code_challenge"), params.Get("code_challenge_method")); err != nil {
+		return err
+	}
+	if len(params.Get("state")) > maxState || len(params.Get("nonce")) > maxNonce {
+		return fmt.Errorf("%w: state or nonce too long", ErrParameter)
+	}
+	if _, _, err := parseMaxAge(params); err != nil {
+		return err
+	}
+	if err := checkAnswerable(mode, params); err != nil {
+		return err
+	}
+	if err := s.checkPossible(client, params); err != nil {
+		return err
+	}
+	scopes, err := s.scopes(client, params.Get("scope"))
+	if err != nil {
+		return err
+	}
+	if slices.Contains(scopes, "openid") {
+		if _, err = s.idTokenSignatory(client); err != nil {
+			return err
+		}
+	}
+	if resources := params["resource"]; len(resources) > 0 {
+		if _, err = s.requestedTargets(resources, scopes); err != nil { // RAR-3.2-1: details are judged without it
+			return err
+		}
+	}
+	return s.checkContent(ctx, client, scopes, params)
+}
+
+// checkPossible rejects a request that no login and no token can satisfy, even
+// if the user consents to everything.
+func (s *Server) checkPossible(client *profile.ClientMetadata, params url.Values) error {
+	// MTLS-3-1: there would be no certificate to bind tokens to.
+	if client.TLSClientCertificateBoundAccessTokens && s.cfg.Certificates == nil {
+		return fmt.Errorf("%w: it is registered for certificate-bound access tokens, which this server does not issue", ErrClientNotAllowed)
+	}
+	// SU-5-1
+	wanted := strings.Fields(params.Get("acr_values"))
+	possible := func(acr string) bool { return slices.Contains(s.cfg.ACRValues, acr) }
+	if len(wanted) > 0 && len(s.cfg.ACRValues) > 0 && !slices.ContainsFunc(wanted, possible) {
+		return fmt.Errorf("%w: logins here meet %q", ErrACR, s.cfg.ACRValues)
+	}
+	return nil
+}
+
+// checkContent checks the authorization details of a request, and that tokens
+// can hold everything that the client requests.
+func (s *Server) checkContent(ctx context.Context, client *profile.ClientMetadata, scopes []string, params url.Values) error {
+	details, err := s.details(client, params.Get("authorization_details"))
+	if err != nil {
+		return err
+	}
+	if err := checkTogether(details, scopes); err != nil {
+		return err
+	}
+	request, err := s.grantRequest(ctx, client.ClientID, params)
+	if err != nil {
+		return err
+	}
+	targets, err := s.targetsOf(params, scopes, details)
+	if err != nil {
+		return err
+	}
+	worst, err := s.worstCase(client.ClientID, scopes, targets, details)
+	if err != nil {
+		return err
+	}
+	return s.checkRequestSize(ctx, client, worst, request)
+}
+
+// scopes reads a scope parameter and checks that server and client have each value.
+func (s *Server) scopes(client *profile.ClientMetadata, scope string) ([]string, error) {
+	scopes, err := splitScope(scope)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range scopes {
+		if !s.hasScope(client, name) {
+			return nil, fmt.Errorf("%w: %.64q", ErrScope, name)
+		}
+	}
+	return scopes, nil
+}
+
+func (s *Server) hasScope(client *profile.ClientMetadata, name string) bool {
+	return slices.Contains(s.cfg.Scopes, name) && client.AllowsScope(name)
+}
+
+// splitScope reads the syntax of RFC 6749 §3.3: values with one space between each two, and no other whitespace.
+func splitScope(scope string) ([]string, error) {
+	if scope == "" {
+		return nil, nil
+	}
+	scopes := strings.Split(scope, " ")
+	for _, name := range scopes {
+		if !syntax.IsScope(name) {
+			return nil, fmt.Errorf("%w: malformed", ErrScope)
+		}
+	}
+	slices.Sort(scopes) // the order means nothing, nor does repetition
+	return slices.Compact(scopes), nil
+}
+
+// targets checks resource parameters against what may be asked for. Without any it is allowed[0] (RI-2.1-2).
+func (s *Server) targets(requested, allowed []string) ([]string, error) {
+	if len(requested) == 0 {
+		return allowed[:1], nil
+	}
+	targets := slices.Clone(requested)
+	for _, target := range targets {
+		// RI-2-1, RI-2.1-3: compared as strings, so that what is not absolute or has a fragment is in no list.
+		if !slices.Contains(allowed, target) {
+			return nil, fmt.Errorf("%w: %.128q", ErrTarget, target)
+		}
+	}
+	slices.Sort(targets)
+	return slices.Compact(targets), nil
+}
+
+// targetsOf returns the resource servers of a request. If the client names
+// resources, it returns those. Otherwise scopes are for the default resource
+// server, and details are for the resource servers that they name. The scopes
+// of grant management are for the grant management endpoint. The default is
+// omitted if nothing is for it.
+func (s *Server) targetsOf(params url.Values, scopes []string, details rar.Details) ([]string, error) {
+	if resources := params["resource"]; len(resources) > 0 {
+		return s.requestedTargets(resources, scopes)
+	}
+	bound := details.Scopes()
+	elsewhere := func(scope string) bool {
+		return scope != scopeOpenID && !isGrantScope(scope) && !slices.Contains(bound, scope)
+	}
+	managing := slices.ContainsFunc(scopes, isGrantScope)
+	targets := s.cfg.Resources[:1]
+	if !slices.ContainsFunc(scopes, elsewhere) {
+		if places := s.places(details...); len(places) > 0 || managing && len(details) == 0 {
+			targets = places
+		}
+	}
+	if managing {
+		targets = append(slices.Clone(targets), s.grantsResource())
+	}
+	return targets, nil
+}
+
+// Push stores a checked request and returns the request_uri to answer with (RFC 9126 §2.2).
+func (s *Server) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error) {
+	if p == nil || p.client == nil || p.server != s {
+		return par.Pushed{}, errors.New("authserver: Push of a request that was not checked by this server")
+	}
+	if p.object.Raw() != "" { // here, as it is evidence of what was accepted, by the host's own rules too
+		evidence := profile.Evidence{Kind: profile.EvidenceRequestObject, ClientID: p.client.ClientID, JWT: p.object.Raw(), Key: p.object.PublicKey(), Time: s.cfg.Now()}
+		if err := wire.Archive(ctx, s.cfg.Evidence, evidence); err != nil {
+			return par.Pushed{}, err
+		}
+	}
+	return s.requests.Push(ctx, p.push)
+}
+
+func (s *Server) servePush(w http.ResponseWriter, r *http.Request) {
+	request, err := s.PushedRequest(r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	pushed, err := s.Push(r.Context(), request)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	s.pushProofs.SetNonce(w.Header())
+	pushed.ServeHTTP(w, r)
+}

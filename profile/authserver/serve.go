@@ -1,0 +1,123 @@
+package authserver
+
+import (
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/gofapi/fapi2/internal/syntax"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+)
+
+// Handler serves everything that [Server.Metadata] names: both metadata documents, the JWK Set, the pushed
+// authorization request, authorization, token and revocation endpoints, and those for introspection, UserInfo and grant
+// management if they are configured. Paths it does not know are 404, so that a host may mount it beside its own. Serve it with [TLSConfig]. It
+// panics if the configuration has no Interact.
+func (s *Server) Handler() http.Handler {
+	if s.cfg.Interact == nil {
+		panic("authserver: Server.Handler needs Config.Interact")
+	}
+	metadata := s.Metadata()
+	// SP-5.3.2.2-10, BCP-2.1-5: no ServeMux, which answers other spellings of a path with a 307 that sends a posted password
+	// on. A path is known as the metadata spells it, or not at all.
+	endpoints := map[string]http.Handler{
+		syntax.URLPath(metadata.PushedAuthorizationRequestEndpoint): http.HandlerFunc(s.servePush),
+		syntax.URLPath(metadata.AuthorizationEndpoint):              http.HandlerFunc(s.serveAuthorization),
+		syntax.URLPath(metadata.TokenEndpoint):                      http.HandlerFunc(s.serveToken),
+		syntax.URLPath(metadata.RevocationEndpoint):                 http.HandlerFunc(s.serveRevocation),
+		syntax.URLPath(metadata.JWKSURI):                            s.keys,
+	}
+	if s.cfg.ResourceServers != nil {
+		endpoints[syntax.URLPath(metadata.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
+	}
+	if s.userInfo != nil {
+		endpoints[syntax.URLPath(metadata.UserInfoEndpoint)] = s.UserInfo()
+	}
+	if aliases := metadata.MTLSEndpointAliases; aliases != nil { // MTLS-5-1: the same endpoints, maybe under another path
+		endpoints[syntax.URLPath(aliases.PushedAuthorizationRequestEndpoint)] = http.HandlerFunc(s.servePush)
+		endpoints[syntax.URLPath(aliases.TokenEndpoint)] = http.HandlerFunc(s.serveToken)
+		endpoints[syntax.URLPath(aliases.RevocationEndpoint)] = http.HandlerFunc(s.serveRevocation)
+		if s.cfg.ResourceServers != nil {
+			endpoints[syntax.URLPath(aliases.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
+		}
+		if s.userInfo != nil {
+			endpoints[syntax.URLPath(aliases.UserInfoEndpoint)] = s.UserInfo()
+		}
+	}
+	documents := metadata.Handler()
+	below := s.grantPaths(metadata)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.EscapedPath()
+		if endpoint, ok := endpoints[path]; ok { // first, as it may be below that of grants
+			endpoint.ServeHTTP(w, r)
+			return
+		}
+		for _, prefix := range below { // GM-6.3-1
+			if path == prefix || strings.HasPrefix(path, prefix+"/") {
+				s.serveGrants(w, r, prefix)
+				return
+			}
+		}
+		documents.ServeHTTP(w, r)
+	})
+}
+
+// Keys returns the JWK Set that Handler serves at jwks_uri: an http.Handler, for a host that mounts its own endpoints.
+func (s *Server) Keys() *jwks.Set { return s.keys }
+
+// WriteError answers a request to the pushed authorization request, token or revocation endpoint: a JSON document (RFC 6749 §5.2)
+// with the code and status that err carries, and nothing of its cause. An error without a code, a host's own, is a
+// server_error with status 500; a status that is not one of an error becomes 500.
+func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	s.logRefusal(r, err)
+	response, status := newErrorResponse(err)
+	h := w.Header()
+	s.tokenProofs.SetNonce(h) // DPOP-8-1, DPOP-8-4
+	switch {
+	case status == http.StatusMethodNotAllowed:
+		h.Set("Allow", http.MethodPost) // PAR-2.3-5
+	case status == http.StatusUnauthorized && r.Header.Get("Authorization") != "":
+		// BASE-6749-5.2-1: name the scheme that was tried, though it cannot succeed.
+		h.Set("WWW-Authenticate", triedScheme(r.Header.Get("Authorization"))+` realm="`+s.cfg.Issuer+`"`)
+	}
+	wire.SetRetryAfter(w, err)
+	writeJSON(w, status, response)
+}
+
+// triedScheme returns the scheme of an Authorization header, Basic if it has none that could be repeated.
+func triedScheme(authorization string) string {
+	scheme, _, _ := strings.Cut(authorization, " ")
+	isNoLetter := func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') }
+	if scheme == "" || len(scheme) > 32 || strings.ContainsFunc(scheme, isNoLetter) {
+		return "Basic"
+	}
+	return scheme
+}
+
+// logRefusal writes what an operator needs. No error of this module holds a secret.
+func (s *Server) logRefusal(r *http.Request, err error) {
+	wire.LogRejection(s.cfg.Logger, r, err)
+}
+
+var errorPage = template.Must(template.New("error").Parse(`<!DOCTYPE html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Request refused</title>
+<h1>This request cannot be completed</h1>
+<p>{{.Description}}</p>
+<p>Error: <code id="error">{{.Code}}</code></p>
+<p>Go back to the application that sent you here and start again.</p>
+</html>
+`))
+
+// plainErrorPage is the default of [Config.ErrorPage].
+func plainErrorPage(w http.ResponseWriter, _ *http.Request, err error) {
+	response, status := newErrorResponse(err)
+	if status == http.StatusUnauthorized { // a browser has nothing to authenticate with
+		status = http.StatusBadRequest
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	w.WriteHeader(status)
+	errorPage.Execute(w, response) //nolint:errcheck // the peer is gone
+}

@@ -1,0 +1,106 @@
+package authserver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/jar"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/par"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+)
+
+// Limits of SP-5.3.2.1-11 and SP-5.3.2.2-12, and the defaults.
+const (
+	maxCodeLifetime            = 60 * time.Second
+	defaultAccessTokenLifetime = 5 * time.Minute
+	defaultRefreshLifetime     = 90 * 24 * time.Hour
+
+	// A redeemed code is remembered for this long, so that a late replay still revokes what was issued for it.
+	codeMemory = 10 * time.Minute
+
+	// A revocation is remembered for as long as a refresh token lives; "for ever" would overflow and be never.
+	maxRefreshLifetime = 10 * 365 * 24 * time.Hour
+)
+
+// A Server serves pushed authorization requests, the authorization endpoint and those for tokens under the
+// FAPI 2.0 Security Profile. It is safe for concurrent use.
+type Server struct {
+	cfg         Config
+	keys        *jwks.Set
+	signatories []*signatory // one for each algorithm; the first is for clients that have registered none
+
+	clients     *clientauth.Verifier
+	pushProofs  *dpop.Verifier
+	tokenProofs *dpop.Verifier
+	requests    *par.Server
+	tokens      *accesstoken.Issuer
+	objects     *jar.Verifier
+	issued      *accesstoken.Verifier  // reads our own JWTs, revoked ones too
+	userInfo    *resourceserver.Server // guards that endpoint; nil: there is none
+	grants      *grants.Manager        // nil: there is no grant management
+	grantAPI    http.Handler
+	remoteKeys  *remoteKeys
+}
+
+// New checks and copies cfg. The error lists everything that is wrong with it.
+func New(cfg Config) (*Server, error) {
+	cfg.setDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	signing, err := cfg.signingKeys()
+	if err != nil { // checked before
+		return nil, err
+	}
+	s := &Server{cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Now, cfg.Logger)}
+	var errs []error
+	keep := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	s.tokens, err = accesstoken.NewIssuer(accesstoken.IssuerConfig{
+		Issuer: cfg.Issuer, Key: signing[0].Key, KeyID: signing[0].KeyID, Algorithm: signing[0].Algorithm, Lifetime: cfg.AccessTokenLifetime, Now: cfg.Now,
+	})
+	keep(err)
+	keep(s.newKeys(signing))
+	keep(s.newTokenReader())
+	s.objects, err = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: wire.FutureSkew, Replay: cfg.Assertions, Now: cfg.Now})
+	keep(err)
+	s.clients, err = clientauth.NewVerifier(clientauth.VerifierConfig{
+		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Assertions, ClientCAs: cfg.ClientCAs, FutureSkew: wire.FutureSkew, Now: cfg.Now,
+		MaxLifetime: cfg.AssertionLifetime,
+	})
+	keep(err)
+	s.requests, err = par.NewServer(par.ServerConfig{
+		Check: s.checkRequest, Issuer: cfg.Issuer, Store: cfg.Requests, Lifetime: cfg.RequestLifetime, Now: cfg.Now,
+	})
+	keep(err)
+	s.pushProofs, err = s.newProofs(cfg.Endpoints.PushedAuthorizationRequest)
+	keep(err)
+	s.tokenProofs, err = s.newProofs(cfg.Endpoints.Token)
+	keep(err)
+	keep(s.newUserInfo())
+	keep(s.newGrants())
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("authserver: %w", err)
+	}
+	if err := s.Metadata().CheckPublished(); err != nil { // a server never says of itself what its clients would refuse
+		return nil, fmt.Errorf("authserver: %w", err)
+	}
+	return s, nil
+}
+
+// endpoint is the external URL of the path p. BCP-2.5-1: never from the request's Host.
+func (s *Server) endpoint(p string) string {
+	return strings.TrimSuffix(s.cfg.Issuer, "/") + p
+}

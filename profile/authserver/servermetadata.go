@@ -1,0 +1,88 @@
+package authserver
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/pkce"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// Metadata returns what the server publishes (BCP-2.6-1, MD-2-12). It is the caller's own: changing it changes nothing here.
+func (s *Server) Metadata() *profile.ServerMetadata {
+	e := s.cfg.Endpoints
+	m := &profile.ServerMetadata{
+		Issuer:                             s.cfg.Issuer,
+		AuthorizationEndpoint:              s.endpoint(e.Authorization),
+		TokenEndpoint:                      s.endpoint(e.Token),
+		JWKSURI:                            s.endpoint(e.JWKS), // SP-5.4.2-R1
+		PushedAuthorizationRequestEndpoint: s.endpoint(e.PushedAuthorizationRequest),
+		RequirePushedAuthorizationRequests: true, // PAR-5-1
+		ResponseTypesSupported:             []string{"code"},
+		GrantTypesSupported:                []string{"authorization_code", "refresh_token", "client_credentials"},
+		CodeChallengeMethodsSupported:      []string{pkce.MethodS256}, // BCP-2.1.1-5
+		ScopesSupported:                    slices.Clone(s.cfg.Scopes),
+		TokenEndpointAuthMethodsSupported:  []string{clientauth.MethodPrivateKeyJWT},
+
+		TokenEndpointAuthSigningAlgValuesSupported: s.clients.Algorithms(),
+		DPoPSigningAlgValuesSupported:              s.tokenProofs.Algorithms(), // DPOP-5.1-1
+		AuthorizationResponseIssParameterSupported: true,                       // ISS-2.3-2
+		ProtectedResources:                         append(slices.Clone(s.cfg.Resources), s.ownResources()...),
+		ACRValuesSupported:                         slices.Clone(s.cfg.ACRValues), // SU-7-1
+	}
+	s.signingMetadata(m)
+	if s.cfg.Certificates != nil {
+		m.TokenEndpointAuthMethodsSupported = append(m.TokenEndpointAuthMethodsSupported,
+			clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth)
+		m.TLSClientCertificateBoundAccessTokens = true // MTLS-3.3-1
+	}
+	s.endpointMetadata(m)
+	s.aliasMetadata(m)
+	if slices.Contains(s.cfg.Scopes, "openid") {
+		m.SubjectTypesSupported = []string{"public"}
+		m.IDTokenSigningAlgValuesSupported = s.algorithms()
+	}
+	return m
+}
+
+// endpointMetadata is what Metadata says of the endpoints after the token endpoint, and of what goes with them.
+func (s *Server) endpointMetadata(m *profile.ServerMetadata) {
+	m.RevocationEndpoint = s.endpoint(s.cfg.Endpoints.Revocation)                                // REV-2-3: under the issuer, which is https
+	m.RevocationEndpointAuthMethodsSupported = slices.Clone(m.TokenEndpointAuthMethodsSupported) // MD-2-10
+	m.RevocationEndpointAuthSigningAlgValuesSupported = s.clients.Algorithms()
+	if s.userInfo != nil {
+		m.UserInfoEndpoint = s.endpoint(s.cfg.Endpoints.UserInfo)
+		m.UserInfoSigningAlgValuesSupported = s.algorithms()
+	}
+	if s.cfg.AuthorizationDetails != nil {
+		m.AuthorizationDetailsTypesSupported = s.cfg.AuthorizationDetails.Types() // RAR-10-1
+	}
+	if s.grants != nil {
+		m.GrantManagementActionsSupported = s.grants.Actions()         // GM-7.1-1
+		m.GrantManagementEndpoint = s.endpoint(s.cfg.Endpoints.Grants) // GM-6.2-1, GM-7.1-2
+		m.GrantManagementActionRequired = s.grants.ActionRequired()    // GM-7.1-3
+	}
+}
+
+// aliasMetadata gives each endpoint that clients call its URL at the MTLSBaseURL, if there is one. SP-5.2.2.1-2
+func (s *Server) aliasMetadata(m *profile.ServerMetadata) {
+	if s.cfg.MTLSBaseURL == "" {
+		return
+	}
+	e := s.cfg.Endpoints
+	alias := func(endpoint, path string) string {
+		if endpoint == "" { // MTLS-5-1: an alias of nothing
+			return ""
+		}
+		return strings.TrimSuffix(s.cfg.MTLSBaseURL, "/") + path
+	}
+	m.MTLSEndpointAliases = &profile.MTLSEndpointAliases{
+		TokenEndpoint:                      alias(m.TokenEndpoint, e.Token),
+		PushedAuthorizationRequestEndpoint: alias(m.PushedAuthorizationRequestEndpoint, e.PushedAuthorizationRequest),
+		IntrospectionEndpoint:              alias(m.IntrospectionEndpoint, e.Introspection),
+		RevocationEndpoint:                 alias(m.RevocationEndpoint, e.Revocation),
+		UserInfoEndpoint:                   alias(m.UserInfoEndpoint, e.UserInfo),
+		GrantManagementEndpoint:            alias(m.GrantManagementEndpoint, e.Grants),
+	}
+}

@@ -1,0 +1,169 @@
+package authserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/rar"
+)
+
+// surelySmall is a size in bytes of details, scopes and audience that always
+// fits into an access token. Smaller requests are not encoded as a trial.
+const surelySmall = 4 << 10
+
+// managedIDLength is the length of the grant IDs of package grants.
+const managedIDLength = 43
+
+// checkSize requires that an access token can hold these claims. It encodes
+// them like a token and signs nothing.
+func (s *Server) checkSize(c accesstoken.Claims) error {
+	if len(c.AuthorizationDetails)+len(c.Scope)+len(strings.Join(c.Audience, "")) <= surelySmall {
+		return nil
+	}
+	var err error
+	if s.cfg.AccessTokens == nil {
+		_, err = s.tokens.Size(c)
+	} else {
+		_, err = s.encodeReference(c)
+	}
+	switch {
+	case errors.Is(err, accesstoken.ErrTooLong) && len(c.AuthorizationDetails) > 0: // it never will be shorter by itself
+		return oautherr.Describe(fmt.Errorf("%w: %w", ErrAuthorizationDetails, err), "too long for an access token: request fewer with authorization_details or resource")
+	case errors.Is(err, accesstoken.ErrTooLong) && c.Scope != "":
+		return oautherr.Describe(fmt.Errorf("%w: %w", ErrScope, err), "too many scopes for an access token")
+	case err != nil:
+		return fmt.Errorf("%w: access token: %w", ErrStore, err)
+	}
+	return nil
+}
+
+// worstCase returns a grant with the longest tokens that any approval of the
+// request can lead to, for any user and any login.
+func (s *Server) worstCase(clientID string, scopes, targets []string, details rar.Details) (grant, error) {
+	g := grant{
+		ID: strings.Repeat("x", grantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets, AuthTime: s.cfg.Now().Unix(),
+		Subject: strings.Repeat(`"`, maxSubject), // two bytes a character in JSON
+		ACR:     strings.Repeat("a", maxContext+len(`"amr":[]`)),
+	}
+	if s.grants != nil {
+		g.Managed = strings.Repeat("x", managedIDLength)
+	}
+	return g.with(details)
+}
+
+// checkRequestSize requires that access tokens can hold everything that the
+// client requests. Otherwise the user's consent would be lost.
+func (s *Server) checkRequestSize(ctx context.Context, client *profile.ClientMetadata, g grant, request grants.Request) error {
+	if request.Action() != "merge" {
+		return s.checkFits(client, g.permission())
+	}
+	// GM-5.2-5: tokens are for what there was and what is new.
+	current, err := s.grants.Get(ctx, request.GrantID())
+	if err != nil {
+		return err
+	}
+	merge := s.cfg.Grants.MergeDetails
+	if merge == nil && s.cfg.AuthorizationDetails != nil {
+		merge = s.mergeDetails
+	}
+	if merge != nil && len(current.AuthorizationDetails)+len(g.Details) > 0 {
+		list := func(raw []byte) []byte {
+			if len(raw) == 0 {
+				return noDetails
+			}
+			return slices.Clone(raw)
+		}
+		if current.AuthorizationDetails, err = merge(list(current.AuthorizationDetails), list(g.Details)); errors.Is(err, rar.ErrTooLarge) {
+			return oautherr.Describe(fmt.Errorf("%w: merging: %w", ErrAuthorizationDetails, err), "authorization_details: too long together with those of the grant")
+		}
+		if err != nil {
+			return fmt.Errorf("%w: merging authorization details: %w", ErrStore, err)
+		}
+	}
+	current.Scopes = append(slices.Clone(current.Scopes), grants.Scope{Scope: strings.Join(g.Scopes, " "), Resource: g.Targets})
+	return s.checkManagedSize(client, g, current)
+}
+
+// checkManagedSize is checkFits for tokens of a managed grant. It ignores the
+// end of the grant.
+func (s *Server) checkManagedSize(client *profile.ClientMetadata, g grant, current grants.Grant) error {
+	p, err := s.permitted(&TokenRequest{server: s, client: client, params: url.Values{}}, g, current)
+	if err != nil {
+		return err
+	}
+	return s.checkFits(client, p)
+}
+
+// checkApprovalSize encodes the access tokens of an approval as a trial. The
+// grant that a merge extends may have grown since the push.
+func (s *Server) checkApprovalSize(ctx context.Context, a *Authorization, record codeRecord) error {
+	if record.Change == nil {
+		return s.checkFits(a.client, record.Grant.permission())
+	}
+	current, err := s.grants.Plan(ctx, record.Change)
+	if err != nil {
+		return err
+	}
+	return s.checkManagedSize(a.client, record.Grant, current)
+}
+
+// checkFits encodes as a trial the access tokens that a client can request with
+// the resource parameter: one for the default, and one for each other resource.
+func (s *Server) checkFits(client *profile.ClientMetadata, p permission) error {
+	if len(p.Details)+len(strings.Join(p.Scopes, " "))+len(strings.Join(s.cfg.Resources, "")) <= surelySmall {
+		return nil
+	}
+	granted, err := s.storedDetails(client, p.Details)
+	if err != nil {
+		return err
+	}
+	requests := []url.Values{{}}
+	for _, place := range s.places(granted...) {
+		if !slices.Equal(p.Targets, []string{place}) {
+			requests = append(requests, url.Values{"resource": {place}})
+		}
+	}
+	t := &TokenRequest{server: s, client: client}
+	t.bound.JKT = strings.Repeat("A", 43)
+	if client.TLSClientCertificateBoundAccessTokens {
+		t.bound.X5TS256 = t.bound.JKT
+	}
+	for _, t.params = range requests {
+		token, err := s.narrow(t, p)
+		if err != nil {
+			return err
+		}
+		token.Ends = time.Time{}
+		if _, err := s.claims(t, token); err != nil {
+			return s.nameLargest(err, t, token, granted)
+		}
+	}
+	return nil
+}
+
+// nameLargest adds the reason to the error of a token that is too long: one
+// detail that is too long by itself, or all details together.
+func (s *Server) nameLargest(err error, t *TokenRequest, token grant, details rar.Details) error {
+	if !errors.Is(err, accesstoken.ErrTooLong) || !errors.Is(err, ErrAuthorizationDetails) {
+		return err
+	}
+	for i, d := range details {
+		alone, withErr := token.with(details[i : i+1])
+		if withErr != nil {
+			return withErr
+		}
+		if _, aloneErr := s.claims(t, alone); errors.Is(aloneErr, accesstoken.ErrTooLong) {
+			return detailError(i, d, "", "too long for an access token")
+		}
+	}
+	return oautherr.Describe(err, "authorization_details: too long together for an access token")
+}

@@ -1,0 +1,499 @@
+package authserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/rar"
+)
+
+// A TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1). It holds secrets: its String and LogValue
+// show none.
+type TokenResponse struct {
+	AccessToken  string `json:"access_token"`            // a JWT (RFC 9068) or opaque, bound to a key or certificate
+	TokenType    string `json:"token_type"`              // DPoP, or Bearer for a token bound to a certificate
+	ExpiresIn    int64  `json:"expires_in"`              // seconds
+	RefreshToken string `json:"refresh_token,omitempty"` // with a code only: it is not rotated
+	Scope        string `json:"scope"`                   // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
+	IDToken      string `json:"id_token,omitempty"`      // with a code and scope openid only
+	// AuthorizationDetails are those that the token is for, a JSON array (RAR-7-1). They can be fewer, or say more, than was asked;
+	// [] is none of them.
+	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
+	GrantID              string          `json:"grant_id,omitempty"` // of the grant that was created or changed (GM-5.5-1)
+}
+
+// String leaves the tokens out.
+func (t TokenResponse) String() string { return "token response (" + t.TokenType + ")" }
+
+// GoString is String.
+func (t TokenResponse) GoString() string { return t.String() }
+
+// LogValue is String.
+func (t TokenResponse) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+type refreshRecord struct {
+	Grant   grant `json:"grant"`
+	Expires int64 `json:"expires"`
+}
+
+// Token serves a checked token request: it redeems the code, or reads the refresh token, and issues tokens bound to the
+// proof's key.
+func (s *Server) Token(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
+	if t == nil || t.server != s {
+		return nil, errors.New("authserver: Token for a request that was not checked by this server")
+	}
+	switch t.Param("grant_type") {
+	case wire.GrantAuthorizationCode:
+		return s.redeem(ctx, t)
+	case wire.GrantRefreshToken:
+		return s.refresh(ctx, t)
+	default:
+		return s.clientCredentials(ctx, t)
+	}
+}
+
+// redeem serves the authorization code grant. It consumes the code last, so a
+// client can repeat a request that failed for another reason. It makes the
+// tokens before it changes a grant, so a failure keeps the client's refresh
+// token valid.
+func (s *Server) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
+	key := s.storeKey("code", t.Param("code"))
+	var record codeRecord
+	if err := s.load(ctx, s.cfg.Codes, key, &record, ErrCode); err != nil {
+		return nil, err
+	}
+	if err := t.CheckBinding(record.Binding); err != nil { // CS-11, CS-15
+		return nil, err
+	}
+	if s.cfg.Now().Unix() >= record.Expires { // SP-5.3.2.1-11, CS-10
+		return nil, s.redeemLate(ctx, t, key, record.Grant.ID)
+	}
+	// A code whose grant is revoked was replayed before, or the host revoked it.
+	if err := s.checkRevoked(ctx, record.Grant.ID, ErrCodeReplayed); err != nil {
+		return nil, err
+	}
+	plan, err := s.plan(ctx, t, record)
+	if errors.Is(err, grants.ErrInactive) && record.Change != nil {
+		return nil, s.redeemInactive(ctx, t, key, record.Grant.ID, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Commit(ctx); err != nil {
+		return nil, err
+	}
+	response, err := s.makeTokens(ctx, t, plan)
+	if err != nil {
+		return nil, err
+	}
+	if record.Change != nil {
+		if err := s.claimGrant(ctx, t, key, record, plan, response); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.redeemOnce(ctx, key, record.Grant.ID); err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+// A redemption is the planned result of redeeming a code.
+type redemption struct {
+	grant    grant        // the authorization
+	current  grants.Grant // of grant management, as it will be; zero without
+	token    grant        // narrowed, for the access token
+	claims   accesstoken.Claims
+	idTokens *signatory // nil if no ID token is to be issued
+}
+
+// plan determines the result of redeeming a code, and writes nothing. It
+// detects everything that cannot be issued, while the code and the grant are
+// unchanged.
+func (s *Server) plan(ctx context.Context, t *TokenRequest, record codeRecord) (r redemption, err error) {
+	r.grant = record.Grant
+	permitted := record.Grant.permission()
+	if record.Change != nil {
+		if s.grants == nil {
+			return r, fmt.Errorf("%w: its grant management has been turned off", ErrCode)
+		}
+		if r.current, err = s.grants.Plan(ctx, record.Change); err != nil {
+			return r, err
+		}
+		if permitted, err = s.permitted(t, record.Grant, r.current); err != nil {
+			return r, err
+		}
+		r.grant.Managed = r.current.ID
+	}
+	if r.token, err = s.narrow(t, permitted); err != nil {
+		return r, err
+	}
+	if r.claims, err = s.claims(t, r.token); err != nil {
+		return r, err
+	}
+	if slices.Contains(record.Grant.Scopes, scopeOpenID) {
+		r.idTokens, err = s.idTokenSignatory(t.client) // registered otherwise since
+	}
+	return r, err
+}
+
+// makeTokens makes all tokens of a redemption. It runs before the change of a
+// grant, which ends the client's refresh tokens. If it fails, the client still
+// has those and the code.
+func (s *Server) makeTokens(ctx context.Context, t *TokenRequest, r redemption) (*TokenResponse, error) {
+	response, err := s.issue(ctx, t, r.token, r.claims)
+	if err != nil {
+		return nil, err
+	}
+	if r.idTokens != nil {
+		if response.IDToken, err = issueIDToken(r.idTokens, r.grant); err != nil {
+			return nil, err
+		}
+	}
+	if t.client.HasGrantType(wire.GrantRefreshToken) && !r.grant.NoRefresh {
+		if response.RefreshToken, err = s.newRefreshToken(ctx, r.grant); err != nil {
+			return nil, err
+		}
+	}
+	return response, nil
+}
+
+// redeemInactive consumes a code whose grant change is no longer possible, so
+// that a replay is still detected.
+func (s *Server) redeemInactive(ctx context.Context, t *TokenRequest, key, grantID string, reason error) error {
+	if err := t.Commit(ctx); err != nil {
+		return err
+	}
+	if err := s.redeemOnce(ctx, key, grantID); err != nil {
+		return err
+	}
+	return reason
+}
+
+// redeemOnce lets one call for a code pass.
+func (s *Server) redeemOnce(ctx context.Context, key, grantID string) error {
+	first, err := s.cfg.Codes.Redeem(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: gone since it was loaded", ErrCode)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: redeeming a code: %w", ErrStore, err)
+	}
+	if first {
+		return nil
+	}
+	// SP-5.3.2.2-9, BASE-6749-4.1.2-1, BCP-4.5-1, CS-9: one of the two is a thief, so both lose.
+	if err := s.revoke(ctx, grantID); err != nil {
+		return err
+	}
+	return ErrCodeReplayed
+}
+
+// redeemLate refuses an expired code, and still notices if it was redeemed before.
+func (s *Server) redeemLate(ctx context.Context, t *TokenRequest, key, grantID string) error {
+	if err := t.Commit(ctx); err != nil {
+		return err
+	}
+	if err := s.redeemOnce(ctx, key, grantID); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: expired", ErrCode)
+}
+
+// refresh serves the refresh token grant. SP-5.3.2.1-9, SP-5.3.2.1-9N: the token is not rotated, so nothing is written for
+// it, and a client whose answer got lost repeats the request with it. CS-22: client and binding were checked before.
+//
+// DPOP-5-5: it is bound to the client and not to a DPoP key; the new access token is bound to the key of this request.
+func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
+	var record refreshRecord
+	if err := s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", t.Param("refresh_token")), &record, ErrRefreshToken); err != nil {
+		return nil, err
+	}
+	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6-1
+		return nil, fmt.Errorf("%w: it is another client's", ErrRefreshToken)
+	}
+	if s.cfg.Now().Unix() >= record.Expires {
+		return nil, fmt.Errorf("%w: expired", ErrRefreshToken)
+	}
+	permitted, err := s.managed(ctx, t, record.Grant)
+	if err != nil {
+		return nil, err
+	}
+	issue, err := s.narrow(t, permitted)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := s.claims(t, issue)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Commit(ctx); err != nil {
+		return nil, err
+	}
+	// As late as possible, since a revocation may be under way.
+	if err := s.checkRevoked(ctx, record.Grant.ID, ErrRefreshToken); err != nil {
+		return nil, err
+	}
+	return s.issue(ctx, t, issue, claims)
+}
+
+// clientCredentials issues a token about the client itself, without a refresh token.
+func (s *Server) clientCredentials(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
+	scopes, err := s.scopes(t.client, t.Param("scope"))
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(scopes, "openid") {
+		return nil, fmt.Errorf("%w: openid without a user", ErrScope)
+	}
+	g := grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes} // AT-2.2-2: sub is the client
+	requested, details, err := s.clientDetails(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if t.Param("authorization_details") != "" {
+		g.Details = noDetails
+	}
+	if g.Targets, err = s.clientTargets(t, scopes, details); err != nil {
+		return nil, err
+	}
+	if err := s.checkReached(g, details); err != nil {
+		return nil, err
+	}
+	if g, err = g.with(details); err != nil {
+		return nil, err
+	}
+	g.Scopes = withoutUnused(s.scopesAt(g.Scopes, g.Targets), requested.Scopes(), details)
+	claims, err := s.claims(t, g)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.Commit(ctx); err != nil {
+		return nil, err
+	}
+	return s.issue(ctx, t, g, claims)
+}
+
+// A permission bounds the tokens of one authorization.
+type permission struct {
+	grant
+	// details are those that the user has granted, also of types that the client
+	// has lost since.
+	details json.RawMessage
+	// allowed are the resource servers for which a token request may ask.
+	allowed []string
+	// scopesAt returns the scopes that are granted at a resource server.
+	scopesAt func(resource string) []string
+}
+
+// permission returns the permission of an authorization without grant
+// management: its scopes at its resource servers.
+func (g grant) permission() permission {
+	return permission{grant: g, details: g.Details, allowed: g.Targets, scopesAt: func(resource string) []string {
+		if slices.Contains(g.Targets, resource) {
+			return g.Scopes
+		}
+		return nil
+	}}
+}
+
+// narrow applies the scope, resource and authorization_details parameters of a token request to what is permitted, which
+// they cannot widen. The grant itself stays what it is (RI-2.2-1).
+//
+// BCP-2.3-1: what server or client have lost since the user agreed is not given out any more.
+func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
+	g := p.grant
+	gone := func(target string) bool { return !s.isResource(target) }
+	g.Targets, p.allowed = slices.DeleteFunc(slices.Clone(g.Targets), gone), slices.DeleteFunc(slices.Clone(p.allowed), gone)
+	if len(g.Targets) == 0 {
+		return grant{}, fmt.Errorf("%w: none of those granted is left", ErrTarget)
+	}
+	granted, err := s.storedDetails(t.client, g.Details)
+	if err != nil {
+		return grant{}, err
+	}
+	requested, err := s.narrowDetails(t, granted) // RAR-6.1-2: in this token, not in the grant
+	if err != nil {
+		return grant{}, err
+	}
+	// RAR-3.2-1: details say themselves where they are for, and there is a token to be had for that place.
+	if resources := t.params["resource"]; len(resources) > 0 {
+		g.Targets, err = s.targets(resources, append(s.places(granted...), p.allowed...)) // RI-2.2-2
+	} else if places := s.places(requested...); len(places) > 0 { // RAR-6.1-3
+		g.Targets = places
+	}
+	if err != nil {
+		return grant{}, err
+	}
+	if g.Scopes, err = s.narrowScopes(t, p, g.Targets, granted); err != nil {
+		return grant{}, err
+	}
+	details := requested
+	if requested == nil {
+		details = s.detailsIn(g, granted)
+	} else if err := s.checkReached(g, requested); err != nil {
+		return grant{}, err
+	}
+	g.Scopes = withoutUnused(g.Scopes, s.boundScopes(p.details), details)
+	return g.with(details)
+}
+
+// narrowScopes returns the scopes of a token for these resource servers. They
+// are the requested scopes, or all permitted ones. A scope is permitted if it
+// is granted at every one of the resource servers where it has a meaning. A
+// scope that goes with a detail is granted wherever the detail is for.
+func (s *Server) narrowScopes(t *TokenRequest, p permission, targets []string, details rar.Details) ([]string, error) {
+	scopes := slices.DeleteFunc(slices.Clone(p.Scopes), func(name string) bool {
+		places := s.targetsOfScope(name, targets)
+		return !s.hasScope(t.client, name) || len(places) == 0 || slices.ContainsFunc(places, func(target string) bool {
+			return !slices.Contains(p.scopesAt(target), name) && !slices.Contains(s.detailsFor(details, []string{target}).Scopes(), name)
+		})
+	})
+	scope := t.Param("scope")
+	if scope == "" {
+		return scopes, nil
+	}
+	requested, err := splitScope(scope)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range requested {
+		if !slices.Contains(scopes, name) { // BASE-6749-6-1, BCP-4.14-1
+			return nil, fmt.Errorf("%w: %.64q was not granted", ErrScope, name)
+		}
+	}
+	return requested, nil
+}
+
+// with replaces the details of a grant. If the grant had details and now has
+// none, the result records that.
+func (g grant) with(details rar.Details) (grant, error) {
+	raw, err := encodeDetails(details)
+	if raw == nil && g.Details != nil {
+		raw = noDetails
+	}
+	g.Details = raw
+	return g, err
+}
+
+// claims returns the claims of an access token. They fit into a token.
+func (s *Server) claims(t *TokenRequest, g grant) (accesstoken.Claims, error) {
+	claims := accesstoken.Claims{
+		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                                             // see Revoked
+		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: strings.Join(g.Scopes, " "), // AT-3-1, RI-2-3
+		ACR: g.ACR, AMR: g.AMR, // AT-2.2.1-1: those of the authorization, after a refresh too
+		JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.AccessTokenLifetime,
+	}
+	if s.cfg.GrantIDInTokens {
+		claims.GrantID = g.consent()
+	}
+	if g.AuthTime != 0 {
+		claims.AuthTime = time.Unix(g.AuthTime, 0)
+	}
+	if !g.Ends.IsZero() {
+		claims.Lifetime = min(claims.Lifetime, g.Ends.Sub(s.cfg.Now()).Truncate(time.Second))
+	}
+	if claims.Lifetime < time.Second {
+		return claims, fmt.Errorf("%w: the grant is about to end", grants.ErrInactive)
+	}
+	if !bytes.Equal(g.Details, noDetails) {
+		claims.AuthorizationDetails = g.Details // RAR-9-1
+	}
+	return claims, s.checkSize(claims)
+}
+
+func (s *Server) issue(ctx context.Context, t *TokenRequest, g grant, claims accesstoken.Claims) (*TokenResponse, error) {
+	token, err := s.newAccessToken(ctx, claims)
+	if err != nil {
+		return nil, err
+	}
+	return &TokenResponse{
+		AccessToken: token, TokenType: string(t.bound.TokenType()), // DPOP-5-3: the type tells the client how the token is bound
+		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: claims.Scope, AuthorizationDetails: g.Details,
+		GrantID: g.Managed, // GM-5.5-3
+	}, nil
+}
+
+// idTokenSignatory returns who signs the ID tokens of a client: by the algorithm that is registered, and encrypted for nobody.
+func (s *Server) idTokenSignatory(client *profile.ClientMetadata) (*signatory, error) {
+	if client.IDTokenEncryptedResponseAlg != "" {
+		return nil, fmt.Errorf("%w: it is registered for encrypted ID tokens, which this server does not make", ErrClientNotAllowed)
+	}
+	return s.signatory(memberIDTokenAlg, client.IDTokenSignedResponseAlg)
+}
+
+// issueIDToken: SP-5.3.2.3-1.
+func issueIDToken(by *signatory, g grant) (string, error) {
+	claims := idtoken.Claims{Subject: g.Subject, ClientID: g.ClientID, Nonce: g.Nonce, ACR: g.ACR, AMR: g.AMR, Extra: make(map[string]any, len(g.Claims))}
+	for name, value := range g.Claims {
+		claims.Extra[name] = value
+	}
+	if g.AuthTime != 0 {
+		claims.AuthTime = time.Unix(g.AuthTime, 0)
+	}
+	token, err := by.idTokens.Issue(claims)
+	if err != nil {
+		return "", fmt.Errorf("%w: signing an ID token: %w", ErrStore, err)
+	}
+	return token, nil
+}
+
+func (s *Server) newRefreshToken(ctx context.Context, g grant) (string, error) {
+	expires := s.cfg.Now().Add(s.cfg.RefreshTokenLifetime)
+	if !g.Ends.IsZero() && g.Ends.Before(expires) {
+		expires = g.Ends
+	}
+	value, err := json.Marshal(refreshRecord{Grant: g, Expires: expires.Unix()})
+	if err != nil {
+		return "", fmt.Errorf("%w: refresh token: %w", ErrStore, err)
+	}
+	token := jose.RandomString(32) // SP-5.4.1-4
+	if err := s.cfg.RefreshTokens.Save(expiring.WithOwner(ctx, g.ClientID), s.storeKey("refresh", token), value, expires); err != nil {
+		return "", saving("a refresh token", err)
+	}
+	return token, nil
+}
+
+// load reads a record. What is not there is notFound; what cannot be read is a failure of the store.
+func (s *Server) load(ctx context.Context, from RefreshStore, key string, record any, notFound error) error {
+	value, err := from.Load(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("%w: unknown", notFound)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	if err := json.Unmarshal(value, record); err != nil {
+		return fmt.Errorf("%w: a stored record is not ours", ErrStore)
+	}
+	return nil
+}
+
+func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
+	request, err := s.TokenRequest(r)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	response, err := s.Token(r.Context(), request)
+	if err != nil {
+		s.WriteError(w, r, err)
+		return
+	}
+	s.tokenProofs.SetNonce(w.Header())
+	writeJSON(w, http.StatusOK, response)
+}

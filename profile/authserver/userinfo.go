@@ -1,0 +1,134 @@
+package authserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+)
+
+// newUserInfo makes the guard of the UserInfo endpoint: a [resourceserver.Server] whose tokens are looked up here, whichever of our
+// APIs they are for, and whose proofs name this endpoint. What a token says about its audience protects APIs from each
+// other. Here it comes back to who has issued it, bound to its client, and what it may do is said by the scope openid.
+func (s *Server) newUserInfo() (err error) {
+	if s.cfg.UserInfo == nil {
+		return nil
+	}
+	endpoint := s.endpoint(s.cfg.Endpoints.UserInfo)
+	token := func(ctx context.Context, raw string) (resourceserver.Claims, error) {
+		claims, err := s.liveToken(ctx, raw) // SP-5.3.4-3
+		claims.Audience = append(claims.Audience, endpoint)
+		return claims, err
+	}
+	s.userInfo, err = s.newGuard(s.cfg.Endpoints.UserInfo, token, s.urlsOf(s.cfg.Endpoints.UserInfo))
+	return err
+}
+
+// UserInfo is the UserInfo endpoint (OpenID Connect Core §5.3), which [Server.Handler] serves: for a host that
+// mounts its own. It demands of a request what a [resourceserver.Server] does, an access token in the Authorization header and
+// proof that it is the sender's, and of the token that it has scope openid, whichever resource it is for. It answers in JSON,
+// or with a JWT if the client is registered for one (userinfo_signed_response_alg). It panics if the configuration has no
+// UserInfo.
+func (s *Server) UserInfo() http.Handler {
+	if s.userInfo == nil {
+		panic("authserver: Server.UserInfo needs Config.UserInfo")
+	}
+	const scope = "openid"
+	guarded := s.userInfo.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, _ := resourceserver.TokenFromContext(r.Context())
+		mediaType, body, err := s.claimsAbout(r, token)
+		if err != nil {
+			s.userInfo.WriteError(w, r, err, scope)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", mediaType)
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
+		w.Write(body) //nolint:errcheck // the peer is gone
+	}), scope)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// OpenID Connect Core §5.3.1: GET and POST. A token in the body of the latter is none (SP-5.3.4-1).
+		if r.Method != http.MethodGet && r.Method != http.MethodPost {
+			w.Header().Set("Allow", "GET, POST")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// claimsAbout returns the response: the host's claims, and the subject of the token in any case.
+func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (mediaType string, body []byte, err error) {
+	client, err := s.client(r.Context(), token.ClientID())
+	switch {
+	case errors.Is(err, ErrUnknownClient):
+		return "", nil, fmt.Errorf("%w: its client is gone", accesstoken.ErrRevoked)
+	case err != nil:
+		return "", nil, err
+	}
+	// OpenID Connect Core §5.3.2: it would not take what is not signed, or signed otherwise.
+	by, err := s.signatory(memberUserInfoAlg, client.UserInfoSignedResponseAlg)
+	if err != nil {
+		return "", nil, err
+	}
+	host, err := s.cfg.UserInfo(r.Context(), token)
+	if err != nil {
+		return "", nil, fmt.Errorf("authserver: UserInfo: %w", err)
+	}
+	claims := make(map[string]any, len(host)+3)
+	for name, value := range host {
+		claims[name] = value
+	}
+	// OpenID Connect Core §5.3.2: who reads it compares it with that of the ID token. Claims with another subject are those of
+	// another user, and not a single one of them goes out.
+	if sub, ok := claims["sub"]; ok && sub != token.Subject() {
+		return "", nil, errors.New("authserver: UserInfo: the claims are about another subject than the token")
+	}
+	claims["sub"] = token.Subject()
+	if client.UserInfoSignedResponseAlg == "" {
+		body, err = encodeClaims(claims)
+		return "application/json", body, err
+	}
+	for name := range host { // JWT-3.12-1: by these an ID token or another JWT of ours is known
+		if slices.ContainsFunc(ofOtherJWTs, func(of string) bool { return strings.EqualFold(of, name) }) {
+			return "", nil, fmt.Errorf("authserver: UserInfo: %.64q is not for a signed response to say", name)
+		}
+	}
+	claims["iss"], claims["aud"] = s.cfg.Issuer, client.ClientID // OpenID Connect Core §5.3.2
+	if body, err = encodeClaims(claims); err != nil {
+		return "", nil, err
+	}
+	signed, err := by.userInfo.Sign(body)
+	if err != nil {
+		return "", nil, fmt.Errorf("%w: signing a UserInfo response: %w", ErrStore, err)
+	}
+	return "application/jwt", []byte(signed), nil
+}
+
+// ofOtherJWTs are claims that no signed UserInfo response has from the host: without them, exp above all, nobody takes it
+// for one of the others that the same key signs.
+var ofOtherJWTs = []string{"iss", "aud", "azp", "exp", "nbf", "iat", "jti", "nonce", "at_hash", "c_hash", "client_id", "cnf", "code", "error", "events", "token_introspection"}
+
+func encodeClaims(claims map[string]any) ([]byte, error) {
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(claims); err != nil {
+		return nil, fmt.Errorf("authserver: UserInfo: %w", err)
+	}
+	// Names that differ by case only would be refused by whoever reads it, or taken for sub.
+	encoded := bytes.TrimSpace(body.Bytes())
+	if err := strictjson.Valid(encoded); err != nil {
+		return nil, fmt.Errorf("authserver: UserInfo: %w", err)
+	}
+	return encoded, nil
+}
