@@ -65,7 +65,7 @@ func TestRead(t *testing.T) {
 	require.ErrorIs(t, err, form.ErrMediaType)
 }
 
-func TestReadLooksAtTheBodyAlone(t *testing.T) {
+func TestReadIgnoresOtherSources(t *testing.T) {
 	const formType = "application/x-www-form-urlencoded"
 	t.Run("parameters of the URL do not count", func(t *testing.T) {
 		r := httptest.NewRequest("POST", "/token?client_id=a&client_id=b&%zz", strings.NewReader("grant_type=x"))
@@ -82,7 +82,7 @@ func TestReadLooksAtTheBodyAlone(t *testing.T) {
 		require.Equal(t, "x", r.PostForm.Get("grant_type"), "maps of their own")
 		require.Equal(t, "x", r.Form.Get("grant_type"))
 	})
-	t.Run("a refused body is not parsed for anybody", func(t *testing.T) {
+	t.Run("attack: a rejected body is not parsed for later readers", func(t *testing.T) {
 		r := httptest.NewRequest("POST", "/token", strings.NewReader("a=1&a=2"))
 		r.Header.Set("Content-Type", formType)
 		_, err := form.Read(r)
@@ -90,7 +90,7 @@ func TestReadLooksAtTheBodyAlone(t *testing.T) {
 		require.Empty(t, r.PostFormValue("a"))
 		require.Empty(t, r.FormValue("a"))
 	})
-	t.Run("a body that was read before is an error, not an empty form", func(t *testing.T) {
+	t.Run("attack: a body that was read before is an error, not an empty form", func(t *testing.T) {
 		for name, before := range map[string]func(*http.Request){
 			"ParseForm":     func(r *http.Request) { _ = r.ParseForm() },
 			"FormValue":     func(r *http.Request) { _ = r.FormValue("a") },
@@ -108,7 +108,7 @@ func TestReadLooksAtTheBodyAlone(t *testing.T) {
 			require.Equal(t, http.StatusBadRequest, status)
 		}
 	})
-	t.Run("no body is no parameter", func(t *testing.T) {
+	t.Run("a request without a body has no parameters", func(t *testing.T) {
 		r := httptest.NewRequest("POST", "/token", nil)
 		r.Body = nil
 		r.Header.Set("Content-Type", formType)
@@ -116,14 +116,14 @@ func TestReadLooksAtTheBodyAlone(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, got)
 	})
-	t.Run("a body that breaks off", func(t *testing.T) {
+	t.Run("a truncated body", func(t *testing.T) {
 		r := httptest.NewRequest("POST", "/token", io.MultiReader(strings.NewReader("a=1"), broken{}))
 		r.Header.Set("Content-Type", formType)
 		_, err := form.Read(r)
 		require.ErrorIs(t, err, form.ErrMalformed)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	})
-	t.Run("a limit is a limit, whatever the length that was announced", func(t *testing.T) {
+	t.Run("attack: the limit does not depend on Content-Length", func(t *testing.T) {
 		r := httptest.NewRequest("POST", "/token", strings.NewReader("a="+strings.Repeat("x", form.MaxBytes-2)))
 		r.Header.Set("Content-Type", formType)
 		_, err := form.Read(r)
@@ -140,7 +140,8 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// FuzzParse: what is accepted has one value for each name, and reads the same when written again.
+// An accepted form has one value for each name, and is parsed to the same
+// values after it is encoded.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"a=1&b=2", "a=1&a=2", "resource=a&resource=b", "a", "=x", "a=%00", "a=%ff", "a;b", "%61=1&a=2", "a=+&b=%2B"} {
 		f.Add(seed)

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// Clock is a clock that stands still until a test moves it. Its Now method fits the Now field of every Config.
-// Safe for concurrent use.
+// A Clock is a clock that a test moves. Its method Now fits the field Now of
+// every Config. A Clock is safe for concurrent use.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock that shows t0.
+// NewClock returns a clock that is set to t0.
 func NewClock(t0 time.Time) *Clock { return &Clock{now: t0} }
 
-// Now returns the instant that the clock shows.
+// Now returns the current time of the clock.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Advance moves the clock by d, backwards if d is negative.
+// Advance moves the clock by d, which may be negative.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

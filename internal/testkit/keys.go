@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// keyring holds the keys that this process has made, by kind and name. Generation happens under the entry's own
-// sync.OnceValues, so that a slow RSA key delays only those who wait for that key.
+// A keyring has the keys that this process has generated, by name. Each key is
+// generated in its own sync.OnceValues, so that a slow RSA key does not delay
+// callers that need another key.
 type keyring[K any] struct {
 	generate func() (K, error)
 
@@ -33,7 +34,7 @@ func (r *keyring[K]) get(t testing.TB, name string) K {
 	r.mu.Unlock()
 	key, err := once()
 	if err != nil {
-		t.Fatalf("testkit: making the key %q: %v", name, err)
+		t.Fatalf("testkit: generating key %q: %v", name, err)
 	}
 	return key
 }
@@ -51,8 +52,8 @@ var (
 	}}
 )
 
-// ECKey returns this process's P-256 key of that name: the same name always gives the same key, two names never do.
-// Safe for concurrent use.
+// ECKey returns the P-256 key with that name. One name has one key in a
+// process, and two names have different keys. ECKey is safe for concurrent use.
 func ECKey(t testing.TB, name string) *ecdsa.PrivateKey {
 	t.Helper()
 	return ecKeys.get(t, name)
@@ -64,7 +65,8 @@ func Ed25519Key(t testing.TB, name string) ed25519.PrivateKey {
 	return ed25519Keys.get(t, name)
 }
 
-// RSAKey is [ECKey] for RSA with 2048 bits. A new name costs some tenths of a second: use few names.
+// RSAKey is [ECKey] for RSA with 2048 bits. A new name takes some tenths of a
+// second, so use few names.
 func RSAKey(t testing.TB, name string) *rsa.PrivateKey {
 	t.Helper()
 	return rsaKeys.get(t, name)

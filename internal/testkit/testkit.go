@@ -9,13 +9,14 @@ import (
 
 const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// MutateJWS returns token with exactly one base64url character replaced by another one. The number i says which:
-// with n such characters in token, i and i+n strike the same place with different replacements, and the numbers from 0
-// to 63n-1 give every possible replacement once. Any i is allowed. A token without a base64url character comes back with
-// one appended.
+// MutateJWS returns token with one base64url character replaced. The number i
+// selects the place and the replacement. With n such characters in token, the
+// numbers from 0 to 63n-1 select each possible replacement once. i and i+n
+// select the same place. Every i is valid. A token without a base64url
+// character is returned with one appended.
 //
-// A strict verifier refuses every result: either the decoded bytes differ, or the last character of a segment is no
-// longer the canonical one.
+// A strict verifier rejects every result. Either the decoded bytes differ, or
+// the last character of a segment is not canonical.
 func MutateJWS(token string, i int) string {
 	var places []int
 	for at := range len(token) {
@@ -33,8 +34,9 @@ func MutateJWS(token string, i int) string {
 	return token[:at] + string(replacement) + token[at+1:]
 }
 
-// Hammer runs f(0) to f(n-1) on n goroutines that are let go together, and waits for all of them. f must not call
-// FailNow or a function that does (require); it stores what it saw, for the caller to judge.
+// Hammer runs f(0) to f(n-1) on n goroutines that start together, and waits for
+// all of them. f must not call FailNow or require, which calls it. f stores its
+// results, and the caller checks them.
 func Hammer(n int, f func(i int)) {
 	var ready, done sync.WaitGroup
 	start := make(chan struct{})
@@ -51,11 +53,13 @@ func Hammer(n int, f func(i int)) {
 	done.Wait()
 }
 
-// RequireAll is the environment variable that, set to "1", turns the skips of [Require] into failures. The full run sets it.
+// RequireAll is an environment variable. If it is "1", [Require] fails instead
+// of skipping. The gate sets it.
 const RequireAll = "FAPI_REQUIRE_ALL"
 
-// Require skips the test when something it needs from outside the process is not there, and fails it instead when the
-// environment says that everything must be ([RequireAll]). what completes the sentence "this test needs …".
+// Require skips the test if ok is false. If [RequireAll] is set, it fails the
+// test instead. what completes the sentence "this test needs …" and names
+// something outside the process.
 func Require(t testing.TB, what string, ok bool) {
 	t.Helper()
 	switch {

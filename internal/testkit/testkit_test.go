@@ -15,7 +15,7 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
-// recorder is a testing.TB that notes how a test would have ended.
+// A recorder is a testing.TB that records the outcome of a test.
 type recorder struct {
 	testing.TB
 	failed, skipped string
@@ -33,7 +33,7 @@ func (r *recorder) Skipf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// record runs f the way the testing package would, on a goroutine that may exit early.
+// record runs f as package testing does, on a goroutine that may exit early.
 func record(t *testing.T, f func(testing.TB)) *recorder {
 	t.Helper()
 	r := &recorder{TB: t}
@@ -111,7 +111,7 @@ func TestKeysAreCachedByName(t *testing.T) {
 	}
 }
 
-func TestClockMovesOnlyWhenTold(t *testing.T) {
+func TestClockMovesOnlyByAdvance(t *testing.T) {
 	t0 := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 	clock := testkit.NewClock(t0)
 	require.Equal(t, t0, clock.Now())
@@ -155,7 +155,8 @@ func TestHammerRunsAllAtTheSameTime(t *testing.T) {
 	var arrived atomic.Int32
 	all := make(chan struct{})
 	var calls [n]atomic.Int32
-	// Each call waits for all others: this returns only if all n are running at once.
+	// Each call waits for all others: this returns only if all n are running at
+	// once.
 	testkit.Hammer(n, func(i int) {
 		calls[i].Add(1)
 		if arrived.Add(1) == n {
@@ -170,19 +171,19 @@ func TestHammerRunsAllAtTheSameTime(t *testing.T) {
 }
 
 func TestRequire(t *testing.T) {
-	t.Run("passes when the thing is there", func(t *testing.T) {
+	t.Run("passes if ok is true", func(t *testing.T) {
 		t.Setenv(testkit.RequireAll, "1")
 		passed := false
 		record(t, func(t testing.TB) { testkit.Require(t, "a database", true); passed = true })
 		require.True(t, passed)
 	})
-	t.Run("skips with a reason when it is not", func(t *testing.T) {
+	t.Run("skips with a reason if ok is false", func(t *testing.T) {
 		t.Setenv(testkit.RequireAll, "")
 		r := record(t, func(t testing.TB) { testkit.Require(t, "a database", false) })
 		require.Empty(t, r.failed)
 		require.True(t, strings.HasPrefix(r.skipped, "this test needs a database"), r.skipped)
 	})
-	t.Run("fails when everything is required", func(t *testing.T) {
+	t.Run("fails if everything is required", func(t *testing.T) {
 		t.Setenv(testkit.RequireAll, "1")
 		r := record(t, func(t testing.TB) { testkit.Require(t, "a database", false) })
 		require.Empty(t, r.skipped)

@@ -1,7 +1,6 @@
-// Package testkit is the test harness shared by this module's tests: published vectors from files, keys that are made
-// once, a clock that tests move by hand, one-character damage to a signed token, and many goroutines let go at once.
-//
-// Only _test.go files import it.
+// Package testkit has the helpers of this module's tests: test vectors in
+// files, keys that are generated once, a clock that tests move, damaged tokens,
+// and goroutines that start together. Only _test.go files import it.
 package testkit
 
 import (
@@ -15,11 +14,13 @@ import (
 	"testing"
 )
 
-// LoadVectors reads every file that matches glob (relative to the directory of the package under test), each holding a
-// JSON array of T, and returns their elements in the order of the file names.
+// LoadVectors returns the elements of all files that match glob, in the order
+// of the file names. Each file has a JSON array of T. The pattern is relative
+// to the directory of the tested package.
 //
-// It ends the test when the pattern matches no file, when a file holds no vector, and when a vector has a member that T
-// does not know: a set of vectors that nobody reads would pass every test.
+// LoadVectors fails the test if no file matches, if a file has no vector, or if
+// a vector has an unknown member. Vectors that are not read would pass every
+// test.
 func LoadVectors[T any](t testing.TB, glob string) []T {
 	t.Helper()
 	vectors, err := loadVectors[T](glob)
@@ -63,7 +64,7 @@ func decodeVectors[T any](data []byte) ([]T, error) {
 		return nil, errors.New("bytes after the array")
 	}
 	if len(vectors) == 0 {
-		return nil, errors.New("no vector in it")
+		return nil, errors.New("no vectors")
 	}
 	return vectors, nil
 }
