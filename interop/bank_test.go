@@ -17,7 +17,7 @@ import (
 // otherClientID is a client that is as good as the first one.
 const otherClientID = "another-client"
 
-// A kindOfBank is what differs between the banks that tests start.
+// A kindOfBank is the configuration of a bank.
 type kindOfBank struct {
 	advanced bool   // signed messages
 	opaque   bool   // access tokens, else they are JWTs
@@ -25,7 +25,7 @@ type kindOfBank struct {
 	alg      string // of what the bank signs
 }
 
-// kindsOfBank are those that every flow runs at.
+// kindsOfBank returns the configurations for all flows.
 func kindsOfBank() []kindOfBank {
 	return []kindOfBank{
 		{alg: "ES256", nonces: true}, {alg: "PS256", opaque: true, nonces: true},
@@ -48,7 +48,8 @@ type bank struct {
 	clients         map[string]*profile.ClientMetadata
 }
 
-// startBank builds and starts one, with a client of each combination that fits, and a server of its API.
+// startBank builds and starts a bank, with a client of each possible
+// combination and a resource server.
 func (w *world) startBank(t *testing.T, k kindOfBank) *bank {
 	t.Helper()
 	b := &bank{world: w, kindOfBank: k, clients: map[string]*profile.ClientMetadata{}}
@@ -112,7 +113,7 @@ func (b *bank) registrations(t *testing.T) (all []*profile.ClientMetadata) {
 	return all
 }
 
-// registration is a client's at this bank.
+// registration returns the registration of a client at this bank.
 func (b *bank) registration(t *testing.T, c combination) *profile.ClientMetadata {
 	t.Helper()
 	m := b.ourRegistration(t, c)
@@ -125,7 +126,7 @@ func (b *bank) registration(t *testing.T, c combination) *profile.ClientMetadata
 	return m
 }
 
-// freeAddress is one where nothing listens now.
+// freeAddress returns an address where no program listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	socket, address := testkit.Listen(t)
@@ -140,7 +141,8 @@ func writeFile(t *testing.T, dir, name, content string) (path string) {
 	return path
 }
 
-// Other people's software, and our own client, against the bank as a program of its own: one for each kind.
+// This test runs other software and this module's client against the bank as a
+// separate program, once for each configuration.
 func TestBank(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -172,14 +174,14 @@ func openIDClientAtBanks(t *testing.T, banks map[kindOfBank]*bank) {
 	}
 }
 
-// A bankFlow is one client's at one bank.
+// A bankFlow is the flow of one client at one bank.
 type bankFlow struct {
 	*bank
 	combination
 	rar bool // a payment or accounts in detail, else OpenID Connect
 }
 
-// bankFlows are those of all clients.
+// bankFlows returns the flows of all clients.
 func bankFlows(banks map[kindOfBank]*bank) (all []bankFlow) {
 	for _, k := range kindsOfBank() {
 		for _, c := range combinations() {
@@ -199,7 +201,7 @@ func (f bankFlow) String() string {
 	return f.combination.String() + " " + what + ", " + f.tokenForm()
 }
 
-// at is where the flow's client finds something of the API.
+// at returns the URL of a path of the API for the flow's client.
 func (f bankFlow) at(path string) string {
 	if f.mtls {
 		return f.mtlsURL + path
@@ -223,7 +225,7 @@ func (f bankFlow) openIDFlow(t *testing.T) map[string]any {
 	return f.openIDClient(t, f.issuer, f.combination, f.clients[f.id()], more)
 }
 
-// order is what payment permits, as it is sent to the bank's API.
+// order is the granted payment as the request to the bank's API.
 var order = strings.Trim(payment, "[]")
 
 func (f bankFlow) checkAnswers(t *testing.T, result outcome) {
@@ -257,8 +259,10 @@ func (f bankFlow) checkAnswers(t *testing.T, result outcome) {
 	require.JSONEq(t, string(got["api"].Answer), string(got["refresh"].Answer))
 }
 
-// checkAliases: a client that uses certificates goes to where they are asked for, with everything but the documents that
-// the issuer publishes; any other client never does. The one that introspects has no certificate.
+// checkAliases checks the addresses of requests. A client with certificates
+// uses the addresses that request certificates, except for the published
+// documents. Any other client never does. The client that introspects has no
+// certificate.
 func (f bankFlow) checkAliases(t *testing.T, wire []exchange) {
 	t.Helper()
 	statuses := map[string][]int{}

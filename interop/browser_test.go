@@ -18,18 +18,20 @@ import (
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 )
 
-// Where the two examples are without a configuration.
+// These are the addresses of the two examples without a configuration.
 const (
 	bankURL    = "https://localhost:9443"
 	fintechURL = "https://localhost:9445"
 )
 
-// screenshots is where pictures of the pages go, for whoever wants to look at them; not part of the repository.
+// screenshots is the directory for pictures of the pages. It is not part of the
+// repository.
 const screenshots = "screenshots"
 
-// TestAPersonPaysInABrowser runs the bank and the fintech as their documentation says, and has a real browser go through
-// login, consent, payment, denial and revocation, on a desktop and on a phone, in English and German, in both colour schemes.
-// CASES E4 to E9, A5, A6, A8 as a person meets them.
+// TestAPersonPaysInABrowser runs the bank and the fintech as documented. A real
+// browser goes through login, consent, payment, denial and revocation. It does
+// so on a desktop and on a phone, in English and German, in both colour schemes
+// (CASES E4 to E9, A5, A6, A8).
 func TestAPersonPaysInABrowser(t *testing.T) {
 	testkit.RequirePeers(t, "playwright-core", "axe-core")
 	browser := chromium()
@@ -108,7 +110,8 @@ func chromium() string {
 	return ""
 }
 
-// An example is a program of examples/ that runs until the test ends, and what it has said.
+// An example is a running program of examples/ together with its output. It
+// ends with the test.
 type example struct {
 	stop func() // and wait for its end
 	mu   sync.Mutex
@@ -122,7 +125,7 @@ func (e *example) Write(p []byte) (int, error) {
 	return e.said.Write(p)
 }
 
-// after returns what the program has written behind a word, at the beginning of a line.
+// after returns the program's output behind a word at the beginning of a line.
 func (e *example) after(word string) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -134,7 +137,8 @@ func (e *example) after(word string) string {
 	return ""
 }
 
-// startExample builds a program and starts it, with a directory of the test for what the two share.
+// startExample builds and starts a program. The test's directory holds the
+// files that the two programs share.
 func startExample(t *testing.T, state, name string) *example {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), name)

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// An API that answers wrongly gets the token once, and nobody else gets it.
+// An API with a wrong response gets the token once. No other server gets the
+// token.
 func TestClientAtFaultyAPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

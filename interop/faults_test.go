@@ -34,7 +34,7 @@ var (
 	byTLS   = combination{auth: tlsAuth, mtls: true}
 )
 
-// A fault is an answer with one thing wrong.
+// A fault is a response with one error.
 type fault struct {
 	name   string
 	make   change
@@ -106,7 +106,7 @@ var callbackFaults = []fault{
 	{name: "another code", make: callback(func(q url.Values) { q.Set("code", strings.Repeat("x", 43)) }), code: "invalid_grant", then: []string{"POST " + tokenPath}},
 }
 
-// plainly answers as Baseline does, though a signed response was asked for.
+// plainly responds as under Baseline, although a signed response was requested.
 func plainly(p *proxy, a *answer) error {
 	to, err := url.Parse(a.header.Get("Location"))
 	if err != nil {
@@ -124,7 +124,7 @@ func plainly(p *proxy, a *answer) error {
 	return nil
 }
 
-// header changes the header and, with a key, who signs.
+// header changes the header and, if key is set, the signing key.
 func header(name string, value any, key func(*proxy) crypto.Signer) forgery {
 	return func(p *proxy, j *testkit.JWT) crypto.Signer {
 		j.Header[name] = value
@@ -213,8 +213,8 @@ var idTokenFaults = []fault{
 	{name: "an access token in its place", make: members(func(m map[string]any) { m["id_token"] = m["access_token"] }), want: idtoken.ErrType, then: keysOnly},
 }
 
-// private publishes every key with its private part: no such key verifies
-// anything, as its owner is not the only one who can sign with it.
+// private publishes every key with its private part. Such a key verifies
+// nothing, because others can sign with it.
 var private = members(func(m map[string]any) {
 	for _, key := range m["keys"].([]any) {
 		key.(map[string]any)["d"] = "AQAB"
@@ -238,14 +238,16 @@ var responseKeysFaults = []fault{
 	{name: "garbage", make: instead(200, "application/json", "{{{"), want: jarm.ErrUnavailable},
 }
 
-// errSaid stands for a *oauth2.RetrieveError without a code: the server has said something that is no OAuth.
+// errSaid stands for a *oauth2.RetrieveError without a code: the response is
+// not an OAuth error.
 var errSaid = errors.New("an answer without a code")
 
 // discarded is what a client sends that rejects a login after the exchange: it
 // revokes the tokens.
 var discarded = []string{"POST /token/revocation"}
 
-// Each answer is oidc-provider's with one thing changed on the way. The client has to refuse it, at once.
+// Each response is that of oidc-provider with one change. The client must
+// reject it at once.
 func TestClientRefusesFaultyAnswers(t *testing.T) {
 	t.Parallel()
 	p := startFaulty(t)
@@ -301,7 +303,7 @@ func requireRefusal(t *testing.T, f fault, also, err error) {
 	require.Equal(t, f.code, said.ErrorCode)
 }
 
-// What is only odd is no fault.
+// The client must accept unusual responses that are valid.
 func TestClientBearsOddAnswers(t *testing.T) {
 	t.Parallel()
 	p := startFaulty(t)

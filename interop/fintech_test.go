@@ -10,7 +10,8 @@ import (
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 )
 
-// information is what the fintech asks for in detail at the bank, to list accounts without the scope for them.
+// information is the detail that the fintech requests at the bank, to list
+// accounts without the scope.
 const information = `[{"type":"account_information","actions":["list_accounts"]}]`
 
 // onceSays is the line that examples/fintech -once prints.
@@ -22,7 +23,8 @@ type onceSays struct {
 	ResourceStatus int    `json:"resource_status"`
 }
 
-// runFintech has examples/fintech perform one authorization as one of our kinds of client. more goes over the configuration.
+// runFintech runs one authorization of examples/fintech as one kind of client.
+// more overrides the configuration.
 func (w *world) runFintech(t *testing.T, c combination, more map[string]any) (exit int, said onceSays) {
 	t.Helper()
 	dir := t.TempDir()
@@ -58,7 +60,7 @@ func (w *world) runFintech(t *testing.T, c combination, more map[string]any) (ex
 	return exit, said
 }
 
-// requireOnce wants a whole authorization, and the resource.
+// requireOnce requires a complete authorization and the resource.
 func requireOnce(t *testing.T, c combination, exit int, said onceSays) {
 	t.Helper()
 	require.Equal(t, onceSays{OK: true, TokenType: c.tokenType(), ResourceStatus: 200}, said)
@@ -89,7 +91,8 @@ func fintechAtBanks(t *testing.T, banks map[kindOfBank]*bank) {
 	})
 }
 
-// The fintech knows nothing of resources: the server has a default one, our API.
+// The fintech requests no resource. The server's default resource is this
+// module's API.
 func TestFintechAgainstOIDCProvider(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

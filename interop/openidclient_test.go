@@ -13,7 +13,7 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// A stage is what openid-client says of one stage of its flow.
+// A stage is openid-client's report of one stage of its flow.
 type stage struct {
 	OK          bool            `json:"ok"`
 	Code        string          `json:"code"`
@@ -35,7 +35,7 @@ type stage struct {
 	Details     json.RawMessage `json:"authorization_details"`
 }
 
-// An exchange is a request that it has sent, and what came of it.
+// An exchange is a request of openid-client and its result.
 type exchange struct {
 	Method string `json:"method"`
 	URL    string `json:"url"`
@@ -43,7 +43,7 @@ type exchange struct {
 	Type   string `json:"type"`
 }
 
-// An outcome is what it says of a whole flow.
+// An outcome is openid-client's report of a flow.
 type outcome struct {
 	Stages map[string]stage `json:"stages"`
 	Wire   []exchange       `json:"wire"`
@@ -81,7 +81,7 @@ func runOpenIDClient(t *testing.T, flows map[string]map[string]any) map[string]o
 	return outcomes
 }
 
-// requireStages: all of them ran and succeeded.
+// requireStages requires that all stages ran and succeeded.
 func requireStages(t *testing.T, result outcome, want ...string) {
 	t.Helper()
 	for name, s := range result.Stages {
@@ -144,7 +144,7 @@ func requireOurAnswers(t *testing.T, c combination, result outcome) {
 	}
 }
 
-// requireFAPI looks at what every flow at a server of ours has in common.
+// requireFAPI checks the properties of every flow at this module's servers.
 func requireFAPI(t *testing.T, c combination, result outcome) {
 	t.Helper()
 	stages := result.Stages
@@ -179,7 +179,8 @@ func requireFAPI(t *testing.T, c combination, result outcome) {
 	require.Equal(t, "invalid_grant", stages["revocation"].Then)
 }
 
-// The same script against oidc-provider: what fails here is not the server's fault.
+// This test runs the same script against oidc-provider. A failure here is not
+// an error of this module's servers.
 func TestOpenIDClientAgainstOIDCProvider(t *testing.T) {
 	t.Parallel()
 	testkit.RequirePeers(t, "openid-client", "undici")

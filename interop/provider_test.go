@@ -114,7 +114,7 @@ func (f *flow) run(t *testing.T, issuer string) {
 	require.Equal(t, "invalid_grant", said.ErrorCode)
 }
 
-// checkToken looks at what came from the token endpoint.
+// checkToken checks the token response.
 func (f *flow) checkToken(t *testing.T, token *oauth2.Token) {
 	t.Helper()
 	require.Equal(t, f.tokenType(), token.TokenType)
@@ -125,7 +125,7 @@ func (f *flow) checkToken(t *testing.T, token *oauth2.Token) {
 	}
 }
 
-// callAPI calls our API with the token and returns what the API has found in it.
+// callAPI calls the API with the token and returns the API's view of the token.
 func (f *flow) callAPI(t *testing.T, token *oauth2.Token) told {
 	t.Helper()
 	app, err := f.client.HTTPClient(oauth2.StaticTokenSource(token))
@@ -149,7 +149,8 @@ func (f *flow) callAPI(t *testing.T, token *oauth2.Token) told {
 	return what
 }
 
-// refuseUnbound: whoever has the token and neither key nor certificate has nothing.
+// refuseUnbound checks that the API rejects the token without its key or
+// certificate.
 func (f *flow) refuseUnbound(t *testing.T, token *oauth2.Token) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.api.at(f.combination), nil)
@@ -161,7 +162,7 @@ func (f *flow) refuseUnbound(t *testing.T, token *oauth2.Token) {
 	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
 }
 
-// requireNonceDemand shows that the flows have passed a server that does not take proofs without a nonce.
+// requireNonceDemand checks that the server rejects proofs without a nonce.
 func requireNonceDemand(t *testing.T, w *world, p *provider) {
 	t.Helper()
 	c := combination{auth: privateKey}

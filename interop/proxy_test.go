@@ -19,17 +19,19 @@ import (
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 )
 
-// An answer is what the proxy got from the authorization server and may change.
+// An answer is a response of the authorization server, which the proxy may
+// change.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// A change makes an answer wrong, or odd.
+// A change makes a response invalid or unusual.
 type change func(*proxy, *answer) error
 
-// A proxy stands in front of an authorization server. It keeps a log of requests and can change one answer.
+// A proxy forwards requests to an authorization server. It logs the requests
+// and can change one response.
 type proxy struct {
 	*world
 	url string
@@ -38,12 +40,12 @@ type proxy struct {
 	log    []string // method and path of each request
 	at     string   // the path whose answer is changed; it may end in * for anything
 	always bool     // also further ones, and those that only ask for a nonce
-	make   change   // nil: none
-	struck int      // requests in the log when the first answer was changed; -1: none has been
+	make   change   // may be nil
+	struck int      // requests in the log at the first change, or -1
 	err    error    // of the change
 }
 
-// newProxy opens its socket. Nothing is served before stand.
+// newProxy opens a socket. The proxy serves nothing before stand is called.
 func newProxy(t *testing.T, w *world) (p *proxy, stand func(behind string)) {
 	t.Helper()
 	socket, address := testkit.Listen(t)
@@ -64,14 +66,15 @@ func newProxy(t *testing.T, w *world) (p *proxy, stand func(behind string)) {
 	}
 }
 
-// arm clears the log and says what is to be changed.
+// arm clears the log and sets the next change.
 func (p *proxy) arm(at string, always bool, c change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.log, p.at, p.always, p.make, p.struck, p.err = nil, at, always, c, -1, nil
 }
 
-// since returns what was requested since the answer was changed, and whether one was.
+// since returns the requests after the changed response, and whether a response
+// was changed.
 func (p *proxy) since(t *testing.T) (requests []string, struck bool) {
 	t.Helper()
 	p.mu.Lock()
@@ -156,7 +159,7 @@ func without(name string) change {
 	return members(func(m map[string]any) { delete(m, name) })
 }
 
-// text puts something into the document as it is, right after its opening brace.
+// text inserts a text into the document after its opening brace.
 func text(insert string) change {
 	return func(_ *proxy, a *answer) error {
 		rest, ok := bytes.CutPrefix(a.body, []byte("{"))
@@ -168,7 +171,7 @@ func text(insert string) change {
 	}
 }
 
-// instead is another answer altogether.
+// instead replaces the response.
 func instead(status int, mediaType, body string) change {
 	return func(_ *proxy, a *answer) error {
 		a.status, a.body = status, []byte(body)
@@ -184,7 +187,7 @@ func status(code int) change {
 	}
 }
 
-// sendTo redirects within the origin, where a careless client would follow.
+// sendTo redirects to the same origin, which a careless client would follow.
 func sendTo(code int) change {
 	return func(p *proxy, a *answer) error {
 		a.status = code
@@ -193,7 +196,7 @@ func sendTo(code int) change {
 	}
 }
 
-// anotherNonce demands a nonce, whatever came.
+// anotherNonce demands a nonce for every request.
 func anotherNonce(_ *proxy, a *answer) error {
 	a.status, a.body = http.StatusBadRequest, []byte(`{"error":"use_dpop_nonce","error_description":"once more"}`)
 	a.header.Set("Content-Type", "application/json")
@@ -201,7 +204,7 @@ func anotherNonce(_ *proxy, a *answer) error {
 	return nil
 }
 
-// callback changes the parameters with which the browser is sent back.
+// callback changes the parameters of the authorization response.
 func callback(f func(url.Values)) change {
 	return func(_ *proxy, a *answer) error {
 		to, err := url.Parse(a.header.Get("Location"))
@@ -216,10 +219,11 @@ func callback(f func(url.Values)) change {
 	}
 }
 
-// A forgery changes a JWT and says with which key it is signed; nil: the authorization server's own that the kid names.
+// A forgery changes a JWT and returns the key to sign it with. If it returns
+// nil, the authorization server's key with the JWT's kid signs it.
 type forgery func(p *proxy, j *testkit.JWT) crypto.Signer
 
-// claim changes claims, with a good signature.
+// claim changes claims and keeps the signature valid.
 func claim(f func(p *proxy, claims map[string]any)) forgery {
 	return func(p *proxy, j *testkit.JWT) crypto.Signer {
 		f(p, j.Claims)

@@ -10,15 +10,17 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// A reply is what our servers answer to one request of peers/raw.mjs.
+// A reply is the response of this module's servers to one request of
+// peers/raw.mjs.
 type reply struct {
 	Name   string `json:"name"`
 	Status int    `json:"status"`
 	Error  string `json:"error"`
 }
 
-// The names say what is wrong, and to what the request goes: an assertion to the endpoint for pushed requests, a proof to
-// the token endpoint. Good ones stand among them to show that it is the wrong alone that is refused.
+// The names describe the error and the endpoint: assertions go to the endpoint
+// for pushed requests, proofs to the token endpoint. Valid requests among them
+// show that the error causes the rejection.
 var replies = []reply{
 	{"push: good", 201, ""},
 	{"assertion: RS256", 401, "invalid_client"},
@@ -154,7 +156,8 @@ func TestRawRequests(t *testing.T) {
 	})
 }
 
-// sendRaw runs a script that sends wrong requests, and compares what was said to each of them.
+// sendRaw runs a script that sends invalid requests, and compares the
+// responses.
 func (w *world) sendRaw(t *testing.T, script string, want []reply, servers map[string]any) {
 	t.Helper()
 	rsaKey := testkit.JWK(t, w.rsaKey, clientRSAKey, "")

@@ -8,8 +8,9 @@ import (
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 )
 
-// The names are like those of replies. What introspection says about a token stands where errors stand; who asks without
-// authentication gets the status that RFC 9701 §5 has for that.
+// The names are like those of replies. The column of errors also contains the
+// result of introspection. The status of a request without authentication is
+// that of RFC 9701 §5.
 var bankReplies = []reply{
 	{"authorize: no request_uri", 400, "invalid_request"},
 	{"authorize: parameters in place of a request_uri", 400, "invalid_request"},
@@ -141,7 +142,8 @@ var bankReplies = []reply{
 	{"revoke: the refresh token that came with it", 400, "invalid_grant"},
 }
 
-// rawRequestsToBanks sends what our own server gets in TestRawRequests, and what the bank alone can be asked.
+// rawRequestsToBanks sends the requests of TestRawRequests to the banks, and
+// requests that only the bank supports.
 func rawRequestsToBanks(t *testing.T, w *world, banks map[kindOfBank]*bank) {
 	t.Parallel()
 	testkit.RequirePeers(t, "dpop", "jose", "undici")

@@ -20,13 +20,15 @@ const (
 	clientRSAKey = "client-rsa"
 )
 
-// A server is our authorization server, with a user who agrees to everything. It demands nonces.
+// A server is this module's authorization server with a user who approves
+// everything. It demands nonces.
 type server struct {
 	*authserver.Server
 	issuer string
 }
 
-// startServer serves it under a profile, with all clients that fit, and an API that may introspect.
+// startServer starts a server with a profile, with all possible clients, and an
+// API that may introspect.
 func (w *world) startServer(t *testing.T, p profile.Profile, more ...*profile.ClientMetadata) *server {
 	t.Helper()
 	socket, issuer := testkit.Listen(t)
@@ -81,7 +83,7 @@ func (s *server) agree(w http.ResponseWriter, r *http.Request, a *authserver.Aut
 	response.ServeHTTP(w, r)
 }
 
-// ourRegistration is a client's at our own server.
+// ourRegistration returns the registration of a client at this server.
 func (w *world) ourRegistration(t *testing.T, c combination) *profile.ClientMetadata {
 	t.Helper()
 	m := w.registration(t, c)

@@ -35,7 +35,7 @@ type combination struct {
 	mtls     bool // tokens are bound to the certificate, else to a DPoP key
 }
 
-// combinations are all of them.
+// combinations returns all combinations.
 func combinations() (all []combination) {
 	for _, advanced := range []bool{false, true} {
 		for _, auth := range []string{privateKey, tlsAuth} {
@@ -58,7 +58,7 @@ func (c combination) String() string {
 	return name + " " + c.auth + " " + binding
 }
 
-// id is the client_id.
+// id returns the client_id.
 func (c combination) id() string {
 	id := "baseline-"
 	if c.advanced {
@@ -86,7 +86,8 @@ func (c combination) tokenType() string {
 	return "DPoP"
 }
 
-// A world is what all runs have: certificates, the keys of the client and of an authorization server, and our API.
+// A world contains the parts of all tests: certificates, the keys of the client
+// and of an authorization server, and the API.
 type world struct {
 	authority   *testkit.Authority
 	key         *ecdsa.PrivateKey // the client's
@@ -107,7 +108,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// registration is what an authorization server knows of a client.
+// registration returns the registration of a client.
 func (w *world) registration(t *testing.T, c combination) *profile.ClientMetadata {
 	t.Helper()
 	keys, err := jwks.NewSet(jwks.Key{Public: w.key.Public(), KeyID: authKeyID})
@@ -126,7 +127,7 @@ func (w *world) registration(t *testing.T, c combination) *profile.ClientMetadat
 	return m
 }
 
-// clientConfig is our client's.
+// clientConfig returns the configuration of this module's client.
 func (w *world) clientConfig(t *testing.T, issuer string, c combination) client.Config {
 	t.Helper()
 	cfg := client.Config{
@@ -142,13 +143,14 @@ func (w *world) clientConfig(t *testing.T, issuer string, c combination) client.
 	return cfg
 }
 
-// An api is one guarded by a resourceserver.Server, on two sockets of which one asks for certificates.
+// An api is an API behind a resourceserver.Server, on two sockets of which one
+// requests certificates.
 type api struct {
 	url, mtlsURL string
 	asks         func(issuer string, keys *jwks.Remote)
 }
 
-// newAPI opens the sockets. Nothing is served before guard.
+// newAPI opens the sockets. The API serves nothing before guard is called.
 func newAPI(t *testing.T, authority *testkit.Authority) *api {
 	t.Helper()
 	socket, url := testkit.Listen(t)
@@ -176,7 +178,7 @@ func (w *world) guard(t *testing.T, issuer, jwksURI string) {
 	w.api.asks(issuer, keys)
 }
 
-// at is where the API's clients of a kind go.
+// at returns the URL of the API for a kind of client.
 func (a *api) at(c combination) string {
 	if c.mtls {
 		return a.mtlsURL + "/accounts"
@@ -184,7 +186,7 @@ func (a *api) at(c combination) string {
 	return a.url + "/accounts"
 }
 
-// told is what the API says about the token that it was called with.
+// told is the API's response about the token of a request.
 type told struct {
 	Subject string          `json:"subject"`
 	Client  string          `json:"client"`

@@ -110,7 +110,7 @@ func TestAllProblemsAreListed(t *testing.T) {
 	for _, name := range []string{"listen", "store", "access_token", "unknown", "auto_approve", "request_uri_seconds"} {
 		require.Contains(t, stderr.String(), name)
 	}
-	o["clients"] = []object{{"client_id": "two"}} // has two problems, each of which is told to be this client's
+	o["clients"] = []object{{"client_id": "two"}} // has two problems, and each names this client
 	raw, err = json.Marshal(o)
 	require.NoError(t, err)
 	_, err = parseConfig(raw)

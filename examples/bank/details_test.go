@@ -15,7 +15,8 @@ import (
 
 const (
 	order = `{"type":"payment_initiation","instructedAmount":{"currency":"EUR","amount":"12.34"},"creditorName":"ACME","creditorAccount":{"iban":"DE02100100109307118603"}}`
-	// The example of RFC 9396 §2, but for the location, and the shortest payment that there is.
+	// These are the example of RFC 9396 §2 without its location, and the
+	// shortest payment.
 	exampleOrder = `{"type":"payment_initiation","actions":["initiate","status","cancel"],"instructedAmount":{"currency":"EUR","amount":"123.50"},
 		"creditorName":"Merchant A","creditorAccount":{"bic":"ABCIDEFFXXX","iban":"DE02100100109307118603"},"remittanceInformationUnstructured":"Ref Number Merchant"}`
 	shortOrder  = `{"type":"payment_initiation","instructedAmount":{"currency":"EUR","amount":"12.34"},"creditorName":"ACME"}`

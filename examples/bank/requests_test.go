@@ -52,7 +52,7 @@ func (r reply) location() *url.URL {
 	return u
 }
 
-// refused checks a refusal by an endpoint for programs.
+// refused checks an error response of an endpoint for programs.
 func (r reply) refused(status int, codes ...string) {
 	r.t.Helper()
 	require.Equal(r.t, status, r.status, "%s", r.body)

@@ -70,7 +70,7 @@ func TestTheProgram(t *testing.T) {
 	require.Zero(t, <-status)
 }
 
-// slow is a handler that answers when it is told to.
+// slow is a handler that responds after a signal.
 type slow struct{ began, goOn chan struct{} }
 
 func (s slow) ServeHTTP(w http.ResponseWriter, _ *http.Request) {

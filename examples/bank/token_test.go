@@ -150,7 +150,7 @@ func TestProofsAtTheTokenEndpoint(t *testing.T) {
 	})
 }
 
-// A proofCase is a proof that is right but for these changes.
+// A proofCase is a valid proof with changes.
 type proofCase struct {
 	name    string
 	changes []change

@@ -19,15 +19,16 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// A guard lets those requests to an API pass that have a good access token and a proof of the key that it is bound to.
+// A guard accepts requests to an API that have a valid access token and a proof
+// of the token's key.
 type guard struct {
 	tokens    *accesstoken.Verifier
 	proofs    *dpop.Verifier
 	challenge tokenbinding.Challenge
 }
 
-// newGuard takes the identifier of the API, which is also its URL here, the issuer of its tokens, and where that publishes
-// its keys.
+// newGuard returns a guard. It takes the identifier of the API, which is also
+// its URL here, the issuer of its tokens, and the issuer's keys.
 func newGuard(resource, issuer string, keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)) (*guard, error) {
 	tokens, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{Issuer: issuer, Audience: []string{resource}, Keys: keys})
 	if err != nil {
@@ -40,9 +41,11 @@ func newGuard(resource, issuer string, keys func(ctx context.Context, kid, alg s
 	return &guard{tokens, proofs, tokenbinding.Challenge{Algorithms: proofs.Algorithms()}}, nil
 }
 
-// verify calls the packages in the order that matters: nothing is recorded of a request that is refused, and a token is
-// worth nothing before its binding has been checked. Certificate-bound tokens would need a tokenbinding.CertificateSource,
-// whose thumbprint goes into the Proof, and the proof of DPoP only where JKT is not empty.
+// verify calls the packages in the required order. It records nothing about a
+// rejected request, and it returns a token only after it has checked the
+// binding. Certificate-bound tokens need a tokenbinding.CertificateSource,
+// whose thumbprint goes into the Proof. They need a DPoP proof only if JKT is
+// not empty.
 func (g *guard) verify(r *http.Request, scopes ...string) (*accesstoken.Token, error) {
 	presented, err := tokenbinding.FromRequest(r)
 	if err != nil {
@@ -53,7 +56,7 @@ func (g *guard) verify(r *http.Request, scopes ...string) (*accesstoken.Token, e
 		return nil, err
 	}
 	bound := tokenbinding.Confirmation{JKT: token.JKT(), X5TS256: token.X5TS256()}
-	if err := bound.CheckScheme(presented.Scheme); err != nil { // a bound token sent as Bearer ends here
+	if err := bound.CheckScheme(presented.Scheme); err != nil { // rejects a bound token sent as Bearer
 		return nil, err
 	}
 	proof, err := g.proofs.CheckToken(r, presented.Token, token.JKT())
@@ -66,17 +69,17 @@ func (g *guard) verify(r *http.Request, scopes ...string) (*accesstoken.Token, e
 	if err := token.CheckScope(scopes...); err != nil {
 		return nil, err
 	}
-	if err := g.proofs.Commit(r.Context(), proof); err != nil { // last: now the proof is used up
+	if err := g.proofs.Commit(r.Context(), proof); err != nil { // last: records the proof as used
 		return nil, err
 	}
 	return token, nil
 }
 
-// handle is middleware. The errors of all four packages say what to answer.
+// handle is middleware. The errors of all four packages contain the response.
 func (g *guard) handle(scope string, next func(http.ResponseWriter, *http.Request, *accesstoken.Token)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := g.verify(r, scope)
-		g.proofs.SetNonce(w.Header()) // does nothing unless the Verifier was given Nonces
+		g.proofs.SetNonce(w.Header()) // no effect unless the Verifier has Nonces
 		if err != nil {
 			challenge := g.challenge
 			challenge.Scope = scope
@@ -87,12 +90,13 @@ func (g *guard) handle(scope string, next func(http.ResponseWriter, *http.Reques
 	})
 }
 
-// An API of its own making, the server whose tokens it accepts, and those who call it.
+// This example has an API, the server whose tokens it accepts, and callers.
 func Example_api() {
 	const issuer = "https://as.example.com"
 	ctx := context.Background()
 
-	// The authorization server: it publishes a key and issues tokens bound to the client's.
+	// The authorization server publishes a key and issues tokens that are bound
+	// to the client's key.
 	signing, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	set, _ := jwks.NewSet(jwks.Key{Public: signing.Public()})
 	jwksURI := httptest.NewTLSServer(set)
@@ -140,13 +144,13 @@ func Example_api() {
 	call("client, beyond its scope", own, "DPoP", "/payments")
 	call("attacker, own key", other, "DPoP", "/accounts")
 	call("attacker, no key", api.Client().Transport, "Bearer", "/accounts")
-	call("nobody", api.Client().Transport, "", "/accounts")
+	call("no token", api.Client().Transport, "", "/accounts")
 	// Output:
 	// client: 200
 	// client, beyond its scope: 403 DPoP error="insufficient_scope"
 	// attacker, own key: 401 DPoP error="invalid_token"
 	// attacker, no key: 401 DPoP error="invalid_token"
-	// nobody: 401 DPoP scope="accounts"
+	// no token: 401 DPoP scope="accounts"
 }
 
 // A keyed transport sends proofs of one key.

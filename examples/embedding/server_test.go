@@ -21,7 +21,8 @@ import (
 
 const issuer = "https://as.example.com"
 
-// oldServer stands for the authorization server that exists: it logs users in, keeps codes and issues tokens.
+// oldServer stands for an existing authorization server. It logs users in,
+// stores codes and issues tokens.
 type oldServer struct {
 	mu    sync.Mutex
 	codes map[string]grant
@@ -29,7 +30,7 @@ type oldServer struct {
 
 type grant struct{ clientID, redirectURI, challenge, user string }
 
-func (s *oldServer) login(*http.Request) (user string) { return "alice" } // several pages, as a rule
+func (s *oldServer) login(*http.Request) (user string) { return "alice" } // usually several pages
 
 func (s *oldServer) issueCode(g grant) string {
 	s.mu.Lock()
@@ -45,7 +46,7 @@ func (s *oldServer) lookUpCode(code string) grant {
 	return s.codes[code]
 }
 
-// redeemCode uses a code up; of several calls one succeeds.
+// redeemCode consumes a code. One of several calls succeeds.
 func (s *oldServer) redeemCode(code string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,23 +55,24 @@ func (s *oldServer) redeemCode(code string) bool {
 	return ok
 }
 
-// badGrant is an error of the old server's own. With these methods par.WriteError knows what to answer.
+// badGrant is an error of the existing server. par.WriteError uses its methods
+// for the response.
 type badGrant struct{}
 
 func (badGrant) Error() string                     { return "unknown code, or another client's" }
 func (badGrant) OAuthError() (code, detail string) { return "invalid_grant", "the code is not valid" }
 func (badGrant) HTTPStatus() int                   { return http.StatusBadRequest }
 
-// A front is what comes before the old server.
+// A front serves requests before the existing server.
 type front struct {
 	old     *oldServer
 	clients *clientauth.Verifier
 	pushed  *par.Server
 }
 
-// A client's registration.
+// A registration is the registration of a client.
 type registration struct {
-	keys         *jwks.Set // from its metadata; with a jwks_uri it is a jwks.Remote
+	keys         *jwks.Set // from its metadata; use a jwks.Remote for a jwks_uri
 	redirectURIs []string
 }
 
@@ -102,7 +104,8 @@ func newFront(old *oldServer, registered map[string]registration) (*front, error
 	return &front{old, clients, pushed}, nil
 }
 
-// push is the pushed authorization request endpoint. What can fail comes first, what uses something up last.
+// push is the pushed authorization request endpoint. It makes the checks first,
+// and consumes the assertion last.
 func (f *front) push(w http.ResponseWriter, r *http.Request) error {
 	params, err := par.ParseForm(r)
 	if err != nil {
@@ -116,7 +119,7 @@ func (f *front) push(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := f.clients.Commit(r.Context(), client); err != nil { // the assertion is used up
+	if err := f.clients.Commit(r.Context(), client); err != nil { // consumes the assertion
 		return err
 	}
 	answer, err := f.pushed.Push(r.Context(), request)
@@ -138,7 +141,7 @@ func (f *front) authorize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	user := f.old.login(r)
-	// The user has consented: of all attempts one gets a code.
+	// The user has consented. One of several attempts receives a code.
 	if err := f.pushed.Consume(r.Context(), request, rand.Text()); err != nil {
 		return err
 	}
@@ -157,9 +160,10 @@ func (f *front) authorize(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// token is the token endpoint. A FAPI server binds its tokens too: there dpop.Verifier.Check goes before the Commit of the
-// client, Commit of the proof after it, and tokenbinding.Bind says what goes into the token. Other values of grant_type are
-// the old server's.
+// token is the token endpoint. A FAPI server binds its tokens as well: it calls
+// dpop.Verifier.Check before the Commit of the client, and Commit of the proof
+// after it. tokenbinding.Bind returns the confirmation for the token. The
+// existing server handles other values of grant_type.
 func (f *front) token(w http.ResponseWriter, r *http.Request) error {
 	params, err := par.ParseForm(r)
 	if err != nil {
@@ -174,7 +178,7 @@ func (f *front) token(w http.ResponseWriter, r *http.Request) error {
 	if g.clientID != client.ClientID() || g.redirectURI != params.Get("redirect_uri") {
 		return badGrant{}
 	}
-	if err := pkce.Verify(g.challenge, params.Get("code_verifier")); err != nil { // the code stays, for its owner
+	if err := pkce.Verify(g.challenge, params.Get("code_verifier")); err != nil { // the code stays valid for its owner
 		return err
 	}
 	if err := f.clients.Commit(r.Context(), client); err != nil {
@@ -185,20 +189,22 @@ func (f *front) token(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "token-of-" + g.user, "token_type": "Bearer"}) // or nobody waits for it
+	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "token-of-" + g.user, "token_type": "Bearer"}) // the client may have disconnected
 	return nil
 }
 
-// endpoint answers the errors of all these packages. They say what to tell the client.
+// endpoint responds to the errors of all these packages. The errors contain the
+// response.
 func endpoint(serve func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := serve(w, r); err != nil {
-			par.WriteError(w, err) // at the authorization endpoint, a page of your own is kinder
+			par.WriteError(w, err) // show a page at the authorization endpoint instead
 		}
 	}
 }
 
-// A complete authorization, with an attacker who has the code but not the verifier.
+// This example is a complete authorization. An attacker has the code but not
+// the verifier.
 func Example_server() {
 	ctx := context.Background()
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -231,7 +237,7 @@ func Example_server() {
 	}
 	location, _ := par.AuthorizationURL(as.URL+"/authorize", "app", pushed.RequestURI)
 
-	// The browser, which comes a second time when it is reloaded.
+	// The browser opens the page a second time after a reload.
 	browse := func() *http.Response {
 		resp, err := as.Client().Transport.RoundTrip(httptest.NewRequest("GET", location, nil))
 		if err != nil {

@@ -130,7 +130,8 @@ func TestWhatIsLeftOut(t *testing.T) {
 	require.Error(t, c.checkPages())
 }
 
-// The configuration that the bank leaves is believed if nobody else can have put it there.
+// fintech uses the bank's configuration only if no other user can have written
+// it.
 func TestTheDefaultConfiguration(t *testing.T) {
 	temp := t.TempDir()
 	demo := filepath.Join(temp, "demo")

@@ -185,7 +185,7 @@ func TestOnceNamesTheStageOfEveryRefusal(t *testing.T) {
 			require.Contains(t, o.Error, tc.reason)
 			require.NotContains(t, o.Error, "eyJ", "no token")
 			require.NotContains(t, o.Error, "request_uri=", "nothing that starts an authorization")
-			// Nothing is sent on the strength of an answer that was refused.
+			// The client sends nothing after a rejected response.
 			require.Equal(t, tc.stage == stageResource, w.count("/accounts") == 1, "the resource")
 			require.Equal(t, tc.stage == stageResource || tc.stage == stageIDToken || tc.stage == stageToken, w.count("/token") == 1, "the token endpoint")
 			require.Equal(t, tc.stage != stageDiscovery && tc.stage != stagePAR, w.count("/authorize") > 0, "the browser")

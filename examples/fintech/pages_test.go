@@ -423,7 +423,7 @@ func TestPagesManageGrants(t *testing.T) {
 	}
 }
 
-// What has ended at the bank is forgotten here, too.
+// The application drops permissions that have ended at the bank.
 func TestAGrantThatHasEndedAtTheBank(t *testing.T) {
 	w := newWorld(t, combination{auth: "private_key_jwt", grants: true})
 	w.tampers["/token"] = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {

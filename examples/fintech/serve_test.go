@@ -55,7 +55,8 @@ func TestServeNeedsTheBank(t *testing.T) {
 	require.Empty(t, stdout.String())
 }
 
-// The bank's demonstration makes a certificate for the pages, too: one that is for the host and for servers is taken.
+// The bank's demonstration also creates a certificate for the pages. It is used
+// if it is valid for the host and for servers.
 func TestTheCertificateOfThePages(t *testing.T) {
 	w := newWorld(t, combination{auth: "private_key_jwt", mtls: true})
 	c, err := loadConfig(w.configFile())

@@ -45,8 +45,9 @@ type combination struct {
 	grants   bool // the server manages grants
 }
 
-// A world is an authorization server and an API in this process, each with a socket that asks for certificates beside the
-// one that does not, and a configuration for their one client.
+// A world contains an authorization server and an API in this process. Each has
+// two sockets, of which one requests certificates. It also contains the
+// configuration of the client.
 type world struct {
 	t        *testing.T
 	dir      string
@@ -115,7 +116,7 @@ func listAccounts(rw http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(rw, `{"owner":%q,"accounts":[{"iban":"DE89370400440532013000","name":"Checking <&>","currency":"EUR"}]}`, token.Subject())
 }
 
-// pay makes the payment that the token is for, and tells back what that was.
+// pay makes the payment that the token permits, and returns it.
 func pay(rw http.ResponseWriter, r *http.Request, guard *resourceserver.Server, types *rar.Registry) {
 	order, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -153,7 +154,8 @@ func (w *world) open(handler *http.Handler, clientAuth tls.ClientAuthType) *http
 	return s
 }
 
-// register makes the client: what the server knows of it, and its configuration.
+// register creates the client's registration at the server and its
+// configuration.
 func (w *world) register(c combination) (*profile.ClientMetadata, *x509.CertPool) {
 	key := newKey(w.t)
 	public, err := jwks.NewSet(jwks.Key{Public: key.Public(), KeyID: "sig-1"})
@@ -227,7 +229,8 @@ func (w *world) configFile() string {
 	return path
 }
 
-// approve asks nobody. Payments are made from the account that the bank knows.
+// approve approves requests without a page. Payments are made from the account
+// that the bank knows.
 func (w *world) approve(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 	details := a.Details()
 	for i, d := range details {
