@@ -2,14 +2,13 @@ package dpop
 
 import "strings"
 
-// challengesNonce reports whether WWW-Authenticate has a DPoP challenge with error="use_dpop_nonce".
-//
-// DPOP-7.1-6: parameters that mean nothing to us are passed over, as are challenges of other schemes.
-func challengesNonce(values []string) bool {
+// challengesNonce reports whether WWW-Authenticate has a DPoP challenge with
+// error="use_dpop_nonce". It ignores unknown parameters and other schemes.
+func challengesNonce(values []string) bool { // DPOP-7.1-6
 	for _, value := range values {
 		s := challengeScanner{text: value}
 		for s.next() {
-			// DPOP-7.1-1: scheme and parameter names in whatever case.
+			// DPOP-7.1-1: scheme and parameter names are case-insensitive.
 			if strings.EqualFold(s.scheme, "DPoP") && strings.EqualFold(s.name, "error") && s.value == codeNonce {
 				return true
 			}
@@ -18,24 +17,25 @@ func challengesNonce(values []string) bool {
 	return false
 }
 
-// challengeScanner walks over the parameters of a list of challenges (RFC 9110 §11.6.1):
+// A challengeScanner iterates over the parameters of a list of challenges (RFC
+// 9110 §11.6.1):
 //
 //	Bearer, Negotiate a87421000000==, DPoP algs="ES256 PS256", error=use_dpop_nonce
 //
-// The grammar is ambiguous at each comma. A token is a parameter's name if one equals sign and a value follow, and
-// a scheme otherwise.
+// The grammar is ambiguous at each comma. A token is the name of a parameter if
+// an equals sign and a value follow. Otherwise it is a scheme.
 type challengeScanner struct {
 	text                string
 	scheme, name, value string
 }
 
-// next goes to the next parameter.
+// next advances to the next parameter.
 func (s *challengeScanner) next() bool {
 	for s.text != "" {
 		s.skip(" \t,")
 		token := s.token()
 		if token == "" {
-			s.drop() // part of a token68, or no challenge at all
+			s.drop() // part of a token68, or malformed
 			continue
 		}
 		s.skip(" \t")
@@ -57,7 +57,7 @@ func (s *challengeScanner) next() bool {
 
 func (s *challengeScanner) skip(cutset string) { s.text = strings.TrimLeft(s.text, cutset) }
 
-// drop passes over one character, or a quoted string.
+// drop skips one character or a quoted string.
 func (s *challengeScanner) drop() {
 	if strings.HasPrefix(s.text, `"`) {
 		s.parameterValue()
@@ -94,6 +94,6 @@ func (s *challengeScanner) parameterValue() (string, bool) {
 			b.WriteByte(c)
 		}
 	}
-	s.text = "" // it does not end
+	s.text = "" // unterminated
 	return "", false
 }

@@ -16,11 +16,13 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 )
 
-// An API adds proofs to the check of access tokens that it has, and a client calls it.
+// An API checks proofs in addition to access tokens, and a client calls it.
 func Example() {
-	// The API. Its keyOf stands for the check of access tokens that it has; it returns the key that a token is bound to.
+	// keyOf stands for the check of access tokens. It returns the key that a token is
+	// bound to.
 	keyOf := func(token string) (thumbprint string, ok bool) { return strings.CutPrefix(token, "token-for-") }
-	// No credentials are no error: then the challenge has no code (nil). A bad token is an error, with a code of its own.
+	// Missing credentials are not an error, so the challenge has no code. An invalid token
+	// is an error with a code.
 	var verifier *dpop.Verifier
 	protect := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +56,7 @@ func Example() {
 	prover, _ := dpop.NewProver(dpop.ProverConfig{Key: key})
 	transport, _ := dpop.NewTransport(dpop.TransportConfig{Prover: prover})
 	client := &http.Client{Transport: transport}
-	for _, token := range []string{"token-for-" + prover.Thumbprint(), "token-for-somebody-else", "no-token"} {
+	for _, token := range []string{"token-for-" + prover.Thumbprint(), "token-for-another-key", "no-token"} {
 		req, _ := http.NewRequest("GET", api.URL+"/no-such-thing", nil)
 		req.Header.Set("Authorization", "DPoP "+token)
 		resp, err := client.Do(req)
@@ -67,21 +69,23 @@ func Example() {
 	}
 
 	// Output:
-	// API: dpop: no recent nonce: there is none
+	// API: dpop: no recent nonce: missing nonce
 	// client: 404
 	// API: dpop: access token is not bound to the key of the proof
 	// client: 401 DPoP error="invalid_token"
 	// client: 401 DPoP error="invalid_token"
 }
 
-// badToken is an error of the API's own. With these methods WriteError and Challenge know what to tell the client.
+// badToken is an error of the API. Its methods return the code and status for WriteError
+// and Challenge.
 type badToken struct{}
 
 func (badToken) Error() string                     { return "unknown or expired access token" }
 func (badToken) OAuthError() (code, detail string) { return "invalid_token", "Unknown or expired" }
 func (badToken) HTTPStatus() int                   { return http.StatusUnauthorized }
 
-// A client that uses golang.org/x/oauth2, with an authorization server and an API that both want proofs.
+// A client uses golang.org/x/oauth2 with an authorization server and an API that require
+// proofs.
 func ExampleTransport() {
 	mux := http.NewServeMux()
 	server := httptest.NewTLSServer(mux)
@@ -105,7 +109,7 @@ func ExampleTransport() {
 		fmt.Fprint(w, "three accounts")
 	})
 
-	// The client: what follows is all that proofs change in it.
+	// The client. Only these lines differ from one without proofs.
 	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	prover, _ := dpop.NewProver(dpop.ProverConfig{Key: key})
 	transport, _ := dpop.NewTransport(dpop.TransportConfig{Prover: prover, Base: server.Client().Transport})
@@ -117,7 +121,7 @@ func ExampleTransport() {
 		panic(err)
 	}
 	if !strings.EqualFold(token.TokenType, "DPoP") {
-		panic("the server has issued a token that is bound to no key")
+		panic("the server has issued a token without binding")
 	}
 	resp, err := cfg.Client(ctx, token).Get(server.URL + "/accounts")
 	if err != nil {

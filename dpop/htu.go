@@ -8,23 +8,24 @@ import (
 	"strings"
 )
 
-// target is an http or https URL without query and fragment, whose origin has been normalised and whose path has not.
+// A target is an http or https URL without query and fragment. Its origin is
+// normalised, its path is not.
 type target struct {
 	origin string // scheme://host, and the port if it is not the default one
-	path   string // with its slash; "/" if empty
+	path   string // starts with a slash
 }
 
 var errTarget = errors.New("not an http or https URL")
 
-// parseTarget reads an absolute URL. It does not use net/url, which decodes paths and accepts far more than a URL that
-// a request can have.
-//
-// DPOP-4.3-9, DPOP-4.2-6: query and fragment are not looked at.
-// DPOP-4.3-13, CS-17: scheme and host in lower case, no default port, "/" for an empty path (RFC 3986 §6.2.2.1, §6.2.3).
+// parseTarget parses an absolute URL and ignores its query and fragment. Scheme
+// and host become lower case, a default port is removed, and an empty path
+// becomes "/" (RFC 3986 §6.2.2.1, §6.2.3). It does not use net/url, which
+// decodes paths and accepts more than the URLs of requests.
 func parseTarget(raw string) (target, error) {
+	// DPOP-4.3-9, DPOP-4.2-6, DPOP-4.3-13, CS-17
 	for i := range len(raw) {
 		if raw[i] <= ' ' || raw[i] > '~' {
-			return target{}, fmt.Errorf("%w: it has characters that no URL has", errTarget)
+			return target{}, fmt.Errorf("%w: invalid character", errTarget)
 		}
 	}
 	scheme, rest, ok := strings.Cut(raw, "://")
@@ -46,7 +47,8 @@ func parseTarget(raw string) (target, error) {
 	return target{scheme + "://" + host, path}, nil
 }
 
-// normalHost returns an authority in lower case and without the default port of the scheme.
+// normalHost returns an authority in lower case without the default port of the
+// scheme.
 func normalHost(scheme, authority string) (string, error) {
 	host, port := authority, ""
 	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.HasSuffix(authority, "]") {
@@ -56,12 +58,13 @@ func normalHost(scheme, authority string) (string, error) {
 	case strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]"):
 		addr, err := netip.ParseAddr(host[1 : len(host)-1])
 		if err != nil || !addr.Is6() || addr.Zone() != "" {
-			return "", fmt.Errorf("%w: bad IPv6 address", errTarget)
+			return "", fmt.Errorf("%w: malformed IPv6 address", errTarget)
 		}
 		host = "[" + addr.String() + "]"
 	case host == "" || strings.Trim(host, hostCharacters) != "":
-		// Userinfo ends here as well. It is not part of the URL of a request (RFC 9110 §4.2.4), and serves to mislead.
-		return "", fmt.Errorf("%w: bad host", errTarget)
+		// This rejects userinfo too, which is not part of the URL of a request
+		// (RFC 9110 §4.2.4) and can mislead.
+		return "", fmt.Errorf("%w: malformed host", errTarget)
 	default:
 		host = strings.ToLower(host)
 	}
@@ -71,7 +74,7 @@ func normalHost(scheme, authority string) (string, error) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	switch {
 	case err != nil || strings.Trim(port, "0123456789") != "":
-		return "", fmt.Errorf("%w: bad port", errTarget)
+		return "", fmt.Errorf("%w: malformed port", errTarget)
 	case scheme == "https" && n == 443 || scheme == "http" && n == 80:
 		return host, nil
 	}
@@ -82,11 +85,11 @@ const (
 	letters        = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	unreserved     = letters + "0123456789-._~"
 	subDelims      = "!$&'()*+,;="
-	hostCharacters = unreserved + subDelims // no %: a name that DNS could answer for needs none
+	hostCharacters = unreserved + subDelims // no %, which no DNS name needs
 	pathCharacters = unreserved + subDelims + ":@/"
 )
 
-// class tells characters of a path apart.
+// class has the classes of the characters of a path.
 var class = func() (table [256]uint8) {
 	for _, c := range pathCharacters {
 		table[c] = inPath
@@ -102,12 +105,12 @@ const (
 	isUnreserved
 )
 
-// normal returns the URL in the one form that all equivalent URLs have.
-//
-// DPOP-4.3-13: percent-encoding only where it is needed and with capital digits, no dot segments (RFC 3986 §6.2.2).
-// The case of the path and a slash at its end stay: they tell resources apart.
+// normal returns a string that is equal for all equivalent URLs. It has
+// percent-encoding only where it is required, with upper-case digits, and no
+// dot segments (RFC 3986 §6.2.2). The case of the path and a final slash stay,
+// because they identify the resource.
 func (t target) normal() (string, error) {
-	path, err := normalEscapes(t.path)
+	path, err := normalEscapes(t.path) // DPOP-4.3-13
 	if err != nil {
 		return "", err
 	}
@@ -127,7 +130,7 @@ func normalEscapes(path string) (string, error) {
 		c := path[i]
 		if c == '%' {
 			if i+2 >= len(path) || unhex(path[i+1]) < 0 || unhex(path[i+2]) < 0 {
-				return "", fmt.Errorf("%w: bad percent-encoding", errTarget)
+				return "", fmt.Errorf("%w: malformed percent-encoding", errTarget)
 			}
 			c = byte(unhex(path[i+1])<<4 | unhex(path[i+2]))
 			i += 2
@@ -160,7 +163,8 @@ func unhex(c byte) int {
 	return -1
 }
 
-// withoutDots removes dot segments (RFC 3986 §5.2.4) from a path that starts with a slash.
+// withoutDots removes dot segments (RFC 3986 §5.2.4) from a path that starts
+// with a slash.
 func withoutDots(path string) string {
 	if !strings.Contains(path, "/.") {
 		return path
@@ -183,26 +187,27 @@ func withoutDots(path string) string {
 	return "/" + strings.Join(kept, "/")
 }
 
-// expectation is the URL that a request was sent to, in two parts that need not be put together in the usual case.
+// An expectation is a URL that a request may have. Its two parts are joined
+// only if the first comparison fails.
 type expectation struct {
 	base string // scheme://host[:port][/prefix]
 	path string
 }
 
-// accepts says why a proof's htu is not for this URL, or nil. DPOP-4.3-9
-func (e expectation) accepts(htu string) error {
-	// Byte for byte the same is the same URL in whatever form.
+// accepts returns an error if htu is not equivalent to the URL.
+func (e expectation) accepts(htu string) error { // DPOP-4.3-9
+	// Equal bytes are equal URLs, even before normalisation.
 	if strings.HasPrefix(htu, e.base) && htu[len(e.base):] == e.path {
 		return nil
 	}
 	want, err := normalTarget(e.base + e.path)
 	if err != nil {
-		return fmt.Errorf("%w: our own URL %.256q: %w", ErrURL, e.base+e.path, err)
+		return fmt.Errorf("%w: URL of the request %.256q: %w", ErrURL, e.base+e.path, err)
 	}
 	got, err := normalTarget(htu)
 	if err != nil {
 		if i := strings.IndexAny(htu, "?#"); i >= 0 {
-			htu = htu[:i] // a query may hold secrets
+			htu = htu[:i] // a query may contain secrets
 		}
 		return fmt.Errorf("%w: htu %.256q: %w", ErrURL, htu, err)
 	}

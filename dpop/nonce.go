@@ -17,28 +17,35 @@ import (
 
 // NonceSourceConfig configures a [NonceSource].
 type NonceSourceConfig struct {
-	// Keys are secrets of 32 to 64 random bytes, at most eight, shared by all processes that answer for the same URL. The
-	// first makes nonces, all of them are accepted, so that one can be rotated: add a new key at the end everywhere, then
-	// move it to the front everywhere, then drop the old one. None means a random key, good for one process.
+	// Keys contains up to eight secrets of 32 to 64 random bytes. All processes
+	// that serve the same URL share them. If empty, a random key is used, which
+	// suits one process. Use different keys for an authorization server and a
+	// resource server.
 	//
-	// An authorization server and a resource server should have different keys.
+	// The first key makes nonces, and nonces of all keys are accepted. To
+	// rotate a key, add the new key at the end in all processes. Then move it
+	// to the front in all processes, and then remove the old key.
 	Keys [][]byte
 
-	// Step is how long one nonce is given out. 0 means one minute; at least a second.
+	// Step is the time after which the nonce changes. The default is 1 minute,
+	// the minimum 1 second.
 	Step time.Duration
 
-	// Steps is how many nonces are accepted: the one given out now and those before it. 0 means five, so that with the
-	// default Step a nonce is good for four to five minutes; 2 to 64. Fewer steps make proofs made in advance expire
-	// earlier, and more of the clients' requests need a second round trip.
+	// Steps is the number of accepted nonces: the current one and earlier ones.
+	// It is 2 to
+	// 64. The default is 5, so that a nonce is accepted for four to five minutes with the
+	// default Step. With fewer steps, proofs that were made in advance expire
+	// earlier, and clients need a second round trip more often.
 	Steps int
 
-	// Now is the clock; nil means time.Now.
+	// Now is the clock. If nil, time.Now is used. It is called concurrently.
 	Now func() time.Time
 }
 
-// A NonceSource makes nonces and knows them again, without a store: a nonce is a message authentication code over the
-// current time step, the same for all clients in that step. RFC 9449 allows that, since proofs have an identifier of
-// their own (§11.1). It is safe for concurrent use.
+// A NonceSource makes and recognizes nonces without a store. A nonce is a
+// message authentication code over the current time step. It is the same for
+// all clients in that step, which RFC 9449 §11.1 permits because each proof has
+// a jti. A NonceSource is safe for concurrent use.
 type NonceSource struct {
 	keys  [][]byte
 	step  time.Duration
@@ -48,7 +55,7 @@ type NonceSource struct {
 	window atomic.Pointer[nonceWindow]
 }
 
-// nonceWindow is what follows from the keys and a time step, computed once per step.
+// A nonceWindow has the nonces of a time step. It is computed once per step.
 type nonceWindow struct {
 	step     int64
 	current  string
@@ -63,7 +70,7 @@ const (
 	nonceBytes    = 16
 )
 
-// NewNonceSource refuses keys and times out of the ranges that [NonceSourceConfig] names.
+// NewNonceSource validates and copies cfg.
 func NewNonceSource(cfg NonceSourceConfig) (*NonceSource, error) {
 	s := &NonceSource{step: cfg.Step, steps: cfg.Steps, now: cfg.Now}
 	if s.step == 0 {
@@ -77,16 +84,17 @@ func NewNonceSource(cfg NonceSourceConfig) (*NonceSource, error) {
 	}
 	switch {
 	case s.step < time.Second:
-		return nil, errors.New("dpop: nonce step is shorter than a second")
+		return nil, errors.New("dpop: Step is shorter than 1 second")
 	case s.steps < 2 || s.steps > maxNonceSteps:
-		// With one, a nonce given out at the end of its step would be refused on arrival.
-		return nil, fmt.Errorf("dpop: %d nonce steps, want 2 to %d", s.steps, maxNonceSteps)
+		// With one, a nonce from the end of its step would expire before the
+		// request.
+		return nil, fmt.Errorf("dpop: %d Steps, want 2 to %d", s.steps, maxNonceSteps)
 	case len(cfg.Keys) > maxNonceKeys:
-		return nil, fmt.Errorf("dpop: %d nonce keys, want at most %d", len(cfg.Keys), maxNonceKeys)
+		return nil, fmt.Errorf("dpop: %d Keys, want at most %d", len(cfg.Keys), maxNonceKeys)
 	}
 	for i, key := range cfg.Keys {
 		if len(key) < minNonceKey || len(key) > maxNonceKey {
-			return nil, fmt.Errorf("dpop: nonce key %d has %d bytes, want %d to %d", i, len(key), minNonceKey, maxNonceKey)
+			return nil, fmt.Errorf("dpop: Keys[%d] has %d bytes, want %d to %d", i, len(key), minNonceKey, maxNonceKey)
 		}
 		s.keys = append(s.keys, slices.Clone(key))
 	}
@@ -98,19 +106,18 @@ func NewNonceSource(cfg NonceSourceConfig) (*NonceSource, error) {
 	return s, nil
 }
 
-// Nonce returns the nonce to give out now, 22 characters.
+// Nonce returns the current nonce, 22 characters.
 func (s *NonceSource) Nonce() string { return s.at(s.now()).current }
 
-// String keeps the keys out of logs.
+// String returns a text without the keys.
 func (s *NonceSource) String() string {
 	return fmt.Sprintf("dpop.NonceSource(%d keys, %d × %v)", len(s.keys), s.steps, s.step)
 }
 
-// accepts reports whether a nonce has been given out recently.
-//
-// DPOP-8-4: an exact match with one of the recent nonces; DPOP-8-5: of several, as requests are under way when the nonce
-// changes.
+// accepts reports whether a nonce is one of the recent ones.
 func (s *NonceSource) accepts(nonce string) bool {
+	// DPOP-8-4, DPOP-8-5: an exact match with one of several, because requests
+	// may be on their way when the nonce changes.
 	ok := false
 	for _, recent := range s.at(s.now()).accepted {
 		ok = jose.EqualString(nonce, recent) || ok
@@ -124,7 +131,8 @@ func (s *NonceSource) at(now time.Time) *nonceWindow {
 		return w
 	}
 	w := &nonceWindow{step: step, current: makeNonce(s.keys[0], step)}
-	// The step that comes next is accepted too: the clock of the process that gave it out may be ahead of ours.
+	// The next step is accepted too, because the clock of the process that made
+	// the nonce may be ahead.
 	for ago := range s.steps + 1 {
 		for _, key := range s.keys {
 			w.accepted = append(w.accepted, makeNonce(key, step+1-int64(ago)))
@@ -134,23 +142,22 @@ func (s *NonceSource) at(now time.Time) *nonceWindow {
 	return w
 }
 
-// makeNonce returns a nonce for a time step.
-//
-// DPOP-8-2: nobody without the key can tell it in advance. DPOP-8.1-1: the base64url alphabet is within NQCHAR.
+// makeNonce returns the nonce of a key for a time step. An attacker cannot
+// predict it without the key.
 func makeNonce(key []byte, step int64) string {
+	// DPOP-8-2, DPOP-8.1-1: the base64url alphabet is within NQCHAR.
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("dpop nonce\x00"))
 	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(step)))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:nonceBytes])
 }
 
-// maxNonce bounds the nonces that a client keeps and repeats.
+// maxNonce bounds the nonces that a client stores and sends.
 const maxNonce = 1024
 
-// isNonce reports whether a string has the syntax of a nonce.
-//
-// DPOP-8.1-1: 1*NQCHAR. A nonce of a server goes into claims; one of another syntax must not.
-func isNonce(s string) bool {
+// isNonce reports whether a string has the syntax of a nonce, 1*NQCHAR. Other
+// values must not be written into claims.
+func isNonce(s string) bool { // DPOP-8.1-1
 	if s == "" || len(s) > maxNonce {
 		return false
 	}

@@ -12,36 +12,43 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 )
 
-// proofType is the typ of a proof: DPOP-4.2-1.
+// proofType is the typ of a proof (DPOP-4.2-1).
 const proofType = "dpop+jwt"
 
-// identifierBytes: DPOP-4.2-4 wants at least 96 random bits.
-const identifierBytes = 16
+const identifierBytes = 16 // DPOP-4.2-4: at least 96 random bits
 
 // ProverConfig configures a [Prover].
 type ProverConfig struct {
-	// Key signs the proofs: an ECDSA key on P-256, Ed25519, or RSA with 2048 bits or more. It may live in a hardware
-	// module; only its public half gets into proofs. Required.
+	// Key signs the proofs: an ECDSA key on P-256, Ed25519, or RSA of at least
+	// 2048 bits. A key of a KMS or HSM is supported. Proofs contain the public
+	// key. Required.
 	Key crypto.Signer
 
-	// Algorithm is ES256, EdDSA, Ed25519 (another name for the same, RFC 9864) or PS256. Empty means ES256, EdDSA or
-	// PS256, as fits the key. See dpop_signing_alg_values_supported in the metadata of the server.
+	// Algorithm is ES256, PS256, EdDSA or Ed25519, another name of EdDSA (RFC
+	// 9864). It must be among the dpop_signing_alg_values_supported of the
+	// server. The default is the algorithm that fits the key, EdDSA for
+	// Ed25519.
 	Algorithm string
 
-	// Now is the clock; nil means time.Now.
+	// Now is the clock. If nil, time.Now is used. It is called concurrently.
 	Now func() time.Time
 }
 
-// A Prover makes the proofs of one key. It is safe for concurrent use if the key is, as those of the standard library are.
+// A Prover makes the proofs of one key. It is safe for concurrent use if the
+// key is. The keys of the standard library are.
 type Prover struct {
 	signer *jose.Signer
 	now    func() time.Time
 }
 
-// NewProver refuses keys and algorithms that FAPI 2.0 does. It computes header and thumbprint once.
+// NewProver validates and copies cfg. It rejects keys and algorithms that FAPI
+// 2.0 forbids.
 func NewProver(cfg ProverConfig) (*Prover, error) {
-	// DPOP-4.2-2: only asymmetric signatures exist in jose. DPOP-4.2-3: jwk is made from the public key.
-	signer, err := jose.NewSigner(cfg.Key, jose.SignerOptions{Type: proofType, Algorithm: cfg.Algorithm, EmbedKey: true})
+	// DPOP-4.2-2, DPOP-4.2-3: an asymmetric signature, and the public key as
+	// jwk.
+	signer, err := jose.NewSigner(cfg.Key, jose.SignerOptions{
+		Type: proofType, Algorithm: cfg.Algorithm, EmbedKey: true,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("dpop: %w", err)
 	}
@@ -52,43 +59,48 @@ func NewProver(cfg ProverConfig) (*Prover, error) {
 	return p, nil
 }
 
-// Thumbprint returns the JWK SHA-256 thumbprint of the key (RFC 7638), 43 characters: the value of jkt in tokens and of
-// the parameter dpop_jkt (§10).
+// Thumbprint returns the JWK SHA-256 thumbprint of the key (RFC 7638), 43
+// characters. It is the value of jkt in tokens and of the parameter dpop_jkt
+// (RFC 9449 §10).
 func (p *Prover) Thumbprint() string { return p.signer.Thumbprint() }
 
-// Algorithm returns the algorithm of the proofs.
+// Algorithm returns the signature algorithm of the proofs.
 func (p *Prover) Algorithm() string { return p.signer.Algorithm() }
 
-// String names the key by its thumbprint.
+// String returns a text with the algorithm and the thumbprint.
 func (p *Prover) String() string {
 	return fmt.Sprintf("dpop.Prover(%s, %s)", p.Algorithm(), p.Thumbprint())
 }
 
-// ProofOptions say what a proof is about besides the request.
+// ProofOptions has the parts of a proof that do not come from the request.
 type ProofOptions struct {
-	// AccessToken is the token that the request is sent with, empty if none: at a token endpoint there is none.
+	// AccessToken is the access token of the request. If empty, the request has
+	// none, as at a token endpoint.
 	AccessToken string
-	// Nonce is the latest DPoP-Nonce of the server, empty if it has sent none.
+	// Nonce is the latest DPoP-Nonce of the server. If empty, the proof has no
+	// nonce.
 	Nonce string
 }
 
-// String keeps the token out of logs.
+// String returns a text without the token and the nonce.
 func (o ProofOptions) String() string {
 	return fmt.Sprintf("dpop.ProofOptions(access token: %t, nonce: %t)", o.AccessToken != "", o.Nonce != "")
 }
 
-// LogValue keeps the token out of logs.
+// LogValue returns the text of String.
 func (o ProofOptions) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
-// Proof returns a proof for one request, the value of the DPoP header field (§4.2). It may be sent once: make another for
-// every request, repeated ones too. url is absolute; its query and fragment are left out, and it must not have userinfo.
-// An error is about the arguments, or comes from the key.
+// Proof returns a proof for one request, the value of the DPoP header field
+// (RFC 9449 §4.2). A proof can be sent once, so make a new one for every
+// request, including repeated ones. The URL is absolute and must not have
+// userinfo. Its query and fragment are ignored. An error is about the arguments
+// or comes from the key.
 //
-// [Transport] does this for all requests of an http.Client.
+// [Transport] calls Proof for all requests of an http.Client.
 func (p *Prover) Proof(method, url string, o ProofOptions) (string, error) {
 	t, err := parseTarget(url)
 	if err != nil {
-		return "", fmt.Errorf("dpop: cannot make a proof for that URL: %w", err)
+		return "", fmt.Errorf("dpop: invalid URL for a proof: %w", err)
 	}
 	ath := ""
 	if o.AccessToken != "" {
@@ -99,12 +111,12 @@ func (p *Prover) Proof(method, url string, o ProofOptions) (string, error) {
 
 func (p *Prover) prove(method string, t target, ath, nonce string) (string, error) {
 	if !isToken(method) {
-		return "", errors.New("dpop: cannot make a proof for that method")
+		return "", errors.New("dpop: invalid method for a proof")
 	}
 	if nonce != "" && !isNonce(nonce) {
-		return "", errors.New("dpop: the nonce has characters that no nonce has")
+		return "", errors.New("dpop: malformed nonce")
 	}
-	// By hand, as encoding/json takes as long as the rest of it.
+	// encoding/json would take as much time as all other steps together.
 	claims := make([]byte, 0, 160+len(method)+len(t.origin)+len(t.path)+len(nonce))
 	claims = append(claims, `{"jti":"`...)
 	claims = append(claims, jose.RandomString(identifierBytes)...) // DPOP-4.2-4
@@ -126,12 +138,13 @@ func (p *Prover) prove(method string, t target, ath, nonce string) (string, erro
 	claims = append(claims, '}')
 	proof, err := p.signer.Sign(claims)
 	if err != nil {
-		return "", fmt.Errorf("dpop: signing a proof: %w", err)
+		return "", fmt.Errorf("dpop: signing: %w", err)
 	}
 	return proof, nil
 }
 
-// appendString appends a JSON string of printable ASCII, which all that comes here has been checked to be.
+// appendString appends a JSON string. The caller has checked that the parts are
+// printable ASCII.
 func appendString(dst []byte, parts ...string) []byte {
 	dst = append(dst, '"')
 	for _, s := range parts {
@@ -148,7 +161,7 @@ func appendString(dst []byte, parts ...string) []byte {
 	return append(dst, '"')
 }
 
-// isToken reports whether s is a token of RFC 9110 §5.6.2, as a method is.
+// isToken reports whether s is a token (RFC 9110 §5.6.2), as a method is.
 func isToken(s string) bool {
 	for i := range len(s) {
 		if !isTokenCharacter(s[i]) {

@@ -21,96 +21,88 @@ type TransportConfig struct {
 	// Prover makes the proofs. Required.
 	Prover *Prover
 
-	// Base sends the requests. nil means http.DefaultTransport, as it is when a request is sent.
+	// Base sends the requests. If nil, http.DefaultTransport is used.
 	Base http.RoundTripper
 
-	// Renew is called before a request is repeated, with the request that is going to be sent, a copy with a body of its
-	// own; it has to put in place what may be sent only once. A client assertion (private_key_jwt) is such a thing: many
-	// servers take note of it before they ask for a nonce. Then set Body, GetBody and ContentLength. Leave requests alone
-	// that have nothing of the kind, as those to an API. An error ends the request. nil means that there is nothing.
-	// It is called concurrently if requests are sent concurrently.
+	// Renew replaces the parts of a request that can be sent once. It is called
+	// before a request is repeated, with a copy that has its own body. For
+	// example, it replaces a client assertion, because many servers record the
+	// assertion before they require a nonce. It sets Body, GetBody and
+	// ContentLength, and does not change requests without such parts. An error
+	// ends the request. If nil, requests are repeated unchanged. It is called
+	// concurrently.
 	Renew func(*http.Request) error
 }
 
-// A Transport is an http.RoundTripper that sends a fresh proof with every request, for the access token in the
-// Authorization header if its scheme is DPoP. It is safe for concurrent use.
+// A Transport is an http.RoundTripper that adds a new proof to each request. If
+// the Authorization header has the scheme DPoP, the proof is for that access
+// token. A Transport is safe for concurrent use.
 //
-// It keeps the nonce that a server sends with any response, for each origin, and there for requests with an access token
-// and without apart, since an authorization server and an API may share an origin. If a server refuses a request for want
-// of a nonce and sends one, the request is repeated once. A request whose body cannot be had again (GetBody is nil) is
-// not: the caller gets the refusal, and the nonce is there for the next request.
+// A Transport stores the nonces of each server. If a server rejects a request
+// because of a missing or old nonce, the Transport repeats the request once. It
+// does not repeat a request with a body whose GetBody is nil.
 //
-// With golang.org/x/oauth2, put &http.Client{Transport: t} into the context as oauth2.HTTPClient: cfg.Exchange(ctx, code)
-// and cfg.Client(ctx, token) then use it, for token requests (refreshes too) and for requests to the API. Set
-// Endpoint.AuthStyle, as oauth2 tries out both styles otherwise. See the example. Two things remain to be done:
-//
-// A Transport does not look at token_type. Check that it is DPoP after each exchange and refresh; Bearer means that the
-// server has not bound the token to the key, and oauth2 would go on to send it as such.
-//
-// An assertion (private_key_jwt) that was given to Exchange, by oauth2.SetAuthURLParam, is good for one request: set Renew,
-// which makes another for the repetition. In refreshes oauth2 has no place for one: let Base add an assertion to each
-// request that goes to the token endpoint. It sees repetitions too, so that then nothing is left for Renew to do.
-//
-// Redirects of an http.Client get a proof for where they go. One that would take an access token to another origin ends the
-// request: oauth2 puts its token into whatever it sends, wherever that goes. What Base does by itself gets none: http.Transport sends a
-// request once more, with the same proof, when a connection that was idle turns out to be closed. If the server had the
-// first one after all, the answer is invalid_dpop_proof for a replay; the request has been received then, so whether to
-// send it again (which makes a new proof) is for the caller to decide.
-//
-// A proof shows everybody who sees it a public key, by which a client can be recognised: send through a Transport what is
-// for servers that want proofs.
+// To use it with golang.org/x/oauth2, put &http.Client{Transport: t} into the
+// context as oauth2.HTTPClient, and set Endpoint.AuthStyle. Check after each
+// exchange and refresh that token_type is DPoP: the Transport does not check
+// it. The page docs/dpop.md explains client assertions, redirects and lost
+// connections.
 type Transport struct {
 	prover *Prover
 	base   http.RoundTripper
 	renew  func(*http.Request) error
 	nonces *expiring.Cache[string]
 
-	// What the last request was about: the next is about the same, as a rule.
+	// Place and token of the last request. Those of the next are usually the
+	// same.
 	place atomic.Pointer[place]
 	bound atomic.Pointer[boundTo]
 }
 
-// place is where requests go.
+// A place is the origin of requests.
 type place struct {
 	scheme, host string
 	origin       target
-	as, rs       string // slots of nonces
+	as, rs       string // keys of nonces
 }
 
-// boundTo is the ath of proofs for an access token.
+// A boundTo is the ath of proofs for an access token.
 type boundTo struct{ token, ath string }
 
 const (
-	// maxNonces bounds the servers whose nonce is kept. Which ones a client talks to may be up to others (redirects).
+	// maxNonces bounds the servers whose nonces are stored. Redirects may lead
+	// to any number of servers.
 	maxNonces = 1 << 10
-	// maxErrorBody bounds what is read ahead of a response, or thrown away to have its connection used again.
+	// maxErrorBody bounds the part of a body that is read to find the error
+	// code, or discarded so that the connection can be reused.
 	maxErrorBody = 64 << 10
 )
 
-// NewTransport refuses a configuration without Prover.
+// NewTransport validates and copies cfg.
 func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if cfg.Prover == nil {
-		return nil, errors.New("dpop: want a Prover")
+		return nil, errors.New("dpop: missing Prover")
 	}
-	return &Transport{prover: cfg.Prover, base: cfg.Base, renew: cfg.Renew, nonces: expiring.NewCache[string](maxNonces)}, nil
+	return &Transport{
+		prover: cfg.Prover, base: cfg.Base, renew: cfg.Renew, nonces: expiring.NewCache[string](maxNonces),
+	}, nil
 }
 
-// RoundTrip implements http.RoundTripper. It does not change the request. Errors that start with "dpop: " are about the
-// request, its proof or Renew, all others come from Base.
-//
-// SP-5.3.3.1-8: nonces of authorization servers and resource servers, without the caller's doing.
-func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+// RoundTrip implements http.RoundTripper. It does not change the request. An
+// error whose text starts with "dpop: " is about the request, its proof or
+// Renew. Other errors come from Base.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) { // SP-5.3.3.1-8
 	base := t.base
 	if base == nil {
 		base = http.DefaultTransport
 	}
 	first := *req
-	first.Header = make(http.Header, len(req.Header)+1) // of which nobody changes the values
+	first.Header = make(http.Header, len(req.Header)+1) // the values are shared and not changed
 	maps.Copy(first.Header, req.Header)
 	sent, err := t.sign(&first, attempt{})
 	if err != nil {
 		if req.Body != nil {
-			req.Body.Close() // a RoundTripper has to
+			req.Body.Close() // required of a RoundTripper
 		}
 		return nil, err
 	}
@@ -119,7 +111,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	nonce := t.learn(sent.slot, resp)
-	// Once, and not with the nonce that has just been refused.
+	// Once, and not with the nonce that the server has just rejected.
 	if nonce == "" || nonce == sent.nonce || !repeatable(req) || !asksForNonce(resp) {
 		return resp, nil
 	}
@@ -129,7 +121,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	// DPOP-4-1, DPOP-7.3-1: a proof of its own. With the nonce of the refusal, whatever other responses have brought since.
+	// DPOP-4-1, DPOP-7.3-1: a new proof with the nonce of the response, even if
+	// other responses have had another nonce since.
 	if sent, err = t.sign(again, attempt{sent.slot, nonce}); err != nil {
 		if again.Body != nil {
 			again.Body.Close()
@@ -143,16 +136,16 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// attempt is what a request was signed with.
+// An attempt has the nonce of a signed request and its key.
 type attempt struct{ slot, nonce string }
 
-// sign puts a proof into a request of ours, with the nonce that was asked for in its place if it is a repetition.
-// DPOP-5-1, DPOP-7-1: whatever the request is.
+// sign adds a proof to a copy of a request. For a repeated request, asked has
+// the nonce of the rejection.
 func (t *Transport) sign(req *http.Request, asked attempt) (attempt, error) {
-	if req.URL == nil || req.URL.Opaque != "" { // an opaque URL goes out as it is, so nobody knows its path
-		return attempt{}, errors.New("dpop: cannot make a proof for a request with no URL, or with an opaque one")
+	if req.URL == nil || req.URL.Opaque != "" { // the path of an opaque URL is unknown
+		return attempt{}, errors.New("dpop: request without URL or with an opaque one")
 	}
-	at, err := t.placeOf(req)
+	at, err := t.placeOf(req) // DPOP-5-1, DPOP-7-1: every request has a proof
 	if err != nil {
 		return attempt{}, err
 	}
@@ -183,12 +176,12 @@ func (t *Transport) sign(req *http.Request, asked attempt) (attempt, error) {
 	if req.Header == nil {
 		req.Header = make(http.Header)
 	}
-	req.Header["Dpop"] = []string{proof} // DPOP-4.1-1; in place of one that http.Client has copied for a redirect
+	req.Header["Dpop"] = []string{proof} // DPOP-4.1-1: replaces one that http.Client has copied for a redirect
 	return a, nil
 }
 
 func (t *Transport) placeOf(req *http.Request) (*place, error) {
-	host := req.Host // what the server takes for its name
+	host := req.Host // the name of the server in the request
 	if host == "" {
 		host = req.URL.Host
 	}
@@ -197,9 +190,11 @@ func (t *Transport) placeOf(req *http.Request) (*place, error) {
 	}
 	origin, err := parseTarget(req.URL.Scheme + "://" + host + "/")
 	if err != nil {
-		return nil, fmt.Errorf("dpop: cannot make a proof for a request to %.64q: %w", host, err)
+		return nil, fmt.Errorf("dpop: invalid host %.64q for a proof: %w", host, err)
 	}
-	p := &place{scheme: req.URL.Scheme, host: host, origin: origin, as: "as " + origin.origin, rs: "rs " + origin.origin}
+	p := &place{
+		scheme: req.URL.Scheme, host: host, origin: origin, as: "as " + origin.origin, rs: "rs " + origin.origin,
+	}
 	t.place.Store(p)
 	return p, nil
 }
@@ -213,9 +208,9 @@ func (t *Transport) athOf(token string) string {
 	return b.ath
 }
 
-// leavesOrigin reports whether a request follows a redirect to another origin. http.Client, which says so, takes an access
-// token away that its caller has set (though not from http in place of https, nor from another port); oauth2.Transport and
-// its like put theirs back.
+// leavesOrigin reports whether a request follows a redirect to another origin.
+// http.Client removes an access token that its caller has set, but not for
+// another scheme or port. oauth2.Transport adds its token again.
 func leavesOrigin(req *http.Request) bool {
 	if req.Response == nil {
 		return false
@@ -232,8 +227,9 @@ func leavesOrigin(req *http.Request) bool {
 	return err != nil || now.origin != old.origin
 }
 
-// accessToken returns the token of Authorization: DPoP. DPOP-7.1-7: there is nothing like it for proxies.
-func accessToken(h http.Header) string {
+// accessToken returns the token of an Authorization header with the scheme
+// DPoP.
+func accessToken(h http.Header) string { // DPOP-7.1-7: not of Proxy-Authorization
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "DPoP") {
 		return ""
@@ -241,17 +237,17 @@ func accessToken(h http.Header) string {
 	return strings.TrimSpace(token)
 }
 
-// learn keeps the nonce of a response and returns it.
+// learn stores the nonce of a response and returns it.
 func (t *Transport) learn(slot string, resp *http.Response) string {
 	if resp.Body == nil {
-		resp.Body = http.NoBody // which http.Client would do, had we not to look into it first
+		resp.Body = http.NoBody // as http.Client does, because asksForNonce reads it before
 	}
 	values := resp.Header["Dpop-Nonce"]
-	// DPOP-8-3, DPOP-8.1-1: a server that sends two, or one that is none, sends nothing that could be repeated to it.
+	// DPOP-8-3, DPOP-8.1-1: several nonces and malformed ones are ignored.
 	if len(values) != 1 || !isNonce(values[0]) {
 		return ""
 	}
-	// DPOP-8.2-1: whatever the status, and in place of what other responses have brought since this one's request.
+	// DPOP-8.2-1: of responses with any status. The last response decides.
 	if old, _ := t.nonces.Get(slot); old != values[0] {
 		t.nonces.Put(slot, values[0])
 	}
@@ -262,13 +258,13 @@ func repeatable(req *http.Request) bool {
 	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
 }
 
-// again returns a copy of a request, to be sent in its place.
+// again returns a copy of a request for its repetition.
 func (t *Transport) again(req *http.Request) (*http.Request, error) {
 	again := req.Clone(req.Context())
 	if req.GetBody != nil && req.Body != nil && req.Body != http.NoBody {
 		body, err := req.GetBody()
 		if err != nil {
-			return nil, fmt.Errorf("dpop: repeating a request: %w", err)
+			return nil, fmt.Errorf("dpop: repeated request: %w", err)
 		}
 		again.Body = body
 	}
@@ -279,13 +275,13 @@ func (t *Transport) again(req *http.Request) (*http.Request, error) {
 		if again.Body != nil {
 			again.Body.Close()
 		}
-		return nil, fmt.Errorf("dpop: renewing a request: %w", err)
+		return nil, fmt.Errorf("dpop: Renew: %w", err)
 	}
 	return again, nil
 }
 
-// asksForNonce reports whether a response refuses its request for want of a nonce. If it has to look into the body it
-// leaves it as it was.
+// asksForNonce reports whether a response rejects its request because of the
+// nonce. It restores a body that it reads.
 func asksForNonce(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusUnauthorized:
@@ -317,13 +313,13 @@ func asksForNonce(resp *http.Response) bool {
 	return err == nil && code == codeNonce
 }
 
-// restored is a body of which a part has been read.
+// A restored body starts with the part that has been read.
 type restored struct {
 	io.Reader
 	io.Closer
 }
 
-// failed is what is left of a body whose reading has failed.
+// failed returns the error of a body after the part that was read.
 type failed struct{ err error }
 
 func (f failed) Read([]byte) (int, error) { return 0, f.err }

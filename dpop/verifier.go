@@ -11,54 +11,60 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/expiring"
-	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/jwt"
 )
 
 // VerifierConfig configures a [Verifier]. Exactly one of BaseURLs and URLs is
 // required.
 type VerifierConfig struct {
-	// BaseURLs are the URLs under which clients reach the service: scheme, host,
-	// port and the part of the path that a proxy or http.StripPrefix removes. The
-	// path of the request (its EscapedPath, so %2F differs from a slash) is
-	// appended. With "https://example.com/bank", the proof of a request for
-	// /v1/accounts names https://example.com/bank/v1/accounts. A service with
-	// several base URLs, for example an alias for mutual TLS, accepts proofs for
-	// each of them.
+	// BaseURLs are the URLs under which clients reach the service: scheme,
+	// host, port and the part of the path that a proxy or http.StripPrefix
+	// removes. The path of the request (its EscapedPath, so %2F differs from a
+	// slash) is appended. With "https://example.com/bank", the proof of a
+	// request for /v1/accounts names https://example.com/bank/v1/accounts. A
+	// service with several base URLs, for example an alias for mutual TLS,
+	// accepts proofs for each of them.
 	BaseURLs []string
 
 	// URLs returns the URLs that the proof of a request may name, in place of
-	// BaseURLs: for example those of tenants, or the original URL behind a gateway.
-	// The verifier ignores query and fragment. URLs must not trust headers such as
-	// X-Forwarded-Host unless a proxy replaces them. If URLs returns an error, or
-	// no URL, the request is rejected.
+	// BaseURLs. Examples are the URLs of tenants and the original URL behind a
+	// gateway. The verifier ignores query and fragment. URLs must not trust
+	// headers such as X-Forwarded-Host unless a proxy replaces them. If URLs
+	// returns an error, or no URL, the request is rejected.
 	URLs func(*http.Request) ([]*url.URL, error)
 
-	// Replay remembers used proofs. If nil, the Verifier keeps up to 8,388,608 proofs
-	// in memory, at 40 to 81 bytes each. That is enough for a service of one process.
+	// Replay remembers used proofs. If nil, the Verifier keeps up to 8,388,608
+	// proofs in memory, at 40 to 81 bytes each. That is enough for a service of
+	// one process.
 	Replay ReplayStore
 
-	// Nonces makes the Verifier demand a nonce in each proof. nil means that none is demanded, and any is ignored.
+	// Nonces requires a recent nonce in each proof. If nil, nonces are not
+	// required, and a nonce in a proof is ignored.
 	Nonces *NonceSource
 
-	// Algorithms are those that proofs may be signed with, some of ES256, PS256, EdDSA and Ed25519. nil means all four.
+	// Algorithms contains the accepted signature algorithms. The default is
+	// ES256, PS256, EdDSA and Ed25519. Other algorithms are not supported.
 	Algorithms []string
 
-	// MaxAge is how old a proof may be. 0 means 60 seconds; at most ten minutes. Nonces do not extend it.
+	// MaxAge is the maximum age of a proof. A nonce does not extend it. The
+	// default is 60 seconds, the maximum 10 minutes.
 	MaxAge time.Duration
 
-	// FutureSkew is how far in the future a proof may be dated, for clients whose clock is ahead. 0 means 10 seconds,
-	// which is also the least that FAPI 2.0 allows; at most 60 seconds.
+	// FutureSkew is how far in the future "iat" may lie, because the clock of a
+	// client may be ahead. It is 10 to 60 seconds, the limits of FAPI 2.0. The
+	// default is 10 seconds.
 	FutureSkew time.Duration
 
-	// Now is the clock; nil means time.Now.
+	// Now is the clock. If nil, time.Now is used. It is called concurrently.
 	Now func() time.Time
 }
 
 // A Verifier checks proofs. It is safe for concurrent use.
 //
-// It reads the method, the URL, the Host if URLs does, and the header field DPoP of a request, and no body. So whoever has
-// those without an HTTP server (a gRPC gateway, the back end of a proxy's authorization requests) can fill in an
-// http.Request with them.
+// It reads the method, the URL and the header field DPoP of a request, and
+// never the body. A service without an HTTP server, for example a gRPC gateway
+// or the target of a proxy's authorization requests, can set these fields in an
+// http.Request.
 type Verifier struct {
 	bases      []string
 	urls       func(*http.Request) ([]*url.URL, error)
@@ -78,15 +84,16 @@ const (
 	minFutureSkew = 10 * time.Second // SP-5.3.2.1-13a
 	maxFutureSkew = 60 * time.Second // SP-5.3.2.1-13b
 
-	// Each client sends the same header with every proof, so a service has about as many as it has clients at a time.
+	// A client sends the same JOSE header in every proof, so a service sees
+	// about one header per active client.
 	maxHeaders    = 8 << 10
 	maxHeaderSize = 2 << 10
 )
 
-// NewVerifier refuses a configuration that names no URL, or anything out of the ranges that [VerifierConfig] names.
+// NewVerifier validates and copies cfg.
 func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	v := &Verifier{
-		urls: cfg.URLs, replay: cfg.Replay, nonces: cfg.Nonces, algorithms: slices.Clone(cfg.Algorithms),
+		urls: cfg.URLs, replay: cfg.Replay, nonces: cfg.Nonces,
 		maxAge: cfg.MaxAge, futureSkew: cfg.FutureSkew, now: cfg.Now,
 		headers: expiring.NewCache[*header](maxHeaders),
 	}
@@ -99,7 +106,7 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 			_, err = t.normal()
 		}
 		if err != nil || strings.ContainsAny(base, "?#") {
-			return nil, fmt.Errorf("dpop: BaseURLs: %q is not an http or https URL without user, query and fragment", base)
+			return nil, fmt.Errorf("dpop: malformed BaseURLs: %q, want scheme http or https, host and path", base)
 		}
 		v.bases = append(v.bases, t.origin+strings.TrimSuffix(t.path, "/"))
 	}
@@ -112,8 +119,9 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	if v.futureSkew == 0 {
 		v.futureSkew = minFutureSkew
 	}
-	if v.algorithms == nil {
-		v.algorithms = jose.Algorithms()
+	var err error
+	if v.algorithms, err = jwt.Algorithms(cfg.Algorithms); err != nil { // DPOP-11.6-1
+		return nil, fmt.Errorf("dpop: %w", err)
 	}
 	if v.replay == nil {
 		// DPOP-11.1-3: the set keeps digests of fixed size.
@@ -121,28 +129,21 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	}
 	switch {
 	case v.maxAge < 0 || v.maxAge > maxMaxAge: // DPOP-11.1-1
-		return nil, fmt.Errorf("dpop: MaxAge is %v, want at most %v", v.maxAge, maxMaxAge)
+		return nil, fmt.Errorf("dpop: invalid MaxAge %v, want at most %v", v.maxAge, maxMaxAge)
 	case v.futureSkew < minFutureSkew || v.futureSkew > maxFutureSkew:
-		return nil, fmt.Errorf("dpop: FutureSkew is %v, want %v to %v", v.futureSkew, minFutureSkew, maxFutureSkew)
-	case len(v.algorithms) == 0:
-		return nil, errors.New("dpop: no algorithm is allowed")
-	}
-	for _, alg := range v.algorithms {
-		if !jose.Allowed(alg) { // DPOP-11.6-1: what is insecure cannot be configured
-			return nil, fmt.Errorf("dpop: algorithm %q, want some of %v", alg, jose.Algorithms())
-		}
+		return nil, fmt.Errorf("dpop: invalid FutureSkew %v, want %v to %v", v.futureSkew, minFutureSkew, maxFutureSkew)
 	}
 	return v, nil
 }
 
-// Algorithms returns the algorithms that are allowed, for dpop_signing_alg_values_supported in metadata (§5.1).
+// Algorithms returns a copy of the accepted algorithms, for
+// dpop_signing_alg_values_supported (RFC 9449 §5.1).
 func (v *Verifier) Algorithms() []string { return slices.Clone(v.algorithms) }
 
-// Verify checks the proof of a request at an authorization server, to the token endpoint or to that for pushed
-// authorization requests, and records its use: [Verifier.Check] and [Verifier.Commit] in one.
-//
-// A server that authenticates the client or looks at a code after that had better use the two, or a request refused
-// later has used up the proof.
+// Verify calls [Verifier.Check] and [Verifier.Commit] for a request to the
+// token endpoint or the pushed authorization request endpoint. If a server
+// makes further checks after that, it should make both calls itself. Otherwise
+// a rejected request uses up the proof.
 func (v *Verifier) Verify(ctx context.Context, r *http.Request) (Proof, error) {
 	p, err := v.Check(r)
 	if err == nil {
@@ -154,18 +155,13 @@ func (v *Verifier) Verify(ctx context.Context, r *http.Request) (Proof, error) {
 	return p, nil
 }
 
-// Check is Verify without the record of the use: it writes nothing. No access token is expected; if the proof is for one
-// nevertheless, that does not matter.
+// Check checks the proof of a request at an authorization server. It writes
+// nothing. The proof need not be for an access token, and ath is ignored.
 func (v *Verifier) Check(r *http.Request) (Proof, error) {
 	return v.check(r, nil)
 }
 
-// VerifyToken checks the proof of a request to a protected resource, made with an access token that is bound to the key
-// with the given thumbprint, and records its use.
-//
-// accessToken is the token as it came in the Authorization header. Whether the token is good is for the caller to know.
-// thumbprint is the member jkt of its confirmation claim, cnf (§6.1, §6.2), empty if it has none: a token
-// that is bound to no key is refused with [ErrBinding].
+// VerifyToken calls [Verifier.CheckToken] and [Verifier.Commit].
 func (v *Verifier) VerifyToken(ctx context.Context, r *http.Request, accessToken, thumbprint string) (Proof, error) {
 	p, err := v.CheckToken(r, accessToken, thumbprint)
 	if err == nil {
@@ -177,15 +173,24 @@ func (v *Verifier) VerifyToken(ctx context.Context, r *http.Request, accessToken
 	return p, nil
 }
 
-// CheckToken is VerifyToken without the record of the use: it writes nothing.
+// CheckToken checks the proof of a request to a protected resource. It writes
+// nothing. The proof must be for accessToken, which is the token of the
+// Authorization header and which the caller has checked. The key of the proof
+// must have the given thumbprint.
+//
+// The thumbprint is the member jkt of the confirmation claim (cnf) of the token
+// (RFC 9449 §6.1, §6.2). If it is empty, the error is [ErrBinding].
 func (v *Verifier) CheckToken(r *http.Request, accessToken, thumbprint string) (Proof, error) {
 	p, err := v.check(r, &presented{accessToken, thumbprint})
 	return p, atResource(err)
 }
 
-// Commit records that a proof has been used. It must be called once for each request whose proof has been checked, when
-// nothing can refuse the request any more, and before anything is done for it. An error refuses the request: it is
-// [ErrReplayed], [ErrStore], or [ErrIssuedAt] if the proof has grown too old since it was checked.
+// Commit records the use of a proof. Call it once for each request, after all
+// other checks and before the request has an effect. Of any number of
+// concurrent calls with one proof, exactly one succeeds. The others return
+// [ErrReplayed]. Commit returns [ErrStore] if the store fails, and
+// [ErrIssuedAt] if the proof has become too old since Check. After an error the
+// caller rejects the request.
 func (v *Verifier) Commit(ctx context.Context, p Proof) error {
 	if p.replayKey == "" {
 		return fmt.Errorf("%w: the zero Proof", ErrMissing)
@@ -198,9 +203,9 @@ func (v *Verifier) Commit(ctx context.Context, p Proof) error {
 }
 
 func (v *Verifier) use(ctx context.Context, p Proof) error {
-	// The store may forget the proof from then on.
+	// From then on the store may drop the entry.
 	if now := v.now(); !now.Before(p.expires) {
-		return fmt.Errorf("%w: committed at %s, too late for a proof of %s", ErrIssuedAt, stamp(now), stamp(p.issuedAt))
+		return fmt.Errorf("%w: Commit at %s, too late for a proof of %s", ErrIssuedAt, stamp(now), stamp(p.issuedAt))
 	}
 	first, err := v.replay.Add(ctx, p.replayKey, nil, p.expires) // DPOP-11.1-2
 	switch {
