@@ -251,6 +251,7 @@ var samples = map[string][]sample{
 		{"a limit of its own", map[string]string{"dpop/a.go": goFile("dpop", oddComments), proseTable: "dpop\t5\t3\t0\t0\n"}, nil},
 		{"a limit that is too high", map[string]string{"dpop/a.go": goFile("dpop", oddComments), proseTable: "dpop\t6.1\t3\t10\t11\n"},
 			[]string{"4 odd turns per 1,000 words, and the limit is still 6.1", "0 code lines over 120 columns, and the limit is still 11"}},
+		one("a limit of a package that does not exist", proseTable, "dpop\t6\t3\t0\t0\n", "prose.tsv:dpop: no such package"),
 		one("a table that cannot be read", proseTable, "dpop\n", "prose.tsv:1"),
 	},
 }
