@@ -73,7 +73,7 @@ func oneFirst(ctx context.Context, s authserver.CodeStore) error {
 		firsts, errs := make([]bool, callers), make([]error, callers)
 		together(callers, func(i int) {
 			firsts[i], errs[i] = s.Redeem(ctx, key)
-			if errs[i] == nil { // whoever comes too late has to learn what to revoke
+			if errs[i] == nil { // a late caller needs the value to revoke its tokens
 				errs[i] = wantValue(ctx, s, key, value)
 			}
 		})
@@ -106,7 +106,8 @@ func redeemOne(ctx context.Context, s authserver.CodeStore) error {
 			return fmt.Errorf("Save: %w", err)
 		}
 	}
-	return errors.Join(wantFirst(ctx, s, base+"a", true), wantFirst(ctx, s, base+"A", true), wantFirst(ctx, s, base+"a", false))
+	lower, upper := base+"a", base+"A"
+	return errors.Join(wantFirst(ctx, s, lower, true), wantFirst(ctx, s, upper, true), wantFirst(ctx, s, lower, false))
 }
 
 func redeemedExpires(ctx context.Context, s authserver.CodeStore) error {
@@ -132,7 +133,8 @@ func cancelledRedeem(ctx context.Context, s authserver.CodeStore) error {
 	done, cancel := context.WithCancel(ctx)
 	cancel()
 	if first, err := s.Redeem(done, key); first || err == nil || errors.Is(err, authserver.ErrNotFound) {
-		return fmt.Errorf("Redeem with a cancelled context: want an error that is not ErrNotFound, got %v, %w", first, err)
+		return fmt.Errorf("Redeem with a cancelled context: want an error that is not ErrNotFound, got %v, %w",
+			first, err)
 	}
 	return wantFirst(ctx, s, key, true)
 }

@@ -1,13 +1,13 @@
-// Package profiletest tests whether a [profile.CodeStore], [profile.RefreshStore] or [profile.RevocationStore] keeps its
-// contract. Run it in the tests of every store:
+// Package profiletest tests whether a store of codes, refresh tokens or
+// revocations keeps its contract. Run it in the tests of every store:
 //
 //	func TestStore(t *testing.T) {
 //		profiletest.TestCodeStore(t, func(t *testing.T) profile.CodeStore { return openMyStore(t) })
 //	}
 //
-// A type that is all three stores is run through all three tests. Each needs a few seconds, because entries have to expire
-// in the store's own time, and leaves nothing behind that does not expire within the hour. It does not test that several
-// processes see the same entries.
+// Test a type that implements all three stores with all three tests. Each test
+// takes a few seconds, because entries expire by the clock of the store. All
+// entries expire within an hour. The tests do not cover several processes.
 package profiletest
 
 import (
@@ -22,8 +22,9 @@ import (
 	"github.com/gofapi/fapi2/profile/authserver"
 )
 
-// TestCodeStore runs every check of a store for authorization codes as a subtest. It calls open for each of them; the
-// stores may share a database, as keys are random.
+// TestCodeStore runs each check of a store for authorization codes as a
+// subtest. It calls open for each of them. The stores may share a database,
+// because keys are random.
 func TestCodeStore(t *testing.T, open func(t *testing.T) authserver.CodeStore) {
 	t.Helper()
 	run(t, valueChecks, func(t *testing.T) values { return open(t) })
@@ -61,23 +62,24 @@ func run[S any](t *testing.T, checks []check[S], open func(t *testing.T) S) {
 }
 
 const (
-	short    = 1500 * time.Millisecond // the life of an entry that a check lives to see the end of
-	patience = 5 * time.Second         // after which it must be gone
+	short    = 1500 * time.Millisecond // lifetime of an entry that expires during a check
+	patience = 5 * time.Second         // the entry must expire within this time
 )
 
-// later is an expiry that no check lives to see.
+// later returns an expiry after the end of all checks.
 func later() time.Time { return time.Now().Add(30 * time.Minute) }
 
-// newKey returns a key of the form that package profile uses for codes and refresh tokens.
+// newKey returns a key of the form that package authserver uses for codes and
+// refresh tokens.
 func newKey() string {
 	sum := sha256.Sum256([]byte(rand.Text()))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// newGrantID returns an ID of the form that package profile gives to grants.
+// newGrantID returns an ID of the form that package authserver uses for grants.
 func newGrantID() string { return newKey()[:22] }
 
-// together runs f on n goroutines that are released at once.
+// together runs f on n goroutines that start together.
 func together(n int, f func(i int)) {
 	var done sync.WaitGroup
 	start := make(chan struct{})
@@ -91,7 +93,8 @@ func together(n int, f func(i int)) {
 	done.Wait()
 }
 
-// until calls gone every 50 ms until it is true, and reports whether that was before patience ended.
+// until calls gone every 50 ms until it returns true. It reports false if that
+// takes longer than patience.
 func until(gone func() bool) bool {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

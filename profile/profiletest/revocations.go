@@ -124,7 +124,8 @@ func revokesTogether(ctx context.Context, s authserver.RevocationStore) error {
 	return errors.Join(errs...)
 }
 
-// remembers does not demand that an entry goes: a store that keeps it fails on the side of safety.
+// remembers does not require that a revocation expires. A store that keeps it is
+// safe.
 func remembers(ctx context.Context, s authserver.RevocationStore) error {
 	end := time.Now().Add(short)
 	id, err := revoked(ctx, s, end)

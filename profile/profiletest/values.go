@@ -54,7 +54,7 @@ func wantNotFound(ctx context.Context, s values, key string) error {
 	case !errors.Is(err, authserver.ErrNotFound):
 		return fmt.Errorf("Load where there is no live entry: want profile.ErrNotFound, got: %w", err)
 	case got != nil:
-		return errors.New("Load returned bytes beside ErrNotFound")
+		return errors.New("Load returned bytes together with ErrNotFound")
 	}
 	return nil
 }
@@ -91,7 +91,9 @@ func binaryValues(ctx context.Context, s values) error {
 	for i := range all {
 		all[i] = byte(i)
 	}
-	for _, value := range [][]byte{all, {0}, []byte(" ends with space "), []byte("\r\n"), []byte("'; DROP TABLE x; --"), {0xff, 0xfe}} {
+	for _, value := range [][]byte{
+		all, {0}, []byte(" ends with space "), []byte("\r\n"), []byte("'; DROP TABLE x; --"), {0xff, 0xfe},
+	} {
 		key, err := saved(ctx, s, value, later())
 		if err == nil {
 			err = wantValue(ctx, s, key, value)
@@ -122,14 +124,14 @@ func noSharedMemory(ctx context.Context, s values) error {
 	}
 	value[0] = 'X'
 	if err := wantValue(ctx, s, key, want); err != nil {
-		return fmt.Errorf("after the caller changed what it had saved: %w", err)
+		return fmt.Errorf("after the caller changed the saved value: %w", err)
 	}
 	if value, err = s.Load(ctx, key); err == nil {
 		value[0] = 'X'
 		err = wantValue(ctx, s, key, want)
 	}
 	if err != nil {
-		return fmt.Errorf("after the caller changed what it had loaded: %w", err)
+		return fmt.Errorf("after the caller changed the loaded value: %w", err)
 	}
 	return nil
 }

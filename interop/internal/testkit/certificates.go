@@ -156,7 +156,7 @@ func (a *Authority) Serve(t testing.TB, socket net.Listener, asks bool, handler 
 		server.ServeTLS(socket, "", "") //nolint:errcheck // it ends by Close
 	}()
 	t.Cleanup(func() {
-		server.Close() //nolint:errcheck // nobody waits for it
+		server.Close() //nolint:errcheck // the test is over
 		<-done
 	})
 }

@@ -69,16 +69,16 @@ func PublicJWK(t testing.TB, key crypto.Signer, kid, alg string) map[string]stri
 	return jwk
 }
 
-// A JWT can be taken apart, changed and signed again with any algorithm.
+// A JWT can be parsed, changed and signed again with any algorithm.
 type JWT struct {
 	Header, Claims map[string]any // as they are in JSON
 }
 
-// ParseJWT takes a JWT apart. It verifies nothing.
+// ParseJWT parses a JWT. It verifies nothing.
 func ParseJWT(token string) (*JWT, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return nil, fmt.Errorf("no JWT: %d parts", len(parts))
+		return nil, fmt.Errorf("malformed JWT with %d parts", len(parts))
 	}
 	j := new(JWT)
 	for i, to := range []*map[string]any{&j.Header, &j.Claims} {
@@ -142,5 +142,5 @@ func sign(alg string, key crypto.Signer, input []byte) ([]byte, error) {
 		mac.Write(input)
 		return mac.Sum(nil), nil
 	}
-	return nil, fmt.Errorf("no alg %q here", alg)
+	return nil, fmt.Errorf("unsupported alg %q", alg)
 }
