@@ -2,7 +2,8 @@ package jose
 
 import "fmt"
 
-// A JWS has an ECDSA signature as r||s of fixed size (RFC 7518 §3.4); crypto.Signer and crypto/ecdsa speak ASN.1 DER.
+// An ECDSA signature of a JWS is r||s of fixed size (RFC 7518 §3.4).
+// crypto.Signer and crypto/ecdsa use ASN.1 DER.
 const (
 	ecdsaHalf    = 32
 	ecdsaRawSize = 2 * ecdsaHalf
@@ -28,10 +29,11 @@ func appendDER(dst, raw []byte) []byte {
 	return dst
 }
 
-var errDER = fmt.Errorf("%w: the signer returned no ECDSA-Sig-Value for P-256", ErrKey)
+var errDER = fmt.Errorf("%w: malformed ECDSA-Sig-Value of the signer", ErrKey)
 
-// fromDER is the reverse of appendDER, for what a signer returned. A device that returns anything but the DER of two
-// positive integers is refused here, where the fault is, and not by every peer.
+// fromDER is the reverse of appendDER, for the result of a signer. It accepts
+// only the DER of two positive integers. A faulty device fails here and not at
+// every peer.
 func fromDER(der []byte) ([]byte, error) {
 	if len(der) < 2 || der[0] != 0x30 || int(der[1]) != len(der)-2 || der[1] >= 0x80 {
 		return nil, errDER

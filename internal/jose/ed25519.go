@@ -6,10 +6,12 @@ import (
 	"slices"
 )
 
-// fieldP is 2²⁵⁵ - 19, the prime of edwards25519, as little-endian octets like every number here.
+// fieldP is 2²⁵⁵ - 19, the prime of edwards25519, as little-endian octets like
+// all numbers in this file.
 var fieldP = octets32("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f")
 
-// smallOrder holds the y of each point of order 1, 2, 4 and 8; the sign of x does not matter.
+// smallOrder has the y of each point of order 1, 2, 4 and 8. The sign of x does
+// not matter.
 var smallOrder = [...][32]byte{
 	octets32("0100000000000000000000000000000000000000000000000000000000000000"),
 	octets32("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
@@ -26,12 +28,13 @@ func octets32(text string) [32]byte {
 	return [32]byte(raw)
 }
 
-// ed25519Usable reports whether a public key of 32 octets is canonically encoded and not of small order.
-//
-// JWT-3.4-1: crypto/ed25519 looks for a point on the curve whenever it verifies, but takes points of small order: under
-// one of those, a signature that anybody can write down verifies for many messages, or all. A key that is not canonical
-// has a second thumbprint.
+// ed25519Usable reports whether a public key of 32 octets is canonical and not
+// of small order. crypto/ed25519 checks that a key is on the curve, and accepts
+// points of small order. Under such a key one forged signature verifies for
+// many messages, or for all. A key that is not canonical has a second
+// thumbprint.
 func ed25519Usable(key ed25519.PublicKey) bool {
+	// JWT-3.4-1
 	y := [32]byte(key)
 	y[31] &= 0x7f // the sign of x
 	if slices.Contains(smallOrder[:], y) {

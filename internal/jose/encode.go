@@ -15,14 +15,15 @@ import (
 	"strings"
 )
 
-// A JWK with its required members alone, in the order of RFC 7638 §3.2, in parts.
+// These functions return the parts of a JWK that has only the required members,
+// in the order of RFC 7638 §3.2.
 func p256JWK(x, y string) []string {
 	return []string{`{"crv":"P-256","kty":"EC","x":"`, x, `","y":"`, y, `"}`}
 }
 func ed25519JWK(x string) []string { return []string{`{"crv":"Ed25519","kty":"OKP","x":"`, x, `"}`} }
 func rsaJWK(n, e string) []string  { return []string{`{"e":"`, e, `","kty":"RSA","n":"`, n, `"}`} }
 
-// canonical is that of a key.
+// canonical returns the parts for a key.
 func canonical(key crypto.PublicKey) ([]string, error) {
 	enc := base64.RawURLEncoding.EncodeToString
 	switch k := key.(type) {
@@ -42,7 +43,8 @@ func canonical(key crypto.PublicKey) ([]string, error) {
 	return nil, fmt.Errorf("%w: %T", ErrKey, key)
 }
 
-// Thumbprint returns the JWK SHA-256 thumbprint of a key (RFC 7638), 43 characters.
+// Thumbprint returns the JWK SHA-256 thumbprint of a key (RFC 7638), 43
+// characters.
 func Thumbprint(key crypto.PublicKey) (string, error) {
 	jwk, err := canonical(key)
 	if err != nil {
@@ -51,7 +53,8 @@ func Thumbprint(key crypto.PublicKey) (string, error) {
 	return SHA256Base64(jwk...), nil
 }
 
-// MarshalJSON writes the public JWK: the members that make the key, and kid, alg, use, key_ops and x5c where they are set.
+// MarshalJSON returns the public JWK: the members of the key, and kid, alg,
+// use, key_ops and x5c if they are set.
 func (k *Key) MarshalJSON() ([]byte, error) {
 	parts, err := canonical(k.Public)
 	if err != nil {
@@ -66,7 +69,7 @@ func (k *Key) MarshalJSON() ([]byte, error) {
 		KeyID        string   `json:"kid,omitempty"`
 		Algorithm    string   `json:"alg,omitempty"`
 		Use          string   `json:"use,omitempty"`
-		Operations   []string `json:"key_ops,omitzero"` // an empty list allows nothing, no list everything
+		Operations   []string `json:"key_ops,omitzero"` // an empty list permits nothing, an absent one everything
 		Certificates []string `json:"x5c,omitempty"`
 	}{k.KeyID, k.Algorithm, k.Use, k.ops, chain})
 	if err != nil || len(extra) == len("{}") {
@@ -75,8 +78,8 @@ func (k *Key) MarshalJSON() ([]byte, error) {
 	return append([]byte(jwk[:len(jwk)-1]+","), extra[1:]...), nil
 }
 
-// Sum256 returns the SHA-256 of parts, put together. Those of usual length need no allocation, which the conversion to a
-// []byte that crypto/sha256 wants would.
+// Sum256 returns the SHA-256 hash of the concatenated parts. Parts of usual
+// length need no allocation.
 func Sum256(parts ...string) [sha256.Size]byte {
 	var room [1536]byte
 	b := room[:0]
@@ -86,7 +89,8 @@ func Sum256(parts ...string) [sha256.Size]byte {
 	return sha256.Sum256(b)
 }
 
-// SHA256Base64 returns base64url(SHA-256(parts)), 43 characters: the form of ath, jkt, x5t#S256 and of a PKCE challenge.
+// SHA256Base64 returns base64url(SHA-256(parts)), 43 characters. It is the form
+// of ath, jkt, x5t#S256 and PKCE challenges.
 func SHA256Base64(parts ...string) string {
 	sum := Sum256(parts...)
 	var text [43]byte
@@ -97,7 +101,7 @@ func SHA256Base64(parts ...string) string {
 // RandomString returns n random bytes in base64url.
 func RandomString(n int) string {
 	raw := make([]byte, n)
-	rand.Read(raw) // never fails since Go 1.24
+	rand.Read(raw) // never fails
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
-// FuzzSplitHeaderClaims: nothing panics, an error comes with the zero value, and what is accepted has one spelling.
+// An error has the zero value, and an accepted token has one spelling.
 func FuzzSplitHeaderClaims(f *testing.F) {
 	for _, p := range pairs(f) {
 		f.Add(sign(f, p.key, jose.SignerOptions{Algorithm: p.alg, EmbedKey: true, Type: "dpop+jwt"}))
@@ -53,7 +53,7 @@ func FuzzSplitHeaderClaims(f *testing.F) {
 	})
 }
 
-// FuzzParseKey: what is read can be written and read again, and is then the same key.
+// An accepted key is marshalled and parsed to the same key.
 func FuzzParseKey(f *testing.F) {
 	for _, p := range pairs(f) {
 		jwk := publicJWK(f, p.key.Public())
@@ -100,8 +100,8 @@ func FuzzParseKey(f *testing.F) {
 	})
 }
 
-// FuzzDER: a device's DER becomes r||s of fixed size exactly if it is the DER of two positive integers of at most 256
-// bits, and r||s means to Verify what r and s mean to crypto/ecdsa.
+// The DER of a device is accepted exactly if it is the DER of two positive
+// integers of at most 256 bits. Verify and crypto/ecdsa agree about it.
 func FuzzDER(f *testing.F) {
 	key := testkit.ECKey(f, "signer")
 	type signature struct{ R, S *big.Int }
@@ -150,12 +150,12 @@ func FuzzDER(f *testing.F) {
 	})
 }
 
-// zeros is no randomness, which crypto/ecdsa mends with its own.
+// zeros is a source without randomness. crypto/ecdsa adds its own.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// FuzzVerify: a token of which anything was changed does not verify.
+// A changed token does not verify.
 func FuzzVerify(f *testing.F) {
 	all := pairs(f)
 	tokens := make([]string, len(all))

@@ -20,7 +20,8 @@ import (
 
 const claims = `{"iss":"https://as.example","jti":"-BwC3ESc6acc2lTc"}`
 
-// opaque hides the type of a key, as a key management service or a hardware module does.
+// opaque hides the type of a key, like a key management service or a hardware
+// module.
 type opaque struct{ key crypto.Signer }
 
 func (o opaque) Public() crypto.PublicKey { return o.key.Public() }
@@ -28,7 +29,7 @@ func (o opaque) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([
 	return o.key.Sign(random, digest, opts)
 }
 
-// device returns whatever it is told to.
+// A device returns the configured signature.
 type device struct {
 	public    crypto.PublicKey
 	signature []byte
@@ -45,7 +46,7 @@ type pair struct {
 	key crypto.Signer
 }
 
-// pairs is one key for each algorithm.
+// pairs has one key for each algorithm.
 func pairs(t testing.TB) []pair {
 	return []pair{
 		{jose.ES256, testkit.ECKey(t, "signer")},
@@ -57,7 +58,8 @@ func pairs(t testing.TB) []pair {
 
 func enc(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// compact is a token of any header, whose signature is of the right shape and wrong.
+// compact returns a token with any header and a wrong signature of the right
+// size.
 func compact(header, payload string) string {
 	return enc(header) + "." + enc(payload) + "." + enc(strings.Repeat("s", 64))
 }
@@ -78,7 +80,7 @@ func sign(t testing.TB, key crypto.Signer, o jose.SignerOptions) string {
 	return token
 }
 
-// publicJWK is the JWK of a key as a map, for tests to spoil.
+// publicJWK returns the JWK of a key as a map that tests change.
 func publicJWK(t testing.TB, key crypto.PublicKey) map[string]any {
 	t.Helper()
 	raw, err := (&jose.Key{Public: key}).MarshalJSON()
@@ -88,7 +90,8 @@ func publicJWK(t testing.TB, key crypto.PublicKey) map[string]any {
 	return jwk
 }
 
-// edit marshals a JWK with members changed, or removed where the value is nil.
+// edit marshals a JWK with changed members. It removes a member whose value is
+// nil.
 func edit(t testing.TB, jwk map[string]any, changes ...any) string {
 	t.Helper()
 	out := map[string]any{}

@@ -16,29 +16,32 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// The algorithms of encryption. JWT-3.2-1: no RSA1_5, no password, no shared key, and authenticated content in one way.
+// The algorithms of encryption. RSA1_5, passwords and shared keys are not
+// supported.
 const (
 	RSAOAEP256 = "RSA-OAEP-256" // RSA of 2048 bits or more
 	ECDHES     = "ECDH-ES"      // P-256, direct key agreement
 	A256GCM    = "A256GCM"
 )
 
-// ErrDecryption says that no key decrypts a JWE. It never says why: whoever sends such tokens learns nothing from it.
+// ErrDecryption means that no key decrypts a JWE. It has no reason, so that an
+// attacker learns nothing from it.
 var ErrDecryption = errors.New("JWE cannot be decrypted")
 
 const (
-	maxJWEHeader = 8 << 10 // base64url; the JOSE library reads it once more
+	maxJWEHeader = 8 << 10 // base64url; the JOSE library parses it again
 	gcmIVSize    = 12
 	gcmTagSize   = 16
 	cekSize      = 32
 )
 
-// IsEncrypted tells a compact JWE, which has five segments, from a JWS, which has three (JWT-BIS-1).
-func IsEncrypted(token string) bool { return strings.Count(token, ".") == 4 }
+// IsEncrypted reports whether token is a compact JWE, which has five segments.
+// A JWS has three.
+func IsEncrypted(token string) bool { return strings.Count(token, ".") == 4 } // JWT-BIS-1
 
-// EncryptionFits reports whether a public key may be encrypted to with alg and enc.
+// EncryptionFits reports whether alg and enc may encrypt to a public key.
 func EncryptionFits(key crypto.PublicKey, alg, enc string) bool {
-	switch alg {
+	switch alg { // JWT-3.2-1
 	case RSAOAEP256:
 		return enc == A256GCM && KeyFits(key, PS256)
 	case ECDHES:
@@ -51,8 +54,8 @@ func EncryptionFits(key crypto.PublicKey, alg, enc string) bool {
 	return false
 }
 
-// DecryptionFits reports whether a private key may decrypt what was encrypted with alg: an *ecdsa.PrivateKey of P-256, or a
-// crypto.Decrypter, in hardware or not, of an RSA key.
+// DecryptionFits reports whether a private key may decrypt a JWE of alg. The
+// key is an *ecdsa.PrivateKey on P-256, or a crypto.Decrypter with an RSA key.
 func DecryptionFits(key crypto.PrivateKey, alg string) bool {
 	switch k := key.(type) {
 	case *ecdsa.PrivateKey:
@@ -65,13 +68,14 @@ func DecryptionFits(key crypto.PrivateKey, alg string) bool {
 	return false
 }
 
-// Encrypt makes a compact JWE of a signed token: a Nested JWT (RFC 7519 §5.2), never compressed.
+// Encrypt returns a Nested JWT (RFC 7519 §5.2): a signed token as compact JWE,
+// without compression.
 func Encrypt(token, alg, enc string, key crypto.PublicKey, kid string) (string, error) {
 	if !EncryptionFits(key, alg, enc) {
-		return "", fmt.Errorf("%w: %T is not one for %.32q with %.32q", ErrKey, key, alg, enc)
+		return "", fmt.Errorf("%w: unsuitable key %T for %.32q with %.32q", ErrKey, key, alg, enc)
 	}
 	if token == "" || !utf8.ValidString(kid) { // JWT-3.7-1
-		return "", fmt.Errorf("%w: nothing to encrypt, or a kid that is not UTF-8", ErrMalformed)
+		return "", fmt.Errorf("%w: empty token, or kid that is not UTF-8", ErrMalformed)
 	}
 	header := jwe.NewHeaders()
 	for name, value := range map[string]string{jwe.ContentTypeKey: "JWT", jwe.KeyIDKey: kid} {
@@ -90,14 +94,16 @@ func Encrypt(token, alg, enc string, key crypto.PublicKey, kid string) (string, 
 	return string(sealed), nil
 }
 
-// Decrypt returns what is inside a Nested JWT of at most max bytes, which nothing but its own signature proves to be from
-// anybody: anyone can encrypt to a public key. keys is called with the kid (empty if there is none) and an allowed alg; of
-// the keys that fit, at most eight are tried.
+// Decrypt returns the content of a Nested JWT of at most max bytes. Only the
+// signature of the content proves its origin, because every party can encrypt
+// to a public key. keys is called with the kid, which may be empty, and a
+// permitted alg. At most eight suitable keys are tried. A JWE in a JWE is an
+// error.
 //
-// The JOSE library sees a token only when all that it would choose by itself has been checked: algorithms, sizes, the
-// ephemeral key. JWT-3.3-1: any failure refuses the whole, and a JWE inside a JWE is one.
+// The JOSE library receives a token only after its algorithms, sizes and
+// ephemeral key have been checked.
 func Decrypt(token string, max int, keys func(kid, alg string) []crypto.PrivateKey) (string, error) {
-	alg, kid, err := checkJWE(token, max)
+	alg, kid, err := checkJWE(token, max) // JWT-3.3-1: every failure rejects the whole
 	if err != nil {
 		return "", err
 	}
@@ -118,14 +124,14 @@ func Decrypt(token string, max int, keys func(kid, alg string) []crypto.PrivateK
 			continue
 		}
 		if IsEncrypted(string(payload)) {
-			return "", fmt.Errorf("%w: a JWE inside a JWE", ErrMalformed)
+			return "", fmt.Errorf("%w: JWE in a JWE", ErrMalformed)
 		}
 		return string(payload), nil
 	}
 	return "", ErrDecryption
 }
 
-// oaep lets the JOSE library use an RSA key that it cannot see.
+// oaep is an RSA key for the JOSE library, which cannot read the private key.
 type oaep struct{ key crypto.Decrypter }
 
 // DecryptKey implements jwe.KeyDecrypter.
@@ -137,13 +143,13 @@ func (o oaep) DecryptKey(_ jwa.KeyEncryptionAlgorithm, sealed []byte, _ jwe.Reci
 	return cek, nil
 }
 
-// checkJWE reads as much of a JWE as can be read without a key.
+// checkJWE checks a JWE as far as that needs no key.
 func checkJWE(token string, max int) (alg, kid string, err error) {
 	malformed := func(why string) (string, string, error) {
 		return "", "", fmt.Errorf("%w: JWE: %s", ErrMalformed, why)
 	}
 	if len(token) > max {
-		return malformed(fmt.Sprintf("%d bytes, at most %d are read", len(token), max))
+		return malformed(fmt.Sprintf("%d bytes, more than %d", len(token), max))
 	}
 	if !IsEncrypted(token) {
 		return malformed("not five segments")
@@ -154,7 +160,7 @@ func checkJWE(token string, max int) (alg, kid string, err error) {
 			return malformed("header too long")
 		}
 		if segments[i], err = decode(nil, text); err != nil {
-			return malformed("not canonical base64url")
+			return malformed("malformed base64url")
 		}
 	}
 	sealedKey, iv, ciphertext, tag := segments[1], segments[2], segments[3], segments[4]
@@ -176,8 +182,9 @@ func checkJWE(token string, max int) (alg, kid string, err error) {
 }
 
 func checkJWEHeader(h strictjson.Object) (alg, kid string, err error) {
-	// RFC 7516 §4.1.13: no extension is understood. JWT-3.6-1, JWT-BIS-1: what is compressed may be of any size when it is
-	// not, and its length tells of its content.
+	// RFC 7516 §4.1.13: no extension is supported. JWT-3.6-1, JWT-BIS-1:
+	// compressed content may expand without bound, and its length reveals
+	// content.
 	if h.Has("crit") || h.Has("zip") {
 		return "", "", fmt.Errorf("%w: crit or zip in the header of a JWE", ErrMalformed)
 	}
@@ -190,12 +197,13 @@ func checkJWEHeader(h strictjson.Object) (alg, kid string, err error) {
 			return "", "", fmt.Errorf("%w: JWE header: %w", ErrMalformed, err)
 		}
 	}
-	// JWT-3.1-1, JWT-BIS-1: before a key is looked at; the iterations of PBES2 thereby cannot be asked for.
+	// JWT-3.1-1, JWT-BIS-1: before a key is chosen. A token can therefore not
+	// demand iterations of PBES2.
 	if alg != RSAOAEP256 && alg != ECDHES || enc != A256GCM {
 		return "", "", fmt.Errorf("%w: %.32q with %.32q", ErrAlgorithm, alg, enc)
 	}
 	if !(Header{Type: cty}).IsType("JWT") { // RFC 7519 §5.2
-		return "", "", fmt.Errorf("%w: cty of a JWE is %.32q, want JWT", ErrMalformed, cty)
+		return "", "", fmt.Errorf("%w: unsupported cty %.32q of a JWE, want JWT", ErrMalformed, cty)
 	}
 	if alg == ECDHES {
 		err = checkAgreement(h)
@@ -203,8 +211,9 @@ func checkJWEHeader(h strictjson.Object) (alg, kid string, err error) {
 	return alg, kid, err
 }
 
-// checkAgreement is RFC 7518 §4.6.1. JWT-3.4-1: an ephemeral key off the curve would draw the private one out bit by bit.
+// checkAgreement checks the members of RFC 7518 §4.6.1.
 func checkAgreement(h strictjson.Object) error {
+	// JWT-3.4-1: ephemeral keys off the curve would reveal the private key.
 	raw, ok := h.Get("epk")
 	if !ok {
 		return fmt.Errorf("%w: JWE header without an epk", ErrMalformed)
@@ -214,7 +223,7 @@ func checkAgreement(h strictjson.Object) error {
 		return fmt.Errorf("JWE header: epk: %w", err)
 	}
 	if !KeyFits(epk.Public, ES256) {
-		return fmt.Errorf("%w: JWE header: epk is a %T, want one of P-256", ErrKey, epk.Public)
+		return fmt.Errorf("%w: JWE header: unsupported epk %T, want P-256", ErrKey, epk.Public)
 	}
 	for _, name := range []string{"apu", "apv"} {
 		text, _, err := h.String(name)
@@ -222,12 +231,11 @@ func checkAgreement(h strictjson.Object) error {
 			_, err = decode(nil, text)
 		}
 		if err != nil {
-			return fmt.Errorf("%w: JWE header: %s is not base64url", ErrMalformed, name)
+			return fmt.Errorf("%w: JWE header: malformed %s", ErrMalformed, name)
 		}
 	}
 	return nil
 }
 
-// EncryptionAlgorithms returns the names of the algorithms that encrypt for a
-// public key.
+// EncryptionAlgorithms returns the algorithms that encrypt to a public key.
 func EncryptionAlgorithms() []string { return []string{ECDHES, RSAOAEP256} }

@@ -28,7 +28,8 @@ import (
 
 const maxJWE = 1 << 16
 
-// agree is ECDH-ES by RFC 7518 §4.6.2 on the standard library alone: one round of the Concat KDF for A256GCM.
+// agree implements ECDH-ES (RFC 7518 §4.6.2) with the standard library: one round
+// of the Concat KDF for A256GCM.
 func agree(t testing.TB, private *ecdh.PrivateKey, public *ecdh.PublicKey, apu, apv string) []byte {
 	t.Helper()
 	z, err := private.ECDH(public)
@@ -56,7 +57,7 @@ func gcm(t testing.TB, cek []byte) cipher.AEAD {
 	return aead
 }
 
-// assemble makes a JWE of any header.
+// assemble returns a JWE with any header.
 func assemble(t testing.TB, header string, sealedKey, cek []byte, payload string) string {
 	t.Helper()
 	iv := make([]byte, 12)
@@ -239,7 +240,7 @@ func TestDecryptAccepts(t *testing.T) {
 	})
 }
 
-func TestDecryptRefuses(t *testing.T) {
+func TestDecryptRejects(t *testing.T) {
 	good := sealRSA(t, claims)
 	part := strings.Split(good, ".")
 	with := func(i int, text string) string {
@@ -354,7 +355,7 @@ func TestDecryptKeys(t *testing.T) {
 	})
 }
 
-// FuzzMutatedJWE: nothing but the token itself decrypts.
+// A changed token does not decrypt.
 func FuzzMutatedJWE(f *testing.F) {
 	tokens := []string{sealRSA(f, claims), sealEC(f, claims)}
 	for i := range 32 {
@@ -371,7 +372,7 @@ func FuzzMutatedJWE(f *testing.F) {
 	})
 }
 
-// FuzzJWEHeader encrypts under any header: what is accepted obeys the policy.
+// FuzzJWEHeader encrypts with any header. An accepted token follows the policy.
 func FuzzJWEHeader(f *testing.F) {
 	for _, token := range []string{sealRSA(f, claims), sealEC(f, claims), sealRSA(f, claims, "zip", "DEF"), sealEC(f, claims, "apu", "AA", "jwk", map[string]any{"kty": "oct"})} {
 		raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[0])

@@ -17,7 +17,7 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// A Key is one public JWK (RFC 7517) of a kind that FAPI 2.0 can use.
+// A Key is a public JWK (RFC 7517) that FAPI 2.0 permits.
 type Key struct {
 	Public                crypto.PublicKey
 	KeyID, Algorithm, Use string
@@ -30,28 +30,27 @@ type Key struct {
 	ops []string // key_ops; nil if absent
 }
 
-// privateMembers are the members that only a private or symmetric key has
-// (RFC 7518 §6, and priv of an ML-DSA key). JWT-3.5-1: k is that of a MAC.
+// privateMembers are the members of private and symmetric keys (RFC 7518 §6,
+// and priv of an ML-DSA key).
 var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"}
 
-// ParseKey parses one public JWK. It rejects a private or symmetric key,
-// independent of its kty, and a key that no allowed algorithm can use. If x5c
-// cannot be parsed, ParseKey drops the certificates and keeps the key. See
-// Key.BadCertificates.
+// ParseKey parses a public JWK. It rejects every private or symmetric key,
+// whatever its kty, and keys that no permitted algorithm can use. If x5c is
+// malformed, it drops the certificates and keeps the key (Key.BadCertificates).
 func ParseKey[T ~[]byte | ~string](raw T) (*Key, error) {
 	o, err := strictjson.ParseObject(raw)
 	if err != nil {
 		return nil, fmt.Errorf("%w: JWK: %w", ErrKey, err)
 	}
-	for _, name := range privateMembers {
+	for _, name := range privateMembers { // JWT-3.5-1: k is the key of a MAC
 		if o.Has(name) {
-			return nil, fmt.Errorf("%w: JWK has the private member %q", ErrKey, name)
+			return nil, fmt.Errorf("%w: private JWK member %q", ErrKey, name)
 		}
 	}
 	text := func(name string) string {
 		value, present, wrong := o.String(name)
-		if present && wrong == nil && value == "" && name != "kid" { // else "" would count as absent, that is as no restriction
-			wrong = fmt.Errorf("member %q is empty", name)
+		if present && wrong == nil && value == "" && name != "kid" { // would count as no restriction
+			wrong = fmt.Errorf("empty member %q", name)
 		}
 		err = cmp.Or(err, wrong)
 		return value
@@ -64,7 +63,7 @@ func ParseKey[T ~[]byte | ~string](raw T) (*Key, error) {
 	if k.ops, err = operations(o); err != nil {
 		return nil, err
 	}
-	// The members are found canonical, so the text to be hashed for the thumbprint can be made of them.
+	// The members are canonical, so the thumbprint is a hash of their texts.
 	switch {
 	case kty == "EC" && crv == "P-256":
 		k.Public, k.Thumbprint, err = parseP256(o)
@@ -73,7 +72,7 @@ func ParseKey[T ~[]byte | ~string](raw T) (*Key, error) {
 	case kty == "RSA":
 		k.Public, k.Thumbprint, err = parseRSA(o)
 	default:
-		err = fmt.Errorf("%w: JWK of kty %.16q, crv %.16q", ErrKey, kty, crv)
+		err = fmt.Errorf("%w: unsupported JWK of kty %.16q, crv %.16q", ErrKey, kty, crv)
 	}
 	if err != nil {
 		return nil, err
@@ -94,19 +93,19 @@ func operations(o strictjson.Object) ([]string, error) {
 	}
 	sorted := slices.Sorted(slices.Values(ops))
 	if len(slices.Compact(sorted)) != len(ops) { // RFC 7517 §4.3
-		return nil, fmt.Errorf("%w: JWK member key_ops repeats a value", ErrKey)
+		return nil, fmt.Errorf("%w: repeated value in JWK member key_ops", ErrKey)
 	}
 	return ops, nil
 }
 
-// octets appends what a member holds to dst.
+// octets appends the octets of a member to dst.
 func octets(dst []byte, o strictjson.Object, name string) (raw []byte, text string, err error) {
 	text, ok, err := o.String(name)
 	if err != nil || !ok {
-		return nil, "", fmt.Errorf("%w: JWK lacks the string %q", ErrKey, name)
+		return nil, "", fmt.Errorf("%w: missing JWK member %q, want a string", ErrKey, name)
 	}
 	if raw, err = decode(dst, text); err != nil {
-		return nil, "", fmt.Errorf("%w: JWK member %q is not canonical base64url", ErrKey, name)
+		return nil, "", fmt.Errorf("%w: malformed JWK member %q, want base64url", ErrKey, name)
 	}
 	return raw, text, nil
 }
@@ -121,7 +120,7 @@ func parseP256(o strictjson.Object) (key crypto.PublicKey, thumbprint string, er
 	if err != nil {
 		return nil, "", err
 	}
-	if len(half) != 1+ecdsaHalf || len(point) != 1+ecdsaRawSize { // RFC 7518 §6.2.1.2: always the full size
+	if len(half) != 1+ecdsaHalf || len(point) != 1+ecdsaRawSize { // RFC 7518 §6.2.1.2: the full size
 		return nil, "", fmt.Errorf("%w: JWK coordinates are not %d octets", ErrKey, ecdsaHalf)
 	}
 	public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
@@ -155,9 +154,10 @@ func parseRSA(o strictjson.Object) (key crypto.PublicKey, thumbprint string, err
 	if err != nil {
 		return nil, "", err
 	}
-	// RFC 7518 §6.3.1: minimal octets. With padding one key would have several thumbprints.
+	// RFC 7518 §6.3.1: minimal octets. With padding one key would have several
+	// thumbprints.
 	if len(n) == 0 || n[0] == 0 || len(e) == 0 || e[0] == 0 || len(e) > 4 {
-		return nil, "", fmt.Errorf("%w: JWK members n, e are not minimal integers", ErrKey)
+		return nil, "", fmt.Errorf("%w: malformed JWK members n, e, want minimal integers", ErrKey)
 	}
 	exponent := new(big.Int).SetBytes(e).Int64()
 	if exponent > 1<<31-1 {
@@ -172,13 +172,14 @@ func parseRSA(o strictjson.Object) (key crypto.PublicKey, thumbprint string, err
 
 const maxCertificates = 10
 
-// readCertificates parses x5c. It drops certificates that cannot be parsed,
-// because the key does not depend on them. A certificate for another key is an
-// error, because it is unclear which of the two keys the owner intended.
+// readCertificates parses x5c. It drops malformed certificates, because the key
+// does not depend on them. A certificate of another key is an error, because it
+// is unclear which of the two keys the owner intended.
 func (k *Key) readCertificates(o strictjson.Object) error {
 	chain, ok, err := o.Strings("x5c")
 	if err != nil || len(chain) > maxCertificates || ok && len(chain) == 0 {
-		k.BadCertificates = fmt.Errorf("%w: JWK member x5c is not a chain of 1 to %d certificates", ErrKey, maxCertificates)
+		k.BadCertificates = fmt.Errorf("%w: malformed JWK member x5c, want 1 to %d certificates",
+			ErrKey, maxCertificates)
 		return nil
 	}
 	var certificates []*x509.Certificate
@@ -188,7 +189,8 @@ func (k *Key) readCertificates(o strictjson.Object) error {
 			k.BadCertificates = fmt.Errorf("%w: JWK member x5c: certificate %d: %w", ErrKey, i, err)
 			return nil
 		}
-		// MTLS-2.2.2-1, RFC 7517 §4.7: the key in the first certificate is the key of the JWK.
+		// MTLS-2.2.2-1, RFC 7517 §4.7: the first certificate is for the key of
+		// the JWK.
 		if i == 0 && !Equal(cert.PublicKey, k.Public) {
 			return fmt.Errorf("%w: JWK member x5c is for another key", ErrKey)
 		}
@@ -206,13 +208,14 @@ func parseCertificate(text string) (*x509.Certificate, error) {
 	return x509.ParseCertificate(der)
 }
 
-// Equal reports whether two public keys are the same key.
+// Equal reports whether two public keys are equal.
 func Equal(a, b crypto.PublicKey) bool {
 	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && k.Equal(b)
 }
 
-// Fits reports whether the key may verify a signature made with alg by the key named kid. An empty kid names none.
+// Fits reports whether the key named kid may verify a signature of alg. If kid
+// is empty, every name fits.
 func (k *Key) Fits(kid, alg string) bool {
 	switch {
 	case kid != "" && k.KeyID != kid:
@@ -225,26 +228,28 @@ func (k *Key) Fits(kid, alg string) bool {
 	return false
 }
 
-// Encrypts reports whether alg may encrypt to the key. It has to say that it is for that: a key that signs could do both.
+// Encrypts reports whether alg may encrypt to the key. Its use must be enc,
+// because a key without use could also verify signatures.
 func (k *Key) Encrypts(alg string) bool {
-	if k.Use != "enc" || k.Algorithm != "" && k.Algorithm != alg || k.ops != nil && !slices.ContainsFunc(k.ops, func(op string) bool {
+	encrypts := func(op string) bool {
 		return op == "encrypt" || op == "wrapKey" || op == "deriveKey" || op == "deriveBits"
-	}) {
-		return false
 	}
-	return EncryptionFits(k.Public, alg, A256GCM)
+	return k.Use == "enc" && (k.Algorithm == "" || k.Algorithm == alg) &&
+		(k.ops == nil || slices.ContainsFunc(k.ops, encrypts)) && EncryptionFits(k.Public, alg, A256GCM)
 }
 
 func (k *Key) fitsAny() bool {
 	return slices.ContainsFunc(Algorithms(), func(alg string) bool { return k.Fits("", alg) })
 }
 
-// sameEd25519: EdDSA and Ed25519 are two names of one algorithm here, so a JWK may carry either.
+// sameEd25519 reports whether alg is one of the two names of Ed25519.
 func sameEd25519(alg string) bool { return alg == EdDSA || alg == Ed25519 }
 
-// Candidates returns the keys that may have signed a token with this kid and alg. SP-5.4.3-1: a kid need not be unique;
-// kty, crv, use, key_ops and alg narrow the choice, and each key that is left is tried.
+// Candidates returns the keys that may have signed a token with this kid and
+// alg.
 func Candidates(keys []*Key, kid, alg string) []crypto.PublicKey {
+	// SP-5.4.3-1: several keys may have one kid. kty, crv, use, key_ops and alg
+	// narrow the choice.
 	var fit []crypto.PublicKey
 	for _, k := range keys {
 		if k.Fits(kid, alg) {
@@ -261,16 +266,15 @@ const maxKeys = 100
 // dropped.
 type Dropped struct {
 	Index        int    // in the list of keys
-	KeyID        string // if it could be read
+	KeyID        string // empty if it is malformed
 	Certificates bool   // only the certificates were dropped
 	Secret       bool   // it has a private or symmetric member
 	Reason       error
 }
 
-// ParseKeySet parses a JWK Set. It drops a malformed key, and a key that no
-// allowed algorithm can use; the rest of the set stays valid (RFC 7517 §5). It
-// also drops a private or symmetric key, because its owner has just disclosed
-// it.
+// ParseKeySet parses a JWK Set. It drops malformed keys, and keys that no
+// permitted algorithm can use. The other keys stay valid (RFC 7517 §5). It also
+// drops private and symmetric keys, because their owner has disclosed them.
 func ParseKeySet(raw []byte) ([]*Key, []Dropped, error) {
 	list, _, err := strictjson.Cut(raw, "keys")
 	if err != nil {
@@ -285,14 +289,16 @@ func ParseKeySet(raw []byte) ([]*Key, []Dropped, error) {
 	for i, item := range items {
 		key, err := ParseKey(item)
 		if err == nil && !key.fitsAny() && !key.Encrypts(RSAOAEP256) && !key.Encrypts(ECDHES) {
-			err = fmt.Errorf("%w: JWK whose alg, use or key_ops permits no allowed algorithm", ErrKey)
+			err = fmt.Errorf("%w: alg, use or key_ops of JWK exclude all permitted algorithms", ErrKey)
 		}
 		switch {
 		case err != nil:
 			dropped = append(dropped, drop(i, item, err))
 			continue
 		case key.BadCertificates != nil:
-			dropped = append(dropped, Dropped{Index: i, KeyID: key.KeyID, Certificates: true, Reason: key.BadCertificates})
+			dropped = append(dropped, Dropped{
+				Index: i, KeyID: key.KeyID, Certificates: true, Reason: key.BadCertificates,
+			})
 		}
 		keys = append(keys, key)
 	}

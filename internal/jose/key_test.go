@@ -29,7 +29,7 @@ func unhex(t testing.TB, s string) string {
 	return enc(string(raw))
 }
 
-func TestParseKeyRefusesEC(t *testing.T) {
+func TestParseKeyRejectsEC(t *testing.T) {
 	jwk := publicJWK(t, testkit.ECKey(t, "a").Public())
 	x, y := jwk["x"].(string), jwk["y"].(string)
 	p384 := generateEC(t, elliptic.P384())
@@ -91,10 +91,11 @@ func refused(t *testing.T, jwk string) {
 	require.Nil(t, key)
 }
 
-// stray adds one to the last character of 32 octets in base64url, which holds four bits and two spare ones.
+// stray adds one to the last character of 32 octets in base64url, which has four
+// bits and two unused ones.
 func stray(s string) string { return s[:len(s)-1] + string(s[len(s)-1]+1) }
 
-func TestParseKeyRefusesEd25519(t *testing.T) {
+func TestParseKeyRejectsEd25519(t *testing.T) {
 	jwk := publicJWK(t, testkit.Ed25519Key(t, "a").Public())
 	for _, tc := range []struct{ name, jwk string }{
 		{"a private key", edit(t, jwk, "d", "AAAA")},
@@ -120,7 +121,7 @@ func TestParseKeyRefusesEd25519(t *testing.T) {
 	}
 }
 
-func TestParseKeyRefusesRSA(t *testing.T) {
+func TestParseKeyRejectsRSA(t *testing.T) {
 	key := testkit.RSAKey(t, "a")
 	jwk := publicJWK(t, key.Public())
 	n := func(n *big.Int) string { return enc(string(n.Bytes())) }
@@ -381,7 +382,7 @@ func TestCertificates(t *testing.T) {
 		{"a second one that is malformed", []string{own, "AAAA"}},
 		{"eleven certificates", slices.Repeat([]string{own}, 11)},
 	} {
-		t.Run("CASES C5: "+tc.name+" costs the certificates", func(t *testing.T) {
+		t.Run("CASES C5: "+tc.name+" drops the certificates", func(t *testing.T) {
 			k, err := jose.ParseKey([]byte(edit(t, jwk, "x5c", tc.x5c)))
 			require.NoError(t, err)
 			require.Nil(t, k.Certificates)
@@ -389,7 +390,7 @@ func TestCertificates(t *testing.T) {
 			require.True(t, jose.Equal(k.Public, key.Public()))
 		})
 	}
-	t.Run("MTLS-2.2.2-1 a certificate does not stand in for the members", func(t *testing.T) {
+	t.Run("MTLS-2.2.2-1 a certificate does not replace the members", func(t *testing.T) {
 		refused(t, edit(t, jwk, "x5c", []string{own}, "x", nil, "y", nil))
 	})
 }

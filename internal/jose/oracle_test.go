@@ -19,7 +19,8 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
-// jwxName is the other library's name of an algorithm: it does not know RFC 9864.
+// jwxName is the name of an algorithm in the other library, which does not support
+// RFC 9864.
 func jwxName(alg string) jwa.SignatureAlgorithm {
 	if alg == jose.Ed25519 {
 		return jwa.EdDSA
@@ -27,7 +28,7 @@ func jwxName(alg string) jwa.SignatureAlgorithm {
 	return jwa.SignatureAlgorithm(alg)
 }
 
-func TestOurSignaturesVerifyThere(t *testing.T) {
+func TestLibraryVerifiesOurSignatures(t *testing.T) {
 	for _, p := range pairs(t) {
 		if p.alg == jose.Ed25519 {
 			continue
@@ -48,7 +49,7 @@ func TestOurSignaturesVerifyThere(t *testing.T) {
 	}
 }
 
-func TestTheirSignaturesVerifyHere(t *testing.T) {
+func TestVerifyAcceptsSignaturesOfTheLibrary(t *testing.T) {
 	for _, p := range pairs(t) {
 		if p.alg == jose.Ed25519 {
 			continue
@@ -103,8 +104,8 @@ func TestJWKsAgree(t *testing.T) {
 	}
 }
 
-// TestStricterThanTheLibrary holds the reasons why tokens are not left to the library to read: each input is one that it
-// takes. A row that fails after an upgrade, as the library has become stricter, may go.
+// The library accepts each of these inputs. That is the reason why it does not
+// parse tokens here. Remove a row if it fails after an upgrade of the library.
 func TestStricterThanTheLibrary(t *testing.T) {
 	key := testkit.Ed25519Key(t, "signer")
 	seal := func(header, payload string) string {
@@ -161,7 +162,7 @@ func TestStricterThanTheLibrary(t *testing.T) {
 		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
 		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
 	} {
-		t.Run("JWT-3.4-1 an Ed25519 key of small order, and a signature that anybody can make, y="+y[:4], func(t *testing.T) {
+		t.Run("JWT-3.4-1 an Ed25519 key of small order, and a forged signature, y="+y[:4], func(t *testing.T) {
 			key, err := hex.DecodeString(y)
 			require.NoError(t, err)
 			forged := enc("\x01" + strings.Repeat("\x00", 63)) // R the neutral point, S zero
@@ -175,7 +176,7 @@ func TestStricterThanTheLibrary(t *testing.T) {
 	}
 }
 
-// read does what every verifier of this module does.
+// read verifies a token as the verifiers of this module do.
 func read(token string, key crypto.PublicKey) error {
 	c, err := jose.Split(token, 1<<16)
 	if err != nil {

@@ -16,8 +16,9 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// ParsePrivateKey reads one private JWK for signing, from a configuration and not from a peer, and checks that its public
-// half belongs to it. An RSA key needs its primes. No error quotes the key.
+// ParsePrivateKey parses a private JWK for signing from a configuration, not
+// from a peer. It checks that the public half belongs to the private half. An
+// RSA key needs its primes. No error quotes the key.
 func ParsePrivateKey(raw []byte) (crypto.Signer, *Key, error) {
 	o, err := strictjson.ParseObject(raw)
 	if err != nil {
@@ -32,7 +33,7 @@ func ParsePrivateKey(raw []byte) (crypto.Signer, *Key, error) {
 	}
 	public := map[string]json.RawMessage{}
 	for _, name := range o.Names() {
-		if name != "key_ops" && !slices.Contains(privateMembers, name) { // key_ops speaks of the private half
+		if name != "key_ops" && !slices.Contains(privateMembers, name) { // key_ops is for the private half
 			public[name], _ = o.Get(name)
 		}
 	}
@@ -44,23 +45,24 @@ func ParsePrivateKey(raw []byte) (crypto.Signer, *Key, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if key.BadCertificates != nil { // our own configuration
+	if key.BadCertificates != nil { // an error in a configuration is not dropped
 		return nil, nil, key.BadCertificates
 	}
-	// JWT-3.1-2: nor does a key for decryption, or for an algorithm that is not allowed, come to sign.
+	// JWT-3.1-2: a key for decryption or for another algorithm must not sign.
 	if !key.fitsAny() || ops != nil && !slices.Contains(ops, "sign") {
-		return nil, nil, fmt.Errorf("%w: JWK whose alg, use or key_ops is not for signing with an allowed algorithm", ErrKey)
+		return nil, nil, fmt.Errorf("%w: alg, use or key_ops of JWK exclude signing", ErrKey)
 	}
 	signer, err := privateHalf(o, key.Public)
 	if err != nil || !Equal(signer.Public(), key.Public) {
-		return nil, nil, fmt.Errorf("%w: JWK whose private and public halves do not belong together", ErrKey)
+		return nil, nil, fmt.Errorf("%w: mismatching private and public halves of JWK", ErrKey)
 	}
 	return signer, key, nil
 }
 
-// privateHalf leaves the reading to the JOSE library, shows it nothing but the members of the key, all of them checked,
-// and rebuilds the key from its secret alone: the public half is computed and not believed, and so are the values that
-// speed RSA up, as a signature made with wrong ones gives the primes away.
+// privateHalf parses the private key with the JOSE library, which receives only
+// checked members of the key. It rebuilds the key from its secret, and computes
+// the public half and the CRT values of RSA. A signature with wrong CRT values
+// would reveal the primes.
 func privateHalf(o strictjson.Object, public crypto.PublicKey) (crypto.Signer, error) {
 	names := []string{"d"}
 	if _, ok := public.(*rsa.PublicKey); ok {
@@ -72,9 +74,9 @@ func privateHalf(o strictjson.Object, public crypto.PublicKey) (crypto.Signer, e
 	members := map[string]json.RawMessage{}
 	for _, name := range names {
 		secret, _, err := octets(nil, o, name)
-		// RFC 7518 §6.2.2.1, RFC 8037 §2: always the full size
+		// RFC 7518 §6.2.2.1, RFC 8037 §2: the full size
 		if err != nil || len(secret) > maxRSABits/8 || len(names) == 1 && len(secret) != ecdsaHalf {
-			return nil, fmt.Errorf("%w: JWK member %q", ErrKey, name)
+			return nil, fmt.Errorf("%w: malformed JWK member %q", ErrKey, name)
 		}
 	}
 	for _, name := range append(names, "kty", "crv", "x", "y", "n", "e") {
@@ -107,7 +109,7 @@ func privateHalf(o strictjson.Object, public crypto.PublicKey) (crypto.Signer, e
 	return nil, ErrKey
 }
 
-// fromScalar is the P-256 key that belongs to a secret.
+// fromScalar returns the P-256 key of a secret.
 func fromScalar(d *big.Int) (*ecdsa.PrivateKey, error) {
 	if d.Sign() <= 0 || d.BitLen() > 8*ecdsaHalf {
 		return nil, ErrKey

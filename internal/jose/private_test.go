@@ -16,7 +16,7 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
-// privateJWK is a private JWK as the other library writes it.
+// privateJWK returns a private JWK that the other library has marshalled.
 func privateJWK(t testing.TB, key crypto.Signer) map[string]any {
 	t.Helper()
 	parsed, err := jwk.FromRaw(key)
@@ -44,19 +44,19 @@ func TestParsePrivateKey(t *testing.T) {
 			require.NoError(t, err, "what is written is public")
 		})
 	}
-	t.Run("RSA with its primes and no more", func(t *testing.T) {
+	t.Run("RSA with only its primes", func(t *testing.T) {
 		signer, _, err := jose.ParsePrivateKey([]byte(edit(t, privateJWK(t, testkit.RSAKey(t, "a")), "dp", nil, "dq", nil, "qi", nil)))
 		require.NoError(t, err)
 		sign(t, signer, jose.SignerOptions{})
 	})
-	t.Run("RSA values that would make a signature give the primes away are computed anew", func(t *testing.T) {
+	t.Run("attack: CRT values of RSA that would reveal the primes are computed again", func(t *testing.T) {
 		signer, _, err := jose.ParsePrivateKey([]byte(edit(t, privateJWK(t, testkit.RSAKey(t, "a")), "dp", "Aw", "dq", "Aw", "qi", "Aw")))
 		require.NoError(t, err)
 		require.NoError(t, split(t, sign(t, signer, jose.SignerOptions{})).Verify("PS256", testkit.RSAKey(t, "a").Public()))
 	})
 }
 
-func TestParsePrivateKeyRefuses(t *testing.T) {
+func TestParsePrivateKeyRejects(t *testing.T) {
 	ec, ed, rs := privateJWK(t, testkit.ECKey(t, "a")), privateJWK(t, testkit.Ed25519Key(t, "a")), privateJWK(t, testkit.RSAKey(t, "a"))
 	ec2, ed2, rs2 := privateJWK(t, testkit.ECKey(t, "b")), privateJWK(t, testkit.Ed25519Key(t, "b")), privateJWK(t, testkit.RSAKey(t, "b"))
 	d := ec["d"].(string)

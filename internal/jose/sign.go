@@ -14,18 +14,19 @@ import (
 	"unicode/utf8"
 )
 
-// RFC 7518 §3.5: the salt is as long as the hash.
+// The salt has the length of the hash (RFC 7518 §3.5).
 var pssOptions = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
 
-// SignerOptions say what stands in the header of the tokens that a Signer makes.
+// SignerOptions configure the header of the tokens of a [Signer].
 type SignerOptions struct {
-	Type      string // typ; empty: none
-	Algorithm string // empty: AlgorithmFor the key
-	KeyID     string // kid; empty: none
-	EmbedKey  bool   // put the public key into the header as jwk (DPoP)
+	Type      string // typ, absent if empty
+	Algorithm string // the default is AlgorithmFor the key
+	KeyID     string // kid, absent if empty
+	EmbedKey  bool   // the header has the public key as jwk (DPoP)
 }
 
-// A Signer makes tokens of one kind with one key. It is safe for concurrent use if the key is.
+// A Signer signs tokens of one kind with one key. It is safe for concurrent use
+// if the key is.
 type Signer struct {
 	key        crypto.Signer
 	alg, kid   string
@@ -34,12 +35,14 @@ type Signer struct {
 	sigSize    int
 }
 
-// NewSigner refuses keys and algorithms that FAPI 2.0 does.
+// NewSigner returns a Signer. It rejects keys and algorithms that FAPI 2.0 does
+// not permit.
 func NewSigner(key crypto.Signer, o SignerOptions) (*Signer, error) {
 	if err := checkSigner(key); err != nil {
 		return nil, err
 	}
-	if !utf8.ValidString(o.Type) || !utf8.ValidString(o.KeyID) { // JWT-3.7-1: encoding/json would put U+FFFD in silently
+	// JWT-3.7-1: encoding/json would silently replace the text by U+FFFD.
+	if !utf8.ValidString(o.Type) || !utf8.ValidString(o.KeyID) {
 		return nil, fmt.Errorf("%w: typ or kid is not UTF-8", ErrMalformed)
 	}
 	alg := o.Algorithm
@@ -53,7 +56,7 @@ func NewSigner(key crypto.Signer, o SignerOptions) (*Signer, error) {
 		return nil, fmt.Errorf("%w: %q", ErrAlgorithm, alg)
 	}
 	if !KeyFits(key.Public(), alg) {
-		return nil, fmt.Errorf("%w: %T is not one for %s", ErrKey, key.Public(), alg)
+		return nil, fmt.Errorf("%w: unsuitable key %T for %s", ErrKey, key.Public(), alg)
 	}
 	thumbprint, err := Thumbprint(key.Public())
 	if err != nil {
@@ -75,7 +78,8 @@ func NewSigner(key crypto.Signer, o SignerOptions) (*Signer, error) {
 		return nil, err
 	}
 	s := &Signer{
-		key: key, alg: alg, kid: o.KeyID, thumbprint: thumbprint, header: base64.RawURLEncoding.EncodeToString(encoded) + ".", sigSize: ecdsaRawSize,
+		key: key, alg: alg, kid: o.KeyID, thumbprint: thumbprint,
+		header: base64.RawURLEncoding.EncodeToString(encoded) + ".", sigSize: ecdsaRawSize,
 	}
 	if k, ok := key.Public().(*rsa.PublicKey); ok {
 		s.sigSize = k.Size()
@@ -83,7 +87,8 @@ func NewSigner(key crypto.Signer, o SignerOptions) (*Signer, error) {
 	return s, nil
 }
 
-// checkSigner finds those keys of the standard library that would panic, or sign with another key than they show.
+// checkSigner rejects keys of the standard library that would panic, or that
+// sign with another key than their public key.
 func checkSigner(key crypto.Signer) error {
 	ok := key != nil
 	switch k := key.(type) {
@@ -99,7 +104,7 @@ func checkSigner(key crypto.Signer) error {
 		ok = k != nil && k.N != nil && k.D != nil
 	}
 	if !ok {
-		return fmt.Errorf("%w: no private key, or one whose halves do not belong together", ErrKey)
+		return fmt.Errorf("%w: missing private key, or mismatching halves", ErrKey)
 	}
 	return nil
 }
@@ -118,11 +123,11 @@ func (s *Signer) SignClaims(claims any) (string, error) {
 	return s.Sign(payload)
 }
 
-// Sign signs a payload, which must not be empty. Another error comes from the key: a hardware module that is out of
-// reach, say.
+// Sign signs a payload, which must not be empty. Other errors come from the
+// key, for example from an unreachable hardware module.
 func (s *Signer) Sign(payload []byte) (string, error) {
 	if len(payload) == 0 {
-		return "", fmt.Errorf("%w: nothing to sign", ErrMalformed)
+		return "", fmt.Errorf("%w: empty payload", ErrMalformed)
 	}
 	enc := base64.RawURLEncoding
 	token := make([]byte, 0, len(s.header)+enc.EncodedLen(len(payload))+1+enc.EncodedLen(s.sigSize))
@@ -133,13 +138,13 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 		return "", err
 	}
 	if len(sig) != s.sigSize {
-		return "", fmt.Errorf("%w: the signer returned %d bytes, not %d", ErrKey, len(sig), s.sigSize)
+		return "", fmt.Errorf("%w: signature of %d bytes, want %d", ErrKey, len(sig), s.sigSize)
 	}
 	token = append(token, '.')
 	return string(enc.AppendEncode(token, sig)), nil
 }
 
-// Size returns the length of the token that Sign makes of a payload of n bytes.
+// Size returns the length of a token with a payload of n bytes.
 func (s *Signer) Size(n int) int {
 	enc := base64.RawURLEncoding
 	return len(s.header) + enc.EncodedLen(n) + 1 + enc.EncodedLen(s.sigSize)
@@ -152,7 +157,8 @@ func (s *Signer) sign(signed []byte) ([]byte, error) {
 		var der []byte
 		var err error
 		if k, ok := s.key.(*ecdsa.PrivateKey); ok {
-			// JWT-3.2-2: with the system's randomness, hedged by crypto/ecdsa with the key and the digest.
+			// JWT-3.2-2: crypto/ecdsa mixes the randomness of the system with
+			// the key and the digest.
 			der, err = ecdsa.SignASN1(rand.Reader, k, digest[:])
 		} else {
 			der, err = s.key.Sign(rand.Reader, digest[:], crypto.SHA256)

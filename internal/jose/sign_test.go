@@ -82,7 +82,7 @@ func TestSignerHeader(t *testing.T) {
 	})
 }
 
-func TestNewSignerRefuses(t *testing.T) {
+func TestNewSignerRejects(t *testing.T) {
 	ec, ed, rs := testkit.ECKey(t, "a"), testkit.Ed25519Key(t, "a"), testkit.RSAKey(t, "a")
 	mixed := append(append(ed25519.PrivateKey{}, ed[:32]...), testkit.Ed25519Key(t, "b")[32:]...)
 	for _, tc := range []struct {

@@ -11,7 +11,8 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
-// withoutPrivate is a published JWK without its private member, which some vectors show.
+// withoutPrivate returns a published JWK without its private member. Some vectors
+// have one.
 func withoutPrivate(t *testing.T, raw json.RawMessage) []byte {
 	t.Helper()
 	var members map[string]any
