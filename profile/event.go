@@ -11,8 +11,9 @@ type Event struct {
 	// "introspection", "revocation", "userinfo", "grants" or "resource". A
 	// client reports the endpoint that it called, or "jwks" and "metadata".
 	Endpoint string
-	// Outcome is one of the Outcome constants.
-	Outcome Outcome
+	// Outcome is "success", "rejected", "failed" if a store, a key or a peer
+	// was unavailable, or "nonce_challenge" (RFC 9449 §8 and §9).
+	Outcome string
 	// GrantType is the grant_type of a token request.
 	GrantType string
 	// Code is the OAuth error code of a rejection or a failure.
@@ -30,31 +31,4 @@ type Event struct {
 	Binding string
 	// Duration is the time from the request to the response.
 	Duration time.Duration
-}
-
-// An Outcome is how a request ended.
-type Outcome uint8
-
-// Outcomes of requests. A nonce challenge is part of the DPoP protocol, and
-// therefore neither a success nor a rejection.
-const (
-	Success        Outcome = iota
-	Rejected               // by a check
-	Failed                 // because a store, a key or a peer was unavailable
-	NonceChallenge         // RFC 9449 §8 and §9
-)
-
-// String returns "success", "rejected", "failed" or "nonce_challenge".
-func (o Outcome) String() string {
-	switch o {
-	case Success:
-		return "success"
-	case Rejected:
-		return "rejected"
-	case Failed:
-		return "failed"
-	case NonceChallenge:
-		return "nonce_challenge"
-	}
-	return "unknown"
 }

@@ -26,6 +26,14 @@ const (
 	GrantClientCredentials = "client_credentials"
 )
 
+// Outcomes of events.
+const (
+	Success        = "success"
+	Rejected       = "rejected"
+	Failed         = "failed"
+	NonceChallenge = "nonce_challenge"
+)
+
 // FutureSkew is how far ahead the times of a JWT may lie. FAPI 2.0 Security
 // Profile §5.3.2.1 requires that 10 seconds pass and that 60 seconds do not.
 // The value between them also suits a server whose own clock is a little slow.
