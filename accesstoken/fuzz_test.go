@@ -86,7 +86,7 @@ func BenchmarkBareSign(b *testing.B) {
 
 func benchmarkVerify(b *testing.B, size int) {
 	v := newVerifier(b, func(c *accesstoken.VerifierConfig) {
-		c.CacheSize, c.Keys = size, keySource(testkit.ECKey(b, "as").Public())
+		c.CacheSize, c.Keys = size, testkit.KeySource(testkit.ECKey(b, "as").Public())
 	})
 	token := sign(b, good())
 	b.ReportAllocs()

@@ -3,7 +3,6 @@ package accesstoken_test
 import (
 	"context"
 	"crypto"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -34,19 +33,6 @@ func grant() accesstoken.Claims {
 	return accesstoken.Claims{Subject: "alice", ClientID: "fintech", Audience: []string{rs}, JKT: jkt}
 }
 
-// segments decodes header and claims.
-func segments(t *testing.T, token string) (header, claims obj) {
-	t.Helper()
-	parts := strings.Split(token, ".")
-	require.Len(t, parts, 3)
-	for i, to := range []*obj{&header, &claims} {
-		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
-		require.NoError(t, err)
-		require.NoError(t, json.Unmarshal(raw, to))
-	}
-	return header, claims
-}
-
 func TestIssue(t *testing.T) {
 	c := grant()
 	c.Scope, c.X5TS256, c.ACR, c.AMR, c.AuthTime = "accounts", x5t, "gold", []string{"otp"}, t0.Add(-time.Minute)
@@ -55,7 +41,7 @@ func TestIssue(t *testing.T) {
 	c.Extra = map[string]any{"tenant": "a&b"}
 	token, err := newIssuer(t, nil).Issue(c)
 	require.NoError(t, err)
-	header, claims := segments(t, token)
+	header, claims := testkit.Segments(t, token)
 	kid, err := jose.Thumbprint(testkit.ECKey(t, "as").Public())
 	require.NoError(t, err)
 	require.Equal(t, obj{"typ": "at+jwt", "alg": "ES256", "kid": kid}, header, "AT-2.1-1 AT-2.1-3")
@@ -77,7 +63,7 @@ func TestIssue(t *testing.T) {
 		t.Run("AT-2.1-1 "+name, func(t *testing.T) {
 			token, err := newIssuer(t, func(c *accesstoken.IssuerConfig) { c.Key, c.Algorithm, c.KeyID = key, name, "k" }).Issue(grant())
 			require.NoError(t, err)
-			header, _ := segments(t, token)
+			header, _ := testkit.Segments(t, token)
 			require.Equal(t, obj{"typ": "at+jwt", "alg": name, "kid": "k"}, header)
 			_, err = newVerifier(t, nil).Verify(context.Background(), token)
 			require.NoError(t, err)
@@ -88,7 +74,7 @@ func TestIssue(t *testing.T) {
 		for range 100 {
 			token, err := newIssuer(t, nil).Issue(grant())
 			require.NoError(t, err)
-			_, claims := segments(t, token)
+			_, claims := testkit.Segments(t, token)
 			require.Len(t, claims["jti"], 22) // 128 bits
 			require.False(t, seen[claims["jti"]])
 			seen[claims["jti"]] = true
@@ -99,7 +85,7 @@ func TestIssue(t *testing.T) {
 		c.Audience, c.ID, c.Lifetime = []string{rs, "https://b.example.com"}, "mine", time.Minute
 		token, err := newIssuer(t, nil).Issue(c)
 		require.NoError(t, err)
-		_, claims := segments(t, token)
+		_, claims := testkit.Segments(t, token)
 		require.Equal(t, []any{rs, "https://b.example.com"}, claims["aud"])
 		require.Equal(t, "mine", claims["jti"])
 		require.Equal(t, 1.8e9+60, claims["exp"])
@@ -211,7 +197,7 @@ func TestPublishedVectors(t *testing.T) {
 				}
 				body, err := json.Marshal(v.Payload)
 				require.NoError(t, err)
-				v.Token = signRaw(t, string(body), jose.SignerOptions{Type: v.Typ}, testkit.ECKey(t, "as"))
+				v.Token = testkit.SignPayload(t, string(body), jose.SignerOptions{Type: v.Typ}, testkit.ECKey(t, "as"))
 			}
 			for _, size := range []int{0, -1} {
 				verifier := newVerifier(t, func(c *accesstoken.VerifierConfig) {
@@ -276,14 +262,9 @@ func TestCheckStepUp(t *testing.T) {
 				return
 			}
 			require.ErrorIs(t, err, accesstoken.ErrInsufficientAuthentication)
-			var e interface {
-				OAuthError() (code, description string)
-				HTTPStatus() int
-			}
-			require.ErrorAs(t, err, &e)
-			code, _ := e.OAuthError()
+			code, _, status := testkit.Wire(t, err)
 			require.Equal(t, "insufficient_user_authentication", code)
-			require.Equal(t, http.StatusUnauthorized, e.HTTPStatus())
+			require.Equal(t, http.StatusUnauthorized, status)
 		})
 	}
 }

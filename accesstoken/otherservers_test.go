@@ -76,5 +76,5 @@ func signTyped(t *testing.T, claims obj, typ string) string {
 	t.Helper()
 	payload, err := json.Marshal(claims)
 	require.NoError(t, err)
-	return signRaw(t, string(payload), jose.SignerOptions{Type: typ, KeyID: "k"}, testkit.ECKey(t, "as"))
+	return testkit.SignPayload(t, string(payload), jose.SignerOptions{Type: typ, KeyID: "k"}, testkit.ECKey(t, "as"))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/internal/testkit"
 )
 
 func TestTokenSaysWhatWasIssued(t *testing.T) {
@@ -63,9 +64,8 @@ func TestScope(t *testing.T) {
 				return
 			}
 			require.ErrorIs(t, err, accesstoken.ErrInsufficientScope)
-			var e interface{ HTTPStatus() int }
-			require.ErrorAs(t, err, &e)
-			require.Equal(t, http.StatusForbidden, e.HTTPStatus())
+			_, _, status := testkit.Wire(t, err)
+			require.Equal(t, http.StatusForbidden, status)
 		})
 	}
 	require.NoError(t, got.CheckScope())

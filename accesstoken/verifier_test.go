@@ -30,15 +30,11 @@ const (
 
 var t0 = time.Unix(1_800_000_000, 0)
 
-func keySource(keys ...crypto.PublicKey) func(context.Context, string, string) ([]crypto.PublicKey, error) {
-	return func(context.Context, string, string) ([]crypto.PublicKey, error) { return keys, nil }
-}
-
 func newVerifier(t testing.TB, change func(*accesstoken.VerifierConfig)) *accesstoken.Verifier {
 	t.Helper()
 	cfg := accesstoken.VerifierConfig{
 		Issuer: issuer, Audience: []string{rs}, Now: func() time.Time { return t0 },
-		Keys: keySource(testkit.ECKey(t, "as").Public(), testkit.Ed25519Key(t, "as").Public(), testkit.RSAKey(t, "as").Public()),
+		Keys: testkit.KeySource(testkit.ECKey(t, "as").Public(), testkit.Ed25519Key(t, "as").Public(), testkit.RSAKey(t, "as").Public()),
 	}
 	if change != nil {
 		change(&cfg)
@@ -57,39 +53,16 @@ func good() obj {
 	}
 }
 
-func signRaw(t testing.TB, payload string, o jose.SignerOptions, key crypto.Signer) string {
-	t.Helper()
-	s, err := jose.NewSigner(key, o)
-	require.NoError(t, err)
-	token, err := s.Sign([]byte(payload))
-	require.NoError(t, err)
-	return token
-}
-
 func sign(t testing.TB, claims obj) string {
 	t.Helper()
 	payload, err := json.Marshal(claims)
 	require.NoError(t, err)
-	return signRaw(t, string(payload), jose.SignerOptions{Type: "at+jwt", KeyID: "k"}, testkit.ECKey(t, "as"))
-}
-
-// header replaces a token's header; the signature then is over something else.
-func header(token, h string) string {
-	_, rest, _ := strings.Cut(token, ".")
-	return base64.RawURLEncoding.EncodeToString([]byte(h)) + "." + rest
+	return testkit.SignPayload(t, string(payload), jose.SignerOptions{Type: "at+jwt", KeyID: "k"}, testkit.ECKey(t, "as"))
 }
 
 // set returns good claims with changes; nil removes.
 func set(changes ...any) obj {
-	c := good()
-	for i := 0; i < len(changes); i += 2 {
-		if changes[i+1] == nil {
-			delete(c, changes[i].(string))
-		} else {
-			c[changes[i].(string)] = changes[i+1]
-		}
-	}
-	return c
+	return testkit.Change(good(), changes...)
 }
 
 // requireRefused verifies twice with and once without a cache: a refused token is not remembered.
@@ -110,14 +83,9 @@ func requireRefused(t *testing.T, token string, want error, change func(*accesst
 			for i, part := range parts {
 				require.NotContains(t, parts[:i], part, "a reason is given once: %s", err)
 			}
-			var e interface {
-				OAuthError() (code, description string)
-				HTTPStatus() int
-			}
-			require.ErrorAs(t, err, &e)
-			if code, _ := e.OAuthError(); !errors.Is(err, accesstoken.ErrUnavailable) {
+			if code, _, status := testkit.Wire(t, err); !errors.Is(err, accesstoken.ErrUnavailable) {
 				require.Equal(t, "invalid_token", code)
-				require.Equal(t, http.StatusUnauthorized, e.HTTPStatus())
+				require.Equal(t, http.StatusUnauthorized, status)
 			}
 			if len(token) > 40 {
 				require.NotContains(t, err.Error(), token[len(token)-20:])
@@ -184,7 +152,7 @@ func TestVerifyRefusesTokens(t *testing.T) {
 	require.NoError(t, err)
 	payload := string(body)
 	typed := func(typ string) string {
-		return signRaw(t, payload, jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as"))
+		return testkit.SignPayload(t, payload, jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as"))
 	}
 	at := jose.SignerOptions{Type: "at+jwt"}
 	_, rest, _ := strings.Cut(token, ".")
@@ -201,26 +169,26 @@ func TestVerifyRefusesTokens(t *testing.T) {
 		{"AT-4-1 JWT-3.12-1 a DPoP proof", typed("dpop+jwt"), accesstoken.ErrType},
 		{"AT-4-1 a prefix twice", typed("application/application/at+jwt"), accesstoken.ErrType},
 		{"AT-4-1 a parameter", typed("at+jwt; a=b"), accesstoken.ErrType},
-		{"AT-4-1 typ is no string", header(token, `{"alg":"ES256","typ":["at+jwt"]}`), accesstoken.ErrMalformed},
-		{"AT-4-4 SP-5.4.1-1.3 none", header(token, `{"alg":"none","typ":"at+jwt"}`), accesstoken.ErrAlgorithm},
-		{"AT-2.1-2 RS256", header(token, `{"alg":"RS256","typ":"at+jwt"}`), accesstoken.ErrAlgorithm},
-		{"AT-4-4 HS256", header(token, `{"alg":"HS256","typ":"at+jwt"}`), accesstoken.ErrAlgorithm},
-		{"AT-4-4 alg is no string", header(token, `{"alg":1,"typ":"at+jwt"}`), accesstoken.ErrMalformed},
-		{"JWT-3.1-2 an algorithm swap", header(token, `{"alg":"PS256","typ":"at+jwt"}`), accesstoken.ErrSignature},
-		{"AT-4-4 the key of another", signRaw(t, payload, at, testkit.ECKey(t, "evil")), accesstoken.ErrSignature},
-		{"AT-4-4 its own key in the header", signRaw(t, payload, jose.SignerOptions{Type: "at+jwt", EmbedKey: true}, testkit.ECKey(t, "evil")), accesstoken.ErrSignature},
+		{"AT-4-1 typ is no string", testkit.WithHeader(token, `{"alg":"ES256","typ":["at+jwt"]}`), accesstoken.ErrMalformed},
+		{"AT-4-4 SP-5.4.1-1.3 none", testkit.WithHeader(token, `{"alg":"none","typ":"at+jwt"}`), accesstoken.ErrAlgorithm},
+		{"AT-2.1-2 RS256", testkit.WithHeader(token, `{"alg":"RS256","typ":"at+jwt"}`), accesstoken.ErrAlgorithm},
+		{"AT-4-4 HS256", testkit.WithHeader(token, `{"alg":"HS256","typ":"at+jwt"}`), accesstoken.ErrAlgorithm},
+		{"AT-4-4 alg is no string", testkit.WithHeader(token, `{"alg":1,"typ":"at+jwt"}`), accesstoken.ErrMalformed},
+		{"JWT-3.1-2 an algorithm swap", testkit.WithHeader(token, `{"alg":"PS256","typ":"at+jwt"}`), accesstoken.ErrSignature},
+		{"AT-4-4 the key of another", testkit.SignPayload(t, payload, at, testkit.ECKey(t, "evil")), accesstoken.ErrSignature},
+		{"AT-4-4 its own key in the header", testkit.SignPayload(t, payload, jose.SignerOptions{Type: "at+jwt", EmbedKey: true}, testkit.ECKey(t, "evil")), accesstoken.ErrSignature},
 		{"AT-4-4 SP-5.3.4-3 other claims under the signature", strings.Replace(token, part, base64.RawURLEncoding.EncodeToString([]byte(strings.Replace(payload, "alice", "mallo", 1))), 1), accesstoken.ErrSignature},
 		{"AT-4-4 no signature", token[:len(token)-len(sig)], accesstoken.ErrMalformed},
-		{"an unknown crit", header(token, `{"alg":"ES256","typ":"at+jwt","crit":["x"],"x":1}`), accesstoken.ErrMalformed},
-		{"b64", header(token, `{"alg":"ES256","typ":"at+jwt","b64":false}`), accesstoken.ErrMalformed},
-		{"typ twice", header(token, `{"alg":"ES256","typ":"at+jwt","TYP":"JWT"}`), accesstoken.ErrMalformed},
-		{"CASES F1: aud twice, differently", signRaw(t, payload[:len(payload)-1]+`,"aud":"https://other.example"}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
-		{"CASES F1: aud twice but for its case", signRaw(t, payload[:len(payload)-1]+`,"AUD":"`+rs+`"}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
-		{"CASES F1: cnf twice, differently", signRaw(t, payload[:len(payload)-1]+`,"cnf":{"jkt":"x"}}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
-		{"jkt twice", signRaw(t, strings.Replace(payload, `{"jkt"`, `{"JKT":"x","jkt"`, 1), at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
-		{"JWT-3.7-1 bytes that are no UTF-8", signRaw(t, payload[:len(payload)-1]+",\"a\":\"\xff\"}", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
-		{"claims that are a list", signRaw(t, "["+payload+"]", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
-		{"bytes after the claims", signRaw(t, payload+"x", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"an unknown crit", testkit.WithHeader(token, `{"alg":"ES256","typ":"at+jwt","crit":["x"],"x":1}`), accesstoken.ErrMalformed},
+		{"b64", testkit.WithHeader(token, `{"alg":"ES256","typ":"at+jwt","b64":false}`), accesstoken.ErrMalformed},
+		{"typ twice", testkit.WithHeader(token, `{"alg":"ES256","typ":"at+jwt","TYP":"JWT"}`), accesstoken.ErrMalformed},
+		{"CASES F1: aud twice, differently", testkit.SignPayload(t, payload[:len(payload)-1]+`,"aud":"https://other.example"}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"CASES F1: aud twice but for its case", testkit.SignPayload(t, payload[:len(payload)-1]+`,"AUD":"`+rs+`"}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"CASES F1: cnf twice, differently", testkit.SignPayload(t, payload[:len(payload)-1]+`,"cnf":{"jkt":"x"}}`, at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"jkt twice", testkit.SignPayload(t, strings.Replace(payload, `{"jkt"`, `{"JKT":"x","jkt"`, 1), at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"JWT-3.7-1 bytes that are no UTF-8", testkit.SignPayload(t, payload[:len(payload)-1]+",\"a\":\"\xff\"}", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"claims that are a list", testkit.SignPayload(t, "["+payload+"]", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
+		{"bytes after the claims", testkit.SignPayload(t, payload+"x", at, testkit.ECKey(t, "as")), accesstoken.ErrMalformed},
 		{"nothing", "", accesstoken.ErrMalformed},
 		{"an opaque token", "2YotnFZFEjr1zCsicMWpAA", accesstoken.ErrMalformed},
 		{"a line break", token + "\n", accesstoken.ErrMalformed},
@@ -236,7 +204,7 @@ func TestVerifyRefusesTokens(t *testing.T) {
 		requireRefused(t, token, accesstoken.ErrAlgorithm, func(c *accesstoken.VerifierConfig) { c.Algorithms = []string{"PS256"} })
 	})
 	t.Run("AT-4-4 no keys", func(t *testing.T) {
-		requireRefused(t, token, accesstoken.ErrSignature, func(c *accesstoken.VerifierConfig) { c.Keys = keySource() })
+		requireRefused(t, token, accesstoken.ErrSignature, func(c *accesstoken.VerifierConfig) { c.Keys = testkit.KeySource() })
 	})
 	t.Run("AT-4-4 keys that cannot be fetched", func(t *testing.T) {
 		cause := errors.New("no route")
@@ -279,7 +247,7 @@ func TestVerifyAccepts(t *testing.T) {
 		t.Run("AT-4-1 typ "+typ, func(t *testing.T) {
 			body, err := json.Marshal(good())
 			require.NoError(t, err)
-			_, err = newVerifier(t, nil).Verify(context.Background(), signRaw(t, string(body), jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as")))
+			_, err = newVerifier(t, nil).Verify(context.Background(), testkit.SignPayload(t, string(body), jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as")))
 			require.NoError(t, err)
 		})
 	}
@@ -322,7 +290,7 @@ func TestRepeatedClaims(t *testing.T) {
 		t.Run("CASES F1: one claim: "+name+" twice with the same value", func(t *testing.T) {
 			value, err := json.Marshal(set()[name])
 			require.NoError(t, err)
-			token := signRaw(t, string(payload[:len(payload)-1])+`,"`+name+`":`+string(value)+`}`,
+			token := testkit.SignPayload(t, string(payload[:len(payload)-1])+`,"`+name+`":`+string(value)+`}`,
 				jose.SignerOptions{KeyID: "k", Type: "at+jwt"}, testkit.ECKey(t, "as"))
 			_, err = newVerifier(t, nil).Verify(t.Context(), token)
 			require.NoError(t, err)
@@ -417,7 +385,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestNewVerifierRefuses(t *testing.T) {
-	ok := accesstoken.VerifierConfig{Issuer: issuer, Audience: []string{rs}, Keys: keySource()}
+	ok := accesstoken.VerifierConfig{Issuer: issuer, Audience: []string{rs}, Keys: testkit.KeySource()}
 	for name, change := range map[string]func(*accesstoken.VerifierConfig){
 		"AT-4-2 no issuer":                  func(c *accesstoken.VerifierConfig) { c.Issuer = "" },
 		"AT-4-3 no audience":                func(c *accesstoken.VerifierConfig) { c.Audience = nil },

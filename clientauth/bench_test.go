@@ -3,11 +3,6 @@ package clientauth_test
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"testing"
 	"time"
@@ -25,40 +20,6 @@ func benchKeys(b *testing.B) map[string]crypto.Signer {
 	}
 }
 
-var pss = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
-
-// bare returns signing and verifying of a message without anything around it.
-func bare(b *testing.B, key crypto.Signer, message []byte) (sign, verify func() bool) {
-	digest := sha256.Sum256(message)
-	switch k := key.(type) {
-	case *ecdsa.PrivateKey:
-		sig, err := ecdsa.SignASN1(rand.Reader, k, digest[:])
-		require.NoError(b, err)
-		return func() bool { _, err := ecdsa.SignASN1(rand.Reader, k, digest[:]); return err == nil },
-			func() bool { return ecdsa.VerifyASN1(&k.PublicKey, digest[:], sig) }
-	case ed25519.PrivateKey:
-		sig := ed25519.Sign(k, message)
-		return func() bool { return len(ed25519.Sign(k, message)) > 0 },
-			func() bool { return ed25519.Verify(k.Public().(ed25519.PublicKey), message, sig) }
-	}
-	k := key.(*rsa.PrivateKey)
-	sig, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], pss)
-	require.NoError(b, err)
-	return func() bool { _, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], pss); return err == nil },
-		func() bool { return rsa.VerifyPSS(&k.PublicKey, crypto.SHA256, digest[:], sig, pss) == nil }
-}
-
-func run(b *testing.B, name string, f func() bool) {
-	b.Run(name, func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if !f() {
-				b.Fatal("failed")
-			}
-		}
-	})
-}
-
 func BenchmarkVerify(b *testing.B) {
 	for alg, key := range benchKeys(b) {
 		public := []crypto.PublicKey{key.Public()}
@@ -72,9 +33,9 @@ func BenchmarkVerify(b *testing.B) {
 		assertion, err := c.Assertion()
 		require.NoError(b, err)
 		credentials := credentials(assertion)
-		_, verify := bare(b, key, []byte(assertion))
-		run(b, alg+"/assertion", func() bool { _, err := s.Verify(b.Context(), credentials); return err == nil })
-		run(b, alg+"/bare", verify)
+		_, verify := testkit.Bare(b, key, []byte(assertion))
+		testkit.Benchmark(b, alg+"/assertion", func() bool { _, err := s.Verify(b.Context(), credentials); return err == nil })
+		testkit.Benchmark(b, alg+"/bare", verify)
 	}
 }
 
@@ -91,9 +52,9 @@ func BenchmarkCreate(b *testing.B) {
 		c := newClient(b, newServer(b), func(c *clientauth.PrivateKeyJWTConfig) { c.Key = key })
 		assertion, err := c.Assertion()
 		require.NoError(b, err)
-		sign, _ := bare(b, key, []byte(assertion))
-		run(b, alg+"/assertion", func() bool { _, err := c.Assertion(); return err == nil })
-		run(b, alg+"/bare", sign)
+		sign, _ := testkit.Bare(b, key, []byte(assertion))
+		testkit.Benchmark(b, alg+"/assertion", func() bool { _, err := c.Assertion(); return err == nil })
+		testkit.Benchmark(b, alg+"/bare", sign)
 	}
 }
 
@@ -120,13 +81,13 @@ func BenchmarkCertificate(b *testing.B) {
 		})
 		require.NoError(b, err)
 		credentials := with(clientID, cert)
-		run(b, name, func() bool { _, err := v.Verify(b.Context(), credentials); return err == nil })
+		testkit.Benchmark(b, name, func() bool { _, err := v.Verify(b.Context(), credentials); return err == nil })
 	}
 	leaf := *cert
-	run(b, "bare-chain", func() bool {
+	testkit.Benchmark(b, "bare-chain", func() bool {
 		_, err := leaf.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: p.at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 		return err == nil
 	})
-	run(b, "name-text-cold", func() bool { _, err := clientauth.ParseName(registeredDN); return err == nil })
-	run(b, "name-encoded-cold", func() bool { _, err := clientauth.EncodedName(cert.RawSubject); return err == nil })
+	testkit.Benchmark(b, "name-text-cold", func() bool { _, err := clientauth.ParseName(registeredDN); return err == nil })
+	testkit.Benchmark(b, "name-encoded-cold", func() bool { _, err := clientauth.EncodedName(cert.RawSubject); return err == nil })
 }

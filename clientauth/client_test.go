@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/internal/testkit"
 )
 
 // sans are alternative names of each kind.
@@ -75,7 +76,7 @@ func TestAlternativeNames(t *testing.T) {
 			}
 			err := p.requireRefused(t, row.want, c)
 			require.Equal(t, row.want == clientauth.ErrUnavailable, valid != nil, "Validate says before what Check would say")
-			code, _, status := wire(t, err)
+			code, _, status := testkit.Wire(t, err)
 			if valid != nil {
 				require.Equal(t, "server_error", code)
 				require.Equal(t, 503, status)
@@ -99,7 +100,7 @@ func TestValidate(t *testing.T) {
 		"MTLS-2.1.2-1 MTLS-2.1-2 a malformed one":                    {ID: "c", Method: clientauth.MethodTLSClientAuth, SubjectDN: "CN=c;O=o"},
 		"MTLS-2.1.2-1 two of them though one of them is of no sense": {ID: "c", Method: clientauth.MethodTLSClientAuth, SubjectDN: "CN=c", SANIP: "x"},
 	} {
-		code, description, status := wire(t, c.Validate())
+		code, description, status := testkit.Wire(t, c.Validate())
 		require.Equal(t, "invalid_client_metadata", code, name)
 		require.NotEmpty(t, description, name)
 		require.Equal(t, 400, status, name)

@@ -17,7 +17,7 @@ import (
 
 func TestStoresThatAreNone(t *testing.T) {
 	lookup := func(context.Context, string) (clientauth.Client, error) { return clientauth.Client{}, nil }
-	_, err := clientauth.NewVerifier(clientauth.VerifierConfig{Issuer: issuer, Lookup: lookup, Replay: (*recorder)(nil)})
+	_, err := clientauth.NewVerifier(clientauth.VerifierConfig{Issuer: issuer, Lookup: lookup, Replay: (*testkit.Recorder)(nil)})
 	require.Error(t, err)
 }
 
@@ -37,7 +37,7 @@ func TestKeysThatAreNone(t *testing.T) {
 		}
 	})
 	for _, alg := range []string{"ES256", "PS256", "EdDSA", "Ed25519"} {
-		_, err := s.Check(t.Context(), credentials(sign(t, claims{"alg": alg}, s.good(nil), testkit.ECKey(t, clientID))))
+		_, err := s.Check(t.Context(), credentials(testkit.SignJWS(t, claims{"alg": alg}, s.good(nil), testkit.ECKey(t, clientID))))
 		require.Equal(t, alg == "ES256", err == nil, "%s: %v", alg, err)
 	}
 }
@@ -76,10 +76,10 @@ func TestClockEdges(t *testing.T) {
 func TestTypeDecidesBeforeClaims(t *testing.T) {
 	for _, extra := range []claims{{"response_type": "code"}, {"htm": "POST"}} {
 		s := newServer(t)
-		_, err := s.Check(t.Context(), credentials(sign(t, claims{"alg": "ES256", "typ": "client-authentication+jwt"}, s.good(extra), testkit.ECKey(t, clientID))))
+		_, err := s.Check(t.Context(), credentials(testkit.SignJWS(t, claims{"alg": "ES256", "typ": "client-authentication+jwt"}, s.good(extra), testkit.ECKey(t, clientID))))
 		require.NoError(t, err, "CA-BIS-4-5 %v", extra)
 		for _, typ := range []any{"JWT", ""} {
-			_, err = s.Check(t.Context(), credentials(sign(t, claims{"alg": "ES256", "typ": typ}, s.good(extra), testkit.ECKey(t, clientID))))
+			_, err = s.Check(t.Context(), credentials(testkit.SignJWS(t, claims{"alg": "ES256", "typ": typ}, s.good(extra), testkit.ECKey(t, clientID))))
 			require.ErrorIs(t, err, clientauth.ErrMalformed, "JWT-3.12-1 %v", extra)
 		}
 	}

@@ -35,7 +35,7 @@ func FuzzCheck(f *testing.F) {
 	s := newServer(f)
 	valid := s.assertion(f, nil)
 	for _, v := range []string{valid, "", "a.b.c", `{"payload":""}`, strings.Repeat(".", 100),
-		sign(f, claims{"alg": "ES256"}, s.good(nil), testkit.ECKey(f, "foreign"))} {
+		testkit.SignJWS(f, claims{"alg": "ES256"}, s.good(nil), testkit.ECKey(f, "foreign"))} {
 		f.Add(v, jwtType, clientID, "")
 	}
 	f.Fuzz(func(t *testing.T, assertion, kind, id, secret string) {
@@ -48,7 +48,7 @@ func FuzzCheck(f *testing.F) {
 			t.Fatal("accepted what the client has not signed")
 		}
 		if err != nil {
-			if code, description, status := wire(t, err); code == "" || description == "" || status < 400 {
+			if code, description, status := testkit.Wire(t, err); code == "" || description == "" || status < 400 {
 				t.Fatal("no answer for the peer")
 			}
 		}

@@ -3,19 +3,9 @@ package clientauth_test
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/hmac"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,36 +23,11 @@ const (
 
 type claims = map[string]any
 
-// recorder is a replay store that tells how often it was asked.
-type recorder struct {
-	mu   sync.Mutex
-	used map[string]time.Time
-	uses int
-	err  error
-}
-
-func (r *recorder) Add(_ context.Context, key string, _ []byte, expires time.Time) (bool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.uses++
-	if r.err != nil {
-		return true, r.err // a store that is wrong about errors must not matter
-	}
-	if _, ok := r.used[key]; ok {
-		return false, nil
-	}
-	if r.used == nil {
-		r.used = map[string]time.Time{}
-	}
-	r.used[key] = expires
-	return true, nil
-}
-
 // server is an authorization server with two clients.
 type server struct {
 	*clientauth.Verifier
 	clock   *testkit.Clock
-	replay  *recorder
+	replay  *testkit.Recorder
 	clients map[string]clientauth.Client
 	lookups int
 	fetches []string // kid and alg of calls for keys
@@ -71,7 +36,7 @@ type server struct {
 
 func newServer(t testing.TB, change ...func(*clientauth.VerifierConfig)) *server {
 	t.Helper()
-	s := &server{clock: testkit.NewClock(time.Now().Truncate(time.Second)), replay: &recorder{}}
+	s := &server{clock: testkit.NewClock(time.Now().Truncate(time.Second)), replay: &testkit.Recorder{}}
 	keys := func(public ...crypto.PublicKey) func(context.Context, string, string) ([]crypto.PublicKey, error) {
 		return func(_ context.Context, kid, alg string) ([]crypto.PublicKey, error) {
 			s.fetches = append(s.fetches, kid+" "+alg)
@@ -115,46 +80,8 @@ func (s *server) good(change claims) claims {
 
 // assertion signs claims with the client's P-256 key.
 func (s *server) assertion(t testing.TB, change claims) string {
-	return sign(t, claims{"alg": "ES256", "typ": "client-authentication+jwt", "kid": "k1"}, s.good(change), testkit.ECKey(t, clientID))
+	return testkit.SignJWS(t, claims{"alg": "ES256", "typ": "client-authentication+jwt", "kid": "k1"}, s.good(change), testkit.ECKey(t, clientID))
 }
-
-func encode(t testing.TB, v any) string {
-	if s, ok := v.(string); ok { // JSON as it is
-		return base64.RawURLEncoding.EncodeToString([]byte(s))
-	}
-	raw, err := json.Marshal(v)
-	require.NoError(t, err)
-	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
-// sign makes a compact JWS of any header and payload; a string stands for itself. The key decides how it is signed.
-func sign(t testing.TB, header, payload, key any) string {
-	signed := encode(t, header) + "." + encode(t, payload)
-	digest := sha256.Sum256([]byte(signed))
-	var sig []byte
-	var err error
-	switch k := key.(type) {
-	case *ecdsa.PrivateKey:
-		r, s, signErr := ecdsa.Sign(rand.Reader, k, digest[:])
-		sig, err = append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...), signErr
-	case ed25519.PrivateKey:
-		sig = ed25519.Sign(k, []byte(signed))
-	case *rsa.PrivateKey: // PS256
-		sig, err = rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
-	case pkcs1:
-		sig, err = rsa.SignPKCS1v15(rand.Reader, k.PrivateKey, crypto.SHA256, digest[:])
-	case []byte:
-		mac := hmac.New(sha256.New, k)
-		mac.Write([]byte(signed))
-		sig = mac.Sum(nil)
-	default:
-		err = errors.New("unknown kind of key")
-	}
-	require.NoError(t, err)
-	return signed + "." + base64.RawURLEncoding.EncodeToString(sig)
-}
-
-type pkcs1 struct{ *rsa.PrivateKey }
 
 func form(assertion string, pairs ...string) url.Values {
 	f := url.Values{"grant_type": {"authorization_code"}, "client_assertion_type": {jwtType}, "client_assertion": {assertion}}
@@ -181,19 +108,7 @@ func (s *server) requireRefused(t *testing.T, want error, c clientauth.Credentia
 		require.ErrorIs(t, err, want, name)
 		require.Zero(t, a, name)
 	}
-	require.Zero(t, s.replay.uses, "a refused request must not use up anything")
+	require.Zero(t, s.replay.Calls, "a refused request must not use up anything")
 	require.NotContains(t, err.Error(), "eyJ", "an error text shows a part of the assertion")
 	return err
-}
-
-// wire returns what the peer is told.
-func wire(t testing.TB, err error) (code, description string, status int) {
-	t.Helper()
-	var w interface {
-		OAuthError() (code, description string)
-		HTTPStatus() int
-	}
-	require.ErrorAs(t, err, &w)
-	code, description = w.OAuthError()
-	return code, description, w.HTTPStatus()
 }

@@ -130,7 +130,7 @@ func TestCertificatesRefused(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := newPKI(t)
-			code, _, status := wire(t, p.requireRefused(t, row.want, row.make(t, p, row.client)))
+			code, _, status := testkit.Wire(t, p.requireRefused(t, row.want, row.make(t, p, row.client)))
 			if row.want != clientauth.ErrMultipleMethods {
 				require.Equal(t, "invalid_client", code, "MTLS-2-3")
 				require.Equal(t, 401, status, "MTLS-2-3")
@@ -159,7 +159,7 @@ func TestCertificatesRefused(t *testing.T) {
 					p.requireAccepted(t, method, c)
 					return
 				}
-				_, description, _ := wire(t, p.requireRefused(t, row.want, c))
+				_, description, _ := testkit.Wire(t, p.requireRefused(t, row.want, c))
 				require.Equal(t, "client certificate not acceptable", description)
 				require.Zero(t, p.lookups, "it does not depend on the client")
 			})
@@ -209,7 +209,7 @@ func TestCertificatesAccepted(t *testing.T) {
 		a, err := p.Verify(t.Context(), c)
 		require.NoError(t, err)
 		require.Equal(t, clientauth.MethodPrivateKeyJWT, a.Method())
-		require.Equal(t, 1, p.replay.uses)
+		require.Equal(t, 1, p.replay.Calls)
 	})
 }
 
@@ -242,7 +242,7 @@ func TestCertificatesTellNothingOfClients(t *testing.T) {
 	for _, id := range []string{"nobody", "client-2", assertive, selfSigned} {
 		c := with(id, certificate(t, p.ca, testkit.ECKey(t, "foreign"), p.at, nil))
 		_, err := p.Check(t.Context(), c)
-		code, description, status := wire(t, err)
+		code, description, status := testkit.Wire(t, err)
 		require.Equal(t, 401, status)
 		seen = append(seen, code+description)
 	}

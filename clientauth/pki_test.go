@@ -106,5 +106,5 @@ func (p *pki) requireAccepted(t *testing.T, method string, c clientauth.Credenti
 	require.Equal(t, c.Form.Get("client_id"), a.ClientID())
 	require.Equal(t, method, a.Method())
 	require.NoError(t, p.Commit(t.Context(), a), "every request of a connection has the same certificate")
-	require.Zero(t, p.replay.uses, "there is nothing to record")
+	require.Zero(t, p.replay.Calls, "there is nothing to record")
 }

@@ -23,7 +23,7 @@ func TestReplay(t *testing.T) {
 		a, err := s.Verify(t.Context(), c)
 		require.ErrorIs(t, err, clientauth.ErrReplayed)
 		require.Zero(t, a)
-		code, _, status := wire(t, err)
+		code, _, status := testkit.Wire(t, err)
 		require.Equal(t, "invalid_client", code)
 		require.Equal(t, 401, status)
 		_, err = s.Verify(t.Context(), credentials(s.assertion(t, claims{"x": 1})))
@@ -34,8 +34,8 @@ func TestReplay(t *testing.T) {
 		c := credentials(s.assertion(t, nil))
 		a, err := s.Verify(t.Context(), c)
 		require.NoError(t, err)
-		require.Len(t, s.replay.used, 1)
-		for key, expires := range s.replay.used {
+		require.Len(t, s.replay.Used, 1)
+		for key, expires := range s.replay.Used {
 			require.Len(t, key, 43)
 			require.True(t, expires.Equal(s.clock.Now().Add(time.Minute)))
 		}
@@ -50,7 +50,7 @@ func TestReplay(t *testing.T) {
 		s := newServer(t)
 		_, err := s.Verify(t.Context(), credentials(s.assertion(t, nil)))
 		require.NoError(t, err)
-		other := sign(t, claims{"alg": "ES256"}, s.good(claims{"iss": "client-2", "sub": "client-2"}), testkit.ECKey(t, "client-2"))
+		other := testkit.SignJWS(t, claims{"alg": "ES256"}, s.good(claims{"iss": "client-2", "sub": "client-2"}), testkit.ECKey(t, "client-2"))
 		_, err = s.Verify(t.Context(), credentials(other))
 		require.NoError(t, err)
 	})
@@ -61,7 +61,7 @@ func TestReplay(t *testing.T) {
 			_, err := s.Check(t.Context(), c)
 			require.NoError(t, err)
 		}
-		require.Zero(t, s.replay.uses)
+		require.Zero(t, s.replay.Calls)
 		_, err := s.Verify(t.Context(), c)
 		require.NoError(t, err)
 	})
@@ -71,7 +71,7 @@ func TestReplay(t *testing.T) {
 		a, err := newServer(t).Check(t.Context(), credentials(s.assertion(t, nil)))
 		require.NoError(t, err)
 		require.ErrorIs(t, s.Commit(t.Context(), a), clientauth.ErrNoCredentials)
-		require.Zero(t, s.replay.uses)
+		require.Zero(t, s.replay.Calls)
 	})
 }
 
@@ -128,7 +128,7 @@ func TestReplayOfALongAssertion(t *testing.T) {
 	clock := testkit.NewClock(time.Unix(1_800_000_000, 0))
 	s := newServer(t, func(cfg *clientauth.VerifierConfig) { cfg.Now, cfg.Replay = clock.Now, nil })
 	now := clock.Now().Unix()
-	a := credentials(sign(t, claims{"alg": "ES256", "typ": "client-authentication+jwt"}, claims{
+	a := credentials(testkit.SignJWS(t, claims{"alg": "ES256", "typ": "client-authentication+jwt"}, claims{
 		"iss": clientID, "sub": clientID, "aud": issuer, "jti": "long", "iat": now, "exp": now + 3600,
 	}, testkit.ECKey(t, clientID)))
 	_, err := s.Verify(t.Context(), a)

@@ -75,7 +75,7 @@ func TestAssertionsRefusedForTheirClaims(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			s := newServer(t)
 			err := s.requireRefused(t, row.want, credentials(s.assertion(t, row.change(s)), "client_id", clientID))
-			code, _, status := wire(t, err)
+			code, _, status := testkit.Wire(t, err)
 			require.Equal(t, "invalid_client", code, "CA-7521-4.2.1-1")
 			require.Equal(t, 401, status, "CA-7521-4.2.1-1")
 			require.Empty(t, s.fetches, "keys were looked for in vain")
@@ -100,39 +100,39 @@ func TestAssertionsRefusedForTheirForm(t *testing.T) {
 		name, assertion string
 		want            error
 	}{
-		{"CA-7523-3-9 JWT-3.8-1 a foreign key", sign(t, header(nil), good, foreign), clientauth.ErrSignature},
-		{"CA-7523-3-9 another client's key", sign(t, header(nil), good, testkit.ECKey(t, "client-2")), clientauth.ErrSignature},
-		{"CA-7523-3-9 a signature of another header", encode(t, header(nil)) + "." + parts[1] + "." + parts[2], clientauth.ErrSignature},
+		{"CA-7523-3-9 JWT-3.8-1 a foreign key", testkit.SignJWS(t, header(nil), good, foreign), clientauth.ErrSignature},
+		{"CA-7523-3-9 another client's key", testkit.SignJWS(t, header(nil), good, testkit.ECKey(t, "client-2")), clientauth.ErrSignature},
+		{"CA-7523-3-9 a signature of another header", testkit.Segment(t, header(nil)) + "." + parts[1] + "." + parts[2], clientauth.ErrSignature},
 		{"CA-7523-3-9 a signature in non-canonical base64url", nonCanonical(valid), clientauth.ErrSignature},
-		{"CS-3 SP-5.4.1-1.2 RS256", sign(t, header(claims{"alg": "RS256"}), good, pkcs1{testkit.RSAKey(t, clientID)}), clientauth.ErrAlgorithm},
-		{"SP-5.4.1-1.2 HS256 with the public key as secret", sign(t, header(claims{"alg": "HS256"}), good, []byte("public key")), clientauth.ErrAlgorithm},
-		{"SP-5.4.1-1.3 none", encode(t, header(claims{"alg": "none"})) + "." + parts[1] + "." + parts[2], clientauth.ErrAlgorithm},
-		{"CASES C13: SP-5.4.1-1.3 none without a signature", encode(t, header(claims{"alg": "none"})) + "." + parts[1] + ".", clientauth.ErrAlgorithm},
-		{"JWT-3.1-2 the alg of another key", sign(t, header(claims{"alg": "PS256"}), good, key), clientauth.ErrSignature},
-		{"no alg", sign(t, claims{"kid": "k1"}, good, key), clientauth.ErrAlgorithm},
-		{"alg that is no string", sign(t, header(claims{"alg": 1}), good, key), clientauth.ErrMalformed},
-		{"CA-BIS-4-6 a proof's typ", sign(t, header(claims{"typ": "dpop+jwt"}), good, key), clientauth.ErrMalformed},
-		{"CA-BIS-4-6 an access token's typ", sign(t, header(claims{"typ": "at+jwt"}), good, key), clientauth.ErrMalformed},
-		{"CA-BIS-4-6 a request object's typ", sign(t, header(claims{"typ": "oauth-authz-req+jwt"}), good, key), clientauth.ErrMalformed},
-		{"CA-BIS-4-6 an introspection response's typ", sign(t, header(claims{"typ": "application/token-introspection+jwt"}), good, key), clientauth.ErrMalformed},
-		{"typ that is no string", sign(t, header(claims{"typ": []string{"JWT"}}), good, key), clientauth.ErrMalformed},
-		{"an unknown critical header", sign(t, header(claims{"crit": []string{"x"}, "x": 1}), good, key), clientauth.ErrMalformed},
-		{"b64 in the header", sign(t, header(claims{"b64": false}), good, key), clientauth.ErrMalformed},
-		{"kid of 1025 bytes", sign(t, header(claims{"kid": strings.Repeat("k", 1025)}), good, key), clientauth.ErrMalformed},
-		{"a member twice in the header", sign(t, `{"alg":"ES256","alg":"ES256"}`, good, key), clientauth.ErrMalformed},
-		{"aud twice", sign(t, header(nil), `{"aud":"x","aud":"`+issuer+`"}`, key), clientauth.ErrMalformed},
-		{"bytes after the claims", sign(t, header(nil), `{} {}`, key), clientauth.ErrMalformed},
-		{"claims that are an array", sign(t, header(nil), `[]`, key), clientauth.ErrMalformed},
+		{"CS-3 SP-5.4.1-1.2 RS256", testkit.SignJWS(t, header(claims{"alg": "RS256"}), good, testkit.PKCS1Key{PrivateKey: testkit.RSAKey(t, clientID)}), clientauth.ErrAlgorithm},
+		{"SP-5.4.1-1.2 HS256 with the public key as secret", testkit.SignJWS(t, header(claims{"alg": "HS256"}), good, []byte("public key")), clientauth.ErrAlgorithm},
+		{"SP-5.4.1-1.3 none", testkit.Segment(t, header(claims{"alg": "none"})) + "." + parts[1] + "." + parts[2], clientauth.ErrAlgorithm},
+		{"CASES C13: SP-5.4.1-1.3 none without a signature", testkit.Segment(t, header(claims{"alg": "none"})) + "." + parts[1] + ".", clientauth.ErrAlgorithm},
+		{"JWT-3.1-2 the alg of another key", testkit.SignJWS(t, header(claims{"alg": "PS256"}), good, key), clientauth.ErrSignature},
+		{"no alg", testkit.SignJWS(t, claims{"kid": "k1"}, good, key), clientauth.ErrAlgorithm},
+		{"alg that is no string", testkit.SignJWS(t, header(claims{"alg": 1}), good, key), clientauth.ErrMalformed},
+		{"CA-BIS-4-6 a proof's typ", testkit.SignJWS(t, header(claims{"typ": "dpop+jwt"}), good, key), clientauth.ErrMalformed},
+		{"CA-BIS-4-6 an access token's typ", testkit.SignJWS(t, header(claims{"typ": "at+jwt"}), good, key), clientauth.ErrMalformed},
+		{"CA-BIS-4-6 a request object's typ", testkit.SignJWS(t, header(claims{"typ": "oauth-authz-req+jwt"}), good, key), clientauth.ErrMalformed},
+		{"CA-BIS-4-6 an introspection response's typ", testkit.SignJWS(t, header(claims{"typ": "application/token-introspection+jwt"}), good, key), clientauth.ErrMalformed},
+		{"typ that is no string", testkit.SignJWS(t, header(claims{"typ": []string{"JWT"}}), good, key), clientauth.ErrMalformed},
+		{"an unknown critical header", testkit.SignJWS(t, header(claims{"crit": []string{"x"}, "x": 1}), good, key), clientauth.ErrMalformed},
+		{"b64 in the header", testkit.SignJWS(t, header(claims{"b64": false}), good, key), clientauth.ErrMalformed},
+		{"kid of 1025 bytes", testkit.SignJWS(t, header(claims{"kid": strings.Repeat("k", 1025)}), good, key), clientauth.ErrMalformed},
+		{"a member twice in the header", testkit.SignJWS(t, `{"alg":"ES256","alg":"ES256"}`, good, key), clientauth.ErrMalformed},
+		{"aud twice", testkit.SignJWS(t, header(nil), `{"aud":"x","aud":"`+issuer+`"}`, key), clientauth.ErrMalformed},
+		{"bytes after the claims", testkit.SignJWS(t, header(nil), `{} {}`, key), clientauth.ErrMalformed},
+		{"claims that are an array", testkit.SignJWS(t, header(nil), `[]`, key), clientauth.ErrMalformed},
 		{"a JWS in JSON serialization", `{"payload":"","signatures":[]}`, clientauth.ErrMalformed},
 		{"four segments", valid + ".a", clientauth.ErrMalformed},
 		{"padding", valid + "=", clientauth.ErrMalformed},
 		{"a line break", parts[0] + "\n." + parts[1] + "." + parts[2], clientauth.ErrMalformed},
 		{"more than 64 KiB", valid + strings.Repeat("A", 64<<10), clientauth.ErrMalformed},
-		{"JWT-3.12-1 CA-OIDC-9-1 a request object without typ and sub", sign(t, claims{"alg": "ES256"}, s.good(claims{"sub": nil, "client_id": clientID}), key), clientauth.ErrMalformed},
+		{"JWT-3.12-1 CA-OIDC-9-1 a request object without typ and sub", testkit.SignJWS(t, claims{"alg": "ES256"}, s.good(claims{"sub": nil, "client_id": clientID}), key), clientauth.ErrMalformed},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			err := s.requireRefused(t, row.want, credentials(row.assertion))
-			code, _, status := wire(t, err)
+			code, _, status := testkit.Wire(t, err)
 			require.Equal(t, "invalid_client", code, "CA-7521-4.2.1-1")
 			require.Equal(t, 401, status)
 		})
@@ -174,7 +174,7 @@ func TestRequestsRefused(t *testing.T) {
 		{"CS-13 CA-7521-4.2-1 another client's client_id", credentials(valid, "client_id", "client-2"), clientauth.ErrClient, "invalid_client", 401},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			code, _, status := wire(t, s.requireRefused(t, row.want, row.credentials))
+			code, _, status := testkit.Wire(t, s.requireRefused(t, row.want, row.credentials))
 			require.Equal(t, row.code, code)
 			require.Equal(t, row.status, status)
 		})
@@ -216,7 +216,7 @@ func TestAssertionsAccepted(t *testing.T) {
 			if row.key != nil {
 				key = row.key(t)
 			}
-			a, err := s.Verify(t.Context(), credentials(sign(t, row.header, s.good(change), key)))
+			a, err := s.Verify(t.Context(), credentials(testkit.SignJWS(t, row.header, s.good(change), key)))
 			require.NoError(t, err)
 			require.Equal(t, clientID, a.ClientID(), "CS-13: the client comes from the assertion when there is no client_id")
 			require.Equal(t, "private_key_jwt", a.Method())
@@ -239,8 +239,8 @@ func TestUnknownClientLooksLikeABadSignature(t *testing.T) {
 		func(s *server) claims { return s.registered(func(c *clientauth.Client) { c.ID = "Client-1" }) },
 	} {
 		s := newServer(t)
-		_, err := s.Verify(t.Context(), credentials(sign(t, claims{"alg": "ES256"}, s.good(change(s)), key)))
-		code, description, status := wire(t, err)
+		_, err := s.Verify(t.Context(), credentials(testkit.SignJWS(t, claims{"alg": "ES256"}, s.good(change(s)), key)))
+		code, description, status := testkit.Wire(t, err)
 		seen = append(seen, fmt.Sprint(code, description, status))
 	}
 	for _, s := range seen {
@@ -312,7 +312,7 @@ func TestFailuresOfOursAreNotTheClients(t *testing.T) {
 				return clientauth.Client{ID: clientID}, cause
 			}
 		},
-		"replay store out of reach": func(s *server, _ *clientauth.VerifierConfig) { s.replay.err = cause },
+		"replay store out of reach": func(s *server, _ *clientauth.VerifierConfig) { s.replay.Err = cause },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var config *clientauth.VerifierConfig
@@ -324,7 +324,7 @@ func TestFailuresOfOursAreNotTheClients(t *testing.T) {
 			require.ErrorIs(t, err, clientauth.ErrUnavailable)
 			require.ErrorIs(t, err, cause)
 			require.Zero(t, a)
-			code, description, status := wire(t, err)
+			code, description, status := testkit.Wire(t, err)
 			require.Equal(t, "server_error", code)
 			require.Equal(t, 503, status)
 			require.NotContains(t, description, "connection")

@@ -3,8 +3,6 @@ package dpop_test
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -64,20 +62,7 @@ func sign(t testing.TB, key crypto.Signer, extra, claims map[string]any) string 
 			delete(header, name)
 		}
 	}
-	rawHeader, err := json.Marshal(header)
-	require.NoError(t, err)
-	rawClaims, err := json.Marshal(claims)
-	require.NoError(t, err)
-	return signRaw(t, key, string(rawHeader), string(rawClaims))
-}
-
-// signRaw signs any header and claims, well-formed or not.
-func signRaw(t testing.TB, key crypto.Signer, header, claims string) string {
-	t.Helper()
-	enc := base64.RawURLEncoding.EncodeToString
-	signed := enc([]byte(header)) + "." + enc([]byte(claims))
-	// A signer with the same key signs "header.payload" only with its own header, so the signature is made here.
-	return signed + "." + enc(rawSignature(t, key, signed))
+	return testkit.SignJWS(t, header, claims, key)
 }
 
 // request is a request to tokenEP with these DPoP header fields.
@@ -124,30 +109,4 @@ func newProver(t testing.TB, key crypto.Signer) *dpop.Prover {
 	p, err := dpop.NewProver(dpop.ProverConfig{Key: key, Now: func() time.Time { return start }})
 	require.NoError(t, err)
 	return p
-}
-
-// wire returns what a failure tells the client.
-func wire(t testing.TB, err error) (code string, status int) {
-	t.Helper()
-	var e interface {
-		error
-		OAuthError() (code, description string)
-		HTTPStatus() int
-	}
-	require.ErrorAs(t, err, &e)
-	code, _ = e.OAuthError()
-	return code, e.HTTPStatus()
-}
-
-func rawSignature(t testing.TB, key crypto.Signer, signed string) []byte {
-	t.Helper()
-	sig := bareSign(t, key, []byte(signed))
-	k, ok := key.(*ecdsa.PrivateKey)
-	if !ok {
-		return sig
-	}
-	digest := sha256.Sum256([]byte(signed))
-	r, s, err := ecdsa.Sign(rand.Reader, k, digest[:])
-	require.NoError(t, err)
-	return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
 }

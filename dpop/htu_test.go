@@ -139,7 +139,7 @@ func TestExpectedURL(t *testing.T) {
 			p, err := v.Check(request(sign(t, key, nil, claimsNow())))
 			require.ErrorIs(t, err, dpop.ErrURL)
 			require.Zero(t, p)
-			code, status := wire(t, err)
+			code, _, status := testkit.Wire(t, err)
 			require.Equal(t, "invalid_dpop_proof", code)
 			require.Equal(t, 400, status)
 		}

@@ -65,11 +65,11 @@ func TestNonces(t *testing.T) {
 			err := try(v, m{"nonce": tc.nonce})
 			require.ErrorIs(t, err, tc.want)
 			if tc.want == dpop.ErrNonce {
-				code, status := wire(t, err)
+				code, _, status := testkit.Wire(t, err)
 				require.Equal(t, "use_dpop_nonce", code, "DPOP-8-1")
 				require.Equal(t, 400, status, "DPOP-8-1 SP-5.3.2.1-10")
 				_, err = v.VerifyToken(t.Context(), request(sign(t, key, nil, with(m{"nonce": tc.nonce}))), aToken, thumbprintOf(t, key))
-				code, status = wire(t, err)
+				code, _, status = testkit.Wire(t, err)
 				require.Equal(t, "use_dpop_nonce", code, "DPOP-9-1")
 				require.Equal(t, 401, status, "DPOP-9-1")
 			}
@@ -87,7 +87,7 @@ func TestNonces(t *testing.T) {
 		require.NotErrorIs(t, err, dpop.ErrNonce)
 		_, err = v.Check(request())
 		require.ErrorIs(t, err, dpop.ErrMissing)
-		code, _ := wire(t, err)
+		code, _, _ := testkit.Wire(t, err)
 		require.Equal(t, "invalid_dpop_proof", code, "no proof is never use_dpop_nonce")
 		_, err = v.CheckToken(request(sign(t, key, nil, claimsNow())), aToken, "another")
 		require.ErrorIs(t, err, dpop.ErrBinding)

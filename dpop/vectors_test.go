@@ -106,7 +106,7 @@ func (v refused) fields(t *testing.T, g good, key crypto.Signer) []string {
 	if v.Signer == "other" {
 		key = testkit.ECKey(t, "other")
 	}
-	proof := signRaw(t, key, header, claims)
+	proof := testkit.SignJWS(t, header, claims, key)
 	unsigned, signature := proof[:strings.LastIndexByte(proof, '.')], proof[strings.LastIndexByte(proof, '.')+1:]
 	raw, err := base64.RawURLEncoding.DecodeString(signature)
 	require.NoError(t, err)

@@ -212,14 +212,14 @@ func TestReplay(t *testing.T) {
 		got, err := v.Verify(t.Context(), request(proof))
 		require.ErrorIs(t, err, dpop.ErrReplayed)
 		require.Zero(t, got)
-		code, status := wire(t, err)
+		code, _, status := testkit.Wire(t, err)
 		require.Equal(t, "invalid_dpop_proof", code)
 		require.Equal(t, 400, status)
 
 		got, err = v.VerifyToken(t.Context(), request(proof), aToken, thumbprintOf(t, key))
 		require.ErrorIs(t, err, dpop.ErrReplayed)
 		require.Zero(t, got)
-		_, status = wire(t, err)
+		_, _, status = testkit.Wire(t, err)
 		require.Equal(t, 401, status)
 	})
 	t.Run("DPOP-11.1-2 another signature over the same claims, or another URL, is the same proof", func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestReplay(t *testing.T) {
 		_, err := v.VerifyToken(t.Context(), request(sign(t, key, nil, claimsNow())), aToken, thumbprintOf(t, key))
 		require.ErrorIs(t, err, dpop.ErrStore)
 		require.ErrorIs(t, err, cause)
-		code, status := wire(t, err)
+		code, _, status := testkit.Wire(t, err)
 		require.Equal(t, "server_error", code)
 		require.Equal(t, 503, status)
 	})
@@ -313,7 +313,7 @@ func TestTokenBinding(t *testing.T) {
 			require.ErrorIs(t, err, tc.want)
 			if tc.want != nil {
 				require.Zero(t, p)
-				_, status := wire(t, err)
+				_, _, status := testkit.Wire(t, err)
 				require.Equal(t, 401, status)
 				require.NotContains(t, err.Error(), aToken)
 			}

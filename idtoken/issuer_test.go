@@ -6,7 +6,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -30,18 +29,6 @@ func newIssuer(t testing.TB, change func(*idtoken.IssuerConfig)) *idtoken.Issuer
 	return i
 }
 
-func segments(t *testing.T, token string) (header, claims obj) {
-	t.Helper()
-	parts := strings.Split(token, ".")
-	require.Len(t, parts, 3)
-	for i, to := range []*obj{&header, &claims} {
-		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
-		require.NoError(t, err)
-		require.NoError(t, json.Unmarshal(raw, to))
-	}
-	return header, claims
-}
-
 func TestIssue(t *testing.T) {
 	c := idtoken.Claims{
 		Subject: "alice", ClientID: client, Nonce: nonce, AuthTime: t0.Add(-time.Minute), ACR: "gold", AMR: []string{"otp"},
@@ -49,7 +36,7 @@ func TestIssue(t *testing.T) {
 	}
 	token, err := newIssuer(t, nil).Issue(c)
 	require.NoError(t, err)
-	header, claims := segments(t, token)
+	header, claims := testkit.Segments(t, token)
 	kid, err := jose.Thumbprint(testkit.ECKey(t, "op").Public())
 	require.NoError(t, err)
 	require.Equal(t, obj{"alg": "ES256", "kid": kid}, header)
@@ -62,7 +49,7 @@ func TestIssue(t *testing.T) {
 		t.Run("SP-5.4.1-1.2 "+alg, func(t *testing.T) {
 			token, err := newIssuer(t, func(c *idtoken.IssuerConfig) { c.Key, c.Algorithm, c.KeyID = key, alg, "k" }).Issue(c)
 			require.NoError(t, err)
-			header, _ := segments(t, token)
+			header, _ := testkit.Segments(t, token)
 			require.Equal(t, obj{"alg": alg, "kid": "k"}, header)
 			expected := idtoken.Expected{Nonce: nonce, AccessToken: c.AccessToken, MaxAge: time.Minute, ACRValues: []string{"gold"}}
 			got, err := newVerifier(t, nil).Verify(context.Background(), token, expected)
@@ -76,7 +63,7 @@ func TestIssue(t *testing.T) {
 	t.Run("no nonce, no nonce claim", func(t *testing.T) {
 		token, err := newIssuer(t, nil).Issue(idtoken.Claims{Subject: "alice", ClientID: client})
 		require.NoError(t, err)
-		_, claims := segments(t, token)
+		_, claims := testkit.Segments(t, token)
 		require.Len(t, claims, 5)
 	})
 	t.Run("a nonce of 384 characters comes back intact", func(t *testing.T) {
@@ -90,7 +77,7 @@ func TestIssue(t *testing.T) {
 	t.Run("several audiences name the authorized party", func(t *testing.T) {
 		token, err := newIssuer(t, nil).Issue(idtoken.Claims{Subject: "alice", ClientID: client, OtherAudience: []string{"other"}})
 		require.NoError(t, err)
-		_, claims := segments(t, token)
+		_, claims := testkit.Segments(t, token)
 		require.Equal(t, []any{client, "other"}, claims["aud"])
 		require.Equal(t, client, claims["azp"])
 	})
@@ -226,7 +213,7 @@ func BenchmarkIssue(b *testing.B) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	v := newVerifier(b, func(c *idtoken.VerifierConfig) { c.Keys = keySource(testkit.ECKey(b, "op").Public()) })
+	v := newVerifier(b, func(c *idtoken.VerifierConfig) { c.Keys = testkit.KeySource(testkit.ECKey(b, "op").Public()) })
 	token := sign(b, set())
 	b.ReportAllocs()
 	for b.Loop() {

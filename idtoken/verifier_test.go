@@ -30,15 +30,11 @@ var t0 = time.Unix(1_800_000_000, 0)
 
 type obj = map[string]any
 
-func keySource(keys ...crypto.PublicKey) func(context.Context, string, string) ([]crypto.PublicKey, error) {
-	return func(context.Context, string, string) ([]crypto.PublicKey, error) { return keys, nil }
-}
-
 func newVerifier(t testing.TB, change func(*idtoken.VerifierConfig)) *idtoken.Verifier {
 	t.Helper()
 	cfg := idtoken.VerifierConfig{
 		Issuer: issuer, ClientID: client, Now: func() time.Time { return t0 },
-		Keys: keySource(testkit.ECKey(t, "op").Public(), testkit.Ed25519Key(t, "op").Public(), testkit.RSAKey(t, "op").Public()),
+		Keys: testkit.KeySource(testkit.ECKey(t, "op").Public(), testkit.Ed25519Key(t, "op").Public(), testkit.RSAKey(t, "op").Public()),
 	}
 	if change != nil {
 		change(&cfg)
@@ -50,36 +46,14 @@ func newVerifier(t testing.TB, change func(*idtoken.VerifierConfig)) *idtoken.Ve
 
 // set returns good claims with changes; nil removes.
 func set(changes ...any) obj {
-	c := obj{"iss": issuer, "sub": "alice", "aud": client, "iat": t0.Unix(), "exp": t0.Unix() + 300, "nonce": nonce}
-	for i := 0; i < len(changes); i += 2 {
-		if changes[i+1] == nil {
-			delete(c, changes[i].(string))
-		} else {
-			c[changes[i].(string)] = changes[i+1]
-		}
-	}
-	return c
-}
-
-func signRaw(t testing.TB, payload string, o jose.SignerOptions, key crypto.Signer) string {
-	t.Helper()
-	s, err := jose.NewSigner(key, o)
-	require.NoError(t, err)
-	token, err := s.Sign([]byte(payload))
-	require.NoError(t, err)
-	return token
+	return testkit.Change(obj{"iss": issuer, "sub": "alice", "aud": client, "iat": t0.Unix(), "exp": t0.Unix() + 300, "nonce": nonce}, changes...)
 }
 
 func sign(t testing.TB, claims obj) string {
 	t.Helper()
 	payload, err := json.Marshal(claims)
 	require.NoError(t, err)
-	return signRaw(t, string(payload), jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "op"))
-}
-
-func header(token, h string) string {
-	_, rest, _ := strings.Cut(token, ".")
-	return base64.RawURLEncoding.EncodeToString([]byte(h)) + "." + rest
+	return testkit.SignPayload(t, string(payload), jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "op"))
 }
 
 var sent = idtoken.Expected{Nonce: nonce}
@@ -152,25 +126,25 @@ func TestVerifyRefusesTokens(t *testing.T) {
 		want        error
 	}{
 		{"MS-5.6.2-1 other claims under the signature", forged, idtoken.ErrSignature},
-		{"MS-5.6.2-1 the key of another", signRaw(t, payload, none, testkit.ECKey(t, "evil")), idtoken.ErrSignature},
-		{"MS-5.6.2-1 its own key in the header", signRaw(t, payload, jose.SignerOptions{EmbedKey: true}, testkit.ECKey(t, "evil")), idtoken.ErrSignature},
+		{"MS-5.6.2-1 the key of another", testkit.SignPayload(t, payload, none, testkit.ECKey(t, "evil")), idtoken.ErrSignature},
+		{"MS-5.6.2-1 its own key in the header", testkit.SignPayload(t, payload, jose.SignerOptions{EmbedKey: true}, testkit.ECKey(t, "evil")), idtoken.ErrSignature},
 		{"MS-5.6.2-1 no signature", token[:len(token)-len(sig)], idtoken.ErrMalformed},
-		{"CS-20 SP-5.4.1-1.3 none", header(token, `{"alg":"none"}`), idtoken.ErrAlgorithm},
-		{"CASES C13: CS-20 none without signature", header(token, `{"alg":"none"}`)[:len(header(token, `{"alg":"none"}`))-len(sig)], idtoken.ErrAlgorithm},
-		{"CS-20 SP-5.4.1-1.2 RS256", header(token, `{"alg":"RS256"}`), idtoken.ErrAlgorithm},
-		{"CS-20 HS256", header(token, `{"alg":"HS256"}`), idtoken.ErrAlgorithm},
-		{"JWT-3.1-2 an algorithm swap", header(token, `{"alg":"EdDSA"}`), idtoken.ErrSignature},
-		{"JWT-3.12-1 an access token", signRaw(t, payload, jose.SignerOptions{Type: "at+jwt"}, testkit.ECKey(t, "op")), idtoken.ErrType},
-		{"JWT-3.12-1 an access token by its full type", signRaw(t, payload, jose.SignerOptions{Type: "application/AT+JWT"}, testkit.ECKey(t, "op")), idtoken.ErrType},
-		{"JWT-3.12-1 an introspection response", signRaw(t, payload, jose.SignerOptions{Type: "token-introspection+jwt"}, testkit.ECKey(t, "op")), idtoken.ErrType},
-		{"JWT-3.12-1 a logout token by its type", signRaw(t, payload, jose.SignerOptions{Type: "logout+jwt"}, testkit.ECKey(t, "op")), idtoken.ErrType},
-		{"JWT-3.12-1 a JARM response", signRaw(t, `{"iss":"`+issuer+`","aud":"`+client+`","exp":1800000300,"code":"x"}`, none, testkit.ECKey(t, "op")), idtoken.ErrClaims},
-		{"typ is no string", header(token, `{"alg":"ES256","typ":1}`), idtoken.ErrMalformed},
-		{"an unknown crit", header(token, `{"alg":"ES256","crit":["x"],"x":1}`), idtoken.ErrMalformed},
-		{"CASES F1: nonce twice, differently", signRaw(t, payload[:len(payload)-1]+`,"nonce":"x"}`, none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
-		{"CASES F1: iss twice, differently", signRaw(t, payload[:len(payload)-1]+`,"iss":"https://evil.example"}`, none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
-		{"nonce twice", signRaw(t, payload[:len(payload)-1]+`,"NONCE":"x"}`, none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
-		{"bytes after the claims", signRaw(t, payload+"{}", none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
+		{"CS-20 SP-5.4.1-1.3 none", testkit.WithHeader(token, `{"alg":"none"}`), idtoken.ErrAlgorithm},
+		{"CASES C13: CS-20 none without signature", testkit.WithHeader(token, `{"alg":"none"}`)[:len(testkit.WithHeader(token, `{"alg":"none"}`))-len(sig)], idtoken.ErrAlgorithm},
+		{"CS-20 SP-5.4.1-1.2 RS256", testkit.WithHeader(token, `{"alg":"RS256"}`), idtoken.ErrAlgorithm},
+		{"CS-20 HS256", testkit.WithHeader(token, `{"alg":"HS256"}`), idtoken.ErrAlgorithm},
+		{"JWT-3.1-2 an algorithm swap", testkit.WithHeader(token, `{"alg":"EdDSA"}`), idtoken.ErrSignature},
+		{"JWT-3.12-1 an access token", testkit.SignPayload(t, payload, jose.SignerOptions{Type: "at+jwt"}, testkit.ECKey(t, "op")), idtoken.ErrType},
+		{"JWT-3.12-1 an access token by its full type", testkit.SignPayload(t, payload, jose.SignerOptions{Type: "application/AT+JWT"}, testkit.ECKey(t, "op")), idtoken.ErrType},
+		{"JWT-3.12-1 an introspection response", testkit.SignPayload(t, payload, jose.SignerOptions{Type: "token-introspection+jwt"}, testkit.ECKey(t, "op")), idtoken.ErrType},
+		{"JWT-3.12-1 a logout token by its type", testkit.SignPayload(t, payload, jose.SignerOptions{Type: "logout+jwt"}, testkit.ECKey(t, "op")), idtoken.ErrType},
+		{"JWT-3.12-1 a JARM response", testkit.SignPayload(t, `{"iss":"`+issuer+`","aud":"`+client+`","exp":1800000300,"code":"x"}`, none, testkit.ECKey(t, "op")), idtoken.ErrClaims},
+		{"typ is no string", testkit.WithHeader(token, `{"alg":"ES256","typ":1}`), idtoken.ErrMalformed},
+		{"an unknown crit", testkit.WithHeader(token, `{"alg":"ES256","crit":["x"],"x":1}`), idtoken.ErrMalformed},
+		{"CASES F1: nonce twice, differently", testkit.SignPayload(t, payload[:len(payload)-1]+`,"nonce":"x"}`, none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
+		{"CASES F1: iss twice, differently", testkit.SignPayload(t, payload[:len(payload)-1]+`,"iss":"https://evil.example"}`, none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
+		{"nonce twice", testkit.SignPayload(t, payload[:len(payload)-1]+`,"NONCE":"x"}`, none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
+		{"bytes after the claims", testkit.SignPayload(t, payload+"{}", none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
 		{"nothing", "", idtoken.ErrMalformed},
 		{"a line break", token + "\n", idtoken.ErrMalformed},
 		{"a JWE", "a.b.c.d.e", idtoken.ErrMalformed},
@@ -182,7 +156,7 @@ func TestVerifyRefusesTokens(t *testing.T) {
 		requireRefused(t, token, idtoken.ErrAlgorithm, sent, func(c *idtoken.VerifierConfig) { c.Algorithms = []string{"PS256"} })
 	})
 	t.Run("MS-5.6.2-1 no keys", func(t *testing.T) {
-		requireRefused(t, token, idtoken.ErrSignature, sent, func(c *idtoken.VerifierConfig) { c.Keys = keySource() })
+		requireRefused(t, token, idtoken.ErrSignature, sent, func(c *idtoken.VerifierConfig) { c.Keys = testkit.KeySource() })
 	})
 	t.Run("MS-5.6.2-1 keys that cannot be fetched", func(t *testing.T) {
 		cause := errors.New("no route")
@@ -253,7 +227,7 @@ func TestVerifyComparesWithTheRequest(t *testing.T) {
 		t.Run("typ "+typ, func(t *testing.T) {
 			body, err := json.Marshal(set())
 			require.NoError(t, err)
-			_, err = newVerifier(t, nil).Verify(context.Background(), signRaw(t, string(body), jose.SignerOptions{Type: typ}, testkit.ECKey(t, "op")), sent)
+			_, err = newVerifier(t, nil).Verify(context.Background(), testkit.SignPayload(t, string(body), jose.SignerOptions{Type: typ}, testkit.ECKey(t, "op")), sent)
 			require.NoError(t, err)
 		})
 	}
@@ -267,7 +241,7 @@ func TestRepeatedClaims(t *testing.T) {
 		t.Run("CASES F1: one claim: "+name+" twice with the same value", func(t *testing.T) {
 			value, err := json.Marshal(set()[name])
 			require.NoError(t, err)
-			token := signRaw(t, string(payload[:len(payload)-1])+`,"`+name+`":`+string(value)+`}`,
+			token := testkit.SignPayload(t, string(payload[:len(payload)-1])+`,"`+name+`":`+string(value)+`}`,
 				jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "op"))
 			_, err = newVerifier(t, nil).Verify(t.Context(), token, sent)
 			require.NoError(t, err)
@@ -295,7 +269,7 @@ func TestKeys(t *testing.T) {
 	require.NoError(t, err)
 	body, err := json.Marshal(set())
 	require.NoError(t, err)
-	_, err = v.Verify(context.Background(), signRaw(t, string(body), jose.SignerOptions{KeyID: "other"}, testkit.ECKey(t, "op")), sent)
+	_, err = v.Verify(context.Background(), testkit.SignPayload(t, string(body), jose.SignerOptions{KeyID: "other"}, testkit.ECKey(t, "op")), sent)
 	require.ErrorIs(t, err, idtoken.ErrSignature)
 }
 
@@ -356,7 +330,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 		"JWT-3.1-1 a list of no algorithms": func(c *idtoken.VerifierConfig) { c.Algorithms = []string{} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := idtoken.VerifierConfig{Issuer: issuer, ClientID: client, Keys: keySource()}
+			cfg := idtoken.VerifierConfig{Issuer: issuer, ClientID: client, Keys: testkit.KeySource()}
 			change(&cfg)
 			v, err := idtoken.NewVerifier(cfg)
 			require.Error(t, err)

@@ -60,7 +60,7 @@ func TestSigned(t *testing.T) {
 	}
 	for _, v := range testkit.LoadVectors[vector](t, "testdata/signed.json") {
 		t.Run("MS-5.5.2-2 INT-9701-5-1 INT-9701-5-2 JWT-3.12-1 "+v.Name, func(t *testing.T) {
-			jwt := signedText(t, v.Payload, jose.SignerOptions{Type: v.Type}, testkit.ECKey(t, "as"))
+			jwt := testkit.SignPayload(t, v.Payload, jose.SignerOptions{Type: v.Type}, testkit.ECKey(t, "as"))
 			c := newClient(t, answer(mediaJWT, jwt), func(cfg *introspection.ClientConfig) { cfg.CacheFor = time.Minute })
 			if v.Want != "" {
 				requireRefused(t, c, sentinels[v.Want])
@@ -94,7 +94,7 @@ func TestPublished(t *testing.T) {
 			}
 			requireRefused(t, newClient(t, answer(v.ContentType, v.JWT), change), sentinels[v.Want])
 			// Signed by what is allowed, the same is accepted.
-			jwt := signedText(t, string(v.Payload), jose.SignerOptions{Type: typ, KeyID: "wG6D"}, testkit.RSAKey(t, "as"))
+			jwt := testkit.SignPayload(t, string(v.Payload), jose.SignerOptions{Type: typ, KeyID: "wG6D"}, testkit.RSAKey(t, "as"))
 			got, err := newClient(t, answer(v.ContentType, jwt), change).Introspect(t.Context(), opaque)
 			require.NoError(t, err)
 			require.Equal(t, "Z5O3upPC88QrAjx00dis", got.Subject())
@@ -158,9 +158,9 @@ func TestEvilServers(t *testing.T) {
 		{"another header over the same", mediaJWT, head(`{"alg":"ES256","typ":"token-introspection+jwt"}`), introspection.ErrSignature},
 		{"a cut signature", mediaJWT, jwt[:len(jwt)-2], introspection.ErrSignature},
 		{"the signature of another answer", mediaJWT, jwt[:dot] + other[strings.LastIndexByte(other, '.'):], introspection.ErrSignature},
-		{"MS-5.5.2-2 another key", mediaJWT, signedText(t, `{"iss":"https://as.example.com","aud":"https://rs.example.com","iat":1800000000,"token_introspection":`+plain+`}`,
+		{"MS-5.5.2-2 another key", mediaJWT, testkit.SignPayload(t, `{"iss":"https://as.example.com","aud":"https://rs.example.com","iat":1800000000,"token_introspection":`+plain+`}`,
 			jose.SignerOptions{Type: typ}, testkit.ECKey(t, "evil")), introspection.ErrSignature},
-		{"MS-5.5.2-2 the key in the header", mediaJWT, signedText(t, `{"iss":"https://as.example.com","aud":"https://rs.example.com","iat":1800000000,"token_introspection":`+plain+`}`,
+		{"MS-5.5.2-2 the key in the header", mediaJWT, testkit.SignPayload(t, `{"iss":"https://as.example.com","aud":"https://rs.example.com","iat":1800000000,"token_introspection":`+plain+`}`,
 			jose.SignerOptions{Type: typ, EmbedKey: true}, testkit.ECKey(t, "evil")), introspection.ErrSignature},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestUnavailable(t *testing.T) {
 		})
 	}
 	t.Run("MS-5.5.2-2 no key at all", func(t *testing.T) {
-		c := wired(t, reply(mediaJWT, honest(t)), func(cfg *introspection.ClientConfig) { cfg.Keys = keySource() })
+		c := wired(t, reply(mediaJWT, honest(t)), func(cfg *introspection.ClientConfig) { cfg.Keys = testkit.KeySource() })
 		requireRefused(t, c, introspection.ErrSignature)
 	})
 	t.Run("the caller gives up", func(t *testing.T) {

@@ -114,7 +114,7 @@ func FuzzParseRequest(f *testing.F) {
 
 func benchmarkIntrospect(b *testing.B, change func(*introspection.ClientConfig), r wire) {
 	c := wired(b, r, func(cfg *introspection.ClientConfig) {
-		cfg.Keys = keySource(testkit.ECKey(b, "as").Public())
+		cfg.Keys = testkit.KeySource(testkit.ECKey(b, "as").Public())
 		change(cfg)
 	})
 	b.ReportAllocs()

@@ -2,7 +2,6 @@ package introspection_test
 
 import (
 	"context"
-	"crypto"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -47,10 +46,6 @@ var sentinels = map[string]error{
 	"resource": introspection.ErrResource, "confirmation": introspection.ErrConfirmation, "unavailable": introspection.ErrUnavailable,
 }
 
-func keySource(keys ...crypto.PublicKey) func(context.Context, string, string) ([]crypto.PublicKey, error) {
-	return func(context.Context, string, string) ([]crypto.PublicKey, error) { return keys, nil }
-}
-
 func newResponder(t testing.TB, change func(*introspection.ResponderConfig)) *introspection.Responder {
 	t.Helper()
 	cfg := introspection.ResponderConfig{Issuer: issuer, Key: testkit.ECKey(t, "as"), Now: func() time.Time { return t0 }}
@@ -69,25 +64,15 @@ func active() introspection.Response {
 	}
 }
 
-// signedText signs whatever text.
-func signedText(t testing.TB, payload string, o jose.SignerOptions, key crypto.Signer) string {
-	t.Helper()
-	s, err := jose.NewSigner(key, o)
-	require.NoError(t, err)
-	jwt, err := s.Sign([]byte(payload))
-	require.NoError(t, err)
-	return jwt
-}
-
 func signedMembers(t testing.TB, members string) string {
-	return signedText(t, fmt.Sprintf(`{"iss":%q,"aud":%q,"iat":%d,"token_introspection":%s}`, issuer, rs, t0.Unix(), members),
+	return testkit.SignPayload(t, fmt.Sprintf(`{"iss":%q,"aud":%q,"iat":%d,"token_introspection":%s}`, issuer, rs, t0.Unix(), members),
 		jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as"))
 }
 
 func clientConfig(t testing.TB) introspection.ClientConfig {
 	return introspection.ClientConfig{
 		Endpoint: "https://as.example.com/introspect", Issuer: issuer, ClientID: rs, Audience: []string{api},
-		Keys: keySource(testkit.ECKey(t, "as").Public(), testkit.Ed25519Key(t, "as").Public(), testkit.RSAKey(t, "as").Public()),
+		Keys: testkit.KeySource(testkit.ECKey(t, "as").Public(), testkit.Ed25519Key(t, "as").Public(), testkit.RSAKey(t, "as").Public()),
 		Authenticate: func(_ context.Context, form url.Values) error {
 			form.Set("client_assertion", "an-assertion")
 			return nil
@@ -163,21 +148,16 @@ func requireRefused(t *testing.T, c *introspection.Client, want error) error {
 
 func requireWire(t *testing.T, err, want error) {
 	t.Helper()
-	var e interface {
-		OAuthError() (code, description string)
-		HTTPStatus() int
-	}
-	require.ErrorAs(t, err, &e)
-	code, description := e.OAuthError()
+	code, description, status := testkit.Wire(t, err)
 	if want == introspection.ErrUnavailable {
 		require.Equal(t, "server_error", code)
 		require.Empty(t, description)
-		require.Equal(t, http.StatusServiceUnavailable, e.HTTPStatus())
+		require.Equal(t, http.StatusServiceUnavailable, status)
 		return
 	}
 	require.Equal(t, "invalid_token", code)
 	require.Equal(t, "the access token is not valid", description)
-	require.Equal(t, http.StatusUnauthorized, e.HTTPStatus())
+	require.Equal(t, http.StatusUnauthorized, status)
 }
 
 func oldTLS() *tls.Config {

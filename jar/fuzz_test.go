@@ -43,9 +43,9 @@ func FuzzClaims(f *testing.F) {
 	f.Fuzz(func(t *testing.T, extra string) {
 		s.fetches = nil
 		payload := `{"client_id":"client-1","aud":"https://as.example.com","nbf":1800000000,"exp":1800000060,` + extra + `}`
-		r, err := s.Check(t.Context(), s.client, form(sign(t, goodHeader, payload, testkit.ECKey(t, clientID))))
+		r, err := s.Check(t.Context(), s.client, form(testkit.SignJWS(t, goodHeader, payload, testkit.ECKey(t, clientID))))
 		if err != nil {
-			code, description, status := wire(t, err)
+			code, description, status := testkit.Wire(t, err)
 			if r.ClientID() != "" || r.Raw() != "" || code != "invalid_request_object" || description == "" || status != 400 {
 				t.Fatal("a result beside an error, or no answer")
 			}

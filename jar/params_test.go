@@ -47,7 +47,7 @@ func TestParametersInside(t *testing.T) {
 			now := s.clock.Now().Unix()
 			payload := fmt.Sprintf(`{"client_id":%q,"aud":%q,"nbf":%d,"exp":%d,%s}`, clientID, issuer, now, now+60, tc.claim)
 			for name, verify := range s.entries() {
-				r, err := verify(t.Context(), s.client, form(sign(t, goodHeader, payload, testkit.ECKey(t, clientID))))
+				r, err := verify(t.Context(), s.client, form(testkit.SignJWS(t, goodHeader, payload, testkit.ECKey(t, clientID))))
 				require.NoError(t, err, name)
 				want := url.Values{"client_id": {clientID}}
 				for parameter, values := range tc.want {
@@ -126,7 +126,7 @@ func TestParametersInsideRefused(t *testing.T) {
 			}
 			_, err := s.Check(t.Context(), s.client, form(s.object(t, tc.change)))
 			for name := range tc.change {
-				_, description, _ := wire(t, err)
+				_, description, _ := testkit.Wire(t, err)
 				require.Contains(t, description, name, "CASES F3: the client reads which parameter it is")
 				require.ErrorContains(t, err, name)
 			}
@@ -134,10 +134,10 @@ func TestParametersInsideRefused(t *testing.T) {
 	}
 	t.Run("nested members that repeat", func(t *testing.T) {
 		s := newServer(t)
-		s.requireRefused(t, jar.ErrMalformed, form(sign(t, goodHeader, `{"authorization_details":[{"amount":"1","amount":"2"}]}`, testkit.ECKey(t, clientID))))
+		s.requireRefused(t, jar.ErrMalformed, form(testkit.SignJWS(t, goodHeader, `{"authorization_details":[{"amount":"1","amount":"2"}]}`, testkit.ECKey(t, clientID))))
 	})
 	t.Run("nesting without end", func(t *testing.T) {
 		s := newServer(t)
-		s.requireRefused(t, jar.ErrMalformed, form(sign(t, goodHeader, `{"claims":`+strings.Repeat(`{"a":`, 5000)+`1`+strings.Repeat(`}`, 5001), testkit.ECKey(t, clientID))))
+		s.requireRefused(t, jar.ErrMalformed, form(testkit.SignJWS(t, goodHeader, `{"claims":`+strings.Repeat(`{"a":`, 5000)+`1`+strings.Repeat(`}`, 5001), testkit.ECKey(t, clientID))))
 	})
 }

@@ -33,8 +33,8 @@ func TestReplay(t *testing.T) {
 		f := form(s.object(t, nil))
 		r, err := s.Verify(t.Context(), s.client, f)
 		require.NoError(t, err)
-		require.Len(t, s.replay.used, 1)
-		for key, expires := range s.replay.used {
+		require.Len(t, s.replay.Used, 1)
+		for key, expires := range s.replay.Used {
 			require.Len(t, key, 43)
 			require.True(t, expires.Equal(s.clock.Now().Add(5*time.Minute)))
 		}
@@ -59,7 +59,7 @@ func TestReplay(t *testing.T) {
 			_, err := s.Verify(t.Context(), s.client, form(s.object(t, obj{"jti": nil})))
 			require.NoError(t, err)
 		}
-		require.Zero(t, s.replay.uses)
+		require.Zero(t, s.replay.Calls)
 	})
 	t.Run("Check uses nothing up", func(t *testing.T) {
 		s := newServer(t)
@@ -68,7 +68,7 @@ func TestReplay(t *testing.T) {
 			_, err := s.Check(t.Context(), s.client, f)
 			require.NoError(t, err)
 		}
-		require.Zero(t, s.replay.uses)
+		require.Zero(t, s.replay.Calls)
 		_, err := s.Verify(t.Context(), s.client, f)
 		require.NoError(t, err)
 	})
@@ -79,14 +79,14 @@ func TestReplay(t *testing.T) {
 		r, err := other.Check(t.Context(), other.client, form(s.object(t, nil)))
 		require.NoError(t, err)
 		require.Error(t, s.Commit(t.Context(), r))
-		require.Zero(t, s.replay.uses)
+		require.Zero(t, s.replay.Calls)
 	})
 	t.Run("a store that fails is no first use", func(t *testing.T) {
 		s := newServer(t)
-		s.replay.err = errors.New("down")
+		s.replay.Err = errors.New("down")
 		r, err := s.Verify(t.Context(), s.client, form(s.object(t, nil)))
 		require.ErrorIs(t, err, jar.ErrUnavailable)
-		require.ErrorIs(t, err, s.replay.err)
+		require.ErrorIs(t, err, s.replay.Err)
 		requireAnswer(t, jar.ErrUnavailable, err)
 		require.Zero(t, r)
 	})

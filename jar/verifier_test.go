@@ -60,7 +60,7 @@ func TestAccepted(t *testing.T) {
 			if tc.header == nil {
 				tc.header, tc.key = goodHeader, testkit.ECKey(t, clientID)
 			}
-			object := sign(t, tc.header, s.good(change), tc.key)
+			object := testkit.SignJWS(t, tc.header, s.good(change), tc.key)
 			for _, verify := range []entry{s.Check, s.Verify} {
 				r, err := verify(t.Context(), s.client, form(object))
 				require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestSignatureRefused(t *testing.T) {
 		}
 		return h
 	}
-	none := encode(t, obj{"alg": "none"}) + "." + encode(t, s.good(nil)) + "."
+	none := testkit.Segment(t, obj{"alg": "none"}) + "." + testkit.Segment(t, s.good(nil)) + "."
 	good := s.object(t, nil)
 	parts := strings.Split(good, ".")
 	for _, tc := range []struct {
@@ -92,24 +92,24 @@ func TestSignatureRefused(t *testing.T) {
 		want   error
 		object string
 	}{
-		{"JAR-6.2-1 PAR-3-2 the key of another client", jar.ErrSignature, sign(t, with(nil), s.good(nil), foreign)},
-		{"JAR-6.2-1 a kid that the client does not have", jar.ErrSignature, sign(t, with(obj{"kid": "k2"}), s.good(nil), own)},
-		{"JAR-6.2-1 a key of the client's, but of another type than alg", jar.ErrSignature, sign(t, with(obj{"alg": "PS256"}), s.good(nil), own)},
-		{"JAR-10.2-1 the signature of another object", jar.ErrSignature, parts[0] + "." + encode(t, s.good(obj{"scope": "all"})) + "." + parts[2]},
-		{"CS-3 RS256", jar.ErrAlgorithm, sign(t, with(obj{"alg": "RS256"}), s.good(nil), pkcs1{testkit.RSAKey(t, clientID)})},
-		{"CS-3 HS256", jar.ErrAlgorithm, sign(t, with(obj{"alg": "HS256"}), s.good(nil), []byte("secret"))},
+		{"JAR-6.2-1 PAR-3-2 the key of another client", jar.ErrSignature, testkit.SignJWS(t, with(nil), s.good(nil), foreign)},
+		{"JAR-6.2-1 a kid that the client does not have", jar.ErrSignature, testkit.SignJWS(t, with(obj{"kid": "k2"}), s.good(nil), own)},
+		{"JAR-6.2-1 a key of the client's, but of another type than alg", jar.ErrSignature, testkit.SignJWS(t, with(obj{"alg": "PS256"}), s.good(nil), own)},
+		{"JAR-10.2-1 the signature of another object", jar.ErrSignature, parts[0] + "." + testkit.Segment(t, s.good(obj{"scope": "all"})) + "." + parts[2]},
+		{"CS-3 RS256", jar.ErrAlgorithm, testkit.SignJWS(t, with(obj{"alg": "RS256"}), s.good(nil), testkit.PKCS1Key{PrivateKey: testkit.RSAKey(t, clientID)})},
+		{"CS-3 HS256", jar.ErrAlgorithm, testkit.SignJWS(t, with(obj{"alg": "HS256"}), s.good(nil), []byte("secret"))},
 		{"CASES C13: JAR-4-3 none without a signature", jar.ErrAlgorithm, none},
 		{"JAR-4-3 none with something like one", jar.ErrAlgorithm, none + "AA"},
-		{"JAR-4-3 None", jar.ErrAlgorithm, sign(t, with(obj{"alg": "None"}), s.good(nil), own)},
-		{"JAR-6.2-1 no alg", jar.ErrAlgorithm, sign(t, obj{"typ": "oauth-authz-req+jwt"}, s.good(nil), own)},
-		{"alg is no string", jar.ErrMalformed, sign(t, with(obj{"alg": 1}), s.good(nil), own)},
-		{"typ is no string", jar.ErrMalformed, sign(t, with(obj{"typ": 1}), s.good(nil), own)},
-		{"crit", jar.ErrMalformed, sign(t, with(obj{"crit": []string{"x"}, "x": 1}), s.good(nil), own)},
-		{"b64", jar.ErrMalformed, sign(t, with(obj{"b64": false}), s.good(nil), own)},
-		{"kid without end", jar.ErrMalformed, sign(t, with(obj{"kid": strings.Repeat("k", 1025)}), s.good(nil), own)},
-		{"JAR-10.8-2 typ of a client assertion", jar.ErrType, sign(t, with(obj{"typ": "client-authentication+jwt"}), s.good(nil), own)},
-		{"JAR-10.8-2 typ of a DPoP proof", jar.ErrType, sign(t, with(obj{"typ": "dpop+jwt"}), s.good(nil), own)},
-		{"JAR-10.8-2 a DPoP proof without its typ", jar.ErrType, sign(t, obj{"alg": "ES256"}, s.good(obj{"htm": "POST"}), own)},
+		{"JAR-4-3 None", jar.ErrAlgorithm, testkit.SignJWS(t, with(obj{"alg": "None"}), s.good(nil), own)},
+		{"JAR-6.2-1 no alg", jar.ErrAlgorithm, testkit.SignJWS(t, obj{"typ": "oauth-authz-req+jwt"}, s.good(nil), own)},
+		{"alg is no string", jar.ErrMalformed, testkit.SignJWS(t, with(obj{"alg": 1}), s.good(nil), own)},
+		{"typ is no string", jar.ErrMalformed, testkit.SignJWS(t, with(obj{"typ": 1}), s.good(nil), own)},
+		{"crit", jar.ErrMalformed, testkit.SignJWS(t, with(obj{"crit": []string{"x"}, "x": 1}), s.good(nil), own)},
+		{"b64", jar.ErrMalformed, testkit.SignJWS(t, with(obj{"b64": false}), s.good(nil), own)},
+		{"kid without end", jar.ErrMalformed, testkit.SignJWS(t, with(obj{"kid": strings.Repeat("k", 1025)}), s.good(nil), own)},
+		{"JAR-10.8-2 typ of a client assertion", jar.ErrType, testkit.SignJWS(t, with(obj{"typ": "client-authentication+jwt"}), s.good(nil), own)},
+		{"JAR-10.8-2 typ of a DPoP proof", jar.ErrType, testkit.SignJWS(t, with(obj{"typ": "dpop+jwt"}), s.good(nil), own)},
+		{"JAR-10.8-2 a DPoP proof without its typ", jar.ErrType, testkit.SignJWS(t, obj{"alg": "ES256"}, s.good(obj{"htm": "POST"}), own)},
 		{"JAR-6.1-1 an encrypted object", jar.ErrEncrypted, "eyJhbGciOiJSU0EtT0FFUC0yNTYifQ.AA.AA.AA.AA"},
 		{"four segments", jar.ErrMalformed, good + ".AA"},
 		{"two segments", jar.ErrMalformed, parts[0] + "." + parts[1]},
@@ -118,11 +118,11 @@ func TestSignatureRefused(t *testing.T) {
 		{"padding", jar.ErrMalformed, good + "=="},
 		{"64 KiB and one byte", jar.ErrMalformed, good + strings.Repeat("A", 64<<10+1-len(good))},
 		{"1 MiB with the dots of an encrypted object", jar.ErrMalformed, strings.Repeat("A", 1<<20) + ".A.A.A.A"},
-		{"claims that are no object", jar.ErrMalformed, sign(t, with(nil), `[]`, own)},
-		{"bytes after the claims", jar.ErrMalformed, sign(t, with(nil), `{} {}`, own)},
-		{"a claim twice", jar.ErrMalformed, sign(t, with(nil), `{"scope":"a","scope":"b"}`, own)},
-		{"a claim in two spellings", jar.ErrMalformed, sign(t, with(nil), `{"scope":"a","Scope":"b"}`, own)},
-		{"JAR-4-2 not UTF-8", jar.ErrMalformed, sign(t, with(nil), "{\"scope\":\"\xff\"}", own)},
+		{"claims that are no object", jar.ErrMalformed, testkit.SignJWS(t, with(nil), `[]`, own)},
+		{"bytes after the claims", jar.ErrMalformed, testkit.SignJWS(t, with(nil), `{} {}`, own)},
+		{"a claim twice", jar.ErrMalformed, testkit.SignJWS(t, with(nil), `{"scope":"a","scope":"b"}`, own)},
+		{"a claim in two spellings", jar.ErrMalformed, testkit.SignJWS(t, with(nil), `{"scope":"a","Scope":"b"}`, own)},
+		{"JAR-4-2 not UTF-8", jar.ErrMalformed, testkit.SignJWS(t, with(nil), "{\"scope\":\"\xff\"}", own)},
 	} {
 		t.Run(tc.name, func(t *testing.T) { s.requireRefused(t, tc.want, form(tc.object)) })
 	}
@@ -266,7 +266,7 @@ func TestAlgorithmsOfTheServer(t *testing.T) {
 }
 
 func TestNewVerifierRefuses(t *testing.T) {
-	var nobody *recorder
+	var nobody *testkit.Recorder
 	for name, change := range map[string]func(*jar.VerifierConfig){
 		"no issuer":                   func(c *jar.VerifierConfig) { c.Issuer = "" },
 		"an issuer with a query":      func(c *jar.VerifierConfig) { c.Issuer += "?" },

@@ -2,8 +2,6 @@ package jarm_test
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -16,40 +14,6 @@ import (
 	"github.com/gofapi/fapi2/jarm"
 )
 
-var pss = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
-
-// bare returns signing and verifying of a message without anything around it.
-func bare(b *testing.B, key crypto.Signer, message []byte) (sign, verify func() bool) {
-	digest := sha256.Sum256(message)
-	switch k := key.(type) {
-	case *ecdsa.PrivateKey:
-		sig, err := ecdsa.SignASN1(rand.Reader, k, digest[:])
-		require.NoError(b, err)
-		return func() bool { _, err := ecdsa.SignASN1(rand.Reader, k, digest[:]); return err == nil },
-			func() bool { return ecdsa.VerifyASN1(&k.PublicKey, digest[:], sig) }
-	case ed25519.PrivateKey:
-		sig := ed25519.Sign(k, message)
-		return func() bool { return len(ed25519.Sign(k, message)) > 0 },
-			func() bool { return ed25519.Verify(k.Public().(ed25519.PublicKey), message, sig) }
-	}
-	k := key.(*rsa.PrivateKey)
-	sig, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], pss)
-	require.NoError(b, err)
-	return func() bool { _, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], pss); return err == nil },
-		func() bool { return rsa.VerifyPSS(&k.PublicKey, crypto.SHA256, digest[:], sig, pss) == nil }
-}
-
-func run(b *testing.B, name string, f func() bool) {
-	b.Run(name, func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if !f() {
-				b.Fatal("failed")
-			}
-		}
-	})
-}
-
 func BenchmarkResponse(b *testing.B) {
 	params := url.Values{"code": {code}, "state": {state}}
 	for _, alg := range []string{"ES256", "PS256", "EdDSA"} {
@@ -57,12 +21,12 @@ func BenchmarkResponse(b *testing.B) {
 		i := newIssuer(b, func(c *jarm.IssuerConfig) { c.Key = key })
 		token, err := i.Response(client, params)
 		require.NoError(b, err)
-		v := newVerifier(b, func(c *jarm.VerifierConfig) { c.Keys = keySource(key.Public()) })
-		sign, verify := bare(b, key, []byte(token))
-		run(b, alg+"/sign/bare", sign)
-		run(b, alg+"/sign/response", func() bool { _, err := i.Response(client, params); return err == nil })
-		run(b, alg+"/verify/bare", verify)
-		run(b, alg+"/verify/response", func() bool { _, err := v.Verify(b.Context(), token); return err == nil })
+		v := newVerifier(b, func(c *jarm.VerifierConfig) { c.Keys = testkit.KeySource(key.Public()) })
+		sign, verify := testkit.Bare(b, key, []byte(token))
+		testkit.Benchmark(b, alg+"/sign/bare", sign)
+		testkit.Benchmark(b, alg+"/sign/response", func() bool { _, err := i.Response(client, params); return err == nil })
+		testkit.Benchmark(b, alg+"/verify/bare", verify)
+		testkit.Benchmark(b, alg+"/verify/response", func() bool { _, err := v.Verify(b.Context(), token); return err == nil })
 	}
 }
 
@@ -86,8 +50,8 @@ func BenchmarkEncryptedResponse(b *testing.B) {
 	} {
 		sealed, err := i.EncryptedResponse(client, params, tc.to)
 		require.NoError(b, err)
-		run(b, tc.name+"/encrypt/response", func() bool { _, err := i.EncryptedResponse(client, params, tc.to); return err == nil })
-		run(b, tc.name+"/decrypt/bare", tc.bare)
-		run(b, tc.name+"/decrypt/response", func() bool { _, err := v.Verify(b.Context(), sealed); return err == nil })
+		testkit.Benchmark(b, tc.name+"/encrypt/response", func() bool { _, err := i.EncryptedResponse(client, params, tc.to); return err == nil })
+		testkit.Benchmark(b, tc.name+"/decrypt/bare", tc.bare)
+		testkit.Benchmark(b, tc.name+"/decrypt/response", func() bool { _, err := v.Verify(b.Context(), sealed); return err == nil })
 	}
 }

@@ -130,9 +130,9 @@ func TestEncryptionIsNoSignature(t *testing.T) {
 		name, inside string
 		want         error
 	}{
-		{"JARM-2.4-5 signed by another", signRaw(t, `{"iss":"`+issuer+`","aud":"`+client+`","exp":1800000300,"code":"x"}`, jose.SignerOptions{}, testkit.ECKey(t, "evil")), jarm.ErrSignature},
+		{"JARM-2.4-5 signed by another", testkit.SignPayload(t, `{"iss":"`+issuer+`","aud":"`+client+`","exp":1800000300,"code":"x"}`, jose.SignerOptions{}, testkit.ECKey(t, "evil")), jarm.ErrSignature},
 		{"JARM-2.4-5 not signed", `{"iss":"` + issuer + `","aud":"` + client + `","exp":1800000300,"code":"x"}`, jarm.ErrMalformed},
-		{"JARM-2.4-5 none", header(good, `{"alg":"none"}`), jarm.ErrAlgorithm},
+		{"JARM-2.4-5 none", testkit.WithHeader(good, `{"alg":"none"}`), jarm.ErrAlgorithm},
 		{"JARM-2.4-2 another issuer", sign(t, set("iss", "https://evil.example.com")), jarm.ErrIssuer},
 		{"JARM-2.4-3 another audience", sign(t, set("aud", "other")), jarm.ErrAudience},
 		{"JARM-2.4-4 expired", sign(t, set("exp", 1)), jarm.ErrExpired},
@@ -162,10 +162,10 @@ func TestEncryptionIsNoSignature(t *testing.T) {
 		name, token string
 		want        error
 	}{
-		{"JARM-2.4-1 another algorithm", header(sealed, `{"alg":"dir","enc":"A256GCM","cty":"JWT"}`), jarm.ErrAlgorithm},
-		{"JARM-2.4-1 compressed", header(sealed, `{"alg":"ECDH-ES","enc":"A256GCM","cty":"JWT","zip":"DEF"}`), jarm.ErrMalformed},
-		{"JARM-2.4-1 no ephemeral key", header(sealed, `{"alg":"ECDH-ES","enc":"A256GCM","cty":"JWT"}`), jarm.ErrMalformed},
-		{"JARM-2.4-1 an ephemeral key that is none", header(sealed, `{"alg":"ECDH-ES","enc":"A256GCM","cty":"JWT","epk":1}`), jarm.ErrEncryption},
+		{"JARM-2.4-1 another algorithm", testkit.WithHeader(sealed, `{"alg":"dir","enc":"A256GCM","cty":"JWT"}`), jarm.ErrAlgorithm},
+		{"JARM-2.4-1 compressed", testkit.WithHeader(sealed, `{"alg":"ECDH-ES","enc":"A256GCM","cty":"JWT","zip":"DEF"}`), jarm.ErrMalformed},
+		{"JARM-2.4-1 no ephemeral key", testkit.WithHeader(sealed, `{"alg":"ECDH-ES","enc":"A256GCM","cty":"JWT"}`), jarm.ErrMalformed},
+		{"JARM-2.4-1 an ephemeral key that is none", testkit.WithHeader(sealed, `{"alg":"ECDH-ES","enc":"A256GCM","cty":"JWT","epk":1}`), jarm.ErrEncryption},
 		{"JARM-2.4-1 no header", "." + rest, jarm.ErrMalformed},
 		{"JARM-2.4-1 more than 64 KiB", sealed + strings.Repeat("A", 64<<10), jarm.ErrMalformed},
 	} {

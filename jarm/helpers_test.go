@@ -2,8 +2,6 @@ package jarm_test
 
 import (
 	"context"
-	"crypto"
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -31,10 +29,6 @@ var t0 = time.Unix(1_800_000_000, 0)
 
 type obj = map[string]any
 
-func keySource(keys ...crypto.PublicKey) func(context.Context, string, string) ([]crypto.PublicKey, error) {
-	return func(context.Context, string, string) ([]crypto.PublicKey, error) { return keys, nil }
-}
-
 func newIssuer(t testing.TB, change func(*jarm.IssuerConfig)) *jarm.Issuer {
 	t.Helper()
 	cfg := jarm.IssuerConfig{Issuer: issuer, Key: testkit.ECKey(t, "as"), Now: func() time.Time { return t0 }}
@@ -50,7 +44,7 @@ func newVerifier(t testing.TB, change func(*jarm.VerifierConfig)) *jarm.Verifier
 	t.Helper()
 	cfg := jarm.VerifierConfig{
 		Issuer: issuer, ClientID: client, Now: func() time.Time { return t0 },
-		Keys: keySource(testkit.ECKey(t, "as").Public(), testkit.Ed25519Key(t, "as").Public(), testkit.RSAKey(t, "as").Public()),
+		Keys: testkit.KeySource(testkit.ECKey(t, "as").Public(), testkit.Ed25519Key(t, "as").Public(), testkit.RSAKey(t, "as").Public()),
 	}
 	if change != nil {
 		change(&cfg)
@@ -62,49 +56,14 @@ func newVerifier(t testing.TB, change func(*jarm.VerifierConfig)) *jarm.Verifier
 
 // set returns good claims with changes; nil removes.
 func set(changes ...any) obj {
-	c := obj{"iss": issuer, "aud": client, "exp": t0.Unix() + 300, "code": code, "state": state}
-	for i := 0; i < len(changes); i += 2 {
-		if changes[i+1] == nil {
-			delete(c, changes[i].(string))
-		} else {
-			c[changes[i].(string)] = changes[i+1]
-		}
-	}
-	return c
-}
-
-func signRaw(t testing.TB, payload string, o jose.SignerOptions, key crypto.Signer) string {
-	t.Helper()
-	s, err := jose.NewSigner(key, o)
-	require.NoError(t, err)
-	token, err := s.Sign([]byte(payload))
-	require.NoError(t, err)
-	return token
+	return testkit.Change(obj{"iss": issuer, "aud": client, "exp": t0.Unix() + 300, "code": code, "state": state}, changes...)
 }
 
 func sign(t testing.TB, claims obj) string {
 	t.Helper()
 	payload, err := json.Marshal(claims)
 	require.NoError(t, err)
-	return signRaw(t, string(payload), jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "as"))
-}
-
-// header puts another header before what a token has signed.
-func header(token, h string) string {
-	_, rest, _ := strings.Cut(token, ".")
-	return base64.RawURLEncoding.EncodeToString([]byte(h)) + "." + rest
-}
-
-func segments(t testing.TB, token string) (header, claims obj) {
-	t.Helper()
-	parts := strings.Split(token, ".")
-	require.Len(t, parts, 3)
-	for i, to := range []*obj{&header, &claims} {
-		raw, err := base64.RawURLEncoding.DecodeString(parts[i])
-		require.NoError(t, err)
-		require.NoError(t, json.Unmarshal(raw, to))
-	}
-	return header, claims
+	return testkit.SignPayload(t, string(payload), jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "as"))
 }
 
 // get and post are callbacks with a query, or with a form.

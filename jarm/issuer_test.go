@@ -40,7 +40,7 @@ func TestResponse(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			token, err := newIssuer(t, nil).Response(client, tc.params)
 			require.NoError(t, err)
-			header, claims := segments(t, token)
+			header, claims := testkit.Segments(t, token)
 			require.Equal(t, obj{"alg": "ES256", "kid": kid}, header)
 			tc.claims["iss"], tc.claims["aud"], tc.claims["exp"] = issuer, client, 1.8e9+300
 			require.Equal(t, tc.claims, claims)
@@ -57,7 +57,7 @@ func TestResponse(t *testing.T) {
 			require.Equal(t, alg, i.Algorithm())
 			token, err := i.Response(client, url.Values{"code": {code}})
 			require.NoError(t, err)
-			header, _ := segments(t, token)
+			header, _ := testkit.Segments(t, token)
 			require.Equal(t, obj{"alg": alg, "kid": "k"}, header)
 			_, err = newVerifier(t, func(c *jarm.VerifierConfig) { c.Algorithms = []string{alg} }).Verify(context.Background(), token)
 			require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestResponse(t *testing.T) {
 	t.Run("JARM-2.1-2 ten minutes are the most", func(t *testing.T) {
 		token, err := newIssuer(t, func(c *jarm.IssuerConfig) { c.Lifetime = 10 * time.Minute }).Response(client, url.Values{"code": {code}})
 		require.NoError(t, err)
-		_, claims := segments(t, token)
+		_, claims := testkit.Segments(t, token)
 		require.EqualValues(t, 1.8e9+600, claims["exp"])
 	})
 	t.Run("a state of 1000 characters comes back intact", func(t *testing.T) {

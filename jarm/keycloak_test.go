@@ -16,7 +16,7 @@ import (
 func repeated(t *testing.T, second string) string {
 	payload := `{"exp":1800000300,"iss":"` + issuer + `","aud":"` + client + `","code":"` + code +
 		`","session_state":"b7b4c1d2","state":"` + state + `",` + second + `}`
-	return signRaw(t, payload, jose.SignerOptions{KeyID: "k", Type: "JWT"}, testkit.ECKey(t, "as"))
+	return testkit.SignPayload(t, payload, jose.SignerOptions{KeyID: "k", Type: "JWT"}, testkit.ECKey(t, "as"))
 }
 
 func TestResponsesOfKeycloak(t *testing.T) {
@@ -42,7 +42,7 @@ func TestResponsesOfKeycloak(t *testing.T) {
 			})
 		}
 		t.Run("CASES F1: a header stays strict, "+entry, func(t *testing.T) {
-			token := header(repeated(t, `"iss":"`+issuer+`"`), `{"alg":"ES256","alg":"ES256","kid":"k"}`)
+			token := testkit.WithHeader(repeated(t, `"iss":"`+issuer+`"`), `{"alg":"ES256","alg":"ES256","kid":"k"}`)
 			_, err := verify(newVerifier(t, nil), token)
 			require.ErrorIs(t, err, jarm.ErrMalformed)
 		})

@@ -57,7 +57,7 @@ func TestPublishedClaims(t *testing.T) {
 			}
 			var claims bytes.Buffer
 			require.NoError(t, json.Compact(&claims, v.Claims))
-			token := signRaw(t, claims.String(), jose.SignerOptions{KeyID: "laeb"}, testkit.ECKey(t, "as"))
+			token := testkit.SignPayload(t, claims.String(), jose.SignerOptions{KeyID: "laeb"}, testkit.ECKey(t, "as"))
 			if want := classes[v.Want]; want != nil {
 				requireRefused(t, token, want, change)
 				return

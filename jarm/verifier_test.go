@@ -87,23 +87,23 @@ func TestVerifyRefusesTokens(t *testing.T) {
 		want        error
 	}{
 		{"JARM-2.4-5 other parameters under the signature", forged, jarm.ErrSignature},
-		{"JARM-2.4-5 the key of another", signRaw(t, payload, none, testkit.ECKey(t, "evil")), jarm.ErrSignature},
-		{"JARM-2.4-5 its own key in the header", signRaw(t, payload, jose.SignerOptions{EmbedKey: true}, testkit.ECKey(t, "evil")), jarm.ErrSignature},
+		{"JARM-2.4-5 the key of another", testkit.SignPayload(t, payload, none, testkit.ECKey(t, "evil")), jarm.ErrSignature},
+		{"JARM-2.4-5 its own key in the header", testkit.SignPayload(t, payload, jose.SignerOptions{EmbedKey: true}, testkit.ECKey(t, "evil")), jarm.ErrSignature},
 		{"JARM-2.4-5 no signature", token[:len(token)-len(sig)], jarm.ErrMalformed},
-		{"JARM-2.4-5 none", header(token, `{"alg":"none"}`), jarm.ErrAlgorithm},
-		{"JARM-2.4-5 none in capitals", header(token, `{"alg":"NONE"}`), jarm.ErrAlgorithm},
-		{"JARM-2.4-5 RS256", header(token, `{"alg":"RS256"}`), jarm.ErrAlgorithm},
-		{"JARM-2.4-5 HS256", header(token, `{"alg":"HS256"}`), jarm.ErrAlgorithm},
-		{"JARM-2.4-5 an algorithm that is a number", header(token, `{"alg":1}`), jarm.ErrMalformed},
-		{"JARM-2.4-5 an algorithm swap", header(token, `{"alg":"EdDSA"}`), jarm.ErrSignature},
-		{"typ is no string", header(token, `{"alg":"ES256","typ":1}`), jarm.ErrMalformed},
-		{"an unknown crit", header(token, `{"alg":"ES256","crit":["x"],"x":1}`), jarm.ErrMalformed},
-		{"b64", header(token, `{"alg":"ES256","b64":false}`), jarm.ErrMalformed},
-		{"code twice", signRaw(t, payload[:len(payload)-1]+`,"code":"x"}`, none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
-		{"code twice but for its case", signRaw(t, payload[:len(payload)-1]+`,"CODE":"x"}`, none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
-		{"iss twice", signRaw(t, payload[:len(payload)-1]+`,"iss":"https://evil.example.com"}`, none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
-		{"bytes after the claims", signRaw(t, payload+"{}", none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
-		{"claims that are an array", signRaw(t, "["+payload+"]", none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
+		{"JARM-2.4-5 none", testkit.WithHeader(token, `{"alg":"none"}`), jarm.ErrAlgorithm},
+		{"JARM-2.4-5 none in capitals", testkit.WithHeader(token, `{"alg":"NONE"}`), jarm.ErrAlgorithm},
+		{"JARM-2.4-5 RS256", testkit.WithHeader(token, `{"alg":"RS256"}`), jarm.ErrAlgorithm},
+		{"JARM-2.4-5 HS256", testkit.WithHeader(token, `{"alg":"HS256"}`), jarm.ErrAlgorithm},
+		{"JARM-2.4-5 an algorithm that is a number", testkit.WithHeader(token, `{"alg":1}`), jarm.ErrMalformed},
+		{"JARM-2.4-5 an algorithm swap", testkit.WithHeader(token, `{"alg":"EdDSA"}`), jarm.ErrSignature},
+		{"typ is no string", testkit.WithHeader(token, `{"alg":"ES256","typ":1}`), jarm.ErrMalformed},
+		{"an unknown crit", testkit.WithHeader(token, `{"alg":"ES256","crit":["x"],"x":1}`), jarm.ErrMalformed},
+		{"b64", testkit.WithHeader(token, `{"alg":"ES256","b64":false}`), jarm.ErrMalformed},
+		{"code twice", testkit.SignPayload(t, payload[:len(payload)-1]+`,"code":"x"}`, none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
+		{"code twice but for its case", testkit.SignPayload(t, payload[:len(payload)-1]+`,"CODE":"x"}`, none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
+		{"iss twice", testkit.SignPayload(t, payload[:len(payload)-1]+`,"iss":"https://evil.example.com"}`, none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
+		{"bytes after the claims", testkit.SignPayload(t, payload+"{}", none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
+		{"claims that are an array", testkit.SignPayload(t, "["+payload+"]", none, testkit.ECKey(t, "as")), jarm.ErrMalformed},
 		{"nothing", "", jarm.ErrMalformed},
 		{"a line break", token + "\n", jarm.ErrMalformed},
 		{"JSON serialization", `{"payload":"` + part + `","signatures":[]}`, jarm.ErrMalformed},
@@ -117,14 +117,14 @@ func TestVerifyRefusesTokens(t *testing.T) {
 		"client-authentication+jwt", "secevent+jwt", "JOSE",
 	} {
 		t.Run("JWT-3.12-1 typ "+typ, func(t *testing.T) {
-			requireRefused(t, signRaw(t, payload, jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as")), jarm.ErrType, nil)
+			requireRefused(t, testkit.SignPayload(t, payload, jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as")), jarm.ErrType, nil)
 		})
 	}
 	t.Run("JARM-2.4-5 JARM-2.2-2 an algorithm that was not registered", func(t *testing.T) {
 		requireRefused(t, token, jarm.ErrAlgorithm, func(c *jarm.VerifierConfig) { c.Algorithms = []string{"PS256"} })
 	})
 	t.Run("JARM-2.4-5 no keys", func(t *testing.T) {
-		requireRefused(t, token, jarm.ErrSignature, func(c *jarm.VerifierConfig) { c.Keys = keySource() })
+		requireRefused(t, token, jarm.ErrSignature, func(c *jarm.VerifierConfig) { c.Keys = testkit.KeySource() })
 	})
 	t.Run("JARM-2.4-5 keys that cannot be fetched", func(t *testing.T) {
 		cause := errors.New("no route")
@@ -168,7 +168,7 @@ func TestVerifyAccepts(t *testing.T) {
 	require.NoError(t, err)
 	for _, typ := range []string{"JWT", "jwt", "application/JWT"} {
 		t.Run("typ "+typ, func(t *testing.T) {
-			_, err := newVerifier(t, nil).Verify(context.Background(), signRaw(t, string(body), jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as")))
+			_, err := newVerifier(t, nil).Verify(context.Background(), testkit.SignPayload(t, string(body), jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as")))
 			require.NoError(t, err)
 		})
 	}
@@ -201,7 +201,7 @@ func TestKeys(t *testing.T) {
 			// Not signed by the issuer at all, so that the class of failure also tells the order of the checks.
 			body, err := json.Marshal(tc.claims)
 			require.NoError(t, err)
-			_, err = v.Verify(context.Background(), signRaw(t, string(body), jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "evil")))
+			_, err = v.Verify(context.Background(), testkit.SignPayload(t, string(body), jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "evil")))
 			require.ErrorIs(t, err, tc.want)
 			require.Zero(t, fetched.Load())
 		})
@@ -209,14 +209,14 @@ func TestKeys(t *testing.T) {
 	t.Run("JARM-2.4-6 the parameters come after the signature", func(t *testing.T) {
 		body, err := json.Marshal(set("error", "access_denied"))
 		require.NoError(t, err)
-		_, err = v.Verify(context.Background(), signRaw(t, string(body), jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "evil")))
+		_, err = v.Verify(context.Background(), testkit.SignPayload(t, string(body), jose.SignerOptions{KeyID: "k"}, testkit.ECKey(t, "evil")))
 		require.ErrorIs(t, err, jarm.ErrSignature)
 	})
 	_, err := v.Verify(context.Background(), sign(t, set()))
 	require.NoError(t, err)
 	body, err := json.Marshal(set())
 	require.NoError(t, err)
-	_, err = v.Verify(context.Background(), signRaw(t, string(body), jose.SignerOptions{KeyID: "other"}, testkit.ECKey(t, "as")))
+	_, err = v.Verify(context.Background(), testkit.SignPayload(t, string(body), jose.SignerOptions{KeyID: "other"}, testkit.ECKey(t, "as")))
 	require.ErrorIs(t, err, jarm.ErrSignature)
 }
 
@@ -346,7 +346,7 @@ func TestNewVerifierRefuses(t *testing.T) {
 		"JARM-2.4-1 encryption optional, but none": func(c *jarm.VerifierConfig) { c.AllowUnencrypted = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			cfg := jarm.VerifierConfig{Issuer: issuer, ClientID: client, Keys: keySource()}
+			cfg := jarm.VerifierConfig{Issuer: issuer, ClientID: client, Keys: testkit.KeySource()}
 			change(&cfg)
 			v, err := jarm.NewVerifier(cfg)
 			require.Error(t, err)

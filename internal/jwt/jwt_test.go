@@ -27,11 +27,7 @@ var (
 
 func sign(t testing.TB, o jose.SignerOptions, payload string) string {
 	t.Helper()
-	s, err := jose.NewSigner(testkit.ECKey(t, "signer"), o)
-	require.NoError(t, err)
-	token, err := s.Sign([]byte(payload))
-	require.NoError(t, err)
-	return token
+	return testkit.SignPayload(t, payload, o, testkit.ECKey(t, "signer"))
 }
 
 func TestOpen(t *testing.T) {
@@ -94,11 +90,9 @@ func TestVerify(t *testing.T) {
 		want []error
 	}{
 		"no key source":      {nil, []error{errSignature}},
-		"no key":             {func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }, []error{errSignature}},
+		"no key":             {testkit.KeySource(), []error{errSignature}},
 		"a key source fails": {func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, down }, []error{errSource, down}},
-		"another key": {func(context.Context, string, string) ([]crypto.PublicKey, error) {
-			return []crypto.PublicKey{testkit.ECKey(t, "other").Public()}, nil
-		}, []error{errSignature}},
+		"another key":        {testkit.KeySource(testkit.ECKey(t, "other").Public()), []error{errSignature}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key, err := got.Verify(t.Context(), tc.keys)
