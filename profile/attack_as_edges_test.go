@@ -2,7 +2,6 @@ package profile_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,23 +10,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/store"
 	"github.com/stretchr/testify/require"
 )
 
-// vanishing forgets codes between Load and Redeem, as a store with its own clock may.
-type vanishing struct{ *authserver.MemoryStore }
-
-func (vanishing) Redeem(context.Context, string) (bool, error) {
-	return false, fmt.Errorf("codes: %w", authserver.ErrNotFound)
-}
-
+// A store with a clock of its own may forget a code between Get and Swap.
 func TestCodeThatVanishes(t *testing.T) {
+	var spy *spyStore
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Codes = vanishing{authserver.NewMemoryStore(0, as.Now)}
+		spy = newSpy(as.Now)
+		as.Store = spy
 	})
+	spy.before = func(call string) error {
+		if call == "swap code" {
+			spy.by = map[string]store.Store{"code": memstore.New(memstore.Config{})}
+		}
+		return nil
+	}
 	got := w.send(w.tokenURL(), w.codeForm("client-1", w.code("client-1", nil)), w.tokenProof("d"))
 	require.Equal(t, "invalid_grant", got.code, "an expired code is no failure of the server")
 }

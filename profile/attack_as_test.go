@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gofapi/fapi2/dpop"
-	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -171,17 +169,25 @@ func TestIDTokenContent(t *testing.T) {
 
 // A client that hangs up while its replay is being noticed does not keep its tokens by that.
 func TestReplayIsNoticedThoughTheClientHangsUp(t *testing.T) {
-	store := &hangsUp{}
+	var store *spyStore
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		store.MemoryStore = authserver.NewMemoryStore(0, as.Now)
-		as.Codes, as.RefreshTokens, as.Revocations = store, store, store
+		store = newSpy(as.Now)
+		as.Store = store
 	})
 	code := w.code("client-1", nil)
 	first := w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d"))
 	require.Equal(t, http.StatusOK, first.status)
 
 	ctx, cancel := context.WithCancel(context.Background())
-	store.cancel = cancel
+	commits := 0
+	store.lost = func(call string) error {
+		if call == "add replay" {
+			if commits++; commits == 2 { // the assertion and the proof
+				cancel()
+			}
+		}
+		return nil
+	}
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, w.tokenURL(), strings.NewReader(w.codeForm("client-1", code).Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("DPoP", w.tokenProof("d"))
@@ -191,82 +197,29 @@ func TestReplayIsNoticedThoughTheClientHangsUp(t *testing.T) {
 	require.Equal(t, "invalid_grant", got.code, "BASE-6749-4.1.2-1 BCP-4.5-1")
 }
 
-type hangsUp struct {
-	*authserver.MemoryStore
-	cancel func()
-}
-
-func (h *hangsUp) Redeem(ctx context.Context, key string) (bool, error) {
-	first, err := h.MemoryStore.Redeem(ctx, key)
-	if !first && h.cancel != nil {
-		h.cancel()
-	}
-	return first, err
-}
-
-// cancelling is all stores of a server; the n-th call finds the request gone.
-type cancelling struct {
-	*authserver.MemoryStore
-	left   atomic.Int32
-	cancel func()
-}
-
-func (c *cancelling) step() {
-	if c.left.Add(-1) == 0 {
-		c.cancel()
-	}
-}
-
-func (c *cancelling) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
-	c.step()
-	return c.MemoryStore.Save(ctx, key, value, expires)
-}
-
-func (c *cancelling) Load(ctx context.Context, key string) ([]byte, error) {
-	c.step()
-	return c.MemoryStore.Load(ctx, key)
-}
-
-func (c *cancelling) Redeem(ctx context.Context, key string) (bool, error) {
-	c.step()
-	return c.MemoryStore.Redeem(ctx, key)
-}
-
-func (c *cancelling) Revoked(ctx context.Context, id string) (bool, error) {
-	c.step()
-	return c.MemoryStore.Revoked(ctx, id)
-}
-
-type cancellingReplay struct {
-	*cancelling
-	dpop.ReplayStore
-}
-
-func (c cancellingReplay) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
-	c.step()
-	return c.ReplayStore.Add(ctx, key, value, expires)
-}
-
 // Whichever store the client's connection breaks at, the code is still good for the next attempt.
 func TestCodeSurvivesACancelAtEveryStep(t *testing.T) {
-	store := &cancelling{}
+	var store *spyStore
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		store.MemoryStore = authserver.NewMemoryStore(0, as.Now)
-		as.Codes, as.RefreshTokens, as.Revocations = store, store, store
-		replay := cancellingReplay{store, expiring.NewSet(expiring.SetConfig{})}
-		as.Assertions, as.Proofs = replay, replay
+		store = newSpy(as.Now)
+		as.Store = store
 	})
 	for step := int32(1); ; step++ {
 		code := w.code("client-1", nil)
 		ctx, cancel := context.WithCancel(context.Background())
-		store.cancel = cancel
-		store.left.Store(step)
+		left := step
+		store.before = func(string) error {
+			if left--; left == 0 {
+				cancel()
+			}
+			return nil
+		}
 		r := httptest.NewRequestWithContext(ctx, http.MethodPost, w.tokenURL(), strings.NewReader(w.codeForm("client-1", code).Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("DPoP", w.tokenProof("d"))
 		answer := httptest.NewRecorder()
 		w.as.Handler().ServeHTTP(answer, r)
-		store.left.Store(0)
+		store.recover()
 		cancel()
 		if answer.Code == http.StatusOK {
 			require.Equal(t, int32(7), step, "load, revoked, proof, assertion, save, redeem")
@@ -279,9 +232,9 @@ func TestCodeSurvivesACancelAtEveryStep(t *testing.T) {
 
 // Two issuers that share their stores share nothing else: clients with one name are two.
 func TestIssuersWithOneStore(t *testing.T) {
-	memory, requests := authserver.NewMemoryStore(0, nil), memstore.New(memstore.Config{})
+	memory := memstore.New(memstore.Config{})
 	shared := func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Requests, as.Codes, as.RefreshTokens, as.Revocations = requests, memory, memory, memory
+		as.Store = memory
 	}
 	one, two := newWorld(t, shared), newWorld(t, shared)
 	target := one.authorizationURL("client-1", one.pushForm("client-1"))

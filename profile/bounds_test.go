@@ -1,7 +1,6 @@
 package profile_test
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,9 +11,11 @@ import (
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/store"
 	"github.com/stretchr/testify/require"
 )
 
@@ -58,7 +59,8 @@ func TestOneClientFillsAStore(t *testing.T) {
 	t.Run("D1: opaque access tokens", func(t *testing.T) {
 		w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 			demanding(profile.Baseline)(as, rs)
-			as.AccessTokens = authserver.NewMemoryStore(6, as.Now)
+			as.OpaqueAccessTokens = true
+			as.Store = bounded(as, "access token", 6)
 		})
 		first := w.tokens("client-1", "d")
 		require.Equal(t, http.StatusOK, first.status)
@@ -75,29 +77,12 @@ func TestOneClientFillsAStore(t *testing.T) {
 		w.clock.Advance(time.Hour)
 		require.Equal(t, http.StatusOK, refresh().status, "expired tokens make room")
 	})
-	t.Run("D1: large values are bounded in bytes", func(t *testing.T) {
-		store, large := authserver.NewMemoryStore(100, nil), make([]byte, 100<<10)
-		later := time.Now().Add(time.Hour)
-		flood := expiring.WithOwner(t.Context(), "client-1")
-		var err error
-		kept := 0
-		for ; err == nil; kept++ {
-			err = store.Save(flood, strings.Repeat("k", kept+1), large, later)
-		}
-		require.ErrorIs(t, err, authserver.ErrTooMany)
-		require.Less(t, kept*len(large), 3<<20)
-		require.NoError(t, store.Save(expiring.WithOwner(t.Context(), "client-2"), "k2", large, later))
-	})
 }
 
 func TestOneClientFillsAReplayStore(t *testing.T) {
 	for name, fill := range map[string]func(as *authserver.Config){
-		"assertions": func(as *authserver.Config) {
-			as.Assertions = expiring.NewSet(expiring.SetConfig{MaxEntries: 40})
-		},
-		"proofs": func(as *authserver.Config) {
-			as.Proofs = expiring.NewSet(expiring.SetConfig{MaxEntries: 40})
-		},
+		"memory": func(as *authserver.Config) { as.Replay = expiring.NewSet(expiring.SetConfig{MaxEntries: 40}) },
+		"store":  func(as *authserver.Config) { as.Store = bounded(as, "replay", 40) },
 	} {
 		t.Run("D1: "+name, func(t *testing.T) {
 			w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
@@ -124,7 +109,7 @@ func TestOneClientFillsAReplayStore(t *testing.T) {
 // must not count against the client.
 func TestReplayedAssertionsFillNothing(t *testing.T) {
 	proofs := expiring.NewSet(expiring.SetConfig{MaxEntries: 40})
-	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.Proofs = proofs })
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.Replay = proofs })
 	push, token := w.pushForm("client-1"), w.credentialsForm("client-1", "accounts")
 	require.Equal(t, http.StatusCreated, w.send(w.parURL(), push).status)
 	require.Equal(t, http.StatusOK, w.send(w.tokenURL(), token, w.tokenProof("d")).status)
@@ -141,7 +126,7 @@ func TestReplayedAssertionsFillNothing(t *testing.T) {
 // of a user.
 func TestOneClientFillsTheRevocations(t *testing.T) {
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Revocations = authserver.NewMemoryStore(8, as.Now)
+		as.Store = bounded(as, "revocation", 8)
 	})
 	revoke := func(id, token string) answer {
 		return w.send(w.as.Metadata().RevocationEndpoint, w.authenticated(id, url.Values{"token": {token}}))
@@ -165,24 +150,32 @@ func TestOneClientFillsTheRevocations(t *testing.T) {
 	require.Equal(t, http.StatusOK, revoke("client-1", w.own("client-1", "accounts")).status, "D1: revocations of a client's own tokens go with these")
 }
 
-// fullCodes is a store in which a client has used up its share.
-type fullCodes struct{ authserver.CodeStore }
-
-func (fullCodes) Save(context.Context, string, []byte, time.Time) error { return authserver.ErrTooMany }
+// bounded returns a store for a few entries of one kind.
+func bounded(as *authserver.Config, kind string, entries int) *spyStore {
+	spy := newSpy(as.Now)
+	spy.by = map[string]store.Store{kind: memstore.New(memstore.Config{MaxEntries: entries, Now: as.Now})}
+	return spy
+}
 
 func TestAConsentOutlivesAFullShare(t *testing.T) {
-	codes := &switched{fullCodes{}}
-	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.Codes = codes })
+	var spy *spyStore
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		spy = newSpy(as.Now)
+		as.Store = spy
+	})
+	spy.before = func(call string) error {
+		if call == "add code" {
+			return memstore.ErrShare
+		}
+		return nil
+	}
 	a := w.load("client-1", w.pushForm("client-1"))
 	_, err := w.as.Approve(t.Context(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
 	require.ErrorIs(t, err, authserver.ErrTooMany)
 	recorder := httptest.NewRecorder()
 	w.as.WriteAuthorizationError(recorder, httptest.NewRequest(http.MethodGet, w.asHTTP.URL+"/authorize", nil), a, err)
 	require.Equal(t, http.StatusTooManyRequests, recorder.Code, "D1: a page, and no response that ends the request")
-	codes.CodeStore = authserver.NewMemoryStore(0, w.clock.Now)
+	spy.recover()
 	_, err = w.as.Approve(t.Context(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
 	require.NoError(t, err, "D1: the same consent succeeds when there is room again")
 }
-
-// switched is a store that a test can replace.
-type switched struct{ authserver.CodeStore }

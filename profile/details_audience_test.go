@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -131,12 +132,9 @@ func TestDetailsDoNotDependOnResource(t *testing.T) {
 // What nobody can read any more is not passed on.
 func TestDetailsAfterTheirTypesAreGone(t *testing.T) {
 	for _, kind := range [][]worldOption{nil, {opaque}} {
-		memory := authserver.NewMemoryStore(0, nil)
+		memory := memstore.New(memstore.Config{})
 		keep := func(as *authserver.Config, _ *resourceserver.Config) {
-			as.Codes, as.RefreshTokens, as.Revocations = memory, memory, memory
-			if as.AccessTokens != nil {
-				as.AccessTokens = memory
-			}
+			as.Store = memory
 		}
 		w := newRichWorld(t, append(kind, keep)...)
 		tokens := w.redeem("authorization_details", readOnly)
@@ -146,9 +144,7 @@ func TestDetailsAfterTheirTypesAreGone(t *testing.T) {
 		cfg.Clients = clientsOf(w)
 		cfg.Interact = w.interact
 		demanding(profile.Baseline)(&cfg, &resourceserver.Config{Resource: w.rsHTTP.URL})
-		if len(kind) > 0 {
-			cfg.AccessTokens = memory
-		}
+		cfg.OpaqueAccessTokens = len(kind) > 0
 		keep(&cfg, nil)
 		var err error
 		w.as, err = authserver.New(cfg)

@@ -88,7 +88,7 @@ func newRichWorld(t testing.TB, options ...worldOption) *world {
 }
 
 func opaque(as *authserver.Config, _ *resourceserver.Config) {
-	as.AccessTokens = authserver.NewMemoryStore(0, as.Now)
+	as.OpaqueAccessTokens = true
 }
 
 // enrich registers a client for everything that there is.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
@@ -138,10 +139,10 @@ func TestG7TheEndpointIsNotAmongResources(t *testing.T) {
 // What a server has issued for the endpoint is worth nothing once there is no grant management.
 func TestG7GrantManagementIsTurnedOff(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
-		memory := authserver.NewMemoryStore(0, w.clock.Now)
+		memory := memstore.New(memstore.Config{Now: w.clock.Now})
 		cfg := func(on bool) worldOption {
 			return func(as *authserver.Config, rs *resourceserver.Config) {
-				as.RefreshTokens, as.Codes, as.Revocations, as.Now = memory, memory, memory, w.clock.Now
+				as.Store, as.Now = memory, w.clock.Now
 				as.Issuer, rs.Issuer = w.asHTTP.URL, w.asHTTP.URL
 				as.Resources = []string{w.rsHTTP.URL, otherAPI}
 				if !on {

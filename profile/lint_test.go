@@ -91,7 +91,7 @@ func TestLintPassesOurOwnServers(t *testing.T) {
 					cfg.Scopes, cfg.UserInfo, cfg.ACRValues = append(cfg.Scopes, "openid"), about, []string{"gold"}
 				}
 				if introspects {
-					cfg.AccessTokens = authserver.NewMemoryStore(0, nil)
+					cfg.OpaqueAccessTokens = true
 					cfg.ResourceServers = func(context.Context, string) ([]string, error) { return nil, nil }
 				}
 				if scopeless {

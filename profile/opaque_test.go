@@ -13,44 +13,51 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/store"
 	"github.com/stretchr/testify/require"
 )
 
-// recordStore is a store whose content a test can see and change.
+// recordStore is a store whose opaque access tokens a test can see and change.
 type recordStore struct {
-	*authserver.MemoryStore
+	store.Store
 	mu     sync.Mutex
 	values map[string][]byte
 	ends   map[string]time.Time
 }
 
-func (s *recordStore) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.values[key], s.ends[key] = slices.Clone(value), expires
-	return s.MemoryStore.Save(ctx, key, value, expires)
+func (s *recordStore) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
+	if kindOf(value) == "access token" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.values[key], s.ends[key] = slices.Clone(value), expires
+	}
+	return s.Store.Add(ctx, key, value, expires)
 }
 
-func (s *recordStore) Load(ctx context.Context, key string) ([]byte, error) {
-	if _, err := s.MemoryStore.Load(ctx, key); err != nil {
-		return nil, err
-	}
+func (s *recordStore) Get(ctx context.Context, key string) ([]byte, int64, error) {
+	value, version, err := s.Store.Get(ctx, key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.values[key]), nil
+	if changed, ok := s.values[key]; ok && version > 0 {
+		value = slices.Clone(changed)
+	}
+	return value, version, err
 }
 
 func keepRecords(as *authserver.Config) *recordStore {
-	return &recordStore{MemoryStore: authserver.NewMemoryStore(0, as.Now), values: map[string][]byte{}, ends: map[string]time.Time{}}
+	return &recordStore{
+		Store: memstore.New(memstore.Config{Now: as.Now}), values: map[string][]byte{}, ends: map[string]time.Time{},
+	}
 }
 
 // newOpaqueWorld is a world with opaque access tokens, whose API is client-2 when it asks about them.
 func newOpaqueWorld(t testing.TB, options ...worldOption) *world {
 	first := func(as *authserver.Config, rs *resourceserver.Config) {
-		as.AccessTokens = authserver.NewMemoryStore(0, as.Now)
+		as.OpaqueAccessTokens = true
 		demanding(profile.Baseline)(as, rs)
 	}
 	w := newWorld(t, append([]worldOption{first}, options...)...)
@@ -71,7 +78,7 @@ func TestOpaqueAccessTokens(t *testing.T) {
 	var store *recordStore
 	w := newOpaqueWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		store = keepRecords(as)
-		as.AccessTokens = store
+		as.Store = store
 	})
 	tokens := w.tokens("client-1", "d")
 	raw := tokens.body["access_token"].(string)
@@ -127,7 +134,7 @@ func TestOpaqueRecordsRefused(t *testing.T) {
 	var store *recordStore
 	w := newOpaqueWorld(t, withUserInfo(about), func(as *authserver.Config, _ *resourceserver.Config) {
 		store = keepRecords(as)
-		as.AccessTokens = store
+		as.Store = store
 	})
 	raw := w.tokens("client-1", "d").body["access_token"].(string)
 	var key string
@@ -190,27 +197,27 @@ func TestOpaqueRecordsRefused(t *testing.T) {
 }
 
 func TestOpaqueTokensFailClosed(t *testing.T) {
-	store := new(failing)
+	var store *spyStore
 	w := newOpaqueWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		store.MemoryStore = authserver.NewMemoryStore(0, as.Now)
-		as.AccessTokens = store
+		store = newSpy(as.Now)
+		as.Store = store
 	})
 	code := w.code("client-1", nil)
-	store.save = true
+	store.fail(1, "add access token")
 	got := w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d"))
 	require.Equal(t, http.StatusServiceUnavailable, got.status)
 	require.NotContains(t, got.body, "access_token", "nothing is returned that is not stored")
-	store.save = false
+	store.recover()
 	got = w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d"))
 	require.Equal(t, http.StatusOK, got.status, "the code was lost")
 	raw := got.body["access_token"].(string)
-	store.load = true
+	store.fail(1, "get access token")
 	require.Equal(t, http.StatusServiceUnavailable, w.callAPI("DPoP", raw, w.apiProof("d", raw)).status, "SP-5.3.4-3 nobody knows")
 	asked := w.send(w.as.Metadata().IntrospectionEndpoint, w.authenticated("client-2", url.Values{"token": {raw}}))
 	require.Equal(t, http.StatusServiceUnavailable, asked.status)
 	require.NotEmpty(t, asked.header.Get("Retry-After"))
 	require.NotContains(t, fmt.Sprint(asked.body), "10.1.2.3")
-	store.load = false
+	store.recover()
 	require.Equal(t, http.StatusOK, w.callAPI("DPoP", raw, w.apiProof("d", raw)).status)
 
 	// A code that comes twice takes its tokens with it.
@@ -220,14 +227,14 @@ func TestOpaqueTokensFailClosed(t *testing.T) {
 
 // A server that changes over knows the tokens of both kinds while they last; a JWT of before is no reference.
 func TestChangeToOpaqueTokens(t *testing.T) {
-	memory := authserver.NewMemoryStore(0, nil)
+	memory := memstore.New(memstore.Config{})
 	stores := func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Codes, as.RefreshTokens, as.Revocations = memory, memory, memory
+		as.Store = memory
 	}
 	w := newWorld(t, stores, demanding(profile.Baseline))
 	jwt := w.tokens("client-1", "d").body["access_token"].(string)
 	cfg := goodConfig(t)
-	cfg.Issuer, cfg.Resources, cfg.Now, cfg.AccessTokens = w.asHTTP.URL, []string{w.rsHTTP.URL}, w.clock.Now, memory
+	cfg.Issuer, cfg.Resources, cfg.Now, cfg.OpaqueAccessTokens = w.asHTTP.URL, []string{w.rsHTTP.URL}, w.clock.Now, true
 	cfg.Scopes = []string{"openid", "accounts", "payments"}
 	cfg.Clients = func(_ context.Context, id string) (*profile.ClientMetadata, error) { return w.clients[id], nil }
 	cfg.Interact = w.interact
@@ -253,7 +260,7 @@ func TestOpaqueTokensWithTheRest(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.callAPI("DPoP", raw, w.apiProof("d", raw)).status, "MS-5.5.1-1")
 
 	m := newMTLSWorld(t, demanding(profile.Baseline), func(as *authserver.Config, _ *resourceserver.Config) {
-		as.AccessTokens = authserver.NewMemoryStore(0, as.Now)
+		as.OpaqueAccessTokens = true
 	})
 	m.enrol("app", "tls_client_auth", true)
 	certificate := certify(t, "app", m.ca)

@@ -96,7 +96,7 @@ func (w *world) withMode(mode string) url.Values {
 func restartable() (worldOption, func(w *world, change func(*authserver.Config))) {
 	var cfg *authserver.Config
 	option := func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Requests, cfg = memstore.New(memstore.Config{}), as
+		as.Store, cfg = memstore.New(memstore.Config{}), as
 	}
 	return option, func(w *world, change func(*authserver.Config)) {
 		next := *cfg

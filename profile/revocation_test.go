@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/accesstoken"
-	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
@@ -174,44 +174,31 @@ func TestRevocationOfForeignKind(t *testing.T) {
 	require.Equal(t, "invalid_grant", w.revoke("client-2", raw).code, "RFC 7009 §2.1")
 }
 
-func (f *failing) Revoke(ctx context.Context, id string, until time.Time) error {
-	if f.revoke {
-		return errDown
-	}
-	return f.MemoryStore.Revoke(ctx, id, until)
-}
-
 func TestRevocationFailsClosed(t *testing.T) {
-	type stores struct {
-		revocations, refresh, access failing
-		assertions                   failingReplay
-	}
-	for name, flag := range map[string]func(*stores) *bool{
-		"revoking":               func(s *stores) *bool { return &s.revocations.revoke },
-		"loading refresh tokens": func(s *stores) *bool { return &s.refresh.load },
-		"loading access tokens":  func(s *stores) *bool { return &s.access.load },
-		"assertions":             func(s *stores) *bool { return &s.assertions.down },
+	for name, calls := range map[string][]string{
+		"revoking":               {"add revocation"},
+		"loading refresh tokens": {"get refresh token", "get unknown"},
+		"loading access tokens":  {"get access token"},
+		"assertions":             {"add replay"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := new(stores)
+			var store *spyStore
 			w := newOpaqueWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-				memory := authserver.NewMemoryStore(0, as.Now)
-				s.revocations.MemoryStore, s.refresh.MemoryStore, s.access.MemoryStore = memory, memory, memory
-				s.assertions.ReplayStore = expiring.NewSet(expiring.SetConfig{})
-				as.RefreshTokens, as.AccessTokens, as.Revocations, as.Assertions = &s.refresh, &s.access, &s.revocations, &s.assertions
+				store = newSpy(as.Now)
+				as.Store = store
 			})
 			tokens := w.tokens("client-1", "d")
 			for _, member := range []string{"refresh_token", "access_token"} {
 				if name == "loading access tokens" && member == "refresh_token" { // which are not looked for among those
 					continue
 				}
-				*flag(s) = true
+				store.fail(1, calls...)
 				got := w.revoke("client-1", tokens.body[member].(string))
 				require.Equal(t, http.StatusServiceUnavailable, got.status, "REV-2.2.1-1 %v", got.body)
 				require.Equal(t, "server_error", got.code)
 				require.NotEmpty(t, got.header.Get("Retry-After"), "REV-2.2.1-3")
 				require.NotContains(t, fmt.Sprint(got.body), "10.1.2.3")
-				*flag(s) = false
+				store.recover()
 			}
 			access, refresh := w.works("client-1", tokens)
 			require.True(t, access && refresh, "nothing half done")
@@ -222,28 +209,13 @@ func TestRevocationFailsClosed(t *testing.T) {
 	}
 }
 
-// countedStore counts what is written.
-type countedStore struct {
-	*authserver.MemoryStore
-	writes atomic.Int32
-}
-
-func (c *countedStore) Revoke(ctx context.Context, id string, until time.Time) error {
-	c.writes.Add(1)
-	return c.MemoryStore.Revoke(ctx, id, until)
-}
-
-func (c *countedStore) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
-	c.writes.Add(1)
-	return true, nil
-}
-
 // Nothing is written for who has no right to anything, nor for a token that does not exist but the assertion.
 func TestRevocationWritesNothingUnasked(t *testing.T) {
-	counted := new(countedStore)
+	var writes atomic.Int32
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		counted.MemoryStore = authserver.NewMemoryStore(0, as.Now)
-		as.Revocations, as.Assertions = counted, counted
+		spy := newSpy(as.Now)
+		spy.lost = func(string) error { writes.Add(1); return nil }
+		as.Store = spy
 	})
 	refresh := w.tokens("client-1", "d").body["refresh_token"].(string)
 	for _, tc := range []struct {
@@ -258,9 +230,9 @@ func TestRevocationWritesNothingUnasked(t *testing.T) {
 		{w.revokeForm("client-1", "unknown"), 200, 1},
 		{w.revokeForm("client-1", refresh), 200, 2},
 	} {
-		before := counted.writes.Load()
+		before := writes.Load()
 		require.Equal(t, tc.status, w.send(w.as.Metadata().RevocationEndpoint, tc.form).status)
-		require.Equal(t, tc.writes, counted.writes.Load()-before)
+		require.Equal(t, tc.writes, writes.Load()-before)
 	}
 }
 
@@ -380,8 +352,7 @@ func TestRevocationPlumbing(t *testing.T) {
 func TestRevocationOutlivesTheToken(t *testing.T) {
 	var cfg authserver.Config
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		memory := authserver.NewMemoryStore(0, as.Now)
-		as.Codes, as.RefreshTokens, as.Revocations = memory, memory, memory
+		as.Store = memstore.New(memstore.Config{Now: as.Now})
 		cfg = *as
 	})
 	tokens := w.tokens("client-1", "d")

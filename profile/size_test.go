@@ -11,10 +11,10 @@ import (
 	"sort"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
@@ -118,13 +118,13 @@ func TestDetailsThatNoTokenHolds(t *testing.T) {
 // refresh token; the client can ask for less.
 func TestTokensThatBecameTooLong(t *testing.T) {
 	var cfg authserver.Config
-	memory := authserver.NewMemoryStore(0, nil)
+	memory := memstore.New(memstore.Config{})
 	w := newRichWorld(t, opaque, func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Codes, as.RefreshTokens, as.Revocations = memory, memory, memory
+		as.Store = memory
 		cfg = *as
 	})
 	code := w.code("client-1", with("authorization_details", join(large("A", 7500), large("B", 7500))))
-	cfg.AccessTokens = nil // JWTs from now on
+	cfg.OpaqueAccessTokens = false // JWTs from now on
 	var err error
 	w.as, err = authserver.New(cfg)
 	require.NoError(t, err)
@@ -194,35 +194,17 @@ func TestGrantsThatNoTokenHolds(t *testing.T) {
 	require.Equal(t, []string{"created"}, created)
 }
 
-// failingRefreshTokens fails as long as it is told, and calls before once.
-type failingRefreshTokens struct {
-	*authserver.MemoryStore
-	fail   bool
-	before func()
-}
-
-func (f *failingRefreshTokens) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
-	if before := f.before; before != nil {
-		f.before = nil
-		before()
-	}
-	if f.fail {
-		return context.DeadlineExceeded
-	}
-	return f.MemoryStore.Save(ctx, key, value, expires)
-}
-
 // A store that fails while tokens are made leaves the grant and its refresh token.
 func TestTokensAreMadeBeforeTheClaim(t *testing.T) {
-	store := &failingRefreshTokens{MemoryStore: authserver.NewMemoryStore(0, nil)}
-	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.RefreshTokens = store })
+	store := newSpy(nil)
+	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.Store = store })
 	tokens, id := w.create("authorization_details", readOnly)
 	code := w.code("client-1", with("authorization_details", payACME, "grant_management_action", "replace", "grant_id", id))
-	store.fail = true
+	store.fail(1, "add refresh token")
 	require.Equal(t, http.StatusServiceUnavailable, w.spend(code).status)
 	require.JSONEq(t, readOnly, w.query(id).told("authorization_details"), "G5 nothing is claimed before there are tokens")
 	w.requireAlive(true, true, tokens, "G5 old refresh tokens live until there are new ones")
-	store.fail = false
+	store.recover()
 	again := w.spend(code)
 	require.Equal(t, http.StatusOK, again.status, "G5 the code is still good %v", again.body)
 	require.JSONEq(t, payACME, w.query(id).told("authorization_details"))
@@ -232,15 +214,21 @@ func TestTokensAreMadeBeforeTheClaim(t *testing.T) {
 // grant permits once the change is made.
 func TestGrantChangesBetweenPlanAndClaim(t *testing.T) {
 	for _, kind := range [][]worldOption{nil, {opaque}} {
-		store := &failingRefreshTokens{MemoryStore: authserver.NewMemoryStore(0, nil)}
-		w := newRichWorld(t, append(kind, func(as *authserver.Config, _ *resourceserver.Config) { as.RefreshTokens = store })...)
+		store := newSpy(nil)
+		w := newRichWorld(t, append(kind, func(as *authserver.Config, _ *resourceserver.Config) { as.Store = store })...)
 		_, id := w.create("authorization_details", readOnly)
 		merge := func(details string) string {
 			return w.code("client-1", with("authorization_details", details, "grant_management_action", "merge", "grant_id", id))
 		}
 		one, other := merge(payACME), merge(theirMoney)
 		var between answer
-		store.before = func() { between = w.spend(one) }
+		store.before = func(call string) error {
+			if call == "add refresh token" {
+				store.recover()
+				between = w.spend(one)
+			}
+			return nil
+		}
 		got := w.spend(other)
 		require.Equal(t, http.StatusOK, between.status, "%v", between.body)
 		w.requireDetails(join(readOnly, payACME, theirMoney), got, "G5 what the grant permits by now")

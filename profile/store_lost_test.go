@@ -1,18 +1,11 @@
 package profile_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/gofapi/fapi2/dpop"
-	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/internal/expiring"
-	"github.com/gofapi/fapi2/internal/memstore"
-	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
@@ -35,84 +28,18 @@ func (l *lossy) wrote(name string, err error) error {
 	return err
 }
 
-type lossyTokens struct {
-	*authserver.MemoryStore
-	*lossy
-	name string
-}
-
-func (s lossyTokens) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
-	return s.wrote("save "+s.name, s.MemoryStore.Save(ctx, key, value, expires))
-}
-
-func (s lossyTokens) Revoke(ctx context.Context, id string, until time.Time) error {
-	return s.wrote("revoke", s.MemoryStore.Revoke(ctx, id, until))
-}
-
-type lossyRequests struct {
-	par.Store
-	*lossy
-}
-
-func (s lossyRequests) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
-	added, err := s.Store.Add(ctx, key, value, expires)
-	err = s.wrote("add request", err)
-	return added && err == nil, err
-}
-
-func (s lossyRequests) Swap(
-	ctx context.Context, key string, version int64, value []byte, expires time.Time,
-) (bool, error) {
-	swapped, err := s.Store.Swap(ctx, key, version, value, expires)
-	err = s.wrote("swap request", err)
-	return swapped && err == nil, err
-}
-
-type lossyGrants struct {
-	grants.Store
-	*lossy
-}
-
-func (s lossyGrants) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
-	added, err := s.Store.Add(ctx, key, value, expires)
-	err = s.wrote("add grant", err)
-	return added && err == nil, err
-}
-
-func (s lossyGrants) Swap(ctx context.Context, key string, version int64, value []byte, expires time.Time) (bool, error) {
-	swapped, err := s.Store.Swap(ctx, key, version, value, expires)
-	err = s.wrote("swap grant", err)
-	return swapped && err == nil, err
-}
-
-type lossyReplay struct {
-	dpop.ReplayStore
-	*lossy
-}
-
-func (s lossyReplay) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
-	first, err := s.ReplayStore.Add(ctx, key, value, expires)
-	if err := s.wrote("use", err); err != nil {
-		return false, err
-	}
-	return first, nil
-}
-
 func newLossyWorld(t testing.TB) (*world, *lossy) {
 	l := new(lossy)
 	w := newRichWorld(t, opaque, func(as *authserver.Config, _ *resourceserver.Config) {
-		tokens := func(name string) lossyTokens { return lossyTokens{authserver.NewMemoryStore(0, as.Now), l, name} }
-		as.Codes, as.RefreshTokens, as.AccessTokens, as.Revocations = tokens("code"), tokens("refresh token"), tokens("access token"), tokens("")
-		as.Requests = lossyRequests{memstore.New(memstore.Config{}), l}
-		as.Assertions, as.Proofs = lossyReplay{expiring.NewSet(expiring.SetConfig{}), l}, lossyReplay{expiring.NewSet(expiring.SetConfig{}), l}
-		as.Grants.Store = lossyGrants{memstore.New(memstore.Config{Now: as.Now}), l}
+		spy := newSpy(as.Now)
+		spy.lost = func(call string) error { return l.wrote(call, nil) }
+		as.Store = spy
 	})
 	return w, l
 }
 
 // Whichever write is lost, the same request succeeds when the client repeats it
-// with a new assertion and proof. CodeStore.Redeem is not among the writes: its
-// contract requires that an error changes nothing.
+// with a new assertion and proof.
 func TestWritesWhoseResponseIsLost(t *testing.T) {
 	seen := map[string]bool{}
 	for _, action := range []string{"", "create", "merge", "replace"} {

@@ -2,7 +2,6 @@ package profile_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/dpop"
-	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/client"
@@ -288,70 +286,26 @@ func TestClientCredentials(t *testing.T) {
 	require.Equal(t, "unauthorized_client", w.send(w.tokenURL(), form("accounts"), w.tokenProof("d")).code)
 }
 
-// failing is a store whose methods fail when they are told to.
-type failing struct {
-	*authserver.MemoryStore
-	save, redeem, revoked, revoke, load bool
-}
-
-var errDown = errors.New("db: connection refused by 10.1.2.3")
-
-func (f *failing) Save(ctx context.Context, key string, value []byte, expires time.Time) error {
-	if f.save {
-		return errDown
-	}
-	return f.MemoryStore.Save(ctx, key, value, expires)
-}
-
-func (f *failing) Load(ctx context.Context, key string) ([]byte, error) {
-	if f.load {
-		return nil, errDown
-	}
-	return f.MemoryStore.Load(ctx, key)
-}
-
-func (f *failing) Redeem(ctx context.Context, key string) (bool, error) {
-	if f.redeem {
-		return false, errDown
-	}
-	return f.MemoryStore.Redeem(ctx, key)
-}
-
-func (f *failing) Revoked(ctx context.Context, id string) (bool, error) {
-	if f.revoked {
-		return false, errDown
-	}
-	return f.MemoryStore.Revoked(ctx, id)
-}
-
-type failingReplay struct {
-	dpop.ReplayStore
-	down bool
-}
-
-func (f *failingReplay) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
-	if f.down {
-		return false, errDown
-	}
-	return f.ReplayStore.Add(ctx, key, value, expires)
-}
-
 // A store that fails lets nothing pass and loses nothing: once it is back, the code can be redeemed.
 func TestStoresFailClosed(t *testing.T) {
-	store := &failing{}
-	assertions, proofs := &failingReplay{ReplayStore: expiring.NewSet(expiring.SetConfig{})}, &failingReplay{ReplayStore: expiring.NewSet(expiring.SetConfig{})}
+	var store *spyStore
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		store.MemoryStore = authserver.NewMemoryStore(0, as.Now)
-		as.Codes, as.RefreshTokens, as.Revocations, as.Assertions, as.Proofs = store, store, store, assertions, proofs
+		store = newSpy(as.Now)
+		as.Store = store
 	})
-	for name, flag := range map[string]*bool{
-		"load": &store.load, "save": &store.save, "redeem": &store.redeem, "revoked": &store.revoked, "assertions": &assertions.down, "proofs": &proofs.down,
+	for name, fail := range map[string]func(){
+		"load":       func() { store.fail(1, "get code") },
+		"save":       func() { store.fail(1, "add refresh token") },
+		"redeem":     func() { store.fail(1, "swap code") },
+		"revoked":    func() { store.fail(1, "get unknown") },
+		"assertions": func() { store.fail(1, "add replay") },
+		"proofs":     func() { store.fail(2, "add replay") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := w.code("client-1", nil)
-			*flag = true
+			fail()
 			got := w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d"))
-			*flag = false
+			store.recover()
 			require.Equal(t, http.StatusServiceUnavailable, got.status, "%v", got.body)
 			require.Equal(t, "server_error", got.code)
 			require.NotEmpty(t, got.header.Get("Retry-After"))
@@ -361,15 +315,15 @@ func TestStoresFailClosed(t *testing.T) {
 	}
 	t.Run("saving a code", func(t *testing.T) {
 		target := w.authorizationURL("client-1", w.pushForm("client-1"))
-		store.save = true
+		store.fail(1, "add code")
 		require.Equal(t, http.StatusServiceUnavailable, w.visit(target).StatusCode)
-		store.save = false
+		store.recover()
 		require.NotEmpty(t, w.browse(target).Get("code"), "the request was lost")
 	})
 	t.Run("pushing", func(t *testing.T) {
-		assertions.down = true
+		store.fail(1, "add replay")
 		require.Equal(t, http.StatusServiceUnavailable, w.send(w.parURL(), w.pushForm("client-1")).status)
-		assertions.down = false
+		store.recover()
 	})
 }
 

@@ -114,7 +114,7 @@ func (b *bank) withdraw(ctx context.Context, one permission) error {
 // ended, ok is false.
 func (b *bank) current(ctx context.Context, one permission) (_ permission, ok bool, err error) {
 	if !one.managed {
-		revoked, err := b.revocations.Revoked(ctx, one.id)
+		revoked, err := b.server.Revoked(ctx, one.id)
 		return one, !revoked && one.until.After(b.now()), err
 	}
 	g, err := b.server.Grants().Get(ctx, one.id)

@@ -37,7 +37,6 @@ type bank struct {
 	details  *rar.Registry
 	answers  answers
 
-	revocations *authserver.MemoryStore
 	permissions permissions
 	payments    payments
 	uses        *uses.Uses // of consents to payments
@@ -56,7 +55,7 @@ const (
 // asks the user.
 func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error) {
 	b := &bank{
-		cfg: cfg, log: log, now: now, details: cfg.details, revocations: authserver.NewMemoryStore(0, now),
+		cfg: cfg, log: log, now: now, details: cfg.details,
 		permissions: permissions{nobody: cfg.autoApprove, byUser: map[string][]permission{}},
 		payments:    payments{byUser: map[string][]payment{}},
 	}
@@ -90,8 +89,7 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged, Lifetime: grantLifetime},
 		GrantIDInTokens:     true,
 		AccessTokenLifetime: accessTokenLifetime, RefreshTokenLifetime: refreshTokenLifetime,
-		Revocations: b.revocations,
-		Interact:    b.interact, ErrorPage: b.errorPage,
+		Interact: b.interact, ErrorPage: b.errorPage,
 		Logger: log, Now: now,
 	}
 	if cfg.mtlsListen != "" {
@@ -107,7 +105,7 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 		settings.UserInfo = userInfo
 	}
 	if cfg.accessToken == "opaque" {
-		settings.AccessTokens = authserver.NewMemoryStore(0, now)
+		settings.OpaqueAccessTokens = true
 	}
 	if b.server, err = authserver.New(settings); err != nil {
 		return nil, err

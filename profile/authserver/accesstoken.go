@@ -4,17 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gofapi/fapi2/accesstoken"
-	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
@@ -32,7 +31,7 @@ const (
 	referenceVersion = 1
 )
 
-// reference is what an opaque access token stands for, as it is kept in [Config.AccessTokens]: the claims
+// reference is what an opaque access token stands for, as it is kept in [Config.Store]: the claims
 // that a JWT would have, under their names. Members may be added; a reader ignores those it does not know. Version rises
 // when one must not be ignored: then an older server, still running beside a newer one, refuses the token.
 type reference struct {
@@ -72,7 +71,7 @@ func (s *Server) newTokenReader() (err error) {
 
 // newAccessToken makes an access token of these claims: a JWT, or a reference to what has been stored when it returns.
 func (s *Server) newAccessToken(ctx context.Context, c accesstoken.Claims) (string, error) {
-	if s.cfg.AccessTokens == nil {
+	if !s.cfg.OpaqueAccessTokens {
 		token, err := s.tokens.Issue(c)
 		if err != nil {
 			return "", fmt.Errorf("%w: signing an access token: %w", ErrStore, err)
@@ -87,9 +86,9 @@ func (s *Server) newAccessToken(ctx context.Context, c accesstoken.Claims) (stri
 		return "", err
 	}
 	token := jose.RandomString(referenceBytes) // SP-5.4.1-4
-	owned := expiring.WithOwner(ctx, c.ClientID)
-	if err := s.cfg.AccessTokens.Save(owned, s.storeKey("access", token), value, s.cfg.Now().Add(c.Lifetime)); err != nil {
-		return "", saving("an access token", err)
+	key := s.storeKey(kindAccess, token)
+	if err := s.add(ctx, s.stores.access, c.ClientID, key, value, s.cfg.Now().Add(c.Lifetime)); err != nil {
+		return "", fmt.Errorf("%w: storing an access token", err)
 	}
 	return token, nil
 }
@@ -124,19 +123,19 @@ func (s *Server) encodeReference(c accesstoken.Claims) ([]byte, error) {
 // accessToken reads an access token of this server, in either form: while a server changes from one to the other both are
 // about. It may have been revoked. An error that is [unavailable] says that nobody knows, any other that it is none.
 func (s *Server) accessToken(ctx context.Context, raw string) (resourceserver.Claims, error) {
-	if s.cfg.AccessTokens == nil || strings.Contains(raw, ".") { // a JWT has dots, a reference none
+	if !s.cfg.OpaqueAccessTokens || strings.Contains(raw, ".") { // a JWT has dots, a reference none
 		token, err := s.issued.Verify(ctx, raw)
 		if err != nil {
 			return resourceserver.Claims{}, err
 		}
 		return claimsOf(token), nil
 	}
-	value, err := s.cfg.AccessTokens.Load(ctx, s.storeKey("access", raw))
-	if errors.Is(err, ErrNotFound) {
-		return resourceserver.Claims{}, fmt.Errorf("%w: unknown", introspection.ErrInactive)
-	}
+	value, version, err := s.stores.access.Get(ctx, s.storeKey(kindAccess, raw))
 	if err != nil {
 		return resourceserver.Claims{}, fmt.Errorf("%w: access token: %w", ErrStore, err)
+	}
+	if version == 0 {
+		return resourceserver.Claims{}, fmt.Errorf("%w: unknown", introspection.ErrInactive)
 	}
 	return s.readReference(value)
 }
@@ -163,10 +162,10 @@ func (s *Server) liveToken(ctx context.Context, raw string) (resourceserver.Clai
 	if err != nil {
 		return resourceserver.Claims{}, err
 	}
-	if !hasGrant(token.ID) { // INT-7662-2.2-2: the host has made it with the same key, and what became of it we cannot know
+	if !wire.HasGrant(token.ID) { // INT-7662-2.2-2: the host has made it with the same key, and what became of it we cannot know
 		return resourceserver.Claims{}, fmt.Errorf("%w: its ID is none of ours", accesstoken.ErrRevoked)
 	}
-	if err := s.checkRevoked(ctx, token.ID[:grantIDLength], accesstoken.ErrRevoked); err != nil {
+	if err := s.checkRevoked(ctx, token.ID[:wire.GrantIDLength], accesstoken.ErrRevoked); err != nil {
 		return resourceserver.Claims{}, err
 	}
 	return token, nil

@@ -15,7 +15,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
@@ -300,15 +299,6 @@ func (g grant) consent() string {
 	return g.ID
 }
 
-// PKCE-4.4-1: the challenge stays here, with the code and not in it.
-type codeRecord struct {
-	Binding Binding `json:"binding"`
-	Grant   grant   `json:"grant"`
-	Expires int64   `json:"expires"` // of the code; the record itself stays longer
-	// Change takes effect with the redemption of the code.
-	Change *grants.Change `json:"change,omitempty"`
-}
-
 // Approve ends the authorization: the request_uri is used up, and the response to be served carries code, state and iss to
 // the client. Of any number of concurrent calls for one request exactly one succeeds. Give an error, with a, to
 // [Server.WriteAuthorizationError].
@@ -338,9 +328,9 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	code := jose.RandomString(32) // SP-5.4.1-4
 	// The code is stored first: nobody knows it before the request_uri has been used up, and if storing fails the request
 	// is still there to be repeated.
-	owned := expiring.WithOwner(ctx, a.client.ClientID)
-	if err := s.cfg.Codes.Save(owned, s.storeKey("code", code), value, now.Add(s.cfg.CodeLifetime+codeMemory)); err != nil {
-		return nil, saving("a code", err)
+	key := s.storeKey(kindCode, code)
+	if err := s.add(ctx, s.stores.codes, a.client.ClientID, key, value, record.kept()); err != nil {
+		return nil, fmt.Errorf("%w: storing a code", err)
 	}
 	response, err := s.Complete(ctx, a, code)
 	if err != nil {
@@ -479,10 +469,4 @@ func (s *Server) redirectPosted(w http.ResponseWriter, r *http.Request, params u
 	query += url.Values{"client_id": {clientID}, "request_uri": {requestURI}}.Encode()
 	w.Header().Set("Location", "?"+query) // relative, because a proxy may have changed the path
 	w.WriteHeader(http.StatusSeeOther)    // SP-5.3.2.2-10, SP-5.3.2.2-11
-}
-
-// storeKey makes keys of fixed size that show nothing of a secret to whoever reads the store, and keeps apart the kinds, and
-// the issuers that share a store. Neither a kind nor an issuer has a space in it.
-func (s *Server) storeKey(kind, secret string) string {
-	return jose.SHA256Base64(kind + " " + s.cfg.Issuer + " " + secret)
 }

@@ -14,16 +14,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/store"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -107,8 +106,8 @@ type Config struct {
 	// §3.2). The token has no scopes there unless the client named the resource.
 	//
 	// A request for details that do not fit into an access token is rejected at
-	// the push. A JWT has room for about 10 KiB, and an entry of AccessTokens for
-	// more than 40 KiB. Logger receives a warning for each JWT longer than 8 KiB,
+	// the push. A JWT has room for about 10 KiB, and an opaque one for more than
+	// 40 KiB. Logger receives a warning for each JWT longer than 8 KiB,
 	// because common proxies accept no longer header field.
 	AuthorizationDetails *rar.Registry
 	// ClientDetails decides which details a client may have that acts for nobody, by the client credentials grant: those
@@ -185,18 +184,26 @@ type Config struct {
 	AssertionLifetime    time.Duration // maximum lifetime of a client assertion, 1 s to 1 hour; the default is 1 hour
 	RefreshTokenLifetime time.Duration // up to 10 years, default 90 days; only clients with the grant type refresh_token get one
 
-	// Stores; nil: in memory, for a server of one process. Servers of several issuers may share them.
-	Requests      par.Store
-	Codes         CodeStore
-	RefreshTokens RefreshStore
-	Revocations   RevocationStore
-	// AccessTokens makes access tokens opaque: 256 random bits whose claims are kept here, under a hash, until they expire.
-	// APIs have to ask about them ([resourceserver.Config.Introspection]), and see a revocation at once. nil is no store in
-	// memory here: access tokens are JWTs then (RFC 9068), which APIs read without asking. A server that changes from JWTs to
-	// opaque tokens still knows the JWTs that are about.
-	AccessTokens RefreshStore
-	Assertions   clientauth.ReplayStore
-	Proofs       dpop.ReplayStore
+	// Store keeps pushed requests, codes, refresh tokens, opaque access tokens,
+	// revocations and, by default, grants and used proofs and assertions.
+	// Processes that serve the same issuer must share one. Servers of several
+	// issuers may.
+	//
+	// If nil, the server keeps each kind in a bounded memory store of its own.
+	// A client can use as much room as is still free, and then receives
+	// [ErrTooMany]. Other clients and other kinds are not affected. This is for
+	// a server of one process, and a restart ends its codes and tokens.
+	Store store.Store
+	// Replay remembers used DPoP proofs, client assertions and request objects.
+	// It needs only the method Add of a store. If nil, Store is used, or memory
+	// if that is nil too.
+	Replay dpop.ReplayStore
+	// OpaqueAccessTokens makes access tokens opaque: 256 random bits, whose
+	// claims Store keeps until they expire. APIs introspect such tokens
+	// ([resourceserver.Config.Introspection]) and see a revocation at once. If
+	// false, access tokens are JWTs (RFC 9068). A server that changes to opaque
+	// tokens still accepts the JWTs that it issued before.
+	OpaqueAccessTokens bool
 	// Nonces makes the server ask for DPoP nonces (RFC 9449 §8); nil: it does not.
 	Nonces *dpop.NonceSource
 
@@ -334,18 +341,11 @@ func (cfg *Config) setDefaults() {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	// One store per kind, so that a flood of one kind keeps no other out.
-	if cfg.Codes == nil {
-		cfg.Codes = NewMemoryStore(0, cfg.Now)
+	// If Replay stays nil, each verifier keeps a set in memory. The two endpoints
+	// may have one for proofs each, because a proof fails at the other by its htu.
+	if cfg.Replay == nil && cfg.Store != nil {
+		cfg.Replay = cfg.Store
 	}
-	if cfg.RefreshTokens == nil {
-		cfg.RefreshTokens = NewMemoryStore(0, cfg.Now)
-	}
-	if cfg.Revocations == nil {
-		cfg.Revocations = NewMemoryStore(0, cfg.Now)
-	}
-	// Requests, Assertions and Proofs stay nil: what uses them makes stores that go by cfg.Now. The two endpoints may have
-	// one for proofs each, as a proof that is replayed at the other one fails by its htu.
 	cfg.Scopes, cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Scopes), slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
 	if cfg.ResourceScopes != nil {
 		cfg.ResourceScopes = wire.CloneValues(cfg.ResourceScopes)

@@ -24,6 +24,9 @@
 // an error response for it. If a store or a key fails later, the assertion and
 // the proof may be consumed. Clients make new ones for each request.
 //
+// [Config.Store] keeps all state. If it redeems a code and then fails, the
+// client's retry succeeds and is not a replay, see docs/stores.md.
+//
 // Ending an authorization ends all of its tokens. A replayed code and the
 // revocation endpoint end it.
 //

@@ -50,7 +50,7 @@ var (
 
 	// ErrTooMany reports that a client keeps as many codes, tokens or revocations as
 	// it may, in number or in bytes (temporarily_unavailable, 429 with Retry-After).
-	// Other clients are not affected. A store may return it from Save and Revoke.
+	// Other clients are not affected.
 	ErrTooMany = oautherr.New("authserver: too many codes or tokens of one client", "temporarily_unavailable", http.StatusTooManyRequests, "too many codes or tokens of this client are valid")
 	// ErrStore: a store or a key failed. The code, refresh token or request_uri can be used again, with a new assertion and
 	// proof. The cause is wrapped and never shown to the peer.

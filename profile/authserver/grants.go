@@ -34,6 +34,9 @@ func (s *Server) newGrants() error {
 	}
 	cfg := *s.cfg.Grants
 	cfg.Issuer, cfg.AccessTokenLifetime, cfg.Now = s.cfg.Issuer, s.cfg.AccessTokenLifetime, s.cfg.Now
+	if cfg.Store == nil && s.cfg.Store != nil {
+		cfg.Store = s.cfg.Store
+	}
 	if cfg.ClaimTime == 0 {
 		cfg.ClaimTime = s.cfg.CodeLifetime + codeMemory
 	}
@@ -200,10 +203,13 @@ func (s *Server) prepareGrant(ctx context.Context, a *Authorization, approval Ap
 // changed since the plan, it makes another access token for response. If the
 // change is no longer possible, it consumes the code, so that a replay is still
 // detected.
-func (s *Server) claimGrant(ctx context.Context, t *TokenRequest, key string, record codeRecord, plan redemption, response *TokenResponse) error {
+func (s *Server) claimGrant(
+	ctx context.Context, t *TokenRequest, code storedCode, plan redemption, response *TokenResponse,
+) error {
+	record := code.record
 	current, err := s.grants.Claim(ctx, record.Change)
 	if errors.Is(err, grants.ErrInactive) {
-		if err := s.redeemOnce(ctx, key, record.Grant.ID); err != nil {
+		if err := s.redeemOnce(ctx, code); err != nil {
 			return err
 		}
 	}

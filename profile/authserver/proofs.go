@@ -14,7 +14,7 @@ import (
 // newProofs returns a verifier of proofs for the endpoint at a path.
 func (s *Server) newProofs(path string) (*dpop.Verifier, error) {
 	return dpop.NewVerifier(dpop.VerifierConfig{
-		URLs: s.urlsOf(path), Replay: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Now: s.cfg.Now,
+		URLs: s.urlsOf(path), Replay: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Now: s.cfg.Now,
 	})
 }
 
@@ -25,7 +25,7 @@ func (s *Server) newGuard(
 ) (*resourceserver.Server, error) {
 	return resourceserver.New(resourceserver.Config{
 		Resource: s.endpoint(path), Issuer: s.cfg.Issuer, Tokens: tokens, URLs: urls, Certificates: s.cfg.Certificates,
-		Proofs: s.cfg.Proofs, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		Proofs: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	})
 }
 

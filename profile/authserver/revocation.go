@@ -187,7 +187,7 @@ type foundToken struct {
 func (s *Server) originOf(ctx context.Context, q *RevocationRequest) (foundToken, error) {
 	// REV-2.1-3, REV-2.2-4: the hint is ignored. REV-2-1, REV-2-2: refresh tokens and access tokens.
 	var record refreshRecord
-	err := s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", q.Token()), &record, ErrRefreshToken)
+	_, _, err := s.load(ctx, s.stores.refresh, s.storeKey(kindRefresh, q.Token()), &record, ErrRefreshToken)
 	if err == nil {
 		if err := q.checkOwner(record.Grant.ClientID); err != nil {
 			return foundToken{}, err
@@ -209,10 +209,10 @@ func (s *Server) originOf(ctx context.Context, q *RevocationRequest) (foundToken
 	if err := q.checkOwner(token.ClientID); err != nil {
 		return foundToken{}, err
 	}
-	if !hasGrant(token.ID) {
+	if !wire.HasGrant(token.ID) {
 		return foundToken{}, ErrTokenType // REV-2.2.1-1
 	}
-	origin := TokenOrigin{AuthorizationID: token.ID[:grantIDLength], GrantID: token.GrantID}
+	origin := TokenOrigin{AuthorizationID: token.ID[:wire.GrantIDLength], GrantID: token.GrantID}
 	if origin.GrantID == origin.AuthorizationID { // which is what a token without grant management names
 		origin.GrantID = ""
 	}

@@ -49,6 +49,7 @@ type Server struct {
 	grants      *grants.Manager        // nil: there is no grant management
 	grantAPI    http.Handler
 	remoteKeys  *remoteKeys
+	stores      stores
 }
 
 // New checks and copies cfg. The error lists everything that is wrong with it.
@@ -61,7 +62,9 @@ func New(cfg Config) (*Server, error) {
 	if err != nil { // checked before
 		return nil, err
 	}
-	s := &Server{cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Now, cfg.Logger)}
+	s := &Server{
+		cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Now, cfg.Logger), stores: newStores(cfg.Store, cfg.Now),
+	}
 	var errs []error
 	keep := func(err error) {
 		if err != nil {
@@ -74,15 +77,15 @@ func New(cfg Config) (*Server, error) {
 	keep(err)
 	keep(s.newKeys(signing))
 	keep(s.newTokenReader())
-	s.objects, err = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: wire.FutureSkew, Replay: cfg.Assertions, Now: cfg.Now})
+	s.objects, err = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: wire.FutureSkew, Replay: cfg.Replay, Now: cfg.Now})
 	keep(err)
 	s.clients, err = clientauth.NewVerifier(clientauth.VerifierConfig{
-		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Assertions, ClientCAs: cfg.ClientCAs, FutureSkew: wire.FutureSkew, Now: cfg.Now,
+		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Replay, ClientCAs: cfg.ClientCAs, FutureSkew: wire.FutureSkew, Now: cfg.Now,
 		MaxLifetime: cfg.AssertionLifetime,
 	})
 	keep(err)
 	s.requests, err = par.NewServer(par.ServerConfig{
-		Check: s.checkRequest, Issuer: cfg.Issuer, Store: cfg.Requests, Lifetime: cfg.RequestLifetime, Now: cfg.Now,
+		Check: s.checkRequest, Issuer: cfg.Issuer, Store: cfg.Store, Lifetime: cfg.RequestLifetime, Now: cfg.Now,
 	})
 	keep(err)
 	s.pushProofs, err = s.newProofs(cfg.Endpoints.PushedAuthorizationRequest)

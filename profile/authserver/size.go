@@ -13,6 +13,7 @@ import (
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/rar"
 )
 
@@ -30,7 +31,7 @@ func (s *Server) checkSize(c accesstoken.Claims) error {
 		return nil
 	}
 	var err error
-	if s.cfg.AccessTokens == nil {
+	if !s.cfg.OpaqueAccessTokens {
 		_, err = s.tokens.Size(c)
 	} else {
 		_, err = s.encodeReference(c)
@@ -50,7 +51,7 @@ func (s *Server) checkSize(c accesstoken.Claims) error {
 // request can lead to, for any user and any login.
 func (s *Server) worstCase(clientID string, scopes, targets []string, details rar.Details) (grant, error) {
 	g := grant{
-		ID: strings.Repeat("x", grantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets, AuthTime: s.cfg.Now().Unix(),
+		ID: strings.Repeat("x", wire.GrantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets, AuthTime: s.cfg.Now().Unix(),
 		Subject: strings.Repeat(`"`, maxSubject), // two bytes a character in JSON
 		ACR:     strings.Repeat("a", maxContext+len(`"amr":[]`)),
 	}

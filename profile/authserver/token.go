@@ -15,7 +15,6 @@ import (
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/idtoken"
-	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
@@ -72,16 +71,19 @@ func (s *Server) Token(ctx context.Context, t *TokenRequest) (*TokenResponse, er
 // tokens before it changes a grant, so a failure keeps the client's refresh
 // token valid.
 func (s *Server) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
-	key := s.storeKey("code", t.Param("code"))
-	var record codeRecord
-	if err := s.load(ctx, s.cfg.Codes, key, &record, ErrCode); err != nil {
+	code, err := s.loadCode(ctx, t.Param("code"))
+	if err != nil {
 		return nil, err
 	}
+	record := code.record
 	if err := t.CheckBinding(record.Binding); err != nil { // CS-11, CS-15
 		return nil, err
 	}
+	if record.Attempt != "" {
+		return nil, s.replayed(ctx, t, code)
+	}
 	if s.cfg.Now().Unix() >= record.Expires { // SP-5.3.2.1-11, CS-10
-		return nil, s.redeemLate(ctx, t, key, record.Grant.ID)
+		return nil, s.redeemAnyway(ctx, t, code, fmt.Errorf("%w: expired", ErrCode))
 	}
 	// A code whose grant is revoked was replayed before, or the host revoked it.
 	if err := s.checkRevoked(ctx, record.Grant.ID, ErrCodeReplayed); err != nil {
@@ -89,7 +91,7 @@ func (s *Server) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, e
 	}
 	plan, err := s.plan(ctx, t, record)
 	if errors.Is(err, grants.ErrInactive) && record.Change != nil {
-		return nil, s.redeemInactive(ctx, t, key, record.Grant.ID, err)
+		return nil, s.redeemAnyway(ctx, t, code, err)
 	}
 	if err != nil {
 		return nil, err
@@ -102,11 +104,11 @@ func (s *Server) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, e
 		return nil, err
 	}
 	if record.Change != nil {
-		if err := s.claimGrant(ctx, t, key, record, plan, response); err != nil {
+		if err := s.claimGrant(ctx, t, code, plan, response); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.redeemOnce(ctx, key, record.Grant.ID); err != nil {
+	if err := s.redeemOnce(ctx, code); err != nil {
 		return nil, err
 	}
 	return response, nil
@@ -172,55 +174,13 @@ func (s *Server) makeTokens(ctx context.Context, t *TokenRequest, r redemption) 
 	return response, nil
 }
 
-// redeemInactive consumes a code whose grant change is no longer possible, so
-// that a replay is still detected.
-func (s *Server) redeemInactive(ctx context.Context, t *TokenRequest, key, grantID string, reason error) error {
-	if err := t.Commit(ctx); err != nil {
-		return err
-	}
-	if err := s.redeemOnce(ctx, key, grantID); err != nil {
-		return err
-	}
-	return reason
-}
-
-// redeemOnce lets one call for a code pass.
-func (s *Server) redeemOnce(ctx context.Context, key, grantID string) error {
-	first, err := s.cfg.Codes.Redeem(ctx, key)
-	if errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("%w: gone since it was loaded", ErrCode)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: redeeming a code: %w", ErrStore, err)
-	}
-	if first {
-		return nil
-	}
-	// SP-5.3.2.2-9, BASE-6749-4.1.2-1, BCP-4.5-1, CS-9: one of the two is a thief, so both lose.
-	if err := s.revoke(ctx, grantID); err != nil {
-		return err
-	}
-	return ErrCodeReplayed
-}
-
-// redeemLate refuses an expired code, and still notices if it was redeemed before.
-func (s *Server) redeemLate(ctx context.Context, t *TokenRequest, key, grantID string) error {
-	if err := t.Commit(ctx); err != nil {
-		return err
-	}
-	if err := s.redeemOnce(ctx, key, grantID); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: expired", ErrCode)
-}
-
 // refresh serves the refresh token grant. SP-5.3.2.1-9, SP-5.3.2.1-9N: the token is not rotated, so nothing is written for
 // it, and a client whose answer got lost repeats the request with it. CS-22: client and binding were checked before.
 //
 // DPOP-5-5: it is bound to the client and not to a DPoP key; the new access token is bound to the key of this request.
 func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
 	var record refreshRecord
-	if err := s.load(ctx, s.cfg.RefreshTokens, s.storeKey("refresh", t.Param("refresh_token")), &record, ErrRefreshToken); err != nil {
+	if _, _, err := s.load(ctx, s.stores.refresh, s.storeKey(kindRefresh, t.Param("refresh_token")), &record, ErrRefreshToken); err != nil {
 		return nil, err
 	}
 	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6-1
@@ -462,25 +422,10 @@ func (s *Server) newRefreshToken(ctx context.Context, g grant) (string, error) {
 		return "", fmt.Errorf("%w: refresh token: %w", ErrStore, err)
 	}
 	token := jose.RandomString(32) // SP-5.4.1-4
-	if err := s.cfg.RefreshTokens.Save(expiring.WithOwner(ctx, g.ClientID), s.storeKey("refresh", token), value, expires); err != nil {
-		return "", saving("a refresh token", err)
+	if err := s.add(ctx, s.stores.refresh, g.ClientID, s.storeKey(kindRefresh, token), value, expires); err != nil {
+		return "", fmt.Errorf("%w: storing a refresh token", err)
 	}
 	return token, nil
-}
-
-// load reads a record. What is not there is notFound; what cannot be read is a failure of the store.
-func (s *Server) load(ctx context.Context, from RefreshStore, key string, record any, notFound error) error {
-	value, err := from.Load(ctx, key)
-	if errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("%w: unknown", notFound)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
-	}
-	if err := json.Unmarshal(value, record); err != nil {
-		return fmt.Errorf("%w: a stored record is not ours", ErrStore)
-	}
-	return nil
 }
 
 func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {

@@ -50,8 +50,10 @@ type Config struct {
 	// invalid_token error of package accesstoken, for example ErrRevoked. Any
 	// other error is a server error.
 	Tokens func(ctx context.Context, token string) (Claims, error)
-	// Revoked reports whether a token was revoked before its end, by its ID: see [RevokedIn]. nil: a token is good until it
-	// expires, so let it be short. Asked for each request; an error refuses the request.
+	// Revoked reports whether a token with this ID was revoked, see
+	// [RevokedIn]. It is called for each request. If it returns an error, the
+	// request is rejected. If nil, a token is valid until it expires, so its
+	// lifetime should be short.
 	Revoked func(ctx context.Context, tokenID string) (bool, error)
 
 	// AuthorizationDetails are the types of authorization details (RFC 9396) that this API acts on: see [Token.Details] and
