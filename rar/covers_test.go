@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// The rule of types that have none of their own.
+// The rule of types without Covers.
 func TestCoversByDefault(t *testing.T) {
 	r := registry(t, fromSchema(t, "c", `{"additionalProperties":true}`), fromSchema(t, "d", `{"additionalProperties":true}`))
 	for _, tc := range []struct {
@@ -73,7 +74,8 @@ func TestCoversByDefault(t *testing.T) {
 	}
 }
 
-// Several details are a union, each of them is a product.
+// Several details are a union. Each of them permits all combinations of its
+// values.
 func TestUnionOfProducts(t *testing.T) {
 	r := registry(t, fromSchema(t, "c", commonSchema), fromSchema(t, "d", commonSchema))
 	granted := parse(t, r, `[{"type":"c","locations":["urn:a"],"actions":["read"]},{"type":"c","locations":["urn:b"],"actions":["write"]},{"type":"d"}]`)
@@ -109,7 +111,7 @@ func TestUnionOfProducts(t *testing.T) {
 	}
 }
 
-func TestNamesakeTypesAreApart(t *testing.T) {
+func TestTypesOfOneName(t *testing.T) {
 	a, b := registry(t, fromSchema(t, "c", commonSchema)), registry(t, fromSchema(t, "c", commonSchema))
 	one, other := parse(t, a, `[{"type":"c"}]`), parse(t, b, `[{"type":"c"}]`)
 	require.ErrorIs(t, one.Covers(other), rar.ErrNotCovered)
@@ -293,7 +295,7 @@ func TestEnrich(t *testing.T) {
 	}
 }
 
-// The enrichment of RFC 9396 §7.1, by a type made of a schema.
+// The enrichment of RFC 9396 §7.1, by a type that is made from a schema.
 func TestEnrichPublished(t *testing.T) {
 	type information struct {
 		Access map[string][]json.RawMessage `json:"access"`
@@ -370,7 +372,7 @@ func TestMerge(t *testing.T) {
 			require.JSONEq(t, tc.existing, string(untouched), "the arguments stay as they were")
 		})
 	}
-	// A grant cannot grow beyond what can be read again.
+	// A grant cannot become too large to be parsed again.
 	grown := rar.Details{}
 	var err error
 	for i := 0; err == nil; i++ {
@@ -386,7 +388,7 @@ func TestMerge(t *testing.T) {
 	require.Len(t, grown, 100)
 }
 
-// The payment of the request's consent is what is minted and what is served.
+// The payment of the consent is the payment of the token and of the API.
 func TestPaymentFromRequestToAPI(t *testing.T) {
 	as := bankRegistry(t)
 	requested, err := as.Parse([]byte(payment), []string{openbanking.PaymentType})
@@ -412,4 +414,52 @@ func TestPaymentFromRequestToAPI(t *testing.T) {
 	do, err = api.New(openbanking.PaymentType, want)
 	require.NoError(t, err)
 	require.ErrorIs(t, held.Covers(do), rar.ErrNotCovered)
+}
+
+// Comparison is reflexive, transitive and consistent for any three lists of
+// details.
+func FuzzLaws(f *testing.F) {
+	for _, text := range seeds(f) {
+		f.Add(text, payment, text)
+		f.Add(text, strings.Replace(text, `"initiate",`, "", 1), strings.Replace(text, `"initiate","status",`, "", 1))
+	}
+	f.Add(`[{"type":"c","actions":["a","b"]}]`, `[{"type":"c","actions":["a"]}]`, `[{"type":"c","actions":["b"]}]`)
+	f.Add(`[{"type":"limit","amount":3}]`, `[{"type":"limit","amount":2}]`, `[{"type":"limit","amount":1}]`)
+	types, err := openbanking.Types(nil)
+	require.NoError(f, err)
+	r, err := rar.NewRegistry(rar.RegistryConfig{Types: append(types, limitType(f), fromSchema(f, "c", commonSchema), fromSchema(f, "n", `{"additionalProperties":true}`)), MaxBytes: 1 << 20, MaxEntries: 1000})
+	require.NoError(f, err)
+	f.Fuzz(func(t *testing.T, text1, text2, text3 string) {
+		var lists [3]rar.Details
+		for i, text := range []string{text1, text2, text3} {
+			var err error
+			if lists[i], err = r.Parse([]byte(text), r.Types()); err != nil || len(lists[i]) == 0 {
+				return
+			}
+		}
+		for _, a := range lists {
+			require.NoError(t, a.Covers(a), "reflexive")
+			for _, b := range lists {
+				for _, c := range lists {
+					if a.Covers(b) == nil && b.Covers(c) == nil {
+						require.NoError(t, a.Covers(c), "transitive")
+					}
+				}
+				merged, err := r.Merge(a, b)
+				require.NoError(t, err)
+				require.NoError(t, merged.Covers(a), "a merge does not narrow")
+				require.NoError(t, merged.Covers(b), "a merge has all of both")
+				for _, d := range []rar.Details{a, b} {
+					again, err := r.Merge(merged, d)
+					require.NoError(t, err)
+					require.True(t, slices.EqualFunc(merged, again, rar.Detail.Equal), "a merge is idempotent")
+				}
+				for _, d := range merged { // and nothing that is in neither
+					if d.Type() == "c" || d.Type() == "n" || d.Type() == "limit" {
+						require.True(t, a.Covers(rar.Details{d}) == nil || b.Covers(rar.Details{d}) == nil)
+					}
+				}
+			}
+		}
+	})
 }

@@ -12,8 +12,9 @@ type Transfer struct {
 	Amount string `json:"amount" jsonschema:"euros and cents"`
 }
 
-// A type, a request, the consent page, and an API that asks for what it is about to
-// do. What the order says of actions and locations decides nothing.
+// The example has a type, a request, the consent page, and an API that describes
+// the operation that it is about to perform. The actions and locations of an order
+// decide nothing.
 func Example() {
 	transfer, err := rar.TypeOf("https://bank.example/transfer", rar.TypeConfig[Transfer]{
 		Title: "Transfer",
@@ -54,9 +55,9 @@ func Example() {
 	order := Transfer{Payee: "ACME", Amount: "12.34"}
 	fmt.Println(execute(granted, order))
 	fmt.Println(execute(granted, Transfer{Payee: "ACME", Amount: "99.99"}))
-	order.Actions = []string{"status"} // which was agreed to, but is not what is done
+	order.Actions = []string{"status"} // granted, but not the operation of the API
 	fmt.Println(execute(rar.Details{status}, order))
-	order.Locations = []string{"https://other.example"} // where it was agreed to, but is not done
+	order.Locations = []string{"https://other.example"} // granted, but not the location of the API
 	fmt.Println(execute(rar.Details{foreign}, order))
 
 	_, err = registry.Parse([]byte(`[{"type":"https://bank.example/transfer","payee":"ACME","Amount":"12.34"}]`), registry.Types())

@@ -1,6 +1,6 @@
 package rar
 
-// LocationPattern is the published pattern, and LocationForm what is enforced.
+// LocationPattern is the published pattern, and LocationForm enforces it.
 const LocationPattern = locationPattern
 
 type LocationForm = locationForm

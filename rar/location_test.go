@@ -48,9 +48,9 @@ func TestForResource(t *testing.T) {
 	}
 }
 
-// A server that knows all resource servers and a guard that knows some of them
-// may differ if a detail has several locations. The guard of a resource server
-// that is above others needs all of these.
+// A server that knows all resource servers, and a guard that knows some of them,
+// may differ if a detail has several locations. A guard therefore needs all
+// resource servers below its own.
 func TestNestedResources(t *testing.T) {
 	r := registry(t, fromSchema(t, "c", commonSchema))
 	all := []string{"https://a.example", "https://a.example/pay", "https://a.example/pay/cards"}
@@ -59,8 +59,7 @@ func TestNestedResources(t *testing.T) {
 		require.Len(t, details.ForResource(resource, all...), want, resource)
 	}
 	require.Len(t, details.ForResource(all[0], all[2]), 1, "the audience of one token does not name the resource server between")
-	// With a random choice of resource servers each location is for one at
-	// most.
+	// For a random choice of resource servers, each location is for at most one.
 	random := rand.New(rand.NewPCG(1, 3))
 	path := func() string {
 		made := "https://a.example"
@@ -80,9 +79,9 @@ func TestNestedResources(t *testing.T) {
 	}
 }
 
-// CASES G2 in the library: details for another API are not among those that
-// decide, whatever the order says of locations.
-func TestForeignDetailDoesNotDecide(t *testing.T) {
+// CASES G2: details for another API do not decide, whatever the locations of the
+// order.
+func TestForResourceExcludesOtherAPIs(t *testing.T) {
 	r := bankRegistry(t)
 	token := parse(t, r, payment) // at https://example.com/payments
 	order := parse(t, r, payment)
@@ -204,7 +203,7 @@ func TestScopes(t *testing.T) {
 	require.Equal(t, "https://bank.example/funds", named.Name())
 }
 
-// What is enforced is what is published.
+// LocationForm and the published pattern match the same locations.
 func FuzzLocationForm(f *testing.F) {
 	published := regexp.MustCompile(rar.LocationPattern)
 	for _, location := range []string{"", ":", "a:", "a:b", "1:b", "https://a.example/%2f?a#b", "a+.-:%", "a:%2", "a:%zz", "a: ", "ä:b", "a:ä", "a\n:b", "@:a", "`:a", "a:[]{}"} {

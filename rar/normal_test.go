@@ -22,8 +22,8 @@ type precise struct {
 	Order  []string        `json:"order,omitempty"`
 }
 
-// Types of each kind: made of a schema or of a struct, with the default rule or
-// one of their own, with and without Normalize.
+// Types of each kind: made from a schema or from a struct, with the default rule
+// or with Covers, with and without Normalize.
 func samenessTypes(t testing.TB) []*rar.Type {
 	t.Helper()
 	made := func(typ *rar.Type, err error) *rar.Type {
@@ -138,7 +138,7 @@ func cmpOr(list, otherwise []string) []string {
 	return list
 }
 
-// generatedDetail writes a detail of few values in many spellings.
+// generatedDetail returns a detail that has few values in many spellings.
 func generatedDetail(r *rand.Rand, typ string) string {
 	pick := func(list ...string) string { return list[r.IntN(len(list))] }
 	list := func(name string, elements ...string) string {
@@ -239,7 +239,7 @@ func TestDigest(t *testing.T) {
 	requireWire(t, err, "server_error", 500)
 }
 
-// What was parsed stays as it was, and Normal tells the normal form.
+// Normal returns the normal form and does not change the parsed detail.
 func TestNormal(t *testing.T) {
 	r := registry(t, samenessTypes(t)...)
 	const text = `[{"type":"struct-normal","order":["b","a"],"actions":["y","x","y"]}]`
@@ -257,8 +257,8 @@ func TestNormal(t *testing.T) {
 	require.JSONEq(t, `{"type":"struct-normal","order":["a","b"],"actions":["x","y"],"number":10}`, string(made))
 }
 
-// A Normalize that fails permits nothing.
-func TestNormalizeThatFails(t *testing.T) {
+// A detail whose Normalize fails permits nothing.
+func TestNormalizeFails(t *testing.T) {
 	other := parse(t, registry(t, fromSchema(t, "c", commonSchema)), `[{"type":"c"}]`)[0]
 	for name, normalize := range map[string]func(rar.Detail) rar.Detail{
 		"nothing": func(rar.Detail) rar.Detail { return rar.Detail{} }, "another type": func(rar.Detail) rar.Detail { return other },
@@ -287,9 +287,9 @@ func TestNormalizeThatFails(t *testing.T) {
 	}
 }
 
-// A request that panics is recovered by net/http. The details that it has
-// touched stay in the hands of other requests.
-func TestNormalizeThatPanics(t *testing.T) {
+// net/http recovers the panic of a request. Other requests may still use its
+// details.
+func TestNormalizePanics(t *testing.T) {
 	covers := func(granted, requested rar.Detail) error {
 		return granted.Common().CoversCommon(requested.Common())
 	}
@@ -317,8 +317,8 @@ func TestNormalizeThatPanics(t *testing.T) {
 	}
 }
 
-// Two granted details may permit together what has another Single than either
-// of them. Only the type knows what of the three can be used once.
+// Two granted details may together permit a detail with another Single. Only the
+// type knows which of the three can be used once.
 func TestSingleOfSeveral(t *testing.T) {
 	for name, tc := range map[string]struct {
 		single func(limit) limit
@@ -366,8 +366,7 @@ type innermost struct {
 	List []string `json:"list,omitempty"`
 }
 
-// A list without elements may mean none, and a list that is absent may mean
-// all. A Go struct with omitempty marshals both to the same JSON.
+// An empty list may mean none, and an absent list may mean all. A Go struct with omitempty marshals both to the same JSON.
 func TestEmptyIsNotAbsent(t *testing.T) {
 	same := func(l listed) listed { return l }
 	strict := func(granted, requested listed) error {

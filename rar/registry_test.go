@@ -4,7 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// commonSchema is a type of the members of RFC 9396 alone.
+// commonSchema has only the members of RFC 9396 §2.2.
 const commonSchema = `{"type":"object","properties":{
 	"locations":{"type":"array","items":{"type":"string"}},"actions":{"type":"array","items":{"type":"string"}},
 	"datatypes":{"type":"array","items":{"type":"string"}},"privileges":{"type":"array","items":{"type":"string"}},
@@ -64,7 +65,7 @@ var classes = map[string]error{
 	"unknown field": rar.ErrUnknownField, "type": rar.ErrFieldType, "value": rar.ErrFieldValue, "missing": rar.ErrMissingField,
 }
 
-// requireClass tells that err is of one class and of no other.
+// requireClass requires that err matches one class and no other.
 func requireClass(t testing.TB, err error, class string) *rar.Error {
 	t.Helper()
 	require.Error(t, err)
@@ -92,16 +93,16 @@ func requireWire(t testing.TB, err error, code string, status int) string {
 	return description
 }
 
-type refusedVector struct {
+type rejectedVector struct {
 	Name string `json:"name"`
 	JSON string `json:"json"`
 	Kind string `json:"kind"`
 	Path string `json:"path"`
 }
 
-func TestRefused(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	r := bankRegistry(t)
-	for _, v := range testkit.LoadVectors[refusedVector](t, "testdata/refused.json") {
+	for _, v := range testkit.LoadVectors[rejectedVector](t, "testdata/rejected.json") {
 		t.Run("RAR-8-1 "+v.Name, func(t *testing.T) {
 			details, err := r.Parse([]byte(v.JSON), allowed(r))
 			require.Nil(t, details)
@@ -129,8 +130,8 @@ type publishedVector struct {
 	Want    string          `json:"want"`
 }
 
-// The examples of the RFC, most of them of types that it does not define.
-func TestPublished(t *testing.T) {
+// The examples of RFC 9396. It does not define most of their types.
+func TestParsePublished(t *testing.T) {
 	for _, v := range testkit.LoadVectors[publishedVector](t, "testdata/published.json") {
 		t.Run("RAR-2-1 RAR-2-2 RAR-2-3 "+v.Spec, func(t *testing.T) {
 			require.Equal(t, "accepted", v.Want)
@@ -160,7 +161,7 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-func TestPublishedPayments(t *testing.T) {
+func TestParsePublishedPayments(t *testing.T) {
 	r := bankRegistry(t)
 	for _, v := range testkit.LoadVectors[publishedVector](t, "testdata/published.json") {
 		if !strings.Contains(string(v.Details), "payment_initiation") {
@@ -179,7 +180,7 @@ func TestPublishedPayments(t *testing.T) {
 	}
 }
 
-func TestAllowed(t *testing.T) {
+func TestParseAllowed(t *testing.T) {
 	r := bankRegistry(t)
 	one := []byte(`[{"type":"c"}]`)
 	for _, tc := range []struct {
@@ -212,7 +213,7 @@ func TestAllowed(t *testing.T) {
 	require.Equal(t, "[]", string(made))
 }
 
-func TestBounds(t *testing.T) {
+func TestParseBounds(t *testing.T) {
 	types, err := openbanking.Types(nil)
 	require.NoError(t, err)
 	c := fromSchema(t, "c", `{"additionalProperties":true}`)
@@ -260,88 +261,9 @@ func TestBounds(t *testing.T) {
 			require.NotEmpty(t, details)
 		})
 	}
-	// What is refused for its size costs no parsing.
+	// Text that is too large is not parsed.
 	many := []byte(list(10000))
 	require.Less(t, testing.AllocsPerRun(10, func() { _, _ = r.Parse(many, r.Types()) }), 20.0)
-}
-
-// RAR-13-1: what is in the details is in no error text and no log.
-func TestNothingPersonalInTexts(t *testing.T) {
-	r := bankRegistry(t)
-	const secret = "DE02100100109307118603"
-	details := parse(t, r, payment)
-	for _, text := range []string{
-		fmt.Sprint(details), fmt.Sprintf("%v %+v %s", details[0], details, details[0]), details[0].LogValue().String(), details.LogValue().String(),
-		slog.AnyValue(details).Resolve().String(),
-	} {
-		require.NotContains(t, text, secret, "RAR-13-1")
-		require.Contains(t, text, "payment_initiation")
-	}
-	for _, change := range [][2]string{
-		{secret, secret + "0"}, {secret, secret + "x"}, {`"iban":"` + secret, `"iban":["` + secret + `"],"bic":"` + secret}, {`"EUR"`, `"` + secret + `"`},
-		{`"initiate"`, `"` + secret + `"`}, {`"123.50"`, `"` + secret + `"`}, {`"creditorName"`, `"creditorName":"` + secret + `","creditorName"`},
-	} {
-		_, err := r.Parse([]byte(strings.Replace(payment, change[0], change[1], 1)), r.Types())
-		require.Error(t, err)
-		require.NotContains(t, err.Error(), secret, "RAR-13-1")
-		require.NotContains(t, requireWire(t, err, "invalid_authorization_details", 400), secret, "RAR-13-1")
-	}
-	other := parse(t, r, strings.Replace(payment, secret, "GB33BUKB20201555555555", 1))
-	err := details.Covers(other)
-	require.ErrorIs(t, err, rar.ErrNotCovered)
-	require.NotContains(t, err.Error(), "GB33", "RAR-13-1")
-	require.NotContains(t, err.Error(), secret, "RAR-13-1")
-}
-
-func TestGetAndEdit(t *testing.T) {
-	r := bankRegistry(t)
-	details := parse(t, r, payment)
-	p, err := rar.Get[openbanking.Payment](details[0])
-	require.NoError(t, err)
-	require.Equal(t, openbanking.Text("Merchant A"), p.CreditorName)
-	require.Equal(t, openbanking.Amount{Currency: "EUR", Amount: "123.50"}, p.InstructedAmount)
-	p.Actions[0] = "spoilt"
-	again, err := rar.Get[openbanking.Payment](details[0])
-	require.NoError(t, err)
-	require.Equal(t, openbanking.PaymentAction("initiate"), again.Actions[0], "a result is the caller's own")
-
-	_, err = rar.Get[openbanking.FundsConfirmation](details[0])
-	require.ErrorContains(t, err, "is made from")
-	_, err = rar.Get[openbanking.Payment](rar.Detail{})
-	require.Error(t, err)
-
-	edited, err := rar.Edit(details[0], func(p *openbanking.Payment) { p.Actions = p.Actions[:1] })
-	require.NoError(t, err)
-	require.NoError(t, details.Covers(rar.Details{edited}))
-	require.ErrorIs(t, rar.Details{edited}.Covers(details), rar.ErrNotCovered)
-	_, err = rar.Edit(details[0], func(p *openbanking.Payment) { p.InstructedAmount.Amount = "12.345" })
-	require.Equal(t, "[0].instructedAmount.amount", requireClass(t, err, "value").Path)
-	_, err = rar.Edit(details[0], func(*openbanking.FundsConfirmation) {})
-	require.Error(t, err)
-
-	schema := parse(t, r, `[{"type":"c","actions":["read"],"identifier":"1"}]`)[0]
-	m, err := rar.Get[map[string]any](schema)
-	require.NoError(t, err)
-	require.Equal(t, map[string]any{"type": "c", "actions": []any{"read"}, "identifier": "1"}, m)
-	require.Equal(t, rar.Common{Actions: []string{"read"}, Identifier: "1"}, schema.Common())
-	_, err = rar.Get[struct {
-		Actions string `json:"actions"`
-	}](schema)
-	require.Error(t, err)
-	wider, err := rar.Edit(schema, func(m *map[string]any) { (*m)["actions"] = []string{"read", "write"} })
-	require.NoError(t, err)
-	require.Equal(t, []string{"read", "write"}, wider.Common().Actions)
-	type view struct {
-		Actions []string `json:"actions"`
-	}
-	some, err := rar.Get[view](schema)
-	require.NoError(t, err)
-	require.Equal(t, view{[]string{"read"}}, some)
-	_, err = rar.Edit(schema, func(*view) {})
-	require.ErrorContains(t, err, "does not hold all", "the identifier would be lost, which limits the permission")
-	itself, err := rar.Get[rar.Detail](schema)
-	require.NoError(t, err)
-	require.True(t, itself.Equal(schema))
 }
 
 func TestNew(t *testing.T) {
@@ -411,33 +333,7 @@ func TestNewRegistry(t *testing.T) {
 	require.Equal(t, []string{"c"}, r.Types())
 }
 
-func TestZeroDetail(t *testing.T) {
-	var d rar.Detail
-	require.Empty(t, d.Type())
-	require.Zero(t, d.Common())
-	require.Zero(t, d.Describe())
-	require.True(t, d.Equal(rar.Detail{}))
-	_, err := json.Marshal(d)
-	require.Error(t, err)
-	_, err = json.Marshal(rar.Details{d})
-	require.Error(t, err)
-	require.Empty(t, rar.Details{d}.ForResource("x"))
-	r := bankRegistry(t)
-	one := parse(t, r, `[{"type":"c"}]`)
-	require.ErrorIs(t, rar.Details{d}.Covers(one), rar.ErrNotCovered)
-	require.ErrorIs(t, one.Covers(rar.Details{d}), rar.ErrNotCovered)
-	require.False(t, one[0].Equal(d))
-	for _, err := range []error{
-		r.CheckGrant(one, rar.Details{d}),
-		func() error { _, err := r.Merge(one, rar.Details{d}); return err }(),
-		func() error { _, err := r.Merge(rar.Details{d}, one); return err }(),
-		func() error { _, err := r.Enrich(t.Context(), rar.Details{d}); return err }(),
-	} {
-		require.ErrorIs(t, err, rar.ErrUnknownType)
-	}
-}
-
-// An API reads the order of a client with New.
+// An API parses the order of a client with New.
 func TestNewIsAsStrictAsParse(t *testing.T) {
 	r := registry(t, fromSchema(t, "c", `{"additionalProperties":true}`))
 	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
@@ -455,4 +351,99 @@ func TestNewIsAsStrictAsParse(t *testing.T) {
 			require.Nil(t, details)
 		})
 	}
+}
+
+func TestSchemaHandler(t *testing.T) {
+	r := bankRegistry(t)
+	odd := fromSchema(t, "https://a.example/types?x=1&y=2#z", `{"title":"Odd"}`)
+	handler := registry(t, odd, fromSchema(t, "c", commonSchema)).SchemaHandler()
+	get := func(method, target string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+		return w
+	}
+	w := get("GET", "/types")
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	var index struct{ Types map[string]string }
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &index))
+	require.Len(t, index.Types, 2)
+	for name, query := range index.Types {
+		w := get("GET", "/types"+query)
+		require.Equal(t, 200, w.Code)
+		require.Equal(t, "application/schema+json", w.Header().Get("Content-Type"))
+		require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
+		require.Contains(t, w.Body.String(), `"const":`)
+		_, err := rar.TypeFromSchema(name, w.Body.Bytes(), rar.TypeConfig[rar.Detail]{})
+		require.NoError(t, err, "what is published can be read again")
+	}
+	require.Equal(t, 404, get("GET", "/types?type=nothing").Code)
+	require.Equal(t, 404, get("GET", "/types?type=").Code)
+	require.Equal(t, 404, get("GET", "/types?type=c&type=c").Code)
+	require.Equal(t, 405, get("POST", "/types?type=c").Code)
+	require.Equal(t, 200, get("HEAD", "/types?type=c").Code)
+	for _, name := range r.Types() { // and means the same
+		again := registry(t, fromSchema(t, name, string(r.Type(name).Schema())))
+		for _, text := range []string{payment, `[{"type":"c","actions":["a"]}]`, `[{"type":"c","b":1}]`, `[{"type":"n","n":1}]`, `[{"type":"n","n":""}]`} {
+			if !strings.Contains(text, `"type":"`+name+`"`) {
+				continue
+			}
+			_, err1 := r.Parse([]byte(text), r.Types())
+			_, err2 := again.Parse([]byte(text), again.Types())
+			require.Equal(t, err1 == nil, err2 == nil, "%v %v", err1, err2)
+		}
+	}
+}
+
+// Accepted details survive marshalling, cover themselves and have a description.
+// Rejected details return only an error with a path.
+func FuzzParse(f *testing.F) {
+	for _, text := range seeds(f) {
+		f.Add(text)
+	}
+	r := bankRegistry(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		details, err := r.Parse([]byte(text), r.Types())
+		if err != nil {
+			require.Nil(t, details)
+			var at *rar.Error
+			require.ErrorAs(t, err, &at)
+			require.True(t, at.Index < 0 == !strings.HasPrefix(at.Path, "["), "%d %q", at.Index, at.Path)
+			require.NotEmpty(t, requireWire(t, err, "invalid_authorization_details", 400))
+			return
+		}
+		once, err := json.Marshal(details)
+		require.NoError(t, err)
+		again, err := r.Parse(once, r.Types())
+		require.NoError(t, err, "%s", once)
+		require.True(t, slices.EqualFunc(details, again, rar.Detail.Equal))
+		twice, err := json.Marshal(again)
+		require.NoError(t, err)
+		require.Equal(t, string(once), string(twice))
+		if len(details) > 0 {
+			require.NoError(t, details.Covers(again))
+			require.NoError(t, r.CheckGrant(details, again))
+		}
+		for _, d := range details {
+			require.NotEmpty(t, d.Describe("de").Title)
+		}
+		// encoding/json sees the same values as this package does.
+		var objects []map[string]any
+		require.NoError(t, json.Unmarshal([]byte(text), &objects))
+		require.Len(t, objects, len(details))
+		for i, d := range details {
+			require.Equal(t, objects[i]["type"], d.Type())
+		}
+	})
+}
+
+func seeds(f *testing.F) (texts []string) {
+	for _, v := range testkit.LoadVectors[rejectedVector](f, "testdata/rejected.json") {
+		texts = append(texts, v.JSON)
+	}
+	for _, v := range testkit.LoadVectors[publishedVector](f, "testdata/published.json") {
+		texts = append(texts, string(v.Details))
+	}
+	return append(texts, payment, `[{"type":"c","actions":["a","b"],"locations":["https://a.example"]},{"type":"n","n":1.50e1}]`,
+		`[{"type":"account_information","actions":["list_accounts"],"accounts":[{"iban":"GB33BUKB20201555555555"}],"validUntil":"2027-01-01"},
+		{"type":"recurring_payment","creditorName":"Gym","creditorAccount":{"scheme":"a","identification":"b"},"maximumAmount":{"currency":"EUR","amount":"30"},"maximumCount":12,"validUntil":"2027-12-31"}]`)
 }
