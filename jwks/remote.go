@@ -88,9 +88,25 @@ type RemoteConfig struct {
 	// them. It is called outside locks and must not block. If nil, nothing is
 	// reported.
 	Report func(ctx context.Context, dropped []Dropped)
+	// Observe is called after each request for the set, successful or not. It
+	// is called outside locks and must not block. If nil, nothing is observed.
+	Observe func(ctx context.Context, f Fetch)
 	// Now returns the current time. It is called concurrently. If nil, time.Now
 	// is used.
 	Now func() time.Time
+}
+
+// A Fetch is the outcome of one request of a [Remote]. It is a plain value.
+type Fetch struct {
+	// URL is the URL of the set.
+	URL string
+	// Duration is the time from the start of the request to its outcome.
+	Duration time.Duration
+	// Keys and Dropped are the numbers of usable and of dropped entries in the
+	// set that was received.
+	Keys, Dropped int
+	// Err is nil if the set is used. Otherwise it matches [ErrUnavailable].
+	Err error
 }
 
 // A Remote is a JWK Set that another party publishes. It is safe for concurrent
@@ -288,23 +304,35 @@ func (r *Remote) start(ctx context.Context, now time.Time) {
 	go func() {
 		defer cancel()
 		set, age, err := r.fetch(ctx)
-		if news := r.finish(flight, set, now, age, err); len(news) > 0 && r.cfg.Report != nil {
+		news, err := r.finish(flight, set, now, age, err)
+		if len(news) > 0 && r.cfg.Report != nil {
 			r.cfg.Report(ctx, news)
+		}
+		if r.cfg.Observe != nil {
+			f := Fetch{URL: r.url.Redacted(), Duration: r.cfg.Now().Sub(now), Err: err}
+			if set != nil {
+				f.Keys, f.Dropped = len(set.keys), len(set.dropped)
+			}
+			r.cfg.Observe(ctx, f)
 		}
 	}()
 }
 
 // finish records the outcome of a request that started at now. It returns the
-// dropped entries if they differ from those of the set before.
-func (r *Remote) finish(flight chan struct{}, set *Set, now time.Time, age time.Duration, err error) (news []Dropped) {
+// dropped entries if they differ from those of the set before, and the error
+// for callers whose key is missing.
+func (r *Remote) finish(
+	flight chan struct{}, set *Set, now time.Time, age time.Duration, err error,
+) ([]Dropped, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer close(flight)
 	r.flight, r.lastErr = nil, err
 	r.failures++
 	if err != nil {
-		return nil
+		return nil, err
 	}
+	var news []Dropped
 	same := func(a, b Dropped) bool { return a.String() == b.String() }
 	if r.set == nil || !slices.EqualFunc(r.set.dropped, set.dropped, same) {
 		news = set.Dropped()
@@ -318,7 +346,7 @@ func (r *Remote) finish(flight chan struct{}, set *Set, now time.Time, age time.
 	r.freshUntil = now.Add(age) // from before the request, as the response may be that old
 	r.graceUntil = r.freshUntil.Add(min(age, r.cfg.MaxStale))
 	r.staleUntil = r.freshUntil.Add(r.cfg.MaxStale)
-	return news
+	return news, r.lastErr
 }
 
 func (r *Remote) failure(err error) error {

@@ -387,6 +387,69 @@ func TestRemoteReports(t *testing.T) {
 	require.Empty(t, reports)
 }
 
+func TestRemoteObserves(t *testing.T) {
+	fetches := make(chan jwks.Fetch, 8)
+	var clock *testkit.Clock
+	slow := func(h http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			clock.Advance(time.Second)
+			h(w, r)
+		}
+	}
+	rt := newRemoteTest(t, publish(t, "a"), func(c *jwks.RemoteConfig) {
+		c.Observe = func(_ context.Context, f jwks.Fetch) { fetches <- f }
+	})
+	clock = rt.clock
+	url := rt.URL + "/jwks"
+	for _, tc := range []struct {
+		name   string
+		answer http.HandlerFunc
+		want   jwks.Fetch
+		cause  string
+	}{
+		{"a set", publish(t, "a"), jwks.Fetch{URL: url, Duration: time.Second, Keys: 1}, ""},
+		{"a set with a dropped entry", func(w http.ResponseWriter, _ *http.Request) {
+			w.Write([]byte(`{"keys":[null,{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`))
+		}, jwks.Fetch{URL: url, Duration: time.Second, Keys: 1, Dropped: 1}, ""},
+		{"a set without a usable entry", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[null]}`)) },
+			jwks.Fetch{URL: url, Duration: time.Second, Dropped: 1}, "no usable key"},
+		{"a failure", status(503), jwks.Fetch{URL: url, Duration: time.Second}, "status 503"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			rt.answer(slow(tc.answer))
+			rt.clock.Advance(3 * time.Hour)
+			rt.remote.Keys(t.Context(), "unknown", "ES256") //nolint:errcheck // the hook receives it
+			got := <-fetches
+			if tc.cause != "" {
+				require.ErrorIs(t, got.Err, jwks.ErrUnavailable)
+				require.ErrorContains(t, got.Err, tc.cause)
+				got.Err = nil
+			}
+			require.Equal(t, tc.want, got)
+			require.Empty(t, fetches, "one request, one call")
+		})
+	}
+	t.Run("keys at hand are not a request", func(t *testing.T) {
+		rt.answer(publish(t, "a"))
+		rt.clock.Advance(3 * time.Hour)
+		rt.want("a", true, 5)
+		require.NoError(t, (<-fetches).Err)
+		rt.want("a", true, 5)
+		require.Empty(t, fetches)
+	})
+}
+
+func TestRemoteWithoutHooksReadsNoClock(t *testing.T) {
+	var reads atomic.Int32
+	rt := newRemoteTest(t, publish(t, "a"), func(c *jwks.RemoteConfig) {
+		now := c.Now
+		c.Now = func() time.Time { reads.Add(1); return now() }
+	})
+	rt.want("a", true, 1)
+	require.EqualValues(t, 2, reads.Load(), "before and after the request")
+	require.Zero(t, testing.AllocsPerRun(10, func() { rt.remote.Keys(context.Background(), "unknown", "PS256") })) //nolint:errcheck
+}
+
 func TestRemoteRejectsResponses(t *testing.T) {
 	elsewhere := newPublisher(t, publish(t, "a"))
 	huge := `{"keys":[]` + strings.Repeat(" ", 1<<20) + `}`
