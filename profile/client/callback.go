@@ -3,160 +3,149 @@ package client
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"net/http"
-	"strings"
-	"sync"
-	"time"
+	"net/url"
+	"slices"
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"golang.org/x/oauth2"
 )
 
-const (
-	// callbackMemory is the time for which the result of a login is kept after the
-	// browser disconnected without the response. A user who reloads usually does
-	// so at once.
-	callbackMemory = time.Minute
-	// maxCallbacks bounds the results that are kept.
-	maxCallbacks = 1024
-)
+// maxSignedResponse bounds a signed authorization response, which comes in a URL.
+const maxSignedResponse = 64 << 10
 
-// callbacks holds the logins in progress and, for a while, the results of
-// logins whose browser disconnected. A browser that repeats the callback
-// request receives the same result, because the code can be redeemed only once.
-type callbacks struct {
-	mu   sync.Mutex
-	runs map[[sha256.Size]byte]*callbackRun
+// CallbackHandler serves the redirect URI. It removes the session from the
+// browser, finishes it ([Client.Finish]) and calls done with the token. done
+// writes the response. It logs the user in with a cookie of the host, and
+// redirects the browser away from the URL with the code. [IDToken] returns the
+// identity of the user. Errors go to Fail of sessions. The session is then used
+// up, and the user must start again.
+//
+// The code is redeemed even if the browser disconnects. The context of the
+// request that done receives is not cancelled. If the browser repeats the
+// callback during that time, or within a minute after it disconnected, done is
+// called again with the same token. Each process keeps its own results. Behind
+// a load balancer, another process answers the repetition with [ErrSession].
+// Preload requests are rejected and do not use up the session.
+//
+// CallbackHandler panics if an argument is nil.
+func (c *Client) CallbackHandler(
+	sessions *Sessions, done func(w http.ResponseWriter, r *http.Request, session *Session, token *oauth2.Token),
+) http.Handler {
+	if sessions == nil || done == nil {
+		panic("client: CallbackHandler without Sessions or done")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("Referrer-Policy", "no-referrer") // the URL contains the code
+		if r.Method != http.MethodGet {                  // a HEAD of a link checker would use up the code
+			rejectMethod(w, http.MethodGet)
+			return
+		}
+		if rejectSpeculative(w, r) {
+			return
+		}
+		detached := r.WithContext(context.WithoutCancel(r.Context()))
+		login, err := c.callbackOnce(w, r, detached, sessions)
+		if err != nil {
+			sessions.cfg.Fail(w, detached, err)
+			return
+		}
+		done(w, detached, login.session, login.token)
+	})
 }
 
-// A callbackRun is one login. Its result may be read when done is closed.
-type callbackRun struct {
-	done    chan struct{}
-	expires time.Time // zero while the login is being finished
+// A login is the result of a callback. The session is not nil if the callback
+// used one up, even if the login failed.
+type login struct {
 	session *Session
 	token   *oauth2.Token
-	err     error
 }
 
-// do finishes a login once for all requests with the same key. finish must not
-// depend on the browser's connection. A request that waits for another request
-// returns the error of its context if its browser disconnects.
-func (c *callbacks) do(
-	ctx context.Context, key [sha256.Size]byte, now func() time.Time, finish func() (*Session, *oauth2.Token, error),
-) (*Session, *oauth2.Token, error) {
-	c.mu.Lock()
-	c.sweep(now())
-	run := c.runs[key]
-	if run == nil {
-		run = &callbackRun{done: make(chan struct{})}
-		if c.runs == nil {
-			c.runs = make(map[[sha256.Size]byte]*callbackRun)
-		}
-		c.runs[key] = run
-		c.mu.Unlock()
-		defer c.end(ctx, key, run, now) // also if a key or a transport of the host panics
-		run.err = ErrSession
-		run.session, run.token, run.err = finish()
-		return run.result()
+// callbackOnce finishes a login once, even if the browser repeats the request.
+// detached is r with a context that outlives it.
+func (c *Client) callbackOnce(w http.ResponseWriter, r, detached *http.Request, sessions *Sessions) (login, error) {
+	key, ok := sessions.callbackKey(r)
+	if !ok { // without a cookie, all browsers would share the result
+		return c.callback(w, detached, sessions)
 	}
-	c.mu.Unlock()
-	select {
-	case <-run.done:
-		c.received(ctx, key, run)
-		return run.result()
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
+	first := false
+	result, err := c.logins.do(r.Context(), key, c.cfg.Now, func() (login, error) {
+		first = true
+		return c.callback(w, detached, sessions)
+	})
+	if !first && result.session != nil {
+		sessions.cookies.remove(w, sessions.cookies.name(result.session.State))
 	}
+	return result, err
 }
 
-// result returns copies, because the host may change what it receives.
-func (run *callbackRun) result() (session *Session, token *oauth2.Token, err error) {
-	if run.session != nil {
-		session = new(Session)
-		*session = *run.session
+func (c *Client) callback(w http.ResponseWriter, r *http.Request, sessions *Sessions) (login, error) {
+	callback, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return login{}, fmt.Errorf("%w: malformed query", ErrAuthorizationResponse)
 	}
-	if run.token != nil {
-		token = new(oauth2.Token)
-		*token = *run.token
+	session, err := c.takeSession(w, r, sessions, callback)
+	if err != nil {
+		return login{}, err
 	}
-	return session, token, run.err
+	token, err := c.Finish(r.Context(), session, callback)
+	return login{session, token}, err
 }
 
-// received forgets a result that a connected browser has received. A
-// copy of the URL and the cookie is then worthless (FAPI 2.0 Attacker Model §5.4).
-func (c *callbacks) received(ctx context.Context, key [sha256.Size]byte, run *callbackRun) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if ctx.Err() == nil && c.runs[key] == run {
-		delete(c.runs, key)
+func (c *Client) takeSession(
+	w http.ResponseWriter, r *http.Request, sessions *Sessions, callback url.Values,
+) (*Session, error) {
+	if c.responses == nil || !jose.IsEncrypted(callback.Get("response")) {
+		return sessions.Take(w, r)
 	}
+	// JARM-2.4-1: only this client can decrypt the state.
+	response, err := c.responses.VerifyValues(r.Context(), callback)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrAuthorizationResponse, err)
+	}
+	return sessions.takeMatching(w, r, func(s *Session) bool { return response.CheckState(s.State) == nil })
 }
 
-// end releases the requests that wait for a login. It keeps the result if the
-// browser has disconnected. It keeps no result without a session, because requests
-// with forged cookies must not fill the memory.
-func (c *callbacks) end(ctx context.Context, key [sha256.Size]byte, run *callbackRun, now func() time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	close(run.done)
-	if ctx.Err() == nil || run.session == nil || len(c.runs) > maxCallbacks {
-		delete(c.runs, key)
-		return
-	}
-	run.expires = now().Add(callbackMemory)
-}
-
-func (c *callbacks) sweep(now time.Time) {
-	for key, run := range c.runs {
-		if !run.expires.IsZero() && !now.Before(run.expires) {
-			delete(c.runs, key)
-		}
-	}
-}
-
-// callbackKey identifies a callback by its URL and by the sealed session
-// cookies of the browser. names are the names of those cookies, and are empty
-// if the browser sent none.
-func (s *Sessions) callbackKey(r *http.Request) (key [sha256.Size]byte, names []string) {
+// callbackKey identifies a callback by its URL and by the session cookies that
+// it may use. It returns false if the browser sent no such cookie.
+func (s *Sessions) callbackKey(r *http.Request) (key [sha256.Size]byte, ok bool) {
 	callback := r.URL.Query()
-	wanted := make(map[string]bool)
-	for _, state := range states(callback) {
-		wanted[s.cookieName(state)] = true
+	var names []string
+	for _, state := range unverifiedStates(callback) {
+		names = append(names, s.cookies.name(state))
 	}
-	all := jose.IsEncrypted(callback.Get("response")) // which does not show its state
+	encrypted := jose.IsEncrypted(callback.Get("response")) // it does not show its state
 	hash := sha256.New()
-	for _, cookie := range r.Cookies() {
-		if wanted[cookie.Name] || all && strings.HasPrefix(cookie.Name, s.prefix) {
-			names = append(names, cookie.Name)
-			io.WriteString(hash, cookie.Name+"\x00"+cookie.Value+"\x00") //nolint:errcheck // a hash takes everything
+	for _, cookie := range s.cookies.all(r) {
+		if encrypted || slices.Contains(names, cookie.Name) {
+			ok = true
+			io.WriteString(hash, cookie.Name+"\x00"+cookie.Value+"\x00") //nolint:errcheck // a hash does not fail
 		}
 	}
-	io.WriteString(hash, r.URL.RawQuery) //nolint:errcheck // a hash takes everything
-	return [sha256.Size]byte(hash.Sum(nil)), names
+	io.WriteString(hash, r.URL.RawQuery) //nolint:errcheck // a hash does not fail
+	return [sha256.Size]byte(hash.Sum(nil)), ok
 }
 
-// isSpeculative reports whether the browser preloads a page that the user has
-// not opened yet (Sec-Purpose of the Fetch standard, and its predecessors).
-func isSpeculative(r *http.Request) bool {
-	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		for _, value := range r.Header.Values(name) {
-			value = strings.ToLower(value)
-			if strings.Contains(value, "prefetch") || strings.Contains(value, "preview") || strings.Contains(value, "prerender") {
-				return true
-			}
-		}
+// unverifiedStates returns the state parameter of a callback and the state in
+// its signed response. A forged state leads to no cookie, or to a session that
+// the response does not match.
+func unverifiedStates(callback url.Values) (states []string) {
+	if state := callback.Get("state"); state != "" {
+		states = append(states, state)
 	}
-	return false
-}
-
-// rejectSpeculative rejects a preload. The browser then loads the page when the
-// user opens it.
-func rejectSpeculative(w http.ResponseWriter, r *http.Request) bool {
-	if !isSpeculative(r) {
-		return false
+	response, err := jose.Split(callback.Get("response"), maxSignedResponse)
+	if err != nil {
+		return states
 	}
-	w.Header().Set("Vary", "Sec-Purpose, Purpose")
-	http.Error(w, "not loaded in advance", http.StatusServiceUnavailable)
-	return true
+	claims, err := response.PeerClaims()
+	if err != nil {
+		return states
+	}
+	if state, _, err := claims.String("state"); err == nil && state != "" {
+		states = append(states, state)
+	}
+	return states
 }

@@ -114,7 +114,7 @@ type Client struct {
 	requests     *jar.Signer       // nil: plain requests
 	responses    *jarm.Verifier    // nil: plain responses
 	refreshes    refreshes
-	callbacks    callbacks
+	logins       loginGroup
 	close        []func()
 }
 
