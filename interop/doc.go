@@ -1,8 +1,8 @@
-// Package interop contains tests only. They run this module against other software
-// over TLS on the loopback interface. Each peer is a child process. The peers are
-// oidc-provider as an authorization server, openid-client as a client, and raw
-// requests made with jose and dpop (packages on npm). On this side are the packages
-// and the programs examples/bank and examples/fintech.
+// Package interop contains tests only. They run this module against other
+// software over TLS on the loopback interface. Each peer is a child process.
+// The peers are oidc-provider as an authorization server, openid-client as a
+// client, and raw requests made with jose and dpop (packages on npm). On this
+// side are the packages and the programs examples/bank and examples/fintech.
 //
 // The tests require the go command, Node.js 20 or later and the packages of
 // package-lock.json:

@@ -91,7 +91,8 @@ func (c *config) members() []configfile.Member {
 		{Name: "listen", Into: &c.listen, Default: "host and port of issuer",
 			Meaning: "host:port of all endpoints and pages."},
 		{Name: "mtls_listen", Into: &c.mtlsListen, Default: "no mutual TLS",
-			Meaning: "host:port on which clients are asked for certificates. It is published in mtls_endpoint_aliases, with the host of issuer."},
+			Meaning: "host:port on which clients are asked for certificates. It is published in " +
+				"mtls_endpoint_aliases, with the host of issuer."},
 		{Name: "tls_cert_file", Into: &c.certFile, Default: "made at start, for localhost and the host of issuer",
 			Meaning: "The server's certificate in PEM. It needs tls_key_file."},
 		{Name: "tls_key_file", Into: &c.keyFile, Default: "made at start",
@@ -101,17 +102,20 @@ func (c *config) members() []configfile.Member {
 		{Name: "client_ca_file", Into: &c.clientCA, Default: "none",
 			Meaning: "CA certificates in PEM for clients that authenticate by tls_client_auth."},
 		{Name: "message_signing", Into: &c.signing, Default: "none",
-			Meaning: "The parts of FAPI 2.0 Message Signing that every client has to use: authorization_request, authorization_response, introspection."},
+			Meaning: "The parts of FAPI 2.0 Message Signing that every client has to use: authorization_request, " +
+				"authorization_response, introspection."},
 		{Name: "openid", Into: &c.openid, Default: "false", Meaning: "Issue ID tokens and serve user information."},
 		{Name: "require_dpop_nonce", Into: &c.requireNonce, Default: "false",
 			Meaning: "Require nonces of the server in DPoP proofs (RFC 9449 §8, §9)."},
 		{Name: "request_uri_seconds", Into: &c.requestSeconds, Default: "90",
 			Meaning: "The lifetime of a pushed request, 5 to 599 seconds."},
 		{Name: "resources", Into: &c.resources, Default: "the issuer",
-			Meaning: "Absolute URIs that tokens can be for (RFC 8707). The first one is the bank's own API and an https URL."},
+			Meaning: "Absolute URIs that tokens can be for (RFC 8707). The first one is the bank's own API and " +
+				"an https URL."},
 		{Name: "resource_servers", Into: &c.resourceServers,
 			Default: "every client may introspect every token, which is for tests",
-			Meaning: "The resources that a client operates, {client_id: [resource, ...]}. The client may introspect tokens for them and no others."},
+			Meaning: "The resources that a client operates, {client_id: [resource, ...]}. The client may " +
+				"introspect tokens for them and no others."},
 		{Name: "access_token", Into: &c.accessToken, Default: "jwt",
 			Meaning: "The form of access tokens: jwt or opaque."},
 		{Name: "users", Into: &c.users, Default: "none",
@@ -121,8 +125,10 @@ func (c *config) members() []configfile.Member {
 		{Name: "store", Into: &c.store, Default: "memory:",
 			Meaning: "Where everything is kept. There is only memory: so far."},
 		{Name: "clients", Into: &c.clients, Default: "none",
-			Meaning: "Registrations in the form of RFC 7591, with client_id. Their scopes and authorization_details_types are added to those of the bank, " +
-				"and mean nothing to its API. The default of scope is all scopes of the bank: accounts, payments, offline_access and, with openid, openid and profile. " +
+			Meaning: "Registrations in the form of RFC 7591, with client_id. Their scopes and " +
+				"authorization_details_types are added to those of the bank, " +
+				"and mean nothing to its API. The default of scope is all scopes of the bank: accounts, " +
+				"payments, offline_access and, with openid, openid and profile. " +
 				"Tokens are bound by DPoP unless the registration says otherwise."},
 	}
 }

@@ -18,18 +18,19 @@
 // all of them, each with its line.
 //
 // At start the server creates a key for each algorithm in the clients'
-// registrations. Without such an algorithm it creates one for ES256. The first key
-// signs access tokens. It also signs for clients that register no algorithm.
+// registrations. Without such an algorithm it creates one for ES256. The first
+// key signs access tokens. It also signs for clients that register no
+// algorithm.
 //
 // # Payments
 //
-// POST /payments makes a payment that the user has consented to. The body is the
-// payment as it was granted. It may omit the member type, and the members that the
-// user has chosen. The token needs the detail and the scope
-// payments. One consent is one payment: the first request receives 201 with a
-// payment_id. A later request with the same Idempotency-Key header receives the
-// same response, so a client can repeat a request whose response was lost. Any
-// other request receives 409 with the payment_id of the payment that was made.
+// POST /payments makes a payment that the user has consented to. The body is
+// the payment as it was granted. It may omit the member type, and the members
+// that the user has chosen. The token needs the detail and the scope payments.
+// One consent is one payment: the first request receives 201 with a payment_id.
+// A later request with the same Idempotency-Key header receives the same
+// response, so a client can repeat a request whose response was lost. Any other
+// request receives 409 with the payment_id of the payment that was made.
 // Idempotency-Key is 1 to 64 printable ASCII characters of the client's choice.
 //
 // # Browser code

@@ -17,7 +17,8 @@ import (
 // user may take longer than a request_uri lasts.
 func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 	if b.cfg.autoApprove != "" {
-		b.approve(w, r, nil, a, authserver.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(), Details: a.Details(),
+		b.approve(w, r, nil, a, authserver.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(),
+			Details:  a.Details(),
 			AuthTime: b.now(), AMR: []string{"pwd"}})
 		return
 	}

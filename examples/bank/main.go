@@ -34,7 +34,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "configuration `file`; without one: a bank for trying things out")
 	state := flags.String("state", "",
-		"`directory` that the bank without a configuration shares with the fintech; the default is in the user's cache directory")
+		"`directory` that the bank without a configuration shares with the fintech; the default is in the user's "+
+			"cache directory")
 	flags.Usage = func() {
 		fmt.Fprintln(stderr, "usage: bank [-config file | -state directory]")
 		flags.PrintDefaults()

@@ -77,7 +77,12 @@ var texts = webtext.Texts{
 	"revoke.keep":    {"Keep it", "Behalten"},
 
 	"error.title": {"This did not work", "Das hat nicht geklappt"},
-	"error.flow":  {"This page has expired: you have already logged in, it took too long, or your browser does not accept cookies.", "Diese Seite ist abgelaufen: Die Anmeldung ist abgeschlossen oder hat zu lange gedauert, oder Ihr Browser nimmt keine Cookies an."},
+	"error.flow": {
+		"This page has expired: you have already logged in, it took too long, or your browser does not accept " +
+			"cookies.",
+		"Diese Seite ist abgelaufen: Die Anmeldung ist abgeschlossen oder hat zu lange gedauert, oder Ihr " +
+			"Browser nimmt keine Cookies an.",
+	},
 	"error.form": {"The form was not sent from this page. Nothing was done.",
 		"Das gesendete Formular stammt nicht von dieser Seite. Es wurde nichts ausgeführt."},
 	"error.large": {"The form cannot be read.", "Das Formular ist nicht lesbar."},

@@ -45,7 +45,8 @@ func (c *config) members() []configfile.Member {
 		{Name: "issuer", Into: &c.Issuer, Default: "required", Meaning: "The bank's issuer identifier, an https URL."},
 		{Name: "client_id", Into: &c.ClientID, Default: "required", Meaning: "The client's ID at the bank."},
 		{Name: "redirect_uri", Into: &c.RedirectURI, Default: "required",
-			Meaning: "Where the bank sends the browser back to, as registered. The pages are served at its host and port."},
+			Meaning: "Where the bank sends the browser back to, as registered. The pages are served at its host " +
+				"and port."},
 		{Name: "resource_url", Into: &c.ResourceURL, Default: "required",
 			Meaning: "The URL of the accounts. Payments are made at payments beside it."},
 		{Name: "jwks", Into: &c.JWKS, Default: "none",
@@ -67,7 +68,8 @@ func (c *config) members() []configfile.Member {
 		{Name: "openid", Into: &c.OpenID, Default: "whether scope has openid",
 			Meaning: "Request an ID token, whatever scope says."},
 		{Name: "message_signing", Into: &c.MessageSigning, Default: "none",
-			Meaning: "The parts of FAPI 2.0 Message Signing to use: authorization_request, authorization_response, introspection."},
+			Meaning: "The parts of FAPI 2.0 Message Signing to use: authorization_request, " +
+				"authorization_response, introspection."},
 	}
 }
 

@@ -83,7 +83,8 @@ func (a *app) handler() http.Handler {
 	routes["GET "+a.callbackPath()] = a.CallbackHandler(a.sessions, a.done)
 	// Forms lead to the bank as well, because browsers apply form-action to
 	// redirects.
-	policy := "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " + origin(a.ServerMetadata().AuthorizationEndpoint)
+	policy := "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " +
+		origin(a.ServerMetadata().AuthorizationEndpoint)
 	protection := http.NewCrossOriginProtection() // SP-5.3.3.1-12, and for the other forms
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, client.ErrCrossOrigin)

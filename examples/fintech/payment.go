@@ -60,8 +60,10 @@ func (a *app) readOrder(r *http.Request) (rar.Details, error) {
 		Actions: []openbanking.PaymentAction{"initiate"},
 		InstructedAmount: openbanking.Amount{Currency: "EUR",
 			Amount: openbanking.Decimal(strings.ReplaceAll(f.Amount, ",", "."))},
-		CreditorName:                      openbanking.Text(f.Payee),
-		CreditorAccount:                   openbanking.Account{IBAN: openbanking.IBAN(strings.ToUpper(strings.Join(strings.Fields(f.IBAN), "")))},
+		CreditorName: openbanking.Text(f.Payee),
+		CreditorAccount: openbanking.Account{
+			IBAN: openbanking.IBAN(strings.ToUpper(strings.Join(strings.Fields(f.IBAN), ""))),
+		},
 		RemittanceInformationUnstructured: openbanking.Text(f.Reference),
 		EndToEndIdentification:            openbanking.Text(rand.Text()), // distinguishes two equal payments
 	})

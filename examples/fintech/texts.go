@@ -18,8 +18,13 @@ var texts = webtext.Texts{
 	"home.see_accounts": {"See your accounts", "Konten ansehen"},
 	"home.pay":          {"Pay somebody", "Jemanden bezahlen"},
 	"home.disconnect":   {"Disconnect the bank", "Bank trennen"},
-	"home.intro":        {"Connect your bank to see your accounts here. You log in at the bank, and it asks you what we may see. We never see your password.", "Verbinden Sie Ihre Bank, um Ihre Konten hier zu sehen. Sie melden sich bei der Bank an, und sie fragt, was wir sehen dürfen. Wir erfahren Ihr Passwort nicht."},
-	"home.connect":      {"Connect your bank", "Bank verbinden"},
+	"home.intro": {
+		"Connect your bank to see your accounts here. You log in at the bank, and it asks you what we may see. " +
+			"We never see your password.",
+		"Verbinden Sie Ihre Bank, um Ihre Konten hier zu sehen. Sie melden sich bei der Bank an, und sie fragt, " +
+			"was wir sehen dürfen. Wir erfahren Ihr Passwort nicht.",
+	},
+	"home.connect": {"Connect your bank", "Bank verbinden"},
 	"home.no_need": {"You can pay somebody without connecting your bank: the bank asks you about each payment.",
 		"Zum Bezahlen müssen Sie Ihre Bank nicht verbinden: Sie fragt Sie bei jeder Zahlung."},
 
@@ -37,7 +42,12 @@ var texts = webtext.Texts{
 	"payment.amount":    {"Amount in euros", "Betrag in Euro"},
 	"payment.reference": {"Reference (optional)", "Verwendungszweck (freiwillig)"},
 	"payment.submit":    {"Continue at the bank", "Weiter zur Bank"},
-	"payment.next":      {"The bank shows you this payment and asks for your consent. Only then does it make the payment, and only once.", "Die Bank zeigt Ihnen diese Zahlung und bittet um Ihre Zustimmung. Erst dann führt sie die Zahlung aus, und nur einmal."},
+	"payment.next": {
+		"The bank shows you this payment and asks for your consent. Only then does it make the payment, and only " +
+			"once.",
+		"Die Bank zeigt Ihnen diese Zahlung und bittet um Ihre Zustimmung. Erst dann führt sie die Zahlung aus, " +
+			"und nur einmal.",
+	},
 	"problem.amount": {"Please enter an amount in euros, for example 12.50.",
 		"Bitte geben Sie einen Betrag in Euro ein, zum Beispiel 12,50."},
 	"problem.payee": {"The name of the payee is missing or too long.",
@@ -101,8 +111,18 @@ var texts = webtext.Texts{
 		"Die Antwort der Bank passt nicht zu dem Vorgang, den Sie hier begonnen haben. Es wurde nichts ausgeführt."},
 	"failure.denied": {"You or the bank did not agree. Nothing was done.",
 		"Sie oder die Bank haben nicht zugestimmt. Es wurde nichts ausgeführt."},
-	"failure.partial":   {"You did not allow us to see your accounts, so we cannot continue. We have ended the rest of your permission. You can connect the bank again, or pay somebody.", "Sie haben uns nicht erlaubt, Ihre Konten zu sehen. Wir können daher nicht fortfahren und haben den Rest Ihrer Erlaubnis beendet. Sie können die Bank neu verbinden oder jemanden bezahlen."},
+	"failure.partial": {
+		"You did not allow us to see your accounts, so we cannot continue. We have ended the rest of your " +
+			"permission. You can connect the bank again, or pay somebody.",
+		"Sie haben uns nicht erlaubt, Ihre Konten zu sehen. Wir können daher nicht fortfahren und haben den Rest " +
+			"Ihrer Erlaubnis beendet. Sie können die Bank neu verbinden oder jemanden bezahlen.",
+	},
 	"failure.not_found": {"There is no such page.", "Diese Seite gibt es nicht."},
 	"over.title":        {"Access has ended", "Der Zugriff ist beendet"},
-	"over.text":         {"The bank no longer shows us your accounts: you have ended the permission there, or it has expired. You can connect the bank again.", "Die Bank zeigt uns Ihre Konten nicht mehr: Sie haben die Erlaubnis dort beendet, oder sie ist abgelaufen. Sie können die Bank neu verbinden."},
+	"over.text": {
+		"The bank no longer shows us your accounts: you have ended the permission there, or it has expired. You " +
+			"can connect the bank again.",
+		"Die Bank zeigt uns Ihre Konten nicht mehr: Sie haben die Erlaubnis dort beendet, oder sie ist " +
+			"abgelaufen. Sie können die Bank neu verbinden.",
+	},
 }

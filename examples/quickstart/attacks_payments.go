@@ -238,7 +238,8 @@ func badDetails(c combination) []attack {
 		on("details with a wrong digit in an IBAN", "RAR-5-4",
 			rewrite(`"DE02`, `"DE03`)).saying("creditorAccount.iban"),
 		on("details without a creditor", "RAR-5-5", rewrite(`"creditorName":"ACME",`, "")).saying("creditorName"),
-		on("details for an unknown location", "RAR-2.2-1", rewrite(`"creditorName":`, `"locations":["https://unknown.example/api"],"creditorName":`)).
+		on("details for an unknown location", "RAR-2.2-1",
+			rewrite(`"creditorName":`, `"locations":["https://unknown.example/api"],"creditorName":`)).
 			saying("locations"),
 		on("an array of 10,000 details", "RAR-5-4", details("["+strings.Repeat("{},", 9999)+"{}]")).saying("too large"),
 	}

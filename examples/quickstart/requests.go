@@ -350,7 +350,8 @@ func (w *world) prover(key crypto.Signer) (*dpop.Prover, error) {
 }
 
 // assertions returns an issuer of valid assertions of a client, with a change.
-func (w *world) assertions(c *application, change func(*clientauth.PrivateKeyJWTConfig)) (*clientauth.PrivateKeyJWT, error) {
+func (w *world) assertions(c *application,
+	change func(*clientauth.PrivateKeyJWTConfig)) (*clientauth.PrivateKeyJWT, error) {
 	cfg := clientauth.PrivateKeyJWTConfig{ClientID: c.id, Audience: w.asURL, Key: c.auth, KeyID: authKeyID,
 		Now: w.clock.Now}
 	if change != nil {

@@ -188,7 +188,7 @@ func compareArchives(_ context.Context, f *flow) error {
 			same := slices.IndexFunc(issued, func(other profile.Evidence) bool { return other.JWT == e.JWT })
 			if same < 0 || e.Key != nil && !m.key.PublicKey.Equal(e.Key) || !m.key.PublicKey.Equal(issued[same].Key) ||
 				!verifiesES256(e.JWT, &m.key.PublicKey) {
-				return fmt.Errorf("%s: the message that the %s has accepted differs from the one that the %s has signed",
+				return fmt.Errorf("%s: the message that the %s has accepted differs from that of the %s",
 					m.kind, m.receiver, m.issuer)
 			}
 		}

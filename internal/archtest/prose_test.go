@@ -36,7 +36,7 @@ var oddTurns = []struct {
 	{"a relative clause is the subject", regexp.MustCompile(`(^|[.:;!?] |— )(What|Who|Whose|Which|Whatever|Whichever|(One|Those|He|All|Any|Anything|Everything|Nothing) (that|who)|That the|That an?)\b`)},
 	{"a relative clause is the subject", regexp.MustCompile(`([:;] |— |\()(what|who|whose|whatever|whichever|(one|those|all) (that|who)|that the)\b`)},
 	{"the actor has no name", regexp.MustCompile(`(?i)\b(nobody|somebody|anybody|everybody|no one|someone|whoever|whomever|(those|one|all|him|them) who|who(ever)? (asks?|comes|calls|wants|speaks))\b`)},
-	{"the noun is vague", regexp.MustCompile(`(?i)\b(what (it|they|he) (says?|said|has|had|is told)|all of it|none of it|half of it|the rest of it)\b`)},
+	{"the noun is vague", regexp.MustCompile(`(?i)\b(what (it|they|he) (says?|said|is told)|all of it|none of it|the rest of it)\b`)},
 	{"is no, is none", regexp.MustCompile(`(?i)\b(is|are|was|were|be|being|been) (no|none)\b`)},
 	{"the verb is not the field's", regexp.MustCompile(`(?i)\b(refus(e|es|ed|al|als|ing)|mend(s|ed|ing)?|hand(s|ed|ing)? (out|to|over|in|back|on|it|them|its?|the|an?)|(is|are|was|were|be|been|being) (told|brought|asked after)|tells? (\w+ )?(apart|from|of|whose|which|what|that|whether|it|them)|brings?|brought|spends?|spent|minded|minds)\b`)},
 	{"a default is not a sentence", regexp.MustCompile(`(?i)(^|[.;,(] )(nil|empty|zero|0|""|false|true|none|absent|unset|default): `)},
@@ -111,9 +111,10 @@ func (p *prose) measureGo(s *source, text string) {
 	for i, line := range strings.Split(text, "\n") {
 		trimmed := strings.TrimLeft(line, "\t")
 		width := utf8.RuneCountInString(trimmed) + tabWidth*(len(line)-len(trimmed))
-		switch comment, ok := strings.CutPrefix(trimmed, "// "); {
+		switch comment, ok := strings.CutPrefix(trimmed, "//"); {
 		case ok && own[i+1]:
-			if width > maxCommentWidth && strings.Contains(comment, " ") {
+			text, ok := strings.CutPrefix(comment, " ") // else it is an example
+			if ok && width > maxCommentWidth && strings.Contains(text, " ") {
 				p.wideComments++
 			}
 		case width > maxCodeWidth:
