@@ -145,9 +145,9 @@ var reserved = []string{
 }
 
 // Issue returns a signed token. It returns an error for claims that a
-// [Verifier] would reject, including claims that do not bind the token to a
-// key, and [ErrTooLong] for a token of more than 16 KiB. Other errors come from
-// the key. Do not send the text of an error to the client.
+// [Verifier] would reject, for example claims without a binding. For a token of
+// more than 16 KiB it returns [ErrTooLong]. Other errors come from the key. Do
+// not send the text of an error to the client.
 func (i *Issuer) Issue(c Claims) (string, error) {
 	body, err := i.body(c)
 	if err != nil {

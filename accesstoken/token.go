@@ -5,7 +5,7 @@
 // checks them with a [Verifier], without a request to the authorization server.
 // They suit most resource servers if their lifetime is a few minutes. Use
 // opaque tokens (package introspection) if the client must not read the claims,
-// or if the token would be longer than a header field may be.
+// or if the token would not fit into a header field.
 //
 // FAPI 2.0 binds each access token to a key of its client, by DPoP (RFC 9449)
 // or by mutual TLS (RFC 8705). Issuer and Verifier reject tokens without such a
@@ -17,8 +17,8 @@
 // A Verifier caches verified tokens, so that a repeated token needs a hash
 // instead of a signature check. It checks expiry and revocation on each use,
 // and the signature again after five minutes. A Verifier accepts one issuer. A
-// resource server with several issuers has a Verifier for each and selects it
-// by the path or host of the request, before it reads the token.
+// resource server with several issuers has a Verifier for each. It selects the
+// Verifier by the path or host of the request, before it reads the token.
 //
 // The scope of a token is one string (RFC 9068 §2.2.3): an array, the default
 // of some servers, is rejected. An optional claim of the wrong type counts as

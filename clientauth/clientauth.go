@@ -4,9 +4,9 @@
 //
 // A client has a [PrivateKeyJWT] for each authorization server, or is a
 // [MutualTLS]. It calls Authenticate on the form of each request, including
-// retries, because an assertion can be used once. private_key_jwt works with
-// every proxy in between and with certificate-bound access tokens. Use mutual
-// TLS if an ecosystem requires it.
+// retries, because an assertion can be used once. private_key_jwt does not
+// depend on proxies between client and server. It also works with
+// certificate-bound access tokens. Use mutual TLS if an ecosystem requires it.
 //
 // A server has one [Verifier] for all endpoints at which clients authenticate.
 // [Verifier.Verify] suits requests that have no further checks. Otherwise call

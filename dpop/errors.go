@@ -62,9 +62,9 @@ var (
 		http.StatusBadRequest, "DPoP proof requires a recent nonce")
 	// ErrReplayed means that the proof has been used before.
 	ErrReplayed error = proofError("dpop: proof replayed", "DPoP proof has been used before")
-	// ErrStore means that the [ReplayStore] failed: server_error with status
-	// 503. It wraps the error of the store. The caller rejects the request,
-	// because the proof may have been used before.
+	// ErrStore means that the [ReplayStore] failed. It wraps the error of the
+	// store. The code is server_error, with status 503. The caller rejects the
+	// request, because the proof may have been used before.
 	ErrStore error = oautherr.New("dpop: replay store failed", oautherr.ServerError,
 		http.StatusServiceUnavailable, "Try again later")
 )

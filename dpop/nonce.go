@@ -32,10 +32,10 @@ type NonceSourceConfig struct {
 	Step time.Duration
 
 	// Steps is the number of accepted nonces: the current one and earlier ones.
-	// It is 2 to
-	// 64. The default is 5, so that a nonce is accepted for four to five minutes with the
-	// default Step. With fewer steps, proofs that were made in advance expire
-	// earlier, and clients need a second round trip more often.
+	// The minimum is 2 and the maximum 64 nonces. The default is 5: with the
+	// default Step, a nonce is accepted for four to five minutes. With fewer
+	// steps, proofs that were made in advance expire earlier, and clients need
+	// a second round trip more often.
 	Steps int
 
 	// Now is the clock. If nil, time.Now is used. It is called concurrently.

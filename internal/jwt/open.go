@@ -2,10 +2,9 @@
 // (JWT, RFC 7519) in this module share.
 //
 // A verifier opens a token by its [Rules]: size, algorithm, typ and JSON. It
-// reads the claims with a [Reader], which keeps the first error, and checks
-// what it has read. It calls [Token.Verify] last, so that no key is looked up
-// for a token that is rejected anyway. Every error wraps a sentinel of the
-// calling package.
+// reads the claims with a [Reader], which keeps the first error, and checks the
+// values. It calls [Token.Verify] last, so that no key is looked up for a token
+// that is rejected anyway. Every error wraps a sentinel of the calling package.
 //
 // An issuer checks its input with the functions for syntax, writes the claims
 // with [Encode] and signs them with the result of [NewSigner].
