@@ -21,8 +21,8 @@ const (
 )
 
 // fill is a Set in its steady state: the clock is driven by the number of uses
-// such that 5 million entries are live at any moment, each use adds one and
-// one falls due.
+// such that 5 million entries are live at any moment, each use adds one and one
+// falls due.
 type fill struct {
 	set  *expiring.Set
 	uses atomic.Int64
@@ -177,19 +177,6 @@ func (h *histogram) report(b *testing.B) {
 	}
 	b.ReportMetric(float64(h.longest.Microseconds()), "max-us")
 	b.ReportMetric(float64(h.over1ms), "over-1ms")
-}
-
-func BenchmarkMapAddTake(b *testing.B) {
-	m := expiring.NewMap[int](expiring.MapConfig{})
-	expires := time.Now().Add(time.Hour)
-	for i := range 500_000 {
-		_ = m.Add(fmt.Sprint("held", i), i, expires)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		_ = m.Add("code", 1, expires)
-		m.Take("code")
-	}
 }
 
 func BenchmarkCacheGet(b *testing.B) {

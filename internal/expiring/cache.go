@@ -12,13 +12,14 @@ const (
 	minCacheShard = 64
 )
 
-// A Cache keeps recent values under recent keys and forgets the others. It is
-// for what can be computed again: an entry may be lost at any time. It is safe
-// for concurrent use, and concurrent hits do not wait for each other.
+// A Cache keeps recent values under recent keys. It is for values that can be
+// computed again, because an entry may be lost at any time. It is safe for
+// concurrent use, and concurrent hits do not wait for each other.
 //
-// Entries live in two generations, each of half the size. When the new one is
-// full it becomes the old one, and the old one is dropped, save what a Get has
-// carried over meanwhile. So keys in steady use survive a flood of others.
+// Entries live in two generations, each of half the size. When the new
+// generation is full, it replaces the old one, which is dropped. Get moves an
+// entry from the old generation to the new one. Keys in steady use therefore
+// survive a flood of others.
 type Cache[V any] struct {
 	seed   maphash.Seed
 	half   int // entries in a generation of a shard
@@ -27,8 +28,8 @@ type Cache[V any] struct {
 
 type cacheShard[V any] struct {
 	mu sync.RWMutex
-	// Keys are hashed once, with a secret seed, and compared on every hit:
-	// two keys with one hash displace each other and are never confused.
+	// Keys are hashed once, with a secret seed, and compared on every hit. Two
+	// keys with one hash displace each other and are never confused.
 	recent, old map[uint64]cached[V]
 	_           [cachePad]byte
 }
@@ -38,8 +39,8 @@ type cached[V any] struct {
 	value V
 }
 
-// NewCache returns an empty Cache for at most maxEntries entries; less than 2
-// counts as 2. Memory for entries is taken when they come.
+// NewCache returns an empty Cache for at most maxEntries entries, and at least
+// for 2. It allocates memory when entries arrive.
 func NewCache[V any](maxEntries int) *Cache[V] {
 	maxEntries = max(maxEntries, 2)
 	count := 1
@@ -57,7 +58,7 @@ func NewCache[V any](maxEntries int) *Cache[V] {
 	return c
 }
 
-// Get returns the value that was put under key, if it is still there.
+// Get returns the value of key, unless the cache has forgotten it.
 func (c *Cache[V]) Get(key string) (v V, ok bool) {
 	sum, sh := c.locate(key)
 	sh.mu.RLock()
@@ -75,8 +76,8 @@ func (c *Cache[V]) Get(key string) (v V, ok bool) {
 	return e.value, true
 }
 
-// Put stores v under key in place of what was there. The cache keeps a copy of
-// key, so it does not hold on to a larger string that key is a part of.
+// Put stores v under key and replaces an earlier value. The cache keeps a copy
+// of key, so it does not keep a larger string that contains key.
 func (c *Cache[V]) Put(key string, v V) {
 	sum, sh := c.locate(key)
 	e := cached[V]{key: strings.Clone(key), value: v}
@@ -86,8 +87,8 @@ func (c *Cache[V]) Put(key string, v V) {
 	c.store(sh, sum, e)
 }
 
-// carry moves an entry from the old generation to the new one, unless somebody
-// else has moved, replaced or dropped it since.
+// carry moves an entry from the old generation to the new one, unless another
+// call has moved, replaced or dropped it.
 func (c *Cache[V]) carry(sh *cacheShard[V], sum uint64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -99,7 +100,8 @@ func (c *Cache[V]) carry(sh *cacheShard[V], sum uint64) {
 
 func (c *Cache[V]) store(sh *cacheShard[V], sum uint64, e cached[V]) {
 	if _, present := sh.recent[sum]; !present && len(sh.recent) >= c.half {
-		// The oldest generation's map serves again: a new one would have to grow, with the shard locked.
+		// The map of the old generation is used again. A new map would have to
+		// grow while the shard is locked.
 		empty := sh.old
 		clear(empty)
 		if empty == nil {

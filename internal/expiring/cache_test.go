@@ -40,8 +40,8 @@ func TestCacheHoldsHalfAndNoMoreThanItsSize(t *testing.T) {
 		}
 		held := 0
 		for i := range 10 * limit {
-			// A Get may move an entry and displace others, so count from
-			// the last one back.
+			// A Get may move an entry and displace others, so count from the
+			// last one back.
 			if _, ok := c.Get(fmt.Sprint(10*limit - 1 - i)); ok {
 				held++
 			}

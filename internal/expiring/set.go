@@ -9,17 +9,26 @@ import (
 
 const defaultSetEntries = 8 << 20
 
-// SetConfig configures a [Set]; MaxEntries defaults to 8,388,608.
-type SetConfig = Config
+// SetConfig configures a [Set].
+type SetConfig struct {
+	// MaxEntries bounds the number of entries. The default is 8,388,608. The
+	// bound is divided among shards, so with more than 8,191 entries it can be
+	// met a few percent early.
+	MaxEntries int
+	// Now returns the current time. If nil, time.Now is used. It is called
+	// concurrently.
+	Now func() time.Time
+}
 
-// A Set remembers which keys have been used, each until its own expiry. It is
-// safe for concurrent use.
+// A Set remembers used keys, each until its own expiry. It is safe for
+// concurrent use.
 //
-// An entry costs 22 to 55 bytes, an empty set of the default size 0.5 MiB.
-// Memory that a peak has taken is used again but not given back.
+// An entry takes 40 to 81 bytes, and an empty set of the default size 0.5 MiB.
+// Memory of a peak is used again but not freed.
 type Set struct {
-	sharding
 	seeds
+	now    func() time.Time
+	quota  int   // entries of each shard
 	epoch  int64 // Unix seconds; entries count from here
 	shards []setShard
 	shares shares
@@ -28,35 +37,46 @@ type Set struct {
 type setShard struct {
 	mu sync.Mutex
 	table
-	// forgotten is the latest expiry of all entries taken out. Should the
-	// clock go backwards, a key that expires no later may be one of them.
+	// forgotten is the latest expiry of all removed entries. If the clock is
+	// set back, a key that expires no later may be one of them.
 	forgotten uint32
 	_         [cachePad]byte
 }
 
 // NewSet returns an empty Set.
 func NewSet(cfg SetConfig) *Set {
-	s := &Set{sharding: newSharding(cfg, defaultSetEntries), seeds: newSeeds()}
-	s.epoch = s.now().Unix()
-	s.shares.max = s.count * s.quota
-	s.shards = make([]setShard, s.count)
+	s := &Set{seeds: newSeeds(), now: cfg.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	maxEntries := cfg.MaxEntries
+	if maxEntries <= 0 {
+		maxEntries = defaultSetEntries
+	}
+	count := 1
+	for count < maxShards && maxEntries/(2*count) >= minShardEntries {
+		count *= 2
+	}
+	s.epoch, s.quota = s.now().Unix(), maxEntries/count
+	s.shares.max = count * s.quota
+	s.shards = make([]setShard, count)
 	for i := range s.shards {
 		s.shards[i].table = newTable()
 	}
 	return s
 }
 
-// Use records key until expires and reports whether this is the first use: of
-// any number of concurrent calls with one key exactly one gets true. A key
-// whose expiry has passed may be used again. Only the first use sets the
+// Use records key until expires and reports whether this is the first use. Of
+// any number of concurrent calls with one key, exactly one returns true. A key
+// whose expiry has passed can be used again. Only the first use sets the
 // expiry.
 //
-// It returns [ErrFull] when there is no room, and [ErrExpired] when expires is
-// not in the future. first is false with every error.
+// It returns [ErrFull] without room, and [ErrExpired] if expires is not in the
+// future. With an error, first is false.
 //
-// A clock that goes backwards cannot make a key usable twice, provided that
-// the same key always comes with the same expiry: what expired no later than
-// anything already forgotten is refused with [ErrExpired].
+// If the clock is set back, Use returns ErrExpired for every expiry up to that
+// of a removed entry. A key with a constant expiry is therefore never used
+// twice.
 func (s *Set) Use(key string, expires time.Time) (first bool, err error) {
 	now := wall(s.now())
 	if !wall(expires).After(now) {
@@ -68,7 +88,7 @@ func (s *Set) Use(key string, expires time.Time) (first bool, err error) {
 		return false, ErrExpired
 	}
 	f := s.fingerprint(key)
-	return s.shards[f.shard(s.count)].use(&f, until, at, s.quota)
+	return s.shards[f.shard(len(s.shards))].use(&f, until, at, s.quota)
 }
 
 // UseBy is Use for an owner, which can use as much room as is still free. A
@@ -104,7 +124,7 @@ func (sh *setShard) use(f *fingerprint, until uint32, at int64, quota int) (firs
 	switch {
 	case used:
 		return false, nil
-	case place.until != 0: // an expired entry, whose room this one takes
+	case place.until != 0: // an expired entry, which is replaced
 		sh.forgotten = max(sh.forgotten, place.until)
 	case sh.held >= quota:
 		sh.forgotten = max(sh.forgotten, sh.sweep(at))
@@ -120,9 +140,10 @@ func (sh *setShard) use(f *fingerprint, until uint32, at int64, quota int) (firs
 	return true, nil
 }
 
-// second returns t in seconds since the epoch, rounded up: an entry may live up
-// to a second too long, never too short. What is before the epoch (the clock
-// has been set back) lives longer than asked for; 136 years are the most.
+// second returns t in seconds since the epoch, rounded up. An entry may
+// therefore live one second too long, and never too short. A time before the
+// epoch counts as one second, because the clock was set back. The maximum is
+// 136 years.
 func (s *Set) second(t time.Time) uint32 {
 	sec := t.Unix()
 	switch {
@@ -136,8 +157,8 @@ func (s *Set) second(t time.Time) uint32 {
 	return uint32(max(sec-s.epoch, 1))
 }
 
-// Len returns the number of keys held, among them expired ones whose room has
-// not been needed yet. It takes each shard's lock in turn.
+// Len returns the number of keys held, including expired keys that were not yet
+// removed. It takes the lock of one shard after the other.
 func (s *Set) Len() int {
 	n := 0
 	for i := range s.shards {

@@ -14,7 +14,8 @@ import (
 
 func TestSetShares(t *testing.T) {
 	var n int
-	// flood adds entries of an owner until it gets an error, and returns how many.
+	// flood adds entries of an owner until it gets an error, and returns how
+	// many.
 	flood := func(t *testing.T, s *expiring.Set, owner string, until time.Time) int {
 		for added := 0; ; added++ {
 			n++

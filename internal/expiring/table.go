@@ -3,20 +3,22 @@ package expiring
 import "hash/maphash"
 
 const (
-	pageSlots = 510 // with its two counters a page takes 8,176 bytes, a size class of the allocator
-	// A page that is this full is cleared of expired entries, and divided in
-	// two if that does not help: three in four, so that a search stays within
-	// a few cache lines.
+	// With its two counters a page takes 8,176 bytes, a size class of the
+	// allocator.
+	pageSlots = 510
+	// From this number of entries on, a page is cleared of expired entries, and
+	// divided in two if it stays too full. At three in four a search stays
+	// within a few cache lines.
 	pageFull = pageSlots * 3 / 4
-	// With more live entries than this, clearing would soon be due again.
+	// With more live entries than this, the page would soon be full again.
 	pageDivide = pageSlots * 3 / 5
-	// So many pages are cleared when there is no room otherwise.
+	// sweepPages is the number of pages that one call clears in a full table.
 	sweepPages = 4
 )
 
-// A fingerprint stands for a key. It comes from a seeded hash, so a peer who
-// picks keys can neither find two with one fingerprint nor aim at a page; should
-// two keys share one by chance, an honest use is refused and nothing is let in.
+// A fingerprint represents a key. It is a seeded hash, so a peer that chooses
+// keys can neither find two with one fingerprint nor aim at a page. If two keys
+// share one by chance, a first use is rejected and no second use is accepted.
 type fingerprint struct {
 	a uint64
 	b uint32
@@ -30,38 +32,37 @@ func (s *seeds) fingerprint(key string) fingerprint {
 	return fingerprint{maphash.String(s[0], key), uint32(maphash.String(s[1], key))}
 }
 
-// shard, prefix and start take bits of their own each, for the shard, the page
-// in it and the place in that.
+// shard, prefix and start use separate bits: for the shard, the page in the
+// shard and the slot in the page.
 func (f *fingerprint) shard(count int) int { return int(f.b) & (count - 1) }
 func (f *fingerprint) prefix() int         { return int(uint32(f.a)) }
 func (f *fingerprint) start() int          { return int(f.a >> 32 * pageSlots >> 32) }
 
 // A table is a hash table of fingerprints, in pages that a directory finds by
-// their prefix (extendible hashing). It grows by dividing one page at a time, so
-// no call is slow because of its size, and it keeps no list of what is due: an
-// expired entry stays until its room is wanted. So a use touches one page and
-// mostly one cache line of it, which is where its time goes when there are
-// millions of entries. Pages contain no pointers, so the garbage collector does
-// not walk them.
+// their prefix (extendible hashing). It grows by the division of one page at a
+// time, so no call is slow because of its size. It has no list of due entries:
+// an expired entry stays until its room is needed. A use therefore touches one
+// page, and usually one cache line of it. Pages contain no pointers, so the
+// garbage collector does not scan them.
 //
-// Go's map with a list of what is due beside it was measured to take 89 bytes an
-// entry when entries come and go, and twice as long for a use.
+// A Go map with a list of due entries took 89 bytes for an entry, and twice the
+// time for a use.
 type table struct {
-	directory []*page // 2^n of them; a page of depth d stands in 2^(n-d) places
-	held      int     // entries in all pages, expired ones too
-	next      int     // where sweep goes on
+	directory []*page // 2^n pages; a page of depth d is in 2^(n-d) places
+	held      int     // entries in all pages, including expired entries
+	next      int     // the page at which sweep continues
 }
 
 type page struct {
 	slots [pageSlots]slot
 	held  int32
-	depth uint32 // how many bits of the prefix all entries share
+	depth uint32 // the number of prefix bits that all entries share
 }
 
-// slot is 16 bytes. An expired entry's is taken by the next that comes along.
+// slot is 16 bytes. The slot of an expired entry is used again.
 type slot struct {
 	fingerprint
-	until uint32 // the second in which it expires; 0: never taken
+	until uint32 // the second in which it expires; 0 if never used
 }
 
 func newTable() table { return table{directory: []*page{new(page)}} }
@@ -70,8 +71,8 @@ func (t *table) page(f *fingerprint) *page {
 	return t.directory[f.prefix()&(len(t.directory)-1)]
 }
 
-// find looks for a live entry of d. If there is none it returns where one may
-// go: the slot of an expired entry, or a free one.
+// find searches a live entry of f. If it does not exist, find returns a slot
+// for it: that of an expired entry, or a free one.
 func (t *table) find(f *fingerprint, at int64) (place *slot, used bool) {
 	p := t.page(f)
 	for i := f.start(); ; i++ { // ends, as a page is never full
@@ -95,8 +96,8 @@ func (t *table) find(f *fingerprint, at int64) (place *slot, used bool) {
 	}
 }
 
-// put stores an entry at place, which find has returned, or where find would
-// if it is nil. It returns the latest expiry of the entries it has taken out.
+// put stores an entry at place, a result of find. If place is nil, put calls
+// find. It returns the latest expiry of the entries that it removed.
 func (t *table) put(f *fingerprint, until uint32, at int64, place *slot) (forgotten uint32) {
 	if place == nil {
 		place, _ = t.find(f, at)
@@ -116,7 +117,7 @@ func (t *table) put(f *fingerprint, until uint32, at int64, place *slot) (forgot
 	return forgotten
 }
 
-// clear takes the expired entries out of a page and returns the latest expiry.
+// clear removes the expired entries of a page and returns the latest expiry.
 func (t *table) clear(p *page, at int64) (forgotten uint32) {
 	old := p.slots
 	p.slots = [pageSlots]slot{}
@@ -135,7 +136,7 @@ func (t *table) clear(p *page, at int64) (forgotten uint32) {
 	return forgotten
 }
 
-// insert puts in an entry that is known to be new.
+// insert adds an entry that is known to be new.
 func (p *page) insert(s *slot) {
 	i := s.start()
 	for p.slots[i].until != 0 {
@@ -147,7 +148,7 @@ func (p *page) insert(s *slot) {
 	p.held++
 }
 
-// divide splits the page of d by one more bit of the digests.
+// divide splits the page of f by one more bit of the prefixes.
 func (t *table) divide(p *page, f *fingerprint) {
 	if 1<<p.depth == len(t.directory) {
 		t.directory = append(t.directory, t.directory...)
@@ -164,8 +165,8 @@ func (t *table) divide(p *page, f *fingerprint) {
 	}
 }
 
-// sweep clears some pages, others each time, and returns the latest expiry of
-// what it has taken out.
+// sweep clears the next few pages and returns the latest expiry of the removed
+// entries.
 func (t *table) sweep(at int64) (forgotten uint32) {
 	for range min(sweepPages, len(t.directory)) {
 		t.next = (t.next + 1) % len(t.directory)
