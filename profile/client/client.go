@@ -21,6 +21,7 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
+	"golang.org/x/oauth2"
 )
 
 // clientTimeout bounds a request to the authorization server whose http.Client has no timeout: a token source that waits
@@ -113,7 +114,7 @@ type Client struct {
 	idTokens     *idtoken.Verifier // nil: the server publishes no keys
 	requests     *jar.Signer       // nil: plain requests
 	responses    *jarm.Verifier    // nil: plain responses
-	refreshes    refreshes
+	refreshes    refreshGroup
 	logins       loginGroup
 	close        []func()
 }
@@ -158,6 +159,9 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		cfg.ServerKeys = &own
 	}
 	c := &Client{cfg: cfg}
+	c.refreshes.refresh = func(ctx context.Context, refreshToken string) (*oauth2.Token, error) {
+		return c.Refresh(ctx, refreshToken, Request{})
+	}
 	if theirs == nil || theirs.Transport == nil {
 		c.close = append(c.close, cfg.HTTPClient.CloseIdleConnections)
 	}

@@ -81,8 +81,9 @@ func (s *Sessions) checkOrigin(r *http.Request) error {
 		}
 		return nil
 	}
-	// An image or a frame in a page of the same origin may come from another user of
-	// the application. Each such login would push an earlier one out of the browser.
+	// An image or a frame in a page of the same origin may come from another
+	// user of the application. Each such login would push an earlier one out of
+	// the browser.
 	if dest := r.Header.Get("Sec-Fetch-Dest"); dest != "" && dest != "document" {
 		return fmt.Errorf("%w: GET with Sec-Fetch-Dest %.16q", ErrCrossOrigin, dest)
 	}
@@ -102,10 +103,12 @@ func rejectMethod(w http.ResponseWriter, allowed string) {
 // rejectSpeculative rejects a preload: a request for a page that the user has
 // not opened. The browser repeats the request when the user opens the page.
 func rejectSpeculative(w http.ResponseWriter, r *http.Request) bool {
-	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} { // the Fetch standard and its predecessors
-		for _, value := range r.Header.Values(name) {
-			value = strings.ToLower(value)
-			if strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview") {
+	// The Fetch standard defines the first header, the others are its
+	// predecessors.
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		purpose := strings.ToLower(strings.Join(r.Header.Values(name), ","))
+		for _, word := range []string{"prefetch", "prerender", "preview"} {
+			if strings.Contains(purpose, word) {
 				w.Header().Set("Vary", "Sec-Purpose, Purpose")
 				http.Error(w, "not loaded in advance", http.StatusServiceUnavailable)
 				return true

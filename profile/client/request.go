@@ -12,7 +12,6 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/profile"
-	"golang.org/x/oauth2"
 )
 
 const (
@@ -161,18 +160,4 @@ func (r Request) manageGrant(server *profile.ServerMetadata, params url.Values) 
 	}
 	params.Set("grant_management_action", r.GrantManagementAction)
 	return nil
-}
-
-// detailsKey is where a token's Extra has the authorization details as they were sent.
-const detailsKey = "client: authorization_details"
-
-// AuthorizationDetails returns the authorization_details of a token of this package, byte by byte as the server has sent
-// them (RAR-7-1): Extra has them too, with numbers as float64, which amounts do not survive. It is nil for a token that came
-// without, or has been stored in between, and for what is not an array of objects, each with a type that is a string.
-func AuthorizationDetails(token *oauth2.Token) json.RawMessage {
-	if token == nil {
-		return nil
-	}
-	details, _ := token.Extra(detailsKey).(json.RawMessage)
-	return bytes.Clone(details)
 }

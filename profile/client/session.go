@@ -1,11 +1,9 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"slices"
@@ -17,7 +15,6 @@ import (
 	"github.com/gofapi/fapi2/pkce"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
-	"golang.org/x/oauth2"
 )
 
 // A Session is one authorization that has been begun. Keep it where only the browser that began it can bring it back,
@@ -116,14 +113,6 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 		return nil, err
 	}
 	return session, nil
-}
-
-// withoutPage takes a body that is no OAuth error out of an error's text, as retrieveError does.
-func withoutPage(err error) error {
-	if said := (*oauth2.RetrieveError)(nil); errors.As(err, &said) && said.ErrorCode == "" && said.Response != nil {
-		said.Response.Body, said.Body = io.NopCloser(bytes.NewReader(said.Body)), nil
-	}
-	return err
 }
 
 // expectIDToken notes what the ID token will have to say.
