@@ -94,7 +94,7 @@ func TestRedemptionWhoseResponseIsLost(t *testing.T) {
 		spy.recover()
 		require.Equal(t, "invalid_grant", w.spend(code).code, "SP-5.3.2.2-9 fail closed")
 	})
-	t.Run("SP-5.3.2.2-9 at most one of 32 wins if every other response is lost", func(t *testing.T) {
+	t.Run("SP-5.3.2.2-9 at most one of 64 wins if every other response is lost", func(t *testing.T) {
 		w, spy := newSpyWorld(t)
 		var n, winners atomic.Int32
 		spy.lost = func(call string) error {
@@ -104,7 +104,7 @@ func TestRedemptionWhoseResponseIsLost(t *testing.T) {
 			return nil
 		}
 		code := w.code("client-1", nil)
-		forms, proofs := make([]url.Values, 32), make([]string, 32)
+		forms, proofs := make([]url.Values, 64), make([]string, 64)
 		for i := range forms {
 			forms[i], proofs[i] = w.codeForm("client-1", code), w.tokenProof("d")
 		}

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
 // A codeRecord is the stored value of an authorization code. It contains the
@@ -36,22 +39,136 @@ type storedCode struct {
 	record  codeRecord
 }
 
-func (s *Server) loadCode(ctx context.Context, code string) (c storedCode, err error) {
-	c.key = s.storeKey(kindCode, code)
-	c.value, c.version, err = s.load(ctx, s.stores.codes, c.key, &c.record, ErrCode)
-	return c, err
+// A redemption is the planned result of redeeming a code.
+type redemption struct {
+	code     storedCode
+	replayed bool  // the code was redeemed before
+	rejected error // not nil if the code is consumed, and no token is made
+
+	grant    grant        // the authorization
+	current  grants.Grant // of grant management, as it will be; zero without
+	token    grant        // narrowed, for the access token
+	claims   accesstoken.Claims
+	idTokens *signatory // nil if no ID token is to be issued
 }
 
-// replayed rejects a request for a code that was redeemed before. No token is
-// made for it.
-func (s *Server) replayed(ctx context.Context, t *TokenRequest, code storedCode) error {
-	if err := s.checkRevoked(ctx, code.record.Grant.ID, ErrCodeReplayed); err != nil {
-		return err
+// redeem serves the authorization code grant. It plans without writes, then
+// consumes the assertion and the proof, and then fulfils the plan.
+func (s *Server) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
+	plan, err := s.plan(ctx, t)
+	if err != nil {
+		return nil, err
 	}
 	if err := t.Commit(ctx); err != nil {
+		return nil, err
+	}
+	return s.fulfil(ctx, t, plan)
+}
+
+// plan makes all checks and writes nothing. It detects everything that cannot
+// be issued, while the code and the grant are unchanged.
+func (s *Server) plan(ctx context.Context, t *TokenRequest) (r redemption, err error) {
+	r.code.key = s.storeKey(kindCode, t.Param("code"))
+	r.code.value, r.code.version, err = s.load(ctx, s.stores.codes, r.code.key, &r.code.record, ErrCode)
+	if err != nil {
+		return r, err
+	}
+	record := r.code.record
+	if err := t.CheckBinding(record.Binding); err != nil { // CS-11, CS-15
+		return r, err
+	}
+	r.replayed = record.Attempt != ""
+	if !r.replayed && s.cfg.Now().Unix() >= record.Expires { // SP-5.3.2.1-11, CS-10
+		r.rejected = fmt.Errorf("%w: expired", ErrCode)
+		return r, nil
+	}
+	// A code whose grant is revoked was replayed before, or the host revoked
+	// it.
+	if err := s.checkRevoked(ctx, record.Grant.ID, ErrCodeReplayed); err != nil || r.replayed {
+		return r, err
+	}
+	err = s.planTokens(ctx, t, &r)
+	if errors.Is(err, grants.ErrInactive) && record.Change != nil {
+		r.rejected, err = err, nil
+	}
+	return r, err
+}
+
+// planTokens determines the tokens of a redemption.
+func (s *Server) planTokens(ctx context.Context, t *TokenRequest, r *redemption) (err error) {
+	record := r.code.record
+	r.grant = record.Grant
+	permitted := record.Grant.permission()
+	if record.Change != nil {
+		if s.grants == nil {
+			return fmt.Errorf("%w: its grant management has been turned off", ErrCode)
+		}
+		if r.current, err = s.grants.Plan(ctx, record.Change); err != nil {
+			return err
+		}
+		if permitted, err = s.permitted(t, record.Grant, r.current); err != nil {
+			return err
+		}
+		r.grant.Managed = r.current.ID
+	}
+	if r.token, err = s.narrow(t, permitted); err != nil {
 		return err
 	}
-	return s.endReplayed(ctx, code)
+	if r.claims, err = s.claims(t, r.token); err != nil {
+		return err
+	}
+	if slices.Contains(record.Grant.Scopes, scopeOpenID) {
+		r.idTokens, err = s.idTokenSignatory(t.client) // its registration may have changed
+	}
+	return err
+}
+
+// fulfil makes the tokens of a plan, then changes the grant, and consumes the
+// code last. Until then the client can repeat its request. A change of a grant
+// ends the client's refresh tokens, so it follows the tokens that replace them.
+//
+// No token is made for a replay. A code that is rejected is consumed, so that a
+// replay of it is recognised.
+func (s *Server) fulfil(ctx context.Context, t *TokenRequest, r redemption) (response *TokenResponse, err error) {
+	switch {
+	case r.replayed:
+		return nil, s.endReplayed(ctx, r.code)
+	case r.rejected == nil:
+		if response, err = s.makeTokens(ctx, t, r); err != nil {
+			return nil, err
+		}
+		if r.code.record.Change != nil {
+			err = s.claimGrant(ctx, t, r, response)
+		}
+		if errors.Is(err, grants.ErrInactive) {
+			response, r.rejected = nil, err
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if err := s.redeemOnce(ctx, r.code); err != nil {
+		return nil, err
+	}
+	return response, r.rejected
+}
+
+// makeTokens makes all tokens of a redemption.
+func (s *Server) makeTokens(ctx context.Context, t *TokenRequest, r redemption) (*TokenResponse, error) {
+	response, err := s.issue(ctx, t, r.token, r.claims)
+	if err != nil {
+		return nil, err
+	}
+	if r.idTokens != nil {
+		if response.IDToken, err = issueIDToken(r.idTokens, r.grant); err != nil {
+			return nil, err
+		}
+	}
+	if t.client.HasGrantType(wire.GrantRefreshToken) && !r.grant.NoRefresh {
+		if response.RefreshToken, err = s.newRefreshToken(ctx, r.grant); err != nil {
+			return nil, err
+		}
+	}
+	return response, nil
 }
 
 // endReplayed revokes the authorization of a replayed code. One of the two
@@ -62,18 +179,6 @@ func (s *Server) endReplayed(ctx context.Context, code storedCode) error {
 		return err
 	}
 	return ErrCodeReplayed
-}
-
-// redeemAnyway redeems a code that has expired, or whose grant change is no
-// longer possible, so that a replay is still recognised. It returns reason.
-func (s *Server) redeemAnyway(ctx context.Context, t *TokenRequest, code storedCode, reason error) error {
-	if err := t.Commit(ctx); err != nil {
-		return err
-	}
-	if err := s.redeemOnce(ctx, code); err != nil {
-		return err
-	}
-	return reason
 }
 
 // redeemOnce marks the code as redeemed by this request. Of any number of

@@ -200,19 +200,11 @@ func (s *Server) prepareGrant(ctx context.Context, a *Authorization, approval Ap
 }
 
 // claimGrant applies the grant change of a code (GM-5.6.1-1). If the grant has
-// changed since the plan, it makes another access token for response. If the
-// change is no longer possible, it consumes the code, so that a replay is still
-// detected.
-func (s *Server) claimGrant(
-	ctx context.Context, t *TokenRequest, code storedCode, plan redemption, response *TokenResponse,
-) error {
-	record := code.record
+// changed since the plan, it makes another access token for response. It returns
+// [grants.ErrInactive] if the change is no longer possible.
+func (s *Server) claimGrant(ctx context.Context, t *TokenRequest, plan redemption, response *TokenResponse) error {
+	record := plan.code.record
 	current, err := s.grants.Claim(ctx, record.Change)
-	if errors.Is(err, grants.ErrInactive) {
-		if err := s.redeemOnce(ctx, code); err != nil {
-			return err
-		}
-	}
 	if err != nil {
 		return err
 	}

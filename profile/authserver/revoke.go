@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // grantIDBytes is the number of random bytes in the ID of a grant.
 const grantIDBytes = 16
 
-// revokeTimeout is how long a revocation may take after its request has gone.
+// revokeTimeout bounds a write that continues after its request was cancelled.
 const revokeTimeout = 10 * time.Second
 
 // Revoked reports whether the authorization of an access token was revoked. It
@@ -23,36 +24,36 @@ func (s *Server) Revoked(ctx context.Context, id string) (bool, error) {
 	return resourceserver.RevokedIn(s.cfg.Issuer, s.stores.revocations)(ctx, id)
 }
 
-// Withdraw ends an authorization, by its
-// [AuthorizationResponse.AuthorizationID]: its code, its refresh token and its
-// access tokens, as far as the APIs ask. To end what has ended is no error. A
-// grant of grant management, which can have tokens of several authorizations,
-// is withdrawn at [Server.Grants] instead.
+// Withdraw ends an authorization with this
+// [AuthorizationResponse.AuthorizationID]: its code, its refresh token, and its
+// access tokens at all APIs that check revocations. Withdrawing an
+// authorization twice is not an error. A managed grant can have tokens of
+// several authorizations, and is withdrawn at [Server.Grants] instead.
 //
-// Who may do that is for the host to check. The error matches [ErrStore], or
-// says that the ID is none.
+// The host checks who may withdraw. The error matches [ErrStore], or reports a
+// malformed ID.
 func (s *Server) Withdraw(ctx context.Context, authorizationID string) error {
 	if len(authorizationID) != wire.GrantIDLength {
-		return fmt.Errorf("authserver: withdrawal of what is no authorization")
+		return errors.New("authserver: malformed authorization ID")
 	}
 	return s.revoke(ctx, authorizationID)
 }
 
-// revoke stops everything that was or is being issued for a grant. The
-// revocation counts for no client: a client that has used its share up must not
-// keep tokens that a user has withdrawn, or those of a replayed code.
+// revoke ends all tokens of an authorization, including tokens that are being
+// issued. The entry has no owner: a client that has used its share must not
+// keep tokens that a user has withdrawn, or tokens of a replayed code.
 func (s *Server) revoke(ctx context.Context, grantID string) error {
 	return s.revokeFor(ctx, "", grantID, s.cfg.Now().Add(s.longestLife()))
 }
 
-// longestLife is how long something that is issued for a grant can be valid.
+// longestLife is the longest lifetime of a token of an authorization.
 func (s *Server) longestLife() time.Duration {
 	return s.cfg.RefreshTokenLifetime + s.cfg.AccessTokenLifetime + codeMemory
 }
 
-// revokeFor is revoke for a client, if it has asked for that. revokeFor goes on
-// when the request is cancelled: the sender of a replayed code could otherwise
-// keep its tokens by hanging up.
+// revokeFor is revoke for a client that requests it. It continues if the
+// request is cancelled. Otherwise the sender of a replayed code could close the
+// connection and keep the tokens.
 func (s *Server) revokeFor(ctx context.Context, clientID, grantID string, until time.Time) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()
@@ -62,13 +63,14 @@ func (s *Server) revokeFor(ctx context.Context, clientID, grantID string, until 
 	return nil
 }
 
-func (s *Server) checkRevoked(ctx context.Context, grantID string, refusal error) error {
+// checkRevoked returns rejection if an authorization was revoked.
+func (s *Server) checkRevoked(ctx context.Context, grantID string, rejection error) error {
 	revoked, err := s.Revoked(ctx, grantID)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	if revoked {
-		return fmt.Errorf("%w: its grant is revoked", refusal)
+		return fmt.Errorf("%w: its grant is revoked", rejection)
 	}
 	return nil
 }

@@ -50,8 +50,9 @@ type refreshRecord struct {
 	Expires int64 `json:"expires"`
 }
 
-// Token serves a checked token request: it redeems the code, or reads the refresh token, and issues tokens bound to the
-// proof's key.
+// Token serves a checked token request. It redeems the code or reads the refresh
+// token, and issues tokens that are bound to the key of the proof. After an
+// [ErrStore], the client can repeat its request with a new assertion and proof.
 func (s *Server) Token(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
 	if t == nil || t.server != s {
 		return nil, errors.New("authserver: Token for a request that was not checked by this server")
@@ -66,121 +67,16 @@ func (s *Server) Token(ctx context.Context, t *TokenRequest) (*TokenResponse, er
 	}
 }
 
-// redeem serves the authorization code grant. It consumes the code last, so a
-// client can repeat a request that failed for another reason. It makes the
-// tokens before it changes a grant, so a failure keeps the client's refresh
-// token valid.
-func (s *Server) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
-	code, err := s.loadCode(ctx, t.Param("code"))
-	if err != nil {
-		return nil, err
-	}
-	record := code.record
-	if err := t.CheckBinding(record.Binding); err != nil { // CS-11, CS-15
-		return nil, err
-	}
-	if record.Attempt != "" {
-		return nil, s.replayed(ctx, t, code)
-	}
-	if s.cfg.Now().Unix() >= record.Expires { // SP-5.3.2.1-11, CS-10
-		return nil, s.redeemAnyway(ctx, t, code, fmt.Errorf("%w: expired", ErrCode))
-	}
-	// A code whose grant is revoked was replayed before, or the host revoked it.
-	if err := s.checkRevoked(ctx, record.Grant.ID, ErrCodeReplayed); err != nil {
-		return nil, err
-	}
-	plan, err := s.plan(ctx, t, record)
-	if errors.Is(err, grants.ErrInactive) && record.Change != nil {
-		return nil, s.redeemAnyway(ctx, t, code, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := t.Commit(ctx); err != nil {
-		return nil, err
-	}
-	response, err := s.makeTokens(ctx, t, plan)
-	if err != nil {
-		return nil, err
-	}
-	if record.Change != nil {
-		if err := s.claimGrant(ctx, t, code, plan, response); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.redeemOnce(ctx, code); err != nil {
-		return nil, err
-	}
-	return response, nil
-}
-
-// A redemption is the planned result of redeeming a code.
-type redemption struct {
-	grant    grant        // the authorization
-	current  grants.Grant // of grant management, as it will be; zero without
-	token    grant        // narrowed, for the access token
-	claims   accesstoken.Claims
-	idTokens *signatory // nil if no ID token is to be issued
-}
-
-// plan determines the result of redeeming a code, and writes nothing. It
-// detects everything that cannot be issued, while the code and the grant are
-// unchanged.
-func (s *Server) plan(ctx context.Context, t *TokenRequest, record codeRecord) (r redemption, err error) {
-	r.grant = record.Grant
-	permitted := record.Grant.permission()
-	if record.Change != nil {
-		if s.grants == nil {
-			return r, fmt.Errorf("%w: its grant management has been turned off", ErrCode)
-		}
-		if r.current, err = s.grants.Plan(ctx, record.Change); err != nil {
-			return r, err
-		}
-		if permitted, err = s.permitted(t, record.Grant, r.current); err != nil {
-			return r, err
-		}
-		r.grant.Managed = r.current.ID
-	}
-	if r.token, err = s.narrow(t, permitted); err != nil {
-		return r, err
-	}
-	if r.claims, err = s.claims(t, r.token); err != nil {
-		return r, err
-	}
-	if slices.Contains(record.Grant.Scopes, scopeOpenID) {
-		r.idTokens, err = s.idTokenSignatory(t.client) // registered otherwise since
-	}
-	return r, err
-}
-
-// makeTokens makes all tokens of a redemption. It runs before the change of a
-// grant, which ends the client's refresh tokens. If it fails, the client still
-// has those and the code.
-func (s *Server) makeTokens(ctx context.Context, t *TokenRequest, r redemption) (*TokenResponse, error) {
-	response, err := s.issue(ctx, t, r.token, r.claims)
-	if err != nil {
-		return nil, err
-	}
-	if r.idTokens != nil {
-		if response.IDToken, err = issueIDToken(r.idTokens, r.grant); err != nil {
-			return nil, err
-		}
-	}
-	if t.client.HasGrantType(wire.GrantRefreshToken) && !r.grant.NoRefresh {
-		if response.RefreshToken, err = s.newRefreshToken(ctx, r.grant); err != nil {
-			return nil, err
-		}
-	}
-	return response, nil
-}
-
-// refresh serves the refresh token grant. SP-5.3.2.1-9, SP-5.3.2.1-9N: the token is not rotated, so nothing is written for
-// it, and a client whose answer got lost repeats the request with it. CS-22: client and binding were checked before.
+// refresh serves the refresh token grant. The refresh token is not rotated, so
+// nothing is written for it, and a client that did not receive the response
+// repeats its request (SP-5.3.2.1-9, SP-5.3.2.1-9N).
 //
-// DPOP-5-5: it is bound to the client and not to a DPoP key; the new access token is bound to the key of this request.
+// A refresh token is bound to the client and not to a DPoP key. The new access
+// token is bound to the key of this request (DPOP-5-5, CS-22).
 func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
 	var record refreshRecord
-	if _, _, err := s.load(ctx, s.stores.refresh, s.storeKey(kindRefresh, t.Param("refresh_token")), &record, ErrRefreshToken); err != nil {
+	key := s.storeKey(kindRefresh, t.Param("refresh_token"))
+	if _, _, err := s.load(ctx, s.stores.refresh, key, &record, ErrRefreshToken); err != nil {
 		return nil, err
 	}
 	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6-1
