@@ -53,9 +53,8 @@ func (c *compiler) compile(s *jsonschema.Schema) (*node, error) {
 	if s.PrefixItems == nil {
 		n.items = one(s.Items)
 	}
-	residual := c.compileClosing(n, s, one)
 	// Rare keywords, and those that depend on which alternative has applied.
-	if residual || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.PropertyNames != nil ||
+	if c.compileClosing(n, s, one) || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.PropertyNames != nil ||
 		s.DependentSchemas != nil || s.DependentRequired != nil || s.UnevaluatedItems != nil || s.If != nil {
 		if err == nil {
 			n.library, err = c.alone(s)
@@ -105,9 +104,9 @@ func (c *compiler) collect(s *jsonschema.Schema, known map[string]bool) (exact, 
 	}
 	exact = s.AnyOf == nil && s.OneOf == nil && s.Not == nil && s.If == nil && s.DependentSchemas == nil
 	open = s.PatternProperties != nil || s.AdditionalProperties != nil
-	for _, part := range c.inPlaceSchemas(s) {
-		partExact, partOpen := c.collect(part, known)
-		exact, open = exact && partExact, open || partOpen || part.UnevaluatedProperties != nil
+	for _, p := range c.inPlace(s) {
+		partExact, partOpen := c.collect(p.schema, known)
+		exact, open = exact && partExact, open || partOpen || p.schema.UnevaluatedProperties != nil
 	}
 	return exact, open
 }
@@ -127,7 +126,6 @@ func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
 			n.pattern = locationForm{}
 		}
 	}
-	accepted := s.Enum
 	if s.Const != nil {
 		constant, err := valueOf(*s.Const)
 		if err != nil {
@@ -135,7 +133,7 @@ func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
 		}
 		n.constant = &constant
 	}
-	for _, one := range accepted {
+	for _, one := range s.Enum {
 		v, err := valueOf(one)
 		if err != nil {
 			return err
@@ -143,10 +141,7 @@ func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
 		n.enum = append(n.enum, v)
 	}
 	n.hasEnum = s.Enum != nil
-	for _, bound := range []struct {
-		from *int
-		to   *int
-	}{
+	for _, bound := range []struct{ from, to *int }{
 		{s.MinLength, &n.minLength}, {s.MaxLength, &n.maxLength}, {s.MinItems, &n.minItems}, {s.MaxItems, &n.maxItems},
 		{s.MinProperties, &n.minMembers}, {s.MaxProperties, &n.maxMembers},
 	} {
@@ -155,9 +150,8 @@ func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
 		}
 	}
 	for _, bound := range []struct {
-		from *float64
-		low  int
-		high int
+		from      *float64
+		low, high int
 	}{{s.Minimum, 0, 1}, {s.ExclusiveMinimum, 1, 1}, {s.Maximum, -1, 0}, {s.ExclusiveMaximum, -1, -1}} {
 		if bound.from != nil {
 			n.bounds = append(n.bounds, numberBound{floatDecimal(*bound.from), bound.low, bound.high})

@@ -1,6 +1,10 @@
 package rar
 
-import "github.com/google/jsonschema-go/jsonschema"
+import (
+	"slices"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
 
 // contains reports whether a schema leads back to itself. It does so through
 // inner values only, because examine rejects other loops. done is false for the
@@ -10,8 +14,8 @@ func (c *compiler) contains(s *jsonschema.Schema, done map[*jsonschema.Schema]bo
 		return !ready
 	}
 	done[s] = false
-	for _, child := range append(c.inPlaceSchemas(s), innerSchemas(s)...) {
-		if c.contains(child, done) {
+	for _, p := range append(c.inPlace(s), inner(s)...) {
+		if c.contains(p.schema, done) {
 			return true
 		}
 	}
@@ -44,28 +48,24 @@ func (c *compiler) charge(s *jsonschema.Schema, v *value, left *int) bool {
 	if *left--; *left < 0 {
 		return false
 	}
-	all := func(list []*jsonschema.Schema, v *value) bool {
-		for _, one := range list {
-			if one != nil && !c.charge(one, v, left) {
-				return false
-			}
-		}
-		return true
+	all := func(v *value, list ...*jsonschema.Schema) bool {
+		return !slices.ContainsFunc(list, func(s *jsonschema.Schema) bool { return s != nil && !c.charge(s, v, left) })
 	}
-	if !all(c.inPlaceSchemas(s), v) {
-		return false
-	}
-	for i := range v.Items {
-		if !all([]*jsonschema.Schema{s.Items, s.Contains, s.UnevaluatedItems}, &v.Items[i]) {
+	for _, p := range c.inPlace(s) {
+		if !c.charge(p.schema, v, left) {
 			return false
 		}
-		if i < len(s.PrefixItems) && !c.charge(s.PrefixItems[i], &v.Items[i], left) {
+	}
+	for i := range v.Items {
+		item := &v.Items[i]
+		if !all(item, s.Items, s.Contains, s.UnevaluatedItems) ||
+			i < len(s.PrefixItems) && !c.charge(s.PrefixItems[i], item, left) {
 			return false
 		}
 	}
 	for i := range v.Members {
-		name, inner := v.Members[i].Name, &v.Members[i].Value
-		if !all([]*jsonschema.Schema{s.Properties[name], s.AdditionalProperties, s.UnevaluatedProperties}, inner) {
+		inner := &v.Members[i].Value
+		if !all(inner, s.Properties[v.Members[i].Name], s.AdditionalProperties, s.UnevaluatedProperties) {
 			return false
 		}
 		for _, one := range s.PatternProperties { // even if its pattern does not match

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -53,7 +54,7 @@ func compileSchema(name string, s *jsonschema.Schema) (*compiled, error) {
 		return nil, err
 	}
 	declareLocations(s)
-	c := compiler{root: s, nodes: make(map[*jsonschema.Schema]*node), inPlace: make(map[*jsonschema.Schema]bool)}
+	c := compiler{root: s, nodes: make(map[*jsonschema.Schema]*node), looping: make(map[*jsonschema.Schema]bool)}
 	if err := c.examine(s, "", 0); err != nil {
 		return nil, err
 	}
@@ -110,39 +111,58 @@ func declareType(name string, s *jsonschema.Schema) error {
 type compiler struct {
 	root    *jsonschema.Schema
 	nodes   map[*jsonschema.Schema]*node
-	inPlace map[*jsonschema.Schema]bool // on the way down in loops
+	looping map[*jsonschema.Schema]bool // on the way down in loops
 }
 
-// inPlaceSchemas returns the schemas that judge the same value as s.
-func (c *compiler) inPlaceSchemas(s *jsonschema.Schema) []*jsonschema.Schema {
-	list := slices.Concat(s.AllOf, s.AnyOf, s.OneOf)
-	for _, one := range []*jsonschema.Schema{s.Not, s.If, s.Then, s.Else, c.referred(s.Ref)} {
-		if one != nil {
-			list = append(list, one)
-		}
-	}
-	return append(list, sortedValues(s.DependentSchemas)...)
+// A part is a schema in another schema: the value of a keyword, or with a key
+// an element or a member of that value.
+type part struct {
+	keyword, key string
+	schema       *jsonschema.Schema
 }
 
-// innerSchemas returns the schemas that judge values inside the value that s
-// judges.
-func innerSchemas(s *jsonschema.Schema) []*jsonschema.Schema {
-	list := slices.Concat(sortedValues(s.Properties), sortedValues(s.PatternProperties), s.PrefixItems)
-	for _, one := range []*jsonschema.Schema{
-		s.Items, s.Contains, s.AdditionalProperties, s.UnevaluatedItems, s.UnevaluatedProperties,
-	} {
-		if one != nil {
-			list = append(list, one)
-		}
+type parts []part
+
+func (p parts) one(keyword string, s *jsonschema.Schema) parts {
+	if s == nil {
+		return p
 	}
-	return list
+	return append(p, part{keyword, "", s})
 }
 
-func sortedValues(m map[string]*jsonschema.Schema) (list []*jsonschema.Schema) {
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		list = append(list, m[name])
+func (p parts) list(keyword string, list []*jsonschema.Schema) parts {
+	for i, s := range list {
+		p = append(p, part{keyword, "/" + strconv.Itoa(i), s})
 	}
-	return list
+	return p
+}
+
+func (p parts) named(keyword string, named map[string]*jsonschema.Schema) parts {
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		p = append(p, part{keyword, "/" + name, named[name]})
+	}
+	return p
+}
+
+// inPlace returns the schemas that judge the same value as s.
+func (c *compiler) inPlace(s *jsonschema.Schema) parts {
+	return parts(nil).list("allOf", s.AllOf).list("anyOf", s.AnyOf).list("oneOf", s.OneOf).one("not", s.Not).
+		one("if", s.If).one("then", s.Then).one("else", s.Else).one("$ref", c.referred(s.Ref)).
+		named("dependentSchemas", s.DependentSchemas)
+}
+
+// inner returns the schemas that judge values inside the value that s judges.
+func inner(s *jsonschema.Schema) parts {
+	return parts(nil).named("properties", s.Properties).named("patternProperties", s.PatternProperties).
+		list("prefixItems", s.PrefixItems).one("items", s.Items).one("contains", s.Contains).
+		one("additionalProperties", s.AdditionalProperties).one("unevaluatedItems", s.UnevaluatedItems).
+		one("unevaluatedProperties", s.UnevaluatedProperties)
+}
+
+// other returns the schemas that judge names of members, or nothing by
+// themselves.
+func other(s *jsonschema.Schema) parts {
+	return parts(nil).named("$defs", s.Defs).named("definitions", s.Definitions).one("propertyNames", s.PropertyNames)
 }
 
 // referred returns the schema to which a reference leads, or nil. References
@@ -161,79 +181,48 @@ func (c *compiler) referred(ref string) *jsonschema.Schema {
 // examine rejects keywords that would be ignored, or that two readers could
 // understand differently.
 func (c *compiler) examine(s *jsonschema.Schema, path string, depth int) error {
-	refuse := func(format string, args ...any) error {
+	fail := func(format string, args ...any) error {
 		if path == "" {
 			path = "/"
 		}
 		return fmt.Errorf("schema at %s: %s", path, fmt.Sprintf(format, args...))
 	}
 	if s == nil {
-		return refuse("null is not a schema")
+		return fail("null is not a schema")
 	}
 	for keyword := range s.Extra { // probably a typing error, which would permit more
 		if !strings.HasPrefix(keyword, "x-") {
-			return refuse("unknown keyword %q", keyword)
+			return fail("unknown keyword %q", keyword)
 		}
 	}
 	switch {
 	case s.Ref != "" && c.referred(s.Ref) == nil:
-		return refuse("unsupported $ref %q, want #/$defs/NAME of this schema", s.Ref)
+		return fail("unsupported $ref %q, want #/$defs/NAME of this schema", s.Ref)
 	case s.DynamicRef != "" || s.DynamicAnchor != "" || s.Anchor != "" || s.Vocabulary != nil:
-		return refuse("unsupported anchor or vocabulary")
+		return fail("unsupported anchor or vocabulary")
 	case s.ID != "" && s != c.root:
-		return refuse("unsupported $id in a subschema")
+		return fail("unsupported $id in a subschema")
 	case s.ItemsArray != nil || s.AdditionalItems != nil || s.DependencySchemas != nil || s.DependencyStrings != nil:
-		return refuse("keyword of draft 7: use prefixItems, items, dependentRequired and dependentSchemas")
+		return fail("keyword of draft 7: use prefixItems, items, dependentRequired and dependentSchemas")
 	case s.MultipleOf != nil && *s.MultipleOf <= 0:
-		return refuse("multipleOf is not positive")
+		return fail("multipleOf is not positive")
 	case c.loops(s):
-		return refuse("$ref leads back to itself")
+		return fail("$ref leads back to itself")
 	}
 	for _, name := range append(s.Types, s.Type) {
 		if _, ok := kinds[name]; !ok && name != "" {
-			return refuse("unknown type %q", name)
+			return fail("unknown type %q", name)
 		}
 	}
-	return c.examineChildren(s, path, depth)
-}
-
-func (c *compiler) examineChildren(s *jsonschema.Schema, path string, depth int) error {
 	if depth > strictjson.MaxDepth {
-		return fmt.Errorf("schema at %s: nested too deep", path)
+		return fail("nested too deep")
 	}
-	groups := []struct {
-		keyword string
-		named   map[string]*jsonschema.Schema
-		listed  []*jsonschema.Schema
-	}{
-		{"properties", s.Properties, nil}, {"patternProperties", s.PatternProperties, nil}, {"$defs", s.Defs, nil},
-		{"definitions", s.Definitions, nil}, {"dependentSchemas", s.DependentSchemas, nil},
-		{"allOf", nil, s.AllOf}, {"anyOf", nil, s.AnyOf}, {"oneOf", nil, s.OneOf}, {"prefixItems", nil, s.PrefixItems},
-	}
-	for _, one := range []struct {
-		keyword string
-		schema  *jsonschema.Schema
-	}{
-		{"not", s.Not}, {"if", s.If}, {"then", s.Then}, {"else", s.Else}, {"items", s.Items}, {"contains", s.Contains},
-		{"additionalProperties", s.AdditionalProperties}, {"propertyNames", s.PropertyNames},
-		{"unevaluatedItems", s.UnevaluatedItems}, {"unevaluatedProperties", s.UnevaluatedProperties},
-	} {
-		if one.schema != nil {
-			if err := c.examine(one.schema, path+"/"+one.keyword, depth+1); err != nil {
-				return err
-			}
+	for _, p := range slices.Concat(c.inPlace(s), inner(s), other(s)) {
+		if p.keyword == "$ref" { // examined in its own place
+			continue
 		}
-	}
-	for _, g := range groups {
-		for _, name := range slices.Sorted(maps.Keys(g.named)) {
-			if err := c.examine(g.named[name], path+"/"+g.keyword+"/"+name, depth+1); err != nil {
-				return err
-			}
-		}
-		for i, child := range g.listed {
-			if err := c.examine(child, fmt.Sprintf("%s/%s/%d", path, g.keyword, i), depth+1); err != nil {
-				return err
-			}
+		if err := c.examine(p.schema, path+"/"+p.keyword+p.key, depth+1); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -245,12 +234,12 @@ func (c *compiler) loops(s *jsonschema.Schema) bool {
 	if s == nil {
 		return false
 	}
-	if c.inPlace[s] {
+	if c.looping[s] {
 		return true
 	}
-	c.inPlace[s] = true
-	defer delete(c.inPlace, s)
-	return slices.ContainsFunc(c.inPlaceSchemas(s), c.loops)
+	c.looping[s] = true
+	defer delete(c.looping, s)
+	return slices.ContainsFunc(c.inPlace(s), func(p part) bool { return c.loops(p.schema) })
 }
 
 // close restricts every object in a detail to its defined members.
@@ -274,18 +263,18 @@ func (c *compiler) close(root *jsonschema.Schema) error {
 		if wanted && whole && c.wantsClosing(s) {
 			closed = append(closed, s)
 			nothing := &jsonschema.Schema{Not: &jsonschema.Schema{}}
-			if len(c.inPlaceSchemas(s)) == 0 {
+			if len(c.inPlace(s)) == 0 {
 				s.AdditionalProperties = nothing
 			} else {
 				s.UnevaluatedProperties = nothing
 			}
 		}
-		for _, part := range c.inPlaceSchemas(s) {
+		for _, p := range c.inPlace(s) {
 			// A closed schema under not would exclude less and permit more.
-			visit(part, wanted && part != s.Not && part != s.If, false)
+			visit(p.schema, wanted && p.keyword != "not" && p.keyword != "if", false)
 		}
-		for _, inner := range innerSchemas(s) {
-			visit(inner, wanted && inner != s.Contains, true)
+		for _, p := range inner(s) {
+			visit(p.schema, wanted && p.keyword != "contains", true)
 		}
 	}
 	visit(root, true, true)
@@ -319,6 +308,5 @@ func (c *compiler) saysAll(s *jsonschema.Schema) bool {
 }
 
 func (c *compiler) someInPlace(s *jsonschema.Schema, is func(*jsonschema.Schema) bool) bool {
-	in := func(p *jsonschema.Schema) bool { return c.someInPlace(p, is) }
-	return is(s) || slices.ContainsFunc(c.inPlaceSchemas(s), in)
+	return is(s) || slices.ContainsFunc(c.inPlace(s), func(p part) bool { return c.someInPlace(p.schema, is) })
 }
