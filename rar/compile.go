@@ -54,8 +54,9 @@ func (c *compiler) compile(s *jsonschema.Schema) (*node, error) {
 		n.items = one(s.Items)
 	}
 	// Rare keywords, and those that depend on which alternative has applied.
-	if c.compileClosing(n, s, one) || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.PropertyNames != nil ||
-		s.DependentSchemas != nil || s.DependentRequired != nil || s.UnevaluatedItems != nil || s.If != nil {
+	if c.compileClosing(n, s, one) || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil ||
+		s.PropertyNames != nil || s.DependentSchemas != nil || s.DependentRequired != nil ||
+		s.UnevaluatedItems != nil || s.If != nil {
 		if err == nil {
 			n.library, err = c.alone(s)
 		}

@@ -1,6 +1,7 @@
 package rar
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,28 +38,30 @@ type Registry struct {
 	maxEntries int
 }
 
-// NewRegistry checks cfg and returns a Registry.
+// NewRegistry returns a Registry. The error has every problem of cfg.
 func NewRegistry(cfg RegistryConfig) (*Registry, error) {
-	r := &Registry{types: make(map[string]*Type, len(cfg.Types)), maxBytes: cfg.MaxBytes, maxEntries: cfg.MaxEntries}
-	if r.maxBytes == 0 {
-		r.maxBytes = defaultMaxBytes
+	r := &Registry{
+		types:    make(map[string]*Type, len(cfg.Types)),
+		maxBytes: cmp.Or(cfg.MaxBytes, defaultMaxBytes), maxEntries: cmp.Or(cfg.MaxEntries, defaultMaxEntries),
 	}
-	if r.maxEntries == 0 {
-		r.maxEntries = defaultMaxEntries
-	}
+	var problems []error
 	if len(cfg.Types) == 0 || r.maxBytes < 0 || r.maxEntries < 0 {
-		return nil, fmt.Errorf("rar: invalid RegistryConfig: %d types, MaxBytes %d, MaxEntries %d",
-			len(cfg.Types), cfg.MaxBytes, cfg.MaxEntries)
+		problems = append(problems, fmt.Errorf("rar: invalid RegistryConfig: %d types, MaxBytes %d, MaxEntries %d",
+			len(cfg.Types), cfg.MaxBytes, cfg.MaxEntries))
 	}
-	for _, t := range cfg.Types {
-		if t == nil || t.schema == nil {
-			return nil, errors.New("rar: Type not made by TypeOf or TypeFromSchema")
+	for i, t := range cfg.Types {
+		switch {
+		case t == nil || t.schema == nil:
+			problems = append(problems, fmt.Errorf("rar: type %d not made by TypeOf or TypeFromSchema", i))
+		case r.types[t.name] != nil:
+			problems = append(problems, fmt.Errorf("rar: duplicate type %q", t.name))
+		default:
+			r.types[t.name] = t
+			r.names = append(r.names, t.name)
 		}
-		if r.types[t.name] != nil {
-			return nil, fmt.Errorf("rar: duplicate type %q", t.name)
-		}
-		r.types[t.name] = t
-		r.names = append(r.names, t.name)
+	}
+	if problems != nil {
+		return nil, errors.Join(problems...)
 	}
 	return r, nil
 }

@@ -11,16 +11,17 @@ const (
 	invalidToken   = "invalid_token"
 )
 
-// Every error of this package matches exactly one of these errors. All except
-// ErrTokenType have a wire form: errors.As finds an interface { OAuthError()
-// (code, description string); HTTPStatus() int }. An API reports the first ten
-// of them (RFC 6750 §3.1).
+// Errors of tokens, confirmations and requests. An error of this package
+// matches exactly one of them, or one of the errors of a [CertificateSource].
+// An authorization server reports ErrNotBound, and an API reports the others
+// (RFC 6750 §3.1). For the wire form, errors.As finds an interface {
+// OAuthError() (code, description string); HTTPStatus() int }. ErrTokenType has
+// none.
 var (
 	// ErrNoToken means that the request has no access token with a supported
 	// scheme. The wire form is status 401 without an error code, because the
 	// client may not know that it needs a token (RFC 6750 §3.1).
-	ErrNoToken = oautherr.New("tokenbinding: no access token", "", 401,
-		"")
+	ErrNoToken = oautherr.New("tokenbinding: no access token", "", 401, "")
 	// ErrMultipleMethods means that the request has several Authorization
 	// headers, or a token in its body. The wire form is invalid_request with
 	// status 400.

@@ -8,8 +8,8 @@ import (
 )
 
 // Decode checks data and stores it in v, which is a pointer as for
-// json.Unmarshal. It matches members to the fields of structs by exact name, and
-// ignores unknown members. A null leaves a field unchanged.
+// json.Unmarshal. It matches members to the fields of structs by exact name,
+// and ignores unknown members. A null leaves a field unchanged.
 func Decode(data []byte, v any) error {
 	document, _, err := Parse(string(data), 0)
 	if err != nil {

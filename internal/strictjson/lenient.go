@@ -6,8 +6,8 @@ import (
 )
 
 // A Lenient reads members on which no check depends. A member that is null or
-// has another type counts as absent. See the package documentation. A Lenient is
-// not safe for concurrent use.
+// has another type counts as absent. See the package documentation. A Lenient
+// is not safe for concurrent use.
 type Lenient struct {
 	from    Object
 	dropped []string

@@ -32,8 +32,8 @@ func TestLenient(t *testing.T) {
 	require.Equal(t, json.RawMessage("1"), raw, "the object keeps what is dropped")
 }
 
-// A Lenient returns the value that the Object returns, or an empty one where the
-// Object returns an error. It does not affect other members.
+// A Lenient returns the value that the Object returns, or an empty one where
+// the Object returns an error. It does not affect other members.
 func FuzzLenient(f *testing.F) {
 	for _, seed := range []string{`{"a":"x","b":"y"}`, `{"a":null}`, `{"a":7,"b":["x"]}`, `{"a":["x",1],"b":1e9}`} {
 		f.Add(seed)

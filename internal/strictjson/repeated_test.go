@@ -73,8 +73,8 @@ func TestRepeatedMembers(t *testing.T) {
 	})
 }
 
-// ParseClaims accepts each text that ParseObject accepts. The first and the last
-// of repeated members are equal.
+// ParseClaims accepts each text that ParseObject accepts. The first and the
+// last of repeated members are equal.
 func FuzzParseClaims(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":1,"a":1}`, `{"a":1,"A":1}`, `{"a":{"b":1,"b":1}}`, `{"a":1,"a":2}`, `{"a":null,"a":null,"b":"x"}`} {
 		f.Add(seed)

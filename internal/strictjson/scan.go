@@ -1,19 +1,20 @@
-// Package strictjson reads JSON (RFC 8259) from a peer. It rejects each document
-// that two readers could understand differently: duplicate member names, names
-// that differ only by case, bytes before or after the value, invalid UTF-8 and
-// lone surrogates. It bounds nesting. The caller bounds the size of the input.
+// Package strictjson reads JSON (RFC 8259) from a peer. It rejects each
+// document that two readers could understand differently: duplicate member
+// names, names that differ only by case, bytes before or after the value,
+// invalid UTF-8 and lone surrogates. It bounds nesting. The caller bounds the
+// size of the input.
 //
-// encoding/json keeps the last of two equal names and ignores the case of names.
-// A proxy or a log could then read another document than the program.
+// encoding/json keeps the last of two equal names and ignores the case of
+// names. A proxy or a log could then read another document than the program.
 //
 // Every parser of this module that reads an [Object] follows three rules:
 //
 //   - A member is strict if a check depends on it or if it is a permission. It
 //     has its type, or the parser rejects the document. CONTRIBUTING.md has the
 //     list.
-//   - A null counts as absent. In exp, typ, cnf and the members of cnf, a null is
-//     an error: the token would not expire, be of another kind, or be bound to
-//     less. The presence of crit is an error whatever its value.
+//   - A null counts as absent. In exp, typ, cnf and the members of cnf, a null
+//     is an error: the token would not expire, be of another kind, or be bound
+//     to less. The presence of crit is an error whatever its value.
 //   - Every other member is lenient ([Lenient]). A value of another type counts
 //     as absent, and the result of the parser reports it in a method Dropped. A
 //     client reads optional members of a token response leniently, because the
@@ -21,8 +22,9 @@
 //
 // [ParseObject] rejects every repeated member. [ParseClaims] accepts a repeated
 // member of the outermost object if both values have the same bytes, because
-// Keycloak writes iss twice. All readers agree about such a document. ParseClaims
-// is for authorization responses (JARM), ID tokens and JWT access tokens only.
+// Keycloak writes iss twice. All readers agree about such a document.
+// ParseClaims is for authorization responses (JARM), ID tokens and JWT access
+// tokens only.
 package strictjson
 
 import (
@@ -49,7 +51,8 @@ var ErrInvalid = errors.New("invalid JSON")
 type scanner struct {
 	text string
 	pos  int
-	// repeats is how many members of the outermost object may still be repeated.
+	// repeats is how many members of the outermost object may still be
+	// repeated.
 	repeats int
 	shallow bool // only the outermost object must have distinct names
 	// maxItems bounds the elements of the outermost array. 0 is unbounded.
@@ -126,12 +129,12 @@ func (s *scanner) literal() (Kind, error) {
 }
 
 // An addFunc receives a member of the outermost object. If again is true, the
-// object has the name already, perhaps in another case. The addFunc then reports
-// whether the object has exactly this name with this value.
+// object has the name already, perhaps in another case. The addFunc then
+// reports whether the object has exactly this name with this value.
 type addFunc func(name, value string, again bool) bool
 
-// object checks an object. It passes each member to add and stores it in v; both
-// may be nil.
+// object checks an object. It passes each member to add and stores it in v;
+// both may be nil.
 func (s *scanner) object(depth int, add addFunc, v *Value) error {
 	if depth >= MaxDepth {
 		return s.fail("nested too deep")
@@ -310,8 +313,8 @@ func (s *scanner) escape() (rune, error) {
 	if r < 0xD800 || r > 0xDFFF {
 		return r, nil
 	}
-	// A surrogate must be the high half of a pair. encoding/json would replace a
-	// lone surrogate with U+FFFD, and two different inputs would become one.
+	// A surrogate must be the high half of a pair. encoding/json would replace
+	// a lone surrogate with U+FFFD, and two different inputs would become one.
 	low, ok := s.hex4()
 	if !ok || r > 0xDBFF || low < 0xDC00 || low > 0xDFFF {
 		return 0, s.fail("lone surrogate")

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// A Kind is the kind of a [Value]. Kinds are bits, so several of them make a set.
+// A Kind is the kind of a [Value]. Kinds are bits, so several of them make a
+// set.
 type Kind byte
 
 // The kinds of JSON values.
@@ -90,8 +91,8 @@ func (s *scanner) room() int {
 	return 4
 }
 
-// addMember appends a member and returns its value to be filled in. If v is nil,
-// it returns nil.
+// addMember appends a member and returns its value to be filled in. If v is
+// nil, it returns nil.
 func (v *Value) addMember(name string) *Value {
 	if v == nil {
 		return nil
