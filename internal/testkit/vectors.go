@@ -1,6 +1,6 @@
-// Package testkit has the helpers of this module's tests. It reads test vectors,
-// generates keys once, and has a clock that tests move. It damages tokens, and
-// starts goroutines together. Only _test.go files import it.
+// Package testkit has the helpers of this module's tests. It reads test
+// vectors, generates keys once, and has a clock that tests move. It damages
+// tokens, and starts goroutines together. Only _test.go files import it.
 package testkit
 
 import (
