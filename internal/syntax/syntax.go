@@ -26,15 +26,14 @@ func IsScope(scope string) bool {
 
 // HTTPSProblem returns why a client cannot connect to a URL over TLS, or "".
 func HTTPSProblem(raw string) string {
-	// SP-5.2.1-1: nothing but TLS. The scheme is wanted as it is always
-	// written, so that what compares URLs as strings and what parses them
-	// agree.
+	// SP-5.2.1-1: only TLS. The scheme must be in lower case, so that parsing
+	// and comparison as a string agree.
 	if !strings.HasPrefix(raw, "https://") {
 		return "is not https"
 	}
 	for i := range len(raw) {
-		// What is no character of a URI is read in different ways, or ends a
-		// header field that quotes it.
+		// A character that a URI cannot contain can be parsed in different
+		// ways, or can end a header field that quotes it.
 		if c := raw[i]; c <= ' ' || c > '~' || strings.IndexByte(`"<>\^{|}`+"`", c) >= 0 {
 			return "has a character that a URI cannot have"
 		}
