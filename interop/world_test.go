@@ -160,10 +160,11 @@ func newAPI(t *testing.T, authority *testkit.Authority) *api {
 		nonces, err := dpop.NewNonceSource(dpop.NonceSourceConfig{})
 		require.NoError(t, err)
 		guard, err := resourceserver.New(resourceserver.Config{
-			Resource: a.url, Issuer: issuer, Keys: keys.Keys, Certificates: new(tokenbinding.CertificateSource), Nonces: nonces,
+			Resource: a.url, Issuers: []resourceserver.Issuer{{ID: issuer, Keys: keys.Keys}},
+			Certificates: new(tokenbinding.CertificateSource), Nonces: nonces,
 		})
 		require.NoError(t, err)
-		handler := guard.Require(http.HandlerFunc(tellToken), "accounts")
+		handler := guard.Require("accounts")(http.HandlerFunc(tellToken))
 		authority.Serve(t, socket, false, handler)
 		authority.Serve(t, mtlsSocket, true, handler)
 	}

@@ -213,7 +213,7 @@ func TestServersWithOneStore(t *testing.T) {
 		var cfg *authserver.Config
 		w := newRichWorld(t, append(slices.Clone(kind), func(as *authserver.Config, rs *resourceserver.Config) {
 			as.Store, cfg = shared, as
-			rs.Revoked = resourceserver.RevokedIn(as.Issuer, shared)
+			rs.Issuers[0].Revoked = resourceserver.RevokedIn(as.Issuer, shared)
 		})...)
 		var mu sync.Mutex
 		turn := 0

@@ -47,7 +47,7 @@ func TestCodeInBrowsers(t *testing.T) {
 	guard, err := w.as.ResourceServer(resourceserver.Config{Resource: w.rsHTTP.URL, Nonces: nonces})
 	require.NoError(t, err)
 	const app = "https://app.example"
-	api := allowOrigin(app, guard.Require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("let through") }), "accounts"))
+	api := allowOrigin(app, guard.Require("accounts")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("let through") })))
 	visit := func(method, origin string) *http.Response {
 		r := httptest.NewRequest(method, w.rsHTTP.URL, nil)
 		r.Header.Set("Origin", origin)

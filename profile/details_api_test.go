@@ -29,7 +29,7 @@ func detailed(t testing.TB, registry *rar.Registry, details string, handle func(
 	r.Header.Set("Authorization", "DPoP "+token)
 	r.Header.Set("DPoP", w.forge(token, testkit.ECKey(t, "client")))
 	recorder := httptest.NewRecorder()
-	w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { handle(rw, r, w.rs) }), "accounts").ServeHTTP(recorder, r)
+	w.rs.Require("accounts")(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { handle(rw, r, w.rs) })).ServeHTTP(recorder, r)
 	return recorder
 }
 
@@ -154,7 +154,7 @@ func TestDetailsAtTheAPI(t *testing.T) {
 			cfg := resourceserver.Config{Resource: w.rsHTTP.URL, AuthorizationDetails: w.registry, Now: w.clock.Now}
 			switch name {
 			case "introspection":
-				cfg.Issuer, cfg.Introspection = w.asHTTP.URL, w.newIntrospection()
+				cfg.Issuers = []resourceserver.Issuer{{ID: w.asHTTP.URL, Introspection: w.newIntrospection()}}
 				w.rs, err = resourceserver.New(cfg)
 			case "in the same process":
 				w.rs, err = w.as.ResourceServer(cfg)
@@ -166,7 +166,7 @@ func TestDetailsAtTheAPI(t *testing.T) {
 				r.Header.Set("Authorization", "DPoP "+raw)
 				r.Header.Set("DPoP", w.apiProof("d", raw))
 				recorder := httptest.NewRecorder()
-				w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				w.rs.Require()(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 					w.rs.Allows(rw, r, want(t, w.registry, details))
 				})).ServeHTTP(recorder, r)
 				return recorder

@@ -265,7 +265,7 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 			cfg := resourceserver.Config{Resource: w.rsHTTP.URL, AuthorizationDetails: w.registry, Now: w.clock.Now}
 			switch name {
 			case "introspection":
-				cfg.Issuer, cfg.Introspection = w.asHTTP.URL, w.newIntrospection()
+				cfg.Issuers = []resourceserver.Issuer{{ID: w.asHTTP.URL, Introspection: w.newIntrospection()}}
 				w.rs, err = resourceserver.New(cfg)
 			case "in the same process":
 				w.rs, err = w.as.ResourceServer(cfg)
@@ -276,7 +276,7 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 				r.Header.Set("Authorization", "DPoP "+raw)
 				r.Header.Set("DPoP", w.apiProof("d", raw))
 				recorder := httptest.NewRecorder()
-				w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				w.rs.Require()(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 					token, _ := resourceserver.TokenFromContext(r.Context())
 					granted, err := token.Details()
 					require.NoError(t, err)
@@ -324,7 +324,7 @@ func TestDetailsNeedTheirScope(t *testing.T) {
 			r.Header.Set("Authorization", "DPoP "+token)
 			r.Header.Set("DPoP", w.forge(token, testkit.ECKey(t, "client")))
 			recorder := httptest.NewRecorder()
-			w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			w.rs.Require()(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				w.rs.Allows(rw, r, want(t, registry, payACME))
 			})).ServeHTTP(recorder, r)
 			require.Equal(t, tc.status, recorder.Code)

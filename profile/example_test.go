@@ -67,11 +67,14 @@ func Example() {
 
 	// The API trusts the authorization server's keys.
 	asKeys := must(jwks.NewRemote(jwks.RemoteConfig{URL: asHTTP.URL + "/jwks", HTTPClient: trusting}))
-	guard := must(resourceserver.New(resourceserver.Config{Resource: apiHTTP.URL, Issuer: asHTTP.URL, Keys: asKeys.Keys}))
-	apiMux.Handle("/accounts", guard.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	guard := must(resourceserver.New(resourceserver.Config{
+		Resource: apiHTTP.URL,
+		Issuers:  []resourceserver.Issuer{{ID: asHTTP.URL, Keys: asKeys.Keys}},
+	}))
+	apiMux.Handle("/accounts", guard.Require("accounts")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, _ := resourceserver.TokenFromContext(r.Context())
 		fmt.Fprintf(w, "the accounts of %s, for %s", token.Subject(), token.ClientID())
-	}), "accounts"))
+	})))
 
 	// The client knows the issuer, its registration and its key. All else it discovers.
 	app := must(client.New(ctx, client.Config{

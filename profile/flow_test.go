@@ -69,8 +69,8 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 		},
 		Interact: w.interact, Now: w.clock.Now,
 	}
-	rsConfig := resourceserver.Config{Resource: w.rsHTTP.URL, Issuer: w.asHTTP.URL, Now: w.clock.Now}
-	rsConfig.Revoked = func(ctx context.Context, id string) (bool, error) { return w.as.Revoked(ctx, id) }
+	rsConfig := resourceserver.Config{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL}}, Now: w.clock.Now}
+	rsConfig.Issuers[0].Revoked = func(ctx context.Context, id string) (bool, error) { return w.as.Revoked(ctx, id) }
 	for _, option := range options {
 		option(&asConfig, &rsConfig)
 	}
@@ -79,7 +79,7 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 	require.NoError(t, err)
 	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: w.as.Metadata().JWKSURI, HTTPClient: w.http, Now: w.clock.Now})
 	require.NoError(t, err)
-	rsConfig.Keys = keys.Keys
+	rsConfig.Issuers[0].Keys = keys.Keys
 	w.rs, err = resourceserver.New(rsConfig)
 	require.NoError(t, err)
 	for _, id := range []string{"client-1", "client-2"} {
@@ -124,7 +124,7 @@ func (w *world) interact(rw http.ResponseWriter, r *http.Request, a *authserver.
 
 func (w *world) api() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/accounts", w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	mux.Handle("/accounts", w.rs.Require("accounts")(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		token, ok := resourceserver.TokenFromContext(r.Context())
 		if !ok {
 			rw.WriteHeader(http.StatusInternalServerError)
@@ -133,8 +133,8 @@ func (w *world) api() http.Handler {
 		rw.Header().Set("Content-Type", "application/json")
 		rw.Header().Set("Consent", token.GrantID())
 		json.NewEncoder(rw).Encode(map[string]any{"owner": token.Subject(), "client": token.ClientID()})
-	}), "accounts"))
-	mux.Handle("/payments", w.rs.Require(http.NotFoundHandler(), "payments"))
+	})))
+	mux.Handle("/payments", w.rs.Require("payments")(http.NotFoundHandler()))
 	return mux
 }
 

@@ -143,7 +143,7 @@ func TestG7GrantManagementIsTurnedOff(t *testing.T) {
 		cfg := func(on bool) worldOption {
 			return func(as *authserver.Config, rs *resourceserver.Config) {
 				as.Store, as.Now = memory, w.clock.Now
-				as.Issuer, rs.Issuer = w.asHTTP.URL, w.asHTTP.URL
+				as.Issuer, rs.Issuers[0].ID = w.asHTTP.URL, w.asHTTP.URL
 				as.Resources = []string{w.rsHTTP.URL, otherAPI}
 				if !on {
 					as.Grants = nil

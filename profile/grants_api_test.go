@@ -128,7 +128,7 @@ func TestGrantPaths(t *testing.T) {
 	for _, base := range []string{"", "/tenant/1"} {
 		w := newRichWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 			as.Issuer += base
-			rs.Issuer = as.Issuer
+			rs.Issuers[0].ID = as.Issuer
 			as.Endpoints.Token, as.Endpoints.Grants = "/oauth/token", "/oauth"
 		})
 		token := func(form url.Values) answer {

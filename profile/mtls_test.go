@@ -358,7 +358,7 @@ func TestMutualTLSIntrospection(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, tokenbinding.CertificateThumbprint(certificate.Leaf), token.X5TS256(), "MTLS-3.2-1")
 	m.rs, err = resourceserver.New(resourceserver.Config{
-		Resource: m.rsHTTP.URL, Issuer: m.asHTTP.URL, Introspection: asking, Certificates: new(tokenbinding.CertificateSource), Now: m.clock.Now,
+		Resource: m.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: m.asHTTP.URL, Introspection: asking}}, Certificates: new(tokenbinding.CertificateSource), Now: m.clock.Now,
 	})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, m.callWith(certificate, "Bearer", access).status)

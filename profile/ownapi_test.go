@@ -45,9 +45,9 @@ func TestAnAPIInTheSameProcessIsTheServersOwn(t *testing.T) {
 	w := newWorld(t)
 	for _, cfg := range []resourceserver.Config{
 		{Resource: "https://nobody.example"}, {},
-		{Resource: w.rsHTTP.URL, Issuer: "https://other.example"},
-		{Resource: w.rsHTTP.URL, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }},
-		{Resource: w.rsHTTP.URL, Revoked: func(context.Context, string) (bool, error) { return false, nil }},
+		{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: "https://other.example"}}},
+		{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }}}},
+		{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{Revoked: func(context.Context, string) (bool, error) { return false, nil }}}},
 		{Resource: w.rsHTTP.URL, BaseURLs: []string{"http://plain.example"}},
 	} {
 		_, err := w.as.ResourceServer(cfg)

@@ -94,7 +94,7 @@ func BenchmarkResourceServer(b *testing.B) {
 		set, err := jwks.NewSet(jwks.Key{Public: k.key.Public(), KeyID: "as-1"})
 		require.NoError(b, err)
 		rs, err := resourceserver.New(resourceserver.Config{
-			Resource: resource, Issuer: "https://as.example", Keys: set.Keys, Proofs: &salted{store: expiring.NewSet(expiring.SetConfig{})}, Now: clock,
+			Resource: resource, Issuers: []resourceserver.Issuer{{ID: "https://as.example", Keys: set.Keys}}, Proofs: &salted{store: expiring.NewSet(expiring.SetConfig{})}, Now: clock,
 		})
 		require.NoError(b, err)
 		thumbprint, err := jose.Thumbprint(k.key.Public())
@@ -124,7 +124,7 @@ func BenchmarkResourceServer(b *testing.B) {
 		require.True(b, hot())
 		b.Run(k.name+"/bare", func(b *testing.B) { repeat(b, bare) })
 		b.Run(k.name+"/hot", func(b *testing.B) { repeat(b, hot) })
-		mtls, certificate := certificateChecks(b, resourceserver.Config{Resource: resource, Issuer: "https://as.example", Keys: set.Keys, Now: clock}, issuer)
+		mtls, certificate := certificateChecks(b, resourceserver.Config{Resource: resource, Issuers: []resourceserver.Issuer{{ID: "https://as.example", Keys: set.Keys}}, Now: clock}, issuer)
 		b.Run(k.name+"/mtls", func(b *testing.B) { repeat(b, mtls) })
 		b.Run(k.name+"/certificate", func(b *testing.B) { repeat(b, certificate) })
 		b.Run(k.name+"/ratio", func(b *testing.B) {

@@ -58,17 +58,17 @@ func (w *apiWorld) Add(ctx context.Context, key string, value []byte, expires ti
 func newAPI(t testing.TB, change ...func(*resourceserver.Config)) *apiWorld {
 	w := &apiWorld{t: t, clock: testkit.NewClock(time.Now()), replay: expiring.NewSet(expiring.SetConfig{})}
 	w.http = httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.rs.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.rs.Require("accounts")(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.served.Add(1)
 			token, _ := resourceserver.TokenFromContext(r.Context())
 			fmt.Fprint(rw, token.Subject())
-		}), "accounts").ServeHTTP(rw, r)
+		})).ServeHTTP(rw, r)
 	}))
 	t.Cleanup(w.http.Close)
 	set, err := jwks.NewSet(jwks.Key{Public: testkit.ECKey(t, "as").Public(), KeyID: "as-1"})
 	require.NoError(t, err)
 	w.cfg = resourceserver.Config{
-		Resource: w.http.URL, Issuer: asIssuer, Keys: set.Keys, Now: w.clock.Now, Proofs: w,
+		Resource: w.http.URL, Issuers: []resourceserver.Issuer{{ID: asIssuer, Keys: set.Keys}}, Now: w.clock.Now, Proofs: w,
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
 	}
 	for _, f := range change {

@@ -96,7 +96,7 @@ func TestRevokedTokens(t *testing.T) {
 	var answer error
 	revoked := false
 	w := newAPI(t, func(c *resourceserver.Config) {
-		c.Revoked = func(context.Context, string) (bool, error) { return revoked, answer }
+		c.Issuers[0].Revoked = func(context.Context, string) (bool, error) { return revoked, answer }
 	})
 	token := w.token()
 	response, _ := w.good("/accounts", token)
@@ -124,7 +124,7 @@ func TestRevokedTokens(t *testing.T) {
 
 func TestKeysUnavailable(t *testing.T) {
 	w := newAPI(t, func(c *resourceserver.Config) {
-		c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, errDown }
+		c.Issuers[0].Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, errDown }
 	})
 	response, body := w.good("/accounts", w.token())
 	require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
@@ -273,13 +273,13 @@ func TestResourceServerSkew(t *testing.T) {
 			r.Header.Set("Authorization", "DPoP "+token)
 			r.Header.Set("DPoP", w.forge(token, testkit.ECKey(t, "client")))
 			recorder := httptest.NewRecorder()
-			w.rs.Require(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), "accounts").ServeHTTP(recorder, r)
+			w.rs.Require("accounts")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(recorder, r)
 			require.Equal(t, tc.status, recorder.Code, recorder.Header())
 		})
 	}
 	for _, skew := range []time.Duration{-1, 9 * time.Second, time.Minute + 1} {
-		_, err := resourceserver.New(resourceserver.Config{Resource: "https://api.example", Issuer: asIssuer, FutureSkew: skew,
-			Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }})
+		_, err := resourceserver.New(resourceserver.Config{Resource: "https://api.example", FutureSkew: skew,
+			Issuers: []resourceserver.Issuer{{ID: asIssuer, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }}}})
 		require.ErrorContains(t, err, "FutureSkew", "B12 %v", skew)
 	}
 }
@@ -287,8 +287,8 @@ func TestResourceServerSkew(t *testing.T) {
 func TestResourceServerConfig(t *testing.T) {
 	good := func() resourceserver.Config {
 		return resourceserver.Config{
-			Resource: "https://api.example/v1", Issuer: asIssuer,
-			Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil },
+			Resource: "https://api.example/v1",
+			Issuers:  []resourceserver.Issuer{{ID: asIssuer, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }}},
 		}
 	}
 	_, err := resourceserver.New(good())
@@ -300,9 +300,9 @@ func TestResourceServerConfig(t *testing.T) {
 		"SP-5.2.1-1 http":         func(c *resourceserver.Config) { c.Resource = "http://api.example" },
 		"SP-5.2.1-1 http BaseURL": func(c *resourceserver.Config) { c.BaseURLs = []string{"http://api.example"} },
 		"BaseURL with a query":    func(c *resourceserver.Config) { c.BaseURLs = []string{"https://api.example/?x=1"} },
-		"no issuer":               func(c *resourceserver.Config) { c.Issuer = "" },
-		"an http issuer":          func(c *resourceserver.Config) { c.Issuer = "http://as.example" },
-		"no keys":                 func(c *resourceserver.Config) { c.Keys = nil },
+		"no issuer":               func(c *resourceserver.Config) { c.Issuers[0].ID = "" },
+		"an http issuer":          func(c *resourceserver.Config) { c.Issuers[0].ID = "http://as.example" },
+		"no keys":                 func(c *resourceserver.Config) { c.Issuers[0].Keys = nil },
 	} {
 		cfg := good()
 		change(&cfg)

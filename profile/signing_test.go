@@ -313,7 +313,7 @@ func TestResourceServerByIntrospection(t *testing.T) {
 		require.NoError(t, err)
 		return c
 	}
-	cfg := resourceserver.Config{Resource: w.rsHTTP.URL, Issuer: w.asHTTP.URL, Introspection: newClient(w.rsHTTP.URL), Now: w.clock.Now}
+	cfg := resourceserver.Config{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL, Introspection: newClient(w.rsHTTP.URL)}}, Now: w.clock.Now}
 	var err error
 	w.rs, err = resourceserver.New(cfg)
 	require.NoError(t, err)
@@ -331,7 +331,7 @@ func TestResourceServerByIntrospection(t *testing.T) {
 	w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d")) // the code comes twice
 	require.Equal(t, "invalid_token", w.callAPI("DPoP", access, w.apiProof("d", access)).code, "SP-5.3.4-3")
 
-	cfg.Keys = w.as.Keys().Keys
+	cfg.Issuers[0].Keys = w.as.Keys().Keys
 	_, err = resourceserver.New(cfg)
 	require.ErrorContains(t, err, "exclusive")
 }

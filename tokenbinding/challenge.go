@@ -52,19 +52,9 @@ type Challenge struct {
 // WriteError keeps headers that are already set, for example DPoP-Nonce. It
 // replaces its own headers and those that describe another body.
 func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	code, description, status := oautherr.From(err)
-	status = resourceStatus(code, status)
 	h := w.Header()
-	// These headers belong to another response.
-	for _, name := range []string{"WWW-Authenticate", "Content-Length", "Content-Encoding", "Etag"} {
-		h.Del(name)
-	}
-	h.Set("Cache-Control", "no-store")
-	if status == 400 || status == 401 || status == 403 {
-		for _, value := range c.values(r, code, description) {
-			h.Add("WWW-Authenticate", value)
-		}
-	}
+	status := c.SetHeader(h, r, err)
+	code, description, _ := oautherr.From(err)
 	if code == "" { // BASE-6750-3.1-2
 		w.WriteHeader(status)
 		return
@@ -76,6 +66,25 @@ func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error)
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(body) // an error means that the client is gone
+}
+
+// SetHeader returns the status of a response to a request that failed with err,
+// and sets its headers in h. It is [Challenge.WriteError] without the body, for
+// hosts that do not have an http.ResponseWriter.
+func (c Challenge) SetHeader(h http.Header, r *http.Request, err error) (status int) {
+	code, description, status := oautherr.From(err)
+	status = resourceStatus(code, status)
+	// These headers belong to another response.
+	for _, name := range []string{"WWW-Authenticate", "Content-Length", "Content-Encoding", "Etag"} {
+		h.Del(name)
+	}
+	h.Set("Cache-Control", "no-store")
+	if status == 400 || status == 401 || status == 403 {
+		for _, value := range c.values(r, code, description) {
+			h.Add("WWW-Authenticate", value)
+		}
+	}
+	return status
 }
 
 // InvalidToken returns an error for which [Challenge.WriteError] responds with

@@ -55,8 +55,8 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 	a := &api{b, guard}
 	return map[string]http.Handler{
 		urlPath(metadataURL):    metadata.Handler(),
-		b.cfg.path("/accounts"): guard.Require(only(map[string]http.HandlerFunc{http.MethodGet: a.accounts})),
-		b.cfg.path("/payments"): guard.Require(only(map[string]http.HandlerFunc{http.MethodPost: a.pay})),
+		b.cfg.path("/accounts"): guard.Require()(only(map[string]http.HandlerFunc{http.MethodGet: a.accounts})),
+		b.cfg.path("/payments"): guard.Require()(only(map[string]http.HandlerFunc{http.MethodPost: a.pay})),
 	}, nil
 }
 

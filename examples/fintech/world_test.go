@@ -90,7 +90,7 @@ func newWorld(t *testing.T, c combination) *world {
 		Interact:     func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) { w.interact(rw, r, a) },
 		Certificates: new(tokenbinding.CertificateSource), ClientCAs: clientCAs, MTLSBaseURL: w.asMTLS.URL,
 	}
-	apiCfg := resourceserver.Config{Resource: w.api.URL, Issuer: w.as.URL, Certificates: cfg.Certificates, AuthorizationDetails: types}
+	apiCfg := resourceserver.Config{Resource: w.api.URL, Certificates: cfg.Certificates, AuthorizationDetails: types}
 	if c.grants {
 		cfg.Grants = &grants.ManagerConfig{}
 	}
@@ -101,12 +101,12 @@ func newWorld(t *testing.T, c combination) *world {
 	}
 	w.server, err = authserver.New(cfg)
 	require.NoError(t, err)
-	apiCfg.Keys, apiCfg.Revoked = w.server.Keys().Keys, w.server.Revoked
+	apiCfg.Issuers = []resourceserver.Issuer{{ID: w.as.URL, Keys: w.server.Keys().Keys, Revoked: w.server.Revoked}}
 	guard, err := resourceserver.New(apiCfg)
 	require.NoError(t, err)
 	mux := http.NewServeMux()
-	mux.Handle("GET /accounts", guard.Require(http.HandlerFunc(listAccounts), "accounts"))
-	mux.Handle("POST /payments", guard.Require(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { pay(rw, r, guard, types) }), "payments"))
+	mux.Handle("GET /accounts", guard.Require("accounts")(http.HandlerFunc(listAccounts)))
+	mux.Handle("POST /payments", guard.Require("payments")(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { pay(rw, r, guard, types) })))
 	server, api = w.server.Handler(), mux
 	return w
 }

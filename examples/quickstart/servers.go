@@ -219,8 +219,10 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 		return nil, err
 	}
 	guard, err := resourceserver.New(resourceserver.Config{
-		Resource: cfg.resource, Issuer: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked,
-		Introspection:        cfg.introspection,
+		Resource: cfg.resource,
+		Issuers: []resourceserver.Issuer{
+			{ID: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked, Introspection: cfg.introspection},
+		},
 		AuthorizationDetails: types, Certificates: certificates, Evidence: cfg.evidence, Now: cfg.now,
 	})
 	if err != nil {
@@ -231,10 +233,10 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/accounts", guard.Require(http.HandlerFunc(listAccounts), "accounts"))
-	mux.Handle("GET /payments", guard.Require(http.HandlerFunc(till.list), "payments"))
+	mux.Handle("/accounts", guard.Require("accounts")(http.HandlerFunc(listAccounts)))
+	mux.Handle("GET /payments", guard.Require("payments")(http.HandlerFunc(till.list)))
 	// no scope: the payment itself must be granted
-	mux.Handle("POST /payments", guard.Require(http.HandlerFunc(till.pay)))
+	mux.Handle("POST /payments", guard.Require()(http.HandlerFunc(till.pay)))
 	return mux, nil
 }
 

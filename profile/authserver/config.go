@@ -26,8 +26,9 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// Endpoints are the paths of an authorization server's endpoints, each starting with a slash and standing behind the
-// issuer's own path. An empty one has the default given here.
+// Endpoints are the paths of an authorization server's endpoints, each starting
+// with a slash and standing behind the issuer's own path. An empty one has the
+// default given here.
 type Endpoints struct {
 	PushedAuthorizationRequest string // /par
 	Authorization              string // /authorize
@@ -41,141 +42,170 @@ type Endpoints struct {
 
 // An Config configures [New].
 type Config struct {
-	// Profile is what the server demands of every client. The zero value is Baseline.
+	// Profile is what the server demands of every client. The zero value is
+	// Baseline.
 	Profile profile.Profile
-	// Issuer is the issuer identifier: an https URL without query and fragment. Required. All endpoint URLs are made from
-	// it and never from what a request says about its own host.
+	// Issuer is the issuer identifier: an https URL without query and fragment.
+	// Required. All endpoint URLs are made from it and never from what a
+	// request says about its own host.
 	Issuer    string
 	Endpoints Endpoints
 
-	// Clients returns the registration of a client, or [ErrUnknownClient]. It must have passed [ClientMetadata.Validate].
-	// Required; called several times for one request and concurrently.
+	// Clients returns the registration of a client, or [ErrUnknownClient]. It
+	// must have passed [ClientMetadata.Validate]. Required; called several
+	// times for one request and concurrently.
 	Clients func(ctx context.Context, clientID string) (*profile.ClientMetadata, error)
-	// JWKSClient fetches the jwks_uri of clients. nil fetches from public addresses only, since a jwks_uri comes from whoever
-	// registers clients; a client given here is not restricted in that way, see [jwks.PublicClient] for one that is.
+	// JWKSClient fetches the jwks_uri of clients. nil fetches from public
+	// addresses only, since a jwks_uri comes from whoever registers clients; a
+	// client given here is not restricted in that way, see [jwks.PublicClient]
+	// for one that is.
 	JWKSClient *http.Client
 
-	// Key signs access tokens, and all else that is signed, for clients that are registered for no other algorithm. Required; a
-	// key in a KMS or HSM will do.
+	// Key signs access tokens, and all else that is signed, for clients that
+	// are registered for no other algorithm. Required; a key in a KMS or HSM
+	// will do.
 	Key crypto.Signer
 	// KeyID names the key in the JWK Set; empty: its RFC 7638 thumbprint.
 	KeyID string
 	// Algorithm is PS256, ES256, EdDSA or Ed25519; empty: what fits the key.
 	Algorithm string
-	// MoreKeys sign for clients that are registered for their algorithm (id_token_signed_response_alg and the like): one for
-	// each algorithm beside that of Key. A client that is registered for an algorithm without a key is refused.
+	// MoreKeys sign for clients that are registered for their algorithm
+	// (id_token_signed_response_alg and the like): one for each algorithm
+	// beside that of Key. A client that is registered for an algorithm without
+	// a key is refused.
 	MoreKeys []SigningKey
-	// RetiredKeys stay in the JWK Set after a key change, for tokens that they signed.
+	// RetiredKeys stay in the JWK Set after a key change, for tokens that they
+	// signed.
 	RetiredKeys []jwks.Key
 
-	// Certificates finds the certificate that a client has presented, and turns mutual TLS on: to authenticate clients (RFC
-	// 8705 §2) and to bind tokens (§3). nil: off. new(tokenbinding.CertificateSource) believes the TLS connection, whose
-	// server has to ask for a certificate, by ClientAuth: tls.RequestClientCert.
+	// Certificates finds the certificate that a client has presented, and turns
+	// mutual TLS on: to authenticate clients (RFC 8705 §2) and to bind tokens
+	// (§3). nil: off. new(tokenbinding.CertificateSource) believes the TLS
+	// connection, whose server has to ask for a certificate, by ClientAuth:
+	// tls.RequestClientCert.
 	Certificates *tokenbinding.CertificateSource
-	// ClientCAs are the trust anchors for clients with tls_client_auth. nil: whoever ends TLS has verified their chains, a
-	// server with tls.VerifyClientCertIfGiven or a proxy, see [clientauth.VerifierConfig].
+	// ClientCAs are the trust anchors for clients with tls_client_auth. nil:
+	// whoever ends TLS has verified their chains, a server with
+	// tls.VerifyClientCertIfGiven or a proxy, see [clientauth.VerifierConfig].
 	ClientCAs *x509.CertPool
-	// MTLSBaseURL is where the endpoints are that ask for a certificate, if they are not those of the issuer: an https URL
-	// that the paths of Endpoints are added to. It is published as mtls_endpoint_aliases (§5), and the same Handler serves it.
+	// MTLSBaseURL is where the endpoints are that ask for a certificate, if
+	// they are not those of the issuer: an https URL that the paths of
+	// Endpoints are added to. It is published as mtls_endpoint_aliases (§5),
+	// and the same Handler serves it.
 	MTLSBaseURL string
 
-	// Scopes are the scopes that exist here. With "openid" among them the server issues ID tokens.
+	// Scopes are the scopes that exist here. With "openid" among them the
+	// server issues ID tokens.
 	Scopes []string
-	// Resources are the resource servers that tokens may be meant for, absolute URIs (RFC 8707). At least one is required;
-	// the first is the audience of a token whose client named none.
+	// Resources are the resource servers that tokens may be meant for, absolute
+	// URIs (RFC 8707). At least one is required; the first is the audience of a
+	// token whose client named none.
 	Resources []string
 
-	// ResourceServers returns the resources of which an authenticated client is the server: what it may ask about at the
-	// introspection endpoint (RFC 7662), which exists only with this function. None: it is an ordinary client and is told
-	// nothing (MS-6.2-1). Called concurrently.
+	// ResourceServers returns the resources of which an authenticated client is
+	// the server: what it may ask about at the introspection endpoint (RFC
+	// 7662), which exists only with this function. None: it is an ordinary
+	// client and is told nothing (MS-6.2-1). Called concurrently.
 	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
 
-	// ResourceScopes are, for each of Resources, the scopes that mean something there: a resource server is told of no others
-	// at the introspection endpoint. Each of Resources needs an entry, an empty one for none. nil: it is told all that the
-	// token has, which is what a token of this server itself says to who holds it.
+	// ResourceScopes are, for each of Resources, the scopes that mean something
+	// there: a resource server is told of no others at the introspection
+	// endpoint. Each of Resources needs an entry, an empty one for none. nil:
+	// it is told all that the token has, which is what a token of this server
+	// itself says to who holds it.
 	ResourceScopes map[string][]string
 
-	// AuthorizationDetails are the types of authorization details (RFC 9396) that
-	// the server supports and publishes as authorization_details_types_supported.
-	// A client can request the types that it is registered for. If nil, the server
-	// rejects requests with authorization details.
+	// AuthorizationDetails are the types of authorization details (RFC 9396)
+	// that the server supports and publishes as
+	// authorization_details_types_supported. A client can request the types
+	// that it is registered for. If nil, the server rejects requests with
+	// authorization details.
 	//
-	// A detail may name some of Resources by its locations or its type. Then only
-	// tokens for these resource servers contain it. The client can request such a
-	// token even if its authorization request named other resources (RFC 9396
-	// §3.2). The token has no scopes there unless the client named the resource.
+	// A detail may name some of Resources by its locations or its type. Then
+	// only tokens for these resource servers contain it. The client can request
+	// such a token even if its authorization request named other resources (RFC
+	// 9396 §3.2). The token has no scopes there unless the client named the
+	// resource.
 	//
 	// A request for details that do not fit into an access token is rejected at
-	// the push. A JWT has room for about 10 KiB, and an opaque one for more than
-	// 40 KiB. Logger receives a warning for each JWT longer than 8 KiB,
+	// the push. A JWT has room for about 10 KiB, and an opaque one for more
+	// than 40 KiB. Logger receives a warning for each JWT longer than 8 KiB,
 	// because common proxies accept no longer header field.
 	AuthorizationDetails *rar.Registry
-	// ClientDetails decides which details a client may have that acts for nobody, by the client credentials grant: those
-	// requested, or less, or an error. nil: none, since no user has agreed. Called concurrently.
+	// ClientDetails decides which details a client may have that acts for
+	// nobody, by the client credentials grant: those requested, or less, or an
+	// error. nil: none, since no user has agreed. Called concurrently.
 	ClientDetails func(ctx context.Context, clientID string, requested rar.Details) (granted rar.Details, err error)
 
 	// Grants turns on grant management (Grant Management for OAuth 2.0). The
-	// server makes a [grants.Manager] from it; see [Server.Grants].
-	// Leave Issuer, AccessTokenLifetime and Now empty, because the server sets
-	// them. If MergeDetails is nil, the server uses the rule of
-	// AuthorizationDetails. Clients can be registered for the scopes
-	// grant_management_query and grant_management_revoke. Events receives a change
-	// after the server has ended the affected access tokens. If nil, grant
-	// management is off.
+	// server makes a [grants.Manager] from it; see [Server.Grants]. Leave
+	// Issuer, AccessTokenLifetime and Now empty, because the server sets them.
+	// If MergeDetails is nil, the server uses the rule of AuthorizationDetails.
+	// Clients can be registered for the scopes grant_management_query and
+	// grant_management_revoke. Events receives a change after the server has
+	// ended the affected access tokens. If nil, grant management is off.
 	//
-	// The grant management endpoint is a resource server with its own identifier.
-	// The identifier is its URL, which the metadata contains as
-	// grant_management_endpoint and in protected_resources. The endpoint rejects
-	// tokens for other audiences (RFC 9068 §4). If a request for one of the two
-	// scopes names no resource, the endpoint is in the audience of the token. The
-	// default resource server is in it too if the client requests other scopes. A
-	// request that names resources must name the endpoint to use the two scopes.
+	// The grant management endpoint is a resource server with its own
+	// identifier. The identifier is its URL, which the metadata contains as
+	// grant_management_endpoint and in protected_resources. The endpoint
+	// rejects tokens for other audiences (RFC 9068 §4). If a request for one of
+	// the two scopes names no resource, the endpoint is in the audience of the
+	// token. The default resource server is in it too if the client requests
+	// other scopes. A request that names resources must name the endpoint to
+	// use the two scopes.
 	Grants *grants.ManagerConfig
 	// GrantIDInTokens writes the member grant_id into access tokens and
 	// introspection responses. The value is the ID of the managed grant, or the
-	// [AuthorizationResponse.AuthorizationID] without grant management. All tokens
-	// of one consent carry the same value, including refreshed and narrowed
-	// tokens. An API can therefore record with [Token.GrantID] that a permission
-	// was used. A merge or a replacement within one managed grant does not create
-	// a second permission; a client that needs one creates another grant. Tokens
-	// of the client credentials grant have no grant_id. If false, tokens do not
-	// name their consent.
+	// [AuthorizationResponse.AuthorizationID] without grant management. All
+	// tokens of one consent carry the same value, including refreshed and
+	// narrowed tokens. An API can therefore record with [Token.GrantID] that a
+	// permission was used. A merge or a replacement within one managed grant
+	// does not create a second permission; a client that needs one creates
+	// another grant. Tokens of the client credentials grant have no grant_id.
+	// If false, tokens do not name their consent.
 	GrantIDInTokens bool
 
-	// EncryptedResponses serves clients that are registered for encrypted authorization responses, by
-	// authorization_encrypted_response_alg and _enc, with the first key in their JWK Set that is for it. false: such a client
-	// is refused. FAPI advises against it (MS-6.1-1), and nobody else's responses are encrypted.
+	// EncryptedResponses serves clients that are registered for encrypted
+	// authorization responses, by authorization_encrypted_response_alg and
+	// _enc, with the first key in their JWK Set that is for it. false: such a
+	// client is refused. FAPI advises against it (MS-6.1-1), and nobody else's
+	// responses are encrypted.
 	EncryptedResponses bool
 
-	// UserInfo returns the claims about the user of an access token with scope openid, those that its scopes allow the client to
-	// see, and turns on the UserInfo endpoint (OpenID Connect Core §5.3). "openid" has to be among Scopes. The endpoint itself
-	// says "sub", which is the token's subject: a map with another one is not sent. An error with a code and status goes to
-	// the client, [accesstoken.ErrRevoked] for a user who is gone, say; any other is a server_error. Called concurrently.
+	// UserInfo returns the claims about the user of an access token with scope
+	// openid, those that its scopes allow the client to see, and turns on the
+	// UserInfo endpoint (OpenID Connect Core §5.3). "openid" has to be among
+	// Scopes. The endpoint itself says "sub", which is the token's subject: a
+	// map with another one is not sent. An error with a code and status goes to
+	// the client, [accesstoken.ErrRevoked] for a user who is gone, say; any
+	// other is a server_error. Called concurrently.
 	UserInfo func(ctx context.Context, token *resourceserver.Token) (claims map[string]any, err error)
 
-	// ACRValues are the authentication context classes that logins here can meet, published as acr_values_supported. With any,
-	// acr_values in a request is a demand: [Server.Approve] refuses an approval that meets none of them (RFC 9470
-	// §5). Without, acr_values is the host's business.
+	// ACRValues are the authentication context classes that logins here can
+	// meet, published as acr_values_supported. With any, acr_values in a
+	// request is a demand: [Server.Approve] refuses an approval that meets none
+	// of them (RFC 9470 §5). Without, acr_values is the host's business.
 	ACRValues []string
 
-	// [Server.Handler] calls Interact at the authorization endpoint
-	// with a valid request. Interact shows login and consent, calls Approve or
-	// Deny, and serves the response that they return. Required for Handler. The
+	// [Server.Handler] calls Interact at the authorization endpoint with a
+	// valid request. Interact shows login and consent, calls Approve or Deny,
+	// and serves the response that they return. Required for Handler. The
 	// consent page shows [Authorization.Choices], Details and NamedResources.
 	// ScopesFor turns the user's choices into an [Approval].
 	//
-	// A reload calls Interact again while RequestLifetime lasts, and so does the
-	// form that the page posts to the same URL. If a client sends the browser by
-	// POST, with client_id and request_uri in the body, Handler redirects the
-	// request to the URL of the GET request. A POST that reaches Interact is
-	// always a form of the host.
+	// A reload calls Interact again while RequestLifetime lasts, and so does
+	// the form that the page posts to the same URL. If a client sends the
+	// browser by POST, with client_id and request_uri in the body, Handler
+	// redirects the request to the URL of the GET request. A POST that reaches
+	// Interact is always a form of the host.
 	//
 	// If the user needs more time, store [Authorization.ClientID] and
 	// [Authorization.RequestURI] in the browser's session. Continue on a URL of
-	// the host, and call [Server.Resume] there. The host must protect
-	// its forms against forged posts.
+	// the host, and call [Server.Resume] there. The host must protect its forms
+	// against forged posts.
 	Interact func(w http.ResponseWriter, r *http.Request, a *Authorization)
-	// ErrorPage shows an error of which the client cannot be told. nil shows a plain page that names the cause.
+	// ErrorPage shows an error of which the client cannot be told. nil shows a
+	// plain page that names the cause.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, err error)
 
 	RequestLifetime      time.Duration // of a request_uri: 5 s to 599 s, default 90 s
@@ -200,19 +230,23 @@ type Config struct {
 	Replay dpop.ReplayStore
 	// OpaqueAccessTokens makes access tokens opaque: 256 random bits, whose
 	// claims Store keeps until they expire. APIs introspect such tokens
-	// ([resourceserver.Config.Introspection]) and see a revocation at once. If
+	// ([resourceserver.Issuer].Introspection) and see a revocation at once. If
 	// false, access tokens are JWTs (RFC 9068). A server that changes to opaque
 	// tokens still accepts the JWTs that it issued before.
 	OpaqueAccessTokens bool
-	// Nonces makes the server ask for DPoP nonces (RFC 9449 §8); nil: it does not.
+	// Nonces makes the server ask for DPoP nonces (RFC 9449 §8); nil: it does
+	// not.
 	Nonces *dpop.NonceSource
 
-	// Evidence is handed each signed message that the server accepts or issues, before it takes effect; an error stops that. nil: nobody wants them.
+	// Evidence is handed each signed message that the server accepts or issues,
+	// before it takes effect; an error stops that. nil: nobody wants them.
 	// Called concurrently.
 	Evidence func(ctx context.Context, e profile.Evidence) error
 
-	// Logger is told of each refusal: method, path, status, error (the code that the peer is told), reason (the text of one of
-	// this module's errors, from a fixed set) and detail, none of which has a secret in it. nil: silent.
+	// Logger is told of each refusal: method, path, status, error (the code
+	// that the peer is told), reason (the text of one of this module's errors,
+	// from a fixed set) and detail, none of which has a secret in it. nil:
+	// silent.
 	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
 }
@@ -281,8 +315,8 @@ func (cfg *Config) check() error {
 	return errors.Join(errs...)
 }
 
-// checkDetailScopes finds types of details that no client could ask for, as they
-// go with a scope that does not exist.
+// checkDetailScopes finds types of details that no client could ask for, as
+// they go with a scope that does not exist.
 func (cfg *Config) checkDetailScopes(bad func(format string, args ...any)) {
 	if cfg.AuthorizationDetails == nil {
 		return
@@ -294,7 +328,8 @@ func (cfg *Config) checkDetailScopes(bad func(format string, args ...any)) {
 	}
 }
 
-// checkPaths wants paths that every proxy and browser leaves as they are, so that each endpoint has one URL.
+// checkPaths wants paths that every proxy and browser leaves as they are, so
+// that each endpoint has one URL.
 func (cfg *Config) checkPaths(bad func(format string, args ...any)) {
 	if u, err := url.Parse(cfg.Issuer); err == nil && u.Path != "" && strings.TrimSuffix(u.Path, "/") != strings.TrimSuffix(path.Clean(u.Path), "/") {
 		bad("the path of issuer %q has dot segments or empty ones", cfg.Issuer)
@@ -341,8 +376,9 @@ func (cfg *Config) setDefaults() {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	// If Replay stays nil, each verifier keeps a set in memory. The two endpoints
-	// may have one for proofs each, because a proof fails at the other by its htu.
+	// If Replay stays nil, each verifier keeps a set in memory. The two
+	// endpoints may have one for proofs each, because a proof fails at the
+	// other by its htu.
 	if cfg.Replay == nil && cfg.Store != nil {
 		cfg.Replay = cfg.Store
 	}

@@ -23,7 +23,7 @@ func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	fail := func(err error) error {
-		wire.SetRetryAfter(w, err)
+		wire.SetRetryAfter(w.Header(), err)
 		s.signatories[0].answers.WriteError(w, err)
 		return err
 	}

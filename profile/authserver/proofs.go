@@ -24,7 +24,8 @@ func (s *Server) newGuard(
 	path string, tokens func(context.Context, string) (resourceserver.Claims, error), urls func(*http.Request) ([]*url.URL, error),
 ) (*resourceserver.Server, error) {
 	return resourceserver.New(resourceserver.Config{
-		Resource: s.endpoint(path), Issuer: s.cfg.Issuer, Tokens: tokens, URLs: urls, Certificates: s.cfg.Certificates,
+		Resource: s.endpoint(path), Issuers: []resourceserver.Issuer{{ID: s.cfg.Issuer, Tokens: tokens}},
+		URLs: urls, Certificates: s.cfg.Certificates,
 		Proofs: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Logger: s.cfg.Logger, Now: s.cfg.Now,
 	})
 }

@@ -81,7 +81,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		// BASE-6749-5.2-1: name the scheme that was tried, though it cannot succeed.
 		h.Set("WWW-Authenticate", triedScheme(r.Header.Get("Authorization"))+` realm="`+s.cfg.Issuer+`"`)
 	}
-	wire.SetRetryAfter(w, err)
+	wire.SetRetryAfter(w.Header(), err)
 	writeJSON(w, status, response)
 }
 

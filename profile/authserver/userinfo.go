@@ -42,7 +42,7 @@ func (s *Server) UserInfo() http.Handler {
 		panic("authserver: Server.UserInfo needs Config.UserInfo")
 	}
 	const scope = "openid"
-	guarded := s.userInfo.Require(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	guarded := s.userInfo.Require(scope)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, _ := resourceserver.TokenFromContext(r.Context())
 		mediaType, body, err := s.claimsAbout(r, token)
 		if err != nil {
@@ -54,7 +54,7 @@ func (s *Server) UserInfo() http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		w.Write(body) //nolint:errcheck // the peer is gone
-	}), scope)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// OpenID Connect Core §5.3.1: GET and POST. A token in the body of the latter is none (SP-5.3.4-1).
 		if r.Method != http.MethodGet && r.Method != http.MethodPost {

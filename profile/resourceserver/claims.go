@@ -1,7 +1,6 @@
 package resourceserver
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -11,54 +10,43 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// Claims are those of an active access token, as
-// [Config.Tokens] returns them.
+// Claims are those of an active access token, as [Issuer].Tokens returns them.
 type Claims struct {
+	// Issuer is the issuer identifier of the authorization server. If empty,
+	// the ID of the [Issuer] is used. A token with another value is rejected.
+	Issuer string
 	// Subject is the user, or the client if it acts for itself.
 	Subject string
 	// ClientID is the client that the token was issued to.
 	ClientID string
 	// ID identifies the token. It is not a secret.
 	ID string
-	// Audience are the resource servers that the token is for. A token is rejected
-	// unless the Resource of the configuration is one of them.
+	// Audience are the resource servers that the token is for. A token is
+	// rejected unless the Resource of the configuration is one of them.
 	Audience []string
 	// Scopes are the granted scope values.
 	Scopes []string
-	// Confirmation is the key or certificate that the token is bound to. A token
-	// without it is rejected.
+	// Confirmation is the key or certificate that the token is bound to. A
+	// token without it is rejected.
 	Confirmation tokenbinding.Confirmation
-	// ExpiresAt is when the token expires. An expired token is rejected. A zero
-	// time is unknown, as are those of IssuedAt and AuthTime.
+	// ExpiresAt is when the token expires. An expired token is rejected. The
+	// zero Time means that the expiry is unknown.
 	ExpiresAt time.Time
-	IssuedAt  time.Time
-	// AuthTime is when the user authenticated.
+	// IssuedAt is when the token was issued, or the zero Time.
+	IssuedAt time.Time
+	// AuthTime is when the user authenticated, or the zero Time.
 	AuthTime time.Time
-	// ACR is the authentication context class, AMR are the authentication methods.
+	// ACR is the authentication context class.
 	ACR string
+	// AMR are the authentication methods.
 	AMR []string
 	// GrantID identifies the consent that the token serves.
 	GrantID string
 	// AuthorizationDetails is a JSON array (RFC 9396 §9), or nil.
 	AuthorizationDetails json.RawMessage
-	// Claim returns another claim as JSON, or nil. If nil, there are none.
+	// Claim returns another claim as JSON, or nil. If Claim is nil, the token
+	// has no other claims.
 	Claim func(name string) json.RawMessage
-}
-
-// lookUp returns the claims that Tokens returns, if the token is valid here.
-func (s *Server) lookUp(ctx context.Context, raw string) (tokenClaims, error) {
-	claims, err := s.cfg.Tokens(ctx, raw)
-	switch {
-	case err != nil:
-		return nil, err
-	case !claims.ExpiresAt.IsZero() && !s.cfg.Now().Before(claims.ExpiresAt): // SP-5.3.4-3
-		return nil, accesstoken.ErrExpired
-	case !slices.Contains(claims.Audience, s.cfg.Resource): // AT-4-3, BCP-2.3-2
-		return nil, accesstoken.ErrAudience
-	case claims.Confirmation == (tokenbinding.Confirmation{}): // SP-5.3.4-5
-		return nil, accesstoken.ErrConfirmation
-	}
-	return hostClaims{claims}, nil
 }
 
 // hostClaims are the claims of a token that the host has looked up.
@@ -86,7 +74,7 @@ func (t hostClaims) String() string {
 func (t hostClaims) CheckScope(values ...string) error {
 	for _, value := range values {
 		if !t.HasScope(value) { // SP-5.3.4-4
-			return fmt.Errorf("%w: client %.256q has no %q", accesstoken.ErrInsufficientScope, t.c.ClientID, value)
+			return fmt.Errorf("%w: client %.256q lacks %q", accesstoken.ErrInsufficientScope, t.c.ClientID, value)
 		}
 	}
 	return nil

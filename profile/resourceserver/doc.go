@@ -3,11 +3,23 @@
 // A [Server] lets a request pass if its access token is valid, meant for this
 // API, and bound to the key or certificate of the sender. Most APIs use it as
 // middleware, [Server.Require], and read the token with [TokenFromContext].
+// Frameworks whose middleware has another type call [Server.Authorize], and
+// services without an http.ResponseWriter call [Server.Decide].
 //
-// Access tokens are JWTs, which the API verifies with the keys of the
-// authorization server ([Config.Keys]), or they are looked up by introspection
-// ([Config.Introspection]) or by the host ([Config.Tokens]).
+// A Server accepts the tokens of one or several authorization servers
+// ([Config.Issuers]). It verifies JWT access tokens with the keys of their
+// issuer. It looks other tokens up by introspection or in the host. A JWT is
+// presented only to the issuer that it names, because a token must not be
+// disclosed to another authorization server.
+//
+// Subjects, client identifiers and token identifiers are unique only within one
+// issuer. An API with several issuers keys its data by [Token.Issuer] and
+// [Token.Subject] together.
+//
+// After that, [Token.CheckScope], [Token.CheckDetails] (RFC 9396) and
+// [Token.CheckStepUp] (RFC 9470) decide whether the token permits an operation.
+// [Server.WriteError] writes the response to their errors.
 //
 // The package does not accept a token that is bound to neither a key nor a
-// certificate.
+// certificate. It does not accept a token in the query or body of a request.
 package resourceserver

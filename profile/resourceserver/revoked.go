@@ -15,7 +15,7 @@ type Revocations interface {
 	Get(ctx context.Context, key string) (value []byte, version int64, err error)
 }
 
-// RevokedIn returns a function for [Config.Revoked] of an API that can read the
+// RevokedIn returns a function for [Issuer].Revoked of an API that can read the
 // store of the authorization server with this issuer identifier. It receives
 // the ID of an access token (its jti) or of an authorization. It returns an
 // error if the store fails, or if the ID is not of that server.

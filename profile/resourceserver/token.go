@@ -1,29 +1,31 @@
 package resourceserver
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
-	"slices"
+	"sync"
 	"time"
 
-	"github.com/gofapi/fapi2/accesstoken"
-	"github.com/gofapi/fapi2/introspection"
-	"github.com/gofapi/fapi2/profile"
-	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// A Token is an access token of a request that a [Server] has verified: authentic, meant for this API, not revoked as
-// far as the API can know, and sent by who it was issued to. It is a JWT or has been looked up by introspection, which makes
-// no difference here. It is immutable and safe for concurrent use; printed or logged it shows no secret.
+// A Token is the access token of a request that a [Server] has verified. It is
+// authentic, meant for this API, not known to be revoked, and the sender has
+// proved possession of the key or certificate that it is bound to. A Token is
+// immutable and safe for concurrent use. Its String and LogValue contain no
+// secret.
 type Token struct {
-	claims  tokenClaims
-	now     func() time.Time
-	details *tokenDetails
+	claims tokenClaims
+	issuer *issuer
+	server *Server
+
+	parseDetails sync.Once
+	details      rar.Details
+	detailsErr   error
 }
 
-// tokenClaims are what both kinds have.
+// tokenClaims are the claims of a token of any kind.
 type tokenClaims interface {
 	Subject() string
 	ClientID() string
@@ -45,102 +47,76 @@ type tokenClaims interface {
 	String() string
 }
 
-// Subject returns the resource owner, or the client itself if it acts for nobody ("sub").
+// Issuer returns the authorization server that issued the token: the ID of one
+// of [Config.Issuers].
+func (t *Token) Issuer() string { return t.issuer.ID }
+
+// Subject returns the resource owner ("sub"), or the client itself in a client
+// credentials grant. Subjects of different issuers are different users, even if
+// they are equal: see [Token.Issuer].
 func (t *Token) Subject() string { return t.claims.Subject() }
 
-// ClientID returns the client that the token was issued to.
+// ClientID returns the client that the token was issued to ("client_id"). It is
+// unique within one issuer only.
 func (t *Token) ClientID() string { return t.claims.ClientID() }
 
-// ID returns the token's identifier ("jti"), which is no secret.
+// ID returns the identifier of the token ("jti"), which is not a secret. It is
+// unique within one issuer only.
 func (t *Token) ID() string { return t.claims.ID() }
 
-// Audience returns the resource servers that the token is for, this one among them.
+// Audience returns the resource servers that the token is for ("aud"), in a
+// fresh slice.
 func (t *Token) Audience() []string { return t.claims.Audience() }
 
 // Scopes returns the granted scope values, in a fresh slice.
 func (t *Token) Scopes() []string { return t.claims.Scopes() }
 
-// HasScope reports whether a scope value was granted.
+// HasScope reports whether a scope value was granted. Values are compared
+// exactly.
 func (t *Token) HasScope(value string) bool { return t.claims.HasScope(value) }
 
-// CheckScope returns an insufficient_scope error for [Server.WriteError] unless all these values were granted.
+// CheckScope returns an insufficient_scope error for [Server.WriteError] if one
+// of the scope values was not granted.
 func (t *Token) CheckScope(values ...string) error { return t.claims.CheckScope(values...) }
 
-// IssuedAt returns when the token was issued; zero: unknown.
+// IssuedAt returns when the token was issued ("iat"), or the zero Time.
 func (t *Token) IssuedAt() time.Time { return t.claims.IssuedAt() }
 
-// ExpiresAt returns when the token expires; zero: the server did not say.
+// ExpiresAt returns when the token expires ("exp"), or the zero Time.
 func (t *Token) ExpiresAt() time.Time { return t.claims.ExpiresAt() }
 
-// AuthTime returns when the user authenticated; zero: unknown.
+// AuthTime returns when the user authenticated ("auth_time"), or the zero Time.
 func (t *Token) AuthTime() time.Time { return t.claims.AuthTime() }
 
-// ACR returns the authentication context class that was met, or "".
+// ACR returns the authentication context class ("acr"), or "".
 func (t *Token) ACR() string { return t.claims.ACR() }
 
-// AMR returns the authentication methods that were used, in a fresh slice.
+// AMR returns the authentication methods that were used ("amr"), in a fresh
+// slice.
 func (t *Token) AMR() []string { return t.claims.AMR() }
 
-// GrantID returns the identifier of the consent that the token serves
-// ("grant_id"). All tokens of one consent carry the same value, refreshed and
-// narrowed tokens too. It is empty if the client acts for itself, or if the
-// authorization server does not name consents; see
-// [authserver.Config.GrantIDInTokens].
+// GrantID returns the identifier of the consent behind the token ("grant_id").
+// It is the same for all tokens of that consent, including refreshed and
+// narrowed tokens. It is empty if the client acts for itself, or if the
+// authorization server does not name consents in its tokens.
 func (t *Token) GrantID() string { return t.claims.GrantID() }
 
-// Confirmation returns what the token is bound to, which the sender has proved to have.
+// Confirmation returns the key or certificate that the token is bound to. The
+// sender has proved possession of it.
 func (t *Token) Confirmation() tokenbinding.Confirmation {
 	return tokenbinding.Confirmation{JKT: t.claims.JKT(), X5TS256: t.claims.X5TS256()}
 }
 
-// AuthorizationDetails returns the JSON array of what was granted in detail (RFC 9396 §9), nil if there is none.
+// AuthorizationDetails returns the JSON array of all granted authorization
+// details (RFC 9396 §9), or nil. Most APIs use [Token.Details] instead.
 func (t *Token) AuthorizationDetails() json.RawMessage { return t.claims.AuthorizationDetails() }
 
-// Claim returns a claim by its name, as JSON, nil if there is none.
+// Claim returns a claim by its name, as JSON. It is nil if the token has no
+// such claim.
 func (t *Token) Claim(name string) json.RawMessage { return t.claims.Claim(name) }
 
-// JWT returns the token as package accesstoken knows it. false: it is from introspection, or opaque.
-func (t *Token) JWT() (token *accesstoken.Token, ok bool) {
-	token, ok = t.claims.(*accesstoken.Token)
-	return token, ok
-}
-
-// String names the client and the token's ID.
+// String returns a text with the client and the ID of the token.
 func (t *Token) String() string { return t.claims.String() }
 
-// LogValue is String.
+// LogValue returns String for package log/slog.
 func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
-
-// read returns the claims of a valid token that is meant for this resource
-// server.
-func (s *Server) read(ctx context.Context, raw string) (tokenClaims, error) {
-	switch {
-	case s.cfg.Tokens != nil:
-		return s.lookUp(ctx, raw)
-	case s.cfg.Introspection == nil:
-		return s.tokens.Verify(ctx, raw)
-	}
-	token, err := s.cfg.Introspection.Introspect(ctx, raw)
-	if err != nil {
-		return nil, err
-	}
-	// Whatever the introspection client is configured for.
-	if token.Issuer() != s.cfg.Issuer { // AT-4-2
-		return nil, accesstoken.ErrIssuer
-	}
-	if !slices.Contains(token.Audience(), s.cfg.Resource) { // BCP-2.3-2
-		return nil, accesstoken.ErrAudience
-	}
-	return token, nil
-}
-
-// archive hands the signed answer that a request was let through for to a host that wants it. It comes last: who has found
-// a token without its key must not be able to fill the archive (MS-7-1).
-func (s *Server) archive(ctx context.Context, claims tokenClaims) error {
-	token, ok := claims.(*introspection.Token)
-	if !ok || token.Signed() == "" {
-		return nil
-	}
-	evidence := profile.Evidence{Kind: profile.EvidenceIntrospection, ClientID: token.ClientID(), JWT: token.Signed(), Time: s.cfg.Now()}
-	return wire.Archive(ctx, s.cfg.Evidence, evidence)
-}

@@ -74,9 +74,9 @@ func Unavailable(err error) bool {
 }
 
 // SetRetryAfter sets Retry-After for failures that pass.
-func SetRetryAfter(w http.ResponseWriter, err error) {
+func SetRetryAfter(h http.Header, err error) {
 	if Unavailable(err) {
-		w.Header().Set("Retry-After", "5") // REV-2.2.1-3
+		h.Set("Retry-After", "5") // REV-2.2.1-3
 	}
 }
 

@@ -1,0 +1,154 @@
+package resourceserver
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+// Require returns middleware that lets only verified requests pass whose token
+// has all the scopes. The next handler reads the token with [TokenFromContext].
+func (s *Server) Require(scopes ...string) func(http.Handler) http.Handler {
+	scopes = slices.Clone(scopes)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r, ok := s.Authorize(w, r, scopes...); ok {
+				next.ServeHTTP(w, r)
+			}
+		})
+	}
+}
+
+// Authorize verifies a request, whose token must have all the scopes. It is for
+// handlers and for the middleware of other frameworks.
+//
+// If the request passes, Authorize sets the headers of the response that the
+// client needs: DPoP-Nonce with the next nonce, and the request's own
+// x-fapi-interaction-id if that is a UUID. It returns the request with the
+// token in its context: see [TokenFromContext].
+//
+// Otherwise Authorize writes the response, and returns nil and false. The
+// caller returns.
+func (s *Server) Authorize(w http.ResponseWriter, r *http.Request, scopes ...string) (verified *http.Request, ok bool) {
+	token, err := s.Verify(r, scopes...)
+	if err != nil {
+		s.WriteError(w, r, err, scopes...)
+		return nil, false
+	}
+	s.setHeaders(w.Header(), r)
+	return r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)), true
+}
+
+// A Decision is the result of [Server.Decide].
+type Decision struct {
+	// Token is the token of a request that passes. It is nil for a rejected
+	// request.
+	Token *Token
+	// Err is the reason for a rejection. It is for the log of the host, and not
+	// for the client.
+	Err error
+	// Status is the HTTP status of a rejection, or 200.
+	Status int
+	// Header has the headers that the response needs, for a request that passes
+	// as well: DPoP-Nonce, x-fapi-interaction-id, and for a rejection
+	// WWW-Authenticate.
+	Header http.Header
+}
+
+// Decide verifies a request without writing a response. It is for gRPC services
+// and for the authorization requests of a proxy. The host sets Method, URL and
+// Header of r, the header names in any case. For certificate-bound tokens it
+// also sets TLS, or RemoteAddr if a proxy forwards the certificate in a header.
+//
+// The host describes the original request of the client: method and URL of the
+// proxy's own request would match no proof. For gRPC, the method is POST and
+// the path is the full name of the method. The path is appended to the
+// BaseURLs, as it is for other requests.
+func (s *Server) Decide(r *http.Request, scopes ...string) Decision {
+	r = withCanonicalHeader(r)
+	token, err := s.Verify(r, scopes...)
+	d := Decision{Token: token, Err: err, Status: http.StatusOK, Header: http.Header{}}
+	if err != nil {
+		d.Status = s.reject(d.Header, r, err, scopes).SetHeader(d.Header, r, err)
+		return d
+	}
+	s.setHeaders(d.Header, r)
+	return d
+}
+
+// withCanonicalHeader returns a request whose header names have the case that
+// net/http uses. Names that differ only by case become one name with several
+// values, so that a second token or proof is not hidden.
+func withCanonicalHeader(r *http.Request) *http.Request {
+	canonical := make(http.Header, len(r.Header))
+	for name, values := range r.Header {
+		name = http.CanonicalHeaderKey(name)
+		canonical[name] = append(canonical[name], values...)
+	}
+	copied := *r
+	copied.Header = canonical
+	return &copied
+}
+
+// WriteError responds to a request that failed with err, which may be any
+// error. It writes the status and WWW-Authenticate with the algorithms of
+// proofs and the scopes that the request needs. If nonces are required, it sets
+// DPoP-Nonce.
+func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error, scopes ...string) {
+	s.reject(w.Header(), r, err, scopes).WriteError(w, r, err)
+}
+
+// reject logs a rejection, sets the headers that are not part of the challenge,
+// and returns the challenge.
+func (s *Server) reject(h http.Header, r *http.Request, err error, scopes []string) tokenbinding.Challenge {
+	wire.LogRejection(s.cfg.Logger, r, err)
+	s.setHeaders(h, r)
+	wire.SetRetryAfter(h, err)
+	challenge := s.challenge
+	challenge.Parameters = stepUpParameters(err)
+	challenge.Scope = strings.Join(scopes, " ")
+	return challenge
+}
+
+// setHeaders sets the headers that every response needs.
+func (s *Server) setHeaders(h http.Header, r *http.Request) {
+	// The identifier lets a client find its request in the logs of both sides.
+	// Only a UUID is returned, so that a client cannot choose the text of a
+	// header.
+	const interactionID = "X-Fapi-Interaction-Id"
+	if values := r.Header[interactionID]; len(values) == 1 && isUUID(values[0]) {
+		h.Set(interactionID, values[0])
+	}
+	s.proofs.SetNonce(h) // DPOP-8.2-1, DPOP-9-1: saves clients a second round trip
+}
+
+// isUUID reports whether s has the form of a UUID (RFC 9562 §4).
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'):
+			return false
+		}
+	}
+	return true
+}
+
+type tokenKey struct{}
+
+// TokenFromContext returns the token of a request that [Server.Require] or
+// [Server.Authorize] let pass.
+func TokenFromContext(ctx context.Context) (token *Token, ok bool) {
+	token, ok = ctx.Value(tokenKey{}).(*Token)
+	return token, ok
+}

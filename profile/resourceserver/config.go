@@ -1,0 +1,126 @@
+package resourceserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/syntax"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+// A Config configures [New]. Most APIs set Resource and Issuers. All functions
+// are called concurrently.
+type Config struct {
+	// Resource is the resource identifier of the API (RFC 8707), which a token
+	// must have as audience. Required.
+	Resource string
+	// Issuers are the authorization servers whose tokens are accepted.
+	// Required.
+	Issuers []Issuer
+
+	// BaseURLs are the external https URLs of the API as clients see them. The
+	// path of a request is appended, and a proof must name one of the results.
+	// Behind a proxy or http.StripPrefix, the removed prefix belongs here. The
+	// default is scheme and host of Resource. Headers of a request are ignored.
+	BaseURLs []string
+	// URLs returns the external URLs of a request, in place of BaseURLs: see
+	// [dpop.VerifierConfig].
+	URLs func(r *http.Request) ([]*url.URL, error)
+
+	// AuthorizationDetails are the types of authorization details (RFC 9396)
+	// that the API acts on: see [Token.Details] and [Server.Allows]. If nil,
+	// the API uses scopes only.
+	AuthorizationDetails *rar.Registry
+
+	// Certificates returns the certificate of a client. If nil, the API does
+	// not accept certificate-bound tokens (RFC 8705 §3).
+	// new(tokenbinding.CertificateSource) reads it from the TLS connection. The
+	// TLS server must request a certificate, for example with
+	// tls.RequestClientCert, and need not verify it.
+	Certificates *tokenbinding.CertificateSource
+
+	// FutureSkew is how far ahead "iat" and "nbf" of a JWT access token and
+	// "iat" of a proof may lie, because the clock of the API may be behind. The
+	// default is 30 seconds, the minimum 10 seconds, the maximum 1 minute.
+	// Expiry has no leeway, because a token must not outlive the time that its
+	// issuer set. An introspection client has its own setting.
+	FutureSkew time.Duration
+
+	// Proofs remembers used proofs. If nil, they are kept in memory, which
+	// suits an API of one process.
+	Proofs dpop.ReplayStore
+	// Nonces requires a recent nonce in each proof. If nil, nonces are not
+	// required.
+	Nonces *dpop.NonceSource
+
+	// Realm is the parameter realm of challenges. If empty, there is no such
+	// parameter.
+	Realm string
+	// ResourceMetadata is the URL of the API's metadata, for challenges (RFC
+	// 9728 §5.1). If empty, there is no such parameter.
+	ResourceMetadata string
+
+	// Evidence receives the signed introspection response for each request that
+	// passes all checks. A cached response comes again. If Evidence returns an
+	// error, the request is rejected. If nil, nothing is recorded.
+	Evidence func(ctx context.Context, e profile.Evidence) error
+
+	// Logger logs each rejection with method, path, status, error (the code
+	// that the client receives), reason (the text of one of this module's
+	// errors, from a fixed set) and detail. None of them contains a secret. If
+	// nil, nothing is logged.
+	Logger *slog.Logger
+	// Now is the clock. If nil, time.Now is used.
+	Now func() time.Time
+}
+
+// setDefaults copies what the caller may change later and sets defaults.
+func (cfg *Config) setDefaults() {
+	cfg.Issuers = slices.Clone(cfg.Issuers)
+	if cfg.BaseURLs = slices.Clone(cfg.BaseURLs); cfg.BaseURLs == nil && cfg.URLs == nil {
+		cfg.BaseURLs = []string{syntax.Origin(cfg.Resource)}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.FutureSkew == 0 {
+		cfg.FutureSkew = wire.FutureSkew
+	}
+}
+
+// check returns every problem that no other package finds.
+func (cfg *Config) check() (problems []error) {
+	if !syntax.IsResource(cfg.Resource) {
+		problems = append(problems, fmt.Errorf("malformed Resource %q, want an absolute URI without fragment", cfg.Resource))
+	}
+	// SP-5.2.1-1: tokens are sent over TLS only. No proof would match another
+	// URL, either.
+	for _, base := range cfg.BaseURLs {
+		if problem := syntax.HTTPSProblem(base); problem != "" {
+			problems = append(problems, fmt.Errorf("BaseURLs: %q %s", base, problem))
+		}
+	}
+	if len(cfg.Issuers) == 0 {
+		problems = append(problems, errors.New("missing Issuers"))
+	}
+	for i := range cfg.Issuers {
+		same := func(other Issuer) bool { return other.ID == cfg.Issuers[i].ID }
+		if slices.ContainsFunc(cfg.Issuers[:i], same) {
+			problems = append(problems, fmt.Errorf("Issuers[%d]: repeated ID %q", i, cfg.Issuers[i].ID))
+		}
+	}
+	return problems
+}

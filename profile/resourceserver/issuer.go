@@ -1,0 +1,189 @@
+package resourceserver
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/profile"
+)
+
+// An Issuer is an authorization server whose access tokens the API accepts.
+// Exactly one of Keys, Introspection and Tokens is required.
+//
+// A JWT access token belongs to the issuer that its claim iss names. The API
+// rejects a JWT of another issuer before it calls any function or server. Other
+// tokens belong to the only issuer that has Introspection or Tokens. If several
+// issuers have one of them, the API rejects such tokens.
+type Issuer struct {
+	// ID is the issuer identifier of the authorization server. It is compared
+	// exactly. Required.
+	ID string
+	// Keys returns the keys of the issuer for the kid and alg of a JWT access
+	// token, for example the Keys method of a jwks.Remote. It is called with an
+	// accepted algorithm, and only for tokens that have passed all checks that
+	// need no key.
+	Keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
+	// Revoked reports whether the JWT access token with this ID was revoked:
+	// see [RevokedIn]. It is called for each request, and only with Keys. If it
+	// returns an error, the request is rejected. If nil, a token is valid until
+	// it expires, so its lifetime should be a few minutes.
+	Revoked func(ctx context.Context, tokenID string) (bool, error)
+	// Introspection looks up each token at the authorization server. It suits
+	// opaque tokens, and tokens whose revocation must take effect at once. The
+	// Issuer of the client must be ID, and its Audience must contain the
+	// Resource of the API.
+	Introspection *introspection.Client
+	// Tokens returns the claims of an active access token, for a host with
+	// tokens of its own. The API checks issuer, expiry, audience, binding and
+	// scopes of the claims. For a token that is not active, Tokens returns an
+	// error that matches an invalid_token error of package accesstoken, for
+	// example accesstoken.ErrRevoked. Any other error is a server error.
+	Tokens func(ctx context.Context, token string) (Claims, error)
+}
+
+// An issuer reads the tokens of an [Issuer].
+type issuer struct {
+	Issuer
+	cfg      *Config
+	verifier *accesstoken.Verifier // nil without Keys
+}
+
+func newIssuer(i Issuer, cfg *Config) (*issuer, error) {
+	problems := []error{profile.CheckIssuer(i.ID)}
+	var ways int
+	for _, set := range []bool{i.Keys != nil, i.Introspection != nil, i.Tokens != nil} {
+		if set {
+			ways++
+		}
+	}
+	switch {
+	case ways == 0:
+		problems = append(problems, errors.New("missing Keys, Introspection or Tokens"))
+	case ways > 1:
+		problems = append(problems, errors.New("Keys, Introspection and Tokens are exclusive"))
+	case i.Keys == nil && i.Revoked != nil:
+		problems = append(problems, errors.New("Revoked and Introspection or Tokens are exclusive"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	checked := &issuer{Issuer: i, cfg: cfg}
+	if i.Keys == nil {
+		return checked, nil
+	}
+	var err error
+	checked.verifier, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
+		Issuer: i.ID, Audience: []string{cfg.Resource}, Keys: i.Keys, Revoked: i.Revoked,
+		FutureSkew: cfg.FutureSkew, Now: cfg.Now,
+	})
+	return checked, err
+}
+
+// issuerOf returns the issuer that a token belongs to. It calls no function of
+// the host.
+func (s *Server) issuerOf(token string) (*issuer, error) {
+	// The verifier rejects the tokens of other issuers before it calls Keys.
+	if len(s.issuers) == 1 && s.issuers[0].verifier != nil {
+		return s.issuers[0], nil
+	}
+	id, err := statedIssuer(token)
+	if err != nil {
+		return nil, err
+	}
+	if id == "" {
+		if s.lookup == nil {
+			return nil, fmt.Errorf("%w: not stated by the token", accesstoken.ErrIssuer)
+		}
+		return s.lookup, nil
+	}
+	for _, i := range s.issuers {
+		if i.ID == id { // AT-4-2, JWT-3.8-1: compared without normalisation
+			return i, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: got %.256q", accesstoken.ErrIssuer, id)
+}
+
+// statedIssuer returns the claim iss of a JWT whose signature is not verified.
+// It is empty for a JWT without iss and for a token that is not a JWT. A
+// payload that two parsers may read differently is an error.
+func statedIssuer(token string) (string, error) {
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, ok := strings.Cut(rest, ".")
+	if !ok || strings.Contains(signature, ".") {
+		return "", nil
+	}
+	// A lenient parser must not see a JWT where this one does not.
+	raw, err := decodeSegment(header)
+	if err != nil || !bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) || !json.Valid(raw) {
+		return "", nil
+	}
+	if raw, err = decodeSegment(payload); err != nil {
+		return "", fmt.Errorf("%w: %w", accesstoken.ErrMalformed, err)
+	}
+	claims, err := strictjson.ParseClaims(raw)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", accesstoken.ErrMalformed, err)
+	}
+	id, _, err := claims.String("iss")
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", accesstoken.ErrClaims, err)
+	}
+	return id, nil
+}
+
+// decodeSegment decodes a segment of a JWT. The decoder skips line breaks,
+// which the syntax of the Authorization header excludes.
+func decodeSegment(segment string) ([]byte, error) {
+	return base64.RawURLEncoding.Strict().DecodeString(segment)
+}
+
+// read returns the claims of a valid token that is meant for this API.
+func (i *issuer) read(ctx context.Context, raw string) (tokenClaims, error) {
+	switch {
+	case i.verifier != nil:
+		return i.verifier.Verify(ctx, raw)
+	case i.Tokens != nil:
+		return i.lookUp(ctx, raw)
+	}
+	token, err := i.Introspection.Introspect(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	// The client may be configured for another issuer or audience.
+	if token.Issuer() != i.ID { // AT-4-2
+		return nil, accesstoken.ErrIssuer
+	}
+	if !slices.Contains(token.Audience(), i.cfg.Resource) { // BCP-2.3-2
+		return nil, accesstoken.ErrAudience
+	}
+	return token, nil
+}
+
+// lookUp returns the claims that Tokens returns, if the token is valid here.
+func (i *issuer) lookUp(ctx context.Context, raw string) (tokenClaims, error) {
+	claims, err := i.Tokens(ctx, raw)
+	switch {
+	case err != nil:
+		return nil, err
+	case claims.Issuer != "" && claims.Issuer != i.ID: // AT-4-2
+		return nil, fmt.Errorf("%w: got %.256q, want %q", accesstoken.ErrIssuer, claims.Issuer, i.ID)
+	case !claims.ExpiresAt.IsZero() && !i.cfg.Now().Before(claims.ExpiresAt): // SP-5.3.4-3
+		return nil, accesstoken.ErrExpired
+	case !slices.Contains(claims.Audience, i.cfg.Resource): // AT-4-3, BCP-2.3-2
+		return nil, accesstoken.ErrAudience
+	case claims.Confirmation.IsZero(): // SP-5.3.4-5
+		return nil, accesstoken.ErrConfirmation
+	}
+	return hostClaims{claims}, nil
+}

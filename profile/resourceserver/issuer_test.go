@@ -1,0 +1,399 @@
+package resourceserver_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+const apiURL = "https://api.example"
+
+// A federation has authorization servers with the IDs https://a.example to
+// https://d.example. It records which of them the guard calls.
+type federation struct {
+	t      testing.TB
+	calls  []string
+	claims resourceserver.Claims // of every token at Tokens
+	err    error                 // of Tokens
+	reply  string                // of the introspection endpoint
+}
+
+func idOf(name string) string { return "https://" + name + ".example" }
+
+func boundTo(t testing.TB, key string) string {
+	thumbprint, err := jose.Thumbprint(testkit.ECKey(t, key).Public())
+	require.NoError(t, err)
+	return thumbprint
+}
+
+func newFederation(t testing.TB) *federation {
+	jkt := boundTo(t, "client")
+	return &federation{
+		t: t,
+		claims: resourceserver.Claims{
+			Subject: "alice", ClientID: "c-1", ID: "t-1", Audience: []string{apiURL}, Scopes: []string{"accounts"},
+			Confirmation: tokenbinding.Confirmation{JKT: jkt}, ExpiresAt: time.Now().Add(time.Minute),
+		},
+		reply: fmt.Sprintf(`{"active":true,"sub":"alice","client_id":"c-1","aud":%q,"scope":"accounts","cnf":{"jkt":%q}}`, apiURL, jkt),
+	}
+}
+
+// keys returns an issuer with JWT access tokens.
+func (f *federation) keys(name string) resourceserver.Issuer {
+	return resourceserver.Issuer{ID: idOf(name), Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) {
+		f.calls = append(f.calls, name)
+		return []crypto.PublicKey{testkit.ECKey(f.t, name).Public()}, nil
+	}}
+}
+
+// introspected returns an issuer with an introspection endpoint.
+func (f *federation) introspected(name string, change ...func(*introspection.ClientConfig)) resourceserver.Issuer {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		f.calls = append(f.calls, name)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, f.reply)
+	}))
+	f.t.Cleanup(server.Close)
+	cfg := introspection.ClientConfig{
+		Endpoint: server.URL, HTTPClient: server.Client(), Issuer: idOf(name), ClientID: "api", Unsigned: true,
+	}
+	for _, option := range change {
+		option(&cfg)
+	}
+	client, err := introspection.NewClient(cfg)
+	require.NoError(f.t, err)
+	return resourceserver.Issuer{ID: idOf(name), Introspection: client}
+}
+
+// host returns an issuer whose tokens the host looks up.
+func (f *federation) host(name string) resourceserver.Issuer {
+	return resourceserver.Issuer{ID: idOf(name), Tokens: func(context.Context, string) (resourceserver.Claims, error) {
+		f.calls = append(f.calls, name)
+		return f.claims, f.err
+	}}
+}
+
+func (f *federation) guard(issuers ...resourceserver.Issuer) *resourceserver.Server {
+	return newGuard(f.t, func(c *resourceserver.Config) { c.Issuers = issuers })
+}
+
+func newGuard(t testing.TB, change ...func(*resourceserver.Config)) *resourceserver.Server {
+	cfg := resourceserver.Config{Resource: apiURL}
+	for _, option := range change {
+		option(&cfg)
+	}
+	guard, err := resourceserver.New(cfg)
+	require.NoError(t, err)
+	return guard
+}
+
+// issue returns a good access token of an issuer, signed by the key of signer.
+func issue(t testing.TB, name, signer string) string {
+	issuer, err := accesstoken.NewIssuer(accesstoken.IssuerConfig{Issuer: idOf(name), Key: testkit.ECKey(t, signer), KeyID: "k"})
+	require.NoError(t, err)
+	token, err := issuer.Issue(accesstoken.Claims{
+		Subject: "alice", ClientID: "c-1", Audience: []string{apiURL}, Scope: "accounts", JKT: boundTo(t, "client"),
+	})
+	require.NoError(t, err)
+	return token
+}
+
+// forge signs a header and claims, both JSON, with the key of an issuer.
+func forge(t testing.TB, header, claims, signer string) string {
+	input := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	digest := sha256.Sum256([]byte(input))
+	r, s, err := ecdsa.Sign(rand.Reader, testkit.ECKey(t, signer), digest[:])
+	require.NoError(t, err)
+	signature := append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+	return input + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+// request returns a request with a token and a new proof of the client's key.
+func request(t testing.TB, token string) *http.Request {
+	prover, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.ECKey(t, "client")})
+	require.NoError(t, err)
+	proof, err := prover.Proof(http.MethodGet, apiURL+"/accounts", dpop.ProofOptions{AccessToken: token})
+	require.NoError(t, err)
+	r := httptest.NewRequest(http.MethodGet, apiURL+"/accounts", nil)
+	r.Header.Set("Authorization", "DPoP "+token)
+	r.Header.Set("DPoP", proof)
+	return r
+}
+
+const typed = `{"typ":"at+jwt","alg":"ES256","kid":"k"}`
+
+// claimsWith returns the claims of a good token with another spelling of iss.
+func claimsWith(t testing.TB, iss string) string {
+	now := time.Now().Unix()
+	if iss != "" {
+		iss += ","
+	}
+	return fmt.Sprintf(`{%s"sub":"alice","client_id":"c-1","jti":"t-1","aud":%q,"scope":"accounts","iat":%d,"exp":%d,"cnf":{"jkt":%q}}`,
+		iss, apiURL, now, now+60, boundTo(t, "client"))
+}
+
+func TestIssuersReject(t *testing.T) {
+	const none = `{"typ":"at+jwt","alg":"none"}`
+	unsigned := func(claims string) string {
+		token := forge(t, none, claims, "a")
+		return token[:strings.LastIndexByte(token, '.')+1]
+	}
+	for _, tc := range []struct {
+		name, token string
+		want        error
+		calls       []string
+	}{
+		{"attack: a token of A signed by the key of B", issue(t, "a", "b"), accesstoken.ErrSignature, []string{"a"}},
+		{"attack: a token of B signed by the key of A", issue(t, "b", "a"), accesstoken.ErrSignature, []string{"b"}},
+		{"AT-4-2 attack: an issuer that is not configured", issue(t, "z", "a"), accesstoken.ErrIssuer, nil},
+		{"AT-4-2 attack: the host in upper case", forge(t, typed, claimsWith(t, `"iss":"https://A.example"`), "a"), accesstoken.ErrIssuer, nil},
+		{"AT-4-2 attack: the scheme in upper case", forge(t, typed, claimsWith(t, `"iss":"HTTPS://a.example"`), "a"), accesstoken.ErrIssuer, nil},
+		{"AT-4-2 attack: a slash at the end", forge(t, typed, claimsWith(t, `"iss":"https://a.example/"`), "a"), accesstoken.ErrIssuer, nil},
+		{"attack: iss of A and of B", forge(t, typed, claimsWith(t, `"iss":"https://a.example","iss":"https://b.example"`), "a"), accesstoken.ErrMalformed, nil},
+		{"attack: iss of A and Iss of B", forge(t, typed, claimsWith(t, `"iss":"https://a.example","Iss":"https://b.example"`), "a"), accesstoken.ErrMalformed, nil},
+		{"attack: iss of A in an array", forge(t, typed, claimsWith(t, `"iss":["https://a.example","https://b.example"]`), "a"), accesstoken.ErrClaims, nil},
+		{"attack: iss in the header", forge(t, `{"typ":"at+jwt","alg":"ES256","iss":"https://a.example"}`, claimsWith(t, ""), "a"), accesstoken.ErrIssuer, nil},
+		{"attack: ISS in upper case", forge(t, typed, claimsWith(t, `"ISS":"https://a.example"`), "a"), accesstoken.ErrIssuer, nil},
+		{"attack: iss is null", forge(t, typed, claimsWith(t, `"iss":null`), "a"), accesstoken.ErrIssuer, nil},
+		{"SP-5.4.1-1.3 attack: alg none", forge(t, none, claimsWith(t, `"iss":"https://a.example"`), "a"), accesstoken.ErrAlgorithm, nil},
+		{"SP-5.4.1-1.3 attack: an unsigned token", unsigned(claimsWith(t, `"iss":"https://a.example"`)), accesstoken.ErrAlgorithm, nil},
+		{"claims that are not JSON", forge(t, typed, `{"iss":"https://a.example"`, "a"), accesstoken.ErrMalformed, nil},
+		{"an opaque token", "opaque", accesstoken.ErrIssuer, nil},
+		{"an opaque token with two dots", "x.y.z", accesstoken.ErrIssuer, nil},
+		{"an encrypted token", "eyJhbGciOiJSU0EtT0FFUC0yNTYifQ.a.b.c.d", accesstoken.ErrIssuer, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFederation(t)
+			token, err := f.guard(f.keys("a"), f.keys("b")).Verify(request(t, tc.token), "accounts")
+			require.ErrorIs(t, err, tc.want)
+			require.Nil(t, token)
+			require.Equal(t, tc.calls, f.calls)
+			code, _, status := oautherr.From(err)
+			require.Equal(t, "invalid_token", code)
+			require.Equal(t, http.StatusUnauthorized, status)
+		})
+	}
+}
+
+// A token must not be disclosed to another authorization server.
+func TestTokensAreNotDisclosed(t *testing.T) {
+	jwt := func(iss string) string { return forge(t, typed, claimsWith(t, iss), "z") }
+	foreign := jwt(`"iss":"https://z.example"`)
+	none := forge(t, `{"alg":"none"}`, `{"iss":"https://z.example"}`, "z")
+	for name, token := range map[string]string{
+		"attack: introspection of a foreign token":       foreign,
+		"attack: introspection of an unsigned token":     none[:strings.LastIndexByte(none, '.')+1],
+		"attack: introspection of a token with RS256":    forge(t, `{"alg":"RS256"}`, `{"iss":"https://z.example"}`, "z"),
+		"attack: introspection of an ID token":           forge(t, `{"typ":"JWT","alg":"ES256"}`, `{"iss":"https://z.example"}`, "z"),
+		"attack: mixed case":                             jwt(`"iss":"https://C.example"`),
+		"attack: two issuers":                            jwt(`"iss":"https://c.example","iss":"https://z.example"`),
+		"attack: two issuers in names of different case": jwt(`"iss":"https://c.example","ISS":"https://z.example"`),
+		"attack: an issuer that is not a string":         jwt(`"iss":{"https://z.example":1}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFederation(t)
+			for kind, issuer := range map[string]resourceserver.Issuer{"introspection": f.introspected("c"), "host": f.host("c")} {
+				for _, guard := range []*resourceserver.Server{f.guard(issuer), f.guard(f.keys("a"), issuer), f.guard(issuer, f.host("d"))} {
+					_, err := guard.Verify(request(t, token))
+					require.Error(t, err, kind)
+					require.Empty(t, f.calls, kind)
+				}
+			}
+		})
+	}
+	t.Run("attack: an opaque token that two servers could have issued", func(t *testing.T) {
+		f := newFederation(t)
+		for _, token := range []string{"opaque", "x.y.z", forge(t, typed, claimsWith(t, ""), "c")} {
+			_, err := f.guard(f.keys("a"), f.introspected("c"), f.host("d")).Verify(request(t, token))
+			require.ErrorIs(t, err, accesstoken.ErrIssuer)
+			require.Empty(t, f.calls)
+		}
+	})
+}
+
+func TestIssuersAccept(t *testing.T) {
+	signed := func(name string) string { return issue(t, name, name) }
+	for _, tc := range []struct {
+		name, token, want string
+		issuers           func(f *federation) []resourceserver.Issuer
+	}{
+		{"a JWT of the first", signed("a"), "a", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.keys("b")} }},
+		{"a JWT of the second", signed("b"), "b", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.keys("b")} }},
+		{"a JWT beside introspection", signed("a"), "a", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.introspected("c"), f.keys("a")} }},
+		{"an opaque token beside keys", "opaque", "c", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.introspected("c")} }},
+		{"a JWT at one of two that look up", signed("d"), "d", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.introspected("c"), f.host("d")} }},
+		{"a JWT at the other", signed("c"), "c", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.introspected("c"), f.host("d")} }},
+		{"a JWT without iss at the only one that looks up", forge(t, typed, claimsWith(t, ""), "c"), "c", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.introspected("c")} }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFederation(t)
+			token, err := f.guard(tc.issuers(f)...).Verify(request(t, tc.token), "accounts")
+			require.NoError(t, err)
+			require.Equal(t, []string{tc.want}, f.calls)
+			require.Equal(t, idOf(tc.want), token.Issuer())
+			require.Equal(t, "alice", token.Subject())
+			require.Equal(t, "c-1", token.ClientID())
+		})
+	}
+}
+
+// Clients of two issuers that have one identifier do not share the limit of the
+// replay store.
+func TestReplayOwners(t *testing.T) {
+	f := newFederation(t)
+	var owners ownerSpy
+	both := newGuard(t, func(c *resourceserver.Config) {
+		c.Issuers, c.Proofs = []resourceserver.Issuer{f.keys("a"), f.keys("b")}, &owners
+	})
+	for _, name := range []string{"a", "b"} {
+		_, err := both.Verify(request(t, issue(t, name, name)))
+		require.NoError(t, err)
+	}
+	require.Equal(t, ownerSpy{"https://a.example c-1", "https://b.example c-1"}, owners)
+}
+
+type ownerSpy []string
+
+func (s *ownerSpy) Add(ctx context.Context, _ string, _ []byte, _ time.Time) (bool, error) {
+	*s = append(*s, expiring.Owner(ctx))
+	return true, nil
+}
+
+func TestIntrospectionOfAnotherIssuer(t *testing.T) {
+	f := newFederation(t)
+	for name, tc := range map[string]struct {
+		change func(*introspection.ClientConfig)
+		reply  string
+		want   error
+	}{
+		"AT-4-2 the client is configured for another issuer": {
+			func(c *introspection.ClientConfig) { c.Issuer = idOf("a") }, f.reply, accesstoken.ErrIssuer},
+		"AT-4-2 the response names another issuer": {
+			func(*introspection.ClientConfig) {}, strings.Replace(f.reply, "{", `{"iss":"https://a.example",`, 1), introspection.ErrIssuer},
+		"BCP-2.3-2 the response is for another API": {
+			func(*introspection.ClientConfig) {}, strings.Replace(f.reply, apiURL, "https://other.example", 1), accesstoken.ErrAudience},
+	} {
+		f.reply = tc.reply
+		_, err := f.guard(f.introspected("c", tc.change)).Verify(request(t, "opaque"))
+		require.ErrorIs(t, err, tc.want, name)
+	}
+}
+
+func TestClaimsOfTheHost(t *testing.T) {
+	failure := errors.New("database unavailable")
+	for _, tc := range []struct {
+		name   string
+		change func(*federation)
+		want   error
+	}{
+		{"AT-4-2 attack: of another issuer", func(f *federation) { f.claims.Issuer = idOf("a") }, accesstoken.ErrIssuer},
+		{"AT-4-2 attack: an issuer in another case", func(f *federation) { f.claims.Issuer = "https://D.example" }, accesstoken.ErrIssuer},
+		{"BCP-2.3-2 attack: for another API", func(f *federation) { f.claims.Audience = []string{"https://other.example"} }, accesstoken.ErrAudience},
+		{"BCP-2.3-2 without audience", func(f *federation) { f.claims.Audience = nil }, accesstoken.ErrAudience},
+		{"SP-5.3.4-5 attack: without binding", func(f *federation) { f.claims.Confirmation = tokenbinding.Confirmation{} }, accesstoken.ErrConfirmation},
+		{"SP-5.3.4-5 attack: bound to another key", func(f *federation) { f.claims.Confirmation.JKT = boundTo(t, "thief") }, dpop.ErrBinding},
+		{"SP-5.3.4-5 attack: bound to a certificate too", func(f *federation) { f.claims.Confirmation.X5TS256 = boundTo(t, "x") }, tokenbinding.ErrNoCertificate},
+		{"SP-5.3.4-3 expired", func(f *federation) { f.claims.ExpiresAt = time.Now().Add(-time.Second) }, accesstoken.ErrExpired},
+		{"SP-5.3.4-4 without scope", func(f *federation) { f.claims.Scopes = nil }, accesstoken.ErrInsufficientScope},
+		{"SP-5.3.4-3 revoked", func(f *federation) { f.err = accesstoken.ErrRevoked }, accesstoken.ErrRevoked},
+		{"an error of the host", func(f *federation) { f.err = failure }, failure},
+		{"no issuer, which means the configured one", func(f *federation) {}, nil},
+		{"the configured issuer", func(f *federation) { f.claims.Issuer = idOf("d") }, nil},
+		{"an unknown expiry", func(f *federation) { f.claims.ExpiresAt = time.Time{} }, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFederation(t)
+			tc.change(f)
+			token, err := f.guard(f.host("d")).Verify(request(t, "opaque"), "accounts")
+			require.ErrorIs(t, err, tc.want)
+			if tc.want == nil {
+				require.Equal(t, idOf("d"), token.Issuer())
+				return
+			}
+			require.Nil(t, token)
+			_, _, status := oautherr.From(err)
+			require.Equal(t, tc.want == failure, status == http.StatusInternalServerError, "the status is %d", status)
+		})
+	}
+}
+
+func TestConfigListsEveryProblem(t *testing.T) {
+	f := newFederation(t)
+	both := f.keys("b")
+	both.Introspection = f.introspected("b").Introspection
+	revoked := f.host("d")
+	revoked.Revoked = func(context.Context, string) (bool, error) { return false, nil }
+	_, err := resourceserver.New(resourceserver.Config{
+		Resource: "api", BaseURLs: []string{"http://api.example"}, FutureSkew: time.Hour,
+		Issuers: []resourceserver.Issuer{f.keys("a"), f.keys("a"), {ID: "http://c.example"}, both, revoked, {}},
+	})
+	for _, text := range []string{
+		`malformed Resource "api"`, `BaseURLs: "http://api.example" is not https`, `FutureSkew`,
+		`Issuers[1]: repeated ID "https://a.example"`,
+		`"http://c.example" is not https`, "Issuers[2]", "missing Keys, Introspection or Tokens",
+		"Issuers[3]: Keys, Introspection and Tokens are exclusive",
+		"Issuers[4]: Revoked and Introspection or Tokens are exclusive", "Issuers[5]",
+	} {
+		require.ErrorContains(t, err, text)
+	}
+	_, err = resourceserver.New(resourceserver.Config{Resource: apiURL})
+	require.ErrorContains(t, err, "missing Issuers")
+}
+
+// New copies the configuration.
+func TestConfigIsCopied(t *testing.T) {
+	f := newFederation(t)
+	cfg := resourceserver.Config{Resource: apiURL, Issuers: []resourceserver.Issuer{f.keys("a")}, BaseURLs: []string{apiURL}}
+	guard, err := resourceserver.New(cfg)
+	require.NoError(t, err)
+	cfg.Issuers[0], cfg.BaseURLs[0] = f.keys("z"), "https://evil.example"
+	token, err := guard.Verify(request(t, issue(t, "a", "a")))
+	require.NoError(t, err)
+	require.Equal(t, idOf("a"), token.Issuer())
+	_, err = guard.Verify(request(t, issue(t, "z", "z")))
+	require.ErrorIs(t, err, accesstoken.ErrIssuer)
+}
+
+// A token in which a lenient parser finds a foreign issuer is not disclosed.
+func FuzzStatedIssuer(f *testing.F) {
+	f.Add(typed, `{"iss":"https://c.example"}`)
+	f.Add(`{"alg":"none"}`, `{"iss":"https://c.example","iss":"https://z.example"}`)
+	f.Add(`{"alg":"ES256","alg":"ES256K"}`, `{"\u0069ss":"https://z.example"}`)
+	fed := newFederation(f)
+	guard := fed.guard(fed.keys("a"), fed.host("c"))
+	f.Fuzz(func(t *testing.T, header, claims string) {
+		fed.calls = nil
+		encode := base64.RawURLEncoding.EncodeToString
+		token := encode([]byte(header)) + "." + encode([]byte(claims)) + ".c2ln"
+		_, err := guard.Verify(request(t, token))
+		var ignored, read map[string]any
+		foreign := json.Unmarshal([]byte(header), &ignored) == nil && ignored != nil &&
+			json.Unmarshal([]byte(claims), &read) == nil && read["iss"] != nil && read["iss"] != idOf("c")
+		if foreign && len(fed.calls) > 0 {
+			t.Fatalf("%q was disclosed to %v: %v", claims, fed.calls, err)
+		}
+	})
+}
