@@ -242,11 +242,21 @@ func TestIssuersAccept(t *testing.T) {
 	}{
 		{"a JWT of the first", signed("a"), "a", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.keys("b")} }},
 		{"a JWT of the second", signed("b"), "b", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.keys("b")} }},
-		{"a JWT beside introspection", signed("a"), "a", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.introspected("c"), f.keys("a")} }},
-		{"an opaque token beside keys", "opaque", "c", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.introspected("c")} }},
-		{"a JWT at one of two that look up", signed("d"), "d", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.introspected("c"), f.host("d")} }},
-		{"a JWT at the other", signed("c"), "c", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.introspected("c"), f.host("d")} }},
-		{"a JWT without iss at the only one that looks up", forge(t, typed, claimsWith(t, ""), "c"), "c", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.introspected("c")} }},
+		{"a JWT beside introspection", signed("a"), "a", func(f *federation) []resourceserver.Issuer {
+			return []resourceserver.Issuer{f.introspected("c"), f.keys("a")}
+		}},
+		{"an opaque token beside keys", "opaque", "c", func(f *federation) []resourceserver.Issuer {
+			return []resourceserver.Issuer{f.keys("a"), f.introspected("c")}
+		}},
+		{"a JWT at one of two that look up", signed("d"), "d", func(f *federation) []resourceserver.Issuer {
+			return []resourceserver.Issuer{f.introspected("c"), f.host("d")}
+		}},
+		{"a JWT at the other", signed("c"), "c", func(f *federation) []resourceserver.Issuer {
+			return []resourceserver.Issuer{f.introspected("c"), f.host("d")}
+		}},
+		{"a JWT without iss at the only one that looks up", forge(t, typed, claimsWith(t, ""), "c"), "c", func(f *federation) []resourceserver.Issuer {
+			return []resourceserver.Issuer{f.keys("a"), f.introspected("c")}
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFederation(t)
