@@ -264,9 +264,10 @@ type modelEntry struct {
 	expires time.Time
 }
 
-// Memory behaves like a plain map whatever operations come in whatever order, and
-// gives back all room in the end. The clock only goes forwards here: backwards,
-// whether an expired entry comes back depends on whether it was removed.
+// Memory behaves like a plain map whatever operations come in whatever order,
+// and gives back all room in the end. The clock only goes forwards here:
+// backwards, whether an expired entry comes back depends on whether it was
+// removed.
 func TestMemoryIsAMap(t *testing.T) {
 	const maxEntries, maxBytes = 6, 600
 	for seed := range uint64(200) {

@@ -1,18 +1,18 @@
-// Package storetest tests whether a [store.Store] keeps its contract. Run it in the
-// tests of every store:
+// Package storetest tests whether a [store.Store] keeps its contract. Run it in
+// the tests of every store:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Test(t, func(t *testing.T) store.Store { return openMyStore(t) })
 //	}
 //
 // The kit needs some seconds, because entries have to expire in the store's own
-// time. It leaves no entry behind that lives longer than an hour. The clocks of the
-// test and of the store must agree within half a second.
+// time. It leaves no entry behind that lives longer than an hour. The clocks of
+// the test and of the store must agree within half a second.
 //
 // To test a promise that holds across processes or connections, return another
-// connection to the same database from each call: the kit runs the contenders of
-// one check on several of them. The kit does not test what a store does when its
-// database fails.
+// connection to the same database from each call: the kit runs the contenders
+// of one check on several of them. The kit does not test what a store does when
+// its database fails.
 package storetest
 
 import (
@@ -36,17 +36,17 @@ const (
 	contenders = 64
 	// handles is how many stores a check with contenders opens.
 	handles = 4
-	// short is a lifetime for which a check can wait. It is longer than the clocks
-	// may differ.
+	// short is a lifetime for which a check can wait. It is longer than the
+	// clocks may differ.
 	short = 1500 * time.Millisecond
 	// late is how long after its expiry an entry may still be there.
 	late = time.Second
 )
 
-// Test runs every check as a subtest, and all of them at the same time. It calls
-// open several times for each. The stores that open returns must share their
-// entries, or each check fails that needs more than one of them. Keys are random,
-// so the database need not be empty.
+// Test runs every check as a subtest, and all of them at the same time. It
+// calls open several times for each. The stores that open returns must share
+// their entries, or each check fails that needs more than one of them. Keys are
+// random, so the database need not be empty.
 func Test(t *testing.T, open func(t *testing.T) store.Store) {
 	t.Helper()
 	for _, c := range checks {
@@ -129,7 +129,9 @@ func wantAdd(ctx context.Context, s store.Store, key string, value []byte, expir
 	return wantOutcome("Add", added, err, want)
 }
 
-func wantSwap(ctx context.Context, s store.Store, key string, version int64, value []byte, expires time.Time, want bool) error {
+func wantSwap(
+	ctx context.Context, s store.Store, key string, version int64, value []byte, expires time.Time, want bool,
+) error {
 	swapped, err := s.Swap(ctx, key, version, value, expires)
 	return wantOutcome("Swap", swapped, err, want)
 }
@@ -462,8 +464,11 @@ func noSharedMemory(ctx context.Context, s shared) error {
 	}
 	value[0] = 'X'
 	got, _, err := s.Get(ctx, key)
-	if err != nil || string(got) != "value" {
-		return fmt.Errorf("the caller's change of its slice is in the store: %w", errors.Join(err, errors.New(string(got))))
+	if err != nil {
+		return fmt.Errorf("Get: %w", err)
+	}
+	if string(got) != "value" {
+		return fmt.Errorf("the caller's change of its slice is in the store: %q", got)
 	}
 	got[0] = 'X'
 	if err := wantEntry(ctx, s, key, []byte("value"), 1); err != nil {
@@ -479,7 +484,8 @@ func noSharedMemory(ctx context.Context, s shared) error {
 
 func passed(ctx context.Context, s shared) error {
 	key := newKey()
-	for _, expires := range []time.Time{time.Now().Add(-time.Minute), time.Now().Add(-24 * time.Hour), time.Unix(0, 0)} {
+	now := time.Now()
+	for _, expires := range []time.Time{now.Add(-time.Minute), now.Add(-24 * time.Hour), time.Unix(0, 0)} {
 		if added, err := s.Add(ctx, key, []byte("x"), expires); err == nil || added {
 			return fmt.Errorf("Add with an expiry that has passed returned %v, %v", added, err)
 		}
@@ -621,7 +627,8 @@ func farExpiry(ctx context.Context, s shared) error {
 		if err := wantEntry(ctx, s, key, []byte("x"), 1); err != nil {
 			return fmt.Errorf("with expiry %v: %w", expires, err)
 		}
-		if err := wantSwap(ctx, s, key, 1, nil, time.Now().Add(time.Minute), true); err != nil { // nothing stays for long
+		soon := time.Now().Add(time.Minute) // nothing stays for long
+		if err := wantSwap(ctx, s, key, 1, nil, soon, true); err != nil {
 			return err
 		}
 	}
