@@ -99,54 +99,49 @@ func TestTypeOfWithOwnSchema(t *testing.T) {
 	}
 }
 
+// typeOf returns the error of TypeOf for T.
+func typeOf[T any]() error {
+	_, err := rar.TypeOf("x", rar.TypeConfig[T]{})
+	return err
+}
+
 func TestTypeOfRejects(t *testing.T) {
-	refuse := func(name string, err error) {
-		t.Helper()
+	type (
+		optionString struct {
+			A int `json:"a,string"`
+		}
+		passesForType struct {
+			Kind string `json:"Type"`
+		}
+		caseVariants struct {
+			A string `json:"a"`
+			B string `json:"A"`
+		}
+		numberType struct {
+			Type int `json:"type"`
+		}
+	)
+	for name, err := range map[string]error{
+		"a string":                       typeOf[string](),
+		"a pointer":                      typeOf[*pair](),
+		"a floating point number":        typeOf[struct{ A float64 }](),
+		"a floating point number inside": typeOf[struct{ A []map[string]*float32 }](),
+		"bytes":                          typeOf[struct{ A []byte }](),
+		"the option string":              typeOf[optionString](),
+		"a map with number keys":         typeOf[struct{ A map[int]string }](),
+		"MarshalJSON":                    typeOf[struct{ A marshals }](),
+		"a malformed schema":             typeOf[struct{ A brokenSchema }](),
+		"a function":                     typeOf[struct{ A func() }](),
+		"a recursive type":               typeOf[recursive](),
+		"an embedded pointer":            typeOf[struct{ *pair }](),
+		"an embedded pointer in a type with its own schema": typeOf[struct{ A roomyPointer }](),
+		"a map whose keys marshal to another text":          typeOf[struct{ A map[address]string }](),
+		"a member that differs from type by case":           typeOf[passesForType](),
+		"names that differ by case":                         typeOf[caseVariants](),
+		"RAR-2-2 a type that is a number":                   typeOf[numberType](),
+	} {
 		require.Error(t, err, name)
 	}
-	_, err := rar.TypeOf("x", rar.TypeConfig[string]{})
-	refuse("no struct", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[*pair]{})
-	refuse("a pointer", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A float64 }]{})
-	refuse("a floating point number", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A []map[string]*float32 }]{})
-	refuse("a floating point number inside", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A []byte }]{})
-	refuse("bytes", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct {
-		A int `json:"a,string"`
-	}]{})
-	refuse("the option string", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A map[int]string }]{})
-	refuse("a map by numbers", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A marshals }]{})
-	refuse("JSON of its own", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A brokenSchema }]{})
-	refuse("a schema that is none", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A func() }]{})
-	refuse("a function", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[recursive]{})
-	refuse("a type in itself", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ *pair }]{})
-	refuse("an embedded pointer", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A roomyPointer }]{})
-	refuse("an embedded pointer in a type with a schema of its own", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct{ A map[address]string }]{})
-	refuse("a map whose keys are written otherwise than they are", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct {
-		Kind string `json:"Type"`
-	}]{})
-	refuse("a member that passes for type", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct {
-		A string `json:"a"`
-		B string `json:"A"`
-	}]{})
-	refuse("names that differ by case", err)
-	_, err = rar.TypeOf("x", rar.TypeConfig[struct {
-		Type int `json:"type"`
-	}]{})
-	refuse("a type that is a number", err)
 }
 
 type upper string

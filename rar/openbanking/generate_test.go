@@ -11,13 +11,13 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// Details are drawn from few values in many spellings, so that two are often the
-// same and often narrower than the other.
+// The generators draw from few values in many spellings. Two details are
+// therefore often the same, and often one is narrower.
 
 func pick(r *rand.Rand, list ...string) string { return list[r.IntN(len(list))] }
 
-// generated writes an object with members in random order; those with the value ""
-// are left out.
+// generated returns an object with members in random order. It omits members
+// whose value is "".
 func generated(r *rand.Rand, pairs ...string) string {
 	var members []string
 	for i := 0; i < len(pairs); i += 2 {
@@ -29,8 +29,8 @@ func generated(r *rand.Rand, pairs ...string) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// some returns a list of some elements in random order, "" now and then. Elements
-// may be there twice if repeat is true.
+// some returns a list of some elements in random order, and sometimes "". If
+// repeat is true, elements may be repeated.
 func some(r *rand.Rand, repeat bool, list ...string) string {
 	var chosen []string
 	for _, element := range list {
@@ -101,7 +101,8 @@ func generateFunds(r *rand.Rand) string {
 
 var generators = []func(r *rand.Rand) string{generatePayment, generateInformation, generateRecurring, generateFunds}
 
-// One notion of sameness, for three details of a type.
+// requireLaws checks for three details of a type that all functions agree which
+// of them are the same.
 func requireLaws(t *testing.T, r *rar.Registry, texts [3]string) {
 	var all rar.Details
 	for _, text := range texts {
@@ -139,7 +140,7 @@ func requireLaws(t *testing.T, r *rar.Registry, texts [3]string) {
 	}
 }
 
-// CASES A3: the spelling of amounts and lists decides nothing.
+// CASES A3: the spelling of amounts and lists does not matter.
 func TestSameness(t *testing.T) {
 	registry := newRegistry(t)
 	r := rand.New(rand.NewPCG(3, 4))

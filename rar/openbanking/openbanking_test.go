@@ -22,7 +22,8 @@ func newRegistry(t testing.TB) *rar.Registry {
 	return r
 }
 
-// with returns a JSON object with members set, or left out where the value is "".
+// with returns a JSON object with the given members. It omits members whose
+// value is "".
 func with(t testing.TB, object string, pairs ...string) string {
 	var members map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal([]byte(object), &members))
@@ -221,7 +222,7 @@ func TestFundsConfirmation(t *testing.T) {
 	})
 }
 
-// The user chooses the account where the client has left it out, and nothing else.
+// The user chooses only an absent account.
 func TestEnrichment(t *testing.T) {
 	r := newRegistry(t)
 	parse := func(text string) rar.Details {
@@ -262,7 +263,8 @@ func TestEnrichment(t *testing.T) {
 	}
 }
 
-// GM-8.2-1: two permissions become one where nothing is permitted thereby that neither of them permits.
+// GM-8.2-1: two permissions are merged only if one of them permits everything
+// that the result permits.
 func TestMergeInformation(t *testing.T) {
 	r := newRegistry(t)
 	one := func(pairs ...string) string { return with(t, information, pairs...) }
@@ -306,7 +308,7 @@ func TestDescribe(t *testing.T) {
 		{"a payment in German", with(t, payment, "actions", `["initiate","status","cancel"]`, "locations", "", "requestedExecutionDate", `"2027-02-28"`, "debtorAccount", local), "de-CH",
 			"Zahlung; Betrag: 123,50 EUR; Empfänger: Merchant A; Konto des Empfängers: DE02 1001 0010 9307 1186 03; Von Ihrem Konto: sortcode: 202015 55555555; Verwendungszweck: Ref Number Merchant; " +
 				"Am: 28.02.2027; Berechtigung: die Zahlung auslösen; Berechtigung: ihren Status abfragen; Berechtigung: sie widerrufen"},
-		{"a language that nobody knows is English", smallPayment, "fr",
+		{"an unknown language is English", smallPayment, "fr",
 			"Payment; Amount: 1,200 JPY; To: 店; Account of the payee: sortcode: 202015 55555555; From your account: of your choice; Permission: make the payment"},
 		{"RAR-12-3 a payee in disguise", with(t, payment, "actions", "", "locations", "", "creditorName", `"Аmazon\u202e"`, "remittanceInformationUnstructured", ""), "en",
 			`Payment; Amount: 123.50 EUR; To: \u{410}mazon\u{202e}; Account of the payee: DE02 1001 0010 9307 1186 03; From your account: of your choice; Permission: make the payment`},
@@ -344,8 +346,8 @@ func TestCurrencies(t *testing.T) {
 	}
 }
 
-// The API says what it is about to do: to initiate, here. What an order says of
-// actions and locations decides nothing.
+// The API describes its operation, the initiation of the payment. The actions
+// and locations of an order do not matter.
 func TestPermittedBy(t *testing.T) {
 	r := newRegistry(t)
 	parse := func(texts ...string) rar.Details {
