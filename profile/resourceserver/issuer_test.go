@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
@@ -27,6 +25,7 @@ import (
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
 )
 
 const apiURL = "https://api.example"

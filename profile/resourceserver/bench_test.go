@@ -1,0 +1,185 @@
+package resourceserver_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/stretchr/testify/require"
+)
+
+// salted takes the time of a real store and never sees a proof twice, so that a few proofs are enough for a long run.
+type salted struct {
+	store *expiring.Set
+	n     uint64
+}
+
+func (s *salted) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
+	var other [43]byte
+	copy(other[:], key)
+	s.n++
+	binary.LittleEndian.PutUint64(other[:], s.n)
+	return s.store.Add(ctx, string(other[:]), value, expires)
+}
+
+// bareCheck returns the signature check of a proof, and nothing else.
+func bareCheck(b *testing.B, key crypto.PublicKey, proof string) func() bool {
+	cut := strings.LastIndexByte(proof, '.')
+	input := []byte(proof[:cut])
+	raw, err := base64.RawURLEncoding.DecodeString(proof[cut+1:])
+	require.NoError(b, err)
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		signature := derOf(raw)
+		return func() bool {
+			digest := sha256.Sum256(input)
+			return ecdsa.VerifyASN1(k, digest[:], signature)
+		}
+	case *rsa.PublicKey:
+		options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+		return func() bool {
+			digest := sha256.Sum256(input)
+			return rsa.VerifyPSS(k, crypto.SHA256, digest[:], raw, options) == nil
+		}
+	}
+	return func() bool { return ed25519.Verify(key.(ed25519.PublicKey), input, raw) }
+}
+
+// derOf turns two numbers of 32 bytes into the form of crypto/ecdsa.
+func derOf(raw []byte) []byte {
+	integer := func(b []byte) []byte {
+		for len(b) > 1 && b[0] == 0 {
+			b = b[1:]
+		}
+		if b[0] >= 0x80 {
+			b = append([]byte{0}, b...)
+		}
+		return append([]byte{2, byte(len(b))}, b...)
+	}
+	both := append(integer(raw[:32]), integer(raw[32:])...)
+	return append([]byte{0x30, byte(len(both))}, both...)
+}
+
+// BenchmarkResourceServer compares the whole check of a request, with an access token that has been seen before and a
+// proof of its own, with the signature check of the proof alone. What ratio reports has been measured in turns.
+func BenchmarkResourceServer(b *testing.B) {
+	const resource, requests = "https://api.example.com", 64
+	for _, k := range []struct {
+		name string
+		key  crypto.Signer
+	}{{"ES256", testkit.ECKey(b, "bench")}, {"Ed25519", testkit.Ed25519Key(b, "bench")}, {"PS256", testkit.RSAKey(b, "bench")}} {
+		now := time.Now()
+		clock := func() time.Time { return now }
+		set, err := jwks.NewSet(jwks.Key{Public: k.key.Public(), KeyID: "as-1"})
+		require.NoError(b, err)
+		rs, err := resourceserver.New(resourceserver.Config{
+			Resource: resource, Issuers: []resourceserver.Issuer{{ID: "https://as.example", Keys: set.Keys}}, Proofs: &salted{store: expiring.NewSet(expiring.SetConfig{})}, Now: clock,
+		})
+		require.NoError(b, err)
+		thumbprint, err := jose.Thumbprint(k.key.Public())
+		require.NoError(b, err)
+		issuer, err := accesstoken.NewIssuer(accesstoken.IssuerConfig{Issuer: "https://as.example", Key: k.key, KeyID: "as-1", Now: clock})
+		require.NoError(b, err)
+		token, err := issuer.Issue(accesstoken.Claims{Subject: "alice", ClientID: "c-1", Audience: []string{resource}, Scope: "openid accounts", JKT: thumbprint})
+		require.NoError(b, err)
+		prover, err := dpop.NewProver(dpop.ProverConfig{Key: k.key, Now: clock})
+		require.NoError(b, err)
+		ring := make([]*http.Request, requests)
+		for i := range ring {
+			proof, err := prover.Proof("GET", resource+"/v1/accounts/1234567890", dpop.ProofOptions{AccessToken: token})
+			require.NoError(b, err)
+			ring[i] = httptest.NewRequest("GET", resource+"/v1/accounts/1234567890?page=2", nil)
+			ring[i].Header.Set("Authorization", "DPoP "+token)
+			ring[i].Header.Set("DPoP", proof)
+		}
+		bare := bareCheck(b, k.key.Public(), ring[0].Header.Get("DPoP"))
+		next := 0
+		hot := func() bool {
+			next++
+			_, err := rs.Verify(ring[next%requests], "accounts")
+			return err == nil
+		}
+		require.True(b, bare())
+		require.True(b, hot())
+		b.Run(k.name+"/bare", func(b *testing.B) { repeat(b, bare) })
+		b.Run(k.name+"/hot", func(b *testing.B) { repeat(b, hot) })
+		mtls, certificate := certificateChecks(b, resourceserver.Config{Resource: resource, Issuers: []resourceserver.Issuer{{ID: "https://as.example", Keys: set.Keys}}, Now: clock}, issuer)
+		b.Run(k.name+"/mtls", func(b *testing.B) { repeat(b, mtls) })
+		b.Run(k.name+"/certificate", func(b *testing.B) { repeat(b, certificate) })
+		b.Run(k.name+"/ratio", func(b *testing.B) {
+			var quotients []float64
+			for b.Loop() {
+				quotients = append(quotients, float64(elapsed(hot))/float64(elapsed(bare)))
+			}
+			slices.Sort(quotients)
+			b.ReportMetric(quotients[len(quotients)/2], "hot/bare")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// certificateChecks returns the whole check of a request with a token that is bound to the connection's certificate, in place
+// of a DPoP key, and what of that is about the certificate: the budget is 5 microseconds.
+func certificateChecks(b *testing.B, cfg resourceserver.Config, issuer *accesstoken.Issuer) (mtls, certificate func() bool) {
+	source := new(tokenbinding.CertificateSource)
+	cfg.Certificates = source
+	rs, err := resourceserver.New(cfg)
+	require.NoError(b, err)
+	leaf := certify(b, "bench", authority(b, "bench CA")).Leaf
+	bound := tokenbinding.Confirmation{X5TS256: tokenbinding.CertificateThumbprint(leaf)}
+	token, err := issuer.Issue(accesstoken.Claims{Subject: "alice", ClientID: "c-1", Audience: []string{cfg.Resource}, Scope: "openid accounts", X5TS256: bound.X5TS256})
+	require.NoError(b, err)
+	r := httptest.NewRequest("GET", cfg.Resource+"/v1/accounts/1234567890?page=2", nil)
+	r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{leaf}}
+	r.Header.Set("Authorization", "Bearer "+token)
+	mtls = func() bool {
+		_, err := rs.Verify(r, "accounts")
+		return err == nil
+	}
+	certificate = func() bool {
+		c, err := source.Certificate(r)
+		return err == nil && bound.Check(tokenbinding.Bearer, tokenbinding.Proof{X5TS256: c.Thumbprint}) == nil
+	}
+	require.True(b, mtls())
+	require.True(b, certificate())
+	return mtls, certificate
+}
+
+func repeat(b *testing.B, f func() bool) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if !f() {
+			b.Fatal("refused")
+		}
+	}
+}
+
+// elapsed is the time of a few calls, few enough for whatever else the machine does to fall on both sides alike.
+func elapsed(f func() bool) time.Duration {
+	start := time.Now()
+	for range 20 {
+		f()
+	}
+	return time.Since(start)
+}
