@@ -169,7 +169,7 @@ func (requested Details) justify(granted Detail) *fault {
 	}
 	t := granted.d.typ
 	for _, d := range requested {
-		// RAR-7.1-1: only if the type permits it.
+		// RAR-7.1-1: enrichment only if the type permits it.
 		if d.d != nil && d.d.typ == t && t.enriches != nil && t.enriches(d, granted) == nil {
 			return nil
 		}

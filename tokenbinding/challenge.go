@@ -23,15 +23,15 @@ type Challenge struct {
 	// are ignored. The default is DPoP.
 	Schemes []Scheme
 	// Algorithms are the signature algorithms of DPoP proofs, for the parameter
-	// algs. If nil, there is no such parameter.
+	// algs. If nil, the challenge has no algs.
 	Algorithms []string
-	// Realm is the parameter realm. If empty, there is no such parameter.
+	// Realm is the parameter realm. If empty, the challenge has no realm.
 	Realm string
 	// Scope is the scope that the request requires, separated by spaces. If
-	// empty, there is no such parameter.
+	// empty, the challenge has no scope.
 	Scope string
 	// ResourceMetadata is the URL of the API's metadata (RFC 9728 §5.1). If
-	// empty, there is no such parameter.
+	// empty, the challenge has no resource_metadata.
 	ResourceMetadata string
 	// Parameters are additional parameters of the challenge that has the error,
 	// for example acr_values and max_age (RFC 9470 §3). A name is ignored if it

@@ -78,8 +78,8 @@ type CertificateSourceConfig struct {
 	// SelfSignedCA accepts a self-signed certificate that is marked as that of
 	// a CA, unless its chain was verified. Clients of
 	// self_signed_tls_client_auth often have one, because openssl req -x509
-	// makes it. Registered as a whole, it does not vouch for another
-	// certificate. Set it only if no client uses tls_client_auth.
+	// makes it. Such a client registers the whole certificate, so it does not
+	// vouch for another one. Set it only if no client uses tls_client_auth.
 	SelfSignedCA bool
 	// Now returns the current time. It is called concurrently. If nil, time.Now
 	// is used.

@@ -129,8 +129,7 @@ func (o Object) String(name string) (value string, present bool, err error) {
 }
 
 // Time returns a member that must be a NumericDate (RFC 7519 §2) if it is
-// present: seconds since 1970, with or without a fraction, between the years
-// 1970 and 9999.
+// present. It may have a fraction. The years are 1970 to 9999.
 func (o Object) Time(name string) (t time.Time, present bool, err error) {
 	raw, ok := o.value(name)
 	if !ok {

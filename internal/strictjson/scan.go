@@ -1,8 +1,8 @@
 // Package strictjson reads JSON (RFC 8259) from a peer. It rejects each
-// document that two readers could understand differently: duplicate member
-// names, names that differ only by case, bytes before or after the value,
-// invalid UTF-8 and lone surrogates. It bounds nesting. The caller bounds the
-// size of the input.
+// document that two readers could understand differently. Such documents have
+// duplicate member names, names that differ only by case, bytes before or after
+// the value, invalid UTF-8 or lone surrogates. It bounds nesting. The caller
+// bounds the size of the input.
 //
 // encoding/json keeps the last of two equal names and ignores the case of
 // names. A proxy or a log could then read another document than the program.
@@ -13,8 +13,9 @@
 //     has its type, or the parser rejects the document. CONTRIBUTING.md has the
 //     list.
 //   - A null counts as absent. In exp, typ, cnf and the members of cnf, a null
-//     is an error: the token would not expire, be of another kind, or be bound
-//     to less. The presence of crit is an error whatever its value.
+//     is an error. Otherwise the token would not expire, would be of another
+//     kind, or would be bound to less. The presence of crit is an error
+//     whatever its value.
 //   - Every other member is lenient ([Lenient]). A value of another type counts
 //     as absent, and the result of the parser reports it in a method Dropped. A
 //     client reads optional members of a token response leniently, because the
