@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,23 +14,31 @@ import (
 )
 
 var (
-	// ErrClientMetadata: client metadata is malformed or asks for what FAPI 2.0 forbids (RFC 7591 §3.2.2).
-	ErrClientMetadata = oautherr.New("profile: unacceptable client metadata", "invalid_client_metadata", http.StatusBadRequest, "the client metadata is not acceptable")
-	// ErrClientRedirectURI: one of the redirect_uris is unsafe, or there is none (RFC 7591 §3.2.2).
-	ErrClientRedirectURI = oautherr.New("profile: unacceptable redirect_uris", "invalid_redirect_uri", http.StatusBadRequest, "a redirect_uri is missing or not acceptable")
+	// ErrClientMetadata means that a registration is malformed or has values
+	// that FAPI 2.0 forbids (RFC 7591 §3.2.2).
+	ErrClientMetadata = oautherr.New("profile: unacceptable client metadata",
+		"invalid_client_metadata", http.StatusBadRequest, "the client metadata is not acceptable")
+	// ErrClientRedirectURI means that redirect_uris is missing or has an unsafe
+	// URI (RFC 7591 §3.2.2).
+	ErrClientRedirectURI = oautherr.New("profile: unacceptable redirect_uris",
+		"invalid_redirect_uri", http.StatusBadRequest, "a redirect_uri is missing or not acceptable")
 )
 
-// ClientMetadata is the registration of a client in the form of RFC 7591 and of the specifications around FAPI 2.0. What a
-// host keeps for each client can be exactly this, as JSON. Members not listed are ignored, among them client_secret, which
-// FAPI 2.0 has no use for.
+// ClientMetadata is the registration of a client: the members of RFC 7591 and
+// of the specifications that FAPI 2.0 uses. A host can store it for each client
+// as JSON. Other members are ignored. One of them is client_secret, which FAPI
+// 2.0 does not use.
 //
-// Nothing in it may be relied on before [ClientMetadata.Validate] has passed. It is safe for concurrent reading.
+// Do not use a registration before [ClientMetadata.Validate] returns nil. It is
+// safe for concurrent reading.
 type ClientMetadata struct {
-	// ClientID is 1 to 1024 printable ASCII characters. The server should choose it, at random: one that a client chooses
-	// could be taken for a user's identifier where tokens of both kinds are accepted (SP-6.7-1). Required.
+	// ClientID is 1 to 1024 printable ASCII characters. Required. The server
+	// should choose a random one. A client could choose the identifier of a
+	// user, and an API that accepts both kinds of tokens would confuse them.
 	ClientID string `json:"client_id"`
 
-	// For consent pages. They come from the client: escape them.
+	// These members are for consent pages. They come from the client, so escape
+	// them.
 	ClientName string   `json:"client_name,omitempty"`
 	ClientURI  string   `json:"client_uri,omitempty"`
 	LogoURI    string   `json:"logo_uri,omitempty"`
@@ -37,61 +46,75 @@ type ClientMetadata struct {
 	TosURI     string   `json:"tos_uri,omitempty"`
 	Contacts   []string `json:"contacts,omitempty"`
 
-	// RedirectURIs are https URLs, or http ones on 127.0.0.1 and [::1], compared as par.CheckRedirectURI does. Required with
-	// the authorization_code grant.
+	// RedirectURIs are https URLs, or http URLs on 127.0.0.1 and [::1].
+	// par.CheckRedirectURI compares them. Required for the authorization_code
+	// grant.
 	RedirectURIs []string `json:"redirect_uris,omitempty"`
-	// GrantTypes are among authorization_code, refresh_token and client_credentials. Default: authorization_code alone.
+	// GrantTypes are some of authorization_code, refresh_token and
+	// client_credentials. The default is authorization_code.
 	GrantTypes []string `json:"grant_types,omitempty"`
-	// ResponseTypes can only be code, the default.
+	// ResponseTypes can only be code, which is also the default.
 	ResponseTypes []string `json:"response_types,omitempty"`
-	// ResponseModes are those that the client may use (MS-5.3.3-1): query, jwt, query.jwt, form_post.jwt. Default: any that
-	// the server has.
+	// ResponseModes are the modes that the client may use: query, jwt,
+	// query.jwt, form_post.jwt. If empty, the client may use any mode of the
+	// server.
 	ResponseModes []string `json:"response_modes,omitempty"`
-	// Scope is a list separated by spaces of what the client may ask for. Empty: nothing.
+	// Scope has the scopes that the client may request, separated by spaces. If
+	// empty, it may not request any.
 	Scope string `json:"scope,omitempty"`
-	// AuthorizationDetailsTypes are the types of authorization details that the client may use (RAR-10-2).
+	// AuthorizationDetailsTypes are the types of authorization details that the
+	// client may use (RFC 9396 §10).
 	AuthorizationDetailsTypes []string `json:"authorization_details_types,omitempty"`
 
-	// JWKS and JWKSURI are the client's public keys, by value or by an https URL; never both.
+	// JWKS has the client's public keys, and JWKSURI is their https URL. At most
+	// one of them may be present.
 	JWKS    *jwks.Set `json:"jwks,omitempty"`
 	JWKSURI string    `json:"jwks_uri,omitempty"`
 
-	// TokenEndpointAuthMethod is private_key_jwt, tls_client_auth or self_signed_tls_client_auth. Required, as the default
-	// of RFC 7591 is client_secret_basic.
+	// TokenEndpointAuthMethod is private_key_jwt, tls_client_auth or
+	// self_signed_tls_client_auth. Required, because the default of RFC 7591 is
+	// client_secret_basic.
 	TokenEndpointAuthMethod string `json:"token_endpoint_auth_method,omitempty"`
-	// TokenEndpointAuthSigningAlg narrows private_key_jwt to one algorithm. Default: any of FAPI 2.0 that a key fits.
+	// TokenEndpointAuthSigningAlg restricts private_key_jwt to one algorithm. If
+	// empty, any FAPI 2.0 algorithm that suits a key is accepted.
 	TokenEndpointAuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty"`
-	// The subject of the certificate for tls_client_auth: exactly one of these (RFC 8705 §2.1.2).
+	// Exactly one of these is the subject of the certificate for
+	// tls_client_auth (RFC 8705 §2.1.2).
 	TLSClientAuthSubjectDN string `json:"tls_client_auth_subject_dn,omitempty"`
 	TLSClientAuthSANDNS    string `json:"tls_client_auth_san_dns,omitempty"`
 	TLSClientAuthSANURI    string `json:"tls_client_auth_san_uri,omitempty"`
 	TLSClientAuthSANIP     string `json:"tls_client_auth_san_ip,omitempty"`
 	TLSClientAuthSANEmail  string `json:"tls_client_auth_san_email,omitempty"`
 
-	// How the client's access tokens are bound: by DPoP (DPOP-5.2-1) or by certificate (MTLS-3.4-1), exactly one.
+	// Exactly one of these is true. It is the binding of the client's access
+	// tokens: by DPoP (RFC 9449 §5.2) or by certificate (RFC 8705 §3.4).
 	DPoPBoundAccessTokens                 bool `json:"dpop_bound_access_tokens,omitempty"`
 	TLSClientCertificateBoundAccessTokens bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
-	// UseMTLSEndpointAliases makes the client call the aliases of all endpoints (SP-5.2.2.1.1-1).
+	// UseMTLSEndpointAliases means that the client calls the aliases of all
+	// endpoints (FAPI 2.0 Security Profile §5.2.2.1.1).
 	UseMTLSEndpointAliases bool `json:"use_mtls_endpoint_aliases,omitempty"`
 
-	// RequirePushedAuthorizationRequests changes nothing under FAPI 2.0, which always requires them (PAR-6-1).
+	// RequirePushedAuthorizationRequests has no effect, because FAPI 2.0 always
+	// requires pushed requests (RFC 9126 §6).
 	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests,omitempty"`
 
-	// Signed requests (JAR-10.5-1, JAR-4-5).
+	// These members describe signed requests (RFC 9101 §10.5).
 	RequireSignedRequestObject bool   `json:"require_signed_request_object,omitempty"`
 	RequestObjectSigningAlg    string `json:"request_object_signing_alg,omitempty"`
 	RequestObjectEncryptionAlg string `json:"request_object_encryption_alg,omitempty"`
 	RequestObjectEncryptionEnc string `json:"request_object_encryption_enc,omitempty"`
 
-	// The algorithms of what the server signs for the client: authorization responses (JARM-3-1), introspection responses
-	// (INT-9701-6-1), ID tokens, UserInfo. The default of each is not the RS256 of its specification, which FAPI 2.0
-	// forbids, but the algorithm of the server's first key; of UserInfo it is a response that is not signed.
+	// These are the algorithms with which the server signs for the client. The
+	// default is the algorithm of the server's first key, because FAPI 2.0
+	// forbids the RS256 of the specifications. If UserInfoSignedResponseAlg is
+	// empty, UserInfo responses are not signed.
 	AuthorizationSignedResponseAlg string `json:"authorization_signed_response_alg,omitempty"`
 	IntrospectionSignedResponseAlg string `json:"introspection_signed_response_alg,omitempty"`
 	IDTokenSignedResponseAlg       string `json:"id_token_signed_response_alg,omitempty"`
 	UserInfoSignedResponseAlg      string `json:"userinfo_signed_response_alg,omitempty"`
 
-	// How they are encrypted beside; empty: not at all. An enc without its alg is refused (JARM-3-2).
+	// These are the algorithms with which the server encrypts its signed
+	// responses. If alg is empty, it does not encrypt, and enc must be empty.
 	AuthorizationEncryptedResponseAlg string `json:"authorization_encrypted_response_alg,omitempty"`
 	AuthorizationEncryptedResponseEnc string `json:"authorization_encrypted_response_enc,omitempty"`
 	IntrospectionEncryptedResponseAlg string `json:"introspection_encrypted_response_alg,omitempty"`
@@ -99,14 +122,14 @@ type ClientMetadata struct {
 	IDTokenEncryptedResponseAlg       string `json:"id_token_encrypted_response_alg,omitempty"`
 	IDTokenEncryptedResponseEnc       string `json:"id_token_encrypted_response_enc,omitempty"`
 
-	// OpenID Connect Dynamic Client Registration §2.
+	// These members are from OpenID Connect Dynamic Client Registration §2.
 	ApplicationType        string   `json:"application_type,omitempty"`
 	SubjectType            string   `json:"subject_type,omitempty"`
 	RequireAuthTime        bool     `json:"require_auth_time,omitempty"`
 	DefaultACRValues       []string `json:"default_acr_values,omitempty"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
 
-	// RFC 7591 §2.
+	// These members are from RFC 7591 §2.
 	SoftwareID      string `json:"software_id,omitempty"`
 	SoftwareVersion string `json:"software_version,omitempty"`
 }
@@ -148,34 +171,35 @@ func (c *ClientMetadata) HasGrantType(grantType string) bool {
 	return slices.Contains(c.GrantTypes, grantType)
 }
 
-// AllowsScope reports whether the client may ask for one scope value. A client registered without scope may ask for none:
-// the server that wants a default writes it into the registration.
+// AllowsScope reports whether the client may request one scope. If Scope is
+// empty, it may not request any. A server with a default scope writes it into
+// the registration.
 func (c *ClientMetadata) AllowsScope(scope string) bool {
 	return scope != "" && slices.Contains(strings.Split(c.Scope, " "), scope)
 }
 
-// AllowsResponseMode reports whether the client may use a response mode that the server has (MS-5.3.3-1). jwt and
-// query.jwt are one mode with two names.
+// AllowsResponseMode reports whether the client may use a response mode of the
+// server. For the code flow, jwt and query.jwt are two names of one mode.
 func (c *ClientMetadata) AllowsResponseMode(mode string) bool {
 	if len(c.ResponseModes) == 0 {
 		return true
 	}
-	return haveOne(c.ResponseModes, mode) || mode == "jwt" && haveOne(c.ResponseModes, "query.jwt") ||
-		mode == "query.jwt" && haveOne(c.ResponseModes, "jwt")
+	// MS-5.3.3-1
+	same := []string{mode}
+	if isOne(mode, "jwt", "query.jwt") {
+		same = []string{"jwt", "query.jwt"}
+	}
+	return hasAny(c.ResponseModes, same...)
 }
 
-// Validate checks that the registration is one that FAPI 2.0 allows. The error lists everything that is wrong, each as an
-// error that matches [ErrClientMetadata] or [ErrClientRedirectURI]. Keys behind a jwks_uri, and what a certain server
-// supports of what FAPI 2.0 allows, are not looked at.
+// Validate checks that FAPI 2.0 permits the registration. The error has every
+// problem, and each matches [ErrClientMetadata] or [ErrClientRedirectURI].
+// Validate does not fetch a jwks_uri, and does not know what a certain server
+// supports.
 func (c *ClientMetadata) Validate() error {
-	l := c.lint(Baseline)
-	p, redirects := l.problems(ErrClientMetadata, notIn(redirectFault)), l.problems(ErrClientRedirectURI, in(redirectFault))
-	p.list = append(p.list, redirects.list...)
-	return p.err()
-}
-
-func haveOnlyVSCHAR(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
+	rules := c.rules(Baseline)
+	return errors.Join(append(problems(rules, forbidden, ErrClientMetadata),
+		problems(rules, badRedirect, ErrClientRedirectURI)...)...)
 }
 
 // Authentication returns how the client authenticates, for package clientauth.

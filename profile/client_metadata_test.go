@@ -361,7 +361,7 @@ func TestClientMetadataJSON(t *testing.T) {
 		require.NoError(t, err)
 		data = append(data[:len(data)-1], `,"jwks":{"keys":[{"kty":"EC","crv":"P-384","x":"`+enc(point[1:49])+`","y":"`+enc(point[49:])+`"}]}}`...)
 		require.NoError(t, json.Unmarshal(data, c))
-		require.ErrorContains(t, c.Validate(), "no key that FAPI 2.0 can use")
+		require.ErrorContains(t, c.Validate(), "jwks without a signature key")
 	})
 }
 

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// ErrDiscovery: a metadata document could not be fetched. The cause is wrapped.
+// ErrDiscovery means that a metadata document could not be fetched. The error
+// wraps the cause.
 var ErrDiscovery = errors.New("profile: discovery failed")
 
 const (
@@ -17,8 +18,8 @@ const (
 	maxDiscoveryRedirects = 3
 )
 
-// errNoDocument: nothing is published under this form of the well-known URL.
-var errNoDocument = errors.New("nothing there")
+// errNoDocument means that the well-known URL has no document.
+var errNoDocument = errors.New("no document")
 
 // Discover fetches the metadata of an authorization server from its RFC 8414
 // well-known URL, and validates it with [ServerMetadata.Validate]. If that URL
@@ -28,12 +29,14 @@ var errNoDocument = errors.New("nothing there")
 // document too. It copies the absent members that only OpenID Connect defines,
 // if both documents name the same issuer.
 //
-// The issuer decides whom the client trusts, so it must come from configuration or another authoritative source, never
-// from a response or a user. All endpoints come from the document, none from configuration (SP-5.3.3.1-9).
+// The client trusts the issuer, so the issuer must come from configuration or
+// from another authoritative source, never from a response or a user. All
+// endpoints come from the document.
 //
-// httpClient may be nil: then the connection keeps to [TLSConfig]. One with a transport of its own is used as it is, but
-// for redirects, which are followed within the same origin only, cookies, and a time limit of 10 seconds if it has none;
-// it must check certificates, and what it fetches over TLS from an unverified server is discarded.
+// If httpClient is nil, a client with [TLSConfig] is used. Otherwise a copy is
+// used, without its cookie jar and with redirects within one origin only. If it
+// has no timeout, the copy has 10 seconds. It must verify certificates: a
+// document from an unverified server is an error.
 //
 // The error matches [ErrIssuer], [ErrDiscovery], [ErrIssuerMismatch] or [ErrServerMetadata]. Nothing is cached.
 func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*ServerMetadata, error) {
@@ -54,8 +57,8 @@ func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*Ser
 	if err != nil {
 		return nil, err
 	}
-	// SP-5.3.3.1-9, SP-5.3.3.1-10, SP-5.3.3.1-11: the caller's issuer is the one thing that is believed. No other document
-	// is tried when this one is of another issuer, and nothing of it gets out.
+	// SP-5.3.3.1-10, SP-5.3.3.1-11: only the issuer of the caller is trusted. If
+	// the document has another issuer, Discover does not try the second URL.
 	if err := m.Validate(issuer); err != nil {
 		return nil, err
 	}
@@ -69,9 +72,9 @@ func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*Ser
 	return m, nil
 }
 
-// completeOpenID adds the OpenID Connect members that m lacks. The members that
-// decide about a login must come from one document. The second document may
-// list RS256 for ID tokens although the server signs with another algorithm.
+// completeOpenID adds the OpenID Connect members that m lacks. It does not add
+// the algorithms of ID tokens, because the second document may list RS256
+// although the server signs with another algorithm.
 func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
 	for _, member := range []struct{ to, from *string }{
 		{&m.UserInfoEndpoint, &more.UserInfoEndpoint}, {&m.EndSessionEndpoint, &more.EndSessionEndpoint},
@@ -80,8 +83,10 @@ func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
 			*member.to = *member.from
 		}
 	}
-	if ours, theirs := m.MTLSEndpointAliases, more.MTLSEndpointAliases; ours != nil && theirs != nil && ours.UserInfoEndpoint == "" &&
-		m.UserInfoEndpoint == more.UserInfoEndpoint { // else a client with a certificate would miss its alias
+	// A client with a certificate needs the alias of the endpoint.
+	ours, theirs := m.MTLSEndpointAliases, more.MTLSEndpointAliases
+	same := m.UserInfoEndpoint == more.UserInfoEndpoint
+	if same && ours != nil && theirs != nil && ours.UserInfoEndpoint == "" {
 		aliases := *ours
 		aliases.UserInfoEndpoint = theirs.UserInfoEndpoint
 		m.MTLSEndpointAliases = &aliases
@@ -99,13 +104,15 @@ func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
 	}
 }
 
-// discoveryClient returns a client for one discovery and the function that ends its connections.
+// discoveryClient returns a client for one discovery, and a function that closes
+// its connections.
 func discoveryClient(own *http.Client) (client *http.Client, done func()) {
 	done = func() {}
 	if own == nil {
 		// MD-6.1-1
 		transport := &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: TLSConfig(), ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: TLSConfig(),
+			ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
 		}
 		client, done = &http.Client{Transport: transport}, transport.CloseIdleConnections
 	} else {
@@ -118,7 +125,7 @@ func discoveryClient(own *http.Client) (client *http.Client, done func()) {
 	}
 	theirs := client.CheckRedirect
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		// SP-5.3.3.1-10: the origin of the issuer is the source. Another one has no say in who the endpoints are.
+		// SP-5.3.3.1-10: only the origin of the issuer is authoritative.
 		if first := via[0].URL; r.URL.Scheme != first.Scheme || r.URL.Host != first.Host {
 			return fmt.Errorf("%w: redirect to another origin", errNoDocument)
 		}
@@ -145,8 +152,8 @@ func fetchMetadata(ctx context.Context, client *http.Client, from string) (*Serv
 	return m, nil
 }
 
-// checkConnection looks at what a transport of the caller's did. A transport that does not say is trusted: in tests there
-// may be no connection at all.
+// checkConnection checks the TLS connection of the caller's transport. If the
+// transport does not report a connection, as in tests, it is trusted.
 func checkConnection(state *tls.ConnectionState) error {
 	switch {
 	case state == nil:

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -71,17 +72,10 @@ func hasNull(raw []byte, field reflect.Value) bool {
 	return strictjson.Decode(raw, &elements) != nil || slices.Contains(elements, nil)
 }
 
-// droppedMembers reports the members that count as absent.
-func (l *linter) droppedMembers(clause string, dropped []string) {
-	for _, name := range dropped {
-		l.unless(false, Finding{clause, severityError, name, name + " has the wrong type, so it counts as absent",
-			"Give the member the type that its specification names."})
-	}
-}
-
-// whyAbsent adds the dropped members to an error about a document, because one
-// of them may be the member that the error reports as missing.
-func whyAbsent(err error, dropped []string) error {
+// whyAbsent joins the problems of a document and adds the dropped members,
+// because one of them may be the member that is reported as missing.
+func whyAbsent(problems []error, dropped []string) error {
+	err := errors.Join(problems...)
 	if err == nil || len(dropped) == 0 {
 		return err
 	}

@@ -10,39 +10,38 @@ import (
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
-// Evidence is a signed message that was accepted or issued: what FAPI 2.0
-// Message Signing makes so that nobody can deny later what was asked, answered
-// and told. A host that wants to prove it archives the message with the key
-// that verifies it, as keys are rotated.
+// Evidence is a signed message that was accepted or issued. FAPI 2.0 Message
+// Signing makes messages non-repudiable. To prove one later, a host archives it
+// together with the key that verifies it, because keys are rotated.
 //
-// MS-7-1: what is archived is personal and, while it is young, usable. Keep it
-// where few can read it and nobody can change it, a log that only grows; no
-// longer than the dispute that it is for can arise; and not at all what the law
-// does not ask for. MS-6.4-1: what went through the browser, client_id and
-// request_uri, is not part of it.
+// The archive has personal data, and recent messages can still be used. Store
+// it append-only and with few readers. Delete a message when no dispute about
+// it is possible, and archive only what the law requires (FAPI 2.0 Message
+// Signing §7). The parameters in the browser, client_id and request_uri, are
+// not part of it.
 //
-// It holds personal data and shows none when it is printed or logged.
+// Printing and logging omit the message. It is a plain value.
 type Evidence struct {
-	// Kind is "request object" (RFC 9101), "authorization response" (JARM) or
-	// "introspection response" (RFC 9701).
+	// Kind is EvidenceRequestObject, EvidenceAuthorizationResponse or
+	// EvidenceIntrospection.
 	Kind string
-	// Issued: we have signed it. Otherwise it was received and has passed every
-	// check.
+	// Issued means that this role signed the message. Otherwise the role
+	// received it, and all checks have passed.
 	Issued bool
-	// ClientID is the client that sent or gets it, or the resource server that
-	// asked; for an API, the client that uses the token.
+	// ClientID is the client that sent or receives the message. For an
+	// introspection response it is the resource server or, at the API, the
+	// client that uses the token.
 	ClientID string
-	// JWT is the message as it went over the wire, or what was inside if that
-	// was encrypted.
+	// JWT is the message as it was sent, decrypted if it was encrypted.
 	JWT string
-	// Key is the public key that verifies it, nil for one that was received
-	// from a server that publishes its keys.
+	// Key is the public key that verifies the message. It is nil if the message
+	// came from a server that publishes its keys.
 	Key crypto.PublicKey
-	// Time is when it was accepted or issued.
+	// Time is the time of acceptance or issuance.
 	Time time.Time
 }
 
-// String leaves the message out.
+// String omits the message.
 func (e Evidence) String() string {
 	return fmt.Sprintf("%s, client %q, issued here: %t", e.Kind, e.ClientID, e.Issued)
 }
@@ -53,13 +52,14 @@ func (e Evidence) GoString() string { return e.String() }
 // LogValue is String.
 func (e Evidence) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
-// Kinds of [Evidence].
+// These are the kinds of [Evidence].
 const (
-	EvidenceRequestObject         = "request object"
-	EvidenceAuthorizationResponse = "authorization response"
-	EvidenceIntrospection         = "introspection response"
+	EvidenceRequestObject         = "request object"         // RFC 9101
+	EvidenceAuthorizationResponse = "authorization response" // JARM
+	EvidenceIntrospection         = "introspection response" // RFC 9701
 )
 
 // ErrEvidence reports that the Evidence function of a configuration failed. The
 // message did not take effect. Its code is server_error, its status 503.
-var ErrEvidence = oautherr.New("profile: evidence not archived", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
+var ErrEvidence = oautherr.New("profile: evidence not archived",
+	oautherr.ServerError, http.StatusServiceUnavailable, "try again later")

@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -11,142 +10,133 @@ import (
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
-// A Finding is one thing that Lint has to say about a metadata document: see [ServerMetadata.Lint], [ClientMetadata.Lint]
-// and [ResourceMetadata.Lint]. A plain value, safe for concurrent reading; encoding/json makes a report of it.
+// A Finding is a defect of a metadata document. [ServerMetadata.Lint],
+// [ClientMetadata.Lint] and [ResourceMetadata.Lint] return findings, and
+// encoding/json writes them as a report. It is a plain value.
 type Finding struct {
-	// Clause is the requirement that it is about: an ID of spec/requirements.tsv in this module's repository, such as
-	// "MD-2-5", which is section 2 of RFC 8414.
+	// Clause is the requirement that the document does not meet. It is an ID of
+	// spec/requirements.tsv in the repository of this module. For example,
+	// "MD-2-5" is in RFC 8414 §2.
 	Clause string `json:"clause"`
-	// Severity is one of three. "error": FAPI 2.0 or a specification that it builds on forbids it, or no flow is possible; do
-	// not deploy it. "warning": it may work, but a default, a contradiction or an old habit of peers will bite; mend it or know
-	// why not. "advice": experience recommends otherwise; leave it if you have reasons.
+	// Severity is "error", "warning" or "advice".
+	//
+	// An error is forbidden by FAPI 2.0 or by a specification on which it
+	// builds, or makes every flow impossible. Do not deploy the document.
+	//
+	// A warning can work, but it is a default, a contradiction or a habit that
+	// causes failures with other software. Correct it, or know why not.
+	//
+	// Advice comes from experience. Ignore it if you have reasons.
 	Severity string `json:"severity"`
-	// Member is the name of the member of the document that has to change, or has to be there.
+	// Member is the name of the member that must be changed or added.
 	Member string `json:"member"`
-	// What is wrong. It can quote the document, escaped and cut.
-	What string `json:"what"`
-	// Mend says what to do about it.
-	Mend string `json:"mend"`
+	// Problem is the defect. Values from the document are quoted, escaped and
+	// truncated.
+	Problem string `json:"problem"`
+	// Remedy is the recommended change.
+	Remedy string `json:"remedy"`
 }
-
-const (
-	severityError   = "error"
-	severityWarning = "warning"
-	severityAdvice  = "advice"
-)
 
 // String returns the finding as one line.
 func (f Finding) String() string {
-	return fmt.Sprintf("%s: %s: %s (%s): %s", f.Severity, f.Member, f.What, f.Clause, f.Mend)
+	return fmt.Sprintf("%s: %s: %s (%s): %s", f.Severity, f.Member, f.Problem, f.Clause, f.Remedy)
 }
 
-// A view is one of the methods that judge a document for a narrower purpose than Lint and return an error.
-type view uint8
+// A rule is a row of a lint table. The methods named …Rules build the tables of
+// a document. Lint and the methods that return an error select from the same
+// rows, so that they cannot disagree.
+type rule struct {
+	clause  string
+	grade   grade
+	member  string
+	problem error // nil if the document follows the rule; see when
+	remedy  string
+}
+
+// A grade is the severity of a rule, and which methods report it as an error.
+type grade uint8
 
 const (
-	malformed     view = 1 << iota // [ServerMetadata.Validate], [ResourceMetadata.Validate]
-	unusable                       // [ServerMetadata.CheckBaseline]
-	redirectFault                  // of what [ClientMetadata.Validate] reports as [ErrClientRedirectURI]
+	advice      grade = 1 << iota
+	warning           // the severity is "warning"
+	forbidden         // the severity is "error", as for the grades below
+	malformed         // [ServerMetadata.Validate] and [ResourceMetadata.Validate] report it
+	unusable          // [ServerMetadata.CheckBaseline] reports it
+	badRedirect       // [ClientMetadata.Validate] reports it as [ErrClientRedirectURI]
+
+	anyError = forbidden | malformed | unusable | badRedirect
 )
 
-// A linter collects what the rules find. Each rule is stated once, in a lint… method; what the methods that return an
-// error refuse is a selection of the same findings, so that they and Lint cannot disagree.
-type linter struct{ list []judged }
-
-type judged struct {
-	Finding
-	views view
-	cause error // stands for What in errors if there is one
+func (g grade) severity() string {
+	switch g {
+	case advice:
+		return "advice"
+	case warning:
+		return "warning"
+	default:
+		return "error"
+	}
 }
 
-// unless adds a finding if ok does not hold, which these views are about too.
-func (l *linter) unless(ok bool, f Finding, views ...view) {
-	if ok {
-		return
+// when returns a problem if the condition is true, and nil otherwise.
+func when(condition bool, format string, args ...any) error {
+	if !condition {
+		return nil
 	}
-	j := judged{Finding: f}
-	for _, v := range views {
-		j.views |= v
-	}
-	l.list = append(l.list, j)
+	return fmt.Errorf(format, args...)
 }
 
-// findings returns everything, what matters most first, in the order of the rules otherwise.
-func (l *linter) findings() []Finding {
-	var out []Finding
-	for _, severity := range []string{severityError, severityWarning, severityAdvice} {
-		for _, j := range l.list {
-			if j.Severity == severity {
-				out = append(out, j.Finding)
+// findings returns the problems as findings, errors first.
+func findings(rules []rule) (out []Finding) {
+	for _, severity := range []string{"error", "warning", "advice"} {
+		for _, r := range rules {
+			if r.problem != nil && r.grade.severity() == severity {
+				out = append(out, Finding{r.clause, severity, r.member, r.problem.Error(), r.remedy})
 			}
 		}
 	}
 	return out
 }
 
-// because adds a finding that an error tells of.
-func (l *linter) because(cause error, f Finding, views ...view) {
-	f.What = cause.Error()
-	l.unless(false, f, views...)
-	l.list[len(l.list)-1].cause = cause
-}
-
-// problemOf takes the sentinel, which repeats what a finding is about, off an error of this package.
-func problemOf(err error) error {
-	_, problem, _ := strings.Cut(strings.TrimPrefix(err.Error(), "profile: "), ": ")
-	return errors.New(problem)
-}
-
-// problems returns the findings of severity error that are wanted, as errors.
-func (l *linter) problems(sentinel error, want func(view) bool) problems {
-	p := problems{sentinel: sentinel}
-	for _, j := range l.list {
-		switch {
-		case j.Severity != severityError || !want(j.views):
-		case j.cause != nil:
-			p.unless(false, "%w", j.cause)
-		default:
-			p.unless(false, "%s", j.What)
+// problems returns the problems of some grades as errors that wrap sentinel.
+func problems(rules []rule, of grade, sentinel error) (errs []error) {
+	for _, r := range rules {
+		if r.problem != nil && r.grade&of != 0 {
+			errs = append(errs, fmt.Errorf("%w: %w", sentinel, r.problem))
 		}
 	}
-	return p
+	return errs
 }
 
-// in selects the findings of one view, notIn those that are not of it.
-func in(v view) func(view) bool    { return func(of view) bool { return of&v != 0 } }
-func notIn(v view) func(view) bool { return func(of view) bool { return of&v == 0 } }
-
-// https wants a URL that can be connected to over TLS, or none.
-func (l *linter) https(clause, member, url string, views ...view) {
-	if url == "" {
-		return
-	}
+// httpsRule is the rule for a URL to which clients connect. It may be absent.
+func httpsRule(clause string, g grade, member, url string) rule {
 	problem := syntax.HTTPSProblem(url)
-	l.unless(problem == "", Finding{clause, severityError, member, fmt.Sprintf("%s %.200q %s", member, url, problem),
-		"Give a plain https URL: everything that FAPI 2.0 sends goes over TLS."}, views...)
+	return rule{clause, g, member, when(url != "" && problem != "", "%s %.200q %s", member, url, problem),
+		"Use a plain https URL: all messages of FAPI 2.0 go over TLS."}
 }
 
-// pages wants https for what people are to read: pairs of a member and its URL.
-func (l *linter) pages(list ...[2]string) {
-	for _, page := range list {
-		if page[1] != "" {
-			url, _, _ := strings.Cut(page[1], "#") // a place in a page is no harm
-			problem := syntax.HTTPSProblem(url)
-			l.unless(problem == "", Finding{"SP-5.2.1-1", severityWarning, page[0], fmt.Sprintf("%s %.200q %s", page[0], page[1], problem),
-				"Give an https URL: others show it as a link, and one with another scheme can do more than open a page."})
-		}
+// pageRules are the rules for pairs of a member and the URL of a page for
+// people. It may have a fragment or be absent.
+func pageRules(pages ...[2]string) (rules []rule) {
+	for _, page := range pages {
+		url, _, _ := strings.Cut(page[1], "#")
+		problem := syntax.HTTPSProblem(url)
+		rules = append(rules, rule{"SP-5.2.1-1", warning, page[0],
+			when(page[1] != "" && problem != "", "%s %.200q %s", page[0], page[1], problem),
+			"Use an https URL: other programs show it as a link, and another scheme can run a script."})
 	}
+	return rules
 }
 
-// algorithms wants nothing but the algorithms of FAPI 2.0.
-func (l *linter) algorithms(member string, algs []string) {
-	l.unless(haveOnly(algs, jose.Algorithms()...),
-		Finding{algorithmClause(algs...), severityError, member, member + " has what FAPI 2.0 forbids",
-			"List PS256, ES256, EdDSA or Ed25519 and nothing else, even where another specification wants RS256."})
+// algorithmRule is the rule for a list of signature algorithms.
+func algorithmRule(member string, algs []string) rule {
+	return rule{algorithmClause(algs...), forbidden, member,
+		when(!hasOnly(algs, jose.Algorithms()...), "forbidden algorithm in %s", member),
+		"List PS256, ES256, EdDSA or Ed25519 only, even where another specification requires RS256."}
 }
 
-// algorithmClause names the clause that forbids what is worst in a list of algorithms: SP-5.4.1-1.3 is about none,
-// SP-5.4.1-1.2 about everything that is not among those of FAPI 2.0, RS256 above all.
+// algorithmClause returns the clause that forbids the worst of some algorithms:
+// none, or all others that FAPI 2.0 does not permit.
 func algorithmClause(algs ...string) string {
 	if slices.Contains(algs, "none") {
 		return "SP-5.4.1-1.3"
@@ -154,37 +144,63 @@ func algorithmClause(algs ...string) string {
 	return "SP-5.4.1-1.2"
 }
 
-// encryption looks at algorithms that encrypt keys, none of which FAPI 2.0 restricts.
-func (l *linter) encryption(member string, algs ...string) {
-	// JWT-3.2-2: padding that can be asked about; one server whose errors differ decrypts for everybody.
-	l.unless(!slices.Contains(algs, "RSA1_5"), Finding{"JWT-3.2-2", severityWarning, member, member + " has RSA1_5",
-		"Use RSA-OAEP-256 or ECDH-ES: RSA with PKCS #1 v1.5 padding is open to padding oracles."})
-	// JWT-BIS-1: the sender chooses how long the receiver computes.
-	l.unless(!slices.ContainsFunc(algs, func(alg string) bool { return strings.HasPrefix(alg, "PBES2-") }),
-		Finding{"JWT-BIS-1", severityWarning, member,
-			member + " has an algorithm for passwords", "Use RSA-OAEP-256 or ECDH-ES: with PBES2 the sender chooses how much the receiver has to compute."})
+// encryptionRules are the rules for algorithms that encrypt keys. FAPI 2.0 does
+// not restrict them.
+func encryptionRules(member string, algs ...string) []rule {
+	password := func(alg string) bool { return strings.HasPrefix(alg, "PBES2-") }
+	return []rule{
+		// One server with distinguishable errors decrypts for every attacker.
+		{"JWT-3.2-2", warning, member, when(slices.Contains(algs, "RSA1_5"), "RSA1_5 in %s", member),
+			"Use RSA-OAEP-256 or ECDH-ES: RSA with PKCS #1 v1.5 padding is open to padding oracles."},
+		{"JWT-BIS-1", warning, member,
+			when(slices.ContainsFunc(algs, password), "password-based algorithm in %s", member),
+			"Use RSA-OAEP-256 or ECDH-ES: with PBES2, the sender chooses how long the receiver computes."},
+	}
 }
 
-// scopes looks at a list of scopes that the document announces.
-func (l *linter) scopes(clause string, scopes []string) {
-	l.unless(len(scopes) > 0, Finding{clause, severityAdvice, "scopes_supported", "no scopes_supported",
-		"List the scopes that clients may ask for, those of internal use left out."})
-	l.unless(!slices.ContainsFunc(scopes, func(s string) bool { return !syntax.IsScope(s) }),
-		Finding{clause, severityWarning, "scopes_supported",
-			"scopes_supported has what is no scope value", "Give each scope an element of its own, of the characters of RFC 6749 §3.3."})
+// scopeRules are the rules for scopes_supported.
+func scopeRules(clause string, scopes []string) []rule {
+	malformed := func(s string) bool { return !syntax.IsScope(s) }
+	return []rule{
+		{clause, advice, "scopes_supported", when(len(scopes) == 0, "missing scopes_supported"),
+			"List the scopes that clients may request, except those for internal use."},
+		{clause, warning, "scopes_supported",
+			when(slices.ContainsFunc(scopes, malformed), "malformed scope in scopes_supported"),
+			"Make each scope an element of its own, with the characters of RFC 6749 §3.3."},
+	}
 }
 
-// emptyLists looks for lists without an element, which a document leaves out. It sees them only in a document that has
-// been read: none is ever written.
-func (l *linter) emptyLists(clause string, document any) {
+// detailsRules are the rules for a list of authorization details types.
+func detailsRules(clause, member string, types []string) []rule {
+	return []rule{{clause, forbidden, member, when(slices.Contains(types, ""), "empty type in %s", member),
+		"Name each type."}}
+}
+
+// documentRules are the rules for all members of a document, except those
+// within mtls_endpoint_aliases. An empty list is visible only in a document
+// that was read, because none is ever written.
+func documentRules(clause string, document any, dropped []string) (rules []rule) {
 	v := reflect.ValueOf(document).Elem()
 	for i := range v.NumField() {
-		f := v.Field(i)
-		if f.Kind() != reflect.Slice || f.IsNil() || f.Len() > 0 {
-			continue
+		if f := v.Field(i); f.Kind() == reflect.Slice {
+			name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			rules = append(rules, rule{clause, advice, name, when(!f.IsNil() && f.Len() == 0, "empty %s", name),
+				`Omit the member: some readers take an empty list for "nothing", others for the default.`})
 		}
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		l.unless(false, Finding{clause, severityAdvice, name, name + " has no element",
-			"Leave the member out: some readers take an empty list for \"nothing\", others for the default."})
 	}
+	for _, name := range dropped {
+		rules = append(rules, rule{clause, forbidden, name, when(true, "%s of the wrong type, counts as absent", name),
+			"Use the type that the specification of the member requires."})
+	}
+	return rules
+}
+
+func isOne(s string, of ...string) bool { return slices.Contains(of, s) }
+
+func hasAny(list []string, of ...string) bool {
+	return slices.ContainsFunc(list, func(s string) bool { return slices.Contains(of, s) })
+}
+
+func hasOnly(list []string, of ...string) bool {
+	return !slices.ContainsFunc(list, func(s string) bool { return !slices.Contains(of, s) })
 }

@@ -7,82 +7,86 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 )
 
-// Lint looks at the published document of a protected resource, one's own or a foreign one, as somebody who is about to
-// deploy it under FAPI 2.0, and returns what it finds, errors first; nothing, if there is nothing to say. The parts of FAPI
-// 2.0 Message Signing are between client, authorization server and introspection, so that every profile judges alike. Lint
-// reads the document alone and asks nobody. It never changes m and is safe for concurrent use.
-func (m *ResourceMetadata) Lint(p Profile) []Finding { return m.lint(p).findings() }
+// Lint returns the defects of a resource server's metadata document, errors
+// first. All profiles have the same findings, because Message Signing does not
+// concern requests to a resource server. Lint does not connect to the server.
+// It never changes m and is safe for concurrent use.
+func (m *ResourceMetadata) Lint(Profile) []Finding { return findings(m.rules()) }
 
-func (m *ResourceMetadata) lint(Profile) *linter {
-	l := new(linter)
-	m.lintIdentity(l)
-	m.lintBinding(l)
-	m.lintSigning(l)
-	l.scopes("PRM-2-3", m.ScopesSupported)
-	l.pages([2]string{"resource_documentation", m.ResourceDocumentation}, [2]string{"resource_policy_uri", m.ResourcePolicyURI},
-		[2]string{"resource_tos_uri", m.ResourceTosURI}) // PRM-2-7
-	l.emptyLists("PRM-3.2-1", m)
-	l.droppedMembers("PRM-3.2-1", m.dropped)
-	return l
+func (m *ResourceMetadata) rules() []rule {
+	return slices.Concat(m.identityRules(), m.bindingRules(), m.signingRules(),
+		scopeRules("PRM-2-3", m.ScopesSupported),
+		// PRM-2-7
+		pageRules([2]string{"resource_documentation", m.ResourceDocumentation},
+			[2]string{"resource_policy_uri", m.ResourcePolicyURI}, [2]string{"resource_tos_uri", m.ResourceTosURI}),
+		documentRules("PRM-3.2-1", m, m.dropped))
 }
 
-func (m *ResourceMetadata) lintIdentity(l *linter) {
-	_, err := m.URL() // PRM-2-1
-	if err != nil {
-		l.because(problemOf(err), Finding{Clause: "PRM-2-1", Severity: severityError, Member: "resource",
-			Mend: "Identify the API by an https URL without fragment."}, malformed)
+func (m *ResourceMetadata) identityRules() []rule {
+	problem := resourceProblem(m.Resource)
+	rules := []rule{
+		{"PRM-2-1", malformed, "resource", problem, "Identify the API by an https URL without fragment."},
+		{"PRM-3-1", advice, "resource",
+			when(problem == nil && strings.Contains(m.Resource, "?"), "query in the resource"),
+			"Identify the API by host and path: many servers ignore the query of the well-known URL."},
+		{"PRM-2-2", advice, "authorization_servers",
+			when(len(m.AuthorizationServers) == 0, "missing authorization_servers"),
+			"List the issuers of accepted tokens, so that a client can confirm its configured issuer."},
 	}
-	l.unless(err != nil || !strings.Contains(m.Resource, "?"), Finding{"PRM-3-1", severityAdvice, "resource", "the resource has a query",
-		"Identify the API by scheme, host and path: the query becomes part of the well-known URL, which many servers cannot tell apart by it."})
-	// PRM-2-2
-	l.unless(len(m.AuthorizationServers) > 0, Finding{"PRM-2-2", severityAdvice, "authorization_servers", "no authorization_servers",
-		"Name the issuers whose tokens the API takes: a client can then confirm the one that it is configured for."})
 	for _, issuer := range m.AuthorizationServers {
-		if err := CheckIssuer(issuer); err != nil {
-			l.because(problemOf(err), Finding{Clause: "PRM-2-2", Severity: severityError, Member: "authorization_servers",
-				Mend: "Name each server by its issuer identifier, as its own metadata has it."}, malformed)
-		}
+		rules = append(rules, rule{"PRM-2-2", malformed, "authorization_servers", issuerProblem(issuer),
+			"Name each server by the issuer identifier in its own metadata."})
 	}
-	l.https("SP-5.4.2-1", "jwks_uri", m.JWKSURI, malformed) // PRM-2-3, SP-5.4.2-1
+	// PRM-2-3
+	return append(rules, httpsRule("SP-5.4.2-1", malformed, "jwks_uri", m.JWKSURI))
 }
 
-// lintBinding is about how a token comes to the API and what proves that it is the sender's.
-func (m *ResourceMetadata) lintBinding(l *linter) {
-	const member = "bearer_methods_supported"
+// bindingRules are the rules for access tokens: how the API receives them, and
+// what binds them to the sender.
+func (m *ResourceMetadata) bindingRules() []rule {
+	const member, required = "bearer_methods_supported", "dpop_bound_access_tokens_required"
 	methods := m.BearerMethodsSupported
-	// PRM-2-4, SP-5.3.4-1, SP-5.3.4-2
-	l.unless(methods != nil, Finding{"PRM-2-4", severityAdvice, member, "no " + member + ", which has no default", "Publish [\"header\"]."})
-	// An empty list says that bearer tokens are not taken at all, which is true of an API that wants DPoP.
-	l.unless(len(methods) == 0 || slices.Contains(methods, "header"), Finding{"SP-5.3.4-1", severityError, member, member + " lacks header",
-		"Take access tokens in the Authorization header, and publish [\"header\"]."})
-	l.unless(!slices.Contains(methods, "query"), Finding{"SP-5.3.4-2", severityError, member, member + " has query",
-		"Refuse access tokens in the query: URLs end up in logs and histories."})
-	l.unless(haveOnly(methods, "header", "query"), Finding{"PRM-2-4", severityWarning, member, member + " has more than header",
-		"Publish [\"header\"] alone: FAPI 2.0 clients send access tokens in no other way."})
-	dpop, mtls := haveOne(m.DPoPSigningAlgValuesSupported, jose.Algorithms()...), m.TLSClientCertificateBoundAccessTokens
-	// SP-5.3.4-5, PRM-2-6
-	l.unless(dpop || mtls || m.DPoPBoundAccessTokensRequired, Finding{"SP-5.3.4-5", severityError, "dpop_bound_access_tokens_required",
-		"neither dpop_bound_access_tokens_required, dpop_signing_alg_values_supported nor tls_client_certificate_bound_access_tokens",
-		"Take only tokens that are bound, by DPoP, by certificate or by both, and publish which."})
-	l.unless(!dpop || mtls || m.DPoPBoundAccessTokensRequired, Finding{"PRM-2-6", severityWarning, "dpop_bound_access_tokens_required",
-		"dpop_bound_access_tokens_required is not true, and no other binding is there", "Publish true: absent means that tokens are taken which are bound to nothing."})
-	l.unless(!mtls || !m.DPoPBoundAccessTokensRequired, Finding{"PRM-2-6", severityWarning, "dpop_bound_access_tokens_required",
-		"dpop_bound_access_tokens_required excludes the tls_client_certificate_bound_access_tokens that are announced too",
-		"Leave one out: with both true a token that is bound to a certificate alone is not taken."})
-	l.unless(len(m.DPoPSigningAlgValuesSupported) > 0 || !m.DPoPBoundAccessTokensRequired,
-		Finding{"PRM-2-6", severityWarning, "dpop_signing_alg_values_supported",
-			"dpop_bound_access_tokens_required without dpop_signing_alg_values_supported", "Publish the algorithms that proofs may be signed with."})
+	dpop := hasAny(m.DPoPSigningAlgValuesSupported, jose.Algorithms()...)
+	mtls, dpopOnly := m.TLSClientCertificateBoundAccessTokens, m.DPoPBoundAccessTokensRequired
+	return []rule{
+		{"PRM-2-4", advice, member,
+			when(methods == nil, "missing %s, which has no default", member), `Publish ["header"].`},
+		// An empty list means that the API accepts no bearer tokens. That is
+		// true of an API that requires DPoP.
+		{"SP-5.3.4-1", forbidden, member,
+			when(len(methods) > 0 && !slices.Contains(methods, "header"), "%s without header", member),
+			`Accept access tokens in the Authorization header, and publish ["header"].`},
+		{"SP-5.3.4-2", forbidden, member, when(slices.Contains(methods, "query"), "%s with query", member),
+			"Reject access tokens in the query, because logs and histories store URLs."},
+		{"PRM-2-4", warning, member, when(!hasOnly(methods, "header", "query"), "%s with more than header", member),
+			`Publish only ["header"]: FAPI 2.0 clients send access tokens in no other way.`},
+		// PRM-2-6
+		{"SP-5.3.4-5", forbidden, required,
+			when(!dpop && !mtls && !dpopOnly, "missing binding of access tokens by DPoP or certificate"),
+			"Accept only tokens that are bound by DPoP or by certificate, and publish which."},
+		{"PRM-2-6", warning, required,
+			when(dpop && !mtls && !dpopOnly, "%s is not true, and DPoP is the only binding", required),
+			"Publish true: absent means that the API accepts unbound tokens."},
+		{"PRM-2-6", warning, required,
+			when(mtls && dpopOnly, "%s together with tls_client_certificate_bound_access_tokens", required),
+			"Remove one: both together exclude tokens that are bound only to a certificate."},
+		{"PRM-2-6", warning, "dpop_signing_alg_values_supported",
+			when(dpopOnly && len(m.DPoPSigningAlgValuesSupported) == 0,
+				"%s without dpop_signing_alg_values_supported", required),
+			"Publish the algorithms with which clients may sign proofs."},
+	}
 }
 
-func (m *ResourceMetadata) lintSigning(l *linter) {
-	l.algorithms("dpop_signing_alg_values_supported", m.DPoPSigningAlgValuesSupported) // SP-5.4.1-1.2
-	algs := m.ResourceSigningAlgValuesSupported
-	// PRM-2-5
-	l.unless(!slices.Contains(algs, "none"),
-		Finding{"PRM-2-5", severityError, "resource_signing_alg_values_supported", "resource_signing_alg_values_supported has none",
-			"Sign what is announced as signed."}, malformed)
-	l.algorithms("resource_signing_alg_values_supported", slices.DeleteFunc(slices.Clone(algs), func(alg string) bool { return alg == "none" }))
-	l.unless(len(algs) == 0 || m.JWKSURI != "",
-		Finding{"PRM-2-3", severityWarning, "jwks_uri", "no jwks_uri, with resource_signing_alg_values_supported",
-			"Publish the keys of the API: those who check its signatures need them."})
+func (m *ResourceMetadata) signingRules() []rule {
+	const member = "resource_signing_alg_values_supported"
+	algorithms := m.ResourceSigningAlgValuesSupported
+	others := slices.DeleteFunc(slices.Clone(algorithms), func(alg string) bool { return alg == "none" })
+	return []rule{
+		algorithmRule("dpop_signing_alg_values_supported", m.DPoPSigningAlgValuesSupported),
+		{"PRM-2-5", malformed, member, when(slices.Contains(algorithms, "none"), "none in %s", member),
+			"Sign the responses, or remove the member."},
+		algorithmRule(member, others),
+		{"PRM-2-3", warning, "jwks_uri", when(len(algorithms) > 0 && m.JWKSURI == "", "%s without jwks_uri", member),
+			"Publish the keys with which the API signs."},
+	}
 }

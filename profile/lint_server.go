@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -9,321 +8,349 @@ import (
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
-// Lint looks at the published document of an authorization server, one's own or a foreign one, as somebody who is about to
-// deploy it under a profile, and returns what it finds, errors first; nothing, if there is nothing to say. A server judged
-// under a part of FAPI 2.0 Message Signing is one that demands it of every client: judge one that leaves the choice to each
-// client's registration as [Baseline].
+// Lint returns the defects of a server's metadata document, errors first. A
+// server under a part of FAPI 2.0 Message Signing requires that part of every
+// client. If each client's registration decides, use [Baseline].
 //
-// Absent members mean what their specifications say, which is where most errors come from: without grant_types_supported,
-// for one, a document announces the implicit grant. Lint reads the document alone and asks nobody; whether endpoints,
-// certificates and keys are as announced is another question. It cannot see members that this package does not know, nor
-// whether the document was served under the right URL. It never changes m and is safe for concurrent use.
+// Absent members have the meaning that their specifications define, which is
+// the most frequent source of errors. For example, a document without
+// grant_types_supported announces the implicit grant.
 //
-// What it reports as an error under [Baseline] is what [ServerMetadata.CheckPublished] refuses.
-func (m *ServerMetadata) Lint(p Profile) []Finding { return m.lint(p).findings() }
+// Lint does not connect to the server. It cannot see members that this package
+// does not know, or the URL from which the document came. It never changes m
+// and is safe for concurrent use.
+//
+// Under Baseline, the errors are those of [ServerMetadata.CheckPublished].
+func (m *ServerMetadata) Lint(p Profile) []Finding { return findings(m.rules(p)) }
 
-func (m *ServerMetadata) lint(p Profile) *linter {
-	l := new(linter)
-	m.lintIssuer(l)
-	m.lintEndpoints(l)
-	m.lintURLs(l)
-	m.lintAliases(l)
-	m.lintGrantTypes(l)
+func (m *ServerMetadata) rules(p Profile) []rule {
+	rules := slices.Concat(m.issuerRules(), m.endpointRules(), m.urlRules(), m.aliasRules(), m.grantTypeRules())
 	if m.usesCode() {
-		m.lintCode(l)
-		m.lintResponseModes(l, p)
-		m.lintRequests(l, p)
+		rules = slices.Concat(rules, m.codeRules(), m.responseModeRules(p), m.requestRules(p))
 	}
-	m.lintJARM(l)
-	m.lintClientAuthentication(l)
-	m.lintEndpointAuthentication(l)
-	m.lintBinding(l)
-	m.lintSigning(l)
-	m.lintIntrospection(l, p)
-	m.lintEncryption(l)
-	m.lintGrantManagement(l)
-	// RAR-10-1
-	l.unless(!slices.Contains(m.AuthorizationDetailsTypesSupported, ""), Finding{"RAR-10-1", severityError, "authorization_details_types_supported",
-		"authorization_details_types_supported has an empty type", "Name the types that the server knows."})
-	l.scopes("MD-2-11", m.ScopesSupported)
-	l.emptyLists("MD-3.2-1", m)
-	l.droppedMembers("MD-3.2-1", m.dropped)
-	return l
+	return slices.Concat(rules, m.jarmRules(), m.authenticationRules(), m.signingRules(), m.openIDRules(),
+		m.introspectionRules(p), m.encryptionRules(), m.grantManagementRules(),
+		detailsRules("RAR-10-1", "authorization_details_types_supported", m.AuthorizationDetailsTypesSupported),
+		scopeRules("MD-2-11", m.ScopesSupported), documentRules("MD-3.2-1", m, m.dropped))
 }
 
-func (m *ServerMetadata) lintIssuer(l *linter) {
-	if err := CheckIssuer(m.Issuer); err != nil { // MD-2-1
-		l.because(problemOf(err), Finding{Clause: "MD-2-1", Severity: severityError, Member: "issuer",
-			Mend: "Use an https URL with a host, without user information, query and fragment."})
-		return
-	}
-	// MD-3-1: the well-known URL is made without it, the comparison is not.
-	l.unless(!strings.HasSuffix(m.Issuer, "/"), Finding{"MD-3-1", severityAdvice, "issuer", "the issuer ends in a slash",
-		"Choose an issuer without it for a new server: the slash is not in the well-known URL but counts when issuers are compared."})
+func (m *ServerMetadata) issuerRules() []rule {
+	problem := issuerProblem(m.Issuer)
+	valid := problem == nil
 	host, _, _ := strings.Cut(strings.TrimPrefix(m.Issuer, "https://"), "/")
-	// MD-4-1: a peer that normalises, against the rule, sees another issuer than one that does not.
-	l.unless(host == strings.ToLower(host) && !strings.HasSuffix(host, ":443"), Finding{"MD-4-1", severityAdvice, "issuer",
-		"the issuer is not spelt as URL libraries write it", "Write the host in lower case and leave :443 out: issuers are compared as strings, and not every peer does only that."})
-}
-
-func (m *ServerMetadata) lintEndpoints(l *linter) {
-	// MD-2-2: required, but for a server without an authorization endpoint.
-	l.unless(m.TokenEndpoint != "", Finding{"MD-2-2", severityError, "token_endpoint", "no token_endpoint",
-		"Publish the https URL of the token endpoint."}, malformed, unusable)
-	l.unless(m.JWKSURI != "" || m.signs(), Finding{"SP-5.4.2-R1", severityAdvice, "jwks_uri", "no jwks_uri",
-		"Publish the keys at a jwks_uri as soon as anything that is signed leaves the server, JWT access tokens among it."})
-	// MD-2-4
-	l.unless(m.JWKSURI != "" || !m.signs(),
-		Finding{"MD-2-4", severityError, "jwks_uri", "no jwks_uri, which those who check signatures need",
-			"Publish the keys that the server signs with, at an https URL."})
-	if !m.usesCode() {
-		return
+	return []rule{
+		{"MD-2-1", forbidden, "issuer", problem,
+			"Use an https URL with a host, and without user information, query and fragment."},
+		{"MD-3-1", advice, "issuer", when(valid && strings.HasSuffix(m.Issuer, "/"), "trailing slash in the issuer"),
+			"Omit the slash in a new issuer: it counts in comparisons and is not in the well-known URL."},
+		{"MD-4-1", advice, "issuer",
+			when(valid && (host != strings.ToLower(host) || strings.HasSuffix(host, ":443")),
+				"unusual spelling of the issuer"),
+			"Write the host in lower case and omit :443, because some clients normalize issuers."},
 	}
-	l.unless(m.AuthorizationEndpoint != "", Finding{"MD-2-2", severityError, "authorization_endpoint", "no authorization_endpoint",
-		"Publish the https URL of the authorization endpoint, or a grant_types_supported without authorization_code."}, malformed, unusable)
-	// SP-5.3.2.2-2, PAR-2-2
-	l.unless(m.PushedAuthorizationRequestEndpoint != "", Finding{"SP-5.3.2.2-2", severityError, "pushed_authorization_request_endpoint",
-		"no pushed_authorization_request_endpoint", "Publish the https URL of the endpoint: FAPI 2.0 has no authorization requests but pushed ones."}, unusable)
-	// PAR-5-1: the default is false.
-	l.unless(m.RequirePushedAuthorizationRequests, Finding{"PAR-5-1", severityWarning, "require_pushed_authorization_requests",
-		"require_pushed_authorization_requests is not true", "Refuse what was not pushed (SP-5.3.2.2-3), and say so by true: absent means false."})
 }
 
-func (m *ServerMetadata) lintURLs(l *linter) {
-	// SP-5.2.1-1
-	l.https("SP-5.2.1-1", "authorization_endpoint", m.AuthorizationEndpoint, malformed)
-	l.https("SP-5.4.2-1", "jwks_uri", m.JWKSURI, malformed) // SP-5.4.2-1
-	l.https("SP-5.2.1-1", "end_session_endpoint", m.EndSessionEndpoint, malformed)
+func (m *ServerMetadata) endpointRules() []rule {
+	code, signs := m.usesCode(), m.signs()
+	return []rule{
+		// A server without a token endpoint could serve the implicit flow only.
+		{"MD-2-2", malformed | unusable, "token_endpoint", when(m.TokenEndpoint == "", "missing token_endpoint"),
+			"Publish the https URL of the token endpoint."},
+		{"SP-5.4.2-R1", advice, "jwks_uri", when(m.JWKSURI == "" && !signs, "missing jwks_uri"),
+			"Publish a jwks_uri as soon as the server signs anything, for example JWT access tokens."},
+		{"MD-2-4", forbidden, "jwks_uri",
+			when(m.JWKSURI == "" && signs, "missing jwks_uri, required to verify signatures"),
+			"Publish the keys with which the server signs, at an https URL."},
+		{"MD-2-2", malformed | unusable, "authorization_endpoint",
+			when(code && m.AuthorizationEndpoint == "", "missing authorization_endpoint"),
+			"Publish the https URL of the endpoint, or omit authorization_code from grant_types_supported."},
+		{"SP-5.3.2.2-2", unusable, "pushed_authorization_request_endpoint", // PAR-2-2
+			when(code && m.PushedAuthorizationRequestEndpoint == "", "missing pushed_authorization_request_endpoint"),
+			"Publish the https URL of the endpoint: FAPI 2.0 has only pushed authorization requests."},
+		{"PAR-5-1", warning, "require_pushed_authorization_requests",
+			when(code && !m.RequirePushedAuthorizationRequests, "require_pushed_authorization_requests is not true"),
+			"Reject requests that were not pushed, and publish true: absent means false."},
+	}
+}
+
+func (m *ServerMetadata) urlRules() []rule {
+	rules := []rule{
+		httpsRule("SP-5.2.1-1", malformed, "authorization_endpoint", m.AuthorizationEndpoint),
+		httpsRule("SP-5.4.2-1", malformed, "jwks_uri", m.JWKSURI),
+		httpsRule("SP-5.2.1-1", malformed, "end_session_endpoint", m.EndSessionEndpoint),
+	}
 	for _, e := range m.aliased() {
-		l.https("SP-5.2.1-1", e.name, *e.url, malformed)
-		l.https("SP-5.2.1-1", "mtls_endpoint_aliases."+e.name, *e.alias, malformed)
+		rules = append(rules, httpsRule("SP-5.2.1-1", malformed, e.name, *e.url),
+			httpsRule("SP-5.2.1-1", malformed, "mtls_endpoint_aliases."+e.name, *e.alias))
 	}
-	l.pages([2]string{"service_documentation", m.ServiceDocumentation}, [2]string{"op_policy_uri", m.OPPolicyURI}, [2]string{"op_tos_uri", m.OPTosURI})
+	rules = append(rules, pageRules([2]string{"service_documentation", m.ServiceDocumentation},
+		[2]string{"op_policy_uri", m.OPPolicyURI}, [2]string{"op_tos_uri", m.OPTosURI})...)
 	for _, e := range []struct{ clause, member, url string }{
 		{"MD-2-2", "authorization_endpoint", m.AuthorizationEndpoint},
 		{"MD-2-2", "token_endpoint", m.TokenEndpoint},
 		{"PAR-2-2", "pushed_authorization_request_endpoint", m.PushedAuthorizationRequestEndpoint},
 		{"MD-2-4", "jwks_uri", m.JWKSURI},
 	} {
-		l.unless(e.url == "" || syntax.Origin(e.url) == syntax.Origin(m.Issuer),
-			Finding{e.clause, severityAdvice, e.member, e.member + " is not at the issuer's origin",
-				"Serve it from the issuer's own host, or guard that other host's name, certificate and operators as well as the issuer's."})
+		foreign := e.url != "" && syntax.Origin(e.url) != syntax.Origin(m.Issuer)
+		rules = append(rules, rule{e.clause, advice, e.member,
+			when(foreign, "%s with another origin than the issuer", e.member),
+			"Use the issuer's host, or protect the other host and its certificate as well as the issuer's."})
 	}
-	for _, resource := range m.ProtectedResources { // PRM-4-1
+	for _, resource := range m.ProtectedResources {
 		problem := syntax.HTTPSProblem(resource)
-		l.unless(problem == "",
-			Finding{"PRM-4-1", severityAdvice, "protected_resources", fmt.Sprintf("protected_resources: %.200q %s", resource, problem),
-				"Name resources by https URLs: only those can have metadata of their own, to check this list against."})
+		rules = append(rules, rule{"PRM-4-1", advice, "protected_resources",
+			when(problem != "", "protected_resources: %.200q %s", resource, problem),
+			"Use https URLs: other resources have no metadata with which a client can compare this list."})
 	}
+	return rules
 }
 
-// usesMTLS says whether clients may have to show a certificate to the token endpoint.
+// usesMTLS reports whether a client may need a certificate at the token
+// endpoint.
 func (m *ServerMetadata) usesMTLS() bool {
-	return m.TLSClientCertificateBoundAccessTokens || haveOne(m.TokenEndpointAuthMethodsSupported, clientAuthMethods()[:2]...)
+	return m.TLSClientCertificateBoundAccessTokens || hasAny(m.TokenEndpointAuthMethodsSupported, mtlsMethods()...)
 }
 
-func (m *ServerMetadata) lintAliases(l *linter) {
+func (m *ServerMetadata) aliasRules() (rules []rule) {
 	methods := map[string][]string{
-		"pushed_authorization_request_endpoint": m.TokenEndpointAuthMethodsSupported, "token_endpoint": m.TokenEndpointAuthMethodsSupported,
-		"introspection_endpoint": m.IntrospectionEndpointAuthMethodsSupported, "revocation_endpoint": m.RevocationEndpointAuthMethodsSupported,
+		"pushed_authorization_request_endpoint": m.TokenEndpointAuthMethodsSupported,
+		"token_endpoint":                        m.TokenEndpointAuthMethodsSupported,
+		"introspection_endpoint":                m.IntrospectionEndpointAuthMethodsSupported,
+		"revocation_endpoint":                   m.RevocationEndpointAuthMethodsSupported,
 	}
-	if m.TLSClientCertificateBoundAccessTokens { // an endpoint at which clients show tokens, and their certificate with them
+	if m.TLSClientCertificateBoundAccessTokens { // UserInfo receives tokens, and the certificate with a bound one
 		methods["userinfo_endpoint"] = clientAuthMethods()
 	}
 	for _, e := range m.aliased() {
-		member := "mtls_endpoint_aliases." + e.name
-		// MTLS-5-1: it stands beside the endpoint's own URL, for those who show no certificate.
-		l.unless(*e.alias == "" || *e.url != "", Finding{"MTLS-5-1", severityError, member, member + " is the alias of nothing",
-			"Publish the endpoint itself as well, or leave the alias out."})
-		l.unless(*e.alias == "" || *e.alias != *e.url, Finding{"MTLS-5-1", severityAdvice, member, member + " is the endpoint itself",
-			"Leave the alias out: it only makes a difference as another URL."})
-		if m.MTLSEndpointAliases == nil || *e.alias != "" || *e.url == "" || !haveOne(methods[e.name], clientAuthMethods()[:2]...) {
-			continue
-		}
-		// MTLS-5-1: where there is no alias the ordinary URL holds, whose host asks for no certificate if it has aliases.
-		l.unless(slices.Contains(methods[e.name], "private_key_jwt"),
-			Finding{"MTLS-5-1", severityWarning, member, "no " + member + ", though mutual TLS is the only way in",
-				"Publish an alias for each endpoint at which clients show a certificate, if there are aliases at all."})
-		l.unless(!slices.Contains(methods[e.name], "private_key_jwt"),
-			Finding{"MTLS-5-1", severityAdvice, member, "no " + member + ", though mutual TLS is a way in",
-				"Publish the alias, or make sure that the endpoint's own host asks for certificates."})
+		member, alias, url := "mtls_endpoint_aliases."+e.name, *e.alias, *e.url
+		// An endpoint without an alias keeps its URL. The host of that URL does
+		// not request certificates if other endpoints have aliases.
+		absent := m.MTLSEndpointAliases != nil && alias == "" && url != "" && hasAny(methods[e.name], mtlsMethods()...)
+		other := slices.Contains(methods[e.name], "private_key_jwt")
+		rules = append(rules, []rule{
+			{"MTLS-5-1", forbidden, member, when(alias != "" && url == "", "%s without %s", member, e.name),
+				"Publish the endpoint as well, or omit the alias."},
+			{"MTLS-5-1", advice, member, when(alias != "" && alias == url, "%s equal to %s", member, e.name),
+				"Omit the alias: it has an effect only if its URL differs."},
+			{"MTLS-5-1", warning, member,
+				when(absent && !other, "missing %s, although all clients use mutual TLS there", member),
+				"Publish an alias for each endpoint at which clients use a certificate, or no alias at all."},
+			{"MTLS-5-1", advice, member,
+				when(absent && other, "missing %s, although clients can use mutual TLS there", member),
+				"Publish the alias, or make sure that the host of the endpoint requests certificates."},
+		}...)
 	}
 	token := m.ForMTLS().TokenEndpoint
-	// SP-5.2.2.1-2
-	l.unless(!m.usesMTLS() || !m.usesCode() || token == "" || syntax.Origin(token) != syntax.Origin(m.AuthorizationEndpoint),
-		Finding{"SP-5.2.2.1-2", severityAdvice, "mtls_endpoint_aliases", "mutual TLS at the host that browsers go to",
-			"Ask for certificates on another host or port and publish it in mtls_endpoint_aliases: browsers bother users with the question."})
+	shared := token != "" && syntax.Origin(token) == syntax.Origin(m.AuthorizationEndpoint)
+	return append(rules, rule{"SP-5.2.2.1-2", advice, "mtls_endpoint_aliases",
+		when(m.usesMTLS() && m.usesCode() && shared, "mutual TLS at the host of the authorization endpoint"),
+		"Publish aliases on another host or port, so that browsers do not ask users for a certificate."})
 }
 
-func (m *ServerMetadata) lintGrantTypes(l *linter) {
+func (m *ServerMetadata) grantTypeRules() []rule {
+	const member = "grant_types_supported"
 	grants := m.GrantTypesSupported
-	// MD-2-5: the default has implicit.
-	l.unless(len(grants) > 0,
-		Finding{"MD-2-5", severityError, "grant_types_supported", "no grant_types_supported: the default has implicit",
-			"Publish the grant types that there are: authorization_code, refresh_token, client_credentials."})
-	l.unless(m.usesCode() || slices.Contains(grants, "client_credentials"), Finding{"SP-5.3.2.1-N2", severityError, "grant_types_supported",
-		"grant_types_supported has none of FAPI 2.0", "Serve authorization_code, or client_credentials where there is no user."}, unusable)
-	// SP-5.3.2.1-2, BCP-2.1.2-1
-	l.unless(!slices.Contains(grants, "password"),
-		Finding{"SP-5.3.2.1-2", severityError, "grant_types_supported", "grant_types_supported has what FAPI 2.0 forbids: password",
-			"Take the password grant away: no client may see a user's password."})
-	l.unless(!slices.Contains(grants, "implicit"),
-		Finding{"BCP-2.1.2-1", severityError, "grant_types_supported", "grant_types_supported has what FAPI 2.0 forbids: implicit",
-			"Take the implicit grant away: it puts tokens that are bound to nothing into URLs."})
-	l.unless(haveOnly(grants, "authorization_code", "refresh_token", "client_credentials", "password", "implicit", "urn:openid:params:grant-type:ciba"),
-		Finding{"SP-5.3.2.1-N2", severityAdvice, "grant_types_supported", "grant_types_supported has more than what FAPI 2.0 was analysed with",
-			"Hold further grant types to the same rules, client authentication and bound tokens above all, or leave them out."})
+	known := []string{"authorization_code", "refresh_token", "client_credentials", "password", "implicit",
+		"urn:openid:params:grant-type:ciba"}
+	return []rule{
+		{"MD-2-5", forbidden, member,
+			when(len(grants) == 0, "missing grant_types_supported, whose default includes implicit"),
+			"Publish the grant types that the server supports, for example authorization_code and refresh_token."},
+		{"SP-5.3.2.1-N2", unusable, member,
+			when(!m.usesCode() && !slices.Contains(grants, "client_credentials"),
+				"grant_types_supported without FAPI 2.0 grant type"),
+			"Support authorization_code, or client_credentials if the server has no users."},
+		{"SP-5.3.2.1-2", forbidden, member,
+			when(slices.Contains(grants, "password"), "password in grant_types_supported"),
+			"Remove the password grant: a client must not see the password of a user."},
+		{"BCP-2.1.2-1", forbidden, member,
+			when(slices.Contains(grants, "implicit"), "implicit in grant_types_supported"),
+			"Remove the implicit grant: it puts unbound tokens into URLs."},
+		{"SP-5.3.2.1-N2", advice, member,
+			when(!hasOnly(grants, known...), "grant_types_supported with types that were not analysed with FAPI 2.0"),
+			"Apply the same rules to them, above all client authentication and bound tokens, or remove them."},
+	}
 }
 
-func (m *ServerMetadata) lintCode(l *linter) {
+func (m *ServerMetadata) codeRules() []rule {
 	types, methods := m.ResponseTypesSupported, m.CodeChallengeMethodsSupported
-	switch { // MD-2-3
-	case len(types) == 0:
-		l.unless(false,
-			Finding{"MD-2-3", severityError, "response_types_supported", "no response_types_supported", "Publish [\"code\"]: the member is required."}, malformed, unusable)
-	case !slices.Contains(types, "code"):
-		l.unless(false, Finding{"SP-5.3.2.2-1", severityError, "response_types_supported", "response_types_supported lacks code",
-			"Serve the response type code, and publish it alone."}, unusable)
-	case !slices.Equal(types, []string{"code"}):
-		l.unless(false, Finding{"SP-5.3.2.2-1", severityError, "response_types_supported", "response_types_supported is not code alone",
-			"Take implicit and hybrid response types away."})
+	code, s256 := slices.Contains(types, "code"), slices.Contains(methods, "S256")
+	return []rule{
+		{"MD-2-3", malformed | unusable, "response_types_supported",
+			when(len(types) == 0, "missing response_types_supported"),
+			`Publish ["code"]: the member is required.`},
+		{"SP-5.3.2.2-1", unusable, "response_types_supported",
+			when(len(types) > 0 && !code, "response_types_supported without code"),
+			"Support the response type code, and publish only that."},
+		{"SP-5.3.2.2-1", forbidden, "response_types_supported",
+			when(code && len(types) > 1, "response_types_supported with more than code"),
+			"Remove implicit and hybrid response types."},
+		{"SP-5.3.2.2-5", unusable, "code_challenge_methods_supported",
+			when(methods != nil && !s256, "code_challenge_methods_supported without S256"),
+			"Require PKCE with S256, and publish it."},
+		// A client can use S256 although an absent list means that the server
+		// does not support PKCE.
+		{"MD-2-9", forbidden, "code_challenge_methods_supported",
+			when(methods == nil || s256 && len(methods) > 1, "code_challenge_methods_supported is not S256 alone"),
+			`Publish ["S256"]: plain reveals the verifier, and an absent list means that PKCE is not supported.`},
+		// ISS-3-1: without iss, a client does not notice a mix-up of servers.
+		{"ISS-2.3-2", unusable, "authorization_response_iss_parameter_supported",
+			when(!m.AuthorizationResponseIssParameterSupported,
+				"authorization_response_iss_parameter_supported is not true"),
+			"Add iss to every authorization response, errors included, and publish true: absent means false."},
 	}
-	switch { // MD-2-9: an absent list says that there is no PKCE, but clients can use it all the same.
-	case methods != nil && !slices.Contains(methods, "S256"):
-		l.unless(false,
-			Finding{"SP-5.3.2.2-5", severityError, "code_challenge_methods_supported", "code_challenge_methods_supported lacks S256",
-				"Require PKCE with S256, and publish it."}, unusable)
-	case !slices.Equal(methods, []string{"S256"}):
-		l.unless(false,
-			Finding{"MD-2-9", severityError, "code_challenge_methods_supported", "code_challenge_methods_supported is not S256 alone",
-				"Publish [\"S256\"]: plain gives the verifier away, and an absent list says that there is no PKCE."})
-	}
-	// ISS-2.3-2; ISS-3-1: absent is false, and then a mix-up of two servers goes unnoticed.
-	l.unless(m.AuthorizationResponseIssParameterSupported,
-		Finding{"ISS-2.3-2", severityError, "authorization_response_iss_parameter_supported",
-			"authorization_response_iss_parameter_supported is not true", "Put iss into every authorization response, errors too, and publish true: absent means false."}, unusable)
 }
 
-// jarmModes are those in which responses are signed.
+// jarmModes returns the response modes with signed responses.
 func jarmModes() []string { return []string{"jwt", "query.jwt", "form_post.jwt"} }
 
-func (m *ServerMetadata) lintResponseModes(l *linter, p Profile) {
-	modes := m.ResponseModesSupported
-	// MD-2-6
-	l.unless(len(modes) > 0,
-		Finding{"MD-2-6", severityError, "response_modes_supported", "no response_modes_supported: the default has fragment",
-			"Publish the response modes that there are: query, or jwt where responses are signed."})
-	l.unless(modes == nil || haveOne(modes, "query", "jwt", "query.jwt"), Finding{"MD-2-6", severityError, "response_modes_supported",
-		"response_modes_supported has neither query nor jwt", "Serve query, or jwt: they are what FAPI 2.0 clients ask for."}, unusable)
-	l.unless(!haveOne(modes, "fragment", "fragment.jwt"),
-		Finding{"MD-2-6", severityError, "response_modes_supported", "response_modes_supported has fragment",
-			"Take fragment away: what is in a fragment stays in the browser's history and passes through scripts."})
-	// MS-5.4.2-1
-	l.unless(!haveOne(modes, "query.jwt", "form_post.jwt") || slices.Contains(modes, "jwt"),
-		Finding{"MS-5.4.2-1", severityWarning, "response_modes_supported",
-			"response_modes_supported lacks jwt", "Serve and publish jwt: it is the name that FAPI 2.0 clients use for query.jwt."})
-	if !p.Has(SignedResponses) {
-		return
-	}
-	// MS-5.4.1-1
-	l.unless(haveOne(modes, jarmModes()...) || len(m.AuthorizationSigningAlgValuesSupported) > 0,
-		Finding{"MS-5.4.1-1", severityError, "response_modes_supported",
-			"no signed authorization responses", "Sign authorization responses (JARM), and publish jwt and authorization_signing_alg_values_supported."})
-	l.unless(!haveOne(modes, "query", "form_post"),
-		Finding{"MS-5.4.1-1", severityError, "response_modes_supported", "response_modes_supported has modes that are not signed",
-			"Refuse query and form_post, and publish the .jwt modes alone: the profile requires signed responses of everybody."})
-}
-
-func (m *ServerMetadata) lintJARM(l *linter) {
-	signed, algs := haveOne(m.ResponseModesSupported, jarmModes()...), len(m.AuthorizationSigningAlgValuesSupported) > 0
-	// JARM-4-1, JARM-4-2
-	l.unless(!signed || algs, Finding{"JARM-4-1", severityError, "authorization_signing_alg_values_supported",
-		"response_modes_supported and authorization_signing_alg_values_supported disagree about signed responses",
-		"Publish the algorithms that responses are signed with: RS256, which clients assume otherwise, is forbidden."})
-	l.unless(signed || !algs, Finding{"JARM-4-2", severityError, "response_modes_supported",
-		"response_modes_supported and authorization_signing_alg_values_supported disagree about signed responses",
-		"Publish jwt among the response modes, or no algorithms for signed responses."})
-}
-
-func (m *ServerMetadata) lintRequests(l *linter, p Profile) {
-	// JAR-10.4-1: whoever fetches what a client names can be sent anywhere. The default is true.
-	l.unless(!m.RequestURIParameterSupported, Finding{"JAR-10.4-1", severityWarning, "request_uri_parameter_supported",
-		"request_uri_parameter_supported is true or absent, which means true", "Publish false: pushed requests need no request_uri that a client hosts, and fetching one is a risk."})
-	algs := len(m.RequestObjectSigningAlgValuesSupported) > 0
-	if p.Has(SignedRequests) {
-		// MS-5.3.1-1, JAR-10.5-1
-		l.unless(m.RequireSignedRequestObject,
-			Finding{"MS-5.3.1-1", severityError, "require_signed_request_object", "require_signed_request_object is not true",
-				"Refuse requests that are not signed, and publish true: absent means false."})
-		l.unless(algs,
-			Finding{"JAR-4-5", severityError, "request_object_signing_alg_values_supported", "no request_object_signing_alg_values_supported, with signed requests demanded",
-				"Publish the algorithms that request objects may be signed with."})
-		return
-	}
-	l.unless(algs || !m.RequireSignedRequestObject, Finding{"JAR-10.5-1", severityWarning, "request_object_signing_alg_values_supported",
-		"require_signed_request_object is true, without request_object_signing_alg_values_supported", "Publish the algorithms: a client cannot know what to sign with."})
-}
-
-func (m *ServerMetadata) lintClientAuthentication(l *linter) {
-	const member, algsMember = "token_endpoint_auth_methods_supported", "token_endpoint_auth_signing_alg_values_supported"
-	methods, algs := m.TokenEndpointAuthMethodsSupported, m.TokenEndpointAuthSigningAlgValuesSupported
-	if !haveOne(methods, clientAuthMethods()...) {
-		// MD-2-7: absent is client_secret_basic.
-		l.unless(false, Finding{"MD-2-7", severityError, member, member + " has none of FAPI 2.0",
-			"Serve private_key_jwt, tls_client_auth or self_signed_tls_client_auth, and publish it: an absent list means client_secret_basic."}, unusable)
-		return
-	}
-	if algs != nil && !haveOne(algs, jose.Algorithms()...) {
-		var views []view
-		if slices.Contains(methods, "private_key_jwt") && !haveOne(methods, clientAuthMethods()[:2]...) {
-			views = append(views, unusable)
-		}
-		l.unless(false, Finding{"MD-2-8", severityError, algsMember, algsMember + " has none of FAPI 2.0",
-			"Accept and publish PS256, ES256 or EdDSA: nothing else may sign an assertion."}, views...)
+func (m *ServerMetadata) responseModeRules(p Profile) []rule {
+	const member = "response_modes_supported"
+	modes, required := m.ResponseModesSupported, p.Has(SignedResponses)
+	signed := hasAny(modes, jarmModes()...) || len(m.AuthorizationSigningAlgValuesSupported) > 0
+	return []rule{
+		{"MD-2-6", forbidden, member,
+			when(len(modes) == 0, "missing response_modes_supported, whose default includes fragment"),
+			"Publish the response modes that the server supports: query, or jwt for signed responses."},
+		{"MD-2-6", unusable, member,
+			when(modes != nil && !hasAny(modes, "query", "jwt", "query.jwt"),
+				"response_modes_supported without query and jwt"),
+			"Support query or jwt: FAPI 2.0 clients request no other response mode."},
+		{"MD-2-6", forbidden, member,
+			when(hasAny(modes, "fragment", "fragment.jwt"), "fragment in response_modes_supported"),
+			"Remove fragment: the browser's history stores fragments, and scripts can read them."},
+		{"MS-5.4.2-1", warning, member,
+			when(hasAny(modes, "query.jwt", "form_post.jwt") && !slices.Contains(modes, "jwt"),
+				"response_modes_supported without jwt"),
+			"Support and publish jwt: FAPI 2.0 clients use this name for query.jwt."},
+		{"MS-5.4.1-1", forbidden, member, when(required && !signed, "missing signed authorization responses"),
+			"Sign responses (JARM), and publish jwt and authorization_signing_alg_values_supported."},
+		{"MS-5.4.1-1", forbidden, member,
+			when(required && hasAny(modes, "query", "form_post"),
+				"response_modes_supported with modes that are not signed"),
+			"Reject query and form_post, and publish only the .jwt modes: the profile requires signed responses."},
 	}
 }
 
-// lintEndpointAuthentication: MD-2-7, MD-2-8, MD-2-10.
-func (m *ServerMetadata) lintEndpointAuthentication(l *linter) {
+func (m *ServerMetadata) jarmRules() []rule {
+	signed := hasAny(m.ResponseModesSupported, jarmModes()...)
+	algorithms := len(m.AuthorizationSigningAlgValuesSupported) > 0
+	return []rule{
+		{"JARM-4-1", forbidden, "authorization_signing_alg_values_supported",
+			when(signed && !algorithms, "signed response modes without authorization_signing_alg_values_supported"),
+			"Publish the algorithms of signed responses: the default is RS256, which is forbidden."},
+		{"JARM-4-2", forbidden, "response_modes_supported",
+			when(algorithms && !signed, "authorization_signing_alg_values_supported without a signed response mode"),
+			"Publish jwt among the response modes, or no algorithms for signed responses."},
+	}
+}
+
+func (m *ServerMetadata) requestRules(p Profile) []rule {
+	const member = "request_object_signing_alg_values_supported"
+	algorithms, required := len(m.RequestObjectSigningAlgValuesSupported) > 0, p.Has(SignedRequests)
+	return []rule{
+		// A server that fetches a URL of the client can be sent anywhere.
+		{"JAR-10.4-1", warning, "request_uri_parameter_supported",
+			when(m.RequestURIParameterSupported, "request_uri_parameter_supported is true, which is also its default"),
+			"Publish false: pushed requests make request_uri values of clients unnecessary."},
+		{"MS-5.3.1-1", forbidden, "require_signed_request_object", // JAR-10.5-1
+			when(required && !m.RequireSignedRequestObject, "require_signed_request_object is not true"),
+			"Reject requests that are not signed, and publish true: absent means false."},
+		{"JAR-4-5", forbidden, member,
+			when(required && !algorithms, "missing %s, although the profile requires signed requests", member),
+			"Publish the algorithms with which clients may sign request objects."},
+		{"JAR-10.5-1", warning, member,
+			when(!required && m.RequireSignedRequestObject && !algorithms,
+				"require_signed_request_object without %s", member),
+			"Publish the algorithms: otherwise a client does not know with which one to sign."},
+	}
+}
+
+func (m *ServerMetadata) authenticationRules() []rule {
+	const member = "token_endpoint_auth_methods_supported"
+	const algorithmsMember = "token_endpoint_auth_signing_alg_values_supported"
+	methods, algorithms := m.TokenEndpointAuthMethodsSupported, m.TokenEndpointAuthSigningAlgValuesSupported
+	known, assertions := hasAny(methods, clientAuthMethods()...), slices.Contains(methods, "private_key_jwt")
+	g := forbidden
+	if assertions && !hasAny(methods, mtlsMethods()...) {
+		g = unusable // there is no other method
+	}
+	rules := []rule{
+		{"MD-2-7", unusable, member, when(!known, "%s without FAPI 2.0 method", member),
+			"Support and publish private_key_jwt or mutual TLS: the default is client_secret_basic."},
+		{"MD-2-8", g, algorithmsMember,
+			when(known && algorithms != nil && !hasAny(algorithms, jose.Algorithms()...),
+				"%s without FAPI 2.0 algorithm", algorithmsMember),
+			"Accept and publish PS256, ES256 or EdDSA: other algorithms must not sign an assertion."},
+	}
 	for _, e := range []struct {
-		name, url     string
-		methods, algs []string
+		name, url           string
+		methods, algorithms []string
 	}{
-		{"token", m.TokenEndpoint, m.TokenEndpointAuthMethodsSupported, m.TokenEndpointAuthSigningAlgValuesSupported},
-		{"introspection", m.IntrospectionEndpoint, m.IntrospectionEndpointAuthMethodsSupported, m.IntrospectionEndpointAuthSigningAlgValuesSupported},
-		{"revocation", m.RevocationEndpoint, m.RevocationEndpointAuthMethodsSupported, m.RevocationEndpointAuthSigningAlgValuesSupported},
+		{"token", m.TokenEndpoint, methods, algorithms},
+		{"introspection", m.IntrospectionEndpoint, m.IntrospectionEndpointAuthMethodsSupported,
+			m.IntrospectionEndpointAuthSigningAlgValuesSupported},
+		{"revocation", m.RevocationEndpoint, m.RevocationEndpointAuthMethodsSupported,
+			m.RevocationEndpointAuthSigningAlgValuesSupported},
 	} {
-		member, algsMember := e.name+"_endpoint_auth_methods_supported", e.name+"_endpoint_auth_signing_alg_values_supported"
-		// SP-5.3.2.1-6, SP-5.3.2.1-3: no shared secrets, no public clients.
-		l.unless(haveOnly(e.methods, clientAuthMethods()...) || e.name == "token" && !haveOne(e.methods, clientAuthMethods()...),
-			Finding{"SP-5.3.2.1-6", severityError, member, member + " has what FAPI 2.0 forbids", "Take away everything but private_key_jwt, tls_client_auth and self_signed_tls_client_auth."})
-		l.unless(len(e.algs) > 0 || !slices.Contains(e.methods, "private_key_jwt"), Finding{"MD-2-8", severityError, algsMember,
-			"no " + algsMember + ", which private_key_jwt needs", "Publish the algorithms that assertions may be signed with."})
-		// MD-2-8, SP-5.4.1-1.2, SP-5.4.1-1.3: not even listed, none and RS256 least of all.
-		l.unless(e.name == "token" && !haveOne(e.algs, jose.Algorithms()...) || haveOnly(e.algs, jose.Algorithms()...),
-			Finding{algorithmClause(e.algs...), severityError, algsMember, algsMember + " has what FAPI 2.0 forbids", "Accept and publish PS256, ES256 and EdDSA alone for assertions."})
-		// MD-2-10
-		l.unless(e.url != "" || e.methods == nil && e.algs == nil || e.name == "token",
-			Finding{"MD-2-10", severityAdvice, member, member + " or its algorithms without " + e.name + "_endpoint",
-				"Publish the endpoint, or leave the members about it out."})
+		rules = append(rules, endpointAuthenticationRules(e.name, e.url, e.methods, e.algorithms)...)
 	}
-	l.unless(m.RevocationEndpoint == "" || len(m.RevocationEndpointAuthMethodsSupported) > 0,
-		Finding{"MD-2-10", severityError, "revocation_endpoint_auth_methods_supported",
-			"no revocation_endpoint_auth_methods_supported: the default is client_secret_basic", "Publish the methods, as for the token endpoint."})
-	l.unless(m.IntrospectionEndpoint == "" || len(m.IntrospectionEndpointAuthMethodsSupported) > 0,
-		Finding{"MD-2-10", severityWarning, "introspection_endpoint_auth_methods_supported",
-			"no introspection_endpoint_auth_methods_supported, which has no default", "Publish the methods: a resource server has no other way to learn them."})
+	return append(rules, []rule{
+		{"MD-2-10", forbidden, "revocation_endpoint_auth_methods_supported",
+			when(m.RevocationEndpoint != "" && len(m.RevocationEndpointAuthMethodsSupported) == 0,
+				"missing revocation_endpoint_auth_methods_supported, whose default is client_secret_basic"),
+			"Publish the methods, as for the token endpoint."},
+		{"MD-2-10", warning, "introspection_endpoint_auth_methods_supported",
+			when(m.IntrospectionEndpoint != "" && len(m.IntrospectionEndpointAuthMethodsSupported) == 0,
+				"missing introspection_endpoint_auth_methods_supported, which has no default"),
+			"Publish the methods: a resource server has no other way to learn them."},
+		// SP-5.3.2.1-5
+		{"SP-5.3.2.1-4", unusable, "dpop_signing_alg_values_supported",
+			when(!m.TLSClientCertificateBoundAccessTokens &&
+				!hasAny(m.DPoPSigningAlgValuesSupported, jose.Algorithms()...),
+				"missing dpop_signing_alg_values_supported or tls_client_certificate_bound_access_tokens"),
+			"Bind access tokens by DPoP, by certificate or by both, and publish the choice."},
+	}...)
 }
 
-func (m *ServerMetadata) lintBinding(l *linter) {
-	// SP-5.3.2.1-4, SP-5.3.2.1-5
-	l.unless(m.TLSClientCertificateBoundAccessTokens || haveOne(m.DPoPSigningAlgValuesSupported, jose.Algorithms()...),
-		Finding{"SP-5.3.2.1-4", severityError, "dpop_signing_alg_values_supported",
-			"neither a FAPI 2.0 algorithm in dpop_signing_alg_values_supported nor tls_client_certificate_bound_access_tokens",
-			"Bind access tokens by DPoP, by certificate or by both, and publish which."}, unusable)
+// endpointAuthenticationRules are the rules for one endpoint.
+func endpointAuthenticationRules(name, url string, methods, algorithms []string) []rule {
+	member := name + "_endpoint_auth_methods_supported"
+	algorithmsMember := name + "_endpoint_auth_signing_alg_values_supported"
+	token := name == "token"
+	// If the token endpoint has only forbidden values, authenticationRules has
+	// reported it.
+	excess := func(list, allowed []string) bool {
+		return !hasOnly(list, allowed...) && (!token || hasAny(list, allowed...))
+	}
+	return []rule{
+		// SP-5.3.2.1-3: neither shared secrets nor public clients.
+		{"SP-5.3.2.1-6", forbidden, member,
+			when(excess(methods, clientAuthMethods()), "forbidden method in %s", member),
+			"Remove all methods except private_key_jwt, tls_client_auth and self_signed_tls_client_auth."},
+		{"MD-2-8", forbidden, algorithmsMember,
+			when(len(algorithms) == 0 && slices.Contains(methods, "private_key_jwt"),
+				"missing %s, required for private_key_jwt", algorithmsMember),
+			"Publish the algorithms with which clients may sign assertions."},
+		// MD-2-8
+		{algorithmClause(algorithms...), forbidden, algorithmsMember,
+			when(excess(algorithms, jose.Algorithms()), "forbidden algorithm in %s", algorithmsMember),
+			"Accept and publish only PS256, ES256 and EdDSA for assertions."},
+		{"MD-2-10", advice, member,
+			when(!token && url == "" && (methods != nil || algorithms != nil),
+				"%s or its algorithms without %s_endpoint", member, name),
+			"Publish the endpoint, or omit the members about it."},
+	}
 }
 
-// signatures lists what is signed, and whether by this server, so that its keys are needed.
+// A serverSignature is a list of algorithms. If ours is true, the server signs,
+// and clients need its keys.
+type serverSignature struct {
+	member     string
+	algorithms []string
+	ours       bool
+}
+
 func (m *ServerMetadata) signatures() []serverSignature {
 	return []serverSignature{
 		{"dpop_signing_alg_values_supported", m.DPoPSigningAlgValuesSupported, false},
@@ -335,80 +362,97 @@ func (m *ServerMetadata) signatures() []serverSignature {
 	}
 }
 
-type serverSignature struct {
-	member string
-	algs   []string
-	ours   bool
-}
-
 func (m *ServerMetadata) signs() bool {
-	return slices.ContainsFunc(m.signatures(), func(s serverSignature) bool { return s.ours && len(s.algs) > 0 })
+	return slices.ContainsFunc(m.signatures(), func(s serverSignature) bool { return s.ours && len(s.algorithms) > 0 })
 }
 
-func (m *ServerMetadata) lintSigning(l *linter) {
+func (m *ServerMetadata) signingRules() (rules []rule) {
 	for _, s := range m.signatures() {
-		l.algorithms(s.member, s.algs) // SP-5.4.1-1.2
+		rules = append(rules, algorithmRule(s.member, s.algorithms))
 	}
-	if slices.Contains(m.ScopesSupported, "openid") { // SP-5.3.2.3-1, OpenID Connect Discovery §3
-		l.unless(len(m.IDTokenSigningAlgValuesSupported) > 0,
-			Finding{"SP-5.3.2.3-1", severityError, "id_token_signing_alg_values_supported",
-				"no id_token_signing_alg_values_supported, with scope openid", "Publish the algorithm of ID tokens, which is not RS256 here."})
-		l.unless(len(m.SubjectTypesSupported) > 0, Finding{"SP-5.3.2.3-1", severityError, "subject_types_supported",
-			"no subject_types_supported, with scope openid", "Publish public, pairwise or both."})
-	}
-	// OpenID Connect Core §5.3.1: the token comes of an authorization with that scope.
-	l.unless(m.UserInfoEndpoint == "" || len(m.ScopesSupported) == 0 || slices.Contains(m.ScopesSupported, "openid"),
-		Finding{"MD-2-11", severityWarning, "userinfo_endpoint", "userinfo_endpoint without scope openid, which tokens need there",
-			"Publish openid among scopes_supported, or leave the endpoint out."})
+	return rules
 }
 
-func (m *ServerMetadata) lintIntrospection(l *linter, p Profile) {
-	algs := len(m.IntrospectionSigningAlgValuesSupported) > 0
-	l.unless(!algs || m.IntrospectionEndpoint != "", Finding{"INT-9701-7-1", severityWarning, "introspection_endpoint",
-		"introspection_signing_alg_values_supported without introspection_endpoint", "Publish the endpoint, or leave the algorithms out."})
-	if !p.Has(SignedIntrospection) {
-		return
+// openIDRules are from OpenID Connect Discovery §3 and OpenID Connect Core
+// §5.3.1.
+func (m *ServerMetadata) openIDRules() []rule {
+	openid := slices.Contains(m.ScopesSupported, "openid")
+	return []rule{
+		{"SP-5.3.2.3-1", forbidden, "id_token_signing_alg_values_supported",
+			when(openid && len(m.IDTokenSigningAlgValuesSupported) == 0,
+				"scope openid without id_token_signing_alg_values_supported"),
+			"Publish the algorithm of ID tokens, which must not be RS256."},
+		{"SP-5.3.2.3-1", forbidden, "subject_types_supported",
+			when(openid && len(m.SubjectTypesSupported) == 0, "scope openid without subject_types_supported"),
+			"Publish public, pairwise or both."},
+		{"MD-2-11", warning, "userinfo_endpoint",
+			when(m.UserInfoEndpoint != "" && len(m.ScopesSupported) > 0 && !openid,
+				"userinfo_endpoint without the scope openid"),
+			"Publish openid in scopes_supported, or omit the endpoint: it accepts only tokens with this scope."},
 	}
-	l.unless(m.IntrospectionEndpoint != "",
-		Finding{"MS-5.5.1-1", severityError, "introspection_endpoint", "no introspection_endpoint, with signed introspection demanded",
-			"Serve introspection and publish its URL, or do without this part of the profile."})
-	// INT-9701-7-1
-	l.unless(algs || m.IntrospectionEndpoint == "", Finding{"INT-9701-7-1", severityWarning, "introspection_signing_alg_values_supported",
-		"no introspection_signing_alg_values_supported, with signed introspection demanded", "Publish the algorithms: RS256, which resource servers assume otherwise, is forbidden."})
 }
 
-func (m *ServerMetadata) lintEncryption(l *linter) {
-	l.encryption("request_object_encryption_alg_values_supported", m.RequestObjectEncryptionAlgValuesSupported...)
-	l.encryption("authorization_encryption_alg_values_supported", m.AuthorizationEncryptionAlgValuesSupported...)
-	l.encryption("introspection_encryption_alg_values_supported", m.IntrospectionEncryptionAlgValuesSupported...)
-	l.encryption("id_token_encryption_alg_values_supported", m.IDTokenEncryptionAlgValuesSupported...)
-	// MS-6.1-1
-	l.unless(len(m.AuthorizationEncryptionAlgValuesSupported) == 0,
-		Finding{"MS-6.1-1", severityAdvice, "authorization_encryption_alg_values_supported",
-			"authorization responses can be encrypted", "Do without unless somebody needs it: a code is worth nothing to those who see it."})
+func (m *ServerMetadata) introspectionRules(p Profile) []rule {
+	endpoint, algorithms := m.IntrospectionEndpoint != "", len(m.IntrospectionSigningAlgValuesSupported) > 0
+	required := p.Has(SignedIntrospection)
+	return []rule{
+		{"INT-9701-7-1", warning, "introspection_endpoint",
+			when(algorithms && !endpoint, "introspection_signing_alg_values_supported without introspection_endpoint"),
+			"Publish the endpoint, or omit the algorithms."},
+		{"MS-5.5.1-1", forbidden, "introspection_endpoint",
+			when(required && !endpoint,
+				"missing introspection_endpoint, although the profile requires signed introspection"),
+			"Support introspection and publish its URL, or do not use this part of the profile."},
+		{"INT-9701-7-1", warning, "introspection_signing_alg_values_supported",
+			when(required && endpoint && !algorithms, "missing introspection_signing_alg_values_supported"),
+			"Publish the algorithms: the default is RS256, which is forbidden."},
+	}
 }
 
-func (m *ServerMetadata) lintGrantManagement(l *linter) {
+func (m *ServerMetadata) encryptionRules() (rules []rule) {
+	for _, e := range []struct {
+		member     string
+		algorithms []string
+	}{
+		{"request_object_encryption_alg_values_supported", m.RequestObjectEncryptionAlgValuesSupported},
+		{"authorization_encryption_alg_values_supported", m.AuthorizationEncryptionAlgValuesSupported},
+		{"introspection_encryption_alg_values_supported", m.IntrospectionEncryptionAlgValuesSupported},
+		{"id_token_encryption_alg_values_supported", m.IDTokenEncryptionAlgValuesSupported},
+	} {
+		rules = append(rules, encryptionRules(e.member, e.algorithms...)...)
+	}
+	return append(rules, rule{"MS-6.1-1", advice, "authorization_encryption_alg_values_supported",
+		when(len(m.AuthorizationEncryptionAlgValuesSupported) > 0, "encryption of authorization responses"),
+		"Omit it unless a client requires it: a code is bound to the client and useless to others."})
+}
+
+func (m *ServerMetadata) grantManagementRules() []rule {
+	const member = "grant_management_actions_supported"
 	actions := m.GrantManagementActionsSupported
-	// GM-7.1-1
-	l.unless(haveOnly(actions, "query", "revoke", "merge", "replace", "create"),
-		Finding{"GM-7.1-1", severityWarning, "grant_management_actions_supported",
-			"grant_management_actions_supported has an unknown action", "List query, revoke, merge, replace and create; update is an old name of merge."})
-	l.unless(!haveOne(actions, "merge", "replace") || haveOne(actions, "create"),
-		Finding{"GM-7.1-1", severityWarning, "grant_management_actions_supported",
-			"grant_management_actions_supported has merge or replace, and no create", "List create, or say how else clients get the grants that they are to change."})
-	for _, action := range []string{"query", "revoke"} {
-		// GM-6.1-2
-		l.unless(!haveOne(actions, action) || len(m.ScopesSupported) == 0 || haveOne(m.ScopesSupported, "grant_management_"+action),
-			Finding{"GM-6.1-2", severityWarning, "scopes_supported", "scopes_supported lacks grant_management_" + action + ", with the action " + action,
-				"List the scope, without which no token is good for the action."})
+	rules := []rule{
+		{"GM-7.1-1", warning, member,
+			when(!hasOnly(actions, "query", "revoke", "merge", "replace", "create"), "unknown action in %s", member),
+			"List query, revoke, merge, replace and create. An old name of merge is update."},
+		{"GM-7.1-1", warning, member,
+			when(hasAny(actions, "merge", "replace") && !hasAny(actions, "create"),
+				"merge or replace without create in %s", member),
+			"List create, or document how clients obtain the grants that they change."},
 	}
-	// GM-7.1-2
-	l.unless(!haveOne(actions, "query", "revoke") || m.GrantManagementEndpoint != "",
-		Finding{"GM-7.1-2", severityError, "grant_management_endpoint",
-			"no grant_management_endpoint, with query or revoke", "Publish the endpoint at which grants are queried and revoked."})
-	// GM-7.1-3
-	l.unless(!m.GrantManagementActionRequired || haveOne(actions, "merge", "replace", "create"),
-		Finding{"GM-7.1-3", severityWarning, "grant_management_action_required",
-			"grant_management_action_required without an action that a request can have", "List the actions, or do not require one."})
+	for _, action := range []string{"query", "revoke"} {
+		scope := "grant_management_" + action
+		rules = append(rules, rule{"GM-6.1-2", warning, "scopes_supported",
+			when(hasAny(actions, action) && len(m.ScopesSupported) > 0 && !hasAny(m.ScopesSupported, scope),
+				"missing scope %s", scope),
+			"List the scope, without which an access token does not permit the action."})
+	}
+	return append(rules, []rule{
+		{"GM-7.1-2", forbidden, "grant_management_endpoint",
+			when(hasAny(actions, "query", "revoke") && m.GrantManagementEndpoint == "",
+				"missing grant_management_endpoint"),
+			"Publish the endpoint at which clients query and revoke grants."},
+		{"GM-7.1-3", warning, "grant_management_action_required",
+			when(m.GrantManagementActionRequired && !hasAny(actions, "merge", "replace", "create"),
+				"grant_management_action_required without an action"),
+			"List the actions that a request can have, or do not require one."},
+	}...)
 }

@@ -99,7 +99,9 @@ func lintOf(t *testing.T) (all []profile.Finding) {
 		tc.edit(m)
 		all = append(all, m.Lint(profile.Baseline)...)
 	}
-	return all
+	m := new(profile.ResourceMetadata)
+	require.NoError(t, m.UnmarshalJSON([]byte(`{"scopes_supported":1}`)))
+	return append(all, m.Lint(profile.Baseline)...)
 }
 
 func TestLintServer(t *testing.T) {
@@ -157,19 +159,19 @@ func TestLintNamesClausesOfTheTable(t *testing.T) {
 	for _, f := range lintOf(t) {
 		require.True(t, known[f.Clause], "%v", f)
 		require.NotEmpty(t, f.Member)
-		require.NotEmpty(t, f.What)
-		require.Regexp(t, `^[A-Z].*\.$`, f.Mend)
-		require.Contains(t, f.String(), f.What)
+		require.NotEmpty(t, f.Problem)
+		require.Regexp(t, `^[A-Z].*\.$`, f.Remedy)
+		require.Contains(t, f.String(), f.Problem)
 	}
 }
 
-// Every Finding in the source is produced by a sample: no rule is there that nothing has ever broken.
+// Every rule in the source is broken by a sample.
 func TestLintHasASampleForEveryRule(t *testing.T) {
 	files, err := filepath.Glob("lint*.go")
 	require.NoError(t, err)
 	produced := map[string]bool{}
 	for _, f := range lintOf(t) {
-		produced[f.Mend] = true
+		produced[f.Remedy] = true
 	}
 	rules := 0
 	for _, file := range files {
@@ -178,28 +180,38 @@ func TestLintHasASampleForEveryRule(t *testing.T) {
 		}
 		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 		require.NoError(t, err)
+		check := func(row *ast.CompositeLit) {
+			rules++
+			text, ok := row.Elts[len(row.Elts)-1].(*ast.BasicLit)
+			require.True(t, ok, "%s: the remedy is not a constant", file)
+			remedy, err := strconv.Unquote(text.Value)
+			require.NoError(t, err)
+			require.True(t, produced[remedy], "%s: no sample for %q", file, remedy)
+		}
 		ast.Inspect(tree, func(n ast.Node) bool {
 			literal, ok := n.(*ast.CompositeLit)
 			if !ok {
 				return true
 			}
-			if name, ok := literal.Type.(*ast.Ident); !ok || name.Name != "Finding" {
-				return true
+			if list, ok := literal.Type.(*ast.ArrayType); ok && isRule(list.Elt) {
+				for _, row := range literal.Elts {
+					if row, ok := row.(*ast.CompositeLit); ok {
+						check(row)
+					}
+				}
 			}
-			rules++
-			last := literal.Elts[len(literal.Elts)-1]
-			if pair, ok := last.(*ast.KeyValueExpr); ok {
-				last = pair.Value
+			if isRule(literal.Type) {
+				check(literal)
 			}
-			text, ok := last.(*ast.BasicLit)
-			require.True(t, ok, "%s: Mend is not a constant", file)
-			mend, err := strconv.Unquote(text.Value)
-			require.NoError(t, err)
-			require.True(t, produced[mend], "%s: no sample for %q", file, mend)
 			return true
 		})
 	}
 	require.Greater(t, rules, 90)
+}
+
+func isRule(e ast.Expr) bool {
+	name, ok := e.(*ast.Ident)
+	return ok && name.Name == "rule"
 }
 
 func TestLintReport(t *testing.T) {
@@ -217,18 +229,18 @@ func TestLintReport(t *testing.T) {
 		data, err := json.Marshal(m.Lint(profile.Baseline))
 		require.NoError(t, err)
 		require.JSONEq(t, `[{"clause":"MD-2-5","severity":"error","member":"grant_types_supported",
-			"what":"no grant_types_supported: the default has implicit",
-			"mend":"Publish the grant types that there are: authorization_code, refresh_token, client_credentials."}]`, string(data))
-		require.Equal(t, "error: grant_types_supported: no grant_types_supported: the default has implicit (MD-2-5): "+
-			"Publish the grant types that there are: authorization_code, refresh_token, client_credentials.", m.Lint(profile.Baseline)[0].String())
+			"problem":"missing grant_types_supported, whose default includes implicit",
+			"remedy":"Publish the grant types that the server supports, for example authorization_code and refresh_token."}]`, string(data))
+		require.Equal(t, "error: grant_types_supported: missing grant_types_supported, whose default includes implicit (MD-2-5): "+
+			"Publish the grant types that the server supports, for example authorization_code and refresh_token.", m.Lint(profile.Baseline)[0].String())
 	})
 	t.Run("what is quoted is escaped and cut", func(t *testing.T) {
 		m := lintable(profile.Baseline)
 		m.TokenEndpoint = "http://as.example/\x1b[31m\n" + strings.Repeat("x", 1000)
 		f := m.Lint(profile.Baseline)[0]
-		require.NotContains(t, f.What, "\n")
-		require.NotContains(t, f.What, "\x1b")
-		require.Less(t, len(f.What), 400)
+		require.NotContains(t, f.Problem, "\n")
+		require.NotContains(t, f.Problem, "\x1b")
+		require.Less(t, len(f.Problem), 400)
 	})
 	t.Run("MD-3.2-1, PRM-3.2-1 lists without an element are seen in a document that was read", func(t *testing.T) {
 		m := new(profile.ServerMetadata)

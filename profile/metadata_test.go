@@ -67,9 +67,9 @@ type metadataChange struct {
 func TestMetadataThatAClientRefuses(t *testing.T) {
 	require.NoError(t, publishable(issuer).Validate(issuer))
 	for _, tc := range []metadataChange{
-		{"MD-2-2 no token endpoint", func(m *profile.ServerMetadata) { m.TokenEndpoint, m.MTLSEndpointAliases = "", nil }, "no token_endpoint"},
-		{"MD-2-2 no authorization endpoint", func(m *profile.ServerMetadata) { m.AuthorizationEndpoint = "" }, "no authorization_endpoint"},
-		{"MD-2-3 no response types", func(m *profile.ServerMetadata) { m.ResponseTypesSupported = nil }, "no response_types_supported"},
+		{"MD-2-2 no token endpoint", func(m *profile.ServerMetadata) { m.TokenEndpoint, m.MTLSEndpointAliases = "", nil }, "missing token_endpoint"},
+		{"MD-2-2 no authorization endpoint", func(m *profile.ServerMetadata) { m.AuthorizationEndpoint = "" }, "missing authorization_endpoint"},
+		{"MD-2-3 no response types", func(m *profile.ServerMetadata) { m.ResponseTypesSupported = nil }, "missing response_types_supported"},
 		{"SP-5.2.1-1 http", func(m *profile.ServerMetadata) { m.TokenEndpoint = "http://as.example/token" }, "token_endpoint"},
 		{"SP-5.2.1-1 http on the loopback interface", func(m *profile.ServerMetadata) { m.AuthorizationEndpoint = "http://127.0.0.1/a" }, "authorization_endpoint"},
 		{"SP-5.2.1-1 a path alone", func(m *profile.ServerMetadata) { m.PushedAuthorizationRequestEndpoint = "/par" }, "pushed_authorization_request_endpoint"},
@@ -129,8 +129,8 @@ func TestTheIssuerIsComparedAsAString(t *testing.T) {
 func TestServersWithoutFAPI(t *testing.T) {
 	require.NoError(t, publishable(issuer).CheckBaseline())
 	for _, tc := range []metadataChange{
-		{"MD-2-2 no token endpoint", func(m *profile.ServerMetadata) { m.TokenEndpoint = "" }, "no token_endpoint"},
-		{"MD-2-2 no authorization endpoint", func(m *profile.ServerMetadata) { m.AuthorizationEndpoint = "" }, "no authorization_endpoint"},
+		{"MD-2-2 no token endpoint", func(m *profile.ServerMetadata) { m.TokenEndpoint = "" }, "missing token_endpoint"},
+		{"MD-2-2 no authorization endpoint", func(m *profile.ServerMetadata) { m.AuthorizationEndpoint = "" }, "missing authorization_endpoint"},
 		{"PAR-2-2 no pushed requests", func(m *profile.ServerMetadata) { m.PushedAuthorizationRequestEndpoint = "" }, "pushed"},
 		{"MD-2-3 no code", func(m *profile.ServerMetadata) { m.ResponseTypesSupported = []string{"code id_token"} }, "response_types_supported"},
 		{"MD-2-6 fragments only", func(m *profile.ServerMetadata) { m.ResponseModesSupported = []string{"fragment"} }, "response_modes_supported"},
@@ -215,11 +215,11 @@ func TestMetadataThatMustNotBePublished(t *testing.T) {
 		}, "introspection_endpoint_auth_methods"},
 		{"SP-5.4.1-1.2 ID tokens with RS256", func(m *profile.ServerMetadata) { m.IDTokenSigningAlgValuesSupported = []string{"RS256"} }, "id_token_signing"},
 		{"SP-5.4.1-1.3 request objects with none", func(m *profile.ServerMetadata) { m.RequestObjectSigningAlgValuesSupported = []string{"none"} }, "request_object_signing"},
-		{"MD-2-4 signatures without keys", func(m *profile.ServerMetadata) { m.JWKSURI = "" }, "no jwks_uri"},
+		{"MD-2-4 signatures without keys", func(m *profile.ServerMetadata) { m.JWKSURI = "" }, "missing jwks_uri"},
 		{"openid without subject types", func(m *profile.ServerMetadata) { m.SubjectTypesSupported = nil }, "subject_types"},
 		{"openid without ID token algorithms", func(m *profile.ServerMetadata) { m.IDTokenSigningAlgValuesSupported = nil }, "id_token_signing"},
-		{"JARM-4-2 signed responses without their mode", func(m *profile.ServerMetadata) { m.ResponseModesSupported = []string{"query"} }, "signed responses"},
-		{"JARM-4-1 the mode without algorithms", func(m *profile.ServerMetadata) { m.AuthorizationSigningAlgValuesSupported = nil }, "signed responses"},
+		{"JARM-4-2 signed responses without their mode", func(m *profile.ServerMetadata) { m.ResponseModesSupported = []string{"query"} }, "authorization_signing_alg_values_supported"},
+		{"JARM-4-1 the mode without algorithms", func(m *profile.ServerMetadata) { m.AuthorizationSigningAlgValuesSupported = nil }, "authorization_signing_alg_values_supported"},
 		{"an alias without its endpoint", func(m *profile.ServerMetadata) {
 			m.MTLSEndpointAliases.UserInfoEndpoint = "https://mtls.example/userinfo"
 		}, "userinfo_endpoint"},

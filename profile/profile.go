@@ -1,6 +1,7 @@
-// Package profile holds what FAPI 2.0 demands of all roles: the profiles, the
-// metadata documents of servers, resource servers and clients, their discovery
-// and lint, TLS settings and evidence.
+// Package profile has the requirements of FAPI 2.0 that all roles share. It
+// reads, checks and serves the metadata documents of authorization servers,
+// resource servers and clients. It also has TLS settings, and the types of
+// archived evidence and of observed events.
 //
 // The FAPI 2.0 Security Profile (Final, February 2025) is called Baseline here.
 // Advanced adds FAPI 2.0 Message Signing (Final, September 2025).
@@ -20,13 +21,13 @@
 // turns a requirement of FAPI 2.0 off.
 package profile
 
-// A Profile is a set of demands on top of the FAPI 2.0 Security Profile. A profile can add demands and never takes one
-// away (SP-5.1.2-1): there is no value that turns a MUST off. A server demands its parts of every client; without a part
-// it still serves it to clients that use it.
+// A Profile is a set of requirements in addition to the FAPI 2.0 Security
+// Profile. A server requires its parts of every client. Clients can use other
+// parts voluntarily.
 type Profile uint8
 
-// Baseline is the FAPI 2.0 Security Profile itself. The others are the parts of FAPI 2.0 Message Signing, which can be
-// demanded one by one (MS-5.1-1) or, as Advanced, together.
+// Baseline is the FAPI 2.0 Security Profile. The others are the parts of FAPI
+// 2.0 Message Signing. Each can be required alone, and Advanced requires all.
 const (
 	Baseline            Profile = 0
 	SignedRequests      Profile = 1 << (iota - 1) // request objects (JAR, RFC 9101)
@@ -36,4 +37,6 @@ const (
 )
 
 // Has reports whether p includes a part of Message Signing.
-func (p Profile) Has(part Profile) bool { return p&part != 0 }
+func (p Profile) Has(part Profile) bool {
+	return p&part != 0 // SP-5.1.2-1, MS-5.1-1: parts add requirements, each alone or with others
+}

@@ -11,7 +11,8 @@ import (
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
-// ErrIssuer: an issuer identifier is not an https URL without query and fragment.
+// ErrIssuer means that an issuer identifier is not an https URL without query
+// and fragment.
 var ErrIssuer = errors.New("profile: not an issuer identifier")
 
 const (
@@ -19,31 +20,39 @@ const (
 	openidWellKnown = "/.well-known/openid-configuration"
 )
 
-// CheckIssuer reports whether issuer can identify an authorization server (RFC 8414 §2): an https URL with a host and
-// without user information, query and fragment. There is no exception for http on the loopback interface. The error
-// matches [ErrIssuer].
+// CheckIssuer checks that issuer can identify an authorization server (RFC 8414
+// §2). It must be an https URL with a host and without user information, query
+// and fragment. There is no exception for http on the loopback interface. The
+// error matches [ErrIssuer].
 //
-// Issuers are compared as strings: a trailing slash counts, as does the case of the host.
+// Issuers are compared as strings: a trailing slash and the case of the host
+// are significant.
 func CheckIssuer(issuer string) error {
-	problem := syntax.HTTPSProblem(issuer)
-	// MD-2-1, ISS-2-2: a bare "?" is an empty query, and another string.
-	if problem == "" && strings.Contains(issuer, "?") {
-		problem = "has a query"
-	}
-	if problem != "" {
-		return fmt.Errorf("%w: %.200q %s", ErrIssuer, issuer, problem)
+	if problem := issuerProblem(issuer); problem != nil {
+		return fmt.Errorf("%w: %v", ErrIssuer, problem)
 	}
 	return nil
 }
 
-// WellKnownURLs returns where the metadata of an issuer is: its RFC 8414 document, for which the well-known string goes
-// between host and path, and its OpenID Connect Discovery document, for which it is appended. The error matches [ErrIssuer].
+func issuerProblem(issuer string) error {
+	problem := syntax.HTTPSProblem(issuer)
+	// MD-2-1, ISS-2-2: "?" at the end is an empty query, and another string.
+	if problem == "" && strings.Contains(issuer, "?") {
+		problem = "has a query"
+	}
+	return when(problem != "", "%.200q %s", issuer, problem)
+}
+
+// WellKnownURLs returns the URLs of an issuer's metadata documents. For the RFC
+// 8414 document, the well-known string is between host and path. For the OpenID
+// Connect Discovery document, it is at the end. The error matches [ErrIssuer].
 func WellKnownURLs(issuer string) (oauth, openid string, err error) {
 	if err := CheckIssuer(issuer); err != nil {
 		return "", "", err
 	}
-	// MD-3-1: one slash at the end of the issuer goes; it does not make two issuers share an identifier, as each document
-	// names its own. The spelling of the rest, percent-encoding included, stays.
+	// MD-3-1: one slash at the end is removed. Two issuers can then share a
+	// URL, but each document names its own issuer. The spelling of the path is
+	// unchanged.
 	base := strings.TrimSuffix(issuer, "/")
 	host := len(base)
 	if slash := strings.IndexByte(base[len("https://"):], '/'); slash >= 0 {
@@ -52,27 +61,28 @@ func WellKnownURLs(issuer string) (oauth, openid string, err error) {
 	return base[:host] + oauthWellKnown + base[host:], base + openidWellKnown, nil
 }
 
-// metadataAge is for how long, in seconds, clients may keep the document.
+// metadataAge is the number of seconds for which clients may cache a document.
 const metadataAge = 300
 
-// Handler serves the document, as it is now, at both well-known paths of its issuer, to GET and HEAD; every other path is
-// 404. Mount it where requests for both paths reach it: for an issuer without a path "/.well-known/" will do.
+// Handler serves the present document at both well-known paths of its issuer,
+// for GET and HEAD. Other paths are 404. Mount it so that it receives requests
+// for both paths. For an issuer without a path, "/.well-known/" is sufficient.
 //
-// A document that [ServerMetadata.CheckPublished] refuses is never served: the handler answers 500 to everything. Call
-// CheckPublished at start-up to learn why.
+// If [ServerMetadata.CheckPublished] returns an error, the handler answers
+// every request with status 500. Call CheckPublished at start-up.
 func (m *ServerMetadata) Handler() http.Handler {
 	document, err := json.Marshal(m)
-	if err == nil {
-		err = m.CheckPublished()
-	}
-	if err != nil {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		})
+	if err != nil || m.CheckPublished() != nil {
+		return http.HandlerFunc(serveFailure)
 	}
 	oauth, openid, _ := WellKnownURLs(m.Issuer) // CheckPublished has checked the issuer
-	// SP-5.3.2.1-1, MD-3-1: both forms. MD-9068-1: the same bytes, so that they cannot disagree.
+	// SP-5.3.2.1-1, MD-3-1, MD-9068-1: the same bytes at both paths, so that
+	// they cannot disagree.
 	return &metadataHandler{document: document, paths: [2]string{syntax.URLPath(oauth), syntax.URLPath(openid)}}
+}
+
+func serveFailure(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 }
 
 type metadataHandler struct {

@@ -118,10 +118,13 @@ func (t *trace) scanFile(name string, src []byte, s shape, known map[string]bool
 			if err != nil {
 				text = lit
 			}
-			if test {
+			switch {
+			case test:
 				t.strings[name] = append(t.strings[name], text)
 				cite(pos, text, t.tests)
-			} else {
+			case strings.HasPrefix(name, "profile/lint"): // the rows of the lint tables name their clause
+				cite(pos, text, t.code)
+			default:
 				cite(pos, text, nil)
 			}
 		}

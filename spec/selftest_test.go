@@ -98,6 +98,7 @@ func TestScanFindsCitationsWhereTheyCount(t *testing.T) {
 		"dpop/verifier.go":            goodCode,
 		"dpop/verifier_test.go":       goodTest,
 		"dpop/other.go":               "package dpop\n\n/* DPOP-4.3-7 */\nconst s = \"DPOP-4.3-8 in a string is no enforcement\"\n",
+		"profile/lint_x.go":           "package profile\n\nvar row = rule{\"PAR-2-1\"}\n",
 		"dpop/other_test.go":          "package dpop_test\n\n// DPOP-4.3-8 in a test's comment is no test.\nvar s = `DPOP-4.3-7`\n",
 		"dpop/gap.go":                 "package dpop\n\n// TODO(DPOP-4.3-8, DPOP-4.3-9): not there yet.\n",
 		"store/sql/nested.go":         "package sql // PAR-2-1\n",
@@ -110,10 +111,10 @@ func TestScanFindsCitationsWhereTheyCount(t *testing.T) {
 	}), rows)
 	require.NoError(t, err)
 	require.Empty(t, tr.problems)
-	require.Equal(t, places{"DPOP-4.3-7": {"dpop/other.go", "dpop/verifier.go"}, "PAR-2-1": {"store/sql/nested.go"}}, tr.code)
+	require.Equal(t, places{"DPOP-4.3-7": {"dpop/other.go", "dpop/verifier.go"}, "PAR-2-1": {"profile/lint_x.go", "store/sql/nested.go"}}, tr.code)
 	require.Equal(t, places{"DPOP-4.3-7": {"dpop/other_test.go", "dpop/verifier_test.go"}}, tr.tests)
 	require.Equal(t, places{"DPOP-4.3-8": {"dpop/gap.go"}, "DPOP-4.3-9": {"dpop/gap.go"}}, tr.gaps)
-	require.Equal(t, 6, tr.files)
+	require.Equal(t, 7, tr.files)
 }
 
 func TestCheckReports(t *testing.T) {

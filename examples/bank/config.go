@@ -280,7 +280,7 @@ func (c *config) checkClient(p *configfile.Problems, client *profile.ClientMetad
 	}
 	for _, finding := range client.Lint(c.profile) {
 		if finding.Severity == "error" {
-			bad("message_signing: %s. %s", finding.What, finding.Mend)
+			bad("message_signing: %s. %s", finding.Problem, finding.Remedy)
 		}
 	}
 }
