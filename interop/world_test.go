@@ -131,14 +131,15 @@ func (w *world) registration(t *testing.T, c combination) *profile.ClientMetadat
 func (w *world) clientConfig(t *testing.T, issuer string, c combination) client.Config {
 	t.Helper()
 	cfg := client.Config{
-		Issuer: issuer, ClientID: c.id(), RedirectURI: redirectURI, AuthMethod: c.auth, Profile: c.profile(),
-		CertificateBoundTokens: c.mtls, UseMTLSEndpointAliases: c.usesCertificate(), HTTPClient: w.authority.HTTPClient(t),
+		Issuer: issuer, ClientID: c.id(), RedirectURI: redirectURI, Profile: c.profile(), HTTPClient: w.authority.HTTPClient(t),
 	}
 	if c.auth == privateKey || c.advanced {
 		cfg.Key, cfg.KeyID = w.key, authKeyID
 	}
 	if c.usesCertificate() {
-		cfg.Certificate = w.certificate
+		cfg.MutualTLS = &client.MutualTLS{
+			Certificate: w.certificate, AuthMethod: c.auth, BindTokens: c.mtls, UseEndpointAliases: true,
+		}
 	}
 	return cfg
 }

@@ -262,9 +262,11 @@ func (c *config) httpClient() *http.Client {
 // client returns the configuration for package profile.
 func (c *config) client() client.Config {
 	return client.Config{
-		Issuer: c.Issuer, ClientID: c.ClientID, RedirectURI: c.RedirectURI, AuthMethod: c.AuthMethod,
+		Issuer: c.Issuer, ClientID: c.ClientID, RedirectURI: c.RedirectURI,
 		Key: c.key, KeyID: c.keyID, Algorithm: c.alg,
-		Certificate: c.certificate, CertificateBoundTokens: c.certificateBound(),
+		MutualTLS: &client.MutualTLS{
+			Certificate: c.certificate, AuthMethod: c.AuthMethod, BindTokens: c.certificateBound(),
+		},
 		Profile: c.signing, HTTPClient: c.httpClient(),
 	}
 }

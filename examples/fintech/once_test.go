@@ -139,8 +139,8 @@ func TestOnceNamesTheStageOfEveryRefusal(t *testing.T) {
 				http.Redirect(rw, r, "http://127.0.0.1:9/", http.StatusSeeOther)
 			}
 		}},
-		{stageResponse, "another iss", "iss is", false, func(w *world) { w.changeCallback(func(q url.Values) { q.Set("iss", "https://evil.example") }) }},
-		{stageResponse, "no iss", "iss is", false, func(w *world) { w.changeCallback(func(q url.Values) { q.Del("iss") }) }},
+		{stageResponse, "another iss", "response: iss", false, func(w *world) { w.changeCallback(func(q url.Values) { q.Set("iss", "https://evil.example") }) }},
+		{stageResponse, "no iss", "response: iss", false, func(w *world) { w.changeCallback(func(q url.Values) { q.Del("iss") }) }},
 		{stageResponse, "another state", "state", false, func(w *world) { w.changeCallback(func(q url.Values) { q.Set("state", "x") }) }},
 		{stageResponse, "no code", "neither code nor error", false, func(w *world) { w.changeCallback(func(q url.Values) { q.Del("code") }) }},
 		{stageResponse, "an unsigned answer", "jarm", true, func(w *world) {

@@ -224,19 +224,19 @@ func (w *world) httpClient(party string, certificate *tls.Certificate) *http.Cli
 // which of the keys it uses.
 func (w *world) clientConfig(dpopKey *ecdsa.PrivateKey, certificate *tls.Certificate) client.Config {
 	cfg := client.Config{
-		Issuer: w.asURL, ClientID: w.ours.id, RedirectURI: w.ours.redirectURI, AuthMethod: w.auth,
-		Profile: w.demands(), Evidence: w.archives.app.keep, HTTPClient: w.httpClient("client", nil), Now: w.clock.Now,
+		Issuer: w.asURL, ClientID: w.ours.id, RedirectURI: w.ours.redirectURI, Profile: w.demands(),
+		HTTPClient: w.httpClient("client", nil), Hooks: client.Hooks{Evidence: w.archives.app.keep}, Now: w.clock.Now,
 	}
 	if w.byJWT() || w.advanced() {
 		cfg.Key, cfg.KeyID = w.ours.auth, authKeyID
 	}
 	if w.byDPoP() {
 		cfg.DPoPKey = dpopKey
-	} else {
-		cfg.CertificateBoundTokens = true
 	}
 	if w.usesCertificates() {
-		cfg.Certificate, cfg.UseMTLSEndpointAliases = certificate, true
+		cfg.MutualTLS = &client.MutualTLS{
+			Certificate: certificate, AuthMethod: w.auth, BindTokens: !w.byDPoP(), UseEndpointAliases: true,
+		}
 	}
 	return cfg
 }

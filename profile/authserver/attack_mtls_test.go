@@ -1,6 +1,7 @@
 package authserver_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -51,15 +52,15 @@ func watch(server *httptest.Server) *watched {
 func TestWhoSeesTheCertificate(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		change  func(*client.Config)
+		mutual  client.MutualTLS
 		api     bool
 		aliases bool
 		none    bool
 	}{
-		{name: "private_key_jwt, DPoP", none: true, change: func(*client.Config) {}},
-		{name: "tls_client_auth, DPoP", aliases: true, change: func(c *client.Config) { c.AuthMethod = "tls_client_auth" }},
-		{name: "tls_client_auth, certificate", aliases: true, api: true, change: func(c *client.Config) { c.AuthMethod, c.CertificateBoundTokens = "tls_client_auth", true }},
-		{name: "private_key_jwt, aliases, DPoP", aliases: true, change: func(c *client.Config) { c.UseMTLSEndpointAliases = true }},
+		{name: "private_key_jwt, DPoP", none: true},
+		{name: "tls_client_auth, DPoP", aliases: true, mutual: client.MutualTLS{AuthMethod: "tls_client_auth"}},
+		{name: "tls_client_auth, certificate", aliases: true, api: true, mutual: client.MutualTLS{AuthMethod: "tls_client_auth", BindTokens: true}},
+		{name: "private_key_jwt, aliases, DPoP", aliases: true, mutual: client.MutualTLS{UseEndpointAliases: true}},
 	} {
 		t.Run("MTLS-2-1 SP-5.2.2.1-3 SP-5.3.3.1-7 "+tc.name, func(t *testing.T) {
 			m, ctx := newMTLSWorld(t), context.Background()
@@ -68,10 +69,9 @@ func TestWhoSeesTheCertificate(t *testing.T) {
 			// A template with a cache, as it resumes sessions of whoever shares it.
 			m.http.Transport.(*http.Transport).TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
 			app := m.client("app", func(c *client.Config) {
-				m.enrol("app", "private_key_jwt", false)
-				tc.change(c)
-				m.enrol("app", map[bool]string{true: "tls_client_auth", false: "private_key_jwt"}[c.AuthMethod != ""], c.CertificateBoundTokens)
-				c.Certificate = certify(t, "app", m.ca)
+				m.enrol("app", cmp.Or(tc.mutual.AuthMethod, "private_key_jwt"), tc.mutual.BindTokens)
+				c.MutualTLS = &tc.mutual
+				c.MutualTLS.Certificate = certify(t, "app", m.ca)
 			})
 			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 			require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestResumptionKeepsCertificatesApart(t *testing.T) {
 	template := m.http.Transport.(*http.Transport)
 	template.TLSClientConfig.ClientSessionCache, template.DisableKeepAlives = tls.NewLRUClientSessionCache(0), true
 	app := m.client("app", func(c *client.Config) {
-		c.AuthMethod, c.CertificateBoundTokens, c.Certificate = "tls_client_auth", true, certify(t, "app", m.ca)
+		c.MutualTLS = &client.MutualTLS{AuthMethod: "tls_client_auth", BindTokens: true, Certificate: certify(t, "app", m.ca)}
 	})
 	for range 2 {
 		_, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
@@ -129,7 +129,7 @@ func TestCertificateWhoseAuthorityIsNotNamed(t *testing.T) {
 	m.aliases.TLS.ClientCAs = named
 	m.enrol("app", "self_signed_tls_client_auth", true)
 	app := m.client("app", func(c *client.Config) {
-		c.AuthMethod, c.CertificateBoundTokens, c.Certificate = "self_signed_tls_client_auth", true, certify(t, "app", nil)
+		c.MutualTLS = &client.MutualTLS{AuthMethod: "self_signed_tls_client_auth", BindTokens: true, Certificate: certify(t, "app", nil)}
 	})
 	_, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err, "MTLS-2-1")
@@ -142,8 +142,8 @@ func TestTransportsForCertificates(t *testing.T) {
 	certificate := certify(t, "app", m.ca)
 	config := func(transport *http.Transport) client.Config {
 		return client.Config{
-			Issuer: m.asHTTP.URL, ClientID: "app", AuthMethod: "tls_client_auth", CertificateBoundTokens: true, Certificate: certificate,
-			HTTPClient: &http.Client{Transport: transport}, Now: m.clock.Now,
+			Issuer: m.asHTTP.URL, ClientID: "app", HTTPClient: &http.Client{Transport: transport}, Now: m.clock.Now,
+			MutualTLS: &client.MutualTLS{AuthMethod: "tls_client_auth", BindTokens: true, Certificate: certificate},
 		}
 	}
 	template := func() *http.Transport {
@@ -187,9 +187,9 @@ func TestTransportsForCertificates(t *testing.T) {
 	} {
 		t.Run("MTLS-2-1 "+name, func(t *testing.T) {
 			cfg := config(template())
-			cfg.Certificate = broken
+			cfg.MutualTLS.Certificate = broken
 			_, err := client.New(ctx, cfg)
-			require.ErrorContains(t, err, "client: Certificate")
+			require.ErrorContains(t, err, "client: MutualTLS.Certificate")
 		})
 	}
 }

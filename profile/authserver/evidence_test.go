@@ -49,7 +49,7 @@ func TestEvidence(t *testing.T) {
 	w, ctx := newWorld(t, demanding(profile.Advanced), func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Evidence = server.keep
 	}), context.Background()
-	app := w.client("client-1", using(profile.Advanced), func(c *client.Config) { c.Evidence = own.keep })
+	app := w.client("client-1", using(profile.Advanced), func(c *client.Config) { c.Hooks.Evidence = own.keep })
 	session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err)
 	callback := w.browse(session.URL)

@@ -82,7 +82,8 @@ func TestClientItemsOfTLS(t *testing.T) {
 		m.enrol("app", "tls_client_auth", true)
 		main, aliases, api := watch(m.asHTTP), watch(m.aliases), watch(m.rsHTTP)
 		app := m.client("app", func(c *client.Config) {
-			c.AuthMethod, c.CertificateBoundTokens, c.Key, c.Certificate = "tls_client_auth", true, nil, certify(t, "app", m.ca)
+			c.Key = nil
+			c.MutualTLS = &client.MutualTLS{AuthMethod: "tls_client_auth", BindTokens: true, Certificate: certify(t, "app", m.ca)}
 		})
 		session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 		require.NoError(t, err)
@@ -102,7 +103,8 @@ func TestClientItemsOfTLS(t *testing.T) {
 		m.enrol("app", "tls_client_auth", false)
 		api := watch(m.rsHTTP)
 		app := m.client("app", func(c *client.Config) {
-			c.AuthMethod, c.Key, c.Certificate = "tls_client_auth", nil, certify(t, "app", m.ca)
+			c.Key = nil
+			c.MutualTLS = &client.MutualTLS{AuthMethod: "tls_client_auth", Certificate: certify(t, "app", m.ca)}
 		})
 		token, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 		require.NoError(t, err)
@@ -131,8 +133,8 @@ func TestGetCertificate(t *testing.T) {
 	mine.Store(certify(t, "app", nil))
 	asked := atomic.Int32{}
 	app := m.client("app", func(c *client.Config) {
-		c.AuthMethod, c.Key = "self_signed_tls_client_auth", nil
-		c.GetCertificate = func() (*tls.Certificate, error) {
+		c.Key, c.MutualTLS = nil, &client.MutualTLS{AuthMethod: "self_signed_tls_client_auth"}
+		c.MutualTLS.GetCertificate = func() (*tls.Certificate, error) {
 			if asked.Add(1); mine.Load() == nil {
 				return nil, errors.New("no certificate today")
 			}
@@ -160,13 +162,12 @@ func TestGetCertificate(t *testing.T) {
 		require.ErrorContains(t, call(), "certificate", "no connection without one")
 	}
 
-	base := client.Config{Issuer: m.asHTTP.URL, ClientID: "app", HTTPClient: m.http, AuthMethod: "tls_client_auth"}
 	get := func() (*tls.Certificate, error) { return next, nil }
-	both, bound := base, base
-	both.Certificate, both.GetCertificate = next, get
-	bound.CertificateBoundTokens, bound.GetCertificate = true, get
-	for _, cfg := range []client.Config{both, bound} {
-		_, err := client.New(ctx, cfg)
+	for _, mutual := range []*client.MutualTLS{
+		{AuthMethod: "tls_client_auth", GetCertificate: get, Certificate: next},
+		{AuthMethod: "tls_client_auth", GetCertificate: get, BindTokens: true},
+	} {
+		_, err := client.New(ctx, client.Config{Issuer: m.asHTTP.URL, ClientID: "app", HTTPClient: m.http, MutualTLS: mutual})
 		require.ErrorContains(t, err, "GetCertificate")
 	}
 }

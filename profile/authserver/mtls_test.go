@@ -143,7 +143,9 @@ func TestMutualTLSCombinations(t *testing.T) {
 						certificate = certify(t, "app", nil)
 					}
 					app := m.client("app", func(c *client.Config) {
-						c.AuthMethod, c.CertificateBoundTokens, c.UseMTLSEndpointAliases, c.Certificate = method, certificateBound, aliases, certificate
+						c.MutualTLS = &client.MutualTLS{
+							AuthMethod: method, BindTokens: certificateBound, UseEndpointAliases: aliases, Certificate: certificate,
+						}
 					})
 					session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 					require.NoError(t, err)
@@ -302,23 +304,27 @@ func TestForgedCertificateHeader(t *testing.T) {
 func TestClientMutualTLSConfiguration(t *testing.T) {
 	m, ctx := newMTLSWorld(t), context.Background()
 	certificate := certify(t, "app", m.ca)
-	base := client.Config{Issuer: m.asHTTP.URL, ClientID: "app", Key: testkit.ECKey(t, "app"), HTTPClient: m.http, Certificate: certificate, Now: m.clock.Now}
+	base := client.Config{Issuer: m.asHTTP.URL, ClientID: "app", Key: testkit.ECKey(t, "app"), HTTPClient: m.http, Now: m.clock.Now}
 	for _, tc := range []struct {
 		name   string
+		mutual client.MutualTLS
 		change func(*client.Config)
 		want   string
 	}{
-		{"MTLS-2-1 no certificate", func(c *client.Config) { c.AuthMethod, c.Certificate = "tls_client_auth", nil }, "Certificate is required"},
-		{"an empty certificate", func(c *client.Config) { c.CertificateBoundTokens, c.Certificate = true, &tls.Certificate{} }, "Certificate is required"},
-		{"another method", func(c *client.Config) { c.AuthMethod = "client_secret_basic" }, "AuthMethod"},
-		{"no key", func(c *client.Config) { c.Key = nil }, "Key is required"},
-		{"a transport that cannot present it", func(c *client.Config) {
-			c.CertificateBoundTokens, c.HTTPClient = true, &http.Client{Transport: roundTripper(m.http.Transport.RoundTrip)}
+		{"MTLS-2-1 no certificate", client.MutualTLS{AuthMethod: "tls_client_auth"}, nil, "Certificate is required"},
+		{"an empty certificate", client.MutualTLS{BindTokens: true, Certificate: &tls.Certificate{}}, nil, "Certificate is required"},
+		{"another method", client.MutualTLS{AuthMethod: "client_secret_basic", Certificate: certificate}, nil, "AuthMethod"},
+		{"no key", client.MutualTLS{Certificate: certificate}, func(c *client.Config) { c.Key = nil }, "Key is required"},
+		{"a transport that cannot present it", client.MutualTLS{BindTokens: true, Certificate: certificate}, func(c *client.Config) {
+			c.HTTPClient = &http.Client{Transport: roundTripper(m.http.Transport.RoundTrip)}
 		}, "*http.Transport"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := base
-			tc.change(&cfg)
+			cfg.MutualTLS = &tc.mutual
+			if tc.change != nil {
+				tc.change(&cfg)
+			}
 			_, err := client.New(ctx, cfg)
 			require.ErrorContains(t, err, tc.want)
 		})
@@ -327,11 +333,12 @@ func TestClientMutualTLSConfiguration(t *testing.T) {
 	// SP-5.2.2.1-3: a client that has to use aliases does not fall back.
 	plain := newWorld(t)
 	cfg := base
-	cfg.Issuer, cfg.HTTPClient, cfg.UseMTLSEndpointAliases = plain.asHTTP.URL, plain.http, true
+	cfg.Issuer, cfg.HTTPClient = plain.asHTTP.URL, plain.http
+	cfg.MutualTLS = &client.MutualTLS{Certificate: certificate, UseEndpointAliases: true}
 	_, err := client.New(ctx, cfg)
 	require.ErrorIs(t, err, profile.ErrServerMetadata, "SP-5.2.2.1-3 MTLS-5-1")
 	require.ErrorContains(t, err, "mtls_endpoint_aliases lacks token_endpoint")
-	cfg.UseMTLSEndpointAliases, cfg.CertificateBoundTokens = false, true
+	cfg.MutualTLS = &client.MutualTLS{Certificate: certificate, BindTokens: true}
 	_, err = client.New(ctx, cfg)
 	require.ErrorContains(t, err, "tls_client_certificate_bound_access_tokens is not true")
 }

@@ -13,12 +13,14 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// HTTPClient returns a client whose requests carry an access token from source, and what it is bound to: a proof of its own
-// for each request, or the client's certificate (SP-5.3.3.1-3). Use it for the APIs that the token is for, and no others: they get the token.
+// HTTPClient returns a client whose requests carry an access token from source,
+// and what it is bound to: a proof of its own for each request, or the client's
+// certificate (SP-5.3.3.1-3). Use it for the APIs that the token is for, and no
+// others: they get the token.
 //
-// The client rejects requests that are not https, tokens that are not bound like
-// this client's, and redirects to another origin. It follows no redirect unless its
-// CheckRedirect is replaced.
+// The client rejects requests that are not https, tokens that are not bound
+// like this client's, and redirects to another origin. It follows no redirect
+// unless its CheckRedirect is replaced.
 //
 // If an API demands a nonce, the client repeats the request once with that
 // nonce. If the body cannot be read again because GetBody is missing, the error
@@ -111,8 +113,9 @@ func sendToAPI(by http.RoundTripper, r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// ErrNotRepeatable: the API wants a nonce, which it has sent, in the proof of a request whose body has been used up. It was
-// not accepted. Send it again from the start, or give such a request a GetBody.
+// ErrNotRepeatable: the API wants a nonce, which it has sent, in the proof of a
+// request whose body has been used up. It was not accepted. Send it again from
+// the start, or give such a request a GetBody.
 var ErrNotRepeatable = errors.New("client: the API wants a nonce, and the body of the request cannot be sent again")
 
 // authorization returns the header for a request.
@@ -138,7 +141,8 @@ func (t *apiTransport) authorization(r *http.Request) (string, error) {
 	return a.header, nil
 }
 
-// authorization is a header that has been made: the next request has the same, as a rule.
+// authorization is a header that has been made: the next request has the same,
+// as a rule.
 type authorization struct{ token, header string }
 
 func tokenFor(ctx context.Context, source oauth2.TokenSource) (*oauth2.Token, error) {
@@ -153,8 +157,8 @@ func mayHaveToken(r *http.Request) error {
 	if r.URL == nil || r.URL.Scheme != "https" { // SP-5.2.1-1
 		return errors.New("client: an access token is sent by https only")
 	}
-	// http.Client says which response a request follows. It would take care of an Authorization header of the caller's, not
-	// of one that comes from here.
+	// http.Client says which response a request follows. It would take care of
+	// an Authorization header of the caller's, not of one that comes from here.
 	if from := r.Response; from != nil && (from.Request == nil || from.Request.URL == nil || from.Request.URL.Host != r.URL.Host) {
 		return errors.New("client: a redirect to another origin gets no access token")
 	}

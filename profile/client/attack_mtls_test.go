@@ -19,7 +19,7 @@ func TestPartialAliases(t *testing.T) {
 		m["mtls_endpoint_aliases"] = aliases
 	}
 	cfg := p.config()
-	cfg.UseMTLSEndpointAliases, cfg.Certificate = true, certify(t, "c-1", nil)
+	cfg.MutualTLS = &client.MutualTLS{UseEndpointAliases: true, Certificate: certify(t, "c-1", nil)}
 	aliases["token_endpoint"] = p.api.URL + "/token"
 	_, err := client.New(ctx, cfg)
 	require.ErrorIs(t, err, profile.ErrServerMetadata, "SP-5.2.2.1-3")
@@ -38,7 +38,7 @@ func TestPartialAliases(t *testing.T) {
 
 	// MTLS-5-1: without the metadata, what has no alias is at its usual place.
 	delete(aliases, "pushed_authorization_request_endpoint")
-	cfg.UseMTLSEndpointAliases, cfg.AuthMethod = false, "tls_client_auth"
+	cfg.MutualTLS.UseEndpointAliases, cfg.MutualTLS.AuthMethod = false, "tls_client_auth"
 	p.metadata = func(m map[string]any) {
 		m["mtls_endpoint_aliases"], m["token_endpoint_auth_methods_supported"] = aliases, []string{"tls_client_auth"}
 	}
@@ -59,7 +59,7 @@ func TestTokenTypeConfusion(t *testing.T) {
 	}
 	for _, certificateBound := range []bool{false, true} {
 		cfg := p.config()
-		cfg.CertificateBoundTokens, cfg.Certificate = certificateBound, certify(t, "c-1", nil)
+		cfg.MutualTLS = &client.MutualTLS{BindTokens: certificateBound, Certificate: certify(t, "c-1", nil)}
 		app, err := client.New(ctx, cfg)
 		require.NoError(t, err)
 		for _, kind = range []string{"DPoP", "Bearer", "bearer", "mac", ""} {

@@ -13,7 +13,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// maxSignedResponse bounds a signed authorization response, which comes in a URL.
+// maxSignedResponse bounds a signed authorization response, which comes in a
+// URL.
 const maxSignedResponse = 64 << 10
 
 // CallbackHandler serves the redirect URI. It removes the session from the

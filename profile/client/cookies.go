@@ -9,9 +9,9 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 )
 
-// maxFlows and maxFlowBytes bound the concurrent logins of one browser.
-// Proxies accept 8 KiB for the header of a request, and the application has
-// cookies of its own.
+// maxFlows and maxFlowBytes bound the concurrent logins of one browser. Proxies
+// accept 8 KiB for the header of a request, and the application has cookies of
+// its own.
 const (
 	maxFlows     = 6
 	maxFlowBytes = 6 << 10
@@ -24,7 +24,8 @@ type sessionCookies struct {
 	sealer *sealer
 }
 
-// name returns the name of the cookie for a state. It does not reveal the state.
+// name returns the name of the cookie for a state. It does not reveal the
+// state.
 func (c *sessionCookies) name(state string) string {
 	return c.prefix + jose.SHA256Base64("cookie\x00" + state)[:22]
 }

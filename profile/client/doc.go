@@ -1,5 +1,5 @@
-// Package client implements a client under the FAPI 2.0 Security Profile and, as
-// an option, FAPI 2.0 Message Signing.
+// Package client implements a client under the FAPI 2.0 Security Profile and,
+// as an option, FAPI 2.0 Message Signing.
 //
 // A [Client] discovers the authorization server, pushes requests, checks
 // responses and returns an ordinary *oauth2.Token and *http.Client. [Sessions]

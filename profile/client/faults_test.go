@@ -227,11 +227,15 @@ func TestNoFallingBack(t *testing.T) {
 }
 
 func bindToCertificate(t *testing.T) func(*client.Config) {
-	return func(c *client.Config) { c.CertificateBoundTokens, c.Certificate = true, certify(t, "c-1", nil) }
+	return func(c *client.Config) {
+		c.MutualTLS = &client.MutualTLS{BindTokens: true, Certificate: certify(t, "c-1", nil)}
+	}
 }
 
 func aliased(t *testing.T) func(*client.Config) {
-	return func(c *client.Config) { c.UseMTLSEndpointAliases, c.Certificate = true, certify(t, "c-1", nil) }
+	return func(c *client.Config) {
+		c.MutualTLS = &client.MutualTLS{UseEndpointAliases: true, Certificate: certify(t, "c-1", nil)}
+	}
 }
 
 // A body that has gone out cannot go out again, and nobody pretends that it did.

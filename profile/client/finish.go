@@ -106,7 +106,7 @@ func (c *Client) checkPlainCallback(session *Session, callback url.Values) (code
 			ErrorURI: callback.Get("error_uri"),
 		}
 	case code == "":
-		return "", fmt.Errorf("%w: missing code", ErrAuthorizationResponse)
+		return "", fmt.Errorf("%w: neither code nor error", ErrAuthorizationResponse)
 	}
 	return code, nil
 }
@@ -126,7 +126,7 @@ func (c *Client) checkSignedCallback(ctx context.Context, session *Session, call
 		Kind: profile.EvidenceAuthorizationResponse, ClientID: c.cfg.ClientID,
 		JWT: callback.Get("response"), Time: c.cfg.Now(),
 	}
-	if err := wire.Archive(ctx, c.cfg.Evidence, evidence); err != nil {
+	if err := wire.Archive(ctx, c.cfg.Hooks.Evidence, evidence); err != nil {
 		return "", err
 	}
 	if err := response.Err(); err != nil {
@@ -145,8 +145,8 @@ func (c *Client) checkIDToken(ctx context.Context, session *Session, response *t
 	if c.idTokens == nil { // another process has begun the session with older metadata
 		return fmt.Errorf("%w: %w: missing jwks_uri", ErrTokenResponse, idtoken.ErrUnavailable)
 	}
-	// The ID token came from the token endpoint over TLS, and the code is
-	// spent. An early key request is justified, because the key may have been
+	// The ID token came from the token endpoint over TLS, and the code is used
+	// up. An early key request is justified, because the key may have been
 	// published just now.
 	verified, err := c.idTokens.Verify(jwks.WithEarlyFetch(ctx), raw, idtoken.Expected{
 		Nonce: session.Nonce, MaxAge: session.MaxAge, AccessToken: response.token.AccessToken,

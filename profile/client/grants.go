@@ -8,10 +8,12 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Grants returns a client of the server's grant management endpoint, which asks about the grants of this client and revokes
-// them (Grant Management for OAuth 2.0 §6). source has tokens with the scopes grant_management_query and
-// grant_management_revoke, for what is to be done: of [Client.ClientCredentials] as a rule. It fails if the server has no
-// such endpoint.
+// Grants returns a client of the server's grant management endpoint, which asks
+// about the grants of this client and revokes them (Grant Management for OAuth
+// 2.0 §6). source has tokens with the scopes grant_management_query and
+// grant_management_revoke, for what is to be done: of
+// [Client.ClientCredentials] as a rule. It fails if the server has no such
+// endpoint.
 //
 // The tokens must be for the grant management endpoint. A server of this
 // package issues such a token if the token request names no resource. For other

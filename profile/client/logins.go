@@ -9,8 +9,8 @@ import (
 
 const (
 	// loginMemory is the time for which the result of a login is kept after the
-	// browser disconnected without the response. A user who reloads usually does
-	// so at once.
+	// browser disconnected without the response. A user who reloads usually
+	// does so at once.
 	loginMemory = time.Minute
 	// maxLogins bounds the results that are kept.
 	maxLogins = 1024
@@ -18,7 +18,8 @@ const (
 
 // A loginGroup finishes each login once (single flight). For a while it keeps
 // the results of logins whose browser disconnected. A browser that repeats the
-// callback receives the same result, because the code can be redeemed only once.
+// callback receives the same result, because the code can be redeemed only
+// once.
 type loginGroup struct {
 	mu    sync.Mutex
 	calls map[[sha256.Size]byte]*loginCall
@@ -74,8 +75,8 @@ func (g *loginGroup) join(key [sha256.Size]byte, now time.Time) (call *loginCall
 	return call, true
 }
 
-// received forgets a result that a connected browser has received. A
-// copy of the URL and the cookie is then worthless (FAPI 2.0 Attacker Model §5.4).
+// received forgets a result that a connected browser has received. A copy of
+// the URL and the cookie is then worthless (FAPI 2.0 Attacker Model §5.4).
 func (g *loginGroup) received(ctx context.Context, key [sha256.Size]byte, call *loginCall) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -85,8 +86,8 @@ func (g *loginGroup) received(ctx context.Context, key [sha256.Size]byte, call *
 }
 
 // end releases the requests that wait for a login. It keeps the result if the
-// browser has disconnected. It keeps no result without a session, because requests
-// with forged cookies must not fill the memory.
+// browser has disconnected. It keeps no result without a session, because
+// requests with forged cookies must not fill the memory.
 func (g *loginGroup) end(ctx context.Context, key [sha256.Size]byte, call *loginCall, now func() time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

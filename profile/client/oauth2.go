@@ -10,30 +10,36 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/form"
-	"github.com/gofapi/fapi2/tokenbinding"
 	"golang.org/x/oauth2"
 )
 
-// OAuth2 returns what a host needs that goes on with its own use of package oauth2 and wants the connections alone: the
-// configuration, to which it adds scopes, and an http.Client for the context:
+// OAuth2 returns what a host needs that goes on with its own use of package
+// oauth2 and wants the connections alone: the configuration, to which it adds
+// scopes, and an http.Client for the context:
 //
 //	cfg, own := client.OAuth2()
 //	ctx = context.WithValue(ctx, oauth2.HTTPClient, own)
 //	token, err := cfg.Exchange(ctx, code, oauth2.VerifierOption(verifier))
 //	api := cfg.Client(ctx, token)
 //
-// The http.Client authenticates the client, anew for each request, in the POSTs to the server's token, pushed authorization
-// request, introspection and revocation endpoints, adds the proofs that tokens are bound by, or connects with the
-// certificate; and lets no token response through whose token is not bound as this client's are. What has an access token goes
-// out as by [Client.HTTPClient], with the same refusals. All else goes out as it is. So it serves a par.Client and an
-// introspection.Client, too, without their Authenticate.
+// The http.Client authenticates the client, anew for each request, in the POSTs
+// to the server's token, pushed authorization request, introspection and
+// revocation endpoints, adds the proofs that tokens are bound by, or connects
+// with the certificate; and lets no token response through whose token is not
+// bound as this client's are. What has an access token goes out as by
+// [Client.HTTPClient], with the same refusals. All else goes out as it is. So
+// it serves a par.Client and an introspection.Client, too, without their
+// Authenticate.
 //
-// Everything else is left to the host: pushed requests, PKCE, iss, state, the ID token. The configuration has no AuthURL, so
-// that AuthCodeURL is good for parameters to push and not for a browser. [Client.Begin] and [Client.Finish] do all of that.
+// Everything else is left to the host: pushed requests, PKCE, iss, state, the
+// ID token. The configuration has no AuthURL, so that AuthCodeURL is good for
+// parameters to push and not for a browser. [Client.Begin] and [Client.Finish]
+// do all of that.
 func (c *Client) OAuth2() (*oauth2.Config, *http.Client) {
 	cfg := &oauth2.Config{
 		ClientID: c.cfg.ClientID, RedirectURL: c.cfg.RedirectURI,
-		// In the form, where our parameters go. oauth2 would find out by trying, and send a code twice.
+		// In the form, where our parameters go. oauth2 would find out by
+		// trying, and send a code twice.
 		Endpoint: oauth2.Endpoint{TokenURL: c.endpoints.TokenEndpoint, AuthStyle: oauth2.AuthStyleInParams},
 	}
 	return cfg, c.serverClient(&hostTransport{c})
@@ -135,12 +141,4 @@ func postedForm(r *http.Request) (url.Values, error) {
 		return nil, errors.New("client: the body is not a form")
 	}
 	return params, nil
-}
-
-// tokenType is that of the tokens that this client asks for.
-func (c *Client) tokenType() tokenbinding.Scheme {
-	if c.cfg.CertificateBoundTokens {
-		return tokenbinding.Bearer
-	}
-	return tokenbinding.DPoP
 }

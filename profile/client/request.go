@@ -15,10 +15,12 @@ import (
 )
 
 const (
-	// maxDetails bounds the authorization details of a request or a token: a request object, which has them inside, may have
-	// no more than 64 KiB either.
+	// maxDetails bounds the authorization details of a request or a token: a
+	// request object, which has them inside, may have no more than 64 KiB
+	// either.
 	maxDetails = 64 << 10
-	// maxKeep bounds what a host adds to a session, which has to fit into a cookie.
+	// maxKeep bounds what a host adds to a session, which has to fit into a
+	// cookie.
 	maxKeep = 1 << 10
 )
 
@@ -26,23 +28,30 @@ const (
 type Request struct {
 	Scopes    []string // with "openid" the token comes with an ID token
 	Resources []string // RFC 8707; empty: the server's choice
-	// AuthorizationDetails are rich authorization requests (RFC 9396): a JSON array of objects, each with a type that is a
-	// string, sent as it is. In [Client.Refresh] they narrow the token (RAR-6-1). nil: none. [AuthorizationDetails] has what
-	// was granted, which may be less, or say more.
+	// AuthorizationDetails are rich authorization requests (RFC 9396): a JSON
+	// array of objects, each with a type that is a string, sent as it is. In
+	// [Client.Refresh] they narrow the token (RAR-6-1). nil: none.
+	// [AuthorizationDetails] has what was granted, which may be less, or say
+	// more.
 	AuthorizationDetails json.RawMessage
-	// GrantManagementAction is create, merge or replace (Grant Management for OAuth 2.0 §5.2), for [Client.Begin] alone. merge
-	// and replace are about the grant GrantID, which came as grant_id with the token; create has none.
+	// GrantManagementAction is create, merge or replace (Grant Management for
+	// OAuth 2.0 §5.2), for [Client.Begin] alone. merge and replace are about
+	// the grant GrantID, which came as grant_id with the token; create has
+	// none.
 	GrantManagementAction, GrantID string
-	// Params are further parameters: prompt, max_age, login_hint and so on. One that belongs to the protocol, and so to the
-	// client, is an error, as is a repeated one.
+	// Params are further parameters: prompt, max_age, login_hint and so on. One
+	// that belongs to the protocol, and so to the client, is an error, as is a
+	// repeated one.
 	Params url.Values
-	// Keep is the host's own, up to 1 KiB: it comes back in the [Session] and is never sent. If it is where the browser is to
-	// go afterwards, be sure that it is a path of yours (SP-5.3.3.1-4).
+	// Keep is the host's own, up to 1 KiB: it comes back in the [Session] and
+	// is never sent. If it is where the browser is to go afterwards, be sure
+	// that it is a path of yours (SP-5.3.3.1-4).
 	Keep string
 }
 
-// reserved says whether a parameter of a request is the client's own business. DPoP binds the code by the proof that goes
-// with the push; request objects and other response modes are nothing that this client could answer for.
+// reserved says whether a parameter of a request is the client's own business.
+// DPoP binds the code by the proof that goes with the push; request objects and
+// other response modes are nothing that this client could answer for.
 func reserved(name string) bool {
 	switch name {
 	case "client_id", "client_secret", "client_assertion", "client_assertion_type", "response_type", "response_mode", "redirect_uri",
@@ -97,7 +106,8 @@ func (r Request) params() (url.Values, error) {
 	return params, nil
 }
 
-// tokenParams are those of a request that asks the user nothing, and so manages no grant.
+// tokenParams are those of a request that asks the user nothing, and so manages
+// no grant.
 func (r Request) tokenParams() (url.Values, error) {
 	if r.GrantManagementAction != "" || r.GrantID != "" {
 		return nil, errors.New("client: grants are managed by authorization requests alone")
@@ -105,8 +115,8 @@ func (r Request) tokenParams() (url.Values, error) {
 	return r.params()
 }
 
-// checkDetails checks the form that authorization details have in every message. What belongs to a type is the server's
-// and the API's to say.
+// checkDetails checks the form that authorization details have in every
+// message. What belongs to a type is the server's and the API's to say.
 func checkDetails(details json.RawMessage) error {
 	if len(details) > maxDetails {
 		return fmt.Errorf("%d bytes, at most %d", len(details), maxDetails)
@@ -130,7 +140,8 @@ func checkDetails(details json.RawMessage) error {
 	return nil
 }
 
-// manageGrant adds the parameters of grant management to those of an authorization request, if the server can do that.
+// manageGrant adds the parameters of grant management to those of an
+// authorization request, if the server can do that.
 func (r Request) manageGrant(server *profile.ServerMetadata, params url.Values) error {
 	refused := func(text string) error { return errors.New("client: " + text) }
 	switch action := r.GrantManagementAction; action {
@@ -154,7 +165,8 @@ func (r Request) manageGrant(server *profile.ServerMetadata, params url.Values) 
 	default:
 		return refused("GrantManagementAction is none of create, merge and replace")
 	}
-	// GM-7.1-1, GM-5.4-4: a server that does not know the action would leave it out, and the old grant as it is.
+	// GM-7.1-1, GM-5.4-4: a server that does not know the action would leave it
+	// out, and the old grant as it is.
 	if !slices.Contains(server.GrantManagementActionsSupported, r.GrantManagementAction) {
 		return fmt.Errorf("%w: grant_management_actions_supported lacks %s", profile.ErrServerMetadata, r.GrantManagementAction)
 	}

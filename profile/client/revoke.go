@@ -11,10 +11,13 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// Revoke tells the server that a token is no longer needed (RFC 7009), best the refresh token, when the user logs out: the
-// access tokens of the same grant go with it at most servers. hint is refresh_token, access_token, or empty if the caller does
-// not know. A token that the server does not know, or not any more, is no error. A *oauth2.RetrieveError always comes from the
-// server; with status 503 the token is to be taken for good, and revoked later: see [Client.RetryAfter].
+// Revoke tells the server that a token is no longer needed (RFC 7009), best the
+// refresh token, when the user logs out: the access tokens of the same grant go
+// with it at most servers. hint is refresh_token, access_token, or empty if the
+// caller does not know. A token that the server does not know, or not any more,
+// is no error. A *oauth2.RetrieveError always comes from the server; with
+// status 503 the token is to be taken for good, and revoked later: see
+// [Client.RetryAfter].
 func (c *Client) Revoke(ctx context.Context, token, hint string) error {
 	endpoint := c.endpoints.RevocationEndpoint // REV-2-4: from metadata whose URLs have been checked
 	switch {
@@ -25,8 +28,8 @@ func (c *Client) Revoke(ctx context.Context, token, hint string) error {
 	case hint != "" && hint != "refresh_token" && hint != "access_token":
 		return errors.New("client: hint is none of refresh_token and access_token")
 	}
-	if methods := c.server.RevocationEndpointAuthMethodsSupported; methods != nil && !slices.Contains(methods, c.cfg.authMethod()) { // MD-2-8
-		return fmt.Errorf("%w: revocation_endpoint_auth_methods_supported lacks %s", profile.ErrServerMetadata, c.cfg.authMethod())
+	if methods := c.server.RevocationEndpointAuthMethodsSupported; methods != nil && !slices.Contains(methods, c.cfg.MutualTLS.AuthMethod) { // MD-2-8
+		return fmt.Errorf("%w: revocation_endpoint_auth_methods_supported lacks %s", profile.ErrServerMetadata, c.cfg.MutualTLS.AuthMethod)
 	}
 	params := url.Values{"token": {token}}
 	if hint != "" {

@@ -15,8 +15,8 @@ import (
 const (
 	sessionKeyBytes = 32
 	maxSessionKeys  = 8
-	// maxSealed bounds a sealed session. Browsers drop cookies of more than 4096
-	// bytes, including the name and the attributes.
+	// maxSealed bounds a sealed session. Browsers drop cookies of more than
+	// 4096 bytes, including the name and the attributes.
 	maxSealed = 3800
 )
 

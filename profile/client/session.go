@@ -17,17 +17,21 @@ import (
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
-// A Session is one authorization that has been begun. Keep it where only the browser that began it can bring it back,
-// on the server side or encrypted: it holds the code verifier. Remove it from there in the same step in which the callback
-// takes it: a session is good for one callback, but a copy cannot know that it has been used. [Sessions] does all that. It
-// survives encoding/json; printed or logged it shows nothing.
+// A Session is one authorization that has been begun. Keep it where only the
+// browser that began it can bring it back, on the server side or encrypted: it
+// holds the code verifier. Remove it from there in the same step in which the
+// callback takes it: a session is good for one callback, but a copy cannot know
+// that it has been used. [Sessions] does all that. It survives encoding/json;
+// printed or logged it shows nothing.
 type Session struct {
-	// Issuer, ClientID and RedirectURI are those of the client that began it. No other can finish it.
+	// Issuer, ClientID and RedirectURI are those of the client that began it.
+	// No other can finish it.
 	Issuer      string `json:"issuer"`
 	ClientID    string `json:"client_id"`
 	RedirectURI string `json:"redirect_uri"`
-	// State is what the callback must have, Nonce what the ID token must have (empty: none was asked for), and CodeVerifier
-	// what makes the code worth something.
+	// State is what the callback must have, Nonce what the ID token must have
+	// (empty: none was asked for), and CodeVerifier what makes the code worth
+	// something.
 	State        string `json:"state"`
 	Nonce        string `json:"nonce,omitempty"`
 	CodeVerifier string `json:"code_verifier"`
@@ -35,7 +39,8 @@ type Session struct {
 	SignedResponse bool `json:"signed_response,omitempty"`
 	// Keep is that of the request: the host's own.
 	Keep string `json:"keep,omitempty"`
-	// MaxAge is what the ID token has to keep to: the max_age of the request, 1 s for one of 0. 0: there was none.
+	// MaxAge is what the ID token has to keep to: the max_age of the request, 1
+	// s for one of 0. 0: there was none.
 	MaxAge time.Duration `json:"max_age,omitempty"`
 	// URL is where to send the browser.
 	URL string `json:"url"`
@@ -50,10 +55,12 @@ func (s Session) GoString() string { return s.String() }
 // LogValue is String.
 func (s Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// Begin pushes an authorization request (SP-5.3.3.2-2) and returns the session whose URL the browser is to open. Call it
-// only when the user has asked for it, and protect that call against CSRF (SP-5.3.3.1-12).
+// Begin pushes an authorization request (SP-5.3.3.2-2) and returns the session
+// whose URL the browser is to open. Call it only when the user has asked for
+// it, and protect that call against CSRF (SP-5.3.3.1-12).
 //
-// There is no fall-back: when the push fails nothing is sent through the browser.
+// There is no fall-back: when the push fails nothing is sent through the
+// browser.
 func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 	if c.cfg.RedirectURI == "" {
 		return nil, errors.New("client: no RedirectURI is configured")
@@ -98,12 +105,13 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 		evidence := profile.Evidence{
 			Kind: profile.EvidenceRequestObject, Issued: true, ClientID: c.cfg.ClientID, JWT: params.Get("request"), Key: c.cfg.Key.Public(), Time: c.cfg.Now(),
 		}
-		if err := wire.Archive(ctx, c.cfg.Evidence, evidence); err != nil {
+		if err := wire.Archive(ctx, c.cfg.Hooks.Evidence, evidence); err != nil {
 			return nil, err
 		}
 	}
-	// PAR-4-1: each request_uri is for one authorization. RAR-11.4-1, RAR-12-1: nothing of it, details least of all, goes
-	// through the browser, where it could be changed.
+	// PAR-4-1: each request_uri is for one authorization. RAR-11.4-1, RAR-12-1:
+	// nothing of it, details least of all, goes through the browser, where it
+	// could be changed.
 	pushed, err := c.push.Push(ctx, params)
 	if err != nil {
 		return nil, withoutPage(err)

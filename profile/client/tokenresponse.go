@@ -58,7 +58,7 @@ func parseToken(response *http.Response, body []byte, want tokenbinding.Scheme, 
 		return nil, fmt.Errorf("%w: token_type %.32q, want %s", ErrTokenResponse, token.TokenType, want)
 	}
 	token.TokenType = string(want) // AT-6-1: the client does not read the token itself
-	// The code or the refresh token is spent. An optional member of the wrong
+	// The code or the refresh token is used up. An optional member of the wrong
 	// type (RFC 6749 §5.1) therefore counts as absent.
 	token.RefreshToken, _, _ = o.String("refresh_token")
 	if seconds := expiresIn(o); seconds > 0 { // CS-19: expires_in is optional

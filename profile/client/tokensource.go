@@ -19,10 +19,10 @@ const (
 	refreshPart  = 4
 )
 
-// TokenSource returns a source that refreshes token when it has expired or is
-// about to expire: 10 seconds before its expiry, or a quarter of its lifetime
-// before if that is less. The lifetime is the token's ExpiresIn. If that is 0,
-// the lifetime counts as long.
+// TokenSource returns a source that refreshes token shortly before it expires.
+// This is 10 seconds before the expiry, or a quarter of the token's lifetime if
+// that is less. The lifetime is the token's ExpiresIn. If that is 0, the
+// lifetime counts as long.
 //
 // Make one source for each token and keep it. Store the returned token whenever
 // it differs from the previous one, because the server may send new refresh
