@@ -3,6 +3,7 @@ package resourceserver
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -90,7 +91,9 @@ func withCanonicalHeader(r *http.Request) *http.Request {
 		canonical[name] = append(canonical[name], values...)
 	}
 	copied := *r
-	copied.Header = canonical
+	if copied.Header = canonical; r.URL == nil {
+		copied.URL = new(url.URL)
+	}
 	return &copied
 }
 

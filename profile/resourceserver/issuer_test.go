@@ -95,8 +95,24 @@ func (f *federation) host(name string) resourceserver.Issuer {
 	}}
 }
 
-func (f *federation) guard(issuers ...resourceserver.Issuer) *resourceserver.Server {
-	return newGuard(f.t, func(c *resourceserver.Config) { c.Issuers = issuers })
+// issuers returns the named issuers: a and b have Keys, c has Introspection, d
+// has Tokens.
+func (f *federation) issuers(names string) (issuers []resourceserver.Issuer) {
+	for _, name := range strings.Fields(names) {
+		switch name {
+		case "c":
+			issuers = append(issuers, f.introspected(name))
+		case "d":
+			issuers = append(issuers, f.host(name))
+		default:
+			issuers = append(issuers, f.keys(name))
+		}
+	}
+	return issuers
+}
+
+func (f *federation) guard(names string) *resourceserver.Server {
+	return newGuard(f.t, func(c *resourceserver.Config) { c.Issuers = f.issuers(names) })
 }
 
 func newGuard(t testing.TB, change ...func(*resourceserver.Config)) *resourceserver.Server {
@@ -186,7 +202,7 @@ func TestIssuersReject(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFederation(t)
-			token, err := f.guard(f.keys("a"), f.keys("b")).Verify(request(t, tc.token), "accounts")
+			token, err := f.guard("a b").Verify(request(t, tc.token), "accounts")
 			require.ErrorIs(t, err, tc.want)
 			require.Nil(t, token)
 			require.Equal(t, tc.calls, f.calls)
@@ -214,19 +230,17 @@ func TestTokensAreNotDisclosed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFederation(t)
-			for kind, issuer := range map[string]resourceserver.Issuer{"introspection": f.introspected("c"), "host": f.host("c")} {
-				for _, guard := range []*resourceserver.Server{f.guard(issuer), f.guard(f.keys("a"), issuer), f.guard(issuer, f.host("d"))} {
-					_, err := guard.Verify(request(t, token))
-					require.Error(t, err, kind)
-					require.Empty(t, f.calls, kind)
-				}
+			for _, issuers := range []string{"c", "d", "a c", "a d", "c d"} {
+				_, err := f.guard(issuers).Verify(request(t, token))
+				require.Error(t, err, issuers)
+				require.Empty(t, f.calls, issuers)
 			}
 		})
 	}
 	t.Run("attack: an opaque token that two servers could have issued", func(t *testing.T) {
 		f := newFederation(t)
 		for _, token := range []string{"opaque", "x.y.z", forge(t, typed, claimsWith(t, ""), "c")} {
-			_, err := f.guard(f.keys("a"), f.introspected("c"), f.host("d")).Verify(request(t, token))
+			_, err := f.guard("a c d").Verify(request(t, token))
 			require.ErrorIs(t, err, accesstoken.ErrIssuer)
 			require.Empty(t, f.calls)
 		}
@@ -234,32 +248,18 @@ func TestTokensAreNotDisclosed(t *testing.T) {
 }
 
 func TestIssuersAccept(t *testing.T) {
-	signed := func(name string) string { return issue(t, name, name) }
-	for _, tc := range []struct {
-		name, token, want string
-		issuers           func(f *federation) []resourceserver.Issuer
-	}{
-		{"a JWT of the first", signed("a"), "a", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.keys("b")} }},
-		{"a JWT of the second", signed("b"), "b", func(f *federation) []resourceserver.Issuer { return []resourceserver.Issuer{f.keys("a"), f.keys("b")} }},
-		{"a JWT beside introspection", signed("a"), "a", func(f *federation) []resourceserver.Issuer {
-			return []resourceserver.Issuer{f.introspected("c"), f.keys("a")}
-		}},
-		{"an opaque token beside keys", "opaque", "c", func(f *federation) []resourceserver.Issuer {
-			return []resourceserver.Issuer{f.keys("a"), f.introspected("c")}
-		}},
-		{"a JWT at one of two that look up", signed("d"), "d", func(f *federation) []resourceserver.Issuer {
-			return []resourceserver.Issuer{f.introspected("c"), f.host("d")}
-		}},
-		{"a JWT at the other", signed("c"), "c", func(f *federation) []resourceserver.Issuer {
-			return []resourceserver.Issuer{f.introspected("c"), f.host("d")}
-		}},
-		{"a JWT without iss at the only one that looks up", forge(t, typed, claimsWith(t, ""), "c"), "c", func(f *federation) []resourceserver.Issuer {
-			return []resourceserver.Issuer{f.keys("a"), f.introspected("c")}
-		}},
+	for _, tc := range []struct{ name, issuers, token, want string }{
+		{"a JWT of the first", "a b", issue(t, "a", "a"), "a"},
+		{"a JWT of the second", "a b", issue(t, "b", "b"), "b"},
+		{"a JWT beside introspection", "c a", issue(t, "a", "a"), "a"},
+		{"an opaque token beside keys", "a c", "opaque", "c"},
+		{"a JWT for introspection beside a host", "c d", issue(t, "c", "c"), "c"},
+		{"a JWT for the host beside introspection", "c d", issue(t, "d", "d"), "d"},
+		{"a JWT without iss for the only introspection", "a c", forge(t, typed, claimsWith(t, ""), "c"), "c"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFederation(t)
-			token, err := f.guard(tc.issuers(f)...).Verify(request(t, tc.token), "accounts")
+			token, err := f.guard(tc.issuers).Verify(request(t, tc.token), "accounts")
 			require.NoError(t, err)
 			require.Equal(t, []string{tc.want}, f.calls)
 			require.Equal(t, idOf(tc.want), token.Issuer())
@@ -275,7 +275,7 @@ func TestReplayOwners(t *testing.T) {
 	f := newFederation(t)
 	var owners ownerSpy
 	both := newGuard(t, func(c *resourceserver.Config) {
-		c.Issuers, c.Proofs = []resourceserver.Issuer{f.keys("a"), f.keys("b")}, &owners
+		c.Issuers, c.Proofs = f.issuers("a b"), &owners
 	})
 	for _, name := range []string{"a", "b"} {
 		_, err := both.Verify(request(t, issue(t, name, name)))
@@ -306,7 +306,10 @@ func TestIntrospectionOfAnotherIssuer(t *testing.T) {
 			func(*introspection.ClientConfig) {}, strings.Replace(f.reply, apiURL, "https://other.example", 1), accesstoken.ErrAudience},
 	} {
 		f.reply = tc.reply
-		_, err := f.guard(f.introspected("c", tc.change)).Verify(request(t, "opaque"))
+		guard := newGuard(t, func(c *resourceserver.Config) {
+			c.Issuers = []resourceserver.Issuer{f.introspected("c", tc.change)}
+		})
+		_, err := guard.Verify(request(t, "opaque"))
 		require.ErrorIs(t, err, tc.want, name)
 	}
 }
@@ -336,7 +339,7 @@ func TestClaimsOfTheHost(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFederation(t)
 			tc.change(f)
-			token, err := f.guard(f.host("d")).Verify(request(t, "opaque"), "accounts")
+			token, err := f.guard("d").Verify(request(t, "opaque"), "accounts")
 			require.ErrorIs(t, err, tc.want)
 			if tc.want == nil {
 				require.Equal(t, idOf("d"), token.Issuer())
@@ -388,11 +391,11 @@ func TestConfigIsCopied(t *testing.T) {
 
 // A token in which a lenient parser finds a foreign issuer is not disclosed.
 func FuzzStatedIssuer(f *testing.F) {
-	f.Add(typed, `{"iss":"https://c.example"}`)
-	f.Add(`{"alg":"none"}`, `{"iss":"https://c.example","iss":"https://z.example"}`)
+	f.Add(typed, `{"iss":"https://d.example"}`)
+	f.Add(`{"alg":"none"}`, `{"iss":"https://d.example","iss":"https://z.example"}`)
 	f.Add(`{"alg":"ES256","alg":"ES256K"}`, `{"\u0069ss":"https://z.example"}`)
 	fed := newFederation(f)
-	guard := fed.guard(fed.keys("a"), fed.host("c"))
+	guard := fed.guard("a d")
 	f.Fuzz(func(t *testing.T, header, claims string) {
 		fed.calls = nil
 		encode := base64.RawURLEncoding.EncodeToString
@@ -400,7 +403,7 @@ func FuzzStatedIssuer(f *testing.F) {
 		_, err := guard.Verify(request(t, token))
 		var ignored, read map[string]any
 		foreign := json.Unmarshal([]byte(header), &ignored) == nil && ignored != nil &&
-			json.Unmarshal([]byte(claims), &read) == nil && read["iss"] != nil && read["iss"] != idOf("c")
+			json.Unmarshal([]byte(claims), &read) == nil && read["iss"] != nil && read["iss"] != idOf("d")
 		if foreign && len(fed.calls) > 0 {
 			t.Fatalf("%q was disclosed to %v: %v", claims, fed.calls, err)
 		}

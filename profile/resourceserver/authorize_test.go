@@ -1,0 +1,240 @@
+package resourceserver_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/tokenbinding"
+)
+
+const interactionID = "c770aef3-6784-41f7-8e0e-ff5f97bddb3a"
+
+// nonced returns a guard of issuer A that requires nonces, and a current nonce.
+func nonced(t testing.TB, change ...func(*resourceserver.Config)) (guard *resourceserver.Server, nonce string) {
+	nonces, err := dpop.NewNonceSource(dpop.NonceSourceConfig{})
+	require.NoError(t, err)
+	f := newFederation(t)
+	guard = newGuard(t, append(change, func(c *resourceserver.Config) { c.Issuers, c.Nonces = f.issuers("a"), nonces })...)
+	return guard, nonces.Nonce()
+}
+
+// noncedRequest returns a request to nonced with a good token and proof.
+func noncedRequest(t testing.TB, token, nonce string) *http.Request {
+	prover, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.ECKey(t, "client")})
+	require.NoError(t, err)
+	proof, err := prover.Proof(http.MethodGet, apiURL+"/accounts", dpop.ProofOptions{AccessToken: token, Nonce: nonce})
+	require.NoError(t, err)
+	r := httptest.NewRequest(http.MethodGet, apiURL+"/accounts", nil)
+	r.Header.Set("Authorization", "DPoP "+token)
+	r.Header.Set("DPoP", proof)
+	r.Header.Set("X-Fapi-Interaction-Id", interactionID)
+	return r
+}
+
+// Authorize, Require and Decide make the same decision and set the same
+// headers.
+func TestEntryPoints(t *testing.T) {
+	token := issue(t, "a", "a")
+	const ok = ""
+	for _, tc := range []struct {
+		name   string
+		status int
+		code   string // "" for a request that passes, or one without credentials
+		scopes []string
+		change func(r *http.Request)
+	}{
+		{"SP-5.3.4-4 without scope", 403, "insufficient_scope", []string{"accounts", "payments"}, func(*http.Request) {}},
+		{"BASE-6750-3.1-2 without a token", 401, "", nil, func(r *http.Request) { r.Header.Del("Authorization") }},
+		{"DPOP-9-1 attack: without a nonce", 401, "use_dpop_nonce", nil, func(r *http.Request) { *r = *noncedRequest(t, token, "") }},
+		{"SP-5.3.4-5 attack: without a proof", 401, "invalid_dpop_proof", nil, func(r *http.Request) { r.Header.Del("DPoP") }},
+		{"CS-16 attack: two proofs", 401, "invalid_dpop_proof", nil, func(r *http.Request) { r.Header.Add("DPoP", r.Header.Get("DPoP")) }},
+		{"DPOP-7.2-1 attack: as Bearer", 401, "invalid_token", nil, func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }},
+		{"SP-5.3.4-2 attack: a token in the query", 400, "invalid_request", nil, func(r *http.Request) { r.URL.RawQuery = "access_token=x" }},
+		{"CS-16 attack: another path", 401, "invalid_dpop_proof", nil, func(r *http.Request) { r.URL.Path = "/payments" }},
+		{"CS-16 attack: another method", 401, "invalid_dpop_proof", nil, func(r *http.Request) { r.Method = http.MethodPost }},
+		{"AT-4-2 attack: another issuer", 401, "invalid_token", nil, func(r *http.Request) { r.Header.Set("Authorization", "DPoP "+issue(t, "z", "a")) }},
+		{"a good request", 200, ok, []string{"accounts"}, func(*http.Request) {}},
+		{"a good request without scopes", 200, ok, nil, func(*http.Request) {}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			guard, nonce := nonced(t)
+			made := func() *http.Request {
+				r := noncedRequest(t, token, nonce)
+				tc.change(r)
+				return r
+			}
+			check := func(entry string, status int, h http.Header) {
+				require.Equal(t, tc.status, status, entry)
+				require.Equal(t, nonce, h.Get("DPoP-Nonce"), "DPOP-8.2-1 %s", entry)
+				require.Equal(t, interactionID, h.Get("X-Fapi-Interaction-Id"), entry)
+				require.Equal(t, "no-store", h.Get("Cache-Control"), "DPOP-8.2-2 %s", entry)
+				challenge := h.Get("WWW-Authenticate")
+				require.Equal(t, tc.status != 200, challenge != "", entry)
+				require.Equal(t, tc.code != "", strings.Contains(challenge, `error="`+tc.code+`"`), "%s: %s", entry, challenge)
+				if tc.scopes != nil && challenge != "" {
+					require.Contains(t, challenge, `scope="`+strings.Join(tc.scopes, " ")+`"`, entry)
+				}
+			}
+
+			recorder, r := httptest.NewRecorder(), made()
+			verified, passed := guard.Authorize(recorder, r, tc.scopes...)
+			check("Authorize", recorder.Code, recorder.Header())
+			require.Equal(t, tc.status == 200, passed)
+			require.Equal(t, passed, verified != nil)
+			_, ok := resourceserver.TokenFromContext(r.Context())
+			require.False(t, ok, "the caller's own request is unchanged")
+			if passed {
+				token, ok := resourceserver.TokenFromContext(verified.Context())
+				require.True(t, ok)
+				require.Equal(t, "alice", token.Subject())
+			}
+
+			var middleware func(http.Handler) http.Handler = guard.Require(tc.scopes...)
+			var served bool
+			recorder = httptest.NewRecorder()
+			middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, served = resourceserver.TokenFromContext(r.Context())
+				w.WriteHeader(http.StatusOK)
+			})).ServeHTTP(recorder, made())
+			check("Require", recorder.Code, recorder.Header())
+			require.Equal(t, passed, served)
+
+			d := guard.Decide(made(), tc.scopes...)
+			check("Decide", d.Status, d.Header)
+			require.Equal(t, passed, d.Token != nil)
+			require.Equal(t, passed, d.Err == nil)
+			written := recorder.Header().Clone()
+			written.Del("Content-Type") // of the body
+			require.Equal(t, written, d.Header)
+		})
+	}
+}
+
+// A replayed proof passes at exactly one entry point.
+func TestEntryPointsShareTheReplayStore(t *testing.T) {
+	guard, nonce := nonced(t)
+	r := noncedRequest(t, issue(t, "a", "a"), nonce)
+	require.NoError(t, guard.Decide(r).Err)
+	_, ok := guard.Authorize(httptest.NewRecorder(), r)
+	require.False(t, ok)
+	d := guard.Decide(r)
+	require.ErrorIs(t, d.Err, dpop.ErrReplayed)
+	require.Equal(t, http.StatusUnauthorized, d.Status)
+}
+
+func TestInteractionIDs(t *testing.T) {
+	guard, nonce := nonced(t)
+	token := issue(t, "a", "a")
+	for name, values := range map[string][]string{
+		"none": nil, "not a UUID": {"abc"}, "attack: a line break": {interactionID[:35] + "\n"}, "two": {interactionID, interactionID},
+		"attack: longer than a UUID": {interactionID + "0"}, "attack: hyphens elsewhere": {strings.Replace(interactionID, "-", "0", 1)},
+		"attack: not hexadecimal": {"g" + interactionID[1:]},
+	} {
+		r := noncedRequest(t, token, nonce)
+		r.Header["X-Fapi-Interaction-Id"] = values
+		d := guard.Decide(r)
+		require.NoError(t, d.Err, name)
+		require.Empty(t, d.Header.Values("X-Fapi-Interaction-Id"), name)
+	}
+}
+
+// gRPC and the protocols of proxies have header names in lower case.
+func TestDecideWithLowerCaseNames(t *testing.T) {
+	token := issue(t, "a", "a")
+	lower := func(r *http.Request, names ...string) {
+		for _, name := range names {
+			r.Header[strings.ToLower(name)] = r.Header.Values(name)
+			r.Header.Del(name)
+		}
+	}
+	for _, tc := range []struct {
+		name   string
+		change func(r *http.Request)
+		want   error
+	}{
+		{"CS-16 attack: a second proof under another name", func(r *http.Request) { r.Header["dpop"] = []string{r.Header.Get("DPoP")} }, dpop.ErrMalformed},
+		{"DPOP-7.2-3 attack: a second token under another name", func(r *http.Request) { r.Header["authorization"] = []string{"Bearer x"} }, tokenbinding.ErrMultipleMethods},
+		{"a token and no proof", func(r *http.Request) { lower(r, "Authorization"); r.Header.Del("DPoP") }, dpop.ErrMissing},
+		{"no URL", func(r *http.Request) { r.URL = nil }, dpop.ErrURL},
+		{"nothing at all", func(r *http.Request) { *r = http.Request{} }, tokenbinding.ErrNoToken},
+		{"all names in lower case", func(r *http.Request) { lower(r, "Authorization", "DPoP", "X-Fapi-Interaction-Id") }, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			guard, nonce := nonced(t)
+			r := noncedRequest(t, token, nonce)
+			tc.change(r)
+			before := r.Header.Clone()
+			d := guard.Decide(r, "accounts")
+			require.ErrorIs(t, d.Err, tc.want)
+			require.Equal(t, tc.want == nil, d.Token != nil)
+			require.Equal(t, nonce, d.Header.Get("DPoP-Nonce"))
+			require.Equal(t, before, r.Header, "the caller's own header is unchanged")
+			if tc.want == nil {
+				require.Equal(t, interactionID, d.Header.Get("X-Fapi-Interaction-Id"))
+			}
+		})
+	}
+}
+
+// The host of Decide sets TLS of the request for certificate-bound tokens.
+func TestDecideWithACertificate(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	own, other := server.Certificate(), *server.Certificate()
+	other.Raw = append([]byte{}, own.Raw...)
+	other.Raw[len(other.Raw)-1] ^= 1
+	f := newFederation(t)
+	f.claims.Confirmation = tokenbinding.Confirmation{X5TS256: tokenbinding.CertificateThumbprint(own)}
+	source, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{
+		Now: func() time.Time { return own.NotBefore.Add(time.Hour) }, SelfSignedCA: true,
+	})
+	require.NoError(t, err)
+	guard := newGuard(t, func(c *resourceserver.Config) { c.Issuers, c.Certificates = f.issuers("d"), source })
+	for _, tc := range []struct {
+		name        string
+		certificate *x509.Certificate
+		want        error
+	}{
+		{"MTLS-3-3 attack: without a certificate", nil, tokenbinding.ErrNoCertificate},
+		{"MTLS-3-3 attack: another certificate", &other, tokenbinding.ErrMismatch},
+		{"MTLS-3-3 the certificate of the token", own, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := &http.Request{Method: "POST", Header: http.Header{"authorization": {"Bearer opaque"}}}
+			if tc.certificate != nil {
+				r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{tc.certificate}}
+			}
+			d := guard.Decide(r)
+			require.ErrorIs(t, d.Err, tc.want)
+			if tc.want == nil {
+				require.Equal(t, idOf("d"), d.Token.Issuer())
+				return
+			}
+			_, _, status := oautherr.From(d.Err)
+			require.Equal(t, status, d.Status)
+		})
+	}
+}
+
+// The wire form has no detail of the error.
+func TestDecideKeepsDetailsLocal(t *testing.T) {
+	f := newFederation(t)
+	d := f.guard("a b").Decide(request(t, issue(t, "internal-host", "a")))
+	require.ErrorIs(t, d.Err, accesstoken.ErrIssuer)
+	require.ErrorContains(t, d.Err, "internal-host")
+	for name, values := range d.Header {
+		require.NotContains(t, strings.Join(values, " "), "internal-host", name)
+	}
+}
