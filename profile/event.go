@@ -24,6 +24,9 @@ type Event struct {
 	// ClientID is empty until the client is authenticated or its token
 	// verified.
 	ClientID string
+	// Issuer is the issuer of a verified access token. Only a resource server
+	// sets it. Client identifiers of different issuers are different clients.
+	Issuer string
 	// ClientAuth is the client authentication method, for example
 	// "private_key_jwt".
 	ClientAuth string

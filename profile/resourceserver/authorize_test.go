@@ -22,12 +22,12 @@ import (
 const interactionID = "c770aef3-6784-41f7-8e0e-ff5f97bddb3a"
 
 // nonced returns a guard of issuer A that requires nonces, and a current nonce.
-func nonced(t testing.TB, change ...func(*resourceserver.Config)) (guard *resourceserver.Server, nonce string) {
+func nonced(t testing.TB, change ...func(*resourceserver.Config)) (*resourceserver.Server, string) {
 	nonces, err := dpop.NewNonceSource(dpop.NonceSourceConfig{})
 	require.NoError(t, err)
 	f := newFederation(t)
-	guard = newGuard(t, append(change, func(c *resourceserver.Config) { c.Issuers, c.Nonces = f.issuers("a"), nonces })...)
-	return guard, nonces.Nonce()
+	own := func(c *resourceserver.Config) { c.Issuers, c.Nonces = f.issuers("a"), nonces }
+	return newGuard(t, append([]func(*resourceserver.Config){own}, change...)...), nonces.Nonce()
 }
 
 // noncedRequest returns a request to nonced with a good token and proof.
@@ -188,19 +188,25 @@ func TestDecideWithLowerCaseNames(t *testing.T) {
 	}
 }
 
-// The host of Decide sets TLS of the request for certificate-bound tokens.
-func TestDecideWithACertificate(t *testing.T) {
+// selfSigned returns a connection with a client certificate and a source that
+// accepts it.
+func selfSigned(t testing.TB) (*tls.ConnectionState, *tokenbinding.CertificateSource) {
 	server := httptest.NewTLSServer(nil)
-	defer server.Close()
-	own, other := server.Certificate(), *server.Certificate()
-	other.Raw = append([]byte{}, own.Raw...)
-	other.Raw[len(other.Raw)-1] ^= 1
-	f := newFederation(t)
-	f.claims.Confirmation = tokenbinding.Confirmation{X5TS256: tokenbinding.CertificateThumbprint(own)}
+	t.Cleanup(server.Close)
 	source, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{
-		Now: func() time.Time { return own.NotBefore.Add(time.Hour) }, SelfSignedCA: true,
+		Now: func() time.Time { return server.Certificate().NotBefore.Add(time.Hour) }, SelfSignedCA: true,
 	})
 	require.NoError(t, err)
+	return &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{server.Certificate()}}, source
+}
+
+// The host of Decide sets TLS of the request for certificate-bound tokens.
+func TestDecideWithACertificate(t *testing.T) {
+	connection, source := selfSigned(t)
+	own := connection.PeerCertificates[0]
+	other := &x509.Certificate{Raw: []byte("another"), NotBefore: own.NotBefore, NotAfter: own.NotAfter}
+	f := newFederation(t)
+	f.claims.Confirmation = tokenbinding.Confirmation{X5TS256: tokenbinding.CertificateThumbprint(own)}
 	guard := newGuard(t, func(c *resourceserver.Config) { c.Issuers, c.Certificates = f.issuers("d"), source })
 	for _, tc := range []struct {
 		name        string
@@ -208,7 +214,7 @@ func TestDecideWithACertificate(t *testing.T) {
 		want        error
 	}{
 		{"MTLS-3-3 attack: without a certificate", nil, tokenbinding.ErrNoCertificate},
-		{"MTLS-3-3 attack: another certificate", &other, tokenbinding.ErrMismatch},
+		{"MTLS-3-3 attack: another certificate", other, tokenbinding.ErrMismatch},
 		{"MTLS-3-3 the certificate of the token", own, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

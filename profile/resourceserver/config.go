@@ -75,6 +75,11 @@ type Config struct {
 	// error, the request is rejected. If nil, nothing is recorded.
 	Evidence func(ctx context.Context, e profile.Evidence) error
 
+	// Observe receives one event for each request, with the endpoint
+	// "resource", when the result of [Server.Verify] is known. Every entry
+	// point calls Verify. A later rejection, for example by
+	// [Token.CheckDetails], is not observed. If nil, nothing is observed.
+	Observe func(ctx context.Context, e profile.Event)
 	// Logger logs each rejection with method, path, status, error (the code
 	// that the client receives), reason (the text of one of this module's
 	// errors, from a fixed set) and detail. None of them contains a secret. If

@@ -126,12 +126,16 @@ func newGuard(t testing.TB, change ...func(*resourceserver.Config)) *resourceser
 }
 
 // issue returns a good access token of an issuer, signed by the key of signer.
-func issue(t testing.TB, name, signer string) string {
+func issue(t testing.TB, name, signer string, change ...func(*accesstoken.Claims)) string {
 	issuer, err := accesstoken.NewIssuer(accesstoken.IssuerConfig{Issuer: idOf(name), Key: testkit.ECKey(t, signer), KeyID: "k"})
 	require.NoError(t, err)
-	token, err := issuer.Issue(accesstoken.Claims{
+	claims := accesstoken.Claims{
 		Subject: "alice", ClientID: "c-1", Audience: []string{apiURL}, Scope: "accounts", JKT: boundTo(t, "client"),
-	})
+	}
+	for _, option := range change {
+		option(&claims)
+	}
+	token, err := issuer.Issue(claims)
 	require.NoError(t, err)
 	return token
 }

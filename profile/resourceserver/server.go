@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
@@ -74,6 +75,36 @@ func onlyLookup(issuers []*issuer) (only *issuer) {
 // with its replay check. A request that fails has no effect. The caller passes
 // the error to [Server.WriteError]. [Server.Authorize] does both.
 func (s *Server) Verify(r *http.Request, scopes ...string) (*Token, error) {
+	var start time.Time
+	if s.cfg.Observe != nil {
+		start = s.cfg.Now()
+	}
+	token, err := s.verify(r, scopes)
+	if s.cfg.Observe != nil {
+		s.observe(r.Context(), start, token, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return token, nil
+}
+
+// observe reports a request. The token is nil unless it has been verified.
+func (s *Server) observe(ctx context.Context, start time.Time, token *Token, err error) {
+	e := profile.Event{Endpoint: "resource", Duration: s.cfg.Now().Sub(start)}
+	wire.SetResult(&e, err)
+	if token != nil {
+		e.Issuer, e.ClientID = token.Issuer(), token.ClientID()
+		if e.Binding = "mTLS"; token.Confirmation().JKT != "" {
+			e.Binding = "DPoP"
+		}
+	}
+	s.cfg.Observe(ctx, e)
+}
+
+// verify makes the checks of Verify. If one of them fails after the token has
+// been verified, it returns the token together with the error.
+func (s *Server) verify(r *http.Request, scopes []string) (*Token, error) {
 	ctx := r.Context()
 	presented, err := tokenbinding.FromRequest(r) // SP-5.3.4-1, SP-5.3.4-2
 	if err != nil {
@@ -90,20 +121,17 @@ func (s *Server) Verify(r *http.Request, scopes ...string) (*Token, error) {
 	token := &Token{claims: claims, issuer: issuer, server: s}
 	proof, err := s.checkBinding(r, presented, token.Confirmation()) // SP-5.3.4-5
 	if err != nil {
-		return nil, err
+		return token, err
 	}
 	if err := token.CheckScope(scopes...); err != nil { // SP-5.3.4-4, BASE-6750-3.1-1
-		return nil, err
+		return token, err
 	}
 	if token.Confirmation().JKT != "" {
 		if err := s.proofs.Commit(expiring.WithOwner(ctx, s.owner(token)), proof); err != nil {
-			return nil, err
+			return token, err
 		}
 	}
-	if err := s.archive(ctx, claims); err != nil {
-		return nil, err
-	}
-	return token, nil
+	return token, s.archive(ctx, claims)
 }
 
 // checkBinding checks that the sender has the key and the certificate that the

@@ -35,6 +35,25 @@ const (
 	NonceChallenge = "nonce_challenge"
 )
 
+// SetResult sets the outcome, code and reason of an event. If err is nil, the
+// outcome is a success.
+func SetResult(e *profile.Event, err error) {
+	if err == nil {
+		e.Outcome = Success
+		return
+	}
+	code, _, status := oautherr.From(err)
+	e.Code, e.Reason = code, oautherr.Reason(err)
+	switch {
+	case code == "use_dpop_nonce":
+		e.Outcome = NonceChallenge
+	case status >= http.StatusInternalServerError:
+		e.Outcome = Failed
+	default:
+		e.Outcome = Rejected
+	}
+}
+
 // FutureSkew is how far ahead the times of a JWT may lie. FAPI 2.0 Security
 // Profile §5.3.2.1 requires that 10 seconds pass and that 60 seconds do not.
 // The value between them also suits a server whose own clock is a little slow.
