@@ -3,6 +3,7 @@ package strictjson_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -97,5 +98,59 @@ func FuzzParseClaims(f *testing.F) {
 			got, _ := claims.Text(name)
 			require.Equal(t, string(want), got)
 		}
+	})
+}
+
+func TestObjectNamesAndValues(t *testing.T) {
+	t.Run("a name outside ASCII among many", func(t *testing.T) {
+		var b strings.Builder
+		b.WriteString(`{"kid":0`)
+		for i := range 20 {
+			b.WriteString(`,"m` + strconv.Itoa(i) + `":0`)
+		}
+		_, err := strictjson.ParseObject([]byte(b.String() + `,"\u212aid":1}`))
+		require.ErrorIs(t, err, strictjson.ErrInvalid, "the Kelvin sign folds to k in the map, too")
+		_, err = strictjson.ParseObject([]byte(b.String() + `,"KID":1}`))
+		require.ErrorIs(t, err, strictjson.ErrInvalid)
+		_, err = strictjson.ParseObject([]byte(b.String() + `,"kíd":1}`))
+		require.NoError(t, err)
+	})
+	t.Run("the empty name twice", func(t *testing.T) {
+		_, err := strictjson.ParseObject([]byte(`{"":1,"":2}`))
+		require.ErrorIs(t, err, strictjson.ErrInvalid)
+	})
+	t.Run("null is present", func(t *testing.T) {
+		o, err := strictjson.ParseObject([]byte(`{"crit":null}`))
+		require.NoError(t, err)
+		require.True(t, o.Has("crit"))
+		require.False(t, o.Has("CRIT"))
+	})
+	t.Run("dates", func(t *testing.T) {
+		for value, good := range map[string]bool{
+			"0": true, "-0": true, "0.0": true, "253402300799": true, "253402300800": false, "253402300799.5": false, "1e400": false,
+			"-1e-300": false, "9223372036854775808": false, "1e-400": true, `"1700000000"`: false, "[1]": false, "true": false, "{}": false,
+		} {
+			o, err := strictjson.ParseObject([]byte(`{"exp":` + value + `}`))
+			require.NoError(t, err)
+			at, present, err := o.Time("exp")
+			require.True(t, present)
+			require.Equal(t, good, err == nil, value)
+			require.Equal(t, !good, at.IsZero(), value)
+		}
+	})
+	t.Run("an error quotes at most the start of a name and never a value", func(t *testing.T) {
+		_, err := strictjson.ParseObject([]byte(`{"` + strings.Repeat("n", 5000) + `" "s3cret"}`))
+		require.ErrorIs(t, err, strictjson.ErrInvalid)
+		require.Less(t, len(err.Error()), 200)
+		_, err = strictjson.ParseObject([]byte(`{"d":"s3cret",}`))
+		require.NotContains(t, err.Error(), "s3cret")
+	})
+	t.Run("what Get returns cannot be appended to over what follows", func(t *testing.T) {
+		data := []byte(`{"a":1,"b":2}`)
+		o, err := strictjson.ParseObject(data)
+		require.NoError(t, err)
+		raw, _ := o.Get("a")
+		_ = append(raw, 'x')
+		require.Equal(t, `{"a":1,"b":2}`, string(data))
 	})
 }
