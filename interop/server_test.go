@@ -11,7 +11,6 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
-	"github.com/gofapi/fapi2/tokenbinding"
 	"github.com/stretchr/testify/require"
 )
 
@@ -51,21 +50,21 @@ func (w *world) startServer(t *testing.T, p profile.Profile, more ...*profile.Cl
 	require.NoError(t, err)
 	s := &server{issuer: issuer}
 	s.Server, err = authserver.New(authserver.Config{
-		Profile: p, Issuer: issuer, MTLSBaseURL: mtlsURL, Key: w.asKey, KeyID: asKeyID,
+		Profile: p, Issuer: issuer, Keys: []profile.SigningKey{{Key: w.asKey, KeyID: asKeyID}},
 		Scopes: []string{"openid", "accounts"}, Resources: []string{w.api.url}, Nonces: nonces,
-		Certificates: new(tokenbinding.CertificateSource), ClientCAs: w.authority.Pool,
+		MutualTLS: &authserver.MutualTLS{ClientCAs: w.authority.Pool, BaseURL: mtlsURL},
 		Clients: func(_ context.Context, id string) (*profile.ClientMetadata, error) {
 			if m, ok := clients[id]; ok {
 				return m, nil
 			}
 			return nil, authserver.ErrUnknownClient
 		},
-		ResourceServers: func(_ context.Context, id string) ([]string, error) {
+		Introspection: &authserver.Introspection{ResourceServers: func(_ context.Context, id string) ([]string, error) {
 			if id == apiClientID {
 				return []string{w.api.url}, nil
 			}
 			return nil, nil
-		},
+		}},
 		Interact: s.agree,
 	})
 	require.NoError(t, err)

@@ -46,7 +46,7 @@ func Example() {
 	}
 	var as *authserver.Server
 	as = must(authserver.New(authserver.Config{
-		Issuer: asHTTP.URL, Key: must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)),
+		Issuer: asHTTP.URL, Keys: []profile.SigningKey{{Key: must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))}},
 		Scopes: []string{"openid", "accounts"}, Resources: []string{apiHTTP.URL},
 		Clients: func(_ context.Context, id string) (*profile.ClientMetadata, error) {
 			if id != registered.ClientID {

@@ -81,21 +81,24 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 		return nil, err
 	}
 	settings := authserver.Config{
-		Profile: cfg.profile, Issuer: cfg.issuer, Key: keys[0].Key, Algorithm: keys[0].Algorithm, MoreKeys: keys[1:],
-		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources, RequestLifetime: cfg.requestLifetime(),
-		ResourceServers: func(_ context.Context, clientID string) ([]string, error) {
-			return cfg.resourceServers[clientID], nil
-		},
+		Profile: cfg.profile, Issuer: cfg.issuer, Keys: keys,
+		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources,
+		Introspection:        &authserver.Introspection{ResourceServers: b.resourceServers},
 		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged, Lifetime: grantLifetime},
-		GrantIDInTokens:     true,
-		AccessTokenLifetime: accessTokenLifetime, RefreshTokenLifetime: refreshTokenLifetime,
-		Interact: b.interact, ErrorPage: b.errorPage,
-		Logger: log, Now: now,
+		GrantIDInTokens: true,
+		Lifetimes: authserver.Lifetimes{
+			Request: cfg.requestLifetime(), AccessToken: accessTokenLifetime, RefreshToken: refreshTokenLifetime,
+		},
+		Interact: b.interact,
+		Hooks:    authserver.Hooks{ErrorPage: b.errorPage, Logger: log, Now: now},
 	}
 	if cfg.mtlsListen != "" {
-		settings.MTLSBaseURL, settings.ClientCAs = cfg.mtlsURL(), cfg.clientCAs
-		if settings.Certificates, err = certificates(); err != nil {
+		source, err := certificates()
+		if err != nil {
 			return nil, err
+		}
+		settings.MutualTLS = &authserver.MutualTLS{
+			Certificates: source, ClientCAs: cfg.clientCAs, BaseURL: cfg.mtlsURL(),
 		}
 	}
 	if settings.Nonces, err = cfg.nonces(now); err != nil {
@@ -119,6 +122,11 @@ func (b *bank) client(_ context.Context, clientID string) (*profile.ClientMetada
 		return client, nil
 	}
 	return nil, authserver.ErrUnknownClient
+}
+
+// resourceServers returns the APIs of this bank that a client operates.
+func (b *bank) resourceServers(_ context.Context, clientID string) ([]string, error) {
+	return b.cfg.resourceServers[clientID], nil
 }
 
 // userInfo returns the claims that this bank has about a user.
@@ -147,14 +155,14 @@ func (c *config) nonces(now func() time.Time) (*dpop.NonceSource, error) {
 
 // newKeys creates the keys of the server. The keys of a real bank are in a KMS
 // or an HSM, and outlive the program.
-func newKeys(algorithms []string) ([]authserver.SigningKey, error) {
-	keys := make([]authserver.SigningKey, len(algorithms))
+func newKeys(algorithms []string) ([]profile.SigningKey, error) {
+	keys := make([]profile.SigningKey, len(algorithms))
 	for i, algorithm := range algorithms {
 		key, err := newKey(algorithm)
 		if err != nil {
 			return nil, err
 		}
-		keys[i] = authserver.SigningKey{Key: key, Algorithm: algorithm}
+		keys[i] = profile.SigningKey{Key: key, Algorithm: algorithm}
 	}
 	return keys, nil
 }

@@ -85,12 +85,12 @@ func newWorld(t *testing.T, c combination) *world {
 	require.NoError(t, err)
 	cfg := authserver.Config{
 		AuthorizationDetails: types,
-		Issuer:               w.as.URL, Key: w.key, Scopes: []string{"openid", "accounts", "payments", "offline_access"}, Resources: []string{w.api.URL},
-		Clients:      func(context.Context, string) (*profile.ClientMetadata, error) { return registration, nil },
-		Interact:     func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) { w.interact(rw, r, a) },
-		Certificates: new(tokenbinding.CertificateSource), ClientCAs: clientCAs, MTLSBaseURL: w.asMTLS.URL,
+		Issuer:               w.as.URL, Keys: []profile.SigningKey{{Key: w.key}}, Scopes: []string{"openid", "accounts", "payments", "offline_access"}, Resources: []string{w.api.URL},
+		Clients:   func(context.Context, string) (*profile.ClientMetadata, error) { return registration, nil },
+		Interact:  func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) { w.interact(rw, r, a) },
+		MutualTLS: &authserver.MutualTLS{ClientCAs: clientCAs, BaseURL: w.asMTLS.URL},
 	}
-	apiCfg := resourceserver.Config{Resource: w.api.URL, Certificates: cfg.Certificates, AuthorizationDetails: types}
+	apiCfg := resourceserver.Config{Resource: w.api.URL, Certificates: new(tokenbinding.CertificateSource), AuthorizationDetails: types}
 	if c.grants {
 		cfg.Grants = &grants.ManagerConfig{}
 	}

@@ -72,7 +72,7 @@ func newBank(cfg bankConfig) (*bank, error) {
 	}
 	b.Server, err = authserver.New(authserver.Config{
 		Issuer:    cfg.issuer,
-		Key:       cfg.key,
+		Keys:      []profile.SigningKey{{Key: cfg.key}},
 		Scopes:    []string{"openid", "accounts", "payments"},
 		Resources: cfg.resources,
 		Clients: func(_ context.Context, clientID string) (*profile.ClientMetadata, error) {
@@ -82,24 +82,26 @@ func newBank(cfg bankConfig) (*bank, error) {
 			return nil, authserver.ErrUnknownClient
 		},
 		Interact: b.interact,
-		// These three are for mutual TLS. Without mutual TLS, omit them.
-		Certificates: certificates,
-		ClientCAs:    cfg.clientCAs,
-		MTLSBaseURL:  cfg.certificateURL,
+		// Without mutual TLS, omit this field.
+		MutualTLS: &authserver.MutualTLS{
+			Certificates: certificates, ClientCAs: cfg.clientCAs, BaseURL: cfg.certificateURL,
+		},
 		// These are for message signing. If signing is optional for clients,
 		// omit Profile as well.
 		Profile: cfg.profile,
-		ResourceServers: func(_ context.Context, clientID string) ([]string, error) {
-			return cfg.servers[clientID], nil
+		Introspection: &authserver.Introspection{
+			ResourceServers: func(_ context.Context, clientID string) ([]string, error) {
+				return cfg.servers[clientID], nil
+			},
 		},
-		Evidence: cfg.evidence,
 		// These are for payments and for grant management. Without them, omit
 		// these fields.
 		AuthorizationDetails: types,
 		Grants:               &grants.ManagerConfig{},
 		GrantIDInTokens:      true, // the API records the use of a consent with it
 
-		Now: cfg.now, // only for the attacks, which advance the clock; omit it
+		// Now is only for the attacks, which advance the clock. Omit it.
+		Hooks: authserver.Hooks{Evidence: cfg.evidence, Now: cfg.now},
 	})
 	return b, err
 }

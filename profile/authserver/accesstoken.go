@@ -64,7 +64,7 @@ func (s *Server) newTokenReader() (err error) {
 		return nil
 	}
 	s.issued, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
-		Issuer: s.cfg.Issuer, Audience: append(slices.Clone(s.cfg.Resources), s.ownResources()...), Keys: s.keys.Keys, Now: s.cfg.Now,
+		Issuer: s.cfg.Issuer, Audience: append(slices.Clone(s.cfg.Resources), s.ownResources()...), Keys: s.keys.Keys, Now: s.cfg.Hooks.Now,
 	})
 	return err
 }
@@ -77,7 +77,7 @@ func (s *Server) newAccessToken(ctx context.Context, c accesstoken.Claims) (stri
 			return "", fmt.Errorf("%w: signing an access token: %w", ErrStore, err)
 		}
 		if len(token) > commonHeader {
-			s.cfg.Logger.Warn("access token is longer than common proxies accept in a header", "client_id", c.ClientID, "bytes", len(token), "common_limit", commonHeader)
+			s.cfg.Hooks.Logger.Warn("access token is longer than common proxies accept in a header", "client_id", c.ClientID, "bytes", len(token), "common_limit", commonHeader)
 		}
 		return token, nil
 	}
@@ -87,7 +87,7 @@ func (s *Server) newAccessToken(ctx context.Context, c accesstoken.Claims) (stri
 	}
 	token := jose.RandomString(referenceBytes) // SP-5.4.1-4
 	key := s.storeKey(kindAccess, token)
-	if err := s.add(ctx, s.stores.access, c.ClientID, key, value, s.cfg.Now().Add(c.Lifetime)); err != nil {
+	if err := s.add(ctx, s.stores.access, c.ClientID, key, value, s.cfg.Hooks.Now().Add(c.Lifetime)); err != nil {
 		return "", fmt.Errorf("%w: storing an access token", err)
 	}
 	return token, nil
@@ -99,7 +99,7 @@ func (s *Server) encodeReference(c accesstoken.Claims) ([]byte, error) {
 	if len(c.Extra) > 0 || c.JKT == "" && c.X5TS256 == "" { // SP-5.3.2.1-4: there is no token that is bound to nothing
 		return nil, fmt.Errorf("%w: claims that an opaque token cannot have", ErrStore)
 	}
-	now := s.cfg.Now()
+	now := s.cfg.Hooks.Now()
 	r := reference{
 		Version: referenceVersion, Issuer: s.cfg.Issuer, Subject: c.Subject, Audience: c.Audience, ClientID: c.ClientID,
 		IssuedAt: now.Unix(), Expires: now.Add(c.Lifetime).Unix(), ID: c.ID, Scope: c.Scope, Confirmation: referenceConfirmation{c.JKT, c.X5TS256},
@@ -150,7 +150,7 @@ func (s *Server) readReference(value []byte) (resourceserver.Claims, error) {
 		r.Confirmation == (referenceConfirmation{}) { // SP-5.3.4-5: bound to nothing that is known here, so good for nothing
 		return resourceserver.Claims{}, fmt.Errorf("%w: a stored access token is of another server or version", ErrStore)
 	}
-	if s.cfg.Now().Unix() >= r.Expires { // SP-5.3.4-3: whenever the store gets rid of it
+	if s.cfg.Hooks.Now().Unix() >= r.Expires { // SP-5.3.4-3: whenever the store gets rid of it
 		return resourceserver.Claims{}, fmt.Errorf("%w: expired", introspection.ErrInactive)
 	}
 	return r.claims(members), nil

@@ -14,7 +14,7 @@ import (
 // The one Handler serves the aliases that the metadata names, also where issuer and MTLSBaseURL differ in their paths.
 func TestAliasesUnderAnotherPath(t *testing.T) {
 	m := newMTLSWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		as.MTLSBaseURL += "/mtls"
+		as.MutualTLS.BaseURL += "/mtls"
 	})
 	m.enrol("app", "tls_client_auth", true)
 	certificate := certify(t, "app", m.ca)

@@ -102,7 +102,7 @@ func TestWhoSeesTheCertificate(t *testing.T) {
 // Without aliases the endpoints that want the certificate are at the host of the documents that do not. A session that was
 // begun without certificate is not resumed for them, nor one with it for the documents.
 func TestResumptionKeepsCertificatesApart(t *testing.T) {
-	m, ctx := newMTLSWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.MTLSBaseURL = "" }), context.Background()
+	m, ctx := newMTLSWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.MutualTLS.BaseURL = "" }), context.Background()
 	m.asHTTP.TLS.ClientAuth = tls.RequestClientCert
 	seen := watch(m.asHTTP)
 	m.enrol("app", "tls_client_auth", true)
@@ -241,7 +241,7 @@ func TestCertificateExpiresOnItsConnection(t *testing.T) {
 	m := newMTLSWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		source, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{Now: clock.Now})
 		require.NoError(t, err)
-		as.Certificates, rs.Certificates, as.Now, rs.Now = source, source, clock.Now, clock.Now
+		as.MutualTLS.Certificates, rs.Certificates, as.Hooks.Now, rs.Now = source, source, clock.Now, clock.Now
 	})
 	m.enrol("app", "tls_client_auth", true)
 	session := m.with(certify(t, "app", m.ca))

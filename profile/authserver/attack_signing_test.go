@@ -24,7 +24,7 @@ import (
 )
 
 func archiving(a *archive) worldOption {
-	return func(as *authserver.Config, _ *resourceserver.Config) { as.Evidence = a.keep }
+	return func(as *authserver.Config, _ *resourceserver.Config) { as.Hooks.Evidence = a.keep }
 }
 
 // A client that takes signed responses only takes no plain one for a session that was begun otherwise.
@@ -252,7 +252,7 @@ func (m *moody) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 
 func TestApprovalSurvivesKeyFailure(t *testing.T) {
 	key, held := &moody{Signer: testkit.ECKey(t, "as")}, &archive{}
-	w, ctx := newWorld(t, archiving(held), func(as *authserver.Config, _ *resourceserver.Config) { as.Key = key }), context.Background()
+	w, ctx := newWorld(t, archiving(held), func(as *authserver.Config, _ *resourceserver.Config) { as.Keys[0].Key = key }), context.Background()
 	form := w.pushForm("client-1")
 	form.Set("response_mode", "jwt")
 	a := w.load("client-1", form)
@@ -280,7 +280,7 @@ func (f *failingArchive) keep(context.Context, profile.Evidence) error { return 
 // The error of an archive is the host's and stays there.
 func TestArchiveErrorsAreNotShown(t *testing.T) {
 	f := &failingArchive{errors.New("dsn=postgres://secret")}
-	w := newWorld(t, demanding(profile.SignedIntrospection), func(as *authserver.Config, _ *resourceserver.Config) { as.Evidence = f.keep })
+	w := newWorld(t, demanding(profile.SignedIntrospection), func(as *authserver.Config, _ *resourceserver.Config) { as.Hooks.Evidence = f.keep })
 	access := w.tokens("client-1", "d").body["access_token"].(string)
 	got := w.send(w.as.Metadata().IntrospectionEndpoint, w.authenticated("client-2", url.Values{"token": {access}}))
 	require.Equal(t, http.StatusServiceUnavailable, got.status, "MS-7-1")

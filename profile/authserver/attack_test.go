@@ -171,7 +171,7 @@ func TestIDTokenContent(t *testing.T) {
 func TestReplayIsNoticedThoughTheClientHangsUp(t *testing.T) {
 	var store *spyStore
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		store = newSpy(as.Now)
+		store = newSpy(as.Hooks.Now)
 		as.Store = store
 	})
 	code := w.code("client-1", nil)
@@ -201,7 +201,7 @@ func TestReplayIsNoticedThoughTheClientHangsUp(t *testing.T) {
 func TestCodeSurvivesACancelAtEveryStep(t *testing.T) {
 	var store *spyStore
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		store = newSpy(as.Now)
+		store = newSpy(as.Hooks.Now)
 		as.Store = store
 	})
 	for step := int32(1); ; step++ {
@@ -338,8 +338,8 @@ func TestRevocationRaces(t *testing.T) {
 func TestLogsHoldNoSecrets(t *testing.T) {
 	var log bytes.Buffer
 	w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
-		as.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		rs.Logger = as.Logger
+		as.Hooks.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		rs.Logger = as.Hooks.Logger
 	})
 	var secrets []string
 	send := func(target string, form url.Values, proof string) answer {

@@ -310,8 +310,8 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	if approval.Scopes, err = a.grantedScopes(approval); err != nil {
 		return nil, err
 	}
-	now := s.cfg.Now()
-	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.CodeLifetime).Unix()} // rounded down: never more than 60 s
+	now := s.cfg.Hooks.Now()
+	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.Lifetimes.Code).Unix()} // rounded down: never more than 60 s
 	if record.Grant, err = s.newGrant(a, approval); err != nil {
 		return nil, err
 	}
@@ -387,7 +387,7 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	if approval.Subject == "" || len(approval.Subject) > maxSubject || strings.ContainsFunc(approval.Subject, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 		return errors.New("authserver: approval: Subject is not 1 to 255 ASCII characters")
 	}
-	if !approval.Expires.IsZero() && !approval.Expires.After(s.cfg.Now()) {
+	if !approval.Expires.IsZero() && !approval.Expires.After(s.cfg.Hooks.Now()) {
 		return errors.New("authserver: approval: Expires is in the past")
 	}
 	if approval.Subject == a.client.ClientID { // RFC 9700 §4.15: a token of the user would pass for one of the client itself

@@ -99,10 +99,10 @@ func TestClientDoesNotReadAccessTokens(t *testing.T) {
 }
 
 func TestServerNeedsIssuerAndDistinctResources(t *testing.T) {
-	cfg := authserver.Config{Key: testkit.ECKey(t, "as"), Resources: []string{"https://api.example", "https://api.example"}}
+	cfg := authserver.Config{Keys: []profile.SigningKey{{Key: testkit.ECKey(t, "as")}}, Resources: []string{"https://api.example", "https://api.example"}}
 	_, err := authserver.New(cfg)
 	require.ErrorIs(t, err, profile.ErrIssuer, "CA-BIS-4-4")
-	require.ErrorContains(t, err, "twice", "AT-5-1")
+	require.ErrorContains(t, err, "duplicate", "AT-5-1")
 }
 
 func TestStateAndNonceAreNeverCut(t *testing.T) {

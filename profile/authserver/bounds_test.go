@@ -152,15 +152,15 @@ func TestOneClientFillsTheRevocations(t *testing.T) {
 
 // bounded returns a store for a few entries of one kind.
 func bounded(as *authserver.Config, kind string, entries int) *spyStore {
-	spy := newSpy(as.Now)
-	spy.by = map[string]store.Store{kind: memstore.New(memstore.Config{MaxEntries: entries, Now: as.Now})}
+	spy := newSpy(as.Hooks.Now)
+	spy.by = map[string]store.Store{kind: memstore.New(memstore.Config{MaxEntries: entries, Now: as.Hooks.Now})}
 	return spy
 }
 
 func TestAConsentOutlivesAFullShare(t *testing.T) {
 	var spy *spyStore
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		spy = newSpy(as.Now)
+		spy = newSpy(as.Hooks.Now)
 		as.Store = spy
 	})
 	spy.before = func(call string) error {

@@ -37,10 +37,10 @@ func (s *Server) authenticate(r *http.Request, params url.Values, certificate to
 
 // certificate returns what the client has presented, nothing if mutual TLS is off.
 func (s *Server) certificate(r *http.Request) (tokenbinding.ClientCertificate, error) {
-	if s.cfg.Certificates == nil {
+	if s.cfg.MutualTLS == nil {
 		return tokenbinding.ClientCertificate{}, nil
 	}
-	certificate, err := s.cfg.Certificates.Certificate(r)
+	certificate, err := s.cfg.MutualTLS.Certificates.Certificate(r)
 	if errors.Is(err, tokenbinding.ErrCertificate) {
 		// MTLS-2-3: whoever the client is, this does not authenticate it. No client can have meant it.
 		err = oautherr.Describe(fmt.Errorf("%w: %w", clientauth.ErrCertificate, err), "client certificate is not valid")

@@ -78,7 +78,7 @@ func (s *Server) plan(ctx context.Context, t *TokenRequest) (r redemption, err e
 		return r, err
 	}
 	r.replayed = record.Attempt != ""
-	if !r.replayed && s.cfg.Now().Unix() >= record.Expires { // SP-5.3.2.1-11, CS-10
+	if !r.replayed && s.cfg.Hooks.Now().Unix() >= record.Expires { // SP-5.3.2.1-11, CS-10
 		r.rejected = fmt.Errorf("%w: expired", ErrCode)
 		return r, nil
 	}

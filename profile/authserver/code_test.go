@@ -25,7 +25,7 @@ import (
 func newSpyWorld(t testing.TB) (*world, *spyStore) {
 	var spy *spyStore
 	w := newRichWorld(t, opaque, func(as *authserver.Config, _ *resourceserver.Config) {
-		spy = newSpy(as.Now)
+		spy = newSpy(as.Hooks.Now)
 		as.Store = spy
 	})
 	return w, spy

@@ -2,7 +2,6 @@ package authserver
 
 import (
 	"context"
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -26,174 +25,43 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// Endpoints are the paths of an authorization server's endpoints, each starting
-// with a slash and standing behind the issuer's own path. An empty one has the
-// default given here.
-type Endpoints struct {
-	PushedAuthorizationRequest string // /par
-	Authorization              string // /authorize
-	Token                      string // /token
-	Introspection              string // /introspect, if there are ResourceServers
-	Revocation                 string // /revoke
-	UserInfo                   string // /userinfo, if there is a UserInfo function
-	Grants                     string // /grants, below which each grant has its URL, if there are Grants
-	JWKS                       string // /jwks
-}
-
-// An Config configures [New].
+// A Config configures [New]. Issuer, Clients, Keys, Resources and, for
+// [Server.Handler], Interact are required. All functions may be called
+// concurrently.
 type Config struct {
-	// Profile is what the server demands of every client. The zero value is
-	// Baseline.
+	// Profile contains the parts of FAPI 2.0 Message Signing that the server
+	// requires of every client. The default is Baseline.
 	Profile profile.Profile
-	// Issuer is the issuer identifier: an https URL without query and fragment.
-	// Required. All endpoint URLs are made from it and never from what a
-	// request says about its own host.
-	Issuer    string
-	Endpoints Endpoints
-
-	// Clients returns the registration of a client, or [ErrUnknownClient]. It
-	// must have passed [ClientMetadata.Validate]. Required; called several
-	// times for one request and concurrently.
+	// Issuer is the issuer identifier, an https URL without query and fragment.
+	// Required. The server makes the URLs of its endpoints from it, and never
+	// from the headers of a request.
+	Issuer string
+	// Clients returns the registration of a client, or an error that matches
+	// [ErrUnknownClient]. The registration must have passed
+	// [profile.ClientMetadata.Validate]. Required. The server calls it several
+	// times for one request.
 	Clients func(ctx context.Context, clientID string) (*profile.ClientMetadata, error)
-	// JWKSClient fetches the jwks_uri of clients. nil fetches from public
-	// addresses only, since a jwks_uri comes from whoever registers clients; a
-	// client given here is not restricted in that way, see [jwks.PublicClient]
-	// for one that is.
-	JWKSClient *http.Client
-
-	// Key signs access tokens, and all else that is signed, for clients that
-	// are registered for no other algorithm. Required; a key in a KMS or HSM
-	// will do.
-	Key crypto.Signer
-	// KeyID names the key in the JWK Set; empty: its RFC 7638 thumbprint.
-	KeyID string
-	// Algorithm is PS256, ES256, EdDSA or Ed25519; empty: what fits the key.
-	Algorithm string
-	// MoreKeys sign for clients that are registered for their algorithm
-	// (id_token_signed_response_alg and the like): one for each algorithm
-	// beside that of Key. A client that is registered for an algorithm without
-	// a key is refused.
-	MoreKeys []SigningKey
-	// RetiredKeys stay in the JWK Set after a key change, for tokens that they
-	// signed.
-	RetiredKeys []jwks.Key
-
-	// Certificates finds the certificate that a client has presented, and turns
-	// mutual TLS on: to authenticate clients (RFC 8705 §2) and to bind tokens
-	// (§3). nil: off. new(tokenbinding.CertificateSource) believes the TLS
-	// connection, whose server has to ask for a certificate, by ClientAuth:
-	// tls.RequestClientCert.
-	Certificates *tokenbinding.CertificateSource
-	// ClientCAs are the trust anchors for clients with tls_client_auth. nil:
-	// whoever ends TLS has verified their chains, a server with
-	// tls.VerifyClientCertIfGiven or a proxy, see [clientauth.VerifierConfig].
-	ClientCAs *x509.CertPool
-	// MTLSBaseURL is where the endpoints are that ask for a certificate, if
-	// they are not those of the issuer: an https URL that the paths of
-	// Endpoints are added to. It is published as mtls_endpoint_aliases (§5),
-	// and the same Handler serves it.
-	MTLSBaseURL string
-
-	// Scopes are the scopes that exist here. With "openid" among them the
-	// server issues ID tokens.
+	// Keys are the signing keys, at most one for each algorithm. The first signs
+	// access tokens, and everything for clients that are registered for no
+	// algorithm. The others sign for clients that are registered for their
+	// algorithm, for example by id_token_signed_response_alg. The server rejects
+	// a client that is registered for an algorithm without a key. At least one
+	// is required.
+	Keys []profile.SigningKey
+	// Scopes are the scopes that exist at this server. With "openid", the server
+	// issues ID tokens.
 	Scopes []string
-	// Resources are the resource servers that tokens may be meant for, absolute
-	// URIs (RFC 8707). At least one is required; the first is the audience of a
-	// token whose client named none.
+	// Resources are the resource servers that tokens can be for, as absolute
+	// URIs (RFC 8707). The first is the audience of a token whose request names
+	// no resource. At least one is required.
 	Resources []string
-
-	// ResourceServers returns the resources of which an authenticated client is
-	// the server: what it may ask about at the introspection endpoint (RFC
-	// 7662), which exists only with this function. None: it is an ordinary
-	// client and is told nothing (MS-6.2-1). Called concurrently.
-	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
-
-	// ResourceScopes are, for each of Resources, the scopes that mean something
-	// there: a resource server is told of no others at the introspection
-	// endpoint. Each of Resources needs an entry, an empty one for none. nil:
-	// it is told all that the token has, which is what a token of this server
-	// itself says to who holds it.
-	ResourceScopes map[string][]string
-
-	// AuthorizationDetails are the types of authorization details (RFC 9396)
-	// that the server supports and publishes as
-	// authorization_details_types_supported. A client can request the types
-	// that it is registered for. If nil, the server rejects requests with
-	// authorization details.
+	// Interact shows login and consent, calls [Server.Approve] or [Server.Deny],
+	// and serves the response that they return. [Server.Handler] calls it at the
+	// authorization endpoint for a valid request. The consent page shows
+	// [Authorization.Choices], Details and NamedResources. ScopesFor turns the
+	// user's choices into an [Approval].
 	//
-	// A detail may name some of Resources by its locations or its type. Then
-	// only tokens for these resource servers contain it. The client can request
-	// such a token even if its authorization request named other resources (RFC
-	// 9396 §3.2). The token has no scopes there unless the client named the
-	// resource.
-	//
-	// A request for details that do not fit into an access token is rejected at
-	// the push. A JWT has room for about 10 KiB, and an opaque one for more
-	// than 40 KiB. Logger receives a warning for each JWT longer than 8 KiB,
-	// because common proxies accept no longer header field.
-	AuthorizationDetails *rar.Registry
-	// ClientDetails decides which details a client may have that acts for
-	// nobody, by the client credentials grant: those requested, or less, or an
-	// error. nil: none, since no user has agreed. Called concurrently.
-	ClientDetails func(ctx context.Context, clientID string, requested rar.Details) (granted rar.Details, err error)
-
-	// Grants turns on grant management (Grant Management for OAuth 2.0). The
-	// server makes a [grants.Manager] from it; see [Server.Grants]. Leave
-	// Issuer, AccessTokenLifetime and Now empty, because the server sets them.
-	// If MergeDetails is nil, the server uses the rule of AuthorizationDetails.
-	// Clients can be registered for the scopes grant_management_query and
-	// grant_management_revoke. Events receives a change after the server has
-	// ended the affected access tokens. If nil, grant management is off.
-	//
-	// The grant management endpoint is a resource server with its own
-	// identifier. The identifier is its URL, which the metadata contains as
-	// grant_management_endpoint and in protected_resources. The endpoint
-	// rejects tokens for other audiences (RFC 9068 §4). If a request for one of
-	// the two scopes names no resource, the endpoint is in the audience of the
-	// token. The default resource server is in it too if the client requests
-	// other scopes. A request that names resources must name the endpoint to
-	// use the two scopes.
-	Grants *grants.ManagerConfig
-	// GrantIDInTokens writes the member grant_id into access tokens and
-	// introspection responses. The value is the ID of the managed grant, or the
-	// [AuthorizationResponse.AuthorizationID] without grant management. All
-	// tokens of one consent carry the same value, including refreshed and
-	// narrowed tokens. An API can therefore record with [Token.GrantID] that a
-	// permission was used. A merge or a replacement within one managed grant
-	// does not create a second permission; a client that needs one creates
-	// another grant. Tokens of the client credentials grant have no grant_id.
-	// If false, tokens do not name their consent.
-	GrantIDInTokens bool
-
-	// EncryptedResponses serves clients that are registered for encrypted
-	// authorization responses, by authorization_encrypted_response_alg and
-	// _enc, with the first key in their JWK Set that is for it. false: such a
-	// client is refused. FAPI advises against it (MS-6.1-1), and nobody else's
-	// responses are encrypted.
-	EncryptedResponses bool
-
-	// UserInfo returns the claims about the user of an access token with scope
-	// openid, those that its scopes allow the client to see, and turns on the
-	// UserInfo endpoint (OpenID Connect Core §5.3). "openid" has to be among
-	// Scopes. The endpoint itself says "sub", which is the token's subject: a
-	// map with another one is not sent. An error with a code and status goes to
-	// the client, [accesstoken.ErrRevoked] for a user who is gone, say; any
-	// other is a server_error. Called concurrently.
-	UserInfo func(ctx context.Context, token *resourceserver.Token) (claims map[string]any, err error)
-
-	// ACRValues are the authentication context classes that logins here can
-	// meet, published as acr_values_supported. With any, acr_values in a
-	// request is a demand: [Server.Approve] refuses an approval that meets none
-	// of them (RFC 9470 §5). Without, acr_values is the host's business.
-	ACRValues []string
-
-	// [Server.Handler] calls Interact at the authorization endpoint with a
-	// valid request. Interact shows login and consent, calls Approve or Deny,
-	// and serves the response that they return. Required for Handler. The
-	// consent page shows [Authorization.Choices], Details and NamedResources.
-	// ScopesFor turns the user's choices into an [Approval].
-	//
-	// A reload calls Interact again while RequestLifetime lasts, and so does
+	// A reload calls Interact again while Lifetimes.Request lasts, and so does
 	// the form that the page posts to the same URL. If a client sends the
 	// browser by POST, with client_id and request_uri in the body, Handler
 	// redirects the request to the URL of the GET request. A POST that reaches
@@ -203,16 +71,9 @@ type Config struct {
 	// [Authorization.RequestURI] in the browser's session. Continue on a URL of
 	// the host, and call [Server.Resume] there. The host must protect its forms
 	// against forged posts.
+	//
+	// If nil, Handler has no authorization endpoint.
 	Interact func(w http.ResponseWriter, r *http.Request, a *Authorization)
-	// ErrorPage shows an error of which the client cannot be told. nil shows a
-	// plain page that names the cause.
-	ErrorPage func(w http.ResponseWriter, r *http.Request, err error)
-
-	RequestLifetime      time.Duration // of a request_uri: 5 s to 599 s, default 90 s
-	CodeLifetime         time.Duration // 1 s to 60 s, the default
-	AccessTokenLifetime  time.Duration // 1 s to 24 hours, default 5 minutes
-	AssertionLifetime    time.Duration // maximum lifetime of a client assertion, 1 s to 1 hour; the default is 1 hour
-	RefreshTokenLifetime time.Duration // up to 10 years, default 90 days; only clients with the grant type refresh_token get one
 
 	// Store keeps pushed requests, codes, refresh tokens, opaque access tokens,
 	// revocations and, by default, grants and used proofs and assertions.
@@ -230,122 +91,180 @@ type Config struct {
 	Replay dpop.ReplayStore
 	// OpaqueAccessTokens makes access tokens opaque: 256 random bits, whose
 	// claims Store keeps until they expire. APIs introspect such tokens
-	// ([resourceserver.Issuer].Introspection) and see a revocation at once. If
+	// ([resourceserver.Config.Introspection]) and see a revocation at once. If
 	// false, access tokens are JWTs (RFC 9068). A server that changes to opaque
 	// tokens still accepts the JWTs that it issued before.
 	OpaqueAccessTokens bool
-	// Nonces makes the server ask for DPoP nonces (RFC 9449 §8); nil: it does
-	// not.
+	// MutualTLS lets clients authenticate with certificates, and binds tokens to
+	// them (RFC 8705). If nil, mutual TLS is off.
+	MutualTLS *MutualTLS
+	// Introspection adds the introspection endpoint (RFC 7662, RFC 9701). If
+	// nil, there is none.
+	Introspection *Introspection
+	// UserInfo returns the claims about the user of an access token with scope
+	// openid, as far as its scopes permit. It adds the UserInfo endpoint (OpenID
+	// Connect Core §5.3), for which Scopes must include "openid". The endpoint
+	// adds the claim "sub", and rejects claims with another subject. The client
+	// receives an error that has a code and a status, for example
+	// [accesstoken.ErrRevoked] for a deleted user. Any other error is a
+	// server_error. If nil, there is no UserInfo endpoint.
+	UserInfo func(ctx context.Context, token *resourceserver.Token) (claims map[string]any, err error)
+	// AuthorizationDetails are the types of authorization details (RFC 9396) that
+	// the server supports and publishes as authorization_details_types_supported.
+	// A client can request the types that it is registered for. If nil, the server
+	// rejects requests with authorization details.
+	//
+	// A detail may name some of Resources by its locations or its type. Then only
+	// tokens for these resource servers contain it. The client can request such a
+	// token even if its authorization request named other resources (RFC 9396
+	// §3.2). The token has no scopes there unless the client named the resource.
+	//
+	// A request for details that do not fit into an access token is rejected at
+	// the push. A JWT has room for about 10 KiB, and an opaque token for more than
+	// 40 KiB. Hooks.Logger receives a warning for each JWT longer than 8 KiB,
+	// because common proxies accept no longer header field.
+	AuthorizationDetails *rar.Registry
+	// ClientDetails returns the details that a client receives for itself by the
+	// client credentials grant: the requested ones, or fewer, or an error. If
+	// nil, such requests are rejected, because no user has agreed to them.
+	ClientDetails func(ctx context.Context, clientID string, requested rar.Details) (granted rar.Details, err error)
+	// Grants turns on grant management (Grant Management for OAuth 2.0). The
+	// server makes a [grants.Manager] from it; see [Server.Grants].
+	// Leave Issuer, AccessTokenLifetime and Now empty, because the server sets
+	// them. If MergeDetails is nil, the server uses the rule of
+	// AuthorizationDetails. Clients can be registered for the scopes
+	// grant_management_query and grant_management_revoke. Events receives a change
+	// after the server has ended the affected access tokens. If nil, grant
+	// management is off.
+	//
+	// The grant management endpoint is a resource server with its own identifier.
+	// The identifier is its URL, which the metadata contains as
+	// grant_management_endpoint and in protected_resources. The endpoint rejects
+	// tokens for other audiences (RFC 9068 §4). If a request for one of the two
+	// scopes names no resource, the endpoint is in the audience of the token. The
+	// default resource server is in it too if the client requests other scopes. A
+	// request that names resources must name the endpoint to use the two scopes.
+	Grants *grants.ManagerConfig
+	// GrantIDInTokens writes the member grant_id into access tokens and
+	// introspection responses. The value is the ID of the managed grant, or the
+	// [AuthorizationResponse.AuthorizationID] without grant management. All tokens
+	// of one consent carry the same value, including refreshed and narrowed
+	// tokens. An API can therefore record with [resourceserver.Token.GrantID] that
+	// a permission was used. A merge or a replacement within one managed grant does
+	// not create a second permission; a client that needs one creates another
+	// grant. Tokens of the client credentials grant have no grant_id. If false,
+	// tokens do not name their consent.
+	GrantIDInTokens bool
+	// ACRValues are the authentication context classes of the logins at this
+	// server, published as acr_values_supported. If there are any,
+	// [Server.Approve] rejects an approval that meets none of the acr_values of
+	// its request (RFC 9470 §5). If empty, the host decides about acr_values.
+	ACRValues []string
+	// EncryptedResponses permits clients that are registered for encrypted
+	// authorization responses, by authorization_encrypted_response_alg and _enc.
+	// The server encrypts to the first suitable key in the client's JWK Set. FAPI
+	// 2.0 Message Signing §6.1 advises against encryption. If false, such clients
+	// are rejected.
+	EncryptedResponses bool
+	// Nonces makes the server require nonces in DPoP proofs (RFC 9449 §8). If
+	// nil, proofs need no nonce.
 	Nonces *dpop.NonceSource
+	// RetiredKeys stay in the JWK Set after a change of Keys, for tokens that
+	// they have signed.
+	RetiredKeys []jwks.Key
+	// JWKSClient fetches the jwks_uri of clients. If nil, the server fetches from
+	// public addresses only, because clients choose the URL. A given client is not
+	// restricted; see [jwks.PublicClient].
+	JWKSClient *http.Client
 
-	// Evidence is handed each signed message that the server accepts or issues,
-	// before it takes effect; an error stops that. nil: nobody wants them.
-	// Called concurrently.
+	// Lifetimes are the lifetimes of requests, codes, tokens and assertions.
+	Lifetimes Lifetimes
+	// Endpoints are the paths of the endpoints.
+	Endpoints Endpoints
+	// Hooks are functions that follow what the server does.
+	Hooks Hooks
+}
+
+// MutualTLS configures client certificates (RFC 8705). The zero value reads them
+// from the TLS connection.
+type MutualTLS struct {
+	// Certificates returns the certificate of a request. If nil, the server reads
+	// it from the TLS connection. The listener must then request certificates, by
+	// ClientAuth: tls.RequestClientCert.
+	Certificates *tokenbinding.CertificateSource
+	// ClientCAs are the trust anchors for clients with tls_client_auth. If nil,
+	// the TLS server or the proxy must have verified the chains, for example with
+	// tls.VerifyClientCertIfGiven. See [clientauth.VerifierConfig].
+	ClientCAs *x509.CertPool
+	// BaseURL is an https URL with another host or port, at which the listener
+	// requests certificates. The paths of the endpoints are appended to it. The
+	// metadata contains the results as mtls_endpoint_aliases (RFC 8705 §5), and
+	// the same [Server.Handler] serves them. If empty, there are no aliases.
+	BaseURL string
+}
+
+// Introspection configures the introspection endpoint.
+type Introspection struct {
+	// ResourceServers returns the resources that a client operates. The client
+	// can introspect tokens for those resources. A client without resources
+	// receives no information about any token. Required.
+	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
+	// Scopes are the scopes that have a meaning at each of [Config.Resources]. A
+	// resource server receives no others. Each resource requires an entry, which
+	// may be empty. If nil, a resource server receives all scopes of the token.
+	Scopes map[string][]string
+}
+
+// Lifetimes are the lifetimes of what an authorization server issues and
+// accepts. A zero field has the default.
+type Lifetimes struct {
+	// Request is the lifetime of a request_uri, 5 to 599 seconds. The default is
+	// 90 seconds.
+	Request time.Duration
+	// Code is the lifetime of an authorization code, 1 to 60 seconds. The default
+	// is 60 seconds.
+	Code time.Duration
+	// AccessToken is 1 second to 24 hours. The default is 5 minutes.
+	AccessToken time.Duration
+	// RefreshToken is 1 second to 10 years. The default is 90 days. Only clients
+	// with the grant type refresh_token receive refresh tokens.
+	RefreshToken time.Duration
+	// Assertion is the longest lifetime of a client assertion, 1 second to 1
+	// hour. The default is 1 hour.
+	Assertion time.Duration
+}
+
+// Endpoints are the paths of an authorization server's endpoints. Each starts
+// with a slash and follows the path of the issuer. An empty field has the
+// default that its comment gives.
+type Endpoints struct {
+	PushedAuthorizationRequest string // /par
+	Authorization              string // /authorize
+	Token                      string // /token
+	Introspection              string // /introspect
+	Revocation                 string // /revoke
+	UserInfo                   string // /userinfo
+	Grants                     string // /grants; each grant has a URL below it
+	JWKS                       string // /jwks
+}
+
+// Hooks are functions of a host that follow what an authorization server does.
+// The zero value has none. They may be called concurrently.
+type Hooks struct {
+	// Evidence receives each signed message that the server accepts or issues,
+	// before it takes effect. If Evidence returns an error, the operation fails.
+	// If nil, nothing is recorded.
 	Evidence func(ctx context.Context, e profile.Evidence) error
-
-	// Logger is told of each refusal: method, path, status, error (the code
-	// that the peer is told), reason (the text of one of this module's errors,
-	// from a fixed set) and detail, none of which has a secret in it. nil:
-	// silent.
+	// ErrorPage shows an error that the client cannot receive. If nil, a plain
+	// page shows the error code.
+	ErrorPage func(w http.ResponseWriter, r *http.Request, err error)
+	// Logger receives each rejection with method, path, status, error, reason and
+	// detail. The error is the code that the client receives. The reason is the
+	// text of one of this module's errors, from a fixed set. No attribute contains
+	// a secret. If nil, nothing is logged.
 	Logger *slog.Logger
-	Now    func() time.Time // nil: time.Now
-}
-
-func (cfg *Config) check() error {
-	var errs []error
-	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("authserver: "+format, args...))
-	}
-	if cfg.Profile.Has(profile.SignedIntrospection) && cfg.ResourceServers == nil {
-		bad("SignedIntrospection without ResourceServers")
-	}
-	if cfg.Profile&^profile.Advanced != 0 {
-		bad("unknown profile %d", cfg.Profile)
-	}
-	if cfg.UserInfo != nil && !slices.Contains(cfg.Scopes, "openid") {
-		bad("UserInfo without openid among Scopes")
-	}
-	if cfg.ClientDetails != nil && cfg.AuthorizationDetails == nil {
-		bad("ClientDetails without AuthorizationDetails")
-	}
-	if g := cfg.Grants; g != nil && (g.Issuer != "" || g.AccessTokenLifetime != 0 || g.Now != nil) {
-		bad("Grants has an Issuer, AccessTokenLifetime or Now, which are the server's own")
-	}
-	if err := profile.CheckIssuer(cfg.Issuer); err != nil { // CA-BIS-4-4
-		errs = append(errs, err)
-	}
-	if cfg.Clients == nil {
-		bad("Clients is required")
-	}
-	if _, err := cfg.signingKeys(); err != nil {
-		errs = append(errs, err)
-	}
-	cfg.checkPaths(bad)
-	if cfg.MTLSBaseURL != "" && (cfg.Certificates == nil || profile.CheckIssuer(cfg.MTLSBaseURL) != nil) {
-		bad("MTLSBaseURL %q is no https URL, or there are no Certificates", cfg.MTLSBaseURL)
-	}
-	cfg.checkStores(bad)
-	if len(cfg.Resources) == 0 {
-		bad("Resources needs at least one resource server")
-	}
-	for i, resource := range cfg.Resources {
-		if !syntax.IsResource(resource) {
-			bad("resource %q is no absolute URI without fragment", resource)
-		}
-		if slices.Contains(cfg.Resources[:i], resource) { // AT-5-1: one audience for each
-			bad("resource %q is there twice", resource)
-		}
-	}
-	for _, scope := range cfg.Scopes {
-		if !syntax.IsScope(scope) {
-			bad("scope %q has characters outside RFC 6749 §3.3", scope)
-		}
-	}
-	if own := strings.TrimSuffix(cfg.Issuer, "/") + cfg.Endpoints.Grants; cfg.Grants != nil && slices.Contains(cfg.Resources, own) {
-		bad("Resources has the grant management endpoint %q, which is the server's own", own)
-	}
-	cfg.checkResourceScopes(bad)
-	cfg.checkDetailScopes(bad)
-	if cfg.CodeLifetime < time.Second || cfg.CodeLifetime > maxCodeLifetime { // SP-5.3.2.1-11
-		bad("CodeLifetime %v is not 1s to %v", cfg.CodeLifetime, maxCodeLifetime)
-	}
-	if cfg.RefreshTokenLifetime < time.Second || cfg.RefreshTokenLifetime > maxRefreshLifetime {
-		bad("RefreshTokenLifetime %v is not 1s to %v", cfg.RefreshTokenLifetime, maxRefreshLifetime)
-	}
-	return errors.Join(errs...)
-}
-
-// checkDetailScopes finds types of details that no client could ask for, as
-// they go with a scope that does not exist.
-func (cfg *Config) checkDetailScopes(bad func(format string, args ...any)) {
-	if cfg.AuthorizationDetails == nil {
-		return
-	}
-	for _, name := range cfg.AuthorizationDetails.Types() {
-		if scope := cfg.AuthorizationDetails.Type(name).Scope(); scope != "" && !slices.Contains(cfg.Scopes, scope) {
-			bad("the type %q goes with the scope %q, which is not among Scopes", name, scope)
-		}
-	}
-}
-
-// checkPaths wants paths that every proxy and browser leaves as they are, so
-// that each endpoint has one URL.
-func (cfg *Config) checkPaths(bad func(format string, args ...any)) {
-	if u, err := url.Parse(cfg.Issuer); err == nil && u.Path != "" && strings.TrimSuffix(u.Path, "/") != strings.TrimSuffix(path.Clean(u.Path), "/") {
-		bad("the path of issuer %q has dot segments or empty ones", cfg.Issuer)
-	}
-	seen := map[string]bool{}
-	for _, p := range []string{cfg.Endpoints.PushedAuthorizationRequest, cfg.Endpoints.Authorization, cfg.Endpoints.Token,
-		cfg.Endpoints.Introspection, cfg.Endpoints.Revocation, cfg.Endpoints.UserInfo, cfg.Endpoints.Grants, cfg.Endpoints.JWKS} {
-		u, err := url.Parse(p)
-		if err != nil || u.Path != p || p[0] != '/' || p == "/" || path.Clean(p) != p || syntax.HTTPSProblem("https://host"+p) != "" {
-			bad("endpoint %q is no plain path", p)
-		}
-		if seen[p] || strings.HasPrefix(p+"/", "/.well-known/") {
-			bad("endpoint %q is at the path of something else", p)
-		}
-		seen[p] = true
-	}
+	// Now is the clock. If nil, time.Now is used.
+	Now func() time.Time
 }
 
 func (cfg *Config) setDefaults() {
@@ -362,30 +281,40 @@ func (cfg *Config) setDefaults() {
 	or(&cfg.Endpoints.UserInfo, "/userinfo")
 	or(&cfg.Endpoints.Grants, "/grants")
 	or(&cfg.Endpoints.JWKS, "/jwks")
-	orDuration := func(to *time.Duration, value time.Duration) {
-		if *to == 0 {
-			*to = value
+	for _, l := range cfg.lifetimes() {
+		if *l.value == 0 {
+			*l.value = l.standard
 		}
 	}
-	orDuration(&cfg.CodeLifetime, maxCodeLifetime)
-	orDuration(&cfg.AccessTokenLifetime, defaultAccessTokenLifetime)
-	orDuration(&cfg.RefreshTokenLifetime, defaultRefreshLifetime)
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	if cfg.Hooks.Now == nil {
+		cfg.Hooks.Now = time.Now
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+	if cfg.Hooks.Logger == nil {
+		cfg.Hooks.Logger = slog.New(slog.DiscardHandler)
 	}
-	// If Replay stays nil, each verifier keeps a set in memory. The two
-	// endpoints may have one for proofs each, because a proof fails at the
-	// other by its htu.
+	if cfg.Hooks.ErrorPage == nil {
+		cfg.Hooks.ErrorPage = plainErrorPage
+	}
+	if cfg.MutualTLS != nil {
+		group := *cfg.MutualTLS
+		if group.Certificates == nil {
+			group.Certificates = new(tokenbinding.CertificateSource)
+		}
+		cfg.MutualTLS = &group
+	}
+	if cfg.Introspection != nil {
+		group := *cfg.Introspection
+		if group.Scopes != nil {
+			group.Scopes = wire.CloneValues(group.Scopes)
+		}
+		cfg.Introspection = &group
+	}
+	// If Replay stays nil, each verifier keeps a set in memory. The two endpoints
+	// may have one for proofs each, because a proof fails at the other by its htu.
 	if cfg.Replay == nil && cfg.Store != nil {
 		cfg.Replay = cfg.Store
 	}
-	cfg.Scopes, cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Scopes), slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
-	if cfg.ResourceScopes != nil {
-		cfg.ResourceScopes = wire.CloneValues(cfg.ResourceScopes)
-	}
+	cfg.Keys, cfg.Scopes, cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Keys), slices.Clone(cfg.Scopes), slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
 	if cfg.Grants != nil {
 		for _, scope := range []string{scopeGrantQuery, scopeGrantRevoke} {
 			if !slices.Contains(cfg.Scopes, scope) {
@@ -393,7 +322,167 @@ func (cfg *Config) setDefaults() {
 			}
 		}
 	}
-	if cfg.ErrorPage == nil {
-		cfg.ErrorPage = plainErrorPage
+}
+
+// certificates returns the source of client certificates, or nil if mutual TLS
+// is off.
+func (cfg *Config) certificates() *tokenbinding.CertificateSource {
+	if cfg.MutualTLS == nil {
+		return nil
+	}
+	return cfg.MutualTLS.Certificates
+}
+
+// clientCAs returns the trust anchors for client certificates, or nil.
+func (cfg *Config) clientCAs() *x509.CertPool {
+	if cfg.MutualTLS == nil {
+		return nil
+	}
+	return cfg.MutualTLS.ClientCAs
+}
+
+// aliasURL returns the URL of an endpoint for mutual TLS, or "" if there are no
+// aliases.
+func (cfg *Config) aliasURL(path string) string {
+	if cfg.MutualTLS == nil || cfg.MutualTLS.BaseURL == "" {
+		return ""
+	}
+	return strings.TrimSuffix(cfg.MutualTLS.BaseURL, "/") + path
+}
+
+// A lifetime is a field of [Lifetimes] with its bounds.
+type lifetime struct {
+	name     string
+	value    *time.Duration
+	min, max time.Duration
+	standard time.Duration
+}
+
+func (cfg *Config) lifetimes() []lifetime {
+	l := &cfg.Lifetimes
+	return []lifetime{
+		{"Request", &l.Request, 5 * time.Second, 599 * time.Second, 90 * time.Second}, // SP-5.3.2.2-12
+		{"Code", &l.Code, time.Second, maxCodeLifetime, maxCodeLifetime},              // SP-5.3.2.1-11
+		{"AccessToken", &l.AccessToken, time.Second, 24 * time.Hour, 5 * time.Minute},
+		{"RefreshToken", &l.RefreshToken, time.Second, maxRefreshLifetime, 90 * 24 * time.Hour},
+		{"Assertion", &l.Assertion, time.Second, time.Hour, time.Hour},
+	}
+}
+
+// check returns all problems of a configuration with defaults.
+func (cfg *Config) check() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("authserver: "+format, args...))
+	}
+	if cfg.Profile&^profile.Advanced != 0 {
+		bad("unknown profile %d", cfg.Profile)
+	}
+	if err := profile.CheckIssuer(cfg.Issuer); err != nil { // CA-BIS-4-4
+		errs = append(errs, err)
+	}
+	if cfg.Clients == nil {
+		bad("missing Clients")
+	}
+	cfg.checkKeys(bad)
+	cfg.checkScopes(bad)
+	cfg.checkGroups(bad)
+	cfg.checkPaths(bad)
+	cfg.checkStores(bad)
+	cfg.checkDetailScopes(bad)
+	for _, l := range cfg.lifetimes() {
+		if *l.value < l.min || *l.value > l.max {
+			bad("invalid Lifetimes.%s %v, want %v to %v", l.name, *l.value, l.min, l.max)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkScopes checks Scopes and Resources.
+func (cfg *Config) checkScopes(bad func(format string, args ...any)) {
+	for _, scope := range cfg.Scopes {
+		if !syntax.IsScope(scope) {
+			bad("malformed scope %q (RFC 6749 §3.3)", scope)
+		}
+	}
+	if len(cfg.Resources) == 0 {
+		bad("missing Resources")
+	}
+	own := strings.TrimSuffix(cfg.Issuer, "/") + cfg.Endpoints.Grants
+	for i, resource := range cfg.Resources {
+		if !syntax.IsResource(resource) {
+			bad("resource %q is not an absolute URI without fragment", resource)
+		}
+		if slices.Contains(cfg.Resources[:i], resource) { // AT-5-1: one audience for each
+			bad("duplicate resource %q", resource)
+		}
+		if cfg.Grants != nil && resource == own {
+			bad("resource %q is the grant management endpoint, which the server adds itself", own)
+		}
+	}
+}
+
+// checkGroups checks the optional parts of a configuration.
+func (cfg *Config) checkGroups(bad func(format string, args ...any)) {
+	if cfg.Introspection == nil && cfg.Profile.Has(profile.SignedIntrospection) {
+		bad("SignedIntrospection requires Introspection")
+	}
+	if cfg.Introspection != nil {
+		cfg.checkIntrospection(bad)
+	}
+	if cfg.UserInfo != nil && !slices.Contains(cfg.Scopes, scopeOpenID) {
+		bad("UserInfo requires openid among Scopes")
+	}
+	if cfg.ClientDetails != nil && cfg.AuthorizationDetails == nil {
+		bad("ClientDetails requires AuthorizationDetails")
+	}
+	if g := cfg.Grants; g != nil && (g.Issuer != "" || g.AccessTokenLifetime != 0 || g.Now != nil) {
+		bad("Grants has Issuer, AccessTokenLifetime or Now, which the server sets")
+	} else if g != nil {
+		group := *g
+		group.Issuer = "https://as.example" // that of cfg is checked elsewhere
+		if _, err := grants.NewManager(group); err != nil {
+			bad("Grants: %w", err)
+		}
+	}
+	if m := cfg.MutualTLS; m != nil && m.BaseURL != "" && profile.CheckIssuer(m.BaseURL) != nil {
+		bad("MutualTLS.BaseURL %q is not an https URL without query and fragment", m.BaseURL)
+	}
+}
+
+// checkDetailScopes finds types of details that go with an unknown scope. No
+// client could request such a detail.
+func (cfg *Config) checkDetailScopes(bad func(format string, args ...any)) {
+	if cfg.AuthorizationDetails == nil {
+		return
+	}
+	for _, name := range cfg.AuthorizationDetails.Types() {
+		if scope := cfg.AuthorizationDetails.Type(name).Scope(); scope != "" && !slices.Contains(cfg.Scopes, scope) {
+			bad("type %q requires the scope %q, which is not among Scopes", name, scope)
+		}
+	}
+}
+
+// checkPaths requires paths that proxies and browsers do not change, so that
+// each endpoint has one URL.
+func (cfg *Config) checkPaths(bad func(format string, args ...any)) {
+	u, err := url.Parse(cfg.Issuer)
+	if err == nil && u.Path != "" && strings.TrimSuffix(u.Path, "/") != strings.TrimSuffix(path.Clean(u.Path), "/") {
+		bad("issuer %q has dot segments or empty segments in its path", cfg.Issuer)
+	}
+	seen := map[string]bool{}
+	e := cfg.Endpoints
+	for _, p := range []string{
+		e.PushedAuthorizationRequest, e.Authorization, e.Token, e.Introspection, e.Revocation, e.UserInfo, e.Grants, e.JWKS,
+	} {
+		u, err := url.Parse(p)
+		plain := err == nil && u.Path == p && p[0] == '/' && p != "/" && path.Clean(p) == p && syntax.HTTPSProblem("https://host"+p) == ""
+		switch {
+		case !plain:
+			bad("endpoint path %q is not a plain path", p)
+		case seen[p] || strings.HasPrefix(p+"/", "/.well-known/"):
+			bad("endpoint path %q is used twice or is under /.well-known/", p)
+		}
+		seen[p] = true
 	}
 }

@@ -30,10 +30,16 @@ import (
 
 func goodConfig(t testing.TB) authserver.Config {
 	return authserver.Config{
-		Issuer: "https://as.example", Key: testkit.ECKey(t, "as"), KeyID: "as-1", Scopes: []string{"openid"}, Resources: []string{"https://api.example"},
+		Issuer: "https://as.example", Keys: []profile.SigningKey{{Key: testkit.ECKey(t, "as"), KeyID: "as-1"}}, Scopes: []string{"openid"}, Resources: []string{"https://api.example"},
 		Clients: func(context.Context, string) (*profile.ClientMetadata, error) {
 			return nil, authserver.ErrUnknownClient
 		},
+	}
+}
+
+func introspected(scopes map[string][]string) *authserver.Introspection {
+	return &authserver.Introspection{
+		ResourceServers: func(context.Context, string) ([]string, error) { return nil, nil }, Scopes: scopes,
 	}
 }
 
@@ -51,17 +57,19 @@ func TestConfigRefused(t *testing.T) {
 		"an issuer over http":                        func(c *config) { c.Issuer = "http://as.example" },
 		"an issuer whose path a proxy would clean":   func(c *config) { c.Issuer += "/a/../b" },
 		"an issuer with an empty segment":            func(c *config) { c.Issuer += "/a//b" },
-		"INT-9701-5-5 a resource without its scopes": func(c *config) { c.ResourceScopes = map[string][]string{} },
+		"INT-9701-5-5 a resource without its scopes": func(c *config) { c.Introspection = introspected(map[string][]string{}) },
 		"INT-9701-5-5 scopes of an unknown resource": func(c *config) {
-			c.ResourceScopes = map[string][]string{"https://api.example": nil, "https://api.exmaple": nil}
+			c.Introspection = introspected(map[string][]string{"https://api.example": nil, "https://api.exmaple": nil})
 		},
-		"INT-9701-5-5 an unknown scope of a resource": func(c *config) { c.ResourceScopes = map[string][]string{"https://api.example": {"opneid"}} },
-		"no key":                                  func(c *config) { c.Key = nil },
-		"a key that is a nil pointer":             func(c *config) { c.Key = (*ecdsa.PrivateKey)(nil) },
-		"a weak RSA key":                          func(c *config) { c.Key = weak },
-		"a key on another curve":                  func(c *config) { c.Key = p384 },
-		"an algorithm that does not fit":          func(c *config) { c.Algorithm = "PS256" },
-		"RS256":                                   func(c *config) { c.Algorithm, c.Key = "RS256", testkit.RSAKey(t, "rsa") },
+		"INT-9701-5-5 an unknown scope of a resource": func(c *config) {
+			c.Introspection = introspected(map[string][]string{"https://api.example": {"opneid"}})
+		},
+		"no key":                                  func(c *config) { c.Keys[0].Key = nil },
+		"a key that is a nil pointer":             func(c *config) { c.Keys[0].Key = (*ecdsa.PrivateKey)(nil) },
+		"a weak RSA key":                          func(c *config) { c.Keys[0].Key = weak },
+		"a key on another curve":                  func(c *config) { c.Keys[0].Key = p384 },
+		"an algorithm that does not fit":          func(c *config) { c.Keys[0].Algorithm = "PS256" },
+		"RS256":                                   func(c *config) { c.Keys[0].Algorithm, c.Keys[0].Key = "RS256", testkit.RSAKey(t, "rsa") },
 		"SP-5.4.2-3 a kid that a retired key has": func(c *config) { c.RetiredKeys = []jwks.Key{{Public: testkit.ECKey(t, "o").Public(), KeyID: "as-1"}} },
 		"a retired key that is private":           func(c *config) { c.RetiredKeys = []jwks.Key{{Public: testkit.ECKey(t, "o")}} },
 		"a store that is a nil pointer":           func(c *config) { c.Store = (*memstore.Store)(nil) },
@@ -81,14 +89,16 @@ func TestConfigRefused(t *testing.T) {
 		"an endpoint on another host":             func(c *config) { c.Endpoints.Token = "//evil.example/token" },
 		"an endpoint without a slash":             func(c *config) { c.Endpoints.Token = "token" },
 		"an endpoint with dots":                   func(c *config) { c.Endpoints.Token = "/a/../token" },
-		"SP-5.3.2.1-11 a code of 61 s":            func(c *config) { c.CodeLifetime = 61 * time.Second },
-		"a code that is never valid":              func(c *config) { c.CodeLifetime = time.Millisecond },
-		"a negative code lifetime":                func(c *config) { c.CodeLifetime = -1 },
-		"CASES F4: assertions for two hours":      func(c *config) { c.AssertionLifetime = 2 * time.Hour },
-		"SP-5.3.2.2-12 a request of 600 s":        func(c *config) { c.RequestLifetime = 600 * time.Second },
-		"an access token for ever":                func(c *config) { c.AccessTokenLifetime = math.MaxInt64 },
-		"a refresh token for ever":                func(c *config) { c.RefreshTokenLifetime = math.MaxInt64 },
-		"a refresh token that is never valid":     func(c *config) { c.RefreshTokenLifetime = time.Millisecond },
+		"SP-5.3.2.1-11 a code of 61 s":            func(c *config) { c.Lifetimes.Code = 61 * time.Second },
+		"a code that is never valid":              func(c *config) { c.Lifetimes.Code = time.Millisecond },
+		"a negative code lifetime":                func(c *config) { c.Lifetimes.Code = -1 },
+		"CASES F4: assertions for two hours":      func(c *config) { c.Lifetimes.Assertion = 2 * time.Hour },
+		"SP-5.3.2.2-12 a request of 600 s":        func(c *config) { c.Lifetimes.Request = 600 * time.Second },
+		"an access token for ever":                func(c *config) { c.Lifetimes.AccessToken = math.MaxInt64 },
+		"a refresh token for ever":                func(c *config) { c.Lifetimes.RefreshToken = math.MaxInt64 },
+		"a refresh token that is never valid":     func(c *config) { c.Lifetimes.RefreshToken = time.Millisecond },
+		"introspection by unknown clients":        func(c *config) { c.Introspection = new(authserver.Introspection) },
+		"an alias over http":                      func(c *config) { c.MutualTLS = &authserver.MutualTLS{BaseURL: "http://as.example"} },
 		"a profile that does not exist":           func(c *config) { c.Profile = 200 },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,10 +115,14 @@ func TestConfigRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestHandlerNeedsInteract(t *testing.T) {
+func TestHandlerLeavesOutWhatIsNotConfigured(t *testing.T) {
 	s, err := authserver.New(goodConfig(t))
 	require.NoError(t, err)
-	require.Panics(t, func() { s.Handler() }, "better at the start than in front of the first user")
+	for path, status := range map[string]int{"/authorize": http.StatusNotFound, "/userinfo": http.StatusNotFound, "/jwks": http.StatusOK} {
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		require.Equal(t, status, w.Code, path)
+	}
 }
 
 // What a host does with the metadata it got, or with its own configuration, does not change the server's.
@@ -128,7 +142,7 @@ func TestMetadataIsACopy(t *testing.T) {
 func TestDefaultStoresKeepTheServersTime(t *testing.T) {
 	w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		behind := testkit.NewClock(time.Now().Add(-3 * time.Hour))
-		as.Now, rs.Now = behind.Now, behind.Now
+		as.Hooks.Now, rs.Now = behind.Now, behind.Now
 	})
 	w.clock.Advance(-3 * time.Hour)
 	form, proof := w.credentialsForm("client-1", "accounts"), w.tokenProof("d")

@@ -138,7 +138,7 @@ func TestDetailsAfterTheirTypesAreGone(t *testing.T) {
 		tokens := w.redeem("authorization_details", readOnly)
 		w.requireDetails(readOnly, tokens, "")
 		cfg := goodConfig(t)
-		cfg.Issuer, cfg.Resources, cfg.Now, cfg.Scopes = w.asHTTP.URL, []string{w.rsHTTP.URL, otherAPI}, w.clock.Now, []string{"openid", "accounts", "payments"}
+		cfg.Issuer, cfg.Resources, cfg.Hooks.Now, cfg.Scopes = w.asHTTP.URL, []string{w.rsHTTP.URL, otherAPI}, w.clock.Now, []string{"openid", "accounts", "payments"}
 		cfg.Clients = clientsOf(w)
 		cfg.Interact = w.interact
 		demanding(profile.Baseline)(&cfg, &resourceserver.Config{Resource: w.rsHTTP.URL})
@@ -389,7 +389,7 @@ func TestScopesOfDetailsInTokens(t *testing.T) {
 func TestDetailsBetweenNestedResources(t *testing.T) {
 	nested := func(as *authserver.Config, rs *resourceserver.Config) {
 		as.Resources = []string{rs.Resource, rs.Resource + "/pay", rs.Resource + "/pay/cards"}
-		as.ResourceServers = nil
+		as.Introspection = nil
 	}
 	w := newRichWorld(t, nested)
 	top, pay, cards := w.rsHTTP.URL, w.rsHTTP.URL+"/pay", w.rsHTTP.URL+"/pay/cards"

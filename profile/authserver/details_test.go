@@ -74,9 +74,9 @@ func newRichWorld(t testing.TB, options ...worldOption) *world {
 	registry := richTypes(t)
 	first := func(as *authserver.Config, rs *resourceserver.Config) {
 		as.AuthorizationDetails, as.Grants, rs.AuthorizationDetails = registry, new(grants.ManagerConfig), registry
-		as.ResourceServers = func(_ context.Context, clientID string) ([]string, error) {
+		as.Introspection = &authserver.Introspection{ResourceServers: func(_ context.Context, clientID string) ([]string, error) {
 			return map[string][]string{"client-2": {rs.Resource}, "client-3": {otherAPI}}[clientID], nil
-		}
+		}}
 	}
 	w := newWorld(t, append([]worldOption{first}, options...)...)
 	w.registry = registry

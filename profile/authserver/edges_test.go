@@ -22,7 +22,7 @@ import (
 func TestCodeThatVanishes(t *testing.T) {
 	var spy *spyStore
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		spy = newSpy(as.Now)
+		spy = newSpy(as.Hooks.Now)
 		as.Store = spy
 	})
 	spy.before = func(call string) error {
@@ -39,7 +39,7 @@ func TestCodeThatVanishes(t *testing.T) {
 func TestLastInstants(t *testing.T) {
 	start := time.Now().Truncate(time.Second).Add(900 * time.Millisecond) // a fraction must not lengthen anything
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		as.RequestLifetime = 599 * time.Second
+		as.Lifetimes.Request = 599 * time.Second
 	})
 	w.clock.Advance(start.Sub(w.clock.Now()))
 	early, late := w.code("client-1", nil), w.code("client-1", nil)

@@ -47,7 +47,7 @@ func (a *archive) take() (kinds []string) {
 func TestEvidence(t *testing.T) {
 	server, own := &archive{}, &archive{}
 	w, ctx := newWorld(t, demanding(profile.Advanced), func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Evidence = server.keep
+		as.Hooks.Evidence = server.keep
 	}), context.Background()
 	app := w.client("client-1", using(profile.Advanced), func(c *client.Config) { c.Hooks.Evidence = own.keep })
 	session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})

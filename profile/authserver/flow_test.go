@@ -54,7 +54,7 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 	w.http.Transport.(*http.Transport).TLSClientConfig.RootCAs.AddCert(w.rsHTTP.Certificate())
 
 	asConfig := authserver.Config{
-		Issuer: w.asHTTP.URL, Key: testkit.ECKey(t, "as"), KeyID: "as-1",
+		Issuer: w.asHTTP.URL, Keys: []profile.SigningKey{{Key: testkit.ECKey(t, "as"), KeyID: "as-1"}},
 		Scopes: []string{"openid", "accounts", "payments"}, Resources: []string{w.rsHTTP.URL, "https://other-api.example"},
 		Clients: func(_ context.Context, id string) (*profile.ClientMetadata, error) {
 			if w.failClients != nil {
@@ -67,7 +67,7 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 			}
 			return nil, authserver.ErrUnknownClient
 		},
-		Interact: w.interact, Now: w.clock.Now,
+		Interact: w.interact, Hooks: authserver.Hooks{Now: w.clock.Now},
 	}
 	rsConfig := resourceserver.Config{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL}}, Now: w.clock.Now}
 	rsConfig.Issuers[0].Revoked = func(ctx context.Context, id string) (bool, error) { return w.as.Revoked(ctx, id) }

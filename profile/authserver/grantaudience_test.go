@@ -142,7 +142,7 @@ func TestG7GrantManagementIsTurnedOff(t *testing.T) {
 		memory := memstore.New(memstore.Config{Now: w.clock.Now})
 		cfg := func(on bool) worldOption {
 			return func(as *authserver.Config, rs *resourceserver.Config) {
-				as.Store, as.Now = memory, w.clock.Now
+				as.Store, as.Hooks.Now = memory, w.clock.Now
 				as.Issuer, rs.Issuers[0].ID = w.asHTTP.URL, w.asHTTP.URL
 				as.Resources = []string{w.rsHTTP.URL, otherAPI}
 				if !on {

@@ -181,7 +181,7 @@ func TestGrantAPIAtTheAliases(t *testing.T) {
 		m := newMTLSWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 			as.AuthorizationDetails, as.Grants = registry, new(grants.ManagerConfig)
 			as.ClientDetails = nil
-			as.MTLSBaseURL += "/grants"
+			as.MutualTLS.BaseURL += "/grants"
 		})
 		c := m.enrol("app", "tls_client_auth", certificateBound)
 		m.enrich(c)
@@ -295,7 +295,7 @@ func TestGrantsFailClosed(t *testing.T) {
 func TestGrantAPINonces(t *testing.T) {
 	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		var err error
-		as.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Now})
+		as.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Hooks.Now})
 		require.NoError(t, err)
 	})
 	form := w.credentialsForm("client-1", "grant_management_query")

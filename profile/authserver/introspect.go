@@ -48,7 +48,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if client.IntrospectionEncryptedResponseAlg != "" {
 		return fail(fmt.Errorf("%w: it is registered for encrypted introspection responses, which this server does not make", ErrClientNotAllowed))
 	}
-	resources, err := s.cfg.ResourceServers(ctx, client.ClientID)
+	resources, err := s.cfg.Introspection.ResourceServers(ctx, client.ClientID)
 	if err != nil {
 		return fail(errors.Join(ErrStore, err))
 	}
@@ -72,9 +72,9 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	}
 	if mediaType != "application/json" { // signed
 		evidence := profile.Evidence{
-			Kind: profile.EvidenceIntrospection, Issued: true, ClientID: client.ClientID, JWT: string(body), Key: signatory.key, Time: s.cfg.Now(),
+			Kind: profile.EvidenceIntrospection, Issued: true, ClientID: client.ClientID, JWT: string(body), Key: signatory.key, Time: s.cfg.Hooks.Now(),
 		}
-		if err := wire.Archive(ctx, s.cfg.Evidence, evidence); err != nil {
+		if err := wire.Archive(ctx, s.cfg.Hooks.Evidence, evidence); err != nil {
 			return fail(err)
 		}
 	}
@@ -103,12 +103,12 @@ func (s *Server) limit(asking *introspection.ResourceServer, response *introspec
 			return fmt.Errorf("%w: authorization details: %w", ErrStore, err)
 		}
 	}
-	if s.cfg.ResourceScopes == nil {
+	if s.cfg.Introspection.Scopes == nil {
 		return nil
 	}
 	asking.Scopes = []string{}
 	for _, resource := range response.Audience { // not of what it serves besides, and this token is not for
-		asking.Scopes = append(asking.Scopes, s.cfg.ResourceScopes[resource]...)
+		asking.Scopes = append(asking.Scopes, s.cfg.Introspection.Scopes[resource]...)
 	}
 	return nil
 }
@@ -130,23 +130,27 @@ func (s *Server) tokenState(ctx context.Context, raw string) (introspection.Resp
 	}, nil
 }
 
-// checkResourceScopes finds a resource server that would be told nothing, or of nothing, by a slip of the pen.
-func (cfg *Config) checkResourceScopes(bad func(format string, args ...any)) {
-	if cfg.ResourceScopes == nil {
+// checkIntrospection requires an entry for each resource server, so that a
+// misspelt name does not hide scopes from it.
+func (cfg *Config) checkIntrospection(bad func(format string, args ...any)) {
+	if cfg.Introspection.ResourceServers == nil {
+		bad("missing Introspection.ResourceServers")
+	}
+	if cfg.Introspection.Scopes == nil {
 		return
 	}
 	for _, resource := range cfg.Resources {
-		if _, ok := cfg.ResourceScopes[resource]; !ok {
-			bad("ResourceScopes has no entry for %q", resource)
+		if _, ok := cfg.Introspection.Scopes[resource]; !ok {
+			bad("Introspection.Scopes has no entry for the resource %q", resource)
 		}
 	}
-	for resource, scopes := range cfg.ResourceScopes {
+	for resource, scopes := range cfg.Introspection.Scopes {
 		if !slices.Contains(cfg.Resources, resource) {
-			bad("ResourceScopes has %q, which is not among Resources", resource)
+			bad("Introspection.Scopes has an entry for %q, which is not among Resources", resource)
 		}
 		for _, scope := range scopes {
 			if !slices.Contains(cfg.Scopes, scope) {
-				bad("ResourceScopes has %q for %q, which is not among Scopes", scope, resource)
+				bad("Introspection.Scopes has %q for %q, which is not among Scopes", scope, resource)
 			}
 		}
 	}

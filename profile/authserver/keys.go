@@ -15,26 +15,15 @@ import (
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
-// A SigningKey is one of [Config.MoreKeys]: what an authorization server signs with for the clients that
-// are registered for its algorithm. Like any private key it is not for printing.
-type SigningKey struct {
-	// Key signs: P-256, Ed25519 or RSA from 2048 bits, safe for concurrent use. Required; one in a KMS or HSM will do.
-	Key crypto.Signer
-	// KeyID names the key in the JWK Set; empty: its RFC 7638 thumbprint.
-	KeyID string
-	// Algorithm is PS256, ES256, EdDSA or Ed25519; empty: what fits the key, EdDSA of the last two.
-	Algorithm string
-}
-
-// complete returns the key with what it tells of itself filled in.
-func (k SigningKey) complete() (_ SigningKey, err error) {
+// complete returns a key with the default KeyID and Algorithm.
+func complete(k profile.SigningKey) (_ profile.SigningKey, err error) {
 	if wire.IsNil(k.Key) {
-		return k, errors.New("Key is required")
+		return k, errors.New("missing Key")
 	}
 	public := k.Key.Public()
 	if k.Algorithm == "" {
 		if k.Algorithm, err = jose.AlgorithmFor(public); err != nil {
-			return k, fmt.Errorf("Key: %w", err)
+			return k, err
 		}
 	}
 	if !jose.Allowed(k.Algorithm) || !jose.KeyFits(public, k.Algorithm) { // SP-5.4.1-1.2, SP-5.4.1-2
@@ -46,27 +35,40 @@ func (k SigningKey) complete() (_ SigningKey, err error) {
 	return k, err
 }
 
-// signingKeys returns all that the server signs with, Key first. Two of one algorithm would leave open which of them signs;
-// the names EdDSA and Ed25519 are two, since a client that is registered for one need not know the other.
-func (cfg *Config) signingKeys() ([]SigningKey, error) {
-	var errs []error
-	keys := append([]SigningKey{{cfg.Key, cfg.KeyID, cfg.Algorithm}}, cfg.MoreKeys...)
-	seen := map[string]bool{}
-	for i := range keys {
-		where := "authserver: "
-		if i > 0 {
-			where += fmt.Sprintf("MoreKeys: number %d: ", i)
-		}
-		var err error
-		switch keys[i], err = keys[i].complete(); {
-		case err != nil:
-			errs = append(errs, fmt.Errorf("%s%w", where, err))
-		case seen[keys[i].Algorithm]:
-			errs = append(errs, fmt.Errorf("%sanother key signs by %s: one that no longer does belongs to RetiredKeys", where, keys[i].Algorithm))
-		}
-		seen[keys[i].Algorithm] = true
+// checkKeys completes Keys. Two keys of one algorithm would not determine which
+// of them signs. EdDSA and Ed25519 are two algorithms here, because a client that
+// is registered for one does not necessarily know the other.
+func (cfg *Config) checkKeys(bad func(format string, args ...any)) {
+	if len(cfg.Keys) == 0 {
+		bad("missing Keys")
 	}
-	return keys, errors.Join(errs...)
+	seen := map[string]bool{}
+	good := true
+	for i, key := range cfg.Keys {
+		key, err := complete(key)
+		switch {
+		case err != nil:
+			bad("Keys[%d]: %w", i, err)
+		case seen[key.Algorithm]:
+			bad("Keys[%d]: second key for %s; an old key belongs in RetiredKeys", i, key.Algorithm)
+		}
+		good = good && err == nil
+		cfg.Keys[i], seen[key.Algorithm] = key, true
+	}
+	if good {
+		if _, err := cfg.newKeySet(); err != nil {
+			bad("%w", err)
+		}
+	}
+}
+
+// newKeySet returns the JWK Set of the server.
+func (cfg *Config) newKeySet() (*jwks.Set, error) {
+	keys := make([]jwks.Key, 0, len(cfg.Keys)+len(cfg.RetiredKeys))
+	for _, k := range cfg.Keys {
+		keys = append(keys, jwks.Key{Public: k.Key.Public(), KeyID: k.KeyID, Algorithm: k.Algorithm, Use: "sig"})
+	}
+	return jwks.NewSet(append(keys, cfg.RetiredKeys...)...) // SP-5.4.2-3: each with a kid of its own
 }
 
 // A signatory signs, with one of the server's keys, what clients get. Access tokens are not among it: they are for APIs, and
@@ -80,38 +82,36 @@ type signatory struct {
 	userInfo  *jose.Signer
 }
 
-func newSignatory(cfg *Config, k SigningKey) (*signatory, error) {
+func newSignatory(cfg *Config, k profile.SigningKey) (*signatory, error) {
 	var errs [4]error
 	s := &signatory{algorithm: k.Algorithm, key: k.Key.Public()}
 	s.idTokens, errs[0] = idtoken.NewIssuer(idtoken.IssuerConfig{
-		Issuer: cfg.Issuer, Key: k.Key, KeyID: k.KeyID, Algorithm: k.Algorithm, Now: cfg.Now,
+		Issuer: cfg.Issuer, Key: k.Key, KeyID: k.KeyID, Algorithm: k.Algorithm, Now: cfg.Hooks.Now,
 	})
 	s.responses, errs[1] = jarm.NewIssuer(jarm.IssuerConfig{
-		Issuer: cfg.Issuer, Key: k.Key, KeyID: k.KeyID, Algorithm: k.Algorithm, Now: cfg.Now,
+		Issuer: cfg.Issuer, Key: k.Key, KeyID: k.KeyID, Algorithm: k.Algorithm, Now: cfg.Hooks.Now,
 	})
 	// No typ: OpenID Connect Core §5.3.2 has none.
 	s.userInfo, errs[2] = jose.NewSigner(k.Key, jose.SignerOptions{Algorithm: k.Algorithm, KeyID: k.KeyID})
-	if cfg.ResourceServers != nil {
+	if cfg.Introspection != nil {
 		s.answers, errs[3] = introspection.NewResponder(introspection.ResponderConfig{
 			Issuer: cfg.Issuer, Key: k.Key, KeyID: k.KeyID, Algorithm: k.Algorithm,
-			RequireJWT: cfg.Profile.Has(profile.SignedIntrospection), Now: cfg.Now, // MS-5.5.1-1
+			RequireJWT: cfg.Profile.Has(profile.SignedIntrospection), Now: cfg.Hooks.Now, // MS-5.5.1-1
 		})
 	}
 	return s, errors.Join(errs[:]...)
 }
 
-// newKeys makes the signatories, and the JWK Set with the keys of all of them.
-func (s *Server) newKeys(keys []SigningKey) error {
+// newKeys makes the signatories and the JWK Set.
+func (s *Server) newKeys() error {
 	var errs []error
-	var published []jwks.Key
-	for _, key := range keys {
+	for _, key := range s.cfg.Keys {
 		signatory, err := newSignatory(&s.cfg, key)
 		errs = append(errs, err)
 		s.signatories = append(s.signatories, signatory)
-		published = append(published, jwks.Key{Public: key.Key.Public(), KeyID: key.KeyID, Algorithm: key.Algorithm, Use: "sig"})
 	}
 	var err error
-	s.keys, err = jwks.NewSet(append(published, s.cfg.RetiredKeys...)...) // SP-5.4.2-3: each under a kid of its own
+	s.keys, err = s.cfg.newKeySet()
 	return errors.Join(append(errs, err)...)
 }
 

@@ -25,16 +25,16 @@ import (
 // kids are those of a server with a key for each algorithm; that of newWorld is the first.
 var kids = map[string]string{"ES256": "as-1", "PS256": "as-2", "EdDSA": "as-3", "Ed25519": "as-4"}
 
-func moreKeys(t testing.TB) []authserver.SigningKey {
-	return []authserver.SigningKey{
+func moreKeys(t testing.TB) []profile.SigningKey {
+	return []profile.SigningKey{
 		{Key: testkit.RSAKey(t, "as"), KeyID: "as-2"},
 		{Key: testkit.Ed25519Key(t, "as"), KeyID: "as-3"},
 		{Key: testkit.Ed25519Key(t, "as by its new name"), KeyID: "as-4", Algorithm: "Ed25519"},
 	}
 }
 
-func withKeys(keys ...authserver.SigningKey) worldOption {
-	return func(as *authserver.Config, _ *resourceserver.Config) { as.MoreKeys = keys }
+func withKeys(keys ...profile.SigningKey) worldOption {
+	return func(as *authserver.Config, _ *resourceserver.Config) { as.Keys = append(as.Keys[:1], keys...) }
 }
 
 // requireSigned wants a JWT that is signed by the key of an algorithm, as whoever reads the published keys finds out.
@@ -148,7 +148,7 @@ func (w *world) checkArchive(held *archive, id, response, answer string) {
 func TestAlgorithmsWithoutAKey(t *testing.T) {
 	for _, keys := range []struct {
 		name    string
-		more    []authserver.SigningKey
+		more    []profile.SigningKey
 		missing []string
 	}{
 		{"one key", nil, []string{"PS256", "EdDSA", "Ed25519", "RS256", "none", "es256"}},
@@ -202,43 +202,43 @@ func TestSigningKeysRefused(t *testing.T) {
 	ec := testkit.ECKey(t, "other")
 	for _, tc := range []struct {
 		name string
-		keys []authserver.SigningKey
+		keys []profile.SigningKey
 		says string
 	}{
-		{"two of one algorithm", []authserver.SigningKey{{Key: ec}}, "number 1: another key signs by ES256"},
-		{"two of one algorithm, further on", append(moreKeys(t), authserver.SigningKey{Key: testkit.RSAKey(t, "other")}), "number 4: another key signs by PS256"},
-		{"SP-5.4.2-3 two of one kid", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), KeyID: "as-1"}}, `duplicate kid "as-1"`},
-		{"SP-5.4.2-3 one key by two names, of one kid", []authserver.SigningKey{{Key: testkit.Ed25519Key(t, "as")}, {Key: testkit.Ed25519Key(t, "as"), Algorithm: "Ed25519"}}, "duplicate kid"},
-		{"SP-5.4.2-3 the kid of a retired one", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), KeyID: "old"}}, `duplicate kid "old"`},
-		{"nothing", []authserver.SigningKey{{}}, "number 1: Key is required"},
-		{"a nil pointer", []authserver.SigningKey{{Key: (*ecdsa.PrivateKey)(nil)}}, "number 1: Key is required"},
-		{"SP-5.4.1-1.2 RS256", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "RS256"}}, `Algorithm "RS256"`},
-		{"SP-5.4.1-1.3 none", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "none"}}, `Algorithm "none"`},
-		{"an algorithm that does not fit", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "EdDSA"}}, `Algorithm "EdDSA"`},
+		{"two of one algorithm", []profile.SigningKey{{Key: ec}}, "Keys[1]: second key for ES256"},
+		{"two of one algorithm, further on", append(moreKeys(t), profile.SigningKey{Key: testkit.RSAKey(t, "other")}), "Keys[4]: second key for PS256"},
+		{"SP-5.4.2-3 two of one kid", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), KeyID: "as-1"}}, `duplicate kid "as-1"`},
+		{"SP-5.4.2-3 one key by two names, of one kid", []profile.SigningKey{{Key: testkit.Ed25519Key(t, "as")}, {Key: testkit.Ed25519Key(t, "as"), Algorithm: "Ed25519"}}, "duplicate kid"},
+		{"SP-5.4.2-3 the kid of a retired one", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), KeyID: "old"}}, `duplicate kid "old"`},
+		{"nothing", []profile.SigningKey{{}}, "Keys[1]: missing Key"},
+		{"a nil pointer", []profile.SigningKey{{Key: (*ecdsa.PrivateKey)(nil)}}, "Keys[1]: missing Key"},
+		{"SP-5.4.1-1.2 RS256", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "RS256"}}, `Algorithm "RS256"`},
+		{"SP-5.4.1-1.3 none", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "none"}}, `Algorithm "none"`},
+		{"an algorithm that does not fit", []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), Algorithm: "EdDSA"}}, `Algorithm "EdDSA"`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := goodConfig(t)
 			cfg.RetiredKeys = []jwks.Key{{Public: ec.Public(), KeyID: "old"}}
-			cfg.MoreKeys = tc.keys
+			cfg.Keys = append(cfg.Keys, tc.keys...)
 			_, err := authserver.New(cfg)
 			require.ErrorContains(t, err, tc.says)
 		})
 	}
 	cfg := goodConfig(t)
-	cfg.Key, cfg.MoreKeys = nil, []authserver.SigningKey{{Key: ec, Algorithm: "PS256"}}
+	cfg.Keys = []profile.SigningKey{{}, {Key: ec, Algorithm: "PS256"}}
 	_, err := authserver.New(cfg)
-	require.ErrorContains(t, err, "server: Key is required", "all that is wrong is listed")
-	require.ErrorContains(t, err, "number 1: Key cannot be used")
-	cfg.MoreKeys = moreKeys(t)
+	require.ErrorContains(t, err, "Keys[0]: missing Key", "all problems are listed")
+	require.ErrorContains(t, err, "Keys[1]: Key cannot be used")
+	cfg.Keys = append([]profile.SigningKey{{}}, moreKeys(t)...)
 	_, err = authserver.New(cfg)
-	require.Error(t, err, "there is no first one but Key")
+	require.Error(t, err, "the first key is required")
 
 	cfg = goodConfig(t)
-	cfg.KeyID, cfg.MoreKeys = "", []authserver.SigningKey{{Key: testkit.RSAKey(t, "as")}}
+	cfg.Keys = []profile.SigningKey{{Key: ec}, {Key: testkit.RSAKey(t, "as")}}
 	as, err := authserver.New(cfg)
 	require.NoError(t, err)
-	require.Zero(t, cfg.MoreKeys[0].KeyID, "the host's own list stays as it is")
-	cfg.MoreKeys[0] = authserver.SigningKey{}
+	require.Zero(t, cfg.Keys[1].KeyID, "the host's own list stays as it is")
+	cfg.Keys[1] = profile.SigningKey{}
 	for _, alg := range []string{"ES256", "PS256"} {
 		keys, err := as.Keys().Keys(t.Context(), "", alg)
 		require.NoError(t, err)
@@ -256,10 +256,10 @@ func TestAccessTokensOutliveAKeyChange(t *testing.T) {
 	old := testkit.ECKey(t, "as")
 	for name, change := range map[string]func(*authserver.Config){
 		"SP-5.4.3-1 it signs on": func(c *authserver.Config) {
-			c.MoreKeys = []authserver.SigningKey{{Key: old, KeyID: "as-1"}}
+			c.Keys = append(c.Keys[:1:1], profile.SigningKey{Key: old, KeyID: "as-1"})
 		},
 		"SP-5.4.3-1 it has retired": func(c *authserver.Config) {
-			c.MoreKeys, c.RetiredKeys = nil, []jwks.Key{{Public: old.Public(), KeyID: "as-1"}}
+			c.Keys, c.RetiredKeys = c.Keys[:1], []jwks.Key{{Public: old.Public(), KeyID: "as-1"}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -269,7 +269,7 @@ func TestAccessTokensOutliveAKeyChange(t *testing.T) {
 			before := w.tokens("client-1", "d").body["access_token"].(string)
 			w.requireSigned("ES256", before)
 			restart(w, func(c *authserver.Config) {
-				c.Key, c.KeyID = testkit.RSAKey(t, "as"), "as-2"
+				c.Keys = []profile.SigningKey{{Key: testkit.RSAKey(t, "as"), KeyID: "as-2"}}
 				change(c)
 			})
 			w.clock.Advance(time.Minute) // readers fetch keys again
@@ -296,7 +296,7 @@ func TestAccessTokensOutliveAKeyChange(t *testing.T) {
 // A key that fails stops those alone who are registered for it.
 func TestAKeyThatFails(t *testing.T) {
 	key := &moody{Signer: testkit.RSAKey(t, "as")}
-	w := newWorld(t, withUserInfo(about), withKeys(authserver.SigningKey{Key: key, KeyID: "as-2"}))
+	w := newWorld(t, withUserInfo(about), withKeys(profile.SigningKey{Key: key, KeyID: "as-2"}))
 	w.wants("ps", "PS256")
 	code := w.code("ps", nil)
 	key.down.Store(true)

@@ -1,14 +1,12 @@
 package authserver_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"testing"
 
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
-	"github.com/gofapi/fapi2/tokenbinding"
 	"github.com/stretchr/testify/require"
 )
 
@@ -25,17 +23,17 @@ func TestLintPassesOurOwnServers(t *testing.T) {
 				cfg := goodConfig(t)
 				cfg.Profile, cfg.Scopes = p, []string{"accounts"}
 				if certificates {
-					cfg.Certificates = new(tokenbinding.CertificateSource)
+					cfg.MutualTLS = new(authserver.MutualTLS)
 				}
 				if elsewhere {
-					cfg.MTLSBaseURL = "https://mtls.as.example"
+					cfg.MutualTLS.BaseURL = "https://mtls.as.example"
 				}
 				if openid {
 					cfg.Scopes, cfg.UserInfo, cfg.ACRValues = append(cfg.Scopes, "openid"), about, []string{"gold"}
 				}
 				if introspects {
 					cfg.OpaqueAccessTokens = true
-					cfg.ResourceServers = func(context.Context, string) ([]string, error) { return nil, nil }
+					cfg.Introspection = introspected(nil)
 				}
 				if scopeless {
 					cfg.Scopes = nil

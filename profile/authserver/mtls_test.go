@@ -75,7 +75,7 @@ func newMTLSWorld(t testing.TB, options ...worldOption) *mtlsWorld {
 	m.aliases.StartTLS()
 	t.Cleanup(m.aliases.Close)
 	m.world = newWorld(t, append([]worldOption{func(as *authserver.Config, rs *resourceserver.Config) {
-		as.Certificates, as.ClientCAs, as.MTLSBaseURL = new(tokenbinding.CertificateSource), cas, m.aliases.URL
+		as.MutualTLS = &authserver.MutualTLS{ClientCAs: cas, BaseURL: m.aliases.URL}
 		rs.Certificates = new(tokenbinding.CertificateSource)
 	}}, options...)...)
 	m.rsHTTP.TLS.ClientAuth = tls.RequestClientCert
@@ -346,9 +346,9 @@ func TestClientMutualTLSConfiguration(t *testing.T) {
 // A resource server that authenticates by certificate asks about a certificate-bound token, and checks the binding.
 func TestMutualTLSIntrospection(t *testing.T) {
 	m, ctx := newMTLSWorld(t, demanding(profile.Baseline), func(as *authserver.Config, rs *resourceserver.Config) {
-		as.ResourceServers = func(_ context.Context, id string) ([]string, error) {
+		as.Introspection = &authserver.Introspection{ResourceServers: func(_ context.Context, id string) ([]string, error) {
 			return map[string][]string{"api": {rs.Resource}}[id], nil
-		}
+		}}
 	}), context.Background()
 	m.enrol("app", "tls_client_auth", true)
 	m.enrol("api", "tls_client_auth", true)

@@ -50,7 +50,7 @@ func (s *recordStore) Get(ctx context.Context, key string) ([]byte, int64, error
 
 func keepRecords(as *authserver.Config) *recordStore {
 	return &recordStore{
-		Store: memstore.New(memstore.Config{Now: as.Now}), values: map[string][]byte{}, ends: map[string]time.Time{},
+		Store: memstore.New(memstore.Config{Now: as.Hooks.Now}), values: map[string][]byte{}, ends: map[string]time.Time{},
 	}
 }
 
@@ -199,7 +199,7 @@ func TestOpaqueRecordsRefused(t *testing.T) {
 func TestOpaqueTokensFailClosed(t *testing.T) {
 	var store *spyStore
 	w := newOpaqueWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		store = newSpy(as.Now)
+		store = newSpy(as.Hooks.Now)
 		as.Store = store
 	})
 	code := w.code("client-1", nil)
@@ -234,7 +234,7 @@ func TestChangeToOpaqueTokens(t *testing.T) {
 	w := newWorld(t, stores, demanding(profile.Baseline))
 	jwt := w.tokens("client-1", "d").body["access_token"].(string)
 	cfg := goodConfig(t)
-	cfg.Issuer, cfg.Resources, cfg.Now, cfg.OpaqueAccessTokens = w.asHTTP.URL, []string{w.rsHTTP.URL}, w.clock.Now, true
+	cfg.Issuer, cfg.Resources, cfg.Hooks.Now, cfg.OpaqueAccessTokens = w.asHTTP.URL, []string{w.rsHTTP.URL}, w.clock.Now, true
 	cfg.Scopes = []string{"openid", "accounts", "payments"}
 	cfg.Clients = func(_ context.Context, id string) (*profile.ClientMetadata, error) { return w.clients[id], nil }
 	cfg.Interact = w.interact

@@ -21,10 +21,10 @@ func (s *Server) ResourceServer(cfg resourceserver.Config) (*resourceserver.Serv
 	}
 	cfg.Issuers = []resourceserver.Issuer{{ID: s.cfg.Issuer, Tokens: s.liveToken}}
 	if cfg.Logger == nil {
-		cfg.Logger = s.cfg.Logger
+		cfg.Logger = s.cfg.Hooks.Logger
 	}
 	if cfg.Now == nil {
-		cfg.Now = s.cfg.Now
+		cfg.Now = s.cfg.Hooks.Now
 	}
 	return resourceserver.New(cfg)
 }

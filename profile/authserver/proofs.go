@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/profile/internal/wire"
@@ -14,7 +13,7 @@ import (
 // newProofs returns a verifier of proofs for the endpoint at a path.
 func (s *Server) newProofs(path string) (*dpop.Verifier, error) {
 	return dpop.NewVerifier(dpop.VerifierConfig{
-		URLs: s.urlsOf(path), Replay: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Now: s.cfg.Now,
+		URLs: s.urlsOf(path), Replay: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Now: s.cfg.Hooks.Now,
 	})
 }
 
@@ -25,8 +24,8 @@ func (s *Server) newGuard(
 ) (*resourceserver.Server, error) {
 	return resourceserver.New(resourceserver.Config{
 		Resource: s.endpoint(path), Issuers: []resourceserver.Issuer{{ID: s.cfg.Issuer, Tokens: tokens}},
-		URLs: urls, Certificates: s.cfg.Certificates,
-		Proofs: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Logger: s.cfg.Logger, Now: s.cfg.Now,
+		URLs: urls, Certificates: s.cfg.certificates(),
+		Proofs: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Logger: s.cfg.Hooks.Logger, Now: s.cfg.Hooks.Now,
 	})
 }
 
@@ -45,9 +44,9 @@ func (s *Server) urlsBelow(path string) func(*http.Request) ([]*url.URL, error) 
 
 func (s *Server) endpointURLs(path string) ([]*url.URL, error) {
 	u, err := url.Parse(s.endpoint(path))
-	if err != nil || s.cfg.MTLSBaseURL == "" {
+	if err != nil || s.cfg.aliasURL(path) == "" {
 		return []*url.URL{u}, err
 	}
-	alias, err := url.Parse(strings.TrimSuffix(s.cfg.MTLSBaseURL, "/") + path)
+	alias, err := url.Parse(s.cfg.aliasURL(path))
 	return []*url.URL{u, alias}, err
 }

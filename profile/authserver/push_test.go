@@ -317,7 +317,7 @@ func TestAuthorizationEndpoint(t *testing.T) {
 
 func TestRequestURIExpires(t *testing.T) {
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		as.RequestLifetime = 10 * time.Second
+		as.Lifetimes.Request = 10 * time.Second
 	})
 	target := w.authorizationURL("client-1", w.pushForm("client-1"))
 	w.clock.Advance(11 * time.Second)
@@ -397,7 +397,7 @@ func TestLifetimeOfAssertions(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-				as.AssertionLifetime = tc.longest
+				as.Lifetimes.Assertion = tc.longest
 			})
 			signer, err := jose.NewSigner(testkit.ECKey(t, "client-1"), jose.SignerOptions{KeyID: "client-1-key"})
 			require.NoError(t, err)

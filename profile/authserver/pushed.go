@@ -90,7 +90,7 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(pushedData{Issuer: s.cfg.Issuer, Signed: object.Raw() != "", Time: s.cfg.Now().Unix()})
+	data, err := json.Marshal(pushedData{Issuer: s.cfg.Issuer, Signed: object.Raw() != "", Time: s.cfg.Hooks.Now().Unix()})
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (s *Server) checkRequest(ctx context.Context, clientID string, params url.V
 // if the user consents to everything.
 func (s *Server) checkPossible(client *profile.ClientMetadata, params url.Values) error {
 	// MTLS-3-1: there would be no certificate to bind tokens to.
-	if client.TLSClientCertificateBoundAccessTokens && s.cfg.Certificates == nil {
+	if client.TLSClientCertificateBoundAccessTokens && s.cfg.MutualTLS == nil {
 		return fmt.Errorf("%w: it is registered for certificate-bound access tokens, which this server does not issue", ErrClientNotAllowed)
 	}
 	// SU-5-1
@@ -287,8 +287,8 @@ func (s *Server) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error)
 		return par.Pushed{}, errors.New("authserver: Push of a request that was not checked by this server")
 	}
 	if p.object.Raw() != "" { // here, as it is evidence of what was accepted, by the host's own rules too
-		evidence := profile.Evidence{Kind: profile.EvidenceRequestObject, ClientID: p.client.ClientID, JWT: p.object.Raw(), Key: p.object.PublicKey(), Time: s.cfg.Now()}
-		if err := wire.Archive(ctx, s.cfg.Evidence, evidence); err != nil {
+		evidence := profile.Evidence{Kind: profile.EvidenceRequestObject, ClientID: p.client.ClientID, JWT: p.object.Raw(), Key: p.object.PublicKey(), Time: s.cfg.Hooks.Now()}
+		if err := wire.Archive(ctx, s.cfg.Hooks.Evidence, evidence); err != nil {
 			return par.Pushed{}, err
 		}
 	}

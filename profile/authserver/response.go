@@ -183,7 +183,7 @@ func (s *Server) newSignedResponse(ctx context.Context, a *Authorization, params
 			return nil, err
 		}
 	}
-	if s.cfg.Evidence != nil {
+	if s.cfg.Hooks.Evidence != nil {
 		// MS-7-1: a form that comes twice, or too late, makes no evidence of a response that nobody gets. Of two that come
 		// at the same instant both may, and one is sent. A request that is refused by now is there, and gets an error.
 		if request, err := s.requests.Resume(ctx, a.client.ClientID, a.request.RequestURI()); request.ClientID() == "" {
@@ -191,9 +191,9 @@ func (s *Server) newSignedResponse(ctx context.Context, a *Authorization, params
 		}
 	}
 	evidence := profile.Evidence{
-		Kind: profile.EvidenceAuthorizationResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: signatory.key, Time: s.cfg.Now(),
+		Kind: profile.EvidenceAuthorizationResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: signatory.key, Time: s.cfg.Hooks.Now(),
 	}
-	if err := wire.Archive(ctx, s.cfg.Evidence, evidence); err != nil {
+	if err := wire.Archive(ctx, s.cfg.Hooks.Evidence, evidence); err != nil {
 		return nil, err
 	}
 	return response, nil
@@ -224,5 +224,5 @@ func (s *Server) WriteAuthorizationError(w http.ResponseWriter, r *http.Request,
 		}
 		s.logRefusal(r, err)
 	}
-	s.cfg.ErrorPage(w, r, err)
+	s.cfg.Hooks.ErrorPage(w, r, err)
 }

@@ -165,10 +165,10 @@ func (s *Server) Revoke(ctx context.Context, q *RevocationRequest) error {
 		return nil
 	}
 	// REV-2.1-4, REV-2.1-5, REV-2.1-6: all tokens of the authorization.
-	until := s.cfg.Now().Add(s.longestLife())
+	until := s.cfg.Hooks.Now().Add(s.longestLife())
 	if origin.own { // it never has a refresh token
 		until = origin.expires.Add(codeMemory)
-	} else if last := origin.expires.Add(s.cfg.AccessTokenLifetime + codeMemory); last.After(until) { // issued when tokens lived longer
+	} else if last := origin.expires.Add(s.cfg.Lifetimes.AccessToken + codeMemory); last.After(until) { // issued when tokens lived longer
 		until = last
 	}
 	return s.revokeFor(ctx, q.client.ClientID, origin.AuthorizationID, until) // GM-6.5-4: not the grant that it may be one of
@@ -193,7 +193,7 @@ func (s *Server) originOf(ctx context.Context, q *RevocationRequest) (foundToken
 			return foundToken{}, err
 		}
 		return foundToken{expires: time.Unix(record.Expires, 0), TokenOrigin: TokenOrigin{
-			AuthorizationID: record.Grant.ID, GrantID: record.Grant.Managed, Refresh: true, expired: s.cfg.Now().Unix() >= record.Expires,
+			AuthorizationID: record.Grant.ID, GrantID: record.Grant.Managed, Refresh: true, expired: s.cfg.Hooks.Now().Unix() >= record.Expires,
 		}}, nil
 	}
 	if !errors.Is(err, ErrRefreshToken) {

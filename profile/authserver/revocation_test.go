@@ -184,7 +184,7 @@ func TestRevocationFailsClosed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var store *spyStore
 			w := newOpaqueWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-				store = newSpy(as.Now)
+				store = newSpy(as.Hooks.Now)
 				as.Store = store
 			})
 			tokens := w.tokens("client-1", "d")
@@ -213,7 +213,7 @@ func TestRevocationFailsClosed(t *testing.T) {
 func TestRevocationWritesNothingUnasked(t *testing.T) {
 	var writes atomic.Int32
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		spy := newSpy(as.Now)
+		spy := newSpy(as.Hooks.Now)
 		spy.lost = func(string) error { writes.Add(1); return nil }
 		as.Store = spy
 	})
@@ -352,11 +352,11 @@ func TestRevocationPlumbing(t *testing.T) {
 func TestRevocationOutlivesTheToken(t *testing.T) {
 	var cfg authserver.Config
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Store = memstore.New(memstore.Config{Now: as.Now})
+		as.Store = memstore.New(memstore.Config{Now: as.Hooks.Now})
 		cfg = *as
 	})
 	tokens := w.tokens("client-1", "d")
-	cfg.RefreshTokenLifetime = time.Hour
+	cfg.Lifetimes.RefreshToken = time.Hour
 	var err error
 	w.as, err = authserver.New(cfg)
 	require.NoError(t, err)

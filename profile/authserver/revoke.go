@@ -43,12 +43,12 @@ func (s *Server) Withdraw(ctx context.Context, authorizationID string) error {
 // issued. The entry has no owner: a client that has used its share must not
 // keep tokens that a user has withdrawn, or tokens of a replayed code.
 func (s *Server) revoke(ctx context.Context, grantID string) error {
-	return s.revokeFor(ctx, "", grantID, s.cfg.Now().Add(s.longestLife()))
+	return s.revokeFor(ctx, "", grantID, s.cfg.Hooks.Now().Add(s.longestLife()))
 }
 
 // longestLife is the longest lifetime of a token of an authorization.
 func (s *Server) longestLife() time.Duration {
-	return s.cfg.RefreshTokenLifetime + s.cfg.AccessTokenLifetime + codeMemory
+	return s.cfg.Lifetimes.RefreshToken + s.cfg.Lifetimes.AccessToken + codeMemory
 }
 
 // revokeFor is revoke for a client that requests it. It continues if the

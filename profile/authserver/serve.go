@@ -7,44 +7,43 @@ import (
 
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
-// Handler serves everything that [Server.Metadata] names: both metadata documents, the JWK Set, the pushed
-// authorization request, authorization, token and revocation endpoints, and those for introspection, UserInfo and grant
-// management if they are configured. Paths it does not know are 404, so that a host may mount it beside its own. Serve it with [TLSConfig]. It
-// panics if the configuration has no Interact.
+// Handler serves everything that [Server.Metadata] names and that is configured:
+// both metadata documents, the JWK Set and the endpoints. Without
+// [Config.Interact], the host serves the authorization endpoint itself. Handler
+// responds with 404 to any other path, so a host may mount it beside its own
+// handlers. Serve it with [profile.TLSConfig].
+//
+// A host that mounts the endpoints one by one serves the metadata with
+// [profile.ServerMetadata.Handler] of Metadata, and the JWK Set with Keys.
 func (s *Server) Handler() http.Handler {
-	if s.cfg.Interact == nil {
-		panic("authserver: Server.Handler needs Config.Interact")
-	}
 	metadata := s.Metadata()
-	// SP-5.3.2.2-10, BCP-2.1-5: no ServeMux, which answers other spellings of a path with a 307 that sends a posted password
-	// on. A path is known as the metadata spells it, or not at all.
-	endpoints := map[string]http.Handler{
-		syntax.URLPath(metadata.PushedAuthorizationRequestEndpoint): http.HandlerFunc(s.servePush),
-		syntax.URLPath(metadata.AuthorizationEndpoint):              http.HandlerFunc(s.serveAuthorization),
-		syntax.URLPath(metadata.TokenEndpoint):                      http.HandlerFunc(s.serveToken),
-		syntax.URLPath(metadata.RevocationEndpoint):                 http.HandlerFunc(s.serveRevocation),
-		syntax.URLPath(metadata.JWKSURI):                            s.keys,
+	// SP-5.3.2.2-10, BCP-2.1-5: a ServeMux would redirect other spellings of a
+	// path with 307, and the browser would post a password again. Each path has
+	// one spelling.
+	endpoints := map[string]http.Handler{syntax.URLPath(metadata.JWKSURI): s.keys}
+	if s.cfg.Interact != nil {
+		endpoints[syntax.URLPath(metadata.AuthorizationEndpoint)] = http.HandlerFunc(s.serveAuthorization)
 	}
-	if s.cfg.ResourceServers != nil {
-		endpoints[syntax.URLPath(metadata.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
-	}
-	if s.userInfo != nil {
-		endpoints[syntax.URLPath(metadata.UserInfoEndpoint)] = s.UserInfo()
-	}
-	if aliases := metadata.MTLSEndpointAliases; aliases != nil { // MTLS-5-1: the same endpoints, maybe under another path
-		endpoints[syntax.URLPath(aliases.PushedAuthorizationRequestEndpoint)] = http.HandlerFunc(s.servePush)
-		endpoints[syntax.URLPath(aliases.TokenEndpoint)] = http.HandlerFunc(s.serveToken)
-		endpoints[syntax.URLPath(aliases.RevocationEndpoint)] = http.HandlerFunc(s.serveRevocation)
-		if s.cfg.ResourceServers != nil {
-			endpoints[syntax.URLPath(aliases.IntrospectionEndpoint)] = http.HandlerFunc(s.serveIntrospection)
-		}
-		if s.userInfo != nil {
-			endpoints[syntax.URLPath(aliases.UserInfoEndpoint)] = s.UserInfo()
+	mount := func(endpoint http.Handler, urls ...string) {
+		for _, u := range urls {
+			if u != "" {
+				endpoints[syntax.URLPath(u)] = endpoint
+			}
 		}
 	}
+	var aliases profile.MTLSEndpointAliases
+	if metadata.MTLSEndpointAliases != nil { // MTLS-5-1: the same endpoints, possibly at other paths
+		aliases = *metadata.MTLSEndpointAliases
+	}
+	mount(http.HandlerFunc(s.servePush), metadata.PushedAuthorizationRequestEndpoint, aliases.PushedAuthorizationRequestEndpoint)
+	mount(http.HandlerFunc(s.serveToken), metadata.TokenEndpoint, aliases.TokenEndpoint)
+	mount(http.HandlerFunc(s.serveRevocation), metadata.RevocationEndpoint, aliases.RevocationEndpoint)
+	mount(http.HandlerFunc(s.serveIntrospection), metadata.IntrospectionEndpoint, aliases.IntrospectionEndpoint)
+	mount(s.UserInfo(), metadata.UserInfoEndpoint, aliases.UserInfoEndpoint)
 	documents := metadata.Handler()
 	below := s.grantPaths(metadata)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -97,7 +96,7 @@ func triedScheme(authorization string) string {
 
 // logRefusal writes what an operator needs. No error of this module holds a secret.
 func (s *Server) logRefusal(r *http.Request, err error) {
-	wire.LogRejection(s.cfg.Logger, r, err)
+	wire.LogRejection(s.cfg.Hooks.Logger, r, err)
 }
 
 var errorPage = template.Must(template.New("error").Parse(`<!DOCTYPE html>

@@ -20,9 +20,7 @@ import (
 
 // Limits of SP-5.3.2.1-11 and SP-5.3.2.2-12, and the defaults.
 const (
-	maxCodeLifetime            = 60 * time.Second
-	defaultAccessTokenLifetime = 5 * time.Minute
-	defaultRefreshLifetime     = 90 * 24 * time.Hour
+	maxCodeLifetime = 60 * time.Second
 
 	// A redeemed code is remembered for this long, so that a late replay still revokes what was issued for it.
 	codeMemory = 10 * time.Minute
@@ -58,13 +56,11 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	signing, err := cfg.signingKeys()
-	if err != nil { // checked before
-		return nil, err
-	}
+	first := cfg.Keys[0]
 	s := &Server{
-		cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Now, cfg.Logger), stores: newStores(cfg.Store, cfg.Now),
+		cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Hooks.Now, cfg.Hooks.Logger), stores: newStores(cfg.Store, cfg.Hooks.Now),
 	}
+	var err error
 	var errs []error
 	keep := func(err error) {
 		if err != nil {
@@ -72,20 +68,20 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.tokens, err = accesstoken.NewIssuer(accesstoken.IssuerConfig{
-		Issuer: cfg.Issuer, Key: signing[0].Key, KeyID: signing[0].KeyID, Algorithm: signing[0].Algorithm, Lifetime: cfg.AccessTokenLifetime, Now: cfg.Now,
+		Issuer: cfg.Issuer, Key: first.Key, KeyID: first.KeyID, Algorithm: first.Algorithm, Lifetime: cfg.Lifetimes.AccessToken, Now: cfg.Hooks.Now,
 	})
 	keep(err)
-	keep(s.newKeys(signing))
+	keep(s.newKeys())
 	keep(s.newTokenReader())
-	s.objects, err = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: wire.FutureSkew, Replay: cfg.Replay, Now: cfg.Now})
+	s.objects, err = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: wire.FutureSkew, Replay: cfg.Replay, Now: cfg.Hooks.Now})
 	keep(err)
 	s.clients, err = clientauth.NewVerifier(clientauth.VerifierConfig{
-		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Replay, ClientCAs: cfg.ClientCAs, FutureSkew: wire.FutureSkew, Now: cfg.Now,
-		MaxLifetime: cfg.AssertionLifetime,
+		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Replay, ClientCAs: cfg.clientCAs(), FutureSkew: wire.FutureSkew, Now: cfg.Hooks.Now,
+		MaxLifetime: cfg.Lifetimes.Assertion,
 	})
 	keep(err)
 	s.requests, err = par.NewServer(par.ServerConfig{
-		Check: s.checkRequest, Issuer: cfg.Issuer, Store: cfg.Store, Lifetime: cfg.RequestLifetime, Now: cfg.Now,
+		Check: s.checkRequest, Issuer: cfg.Issuer, Store: cfg.Store, Lifetime: cfg.Lifetimes.Request, Now: cfg.Hooks.Now,
 	})
 	keep(err)
 	s.pushProofs, err = s.newProofs(cfg.Endpoints.PushedAuthorizationRequest)

@@ -2,7 +2,6 @@ package authserver
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/pkce"
@@ -32,7 +31,7 @@ func (s *Server) Metadata() *profile.ServerMetadata {
 		ACRValuesSupported:                         slices.Clone(s.cfg.ACRValues), // SU-7-1
 	}
 	s.signingMetadata(m)
-	if s.cfg.Certificates != nil {
+	if s.cfg.MutualTLS != nil {
 		m.TokenEndpointAuthMethodsSupported = append(m.TokenEndpointAuthMethodsSupported,
 			clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth)
 		m.TLSClientCertificateBoundAccessTokens = true // MTLS-3.3-1
@@ -67,7 +66,7 @@ func (s *Server) endpointMetadata(m *profile.ServerMetadata) {
 
 // aliasMetadata gives each endpoint that clients call its URL at the MTLSBaseURL, if there is one. SP-5.2.2.1-2
 func (s *Server) aliasMetadata(m *profile.ServerMetadata) {
-	if s.cfg.MTLSBaseURL == "" {
+	if s.cfg.aliasURL("/") == "" {
 		return
 	}
 	e := s.cfg.Endpoints
@@ -75,7 +74,7 @@ func (s *Server) aliasMetadata(m *profile.ServerMetadata) {
 		if endpoint == "" { // MTLS-5-1: an alias of nothing
 			return ""
 		}
-		return strings.TrimSuffix(s.cfg.MTLSBaseURL, "/") + path
+		return s.cfg.aliasURL(path)
 	}
 	m.MTLSEndpointAliases = &profile.MTLSEndpointAliases{
 		TokenEndpoint:                      alias(m.TokenEndpoint, e.Token),

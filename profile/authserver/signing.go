@@ -26,7 +26,7 @@ func (s *Server) signingMetadata(m *profile.ServerMetadata) {
 	if !s.cfg.Profile.Has(profile.SignedResponses) {
 		m.ResponseModesSupported = append([]string{"query"}, m.ResponseModesSupported...)
 	}
-	if s.cfg.ResourceServers != nil {
+	if s.cfg.Introspection != nil {
 		m.IntrospectionEndpoint = s.endpoint(s.cfg.Endpoints.Introspection)
 		m.IntrospectionEndpointAuthMethodsSupported = slices.Clone(m.TokenEndpointAuthMethodsSupported)
 		m.IntrospectionEndpointAuthSigningAlgValuesSupported = s.clients.Algorithms()

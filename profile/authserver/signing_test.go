@@ -22,12 +22,12 @@ import (
 func demanding(p profile.Profile) worldOption {
 	return func(as *authserver.Config, rs *resourceserver.Config) {
 		as.Profile = p
-		as.ResourceServers = func(_ context.Context, clientID string) ([]string, error) {
+		as.Introspection = &authserver.Introspection{ResourceServers: func(_ context.Context, clientID string) ([]string, error) {
 			if clientID == "client-2" {
 				return []string{rs.Resource}, nil
 			}
 			return nil, nil
-		}
+		}}
 	}
 }
 
@@ -250,8 +250,10 @@ func TestIntrospectionIsNarrowed(t *testing.T) {
 	const other = "https://other-api.example"
 	serves := map[string][]string{}
 	narrow := func(as *authserver.Config, rs *resourceserver.Config) {
-		as.ResourceScopes = map[string][]string{rs.Resource: {"accounts"}, other: {"payments"}}
-		as.ResourceServers = func(_ context.Context, clientID string) ([]string, error) { return serves[clientID], nil }
+		as.Introspection = &authserver.Introspection{
+			ResourceServers: func(_ context.Context, clientID string) ([]string, error) { return serves[clientID], nil },
+			Scopes:          map[string][]string{rs.Resource: {"accounts"}, other: {"payments"}},
+		}
 	}
 	for _, tc := range []struct {
 		name         string
@@ -271,7 +273,7 @@ func TestIntrospectionIsNarrowed(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			options := []worldOption{demanding(profile.SignedIntrospection), narrow}
 			if !tc.narrow {
-				options = append(options, func(as *authserver.Config, _ *resourceserver.Config) { as.ResourceScopes = nil })
+				options = append(options, func(as *authserver.Config, _ *resourceserver.Config) { as.Introspection.Scopes = nil })
 			}
 			w := newWorld(t, options...)
 			serves["client-2"] = tc.asks(w)

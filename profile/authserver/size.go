@@ -51,7 +51,7 @@ func (s *Server) checkSize(c accesstoken.Claims) error {
 // request can lead to, for any user and any login.
 func (s *Server) worstCase(clientID string, scopes, targets []string, details rar.Details) (grant, error) {
 	g := grant{
-		ID: strings.Repeat("x", wire.GrantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets, AuthTime: s.cfg.Now().Unix(),
+		ID: strings.Repeat("x", wire.GrantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets, AuthTime: s.cfg.Hooks.Now().Unix(),
 		Subject: strings.Repeat(`"`, maxSubject), // two bytes a character in JSON
 		ACR:     strings.Repeat("a", maxContext+len(`"amr":[]`)),
 	}

@@ -261,7 +261,7 @@ func TestScopesThatNoTokenHolds(t *testing.T) {
 func TestWarningOfLongTokens(t *testing.T) {
 	var log bytes.Buffer
 	w := newRichWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+		as.Hooks.Logger = slog.New(slog.NewJSONHandler(&log, nil))
 	})
 	w.redeem("authorization_details", large("A", 3000))
 	require.Empty(t, log.String())

@@ -46,7 +46,7 @@ func (s *Server) checkLogin(a *Authorization, approval Approval) error {
 		return err
 	} else if ok && approval.AuthTime.IsZero() {
 		return errors.New("authserver: approval: AuthTime is required when the client sent max_age")
-	} else if now, login := s.cfg.Now().Unix(), approval.AuthTime.Unix(); ok && now-login > limit && login < a.pushed {
+	} else if now, login := s.cfg.Hooks.Now().Unix(), approval.AuthTime.Unix(); ok && now-login > limit && login < a.pushed {
 		// A login since the client asked is what it asked for, however long the user then reads the page for consent.
 		return fmt.Errorf("%w: the user logged in %d s ago, and max_age is %d", ErrMaxAge, now-login, limit)
 	}
@@ -54,7 +54,7 @@ func (s *Server) checkLogin(a *Authorization, approval Approval) error {
 	if !approval.AuthTime.IsZero() && approval.AuthTime.Unix() <= 0 {
 		return errors.New("authserver: approval: AuthTime is before 1970")
 	}
-	if approval.AuthTime.After(s.cfg.Now().Add(wire.FutureSkew)) {
+	if approval.AuthTime.After(s.cfg.Hooks.Now().Add(wire.FutureSkew)) {
 		return errors.New("authserver: approval: AuthTime is in the future")
 	}
 	// SU-5-1: as necessary, so that no client gets a token that the API then refuses again.

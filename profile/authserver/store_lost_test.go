@@ -31,7 +31,7 @@ func (l *lossy) wrote(name string, err error) error {
 func newLossyWorld(t testing.TB) (*world, *lossy) {
 	l := new(lossy)
 	w := newRichWorld(t, opaque, func(as *authserver.Config, _ *resourceserver.Config) {
-		spy := newSpy(as.Now)
+		spy := newSpy(as.Hooks.Now)
 		spy.lost = func(call string) error { return l.wrote(call, nil) }
 		as.Store = spy
 	})

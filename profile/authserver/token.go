@@ -82,7 +82,7 @@ func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, 
 	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6-1
 		return nil, fmt.Errorf("%w: it is another client's", ErrRefreshToken)
 	}
-	if s.cfg.Now().Unix() >= record.Expires {
+	if s.cfg.Hooks.Now().Unix() >= record.Expires {
 		return nil, fmt.Errorf("%w: expired", ErrRefreshToken)
 	}
 	permitted, err := s.managed(ctx, t, record.Grant)
@@ -252,7 +252,7 @@ func (s *Server) claims(t *TokenRequest, g grant) (accesstoken.Claims, error) {
 		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                                             // see Revoked
 		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: strings.Join(g.Scopes, " "), // AT-3-1, RI-2-3
 		ACR: g.ACR, AMR: g.AMR, // AT-2.2.1-1: those of the authorization, after a refresh too
-		JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.AccessTokenLifetime,
+		JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.Lifetimes.AccessToken,
 	}
 	if s.cfg.GrantIDInTokens {
 		claims.GrantID = g.consent()
@@ -261,7 +261,7 @@ func (s *Server) claims(t *TokenRequest, g grant) (accesstoken.Claims, error) {
 		claims.AuthTime = time.Unix(g.AuthTime, 0)
 	}
 	if !g.Ends.IsZero() {
-		claims.Lifetime = min(claims.Lifetime, g.Ends.Sub(s.cfg.Now()).Truncate(time.Second))
+		claims.Lifetime = min(claims.Lifetime, g.Ends.Sub(s.cfg.Hooks.Now()).Truncate(time.Second))
 	}
 	if claims.Lifetime < time.Second {
 		return claims, fmt.Errorf("%w: the grant is about to end", grants.ErrInactive)
@@ -309,7 +309,7 @@ func issueIDToken(by *signatory, g grant) (string, error) {
 }
 
 func (s *Server) newRefreshToken(ctx context.Context, g grant) (string, error) {
-	expires := s.cfg.Now().Add(s.cfg.RefreshTokenLifetime)
+	expires := s.cfg.Hooks.Now().Add(s.cfg.Lifetimes.RefreshToken)
 	if !g.Ends.IsZero() && g.Ends.Before(expires) {
 		expires = g.Ends
 	}

@@ -290,7 +290,7 @@ func TestClientCredentials(t *testing.T) {
 func TestStoresFailClosed(t *testing.T) {
 	var store *spyStore
 	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		store = newSpy(as.Now)
+		store = newSpy(as.Hooks.Now)
 		as.Store = store
 	})
 	for name, fail := range map[string]func(){
@@ -330,9 +330,9 @@ func TestStoresFailClosed(t *testing.T) {
 func TestNonces(t *testing.T) {
 	w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		var err error
-		as.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Now})
+		as.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Hooks.Now})
 		require.NoError(t, err)
-		rs.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Now})
+		rs.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Hooks.Now})
 		require.NoError(t, err)
 	})
 	form := w.authenticated("client-1", url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}})

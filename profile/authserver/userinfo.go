@@ -39,7 +39,7 @@ func (s *Server) newUserInfo() (err error) {
 // UserInfo.
 func (s *Server) UserInfo() http.Handler {
 	if s.userInfo == nil {
-		panic("authserver: Server.UserInfo needs Config.UserInfo")
+		return http.NotFoundHandler()
 	}
 	const scope = "openid"
 	guarded := s.userInfo.Require(scope)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

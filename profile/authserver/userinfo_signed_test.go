@@ -10,7 +10,7 @@ import (
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
-	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
 )
@@ -70,7 +70,7 @@ func (w *world) signedUserInfo(endpoint, token string) (status int, mediaType, b
 func TestSignedUserInfoOfTheHost(t *testing.T) {
 	var say map[string]any
 	key := &moody{Signer: testkit.RSAKey(t, "as")}
-	w := newWorld(t, withKeys(authserver.SigningKey{Key: key, KeyID: "as-2"}),
+	w := newWorld(t, withKeys(profile.SigningKey{Key: key, KeyID: "as-2"}),
 		withUserInfo(func(context.Context, *resourceserver.Token) (map[string]any, error) { return say, nil }))
 	w.wants("ps", "PS256")
 	raw := w.tokens("ps", "d").body["access_token"].(string)

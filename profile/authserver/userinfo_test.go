@@ -263,7 +263,7 @@ func TestUserInfoByCertificate(t *testing.T) {
 func TestUserInfoNonces(t *testing.T) {
 	w := newWorld(t, withUserInfo(about), func(as *authserver.Config, _ *resourceserver.Config) {
 		var err error
-		as.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Now})
+		as.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: as.Hooks.Now})
 		require.NoError(t, err)
 	})
 	app := w.client("client-1")
@@ -287,10 +287,12 @@ func TestUserInfoConfig(t *testing.T) {
 	cfg := goodConfig(t)
 	cfg.UserInfo, cfg.Scopes = about, []string{"accounts"}
 	_, err := authserver.New(cfg)
-	require.ErrorContains(t, err, "UserInfo without openid")
+	require.ErrorContains(t, err, "UserInfo requires openid")
 	as, err := authserver.New(goodConfig(t))
 	require.NoError(t, err)
-	require.Panics(t, func() { as.UserInfo() })
+	w := httptest.NewRecorder()
+	as.UserInfo().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/userinfo", nil))
+	require.Equal(t, http.StatusNotFound, w.Code, "without Config.UserInfo there is no such endpoint")
 	cfg = goodConfig(t)
 	cfg.UserInfo, cfg.Endpoints.UserInfo = about, "/token"
 	_, err = authserver.New(cfg)
