@@ -19,10 +19,12 @@ import (
 )
 
 const (
-	// referenceBytes are those of an opaque access token: nothing but chance is in it (SP-5.4.1-4).
+	// referenceBytes are those of an opaque access token: nothing but chance is
+	// in it (SP-5.4.1-4).
 	referenceBytes = 32
-	// maxReferenced bounds what is kept for an opaque token: the introspection response, which grows by a third when it is
-	// signed, has to stay within the 64 KiB that resource servers read.
+	// maxReferenced bounds what is kept for an opaque token: the introspection
+	// response, which grows by a third when it is signed, has to stay within
+	// the 64 KiB that resource servers read.
 	maxReferenced = 46 << 10
 	// commonHeader is what common proxies accept in one header field (nginx by
 	// default, for example).
@@ -31,9 +33,11 @@ const (
 	referenceVersion = 1
 )
 
-// reference is what an opaque access token stands for, as it is kept in [Config.Store]: the claims
-// that a JWT would have, under their names. Members may be added; a reader ignores those it does not know. Version rises
-// when one must not be ignored: then an older server, still running beside a newer one, refuses the token.
+// reference is what an opaque access token stands for, as it is kept in
+// [Config.Store]: the claims that a JWT would have, under their names. Members
+// may be added; a reader ignores those it does not know. Version rises when one
+// must not be ignored: then an older server, still running beside a newer one,
+// refuses the token.
 type reference struct {
 	Version      int                   `json:"v"`
 	Issuer       string                `json:"iss"`
@@ -57,8 +61,8 @@ type referenceConfirmation struct {
 	X5TS256 string `json:"x5t#S256,omitempty"`
 }
 
-// newTokenReader makes what reads our own JWTs. Whether one is revoked is asked apart: there are those who have to know a
-// token that is.
+// newTokenReader makes what reads our own JWTs. Whether one is revoked is asked
+// apart: there are those who have to know a token that is.
 func (s *Server) newTokenReader() (err error) {
 	if s.keys == nil { // which is an error of its own
 		return nil
@@ -69,7 +73,8 @@ func (s *Server) newTokenReader() (err error) {
 	return err
 }
 
-// newAccessToken makes an access token of these claims: a JWT, or a reference to what has been stored when it returns.
+// newAccessToken makes an access token of these claims: a JWT, or a reference
+// to what has been stored when it returns.
 func (s *Server) newAccessToken(ctx context.Context, c accesstoken.Claims) (string, error) {
 	if !s.cfg.OpaqueAccessTokens {
 		token, err := s.tokens.Issue(c)
@@ -120,8 +125,10 @@ func (s *Server) encodeReference(c accesstoken.Claims) ([]byte, error) {
 	return value.Bytes(), nil
 }
 
-// accessToken reads an access token of this server, in either form: while a server changes from one to the other both are
-// about. It may have been revoked. An error that is [unavailable] says that nobody knows, any other that it is none.
+// accessToken reads an access token of this server, in either form: while a
+// server changes from one to the other both are about. It may have been
+// revoked. An error that is [unavailable] says that nobody knows, any other
+// that it is none.
 func (s *Server) accessToken(ctx context.Context, raw string) (resourceserver.Claims, error) {
 	if !s.cfg.OpaqueAccessTokens || strings.Contains(raw, ".") { // a JWT has dots, a reference none
 		token, err := s.issued.Verify(ctx, raw)

@@ -23,8 +23,9 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// A Binding is what an authorization code is bound to. A host that makes its own codes takes it from
-// [Authorization.Binding], keeps it with the code and hands it to [TokenRequest.CheckBinding]. It survives encoding/json.
+// A Binding is what an authorization code is bound to. A host that makes its
+// own codes takes it from [Authorization.Binding], keeps it with the code and
+// hands it to [TokenRequest.CheckBinding]. It survives encoding/json.
 type Binding struct {
 	ClientID       string `json:"client_id"`          // the client that pushed the request
 	RedirectURI    string `json:"redirect_uri"`       // as it was pushed, byte for byte
@@ -32,9 +33,10 @@ type Binding struct {
 	DPoPThumbprint string `json:"dpop_jkt,omitempty"` // empty: any key of the client
 }
 
-// An Authorization is a pushed request that waits at the authorization endpoint for the user's decision. It comes from
-// [Server.Authorization] and [Server.Resume] alone and is safe for concurrent reading. One that
-// comes beside an error cannot be approved.
+// An Authorization is a pushed request that waits at the authorization endpoint
+// for the user's decision. It comes from [Server.Authorization] and
+// [Server.Resume] alone and is safe for concurrent reading. One that comes
+// beside an error cannot be approved.
 type Authorization struct {
 	server  *Server
 	client  *profile.ClientMetadata
@@ -59,36 +61,44 @@ func (a Authorization) String() string { return a.request.String() }
 // LogValue is String.
 func (a Authorization) LogValue() slog.Value { return slog.StringValue(a.String()) }
 
-// Client returns the registration of the client that asks, for the consent page.
+// Client returns the registration of the client that asks, for the consent
+// page.
 func (a *Authorization) Client() *profile.ClientMetadata { return a.client }
 
-// ClientID is, with RequestURI, what the browser brought, and what brings it back here.
+// ClientID is, with RequestURI, what the browser brought, and what brings it
+// back here.
 func (a *Authorization) ClientID() string { return a.client.ClientID }
 
-// RequestURI is the reference that was issued for the pushed request. Whoever has it can start the authorization.
+// RequestURI is the reference that was issued for the pushed request. Whoever
+// has it can start the authorization.
 func (a *Authorization) RequestURI() string { return a.request.RequestURI() }
 
-// Params returns a copy of the parameters that the client pushed: prompt, max_age, login_hint and any that this package
-// does not know. The front channel has added nothing to them.
+// Params returns a copy of the parameters that the client pushed: prompt,
+// max_age, login_hint and any that this package does not know. The front
+// channel has added nothing to them.
 func (a *Authorization) Params() url.Values { return wire.CloneValues(a.params) }
 
 // Scopes returns the scopes asked for, each of which this client may have.
 func (a *Authorization) Scopes() []string { return slices.Clone(a.scopes) }
 
-// Resources returns the resource servers that the token is to be for: those that the client has named, or the default; for details
-// alone those that the details name.
+// Resources returns the resource servers that the token is to be for: those
+// that the client has named, or the default; for details alone those that the
+// details name.
 func (a *Authorization) Resources() []string { return slices.Clone(a.targets) }
 
-// Details returns the authorization details asked for (RFC 9396), with what their types add by themselves
-// ([rar.Registry.Enrich]): what the user is to be shown, together with the scopes (RAR-3.1-1, RAR-3.1-2).
+// Details returns the authorization details asked for (RFC 9396), with what
+// their types add by themselves ([rar.Registry.Enrich]): what the user is to be
+// shown, together with the scopes (RAR-3.1-1, RAR-3.1-2).
 //
 // Details can contain personal data. Show them only after the login, and only
 // if the user is the person whom the details concern, as far as the host knows.
 // An attacker could have opened the request of another user (RFC 9396 §13).
 func (a *Authorization) Details() rar.Details { return slices.Clone(a.details) }
 
-// GrantRequest returns what is asked for by grant management; zero: nothing. For merge and replace the page of consent
-// can show what there is: [grants.Manager.Existing] of [Server.Grants], which also tells whether it is this user's.
+// GrantRequest returns what is asked for by grant management; zero: nothing.
+// For merge and replace the page of consent can show what there is:
+// [grants.Manager.Existing] of [Server.Grants], which also tells whether it is
+// this user's.
 func (a *Authorization) GrantRequest() grants.Request { return a.grant }
 
 // GrantEnds returns the end that the grant would have if the host approved the
@@ -115,15 +125,20 @@ func (a *Authorization) Binding() Binding {
 	}
 }
 
-// Authorization finds the pushed request that a request to the authorization endpoint names. It uses up nothing and may be
-// repeated: users reload pages, and link previews open them (SP-5.3.2.2-N3).
+// Authorization finds the pushed request that a request to the authorization
+// endpoint names. It uses up nothing and may be repeated: users reload pages,
+// and link previews open them (SP-5.3.2.2-N3).
 //
-// Of the query only client_id and request_uri count; everything else in it is ignored. Give an error, and the Authorization
-// beside it, to [Server.WriteAuthorizationError]. That Authorization is nil unless the request is this client's,
-// unused and in time, and its redirect_uri is still registered: then what has become of it since the push, a scope that the
-// client has lost for one, is for the client to hear. It can be denied and not approved.
+// Of the query only client_id and request_uri count; everything else in it is
+// ignored. Give an error, and the Authorization beside it, to
+// [Server.WriteAuthorizationError]. That Authorization is nil unless the
+// request is this client's, unused and in time, and its redirect_uri is still
+// registered: then what has become of it since the push, a scope that the
+// client has lost for one, is for the client to hear. It can be denied and not
+// approved.
 func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authorization, error) {
-	// SP-5.3.2.2-3, PAR-4-5: without a request_uri of ours there is no request. RAR-12-1: nor anything of it in the browser's hands.
+	// SP-5.3.2.2-3, PAR-4-5: without a request_uri of ours there is no request.
+	// RAR-12-1: nor anything of it in the browser's hands.
 	clientID, requestURI, err := par.ParseAuthorizationRequest(query)
 	if err != nil {
 		return nil, err
@@ -132,16 +147,19 @@ func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authoriz
 	return s.authorization(ctx, request, err)
 }
 
-// Resume is Authorization for a browser that Authorization has let in before, with the values that the host has kept in
-// its session: the user may take longer to log in than a request_uri has to arrive (SP-5.3.2.2-N2).
+// Resume is Authorization for a browser that Authorization has let in before,
+// with the values that the host has kept in its session: the user may take
+// longer to log in than a request_uri has to arrive (SP-5.3.2.2-N2).
 func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (*Authorization, error) {
 	request, err := s.requests.Resume(ctx, clientID, requestURI)
 	return s.authorization(ctx, request, err)
 }
 
-// authorization makes of a request, or of one that checkRequest refuses by now, what the host sees.
+// authorization makes of a request, or of one that checkRequest refuses by now,
+// what the host sees.
 func (s *Server) authorization(ctx context.Context, request par.Request, refused error) (*Authorization, error) {
-	// No request of this client; or nobody can say whether it is good, and later it may be.
+	// No request of this client; or nobody can say whether it is good, and
+	// later it may be.
 	if request.ClientID() == "" || wire.Unavailable(refused) {
 		return nil, refused
 	}
@@ -154,7 +172,8 @@ func (s *Server) authorization(ctx context.Context, request par.Request, refused
 		return nil, err
 	}
 	params := request.Params()
-	// BASE-6749-4.1.2.1-1, BCP-2.1-2: whatever else is wrong, nobody is sent to a URI that the client has given up.
+	// BASE-6749-4.1.2.1-1, BCP-2.1-2: whatever else is wrong, nobody is sent to
+	// a URI that the client has given up.
 	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
 		return nil, err
 	}
@@ -212,29 +231,33 @@ func (s *Server) admit(ctx context.Context, a *Authorization, data pushedData) (
 
 // An Approval is what the user has agreed to.
 type Approval struct {
-	// Subject identifies the user to this client: at most 255 ASCII characters. Required.
+	// Subject identifies the user to this client: at most 255 ASCII characters.
+	// Required.
 	Subject string
 	// Scopes are the granted scopes, a subset of [Authorization.Scopes]. Use
-	// [Authorization.ScopesFor] to compute them from the user's choices. Approve
-	// adds openid if it was requested. If a scope goes with requested details
-	// (rar.TypeConfig.Scope) and none of these is granted, Approve omits the
-	// scope. If neither Scopes nor Details grant anything, Approve returns
-	// [ErrNothingGranted].
+	// [Authorization.ScopesFor] to compute them from the user's choices.
+	// Approve adds openid if it was requested. If a scope goes with requested
+	// details (rar.TypeConfig.Scope) and none of these is granted, Approve
+	// omits the scope. If neither Scopes nor Details grant anything, Approve
+	// returns [ErrNothingGranted].
 	Scopes []string
-	// Details are the granted authorization details: of [Authorization.Details], all or some, or what the user has made of them
-	// ([rar.Edit]) as far as their types allow. Empty grants none. The scope that goes with a detail has to be among Scopes.
+	// Details are the granted authorization details: of
+	// [Authorization.Details], all or some, or what the user has made of them
+	// ([rar.Edit]) as far as their types allow. Empty grants none. The scope
+	// that goes with a detail has to be among Scopes.
 	Details rar.Details
 	// NoRefreshToken prevents a refresh token. If false, the client receives a
 	// refresh token if it is registered for that grant type. A client that
-	// requested the scope offline_access receives one only if Scopes include that
-	// scope.
+	// requested the scope offline_access receives one only if Scopes include
+	// that scope.
 	NoRefreshToken bool
 	// Expires is the end of the authorization. No access token and no refresh
-	// token outlives it. With grant management it is also the end of the grant. If
-	// zero, tokens have their configured lifetimes, and a grant has its Lifetime.
+	// token outlives it. With grant management it is also the end of the grant.
+	// If zero, tokens have their configured lifetimes, and a grant has its
+	// Lifetime.
 	Expires time.Time
-	// GrantData is a JSON value of the host that is stored with the managed grant,
-	// for example the identifier of a consent in another system.
+	// GrantData is a JSON value of the host that is stored with the managed
+	// grant, for example the identifier of a consent in another system.
 	GrantData json.RawMessage
 	// GrantExtra are further members that a query of the grant returns to the
 	// client, as defined by an ecosystem ([grants.Grant].Extra). If nil, an
@@ -245,21 +268,24 @@ type Approval struct {
 	// host decides whether they include the claims of a scope such as profile.
 	// [Approval.IDTokenClaims] does not affect the list.
 	GrantClaims []string
-	// AuthTime is when the user logged in. Required if the client sent max_age: then a login before the request that is older
-	// than it allows is refused with [ErrMaxAge].
+	// AuthTime is when the user logged in. Required if the client sent max_age:
+	// then a login before the request that is older than it allows is refused
+	// with [ErrMaxAge].
 	AuthTime time.Time
-	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most 1 KiB together as JSON. With
-	// [Config.ACRValues], ACR has to be one of those that the client asked for, or it is an [ErrACR].
+	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most
+	// 1 KiB together as JSON. With [Config.ACRValues], ACR has to be one of
+	// those that the client asked for, or it is an [ErrACR].
 	ACR string
 	AMR []string
-	// IDTokenClaims are further claims for the ID token, as encoding/json writes them. They cannot replace its own.
+	// IDTokenClaims are further claims for the ID token, as encoding/json
+	// writes them. They cannot replace its own.
 	IDTokenClaims map[string]any
 }
 
 const (
 	maxSubject = 255
-	// maxContext bounds the host's login data, which is written into every token,
-	// as JSON.
+	// maxContext bounds the host's login data, which is written into every
+	// token, as JSON.
 	maxContext = 1 << 10
 )
 
@@ -275,14 +301,15 @@ type grant struct {
 	ACR      string          `json:"acr,omitempty"`
 	AMR      []string        `json:"amr,omitempty"`
 	Details  json.RawMessage `json:"authorization_details,omitempty"`
-	// Managed is the ID of the managed grant that this authorization belongs to,
-	// or "".
+	// Managed is the ID of the managed grant that this authorization belongs
+	// to, or "".
 	Managed string `json:"grant_id,omitempty"`
 	// Ends is the end of the authorization, or zero if it has no end. A managed
 	// authorization ends with its grant, which stores the time.
 	Ends      time.Time `json:"ends,omitzero"`
 	NoRefresh bool      `json:"no_refresh_token,omitempty"`
-	// Each as it was encoded for the first time: a large number that went through a float64 would come back as another.
+	// Each as it was encoded for the first time: a large number that went
+	// through a float64 would come back as another.
 	Claims map[string]json.RawMessage `json:"claims,omitempty"`
 }
 
@@ -299,9 +326,10 @@ func (g grant) consent() string {
 	return g.ID
 }
 
-// Approve ends the authorization: the request_uri is used up, and the response to be served carries code, state and iss to
-// the client. Of any number of concurrent calls for one request exactly one succeeds. Give an error, with a, to
-// [Server.WriteAuthorizationError].
+// Approve ends the authorization: the request_uri is used up, and the response
+// to be served carries code, state and iss to the client. Of any number of
+// concurrent calls for one request exactly one succeeds. Give an error, with a,
+// to [Server.WriteAuthorizationError].
 func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approval) (*AuthorizationResponse, error) {
 	if err := s.checkApproval(a, approval); err != nil {
 		return nil, err
@@ -326,8 +354,8 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 		return nil, fmt.Errorf("authserver: approval: %w", err)
 	}
 	code := jose.RandomString(32) // SP-5.4.1-4
-	// The code is stored first: nobody knows it before the request_uri has been used up, and if storing fails the request
-	// is still there to be repeated.
+	// The code is stored first: nobody knows it before the request_uri has been
+	// used up, and if storing fails the request is still there to be repeated.
 	key := s.storeKey(kindCode, code)
 	if err := s.add(ctx, s.stores.codes, a.client.ClientID, key, value, record.kept()); err != nil {
 		return nil, fmt.Errorf("%w: storing a code", err)
@@ -351,7 +379,8 @@ func (s *Server) newGrant(a *Authorization, approval Approval) (grant, error) {
 	if !approval.AuthTime.IsZero() {
 		g.AuthTime = approval.AuthTime.Unix()
 	}
-	// Without a scope for it, the grant management endpoint is not in the audience.
+	// Without a scope for it, the grant management endpoint is not in the
+	// audience.
 	if _, others := s.split(g.Targets); len(others) > 0 && !slices.ContainsFunc(g.Scopes, isGrantScope) {
 		g.Targets = others
 	}
@@ -373,7 +402,8 @@ func (s *Server) newGrant(a *Authorization, approval Approval) (grant, error) {
 		}
 		g.Claims[name] = value
 	}
-	// Tried now, since at the token endpoint it would be too late to tell the host.
+	// Tried now, since at the token endpoint it would be too late to tell the
+	// host.
 	if _, err := issueIDToken(s.signatories[0], g); err != nil {
 		return grant{}, fmt.Errorf("authserver: approval: IDTokenClaims: %w", err)
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// authenticate finds out who sends a request and what was registered for it. Nothing is written before the returned
-// Authentication is committed.
+// authenticate finds out who sends a request and what was registered for it.
+// Nothing is written before the returned Authentication is committed.
 func (s *Server) authenticate(r *http.Request, params url.Values, certificate tokenbinding.ClientCertificate) (
 	clientauth.Authentication, *profile.ClientMetadata, error,
 ) {
@@ -35,20 +35,23 @@ func (s *Server) authenticate(r *http.Request, params url.Values, certificate to
 	return auth, client, err
 }
 
-// certificate returns what the client has presented, nothing if mutual TLS is off.
+// certificate returns what the client has presented, nothing if mutual TLS is
+// off.
 func (s *Server) certificate(r *http.Request) (tokenbinding.ClientCertificate, error) {
 	if s.cfg.MutualTLS == nil {
 		return tokenbinding.ClientCertificate{}, nil
 	}
 	certificate, err := s.cfg.MutualTLS.Certificates.Certificate(r)
 	if errors.Is(err, tokenbinding.ErrCertificate) {
-		// MTLS-2-3: whoever the client is, this does not authenticate it. No client can have meant it.
+		// MTLS-2-3: whoever the client is, this does not authenticate it. No
+		// client can have meant it.
 		err = oautherr.Describe(fmt.Errorf("%w: %w", clientauth.ErrCertificate, err), "client certificate is not valid")
 	}
 	return certificate, err
 }
 
-// client returns a registration. A host's failure is not the client's fault and does not look like it.
+// client returns a registration. A host's failure is not the client's fault and
+// does not look like it.
 func (s *Server) client(ctx context.Context, clientID string) (*profile.ClientMetadata, error) {
 	client, err := s.cfg.Clients(ctx, clientID)
 	switch {
@@ -79,7 +82,8 @@ func (s *Server) lookup(ctx context.Context, clientID string) (clientauth.Client
 	return known, nil
 }
 
-// remoteKeys keeps one source for each jwks_uri, so that its cache and its limits outlive a request.
+// remoteKeys keeps one source for each jwks_uri, so that its cache and its
+// limits outlive a request.
 type remoteKeys struct {
 	client  *http.Client
 	now     func() time.Time

@@ -41,25 +41,25 @@ type Config struct {
 	// [profile.ClientMetadata.Validate]. Required. The server calls it several
 	// times for one request.
 	Clients func(ctx context.Context, clientID string) (*profile.ClientMetadata, error)
-	// Keys are the signing keys, at most one for each algorithm. The first signs
-	// access tokens, and everything for clients that are registered for no
-	// algorithm. The others sign for clients that are registered for their
-	// algorithm, for example by id_token_signed_response_alg. The server rejects
-	// a client that is registered for an algorithm without a key. At least one
-	// is required.
+	// Keys are the signing keys, at most one for each algorithm. The first
+	// signs access tokens, and everything for clients that are registered for
+	// no algorithm. The others sign for clients that are registered for their
+	// algorithm, for example by id_token_signed_response_alg. The server
+	// rejects a client that is registered for an algorithm without a key. At
+	// least one is required.
 	Keys []profile.SigningKey
-	// Scopes are the scopes that exist at this server. With "openid", the server
-	// issues ID tokens.
+	// Scopes are the scopes that exist at this server. With "openid", the
+	// server issues ID tokens.
 	Scopes []string
 	// Resources are the resource servers that tokens can be for, as absolute
 	// URIs (RFC 8707). The first is the audience of a token whose request names
 	// no resource. At least one is required.
 	Resources []string
-	// Interact shows login and consent, calls [Server.Approve] or [Server.Deny],
-	// and serves the response that they return. [Server.Handler] calls it at the
-	// authorization endpoint for a valid request. The consent page shows
-	// [Authorization.Choices], Details and NamedResources. ScopesFor turns the
-	// user's choices into an [Approval].
+	// Interact shows login and consent, calls [Server.Approve] or
+	// [Server.Deny], and serves the response that they return. [Server.Handler]
+	// calls it at the authorization endpoint for a valid request. The consent
+	// page shows [Authorization.Choices], Details and NamedResources. ScopesFor
+	// turns the user's choices into an [Approval].
 	//
 	// A reload calls Interact again while Lifetimes.Request lasts, and so does
 	// the form that the page posts to the same URL. If a client sends the
@@ -95,65 +95,68 @@ type Config struct {
 	// false, access tokens are JWTs (RFC 9068). A server that changes to opaque
 	// tokens still accepts the JWTs that it issued before.
 	OpaqueAccessTokens bool
-	// MutualTLS lets clients authenticate with certificates, and binds tokens to
-	// them (RFC 8705). If nil, mutual TLS is off.
+	// MutualTLS lets clients authenticate with certificates, and binds tokens
+	// to them (RFC 8705). If nil, mutual TLS is off.
 	MutualTLS *MutualTLS
 	// Introspection adds the introspection endpoint (RFC 7662, RFC 9701). If
 	// nil, there is none.
 	Introspection *Introspection
 	// UserInfo returns the claims about the user of an access token with scope
-	// openid, as far as its scopes permit. It adds the UserInfo endpoint (OpenID
-	// Connect Core §5.3), for which Scopes must include "openid". The endpoint
-	// adds the claim "sub", and rejects claims with another subject. The client
-	// receives an error that has a code and a status, for example
+	// openid, as far as its scopes permit. It adds the UserInfo endpoint
+	// (OpenID Connect Core §5.3), for which Scopes must include "openid". The
+	// endpoint adds the claim "sub", and rejects claims with another subject.
+	// The client receives an error that has a code and a status, for example
 	// [accesstoken.ErrRevoked] for a deleted user. Any other error is a
 	// server_error. If nil, there is no UserInfo endpoint.
 	UserInfo func(ctx context.Context, token *resourceserver.Token) (claims map[string]any, err error)
-	// AuthorizationDetails are the types of authorization details (RFC 9396) that
-	// the server supports and publishes as authorization_details_types_supported.
-	// A client can request the types that it is registered for. If nil, the server
-	// rejects requests with authorization details.
+	// AuthorizationDetails are the types of authorization details (RFC 9396)
+	// that the server supports and publishes as
+	// authorization_details_types_supported. A client can request the types
+	// that it is registered for. If nil, the server rejects requests with
+	// authorization details.
 	//
-	// A detail may name some of Resources by its locations or its type. Then only
-	// tokens for these resource servers contain it. The client can request such a
-	// token even if its authorization request named other resources (RFC 9396
-	// §3.2). The token has no scopes there unless the client named the resource.
+	// A detail may name some of Resources by its locations or its type. Then
+	// only tokens for these resource servers contain it. The client can request
+	// such a token even if its authorization request named other resources (RFC
+	// 9396 §3.2). The token has no scopes there unless the client named the
+	// resource.
 	//
 	// A request for details that do not fit into an access token is rejected at
-	// the push. A JWT has room for about 10 KiB, and an opaque token for more than
-	// 40 KiB. Hooks.Logger receives a warning for each JWT longer than 8 KiB,
-	// because common proxies accept no longer header field.
+	// the push. A JWT has room for about 10 KiB, and an opaque token for more
+	// than 40 KiB. Hooks.Logger receives a warning for each JWT longer than 8
+	// KiB, because common proxies accept no longer header field.
 	AuthorizationDetails *rar.Registry
-	// ClientDetails returns the details that a client receives for itself by the
-	// client credentials grant: the requested ones, or fewer, or an error. If
-	// nil, such requests are rejected, because no user has agreed to them.
+	// ClientDetails returns the details that a client receives for itself by
+	// the client credentials grant: the requested ones, or fewer, or an error.
+	// If nil, such requests are rejected, because no user has agreed to them.
 	ClientDetails func(ctx context.Context, clientID string, requested rar.Details) (granted rar.Details, err error)
 	// Grants turns on grant management (Grant Management for OAuth 2.0). The
-	// server makes a [grants.Manager] from it; see [Server.Grants].
-	// Leave Issuer, AccessTokenLifetime and Now empty, because the server sets
-	// them. If MergeDetails is nil, the server uses the rule of
-	// AuthorizationDetails. Clients can be registered for the scopes
-	// grant_management_query and grant_management_revoke. Events receives a change
-	// after the server has ended the affected access tokens. If nil, grant
-	// management is off.
+	// server makes a [grants.Manager] from it; see [Server.Grants]. Leave
+	// Issuer, AccessTokenLifetime and Now empty, because the server sets them.
+	// If MergeDetails is nil, the server uses the rule of AuthorizationDetails.
+	// Clients can be registered for the scopes grant_management_query and
+	// grant_management_revoke. Events receives a change after the server has
+	// ended the affected access tokens. If nil, grant management is off.
 	//
-	// The grant management endpoint is a resource server with its own identifier.
-	// The identifier is its URL, which the metadata contains as
-	// grant_management_endpoint and in protected_resources. The endpoint rejects
-	// tokens for other audiences (RFC 9068 §4). If a request for one of the two
-	// scopes names no resource, the endpoint is in the audience of the token. The
-	// default resource server is in it too if the client requests other scopes. A
-	// request that names resources must name the endpoint to use the two scopes.
+	// The grant management endpoint is a resource server with its own
+	// identifier. The identifier is its URL, which the metadata contains as
+	// grant_management_endpoint and in protected_resources. The endpoint
+	// rejects tokens for other audiences (RFC 9068 §4). If a request for one of
+	// the two scopes names no resource, the endpoint is in the audience of the
+	// token. The default resource server is in it too if the client requests
+	// other scopes. A request that names resources must name the endpoint to
+	// use the two scopes.
 	Grants *grants.ManagerConfig
 	// GrantIDInTokens writes the member grant_id into access tokens and
 	// introspection responses. The value is the ID of the managed grant, or the
-	// [AuthorizationResponse.AuthorizationID] without grant management. All tokens
-	// of one consent carry the same value, including refreshed and narrowed
-	// tokens. An API can therefore record with [resourceserver.Token.GrantID] that
-	// a permission was used. A merge or a replacement within one managed grant does
-	// not create a second permission; a client that needs one creates another
-	// grant. Tokens of the client credentials grant have no grant_id. If false,
-	// tokens do not name their consent.
+	// [AuthorizationResponse.AuthorizationID] without grant management. All
+	// tokens of one consent carry the same value, including refreshed and
+	// narrowed tokens. An API can therefore record with
+	// [resourceserver.Token.GrantID] that a permission was used. A merge or a
+	// replacement within one managed grant does not create a second permission;
+	// a client that needs one creates another grant. Tokens of the client
+	// credentials grant have no grant_id. If false, tokens do not name their
+	// consent.
 	GrantIDInTokens bool
 	// ACRValues are the authentication context classes of the logins at this
 	// server, published as acr_values_supported. If there are any,
@@ -161,10 +164,10 @@ type Config struct {
 	// its request (RFC 9470 §5). If empty, the host decides about acr_values.
 	ACRValues []string
 	// EncryptedResponses permits clients that are registered for encrypted
-	// authorization responses, by authorization_encrypted_response_alg and _enc.
-	// The server encrypts to the first suitable key in the client's JWK Set. FAPI
-	// 2.0 Message Signing §6.1 advises against encryption. If false, such clients
-	// are rejected.
+	// authorization responses, by authorization_encrypted_response_alg and
+	// _enc. The server encrypts to the first suitable key in the client's JWK
+	// Set. FAPI 2.0 Message Signing §6.1 advises against encryption. If false,
+	// such clients are rejected.
 	EncryptedResponses bool
 	// Nonces makes the server require nonces in DPoP proofs (RFC 9449 §8). If
 	// nil, proofs need no nonce.
@@ -172,9 +175,9 @@ type Config struct {
 	// RetiredKeys stay in the JWK Set after a change of Keys, for tokens that
 	// they have signed.
 	RetiredKeys []jwks.Key
-	// JWKSClient fetches the jwks_uri of clients. If nil, the server fetches from
-	// public addresses only, because clients choose the URL. A given client is not
-	// restricted; see [jwks.PublicClient].
+	// JWKSClient fetches the jwks_uri of clients. If nil, the server fetches
+	// from public addresses only, because clients choose the URL. A given
+	// client is not restricted; see [jwks.PublicClient].
 	JWKSClient *http.Client
 
 	// Lifetimes are the lifetimes of requests, codes, tokens and assertions.
@@ -185,16 +188,16 @@ type Config struct {
 	Hooks Hooks
 }
 
-// MutualTLS configures client certificates (RFC 8705). The zero value reads them
-// from the TLS connection.
+// MutualTLS configures client certificates (RFC 8705). The zero value reads
+// them from the TLS connection.
 type MutualTLS struct {
-	// Certificates returns the certificate of a request. If nil, the server reads
-	// it from the TLS connection. The listener must then request certificates, by
-	// ClientAuth: tls.RequestClientCert.
+	// Certificates returns the certificate of a request. If nil, the server
+	// reads it from the TLS connection. The listener must then request
+	// certificates, by ClientAuth: tls.RequestClientCert.
 	Certificates *tokenbinding.CertificateSource
 	// ClientCAs are the trust anchors for clients with tls_client_auth. If nil,
-	// the TLS server or the proxy must have verified the chains, for example with
-	// tls.VerifyClientCertIfGiven. See [clientauth.VerifierConfig].
+	// the TLS server or the proxy must have verified the chains, for example
+	// with tls.VerifyClientCertIfGiven. See [clientauth.VerifierConfig].
 	ClientCAs *x509.CertPool
 	// BaseURL is an https URL with another host or port, at which the listener
 	// requests certificates. The paths of the endpoints are appended to it. The
@@ -209,25 +212,26 @@ type Introspection struct {
 	// can introspect tokens for those resources. A client without resources
 	// receives no information about any token. Required.
 	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
-	// Scopes are the scopes that have a meaning at each of [Config.Resources]. A
-	// resource server receives no others. Each resource requires an entry, which
-	// may be empty. If nil, a resource server receives all scopes of the token.
+	// Scopes are the scopes that have a meaning at each of [Config.Resources].
+	// A resource server receives no others. Each resource requires an entry,
+	// which may be empty. If nil, a resource server receives all scopes of the
+	// token.
 	Scopes map[string][]string
 }
 
 // Lifetimes are the lifetimes of what an authorization server issues and
 // accepts. A zero field has the default.
 type Lifetimes struct {
-	// Request is the lifetime of a request_uri, 5 to 599 seconds. The default is
-	// 90 seconds.
+	// Request is the lifetime of a request_uri, 5 to 599 seconds. The default
+	// is 90 seconds.
 	Request time.Duration
-	// Code is the lifetime of an authorization code, 1 to 60 seconds. The default
-	// is 60 seconds.
+	// Code is the lifetime of an authorization code, 1 to 60 seconds. The
+	// default is 60 seconds.
 	Code time.Duration
 	// AccessToken is 1 second to 24 hours. The default is 5 minutes.
 	AccessToken time.Duration
-	// RefreshToken is 1 second to 10 years. The default is 90 days. Only clients
-	// with the grant type refresh_token receive refresh tokens.
+	// RefreshToken is 1 second to 10 years. The default is 90 days. Only
+	// clients with the grant type refresh_token receive refresh tokens.
 	RefreshToken time.Duration
 	// Assertion is the longest lifetime of a client assertion, 1 second to 1
 	// hour. The default is 1 hour.
@@ -252,16 +256,16 @@ type Endpoints struct {
 // The zero value has none. They may be called concurrently.
 type Hooks struct {
 	// Evidence receives each signed message that the server accepts or issues,
-	// before it takes effect. If Evidence returns an error, the operation fails.
-	// If nil, nothing is recorded.
+	// before it takes effect. If Evidence returns an error, the operation
+	// fails. If nil, nothing is recorded.
 	Evidence func(ctx context.Context, e profile.Evidence) error
 	// ErrorPage shows an error that the client cannot receive. If nil, a plain
 	// page shows the error code.
 	ErrorPage func(w http.ResponseWriter, r *http.Request, err error)
-	// Logger receives each rejection with method, path, status, error, reason and
-	// detail. The error is the code that the client receives. The reason is the
-	// text of one of this module's errors, from a fixed set. No attribute contains
-	// a secret. If nil, nothing is logged.
+	// Logger receives each rejection with method, path, status, error, reason
+	// and detail. The error is the code that the client receives. The reason is
+	// the text of one of this module's errors, from a fixed set. No attribute
+	// contains a secret. If nil, nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock. If nil, time.Now is used.
 	Now func() time.Time
@@ -309,8 +313,9 @@ func (cfg *Config) setDefaults() {
 		}
 		cfg.Introspection = &group
 	}
-	// If Replay stays nil, each verifier keeps a set in memory. The two endpoints
-	// may have one for proofs each, because a proof fails at the other by its htu.
+	// If Replay stays nil, each verifier keeps a set in memory. The two
+	// endpoints may have one for proofs each, because a proof fails at the
+	// other by its htu.
 	if cfg.Replay == nil && cfg.Store != nil {
 		cfg.Replay = cfg.Store
 	}

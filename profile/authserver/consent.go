@@ -19,10 +19,10 @@ const (
 	scopeOfflineAccess = "offline_access"
 )
 
-// Choices returns the scopes that a consent page offers one by one. Two kinds of
-// requested scopes are not among them: openid, which every approval includes,
-// and scopes that go with requested details (rar.TypeConfig.Scope). The user
-// decides about such a scope together with the details.
+// Choices returns the scopes that a consent page offers one by one. Two kinds
+// of requested scopes are not among them: openid, which every approval
+// includes, and scopes that go with requested details (rar.TypeConfig.Scope).
+// The user decides about such a scope together with the details.
 func (a *Authorization) Choices() []string {
 	bound := a.details.Scopes()
 	return slices.DeleteFunc(slices.Clone(a.scopes), func(scope string) bool {

@@ -275,7 +275,7 @@ func TestScopesOfTypesExist(t *testing.T) {
 	cfg := goodConfig(t)
 	cfg.AuthorizationDetails, cfg.Scopes = boundTypes(t), []string{"payments"}
 	_, err := authserver.New(cfg)
-	require.ErrorContains(t, err, `the type "audit" goes with the scope "audits"`, "A5")
+	require.ErrorContains(t, err, `type "audit" requires the scope "audits"`, "A5")
 	cfg.Scopes = append(cfg.Scopes, "audits")
 	_, err = authserver.New(cfg)
 	require.NoError(t, err)

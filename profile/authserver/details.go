@@ -14,14 +14,17 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// ErrAuthorizationDetails: RFC 9396 §5, authorization details where there can be none, or that were not granted. What is wrong
-// with details themselves is an error of package rar.
+// ErrAuthorizationDetails: RFC 9396 §5, authorization details where there can
+// be none, or that were not granted. What is wrong with details themselves is
+// an error of package rar.
 var ErrAuthorizationDetails = oautherr.New("authserver: authorization details refused", "invalid_authorization_details", http.StatusBadRequest, "authorization_details are not possible here")
 
-// errGrantedDetails is what a host grants and cannot: its mistake, whatever it would be called in a request.
+// errGrantedDetails is what a host grants and cannot: its mistake, whatever it
+// would be called in a request.
 var errGrantedDetails = oautherr.New("authserver: details that cannot be granted", oautherr.ServerError, http.StatusInternalServerError, "")
 
-// checkGranted checks what the host grants against what was asked for (RAR-3-2, RAR-7.1-1).
+// checkGranted checks what the host grants against what was asked for (RAR-3-2,
+// RAR-7.1-1).
 func (s *Server) checkGranted(requested, granted rar.Details) error {
 	err := s.cfg.AuthorizationDetails.CheckGrant(requested, granted)
 	if err == nil {
@@ -33,8 +36,9 @@ func (s *Server) checkGranted(requested, granted rar.Details) error {
 	return nil
 }
 
-// details reads the parameter authorization_details (RAR-3-1). A server that knows none refuses it: to ignore what was meant
-// to narrow a request would widen it.
+// details reads the parameter authorization_details (RAR-3-1). A server that
+// knows none refuses it: to ignore what was meant to narrow a request would
+// widen it.
 func (s *Server) details(client *profile.ClientMetadata, parameter string) (rar.Details, error) {
 	if parameter == "" {
 		return nil, nil
@@ -49,8 +53,9 @@ func (s *Server) details(client *profile.ClientMetadata, parameter string) (rar.
 	return details, s.checkPlaces(details)
 }
 
-// storedDetails reads what was granted (RAR-11.2-1). BCP-2.3-1: types that the server or the client have lost since are not given out any
-// more. What is left has to be valid still: nobody knows what it means otherwise.
+// storedDetails reads what was granted (RAR-11.2-1). BCP-2.3-1: types that the
+// server or the client have lost since are not given out any more. What is left
+// has to be valid still: nobody knows what it means otherwise.
 func (s *Server) storedDetails(client *profile.ClientMetadata, raw json.RawMessage) (rar.Details, error) {
 	if len(raw) == 0 || s.cfg.AuthorizationDetails == nil {
 		return nil, nil
@@ -63,10 +68,11 @@ func (s *Server) storedDetails(client *profile.ClientMetadata, raw json.RawMessa
 }
 
 // detailsFor returns the details that are for one of these resource servers
-// (RAR-9.1-1, RAR-9.2-1, RAR-13-1), nil for none. The guard of a resource server
-// applies the same rule, [rar.Details.ForResource], but it knows the audience of
-// the token alone. A detail for a resource server below one of the targets, which
-// is not in the audience, is left out if the one above would read it as its own.
+// (RAR-9.1-1, RAR-9.2-1, RAR-13-1), nil for none. The guard of a resource
+// server applies the same rule, [rar.Details.ForResource], but it knows the
+// audience of the token alone. A detail for a resource server below one of the
+// targets, which is not in the audience, is left out if the one above would
+// read it as its own.
 func (s *Server) detailsFor(details rar.Details, targets []string) rar.Details {
 	var kept rar.Details
 	for _, detail := range details {
@@ -130,12 +136,14 @@ func encodeDetails(details rar.Details) (json.RawMessage, error) {
 	return json.Marshal(details)
 }
 
-// noDetails are kept, and told the client, in the place of details that were asked for and of which none is left (RAR-7-1): to
-// leave them out could mean that all were granted.
+// noDetails are kept, and told the client, in the place of details that were
+// asked for and of which none is left (RAR-7-1): to leave them out could mean
+// that all were granted.
 var noDetails = json.RawMessage("[]")
 
-// narrowDetails returns the details of the parameter authorization_details of a token request, which cannot widen what was
-// granted (RAR-6-1, RAR-6-2). It returns nil without the parameter: the token is for all of it then (RAR-7-2).
+// narrowDetails returns the details of the parameter authorization_details of a
+// token request, which cannot widen what was granted (RAR-6-1, RAR-6-2). It
+// returns nil without the parameter: the token is for all of it then (RAR-7-2).
 func (s *Server) narrowDetails(t *TokenRequest, granted rar.Details) (rar.Details, error) {
 	requested, err := s.details(t.client, t.Param("authorization_details")) // RAR-8-1
 	if err != nil || requested == nil {
@@ -203,8 +211,8 @@ func (s *Server) clientTargets(t *TokenRequest, scopes []string, details rar.Det
 	return slices.Compact(targets), nil
 }
 
-// clientDetails returns the details that a client requests for itself, and those
-// that the host grants (RAR-6-2).
+// clientDetails returns the details that a client requests for itself, and
+// those that the host grants (RAR-6-2).
 func (s *Server) clientDetails(ctx context.Context, t *TokenRequest) (requested, granted rar.Details, err error) {
 	requested, err = s.details(t.client, t.Param("authorization_details"))
 	if err != nil || requested == nil {

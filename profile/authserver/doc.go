@@ -20,9 +20,10 @@
 // Every endpoint checks the request first, then authenticates the client, then
 // checks what the client may do, and then writes. A rejected request consumes
 // neither a code nor a request_uri nor a proof, and the client can repeat it.
-// There is one exception: a request_uri is consumed once the client has received
-// an error response for it. If a store or a key fails later, the assertion and
-// the proof may be consumed. Clients make new ones for each request.
+// There is one exception: a request_uri is consumed once the client has
+// received an error response for it. If a store or a key fails later, the
+// assertion and the proof may be consumed. Clients make new ones for each
+// request.
 //
 // [Config.Store] keeps all state. If it redeems a code and then fails, the
 // client's retry succeeds and is not a replay, see docs/stores.md.

@@ -87,7 +87,8 @@ func (s *Server) split(targets []string) (own, others []string) {
 func (s *Server) grantScopes(g grant) []grants.Scope {
 	var entries []grants.Scope
 	own, others := s.split(g.Targets)
-	// An entry without scopes too: a merge must not close what the user has opened.
+	// An entry without scopes too: a merge must not close what the user has
+	// opened.
 	if len(others) > 0 {
 		entries = append(entries, grants.Scope{Scope: strings.Join(s.scopesAt(g.Scopes, others), " "), Resource: others})
 	}

@@ -133,7 +133,7 @@ func TestG7TheEndpointIsNotAmongResources(t *testing.T) {
 	w := newRichWorld(t)
 	cfg := authserver.Config{Issuer: w.asHTTP.URL, Resources: []string{w.asHTTP.URL + "/grants"}, Grants: new(grants.ManagerConfig)}
 	_, err := authserver.New(cfg)
-	require.ErrorContains(t, err, "Resources has the grant management endpoint")
+	require.ErrorContains(t, err, "is the grant management endpoint")
 }
 
 // What a server has issued for the endpoint is worth nothing once there is no grant management.

@@ -76,8 +76,9 @@ func (s *Server) newGrants() error {
 	return err
 }
 
-// grantCaller says for whom a token stands at the grant management API: a client, as long as it is registered for that, and a user
-// unless the client has got the token for itself.
+// grantCaller says for whom a token stands at the grant management API: a
+// client, as long as it is registered for that, and a user unless the client
+// has got the token for itself.
 func (s *Server) grantCaller(ctx context.Context, token *resourceserver.Token, scope string) (clientID, subject string, err error) {
 	client, err := s.client(ctx, token.ClientID())
 	switch {
@@ -163,12 +164,15 @@ func appendDetails(details rar.Details, entries []json.RawMessage) (json.RawMess
 	return append(list, ']'), nil
 }
 
-// Grants returns the manager of the server's grants, nil without [Config.Grants]: for the pages on which
-// users see and withdraw what they have permitted, and for the host's own changes. What ends a grant there ends its tokens.
+// Grants returns the manager of the server's grants, nil without
+// [Config.Grants]: for the pages on which users see and withdraw what they have
+// permitted, and for the host's own changes. What ends a grant there ends its
+// tokens.
 func (s *Server) Grants() *grants.Manager { return s.grants }
 
-// grantRequest reads the grant management parameters of an authorization request. Without grant management nothing is asked
-// for; a client that asks all the same is told, as it counts on an answer with a grant_id (GM-5.4-4).
+// grantRequest reads the grant management parameters of an authorization
+// request. Without grant management nothing is asked for; a client that asks
+// all the same is told, as it counts on an answer with a grant_id (GM-5.4-4).
 func (s *Server) grantRequest(ctx context.Context, clientID string, params url.Values) (grants.Request, error) {
 	if s.grants != nil {
 		return s.grants.Check(ctx, clientID, params) // GM-5.2-1
@@ -179,7 +183,8 @@ func (s *Server) grantRequest(ctx context.Context, clientID string, params url.V
 	return grants.Request{}, nil
 }
 
-// prepareGrant makes of an approval the change that takes effect with the redemption of the code; nil: none was asked for.
+// prepareGrant makes of an approval the change that takes effect with the
+// redemption of the code; nil: none was asked for.
 func (s *Server) prepareGrant(ctx context.Context, a *Authorization, approval Approval, g grant) (*grants.Change, error) {
 	if a.grant.IsZero() {
 		if approval.GrantData != nil || approval.GrantExtra != nil || approval.GrantClaims != nil {
@@ -200,8 +205,8 @@ func (s *Server) prepareGrant(ctx context.Context, a *Authorization, approval Ap
 }
 
 // claimGrant applies the grant change of a code (GM-5.6.1-1). If the grant has
-// changed since the plan, it makes another access token for response. It returns
-// [grants.ErrInactive] if the change is no longer possible.
+// changed since the plan, it makes another access token for response. It
+// returns [grants.ErrInactive] if the change is no longer possible.
 func (s *Server) claimGrant(ctx context.Context, t *TokenRequest, plan redemption, response *TokenResponse) error {
 	record := plan.code.record
 	current, err := s.grants.Claim(ctx, record.Change)
@@ -236,8 +241,8 @@ func samePermissions(a, b grants.Grant) bool {
 	return reflect.DeepEqual(a.Scopes, b.Scopes) && bytes.Equal(a.AuthorizationDetails, b.AuthorizationDetails) && a.ExpiresAt.Equal(b.ExpiresAt)
 }
 
-// managed returns what a refresh token is for by now: what its grant permits, if it is one of grant management (GM-5.2-6,
-// GM-5.2-8, GM-6.5-2).
+// managed returns what a refresh token is for by now: what its grant permits,
+// if it is one of grant management (GM-5.2-6, GM-5.2-8, GM-6.5-2).
 func (s *Server) managed(ctx context.Context, t *TokenRequest, g grant) (permission, error) {
 	if g.Managed == "" {
 		return g.permission(), nil
@@ -252,9 +257,10 @@ func (s *Server) managed(ctx context.Context, t *TokenRequest, g grant) (permiss
 	return s.permitted(t, g, current)
 }
 
-// permitted puts what a grant permits now in the place of what one authorization has added to it. A token for several
-// resources gets the scopes that are permitted at each of them: what the user has permitted at one is not permitted at
-// another because of a merge (GM-8.3-1).
+// permitted puts what a grant permits now in the place of what one
+// authorization has added to it. A token for several resources gets the scopes
+// that are permitted at each of them: what the user has permitted at one is not
+// permitted at another because of a merge (GM-8.3-1).
 func (s *Server) permitted(t *TokenRequest, g grant, current grants.Grant) (permission, error) {
 	details, err := s.storedDetails(t.client, current.AuthorizationDetails)
 	if err != nil {
@@ -270,7 +276,8 @@ func (s *Server) permitted(t *TokenRequest, g grant, current grants.Grant) (perm
 	}, nil
 }
 
-// grantPaths are those below which the grants are, the longest first, as the alias may be below the other one.
+// grantPaths are those below which the grants are, the longest first, as the
+// alias may be below the other one.
 func (s *Server) grantPaths(m *profile.ServerMetadata) []string {
 	if s.grants == nil {
 		return nil

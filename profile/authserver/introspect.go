@@ -13,7 +13,8 @@ import (
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
-// serveIntrospection answers a resource server that asks about an access token (RFC 7662, RFC 9701).
+// serveIntrospection answers a resource server that asks about an access token
+// (RFC 7662, RFC 9701).
 func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 	if err := s.introspect(w, r); err != nil {
 		s.logRefusal(r, err)
@@ -85,8 +86,8 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// limit leaves out what is none of a resource server's business: where else the token may be used, and for what.
-// INT-9701-5-5, INT-7662-2.2-3
+// limit leaves out what is none of a resource server's business: where else the
+// token may be used, and for what. INT-9701-5-5, INT-7662-2.2-3
 func (s *Server) limit(asking *introspection.ResourceServer, response *introspection.Response) error {
 	response.Audience = slices.DeleteFunc(slices.Clone(response.Audience), func(resource string) bool {
 		return !slices.Contains(asking.Audience, resource)
@@ -113,7 +114,8 @@ func (s *Server) limit(asking *introspection.ResourceServer, response *introspec
 	return nil
 }
 
-// tokenState says what is to be said of a token. INT-7662-4-1: what does not verify, for whatever reason, is inactive.
+// tokenState says what is to be said of a token. INT-7662-4-1: what does not
+// verify, for whatever reason, is inactive.
 func (s *Server) tokenState(ctx context.Context, raw string) (introspection.Response, error) {
 	token, err := s.liveToken(ctx, raw)
 	if wire.Unavailable(err) {

@@ -36,14 +36,14 @@ func complete(k profile.SigningKey) (_ profile.SigningKey, err error) {
 }
 
 // checkKeys completes Keys. Two keys of one algorithm would not determine which
-// of them signs. EdDSA and Ed25519 are two algorithms here, because a client that
-// is registered for one does not necessarily know the other.
+// of them signs. EdDSA and Ed25519 are two algorithms here, because a client
+// that is registered for one does not necessarily know the other.
 func (cfg *Config) checkKeys(bad func(format string, args ...any)) {
 	if len(cfg.Keys) == 0 {
 		bad("missing Keys")
 	}
 	seen := map[string]bool{}
-	good := true
+	good := len(cfg.Keys) > 0
 	for i, key := range cfg.Keys {
 		key, err := complete(key)
 		switch {
@@ -71,8 +71,9 @@ func (cfg *Config) newKeySet() (*jwks.Set, error) {
 	return jwks.NewSet(append(keys, cfg.RetiredKeys...)...) // SP-5.4.2-3: each with a kid of its own
 }
 
-// A signatory signs, with one of the server's keys, what clients get. Access tokens are not among it: they are for APIs, and
-// always signed with the first key.
+// A signatory signs, with one of the server's keys, what clients get. Access
+// tokens are not among it: they are for APIs, and always signed with the first
+// key.
 type signatory struct {
 	algorithm string
 	key       crypto.PublicKey
@@ -115,8 +116,9 @@ func (s *Server) newKeys() error {
 	return errors.Join(append(errs, err)...)
 }
 
-// signatory returns who signs by the algorithm that a client has registered in a member, the first of all if it has
-// registered none. There is no falling back to another algorithm, which the client would have to refuse.
+// signatory returns who signs by the algorithm that a client has registered in
+// a member, the first of all if it has registered none. There is no falling
+// back to another algorithm, which the client would have to refuse.
 func (s *Server) signatory(member, algorithm string) (*signatory, error) {
 	if algorithm == "" {
 		return s.signatories[0], nil

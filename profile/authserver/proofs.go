@@ -17,8 +17,8 @@ func (s *Server) newProofs(path string) (*dpop.Verifier, error) {
 	})
 }
 
-// newGuard returns a resource server for an endpoint that takes access tokens of
-// this server.
+// newGuard returns a resource server for an endpoint that takes access tokens
+// of this server.
 func (s *Server) newGuard(
 	path string, tokens func(context.Context, string) (resourceserver.Claims, error), urls func(*http.Request) ([]*url.URL, error),
 ) (*resourceserver.Server, error) {

@@ -22,15 +22,18 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// Bounds of what is stored for a client and sent back through a browser. SP-5.3.2.2-N4: state is the application's own
-// and may be long; SP-5.3.2.2-14: a nonce of 64 characters has to work. CS-21: what is longer is refused, never cut.
+// Bounds of what is stored for a client and sent back through a browser.
+// SP-5.3.2.2-N4: state is the application's own and may be long; SP-5.3.2.2-14:
+// a nonce of 64 characters has to work. CS-21: what is longer is refused, never
+// cut.
 const (
 	maxState = 8 << 10
 	maxNonce = 1 << 10
 )
 
-// A PushedRequest is a pushed authorization request that has passed every check: the client is who it says it is, the
-// proof, if there is one, is its own and fresh, and the request is one that FAPI 2.0 allows. It comes from
+// A PushedRequest is a pushed authorization request that has passed every
+// check: the client is who it says it is, the proof, if there is one, is its
+// own and fresh, and the request is one that FAPI 2.0 allows. It comes from
 // [Server.PushedRequest] alone.
 type PushedRequest struct {
 	server *Server
@@ -49,7 +52,8 @@ type pushedData struct {
 // ClientID returns the authenticated client.
 func (p *PushedRequest) ClientID() string { return p.client.ClientID }
 
-// Params returns a copy of the parameters, without those of client authentication.
+// Params returns a copy of the parameters, without those of client
+// authentication.
 func (p *PushedRequest) Params() url.Values { return wire.CloneValues(p.push.Params) }
 
 // String names the client and nothing of the content.
@@ -58,11 +62,12 @@ func (p PushedRequest) String() string { return p.push.String() }
 // LogValue is String.
 func (p PushedRequest) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
-// PushedRequest checks a request to the pushed authorization request endpoint (RFC 9126 §2.1). The client assertion and
-// the proof are used up by it, which is all that it writes.
+// PushedRequest checks a request to the pushed authorization request endpoint
+// (RFC 9126 §2.1). The client assertion and the proof are used up by it, which
+// is all that it writes.
 //
-// A host with rules of its own, about authorization details, say, applies them to the result before it calls
-// [Server.Push].
+// A host with rules of its own, about authorization details, say, applies them
+// to the result before it calls [Server.Push].
 func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	ctx := r.Context()
 	params, err := par.ParseForm(r)
@@ -78,7 +83,8 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	// DPOP-10.1-1, SP-5.3.2.1-12: a proof is optional here. DPOP-10.1-2: one that is there is checked in full.
+	// DPOP-10.1-1, SP-5.3.2.1-12: a proof is optional here. DPOP-10.1-2: one
+	// that is there is checked in full.
 	var proof dpop.Proof
 	hasProof := len(r.Header.Values("DPoP")) > 0
 	if hasProof {
@@ -98,8 +104,8 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	if push, err = s.requests.Check(ctx, push); err != nil {
 		return nil, err
 	}
-	// The assertion is first: a request with a stolen, used one writes nothing. Its
-	// proofs would count against the client that it was stolen from.
+	// The assertion is first: a request with a stolen, used one writes nothing.
+	// Its proofs would count against the client that it was stolen from.
 	if err := s.clients.Commit(ctx, auth); err != nil {
 		return nil, err
 	}
@@ -116,8 +122,9 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	return &PushedRequest{server: s, client: client, push: push, object: object}, nil
 }
 
-// checkRequest is RFC 9126 §2.1 step 3: whatever can be judged before the user comes. It runs at the push, and again when
-// the user arrives, since the registration may have changed (PAR-7.4-1, PAR-4-4).
+// checkRequest is RFC 9126 §2.1 step 3: whatever can be judged before the user
+// comes. It runs at the push, and again when the user arrives, since the
+// registration may have changed (PAR-7.4-1, PAR-4-4).
 func (s *Server) checkRequest(ctx context.Context, clientID string, params url.Values) error {
 	client, err := s.client(ctx, clientID)
 	if err != nil {
@@ -206,7 +213,8 @@ func (s *Server) checkContent(ctx context.Context, client *profile.ClientMetadat
 	return s.checkRequestSize(ctx, client, worst, request)
 }
 
-// scopes reads a scope parameter and checks that server and client have each value.
+// scopes reads a scope parameter and checks that server and client have each
+// value.
 func (s *Server) scopes(client *profile.ClientMetadata, scope string) ([]string, error) {
 	scopes, err := splitScope(scope)
 	if err != nil {
@@ -224,7 +232,8 @@ func (s *Server) hasScope(client *profile.ClientMetadata, name string) bool {
 	return slices.Contains(s.cfg.Scopes, name) && client.AllowsScope(name)
 }
 
-// splitScope reads the syntax of RFC 6749 §3.3: values with one space between each two, and no other whitespace.
+// splitScope reads the syntax of RFC 6749 §3.3: values with one space between
+// each two, and no other whitespace.
 func splitScope(scope string) ([]string, error) {
 	if scope == "" {
 		return nil, nil
@@ -239,14 +248,16 @@ func splitScope(scope string) ([]string, error) {
 	return slices.Compact(scopes), nil
 }
 
-// targets checks resource parameters against what may be asked for. Without any it is allowed[0] (RI-2.1-2).
+// targets checks resource parameters against what may be asked for. Without any
+// it is allowed[0] (RI-2.1-2).
 func (s *Server) targets(requested, allowed []string) ([]string, error) {
 	if len(requested) == 0 {
 		return allowed[:1], nil
 	}
 	targets := slices.Clone(requested)
 	for _, target := range targets {
-		// RI-2-1, RI-2.1-3: compared as strings, so that what is not absolute or has a fragment is in no list.
+		// RI-2-1, RI-2.1-3: compared as strings, so that what is not absolute
+		// or has a fragment is in no list.
 		if !slices.Contains(allowed, target) {
 			return nil, fmt.Errorf("%w: %.128q", ErrTarget, target)
 		}
@@ -281,7 +292,8 @@ func (s *Server) targetsOf(params url.Values, scopes []string, details rar.Detai
 	return targets, nil
 }
 
-// Push stores a checked request and returns the request_uri to answer with (RFC 9126 §2.2).
+// Push stores a checked request and returns the request_uri to answer with (RFC
+// 9126 §2.2).
 func (s *Server) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error) {
 	if p == nil || p.client == nil || p.server != s {
 		return par.Pushed{}, errors.New("authserver: Push of a request that was not checked by this server")

@@ -17,9 +17,11 @@ import (
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
-// A RevocationRequest is a request to the revocation endpoint (RFC 7009 §2.1) whose client is authenticated. It comes from
-// [Server.RevocationRequest] alone. The client assertion is not used up before [RevocationRequest.Commit].
-// It is safe for concurrent reading; printed or logged it does not show the token.
+// A RevocationRequest is a request to the revocation endpoint (RFC 7009 §2.1)
+// whose client is authenticated. It comes from [Server.RevocationRequest]
+// alone. The client assertion is not used up before [RevocationRequest.Commit].
+// It is safe for concurrent reading; printed or logged it does not show the
+// token.
 type RevocationRequest struct {
 	server *Server
 	client *profile.ClientMetadata
@@ -27,9 +29,10 @@ type RevocationRequest struct {
 	auth   clientauth.Authentication
 }
 
-// RevocationRequest checks a request to the revocation endpoint as far as it does not depend on the token in it. The client
-// authenticates as at the token endpoint. No proof of possession is needed: whoever has found a token may as well end it, if
-// it is its own client.
+// RevocationRequest checks a request to the revocation endpoint as far as it
+// does not depend on the token in it. The client authenticates as at the token
+// endpoint. No proof of possession is needed: whoever has found a token may as
+// well end it, if it is its own client.
 func (s *Server) RevocationRequest(r *http.Request) (*RevocationRequest, error) {
 	params, err := par.ParseForm(r)
 	if err != nil {
@@ -55,11 +58,13 @@ func (q *RevocationRequest) ClientID() string { return q.client.ClientID }
 // Client returns the registration of the authenticated client.
 func (q *RevocationRequest) Client() *profile.ClientMetadata { return q.client }
 
-// Token returns the token to be revoked, which may be anybody's, or none at all.
+// Token returns the token to be revoked, which may be anybody's, or none at
+// all.
 func (q *RevocationRequest) Token() string { return q.params.Get("token") }
 
-// TokenTypeHint returns where the client thinks that the token is to be found: access_token, refresh_token, anything else or
-// nothing. It decides nothing (RFC 7009 §2.1).
+// TokenTypeHint returns where the client thinks that the token is to be found:
+// access_token, refresh_token, anything else or nothing. It decides nothing
+// (RFC 7009 §2.1).
 func (q *RevocationRequest) TokenTypeHint() string { return q.params.Get("token_type_hint") }
 
 // String names the client.
@@ -76,8 +81,8 @@ func (q RevocationRequest) GoString() string { return q.String() }
 // LogValue is String.
 func (q RevocationRequest) LogValue() slog.Value { return slog.StringValue(q.String()) }
 
-// Commit uses up the client assertion. A host that revokes tokens of its own calls it once, before it does so;
-// [Server.Revoke] does it by itself.
+// Commit uses up the client assertion. A host that revokes tokens of its own
+// calls it once, before it does so; [Server.Revoke] does it by itself.
 func (q *RevocationRequest) Commit(ctx context.Context) error {
 	if q == nil || q.server == nil {
 		return errors.New("authserver: Commit of a request that was not checked")
@@ -88,12 +93,11 @@ func (q *RevocationRequest) Commit(ctx context.Context) error {
 // A TokenOrigin names the authorization and the grant of a token in a
 // revocation request. It is zero for a token that the server does not know.
 type TokenOrigin struct {
-	// AuthorizationID is the ID of the authorization, for
-	// [Server.Withdraw].
+	// AuthorizationID is the ID of the authorization, for [Server.Withdraw].
 	AuthorizationID string
 	// GrantID is the ID of the live managed grant that the token belongs to, or
-	// "". It is also "" for a refresh token that has expired, or that a merge or
-	// replacement has ended. For access tokens it is known only with
+	// "". It is also "" for a refresh token that has expired, or that a merge
+	// or replacement has ended. For access tokens it is known only with
 	// [Config.GrantIDInTokens].
 	GrantID string
 	// Refresh is true if the token is a refresh token.
@@ -103,10 +107,10 @@ type TokenOrigin struct {
 }
 
 // Origin returns the authorization and the grant of the token. A host calls it
-// to end more than [Server.Revoke] ends. Origin changes nothing.
-// If the revocation of a refresh token shall end its grant, the host calls
-// Origin, then Server.Revoke, then [grants.Manager.Revoke] of
-// [Server.Grants]. The host can repeat all three after an error.
+// to end more than [Server.Revoke] ends. Origin changes nothing. If the
+// revocation of a refresh token shall end its grant, the host calls Origin,
+// then Server.Revoke, then [grants.Manager.Revoke] of [Server.Grants]. The host
+// can repeat all three after an error.
 //
 // Origin returns [ErrForeignToken] for a token of another client. It returns
 // [ErrTokenType] for a token of the host that this server cannot revoke. The
@@ -141,9 +145,9 @@ func (q *RevocationRequest) Origin(ctx context.Context) (TokenOrigin, error) {
 // Revoke serves a checked request: it revokes the authorization that the token
 // comes from, and so the refresh token and every access token of that
 // authorization, those being issued at this moment too. RFC 7009 §2.1 requires
-// that for a refresh token and permits it for an access token. A client that has
-// no more use for one access token lets it expire. Other authorizations of the
-// same user and client stay, and so does the grant of grant management; see
+// that for a refresh token and permits it for an access token. A client that
+// has no more use for one access token lets it expire. Other authorizations of
+// the same user and client stay, and so does the grant of grant management; see
 // [RevocationRequest.Origin].
 //
 // Revoking a token that is unknown, expired or revoked already is not an error,
@@ -185,7 +189,8 @@ type foundToken struct {
 // searches both kinds of tokens before it reports an unknown token. Neither
 // search takes long.
 func (s *Server) originOf(ctx context.Context, q *RevocationRequest) (foundToken, error) {
-	// REV-2.1-3, REV-2.2-4: the hint is ignored. REV-2-1, REV-2-2: refresh tokens and access tokens.
+	// REV-2.1-3, REV-2.2-4: the hint is ignored. REV-2-1, REV-2-2: refresh
+	// tokens and access tokens.
 	var record refreshRecord
 	_, _, err := s.load(ctx, s.stores.refresh, s.storeKey(kindRefresh, q.Token()), &record, ErrRefreshToken)
 	if err == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
-// Handler serves everything that [Server.Metadata] names and that is configured:
-// both metadata documents, the JWK Set and the endpoints. Without
+// Handler serves everything that [Server.Metadata] names and that is
+// configured: both metadata documents, the JWK Set and the endpoints. Without
 // [Config.Interact], the host serves the authorization endpoint itself. Handler
 // responds with 404 to any other path, so a host may mount it beside its own
 // handlers. Serve it with [profile.TLSConfig].
@@ -62,12 +62,15 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// Keys returns the JWK Set that Handler serves at jwks_uri: an http.Handler, for a host that mounts its own endpoints.
+// Keys returns the JWK Set that Handler serves at jwks_uri: an http.Handler,
+// for a host that mounts its own endpoints.
 func (s *Server) Keys() *jwks.Set { return s.keys }
 
-// WriteError answers a request to the pushed authorization request, token or revocation endpoint: a JSON document (RFC 6749 §5.2)
-// with the code and status that err carries, and nothing of its cause. An error without a code, a host's own, is a
-// server_error with status 500; a status that is not one of an error becomes 500.
+// WriteError answers a request to the pushed authorization request, token or
+// revocation endpoint: a JSON document (RFC 6749 §5.2) with the code and status
+// that err carries, and nothing of its cause. An error without a code, a host's
+// own, is a server_error with status 500; a status that is not one of an error
+// becomes 500.
 func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	s.logRefusal(r, err)
 	response, status := newErrorResponse(err)
@@ -77,14 +80,16 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	case status == http.StatusMethodNotAllowed:
 		h.Set("Allow", http.MethodPost) // PAR-2.3-5
 	case status == http.StatusUnauthorized && r.Header.Get("Authorization") != "":
-		// BASE-6749-5.2-1: name the scheme that was tried, though it cannot succeed.
+		// BASE-6749-5.2-1: name the scheme that was tried, though it cannot
+		// succeed.
 		h.Set("WWW-Authenticate", triedScheme(r.Header.Get("Authorization"))+` realm="`+s.cfg.Issuer+`"`)
 	}
 	wire.SetRetryAfter(w.Header(), err)
 	writeJSON(w, status, response)
 }
 
-// triedScheme returns the scheme of an Authorization header, Basic if it has none that could be repeated.
+// triedScheme returns the scheme of an Authorization header, Basic if it has
+// none that could be repeated.
 func triedScheme(authorization string) string {
 	scheme, _, _ := strings.Cut(authorization, " ")
 	isNoLetter := func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') }
@@ -94,7 +99,8 @@ func triedScheme(authorization string) string {
 	return scheme
 }
 
-// logRefusal writes what an operator needs. No error of this module holds a secret.
+// logRefusal writes what an operator needs. No error of this module holds a
+// secret.
 func (s *Server) logRefusal(r *http.Request, err error) {
 	wire.LogRejection(s.cfg.Hooks.Logger, r, err)
 }

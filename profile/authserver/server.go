@@ -22,15 +22,18 @@ import (
 const (
 	maxCodeLifetime = 60 * time.Second
 
-	// A redeemed code is remembered for this long, so that a late replay still revokes what was issued for it.
+	// A redeemed code is remembered for this long, so that a late replay still
+	// revokes what was issued for it.
 	codeMemory = 10 * time.Minute
 
-	// A revocation is remembered for as long as a refresh token lives; "for ever" would overflow and be never.
+	// A revocation is remembered for as long as a refresh token lives; "for
+	// ever" would overflow and be never.
 	maxRefreshLifetime = 10 * 365 * 24 * time.Hour
 )
 
-// A Server serves pushed authorization requests, the authorization endpoint and those for tokens under the
-// FAPI 2.0 Security Profile. It is safe for concurrent use.
+// A Server serves pushed authorization requests, the authorization endpoint and
+// those for tokens under the FAPI 2.0 Security Profile. It is safe for
+// concurrent use.
 type Server struct {
 	cfg         Config
 	keys        *jwks.Set
@@ -99,7 +102,8 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// endpoint is the external URL of the path p. BCP-2.5-1: never from the request's Host.
+// endpoint is the external URL of the path p. BCP-2.5-1: never from the
+// request's Host.
 func (s *Server) endpoint(p string) string {
 	return strings.TrimSuffix(s.cfg.Issuer, "/") + p
 }

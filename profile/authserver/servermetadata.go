@@ -8,7 +8,8 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// Metadata returns what the server publishes (BCP-2.6-1, MD-2-12). It is the caller's own: changing it changes nothing here.
+// Metadata returns what the server publishes (BCP-2.6-1, MD-2-12). It is the
+// caller's own: changing it changes nothing here.
 func (s *Server) Metadata() *profile.ServerMetadata {
 	e := s.cfg.Endpoints
 	m := &profile.ServerMetadata{
@@ -45,7 +46,8 @@ func (s *Server) Metadata() *profile.ServerMetadata {
 	return m
 }
 
-// endpointMetadata is what Metadata says of the endpoints after the token endpoint, and of what goes with them.
+// endpointMetadata is what Metadata says of the endpoints after the token
+// endpoint, and of what goes with them.
 func (s *Server) endpointMetadata(m *profile.ServerMetadata) {
 	m.RevocationEndpoint = s.endpoint(s.cfg.Endpoints.Revocation)                                // REV-2-3: under the issuer, which is https
 	m.RevocationEndpointAuthMethodsSupported = slices.Clone(m.TokenEndpointAuthMethodsSupported) // MD-2-10
@@ -64,7 +66,8 @@ func (s *Server) endpointMetadata(m *profile.ServerMetadata) {
 	}
 }
 
-// aliasMetadata gives each endpoint that clients call its URL at the MTLSBaseURL, if there is one. SP-5.2.2.1-2
+// aliasMetadata gives each endpoint that clients call its URL at the
+// MTLSBaseURL, if there is one. SP-5.2.2.1-2
 func (s *Server) aliasMetadata(m *profile.ServerMetadata) {
 	if s.cfg.aliasURL("/") == "" {
 		return

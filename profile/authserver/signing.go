@@ -38,8 +38,10 @@ func (s *Server) mustSign(client *profile.ClientMetadata) bool {
 	return s.cfg.Profile.Has(profile.SignedRequests) || client.RequireSignedRequestObject
 }
 
-// openRequest returns the parameters of a pushed request: those of its request object, if it has one, and nothing beside.
-// MS-5.3.1-1, JAR-10.5-1, PAR-2.3-4: where the server or the client's registration demands one, plain ones are refused.
+// openRequest returns the parameters of a pushed request: those of its request
+// object, if it has one, and nothing beside. MS-5.3.1-1, JAR-10.5-1, PAR-2.3-4:
+// where the server or the client's registration demands one, plain ones are
+// refused.
 func (s *Server) openRequest(ctx context.Context, client *profile.ClientMetadata, form url.Values) (jar.Request, url.Values, error) {
 	if !form.Has("request") && !s.mustSign(client) {
 		return jar.Request{}, form, nil
@@ -53,16 +55,19 @@ func (s *Server) openRequest(ctx context.Context, client *profile.ClientMetadata
 	return object, object.Params(), nil
 }
 
-// checkAnswerable finds what no signed response could be sent for: better now than when the user has logged in.
+// checkAnswerable finds what no signed response could be sent for: better now
+// than when the user has logged in.
 func checkAnswerable(mode jarm.Mode, params url.Values) error {
 	if mode == "" {
 		return nil
 	}
-	// JARM-2.3-1: a redirect_uri with a response of its own would have two, and no form can be posted to an app's own scheme.
+	// JARM-2.3-1: a redirect_uri with a response of its own would have two, and
+	// no form can be posted to an app's own scheme.
 	if err := mode.Write(nowhere{}, params.Get("redirect_uri"), "e30.e30.AA"); err != nil {
 		return fmt.Errorf("%w: %w", ErrParameter, err)
 	}
-	// JARM-2.1-3, JARM-2.1-4: the state goes inside, where a control character takes six.
+	// JARM-2.1-3, JARM-2.1-4: the state goes inside, where a control character
+	// takes six.
 	var state bytes.Buffer
 	e := json.NewEncoder(&state)
 	e.SetEscapeHTML(false)
@@ -79,8 +84,10 @@ func (n nowhere) Header() http.Header         { return http.Header(n) }
 func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (n nowhere) WriteHeader(int)             {}
 
-// responseMode reads response_mode; query is the empty Mode. MS-5.4.1-1: a server that demands signed responses serves no
-// others. MS-5.3.3-1: a client gets only what it is registered for, above all no unsigned response if that is not in it.
+// responseMode reads response_mode; query is the empty Mode. MS-5.4.1-1: a
+// server that demands signed responses serves no others. MS-5.3.3-1: a client
+// gets only what it is registered for, above all no unsigned response if that
+// is not in it.
 func (s *Server) responseMode(ctx context.Context, client *profile.ClientMetadata, parameter string) (jarm.Mode, error) {
 	if parameter == "" || parameter == "query" {
 		if s.cfg.Profile.Has(profile.SignedResponses) || !client.AllowsResponseMode("query") {
@@ -98,7 +105,8 @@ func (s *Server) responseMode(ctx context.Context, client *profile.ClientMetadat
 	return mode, s.checkSigns(ctx, client)
 }
 
-// checkSigns finds a client for which no response could be signed, or encrypted if it wants that.
+// checkSigns finds a client for which no response could be signed, or encrypted
+// if it wants that.
 func (s *Server) checkSigns(ctx context.Context, client *profile.ClientMetadata) error {
 	if _, err := s.signatory(memberResponseAlg, client.AuthorizationSignedResponseAlg); err != nil { // JARM-3-1, JARM-2.2-2
 		return err
@@ -109,9 +117,10 @@ func (s *Server) checkSigns(ctx context.Context, client *profile.ClientMetadata)
 
 const contentEncryption = "A256GCM"
 
-// encryption says how signed responses to a client are encrypted, nil if they are not. MS-6.1-1: only to clients that are
-// registered for it, on servers that are configured for it. JARM-3-2: who has registered an alg alone means an enc that
-// does not exist here.
+// encryption says how signed responses to a client are encrypted, nil if they
+// are not. MS-6.1-1: only to clients that are registered for it, on servers
+// that are configured for it. JARM-3-2: who has registered an alg alone means
+// an enc that does not exist here.
 func (s *Server) encryption(ctx context.Context, client *profile.ClientMetadata) (*jarm.Encryption, error) {
 	alg, enc := client.AuthorizationEncryptedResponseAlg, client.AuthorizationEncryptedResponseEnc
 	if alg == "" {
@@ -130,9 +139,10 @@ func (s *Server) encryption(ctx context.Context, client *profile.ClientMetadata)
 	return &jarm.Encryption{Key: keys[0].Public, KeyID: keys[0].KeyID, Algorithm: alg, ContentEncryption: enc}, nil
 }
 
-// errorMode is the mode in which a client is told of an error: as it wants responses, if it may have them so. MS-5.4.1-1: if
-// it may not, the response is signed, which never offends who did not ask for it; one that has to be signed and cannot be
-// is none.
+// errorMode is the mode in which a client is told of an error: as it wants
+// responses, if it may have them so. MS-5.4.1-1: if it may not, the response is
+// signed, which never offends who did not ask for it; one that has to be signed
+// and cannot be is none.
 func (s *Server) errorMode(ctx context.Context, client *profile.ClientMetadata, params url.Values) (jarm.Mode, error) {
 	mode, err := s.responseMode(ctx, client, params.Get("response_mode"))
 	if err != nil {

@@ -12,10 +12,12 @@ import (
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
-// maxAge is the limit for a max_age in seconds: what is more is no limit to anybody.
+// maxAge is the limit for a max_age in seconds: what is more is no limit to
+// anybody.
 const maxAge = 100 * 365 * 24 * 60 * 60
 
-// parseMaxAge reads max_age (OpenID Connect Core §3.1.2.1), a number of seconds; ok is false if there is none.
+// parseMaxAge reads max_age (OpenID Connect Core §3.1.2.1), a number of
+// seconds; ok is false if there is none.
 func parseMaxAge(params url.Values) (seconds int64, ok bool, err error) {
 	value := params.Get("max_age")
 	if value == "" {
@@ -28,16 +30,18 @@ func parseMaxAge(params url.Values) (seconds int64, ok bool, err error) {
 	return int64(min(number, maxAge)), true, nil
 }
 
-// MaxAge returns how long ago the user may have logged in, in whole seconds, by the max_age of the request (OpenID Connect
-// Core §3.1.2.1); ok is false if the client did not say. [Server.Approve] holds the host to it: 0 asks for a new
+// MaxAge returns how long ago the user may have logged in, in whole seconds, by
+// the max_age of the request (OpenID Connect Core §3.1.2.1); ok is false if the
+// client did not say. [Server.Approve] holds the host to it: 0 asks for a new
 // login in any case.
 func (a *Authorization) MaxAge() (age time.Duration, ok bool) {
 	seconds, ok, err := parseMaxAge(a.params)
 	return time.Duration(seconds) * time.Second, ok && err == nil // it was checked when it was pushed
 }
 
-// ACRValues returns the authentication context classes that the client asks for, the preferred one first (OpenID Connect
-// Core §3.1.2.1): see [Config.ACRValues].
+// ACRValues returns the authentication context classes that the client asks
+// for, the preferred one first (OpenID Connect Core §3.1.2.1): see
+// [Config.ACRValues].
 func (a *Authorization) ACRValues() []string { return strings.Fields(a.params.Get("acr_values")) }
 
 // checkLogin holds an approval to what the request demands of the user's login.
@@ -47,17 +51,20 @@ func (s *Server) checkLogin(a *Authorization, approval Approval) error {
 	} else if ok && approval.AuthTime.IsZero() {
 		return errors.New("authserver: approval: AuthTime is required when the client sent max_age")
 	} else if now, login := s.cfg.Hooks.Now().Unix(), approval.AuthTime.Unix(); ok && now-login > limit && login < a.pushed {
-		// A login since the client asked is what it asked for, however long the user then reads the page for consent.
+		// A login since the client asked is what it asked for, however long the
+		// user then reads the page for consent.
 		return fmt.Errorf("%w: the user logged in %d s ago, and max_age is %d", ErrMaxAge, now-login, limit)
 	}
-	// What no token can say is refused here: at the token endpoint it would be too late to tell the host.
+	// What no token can say is refused here: at the token endpoint it would be
+	// too late to tell the host.
 	if !approval.AuthTime.IsZero() && approval.AuthTime.Unix() <= 0 {
 		return errors.New("authserver: approval: AuthTime is before 1970")
 	}
 	if approval.AuthTime.After(s.cfg.Hooks.Now().Add(wire.FutureSkew)) {
 		return errors.New("authserver: approval: AuthTime is in the future")
 	}
-	// SU-5-1: as necessary, so that no client gets a token that the API then refuses again.
+	// SU-5-1: as necessary, so that no client gets a token that the API then
+	// refuses again.
 	wanted := a.ACRValues()
 	if len(s.cfg.ACRValues) > 0 && len(wanted) > 0 && (approval.ACR == "" || !slices.Contains(wanted, approval.ACR)) {
 		return fmt.Errorf("%w: acr is %.128q, and the client asks for one of %.512q", ErrACR, approval.ACR, wanted)

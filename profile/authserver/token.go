@@ -21,8 +21,8 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// A TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1). It holds secrets: its String and LogValue
-// show none.
+// A TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1).
+// It holds secrets: its String and LogValue show none.
 type TokenResponse struct {
 	AccessToken  string `json:"access_token"`            // a JWT (RFC 9068) or opaque, bound to a key or certificate
 	TokenType    string `json:"token_type"`              // DPoP, or Bearer for a token bound to a certificate
@@ -30,8 +30,9 @@ type TokenResponse struct {
 	RefreshToken string `json:"refresh_token,omitempty"` // with a code only: it is not rotated
 	Scope        string `json:"scope"`                   // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
 	IDToken      string `json:"id_token,omitempty"`      // with a code and scope openid only
-	// AuthorizationDetails are those that the token is for, a JSON array (RAR-7-1). They can be fewer, or say more, than was asked;
-	// [] is none of them.
+	// AuthorizationDetails are those that the token is for, a JSON array
+	// (RAR-7-1). They can be fewer, or say more, than was asked; [] is none of
+	// them.
 	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
 	GrantID              string          `json:"grant_id,omitempty"` // of the grant that was created or changed (GM-5.5-1)
 }
@@ -50,9 +51,10 @@ type refreshRecord struct {
 	Expires int64 `json:"expires"`
 }
 
-// Token serves a checked token request. It redeems the code or reads the refresh
-// token, and issues tokens that are bound to the key of the proof. After an
-// [ErrStore], the client can repeat its request with a new assertion and proof.
+// Token serves a checked token request. It redeems the code or reads the
+// refresh token, and issues tokens that are bound to the key of the proof.
+// After an [ErrStore], the client can repeat its request with a new assertion
+// and proof.
 func (s *Server) Token(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
 	if t == nil || t.server != s {
 		return nil, errors.New("authserver: Token for a request that was not checked by this server")
@@ -107,7 +109,8 @@ func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, 
 	return s.issue(ctx, t, issue, claims)
 }
 
-// clientCredentials issues a token about the client itself, without a refresh token.
+// clientCredentials issues a token about the client itself, without a refresh
+// token.
 func (s *Server) clientCredentials(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
 	scopes, err := s.scopes(t.client, t.Param("scope"))
 	if err != nil {
@@ -147,8 +150,8 @@ func (s *Server) clientCredentials(ctx context.Context, t *TokenRequest) (*Token
 // A permission bounds the tokens of one authorization.
 type permission struct {
 	grant
-	// details are those that the user has granted, also of types that the client
-	// has lost since.
+	// details are those that the user has granted, also of types that the
+	// client has lost since.
 	details json.RawMessage
 	// allowed are the resource servers for which a token request may ask.
 	allowed []string
@@ -167,10 +170,12 @@ func (g grant) permission() permission {
 	}}
 }
 
-// narrow applies the scope, resource and authorization_details parameters of a token request to what is permitted, which
-// they cannot widen. The grant itself stays what it is (RI-2.2-1).
+// narrow applies the scope, resource and authorization_details parameters of a
+// token request to what is permitted, which they cannot widen. The grant itself
+// stays what it is (RI-2.2-1).
 //
-// BCP-2.3-1: what server or client have lost since the user agreed is not given out any more.
+// BCP-2.3-1: what server or client have lost since the user agreed is not given
+// out any more.
 func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
 	g := p.grant
 	gone := func(target string) bool { return !s.isResource(target) }
@@ -186,7 +191,8 @@ func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
 	if err != nil {
 		return grant{}, err
 	}
-	// RAR-3.2-1: details say themselves where they are for, and there is a token to be had for that place.
+	// RAR-3.2-1: details say themselves where they are for, and there is a
+	// token to be had for that place.
 	if resources := t.params["resource"]; len(resources) > 0 {
 		g.Targets, err = s.targets(resources, append(s.places(granted...), p.allowed...)) // RI-2.2-2
 	} else if places := s.places(requested...); len(places) > 0 { // RAR-6.1-3
@@ -284,7 +290,8 @@ func (s *Server) issue(ctx context.Context, t *TokenRequest, g grant, claims acc
 	}, nil
 }
 
-// idTokenSignatory returns who signs the ID tokens of a client: by the algorithm that is registered, and encrypted for nobody.
+// idTokenSignatory returns who signs the ID tokens of a client: by the
+// algorithm that is registered, and encrypted for nobody.
 func (s *Server) idTokenSignatory(client *profile.ClientMetadata) (*signatory, error) {
 	if client.IDTokenEncryptedResponseAlg != "" {
 		return nil, fmt.Errorf("%w: it is registered for encrypted ID tokens, which this server does not make", ErrClientNotAllowed)

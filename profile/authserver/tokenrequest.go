@@ -21,11 +21,11 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// Grant types served.
-// A TokenRequest is a request to the token endpoint whose client is authenticated and whose proof of possession has been
-// checked; so whoever holds one holds the key that the access token is to be bound to. It comes from
-// [Server.TokenRequest] alone. Neither the client assertion nor the proof is used up before
-// [TokenRequest.Commit].
+// Grant types served. A TokenRequest is a request to the token endpoint whose
+// client is authenticated and whose proof of possession has been checked; so
+// whoever holds one holds the key that the access token is to be bound to. It
+// comes from [Server.TokenRequest] alone. Neither the client assertion nor the
+// proof is used up before [TokenRequest.Commit].
 type TokenRequest struct {
 	server *Server
 	client *profile.ClientMetadata
@@ -35,7 +35,8 @@ type TokenRequest struct {
 	bound  tokenbinding.Confirmation
 }
 
-// TokenRequest checks a request to the token endpoint as far as it does not depend on the code or refresh token in it.
+// TokenRequest checks a request to the token endpoint as far as it does not
+// depend on the code or refresh token in it.
 func (s *Server) TokenRequest(r *http.Request) (*TokenRequest, error) {
 	params, err := par.ParseForm(r)
 	if err != nil {
@@ -68,15 +69,17 @@ func (s *Server) TokenRequest(r *http.Request) (*TokenRequest, error) {
 		return nil, errGrantTypeNotRegistered
 	}
 	t := &TokenRequest{server: s, client: client, params: params, auth: auth}
-	// SP-5.3.2.1-4, SP-5.3.2.1-5: nothing proved, no token; there is no bearer token to fall back to.
+	// SP-5.3.2.1-4, SP-5.3.2.1-5: nothing proved, no token; there is no bearer
+	// token to fall back to.
 	if client.TLSClientCertificateBoundAccessTokens {
 		t.bound.X5TS256 = certificate.Thumbprint // MTLS-3-1, MTLS-3.4-1
 		if t.bound.IsZero() {
 			return nil, fmt.Errorf("%w: no client certificate", tokenbinding.ErrNotBound)
 		}
-		// A client may send a proof although its tokens are bound to certificates,
-		// for example because it sent one with the push (DPOP-10-1). The proof
-		// requests a DPoP-bound token (RFC 9449 §5). The token is then bound to both.
+		// A client may send a proof although its tokens are bound to
+		// certificates, for example because it sent one with the push
+		// (DPOP-10-1). The proof requests a DPoP-bound token (RFC 9449 §5). The
+		// token is then bound to both.
 		if len(r.Header.Values("DPoP")) == 0 {
 			return t, nil
 		}
@@ -108,21 +111,25 @@ func (t *TokenRequest) ClientID() string { return t.client.ClientID }
 // Client returns the registration of the authenticated client.
 func (t *TokenRequest) Client() *profile.ClientMetadata { return t.client }
 
-// Param returns a parameter of the request, "" if it is absent: grant_type, code, refresh_token, scope and so on.
+// Param returns a parameter of the request, "" if it is absent: grant_type,
+// code, refresh_token, scope and so on.
 func (t *TokenRequest) Param(name string) string { return t.params.Get(name) }
 
-// Resources returns the resource parameters (RFC 8707), the only ones that may repeat.
+// Resources returns the resource parameters (RFC 8707), the only ones that may
+// repeat.
 func (t *TokenRequest) Resources() []string { return slices.Clone(t.params["resource"]) }
 
-// Confirmation returns what an access token for this request has to be bound to: its cnf, and by TokenType its
-// token_type. Clients registered with tls_client_certificate_bound_access_tokens
-// receive tokens bound to the certificate of this request, and to the key of its
-// proof as well if it has one. All others receive tokens bound to the key of the
-// proof.
+// Confirmation returns what an access token for this request has to be bound
+// to: its cnf, and by TokenType its token_type. Clients registered with
+// tls_client_certificate_bound_access_tokens receive tokens bound to the
+// certificate of this request, and to the key of its proof as well if it has
+// one. All others receive tokens bound to the key of the proof.
 func (t *TokenRequest) Confirmation() tokenbinding.Confirmation { return t.bound }
 
-// CheckBinding checks that this request may redeem an authorization code that is bound to b. Failures are an [ErrCode] or
-// one of package pkce; none of them may use up the code or revoke anything, since the sender may not be its owner.
+// CheckBinding checks that this request may redeem an authorization code that
+// is bound to b. Failures are an [ErrCode] or one of package pkce; none of them
+// may use up the code or revoke anything, since the sender may not be its
+// owner.
 func (t *TokenRequest) CheckBinding(b Binding) error {
 	// BASE-6749-4.1.3-1, BCP-4.5-1: bound to client and redirect_uri.
 	if b.ClientID == "" || !jose.EqualString(b.ClientID, t.client.ClientID) {
@@ -134,7 +141,8 @@ func (t *TokenRequest) CheckBinding(b Binding) error {
 	if err := pkce.Verify(b.CodeChallenge, t.params.Get("code_verifier")); err != nil { // BCP-2.1.1-3
 		return err
 	}
-	// DPOP-10-1, SP-5.3.2.1-12: bound to a key by dpop_jkt or by the proof at the pushed request.
+	// DPOP-10-1, SP-5.3.2.1-12: bound to a key by dpop_jkt or by the proof at
+	// the pushed request.
 	if b.DPoPThumbprint != "" && t.bound.JKT == "" { // DPOP-10-1: a request without a proof
 		return oautherr.Describe(fmt.Errorf("%w: it is bound to a DPoP key, and the request has no proof", ErrCode), "the code is bound to a DPoP key: send a proof")
 	}
@@ -144,14 +152,16 @@ func (t *TokenRequest) CheckBinding(b Binding) error {
 	return nil
 }
 
-// Commit uses up the proof and the client assertion. Of any number of concurrent requests with the same proof or
-// assertion at most one succeeds. Call it once, after everything else has been checked and before anything is issued.
+// Commit uses up the proof and the client assertion. Of any number of
+// concurrent requests with the same proof or assertion at most one succeeds.
+// Call it once, after everything else has been checked and before anything is
+// issued.
 func (t *TokenRequest) Commit(ctx context.Context) error {
 	if t == nil || t.server == nil {
 		return errors.New("authserver: Commit of a request that was not checked")
 	}
-	// The assertion is first: a request with a stolen, used one writes nothing. Its
-	// proofs would count against the client that it was stolen from.
+	// The assertion is first: a request with a stolen, used one writes nothing.
+	// Its proofs would count against the client that it was stolen from.
 	if err := t.server.clients.Commit(ctx, t.auth); err != nil || t.bound.JKT == "" {
 		return err
 	}

@@ -15,9 +15,12 @@ import (
 	"github.com/gofapi/fapi2/profile/resourceserver"
 )
 
-// newUserInfo makes the guard of the UserInfo endpoint: a [resourceserver.Server] whose tokens are looked up here, whichever of our
-// APIs they are for, and whose proofs name this endpoint. What a token says about its audience protects APIs from each
-// other. Here it comes back to who has issued it, bound to its client, and what it may do is said by the scope openid.
+// newUserInfo makes the guard of the UserInfo endpoint: a
+// [resourceserver.Server] whose tokens are looked up here, whichever of our
+// APIs they are for, and whose proofs name this endpoint. What a token says
+// about its audience protects APIs from each other. Here it comes back to who
+// has issued it, bound to its client, and what it may do is said by the scope
+// openid.
 func (s *Server) newUserInfo() (err error) {
 	if s.cfg.UserInfo == nil {
 		return nil
@@ -32,10 +35,13 @@ func (s *Server) newUserInfo() (err error) {
 	return err
 }
 
-// UserInfo is the UserInfo endpoint (OpenID Connect Core §5.3), which [Server.Handler] serves: for a host that
-// mounts its own. It demands of a request what a [resourceserver.Server] does, an access token in the Authorization header and
-// proof that it is the sender's, and of the token that it has scope openid, whichever resource it is for. It answers in JSON,
-// or with a JWT if the client is registered for one (userinfo_signed_response_alg). It panics if the configuration has no
+// UserInfo is the UserInfo endpoint (OpenID Connect Core §5.3), which
+// [Server.Handler] serves: for a host that mounts its own. It demands of a
+// request what a [resourceserver.Server] does, an access token in the
+// Authorization header and proof that it is the sender's, and of the token that
+// it has scope openid, whichever resource it is for. It answers in JSON, or
+// with a JWT if the client is registered for one
+// (userinfo_signed_response_alg). It panics if the configuration has no
 // UserInfo.
 func (s *Server) UserInfo() http.Handler {
 	if s.userInfo == nil {
@@ -56,7 +62,8 @@ func (s *Server) UserInfo() http.Handler {
 		w.Write(body) //nolint:errcheck // the peer is gone
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// OpenID Connect Core §5.3.1: GET and POST. A token in the body of the latter is none (SP-5.3.4-1).
+		// OpenID Connect Core §5.3.1: GET and POST. A token in the body of the
+		// latter is none (SP-5.3.4-1).
 		if r.Method != http.MethodGet && r.Method != http.MethodPost {
 			w.Header().Set("Allow", "GET, POST")
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
@@ -66,7 +73,8 @@ func (s *Server) UserInfo() http.Handler {
 	})
 }
 
-// claimsAbout returns the response: the host's claims, and the subject of the token in any case.
+// claimsAbout returns the response: the host's claims, and the subject of the
+// token in any case.
 func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (mediaType string, body []byte, err error) {
 	client, err := s.client(r.Context(), token.ClientID())
 	switch {
@@ -75,7 +83,8 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	case err != nil:
 		return "", nil, err
 	}
-	// OpenID Connect Core §5.3.2: it would not take what is not signed, or signed otherwise.
+	// OpenID Connect Core §5.3.2: it would not take what is not signed, or
+	// signed otherwise.
 	by, err := s.signatory(memberUserInfoAlg, client.UserInfoSignedResponseAlg)
 	if err != nil {
 		return "", nil, err
@@ -88,8 +97,9 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	for name, value := range host {
 		claims[name] = value
 	}
-	// OpenID Connect Core §5.3.2: who reads it compares it with that of the ID token. Claims with another subject are those of
-	// another user, and not a single one of them goes out.
+	// OpenID Connect Core §5.3.2: who reads it compares it with that of the ID
+	// token. Claims with another subject are those of another user, and not a
+	// single one of them goes out.
 	if sub, ok := claims["sub"]; ok && sub != token.Subject() {
 		return "", nil, errors.New("authserver: UserInfo: the claims are about another subject than the token")
 	}
@@ -114,8 +124,9 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	return "application/jwt", []byte(signed), nil
 }
 
-// ofOtherJWTs are claims that no signed UserInfo response has from the host: without them, exp above all, nobody takes it
-// for one of the others that the same key signs.
+// ofOtherJWTs are claims that no signed UserInfo response has from the host:
+// without them, exp above all, nobody takes it for one of the others that the
+// same key signs.
 var ofOtherJWTs = []string{"iss", "aud", "azp", "exp", "nbf", "iat", "jti", "nonce", "at_hash", "c_hash", "client_id", "cnf", "code", "error", "events", "token_introspection"}
 
 func encodeClaims(claims map[string]any) ([]byte, error) {
@@ -125,7 +136,8 @@ func encodeClaims(claims map[string]any) ([]byte, error) {
 	if err := e.Encode(claims); err != nil {
 		return nil, fmt.Errorf("authserver: UserInfo: %w", err)
 	}
-	// Names that differ by case only would be refused by whoever reads it, or taken for sub.
+	// Names that differ by case only would be refused by whoever reads it, or
+	// taken for sub.
 	encoded := bytes.TrimSpace(body.Bytes())
 	if err := strictjson.Valid(encoded); err != nil {
 		return nil, fmt.Errorf("authserver: UserInfo: %w", err)
