@@ -135,12 +135,12 @@ func sortedAccounts(accounts []Account) []Account {
 	})
 }
 
-// checkOptional checks an account that may be absent.
-func checkOptional(path string, a *Account) error {
-	if a == nil {
+// checkOptional checks an account or an amount that may be absent.
+func checkOptional[T interface{ check(path string) error }](path string, v *T) error {
+	if v == nil {
 		return nil
 	}
-	return a.check(path)
+	return (*v).check(path)
 }
 
 // sameAccount returns an error unless both accounts are absent or equal.

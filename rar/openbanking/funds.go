@@ -29,15 +29,8 @@ func NewFundsConfirmation(cfg Config) (*rar.Type, error) {
 	return newType(FundsConfirmationType, cfg, rar.TypeConfig[FundsConfirmation]{
 		Title: "Funds confirmation",
 		Check: func(f FundsConfirmation) error {
-			if err := checkOptional("account", f.Account); err != nil {
-				return err
-			}
-			if f.MaximumAmount != nil {
-				if err := f.MaximumAmount.check("maximumAmount"); err != nil {
-					return err
-				}
-			}
-			return f.ValidUntil.check("validUntil")
+			return cmp.Or(checkOptional("account", f.Account), checkOptional("maximumAmount", f.MaximumAmount),
+				f.ValidUntil.check("validUntil"))
 		},
 		Normalize: func(f FundsConfirmation) FundsConfirmation {
 			f.MaximumAmount = normalAmount(f.MaximumAmount)

@@ -85,21 +85,14 @@ func (p Payment) check() error {
 	if p.Actions != nil && len(p.Actions) == 0 {
 		return rar.FieldError("actions", "empty list")
 	}
-	if err := p.InstructedAmount.check("instructedAmount"); err != nil {
-		return err
+	err := cmp.Or(p.InstructedAmount.check("instructedAmount"), checkOptional("debtorAccount", p.DebtorAccount))
+	if err == nil && p.CreditorAccount != (Account{}) {
+		err = p.CreditorAccount.check("creditorAccount")
 	}
-	if p.CreditorAccount != (Account{}) {
-		if err := p.CreditorAccount.check("creditorAccount"); err != nil {
-			return err
-		}
+	if err == nil && p.RequestedExecutionDate != "" {
+		err = p.RequestedExecutionDate.check("requestedExecutionDate")
 	}
-	if err := checkOptional("debtorAccount", p.DebtorAccount); err != nil {
-		return err
-	}
-	if p.RequestedExecutionDate != "" {
-		return p.RequestedExecutionDate.check("requestedExecutionDate")
-	}
-	return nil
+	return err
 }
 
 func (p Payment) normal() Payment {
@@ -165,13 +158,11 @@ func (granted Payment) coversRest(requested Payment) error {
 	if !within(granted.Actions, requested.Actions) {
 		return rar.FieldError("actions", "exceeds the granted list")
 	}
-	if granted.InstructedAmount != requested.InstructedAmount {
-		return rar.FieldError("instructedAmount", "differs from the granted one")
-	}
 	for _, m := range []struct {
 		name string
 		same bool
 	}{
+		{"instructedAmount", granted.InstructedAmount == requested.InstructedAmount},
 		{"creditorName", granted.CreditorName == requested.CreditorName},
 		{"creditorAccount", granted.CreditorAccount == requested.CreditorAccount},
 		{"remittanceInformationUnstructured",
