@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 const (
@@ -216,7 +217,7 @@ func (i *Issuer) check(c Claims) error {
 		return errors.New("Subject, ClientID, ID, ACR or GrantID is not UTF-8")
 	case !jwt.UTF8(c.Audience...) || !jwt.UTF8(c.AMR...): // JWT-3.7-1
 		return errors.New("Audience or AMR is not UTF-8")
-	case !jwt.IsScope(c.Scope):
+	case !syntax.IsScopeList(c.Scope):
 		return errors.New("malformed Scope, want scope tokens with one space between each two")
 	case !c.AuthTime.IsZero() && c.AuthTime.Unix() <= 0:
 		return errors.New("AuthTime is before 1970")

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 const stepUpCode = "insufficient_user_authentication"
@@ -67,8 +69,8 @@ func (s StepUp) Challenge() string {
 }
 
 func quotable(r rune) rune {
-	if r <= ' ' || r > '~' || r == '"' || r == '\\' {
-		return -1
+	if syntax.IsNQChar(r) {
+		return r
 	}
-	return r
+	return -1
 }

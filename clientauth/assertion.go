@@ -9,6 +9,7 @@ import (
 	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // An assertion is a client assertion whose signature is not verified.
@@ -56,7 +57,7 @@ func (v *Verifier) read(raw string, now time.Time) (a assertion, err error) {
 // readClient returns the client in iss and sub.
 func readClient(c *jwt.Reader) (string, error) {
 	iss, _ := c.OptionalString("iss")
-	if err := jwt.CheckClientID(iss); err != nil { // CA-7523-3-1
+	if err := syntax.CheckClientID(iss); err != nil { // CA-7523-3-1
 		c.Fail("iss: %w", err)
 	}
 	// CA-7523-3-2, CA-OIDC-9-1: sub is the client too. A JWT about a user is

@@ -9,8 +9,8 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/jose"
-	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // A Client is the registration of a client for a [Verifier]. It is safe for
@@ -65,7 +65,7 @@ type Client struct {
 // is registered. The error is invalid_client_metadata with status 400. Its text
 // may be shown to the party that registers the client.
 func (c Client) Validate() error {
-	if err := jwt.CheckClientID(c.ID); err != nil {
+	if err := syntax.CheckClientID(c.ID); err != nil {
 		return fmt.Errorf("%w: %w", errRegistration, err)
 	}
 	if c.Algorithm != "" && !jose.Allowed(c.Algorithm) {
@@ -151,7 +151,7 @@ func (s subject) normal() (string, error) {
 		}
 		return "", fmt.Errorf("%w: tls_client_auth_san_dns: malformed name %.255q, want ASCII", errRegistration, s.text)
 	case tagURI:
-		if u, err := url.Parse(s.text); err == nil && u.Scheme != "" && isGraphic(s.text) {
+		if u, err := url.Parse(s.text); err == nil && u.Scheme != "" && syntax.IsVisible(s.text) {
 			return s.text, nil
 		}
 		return "", fmt.Errorf("%w: tls_client_auth_san_uri: not an absolute URI: %.255q", errRegistration, s.text)
@@ -163,7 +163,7 @@ func (s subject) normal() (string, error) {
 		return "", fmt.Errorf("%w: tls_client_auth_san_ip: malformed IP address %.64q", errRegistration, s.text)
 	case tagEmail:
 		at := strings.LastIndexByte(s.text, '@')
-		if at > 0 && isGraphic(s.text[:at]) && isHostname(s.text[at+1:]) {
+		if at > 0 && syntax.IsVisible(s.text[:at]) && isHostname(s.text[at+1:]) {
 			return normalEmail(s.text), nil
 		}
 	}
@@ -190,10 +190,6 @@ func isHostname(s string) bool {
 		}
 	}
 	return true
-}
-
-func isGraphic(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // lower lowers the case of ASCII letters only.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
-	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 const (
@@ -44,7 +44,7 @@ func (id MutualTLS) Authenticate(ctx context.Context, form url.Values) error {
 	if form == nil {
 		return errors.New("clientauth: nil form")
 	}
-	if err := jwt.CheckClientID(string(id)); err != nil {
+	if err := syntax.CheckClientID(string(id)); err != nil {
 		return fmt.Errorf("clientauth: %w", err)
 	}
 	if err := ctx.Err(); err != nil {
@@ -61,7 +61,7 @@ func (id MutualTLS) Authenticate(ctx context.Context, form url.Values) error {
 func (v *Verifier) checkCertificate(
 	ctx context.Context, c Credentials, clientID string, now time.Time,
 ) (Authentication, error) {
-	if err := jwt.CheckClientID(clientID); err != nil {
+	if err := syntax.CheckClientID(clientID); err != nil {
 		return Authentication{}, fmt.Errorf("%w: %w", ErrUnknownClient, err)
 	}
 	leaf := c.Certificates[0]

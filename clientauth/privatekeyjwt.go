@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
-	"github.com/gofapi/fapi2/internal/jwt"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 const (
@@ -69,10 +69,10 @@ type PrivateKeyJWT struct {
 
 // NewPrivateKeyJWT validates and copies cfg.
 func NewPrivateKeyJWT(cfg PrivateKeyJWTConfig) (*PrivateKeyJWT, error) { // SP-5.3.3.1-2
-	if err := jwt.CheckClientID(cfg.ClientID); err != nil {
+	if err := syntax.CheckClientID(cfg.ClientID); err != nil {
 		return nil, fmt.Errorf("clientauth: %w", err)
 	}
-	if err := jwt.CheckIssuer(cfg.Audience); err != nil {
+	if err := syntax.CheckIssuer(cfg.Audience); err != nil {
 		return nil, fmt.Errorf("clientauth: Audience: %w", err)
 	}
 	if cfg.Lifetime == 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 const (
@@ -76,7 +77,7 @@ type Verifier struct {
 
 // NewVerifier validates and copies cfg.
 func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
-	if err := jwt.CheckIssuer(cfg.Issuer); err != nil {
+	if err := syntax.CheckIssuer(cfg.Issuer); err != nil {
 		return nil, fmt.Errorf("clientauth: %w", err)
 	}
 	if cfg.Lookup == nil {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // NonceSourceConfig configures a [NonceSource].
@@ -158,13 +160,5 @@ const maxNonce = 1024
 // isNonce reports whether a string has the syntax of a nonce, 1*NQCHAR. Other
 // values must not be written into claims.
 func isNonce(s string) bool { // DPOP-8.1-1
-	if s == "" || len(s) > maxNonce {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; c < 0x21 || c > 0x7E || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
+	return len(s) <= maxNonce && syntax.IsScope(s)
 }

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // An Approval is the consent of a user.
@@ -150,7 +151,7 @@ func (m *Manager) checkEnd(end, now time.Time) (time.Time, error) {
 }
 
 func checkApproval(a Approval) error {
-	if id := a.AuthorizationID; len(id) < 16 || len(id) > 128 || strings.ContainsFunc(id, invisible) {
+	if id := a.AuthorizationID; len(id) < 16 || len(id) > 128 || !syntax.IsVisible(id) {
 		return errors.New("grants: malformed AuthorizationID, want 16 to 128 visible ASCII characters")
 	}
 	if a.Subject == "" || len(a.Subject) > 255 {
@@ -158,8 +159,6 @@ func checkApproval(a Approval) error {
 	}
 	return nil
 }
-
-func invisible(r rune) bool { return r <= ' ' || r > '~' }
 
 // permit returns a grant with the permissions that it has after a change.
 func (m *Manager) permit(g Grant, c change) (Grant, error) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // retryAfter is the Retry-After header of a response with status 503, in
@@ -159,7 +161,8 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error, scopes ...str
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
 		challenge := "DPoP"
 		if code != "" {
-			challenge += ` error="` + printable(code) + `", scope="` + printable(strings.Join(scopes, " ")) + `"`
+			scope := strings.Join(scopes, " ")
+			challenge += ` error="` + syntax.ErrorText(code) + `", scope="` + syntax.ErrorText(scope) + `"`
 		}
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
@@ -170,20 +173,10 @@ func writeError(w http.ResponseWriter, _ *http.Request, err error, scopes ...str
 	body, _ := json.Marshal(struct { // two strings, which never fail
 		Code        string `json:"error"`
 		Description string `json:"error_description,omitempty"`
-	}{printable(code), printable(description)})
+	}{syntax.ErrorText(code), syntax.ErrorText(description)})
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client may have disconnected
-}
-
-// printable replaces characters that a header or RFC 6749 §5.2 does not allow.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // response returns the response to a query (§6.4). GM-6-2: a grant contains no

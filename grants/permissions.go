@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/strictjson"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // Bounds of one grant. Sizes of texts are those of encoding/json, the form in
@@ -110,7 +112,7 @@ func mergeScopes(lists ...[]Scope) ([]Scope, error) {
 			}
 		}
 		for _, name := range names {
-			if strings.ContainsFunc(name, notInScope) {
+			if !syntax.IsScope(name) {
 				return nil, fmt.Errorf("grants: malformed scope %.64q", name)
 			}
 		}
@@ -159,10 +161,6 @@ func groupScopes(values map[string][]string) ([]Scope, error) {
 	slices.SortFunc(all, func(a, b Scope) int { return slices.Compare(a.Resource, b.Resource) })
 	return all, nil
 }
-
-// notInScope reports whether a scope value may not have a character (RFC 6749
-// §3.3).
-func notInScope(r rune) bool { return r < 0x21 || r > 0x7e || r == '"' || r == '\\' }
 
 // validResource reports whether resource is a resource indicator (RFC 8707 §2).
 func validResource(resource string) bool {

@@ -19,6 +19,7 @@ import (
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 const (
@@ -220,15 +221,7 @@ func (c *Client) Introspect(ctx context.Context, token string) (*Token, error) {
 
 // isToken checks the syntax of RFC 6749 Appendix A.12 (VSCHAR).
 func isToken(token string) bool {
-	if token == "" || len(token) > maxTokenBytes {
-		return false
-	}
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] > '~' {
-			return false
-		}
-	}
-	return true
+	return token != "" && len(token) <= maxTokenBytes && syntax.IsVisible(token)
 }
 
 // request sends the request and reads the response.

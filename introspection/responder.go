@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // ResponderConfig configures a [Responder].
@@ -177,7 +177,7 @@ func (s *Responder) WriteError(w http.ResponseWriter, err error) {
 	body, _ := json.Marshal(struct { // never fails for strings
 		Error       string `json:"error"`
 		Description string `json:"error_description,omitempty"`
-	}{printable(code), printable(description)})
+	}{syntax.ErrorText(code), syntax.ErrorText(description)})
 	write(w, status, mediaJSON, body)
 }
 
@@ -189,15 +189,4 @@ func write(w http.ResponseWriter, status int, mediaType string, body []byte) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a failure cannot be reported any more
-}
-
-// printable keeps the characters that RFC 6749 §5.2 allows in error and
-// error_description.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jwt"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // A ResourceServer is the authenticated caller of the introspection endpoint.
@@ -147,7 +149,7 @@ func (r Response) check(allowBearer bool) error {
 		return errors.New("Subject, ClientID, Username, ID, ACR or GrantID is not UTF-8")
 	case !jwt.UTF8(r.Audience...) || !jwt.UTF8(r.AMR...):
 		return errors.New("Audience or AMR is not UTF-8")
-	case !jwt.IsScope(r.Scope):
+	case !syntax.IsScopeList(r.Scope):
 		return errors.New("malformed Scope, want scope tokens with one space between each two")
 	case r.AuthorizationDetails != nil && !jwt.IsObjectArray(r.AuthorizationDetails):
 		return errors.New("AuthorizationDetails is not a JSON array of objects")

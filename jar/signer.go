@@ -11,6 +11,7 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 const defaultLifetime = 5 * time.Minute
@@ -68,10 +69,10 @@ type Signer struct {
 
 // NewSigner validates and copies cfg.
 func NewSigner(cfg SignerConfig) (*Signer, error) {
-	if err := jwt.CheckClientID(cfg.ClientID); err != nil {
+	if err := syntax.CheckClientID(cfg.ClientID); err != nil {
 		return nil, fmt.Errorf("jar: %w", err)
 	}
-	if err := jwt.CheckIssuer(cfg.Audience); err != nil {
+	if err := syntax.CheckIssuer(cfg.Audience); err != nil {
 		return nil, fmt.Errorf("jar: Audience: %w", err)
 	}
 	if cfg.Lifetime == 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 const (
@@ -56,7 +57,7 @@ type Verifier struct {
 
 // NewVerifier validates and copies cfg.
 func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
-	if err := jwt.CheckIssuer(cfg.Issuer); err != nil {
+	if err := syntax.CheckIssuer(cfg.Issuer); err != nil {
 		return nil, fmt.Errorf("jar: %w", err)
 	}
 	if len(cfg.Algorithms) == 0 {
@@ -146,7 +147,7 @@ func (v *Verifier) Verify(ctx context.Context, client Client, form url.Values) (
 // is rejected anyway.
 func (v *Verifier) Check(ctx context.Context, client Client, form url.Values) (Request, error) {
 	// JAR-10.2-1: the client is authenticated before the object is parsed.
-	if err := jwt.CheckClientID(client.ID); err != nil {
+	if err := syntax.CheckClientID(client.ID); err != nil {
 		return Request{}, fmt.Errorf("%w: unauthenticated client: %w", ErrClient, err)
 	}
 	raw, err := fromForm(form, client.ID)

@@ -15,6 +15,7 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // A Request is an authorization request that was pushed, checked and stored. It
@@ -230,7 +231,7 @@ func WriteError(w http.ResponseWriter, err error) {
 	writeJSON(w, status, struct { // PAR-2.3-1
 		Error       string `json:"error"`
 		Description string `json:"error_description,omitempty"`
-	}{printable(code), printable(description)})
+	}{syntax.ErrorText(code), syntax.ErrorText(description)})
 }
 
 // retryAfter is in seconds.
@@ -243,15 +244,4 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Cache-Control", "no-cache, no-store") // PAR-2.2-5
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client is gone if it fails
-}
-
-// printable replaces characters that RFC 6749 §5.2 forbids in error and
-// error_description.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/jose"
-	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
@@ -33,7 +32,7 @@ func (c *ClientMetadata) identityRules() []rule {
 	application, subject := c.ApplicationType, c.SubjectType
 	rules := []rule{
 		{"PAR-2.1-2", forbidden, "client_id",
-			when(jwt.CheckClientID(c.ClientID) != nil,
+			when(syntax.CheckClientID(c.ClientID) != nil,
 				"malformed client_id, want 1 to 1024 printable ASCII characters"),
 			"Let the server choose a random client_id of letters and digits."},
 		// BCP-2.6-2: the sub of a token can be a client or a user.

@@ -9,7 +9,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // TypeConfig configures a type. T is the struct that the type is made from, or
@@ -273,7 +274,7 @@ func asAll[T any](list []Detail) []T {
 
 // configure converts the functions of cfg into functions of Details.
 func configure[T any](t *Type, cfg TypeConfig[T]) error {
-	if t.name == "" || len(t.name) > maxTypeName || strings.ContainsFunc(t.name, notScopeToken) {
+	if len(t.name) > maxTypeName || !syntax.IsScope(t.name) {
 		return fmt.Errorf("malformed name, want 1 to %d visible ASCII characters", maxTypeName) // RAR-2.1-1
 	}
 	if cfg.Enrich != nil && cfg.Enriches == nil {
@@ -282,7 +283,7 @@ func configure[T any](t *Type, cfg TypeConfig[T]) error {
 	if slices.Contains(cfg.Languages, "") || len(cfg.Languages) > 0 && cfg.Describe == nil {
 		return errors.New("empty tag in Languages, or Languages without Describe")
 	}
-	if strings.ContainsFunc(cfg.Scope, notScopeToken) {
+	if cfg.Scope != "" && !syntax.IsScope(cfg.Scope) {
 		return errors.New("malformed Scope, want one scope token (RFC 6749 §3.3)")
 	}
 	for _, resource := range cfg.Resources { // another form would match no resource server
@@ -303,10 +304,6 @@ func configure[T any](t *Type, cfg TypeConfig[T]) error {
 	configureChange(t, cfg)
 	return nil
 }
-
-// notScopeToken reports whether a scope token excludes r (RFC 6749 §3.3). The
-// name of a type has the same characters.
-func notScopeToken(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }
 
 // configureComparison converts the functions that compare details.
 func configureComparison[T any](t *Type, cfg TypeConfig[T]) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // A Challenge configures the WWW-Authenticate headers with which an API rejects
@@ -62,7 +64,7 @@ func (c Challenge) WriteError(w http.ResponseWriter, r *http.Request, err error)
 	body, _ := json.Marshal(struct { // strings are never an error
 		Code        string `json:"error"`
 		Description string `json:"error_description,omitempty"`
-	}{clean(code), clean(description)})
+	}{syntax.ErrorText(code), syntax.ErrorText(description)})
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	w.Write(body) // an error means that the client is gone
@@ -176,7 +178,7 @@ type params []string
 
 func (p *params) add(name, value string) {
 	if value != "" {
-		*p = append(*p, name+`="`+clean(value)+`"`)
+		*p = append(*p, name+`="`+syntax.ErrorText(value)+`"`)
 	}
 }
 
@@ -190,15 +192,4 @@ func extension(name string) bool {
 	}
 	ours := []string{"", "realm", "error", "error_description", "scope", "resource_metadata", "algs"}
 	return !slices.Contains(ours, strings.ToLower(name))
-}
-
-// clean keeps the characters that RFC 6750 §3 permits in error and
-// error_description. They need no escape in a quoted string.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/gofapi/fapi2/internal/strictjson"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // A Confirmation names the keys to which an access token is bound. In JSON it
@@ -67,7 +69,7 @@ func ParseConfirmation(raw json.RawMessage) (Confirmation, error) {
 			return Confirmation{}, fmt.Errorf("%w: %w", ErrConfirmation, err)
 		}
 		// An empty string and a null must not count as absent.
-		if ok && !thumbprint(value) || o.Null(m.name) {
+		if ok && !syntax.IsThumbprint(value) || o.Null(m.name) {
 			return Confirmation{}, notThumbprint(m.name)
 		}
 		*m.to = value
@@ -102,10 +104,10 @@ func (c Confirmation) MarshalJSON() ([]byte, error) {
 
 // check checks that the present members are thumbprints.
 func (c Confirmation) check() error {
-	if c.JKT != "" && !thumbprint(c.JKT) {
+	if c.JKT != "" && !syntax.IsThumbprint(c.JKT) {
 		return notThumbprint(memberJKT)
 	}
-	if c.X5TS256 != "" && !thumbprint(c.X5TS256) {
+	if c.X5TS256 != "" && !syntax.IsThumbprint(c.X5TS256) {
 		return notThumbprint(memberX5TS256)
 	}
 	return nil
@@ -113,21 +115,4 @@ func (c Confirmation) check() error {
 
 func notThumbprint(member string) error {
 	return fmt.Errorf("%w: %s is not a SHA-256 hash in base64url", ErrConfirmation, member)
-}
-
-// thumbprint reports whether s has the form of 32 bytes in base64url. The
-// unused bits of the last character may be set, as in the example of RFC 8705
-// §3.1. Thumbprints are compared as strings, so such a value equals no computed
-// one.
-func thumbprint(s string) bool {
-	if len(s) != 43 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
-			return false
-		}
-	}
-	return true
 }

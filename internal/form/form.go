@@ -17,6 +17,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // MaxBytes bounds a body. The largest valid body has a request object of 64
@@ -145,10 +147,5 @@ func Check(values url.Values) error {
 // Printable returns at most 64 bytes of a name, with the characters that RFC
 // 6749 §5.2 permits in error_description.
 func Printable(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
-			return '?'
-		}
-		return r
-	}, name[:min(len(name), 64)])
+	return syntax.ErrorText(name[:min(len(name), 64)])
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/gofapi/fapi2/internal/strictjson"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // A Confirmation is the cnf claim: the keys that a token is bound to (RFC 9449
@@ -45,7 +47,7 @@ func ReadConfirmation(claims strictjson.Object, sentinel error, bearer bool) (c 
 
 func thumbprint(cnf strictjson.Object, name string, sentinel error) (string, error) {
 	value, present, err := cnf.String(name)
-	if err != nil || present && !IsThumbprint(value) || cnf.Null(name) {
+	if err != nil || present && !syntax.IsThumbprint(value) || cnf.Null(name) {
 		return "", fmt.Errorf("%w: %s is not a SHA-256 thumbprint in base64url", sentinel, name)
 	}
 	return value, nil
@@ -57,9 +59,9 @@ func (c Confirmation) Check(bearer bool) error {
 	switch {
 	case c == (Confirmation{}) && !bearer:
 		return errors.New("missing JKT or X5TS256, one of which binds the token to a key")
-	case c.JKT != "" && !IsThumbprint(c.JKT):
+	case c.JKT != "" && !syntax.IsThumbprint(c.JKT):
 		return errors.New("JKT is not a SHA-256 thumbprint in base64url")
-	case c.X5TS256 != "" && !IsThumbprint(c.X5TS256):
+	case c.X5TS256 != "" && !syntax.IsThumbprint(c.X5TS256):
 		return errors.New("X5TS256 is not a SHA-256 thumbprint in base64url")
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
@@ -75,4 +76,24 @@ func Audience(values []string) any {
 		return values[0]
 	}
 	return values
+}
+
+// UTF8 reports whether each value is UTF-8. encoding/json would replace invalid
+// bytes without an error, so two different values would become equal
+// (JWT-3.7-1). Values are checked one by one, because two invalid ones can be
+// valid if they are joined.
+func UTF8(values ...string) bool {
+	return !slices.ContainsFunc(values, func(s string) bool { return !utf8.ValidString(s) })
+}
+
+// IsObjectArray reports whether raw is strict JSON and an array of objects.
+func IsObjectArray(raw json.RawMessage) bool {
+	if strictjson.Valid(raw) != nil {
+		return false
+	}
+	var items []json.RawMessage
+	if json.Unmarshal(raw, &items) != nil || items == nil {
+		return false
+	}
+	return !slices.ContainsFunc(items, func(item json.RawMessage) bool { return item[0] != '{' })
 }

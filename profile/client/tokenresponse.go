@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/tokenbinding"
 	"golang.org/x/oauth2"
 )
@@ -113,12 +114,7 @@ func AuthorizationDetails(token *oauth2.Token) json.RawMessage {
 // headerSafe reports whether an Authorization header can carry a token
 // unchanged.
 func headerSafe(token string) bool {
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] > '~' {
-			return false
-		}
-	}
-	return token != ""
+	return token != "" && syntax.IsVisible(token)
 }
 
 // members returns all members in the types of encoding/json, as
