@@ -9,14 +9,19 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/gofapi/fapi2/profile/internal/wire"
 	"golang.org/x/oauth2"
 )
 
-// HTTPClient returns a client whose requests carry an access token from source,
-// and what it is bound to: a proof of its own for each request, or the client's
-// certificate (SP-5.3.3.1-3). Use it for the APIs that the token is for, and no
-// others: they get the token.
+// ErrNotRepeatable means that an API demands a nonce, and that the client
+// cannot repeat the request, because its body has no GetBody. The API has not
+// accepted the request. Send it again: the client has stored the nonce.
+var ErrNotRepeatable = errors.New("client: nonce required for a request without GetBody")
+
+// HTTPClient returns a client for APIs. Its requests carry an access token from
+// source, and a DPoP proof or the client's certificate (FAPI 2.0 Security
+// Profile §5.3.3.1). Every server that it calls receives the token. Use it only
+// for the APIs that the token is for.
 //
 // The client rejects requests that are not https, tokens that are not bound
 // like this client's, and redirects to another origin. It follows no redirect
@@ -33,39 +38,117 @@ import (
 // for a refresh ends with its context.
 func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {
 	if source == nil {
-		return nil, errors.New("client: no token source")
+		return nil, errors.New("client: missing token source")
 	}
 	return &http.Client{
-		Transport: &apiTransport{source: source, scheme: c.tokenType(), base: c.api}, Timeout: c.cfg.HTTPClient.Timeout,
+		Transport: &apiTransport{client: c, source: source}, Timeout: c.cfg.HTTPClient.Timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}, nil
 }
 
-// apiTransport is an oauth2.Transport that knows where a token must not go.
+// apiTransport adds access tokens, like oauth2.Transport, but only to requests
+// that may have one.
 type apiTransport struct {
+	client *Client
 	source oauth2.TokenSource
-	scheme tokenbinding.Scheme
-	base   http.RoundTripper
 	last   atomic.Pointer[authorization]
 }
+
+// An authorization is an Authorization header. Consecutive requests usually
+// have the same.
+type authorization struct{ token, header string }
 
 // RoundTrip implements http.RoundTripper.
 func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	header, err := t.authorization(r)
 	if err != nil {
 		if r.Body != nil {
-			r.Body.Close() // a RoundTripper has to
+			r.Body.Close() // required of a RoundTripper
 		}
 		return nil, err
 	}
-	response, err := sendToAPI(t.base, withAuthorization(r, header))
-	if err != nil || response.StatusCode != http.StatusUnauthorized {
+	response, err := t.client.sendToAPI(withAuthorization(r, header))
+	if err != nil || !rejectsToken(response) {
 		return response, err
 	}
-	return t.again(r, response, header), nil
+	return t.repeat(r, response, header), nil
 }
 
-// withAuthorization returns a request like r with the header Authorization.
+// repeat repeats a request once with another token after an API has rejected
+// the first token. It returns the final response of the API.
+func (t *apiTransport) repeat(r *http.Request, rejected *http.Response, header string) *http.Response {
+	source, ok := t.source.(*tokenSource)
+	if !ok {
+		return rejected
+	}
+	_, token, _ := strings.Cut(header, " ")
+	if source.replace(r.Context(), token) == nil || hasBody(r) && r.GetBody == nil {
+		return rejected // the next request has the new token
+	}
+	header, err := t.authorization(r)
+	if err != nil {
+		return rejected
+	}
+	second := r.Clone(r.Context())
+	if r.GetBody != nil {
+		if second.Body, err = r.GetBody(); err != nil {
+			return rejected
+		}
+	}
+	response, err := t.client.sendToAPI(withAuthorization(second, header))
+	if err != nil {
+		return rejected
+	}
+	rejected.Body.Close()
+	return response
+}
+
+// authorization returns the Authorization header for a request.
+func (t *apiTransport) authorization(r *http.Request) (string, error) {
+	if err := checkTarget(r); err != nil {
+		return "", err
+	}
+	token, err := tokenFor(r.Context(), t.source)
+	if err != nil {
+		return "", err
+	}
+	scheme := t.client.tokenType()
+	if token == nil || scheme.CheckTokenType(token.TokenType) != nil {
+		return "", fmt.Errorf("client: wrong token_type of the token source, want %s", scheme) // DPOP-5-7
+	}
+	if last := t.last.Load(); last != nil && last.token == token.AccessToken {
+		return last.header, nil
+	}
+	if !headerSafe(token.AccessToken) {
+		return "", errors.New("client: missing or malformed access token of the token source")
+	}
+	a := &authorization{token.AccessToken, string(scheme) + " " + token.AccessToken}
+	t.last.Store(a)
+	return a.header, nil
+}
+
+func tokenFor(ctx context.Context, source oauth2.TokenSource) (*oauth2.Token, error) {
+	if own, ok := source.(*tokenSource); ok {
+		return own.tokenFor(ctx)
+	}
+	return source.Token()
+}
+
+// checkTarget returns an error if a request must not carry an access token.
+func checkTarget(r *http.Request) error {
+	if r.URL == nil || r.URL.Scheme != "https" { // SP-5.2.1-1
+		return errors.New("client: access tokens are sent by https only")
+	}
+	// After a redirect, http.Client sets Response. It removes an Authorization
+	// header of the caller, but not the one that a transport adds.
+	from := r.Response
+	if from != nil && (from.Request == nil || from.Request.URL == nil || from.Request.URL.Host != r.URL.Host) {
+		return errors.New("client: redirect to another origin with an access token")
+	}
+	return nil
+}
+
+// withAuthorization returns a copy of r with the header Authorization.
 func withAuthorization(r *http.Request, header string) *http.Request {
 	signed := *r
 	signed.Header = make(http.Header, len(r.Header)+2)
@@ -74,93 +157,35 @@ func withAuthorization(r *http.Request, header string) *http.Request {
 	return &signed
 }
 
-// again repeats a request once with another token if an API has rejected the
-// first token as invalid_token. It returns the final response of the API.
-func (t *apiTransport) again(r *http.Request, rejected *http.Response, header string) *http.Response {
-	source, ours := t.source.(*tokenSource)
-	if !ours || !strings.Contains(strings.Join(rejected.Header.Values("WWW-Authenticate"), ","), `error="invalid_token"`) {
-		return rejected
+// sendToAPI sends a request with an access token. It reports a request whose
+// token is rejected.
+func (c *Client) sendToAPI(r *http.Request) (*http.Response, error) {
+	o := c.observe(resourceEndpoint, "")
+	response, err := c.api.RoundTrip(r)
+	if err != nil || response.StatusCode != http.StatusUnauthorized {
+		return response, err
 	}
-	token := source.replace(r.Context(), strings.TrimPrefix(header, string(t.scheme)+" "))
-	if token == nil || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
-		return rejected // the next request has the new token
-	}
-	second := r.Clone(r.Context())
-	if r.GetBody != nil {
-		body, err := r.GetBody()
-		if err != nil {
-			return rejected
-		}
-		second.Body = body
-	}
-	if header, err := t.authorization(second); err == nil {
-		if response, err := sendToAPI(t.base, withAuthorization(second, header)); err == nil {
-			rejected.Body.Close()
-			return response
-		}
-	}
-	return rejected
-}
-
-// sendToAPI sends a request with an access token.
-func sendToAPI(by http.RoundTripper, r *http.Request) (*http.Response, error) {
-	response, err := by.RoundTrip(r)
-	if err == nil && response.StatusCode == http.StatusUnauthorized && r.GetBody == nil && r.Body != nil && r.Body != http.NoBody &&
-		strings.Contains(strings.ToLower(response.Header.Get("WWW-Authenticate")), "use_dpop_nonce") {
+	nonce := strings.Contains(strings.ToLower(response.Header.Get("WWW-Authenticate")), "use_dpop_nonce")
+	if nonce && hasBody(r) && r.GetBody == nil {
 		response.Body.Close()
-		return nil, ErrNotRepeatable
+		response, err = nil, ErrNotRepeatable
+	}
+	if o.client != nil {
+		o.event.Outcome, o.event.Reason = wire.Rejected, reason(err)
+		switch {
+		case nonce:
+			o.event.Outcome, o.event.Code = wire.NonceChallenge, "use_dpop_nonce"
+		case rejectsToken(response):
+			o.event.Code = "invalid_token"
+		}
+		o.report(r.Context())
 	}
 	return response, err
 }
 
-// ErrNotRepeatable: the API wants a nonce, which it has sent, in the proof of a
-// request whose body has been used up. It was not accepted. Send it again from
-// the start, or give such a request a GetBody.
-var ErrNotRepeatable = errors.New("client: the API wants a nonce, and the body of the request cannot be sent again")
-
-// authorization returns the header for a request.
-func (t *apiTransport) authorization(r *http.Request) (string, error) {
-	if err := mayHaveToken(r); err != nil {
-		return "", err
-	}
-	token, err := tokenFor(r.Context(), t.source)
-	if err != nil {
-		return "", err
-	}
-	if token == nil || t.scheme.CheckTokenType(token.TokenType) != nil {
-		return "", fmt.Errorf("client: the token source has no %s token", t.scheme) // DPOP-5-7
-	}
-	if last := t.last.Load(); last != nil && last.token == token.AccessToken {
-		return last.header, nil
-	}
-	if !headerSafe(token.AccessToken) {
-		return "", errors.New("client: the token source has no token that could be sent")
-	}
-	a := &authorization{token.AccessToken, string(t.scheme) + " " + token.AccessToken}
-	t.last.Store(a)
-	return a.header, nil
+func rejectsToken(response *http.Response) bool {
+	return response.StatusCode == http.StatusUnauthorized &&
+		strings.Contains(strings.Join(response.Header.Values("WWW-Authenticate"), ","), `error="invalid_token"`)
 }
 
-// authorization is a header that has been made: the next request has the same,
-// as a rule.
-type authorization struct{ token, header string }
-
-func tokenFor(ctx context.Context, source oauth2.TokenSource) (*oauth2.Token, error) {
-	if ours, ok := source.(*tokenSource); ok {
-		return ours.tokenFor(ctx)
-	}
-	return source.Token()
-}
-
-// mayHaveToken says why a request must not be sent with an access token.
-func mayHaveToken(r *http.Request) error {
-	if r.URL == nil || r.URL.Scheme != "https" { // SP-5.2.1-1
-		return errors.New("client: an access token is sent by https only")
-	}
-	// http.Client says which response a request follows. It would take care of
-	// an Authorization header of the caller's, not of one that comes from here.
-	if from := r.Response; from != nil && (from.Request == nil || from.Request.URL == nil || from.Request.URL.Host != r.URL.Host) {
-		return errors.New("client: a redirect to another origin gets no access token")
-	}
-	return nil
-}
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }

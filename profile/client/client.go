@@ -81,12 +81,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if err := c.useKeys(signingAlgorithms{assertions: cfg.Algorithm, requests: cfg.Algorithm}); err != nil {
 		return nil, err
 	}
-	server, err := profile.Discover(ctx, cfg.HTTPClient, cfg.Issuer) // SP-5.3.3.1-9, SP-5.3.3.1-10, SP-5.3.3.1-11
-	if err != nil {
-		return nil, err
-	}
-	c.server = server
-	if err := server.CheckBaseline(); err != nil { // ISS-2.4-4: the server must also send iss
+	if err := c.discover(ctx); err != nil {
 		return nil, err
 	}
 	if err := c.checkServer(); err != nil {
@@ -96,6 +91,16 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// discover fetches the server's metadata: SP-5.3.3.1-9, SP-5.3.3.1-11.
+func (c *Client) discover(ctx context.Context) (err error) {
+	o := c.observe(metadataEndpoint, "")
+	if c.server, err = profile.Discover(ctx, c.cfg.HTTPClient, c.cfg.Issuer); err == nil { // SP-5.3.3.1-10
+		err = c.server.CheckBaseline() // ISS-2.4-4: the server must also send iss
+	}
+	o.end(ctx, err)
+	return err
 }
 
 // String returns the client ID and the issuer.

@@ -335,7 +335,7 @@ func TestUserOfTheIDToken(t *testing.T) {
 		if err != nil {
 			panic(err)
 		}
-		reply(w, 200, map[string]any{"access_token": "at-1", "token_type": "DPoP", "id_token": raw, "refresh_token": "rt-1", "profile: verified ID token": "x"})
+		reply(w, 200, map[string]any{"access_token": "at-1", "token_type": "DPoP", "id_token": raw, "refresh_token": "rt-1", "client: verified ID token": "x"})
 	}
 	token, err := app.Finish(ctx, session, callback(session))
 	require.NoError(t, err)

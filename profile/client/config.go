@@ -108,6 +108,11 @@ type Hooks struct {
 	// before it takes effect. If Evidence returns an error, the operation
 	// fails. If nil, nothing is recorded.
 	Evidence func(ctx context.Context, e profile.Evidence) error
+	// Observe receives an event for each request to the authorization server
+	// and for each authorization response. It also receives an event for each
+	// request to an API that responds with status 401. It is called after the
+	// response, with the context of the request. If nil, nothing is observed.
+	Observe func(ctx context.Context, e profile.Event)
 }
 
 // String omits the keys.

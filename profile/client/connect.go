@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/tokenbinding"
@@ -167,7 +169,7 @@ func (c *Client) compose() (err error) {
 	if c.server.JWKSURI == "" {
 		return nil // Begin rejects requests for ID tokens
 	}
-	keys, err := cfg.serverKeys(c.server.JWKSURI)
+	keys, err := c.serverKeys()
 	if err != nil {
 		return err
 	}
@@ -182,6 +184,28 @@ func (c *Client) compose() (err error) {
 		DecryptionKeys: cfg.ResponseDecryptionKeys,
 	})
 	return err
+}
+
+// serverKeys returns the keys of the server, and reports requests for them.
+func (c *Client) serverKeys() (*jwks.Remote, error) {
+	cfg := c.cfg
+	if cfg.Hooks.Observe != nil {
+		var keys jwks.RemoteConfig
+		if cfg.ServerKeys != nil {
+			keys = *cfg.ServerKeys
+		}
+		report := keys.Observe
+		keys.Observe = func(ctx context.Context, f jwks.Fetch) {
+			if report != nil {
+				report(ctx, f)
+			}
+			e := profile.Event{Endpoint: keysEndpoint, ClientID: cfg.ClientID, Duration: f.Duration}
+			setResult(&e, f.Err)
+			cfg.Hooks.Observe(ctx, e)
+		}
+		cfg.ServerKeys = &keys
+	}
+	return cfg.serverKeys(c.server.JWKSURI)
 }
 
 // composeTransports makes the transports. The authorization server sees the

@@ -36,7 +36,9 @@ const discardTimeout = 5 * time.Second
 // [ErrTokenResponse] if it rejected the server's response. If the ID token was
 // the reason, the error also matches an error of package idtoken.
 func (c *Client) Finish(ctx context.Context, session *Session, callback url.Values) (*oauth2.Token, error) {
+	o := c.observe(authorizationEndpoint, "")
 	code, err := c.checkCallback(ctx, session, callback)
+	o.end(ctx, err)
 	if err != nil {
 		return nil, err
 	}
@@ -44,20 +46,22 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 		return nil, fmt.Errorf("client: %w", context.Cause(ctx))
 	}
 	ctx = context.WithoutCancel(ctx)
+	o = c.observe(tokenEndpoint, wire.GrantAuthorizationCode)
 	response, err := c.requestToken(ctx, url.Values{
 		"grant_type": {wire.GrantAuthorizationCode}, "code": {code},
 		"redirect_uri": {session.RedirectURI}, "code_verifier": {session.CodeVerifier},
 	})
-	if err != nil {
-		return nil, err
+	if err == nil && session.Nonce != "" {
+		err = c.checkIDToken(ctx, session, response)
 	}
-	if session.Nonce != "" {
-		if err := c.checkIDToken(ctx, session, response); err != nil {
-			c.discard(ctx, response.token)
-			return nil, err
-		}
+	o.end(ctx, err)
+	if err == nil {
+		return response.result(), nil
 	}
-	return response.result(), nil
+	if response != nil {
+		c.discard(ctx, response.token)
+	}
+	return nil, err
 }
 
 // checkCallback returns the code of a callback. It uses no URL of the callback

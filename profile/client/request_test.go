@@ -100,7 +100,7 @@ func TestAuthorizationDetailsGranted(t *testing.T) {
 	require.Equal(t, "[]", string(client.AuthorizationDetails(granted(`,"authorization_details":[]`))), "nothing was granted")
 	for name, member := range map[string]string{
 		"none": "", "null": `,"authorization_details":null`, "an object": `,"authorization_details":{"type":"a"}`,
-		"no type": `,"authorization_details":[{}]`, "under our own name": `,"profile: authorization_details":[{"type":"a"}]`,
+		"no type": `,"authorization_details":[{}]`, "under our own name": `,"client: authorization_details":[{"type":"a"}]`,
 	} {
 		require.Nil(t, client.AuthorizationDetails(granted(member)), name)
 	}

@@ -11,36 +11,34 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// Revoke tells the server that a token is no longer needed (RFC 7009), best the
-// refresh token, when the user logs out: the access tokens of the same grant go
-// with it at most servers. hint is refresh_token, access_token, or empty if the
-// caller does not know. A token that the server does not know, or not any more,
-// is no error. A *oauth2.RetrieveError always comes from the server; with
-// status 503 the token is to be taken for good, and revoked later: see
-// [Client.RetryAfter].
+// Revoke revokes a token (RFC 7009), usually the refresh token when the user
+// logs out. Most servers then also revoke the access tokens of the same grant.
+// hint is refresh_token, access_token, or empty if the caller does not know. A
+// token that the server does not know is not an error. A *oauth2.RetrieveError
+// always comes from the server. After status 503 the token is still valid: call
+// Revoke again later, see [Client.RetryAfter].
 func (c *Client) Revoke(ctx context.Context, token, hint string) error {
-	endpoint := c.endpoints.RevocationEndpoint // REV-2-4: from metadata whose URLs have been checked
+	endpoint, method := c.endpoints.RevocationEndpoint, c.cfg.MutualTLS.AuthMethod // REV-2-4: discovered and checked
+	supported := c.server.RevocationEndpointAuthMethodsSupported
 	switch {
 	case endpoint == "":
-		return fmt.Errorf("%w: no revocation_endpoint", profile.ErrServerMetadata)
+		return fmt.Errorf("%w: missing revocation_endpoint", profile.ErrServerMetadata)
 	case token == "":
-		return errors.New("client: no token to revoke")
+		return errors.New("client: missing token")
 	case hint != "" && hint != "refresh_token" && hint != "access_token":
-		return errors.New("client: hint is none of refresh_token and access_token")
-	}
-	if methods := c.server.RevocationEndpointAuthMethodsSupported; methods != nil && !slices.Contains(methods, c.cfg.MutualTLS.AuthMethod) { // MD-2-8
-		return fmt.Errorf("%w: revocation_endpoint_auth_methods_supported lacks %s", profile.ErrServerMetadata, c.cfg.MutualTLS.AuthMethod)
+		return errors.New("client: unknown hint, want refresh_token or access_token")
+	case supported != nil && !slices.Contains(supported, method): // MD-2-8
+		return fmt.Errorf("%w: revocation_endpoint_auth_methods_supported lacks %s", profile.ErrServerMetadata, method)
 	}
 	params := url.Values{"token": {token}}
 	if hint != "" {
 		params.Set("token_type_hint", hint)
 	}
-	response, answer, err := c.post(ctx, endpoint, params)
-	if err != nil {
-		return err
+	o := c.observe(revocationEndpoint, "")
+	response, body, err := c.post(ctx, endpoint, params)
+	if err == nil && response.StatusCode != http.StatusOK { // REV-2.2-3, REV-2.2.1-2
+		err = retrieveError(response, body)
 	}
-	if response.StatusCode != http.StatusOK { // REV-2.2-3, REV-2.2.1-2
-		return retrieveError(response, answer)
-	}
-	return nil
+	o.end(ctx, err)
+	return err
 }

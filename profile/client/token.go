@@ -31,12 +31,15 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, request Reque
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("client: %w", context.Cause(ctx))
 	}
-	response, err := c.requestToken(context.WithoutCancel(ctx), params)
+	ctx = context.WithoutCancel(ctx)
+	o := c.observe(tokenEndpoint, wire.GrantRefreshToken)
+	response, err := c.requestToken(ctx, params)
 	if received := (*oauth2.RetrieveError)(nil); errors.As(err, &received) && received.ErrorCode == "invalid_grant" {
 		// REV-2.1-8, RFC 6749 §5.2: the refresh token is invalid, expired,
 		// revoked, or belongs to another client. A retry cannot change that.
-		return nil, fmt.Errorf("%w: %w", ErrReauthorize, err)
+		err = fmt.Errorf("%w: %w", ErrReauthorize, err)
 	}
+	o.end(ctx, err)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +56,9 @@ func (c *Client) ClientCredentials(ctx context.Context, request Request) (*oauth
 		return nil, err
 	}
 	params.Set("grant_type", wire.GrantClientCredentials)
+	o := c.observe(tokenEndpoint, wire.GrantClientCredentials)
 	response, err := c.requestToken(ctx, params)
+	o.end(ctx, err)
 	if err != nil {
 		return nil, err
 	}
