@@ -27,10 +27,9 @@ func (s *Server) Require(scopes ...string) func(http.Handler) http.Handler {
 // Authorize verifies a request, whose token must have all the scopes. It is for
 // handlers and for the middleware of other frameworks.
 //
-// If the request passes, Authorize sets the headers of the response that the
-// client needs: DPoP-Nonce with the next nonce, and the request's own
-// x-fapi-interaction-id if that is a UUID. It returns the request with the
-// token in its context: see [TokenFromContext].
+// If the request passes, Authorize returns it with the token in its context: see
+// [TokenFromContext]. It also sets headers of the response. DPoP-Nonce is the
+// next nonce. X-Fapi-Interaction-Id is that of the request, if it is a UUID.
 //
 // Otherwise Authorize writes the response, and returns nil and false. The
 // caller returns.
@@ -49,14 +48,13 @@ type Decision struct {
 	// Token is the token of a request that passes. It is nil for a rejected
 	// request.
 	Token *Token
-	// Err is the reason for a rejection. It is for the log of the host, and not
-	// for the client.
+	// Err is the reason for a rejection. The host can log it, and must not send
+	// its text.
 	Err error
 	// Status is the HTTP status of a rejection, or 200.
 	Status int
-	// Header has the headers that the response needs, for a request that passes
-	// as well: DPoP-Nonce, x-fapi-interaction-id, and for a rejection
-	// WWW-Authenticate.
+	// Header has headers for the response, even if the request passes:
+	// DPoP-Nonce, X-Fapi-Interaction-Id, and for a rejection WWW-Authenticate.
 	Header http.Header
 }
 
@@ -72,12 +70,20 @@ type Decision struct {
 func (s *Server) Decide(r *http.Request, scopes ...string) Decision {
 	r = withCanonicalHeader(r)
 	token, err := s.Verify(r, scopes...)
-	d := Decision{Token: token, Err: err, Status: http.StatusOK, Header: http.Header{}}
 	if err != nil {
-		d.Status = s.reject(d.Header, r, err, scopes).SetHeader(d.Header, r, err)
-		return d
+		return s.Reject(r, err, scopes...)
 	}
+	d := Decision{Token: token, Status: http.StatusOK, Header: http.Header{}}
 	s.setHeaders(d.Header, r)
+	return d
+}
+
+// Reject returns the decision about a request that failed with err. It is
+// [Server.WriteError] for a host of [Server.Decide], for example after an error
+// of [Token.CheckDetails].
+func (s *Server) Reject(r *http.Request, err error, scopes ...string) Decision {
+	d := Decision{Err: err, Header: http.Header{}}
+	d.Status = s.reject(d.Header, r, err, scopes).SetHeader(d.Header, r, err)
 	return d
 }
 
@@ -97,10 +103,9 @@ func withCanonicalHeader(r *http.Request) *http.Request {
 	return &copied
 }
 
-// WriteError responds to a request that failed with err, which may be any
-// error. It writes the status and WWW-Authenticate with the algorithms of
-// proofs and the scopes that the request needs. If nonces are required, it sets
-// DPoP-Nonce.
+// WriteError responds to a request that failed with err. An error without a
+// wire form is server_error with status 500, and its text is not sent. The
+// scopes are those that the request needs, for WWW-Authenticate.
 func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error, scopes ...string) {
 	s.reject(w.Header(), r, err, scopes).WriteError(w, r, err)
 }

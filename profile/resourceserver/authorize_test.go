@@ -134,22 +134,6 @@ func TestEntryPointsShareTheReplayStore(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, d.Status)
 }
 
-func TestInteractionIDs(t *testing.T) {
-	guard, nonce := nonced(t)
-	token := issue(t, "a", "a")
-	for name, values := range map[string][]string{
-		"none": nil, "not a UUID": {"abc"}, "attack: a line break": {interactionID[:35] + "\n"}, "two": {interactionID, interactionID},
-		"attack: longer than a UUID": {interactionID + "0"}, "attack: hyphens elsewhere": {strings.Replace(interactionID, "-", "0", 1)},
-		"attack: not hexadecimal": {"g" + interactionID[1:]},
-	} {
-		r := noncedRequest(t, token, nonce)
-		r.Header["X-Fapi-Interaction-Id"] = values
-		d := guard.Decide(r)
-		require.NoError(t, d.Err, name)
-		require.Empty(t, d.Header.Values("X-Fapi-Interaction-Id"), name)
-	}
-}
-
 // gRPC and the protocols of proxies have header names in lower case.
 func TestDecideWithLowerCaseNames(t *testing.T) {
 	token := issue(t, "a", "a")
@@ -243,4 +227,68 @@ func TestDecideKeepsDetailsLocal(t *testing.T) {
 	for name, values := range d.Header {
 		require.NotContains(t, strings.Join(values, " "), "internal-host", name)
 	}
+}
+
+func TestAPINonces(t *testing.T) {
+	w := newAPI(t, func(c *resourceserver.Config) {
+		var err error
+		c.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: c.Now})
+		require.NoError(t, err)
+	})
+	token, key := w.token(), testkit.ECKey(t, "client")
+	response, body := w.good("/accounts", token)
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode, "DPOP-9-1")
+	require.JSONEq(t, `"use_dpop_nonce"`, member(t, body, "error"))
+	require.Contains(t, response.Header.Get("WWW-Authenticate"), `DPoP error="use_dpop_nonce"`)
+	nonce := response.Header.Values("DPoP-Nonce")
+	require.Len(t, nonce, 1, "DPOP-8-3")
+	require.Zero(t, w.uses.Load())
+	with := func(nonce string) func(_, claims map[string]any) {
+		return func(_, c map[string]any) { c["nonce"] = nonce }
+	}
+	response, _ = w.call("/accounts", "Authorization", "DPoP "+token, "DPoP", w.forge(token, key, with(nonce[0])))
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Len(t, response.Header.Values("DPoP-Nonce"), 1, "DPOP-8.2-1 on success too")
+	response, _ = w.call("/accounts", "Authorization", "DPoP "+token, "DPoP", w.forge(token, key, with("mine")))
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+}
+
+func TestInteractionID(t *testing.T) {
+	w := newAPI(t)
+	const name, id = "X-Fapi-Interaction-Id", "c770aef3-6784-41F7-8e0e-ff5f97bddb3a"
+	for _, tc := range []struct {
+		name string
+		sent []string
+		want []string
+	}{
+		{"a UUID", []string{id}, []string{id}},
+		{"none", nil, nil},
+		{"two", []string{id, id}, nil},
+		{"something else", []string{"abc"}, nil},
+		{"longer", []string{id + "0"}, nil},
+		{"another separator", []string{strings.ReplaceAll(id, "-", "_")}, nil},
+		{"no hexadecimal", []string{"g" + id[1:]}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var fields []string
+			for _, value := range tc.sent {
+				fields = append(fields, name, value)
+			}
+			response, _ := w.good("/accounts", w.token(), fields...)
+			require.Equal(t, http.StatusOK, response.StatusCode)
+			require.Equal(t, tc.want, response.Header.Values(name))
+			refused, _ := w.call("/accounts", fields...)
+			require.Equal(t, http.StatusUnauthorized, refused.StatusCode)
+			require.Equal(t, tc.want, refused.Header.Values(name))
+		})
+	}
+}
+
+func TestChallengeOfAPI(t *testing.T) {
+	w := newAPI(t, func(c *resourceserver.Config) {
+		c.Realm, c.ResourceMetadata = `accounts" evil="1`, "https://api.example/.well-known/oauth-protected-resource"
+	})
+	response, _ := w.call("/accounts")
+	require.Equal(t, `DPoP realm="accounts? evil=?1", scope="accounts", resource_metadata="https://api.example/.well-known/oauth-protected-resource", `+
+		`algs="ES256 PS256 EdDSA Ed25519"`, response.Header.Get("WWW-Authenticate"), "DPOP-7.1-3")
 }

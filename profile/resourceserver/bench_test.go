@@ -7,8 +7,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"net/http"
@@ -18,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
@@ -26,7 +26,6 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
-	"github.com/stretchr/testify/require"
 )
 
 // salted takes the time of a real store and never sees a proof twice, so that a few proofs are enough for a long run.
@@ -142,16 +141,15 @@ func BenchmarkResourceServer(b *testing.B) {
 // certificateChecks returns the whole check of a request with a token that is bound to the connection's certificate, in place
 // of a DPoP key, and what of that is about the certificate: the budget is 5 microseconds.
 func certificateChecks(b *testing.B, cfg resourceserver.Config, issuer *accesstoken.Issuer) (mtls, certificate func() bool) {
-	source := new(tokenbinding.CertificateSource)
+	connection, source := selfSigned(b)
 	cfg.Certificates = source
 	rs, err := resourceserver.New(cfg)
 	require.NoError(b, err)
-	leaf := certify(b, "bench", authority(b, "bench CA")).Leaf
-	bound := tokenbinding.Confirmation{X5TS256: tokenbinding.CertificateThumbprint(leaf)}
+	bound := tokenbinding.Confirmation{X5TS256: tokenbinding.CertificateThumbprint(connection.PeerCertificates[0])}
 	token, err := issuer.Issue(accesstoken.Claims{Subject: "alice", ClientID: "c-1", Audience: []string{cfg.Resource}, Scope: "openid accounts", X5TS256: bound.X5TS256})
 	require.NoError(b, err)
 	r := httptest.NewRequest("GET", cfg.Resource+"/v1/accounts/1234567890?page=2", nil)
-	r.TLS = &tls.ConnectionState{HandshakeComplete: true, PeerCertificates: []*x509.Certificate{leaf}}
+	r.TLS = connection
 	r.Header.Set("Authorization", "Bearer "+token)
 	mtls = func() bool {
 		_, err := rs.Verify(r, "accounts")

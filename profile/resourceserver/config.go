@@ -49,11 +49,11 @@ type Config struct {
 	// tls.RequestClientCert, and need not verify it.
 	Certificates *tokenbinding.CertificateSource
 
-	// FutureSkew is how far ahead "iat" and "nbf" of a JWT access token and
-	// "iat" of a proof may lie, because the clock of the API may be behind. The
-	// default is 30 seconds, the minimum 10 seconds, the maximum 1 minute.
-	// Expiry has no leeway, because a token must not outlive the time that its
-	// issuer set. An introspection client has its own setting.
+	// FutureSkew is how far ahead the times of a JWT access token or a proof
+	// may lie, because the clock of the API may be behind. The default is 30
+	// seconds, the minimum 10 seconds, the maximum 1 minute. Expiry has no
+	// leeway, because a token must not outlive the time that its issuer set. An
+	// introspection client has its own setting.
 	FutureSkew time.Duration
 
 	// Proofs remembers used proofs. If nil, they are kept in memory, which
@@ -80,10 +80,10 @@ type Config struct {
 	// point calls Verify. A later rejection, for example by
 	// [Token.CheckDetails], is not observed. If nil, nothing is observed.
 	Observe func(ctx context.Context, e profile.Event)
-	// Logger logs each rejection with method, path, status, error (the code
-	// that the client receives), reason (the text of one of this module's
-	// errors, from a fixed set) and detail. None of them contains a secret. If
-	// nil, nothing is logged.
+	// Logger logs each rejection with method, path, status, error, reason and
+	// detail. The error is the code that the client receives. The reason is the
+	// text of one of this module's errors, from a fixed set. No attribute
+	// contains a secret. If nil, nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock. If nil, time.Now is used.
 	Now func() time.Time
@@ -109,7 +109,7 @@ func (cfg *Config) setDefaults() {
 // check returns every problem that no other package finds.
 func (cfg *Config) check() (problems []error) {
 	if !syntax.IsResource(cfg.Resource) {
-		problems = append(problems, fmt.Errorf("malformed Resource %q, want an absolute URI without fragment", cfg.Resource))
+		problems = append(problems, fmt.Errorf("malformed Resource %q, want a URI without fragment", cfg.Resource))
 	}
 	// SP-5.2.1-1: tokens are sent over TLS only. No proof would match another
 	// URL, either.

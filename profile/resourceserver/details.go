@@ -65,7 +65,8 @@ func (t *Token) CheckDetails(want rar.Details) error {
 	for i := range want {
 		// RAR-13-1: the locations in a request do not extend the token.
 		if len(want[i:i+1].ForResource(t.server.cfg.Resource, t.Audience()...)) == 0 {
-			description := fmt.Sprintf("authorization_details[%d].locations (%s): not this resource server", i, want[i].Type())
+			const format = "authorization_details[%d].locations (%s): not this resource server"
+			description := fmt.Sprintf(format, i, want[i].Type())
 			return oautherr.Describe(fmt.Errorf("%w: %s", errMissingDetail, description), description)
 		}
 	}

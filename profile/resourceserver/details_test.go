@@ -7,18 +7,89 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
-	"github.com/stretchr/testify/require"
 )
 
-// detailed is an API whose tokens have these details, "" for none. Its answer is what may stand for handle.
-func detailed(t testing.TB, registry *rar.Registry, details string, handle func(w http.ResponseWriter, r *http.Request, rs *resourceserver.Server)) *httptest.ResponseRecorder {
+const (
+	readOnly    = `[{"type":"account","actions":["read"]}]`
+	readAndList = `[{"type":"account","actions":["read","list"]}]`
+	payACME     = `[{"type":"payment","payee":"ACME","amount":"1.00"}]`
+	payEVIL     = `[{"type":"payment","payee":"EVIL","amount":"1.00"}]`
+)
+
+// join concatenates JSON arrays.
+func join(lists ...string) string {
+	for i, list := range lists {
+		lists[i] = strings.TrimSuffix(strings.TrimPrefix(list, "["), "]")
+	}
+	return "[" + strings.Join(lists, ",") + "]"
+}
+
+// accountDetail covers a detail with fewer actions and accounts.
+type accountDetail struct {
+	rar.Common
+	Accounts []string `json:"accounts,omitempty"`
+}
+
+// paymentDetail covers an equal detail only.
+type paymentDetail struct {
+	rar.Common
+	Payee  string `json:"payee"`
+	Amount string `json:"amount"`
+}
+
+// richTypes returns the types account and payment.
+func richTypes(t testing.TB) *rar.Registry {
+	account, err := rar.TypeOf("account", rar.TypeConfig[accountDetail]{
+		Covers: func(granted, requested accountDetail) error {
+			more := func(a string) bool { return !slices.Contains(granted.Accounts, a) }
+			if (granted.Accounts == nil) != (requested.Accounts == nil) || slices.ContainsFunc(requested.Accounts, more) {
+				return rar.FieldError("accounts", "more than was granted")
+			}
+			return granted.CoversCommon(requested.Common)
+		},
+	})
+	require.NoError(t, err)
+	payment, err := rar.TypeOf("payment", rar.TypeConfig[paymentDetail]{
+		Check: func(p paymentDetail) error {
+			if p.Amount == "" {
+				return rar.FieldError("amount", "empty")
+			}
+			return nil
+		},
+	})
+	require.NoError(t, err)
+	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{account, payment}})
+	require.NoError(t, err)
+	return registry
+}
+
+// boundTypes returns the types of richTypes. The type payment requires the scope
+// payments.
+func boundTypes(t testing.TB) *rar.Registry {
+	all := richTypes(t)
+	payment, err := rar.TypeOf("payment", rar.TypeConfig[paymentDetail]{Scope: "payments"})
+	require.NoError(t, err)
+	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{all.Type("account"), payment}})
+	require.NoError(t, err)
+	return registry
+}
+
+// detailed serves a request with handle, after its token has passed the guard.
+// The token has these details, or none if they are empty.
+func detailed(
+	t testing.TB, registry *rar.Registry, details string,
+	handle func(w http.ResponseWriter, r *http.Request, rs *resourceserver.Server),
+) *httptest.ResponseRecorder {
 	w := newAPI(t, func(cfg *resourceserver.Config) { cfg.AuthorizationDetails = registry })
 	token := w.token(func(_ *accesstoken.IssuerConfig, c *accesstoken.Claims) {
 		if details != "" {
@@ -29,7 +100,9 @@ func detailed(t testing.TB, registry *rar.Registry, details string, handle func(
 	r.Header.Set("Authorization", "DPoP "+token)
 	r.Header.Set("DPoP", w.forge(token, testkit.ECKey(t, "client")))
 	recorder := httptest.NewRecorder()
-	w.rs.Require("accounts")(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { handle(rw, r, w.rs) })).ServeHTTP(recorder, r)
+	if r, ok := w.rs.Authorize(recorder, r, "accounts"); ok {
+		handle(recorder, r, w.rs)
+	}
 	return recorder
 }
 
@@ -41,7 +114,8 @@ func want(t testing.TB, registry *rar.Registry, details string) rar.Details {
 
 func TestAPIAllows(t *testing.T) {
 	all := richTypes(t)
-	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{all.Type("account"), all.Type("payment")}, MaxBytes: 4096})
+	types := []*rar.Type{all.Type("account"), all.Type("payment")}
+	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: types, MaxBytes: 4096})
 	require.NoError(t, err)
 	for _, tc := range []struct {
 		name, granted, wanted string
@@ -50,19 +124,19 @@ func TestAPIAllows(t *testing.T) {
 	}{
 		{"RAR-9-1 what was granted", readAndList, readOnly, 200, ""},
 		{"RAR-9-1 two of two", join(payACME, readAndList), join(readOnly, payACME), 200, ""},
-		{"RAR-9-1 beside what is for others", join(`[{"type":"https://other.example/x","a":{"b":[1]}}]`, readAndList), readOnly, 200, ""},
+		{"RAR-9-1 in addition to a detail of another type", join(`[{"type":"https://other.example/x","a":{"b":[1]}}]`, readAndList), readOnly, 200, ""},
 		{"RAR-9-1 an action more", readOnly, readAndList, 403, "authorization_details[0].actions (account)"},
 		{"RAR-9-1 the second one is missing", readAndList, join(readOnly, payACME), 403, "authorization_details[1] (payment)"},
-		{"RAR-9-1 another payee", payACME, theirMoney, 403, "authorization_details[0].payee (payment)"},
+		{"RAR-9-1 another payee", payACME, payEVIL, 403, "authorization_details[0].payee (payment)"},
 		{"RAR-9-1 a token without details", "", readOnly, 403, "authorization_details[0] (account)"},
 		{"RAR-9-1 a token with none", "[]", readOnly, 403, "authorization_details[0] (account)"},
 		{"RAR-9-1 details of unknown types alone", `[{"type":"x"}]`, readOnly, 403, "authorization_details[0] (account)"},
 		{"RAR-9-1 a type in another case", `[{"type":"Account","actions":["read"]}]`, readOnly, 403, "authorization_details[0] (account)"},
-		{"RAR-9-1 nothing wanted is no question", readAndList, "[]", 403, ""},
-		{"RAR-5-2 a known type, and not as the API knows it", `[{"type":"account","actions":["read"],"limit":1}]`, readOnly, 500, ""},
-		{"RAR-5-2 one of two not as the API knows it", join(readAndList, `[{"type":"payment","payee":"EVIL"}]`), readOnly, 500, ""},
+		{"RAR-9-1 an empty want", readAndList, "[]", 403, ""},
+		{"RAR-5-2 a known type with an unknown field", `[{"type":"account","actions":["read"],"limit":1}]`, readOnly, 500, ""},
+		{"RAR-5-2 one of two without a required field", join(readAndList, `[{"type":"payment","payee":"EVIL"}]`), readOnly, 500, ""},
 		{"RAR-5-5 no type", join(readAndList, `[{"actions":["read"]}]`), readOnly, 200, ""},
-		{"RAR-5-4 more than the API has room for", `[{"type":"payment","amount":"1","payee":"` + strings.Repeat("x", 5000) + `"}]`, payACME, 500, ""},
+		{"RAR-5-4 longer than MaxBytes", `[{"type":"payment","amount":"1","payee":"` + strings.Repeat("x", 5000) + `"}]`, payACME, 500, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := detailed(t, registry, tc.granted, func(w http.ResponseWriter, r *http.Request, rs *resourceserver.Server) {
@@ -74,25 +148,53 @@ func TestAPIAllows(t *testing.T) {
 				}
 			})
 			require.Equal(t, tc.status, got.Code, got.Body)
-			require.Equal(t, tc.status == 200, got.Body.String() == "done", "an answer beside the refusal")
+			require.Equal(t, tc.status == 200, got.Body.String() == "done", "one response only")
 			require.NotContains(t, got.Body.String()+fmt.Sprint(got.Header()), "EVIL", "RAR-13-1")
 			switch tc.status {
 			case 403:
 				challenge := got.Header().Get("WWW-Authenticate")
 				require.True(t, strings.HasPrefix(challenge, "DPoP "), challenge)
 				require.Contains(t, challenge, `error="insufficient_scope"`)
-				require.Contains(t, challenge, tc.missing, "a client has to know what to ask for")
+				require.Contains(t, challenge, tc.missing, "the client learns what to request")
 				require.Contains(t, got.Body.String(), tc.missing)
 				require.Equal(t, "no-store", got.Header().Get("Cache-Control"))
 			case 500:
-				require.Contains(t, got.Body.String(), "server_error", "nothing that a client could mend")
+				require.Contains(t, got.Body.String(), "server_error", "the client cannot correct it")
 				require.Empty(t, got.Header().Get("WWW-Authenticate"))
 			}
 		})
 	}
 }
 
-// Details are refused as a whole where the API cannot say what they mean.
+// The guard requires the scope that goes with a detail.
+func TestDetailsNeedTheirScope(t *testing.T) {
+	registry := boundTypes(t)
+	for _, tc := range []struct {
+		name, scope string
+		status      int
+	}{{"A5 with it", "accounts payments", 200}, {"A5 without it", "accounts", 403}} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newAPI(t, func(cfg *resourceserver.Config) { cfg.AuthorizationDetails = registry })
+			token := w.token(func(_ *accesstoken.IssuerConfig, c *accesstoken.Claims) {
+				c.AuthorizationDetails, c.Scope = []byte(payACME), tc.scope
+			})
+			r := httptest.NewRequest(http.MethodGet, w.cfg.Resource+"/accounts", nil)
+			r.Header.Set("Authorization", "DPoP "+token)
+			r.Header.Set("DPoP", w.forge(token, testkit.ECKey(t, "client")))
+			recorder := httptest.NewRecorder()
+			r, ok := w.rs.Authorize(recorder, r)
+			require.True(t, ok)
+			w.rs.Allows(recorder, r, want(t, registry, payACME))
+			require.Equal(t, tc.status, recorder.Code)
+			if tc.status == 403 {
+				require.Contains(t, recorder.Header().Get("WWW-Authenticate"), `error="insufficient_scope"`)
+				require.Contains(t, recorder.Header().Get("WWW-Authenticate"), `scope="payments"`)
+			}
+		})
+	}
+}
+
+// If one detail is not valid under its type, the token has no details.
 func TestTokenDetails(t *testing.T) {
 	registry := richTypes(t)
 	token := func(registry *rar.Registry, details string) (token *resourceserver.Token) {
@@ -106,8 +208,8 @@ func TestTokenDetails(t *testing.T) {
 	for range 2 {
 		details, err := known.Details()
 		require.NoError(t, err)
-		require.Len(t, details, 2, "RAR-9-1 types of others are left out")
-		details[0] = rar.Detail{} // the caller's own
+		require.Len(t, details, 2, "RAR-9-1 unknown types are omitted")
+		details[0] = rar.Detail{} // a copy
 	}
 	require.JSONEq(t, join(`[{"type":"x"}]`, readAndList, payACME), string(known.AuthorizationDetails()))
 	account, err := rar.Get[accountDetail](want(t, registry, readAndList)[0])
@@ -126,13 +228,13 @@ func TestTokenDetails(t *testing.T) {
 	require.Error(t, err, "an API without types")
 	require.Error(t, none.CheckDetails(want(t, registry, readOnly)))
 	_, err = new(resourceserver.Token).Details()
-	require.Error(t, err, "a token that nobody has verified")
+	require.Error(t, err, "a token that is not verified")
 	require.Error(t, new(resourceserver.Token).CheckDetails(nil))
 
-	// The same names, and other types: two registries that agree on nothing.
+	// Types of two registries are different, even if their names are equal.
 	require.Error(t, known.CheckDetails(want(t, richTypes(t), readOnly)))
 
-	// Many at once: they are read once.
+	// Concurrent callers parse the details once.
 	shared := token(registry, readAndList)
 	testkit.Hammer(16, func(int) {
 		if err := shared.CheckDetails(want(t, registry, readOnly)); err != nil {
@@ -141,23 +243,26 @@ func TestTokenDetails(t *testing.T) {
 	})
 	w := newAPI(t)
 	recorder := httptest.NewRecorder()
-	require.False(t, w.rs.Allows(recorder, httptest.NewRequest(http.MethodGet, "/", nil), want(t, registry, readOnly)), "a request that nobody has verified")
+	require.False(t, w.rs.Allows(recorder, httptest.NewRequest(http.MethodGet, "/", nil), want(t, registry, readOnly)), "a request that is not verified")
 	require.Equal(t, http.StatusInternalServerError, recorder.Code)
 }
 
-// BenchmarkAllows shows what a comparison of details costs beside the signature that every request has in its proof.
+// BenchmarkAllows compares the check of details with the signature check of a
+// proof.
 func BenchmarkAllows(b *testing.B) {
 	registry := richTypes(b)
 	wanted := want(b, registry, readOnly)
-	for name, details := range map[string]string{"one detail": readAndList, "32 details": join(strings.Split(strings.Repeat(payACME+" ", 31)+readAndList, " ")...)} {
+	many := join(strings.Split(strings.Repeat(payACME+" ", 31)+readAndList, " ")...)
+	for name, details := range map[string]string{"one detail": readAndList, "32 details": many} {
 		b.Run(name, func(b *testing.B) {
 			detailed(b, registry, details, func(w http.ResponseWriter, r *http.Request, rs *resourceserver.Server) {
 				token, _ := resourceserver.TokenFromContext(r.Context())
 				b.Run("first in a request", func(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
-						if _, err := registry.Parse(token.AuthorizationDetails(), registry.Types()); err != nil || token.CheckDetails(wanted) != nil {
-							b.Fatal("refused")
+						_, err := registry.Parse(token.AuthorizationDetails(), registry.Types())
+						if err != nil || token.CheckDetails(wanted) != nil {
+							b.Fatal("rejected")
 						}
 					}
 				})
@@ -165,7 +270,7 @@ func BenchmarkAllows(b *testing.B) {
 					b.ReportAllocs()
 					for b.Loop() {
 						if !rs.Allows(w, r, wanted) {
-							b.Fatal("refused")
+							b.Fatal("rejected")
 						}
 					}
 				})
@@ -179,7 +284,7 @@ func BenchmarkAllows(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if !ecdsa.VerifyASN1(&key.PublicKey, digest[:], signature) {
-				b.Fatal("refused")
+				b.Fatal("rejected")
 			}
 		}
 	})

@@ -1,8 +1,9 @@
 // Package resourceserver guards an API under the FAPI 2.0 Security Profile.
 //
-// A [Server] lets a request pass if its access token is valid, meant for this
-// API, and bound to the key or certificate of the sender. Most APIs use it as
-// middleware, [Server.Require], and read the token with [TokenFromContext].
+// A [Server] checks that the access token of a request is valid and meant for
+// this API, and that the sender has the key or certificate that it is bound to.
+// Most APIs use it as middleware, [Server.Require], and read the token with
+// [TokenFromContext].
 // Frameworks whose middleware has another type call [Server.Authorize], and
 // services without an http.ResponseWriter call [Server.Decide].
 //

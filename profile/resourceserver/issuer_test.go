@@ -2,177 +2,24 @@ package resourceserver_test
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
-	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
-	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
-	"github.com/stretchr/testify/require"
 )
-
-const apiURL = "https://api.example"
-
-// A federation has authorization servers with the IDs https://a.example to
-// https://d.example. It records which of them the guard calls.
-type federation struct {
-	t      testing.TB
-	calls  []string
-	claims resourceserver.Claims // of every token at Tokens
-	err    error                 // of Tokens
-	reply  string                // of the introspection endpoint
-}
-
-func idOf(name string) string { return "https://" + name + ".example" }
-
-func boundTo(t testing.TB, key string) string {
-	thumbprint, err := jose.Thumbprint(testkit.ECKey(t, key).Public())
-	require.NoError(t, err)
-	return thumbprint
-}
-
-func newFederation(t testing.TB) *federation {
-	jkt := boundTo(t, "client")
-	return &federation{
-		t: t,
-		claims: resourceserver.Claims{
-			Subject: "alice", ClientID: "c-1", ID: "t-1", Audience: []string{apiURL}, Scopes: []string{"accounts"},
-			Confirmation: tokenbinding.Confirmation{JKT: jkt}, ExpiresAt: time.Now().Add(time.Minute),
-		},
-		reply: fmt.Sprintf(`{"active":true,"sub":"alice","client_id":"c-1","aud":%q,"scope":"accounts","cnf":{"jkt":%q}}`, apiURL, jkt),
-	}
-}
-
-// keys returns an issuer with JWT access tokens.
-func (f *federation) keys(name string) resourceserver.Issuer {
-	return resourceserver.Issuer{ID: idOf(name), Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) {
-		f.calls = append(f.calls, name)
-		return []crypto.PublicKey{testkit.ECKey(f.t, name).Public()}, nil
-	}}
-}
-
-// introspected returns an issuer with an introspection endpoint.
-func (f *federation) introspected(name string, change ...func(*introspection.ClientConfig)) resourceserver.Issuer {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		f.calls = append(f.calls, name)
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, f.reply)
-	}))
-	f.t.Cleanup(server.Close)
-	cfg := introspection.ClientConfig{
-		Endpoint: server.URL, HTTPClient: server.Client(), Issuer: idOf(name), ClientID: "api", Unsigned: true,
-	}
-	for _, option := range change {
-		option(&cfg)
-	}
-	client, err := introspection.NewClient(cfg)
-	require.NoError(f.t, err)
-	return resourceserver.Issuer{ID: idOf(name), Introspection: client}
-}
-
-// host returns an issuer whose tokens the host looks up.
-func (f *federation) host(name string) resourceserver.Issuer {
-	return resourceserver.Issuer{ID: idOf(name), Tokens: func(context.Context, string) (resourceserver.Claims, error) {
-		f.calls = append(f.calls, name)
-		return f.claims, f.err
-	}}
-}
-
-// issuers returns the named issuers: a and b have Keys, c has Introspection, d
-// has Tokens.
-func (f *federation) issuers(names string) (issuers []resourceserver.Issuer) {
-	for _, name := range strings.Fields(names) {
-		switch name {
-		case "c":
-			issuers = append(issuers, f.introspected(name))
-		case "d":
-			issuers = append(issuers, f.host(name))
-		default:
-			issuers = append(issuers, f.keys(name))
-		}
-	}
-	return issuers
-}
-
-func (f *federation) guard(names string) *resourceserver.Server {
-	return newGuard(f.t, func(c *resourceserver.Config) { c.Issuers = f.issuers(names) })
-}
-
-func newGuard(t testing.TB, change ...func(*resourceserver.Config)) *resourceserver.Server {
-	cfg := resourceserver.Config{Resource: apiURL}
-	for _, option := range change {
-		option(&cfg)
-	}
-	guard, err := resourceserver.New(cfg)
-	require.NoError(t, err)
-	return guard
-}
-
-// issue returns a good access token of an issuer, signed by the key of signer.
-func issue(t testing.TB, name, signer string, change ...func(*accesstoken.Claims)) string {
-	issuer, err := accesstoken.NewIssuer(accesstoken.IssuerConfig{Issuer: idOf(name), Key: testkit.ECKey(t, signer), KeyID: "k"})
-	require.NoError(t, err)
-	claims := accesstoken.Claims{
-		Subject: "alice", ClientID: "c-1", Audience: []string{apiURL}, Scope: "accounts", JKT: boundTo(t, "client"),
-	}
-	for _, option := range change {
-		option(&claims)
-	}
-	token, err := issuer.Issue(claims)
-	require.NoError(t, err)
-	return token
-}
-
-// forge signs a header and claims, both JSON, with the key of an issuer.
-func forge(t testing.TB, header, claims, signer string) string {
-	input := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
-	digest := sha256.Sum256([]byte(input))
-	r, s, err := ecdsa.Sign(rand.Reader, testkit.ECKey(t, signer), digest[:])
-	require.NoError(t, err)
-	signature := append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
-	return input + "." + base64.RawURLEncoding.EncodeToString(signature)
-}
-
-// request returns a request with a token and a new proof of the client's key.
-func request(t testing.TB, token string) *http.Request {
-	prover, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.ECKey(t, "client")})
-	require.NoError(t, err)
-	proof, err := prover.Proof(http.MethodGet, apiURL+"/accounts", dpop.ProofOptions{AccessToken: token})
-	require.NoError(t, err)
-	r := httptest.NewRequest(http.MethodGet, apiURL+"/accounts", nil)
-	r.Header.Set("Authorization", "DPoP "+token)
-	r.Header.Set("DPoP", proof)
-	return r
-}
-
-const typed = `{"typ":"at+jwt","alg":"ES256","kid":"k"}`
-
-// claimsWith returns the claims of a good token with another spelling of iss.
-func claimsWith(t testing.TB, iss string) string {
-	now := time.Now().Unix()
-	if iss != "" {
-		iss += ","
-	}
-	return fmt.Sprintf(`{%s"sub":"alice","client_id":"c-1","jti":"t-1","aud":%q,"scope":"accounts","iat":%d,"exp":%d,"cnf":{"jkt":%q}}`,
-		iss, apiURL, now, now+60, boundTo(t, "client"))
-}
 
 func TestIssuersReject(t *testing.T) {
 	const none = `{"typ":"at+jwt","alg":"none"}`
@@ -354,43 +201,6 @@ func TestClaimsOfTheHost(t *testing.T) {
 			require.Equal(t, tc.want == failure, status == http.StatusInternalServerError, "the status is %d", status)
 		})
 	}
-}
-
-func TestConfigListsEveryProblem(t *testing.T) {
-	f := newFederation(t)
-	both := f.keys("b")
-	both.Introspection = f.introspected("b").Introspection
-	revoked := f.host("d")
-	revoked.Revoked = func(context.Context, string) (bool, error) { return false, nil }
-	_, err := resourceserver.New(resourceserver.Config{
-		Resource: "api", BaseURLs: []string{"http://api.example"}, FutureSkew: time.Hour,
-		Issuers: []resourceserver.Issuer{f.keys("a"), f.keys("a"), {ID: "http://c.example"}, both, revoked, {}},
-	})
-	for _, text := range []string{
-		`malformed Resource "api"`, `BaseURLs: "http://api.example" is not https`, `FutureSkew`,
-		`Issuers[1]: repeated ID "https://a.example"`,
-		`"http://c.example" is not https`, "Issuers[2]", "missing Keys, Introspection or Tokens",
-		"Issuers[3]: Keys, Introspection and Tokens are exclusive",
-		"Issuers[4]: Revoked and Introspection or Tokens are exclusive", "Issuers[5]",
-	} {
-		require.ErrorContains(t, err, text)
-	}
-	_, err = resourceserver.New(resourceserver.Config{Resource: apiURL})
-	require.ErrorContains(t, err, "missing Issuers")
-}
-
-// New copies the configuration.
-func TestConfigIsCopied(t *testing.T) {
-	f := newFederation(t)
-	cfg := resourceserver.Config{Resource: apiURL, Issuers: []resourceserver.Issuer{f.keys("a")}, BaseURLs: []string{apiURL}}
-	guard, err := resourceserver.New(cfg)
-	require.NoError(t, err)
-	cfg.Issuers[0], cfg.BaseURLs[0] = f.keys("z"), "https://evil.example"
-	token, err := guard.Verify(request(t, issue(t, "a", "a")))
-	require.NoError(t, err)
-	require.Equal(t, idOf("a"), token.Issuer())
-	_, err = guard.Verify(request(t, issue(t, "z", "z")))
-	require.ErrorIs(t, err, accesstoken.ErrIssuer)
 }
 
 // A token in which a lenient parser finds a foreign issuer is not disclosed.

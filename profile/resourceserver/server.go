@@ -70,10 +70,10 @@ func onlyLookup(issuers []*issuer) (only *issuer) {
 	return only
 }
 
-// Verify checks a request to the API in full: the token, its presentation, its
-// scopes, which must include all the given ones, and the proof of possession
-// with its replay check. A request that fails has no effect. The caller passes
-// the error to [Server.WriteError]. [Server.Authorize] does both.
+// Verify checks a request to the API in full: the presentation of the token, the
+// token, and the proof of possession with its replay check. The token must have
+// all the scopes. A request that fails has no effect. The caller passes the
+// error to [Server.WriteError]. [Server.Authorize] does both.
 func (s *Server) Verify(r *http.Request, scopes ...string) (*Token, error) {
 	var start time.Time
 	if s.cfg.Observe != nil {
@@ -177,7 +177,8 @@ func (s *Server) certificate(r *http.Request, needed bool) (thumbprint string, e
 	case errors.Is(err, tokenbinding.ErrCertificate) && !needed:
 		return "", nil
 	case errors.Is(err, tokenbinding.ErrCertificate): // MTLS-3-3: like a missing one
-		err = oautherr.Describe(fmt.Errorf("%w: %w", tokenbinding.ErrNoCertificate, err), "Client certificate is not valid")
+		err = fmt.Errorf("%w: %w", tokenbinding.ErrNoCertificate, err)
+		err = oautherr.Describe(err, "Client certificate is not valid")
 	}
 	return certificate.Thumbprint, err
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // A Token is the access token of a request that a [Server] has verified. It is
-// authentic, meant for this API, not known to be revoked, and the sender has
+// authentic, meant for this API and not known to be revoked. The sender has
 // proved possession of the key or certificate that it is bound to. A Token is
 // immutable and safe for concurrent use. Its String and LogValue contain no
 // secret.
