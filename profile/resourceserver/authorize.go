@@ -27,9 +27,10 @@ func (s *Server) Require(scopes ...string) func(http.Handler) http.Handler {
 // Authorize verifies a request, whose token must have all the scopes. It is for
 // handlers and for the middleware of other frameworks.
 //
-// If the request passes, Authorize returns it with the token in its context: see
-// [TokenFromContext]. It also sets headers of the response. DPoP-Nonce is the
-// next nonce. X-Fapi-Interaction-Id is that of the request, if it is a UUID.
+// If the request passes, Authorize returns it with the token in its context:
+// see [TokenFromContext]. It also sets headers of the response. DPoP-Nonce is
+// the next nonce. X-Fapi-Interaction-Id is that of the request, if it is a
+// UUID.
 //
 // Otherwise Authorize writes the response, and returns nil and false. The
 // caller returns.

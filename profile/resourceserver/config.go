@@ -50,9 +50,9 @@ type Config struct {
 	Certificates *tokenbinding.CertificateSource
 
 	// FutureSkew is how far ahead the times of a JWT access token or a proof
-	// may lie, because the clock of the API may be behind. The default is 30
-	// seconds, the minimum 10 seconds, the maximum 1 minute. Expiry has no
-	// leeway, because a token must not outlive the time that its issuer set. An
+	// may lie. The clock of the API may be behind. The default is 30 seconds,
+	// the minimum 10 seconds, the maximum 1 minute. Expiry has no leeway,
+	// because a token must not outlive the time that its issuer set. An
 	// introspection client has its own setting.
 	FutureSkew time.Duration
 

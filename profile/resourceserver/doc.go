@@ -1,11 +1,11 @@
 // Package resourceserver guards an API under the FAPI 2.0 Security Profile.
 //
 // A [Server] checks that the access token of a request is valid and meant for
-// this API, and that the sender has the key or certificate that it is bound to.
-// Most APIs use it as middleware, [Server.Require], and read the token with
-// [TokenFromContext].
-// Frameworks whose middleware has another type call [Server.Authorize], and
-// services without an http.ResponseWriter call [Server.Decide].
+// this API. It also checks that the sender has the key or certificate that the
+// token is bound to. Most APIs use it as middleware, [Server.Require], and read
+// the token with [TokenFromContext]. Frameworks whose middleware has another
+// type call [Server.Authorize], and services without an http.ResponseWriter
+// call [Server.Decide].
 //
 // A Server accepts the tokens of one or several authorization servers
 // ([Config.Issuers]). It verifies JWT access tokens with the keys of their

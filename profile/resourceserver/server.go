@@ -70,10 +70,10 @@ func onlyLookup(issuers []*issuer) (only *issuer) {
 	return only
 }
 
-// Verify checks a request to the API in full: the presentation of the token, the
-// token, and the proof of possession with its replay check. The token must have
-// all the scopes. A request that fails has no effect. The caller passes the
-// error to [Server.WriteError]. [Server.Authorize] does both.
+// Verify checks a request to the API in full: the presentation of the token,
+// the token, and the proof of possession with its replay check. The token must
+// have all the scopes. A request that fails has no effect. The caller passes
+// the error to [Server.WriteError]. [Server.Authorize] does both.
 func (s *Server) Verify(r *http.Request, scopes ...string) (*Token, error) {
 	var start time.Time
 	if s.cfg.Observe != nil {
