@@ -29,6 +29,10 @@ type MemoryConfig struct {
 // client can use as much room as is still free. A single client therefore fills
 // half of the bounds, and then its calls fail with ErrFull.
 //
+// An entry without a value records that its key was used. If the clock is set
+// back, Add fails with [ErrInvalid] for such an entry if it expires no later
+// than one that was removed. A used proof is therefore never accepted again.
+//
 // Its contents are lost with the process. A server that runs as several
 // processes, or that must remember after a restart what was used, needs a
 // shared store.

@@ -70,6 +70,8 @@ type Store struct {
 	due     schedule
 	used    usage
 	owners  map[string]usage
+	// forgotten is the latest expiry of all removed entries without a value.
+	forgotten time.Time
 }
 
 // entry is one entry. Its value is never written to.
@@ -103,6 +105,10 @@ func New(cfg Config) *Store {
 
 // Add implements store.Store. It returns [ErrShare] if the owner of the entry
 // has used its share.
+//
+// An entry without a value records that its key was used. If the clock is set
+// back, Add rejects such an entry with [ErrInvalid] if it expires no later than
+// a removed one. A used key is therefore never used again.
 func (m *Store) Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error) {
 	if err := check(ctx, key, value); err != nil {
 		return false, err
@@ -117,6 +123,10 @@ func (m *Store) Add(ctx context.Context, key string, value []byte, expires time.
 	}
 	if m.find(key, now) != nil {
 		return false, nil
+	}
+	if len(value) == 0 && !expires.After(m.forgotten) {
+		return false, fmt.Errorf("%w: expiry %v is not after %v, when used keys were forgotten", ErrInvalid,
+			expires, m.forgotten)
 	}
 	owner := expiring.Owner(ctx)
 	if err := m.makeRoom(owner, usage{1, len(key) + len(value)}, now); err != nil {
@@ -240,6 +250,9 @@ func (m *Store) makeRoom(owner string, growth usage, now time.Time) error {
 // as much as is then still free.
 func (m *Store) room(owner string, growth usage) error {
 	free, own := m.max.minus(m.used), m.owners[owner]
+	if growth.entries == 0 { // a value that grows needs only bytes
+		free.entries = own.entries
+	}
 	switch {
 	case owner != "" && own.entries > 0 && !own.plus(growth).within(free):
 		return ErrShare
@@ -260,6 +273,9 @@ func (m *Store) reclaim(n int, now time.Time) (removed int) {
 }
 
 func (m *Store) remove(e *entry) {
+	if len(e.value) == 0 && e.expires.After(m.forgotten) {
+		m.forgotten = e.expires
+	}
 	heap.Remove(&m.due, e.index)
 	delete(m.entries, e.key)
 	m.count(e.owner, usage{}.minus(e.size()))

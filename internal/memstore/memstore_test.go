@@ -109,3 +109,36 @@ func TestGrowth(t *testing.T) {
 	clock.Advance(time.Hour)
 	require.NoError(t, add(s, "c", "all", 10_000-memstore.KeyLength, later()), "no count has leaked")
 }
+
+// An owner has used its share of the entries. Its values still grow, because
+// another owner must not decide whether a grant can change.
+func TestGrowthNeedsOnlyBytes(t *testing.T) {
+	s, _ := newStore(10, 10_000)
+	later := start.Add(time.Hour)
+	for i := range 5 {
+		require.NoError(t, add(s, "a", fmt.Sprint("a", i), 0, later))
+	}
+	for i := range 2 {
+		require.NoError(t, add(s, "b", fmt.Sprint("b", i), 0, later))
+	}
+	require.ErrorIs(t, add(s, "a", "more", 0, later), memstore.ErrShare)
+	swapped, err := s.Swap(expiring.WithOwner(t.Context(), "a"), key("a0"), 1, make([]byte, 100), later)
+	require.NoError(t, err, "attack: D1 entries of others keep no value from growing")
+	require.True(t, swapped)
+}
+
+// An entry without a value records that its key was used. If the clock is set
+// back, a forgotten key must not count as unused.
+func TestUsedKeysAndAClockThatIsSetBack(t *testing.T) {
+	s, clock := newStore(0, 0)
+	until := start.Add(time.Minute)
+	require.NoError(t, add(s, "a", "used", 0, until))
+	require.NoError(t, add(s, "a", "value", 1, start.Add(2*time.Minute)))
+	clock.Advance(3 * time.Minute)
+	require.NoError(t, add(s, "a", "another", 0, clock.Now().Add(time.Minute)), "both are removed")
+	clock.Advance(-3 * time.Minute)
+	require.ErrorIs(t, add(s, "a", "used", 0, until), memstore.ErrInvalid, "attack: a replay")
+	require.ErrorIs(t, add(s, "b", "like it", 0, until), memstore.ErrInvalid, "it could be one of them")
+	require.NoError(t, add(s, "a", "later", 0, until.Add(time.Nanosecond)), "no such key was used")
+	require.NoError(t, add(s, "a", "value", 1, until), "values have keys that are new")
+}
