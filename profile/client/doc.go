@@ -1,11 +1,29 @@
-// Package client implements a client under the FAPI 2.0 Security Profile and,
-// as an option, FAPI 2.0 Message Signing.
+// Package client implements clients for the FAPI 2.0 Security Profile and FAPI
+// 2.0 Message Signing.
 //
-// A [Client] discovers the authorization server, pushes requests, checks
-// responses and returns an ordinary *oauth2.Token and *http.Client. [Sessions]
-// keep the logins in progress in the browsers of the users. Applications on
-// golang.org/x/oauth2 can use the connections alone, see [Client.OAuth2].
+// [New] discovers an authorization server and returns a [Client] for one
+// registration. A web application serves [Client.LoginHandler] and
+// [Client.CallbackHandler], which store unfinished logins in the browsers
+// ([Sessions]). The callback receives an ordinary *oauth2.Token.
+// [Client.TokenSource] refreshes it, and [Client.HTTPClient] calls APIs with
+// it.
 //
-// The package does not read access tokens, and it does not send one that is not
-// bound to the client's key or certificate.
+// A host with handlers of its own calls [Client.Begin] and [Client.Finish]. A
+// client that acts for itself calls [Client.ClientCredentials]. A host that
+// continues to use golang.org/x/oauth2 can use the connections alone, see
+// [Client.OAuth2].
+//
+// The client authenticates with signed assertions (private_key_jwt) or with a
+// certificate. It pushes each authorization request (RFC 9126) with a PKCE
+// challenge, and checks iss, state and the ID token. With a [profile.Profile],
+// it signs requests and requires signed responses. Access tokens are bound to a
+// DPoP key or to the certificate. The client rejects tokens that are not bound,
+// and it sends tokens by https only.
+//
+// Errors that the server returned are *oauth2.RetrieveError. If the client
+// rejects a response, the error matches an error of this package, and usually
+// also one of the package that made the check.
+//
+// The package does not read access tokens, does not store tokens, and does not
+// register clients.
 package client

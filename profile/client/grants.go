@@ -1,27 +1,26 @@
 package client
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/profile"
 	"golang.org/x/oauth2"
 )
 
-// Grants returns a client of the server's grant management endpoint, which asks
-// about the grants of this client and revokes them (Grant Management for OAuth
-// 2.0 §6). source has tokens with the scopes grant_management_query and
-// grant_management_revoke, for what is to be done: of
-// [Client.ClientCredentials] as a rule. It fails if the server has no such
-// endpoint.
+// Grants returns a client for the server's grant management endpoint (Grant
+// Management for OAuth 2.0 §6). It queries and revokes the grants of this
+// client. source returns tokens with the scope grant_management_query or
+// grant_management_revoke, usually of [Client.ClientCredentials]. If the server
+// has no such endpoint, Grants returns an error.
 //
-// The tokens must be for the grant management endpoint. A server of this
-// package issues such a token if the token request names no resource. For other
+// The tokens must be for the grant management endpoint. A server of this module
+// issues such a token if the token request names no resource. For other
 // servers, name the grant_management_endpoint in [Request].Resources.
 func (c *Client) Grants(source oauth2.TokenSource) (*grants.Client, error) {
 	endpoint := c.endpoints.GrantManagementEndpoint
 	if endpoint == "" {
-		return nil, errors.New("client: the server has no grant_management_endpoint")
+		return nil, fmt.Errorf("%w: missing grant_management_endpoint", profile.ErrServerMetadata)
 	}
 	api, err := c.HTTPClient(source)
 	if err != nil {

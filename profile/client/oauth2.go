@@ -94,7 +94,7 @@ func (t *hostTransport) authenticatedTo(endpoint string, r *http.Request) (*http
 	}
 	for name, values := range r.Header {
 		switch name {
-		case "Authorization", "Content-Length", "Dpop": // the client authenticates in the form, and makes its own proofs
+		case "Authorization", "Content-Length", "Dpop": // the client adds its own
 		default:
 			own.Header[name] = values
 		}

@@ -116,7 +116,8 @@ func reason(err error) string {
 	for _, sentinel := range [...]error{
 		idtoken.ErrMalformed, idtoken.ErrAlgorithm, idtoken.ErrType, idtoken.ErrClaims, idtoken.ErrIssuer,
 		idtoken.ErrAudience, idtoken.ErrAuthorizedParty, idtoken.ErrExpired, idtoken.ErrIssuedAt, idtoken.ErrNonce,
-		idtoken.ErrSubject, idtoken.ErrAuthentication, idtoken.ErrAccessToken, idtoken.ErrSignature, idtoken.ErrUnavailable,
+		idtoken.ErrSubject, idtoken.ErrAuthentication, idtoken.ErrAccessToken, idtoken.ErrSignature,
+		idtoken.ErrUnavailable,
 		jarm.ErrNoResponse, jarm.ErrMalformed, jarm.ErrEncryption, jarm.ErrAlgorithm, jarm.ErrType, jarm.ErrClaims,
 		jarm.ErrIssuer, jarm.ErrAudience, jarm.ErrExpired, jarm.ErrSignature, jarm.ErrUnavailable, jarm.ErrParameters,
 		jarm.ErrState,
