@@ -63,7 +63,7 @@ func (r *repo) rejectImport(from, p string, test bool) string {
 		}
 		return ""
 	case isBelow(p, oauth2):
-		if !isLeaf(from) && from != profileRoom {
+		if !isLeaf(from) && from != profileRoom && from != roleKitRoom {
 			return "x/oauth2 is for leaves and profile"
 		}
 		return ""
@@ -87,7 +87,7 @@ func (r *repo) rejectRoom(from, to string, test bool) string {
 		return ""
 	case to == nestedRoom:
 		return "the root module must not need a nested one"
-	case to == kitRoom:
+	case to == kitRoom, to == roleKitRoom && from == profileRoom:
 		if !test {
 			return "the test harness is for _test.go files"
 		}
@@ -99,7 +99,7 @@ func (r *repo) rejectRoom(from, to string, test bool) string {
 			return "the root holds no code"
 		}
 		return ""
-	case from == to || from == profileRoom:
+	case from == to || from == profileRoom || from == roleKitRoom:
 		return ""
 	case isLeaf(from):
 		return "a leaf imports no other leaf and not profile"

@@ -183,6 +183,7 @@ const (
 	kitRoom      = "internal/testkit"
 	specRoom     = "spec"
 	profileRoom  = "profile"
+	roleKitRoom  = "profile/internal/roletest"
 	nestedRoom   = "nested module"
 )
 
@@ -192,7 +193,7 @@ func (r *repo) room(dir string) string {
 	if slices.ContainsFunc(r.nested, within) {
 		return nestedRoom
 	}
-	for _, room := range []string{joseRoom, archRoom, kitRoom, internalRoom} {
+	for _, room := range []string{joseRoom, archRoom, kitRoom, roleKitRoom, internalRoom} {
 		if within(room) {
 			return room
 		}
@@ -203,7 +204,7 @@ func (r *repo) room(dir string) string {
 
 func isLeaf(room string) bool {
 	return !slices.Contains([]string{
-		rootRoom, joseRoom, internalRoom, archRoom, kitRoom, specRoom, profileRoom, nestedRoom,
+		rootRoom, joseRoom, internalRoom, archRoom, kitRoom, specRoom, profileRoom, roleKitRoom, nestedRoom,
 	}, room)
 }
 

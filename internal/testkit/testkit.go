@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -70,3 +71,17 @@ func Require(t testing.TB, what string, ok bool) {
 		t.Skipf("this test needs %s (set %s=1 to make its absence a failure)", what, RequireAll)
 	}
 }
+
+// Must returns v. It panics if err is not nil.
+func Must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// A RoundTripper is a function that is an http.RoundTripper.
+type RoundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls f.
+func (f RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,7 +1,10 @@
 package testkit_test
 
 import (
+	"crypto/x509"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -189,4 +192,28 @@ func TestRequire(t *testing.T) {
 		require.Empty(t, r.skipped)
 		require.Contains(t, r.failed, "this test needs a database")
 	})
+}
+
+func TestCertify(t *testing.T) {
+	ca := testkit.Authority(t, "ca")
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.Leaf)
+	options := x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	_, err := testkit.Certify(t, "a", ca).Leaf.Verify(options)
+	require.NoError(t, err)
+	_, err = testkit.Certify(t, "a", nil).Leaf.Verify(options)
+	require.Error(t, err)
+	invalid := func(c *x509.Certificate) { c.SignatureAlgorithm = x509.SHA256WithRSA }
+	require.NotEmpty(t, record(t, func(t testing.TB) { testkit.Certify(t, "a", ca, invalid) }).failed)
+}
+
+func TestMust(t *testing.T) {
+	require.Equal(t, 1, testkit.Must(1, nil))
+	require.Panics(t, func() { testkit.Must(1, io.EOF) })
+}
+
+func TestRoundTripper(t *testing.T) {
+	client := &http.Client{Transport: testkit.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF })}
+	_, err := client.Get("https://example.org")
+	require.ErrorIs(t, err, io.EOF)
 }

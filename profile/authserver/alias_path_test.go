@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,7 @@ func TestAliasesUnderAnotherPath(t *testing.T) {
 		as.MutualTLS.BaseURL += "/mtls"
 	})
 	m.enrol("app", "tls_client_auth", true)
-	certificate := certify(t, "app", m.ca)
+	certificate := testkit.Certify(t, "app", m.ca)
 	aliases := m.as.Metadata().MTLSEndpointAliases
 	got := m.sendWith(certificate, aliases.TokenEndpoint, url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "client_id": {"app"}})
 	require.Equal(t, http.StatusOK, got.status, "MTLS-5-1 %v", got.body)

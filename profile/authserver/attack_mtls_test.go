@@ -71,7 +71,7 @@ func TestWhoSeesTheCertificate(t *testing.T) {
 			app := m.client("app", func(c *client.Config) {
 				m.enrol("app", cmp.Or(tc.mutual.AuthMethod, "private_key_jwt"), tc.mutual.BindTokens)
 				c.MutualTLS = &tc.mutual
-				c.MutualTLS.Certificate = certify(t, "app", m.ca)
+				c.MutualTLS.Certificate = testkit.Certify(t, "app", m.ca)
 			})
 			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
 			require.NoError(t, err)
@@ -109,7 +109,7 @@ func TestResumptionKeepsCertificatesApart(t *testing.T) {
 	template := m.http.Transport.(*http.Transport)
 	template.TLSClientConfig.ClientSessionCache, template.DisableKeepAlives = tls.NewLRUClientSessionCache(0), true
 	app := m.client("app", func(c *client.Config) {
-		c.MutualTLS = &client.MutualTLS{AuthMethod: "tls_client_auth", BindTokens: true, Certificate: certify(t, "app", m.ca)}
+		c.MutualTLS = &client.MutualTLS{AuthMethod: "tls_client_auth", BindTokens: true, Certificate: testkit.Certify(t, "app", m.ca)}
 	})
 	for range 2 {
 		_, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
@@ -125,11 +125,11 @@ func TestResumptionKeepsCertificatesApart(t *testing.T) {
 func TestCertificateWhoseAuthorityIsNotNamed(t *testing.T) {
 	m, ctx := newMTLSWorld(t), context.Background()
 	named := x509.NewCertPool()
-	named.AddCert(authority(t, "somebody else").Leaf)
+	named.AddCert(testkit.Authority(t, "somebody else").Leaf)
 	m.aliases.TLS.ClientCAs = named
 	m.enrol("app", "self_signed_tls_client_auth", true)
 	app := m.client("app", func(c *client.Config) {
-		c.MutualTLS = &client.MutualTLS{AuthMethod: "self_signed_tls_client_auth", BindTokens: true, Certificate: certify(t, "app", nil)}
+		c.MutualTLS = &client.MutualTLS{AuthMethod: "self_signed_tls_client_auth", BindTokens: true, Certificate: testkit.Certify(t, "app", nil)}
 	})
 	_, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 	require.NoError(t, err, "MTLS-2-1")
@@ -139,7 +139,7 @@ func TestCertificateWhoseAuthorityIsNotNamed(t *testing.T) {
 func TestTransportsForCertificates(t *testing.T) {
 	m, ctx := newMTLSWorld(t), context.Background()
 	m.enrol("app", "tls_client_auth", true)
-	certificate := certify(t, "app", m.ca)
+	certificate := testkit.Certify(t, "app", m.ca)
 	config := func(transport *http.Transport) client.Config {
 		return client.Config{
 			Issuer: m.asHTTP.URL, ClientID: "app", HTTPClient: &http.Client{Transport: transport}, Now: m.clock.Now,
@@ -172,7 +172,7 @@ func TestTransportsForCertificates(t *testing.T) {
 		transport.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{"h2": func(_ string, c *tls.Conn) http.RoundTripper {
 			handed++
 			c.Close()
-			return roundTripper(func(*http.Request) (*http.Response, error) { return nil, net.ErrClosed })
+			return testkit.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, net.ErrClosed })
 		}}
 		app, err := client.New(ctx, config(transport))
 		require.NoError(t, err)
@@ -216,7 +216,7 @@ func TestUnusableCertificates(t *testing.T) {
 					if id == "jwt" {
 						f = m.authenticated(id, f)
 					}
-					got := m.sendWith(certify(t, id, issuer, change), m.aliases.URL+endpoint, f)
+					got := m.sendWith(testkit.Certify(t, id, issuer, change), m.aliases.URL+endpoint, f)
 					require.Equal(t, http.StatusUnauthorized, got.status, "%v", got.body)
 					require.Equal(t, "invalid_client", got.code)
 					require.Equal(t, "application/json", got.header.Get("Content-Type"))
@@ -226,11 +226,11 @@ func TestUnusableCertificates(t *testing.T) {
 		}
 	}
 
-	certificate := certify(t, "app", m.ca)
+	certificate := testkit.Certify(t, "app", m.ca)
 	f := clone(form)
 	f.Set("client_id", "app")
 	token := m.sendWith(certificate, m.aliases.URL+"/token", f).body["access_token"].(string)
-	got := m.callWith(certify(t, "app", m.ca, shift(-48*time.Hour)), "Bearer", token)
+	got := m.callWith(testkit.Certify(t, "app", m.ca, shift(-48*time.Hour)), "Bearer", token)
 	require.Equal(t, http.StatusUnauthorized, got.status, "MTLS-3-3")
 	require.Contains(t, strings.Join(got.header.Values("WWW-Authenticate"), "\n"), `Bearer error="invalid_token"`, "MTLS-3-3")
 }
@@ -244,7 +244,7 @@ func TestCertificateExpiresOnItsConnection(t *testing.T) {
 		as.MutualTLS.Certificates, rs.Certificates, as.Hooks.Now, rs.Now = source, source, clock.Now, clock.Now
 	})
 	m.enrol("app", "tls_client_auth", true)
-	session := m.with(certify(t, "app", m.ca))
+	session := m.with(testkit.Certify(t, "app", m.ca))
 	post := func() int {
 		response, err := session.PostForm(m.aliases.URL+"/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "client_id": {"app"}})
 		require.NoError(t, err)
@@ -299,7 +299,7 @@ func TestProofsForAliases(t *testing.T) {
 // A token with both members of cnf needs both proofs, whatever the order of an attacker's attempts.
 func TestTokensBoundTwice(t *testing.T) {
 	m := newMTLSWorld(t)
-	certificate, thief := certify(t, "app", m.ca), certify(t, "thief", m.ca)
+	certificate, thief := testkit.Certify(t, "app", m.ca), testkit.Certify(t, "thief", m.ca)
 	issuer, err := accesstoken.NewIssuer(accesstoken.IssuerConfig{Issuer: m.asHTTP.URL, Key: testkit.ECKey(t, "as"), KeyID: "as-1", Now: m.clock.Now})
 	require.NoError(t, err)
 	both, err := issuer.Issue(accesstoken.Claims{
@@ -359,6 +359,6 @@ func TestForgedCertificateHeadersAtTheAPI(t *testing.T) {
 func TestUnneededCertificateAtTheAPI(t *testing.T) {
 	m := newMTLSWorld(t)
 	token := m.tokens("client-1", "d").body["access_token"].(string)
-	old := certify(t, "app", m.ca, func(c *x509.Certificate) { c.NotAfter = c.NotBefore.Add(time.Minute) })
+	old := testkit.Certify(t, "app", m.ca, func(c *x509.Certificate) { c.NotAfter = c.NotBefore.Add(time.Minute) })
 	require.Equal(t, http.StatusOK, m.callWith(old, "DPoP", token, m.apiProof("d", token)).status)
 }

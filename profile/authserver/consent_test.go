@@ -9,27 +9,15 @@ import (
 
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/stretchr/testify/require"
 )
 
-// boundTypes are those of richTypes with the scope payments for payments, and the
-// scope audits for audit.
-func boundTypes(t testing.TB) *rar.Registry {
-	all := richTypes(t)
-	payment, err := rar.TypeOf("payment", rar.TypeConfig[paymentDetail]{Scope: "payments"})
-	require.NoError(t, err)
-	audit, err := rar.TypeOf("audit", rar.TypeConfig[struct{ rar.Common }]{Resources: []string{otherAPI}, Scope: "audits"})
-	require.NoError(t, err)
-	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{all.Type("account"), payment, audit}})
-	require.NoError(t, err)
-	return registry
-}
-
 // boundWorld is a rich world in which details go with scopes.
 func boundWorld(t testing.TB, options ...worldOption) *world {
-	registry := boundTypes(t)
+	registry := roletest.ScopedTypes(t)
 	bound := func(as *authserver.Config, rs *resourceserver.Config) {
 		as.AuthorizationDetails, rs.AuthorizationDetails = registry, registry
 		as.Scopes = []string{"openid", "accounts", "payments", "audits", "offline_access"}
@@ -273,7 +261,7 @@ func TestApprovalExpires(t *testing.T) {
 
 func TestScopesOfTypesExist(t *testing.T) {
 	cfg := goodConfig(t)
-	cfg.AuthorizationDetails, cfg.Scopes = boundTypes(t), []string{"payments"}
+	cfg.AuthorizationDetails, cfg.Scopes = roletest.ScopedTypes(t), []string{"payments"}
 	_, err := authserver.New(cfg)
 	require.ErrorContains(t, err, `type "audit" requires the scope "audits"`, "A5")
 	cfg.Scopes = append(cfg.Scopes, "audits")

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
 )
@@ -31,7 +32,7 @@ func TestDetailsAtTheAPI(t *testing.T) {
 				r.Header.Set("DPoP", w.apiProof("d", raw))
 				recorder := httptest.NewRecorder()
 				w.rs.Require()(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-					w.rs.Allows(rw, r, want(t, w.registry, details))
+					w.rs.Allows(rw, r, roletest.Details(t, w.registry, details))
 				})).ServeHTTP(recorder, r)
 				return recorder
 			}

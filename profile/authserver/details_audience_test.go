@@ -12,6 +12,7 @@ import (
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/stretchr/testify/require"
@@ -245,11 +246,11 @@ func TestUnknownLocations(t *testing.T) {
 	form.Set("authorization_details", `[{"type":"free"}]`)
 	a := w.load("client-1", form)
 	_, err = w.agree(a, func(p *authserver.Approval) {
-		p.Details = want(t, registry, `[{"type":"free","locations":["https://unknown.example"]}]`)
+		p.Details = roletest.Details(t, registry, `[{"type":"free","locations":["https://unknown.example"]}]`)
 	})
 	require.ErrorContains(t, err, "locations[0]", "G3 at the approval")
 	_, err = w.agree(a, func(p *authserver.Approval) {
-		p.Details = want(t, registry, `[{"type":"free","locations":["`+otherAPI+`"]}]`)
+		p.Details = roletest.Details(t, registry, `[{"type":"free","locations":["`+otherAPI+`"]}]`)
 	})
 	require.NoError(t, err)
 }
@@ -279,7 +280,7 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 					granted, err := token.Details()
 					require.NoError(t, err)
 					seen = len(granted)
-					w.rs.Allows(rw, r, want(t, w.registry, details))
+					w.rs.Allows(rw, r, roletest.Details(t, w.registry, details))
 				})).ServeHTTP(recorder, r)
 				return recorder.Code, seen
 			}

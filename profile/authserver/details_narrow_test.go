@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/stretchr/testify/require"
@@ -116,7 +117,7 @@ func TestDetailsApproved(t *testing.T) {
 			require.NoError(t, err)
 			return d
 		}
-		foreign, err := richTypes(t).New("account", accountDetail{Common: rar.Common{Actions: []string{"read"}}})
+		foreign, err := roletest.Types(t).New("account", roletest.Account{Common: rar.Common{Actions: []string{"read"}}})
 		require.NoError(t, err)
 		for name, granted := range map[string]rar.Details{
 			"RAR-3-2 more than was asked for":                    details(`[{"type":"account","actions":["read","write"]}]`),
@@ -227,7 +228,7 @@ func TestClientDetails(t *testing.T) {
 		}
 		require.Equal(t, "not for you", ask(w, readOnly).body["error_description"], "RAR-6-2")
 		grant = func(requested rar.Details) (rar.Details, error) {
-			wider, err := rar.Edit(requested[0], func(d *accountDetail) { d.Actions = append(d.Actions, "write") })
+			wider, err := rar.Edit(requested[0], func(d *roletest.Account) { d.Actions = append(d.Actions, "write") })
 			return rar.Details{wider}, err
 		}
 		got := ask(w, readOnly)

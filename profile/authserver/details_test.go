@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"testing"
 
@@ -15,63 +14,18 @@ import (
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/stretchr/testify/require"
 )
 
-const otherAPI = "https://other-api.example"
-
-// accountDetail can be narrowed in its lists, and has the accounts filled in that the user chooses.
-type accountDetail struct {
-	rar.Common
-	Accounts []string `json:"accounts,omitempty"`
-}
-
-// paymentDetail is granted as it is, or not.
-type paymentDetail struct {
-	rar.Common
-	Payee  string `json:"payee"`
-	Amount string `json:"amount"`
-}
-
-// richTypes are account, payment, and audit, which is for the other API alone.
-func richTypes(t testing.TB) *rar.Registry {
-	account, err := rar.TypeOf("account", rar.TypeConfig[accountDetail]{
-		Covers: func(granted, requested accountDetail) error {
-			if (granted.Accounts == nil) != (requested.Accounts == nil) || slices.ContainsFunc(requested.Accounts, func(a string) bool { return !slices.Contains(granted.Accounts, a) }) {
-				return rar.FieldError("accounts", "more than was granted")
-			}
-			return granted.CoversCommon(requested.Common)
-		},
-		Enriches: func(requested, granted accountDetail) error {
-			if requested.Accounts != nil || len(granted.Accounts) == 0 {
-				return rar.FieldError("accounts", "not to be chosen")
-			}
-			return requested.CoversCommon(granted.Common)
-		},
-	})
-	require.NoError(t, err)
-	payment, err := rar.TypeOf("payment", rar.TypeConfig[paymentDetail]{
-		Check: func(p paymentDetail) error {
-			if p.Amount == "" {
-				return rar.FieldError("amount", "empty")
-			}
-			return nil
-		},
-	})
-	require.NoError(t, err)
-	audit, err := rar.TypeOf("audit", rar.TypeConfig[struct{ rar.Common }]{Resources: []string{otherAPI}})
-	require.NoError(t, err)
-	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{account, payment, audit}})
-	require.NoError(t, err)
-	return registry
-}
+const otherAPI = roletest.OtherAPI
 
 // newRichWorld is a world with authorization details and grant management, in which users agree to everything. client-2 is
 // the server of the API, client-3 that of the other one.
 func newRichWorld(t testing.TB, options ...worldOption) *world {
-	registry := richTypes(t)
+	registry := roletest.Types(t)
 	first := func(as *authserver.Config, rs *resourceserver.Config) {
 		as.AuthorizationDetails, as.Grants, rs.AuthorizationDetails = registry, new(grants.ManagerConfig), registry
 		as.Introspection = &authserver.Introspection{ResourceServers: func(_ context.Context, clientID string) ([]string, error) {

@@ -18,6 +18,7 @@ import (
 	"github.com/gofapi/fapi2/pkce"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
@@ -27,21 +28,21 @@ func TestLogin(t *testing.T) {
 	for name, signed := range map[string]profile.Profile{"plain": profile.Baseline, "signed": profile.SignedRequests | profile.SignedResponses} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			app := newApplication(t, w.client("client-1", using(signed)))
-			tabs := []string{app.login(), app.login()}
-			require.Len(t, app.cookies, 2)
+			app := roletest.NewApplication(t, w.client("client-1", using(signed)))
+			tabs := []string{app.Login(), app.Login()}
+			require.Len(t, app.Cookies, 2)
 			for _, tab := range []int{1, 0} {
 				callback := "/cb?" + w.browse(tabs[tab]).Encode()
-				response := app.visit(http.MethodGet, callback)
-				require.Equal(t, http.StatusSeeOther, response.StatusCode, "%v", app.failed)
+				response := app.Visit(http.MethodGet, callback)
+				require.Equal(t, http.StatusSeeOther, response.StatusCode, "%v", app.Failed)
 				require.Equal(t, "no-referrer", response.Header.Get("Referrer-Policy"))
-				require.Equal(t, "/home", app.keep)
-				require.Len(t, app.cookies, tab)
-				app.visit(http.MethodGet, callback)
-				require.ErrorIs(t, app.failed, client.ErrSession, "a page that is reloaded")
+				require.Equal(t, "/home", app.Keep)
+				require.Len(t, app.Cookies, tab)
+				app.Visit(http.MethodGet, callback)
+				require.ErrorIs(t, app.Failed, client.ErrSession, "a page that is reloaded")
 			}
-			require.Len(t, app.finished, 2)
-			user, ok := client.IDToken(app.finished[0])
+			require.Len(t, app.Finished, 2)
+			user, ok := client.IDToken(app.Finished[0])
 			require.True(t, ok)
 			require.Equal(t, "alice", user.Subject())
 		})
@@ -52,28 +53,28 @@ func TestLogin(t *testing.T) {
 func TestLoginEncrypted(t *testing.T) {
 	w := newWorld(t, encrypting)
 	key := w.registerEncryption("ECDH-ES")
-	app := newApplication(t, w.client("client-1", using(profile.SignedResponses), func(c *client.Config) {
+	app := roletest.NewApplication(t, w.client("client-1", using(profile.SignedResponses), func(c *client.Config) {
 		c.ResponseDecryptionKeys = []jarm.DecryptionKey{key}
 	}))
-	tabs := []string{app.login(), app.login(), app.login()}
+	tabs := []string{app.Login(), app.Login(), app.Login()}
 	for _, tab := range []int{1, 2, 0} {
 		callback := "/cb?" + w.browse(tabs[tab]).Encode()
-		cookies := app.cookies
-		app.cookies = nil
-		app.visit(http.MethodGet, callback)
-		require.ErrorIs(t, app.failed, client.ErrSession, "AM-5.4a in another browser")
-		app.cookies = cookies
-		app.visit(http.MethodGet, callback)
-		require.NoError(t, app.failed)
-		app.cookies = cookies
-		app.visit(http.MethodGet, callback)
-		require.ErrorIs(t, app.failed, client.ErrSession, "a copy of the cookies")
-		app.cookies = cookies
-		app.visit(http.MethodGet, "/cb?response=a.b.c.d.e")
-		require.ErrorIs(t, app.failed, client.ErrAuthorizationResponse)
-		require.Len(t, app.cookies, len(cookies), "JARM-2.4-1 which has used up nothing")
+		cookies := app.Cookies
+		app.Cookies = nil
+		app.Visit(http.MethodGet, callback)
+		require.ErrorIs(t, app.Failed, client.ErrSession, "AM-5.4a in another browser")
+		app.Cookies = cookies
+		app.Visit(http.MethodGet, callback)
+		require.NoError(t, app.Failed)
+		app.Cookies = cookies
+		app.Visit(http.MethodGet, callback)
+		require.ErrorIs(t, app.Failed, client.ErrSession, "a copy of the cookies")
+		app.Cookies = cookies
+		app.Visit(http.MethodGet, "/cb?response=a.b.c.d.e")
+		require.ErrorIs(t, app.Failed, client.ErrAuthorizationResponse)
+		require.Len(t, app.Cookies, len(cookies), "JARM-2.4-1 which has used up nothing")
 	}
-	require.Len(t, app.finished, 3)
+	require.Len(t, app.Finished, 3)
 }
 
 func TestClientItemsOfTLS(t *testing.T) {
@@ -83,13 +84,13 @@ func TestClientItemsOfTLS(t *testing.T) {
 		main, aliases, api := watch(m.asHTTP), watch(m.aliases), watch(m.rsHTTP)
 		app := m.client("app", func(c *client.Config) {
 			c.Key = nil
-			c.MutualTLS = &client.MutualTLS{AuthMethod: "tls_client_auth", BindTokens: true, Certificate: certify(t, "app", m.ca)}
+			c.MutualTLS = &client.MutualTLS{AuthMethod: "tls_client_auth", BindTokens: true, Certificate: testkit.Certify(t, "app", m.ca)}
 		})
 		session, err := app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
 		require.NoError(t, err)
 		token, err := app.Finish(ctx, session, m.browse(session.URL))
 		require.NoError(t, err)
-		answer, err := must(app.HTTPClient(app.TokenSource(ctx, token))).Get(m.rsHTTP.URL + "/accounts")
+		answer, err := testkit.Must(app.HTTPClient(app.TokenSource(ctx, token))).Get(m.rsHTTP.URL + "/accounts")
 		require.NoError(t, err)
 		answer.Body.Close()
 		require.Equal(t, http.StatusOK, answer.StatusCode)
@@ -104,11 +105,11 @@ func TestClientItemsOfTLS(t *testing.T) {
 		api := watch(m.rsHTTP)
 		app := m.client("app", func(c *client.Config) {
 			c.Key = nil
-			c.MutualTLS = &client.MutualTLS{AuthMethod: "tls_client_auth", Certificate: certify(t, "app", m.ca)}
+			c.MutualTLS = &client.MutualTLS{AuthMethod: "tls_client_auth", Certificate: testkit.Certify(t, "app", m.ca)}
 		})
 		token, err := app.ClientCredentials(ctx, client.Request{Scopes: []string{"accounts"}})
 		require.NoError(t, err)
-		answer, err := must(app.HTTPClient(oauth2.StaticTokenSource(token))).Get(m.rsHTTP.URL + "/accounts")
+		answer, err := testkit.Must(app.HTTPClient(oauth2.StaticTokenSource(token))).Get(m.rsHTTP.URL + "/accounts")
 		require.NoError(t, err)
 		answer.Body.Close()
 		require.Equal(t, http.StatusOK, answer.StatusCode)
@@ -130,7 +131,7 @@ func TestGetCertificate(t *testing.T) {
 	m, ctx := newMTLSWorld(t), context.Background()
 	m.enrol("app", "self_signed_tls_client_auth", false)
 	var mine atomic.Pointer[tls.Certificate]
-	mine.Store(certify(t, "app", nil))
+	mine.Store(testkit.Certify(t, "app", nil))
 	asked := atomic.Int32{}
 	app := m.client("app", func(c *client.Config) {
 		c.Key, c.MutualTLS = nil, &client.MutualTLS{AuthMethod: "self_signed_tls_client_auth"}
@@ -149,7 +150,7 @@ func TestGetCertificate(t *testing.T) {
 	require.NoError(t, call())
 	require.EqualValues(t, 1, asked.Load(), "once for each connection")
 
-	next := certify(t, "app, renewed", nil)
+	next := testkit.Certify(t, "app, renewed", nil)
 	set, err := jwks.NewSet(jwks.Key{Public: testkit.ECKey(t, "app, renewed").Public(), KeyID: "next"})
 	require.NoError(t, err)
 	m.clients["app"].JWKS = set

@@ -14,7 +14,9 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/memstore"
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
 )
@@ -177,7 +179,7 @@ func TestGrantPaths(t *testing.T) {
 // By certificate, at the alias, with a path of its own below which the endpoint of the issuer's own URL is.
 func TestGrantAPIAtTheAliases(t *testing.T) {
 	for _, certificateBound := range []bool{true, false} {
-		registry := richTypes(t)
+		registry := roletest.Types(t)
 		m := newMTLSWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 			as.AuthorizationDetails, as.Grants = registry, new(grants.ManagerConfig)
 			as.ClientDetails = nil
@@ -186,7 +188,7 @@ func TestGrantAPIAtTheAliases(t *testing.T) {
 		c := m.enrol("app", "tls_client_auth", certificateBound)
 		m.enrich(c)
 		m.clients["app"] = c
-		certificate := certify(t, "app", m.ca)
+		certificate := testkit.Certify(t, "app", m.ca)
 		endpoint := m.as.Metadata().MTLSEndpointAliases.GrantManagementEndpoint
 		require.Equal(t, m.aliases.URL+"/grants/grants", endpoint, "MTLS-5-1 SP-5.2.2.1-2 GM-6.2-1")
 		send := func(target string, form url.Values) answer {
@@ -233,7 +235,7 @@ func TestGrantAPIAtTheAliases(t *testing.T) {
 		require.Equal(t, http.StatusOK, call(m.with(certificate), "GET", endpoint+"/"+id), "GM-6.4-1 MTLS-3-3")
 		if certificateBound {
 			require.Equal(t, http.StatusUnauthorized, call(m.with(nil), "DELETE", endpoint+"/"+id), "GM-6.1-1 MTLS-3-3")
-			require.Equal(t, http.StatusUnauthorized, call(m.with(certify(t, "thief", m.ca)), "DELETE", endpoint+"/"+id), "GM-6.1-1 MTLS-3-3")
+			require.Equal(t, http.StatusUnauthorized, call(m.with(testkit.Certify(t, "thief", m.ca)), "DELETE", endpoint+"/"+id), "GM-6.1-1 MTLS-3-3")
 		} else {
 			require.Equal(t, http.StatusOK, call(m.with(nil), "GET", m.asHTTP.URL+"/grants/"+id), "GM-6.3-1 at the issuer's own URL")
 		}

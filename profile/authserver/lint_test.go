@@ -12,7 +12,7 @@ import (
 
 // What a server says of itself holds before the judge that others are held to.
 func TestLintPassesOurOwnServers(t *testing.T) {
-	for p := range everyProfile {
+	for p := range profile.Advanced + 1 {
 		for i := range 1 << 5 {
 			certificates, elsewhere, openid, introspects, scopeless := i&1 != 0, i&2 != 0, i&4 != 0, i&8 != 0, i&16 != 0
 			if elsewhere && !certificates || p&profile.SignedIntrospection != 0 && !introspects || openid && scopeless {

@@ -2,13 +2,8 @@ package authserver_test
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -29,36 +24,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// certify makes a certificate for the key of this name; with no issuer a self-signed one.
-func certify(t testing.TB, name string, issuer *tls.Certificate, change ...func(*x509.Certificate)) *tls.Certificate {
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name, Organization: []string{"Example"}}, DNSNames: []string{name + ".example", "other." + name + ".example"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	for _, f := range change {
-		f(template)
-	}
-	key := testkit.ECKey(t, name)
-	parent, signer := template, crypto.Signer(key)
-	if issuer != nil {
-		parent, signer = issuer.Leaf, issuer.PrivateKey.(*ecdsa.PrivateKey)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	require.NoError(t, err)
-	leaf, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
-
-func authority(t testing.TB, name string) *tls.Certificate {
-	return certify(t, name, nil, func(c *x509.Certificate) {
-		c.IsCA, c.BasicConstraintsValid, c.KeyUsage, c.ExtKeyUsage = true, true, x509.KeyUsageCertSign, nil
-	})
-}
-
 // mtlsWorld is a world whose servers ask for certificates, the authorization server on a second socket.
 type mtlsWorld struct {
 	*world
@@ -67,7 +32,7 @@ type mtlsWorld struct {
 }
 
 func newMTLSWorld(t testing.TB, options ...worldOption) *mtlsWorld {
-	m := &mtlsWorld{ca: authority(t, "client CA")}
+	m := &mtlsWorld{ca: testkit.Authority(t, "client CA")}
 	cas := x509.NewCertPool()
 	cas.AddCert(m.ca.Leaf)
 	m.aliases = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { m.as.Handler().ServeHTTP(rw, r) }))
@@ -138,9 +103,9 @@ func TestMutualTLSCombinations(t *testing.T) {
 				t.Run("SP-5.3.2.1-5 SP-5.3.3.1-1 SP-5.3.3.1-2 "+name, func(t *testing.T) {
 					m, ctx := newMTLSWorld(t), context.Background()
 					m.enrol("app", method, certificateBound)
-					certificate := certify(t, "app", m.ca)
+					certificate := testkit.Certify(t, "app", m.ca)
 					if method == "self_signed_tls_client_auth" {
-						certificate = certify(t, "app", nil)
+						certificate = testkit.Certify(t, "app", nil)
 					}
 					app := m.client("app", func(c *client.Config) {
 						c.MutualTLS = &client.MutualTLS{
@@ -199,9 +164,9 @@ func TestMutualTLSClientAuthenticationRefused(t *testing.T) {
 	form := func(id string) url.Values {
 		return url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "client_id": {id}}
 	}
-	good := certify(t, "app", m.ca)
+	good := testkit.Certify(t, "app", m.ca)
 	require.Equal(t, http.StatusOK, m.sendWith(good, m.aliases.URL+"/token", form("app")).status)
-	other := authority(t, "another CA")
+	other := testkit.Authority(t, "another CA")
 	other.PrivateKey = testkit.ECKey(t, "another CA")
 	without := form("app")
 	without.Del("client_id")
@@ -218,17 +183,17 @@ func TestMutualTLSClientAuthenticationRefused(t *testing.T) {
 		codes       []string
 	}{
 		{"MTLS-2-3 no certificate", nil, form("app"), []string{"invalid_client"}},
-		{"MTLS-2-3 another client's certificate", certify(t, "thief", m.ca), form("app"), []string{"invalid_client"}},
-		{"MTLS-2.1-1 a wrong CA", certify(t, "app", other), form("app"), []string{"invalid_client"}},
-		{"MTLS-2.1-1 self-signed where a CA is wanted", certify(t, "app", nil), form("app"), []string{"invalid_client"}},
-		{"MTLS-2.2-1 a CA's where a registered key is wanted", certify(t, "app", m.ca), form("selfmade"), []string{"invalid_client"}},
+		{"MTLS-2-3 another client's certificate", testkit.Certify(t, "thief", m.ca), form("app"), []string{"invalid_client"}},
+		{"MTLS-2.1-1 a wrong CA", testkit.Certify(t, "app", other), form("app"), []string{"invalid_client"}},
+		{"MTLS-2.1-1 self-signed where a CA is wanted", testkit.Certify(t, "app", nil), form("app"), []string{"invalid_client"}},
+		{"MTLS-2.2-1 a CA's where a registered key is wanted", testkit.Certify(t, "app", m.ca), form("selfmade"), []string{"invalid_client"}},
 		{"MTLS-2-2 no client_id", good, without, []string{"invalid_client"}},
 		{"an unknown client", good, form("nobody"), []string{"invalid_client"}},
-		{"an expired certificate", certify(t, "app", m.ca, expired), form("app"), []string{"invalid_client"}},
-		{"a certificate of the future", certify(t, "app", m.ca, future), form("app"), []string{"invalid_client"}},
+		{"an expired certificate", testkit.Certify(t, "app", m.ca, expired), form("app"), []string{"invalid_client"}},
+		{"a certificate of the future", testkit.Certify(t, "app", m.ca, future), form("app"), []string{"invalid_client"}},
 		{"a CA's own certificate", m.ca, form("app"), []string{"invalid_client"}},
 		{"an assertion of a client registered for certificates", good, m.authenticated("app", form("app")), []string{"invalid_client"}},
-		{"a client registered for assertions with a certificate alone", certify(t, "client-1", m.ca), form("client-1"), []string{"invalid_client"}},
+		{"a client registered for assertions with a certificate alone", testkit.Certify(t, "client-1", m.ca), form("client-1"), []string{"invalid_client"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, endpoint := range []string{"/token", "/par"} {
@@ -243,7 +208,7 @@ func TestMutualTLSClientAuthenticationRefused(t *testing.T) {
 func TestCertificateBoundTokens(t *testing.T) {
 	m := newMTLSWorld(t)
 	m.enrol("app", "private_key_jwt", true)
-	certificate, renewed, thief := certify(t, "app", m.ca), certify(t, "app", m.ca), certify(t, "thief", m.ca)
+	certificate, renewed, thief := testkit.Certify(t, "app", m.ca), testkit.Certify(t, "app", m.ca), testkit.Certify(t, "thief", m.ca)
 	token := m.aliases.URL + "/token"
 	code := m.code("app", nil)
 	refused := m.sendWith(nil, token, m.codeForm("app", code))
@@ -303,7 +268,7 @@ func TestForgedCertificateHeader(t *testing.T) {
 
 func TestClientMutualTLSConfiguration(t *testing.T) {
 	m, ctx := newMTLSWorld(t), context.Background()
-	certificate := certify(t, "app", m.ca)
+	certificate := testkit.Certify(t, "app", m.ca)
 	base := client.Config{Issuer: m.asHTTP.URL, ClientID: "app", Key: testkit.ECKey(t, "app"), HTTPClient: m.http, Now: m.clock.Now}
 	for _, tc := range []struct {
 		name   string
@@ -316,7 +281,7 @@ func TestClientMutualTLSConfiguration(t *testing.T) {
 		{"another method", client.MutualTLS{AuthMethod: "client_secret_basic", Certificate: certificate}, nil, "AuthMethod"},
 		{"no key", client.MutualTLS{Certificate: certificate}, func(c *client.Config) { c.Key = nil }, "Key is required"},
 		{"a transport that cannot present it", client.MutualTLS{BindTokens: true, Certificate: certificate}, func(c *client.Config) {
-			c.HTTPClient = &http.Client{Transport: roundTripper(m.http.Transport.RoundTrip)}
+			c.HTTPClient = &http.Client{Transport: testkit.RoundTripper(m.http.Transport.RoundTrip)}
 		}, "*http.Transport"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -352,12 +317,12 @@ func TestMutualTLSIntrospection(t *testing.T) {
 	}), context.Background()
 	m.enrol("app", "tls_client_auth", true)
 	m.enrol("api", "tls_client_auth", true)
-	certificate := certify(t, "app", m.ca)
+	certificate := testkit.Certify(t, "app", m.ca)
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "client_id": {"app"}}
 	access := m.sendWith(certificate, m.aliases.URL+"/token", form).body["access_token"].(string)
 
 	asking, err := introspection.NewClient(introspection.ClientConfig{
-		Endpoint: m.as.Metadata().MTLSEndpointAliases.IntrospectionEndpoint, HTTPClient: m.with(certify(t, "api", m.ca)), Issuer: m.asHTTP.URL,
+		Endpoint: m.as.Metadata().MTLSEndpointAliases.IntrospectionEndpoint, HTTPClient: m.with(testkit.Certify(t, "api", m.ca)), Issuer: m.asHTTP.URL,
 		ClientID: "api", Audience: []string{m.rsHTTP.URL}, Keys: m.as.Keys().Keys, Authenticate: clientauth.MutualTLS("api").Authenticate, Now: m.clock.Now,
 	})
 	require.NoError(t, err)
@@ -369,7 +334,7 @@ func TestMutualTLSIntrospection(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, m.callWith(certificate, "Bearer", access).status)
-	require.Equal(t, "invalid_token", m.callWith(certify(t, "thief", m.ca), "Bearer", access).code, "MTLS-3-3")
+	require.Equal(t, "invalid_token", m.callWith(testkit.Certify(t, "thief", m.ca), "Bearer", access).code, "MTLS-3-3")
 	require.Equal(t, "invalid_token", m.callWith(nil, "Bearer", access).code, "MTLS-3-3")
 }
 
@@ -378,7 +343,7 @@ func TestMutualTLSIntrospection(t *testing.T) {
 func TestProofsOfCertificateBoundClients(t *testing.T) {
 	m := newMTLSWorld(t)
 	m.enrol("app", "private_key_jwt", true)
-	certificate := certify(t, "app", m.ca)
+	certificate := testkit.Certify(t, "app", m.ca)
 	pushProof := func() string { return m.proof("d", "POST", m.parURL(), dpop.ProofOptions{}) }
 	alias := m.aliases.URL + "/token"
 	spend := func(code string, proofs ...string) answer {

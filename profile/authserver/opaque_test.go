@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/memstore"
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
@@ -263,7 +264,7 @@ func TestOpaqueTokensWithTheRest(t *testing.T) {
 		as.OpaqueAccessTokens = true
 	})
 	m.enrol("app", "tls_client_auth", true)
-	certificate := certify(t, "app", m.ca)
+	certificate := testkit.Certify(t, "app", m.ca)
 	got := m.sendWith(certificate, m.aliases.URL+"/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "client_id": {"app"}})
 	require.Equal(t, "Bearer", got.body["token_type"])
 	raw = got.body["access_token"].(string)

@@ -301,7 +301,7 @@ func TestRevocationByCertificate(t *testing.T) {
 	require.Equal(t, m.aliases.URL+"/revoke", metadata.MTLSEndpointAliases.RevocationEndpoint, "MTLS-5-1 SP-5.2.2.1-2")
 	require.Equal(t, metadata.TokenEndpointAuthMethodsSupported, metadata.RevocationEndpointAuthMethodsSupported, "MD-2-10")
 	require.Equal(t, metadata.TokenEndpointAuthSigningAlgValuesSupported, metadata.RevocationEndpointAuthSigningAlgValuesSupported)
-	certificate := certify(t, "app", m.ca)
+	certificate := testkit.Certify(t, "app", m.ca)
 	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"accounts"}, "client_id": {"app"}}
 	raw := m.sendWith(certificate, m.aliases.URL+"/token", form).body["access_token"].(string)
 	require.Equal(t, http.StatusOK, m.callWith(certificate, "Bearer", raw).status)
@@ -309,7 +309,7 @@ func TestRevocationByCertificate(t *testing.T) {
 	revoke := url.Values{"token": {raw}, "client_id": {"app"}}
 	endpoint := metadata.MTLSEndpointAliases.RevocationEndpoint
 	require.Equal(t, "invalid_client", m.sendWith(nil, endpoint, revoke).code, "MTLS-2-3")
-	require.Equal(t, "invalid_client", m.sendWith(certify(t, "thief", m.ca), endpoint, revoke).code, "MTLS-2-3")
+	require.Equal(t, "invalid_client", m.sendWith(testkit.Certify(t, "thief", m.ca), endpoint, revoke).code, "MTLS-2-3")
 	require.Equal(t, http.StatusOK, m.callWith(certificate, "Bearer", raw).status)
 	require.Equal(t, http.StatusOK, m.sendWith(certificate, endpoint, revoke).status)
 	require.Equal(t, http.StatusUnauthorized, m.callWith(certificate, "Bearer", raw).status)

@@ -16,6 +16,7 @@ import (
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/stretchr/testify/require"
@@ -94,7 +95,7 @@ func TestDetailsThatNoTokenHolds(t *testing.T) {
 		form.Set("authorization_details", `[{"type":"account"}]`)
 		a := w.load("client-1", form)
 		grant := func(size int) error {
-			detail, err := rar.Edit(a.Details()[0], func(d *accountDetail) { d.Accounts = []string{strings.Repeat("1", size)} })
+			detail, err := rar.Edit(a.Details()[0], func(d *roletest.Account) { d.Accounts = []string{strings.Repeat("1", size)} })
 			require.NoError(t, err)
 			_, err = w.agree(a, func(p *authserver.Approval) { p.Details = rar.Details{detail} })
 			return err

@@ -234,7 +234,7 @@ func TestUserInfoByCertificate(t *testing.T) {
 	metadata := m.as.Metadata()
 	alias := metadata.MTLSEndpointAliases.UserInfoEndpoint
 	require.Equal(t, m.aliases.URL+"/userinfo", alias, "MTLS-5-1")
-	certificate := certify(t, "app", m.ca)
+	certificate := testkit.Certify(t, "app", m.ca)
 	tokens := m.sendWith(certificate, m.aliases.URL+"/token", m.codeForm("app", m.code("app", nil)))
 	raw := tokens.body["access_token"].(string)
 	ask := func(http *http.Client, target string, fields ...string) answer {
@@ -245,7 +245,7 @@ func TestUserInfoByCertificate(t *testing.T) {
 	}
 	got := ask(m.with(certificate), alias, "Authorization", "Bearer "+raw)
 	require.Equal(t, "alice", got.body["sub"], "%v", got.body)
-	require.Equal(t, "invalid_token", ask(m.with(certify(t, "thief", m.ca)), alias, "Authorization", "Bearer "+raw).code, "MTLS-3-3")
+	require.Equal(t, "invalid_token", ask(m.with(testkit.Certify(t, "thief", m.ca)), alias, "Authorization", "Bearer "+raw).code, "MTLS-3-3")
 	refused := ask(m.with(nil), alias, "Authorization", "Bearer "+raw)
 	require.Equal(t, "invalid_token", refused.code, "MTLS-3-3")
 	require.Len(t, refused.header.Values("WWW-Authenticate"), 2, "DPOP-7.2-2 both schemes")

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/stretchr/testify/require"
@@ -19,7 +20,7 @@ func TestPartialAliases(t *testing.T) {
 		m["mtls_endpoint_aliases"] = aliases
 	}
 	cfg := p.config()
-	cfg.MutualTLS = &client.MutualTLS{UseEndpointAliases: true, Certificate: certify(t, "c-1", nil)}
+	cfg.MutualTLS = &client.MutualTLS{UseEndpointAliases: true, Certificate: testkit.Certify(t, "c-1", nil)}
 	aliases["token_endpoint"] = p.api.URL + "/token"
 	_, err := client.New(ctx, cfg)
 	require.ErrorIs(t, err, profile.ErrServerMetadata, "SP-5.2.2.1-3")
@@ -59,7 +60,7 @@ func TestTokenTypeConfusion(t *testing.T) {
 	}
 	for _, certificateBound := range []bool{false, true} {
 		cfg := p.config()
-		cfg.MutualTLS = &client.MutualTLS{BindTokens: certificateBound, Certificate: certify(t, "c-1", nil)}
+		cfg.MutualTLS = &client.MutualTLS{BindTokens: certificateBound, Certificate: testkit.Certify(t, "c-1", nil)}
 		app, err := client.New(ctx, cfg)
 		require.NoError(t, err)
 		for _, kind = range []string{"DPoP", "Bearer", "bearer", "mac", ""} {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
@@ -24,14 +25,14 @@ import (
 // processors: GOMAXPROCS=2.
 func BenchmarkHTTPClient(b *testing.B) {
 	p := newPeer(b)
-	sent := roundTripper(func(r *http.Request) (*http.Response, error) {
+	sent := testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Header: http.Header{"Dpop-Nonce": {"nonce-of-the-api"}}, Body: http.NoBody, Request: r}, nil
 	})
 	for _, key := range []crypto.Signer{testkit.ECKey(b, "bench"), testkit.Ed25519Key(b, "bench"), testkit.RSAKey(b, "bench")} {
 		cfg := p.config()
 		cfg.DPoPKey, cfg.Now = key, time.Now
 		metadata := p.http.Transport
-		cfg.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("Authorization") == "" {
 				return metadata.RoundTrip(r)
 			}
@@ -40,11 +41,11 @@ func BenchmarkHTTPClient(b *testing.B) {
 		app, err := client.New(context.Background(), cfg)
 		require.NoError(b, err)
 		token := &oauth2.Token{AccessToken: string(make200()), TokenType: "DPoP", RefreshToken: "rt", Expiry: time.Now().Add(time.Hour)}
-		api := must(app.HTTPClient(app.TokenSource(context.Background(), token)))
+		api := testkit.Must(app.HTTPClient(app.TokenSource(context.Background(), token)))
 		plain := &http.Client{Transport: sent}
 		do := func(c *http.Client) func(b *testing.B) {
 			return func(b *testing.B) {
-				r := must(http.NewRequest(http.MethodGet, "https://api.example/accounts", nil))
+				r := testkit.Must(http.NewRequest(http.MethodGet, "https://api.example/accounts", nil))
 				parallel(b, func() error {
 					response, err := c.Do(r.Clone(context.Background()))
 					if err == nil {
@@ -112,11 +113,11 @@ func parallel(b *testing.B, f func() error) {
 
 // BenchmarkSessions is what keeping a session in the browser costs.
 func BenchmarkSessions(b *testing.B) {
-	ctx, sessions := context.Background(), newSessions(b)
+	ctx, sessions := context.Background(), roletest.NewSessions(b)
 	session := &client.Session{
 		Issuer: "https://as.example", ClientID: "my-app", RedirectURI: "https://app.example/callback", State: "s", Nonce: "n", CodeVerifier: "v", Keep: "/accounts",
 	}
-	value := must(sessions.Seal(session, "b"))
+	value := testkit.Must(sessions.Seal(session, "b"))
 	b.Run("Seal", func(b *testing.B) {
 		parallel(b, func() error {
 			_, err := sessions.Seal(session, "b")

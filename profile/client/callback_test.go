@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
@@ -38,7 +39,7 @@ func newSlowBank(t *testing.T) *slowBank {
 		<-b.leave
 		reply(w, 200, `{"access_token":"at","token_type":"DPoP","refresh_token":"rt"}`)
 	}
-	app, sessions := b.client(), newSessions(t)
+	app, sessions := b.client(), roletest.NewSessions(t)
 	b.clock = b.peer.clock
 	session, err := app.Begin(context.Background(), client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
@@ -212,7 +213,7 @@ func TestSpeculativeCallbacks(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, b.visit(context.Background(), nil).StatusCode, "it has used up nothing")
 
 	p := newPeer(t)
-	login := p.client().LoginHandler(newSessions(t, func(c *client.SessionsConfig) { c.AllowGET = true }), func(*http.Request) (client.Request, error) {
+	login := p.client().LoginHandler(roletest.NewSessions(t, func(c *client.SessionsConfig) { c.AllowGET = true }), func(*http.Request) (client.Request, error) {
 		return client.Request{Scopes: []string{"a"}}, nil
 	})
 	r := httptest.NewRequest(http.MethodGet, "/login", nil)
@@ -286,7 +287,7 @@ func TestRejectedLoginsAreRevoked(t *testing.T) {
 func TestCookiesOfManyLogins(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	app, clock := p.client(), testkit.NewClock(time.Now())
-	sessions := newSessions(t, func(c *client.SessionsConfig) { c.Now = clock.Now })
+	sessions := roletest.NewSessions(t, func(c *client.SessionsConfig) { c.Now = clock.Now })
 	var has []*http.Cookie
 	for range 8 {
 		clock.Advance(time.Second)

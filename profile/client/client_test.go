@@ -271,7 +271,7 @@ func TestNewClientAccepts(t *testing.T) {
 	t.Run("an http.Client without Transport does not use the process's", func(t *testing.T) {
 		before := http.DefaultTransport
 		t.Cleanup(func() { http.DefaultTransport = before })
-		http.DefaultTransport = roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("used the default") })
+		http.DefaultTransport = testkit.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("used the default") })
 		p := newPeer(t)
 		cfg := p.config()
 		for _, cfg.HTTPClient = range []*http.Client{nil, {Timeout: time.Minute}} {

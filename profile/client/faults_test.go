@@ -93,7 +93,7 @@ func TestServerFaults(t *testing.T) {
 			require.Error(t, err)
 			checkFault(t, app, err)
 			source := app.TokenSource(ctx, stale(p, "rt"))
-			_, err = must(app.HTTPClient(source)).Get(p.api.URL + "/accounts")
+			_, err = testkit.Must(app.HTTPClient(source)).Get(p.api.URL + "/accounts")
 			require.Error(t, err)
 			require.NotContains(t, err.Error(), "s3cret")
 			require.Empty(t, p.messages("/accounts"), "no API without a token")
@@ -228,13 +228,13 @@ func TestNoFallingBack(t *testing.T) {
 
 func bindToCertificate(t *testing.T) func(*client.Config) {
 	return func(c *client.Config) {
-		c.MutualTLS = &client.MutualTLS{BindTokens: true, Certificate: certify(t, "c-1", nil)}
+		c.MutualTLS = &client.MutualTLS{BindTokens: true, Certificate: testkit.Certify(t, "c-1", nil)}
 	}
 }
 
 func aliased(t *testing.T) func(*client.Config) {
 	return func(c *client.Config) {
-		c.MutualTLS = &client.MutualTLS{UseEndpointAliases: true, Certificate: certify(t, "c-1", nil)}
+		c.MutualTLS = &client.MutualTLS{UseEndpointAliases: true, Certificate: testkit.Certify(t, "c-1", nil)}
 	}
 }
 
@@ -243,7 +243,7 @@ func TestBodiesSentOnce(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	p.respond = nonces(401, "n-1", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "paid "+r.Form.Get("amount")) })
 	app := p.client()
-	api := must(app.HTTPClient(app.TokenSource(ctx, dpopToken("at"))))
+	api := testkit.Must(app.HTTPClient(app.TokenSource(ctx, dpopToken("at"))))
 	pay := func() (*http.Response, error) {
 		return api.Post(p.api.URL+"/pay", "application/x-www-form-urlencoded", bufio.NewReader(strings.NewReader("amount=7")))
 	}
@@ -252,7 +252,7 @@ func TestBodiesSentOnce(t *testing.T) {
 	require.Len(t, p.messages("/pay"), 1)
 	response, err := pay()
 	require.NoError(t, err)
-	require.Equal(t, "paid 7", string(must(io.ReadAll(response.Body))))
+	require.Equal(t, "paid 7", string(testkit.Must(io.ReadAll(response.Body))))
 	require.Len(t, p.messages("/pay"), 2, "the nonce is known by then")
 
 	p.respond = func(w http.ResponseWriter, _ *http.Request) {

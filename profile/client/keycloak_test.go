@@ -11,6 +11,7 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -59,7 +60,7 @@ func TestSignedResponsesOfKeycloak(t *testing.T) {
 func TestSignedResponsesOfSeveralServers(t *testing.T) {
 	clients := make(map[string]*client.Client)
 	var banks []*peer
-	sessions := newSessions(t)
+	sessions := roletest.NewSessions(t)
 	for range 3 {
 		p := newPeer(t)
 		p.metadata = func(m map[string]any) { m["response_modes_supported"] = []string{"jwt"} }

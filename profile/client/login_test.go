@@ -7,70 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
-
-// An application is a client's web application, and what it has seen.
-type application struct {
-	t        testing.TB
-	handler  http.Handler
-	cookies  []*http.Cookie
-	finished []*oauth2.Token
-	keep     string
-	failed   error
-}
-
-func newApplication(t testing.TB, app *client.Client, change ...func(*client.SessionsConfig)) *application {
-	a := &application{t: t}
-	sessions := newSessions(t, append(change, func(c *client.SessionsConfig) {
-		fail := c.Fail
-		c.Fail = func(w http.ResponseWriter, r *http.Request, err error) {
-			if a.failed = err; fail != nil {
-				fail(w, r, err)
-			}
-		}
-	})...)
-	mux := http.NewServeMux()
-	mux.Handle("/login", app.LoginHandler(sessions, func(r *http.Request) (client.Request, error) {
-		return client.Request{Scopes: []string{"openid", "accounts"}, Keep: r.PostFormValue("next")}, nil
-	}))
-	mux.Handle("/cb", app.CallbackHandler(sessions, func(w http.ResponseWriter, r *http.Request, s *client.Session, token *oauth2.Token) {
-		a.finished, a.keep = append(a.finished, token), s.Keep
-		http.Redirect(w, r, "/accounts", http.StatusSeeOther)
-	}))
-	a.handler = mux
-	return a
-}
-
-// visit is a request of the application's browser.
-func (a *application) visit(method, target string, header ...string) *http.Response {
-	r := httptest.NewRequest(method, "https://client.example"+target, strings.NewReader("next=%2Fhome"))
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	for _, c := range a.cookies {
-		r.AddCookie(c)
-	}
-	w := httptest.NewRecorder()
-	a.failed = nil
-	a.handler.ServeHTTP(w, r)
-	response := w.Result()
-	a.cookies = merge(a.cookies, response.Cookies())
-	require.Equal(a.t, "no-store", response.Header.Get("Cache-Control"))
-	return response
-}
-
-func (a *application) login() string {
-	response := a.visit(http.MethodPost, "/login", "Sec-Fetch-Site", "same-origin")
-	require.Equal(a.t, http.StatusSeeOther, response.StatusCode, "%v", a.failed)
-	return response.Header.Get("Location")
-}
 
 func TestLoginInitiation(t *testing.T) {
 	p := newPeer(t)
@@ -111,20 +54,20 @@ func TestLoginInitiation(t *testing.T) {
 			if tc.change != nil {
 				change = append(change, tc.change)
 			}
-			app, before := newApplication(t, ours, change...), len(p.messages("/par"))
-			response := app.visit(tc.method, "/login", tc.header...)
+			app, before := roletest.NewApplication(t, ours, change...), len(p.messages("/par"))
+			response := app.Visit(tc.method, "/login", tc.header...)
 			if tc.ok {
 				require.Equal(t, http.StatusSeeOther, response.StatusCode)
-				require.Len(t, app.cookies, 1)
+				require.Len(t, app.Cookies, 1)
 				return
 			}
-			require.Empty(t, app.cookies)
+			require.Empty(t, app.Cookies)
 			require.Len(t, p.messages("/par"), before, "nothing is sent")
 			if response.StatusCode == http.StatusMethodNotAllowed {
 				require.NotEmpty(t, response.Header.Get("Allow"))
 				return
 			}
-			require.ErrorIs(t, app.failed, client.ErrCrossOrigin)
+			require.ErrorIs(t, app.Failed, client.ErrCrossOrigin)
 		})
 	}
 }
@@ -138,7 +81,7 @@ func TestLoginFails(t *testing.T) {
 		return string(body)
 	}
 	// The answers that users get who have a host without Fail.
-	sessions := newSessions(t)
+	sessions := roletest.NewSessions(t)
 	begin := func(r *http.Request) (client.Request, error) { return client.Request{Scopes: []string{"a"}}, nil }
 	login := ours.LoginHandler(sessions, begin)
 	callback := ours.CallbackHandler(sessions, func(http.ResponseWriter, *http.Request, *client.Session, *oauth2.Token) { t.Error("finished") })
@@ -195,12 +138,12 @@ func TestLoginFails(t *testing.T) {
 	require.Empty(t, response.Cookies())
 
 	refuses := errors.New("who are you?")
-	app := newApplication(t, ours)
-	app.handler = ours.LoginHandler(newSessions(t, func(c *client.SessionsConfig) {
-		c.Fail = func(_ http.ResponseWriter, _ *http.Request, err error) { app.failed = err }
+	app := roletest.NewApplication(t, ours)
+	app.Handler = ours.LoginHandler(roletest.NewSessions(t, func(c *client.SessionsConfig) {
+		c.Fail = func(_ http.ResponseWriter, _ *http.Request, err error) { app.Failed = err }
 	}), func(*http.Request) (client.Request, error) { return client.Request{}, refuses })
-	app.visit("POST", "/login")
-	require.Equal(t, refuses, app.failed)
+	app.Visit("POST", "/login")
+	require.Equal(t, refuses, app.Failed)
 
 	require.Panics(t, func() { ours.LoginHandler(nil, begin) })
 	require.Panics(t, func() { ours.LoginHandler(sessions, nil) })
@@ -216,7 +159,7 @@ func TestSessionsOfTwoServers(t *testing.T) {
 	session, err := honest.client().Begin(context.Background(), client.Request{Scopes: []string{"a"}})
 	require.NoError(t, err)
 	failed := error(nil)
-	shared := newSessions(t, func(c *client.SessionsConfig) {
+	shared := roletest.NewSessions(t, func(c *client.SessionsConfig) {
 		c.Fail = func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err }
 	})
 	has := putIn(t, shared, nil, session)

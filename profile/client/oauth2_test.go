@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/stretchr/testify/require"
@@ -90,11 +91,11 @@ func TestOAuth2HostRequests(t *testing.T) {
 	})
 	t.Run("no forms, no authentication", func(t *testing.T) {
 		for name, r := range map[string]*http.Request{
-			"GET":        must(http.NewRequest("GET", cfg.Endpoint.TokenURL, nil)),
-			"no form":    must(http.NewRequest("POST", cfg.Endpoint.TokenURL, strings.NewReader("a=%zz"))),
-			"too long":   must(http.NewRequest("POST", cfg.Endpoint.TokenURL, strings.NewReader(strings.Repeat("a", 300<<10)))),
-			"unreadable": must(http.NewRequest("POST", cfg.Endpoint.TokenURL, io.MultiReader(strings.NewReader("a="), brokenOff{}))),
-			"no body":    must(http.NewRequest("POST", cfg.Endpoint.TokenURL, nil)),
+			"GET":        testkit.Must(http.NewRequest("GET", cfg.Endpoint.TokenURL, nil)),
+			"no form":    testkit.Must(http.NewRequest("POST", cfg.Endpoint.TokenURL, strings.NewReader("a=%zz"))),
+			"too long":   testkit.Must(http.NewRequest("POST", cfg.Endpoint.TokenURL, strings.NewReader(strings.Repeat("a", 300<<10)))),
+			"unreadable": testkit.Must(http.NewRequest("POST", cfg.Endpoint.TokenURL, io.MultiReader(strings.NewReader("a="), brokenOff{}))),
+			"no body":    testkit.Must(http.NewRequest("POST", cfg.Endpoint.TokenURL, nil)),
 		} {
 			before := len(p.messages("/token"))
 			_, err := own.Do(r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -28,6 +29,14 @@ type peerSample struct {
 	Keeps     string                     `json:"keeps"` // the refresh token after a refresh
 }
 
+func page(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(status)
+		w.Write([]byte(body))
+	}
+}
+
 // A whole login and a refresh with each sample: nothing in it may cost the tokens.
 func TestServersOfOtherMakes(t *testing.T) {
 	data, err := os.ReadFile("testdata/peers.json")
@@ -37,7 +46,9 @@ func TestServersOfOtherMakes(t *testing.T) {
 	require.NotEmpty(t, samples)
 	for _, sample := range samples {
 		t.Run("CASES F: "+sample.Server, func(t *testing.T) {
-			s, now := newSite(t), time.Now()
+			mux, now := http.NewServeMux(), time.Now()
+			s := httptest.NewTLSServer(mux)
+			t.Cleanup(s.Close)
 			nonce, refreshed := "", false
 			signer, err := jose.NewSigner(testkit.ECKey(t, "peer"), jose.SignerOptions{KeyID: "k1", Type: "JWT"})
 			require.NoError(t, err)
@@ -46,15 +57,15 @@ func TestServersOfOtherMakes(t *testing.T) {
 					"$ISSUER", s.URL, "$CLIENT", "c-1", "$NONCE", nonce, `"$NOW"`, fmt.Sprint(now.Unix()), `"$EXP"`, fmt.Sprint(now.Unix()+300),
 				).Replace(string(raw))
 			}
-			s.pages[oauthPath] = page(200, "application/json;charset=UTF-8", fill(sample.Documents["oauth"]))
+			mux.HandleFunc("/.well-known/oauth-authorization-server", page(200, "application/json;charset=UTF-8", fill(sample.Documents["oauth"])))
 			if openid := sample.Documents["openid"]; openid != nil {
-				s.pages[openidPath] = page(200, "application/json", fill(openid))
+				mux.HandleFunc("/.well-known/openid-configuration", page(200, "application/json", fill(openid)))
 			}
 			keys, err := jwks.NewSet(jwks.Key{Public: testkit.ECKey(t, "peer").Public(), KeyID: "k1"})
 			require.NoError(t, err)
-			s.pages["/oauth2/jwks"] = keys.ServeHTTP
-			s.pages["/oauth2/par"] = page(201, "application/json", fill(sample.Push))
-			s.pages["/oauth2/token"] = func(w http.ResponseWriter, r *http.Request) {
+			mux.Handle("/oauth2/jwks", keys)
+			mux.HandleFunc("/oauth2/par", page(201, "application/json", fill(sample.Push)))
+			mux.HandleFunc("/oauth2/token", func(w http.ResponseWriter, r *http.Request) {
 				idToken, err := signer.Sign([]byte(fill(sample.IDToken)))
 				if err != nil {
 					panic(err)
@@ -64,7 +75,7 @@ func TestServersOfOtherMakes(t *testing.T) {
 					response = sample.Refresh
 				}
 				page(200, "application/json;charset=UTF-8", strings.ReplaceAll(fill(response), "$IDTOKEN", idToken))(w, r)
-			}
+			})
 
 			ctx := context.Background()
 			app, err := client.New(ctx, client.Config{

@@ -3,7 +3,6 @@ package client_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,28 +15,12 @@ import (
 
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/stretchr/testify/require"
 )
 
-func secret(t testing.TB) []byte {
-	key := make([]byte, 32)
-	_, err := rand.Read(key)
-	require.NoError(t, err)
-	return key
-}
-
-func newSessions(t testing.TB, change ...func(*client.SessionsConfig)) *client.Sessions {
-	cfg := client.SessionsConfig{Keys: [][]byte{secret(t)}}
-	for _, f := range change {
-		f(&cfg)
-	}
-	s, err := client.NewSessions(cfg)
-	require.NoError(t, err)
-	return s
-}
-
 func TestSessionsConfiguration(t *testing.T) {
-	good := secret(t)
+	good := roletest.SessionKey()
 	for name, cfg := range map[string]client.SessionsConfig{
 		"no key":            {},
 		"a short key":       {Keys: [][]byte{good[:16]}},
@@ -65,11 +48,11 @@ func TestSealedSessions(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	session, err := p.client().Begin(ctx, client.Request{Scopes: []string{"openid"}, Keep: "/accounts?tab=2"})
 	require.NoError(t, err)
-	clock, old := testkit.NewClock(time.Now()), secret(t)
+	clock, old := testkit.NewClock(time.Now()), roletest.SessionKey()
 	at := func(keys ...[]byte) func(*client.SessionsConfig) {
 		return func(c *client.SessionsConfig) { c.Keys, c.Now = keys, clock.Now }
 	}
-	sessions := newSessions(t, at(old))
+	sessions := roletest.NewSessions(t, at(old))
 	seal := func() string {
 		value, err := sessions.Seal(session, "browser 1")
 		require.NoError(t, err)
@@ -84,7 +67,7 @@ func TestSealedSessions(t *testing.T) {
 		require.Less(t, len(value), 1000)
 	})
 	t.Run("SP-5.3.3.2-4 it opens for its browser, by any of the keys, once", func(t *testing.T) {
-		rotated := newSessions(t, at(secret(t), old))
+		rotated := roletest.NewSessions(t, at(roletest.SessionKey(), old))
 		got, err := rotated.Open(ctx, value, "browser 1")
 		require.NoError(t, err)
 		want := *session
@@ -100,7 +83,7 @@ func TestSealedSessions(t *testing.T) {
 		for name, open := range map[string]func() (*client.Session, error){
 			"SP-5.3.3.2-4 another browser's": func() (*client.Session, error) { return sessions.Open(ctx, value, "browser 2") },
 			"no browser's":                   func() (*client.Session, error) { return sessions.Open(ctx, value, "") },
-			"by a key that is gone":          func() (*client.Session, error) { return newSessions(t).Open(ctx, value, "browser 1") },
+			"by a key that is gone":          func() (*client.Session, error) { return roletest.NewSessions(t).Open(ctx, value, "browser 1") },
 			"nothing":                        func() (*client.Session, error) { return sessions.Open(ctx, "", "browser 1") },
 			"not base64url":                  func() (*client.Session, error) { return sessions.Open(ctx, "*"+value, "browser 1") },
 			"too long": func() (*client.Session, error) {
@@ -121,10 +104,10 @@ func TestSealedSessions(t *testing.T) {
 	})
 	t.Run("it has an end", func(t *testing.T) {
 		clock.Advance(15 * time.Minute)
-		_, err := newSessions(t, at(old)).Open(ctx, value, "browser 1")
+		_, err := roletest.NewSessions(t, at(old)).Open(ctx, value, "browser 1")
 		require.NoError(t, err)
 		clock.Advance(time.Second)
-		_, err = newSessions(t, at(old)).Open(ctx, value, "browser 1")
+		_, err = roletest.NewSessions(t, at(old)).Open(ctx, value, "browser 1")
 		require.ErrorIs(t, err, client.ErrSession)
 		require.ErrorContains(t, err, "15m1s")
 	})
@@ -151,7 +134,7 @@ func TestSealedSessions(t *testing.T) {
 	})
 	t.Run("a store that fails is no first use", func(t *testing.T) {
 		down := errors.New("down")
-		sessions := newSessions(t, at(old), func(c *client.SessionsConfig) {
+		sessions := roletest.NewSessions(t, at(old), func(c *client.SessionsConfig) {
 			c.Used = useFunc(func(_ context.Context, key string, expires time.Time) (bool, error) {
 				require.Len(t, key, 43)
 				require.Equal(t, 15*time.Minute+time.Second, expires.Sub(clock.Now().Truncate(time.Second)))
@@ -181,25 +164,7 @@ func putIn(t testing.TB, sessions *client.Sessions, has []*http.Cookie, session 
 	}
 	w := httptest.NewRecorder()
 	require.NoError(t, sessions.Put(w, r, session))
-	return merge(has, w.Result().Cookies())
-}
-
-func merge(has, set []*http.Cookie) (all []*http.Cookie) {
-	for _, c := range set {
-		if c.MaxAge >= 0 {
-			all = append(all, c)
-		}
-	}
-	for _, old := range has {
-		keep := true
-		for _, c := range set {
-			keep = keep && c.Name != old.Name
-		}
-		if keep {
-			all = append(all, old)
-		}
-	}
-	return all
+	return roletest.MergeCookies(has, w.Result().Cookies())
 }
 
 func takeFrom(sessions *client.Sessions, has []*http.Cookie, query string) (*client.Session, []*http.Cookie, error) {
@@ -209,7 +174,7 @@ func takeFrom(sessions *client.Sessions, has []*http.Cookie, query string) (*cli
 	}
 	w := httptest.NewRecorder()
 	session, err := sessions.Take(w, r)
-	return session, merge(has, w.Result().Cookies()), err
+	return session, roletest.MergeCookies(has, w.Result().Cookies()), err
 }
 
 func TestSessionCookies(t *testing.T) {
@@ -221,7 +186,7 @@ func TestSessionCookies(t *testing.T) {
 		return session
 	}
 	clock := testkit.NewClock(time.Now())
-	sessions := newSessions(t, func(c *client.SessionsConfig) { c.Now = clock.Now })
+	sessions := roletest.NewSessions(t, func(c *client.SessionsConfig) { c.Now = clock.Now })
 	first, second := begin(), begin()
 
 	t.Run("the cookie's attributes", func(t *testing.T) {
@@ -270,7 +235,7 @@ func TestSessionCookies(t *testing.T) {
 			"one that the host sealed":         {[]*http.Cookie{{Name: has[0].Name, Value: value}}, "state=" + session.State},
 			"the cookie twice":                 {[]*http.Cookie{has[0], has[0]}, "state=" + session.State},
 			"an empty cookie":                  {[]*http.Cookie{{Name: has[0].Name}}, "state=" + session.State},
-			"a cookie of another application":  {putIn(t, newSessions(t), nil, session), "state=" + session.State},
+			"a cookie of another application":  {putIn(t, roletest.NewSessions(t), nil, session), "state=" + session.State},
 			"the state of a signed stranger's": {has, "response=e30." + "eyJzdGF0ZSI6IngifQ" + ".AA"},
 		} {
 			got, _, err := takeFrom(sessions, tc.has, tc.query)
@@ -305,7 +270,7 @@ func TestSessionCookies(t *testing.T) {
 
 // FuzzOpenSession: nothing opens but what was sealed, for whom it was sealed.
 func FuzzOpenSession(f *testing.F) {
-	ctx, sessions := context.Background(), newSessions(f)
+	ctx, sessions := context.Background(), roletest.NewSessions(f)
 	session := &client.Session{Issuer: "https://as.example", State: "s", CodeVerifier: "v"}
 	value, err := sessions.Seal(session, "b")
 	require.NoError(f, err)
