@@ -73,7 +73,7 @@ func TestObserve(t *testing.T) {
 	renew := func(_ *peer, app *client.Client) { _, _ = app.Refresh(ctx, "rt-"+secret, client.Request{}) }
 	revoke := func(_ *peer, app *client.Client) { _ = app.Revoke(ctx, secret, "") }
 	call := func(p *peer, app *client.Client) {
-		api := must(app.HTTPClient(oauth2.StaticTokenSource(dpopToken("at-" + secret))))
+		api := testkit.Must(app.HTTPClient(oauth2.StaticTokenSource(dpopToken("at-" + secret))))
 		if response, err := api.Post(p.api.URL+"/pay", "text/plain", io.MultiReader(strings.NewReader("1"))); err == nil {
 			response.Body.Close()
 		}
@@ -177,7 +177,7 @@ func TestObserveMetadataAndKeys(t *testing.T) {
 			p, ctx := newPeer(t), context.Background()
 			p.says("jwks_uri", p.api.URL+"/jwks")
 			p.respond = func(w http.ResponseWriter, _ *http.Request) {
-				reply(w, status, must(jwks.NewSet(jwks.Key{Public: testkit.ECKey(t, "peer").Public(), KeyID: "k1"})))
+				reply(w, status, testkit.Must(jwks.NewSet(jwks.Key{Public: testkit.ECKey(t, "peer").Public(), KeyID: "k1"})))
 			}
 			var own atomic.Int32
 			app, events, err := observed(p, func(c *client.Config) {
@@ -186,7 +186,7 @@ func TestObserveMetadataAndKeys(t *testing.T) {
 			require.NoError(t, err)
 			session := p.begin(app, "openid")
 			drain(t, events)
-			raw := must(p.idTokens().Issue(idtoken.Claims{Subject: "alice", ClientID: "c-1", Nonce: session.Nonce}))
+			raw := testkit.Must(p.idTokens().Issue(idtoken.Claims{Subject: "alice", ClientID: "c-1", Nonce: session.Nonce}))
 			p.token = func(w http.ResponseWriter, _ *http.Request) {
 				reply(w, 200, map[string]any{"access_token": "at", "token_type": "DPoP", "id_token": raw})
 			}
@@ -218,7 +218,7 @@ func TestObserveCostsNothingWithoutAHook(t *testing.T) {
 		cfg.Key, cfg.DPoPKey = testkit.Ed25519Key(t, "c-1"), testkit.Ed25519Key(t, "dpop")
 		cfg.Hooks.Observe = observe
 		cfg.Now = func() time.Time { reads.Add(1); return time.Now() }
-		cfg.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		cfg.HTTPClient = &http.Client{Transport: testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("Authorization") == "" {
 				return p.http.Transport.RoundTrip(r)
 			}
@@ -226,8 +226,8 @@ func TestObserveCostsNothingWithoutAHook(t *testing.T) {
 		})}
 		app, err := client.New(context.Background(), cfg)
 		require.NoError(t, err)
-		api := must(app.HTTPClient(oauth2.StaticTokenSource(dpopToken("at"))))
-		r := must(http.NewRequest(http.MethodGet, "https://api.example/accounts", nil))
+		api := testkit.Must(app.HTTPClient(oauth2.StaticTokenSource(dpopToken("at"))))
+		r := testkit.Must(http.NewRequest(http.MethodGet, "https://api.example/accounts", nil))
 		send := func() {
 			response, err := api.Do(r)
 			require.NoError(t, err)
