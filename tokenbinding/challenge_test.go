@@ -141,6 +141,10 @@ func TestWriteError(t *testing.T) {
 			require.Equal(t, row.want, w.Header().Values("WWW-Authenticate"))
 			require.Equal(t, "n", w.Header().Get("DPoP-Nonce"))
 			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			h := http.Header{"Dpop-Nonce": {"n"}, "Www-Authenticate": {"old"}}
+			require.Equal(t, row.status, row.challenge.SetHeader(h, r, row.err))
+			w.Header().Del("Content-Type") // of the body
+			require.Equal(t, w.Header(), h, "SetHeader sets the same headers")
 			require.NotContains(t, w.Body.String(), "secret")
 			if errors.Is(row.err, tokenbinding.ErrNoToken) {
 				require.Empty(t, w.Body.String())

@@ -3,6 +3,7 @@ package resourceserver_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -214,6 +215,39 @@ func TestDecideWithACertificate(t *testing.T) {
 			}
 			_, _, status := oautherr.From(d.Err)
 			require.Equal(t, status, d.Status)
+		})
+	}
+}
+
+// Reject responds to an error after Decide as WriteError does.
+func TestReject(t *testing.T) {
+	guard, nonce := nonced(t)
+	r := noncedRequest(t, issue(t, "a", "a"), nonce)
+	token, err := guard.Verify(r)
+	require.NoError(t, err)
+	for _, tc := range []struct {
+		name      string
+		err       error
+		status    int
+		challenge string
+	}{
+		{"SP-5.3.4-4 a scope", token.CheckScope("payments"), 403, `error="insufficient_scope"`},
+		{"SU-3-2 a step-up", token.CheckStepUp(accesstoken.StepUp{ACRValues: []string{"gold"}}), 401, `acr_values="gold"`},
+		{"details without types", token.CheckDetails(nil), 500, ""},
+		{"an error of the host", errors.New("secret"), 500, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d, written := guard.Reject(r, tc.err, "payments"), httptest.NewRecorder()
+			guard.WriteError(written, r, tc.err, "payments")
+			require.Nil(t, d.Token)
+			require.Equal(t, tc.err, d.Err)
+			require.Equal(t, tc.status, d.Status)
+			require.Equal(t, written.Code, d.Status)
+			written.Header().Del("Content-Type") // of the body
+			require.Equal(t, written.Header(), d.Header)
+			require.Contains(t, d.Header.Get("WWW-Authenticate"), tc.challenge)
+			require.Equal(t, nonce, d.Header.Get("DPoP-Nonce"))
+			require.Equal(t, interactionID, d.Header.Get("X-Fapi-Interaction-Id"))
 		})
 	}
 }
