@@ -171,6 +171,9 @@ func (s *Server) authorization(ctx context.Context, request par.Request, refused
 	if err != nil {
 		return nil, err
 	}
+	if e := eventOf(ctx); e != nil {
+		e.ClientID = client.ClientID
+	}
 	params := request.Params()
 	// BASE-6749-4.1.2.1-1, BCP-2.1-2: whatever else is wrong, nobody is sent to
 	// a URI that the client has given up.
@@ -452,6 +455,7 @@ func (s *Server) serveAuthorization(w http.ResponseWriter, r *http.Request) {
 	// SP-5.2.3-3, BCP-2.6-4: no Access-Control-Allow-Origin here, ever.
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		h.Set("Allow", "GET, POST")
+		noteError(r.Context(), errMethod)
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}

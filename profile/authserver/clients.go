@@ -31,6 +31,9 @@ func (s *Server) authenticate(r *http.Request, params url.Values, certificate to
 	if err != nil {
 		return clientauth.Authentication{}, nil, err
 	}
+	if e := eventOf(r.Context()); e != nil {
+		e.ClientID, e.ClientAuth = auth.ClientID(), auth.Method()
+	}
 	client, err := s.client(r.Context(), auth.ClientID())
 	return auth, client, err
 }

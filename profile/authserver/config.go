@@ -255,6 +255,12 @@ type Endpoints struct {
 // Hooks are functions of a host that follow what an authorization server does.
 // The zero value has none. They may be called concurrently.
 type Hooks struct {
+	// Observe receives an event for each request to an endpoint of
+	// [Server.Handler] or [Server.UserInfo], after the response is known. It is
+	// not called for the metadata and the JWK Set. At the authorization
+	// endpoint, Interact reports an error by [Server.WriteAuthorizationError].
+	// If nil, nothing is observed.
+	Observe func(ctx context.Context, e profile.Event)
 	// Evidence receives each signed message that the server accepts or issues,
 	// before it takes effect. If Evidence returns an error, the operation
 	// fails. If nil, nothing is recorded.

@@ -64,7 +64,11 @@ func (s *Server) newGrants() error {
 		return err
 	}
 	s.grantAPI, err = grants.NewHandler(grants.HandlerConfig{
-		Manager: s.grants, Path: "", WriteError: guard.WriteError,
+		Manager: s.grants, Path: "",
+		WriteError: func(w http.ResponseWriter, r *http.Request, err error, scopes ...string) {
+			noteError(r.Context(), err)
+			guard.WriteError(w, r, err, scopes...)
+		},
 		Authorize: func(r *http.Request, scope string) (clientID, subject string, err error) {
 			token, err := guard.Verify(r, scope) // GM-6.1-1, GM-8.3-1
 			if err != nil {
@@ -290,7 +294,11 @@ func (s *Server) grantPaths(m *profile.ServerMetadata) []string {
 	return slices.Compact(paths)
 }
 
-// serveGrants is the grant management API, for a request below prefix.
-func (s *Server) serveGrants(w http.ResponseWriter, r *http.Request, prefix string) {
-	http.StripPrefix(prefix, s.grantAPI).ServeHTTP(w, r)
+// serveGrants is the grant management API. The path of the request begins after
+// that of the endpoint.
+func (s *Server) serveGrants(w http.ResponseWriter, r *http.Request) {
+	s.grantAPI.ServeHTTP(w, r)
+	if w.Header().Get("Allow") != "" { // only with status 405
+		noteError(r.Context(), errMethod)
+	}
 }

@@ -17,7 +17,7 @@ import (
 // (RFC 7662, RFC 9701).
 func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 	if err := s.introspect(w, r); err != nil {
-		s.logRefusal(r, err)
+		s.reportError(r, err)
 	}
 }
 

@@ -112,6 +112,9 @@ func (s *Server) Deny(ctx context.Context, a *Authorization, code, description s
 	if !syntax.IsScope(code) {
 		return nil, fmt.Errorf("authserver: denial: %q is no error code", code)
 	}
+	if e := eventOf(ctx); e != nil && e.Outcome == "" {
+		e.Outcome, e.Code = wire.Rejected, code
+	}
 	response := url.Values{"error": {code}}
 	if description != "" {
 		response.Set("error_description", wire.Printable(description))
@@ -225,7 +228,7 @@ func (s *Server) newSignedResponse(ctx context.Context, a *Authorization, params
 // that was sent twice for one, or a store or a key failed, which uses up
 // nothing.
 func (s *Server) WriteAuthorizationError(w http.ResponseWriter, r *http.Request, a *Authorization, err error) {
-	s.logRefusal(r, err)
+	s.reportError(r, err)
 	// BASE-6749-4.1.2.1-1: a page, as no redirect_uri is known to be right. A
 	// 503 may be gone at the next attempt.
 	if a != nil && !wire.Unavailable(err) {
@@ -241,7 +244,7 @@ func (s *Server) WriteAuthorizationError(w http.ResponseWriter, r *http.Request,
 			response.ServeHTTP(w, r)
 			return
 		}
-		s.logRefusal(r, err)
+		s.reportError(r, err)
 	}
 	s.cfg.Hooks.ErrorPage(w, r, err)
 }

@@ -26,7 +26,7 @@ func (s *Server) Handler() http.Handler {
 	// one spelling.
 	endpoints := map[string]http.Handler{syntax.URLPath(metadata.JWKSURI): s.keys}
 	if s.cfg.Interact != nil {
-		endpoints[syntax.URLPath(metadata.AuthorizationEndpoint)] = http.HandlerFunc(s.serveAuthorization)
+		endpoints[syntax.URLPath(metadata.AuthorizationEndpoint)] = s.observed("authorization", s.serveAuthorization)
 	}
 	mount := func(endpoint http.Handler, urls ...string) {
 		for _, u := range urls {
@@ -39,13 +39,14 @@ func (s *Server) Handler() http.Handler {
 	if metadata.MTLSEndpointAliases != nil { // MTLS-5-1: the same endpoints, possibly at other paths
 		aliases = *metadata.MTLSEndpointAliases
 	}
-	mount(http.HandlerFunc(s.servePush), metadata.PushedAuthorizationRequestEndpoint, aliases.PushedAuthorizationRequestEndpoint)
-	mount(http.HandlerFunc(s.serveToken), metadata.TokenEndpoint, aliases.TokenEndpoint)
-	mount(http.HandlerFunc(s.serveRevocation), metadata.RevocationEndpoint, aliases.RevocationEndpoint)
-	mount(http.HandlerFunc(s.serveIntrospection), metadata.IntrospectionEndpoint, aliases.IntrospectionEndpoint)
+	mount(s.observed("pushed_authorization_request", s.servePush), metadata.PushedAuthorizationRequestEndpoint, aliases.PushedAuthorizationRequestEndpoint)
+	mount(s.observed("token", s.serveToken), metadata.TokenEndpoint, aliases.TokenEndpoint)
+	mount(s.observed("revocation", s.serveRevocation), metadata.RevocationEndpoint, aliases.RevocationEndpoint)
+	mount(s.observed("introspection", s.serveIntrospection), metadata.IntrospectionEndpoint, aliases.IntrospectionEndpoint)
 	mount(s.UserInfo(), metadata.UserInfoEndpoint, aliases.UserInfoEndpoint)
 	documents := metadata.Handler()
 	below := s.grantPaths(metadata)
+	grantAPI := s.observed("grants", s.serveGrants)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
 		if endpoint, ok := endpoints[path]; ok { // first, as it may be below that of grants
@@ -54,7 +55,7 @@ func (s *Server) Handler() http.Handler {
 		}
 		for _, prefix := range below { // GM-6.3-1
 			if path == prefix || strings.HasPrefix(path, prefix+"/") {
-				s.serveGrants(w, r, prefix)
+				http.StripPrefix(prefix, grantAPI).ServeHTTP(w, r)
 				return
 			}
 		}
@@ -72,7 +73,7 @@ func (s *Server) Keys() *jwks.Set { return s.keys }
 // own, is a server_error with status 500; a status that is not one of an error
 // becomes 500.
 func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
-	s.logRefusal(r, err)
+	s.reportError(r, err)
 	response, status := newErrorResponse(err)
 	h := w.Header()
 	s.tokenProofs.SetNonce(h) // DPOP-8-1, DPOP-8-4
@@ -99,9 +100,10 @@ func triedScheme(authorization string) string {
 	return scheme
 }
 
-// logRefusal writes what an operator needs. No error of this module holds a
-// secret.
-func (s *Server) logRefusal(r *http.Request, err error) {
+// reportError reports a rejection to the logger and in the event of the
+// request. No error of this module contains a secret.
+func (s *Server) reportError(r *http.Request, err error) {
+	noteError(r.Context(), err)
 	wire.LogRejection(s.cfg.Hooks.Logger, r, err)
 }
 

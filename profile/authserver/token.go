@@ -337,6 +337,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		s.WriteError(w, r, err)
 		return
 	}
+	noteBinding(r.Context(), request.bound)
 	response, err := s.Token(r.Context(), request)
 	if err != nil {
 		s.WriteError(w, r, err)

@@ -57,6 +57,9 @@ func (s *Server) TokenRequest(r *http.Request) (*TokenRequest, error) {
 	if required != "" && params.Get(required) == "" {
 		return nil, fmt.Errorf("%w: no %s", ErrParameter, required)
 	}
+	if e := eventOf(r.Context()); e != nil {
+		e.GrantType = params.Get("grant_type")
+	}
 	certificate, err := s.certificate(r)
 	if err != nil {
 		return nil, err

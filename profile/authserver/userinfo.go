@@ -52,6 +52,7 @@ func (s *Server) UserInfo() http.Handler {
 		token, _ := resourceserver.TokenFromContext(r.Context())
 		mediaType, body, err := s.claimsAbout(r, token)
 		if err != nil {
+			noteError(r.Context(), err)
 			s.userInfo.WriteError(w, r, err, scope)
 			return
 		}
@@ -61,11 +62,12 @@ func (s *Server) UserInfo() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		w.Write(body) //nolint:errcheck // the peer is gone
 	}))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.observed("userinfo", func(w http.ResponseWriter, r *http.Request) {
 		// OpenID Connect Core §5.3.1: GET and POST. A token in the body of the
 		// latter is none (SP-5.3.4-1).
 		if r.Method != http.MethodGet && r.Method != http.MethodPost {
 			w.Header().Set("Allow", "GET, POST")
+			noteError(r.Context(), errMethod)
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
