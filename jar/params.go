@@ -72,7 +72,7 @@ func checkExtra(extra []string) error {
 // encode returns the claims for params, in a new map. Its errors contain no
 // values.
 func encode(params url.Values, extra []string) (map[string]any, error) {
-	params = cloneValues(params)
+	params = form.Clone(params)
 	if err := form.Check(params); err != nil { // repeated, or not UTF-8, which encoding/json would replace
 		return nil, errors.New(err.Error()) // without a wire form, because the error is for the client itself
 	}
@@ -231,12 +231,4 @@ func compact(raw []byte) json.RawMessage {
 	b := bytes.NewBuffer(make([]byte, 0, len(raw)))
 	_ = json.Compact(b, raw) // never fails for valid JSON
 	return b.Bytes()
-}
-
-func cloneValues(values url.Values) url.Values {
-	clone := make(url.Values, len(values))
-	for name, all := range values {
-		clone[name] = slices.Clone(all)
-	}
-	return clone
 }

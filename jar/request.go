@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
 )
@@ -33,7 +34,7 @@ func (r Request) ClientID() string { return r.clientID }
 // contain them. client_id is among them. The claims of the JWT itself (iss,
 // aud, exp, nbf, iat, jti, sub) and parameters without a value are not. claims
 // and authorization_details are compact JSON, and resource has all its values.
-func (r Request) Params() url.Values { return cloneValues(r.params) }
+func (r Request) Params() url.Values { return form.Clone(r.params) }
 
 // Dropped returns the names of the members that are not in [Request.Params]
 // because they are unknown and not strings, in a fresh slice.

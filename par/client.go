@@ -147,7 +147,7 @@ func (c *Client) attempt(ctx context.Context, params url.Values) (pushed Pushed,
 
 // form returns the encoded form with fresh authentication.
 func (c *Client) form(ctx context.Context, params url.Values) (string, error) {
-	values := cloneValues(params)
+	values := form.Clone(params)
 	if c.authenticate != nil {
 		if err := c.authenticate(ctx, values); err != nil {
 			return "", fmt.Errorf("par: client authentication: %w", err)

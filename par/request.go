@@ -37,7 +37,7 @@ func (r Request) ClientID() string { return r.clientID }
 
 // Params returns a copy of the pushed parameters. They have client_id and no
 // authentication parameters, and only resource may have more than one value.
-func (r Request) Params() url.Values { return cloneValues(r.params) }
+func (r Request) Params() url.Values { return form.Clone(r.params) }
 
 // Get returns the first value of a parameter, or "".
 func (r Request) Get(name string) string { return r.params.Get(name) }
@@ -65,14 +65,6 @@ func (r Request) GoString() string { return r.String() }
 
 // LogValue is String for package log/slog.
 func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
-
-func cloneValues(values url.Values) url.Values {
-	clone := make(url.Values, len(values)+1)
-	for name, all := range values {
-		clone[name] = slices.Clone(all)
-	}
-	return clone
-}
 
 // storedVersion changes with the meaning of a stored value.
 const storedVersion = 2

@@ -232,7 +232,7 @@ func (s *Server) prepare(ctx context.Context, push PushRequest) (Request, []byte
 	if err != nil {
 		return Request{}, nil, err
 	}
-	if err := s.check(ctx, push.ClientID, cloneValues(params)); err != nil { // PAR-2.1-6
+	if err := s.check(ctx, push.ClientID, form.Clone(params)); err != nil { // PAR-2.1-6
 		return Request{}, nil, notInteraction(err)
 	}
 	return req, value, nil
@@ -244,7 +244,7 @@ func normalise(push PushRequest) (url.Values, error) {
 	if len(push.Params) > maxParameters { // a form has fewer; a request object may have more
 		return nil, fmt.Errorf("%w: %d parameters, at most %d", ErrInvalidRequest, len(push.Params), maxParameters)
 	}
-	params := cloneValues(push.Params) // PAR-2-3: names that we do not know are kept
+	params := form.Clone(push.Params) // PAR-2-3: names that we do not know are kept
 	maps.DeleteFunc(params, func(_ string, values []string) bool { return len(values) == 0 })
 	if err := form.Check(params); err != nil { // BASE-6749-3.1-1, RI-2-2: the caller may not use ParseForm
 		return nil, invalid(err)
@@ -353,7 +353,7 @@ func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (Reque
 // recheck checks a request again. The client may have lost a permission since
 // the push. It receives that error, which needs the request.
 func (s *Server) recheck(ctx context.Context, req Request) error {
-	return s.check(ctx, req.clientID, cloneValues(req.params)) // PAR-4-4, PAR-7.4-1
+	return s.check(ctx, req.clientID, form.Clone(req.params)) // PAR-4-4, PAR-7.4-1
 }
 
 // checkOpen checks that an authorization may still be completed.

@@ -149,3 +149,12 @@ func Check(values url.Values) error {
 func Printable(name string) string {
 	return syntax.ErrorText(name[:min(len(name), 64)])
 }
+
+// Clone returns a deep copy of values, which is never nil.
+func Clone(values url.Values) url.Values {
+	clone := make(url.Values, len(values))
+	for name, all := range values {
+		clone[name] = slices.Clone(all)
+	}
+	return clone
+}

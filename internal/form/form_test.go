@@ -174,3 +174,12 @@ func TestCheckEmpty(t *testing.T) {
 	require.NoError(t, form.Check(values))
 	require.Empty(t, values)
 }
+
+func TestClone(t *testing.T) {
+	values := url.Values{"a": {"1", "2"}}
+	clone := form.Clone(values)
+	clone["a"][0] = "changed"
+	clone.Set("b", "3")
+	require.Equal(t, url.Values{"a": {"1", "2"}}, values)
+	require.NotNil(t, form.Clone(nil))
+}

@@ -383,7 +383,7 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	fmt.Fprintf(&log, "%v %+v %v %+v %v", *checked, checked, a, *a, response)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("printed", "request", checked, "value", *checked, "authorization", a, "response", response)
 
-	require.Contains(t, log.String(), `msg="request refused"`)
+	require.Contains(t, log.String(), `msg="request rejected"`)
 	require.Contains(t, log.String(), `reason="authserver: authorization code replayed"`, "one of a fixed set")
 	for _, secret := range secrets {
 		if secret != "" {

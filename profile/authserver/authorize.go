@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
@@ -76,7 +77,7 @@ func (a *Authorization) RequestURI() string { return a.request.RequestURI() }
 // Params returns a copy of the parameters that the client pushed: prompt,
 // max_age, login_hint and any that this package does not know. The front
 // channel has added nothing to them.
-func (a *Authorization) Params() url.Values { return wire.CloneValues(a.params) }
+func (a *Authorization) Params() url.Values { return form.Clone(a.params) }
 
 // Scopes returns the scopes asked for, each of which this client may have.
 func (a *Authorization) Scopes() []string { return slices.Clone(a.scopes) }

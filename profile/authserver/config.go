@@ -15,10 +15,10 @@ import (
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
-	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/store"
@@ -315,7 +315,7 @@ func (cfg *Config) setDefaults() {
 	if cfg.Introspection != nil {
 		group := *cfg.Introspection
 		if group.Scopes != nil {
-			group.Scopes = wire.CloneValues(group.Scopes)
+			group.Scopes = form.Clone(group.Scopes)
 		}
 		cfg.Introspection = &group
 	}

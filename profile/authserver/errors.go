@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
-	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // What an authorization server refuses, beside what the leaf packages refuse.
@@ -98,5 +98,5 @@ func newErrorResponse(err error) (errorResponse, int) {
 	if status < 400 || status > 599 { // a host's own error: net/http would panic, or the client take it for success
 		status = http.StatusInternalServerError
 	}
-	return errorResponse{wire.Printable(code), wire.Printable(description)}, status
+	return errorResponse{syntax.ErrorText(code), syntax.ErrorText(description)}, status
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/par"
@@ -54,7 +55,7 @@ func (p *PushedRequest) ClientID() string { return p.client.ClientID }
 
 // Params returns a copy of the parameters, without those of client
 // authentication.
-func (p *PushedRequest) Params() url.Values { return wire.CloneValues(p.push.Params) }
+func (p *PushedRequest) Params() url.Values { return form.Clone(p.push.Params) }
 
 // String names the client and nothing of the content.
 func (p PushedRequest) String() string { return p.push.String() }

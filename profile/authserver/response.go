@@ -117,7 +117,7 @@ func (s *Server) Deny(ctx context.Context, a *Authorization, code, description s
 	}
 	response := url.Values{"error": {code}}
 	if description != "" {
-		response.Set("error_description", wire.Printable(description))
+		response.Set("error_description", syntax.ErrorText(description))
 	}
 	return s.respond(ctx, a, response)
 }

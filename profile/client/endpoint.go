@@ -10,8 +10,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/strictjson"
-	"github.com/gofapi/fapi2/profile/internal/wire"
 	"golang.org/x/oauth2"
 )
 
@@ -78,7 +78,7 @@ func (c *Client) endpointRequest(ctx context.Context, endpoint string, params ur
 
 // authenticated returns an encoded form with client authentication.
 func (c *Client) authenticated(ctx context.Context, params url.Values) (string, error) {
-	form := wire.CloneValues(params)
+	form := form.Clone(params)
 	if err := c.authenticate(ctx, form); err != nil {
 		return "", fmt.Errorf("client: %w", err)
 	}

@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/profile"
-	"github.com/gofapi/fapi2/profile/internal/wire"
 	"golang.org/x/oauth2"
 )
 
@@ -132,7 +132,7 @@ func failLogin(w http.ResponseWriter, _ *http.Request, err error) {
 	case errors.Is(err, ErrStore), errors.Is(err, profile.ErrEvidence):
 		status = http.StatusServiceUnavailable
 	case errors.As(err, &received) && received.Response == nil: // usually a decision of the user
-		status, text = http.StatusForbidden, "The login was not granted ("+wire.Printable(received.ErrorCode)+")."
+		status, text = http.StatusForbidden, "The login was not granted ("+syntax.ErrorText(received.ErrorCode)+")."
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")

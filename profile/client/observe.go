@@ -8,6 +8,7 @@ import (
 
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
@@ -90,7 +91,7 @@ func setResult(e *profile.Event, err error) {
 // setReceived sets the outcome and the code of an error response.
 func setReceived(e *profile.Event, received *oauth2.RetrieveError) {
 	if len(received.ErrorCode) <= maxEventCode {
-		e.Code = wire.Printable(received.ErrorCode)
+		e.Code = syntax.ErrorText(received.ErrorCode)
 	}
 	status := 0
 	if received.Response != nil {
