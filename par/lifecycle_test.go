@@ -381,6 +381,35 @@ func TestWhatOneClientCanKeep(t *testing.T) {
 		_, err = push(s, "first", 10)
 		require.NoError(t, err)
 	})
+	t.Run("D1: a consumed request counts for two more minutes only", func(t *testing.T) {
+		s := newServer(100)
+		var requests []par.Request
+		for {
+			uri, err := push(s, "first", 10)
+			if err != nil {
+				requireWire(t, err, "temporarily_unavailable", 429)
+				break
+			}
+			req, err := s.Load(t.Context(), "first", uri)
+			require.NoError(t, err)
+			requests = append(requests, req)
+		}
+		require.Len(t, requests, 50)
+		for _, req := range requests {
+			require.NoError(t, s.Consume(t.Context(), req, "decision"))
+		}
+		clock.Advance(2 * time.Minute)
+		for range requests {
+			_, err := push(s, "first", 10)
+			require.NoError(t, err)
+		}
+		for _, attempt := range []string{"decision", "another decision"} {
+			err := s.Consume(t.Context(), requests[0], attempt)
+			require.ErrorIs(t, err, par.ErrNotFound, "PAR-7.3-1 a forgotten request is not new")
+		}
+		_, err := s.Resume(t.Context(), "first", requests[0].RequestURI())
+		require.ErrorIs(t, err, par.ErrNotFound)
+	})
 	t.Run("D1: 429 and 503 come with Retry-After", func(t *testing.T) {
 		s := newServer(1)
 		_, err := push(s, "first", 10)

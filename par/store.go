@@ -35,6 +35,11 @@ type Store interface {
 const (
 	memoryEntries = 1 << 16
 	memoryBytes   = 64 << 20
+	// repeatTime is the time in which an attempt to consume can be repeated,
+	// for example after the database has moved to another machine. A consumed
+	// request counts against its client for this time. Afterwards it does not
+	// exist, so no attempt succeeds.
+	repeatTime = 2 * time.Minute
 	// races bounds how often Consume repeats a Swap. Only the first visit
 	// changes a request before it is consumed, so two are enough.
 	races = 3
@@ -92,8 +97,9 @@ func (s *Server) closes(req Request) time.Time { return req.expires.Add(s.loginT
 // The attempt is an identifier that the caller chooses, for example a random
 // string for each decision of the user. Of any number of attempts exactly one
 // succeeds, and all others return [ErrNotFound]. An attempt that succeeded can
-// be repeated and succeeds again. After an [ErrStore] the caller therefore
-// repeats the call with the same attempt, whether or not the store recorded it.
+// be repeated for two minutes and succeeds again. After an [ErrStore] the
+// caller therefore repeats the call with the same attempt, whether or not the
+// store recorded it.
 //
 // Consume returns ErrNotFound, [ErrExpired] after LoginTime, or ErrStore.
 func (s *Server) Consume(ctx context.Context, req Request, attempt string) error {
@@ -111,11 +117,14 @@ func (s *Server) Consume(ctx context.Context, req Request, attempt string) error
 	if err != nil {
 		return storeError(err)
 	}
-	version := req.version
+	version, expires := req.version, s.closes(req)
+	if soon := s.now().Add(repeatTime); soon.Before(expires) {
+		expires = soon
+	}
 	for range races {
 		// PAR-4-2, PAR-7.3-1, CS-7: used up at the end, not at the first visit
 		// (SP-5.3.2.2-N3).
-		swapped, err := s.store.Swap(ctx, req.key, version, value, s.closes(req))
+		swapped, err := s.store.Swap(ctx, req.key, version, value, expires)
 		if err != nil {
 			return storeError(err)
 		}
