@@ -18,7 +18,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// nonces makes a handler ask for a nonce once.
+// nonces returns a handler that demands a nonce once.
 func nonces(status int, nonce string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("DPoP-Nonce", nonce)

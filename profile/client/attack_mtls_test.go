@@ -50,7 +50,7 @@ func TestPartialAliases(t *testing.T) {
 	require.Len(t, p.messages("/par"), 1, "MTLS-5-1")
 }
 
-// Tokens of the other kind than the client has asked for.
+// The client rejects tokens with another binding than its own.
 func TestTokenTypeConfusion(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	p.metadata = func(m map[string]any) { m["tls_client_certificate_bound_access_tokens"] = true }

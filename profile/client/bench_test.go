@@ -20,9 +20,10 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// BenchmarkHTTPClient is what a request to an API costs on top of its sending: "bare" is one signature and nothing else, "plain"
-// an http.Client whose transport does nothing, "client" the same transport below a Client's. 64 goroutines, on two
-// processors: GOMAXPROCS=2.
+// BenchmarkHTTPClient measures the cost of a request to an API without its
+// transmission. "bare" is one signature. "plain" is an http.Client whose
+// transport does nothing. "client" is a Client with the same transport. It uses
+// 64 goroutines on two processors (GOMAXPROCS=2).
 func BenchmarkHTTPClient(b *testing.B) {
 	p := newPeer(b)
 	sent := testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
@@ -81,7 +82,7 @@ func make200() []byte {
 	return token
 }
 
-// bareSignature signs what has the size of a proof.
+// bareSignature signs as many bytes as a proof has.
 func bareSignature(key crypto.Signer) func() error {
 	input := make([]byte, 500)
 	return func() (err error) {
@@ -111,7 +112,7 @@ func parallel(b *testing.B, f func() error) {
 	})
 }
 
-// BenchmarkSessions is what keeping a session in the browser costs.
+// BenchmarkSessions measures sealing and opening of a session.
 func BenchmarkSessions(b *testing.B) {
 	ctx, sessions := context.Background(), roletest.NewSessions(b)
 	session := &client.Session{

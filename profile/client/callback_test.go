@@ -17,8 +17,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// A slowBank is a server whose token endpoint waits, with a browser that has begun
-// a login there.
+// A slowBank is a server whose token endpoint waits, and a browser with an
+// unfinished login.
 type slowBank struct {
 	*peer
 	t              *testing.T
@@ -55,7 +55,7 @@ func newSlowBank(t *testing.T) *slowBank {
 	return b
 }
 
-// visit is a request of the browser.
+// visit sends a request of the browser.
 func (b *slowBank) visit(ctx context.Context, more http.Header) *http.Response {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, b.target, nil)
 	for _, h := range []http.Header{b.header, more} {
@@ -257,7 +257,7 @@ func TestFinishIsNotInterrupted(t *testing.T) {
 	}
 }
 
-// CASES A6: the consent must not live on at the server without the user's client.
+// CASES A6: the consent must not remain at the server after a failed login.
 func TestRejectedLoginsAreRevoked(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body    string

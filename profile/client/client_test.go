@@ -69,7 +69,7 @@ func TestPushedRequest(t *testing.T) {
 	require.NotContains(t, p.messages("/par")[2].form, "scope", "nothing is sent empty")
 }
 
-// Params cannot replace what the client answers for, at any endpoint.
+// Params cannot contain a parameter that the client sets itself.
 func TestReservedParameters(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	app := p.client()
@@ -134,7 +134,8 @@ func TestBeginFails(t *testing.T) {
 	require.Len(t, p.messages("/par"), 6, "neither repeated nor sent to where the redirect pointed")
 }
 
-// What NewClient refuses. Nothing but the discovery document has been asked for then.
+// New rejects a configuration or a server before it requests anything except the
+// metadata.
 func TestNewClientRefuses(t *testing.T) {
 	set := func(name string, value any) func(map[string]any) { return func(m map[string]any) { m[name] = value } }
 	del := func(name string) func(map[string]any) { return func(m map[string]any) { delete(m, name) } }
@@ -277,7 +278,7 @@ func TestNewClientAccepts(t *testing.T) {
 		for _, cfg.HTTPClient = range []*http.Client{nil, {Timeout: time.Minute}} {
 			_, err := client.New(ctx, cfg)
 			unknown := (*tls.CertificateVerificationError)(nil)
-			require.ErrorAs(t, err, &unknown, "SP-5.2.1-5 nobody knows the test server's certificate")
+			require.ErrorAs(t, err, &unknown, "SP-5.2.1-5 the test server's certificate is not trusted")
 		}
 	})
 }
@@ -346,7 +347,7 @@ func TestUserOfTheIDToken(t *testing.T) {
 
 	refreshed, err := app.Refresh(ctx, "rt-1", client.Request{})
 	require.NoError(t, err)
-	require.Nil(t, refreshed.Extra("id_token"), "what nobody has verified is not handed out")
+	require.Nil(t, refreshed.Extra("id_token"), "an ID token that was not verified is not returned")
 	_, ok = client.IDToken(refreshed)
 	require.False(t, ok)
 	_, ok = client.IDToken(nil)

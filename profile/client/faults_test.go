@@ -19,7 +19,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// raw answers with bytes that net/http would not write, and hangs up.
+// raw sends bytes that net/http would not write, and closes the connection.
 func raw(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		conn, buffered, err := w.(http.Hijacker).Hijack()
@@ -43,7 +43,7 @@ func says(status int, media, body string, header ...string) http.HandlerFunc {
 	}
 }
 
-// faults are what goes wrong at servers. None is a success, none is answered by a second try that was not asked for.
+// faults are failures of servers. The client does not repeat the request.
 var faults = map[string]http.HandlerFunc{
 	"it hangs up":                             raw(""),
 	"it hangs up in the status line":          raw("HTTP/1.1 20"),
@@ -74,7 +74,7 @@ func twoNonces(w http.ResponseWriter, r *http.Request) {
 	says(400, "application/json", `{"error":"use_dpop_nonce"}`)(w, r)
 }
 
-// An authorization server with every fault at every endpoint, in turn.
+// Every fault occurs at every endpoint of an authorization server.
 func TestServerFaults(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	p.says("revocation_endpoint", p.as.URL+"/token/revoke")
@@ -112,8 +112,8 @@ func TestServerFaults(t *testing.T) {
 	require.NoError(t, err, "and none has left a trace")
 }
 
-// checkFault: what the server says is a *oauth2.RetrieveError, all else is not, and neither shows what the server has sent that
-// may be a token.
+// checkFault checks that only an error of the server is a *oauth2.RetrieveError,
+// and that no error text contains a possible token.
 func checkFault(t *testing.T, app *client.Client, err error) {
 	require.NotContains(t, fmt.Sprintf("%v %+v", err, err), "s3cret")
 	require.Less(t, len(err.Error()), 2000)
@@ -147,8 +147,8 @@ func TestDiscoveryFaults(t *testing.T) {
 	}
 }
 
-// What a client is configured for stays, whatever a server no longer demands or has; and what it cannot do is found out when
-// the client is made.
+// The client keeps to its configuration, even if the server demands less. New
+// rejects a server that does not support the configuration.
 func TestNoFallingBack(t *testing.T) {
 	ctx := context.Background()
 	signing := func(c *client.Config) { c.Profile = profile.SignedRequests | profile.SignedResponses }
@@ -238,7 +238,7 @@ func aliased(t *testing.T) func(*client.Config) {
 	}
 }
 
-// A body that has gone out cannot go out again, and nobody pretends that it did.
+// A request whose body cannot be read again is not repeated.
 func TestBodiesSentOnce(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	p.respond = nonces(401, "n-1", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "paid "+r.Form.Get("amount")) })
@@ -264,7 +264,7 @@ func TestBodiesSentOnce(t *testing.T) {
 	require.Equal(t, 401, response.StatusCode, "another refusal is the caller's to see")
 }
 
-// A client that is replaced, for another certificate say, leaves its sessions to the next.
+// A new client can finish the sessions of the previous client.
 func TestSessionsOutliveTheClient(t *testing.T) {
 	p := newPeer(t)
 	old := p.client()

@@ -23,7 +23,7 @@ import (
 // These tests check items of the client certification that no other test checks.
 // spec/certification.tsv maps the modules of the conformance suite to tests.
 
-// try makes a client, or says why there is none.
+// try makes a client, or returns the error.
 func (p *peer) try(change ...func(*client.Config)) (*client.Client, error) {
 	cfg := p.config()
 	for _, f := range change {
@@ -38,7 +38,7 @@ func (p *peer) begin(c *client.Client, scopes ...string) *client.Session {
 	return session
 }
 
-// last is the latest request at a path.
+// last returns the latest request at a path.
 func (p *peer) last(path string) message {
 	sent := p.messages(path)
 	require.NotEmpty(p.t, sent)

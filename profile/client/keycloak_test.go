@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The shape of a signed authorization response of Keycloak 26, which has iss twice.
+// A signed authorization response of Keycloak 26 contains iss twice.
 func TestSignedResponsesOfKeycloak(t *testing.T) {
 	p := newPeer(t)
 	p.metadata = func(m map[string]any) { m["response_modes_supported"] = []string{"query", "jwt"} }

@@ -153,7 +153,8 @@ func TestLoginFails(t *testing.T) {
 	require.Panics(t, func() { ours.CallbackHandler(sessions, nil) })
 }
 
-// Two clients share one application's sessions; the callback of one does not finish a login at the other.
+// Two clients share the sessions of one application. The callback of one client
+// does not finish a login at the other.
 func TestSessionsOfTwoServers(t *testing.T) {
 	honest, other := newPeer(t), newPeer(t)
 	session, err := honest.client().Begin(context.Background(), client.Request{Scopes: []string{"a"}})

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// The code, or the refresh token, has been spent when the response comes: an
-// optional member in an odd form must not cost the tokens.
+// The code or the refresh token is used up when the response arrives. A
+// malformed optional member must therefore not lose the tokens.
 func TestTokenResponsesWithOddMembers(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	app := p.client()

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// observed is a client whose events arrive in a channel, after those of New.
+// observed returns a client and the channel of its events.
 func observed(p *peer, change ...func(*client.Config)) (*client.Client, <-chan profile.Event, error) {
 	events := make(chan profile.Event, 64)
 	app, err := p.try(append(change, func(c *client.Config) {
@@ -27,7 +27,7 @@ func observed(p *peer, change ...func(*client.Config)) (*client.Client, <-chan p
 	return app, events, err
 }
 
-// drain returns the events so far, without their durations and what all have.
+// drain returns the events so far, without their durations and client IDs.
 func drain(t *testing.T, events <-chan profile.Event) (all []profile.Event) {
 	for len(events) > 0 {
 		e := <-events
@@ -209,7 +209,7 @@ func TestObserveMetadataAndKeys(t *testing.T) {
 	}
 }
 
-// A nil hook costs nothing: no allocation, and no look at the clock.
+// Without a hook, no memory is allocated and the clock is not read.
 func TestObserveCostsNothingWithoutAHook(t *testing.T) {
 	p := newPeer(t)
 	measure := func(observe func(context.Context, profile.Event)) (allocations float64, clock int64) {

@@ -20,14 +20,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A peer is an authorization server, and an API at another origin, that do as a test tells them and note what comes.
+// A peer is an authorization server and an API at another origin. A test defines
+// their responses. They record the requests.
 type peer struct {
 	t     testing.TB
 	clock *testkit.Clock
 	as    *httptest.Server
 	api   *httptest.Server
 	http  *http.Client
-	// What differs from a good server. A handler gets a request that has been noted, with its form parsed.
+	// These fields change the responses of a good server. A handler receives a
+	// recorded request with its form parsed.
 	metadata             func(map[string]any)
 	keys                 []jwks.Key
 	push, token, respond http.HandlerFunc
@@ -36,7 +38,7 @@ type peer struct {
 	seen map[string][]message
 }
 
-// A message is a request that a peer got.
+// A message is a request that a peer received.
 type message struct {
 	form   url.Values
 	header http.Header
@@ -156,7 +158,7 @@ func (p *peer) client() *client.Client {
 	return c
 }
 
-// callback is a good answer to a session.
+// callback returns a valid callback of a session.
 func callback(s *client.Session) url.Values {
 	return url.Values{"iss": {s.Issuer}, "state": {s.State}, "code": {"code-1"}}
 }

@@ -37,7 +37,7 @@ func page(status int, contentType, body string) http.HandlerFunc {
 	}
 }
 
-// A whole login and a refresh with each sample: nothing in it may cost the tokens.
+// A login and a refresh succeed with each sample.
 func TestServersOfOtherMakes(t *testing.T) {
 	data, err := os.ReadFile("testdata/peers.json")
 	require.NoError(t, err)

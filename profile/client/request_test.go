@@ -13,7 +13,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// payment has what is lost by those who read JSON into float64 and write it again.
+// payment contains a number that does not survive a conversion to float64.
 const payment = `[ {"type":"payment", "amount":{"value":9007199254740993.10,"currency":"EUR"},"to":"Zoë & Söhne"},{"actions":["read"],"type":"accounts"} ]`
 
 func TestAuthorizationDetailsSent(t *testing.T) {

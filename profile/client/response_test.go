@@ -26,7 +26,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// A callback that is not the server's answer to this session makes the client send nothing at all.
+// The client sends nothing after a callback that does not belong to the session.
 func TestCallbackRefused(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	app := p.client()
@@ -274,7 +274,7 @@ func dpopToken(access string) *oauth2.Token {
 	return &oauth2.Token{AccessToken: access, TokenType: "DPoP", Expiry: time.Now().Add(time.Hour)}
 }
 
-// jws signs a token by hand, in ways that no issuer of ours would.
+// jws signs any header and claims, also those that this module's issuers reject.
 func jws(t testing.TB, header, payload map[string]any, key crypto.Signer) string {
 	h, err := json.Marshal(header)
 	require.NoError(t, err)
@@ -295,7 +295,7 @@ func jws(t testing.TB, header, payload map[string]any, key crypto.Signer) string
 	return signed
 }
 
-// A bad ID token takes the access token with it: the caller gets none, so that no API is called.
+// If the ID token is invalid, the caller does not receive the access token.
 func TestIDTokenRefused(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	ec, decoy, unknown, rsaKey := testkit.ECKey(t, "peer"), testkit.ECKey(t, "decoy"), testkit.ECKey(t, "unknown"), testkit.RSAKey(t, "peer")
@@ -380,7 +380,7 @@ func TestIDTokenRefused(t *testing.T) {
 	}
 }
 
-// A jwks_uri may be at another origin than the issuer: the document, which is the issuer's, says so.
+// The metadata may contain a jwks_uri at another origin.
 func TestKeysElsewhere(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	p.metadata = func(m map[string]any) { m["jwks_uri"] = p.api.URL + "/keys" }

@@ -156,7 +156,8 @@ func (f useFunc) Add(ctx context.Context, key string, value []byte, expires time
 	return f(ctx, key, expires)
 }
 
-// putIn puts a session into a browser that has these cookies, and returns those that it has afterwards.
+// putIn calls Put for a browser with these cookies, and returns its cookies
+// afterwards.
 func putIn(t testing.TB, sessions *client.Sessions, has []*http.Cookie, session *client.Session) []*http.Cookie {
 	r := httptest.NewRequest(http.MethodPost, "https://app.example/login", nil)
 	for _, c := range has {
@@ -268,7 +269,8 @@ func TestSessionCookies(t *testing.T) {
 	})
 }
 
-// FuzzOpenSession: nothing opens but what was sealed, for whom it was sealed.
+// FuzzOpenSession checks that only an unchanged value opens, and only for its
+// browser.
 func FuzzOpenSession(f *testing.F) {
 	ctx, sessions := context.Background(), roletest.NewSessions(f)
 	session := &client.Session{Issuer: "https://as.example", State: "s", CodeVerifier: "v"}

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// A lateCaller has looked at a token that must be refreshed, and goes on only when
-// others have refreshed it: the client reads the clock in between.
+// A lateCaller has loaded a token that must be refreshed, and continues only after
+// others have refreshed it. The clock, which the client reads in between, waits.
 type lateCaller struct {
 	*peer
 	client *client.Client
@@ -38,7 +38,7 @@ func newLateCaller(t *testing.T) *lateCaller {
 	return l
 }
 
-// late begins to ask source for a token. The returned function lets it go on.
+// late starts to request a token of source. The returned function continues it.
 func (l *lateCaller) late(source oauth2.TokenSource) func() (*oauth2.Token, error) {
 	var token *oauth2.Token
 	var err error
@@ -84,7 +84,7 @@ func TestLateCallers(t *testing.T) {
 	})
 }
 
-// Requests may have shorter limits than a server that is slow to reject.
+// A caller may stop to wait before a slow server rejects the refresh.
 func TestFailedRefreshesThatNoCallerWaitedFor(t *testing.T) {
 	for name, tc := range map[string]struct {
 		status int

@@ -18,12 +18,12 @@ import (
 
 const freshToken = `{"access_token":"new","token_type":"DPoP","expires_in":3600}`
 
-// stale is a token that has to be refreshed.
+// stale returns a token that must be refreshed.
 func stale(p *peer, refreshToken string) *oauth2.Token {
 	return &oauth2.Token{AccessToken: "old", TokenType: "DPoP", RefreshToken: refreshToken, Expiry: p.clock.Now().Add(-time.Second)}
 }
 
-// Web applications make a source for each request of a user, out of the token that they have stored.
+// Some web applications make a source of the stored token for each request.
 func TestRefreshIsShared(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	app := p.client()
@@ -130,7 +130,7 @@ func TestRefreshWaiters(t *testing.T) {
 	})
 }
 
-// A server that is down is not asked by every request of every user.
+// Callers send no requests to a server that has just failed.
 func TestRefreshPauses(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	app := p.client()
@@ -211,7 +211,7 @@ func TestRetryAfter(t *testing.T) {
 	require.Zero(t, app.RetryAfter(&oauth2.RetrieveError{ErrorCode: "access_denied"}))
 }
 
-// panicking is a key whose module has failed.
+// panicking is a key that panics.
 type panicking struct{ crypto.Signer }
 
 func (panicking) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
