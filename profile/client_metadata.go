@@ -66,8 +66,8 @@ type ClientMetadata struct {
 	// client may use (RFC 9396 §10).
 	AuthorizationDetailsTypes []string `json:"authorization_details_types,omitempty"`
 
-	// JWKS has the client's public keys, and JWKSURI is their https URL. At most
-	// one of them may be present.
+	// JWKS has the client's public keys, and JWKSURI is their https URL. At
+	// most one of them may be present.
 	JWKS    *jwks.Set `json:"jwks,omitempty"`
 	JWKSURI string    `json:"jwks_uri,omitempty"`
 
@@ -75,8 +75,8 @@ type ClientMetadata struct {
 	// self_signed_tls_client_auth. Required, because the default of RFC 7591 is
 	// client_secret_basic.
 	TokenEndpointAuthMethod string `json:"token_endpoint_auth_method,omitempty"`
-	// TokenEndpointAuthSigningAlg restricts private_key_jwt to one algorithm. If
-	// empty, any FAPI 2.0 algorithm that suits a key is accepted.
+	// TokenEndpointAuthSigningAlg restricts private_key_jwt to one algorithm.
+	// If empty, any FAPI 2.0 algorithm that suits a key is accepted.
 	TokenEndpointAuthSigningAlg string `json:"token_endpoint_auth_signing_alg,omitempty"`
 	// Exactly one of these is the subject of the certificate for
 	// tls_client_auth (RFC 8705 §2.1.2).
@@ -162,8 +162,8 @@ func (c *ClientMetadata) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// HasGrantType reports whether the client may use a grant type. A client registered without any may use
-// authorization_code (RFC 7591 §2).
+// HasGrantType reports whether the client may use a grant type. A client
+// without GrantTypes may use authorization_code (RFC 7591 §2).
 func (c *ClientMetadata) HasGrantType(grantType string) bool {
 	if len(c.GrantTypes) == 0 {
 		return grantType == "authorization_code"

@@ -38,7 +38,8 @@ var errNoDocument = errors.New("no document")
 // has no timeout, the copy has 10 seconds. It must verify certificates: a
 // document from an unverified server is an error.
 //
-// The error matches [ErrIssuer], [ErrDiscovery], [ErrIssuerMismatch] or [ErrServerMetadata]. Nothing is cached.
+// The error matches [ErrIssuer], [ErrDiscovery], [ErrIssuerMismatch] or
+// [ErrServerMetadata]. Nothing is cached.
 func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*ServerMetadata, error) {
 	oauth, openid, err := WellKnownURLs(issuer) // SP-5.2.1-1: https or nothing
 	if err != nil {
@@ -57,8 +58,8 @@ func Discover(ctx context.Context, httpClient *http.Client, issuer string) (*Ser
 	if err != nil {
 		return nil, err
 	}
-	// SP-5.3.3.1-10, SP-5.3.3.1-11: only the issuer of the caller is trusted. If
-	// the document has another issuer, Discover does not try the second URL.
+	// SP-5.3.3.1-10, SP-5.3.3.1-11: only the issuer of the caller is trusted.
+	// If the document has another issuer, Discover does not try the second URL.
 	if err := m.Validate(issuer); err != nil {
 		return nil, err
 	}
@@ -104,8 +105,8 @@ func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
 	}
 }
 
-// discoveryClient returns a client for one discovery, and a function that closes
-// its connections.
+// discoveryClient returns a client for one discovery, and a function that
+// closes its connections.
 func discoveryClient(own *http.Client) (client *http.Client, done func()) {
 	done = func() {}
 	if own == nil {

@@ -30,7 +30,7 @@ type Event struct {
 	// ClientAuth is the client authentication method, for example
 	// "private_key_jwt".
 	ClientAuth string
-	// Binding is what the token is bound to: "DPoP", "mTLS", or "" if unknown.
+	// Binding is the binding of the token: "DPoP", "mTLS", or "" if unknown.
 	Binding string
 	// Duration is the time from the request to the response.
 	Duration time.Duration

@@ -127,9 +127,9 @@ type ServerMetadata struct {
 func (m *ServerMetadata) Dropped() []string { return slices.Clone(m.dropped) }
 
 // MTLSEndpointAliases are the URLs of endpoints for clients with a certificate
-// (RFC 8705 §5). If an alias is empty, the URL of the endpoint is used. An alias
-// of the authorization endpoint is ignored, because clients do not call that
-// endpoint. It is a plain value.
+// (RFC 8705 §5). If an alias is empty, the URL of the endpoint is used. An
+// alias of the authorization endpoint is ignored, because clients do not call
+// that endpoint. It is a plain value.
 type MTLSEndpointAliases struct {
 	// The endpoints are those of [ServerMetadata].
 	TokenEndpoint                      string `json:"token_endpoint,omitempty"`

@@ -222,9 +222,10 @@ func DiscoverResource(ctx context.Context, httpClient *http.Client, resource str
 	return m, nil
 }
 
-// fetchDocument returns a JSON document of at most maxMetadata bytes. It returns
-// one byte more of a longer document, so that the parser rejects it. The error
-// matches [ErrDiscovery], and errNoDocument if the URL has no document.
+// fetchDocument returns a JSON document of at most maxMetadata bytes. It
+// returns one byte more of a longer document, so that the parser rejects it.
+// The error matches [ErrDiscovery], and errNoDocument if the URL has no
+// document.
 func fetchDocument(ctx context.Context, client *http.Client, from string) ([]byte, error) {
 	failed := func(cause error) error { return fmt.Errorf("%w: %s: %w", ErrDiscovery, from, cause) }
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)

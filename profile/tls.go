@@ -17,8 +17,8 @@ func TLSConfig() *tls.Config {
 	return &tls.Config{
 		// SP-5.2.1-2, SP-5.2.1-3: explicit, so that GODEBUG cannot lower it.
 		MinVersion: tls.VersionTLS12,
-		// SP-5.2.2-1, SP-5.2.2-2, SP-5.2.3-2: the suites of RFC 9325 §4.2, for TLS
-		// 1.2 only. Those of TLS 1.3 are all safe and not configurable. The
+		// SP-5.2.2-1, SP-5.2.2-2, SP-5.2.3-2: the suites of RFC 9325 §4.2, for
+		// TLS 1.2 only. Those of TLS 1.3 are all safe and not configurable. The
 		// default of Go has CBC suites. HTTP/2 requires the first two.
 		CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
