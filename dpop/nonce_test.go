@@ -134,25 +134,16 @@ func TestNonceSyntax(t *testing.T) {
 }
 
 func TestNewNonceSourceRefuses(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		cfg  dpop.NonceSourceConfig
-	}{
-		{"DPOP-8-2 a short key", dpop.NonceSourceConfig{Keys: [][]byte{secret("a"), make([]byte, 31)}}},
-		{"an empty key", dpop.NonceSourceConfig{Keys: [][]byte{nil}}},
-		{"a key of 65 bytes", dpop.NonceSourceConfig{Keys: [][]byte{make([]byte, 65)}}},
-		{"nine keys", dpop.NonceSourceConfig{Keys: make([][]byte, 9)}},
-		{"a step of a millisecond", dpop.NonceSourceConfig{Step: time.Millisecond}},
-		{"a negative step", dpop.NonceSourceConfig{Step: -time.Minute}},
-		{"one step", dpop.NonceSourceConfig{Steps: 1}},
-		{"65 steps", dpop.NonceSourceConfig{Steps: 65}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			s, err := dpop.NewNonceSource(tc.cfg)
-			require.Error(t, err)
-			require.Nil(t, s)
-		})
-	}
+	testkit.Reject(t, dpop.NewNonceSource, map[string]dpop.NonceSourceConfig{
+		"DPOP-8-2 a short key":    {Keys: [][]byte{secret("a"), make([]byte, 31)}},
+		"an empty key":            {Keys: [][]byte{nil}},
+		"a key of 65 bytes":       {Keys: [][]byte{make([]byte, 65)}},
+		"nine keys":               {Keys: make([][]byte, 9)},
+		"a step of a millisecond": {Step: time.Millisecond},
+		"a negative step":         {Step: -time.Minute},
+		"one step":                {Steps: 1},
+		"65 steps":                {Steps: 65},
+	})
 	key := secret("a")
 	s := newNonces(t, func() time.Time { return start }, key)
 	before := s.Nonce()

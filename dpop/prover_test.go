@@ -106,24 +106,15 @@ func TestNewProverRefuses(t *testing.T) {
 	require.NoError(t, err)
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	require.NoError(t, err)
-	for _, tc := range []struct {
-		name string
-		cfg  dpop.ProverConfig
-	}{
-		{"no key", dpop.ProverConfig{}},
-		{"DPOP-4.2-2 RS256", dpop.ProverConfig{Key: testkit.RSAKey(t, "client"), Algorithm: "RS256"}},
-		{"DPOP-4.2-2 none", dpop.ProverConfig{Key: testkit.ECKey(t, "client"), Algorithm: "none"}},
-		{"DPOP-4.2-2 HS256", dpop.ProverConfig{Key: testkit.ECKey(t, "client"), Algorithm: "HS256"}},
-		{"an algorithm for another key", dpop.ProverConfig{Key: testkit.ECKey(t, "client"), Algorithm: "PS256"}},
-		{"RSA with 1024 bits", dpop.ProverConfig{Key: weak}},
-		{"P-384", dpop.ProverConfig{Key: p384}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			p, err := dpop.NewProver(tc.cfg)
-			require.Error(t, err)
-			require.Nil(t, p)
-		})
-	}
+	testkit.Reject(t, dpop.NewProver, map[string]dpop.ProverConfig{
+		"no key":                       {},
+		"DPOP-4.2-2 RS256":             {Key: testkit.RSAKey(t, "client"), Algorithm: "RS256"},
+		"DPOP-4.2-2 none":              {Key: testkit.ECKey(t, "client"), Algorithm: "none"},
+		"DPOP-4.2-2 HS256":             {Key: testkit.ECKey(t, "client"), Algorithm: "HS256"},
+		"an algorithm for another key": {Key: testkit.ECKey(t, "client"), Algorithm: "PS256"},
+		"RSA with 1024 bits":           {Key: weak},
+		"P-384":                        {Key: p384},
+	})
 }
 
 // remote is a key in a hardware module that may be out of reach.

@@ -323,33 +323,24 @@ func TestTokenBinding(t *testing.T) {
 
 func TestNewVerifierRefuses(t *testing.T) {
 	anyURL := func(r *http.Request) ([]*url.URL, error) { return []*url.URL{r.URL}, nil }
-	for _, tc := range []struct {
-		name string
-		cfg  dpop.VerifierConfig
-	}{
-		{"no URL", dpop.VerifierConfig{}},
-		{"two URLs", dpop.VerifierConfig{BaseURLs: []string{origin}, URLs: anyURL}},
-		{"a second base without scheme", dpop.VerifierConfig{BaseURLs: []string{origin, "server.example.com"}}},
-		{"a base without scheme", dpop.VerifierConfig{BaseURLs: []string{"server.example.com"}}},
-		{"a base of another scheme", dpop.VerifierConfig{BaseURLs: []string{"ftp://server.example.com"}}},
-		{"a base with userinfo", dpop.VerifierConfig{BaseURLs: []string{"https://u@server.example.com"}}},
-		{"a base with query", dpop.VerifierConfig{BaseURLs: []string{origin + "/?x"}}},
-		{"a base with fragment", dpop.VerifierConfig{BaseURLs: []string{origin + "#"}}},
-		{"a base with an escape that is none", dpop.VerifierConfig{BaseURLs: []string{origin + "/%zz"}}},
-		{"DPOP-11.1-1 a MaxAge of an hour", dpop.VerifierConfig{BaseURLs: []string{origin}, MaxAge: time.Hour}},
-		{"a negative MaxAge", dpop.VerifierConfig{BaseURLs: []string{origin}, MaxAge: -1}},
-		{"SP-5.3.2.1-13a a FutureSkew of 9 seconds", dpop.VerifierConfig{BaseURLs: []string{origin}, FutureSkew: 9 * time.Second}},
-		{"SP-5.3.2.1-13b a FutureSkew of 61 seconds", dpop.VerifierConfig{BaseURLs: []string{origin}, FutureSkew: 61 * time.Second}},
-		{"DPOP-11.6-1 RS256", dpop.VerifierConfig{BaseURLs: []string{origin}, Algorithms: []string{"ES256", "RS256"}}},
-		{"DPOP-11.6-1 none", dpop.VerifierConfig{BaseURLs: []string{origin}, Algorithms: []string{"none"}}},
-		{"no algorithm at all", dpop.VerifierConfig{BaseURLs: []string{origin}, Algorithms: []string{}}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			v, err := dpop.NewVerifier(tc.cfg)
-			require.Error(t, err)
-			require.Nil(t, v)
-		})
-	}
+	testkit.Reject(t, dpop.NewVerifier, map[string]dpop.VerifierConfig{
+		"no URL":                                    {},
+		"two URLs":                                  {BaseURLs: []string{origin}, URLs: anyURL},
+		"a second base without scheme":              {BaseURLs: []string{origin, "server.example.com"}},
+		"a base without scheme":                     {BaseURLs: []string{"server.example.com"}},
+		"a base of another scheme":                  {BaseURLs: []string{"ftp://server.example.com"}},
+		"a base with userinfo":                      {BaseURLs: []string{"https://u@server.example.com"}},
+		"a base with query":                         {BaseURLs: []string{origin + "/?x"}},
+		"a base with fragment":                      {BaseURLs: []string{origin + "#"}},
+		"a base with an escape that is none":        {BaseURLs: []string{origin + "/%zz"}},
+		"DPOP-11.1-1 a MaxAge of an hour":           {BaseURLs: []string{origin}, MaxAge: time.Hour},
+		"a negative MaxAge":                         {BaseURLs: []string{origin}, MaxAge: -1},
+		"SP-5.3.2.1-13a a FutureSkew of 9 seconds":  {BaseURLs: []string{origin}, FutureSkew: 9 * time.Second},
+		"SP-5.3.2.1-13b a FutureSkew of 61 seconds": {BaseURLs: []string{origin}, FutureSkew: 61 * time.Second},
+		"DPOP-11.6-1 RS256":                         {BaseURLs: []string{origin}, Algorithms: []string{"ES256", "RS256"}},
+		"DPOP-11.6-1 none":                          {BaseURLs: []string{origin}, Algorithms: []string{"none"}},
+		"no algorithm at all":                       {BaseURLs: []string{origin}, Algorithms: []string{}},
+	})
 	v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{origin}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"ES256", "PS256", "EdDSA", "Ed25519"}, v.Algorithms())

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/memstore"
+	"github.com/gofapi/fapi2/internal/testkit"
 )
 
 func TestCheck(t *testing.T) {
@@ -164,32 +165,21 @@ func TestSector(t *testing.T) {
 
 func TestNewManager(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		name   string
-		change func(*grants.ManagerConfig)
-	}{
-		{"no issuer", func(c *grants.ManagerConfig) { c.Issuer = "" }},
-		{"an issuer with a space", func(c *grants.ManagerConfig) { c.Issuer = "a b" }},
-		{"a nil store in an interface", func(c *grants.ManagerConfig) { c.Store = (*memstore.Store)(nil) }},
-		{"no action", func(c *grants.ManagerConfig) { c.Actions = []string{} }},
-		{"an unknown action", func(c *grants.ManagerConfig) { c.Actions = []string{"create", "update"} }},
-		{"an action twice", func(c *grants.ManagerConfig) { c.Actions = []string{"create", "create"} }},
-		{"actions without create", func(c *grants.ManagerConfig) { c.Actions = []string{"merge", "query"} }},
-		{"the old name of an action that is not offered", func(c *grants.ManagerConfig) { c.Actions, c.AcceptUpdate = []string{"create"}, true }},
-		{"a negative lifetime", func(c *grants.ManagerConfig) { c.Lifetime = -1 }},
-		{"a lifetime of eleven years", func(c *grants.ManagerConfig) { c.Lifetime = 11 * year }},
-		{"access tokens for two days", func(c *grants.ManagerConfig) { c.AccessTokenLifetime = 48 * 3600e9 }},
-		{"two hours to claim", func(c *grants.ManagerConfig) { c.ClaimTime = 2 * 3600e9 }},
-		{"a retention below a second", func(c *grants.ManagerConfig) { c.Retention = 1 }},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			cfg := grants.ManagerConfig{Issuer: issuer}
-			tc.change(&cfg)
-			m, err := grants.NewManager(cfg)
-			require.Error(t, err)
-			require.Nil(t, m)
-		})
-	}
+	testkit.RejectChanges(t, grants.NewManager, grants.ManagerConfig{Issuer: issuer}, map[string]func(*grants.ManagerConfig){
+		"no issuer":                   func(c *grants.ManagerConfig) { c.Issuer = "" },
+		"an issuer with a space":      func(c *grants.ManagerConfig) { c.Issuer = "a b" },
+		"a nil store in an interface": func(c *grants.ManagerConfig) { c.Store = (*memstore.Store)(nil) },
+		"no action":                   func(c *grants.ManagerConfig) { c.Actions = []string{} },
+		"an unknown action":           func(c *grants.ManagerConfig) { c.Actions = []string{"create", "update"} },
+		"an action twice":             func(c *grants.ManagerConfig) { c.Actions = []string{"create", "create"} },
+		"actions without create":      func(c *grants.ManagerConfig) { c.Actions = []string{"merge", "query"} },
+		"the old name of an action that is not offered": func(c *grants.ManagerConfig) { c.Actions, c.AcceptUpdate = []string{"create"}, true },
+		"a negative lifetime":                           func(c *grants.ManagerConfig) { c.Lifetime = -1 },
+		"a lifetime of eleven years":                    func(c *grants.ManagerConfig) { c.Lifetime = 11 * year },
+		"access tokens for two days":                    func(c *grants.ManagerConfig) { c.AccessTokenLifetime = 48 * 3600e9 },
+		"two hours to claim":                            func(c *grants.ManagerConfig) { c.ClaimTime = 2 * 3600e9 },
+		"a retention below a second":                    func(c *grants.ManagerConfig) { c.Retention = 1 },
+	})
 	t.Run("all problems are reported at once", func(t *testing.T) {
 		_, err := grants.NewManager(grants.ManagerConfig{Lifetime: -1, Actions: []string{"merge"}})
 		for _, field := range []string{"Issuer", "Lifetime", "Actions"} {

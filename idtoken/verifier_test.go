@@ -320,7 +320,7 @@ func TestTokenSaysWhatWasIssued(t *testing.T) {
 }
 
 func TestNewVerifierRefuses(t *testing.T) {
-	for name, change := range map[string]func(*idtoken.VerifierConfig){
+	testkit.RejectChanges(t, idtoken.NewVerifier, idtoken.VerifierConfig{Issuer: issuer, ClientID: client, Keys: testkit.KeySource()}, map[string]func(*idtoken.VerifierConfig){
 		"CS-20 no issuer":                   func(c *idtoken.VerifierConfig) { c.Issuer = "" },
 		"CS-20 no client":                   func(c *idtoken.VerifierConfig) { c.ClientID = "" },
 		"MS-5.6.2-1 no keys":                func(c *idtoken.VerifierConfig) { c.Keys = nil },
@@ -328,13 +328,5 @@ func TestNewVerifierRefuses(t *testing.T) {
 		"a negative leeway":                 func(c *idtoken.VerifierConfig) { c.Leeway = -1 },
 		"CS-20 SP-5.4.1-1.2 RS256":          func(c *idtoken.VerifierConfig) { c.Algorithms = []string{"RS256"} },
 		"JWT-3.1-1 a list of no algorithms": func(c *idtoken.VerifierConfig) { c.Algorithms = []string{} },
-	} {
-		t.Run(name, func(t *testing.T) {
-			cfg := idtoken.VerifierConfig{Issuer: issuer, ClientID: client, Keys: testkit.KeySource()}
-			change(&cfg)
-			v, err := idtoken.NewVerifier(cfg)
-			require.Error(t, err)
-			require.Nil(t, v)
-		})
-	}
+	})
 }

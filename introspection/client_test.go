@@ -332,40 +332,29 @@ func TestQuestion(t *testing.T) {
 }
 
 func TestNewClient(t *testing.T) {
-	for _, tc := range []struct {
-		name   string
-		change func(*introspection.ClientConfig)
-	}{
-		{"no Endpoint", func(c *introspection.ClientConfig) { c.Endpoint = "" }},
-		{"INT-9701-8.2-1 http", func(c *introspection.ClientConfig) { c.Endpoint = "http://as.example.com/" }},
-		{"a path", func(c *introspection.ClientConfig) { c.Endpoint = "/introspect" }},
-		{"no host", func(c *introspection.ClientConfig) { c.Endpoint = "https:///introspect" }},
-		{"no URL", func(c *introspection.ClientConfig) { c.Endpoint = "https://as.example.com:x/" }},
-		{"user information", func(c *introspection.ClientConfig) { c.Endpoint = "https://u:p@as.example.com/" }},
-		{"a fragment", func(c *introspection.ClientConfig) { c.Endpoint = "https://as.example.com/#" }},
-		{"no Issuer", func(c *introspection.ClientConfig) { c.Issuer = "" }},
-		{"no ClientID", func(c *introspection.ClientConfig) { c.ClientID = "" }},
-		{"MS-5.5.2-2 no Keys", func(c *introspection.ClientConfig) { c.Keys = nil }},
-		{"an empty Audience", func(c *introspection.ClientConfig) { c.Audience = []string{} }},
-		{"an Audience with an empty one", func(c *introspection.ClientConfig) { c.Audience = []string{api, ""} }},
-		{"no algorithm", func(c *introspection.ClientConfig) { c.Algorithms = []string{} }},
-		{"JWT-3.1-1 RS256", func(c *introspection.ClientConfig) { c.Algorithms = []string{"ES256", "RS256"} }},
-		{"B12 a negative FutureSkew", func(c *introspection.ClientConfig) { c.FutureSkew = -1 }},
-		{"B12 a large FutureSkew", func(c *introspection.ClientConfig) { c.FutureSkew = time.Hour }},
-		{"a short MaxAge", func(c *introspection.ClientConfig) { c.MaxAge = time.Millisecond }},
-		{"a long MaxAge", func(c *introspection.ClientConfig) { c.MaxAge = time.Hour }},
-		{"a negative CacheFor", func(c *introspection.ClientConfig) { c.CacheFor = -1 }},
-		{"a long CacheFor", func(c *introspection.ClientConfig) { c.CacheFor = time.Hour }},
-		{"a negative CacheSize", func(c *introspection.ClientConfig) { c.CacheSize = -1 }},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			cfg := clientConfig(t)
-			tc.change(&cfg)
-			c, err := introspection.NewClient(cfg)
-			require.Error(t, err)
-			require.Nil(t, c)
-		})
-	}
+	testkit.RejectChanges(t, introspection.NewClient, clientConfig(t), map[string]func(*introspection.ClientConfig){
+		"no Endpoint":                   func(c *introspection.ClientConfig) { c.Endpoint = "" },
+		"INT-9701-8.2-1 http":           func(c *introspection.ClientConfig) { c.Endpoint = "http://as.example.com/" },
+		"a path":                        func(c *introspection.ClientConfig) { c.Endpoint = "/introspect" },
+		"no host":                       func(c *introspection.ClientConfig) { c.Endpoint = "https:///introspect" },
+		"no URL":                        func(c *introspection.ClientConfig) { c.Endpoint = "https://as.example.com:x/" },
+		"user information":              func(c *introspection.ClientConfig) { c.Endpoint = "https://u:p@as.example.com/" },
+		"a fragment":                    func(c *introspection.ClientConfig) { c.Endpoint = "https://as.example.com/#" },
+		"no Issuer":                     func(c *introspection.ClientConfig) { c.Issuer = "" },
+		"no ClientID":                   func(c *introspection.ClientConfig) { c.ClientID = "" },
+		"MS-5.5.2-2 no Keys":            func(c *introspection.ClientConfig) { c.Keys = nil },
+		"an empty Audience":             func(c *introspection.ClientConfig) { c.Audience = []string{} },
+		"an Audience with an empty one": func(c *introspection.ClientConfig) { c.Audience = []string{api, ""} },
+		"no algorithm":                  func(c *introspection.ClientConfig) { c.Algorithms = []string{} },
+		"JWT-3.1-1 RS256":               func(c *introspection.ClientConfig) { c.Algorithms = []string{"ES256", "RS256"} },
+		"B12 a negative FutureSkew":     func(c *introspection.ClientConfig) { c.FutureSkew = -1 },
+		"B12 a large FutureSkew":        func(c *introspection.ClientConfig) { c.FutureSkew = time.Hour },
+		"a short MaxAge":                func(c *introspection.ClientConfig) { c.MaxAge = time.Millisecond },
+		"a long MaxAge":                 func(c *introspection.ClientConfig) { c.MaxAge = time.Hour },
+		"a negative CacheFor":           func(c *introspection.ClientConfig) { c.CacheFor = -1 },
+		"a long CacheFor":               func(c *introspection.ClientConfig) { c.CacheFor = time.Hour },
+		"a negative CacheSize":          func(c *introspection.ClientConfig) { c.CacheSize = -1 },
+	})
 	cfg := clientConfig(t)
 	cfg.Now, cfg.HTTPClient, cfg.Authenticate = nil, nil, nil
 	_, err := introspection.NewClient(cfg)

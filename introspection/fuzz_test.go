@@ -2,9 +2,6 @@ package introspection_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/json"
 	"net/http"
 	"testing"
@@ -16,23 +13,12 @@ import (
 	"github.com/gofapi/fapi2/introspection"
 )
 
-// FuzzIntrospectJWT: nothing but the answer itself verifies.
 func FuzzIntrospectJWT(f *testing.F) {
-	jwt := honest(f)
-	f.Add(jwt, 0)
-	f.Add("", 1)
 	var body string
 	c := wired(f, func(r *http.Request) (*http.Response, error) { return reply(mediaJWT, body)(r) }, nil)
-	f.Fuzz(func(t *testing.T, other string, i int) {
-		for _, forged := range []string{other, testkit.MutateJWS(jwt, i), jwt + other, other + jwt} {
-			if forged == jwt {
-				continue
-			}
-			body = forged
-			got, err := c.Introspect(context.Background(), opaque)
-			require.Error(t, err)
-			require.Nil(t, got)
-		}
+	testkit.FuzzForgeries(f, honest(f), func(forged string) (*introspection.Token, error) {
+		body = forged
+		return c.Introspect(context.Background(), opaque)
 	})
 }
 
@@ -112,62 +98,33 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-func benchmarkIntrospect(b *testing.B, change func(*introspection.ClientConfig), r wire) {
-	c := wired(b, r, func(cfg *introspection.ClientConfig) {
-		cfg.Keys = testkit.KeySource(testkit.ECKey(b, "as").Public())
-		change(cfg)
-	})
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.Introspect(context.Background(), opaque); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// The network is left out: it costs what it costs.
-func BenchmarkIntrospectSigned(b *testing.B) {
-	benchmarkIntrospect(b, func(*introspection.ClientConfig) {}, reply(mediaJWT, honest(b)))
-}
-
-func BenchmarkIntrospectUnsigned(b *testing.B) {
+// The benchmarks leave the network out.
+func BenchmarkIntrospect(b *testing.B) {
 	_, body, err := newResponder(b, nil).Answer(caller, false, active())
 	require.NoError(b, err)
-	benchmarkIntrospect(b, func(cfg *introspection.ClientConfig) { cfg.Unsigned = true }, reply("application/json", string(body)))
-}
-
-func BenchmarkIntrospectCached(b *testing.B) {
-	benchmarkIntrospect(b, func(cfg *introspection.ClientConfig) { cfg.CacheFor = time.Minute }, reply(mediaJWT, honest(b)))
-}
-
-func BenchmarkBareVerify(b *testing.B) {
-	key, digest := testkit.ECKey(b, "as"), sha256.Sum256([]byte("x"))
-	sig, err := ecdsa.SignASN1(rand.Reader, key, digest[:])
-	require.NoError(b, err)
-	b.ReportAllocs()
-	for b.Loop() {
-		if !ecdsa.VerifyASN1(&key.PublicKey, digest[:], sig) {
-			b.Fatal("no")
-		}
+	signed, unsigned := reply(mediaJWT, honest(b)), reply("application/json", string(body))
+	_, verify := testkit.Bare(b, testkit.ECKey(b, "as"), []byte("x"))
+	testkit.Benchmark(b, "bare", verify)
+	for _, bc := range []struct {
+		name   string
+		wire   wire
+		change func(*introspection.ClientConfig)
+	}{
+		{"signed", signed, func(*introspection.ClientConfig) {}},
+		{"unsigned", unsigned, func(cfg *introspection.ClientConfig) { cfg.Unsigned = true }},
+		{"cached", signed, func(cfg *introspection.ClientConfig) { cfg.CacheFor = time.Minute }},
+	} {
+		c := wired(b, bc.wire, func(cfg *introspection.ClientConfig) {
+			cfg.Keys = testkit.KeySource(testkit.ECKey(b, "as").Public())
+			bc.change(cfg)
+		})
+		testkit.Benchmark(b, bc.name, func() bool { _, err := c.Introspect(b.Context(), opaque); return err == nil })
 	}
 }
 
 func BenchmarkAnswer(b *testing.B) {
 	s := newResponder(b, nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, err := s.Answer(caller, true, active()); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkBareSign(b *testing.B) {
-	key, digest := testkit.ECKey(b, "as"), sha256.Sum256([]byte("x"))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ecdsa.SignASN1(rand.Reader, key, digest[:]); err != nil {
-			b.Fatal(err)
-		}
-	}
+	sign, _ := testkit.Bare(b, testkit.ECKey(b, "as"), []byte("x"))
+	testkit.Benchmark(b, "bare", sign)
+	testkit.Benchmark(b, "signed", func() bool { _, _, err := s.Answer(caller, true, active()); return err == nil })
 }

@@ -393,24 +393,15 @@ type failing struct {
 func (f failing) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, f.err }
 
 func TestNewResponder(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		cfg  introspection.ResponderConfig
-	}{
-		{"no Issuer", introspection.ResponderConfig{Key: testkit.ECKey(t, "as")}},
-		{"an Issuer that is not UTF-8", introspection.ResponderConfig{Issuer: "\xff", Key: testkit.ECKey(t, "as")}},
-		{"MS-5.5.1-1 RequireJWT and no Key", introspection.ResponderConfig{Issuer: issuer, RequireJWT: true}},
-		{"KeyID and no Key", introspection.ResponderConfig{Issuer: issuer, KeyID: "k"}},
-		{"Algorithm and no Key", introspection.ResponderConfig{Issuer: issuer, Algorithm: "ES256"}},
-		{"JWT-3.1-1 RS256", introspection.ResponderConfig{Issuer: issuer, Key: testkit.RSAKey(t, "as"), Algorithm: "RS256"}},
-		{"an algorithm that does not fit", introspection.ResponderConfig{Issuer: issuer, Key: testkit.ECKey(t, "as"), Algorithm: "PS256"}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			s, err := introspection.NewResponder(tc.cfg)
-			require.Error(t, err)
-			require.Nil(t, s)
-		})
-	}
+	testkit.Reject(t, introspection.NewResponder, map[string]introspection.ResponderConfig{
+		"no Issuer":                        {Key: testkit.ECKey(t, "as")},
+		"an Issuer that is not UTF-8":      {Issuer: "\xff", Key: testkit.ECKey(t, "as")},
+		"MS-5.5.1-1 RequireJWT and no Key": {Issuer: issuer, RequireJWT: true},
+		"KeyID and no Key":                 {Issuer: issuer, KeyID: "k"},
+		"Algorithm and no Key":             {Issuer: issuer, Algorithm: "ES256"},
+		"JWT-3.1-1 RS256":                  {Issuer: issuer, Key: testkit.RSAKey(t, "as"), Algorithm: "RS256"},
+		"an algorithm that does not fit":   {Issuer: issuer, Key: testkit.ECKey(t, "as"), Algorithm: "PS256"},
+	})
 	_, err := introspection.NewResponder(introspection.ResponderConfig{Issuer: issuer})
 	require.NoError(t, err)
 }

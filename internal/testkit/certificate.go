@@ -13,17 +13,15 @@ import (
 
 // Certify returns a client certificate for the P-256 key with that name. It is
 // valid from an hour ago for two hours. The issuer signs it, or the key itself
-// if issuer is nil. Each change is applied to the certificate before.
+// if issuer is nil. Each change is applied to the certificate before. Certify
+// panics if a change is invalid.
 func Certify(t testing.TB, name string, issuer *tls.Certificate, change ...func(*x509.Certificate)) *tls.Certificate {
 	t.Helper()
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		t.Fatalf("testkit: %v", err)
-	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name, Organization: []string{"Example"}},
-		DNSNames:  []string{name + ".example", "other." + name + ".example"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: Must(rand.Int(rand.Reader, big.NewInt(1<<62))),
+		Subject:      pkix.Name{CommonName: name, Organization: []string{"Example"}},
+		DNSNames:     []string{name + ".example", "other." + name + ".example"},
+		NotBefore:    time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	for _, f := range change {
@@ -34,15 +32,8 @@ func Certify(t testing.TB, name string, issuer *tls.Certificate, change ...func(
 	if issuer != nil {
 		parent, signer = issuer.Leaf, issuer.PrivateKey
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		t.Fatalf("testkit: %v", err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatalf("testkit: %v", err)
-	}
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	der := Must(x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer))
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: Must(x509.ParseCertificate(der))}
 }
 
 // Authority returns a self-signed certificate that can issue others.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/profile/internal/roletest"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 )
@@ -32,56 +32,6 @@ func join(lists ...string) string {
 		lists[i] = strings.TrimSuffix(strings.TrimPrefix(list, "["), "]")
 	}
 	return "[" + strings.Join(lists, ",") + "]"
-}
-
-// accountDetail covers a detail with fewer actions and accounts.
-type accountDetail struct {
-	rar.Common
-	Accounts []string `json:"accounts,omitempty"`
-}
-
-// paymentDetail covers an equal detail only.
-type paymentDetail struct {
-	rar.Common
-	Payee  string `json:"payee"`
-	Amount string `json:"amount"`
-}
-
-// richTypes returns the types account and payment.
-func richTypes(t testing.TB) *rar.Registry {
-	account, err := rar.TypeOf("account", rar.TypeConfig[accountDetail]{
-		Covers: func(granted, requested accountDetail) error {
-			more := func(a string) bool { return !slices.Contains(granted.Accounts, a) }
-			if (granted.Accounts == nil) != (requested.Accounts == nil) || slices.ContainsFunc(requested.Accounts, more) {
-				return rar.FieldError("accounts", "more than was granted")
-			}
-			return granted.CoversCommon(requested.Common)
-		},
-	})
-	require.NoError(t, err)
-	payment, err := rar.TypeOf("payment", rar.TypeConfig[paymentDetail]{
-		Check: func(p paymentDetail) error {
-			if p.Amount == "" {
-				return rar.FieldError("amount", "empty")
-			}
-			return nil
-		},
-	})
-	require.NoError(t, err)
-	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{account, payment}})
-	require.NoError(t, err)
-	return registry
-}
-
-// boundTypes returns the types of richTypes. The type payment requires the scope
-// payments.
-func boundTypes(t testing.TB) *rar.Registry {
-	all := richTypes(t)
-	payment, err := rar.TypeOf("payment", rar.TypeConfig[paymentDetail]{Scope: "payments"})
-	require.NoError(t, err)
-	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{all.Type("account"), payment}})
-	require.NoError(t, err)
-	return registry
 }
 
 // detailed serves a request with handle, after its token has passed the guard.
@@ -106,14 +56,8 @@ func detailed(
 	return recorder
 }
 
-func want(t testing.TB, registry *rar.Registry, details string) rar.Details {
-	d, err := registry.Parse([]byte(details), registry.Types())
-	require.NoError(t, err)
-	return d
-}
-
 func TestAPIAllows(t *testing.T) {
-	all := richTypes(t)
+	all := roletest.Types(t)
 	types := []*rar.Type{all.Type("account"), all.Type("payment")}
 	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: types, MaxBytes: 4096})
 	require.NoError(t, err)
@@ -140,7 +84,7 @@ func TestAPIAllows(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := detailed(t, registry, tc.granted, func(w http.ResponseWriter, r *http.Request, rs *resourceserver.Server) {
-				wanted := want(t, registry, tc.wanted)
+				wanted := roletest.Details(t, registry, tc.wanted)
 				token, _ := resourceserver.TokenFromContext(r.Context())
 				require.Equal(t, tc.status == 200, token.CheckDetails(wanted) == nil)
 				if rs.Allows(w, r, wanted) {
@@ -168,7 +112,7 @@ func TestAPIAllows(t *testing.T) {
 
 // The guard requires the scope that goes with a detail.
 func TestDetailsNeedTheirScope(t *testing.T) {
-	registry := boundTypes(t)
+	registry := roletest.ScopedTypes(t)
 	for _, tc := range []struct {
 		name, scope string
 		status      int
@@ -184,7 +128,7 @@ func TestDetailsNeedTheirScope(t *testing.T) {
 			recorder := httptest.NewRecorder()
 			r, ok := w.rs.Authorize(recorder, r)
 			require.True(t, ok)
-			w.rs.Allows(recorder, r, want(t, registry, payACME))
+			w.rs.Allows(recorder, r, roletest.Details(t, registry, payACME))
 			require.Equal(t, tc.status, recorder.Code)
 			if tc.status == 403 {
 				require.Contains(t, recorder.Header().Get("WWW-Authenticate"), `error="insufficient_scope"`)
@@ -196,7 +140,7 @@ func TestDetailsNeedTheirScope(t *testing.T) {
 
 // If one detail is not valid under its type, the token has no details.
 func TestTokenDetails(t *testing.T) {
-	registry := richTypes(t)
+	registry := roletest.Types(t)
 	token := func(registry *rar.Registry, details string) (token *resourceserver.Token) {
 		detailed(t, registry, details, func(_ http.ResponseWriter, r *http.Request, _ *resourceserver.Server) {
 			token, _ = resourceserver.TokenFromContext(r.Context())
@@ -212,7 +156,7 @@ func TestTokenDetails(t *testing.T) {
 		details[0] = rar.Detail{} // a copy
 	}
 	require.JSONEq(t, join(`[{"type":"x"}]`, readAndList, payACME), string(known.AuthorizationDetails()))
-	account, err := rar.Get[accountDetail](want(t, registry, readAndList)[0])
+	account, err := rar.Get[roletest.Account](roletest.Details(t, registry, readAndList)[0])
 	require.NoError(t, err)
 	require.Equal(t, []string{"read", "list"}, account.Actions)
 
@@ -221,37 +165,37 @@ func TestTokenDetails(t *testing.T) {
 	require.ErrorIs(t, err, rar.ErrMissingField, "RAR-5-5")
 	require.Empty(t, details, "RAR-5-5 nothing is permitted")
 	require.NotContains(t, err.Error(), "EVIL", "RAR-13-1")
-	require.Error(t, invalid.CheckDetails(want(t, registry, readOnly)))
+	require.Error(t, invalid.CheckDetails(roletest.Details(t, registry, readOnly)))
 
 	none := token(nil, readAndList)
 	_, err = none.Details()
 	require.Error(t, err, "an API without types")
-	require.Error(t, none.CheckDetails(want(t, registry, readOnly)))
+	require.Error(t, none.CheckDetails(roletest.Details(t, registry, readOnly)))
 	_, err = new(resourceserver.Token).Details()
 	require.Error(t, err, "a token that is not verified")
 	require.Error(t, new(resourceserver.Token).CheckDetails(nil))
 
 	// Types of two registries are different, even if their names are equal.
-	require.Error(t, known.CheckDetails(want(t, richTypes(t), readOnly)))
+	require.Error(t, known.CheckDetails(roletest.Details(t, roletest.Types(t), readOnly)))
 
 	// Concurrent callers parse the details once.
 	shared := token(registry, readAndList)
 	testkit.Hammer(16, func(int) {
-		if err := shared.CheckDetails(want(t, registry, readOnly)); err != nil {
+		if err := shared.CheckDetails(roletest.Details(t, registry, readOnly)); err != nil {
 			t.Error(err)
 		}
 	})
 	w := newAPI(t)
 	recorder := httptest.NewRecorder()
-	require.False(t, w.rs.Allows(recorder, httptest.NewRequest(http.MethodGet, "/", nil), want(t, registry, readOnly)), "a request that is not verified")
+	require.False(t, w.rs.Allows(recorder, httptest.NewRequest(http.MethodGet, "/", nil), roletest.Details(t, registry, readOnly)), "a request that is not verified")
 	require.Equal(t, http.StatusInternalServerError, recorder.Code)
 }
 
 // BenchmarkAllows compares the check of details with the signature check of a
 // proof.
 func BenchmarkAllows(b *testing.B) {
-	registry := richTypes(b)
-	wanted := want(b, registry, readOnly)
+	registry := roletest.Types(b)
+	wanted := roletest.Details(b, registry, readOnly)
 	many := join(strings.Split(strings.Repeat(payACME+" ", 31)+readAndList, " ")...)
 	for name, details := range map[string]string{"one detail": readAndList, "32 details": many} {
 		b.Run(name, func(b *testing.B) {
