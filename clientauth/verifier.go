@@ -309,7 +309,7 @@ func (v *Verifier) Commit(ctx context.Context, a Authentication) error {
 		return nil
 	}
 	// CA-7523-3-7: from exp on the assertion is rejected without the store.
-	first, err := v.cfg.Replay.Add(expiring.WithOwner(ctx, a.clientID), a.replayKey, nil, a.expires)
+	first, err := v.cfg.Replay.Add(expiring.WithClient(ctx, v.cfg.Issuer, a.clientID), a.replayKey, nil, a.expires)
 	if err != nil {
 		return fmt.Errorf("%w: replay store: %w", ErrUnavailable, err)
 	}

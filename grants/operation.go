@@ -87,7 +87,7 @@ func (m *Manager) try(ctx context.Context, op operation) (Grant, error) {
 			event.Time, event.Old = now, before
 			r.Pending = append(r.Pending, *event)
 		}
-		if err := m.save(expiring.WithOwner(ctx, op.owner), r, version); err != nil {
+		if err := m.save(expiring.WithClient(ctx, m.cfg.Issuer, op.owner), r, version); err != nil {
 			return Grant{}, err
 		}
 		version++

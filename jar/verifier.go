@@ -227,7 +227,7 @@ func (v *Verifier) Commit(ctx context.Context, r Request) error {
 		return nil
 	}
 	// From exp on the object is rejected without the store.
-	first, err := v.cfg.Replay.Add(expiring.WithOwner(ctx, r.clientID), r.replayKey, nil, r.expires)
+	first, err := v.cfg.Replay.Add(expiring.WithClient(ctx, v.cfg.Issuer, r.clientID), r.replayKey, nil, r.expires)
 	if err != nil {
 		return fmt.Errorf("%w: replay store: %w", ErrUnavailable, err)
 	}

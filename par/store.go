@@ -53,7 +53,7 @@ func storeError(err error) error { return fmt.Errorf("%w: %w", ErrStore, err) }
 
 // add stores a pushed request for the time that a browser has to arrive.
 func (s *Server) add(ctx context.Context, req Request, value []byte) error {
-	added, err := s.store.Add(expiring.WithOwner(ctx, req.clientID), req.key, value, req.expires)
+	added, err := s.store.Add(expiring.WithClient(ctx, s.issuer, req.clientID), req.key, value, req.expires)
 	switch {
 	case errors.Is(err, memstore.ErrShare):
 		return fmt.Errorf("%w: %w", errTooMany, err)
@@ -76,7 +76,8 @@ func (s *Server) visit(ctx context.Context, req Request) (Request, error) {
 	if err != nil {
 		return Request{}, storeError(err)
 	}
-	swapped, err := s.store.Swap(expiring.WithOwner(ctx, req.clientID), req.key, req.version, value, s.closes(req))
+	owned := expiring.WithClient(ctx, s.issuer, req.clientID)
+	swapped, err := s.store.Swap(owned, req.key, req.version, value, s.closes(req))
 	switch {
 	case err != nil:
 		return Request{}, storeError(err)

@@ -171,3 +171,19 @@ func TestServersWithOneStore(t *testing.T) {
 	require.NoError(t, two.Consume(t.Context(), page, "x"))
 	require.ErrorIs(t, one.Consume(t.Context(), visit, "y"), par.ErrNotFound)
 }
+
+// Clients of two issuers may have the same identifier.
+func TestIssuersShareNoRoom(t *testing.T) {
+	shared := memstore.New(memstore.Config{MaxEntries: 20})
+	push := func(issuer string) error {
+		s, err := par.NewServer(par.ServerConfig{Check: anything, Store: shared, Issuer: issuer})
+		require.NoError(t, err)
+		_, err = s.Push(t.Context(), par.PushRequest{ClientID: "app", Params: honest()})
+		return err
+	}
+	for range 10 {
+		require.NoError(t, push("https://other.example"))
+	}
+	requireWire(t, push("https://other.example"), "temporarily_unavailable", 429)
+	require.NoError(t, push("https://as.example"), "attack: D1 a flood at another issuer")
+}

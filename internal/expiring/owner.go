@@ -17,6 +17,15 @@ func WithOwner(ctx context.Context, owner string) context.Context {
 	return context.WithValue(ctx, ownerKey{}, owner)
 }
 
+// WithClient is WithOwner for a client of an issuer. Clients of two issuers may
+// have the same identifier. If clientID is empty, the entry has no owner.
+func WithClient(ctx context.Context, issuer, clientID string) context.Context {
+	if clientID == "" {
+		return WithOwner(ctx, "")
+	}
+	return WithOwner(ctx, issuer+" "+clientID)
+}
+
 // Owner returns the owner in a context, or "".
 func Owner(ctx context.Context) string {
 	owner, _ := ctx.Value(ownerKey{}).(string)

@@ -111,7 +111,7 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 		return nil, err
 	}
 	if hasProof {
-		if err := s.pushProofs.Commit(expiring.WithOwner(ctx, client.ClientID), proof); err != nil {
+		if err := s.pushProofs.Commit(expiring.WithClient(ctx, s.cfg.Issuer, client.ClientID), proof); err != nil {
 			return nil, err
 		}
 	}

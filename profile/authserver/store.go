@@ -65,7 +65,7 @@ func (s *Server) storeKey(kind, secret string) string {
 // add stores the value of a new random secret for a client. After an error the
 // secret is unused, and its entry expires if the store has recorded it.
 func (s *Server) add(ctx context.Context, to store.Store, clientID, key string, value []byte, expires time.Time) error {
-	added, err := to.Add(expiring.WithOwner(ctx, clientID), key, value, expires)
+	added, err := to.Add(expiring.WithClient(ctx, s.cfg.Issuer, clientID), key, value, expires)
 	if err == nil && !added {
 		err = errors.New("the key of a new secret exists")
 	}

@@ -168,5 +168,5 @@ func (t *TokenRequest) Commit(ctx context.Context) error {
 	if err := t.server.clients.Commit(ctx, t.auth); err != nil || t.bound.JKT == "" {
 		return err
 	}
-	return t.server.tokenProofs.Commit(expiring.WithOwner(ctx, t.client.ClientID), t.proof)
+	return t.server.tokenProofs.Commit(expiring.WithClient(ctx, t.server.cfg.Issuer, t.client.ClientID), t.proof)
 }

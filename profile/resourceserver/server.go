@@ -127,7 +127,7 @@ func (s *Server) verify(r *http.Request, scopes []string) (*Token, error) {
 		return token, err
 	}
 	if token.Confirmation().JKT != "" {
-		if err := s.proofs.Commit(expiring.WithOwner(ctx, s.owner(token)), proof); err != nil {
+		if err := s.proofs.Commit(expiring.WithClient(ctx, token.Issuer(), token.ClientID()), proof); err != nil {
 			return token, err
 		}
 	}
@@ -181,15 +181,6 @@ func (s *Server) certificate(r *http.Request, needed bool) (thumbprint string, e
 		err = oautherr.Describe(err, "Client certificate is not valid")
 	}
 	return certificate.Thumbprint, err
-}
-
-// owner returns the owner of a replay entry, whose share of the store is
-// limited. Clients of different issuers may have the same identifier.
-func (s *Server) owner(t *Token) string {
-	if len(s.issuers) == 1 {
-		return t.ClientID()
-	}
-	return t.Issuer() + " " + t.ClientID()
 }
 
 // archive records the signed introspection response of a request. It comes
