@@ -3,11 +3,6 @@ package dpop_test
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"net/http"
@@ -36,33 +31,6 @@ func benchKeys(b *testing.B) []struct {
 		{"Ed25519", testkit.Ed25519Key(b, "bench")},
 		{"PS256", testkit.RSAKey(b, "bench")},
 	}
-}
-
-// bareSign and bareVerify are the crypto operations alone, on a message as long as a proof.
-func bareSign(tb testing.TB, key crypto.Signer, message []byte) []byte {
-	opts, digest := crypto.SignerOpts(crypto.SHA256), sha256.Sum256(message)
-	input := digest[:]
-	switch key.(type) {
-	case ed25519.PrivateKey:
-		opts, input = crypto.Hash(0), message
-	case *rsa.PrivateKey:
-		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
-	}
-	sig, err := key.Sign(rand.Reader, input, opts)
-	require.NoError(tb, err)
-	return sig
-}
-
-func bareVerify(key crypto.PublicKey, message, sig []byte) bool {
-	switch k := key.(type) {
-	case *ecdsa.PublicKey:
-		digest := sha256.Sum256(message)
-		return ecdsa.VerifyASN1(k, digest[:], sig)
-	case *rsa.PublicKey:
-		digest := sha256.Sum256(message)
-		return rsa.VerifyPSS(k, crypto.SHA256, digest[:], sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
-	}
-	return ed25519.Verify(key.(ed25519.PublicKey), message, sig)
 }
 
 // unremembered is a ReplayStore that takes the time of a real one, so that one proof can be verified again and again.
@@ -99,26 +67,15 @@ func BenchmarkVerify(b *testing.B) {
 			require.NoError(b, err)
 			return v
 		}
-		b.Run(k.name+"/bare", func(b *testing.B) {
-			message := []byte(proof[:len(proof)-80])
-			sig := bareSign(b, k.key, message)
-			b.ReportAllocs()
-			for b.Loop() {
-				if !bareVerify(k.key.Public(), message, sig) {
-					b.Fatal("does not verify")
-				}
-			}
-		})
-		b.Run(k.name+"/warm", func(b *testing.B) {
-			v := newVerifier()
-			b.ReportAllocs()
-			for b.Loop() {
-				now = time.Now()
-				if _, err := v.VerifyToken(b.Context(), r, token, prover.Thumbprint()); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		_, bare := testkit.Bare(b, k.key, []byte(proof[:len(proof)-80]))
+		testkit.Benchmark(b, k.name+"/bare", bare)
+		v := newVerifier()
+		warm := func() bool {
+			now = time.Now()
+			_, err := v.VerifyToken(b.Context(), r, token, prover.Thumbprint())
+			return err == nil
+		}
+		testkit.Benchmark(b, k.name+"/warm", warm)
 		b.Run(k.name+"/cold", func(b *testing.B) {
 			read, verify := cold(b, k.key, url, token)
 			b.ReportAllocs()
@@ -132,15 +89,11 @@ func BenchmarkVerify(b *testing.B) {
 			}
 		})
 		b.Run(k.name+"/ratio", func(b *testing.B) {
-			message := []byte(proof[:len(proof)-80])
-			sig := bareSign(b, k.key, message)
-			v := newVerifier()
 			read, verify := cold(b, k.key, url, token)
-			ratios(b, func() { bareVerify(k.key.Public(), message, sig) }, map[string]measured{
+			ratios(b, func() { bare() }, map[string]measured{
 				"warm/bare": {run: func() {
-					now = time.Now()
-					if _, err := v.VerifyToken(b.Context(), r, token, prover.Thumbprint()); err != nil {
-						b.Fatal(err)
+					if !warm() {
+						b.Fatal("failed")
 					}
 				}},
 				"cold/bare": {read, verify},
@@ -216,30 +169,18 @@ func cold(b *testing.B, key crypto.Signer, url, token string) (read, verify func
 // BenchmarkProof compares making a proof with signing alone.
 func BenchmarkProof(b *testing.B) {
 	for _, k := range benchKeys(b) {
-		b.Run(k.name+"/bare", func(b *testing.B) {
-			message := make([]byte, 500)
-			b.ReportAllocs()
-			for b.Loop() {
-				bareSign(b, k.key, message)
-			}
-		})
+		bare, _ := testkit.Bare(b, k.key, make([]byte, 500))
 		prover, err := dpop.NewProver(dpop.ProverConfig{Key: k.key})
 		require.NoError(b, err)
 		o := dpop.ProofOptions{AccessToken: "a-token-of-usual-length-0123456789abcdef", Nonce: "eyJ7S_zG.eyJH0-Z.HX4w-7v"}
-		prove := func() {
-			if _, err := prover.Proof("GET", "https://api.example.com/v1/accounts/1234567890", o); err != nil {
-				b.Fatal(err)
-			}
+		prove := func() bool {
+			_, err := prover.Proof("GET", "https://api.example.com/v1/accounts/1234567890", o)
+			return err == nil
 		}
-		b.Run(k.name+"/prover", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				prove()
-			}
-		})
+		testkit.Benchmark(b, k.name+"/bare", bare)
+		testkit.Benchmark(b, k.name+"/prover", prove)
 		b.Run(k.name+"/ratio", func(b *testing.B) {
-			message := make([]byte, 500)
-			ratios(b, func() { bareSign(b, k.key, message) }, map[string]measured{"prover/bare": {run: prove}})
+			ratios(b, func() { bare() }, map[string]measured{"prover/bare": {run: func() { prove() }}})
 		})
 	}
 }

@@ -263,7 +263,7 @@ func TestNothingPersonalIsPrinted(t *testing.T) {
 	require.NoError(t, err)
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "request", req, "pushed", pushed, "push", push)
-	text := log.String() + fmt.Sprint(req, pushed, push) + fmt.Sprintf("%v %+v %s", req, pushed, pushed)
+	text := log.String() + fmt.Sprint(req, pushed, push) + fmt.Sprintf("%v %+v %s %#v %#v %#v", req, pushed, pushed, req, pushed, push)
 	require.Contains(t, text, `pushed request of`)
 	for _, secret := range []string{"alice", "af0ifjsldkj", pushed.RequestURI} {
 		require.NotContains(t, text, secret)

@@ -248,10 +248,10 @@ func Example() {
 
 	// Authorization server, when the code is redeemed.
 	fmt.Println("owner:", pkce.Verify(challenge, verifier))
-	fmt.Println("thief:", pkce.Verify(challenge, pkce.NewVerifier()))
+	fmt.Println("attacker:", pkce.Verify(challenge, pkce.NewVerifier()))
 
 	// Output:
 	// request without method: pkce: code_challenge_method not supported: absent, which means plain
 	// owner: <nil>
-	// thief: pkce: code_verifier does not match
+	// attacker: pkce: code_verifier does not match
 }

@@ -39,7 +39,7 @@ func Example() {
 		}
 	}
 
-	// The client uses the token, and then a thief does.
+	// The client uses the token, and then an attacker does.
 	call := func(scheme tokenbinding.Scheme, proof tokenbinding.Proof) {
 		r, w := httptest.NewRequest("GET", "https://rs.example.com/", nil), httptest.NewRecorder()
 		tokenbinding.Presented{Scheme: scheme, Token: "the-token"}.Set(r.Header)
