@@ -9,6 +9,7 @@ import (
 
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/testkit"
 )
 
 // usual is what a grant has as a rule.
@@ -22,36 +23,17 @@ func usual(b *testing.B) (*bank, grants.Grant, string) {
 	return bank, g, authorization
 }
 
-func BenchmarkQuery(b *testing.B) {
-	bank, g, _ := usual(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := bank.Query(context.Background(), fintech, g.ID); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkCheckRefresh(b *testing.B) {
+func BenchmarkRead(b *testing.B) {
 	bank, g, authorization := usual(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := bank.CheckRefresh(context.Background(), g.ID, authorization); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-// BenchmarkBareGet is what a read costs in the store alone, hash of the key
-// included.
-func BenchmarkBareGet(b *testing.B) {
-	bank, g, _ := usual(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, err := bank.store.Store.Get(context.Background(), jose.SHA256Base64("grant "+issuer+" "+g.ID)); err != nil {
-			b.Fatal(err)
-		}
-	}
+	testkit.Benchmark(b, "Query", func() bool { _, err := bank.Query(b.Context(), fintech, g.ID); return err == nil })
+	testkit.Benchmark(b, "CheckRefresh", func() bool {
+		_, err := bank.CheckRefresh(b.Context(), g.ID, authorization)
+		return err == nil
+	})
+	testkit.Benchmark(b, "bare", func() bool { // the store and the hash of the key
+		_, _, err := bank.store.Store.Get(b.Context(), jose.SHA256Base64("grant "+issuer+" "+g.ID))
+		return err == nil
+	})
 }
 
 // BenchmarkReplace has three reads and two writes, and an event.

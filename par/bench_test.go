@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/par"
 )
 
@@ -30,32 +31,14 @@ func BenchmarkServer(b *testing.B) {
 			_ = sha256.Sum256(reference[:])
 		}
 	})
-	b.Run("PushAndConsume", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := consume(ctx, s, "app", push()); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("Check", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := s.Check(ctx, par.PushRequest{ClientID: "app", Params: params}); err != nil {
-				b.Fatal(err)
-			}
-		}
+	testkit.Benchmark(b, "PushAndConsume", func() bool { _, err := consume(ctx, s, "app", push()); return err == nil })
+	testkit.Benchmark(b, "Check", func() bool {
+		_, err := s.Check(ctx, par.PushRequest{ClientID: "app", Params: params})
+		return err == nil
 	})
 	forever, err := par.NewServer(par.ServerConfig{Check: anything})
 	require.NoError(b, err)
 	p, err := forever.Push(ctx, par.PushRequest{ClientID: "app", Params: params})
 	require.NoError(b, err)
-	b.Run("Load", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := forever.Load(ctx, "app", p.RequestURI); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
+	testkit.Benchmark(b, "Load", func() bool { _, err := forever.Load(ctx, "app", p.RequestURI); return err == nil })
 }

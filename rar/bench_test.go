@@ -26,58 +26,20 @@ func BenchmarkPayment(b *testing.B) {
 	require.NoError(b, err)
 
 	key := testkit.ECKey(b, "bench")
-	signer, err := jose.NewSigner(key, jose.SignerOptions{Type: "JWT", KeyID: "1"})
-	require.NoError(b, err)
-	token, err := signer.Sign([]byte(payment))
-	require.NoError(b, err)
+	token := testkit.SignPayload(b, payment, jose.SignerOptions{Type: "JWT", KeyID: "1"}, key)
 	compact, err := jose.Split(token, 4096)
 	require.NoError(b, err)
-	b.Run("BareES256Verify", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := compact.Verify("ES256", key.Public()); err != nil {
-				b.Fatal(err)
-			}
-		}
+	testkit.Benchmark(b, "BareES256Verify", func() bool { return compact.Verify("ES256", key.Public()) == nil })
+	testkit.Benchmark(b, "ParseAndCovers", func() bool {
+		requested, err := r.Parse([]byte(payment), allowed)
+		return err == nil && granted.Covers(requested) == nil
 	})
-	b.Run("ParseAndCovers", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			requested, err := r.Parse([]byte(payment), allowed)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := granted.Covers(requested); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("Covers", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := granted.Covers(granted); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
+	testkit.Benchmark(b, "Covers", func() bool { return granted.Covers(granted) == nil })
 	want, err := rar.Get[openbanking.Payment](granted[0])
 	require.NoError(b, err)
-	b.Run("NewAndCovers", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			requested, err := r.New(openbanking.PaymentType, want)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := granted.Covers(requested); err != nil {
-				b.Fatal(err)
-			}
-		}
+	testkit.Benchmark(b, "NewAndCovers", func() bool {
+		requested, err := r.New(openbanking.PaymentType, want)
+		return err == nil && granted.Covers(requested) == nil
 	})
-	b.Run("Describe", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			_ = granted[0].Describe("de")
-		}
-	})
+	testkit.Benchmark(b, "Describe", func() bool { _ = granted[0].Describe("de"); return true })
 }

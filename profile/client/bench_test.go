@@ -3,11 +3,6 @@ package client_test
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
 	"io"
 	"net/http"
 	"testing"
@@ -29,7 +24,9 @@ func BenchmarkHTTPClient(b *testing.B) {
 	sent := testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 200, Header: http.Header{"Dpop-Nonce": {"nonce-of-the-api"}}, Body: http.NoBody, Request: r}, nil
 	})
-	for _, key := range []crypto.Signer{testkit.ECKey(b, "bench"), testkit.Ed25519Key(b, "bench"), testkit.RSAKey(b, "bench")} {
+	for name, key := range map[string]crypto.Signer{
+		"ES256": testkit.ECKey(b, "bench"), "EdDSA": testkit.Ed25519Key(b, "bench"), "PS256": testkit.RSAKey(b, "bench"),
+	} {
 		cfg := p.config()
 		cfg.DPoPKey, cfg.Now = key, time.Now
 		metadata := p.http.Transport
@@ -56,22 +53,18 @@ func BenchmarkHTTPClient(b *testing.B) {
 				})
 			}
 		}
-		name := map[bool]string{true: "ES256"}[isEC(key)]
-		switch key.(type) {
-		case ed25519.PrivateKey:
-			name = "EdDSA"
-		case *rsa.PrivateKey:
-			name = "PS256"
-		}
-		b.Run(name+"/bare", func(b *testing.B) { parallel(b, bareSignature(key)) })
+		sign, _ := testkit.Bare(b, key, make([]byte, 500)) // as long as a proof
+		b.Run(name+"/bare", func(b *testing.B) {
+			parallel(b, func() error {
+				if !sign() {
+					return io.ErrUnexpectedEOF
+				}
+				return nil
+			})
+		})
 		b.Run(name+"/plain", do(plain))
 		b.Run(name+"/client", do(api))
 	}
-}
-
-func isEC(key crypto.Signer) bool {
-	_, ok := key.(*ecdsa.PrivateKey)
-	return ok
 }
 
 func make200() []byte {
@@ -80,24 +73,6 @@ func make200() []byte {
 		token[i] = 'a' + byte(i%26)
 	}
 	return token
-}
-
-// bareSignature signs as many bytes as a proof has.
-func bareSignature(key crypto.Signer) func() error {
-	input := make([]byte, 500)
-	return func() (err error) {
-		switch k := key.(type) {
-		case *ecdsa.PrivateKey:
-			digest := sha256.Sum256(input)
-			_, err = ecdsa.SignASN1(rand.Reader, k, digest[:])
-		case *rsa.PrivateKey:
-			digest := sha256.Sum256(input)
-			_, err = rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
-		default:
-			_, err = key.Sign(nil, input, crypto.Hash(0))
-		}
-		return err
-	}
 }
 
 func parallel(b *testing.B, f func() error) {

@@ -3,11 +3,6 @@ package resourceserver_test
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"net/http"
 	"net/http/httptest"
@@ -41,44 +36,6 @@ func (s *salted) Add(ctx context.Context, key string, value []byte, expires time
 	s.n++
 	binary.LittleEndian.PutUint64(other[:], s.n)
 	return s.store.Add(ctx, string(other[:]), value, expires)
-}
-
-// bareCheck returns the bare signature check of a proof.
-func bareCheck(b *testing.B, key crypto.PublicKey, proof string) func() bool {
-	cut := strings.LastIndexByte(proof, '.')
-	input := []byte(proof[:cut])
-	raw, err := base64.RawURLEncoding.DecodeString(proof[cut+1:])
-	require.NoError(b, err)
-	switch k := key.(type) {
-	case *ecdsa.PublicKey:
-		signature := derOf(raw)
-		return func() bool {
-			digest := sha256.Sum256(input)
-			return ecdsa.VerifyASN1(k, digest[:], signature)
-		}
-	case *rsa.PublicKey:
-		options := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
-		return func() bool {
-			digest := sha256.Sum256(input)
-			return rsa.VerifyPSS(k, crypto.SHA256, digest[:], raw, options) == nil
-		}
-	}
-	return func() bool { return ed25519.Verify(key.(ed25519.PublicKey), input, raw) }
-}
-
-// derOf turns two numbers of 32 bytes into the form of crypto/ecdsa.
-func derOf(raw []byte) []byte {
-	integer := func(b []byte) []byte {
-		for len(b) > 1 && b[0] == 0 {
-			b = b[1:]
-		}
-		if b[0] >= 0x80 {
-			b = append([]byte{0}, b...)
-		}
-		return append([]byte{2, byte(len(b))}, b...)
-	}
-	both := append(integer(raw[:32]), integer(raw[32:])...)
-	return append([]byte{0x30, byte(len(both))}, both...)
 }
 
 // BenchmarkResourceServer compares the check of a request with the bare signature
@@ -120,7 +77,8 @@ func BenchmarkResourceServer(b *testing.B) {
 			ring[i].Header.Set("Authorization", "DPoP "+token)
 			ring[i].Header.Set("DPoP", proof)
 		}
-		bare := bareCheck(b, k.key.Public(), ring[0].Header.Get("DPoP"))
+		proof := ring[0].Header.Get("DPoP")
+		_, bare := testkit.Bare(b, k.key, []byte(proof[:strings.LastIndexByte(proof, '.')]))
 		next := 0
 		checks := func(rs *resourceserver.Server) func() bool {
 			return func() bool {
@@ -133,12 +91,12 @@ func BenchmarkResourceServer(b *testing.B) {
 		require.True(b, bare())
 		require.True(b, hot())
 		require.True(b, several())
-		b.Run(k.name+"/bare", func(b *testing.B) { repeat(b, bare) })
-		b.Run(k.name+"/hot", func(b *testing.B) { repeat(b, hot) })
-		b.Run(k.name+"/two issuers", func(b *testing.B) { repeat(b, several) })
+		testkit.Benchmark(b, k.name+"/bare", bare)
+		testkit.Benchmark(b, k.name+"/hot", hot)
+		testkit.Benchmark(b, k.name+"/two issuers", several)
 		mtls, certificate := certificateChecks(b, resourceserver.Config{Resource: resource, Issuers: issuers[:1], Now: clock}, issuer)
-		b.Run(k.name+"/mtls", func(b *testing.B) { repeat(b, mtls) })
-		b.Run(k.name+"/certificate", func(b *testing.B) { repeat(b, certificate) })
+		testkit.Benchmark(b, k.name+"/mtls", mtls)
+		testkit.Benchmark(b, k.name+"/certificate", certificate)
 		b.Run(k.name+"/ratio", func(b *testing.B) {
 			var quotients []float64
 			for b.Loop() {
@@ -178,15 +136,6 @@ func certificateChecks(b *testing.B, cfg resourceserver.Config, issuer *accessto
 	require.True(b, mtls())
 	require.True(b, certificate())
 	return mtls, certificate
-}
-
-func repeat(b *testing.B, f func() bool) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if !f() {
-			b.Fatal("rejected")
-		}
-	}
 }
 
 // elapsed returns the time of a few calls. Other load of the machine then affects
