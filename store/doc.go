@@ -1,11 +1,11 @@
 // Package store defines the storage contract of this module, and implements it
 // in memory.
 //
-// Most hosts do not implement [Store]. They use [NewMemory] for one process, or
-// one of the modules for shared databases. A host with another database
-// implements three methods. Only [Store.Add] and [Store.Swap] write, and each
-// call has at most one winner. A code is therefore redeemed once, a permission
-// used once and a session ended once, across all processes.
+// Most hosts do not implement [Store]. They use [NewMemory] for one process. A
+// host with a shared database implements three methods. Only [Store.Add] and
+// [Store.Swap] write. Of several concurrent calls of Add on one key, or of Swap
+// on one version, at most one succeeds. A code is therefore redeemed once, a
+// permission used once and a session ended once, across all processes.
 //
 // Callers derive keys by hashing, with a prefix for the kind of entry and for
 // the issuer, so one table serves all uses. A key does not disclose its input.

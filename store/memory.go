@@ -25,13 +25,17 @@ type MemoryConfig struct {
 // entries are never evicted. Expired entries are removed during later
 // operations. A Memory starts no goroutine and is safe for concurrent use.
 //
-// The packages of this module name the client that an entry belongs to. A
-// client can use as much room as is still free. A single client therefore fills
-// half of the bounds, and then its calls fail with ErrFull.
+// The packages of this module name the client that an entry belongs to in the
+// context of Add and Swap. A client can use as much room as is still free. A
+// single client therefore fills half of the bounds, because it then uses as
+// much as is free. After that its calls fail with ErrFull, and those of others
+// do not. Other stores ignore the client.
 //
 // An entry without a value records that its key was used. If the clock is set
 // back, Add fails with [ErrInvalid] for such an entry if it expires no later
 // than one that was removed. A used proof is therefore never accepted again.
+// Other stores need not detect this, because the clock of a database is rarely
+// set back.
 //
 // Its contents are lost with the process. A server that runs as several
 // processes, or that must remember after a restart what was used, needs a

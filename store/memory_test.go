@@ -15,8 +15,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/store"
+)
+
+// The limits of the contract are those of its implementation.
+var (
+	_ [memstore.KeyLength]byte = [store.KeyLength]byte{}
+	_ [memstore.MaxValue]byte  = [store.MaxValue]byte{}
 )
 
 // key returns a key of the contract's form.
