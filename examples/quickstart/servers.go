@@ -225,7 +225,8 @@ func newAPI(cfg apiConfig) (http.Handler, error) {
 		Issuers: []resourceserver.Issuer{
 			{ID: cfg.issuer, Keys: cfg.keys, Revoked: cfg.revoked, Introspection: cfg.introspection},
 		},
-		AuthorizationDetails: types, Certificates: certificates, Evidence: cfg.evidence, Now: cfg.now,
+		AuthorizationDetails: types, Certificates: certificates,
+		Hooks: resourceserver.Hooks{Evidence: cfg.evidence, Now: cfg.now},
 	})
 	if err != nil {
 		return nil, err

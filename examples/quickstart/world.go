@@ -225,7 +225,7 @@ func (w *world) httpClient(party string, certificate *tls.Certificate) *http.Cli
 func (w *world) clientConfig(dpopKey *ecdsa.PrivateKey, certificate *tls.Certificate) client.Config {
 	cfg := client.Config{
 		Issuer: w.asURL, ClientID: w.ours.id, RedirectURI: w.ours.redirectURI, Profile: w.demands(),
-		HTTPClient: w.httpClient("client", nil), Hooks: client.Hooks{Evidence: w.archives.app.keep}, Now: w.clock.Now,
+		HTTPClient: w.httpClient("client", nil), Hooks: client.Hooks{Evidence: w.archives.app.keep, Now: w.clock.Now},
 	}
 	if w.byJWT() || w.advanced() {
 		cfg.Key, cfg.KeyID = w.ours.auth, authKeyID

@@ -142,7 +142,7 @@ func TestTransportsForCertificates(t *testing.T) {
 	certificate := testkit.Certify(t, "app", m.ca)
 	config := func(transport *http.Transport) client.Config {
 		return client.Config{
-			Issuer: m.asHTTP.URL, ClientID: "app", HTTPClient: &http.Client{Transport: transport}, Now: m.clock.Now,
+			Issuer: m.asHTTP.URL, ClientID: "app", HTTPClient: &http.Client{Transport: transport}, Hooks: client.Hooks{Now: m.clock.Now},
 			MutualTLS: &client.MutualTLS{AuthMethod: "tls_client_auth", BindTokens: true, Certificate: certificate},
 		}
 	}
@@ -241,7 +241,7 @@ func TestCertificateExpiresOnItsConnection(t *testing.T) {
 	m := newMTLSWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		source, err := tokenbinding.NewCertificateSource(tokenbinding.CertificateSourceConfig{Now: clock.Now})
 		require.NoError(t, err)
-		as.MutualTLS.Certificates, rs.Certificates, as.Hooks.Now, rs.Now = source, source, clock.Now, clock.Now
+		as.MutualTLS.Certificates, rs.Certificates, as.Hooks.Now, rs.Hooks.Now = source, source, clock.Now, clock.Now
 	})
 	m.enrol("app", "tls_client_auth", true)
 	session := m.with(testkit.Certify(t, "app", m.ca))

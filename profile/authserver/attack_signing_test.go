@@ -65,7 +65,7 @@ func TestNoEvidenceOfRefusedAPIRequests(t *testing.T) {
 	w, held := newWorld(t, demanding(profile.SignedIntrospection)), &archive{}
 	var err error
 	w.rs, err = resourceserver.New(resourceserver.Config{
-		Resource: w.rsHTTP.URL, Evidence: held.keep, Now: w.clock.Now,
+		Resource: w.rsHTTP.URL, Hooks: resourceserver.Hooks{Evidence: held.keep, Now: w.clock.Now},
 		Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL, Introspection: w.newIntrospection(func(c *introspection.ClientConfig) { c.CacheFor = time.Minute })}},
 	})
 	require.NoError(t, err)
@@ -94,7 +94,7 @@ func TestNoEvidenceOfRefusedAPIRequests(t *testing.T) {
 func TestIntrospectionOfAnotherIssuer(t *testing.T) {
 	w := newWorld(t, demanding(profile.SignedIntrospection))
 	rs, err := resourceserver.New(resourceserver.Config{
-		Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: "https://other-as.example", Introspection: w.newIntrospection()}}, Now: w.clock.Now,
+		Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: "https://other-as.example", Introspection: w.newIntrospection()}}, Hooks: resourceserver.Hooks{Now: w.clock.Now},
 	})
 	require.NoError(t, err)
 	access := w.tokens("client-1", "d").body["access_token"].(string)

@@ -339,7 +339,7 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	var log bytes.Buffer
 	w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		as.Hooks.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		rs.Logger = as.Hooks.Logger
+		rs.Hooks.Logger = as.Hooks.Logger
 	})
 	var secrets []string
 	send := func(target string, form url.Values, proof string) answer {

@@ -142,7 +142,7 @@ func TestMetadataIsACopy(t *testing.T) {
 func TestDefaultStoresKeepTheServersTime(t *testing.T) {
 	w := newWorld(t, func(as *authserver.Config, rs *resourceserver.Config) {
 		behind := testkit.NewClock(time.Now().Add(-3 * time.Hour))
-		as.Hooks.Now, rs.Now = behind.Now, behind.Now
+		as.Hooks.Now, rs.Hooks.Now = behind.Now, behind.Now
 	})
 	w.clock.Advance(-3 * time.Hour)
 	form, proof := w.credentialsForm("client-1", "accounts"), w.tokenProof("d")

@@ -261,7 +261,7 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newRichWorld(t, options...)
 			var err error
-			cfg := resourceserver.Config{Resource: w.rsHTTP.URL, AuthorizationDetails: w.registry, Now: w.clock.Now}
+			cfg := resourceserver.Config{Resource: w.rsHTTP.URL, AuthorizationDetails: w.registry, Hooks: resourceserver.Hooks{Now: w.clock.Now}}
 			switch name {
 			case "introspection":
 				cfg.Issuers = []resourceserver.Issuer{{ID: w.asHTTP.URL, Introspection: w.newIntrospection()}}

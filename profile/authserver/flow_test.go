@@ -69,7 +69,7 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 		},
 		Interact: w.interact, Hooks: authserver.Hooks{Now: w.clock.Now},
 	}
-	rsConfig := resourceserver.Config{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL}}, Now: w.clock.Now}
+	rsConfig := resourceserver.Config{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL}}, Hooks: resourceserver.Hooks{Now: w.clock.Now}}
 	rsConfig.Issuers[0].Revoked = func(ctx context.Context, id string) (bool, error) { return w.as.Revoked(ctx, id) }
 	for _, option := range options {
 		option(&asConfig, &rsConfig)
@@ -141,7 +141,7 @@ func (w *world) api() http.Handler {
 func (w *world) client(id string, change ...func(*client.Config)) *client.Client {
 	cfg := client.Config{
 		Issuer: w.asHTTP.URL, ClientID: id, RedirectURI: redirectURI, Key: testkit.ECKey(w.t, id), KeyID: id + "-key",
-		DPoPKey: testkit.ECKey(w.t, id+" dpop"), HTTPClient: w.http, Now: w.clock.Now,
+		DPoPKey: testkit.ECKey(w.t, id+" dpop"), HTTPClient: w.http, Hooks: client.Hooks{Now: w.clock.Now},
 	}
 	for _, f := range change {
 		f(&cfg)

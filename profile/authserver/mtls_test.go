@@ -269,7 +269,7 @@ func TestForgedCertificateHeader(t *testing.T) {
 func TestClientMutualTLSConfiguration(t *testing.T) {
 	m, ctx := newMTLSWorld(t), context.Background()
 	certificate := testkit.Certify(t, "app", m.ca)
-	base := client.Config{Issuer: m.asHTTP.URL, ClientID: "app", Key: testkit.ECKey(t, "app"), HTTPClient: m.http, Now: m.clock.Now}
+	base := client.Config{Issuer: m.asHTTP.URL, ClientID: "app", Key: testkit.ECKey(t, "app"), HTTPClient: m.http, Hooks: client.Hooks{Now: m.clock.Now}}
 	for _, tc := range []struct {
 		name   string
 		mutual client.MutualTLS
@@ -330,7 +330,7 @@ func TestMutualTLSIntrospection(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, tokenbinding.CertificateThumbprint(certificate.Leaf), token.X5TS256(), "MTLS-3.2-1")
 	m.rs, err = resourceserver.New(resourceserver.Config{
-		Resource: m.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: m.asHTTP.URL, Introspection: asking}}, Certificates: new(tokenbinding.CertificateSource), Now: m.clock.Now,
+		Resource: m.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: m.asHTTP.URL, Introspection: asking}}, Certificates: new(tokenbinding.CertificateSource), Hooks: resourceserver.Hooks{Now: m.clock.Now},
 	})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, m.callWith(certificate, "Bearer", access).status)

@@ -70,7 +70,7 @@ func newOpaqueWorld(t testing.TB, options ...worldOption) *world {
 func (w *world) introspect() {
 	var err error
 	w.rs, err = resourceserver.New(resourceserver.Config{
-		Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL, Introspection: w.newIntrospection()}}, Now: w.clock.Now,
+		Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL, Introspection: w.newIntrospection()}}, Hooks: resourceserver.Hooks{Now: w.clock.Now},
 	})
 	require.NoError(w.t, err)
 }

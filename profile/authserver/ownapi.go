@@ -20,11 +20,11 @@ func (s *Server) ResourceServer(cfg resourceserver.Config) (*resourceserver.Serv
 		return nil, errors.New("authserver: resource server: Resource is not among the Resources of the authorization server")
 	}
 	cfg.Issuers = []resourceserver.Issuer{{ID: s.cfg.Issuer, Tokens: s.liveToken}}
-	if cfg.Logger == nil {
-		cfg.Logger = s.cfg.Hooks.Logger
+	if cfg.Hooks.Logger == nil {
+		cfg.Hooks.Logger = s.cfg.Hooks.Logger
 	}
-	if cfg.Now == nil {
-		cfg.Now = s.cfg.Hooks.Now
+	if cfg.Hooks.Now == nil {
+		cfg.Hooks.Now = s.cfg.Hooks.Now
 	}
 	return resourceserver.New(cfg)
 }

@@ -24,9 +24,8 @@ func (s *Server) newGuard(
 ) (*resourceserver.Server, error) {
 	return resourceserver.New(resourceserver.Config{
 		Resource: s.endpoint(path), Issuers: []resourceserver.Issuer{{ID: s.cfg.Issuer, Tokens: tokens}},
-		URLs: urls, Certificates: s.cfg.certificates(), Observe: s.guardObserver(),
-		Proofs: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Logger: s.cfg.Hooks.Logger, Now: s.cfg.Hooks.Now,
-	})
+		URLs: urls, Certificates: s.cfg.certificates(), Hooks: resourceserver.Hooks{Observe: s.guardObserver(), Logger: s.cfg.Hooks.Logger, Now: s.cfg.Hooks.Now},
+		Replay: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew})
 }
 
 // urlsOf returns the URLs of an endpoint: its own and its alias for mutual TLS.

@@ -169,7 +169,7 @@ func TestSignedResponsesDemanded(t *testing.T) {
 	require.Equal(t, "unauthorized_client", w.send(w.parURL(), mode("jwt")).code, "JARM-3-1")
 
 	_, err := client.New(context.Background(), client.Config{
-		Issuer: w.asHTTP.URL, ClientID: "client-1", Key: testkit.ECKey(t, "client-1"), HTTPClient: w.http, Now: w.clock.Now,
+		Issuer: w.asHTTP.URL, ClientID: "client-1", Key: testkit.ECKey(t, "client-1"), HTTPClient: w.http, Hooks: client.Hooks{Now: w.clock.Now},
 	})
 	require.ErrorIs(t, err, profile.ErrServerMetadata, "a client that would be refused")
 }
@@ -317,7 +317,7 @@ func TestResourceServerByIntrospection(t *testing.T) {
 		require.NoError(t, err)
 		return c
 	}
-	cfg := resourceserver.Config{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL, Introspection: newClient(w.rsHTTP.URL)}}, Now: w.clock.Now}
+	cfg := resourceserver.Config{Resource: w.rsHTTP.URL, Issuers: []resourceserver.Issuer{{ID: w.asHTTP.URL, Introspection: newClient(w.rsHTTP.URL)}}, Hooks: resourceserver.Hooks{Now: w.clock.Now}}
 	var err error
 	w.rs, err = resourceserver.New(cfg)
 	require.NoError(t, err)

@@ -61,7 +61,7 @@ func (c *Client) RetryAfter(err error) time.Duration {
 		return min(time.Duration(seconds)*time.Second, longestRetryAfter)
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return min(max(at.Sub(c.cfg.Now()), 0), longestRetryAfter)
+		return min(max(at.Sub(c.cfg.Hooks.Now()), 0), longestRetryAfter)
 	}
 	return 0
 }

@@ -28,7 +28,7 @@ func BenchmarkHTTPClient(b *testing.B) {
 		"ES256": testkit.ECKey(b, "bench"), "EdDSA": testkit.Ed25519Key(b, "bench"), "PS256": testkit.RSAKey(b, "bench"),
 	} {
 		cfg := p.config()
-		cfg.DPoPKey, cfg.Now = key, time.Now
+		cfg.DPoPKey, cfg.Hooks.Now = key, time.Now
 		metadata := p.http.Transport
 		cfg.HTTPClient = &http.Client{Transport: testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("Authorization") == "" {

@@ -73,7 +73,7 @@ func (c *Client) callbackOnce(w http.ResponseWriter, r, detached *http.Request, 
 		return c.callback(w, detached, sessions)
 	}
 	first := false
-	result, err := c.logins.do(r.Context(), key, c.cfg.Now, func() (login, error) {
+	result, err := c.logins.do(r.Context(), key, c.cfg.Hooks.Now, func() (login, error) {
 		first = true
 		return c.callback(w, detached, sessions)
 	})

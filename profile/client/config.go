@@ -71,8 +71,6 @@ type Config struct {
 	ServerKeys *jwks.RemoteConfig
 	// Hooks follow what the client does.
 	Hooks Hooks
-	// Now is the clock. If nil, time.Now is used.
-	Now func() time.Time
 }
 
 // MutualTLS configures the certificate of a client (RFC 8705). The client
@@ -113,6 +111,8 @@ type Hooks struct {
 	// request to an API that responds with status 401. It is called after the
 	// response, with the context of the request. If nil, nothing is observed.
 	Observe func(ctx context.Context, e profile.Event)
+	// Now is the clock. If nil, time.Now is used.
+	Now func() time.Time
 }
 
 // String omits the keys.
@@ -185,7 +185,7 @@ func (cfg *Config) serverKeys(uri string) (*jwks.Remote, error) {
 	if cfg.ServerKeys != nil {
 		remote = *cfg.ServerKeys
 	}
-	remote.URL, remote.HTTPClient, remote.Now = uri, cfg.HTTPClient, cfg.Now
+	remote.URL, remote.HTTPClient, remote.Now = uri, cfg.HTTPClient, cfg.Hooks.Now
 	return jwks.NewRemote(remote)
 }
 
@@ -226,8 +226,8 @@ func (cfg *Config) setDefaults() error {
 		}
 	}
 	cfg.HTTPClient = own
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	if cfg.Hooks.Now == nil {
+		cfg.Hooks.Now = time.Now
 	}
 	if cfg.DPoPKey == nil && !mutual.BindTokens {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

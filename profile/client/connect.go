@@ -35,7 +35,7 @@ func (c *Client) useKeys(algorithms signingAlgorithms) (err error) {
 	if cfg.MutualTLS.AuthMethod == clientauth.MethodPrivateKeyJWT {
 		assertions, err := clientauth.NewPrivateKeyJWT(clientauth.PrivateKeyJWTConfig{
 			ClientID: cfg.ClientID, Audience: cfg.Issuer, // SP-5.3.3.1-5: the issuer of the configuration
-			Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: algorithms.assertions, Now: cfg.Now,
+			Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: algorithms.assertions, Now: cfg.Hooks.Now,
 		})
 		if err != nil {
 			return fmt.Errorf("client: %w", err)
@@ -45,7 +45,7 @@ func (c *Client) useKeys(algorithms signingAlgorithms) (err error) {
 	if cfg.Profile.Has(profile.SignedRequests) {
 		c.requests, err = jar.NewSigner(jar.SignerConfig{
 			ClientID: cfg.ClientID, Audience: cfg.Issuer,
-			Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: algorithms.requests, Now: cfg.Now,
+			Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: algorithms.requests, Now: cfg.Hooks.Now,
 		})
 		if err != nil {
 			return fmt.Errorf("client: %w", err)
@@ -54,7 +54,9 @@ func (c *Client) useKeys(algorithms signingAlgorithms) (err error) {
 	if cfg.MutualTLS.BindTokens {
 		return nil
 	}
-	c.prover, err = dpop.NewProver(dpop.ProverConfig{Key: cfg.DPoPKey, Algorithm: algorithms.proofs, Now: cfg.Now})
+	c.prover, err = dpop.NewProver(dpop.ProverConfig{
+		Key: cfg.DPoPKey, Algorithm: algorithms.proofs, Now: cfg.Hooks.Now,
+	})
 	if err != nil {
 		return fmt.Errorf("client: DPoPKey: %w", err)
 	}
@@ -174,13 +176,13 @@ func (c *Client) compose() (err error) {
 		return err
 	}
 	c.idTokens, err = idtoken.NewVerifier(idtoken.VerifierConfig{
-		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: keys.Keys, Now: cfg.Now,
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: keys.Keys, Now: cfg.Hooks.Now,
 	})
 	if err != nil || !cfg.Profile.Has(profile.SignedResponses) {
 		return err
 	}
 	c.responses, err = jarm.NewVerifier(jarm.VerifierConfig{ // JARM-2.4-7: with the discovered keys
-		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: keys.Keys, Now: cfg.Now,
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: keys.Keys, Now: cfg.Hooks.Now,
 		DecryptionKeys: cfg.ResponseDecryptionKeys,
 	})
 	return err

@@ -128,7 +128,7 @@ func (c *Client) checkSignedCallback(ctx context.Context, session *Session, call
 	}
 	evidence := profile.Evidence{
 		Kind: profile.EvidenceAuthorizationResponse, ClientID: c.cfg.ClientID,
-		JWT: callback.Get("response"), Time: c.cfg.Now(),
+		JWT: callback.Get("response"), Time: c.cfg.Hooks.Now(),
 	}
 	if err := wire.Archive(ctx, c.cfg.Hooks.Evidence, evidence); err != nil {
 		return "", err

@@ -26,7 +26,7 @@ func (c *Client) Grants(source oauth2.TokenSource) (*grants.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	management, err := grants.NewClient(grants.ClientConfig{Endpoint: endpoint, HTTPClient: api, Now: c.cfg.Now})
+	management, err := grants.NewClient(grants.ClientConfig{Endpoint: endpoint, HTTPClient: api, Now: c.cfg.Hooks.Now})
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}

@@ -131,7 +131,7 @@ func (t *hostTransport) checkTokenResponse(response *http.Response) (reported, e
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTokenResponse, err)
 	}
-	_, err = parseToken(response, body, t.tokenType(), t.cfg.Now())
+	_, err = parseToken(response, body, t.tokenType(), t.cfg.Hooks.Now())
 	var received *oauth2.RetrieveError
 	if err != nil && !errors.As(err, &received) {
 		return nil, err

@@ -42,7 +42,7 @@ func (c *Client) observe(endpoint, grantType string) (o observation) {
 	if c.cfg.Hooks.Observe == nil {
 		return o
 	}
-	o = observation{client: c, start: c.cfg.Now()}
+	o = observation{client: c, start: c.cfg.Hooks.Now()}
 	o.event = profile.Event{Endpoint: endpoint, GrantType: grantType, ClientID: c.cfg.ClientID}
 	switch endpoint {
 	case tokenEndpoint, pushEndpoint, introspectionEndpoint, revocationEndpoint:
@@ -66,7 +66,7 @@ func (o *observation) end(ctx context.Context, err error) {
 }
 
 func (o *observation) report(ctx context.Context) {
-	o.event.Duration = o.client.cfg.Now().Sub(o.start)
+	o.event.Duration = o.client.cfg.Hooks.Now().Sub(o.start)
 	o.client.cfg.Hooks.Observe(ctx, o.event)
 }
 

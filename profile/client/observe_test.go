@@ -217,7 +217,7 @@ func TestObserveCostsNothingWithoutAHook(t *testing.T) {
 		cfg := p.config()
 		cfg.Key, cfg.DPoPKey = testkit.Ed25519Key(t, "c-1"), testkit.Ed25519Key(t, "dpop")
 		cfg.Hooks.Observe = observe
-		cfg.Now = func() time.Time { reads.Add(1); return time.Now() }
+		cfg.Hooks.Now = func() time.Time { reads.Add(1); return time.Now() }
 		cfg.HTTPClient = &http.Client{Transport: testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("Authorization") == "" {
 				return p.http.Transport.RoundTrip(r)

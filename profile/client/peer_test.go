@@ -148,7 +148,7 @@ func (p *peer) serve(w http.ResponseWriter, r *http.Request) {
 func (p *peer) config() client.Config {
 	return client.Config{
 		Issuer: p.as.URL, ClientID: "c-1", RedirectURI: "https://client.example/cb", Key: testkit.ECKey(p.t, "c-1"), KeyID: "c-1-key",
-		HTTPClient: p.http, Now: p.clock.Now,
+		HTTPClient: p.http, Hooks: client.Hooks{Now: p.clock.Now},
 	}
 }
 

@@ -80,7 +80,7 @@ func TestServersOfOtherMakes(t *testing.T) {
 			ctx := context.Background()
 			app, err := client.New(ctx, client.Config{
 				Issuer: s.URL, ClientID: "c-1", RedirectURI: "https://client.example/cb", Key: testkit.ECKey(t, "c-1"), HTTPClient: s.Client(),
-				Now: func() time.Time { return now },
+				Hooks: client.Hooks{Now: func() time.Time { return now }},
 			})
 			require.NoError(t, err)
 			require.Equal(t, sample.Documents["openid"] != nil, app.ServerMetadata().UserInfoEndpoint != "")

@@ -138,7 +138,7 @@ func (c *Client) sign(ctx context.Context, params url.Values) (url.Values, error
 	}
 	return params, wire.Archive(ctx, c.cfg.Hooks.Evidence, profile.Evidence{
 		Kind: profile.EvidenceRequestObject, Issued: true, ClientID: c.cfg.ClientID,
-		JWT: params.Get("request"), Key: c.cfg.Key.Public(), Time: c.cfg.Now(),
+		JWT: params.Get("request"), Key: c.cfg.Key.Public(), Time: c.cfg.Hooks.Now(),
 	})
 }
 

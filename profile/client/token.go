@@ -78,5 +78,5 @@ func (c *Client) requestToken(ctx context.Context, params url.Values) (*tokenRes
 	case len(body) > maxTokenResponse:
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrTokenResponse, maxTokenResponse)
 	}
-	return parseToken(response, body, c.tokenType(), c.cfg.Now())
+	return parseToken(response, body, c.tokenType(), c.cfg.Hooks.Now())
 }

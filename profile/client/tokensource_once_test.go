@@ -25,7 +25,7 @@ type lateCaller struct {
 func newLateCaller(t *testing.T) *lateCaller {
 	l := &lateCaller{peer: newPeer(t), held: make(chan struct{}), goOn: make(chan struct{})}
 	cfg := l.config()
-	cfg.Now = func() time.Time {
+	cfg.Hooks.Now = func() time.Time {
 		if l.hold.CompareAndSwap(true, false) {
 			close(l.held)
 			<-l.goOn

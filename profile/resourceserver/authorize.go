@@ -114,7 +114,7 @@ func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error, s
 // reject logs a rejection, sets the headers that are not part of the challenge,
 // and returns the challenge.
 func (s *Server) reject(h http.Header, r *http.Request, err error, scopes []string) tokenbinding.Challenge {
-	wire.LogRejection(s.cfg.Logger, r, err)
+	wire.LogRejection(s.cfg.Hooks.Logger, r, err)
 	s.setHeaders(h, r)
 	wire.SetRetryAfter(h, err)
 	challenge := s.challenge

@@ -266,7 +266,7 @@ func TestDecideKeepsDetailsLocal(t *testing.T) {
 func TestAPINonces(t *testing.T) {
 	w := newAPI(t, func(c *resourceserver.Config) {
 		var err error
-		c.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: c.Now})
+		c.Nonces, err = dpop.NewNonceSource(dpop.NonceSourceConfig{Now: c.Hooks.Now})
 		require.NoError(t, err)
 	})
 	token, key := w.token(), testkit.ECKey(t, "client")

@@ -54,8 +54,8 @@ func BenchmarkResourceServer(b *testing.B) {
 		issuers := []resourceserver.Issuer{{ID: asIssuer, Keys: set.Keys}, {ID: "https://other.example", Keys: set.Keys}}
 		newServer := func(issuers []resourceserver.Issuer) *resourceserver.Server {
 			return newGuard(b, func(c *resourceserver.Config) {
-				c.Resource, c.Issuers, c.Now = resource, issuers, clock
-				c.Proofs = &salted{store: expiring.NewSet(expiring.SetConfig{})}
+				c.Resource, c.Issuers, c.Hooks.Now = resource, issuers, clock
+				c.Replay = &salted{store: expiring.NewSet(expiring.SetConfig{})}
 			})
 		}
 		one, two := newServer(issuers[:1]), newServer(issuers)
@@ -94,7 +94,7 @@ func BenchmarkResourceServer(b *testing.B) {
 		testkit.Benchmark(b, k.name+"/bare", bare)
 		testkit.Benchmark(b, k.name+"/hot", hot)
 		testkit.Benchmark(b, k.name+"/two issuers", several)
-		mtls, certificate := certificateChecks(b, resourceserver.Config{Resource: resource, Issuers: issuers[:1], Now: clock}, issuer)
+		mtls, certificate := certificateChecks(b, resourceserver.Config{Resource: resource, Issuers: issuers[:1], Hooks: resourceserver.Hooks{Now: clock}}, issuer)
 		testkit.Benchmark(b, k.name+"/mtls", mtls)
 		testkit.Benchmark(b, k.name+"/certificate", certificate)
 		b.Run(k.name+"/ratio", func(b *testing.B) {

@@ -56,9 +56,9 @@ type Config struct {
 	// introspection client has its own setting.
 	FutureSkew time.Duration
 
-	// Proofs remembers used proofs. If nil, they are kept in memory, which
+	// Replay remembers used proofs. If nil, they are kept in memory, which
 	// suits an API of one process.
-	Proofs dpop.ReplayStore
+	Replay dpop.ReplayStore
 	// Nonces requires a recent nonce in each proof. If nil, nonces are not
 	// required.
 	Nonces *dpop.NonceSource
@@ -70,6 +70,13 @@ type Config struct {
 	// 9728 §5.1). If empty, there is no such parameter.
 	ResourceMetadata string
 
+	// Hooks follow what the resource server does.
+	Hooks Hooks
+}
+
+// Hooks are functions of a host that follow what a resource server does. The
+// zero value has none. They may be called concurrently.
+type Hooks struct {
 	// Evidence receives the signed introspection response for each request that
 	// passes all checks. A cached response comes again. If Evidence returns an
 	// error, the request is rejected. If nil, nothing is recorded.
@@ -95,11 +102,11 @@ func (cfg *Config) setDefaults() {
 	if cfg.BaseURLs = slices.Clone(cfg.BaseURLs); cfg.BaseURLs == nil && cfg.URLs == nil {
 		cfg.BaseURLs = []string{syntax.Origin(cfg.Resource)}
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+	if cfg.Hooks.Logger == nil {
+		cfg.Hooks.Logger = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	if cfg.Hooks.Now == nil {
+		cfg.Hooks.Now = time.Now
 	}
 	if cfg.FutureSkew == 0 {
 		cfg.FutureSkew = wire.FutureSkew

@@ -73,7 +73,7 @@ func newAPI(t testing.TB, change ...func(*resourceserver.Config)) *apiWorld {
 	require.NoError(t, err)
 	w.cfg = resourceserver.Config{
 		Resource: w.http.URL, Issuers: []resourceserver.Issuer{{ID: asIssuer, Keys: set.Keys}},
-		Now: w.clock.Now, Proofs: w, Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Hooks: resourceserver.Hooks{Now: w.clock.Now, Logger: slog.New(slog.NewTextHandler(&w.log, nil))}, Replay: w,
 	}
 	for _, f := range change {
 		f(&w.cfg)

@@ -84,7 +84,7 @@ func newIssuer(i Issuer, cfg *Config) (*issuer, error) {
 	var err error
 	checked.verifier, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
 		Issuer: i.ID, Audience: []string{cfg.Resource}, Keys: i.Keys, Revoked: i.Revoked,
-		FutureSkew: cfg.FutureSkew, Now: cfg.Now,
+		FutureSkew: cfg.FutureSkew, Now: cfg.Hooks.Now,
 	})
 	return checked, err
 }
@@ -182,7 +182,7 @@ func (i *issuer) lookUp(ctx context.Context, raw string) (tokenClaims, error) {
 		return nil, err
 	case claims.Issuer != "" && claims.Issuer != i.ID: // AT-4-2
 		return nil, fmt.Errorf("%w: got %.256q, want %q", accesstoken.ErrIssuer, claims.Issuer, i.ID)
-	case !claims.ExpiresAt.IsZero() && !i.cfg.Now().Before(claims.ExpiresAt): // SP-5.3.4-3
+	case !claims.ExpiresAt.IsZero() && !i.cfg.Hooks.Now().Before(claims.ExpiresAt): // SP-5.3.4-3
 		return nil, accesstoken.ErrExpired
 	case !slices.Contains(claims.Audience, i.cfg.Resource): // AT-4-3, BCP-2.3-2
 		return nil, accesstoken.ErrAudience

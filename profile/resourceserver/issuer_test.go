@@ -126,7 +126,7 @@ func TestReplayOwners(t *testing.T) {
 	f := newFederation(t)
 	var owners ownerSpy
 	both := newGuard(t, func(c *resourceserver.Config) {
-		c.Issuers, c.Proofs = f.issuers("a b"), &owners
+		c.Issuers, c.Replay = f.issuers("a b"), &owners
 	})
 	for _, name := range []string{"a", "b"} {
 		_, err := both.Verify(request(t, issue(t, name, name)))

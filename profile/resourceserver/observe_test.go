@@ -48,7 +48,7 @@ func TestObserve(t *testing.T) {
 			c.Issuers[0].Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, errors.New("10.0.0.1") }
 		}, func(nonce string) *http.Request { return noncedRequest(t, token, nonce) },
 			with(unknown, "failed", "server_error", "accesstoken: keys or revocation state unavailable")},
-		{"replay store unavailable", func(c *resourceserver.Config) { c.Proofs = brokenStore{} },
+		{"replay store unavailable", func(c *resourceserver.Config) { c.Replay = brokenStore{} },
 			func(nonce string) *http.Request { return noncedRequest(t, token, nonce) },
 			with(known, "failed", "server_error", "dpop: replay store failed")},
 		{"a good request", nil, func(nonce string) *http.Request { return noncedRequest(t, token, nonce) },
@@ -58,8 +58,8 @@ func TestObserve(t *testing.T) {
 			var events []profile.Event
 			clock := testkit.NewClock(time.Now())
 			change := func(c *resourceserver.Config) {
-				c.Observe = func(_ context.Context, e profile.Event) { events = append(events, e) }
-				c.Now = func() time.Time { clock.Advance(time.Millisecond); return clock.Now() }
+				c.Hooks.Observe = func(_ context.Context, e profile.Event) { events = append(events, e) }
+				c.Hooks.Now = func() time.Time { clock.Advance(time.Millisecond); return clock.Now() }
 				if tc.change != nil {
 					tc.change(c)
 				}
@@ -94,7 +94,7 @@ func (brokenStore) Add(context.Context, string, []byte, time.Time) (bool, error)
 func TestObserveACertificate(t *testing.T) {
 	var got profile.Event
 	guard, r := certificateBound(t, func(c *resourceserver.Config) {
-		c.Observe = func(_ context.Context, e profile.Event) { got = e }
+		c.Hooks.Observe = func(_ context.Context, e profile.Event) { got = e }
 	})
 	_, err := guard.Verify(r)
 	require.NoError(t, err)
@@ -122,7 +122,7 @@ func TestObserveCostsNothingWithoutAHook(t *testing.T) {
 	measure := func(observe func(context.Context, profile.Event)) (allocations float64, clock int64) {
 		var calls atomic.Int64
 		guard, r := certificateBound(t, func(c *resourceserver.Config) {
-			c.Observe, c.Now = observe, func() time.Time { calls.Add(1); return time.Now() }
+			c.Hooks.Observe, c.Hooks.Now = observe, func() time.Time { calls.Add(1); return time.Now() }
 		})
 		const runs = 100
 		_, err := guard.Verify(r) // fills the cache of tokens

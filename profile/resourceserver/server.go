@@ -40,8 +40,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	var err error
 	s.proofs, err = dpop.NewVerifier(dpop.VerifierConfig{
-		BaseURLs: cfg.BaseURLs, URLs: cfg.URLs, Replay: cfg.Proofs, Nonces: cfg.Nonces,
-		FutureSkew: cfg.FutureSkew, Now: cfg.Now,
+		BaseURLs: cfg.BaseURLs, URLs: cfg.URLs, Replay: cfg.Replay, Nonces: cfg.Nonces,
+		FutureSkew: cfg.FutureSkew, Now: cfg.Hooks.Now,
 	})
 	if err := errors.Join(append(problems, err)...); err != nil {
 		return nil, fmt.Errorf("resourceserver: %w", err)
@@ -76,11 +76,11 @@ func onlyLookup(issuers []*issuer) (only *issuer) {
 // the error to [Server.WriteError]. [Server.Authorize] does both.
 func (s *Server) Verify(r *http.Request, scopes ...string) (*Token, error) {
 	var start time.Time
-	if s.cfg.Observe != nil {
-		start = s.cfg.Now()
+	if s.cfg.Hooks.Observe != nil {
+		start = s.cfg.Hooks.Now()
 	}
 	token, err := s.verify(r, scopes)
-	if s.cfg.Observe != nil {
+	if s.cfg.Hooks.Observe != nil {
 		s.observe(r.Context(), start, token, err)
 	}
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *Server) Verify(r *http.Request, scopes ...string) (*Token, error) {
 
 // observe reports a request. The token is nil unless it has been verified.
 func (s *Server) observe(ctx context.Context, start time.Time, token *Token, err error) {
-	e := profile.Event{Endpoint: "resource", Duration: s.cfg.Now().Sub(start)}
+	e := profile.Event{Endpoint: "resource", Duration: s.cfg.Hooks.Now().Sub(start)}
 	wire.SetResult(&e, err)
 	if token != nil {
 		e.Issuer, e.ClientID = token.Issuer(), token.ClientID()
@@ -99,7 +99,7 @@ func (s *Server) observe(ctx context.Context, start time.Time, token *Token, err
 			e.Binding = "DPoP"
 		}
 	}
-	s.cfg.Observe(ctx, e)
+	s.cfg.Hooks.Observe(ctx, e)
 }
 
 // verify makes the checks of Verify. If one of them fails after the token has
@@ -191,7 +191,7 @@ func (s *Server) archive(ctx context.Context, claims tokenClaims) error {
 	if !ok || token.Signed() == "" {
 		return nil
 	}
-	return wire.Archive(ctx, s.cfg.Evidence, profile.Evidence{
-		Kind: profile.EvidenceIntrospection, ClientID: token.ClientID(), JWT: token.Signed(), Time: s.cfg.Now(),
+	return wire.Archive(ctx, s.cfg.Hooks.Evidence, profile.Evidence{
+		Kind: profile.EvidenceIntrospection, ClientID: token.ClientID(), JWT: token.Signed(), Time: s.cfg.Hooks.Now(),
 	})
 }

@@ -39,7 +39,7 @@ func (t *Token) CheckStepUp(demand accesstoken.StepUp) error {
 	if t.AuthTime().IsZero() {
 		return reject("no auth_time")
 	}
-	if age := t.server.cfg.Now().Sub(t.AuthTime()); age > demand.MaxAge {
+	if age := t.server.cfg.Hooks.Now().Sub(t.AuthTime()); age > demand.MaxAge {
 		return reject("authenticated %v ago, want at most %v", age.Round(time.Second), demand.MaxAge)
 	}
 	return nil
