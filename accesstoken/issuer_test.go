@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -92,12 +91,6 @@ func TestIssue(t *testing.T) {
 	})
 }
 
-type brokenKey struct{ crypto.Signer }
-
-var errBroken = errors.New("module out of reach")
-
-func (brokenKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, errBroken }
-
 func TestIssueRefuses(t *testing.T) {
 	testkit.RejectChanges(t, newIssuer(t, nil).Issue, grant(), map[string]func(*accesstoken.Claims){
 		"AT-2.2-1 no subject":                      func(c *accesstoken.Claims) { c.Subject = "" },
@@ -135,7 +128,9 @@ func TestIssueRefuses(t *testing.T) {
 		require.NoError(t, err)
 	})
 	t.Run("a key that does not sign", func(t *testing.T) {
-		_, err := newIssuer(t, func(c *accesstoken.IssuerConfig) { c.Key = brokenKey{testkit.ECKey(t, "as")} }).Issue(grant())
+		errBroken := errors.New("module out of reach")
+		key := testkit.RemoteKey{Signer: testkit.ECKey(t, "as"), Err: errBroken}
+		_, err := newIssuer(t, func(c *accesstoken.IssuerConfig) { c.Key = key }).Issue(grant())
 		require.ErrorIs(t, err, errBroken)
 	})
 	testkit.RejectChanges(t, accesstoken.NewIssuer, accesstoken.IssuerConfig{Issuer: issuer, Key: testkit.ECKey(t, "as")}, map[string]func(*accesstoken.IssuerConfig){

@@ -208,9 +208,7 @@ func TestVerifyRefusesTokens(t *testing.T) {
 	})
 	t.Run("AT-4-4 keys that cannot be fetched", func(t *testing.T) {
 		cause := errors.New("no route")
-		down := func(c *accesstoken.VerifierConfig) {
-			c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, cause }
-		}
+		down := func(c *accesstoken.VerifierConfig) { c.Keys = testkit.KeyError(cause) }
 		requireRefused(t, token, accesstoken.ErrUnavailable, down)
 		requireRefused(t, token, cause, down)
 	})

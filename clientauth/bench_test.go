@@ -26,7 +26,7 @@ func BenchmarkVerify(b *testing.B) {
 		s := newServer(b, func(c *clientauth.VerifierConfig) {
 			c.Replay = fresh{expiring.NewSet(expiring.SetConfig{})}
 			c.Lookup = func(_ context.Context, id string) (clientauth.Client, error) {
-				return clientauth.Client{ID: id, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return public, nil }}, nil
+				return clientauth.Client{ID: id, Keys: testkit.KeySource(public...)}, nil
 			}
 		})
 		c := newClient(b, s, func(c *clientauth.PrivateKeyJWTConfig) { c.Key = key })
@@ -65,7 +65,7 @@ func BenchmarkCertificate(b *testing.B) {
 	pool := x509.NewCertPool()
 	pool.AddCert(p.ca.cert)
 	public := []crypto.PublicKey{testkit.ECKey(b, "decoy").Public(), p.key.Public()}
-	keys := func(context.Context, string, string) ([]crypto.PublicKey, error) { return public, nil }
+	keys := testkit.KeySource(public...)
 	for name, client := range map[string]clientauth.Client{
 		"dn":          {Method: clientauth.MethodTLSClientAuth, SubjectDN: registeredDN},
 		"dns":         {Method: clientauth.MethodTLSClientAuth, SANDNS: "client.example"},

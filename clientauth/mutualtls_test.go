@@ -218,11 +218,9 @@ func TestRegisteredKeysThatAreNone(t *testing.T) {
 		keys func(context.Context, string, string) ([]crypto.PublicKey, error)
 		want error
 	}{
-		"MTLS-2.2-1 no function": {nil, clientauth.ErrCertificate},
-		"MTLS-2.2-1 no keys":     {func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, nil }, clientauth.ErrCertificate},
-		"MTLS-2.2-1 keys of nothing": {func(context.Context, string, string) ([]crypto.PublicKey, error) {
-			return []crypto.PublicKey{nil, (*ecdsa.PublicKey)(nil), new(ecdsa.PublicKey)}, nil
-		}, clientauth.ErrCertificate},
+		"MTLS-2.2-1 no function":     {nil, clientauth.ErrCertificate},
+		"MTLS-2.2-1 no keys":         {testkit.KeySource(), clientauth.ErrCertificate},
+		"MTLS-2.2-1 keys of nothing": {testkit.KeySource(nil, (*ecdsa.PublicKey)(nil), new(ecdsa.PublicKey)), clientauth.ErrCertificate},
 		"out of reach": {func(context.Context, string, string) ([]crypto.PublicKey, error) {
 			return []crypto.PublicKey{testkit.ECKey(t, clientID).Public()}, errors.New("timeout")
 		}, clientauth.ErrUnavailable},

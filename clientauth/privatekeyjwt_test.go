@@ -2,14 +2,12 @@ package clientauth_test
 
 import (
 	"context"
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -87,7 +85,7 @@ func TestAuthenticateSuitsTheVerifier(t *testing.T) {
 		"SP-5.3.3.1-2 Ed25519": func(c *clientauth.PrivateKeyJWTConfig) {
 			c.Key, c.Algorithm = testkit.Ed25519Key(t, clientID), "Ed25519"
 		},
-		"a key that only signs":        func(c *clientauth.PrivateKeyJWTConfig) { c.Key = remoteKey{c.Key, nil} },
+		"a key that only signs":        func(c *clientauth.PrivateKeyJWTConfig) { c.Key = testkit.RemoteKey{Signer: c.Key} },
 		"no kid":                       func(c *clientauth.PrivateKeyJWTConfig) { c.KeyID = "" },
 		"the longest lifetime":         func(c *clientauth.PrivateKeyJWTConfig) { c.Lifetime = 10 * time.Minute },
 		"a clock that is 10 s fast":    fast(10 * time.Second),
@@ -120,23 +118,10 @@ func fast(d time.Duration) func(*clientauth.PrivateKeyJWTConfig) {
 	}
 }
 
-// remoteKey is a key that is not in this process, and may be out of reach.
-type remoteKey struct {
-	crypto.Signer
-	err error
-}
-
-func (k remoteKey) Sign(rand io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
-	if k.err != nil {
-		return nil, k.err
-	}
-	return k.Signer.Sign(rand, digest, o)
-}
-
 func TestAuthenticateFails(t *testing.T) {
 	s := newServer(t)
 	cause := errors.New("module out of reach")
-	c := newClient(t, s, func(c *clientauth.PrivateKeyJWTConfig) { c.Key = remoteKey{c.Key, cause} })
+	c := newClient(t, s, func(c *clientauth.PrivateKeyJWTConfig) { c.Key = testkit.RemoteKey{Signer: c.Key, Err: cause} })
 	f := url.Values{"client_secret": {"s"}}
 	require.ErrorIs(t, c.Authenticate(t.Context(), f), cause)
 	ctx, cancel := context.WithCancel(t.Context())

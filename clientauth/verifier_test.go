@@ -273,9 +273,7 @@ func TestRegistrationDecides(t *testing.T) {
 		{"no keys", func(c *clientauth.Client) { c.Keys = nil }, clientauth.ErrSignature},
 		{"the registry found another client", func(c *clientauth.Client) { c.ID = "CLIENT-1" }, clientauth.ErrUnknownClient},
 		{"SP-5.4.3-1 no key fits", func(c *clientauth.Client) {
-			c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) {
-				return []crypto.PublicKey{testkit.RSAKey(t, clientID).Public(), nil, "key"}, nil
-			}
+			c.Keys = testkit.KeySource(testkit.RSAKey(t, clientID).Public(), nil, "key")
 		}, clientauth.ErrSignature},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -411,12 +409,9 @@ func TestKeysThatAreNone(t *testing.T) {
 		require.Error(t, err, name)
 	}
 	s := newServer(t)
-	s.registered(func(c *clientauth.Client) {
-		c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) {
-			return []crypto.PublicKey{nil, (*ecdsa.PublicKey)(nil), &ecdsa.PublicKey{}, (*rsa.PublicKey)(nil), &rsa.PublicKey{},
-				ed25519.PublicKey(nil), ed25519.PublicKey("short"), ecdsa.PublicKey{}, testkit.ECKey(t, clientID).Public()}, nil
-		}
-	})
+	keys := testkit.KeySource(nil, (*ecdsa.PublicKey)(nil), &ecdsa.PublicKey{}, (*rsa.PublicKey)(nil), &rsa.PublicKey{},
+		ed25519.PublicKey(nil), ed25519.PublicKey("short"), ecdsa.PublicKey{}, testkit.ECKey(t, clientID).Public())
+	s.registered(func(c *clientauth.Client) { c.Keys = keys })
 	for _, alg := range []string{"ES256", "PS256", "EdDSA", "Ed25519"} {
 		_, err := s.Check(t.Context(), credentials(testkit.SignJWS(t, claims{"alg": alg}, s.good(nil), testkit.ECKey(t, clientID))))
 		require.Equal(t, alg == "ES256", err == nil, "%s: %v", alg, err)

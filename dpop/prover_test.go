@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -117,22 +116,9 @@ func TestNewProverRefuses(t *testing.T) {
 	})
 }
 
-// remote is a key in a hardware module that may be out of reach.
-type remote struct {
-	crypto.Signer
-	err error
-}
-
-func (r remote) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if r.err != nil {
-		return nil, r.err
-	}
-	return r.Signer.Sign(rand, digest, opts)
-}
-
 func TestProverWithRemoteKey(t *testing.T) {
 	for _, key := range []crypto.Signer{testkit.ECKey(t, "client"), testkit.RSAKey(t, "client"), testkit.Ed25519Key(t, "client")} {
-		p := newProver(t, remote{key, nil})
+		p := newProver(t, testkit.RemoteKey{Signer: key})
 		proof, err := p.Proof("POST", tokenEP, dpop.ProofOptions{})
 		require.NoError(t, err)
 		v, _ := newVerifier(t, nil)
@@ -141,7 +127,7 @@ func TestProverWithRemoteKey(t *testing.T) {
 		require.Equal(t, thumbprintOf(t, key), p.Thumbprint())
 
 		cause := errors.New("out of reach")
-		_, err = newProver(t, remote{key, cause}).Proof("POST", tokenEP, dpop.ProofOptions{})
+		_, err = newProver(t, testkit.RemoteKey{Signer: key, Err: cause}).Proof("POST", tokenEP, dpop.ProofOptions{})
 		require.ErrorIs(t, err, cause)
 	}
 }

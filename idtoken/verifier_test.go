@@ -160,9 +160,7 @@ func TestVerifyRefusesTokens(t *testing.T) {
 	})
 	t.Run("MS-5.6.2-1 keys that cannot be fetched", func(t *testing.T) {
 		cause := errors.New("no route")
-		down := func(c *idtoken.VerifierConfig) {
-			c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, cause }
-		}
+		down := func(c *idtoken.VerifierConfig) { c.Keys = testkit.KeyError(cause) }
 		requireRefused(t, token, idtoken.ErrUnavailable, sent, down)
 		requireRefused(t, token, cause, sent, down)
 	})

@@ -2,7 +2,6 @@ package introspection_test
 
 import (
 	"context"
-	"crypto"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -254,7 +253,7 @@ func TestUnavailable(t *testing.T) {
 			cfg.Authenticate = func(context.Context, url.Values) error { return cause }
 		}},
 		{"MS-5.5.2-2 the keys cannot be had", reply(mediaJWT, honest(t)), func(cfg *introspection.ClientConfig) {
-			cfg.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, cause }
+			cfg.Keys = testkit.KeyError(cause)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

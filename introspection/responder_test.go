@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -377,20 +376,14 @@ func TestAnswerRefusesMistakes(t *testing.T) {
 	})
 	t.Run("a key that fails", func(t *testing.T) {
 		cause := errors.New("module out of reach")
-		s := newResponder(t, func(c *introspection.ResponderConfig) { c.Key = failing{testkit.ECKey(t, "as"), cause} })
+		key := testkit.RemoteKey{Signer: testkit.ECKey(t, "as"), Err: cause}
+		s := newResponder(t, func(c *introspection.ResponderConfig) { c.Key = key })
 		w := httptest.NewRecorder()
 		require.ErrorIs(t, s.Write(w, introspection.Request{WantsJWT: true}, caller, active()), cause)
 		require.Equal(t, 500, w.Code)
 		require.NotContains(t, w.Body.String(), "module")
 	})
 }
-
-type failing struct {
-	crypto.Signer
-	err error
-}
-
-func (f failing) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, f.err }
 
 func TestNewResponder(t *testing.T) {
 	testkit.Reject(t, introspection.NewResponder, map[string]introspection.ResponderConfig{

@@ -1,7 +1,6 @@
 package jar_test
 
 import (
-	"context"
 	"crypto"
 	"testing"
 
@@ -21,7 +20,7 @@ func BenchmarkVerify(b *testing.B) {
 	for alg, key := range benchKeys(b) {
 		public := []crypto.PublicKey{key.Public()}
 		s := newServer(b)
-		s.client.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return public, nil }
+		s.client.Keys = testkit.KeySource(public...)
 		f, err := newSigner(b, s, func(c *jar.SignerConfig) { c.Key = key }).Form(honest())
 		require.NoError(b, err)
 		_, verify := testkit.Bare(b, key, []byte(f.Get("request")))

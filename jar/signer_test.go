@@ -1,14 +1,12 @@
 package jar_test
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -122,7 +120,7 @@ func TestForm(t *testing.T) {
 func TestEveryKeySigns(t *testing.T) {
 	s := newServer(t)
 	for alg, key := range benchKeys(t) {
-		f, err := newSigner(t, s, func(c *jar.SignerConfig) { c.Key = opaque{key} }).Form(honest())
+		f, err := newSigner(t, s, func(c *jar.SignerConfig) { c.Key = testkit.RemoteKey{Signer: key} }).Form(honest())
 		require.NoError(t, err)
 		r, err := s.Verify(t.Context(), s.client, f)
 		require.NoError(t, err)
@@ -130,20 +128,6 @@ func TestEveryKeySigns(t *testing.T) {
 		require.Equal(t, key.Public(), r.PublicKey())
 	}
 }
-
-// opaque is a key in hardware: nobody sees more than it has to show.
-type opaque struct{ key crypto.Signer }
-
-func (o opaque) Public() crypto.PublicKey { return o.key.Public() }
-func (o opaque) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	return o.key.Sign(r, digest, opts)
-}
-
-type broken struct{ crypto.Signer }
-
-var errHSM = errors.New("module unplugged")
-
-func (broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return nil, errHSM }
 
 func TestSignRefuses(t *testing.T) {
 	s := newServer(t)
@@ -193,7 +177,10 @@ func TestSignRefuses(t *testing.T) {
 		require.Error(t, err)
 	})
 	t.Run("the key fails", func(t *testing.T) {
-		f, err := newSigner(t, s, func(c *jar.SignerConfig) { c.Key = broken{testkit.ECKey(t, clientID)} }).Form(honest())
+		errHSM := errors.New("module unplugged")
+		f, err := newSigner(t, s, func(c *jar.SignerConfig) {
+			c.Key = testkit.RemoteKey{Signer: testkit.ECKey(t, clientID), Err: errHSM}
+		}).Form(honest())
 		require.ErrorIs(t, err, errHSM)
 		require.Nil(t, f)
 	})

@@ -1,7 +1,6 @@
 package jar_test
 
 import (
-	"context"
 	"crypto"
 	"encoding/base64"
 	"errors"
@@ -251,7 +250,7 @@ func TestClient(t *testing.T) {
 		crowd[i] = testkit.ECKey(t, "decoy").Public()
 	}
 	keys := func(list ...crypto.PublicKey) jar.Client {
-		return jar.Client{ID: clientID, Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) { return list, nil }}
+		return jar.Client{ID: clientID, Keys: testkit.KeySource(list...)}
 	}
 	own := testkit.ECKey(t, clientID).Public()
 	require.NoError(t, check(keys(append(crowd[:7:7], nil, "no key", testkit.RSAKey(t, clientID).Public(), own)...)), "keys that do not fit do not count")

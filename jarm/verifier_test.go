@@ -128,9 +128,7 @@ func TestVerifyRefusesTokens(t *testing.T) {
 	})
 	t.Run("JARM-2.4-5 keys that cannot be fetched", func(t *testing.T) {
 		cause := errors.New("no route")
-		down := func(c *jarm.VerifierConfig) {
-			c.Keys = func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, cause }
-		}
+		down := func(c *jarm.VerifierConfig) { c.Keys = testkit.KeyError(cause) }
 		requireRefused(t, token, jarm.ErrUnavailable, down)
 		requireRefused(t, token, cause, down)
 	})

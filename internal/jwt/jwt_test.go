@@ -91,7 +91,7 @@ func TestVerify(t *testing.T) {
 	}{
 		"no key source":      {nil, []error{errSignature}},
 		"no key":             {testkit.KeySource(), []error{errSignature}},
-		"a key source fails": {func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, down }, []error{errSource, down}},
+		"a key source fails": {testkit.KeyError(down), []error{errSource, down}},
 		"another key":        {testkit.KeySource(testkit.ECKey(t, "other").Public()), []error{errSignature}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,6 +33,11 @@ func KeySource(keys ...crypto.PublicKey) func(context.Context, string, string) (
 	return func(context.Context, string, string) ([]crypto.PublicKey, error) { return keys, nil }
 }
 
+// KeyError returns a key source that fails.
+func KeyError(err error) func(context.Context, string, string) ([]crypto.PublicKey, error) {
+	return func(context.Context, string, string) ([]crypto.PublicKey, error) { return nil, err }
+}
+
 // SignPayload signs a payload, which may be malformed JSON, with a signer of
 // package jose.
 func SignPayload(t testing.TB, payload string, o jose.SignerOptions, key crypto.Signer) string {

@@ -1,11 +1,13 @@
 package testkit
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"io"
 	"sync"
 	"testing"
 )
@@ -70,4 +72,19 @@ func Ed25519Key(t testing.TB, name string) ed25519.PrivateKey {
 func RSAKey(t testing.TB, name string) *rsa.PrivateKey {
 	t.Helper()
 	return rsaKeys.get(t, name)
+}
+
+// A RemoteKey is a key whose type is not a type of the standard library, such
+// as a key in a hardware module. If Err is not nil, Sign returns it.
+type RemoteKey struct {
+	crypto.Signer
+	Err error
+}
+
+// Sign signs as the Signer does.
+func (k RemoteKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if k.Err != nil {
+		return nil, k.Err
+	}
+	return k.Signer.Sign(random, digest, opts)
 }

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -52,6 +53,25 @@ func Hammer(n int, f func(i int)) {
 	ready.Wait()
 	close(start)
 	done.Wait()
+}
+
+// OneWinner calls use on 64 goroutines. It requires that one call succeeds and
+// that the others return the error replayed.
+func OneWinner(t testing.TB, replayed error, use func() error) {
+	t.Helper()
+	errs := make([]error, 64)
+	Hammer(len(errs), func(i int) { errs[i] = use() })
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else if !errors.Is(err, replayed) {
+			t.Errorf("testkit: %v", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("testkit: %d winners, want 1", won)
+	}
 }
 
 // RequireAll is an environment variable. If it is "1", [Require] fails instead

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
@@ -215,5 +216,24 @@ func TestMust(t *testing.T) {
 func TestRoundTripper(t *testing.T) {
 	client := &http.Client{Transport: testkit.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF })}
 	_, err := client.Get("https://example.org")
+	require.ErrorIs(t, err, io.EOF)
+}
+
+func TestOneWinner(t *testing.T) {
+	var used atomic.Bool
+	testkit.OneWinner(t, io.EOF, func() error {
+		if used.Swap(true) {
+			return io.EOF
+		}
+		return nil
+	})
+}
+
+func TestRemoteKey(t *testing.T) {
+	token := testkit.SignPayload(t, `{}`, jose.SignerOptions{}, testkit.RemoteKey{Signer: testkit.ECKey(t, "a")})
+	c, err := jose.Split(token, 1<<10)
+	require.NoError(t, err)
+	require.NoError(t, c.Verify("ES256", testkit.ECKey(t, "a").Public()))
+	_, err = testkit.RemoteKey{Signer: testkit.ECKey(t, "a"), Err: io.EOF}.Sign(nil, nil, nil)
 	require.ErrorIs(t, err, io.EOF)
 }

@@ -241,27 +241,15 @@ func TestKeyOfRecurringPayments(t *testing.T) {
 func TestOneOfManyWins(t *testing.T) {
 	u, _, _ := newUses(t)
 	for round := range 20 {
-		var won atomic.Int32
-		var group sync.WaitGroup
+		var attempts atomic.Int32
 		var results sync.Map
-		start := make(chan struct{})
 		detail, ctx := payment(t, fmt.Sprint(round+1)), t.Context()
-		for i := range 64 {
-			group.Go(func() {
-				<-start
-				id := fmt.Sprint(i)
-				result, err := u.Once(ctx, uses.Use{Grant: "g", Detail: detail, Attempt: id, Result: id})
-				results.Store(result, true)
-				if err == nil {
-					won.Add(1)
-				} else if !errors.Is(err, uses.ErrUsed) {
-					t.Error(err)
-				}
-			})
-		}
-		close(start)
-		group.Wait()
-		require.EqualValues(t, 1, won.Load())
+		testkit.OneWinner(t, uses.ErrUsed, func() error {
+			id := fmt.Sprint(attempts.Add(1))
+			result, err := u.Once(ctx, uses.Use{Grant: "g", Detail: detail, Attempt: id, Result: id})
+			results.Store(result, true)
+			return err
+		})
 		n := 0
 		results.Range(func(any, any) bool { n++; return true })
 		require.Equal(t, 1, n, "all find the result of the winner")
