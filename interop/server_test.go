@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
@@ -57,7 +58,7 @@ func (w *world) startServer(t *testing.T, p profile.Profile, more ...*profile.Cl
 			if m, ok := clients[id]; ok {
 				return m, nil
 			}
-			return nil, authserver.ErrUnknownClient
+			return nil, clientauth.ErrUnknownClient
 		},
 		Introspection: &authserver.Introspection{ResourceServers: func(_ context.Context, id string) ([]string, error) {
 			if id == apiClientID {

@@ -52,6 +52,19 @@ func ParseMode(responseMode, responseType string) (Mode, error) {
 	return "", fmt.Errorf("%w: response_mode is %.64q", ErrMode, responseMode)
 }
 
+// Check checks that a response can be sent to a redirect URI in this mode. A
+// redirect URI must be absolute, without a fragment and without a parameter
+// "response". [ModeFormPostJWT] requires an http or https URI, because an app
+// with a scheme of its own cannot receive a form. An authorization server calls
+// Check before it asks the user.
+func (m Mode) Check(redirectURI string) error {
+	u, err := checkRedirectURI(redirectURI)
+	if err == nil && m == ModeFormPostJWT && !isWeb(u) {
+		err = errors.New("jarm: redirect URI of an app, which cannot receive a form")
+	}
+	return err
+}
+
 // Write sends the browser to the client with a response of [Issuer]. It writes
 // a redirect with status 303 or, for [ModeFormPostJWT], a page that posts
 // itself. The host has checked that the redirect URI is the registered one. If
@@ -102,23 +115,28 @@ func check(redirectURI, response string) error {
 	}) {
 		return errors.New("jarm: malformed response, want a JWT")
 	}
+	_, err := checkRedirectURI(redirectURI)
+	return err
+}
+
+func checkRedirectURI(redirectURI string) (*url.URL, error) {
 	for i := range len(redirectURI) {
 		if c := redirectURI[i]; c <= ' ' || c > '~' || c == '\\' || c == '#' {
-			return errors.New("jarm: redirect URI with a fragment or an invalid character")
+			return nil, errors.New("jarm: redirect URI with a fragment or an invalid character")
 		}
 	}
 	u, err := url.Parse(redirectURI)
 	switch {
 	case err != nil || u.Scheme == "":
-		return errors.New("jarm: relative redirect URI")
+		return nil, errors.New("jarm: relative redirect URI")
 	case isWeb(u) && u.Host == "":
-		return errors.New("jarm: redirect URI without a host")
+		return nil, errors.New("jarm: redirect URI without a host")
 	case !isWeb(u) && !strings.Contains(u.Scheme, "."): // RFC 8252 §7.1: neither javascript nor data
-		return errors.New("jarm: redirect URI with a scheme that is neither https nor private to an app")
+		return nil, errors.New("jarm: redirect URI with a scheme that is neither https nor private to an app")
 	case u.Query().Has(paramResponse): // the client would reject two
-		return fmt.Errorf("jarm: redirect URI with the parameter %q", paramResponse)
+		return nil, fmt.Errorf("jarm: redirect URI with the parameter %q", paramResponse)
 	}
-	return nil
+	return u, nil
 }
 
 func isWeb(u *url.URL) bool { return u.Scheme == "https" || u.Scheme == "http" }
@@ -163,8 +181,8 @@ func writeFormPost(w http.ResponseWriter, redirectURI, response string) error {
 	if err := check(redirectURI, response); err != nil {
 		return err
 	}
-	if u, err := url.Parse(redirectURI); err != nil || !isWeb(u) {
-		return errors.New("jarm: redirect URI of an app, which cannot receive a form")
+	if err := ModeFormPostJWT.Check(redirectURI); err != nil {
+		return err
 	}
 	h := w.Header()
 	noStore(h) // JARM-2.3.3-1

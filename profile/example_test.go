@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -50,7 +51,7 @@ func Example() {
 		Scopes: []string{"openid", "accounts"}, Resources: []string{apiHTTP.URL},
 		Clients: func(_ context.Context, id string) (*profile.ClientMetadata, error) {
 			if id != registered.ClientID {
-				return nil, authserver.ErrUnknownClient
+				return nil, clientauth.ErrUnknownClient
 			}
 			return registered, nil
 		},

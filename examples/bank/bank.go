@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
@@ -121,7 +122,7 @@ func (b *bank) client(_ context.Context, clientID string) (*profile.ClientMetada
 	if client, ok := b.cfg.registered[clientID]; ok {
 		return client, nil
 	}
-	return nil, authserver.ErrUnknownClient
+	return nil, clientauth.ErrUnknownClient
 }
 
 // resourceServers returns the APIs of this bank that a client operates.

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile"
@@ -79,7 +80,7 @@ func newBank(cfg bankConfig) (*bank, error) {
 			if app, ok := cfg.clients[clientID]; ok {
 				return app, nil
 			}
-			return nil, authserver.ErrUnknownClient
+			return nil, clientauth.ErrUnknownClient
 		},
 		Interact: b.interact,
 		// Without mutual TLS, omit this field.

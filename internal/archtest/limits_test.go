@@ -13,7 +13,6 @@ import (
 const (
 	maxFunctionLines  = 70
 	maxLeafNames      = 30
-	maxServerNames    = 38 // the names of its stores will go
 	maxInterfaceVerbs = 3
 	maxFileBytes      = 256 << 10
 )
@@ -68,12 +67,8 @@ func surfaceRule(r *repo) (findings []string) {
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(names)) {
-		limit := maxLeafNames
-		if dir == profileRoom+"/authserver" {
-			limit = maxServerNames
-		}
-		if names[dir] > limit {
-			findings = append(findings, fmt.Sprintf("%s: %d exported names, more than %d", dir, names[dir], limit))
+		if names[dir] > maxLeafNames {
+			findings = append(findings, fmt.Sprintf("%s: %d exported names, more than %d", dir, names[dir], maxLeafNames))
 		}
 	}
 	return findings

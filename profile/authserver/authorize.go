@@ -79,6 +79,27 @@ func (a *Authorization) RequestURI() string { return a.request.RequestURI() }
 // channel has added nothing to them.
 func (a *Authorization) Params() url.Values { return form.Clone(a.params) }
 
+// answeredHere are the parameters of an authorization request that this package
+// answers itself, together with client authentication and request objects.
+var answeredHere = []string{
+	"client_assertion", "client_assertion_type", "client_secret", "request", "request_uri",
+	"response_mode", "dpop_jkt", "grant_management_action", "grant_id",
+}
+
+// ForwardParams returns the parameters for another engine that issues the code,
+// for [Server.Complete]. It returns Params without those that the server
+// answers itself: client authentication, request, request_uri, response_mode,
+// dpop_jkt and grant management. An engine that supports fewer of them would
+// reject the request.
+func (a *Authorization) ForwardParams() url.Values {
+	params := a.Params()
+	for _, name := range answeredHere {
+		params.Del(name)
+	}
+	params.Set("client_id", a.client.ClientID)
+	return params
+}
+
 // Scopes returns the scopes asked for, each of which this client may have.
 func (a *Authorization) Scopes() []string { return slices.Clone(a.scopes) }
 
@@ -274,11 +295,11 @@ type Approval struct {
 	GrantClaims []string
 	// AuthTime is when the user logged in. Required if the client sent max_age:
 	// then a login before the request that is older than it allows is refused
-	// with [ErrMaxAge].
+	// with [ErrLogin].
 	AuthTime time.Time
 	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most
 	// 1 KiB together as JSON. With [Config.ACRValues], ACR has to be one of
-	// those that the client asked for, or it is an [ErrACR].
+	// those that the client asked for, or it is an [ErrLogin].
 	ACR string
 	AMR []string
 	// IDTokenClaims are further claims for the ID token, as encoding/json

@@ -171,7 +171,7 @@ func TestAConsentOutlivesAFullShare(t *testing.T) {
 	}
 	a := w.load("client-1", w.pushForm("client-1"))
 	_, err := w.as.Approve(t.Context(), a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), AuthTime: w.clock.Now()})
-	require.ErrorIs(t, err, authserver.ErrTooMany)
+	require.ErrorIs(t, err, authserver.ErrStore)
 	recorder := httptest.NewRecorder()
 	w.as.WriteAuthorizationError(recorder, httptest.NewRequest(http.MethodGet, w.asHTTP.URL+"/authorize", nil), a, err)
 	require.Equal(t, http.StatusTooManyRequests, recorder.Code, "D1: a page, and no response that ends the request")

@@ -58,7 +58,7 @@ func (s *Server) certificate(r *http.Request) (tokenbinding.ClientCertificate, e
 func (s *Server) client(ctx context.Context, clientID string) (*profile.ClientMetadata, error) {
 	client, err := s.cfg.Clients(ctx, clientID)
 	switch {
-	case errors.Is(err, ErrUnknownClient):
+	case errors.Is(err, clientauth.ErrUnknownClient):
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w: client registration: %w", ErrStore, err)
@@ -71,9 +71,6 @@ func (s *Server) client(ctx context.Context, clientID string) (*profile.ClientMe
 // lookup is what clientauth asks.
 func (s *Server) lookup(ctx context.Context, clientID string) (clientauth.Client, error) {
 	client, err := s.client(ctx, clientID)
-	if errors.Is(err, ErrUnknownClient) {
-		return clientauth.Client{}, clientauth.ErrUnknownClient
-	}
 	if err != nil {
 		return clientauth.Client{}, err
 	}

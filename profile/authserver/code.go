@@ -59,7 +59,7 @@ func (s *Server) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, e
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Commit(ctx); err != nil {
+	if _, err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
 	return s.fulfil(ctx, t, plan)

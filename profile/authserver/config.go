@@ -37,7 +37,7 @@ type Config struct {
 	// from the headers of a request.
 	Issuer string
 	// Clients returns the registration of a client, or an error that matches
-	// [ErrUnknownClient]. The registration must have passed
+	// [clientauth.ErrUnknownClient]. The registration must have passed
 	// [profile.ClientMetadata.Validate]. Required. The server calls it several
 	// times for one request.
 	Clients func(ctx context.Context, clientID string) (*profile.ClientMetadata, error)
@@ -81,9 +81,10 @@ type Config struct {
 	// issuers may.
 	//
 	// If nil, the server keeps each kind in a bounded memory store of its own.
-	// A client can use as much room as is still free, and then receives
-	// [ErrTooMany]. Other clients and other kinds are not affected. This is for
-	// a server of one process, and a restart ends its codes and tokens.
+	// A client can use as much room as is still free, and then receives an
+	// [ErrStore] with status 429. Other clients and other kinds are not
+	// affected. This is for a server of one process, and a restart ends its
+	// codes and tokens.
 	Store store.Store
 	// Replay remembers used DPoP proofs, client assertions and request objects.
 	// It needs only the method Add of a store. If nil, Store is used, or memory

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
@@ -32,7 +33,7 @@ func goodConfig(t testing.TB) authserver.Config {
 	return authserver.Config{
 		Issuer: "https://as.example", Keys: []profile.SigningKey{{Key: testkit.ECKey(t, "as"), KeyID: "as-1"}}, Scopes: []string{"openid"}, Resources: []string{"https://api.example"},
 		Clients: func(context.Context, string) (*profile.ClientMetadata, error) {
-			return nil, authserver.ErrUnknownClient
+			return nil, clientauth.ErrUnknownClient
 		},
 	}
 }
@@ -351,10 +352,10 @@ func TestClientsCallback(t *testing.T) {
 		"a failure":      {func(string) (*profile.ClientMetadata, error) { return nil, errHost }, 503, 503},
 		"another client": {func(string) (*profile.ClientMetadata, error) { return w.clients["client-2"], nil }, 503, 503},
 		"unknown, wrapped": {func(string) (*profile.ClientMetadata, error) {
-			return nil, fmt.Errorf("%w: x", authserver.ErrUnknownClient)
+			return nil, fmt.Errorf("%w: x", clientauth.ErrUnknownClient)
 		}, 401, 400},
 		"unknown and more": {func(string) (*profile.ClientMetadata, error) {
-			return w.clients["client-1"], authserver.ErrUnknownClient
+			return w.clients["client-1"], clientauth.ErrUnknownClient
 		}, 401, 400},
 		"no registered key": {func(id string) (*profile.ClientMetadata, error) {
 			c := *w.clients[id]

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
@@ -340,6 +341,6 @@ func clientsOf(w *world) func(context.Context, string) (*profile.ClientMetadata,
 		if c, ok := w.clients[id]; ok {
 			return c, nil
 		}
-		return nil, authserver.ErrUnknownClient
+		return nil, clientauth.ErrUnknownClient
 	}
 }

@@ -11,8 +11,7 @@
 //   - [Server.Authorization], [Authorization.Binding], which the host stores with
 //     its code, and [Server.Complete],
 //   - [Server.TokenRequest], [TokenRequest.CheckBinding] and
-//     [TokenRequest.Commit], after which the host issues a token that is bound to
-//     [TokenRequest.Confirmation],
+//     [TokenRequest.Commit], which returns what the host binds its token to,
 //   - [Server.RevocationRequest] and [RevocationRequest.Commit].
 //
 // # Order of checks

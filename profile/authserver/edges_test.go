@@ -122,7 +122,7 @@ func TestCheckedRequestsServeOnce(t *testing.T) {
 		func() error { _, err := w.as.Token(ctx, nil); return err },
 		func() error { _, err := w.as.Push(ctx, &authserver.PushedRequest{}); return err },
 		func() error { _, err := w.as.Deny(ctx, nil, "access_denied", ""); return err },
-		func() error { return (&authserver.TokenRequest{}).Commit(ctx) },
+		func() error { _, err := (&authserver.TokenRequest{}).Commit(ctx); return err },
 	} {
 		require.Error(t, zero())
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
@@ -65,7 +66,7 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 			if c, ok := w.clients[id]; ok {
 				return c, nil
 			}
-			return nil, authserver.ErrUnknownClient
+			return nil, clientauth.ErrUnknownClient
 		},
 		Interact: w.interact, Hooks: authserver.Hooks{Now: w.clock.Now},
 	}

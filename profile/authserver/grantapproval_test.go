@@ -139,7 +139,7 @@ func TestG16RevocationKnowsItsGrant(t *testing.T) {
 			require.NoError(t, err)
 			return q
 		}
-		origin := func(token any) authserver.TokenOrigin {
+		origin := func(token any) grants.Origin {
 			o, err := request("client-1", token.(string)).Origin(t.Context())
 			require.NoError(t, err)
 			return o
@@ -150,7 +150,7 @@ func TestG16RevocationKnowsItsGrant(t *testing.T) {
 		require.True(t, of.Refresh)
 		require.Len(t, of.AuthorizationID, 22)
 		access := origin(tokens.body["access_token"])
-		require.Equal(t, authserver.TokenOrigin{AuthorizationID: of.AuthorizationID, GrantID: id}, access)
+		require.Equal(t, grants.Origin{AuthorizationID: of.AuthorizationID, GrantID: id}, access)
 		plain := w.redeem("scope", "accounts")
 		require.Empty(t, origin(plain.body["access_token"]).GrantID, "G16 no grant management, no grant")
 		require.Empty(t, origin(plain.body["refresh_token"]).GrantID)

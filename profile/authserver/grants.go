@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
@@ -86,7 +87,7 @@ func (s *Server) newGrants() error {
 func (s *Server) grantCaller(ctx context.Context, token *resourceserver.Token, scope string) (clientID, subject string, err error) {
 	client, err := s.client(ctx, token.ClientID())
 	switch {
-	case errors.Is(err, ErrUnknownClient):
+	case errors.Is(err, clientauth.ErrUnknownClient):
 		return "", "", fmt.Errorf("%w: its client is gone", accesstoken.ErrRevoked)
 	case err != nil:
 		return "", "", err

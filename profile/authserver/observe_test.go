@@ -148,12 +148,12 @@ func TestObserveADenial(t *testing.T) {
 	authorize := w.authorizationURL("client-1", w.pushForm("client-1"))
 	events()
 	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
-		return nil, authserver.ErrMaxAge
+		return nil, authserver.ErrLogin
 	}
 	w.browse(authorize)
 	require.Equal(t, []profile.Event{{
 		Endpoint: "authorization", Outcome: "rejected", ClientID: "client-1",
-		Code: "login_required", Reason: "authserver: login older than max_age",
+		Code: "login_required", Reason: "authserver: login that does not satisfy the request",
 	}}, events())
 }
 

@@ -68,9 +68,12 @@ func TestPlumbing(t *testing.T) {
 		change(&other)
 		require.Error(t, request.CheckBinding(other), name)
 	}
-	require.Equal(t, w.jkt("d"), request.Confirmation().JKT)
-	require.NoError(t, request.Commit(ctx))
-	require.Error(t, request.Commit(ctx), "used up")
+	confirmation, err := request.Commit(ctx)
+	require.NoError(t, err)
+	require.Equal(t, w.jkt("d"), confirmation.JKT)
+	confirmation, err = request.Commit(ctx)
+	require.Error(t, err, "used up")
+	require.Zero(t, confirmation, "a rejected request binds nothing")
 
 	recorder := httptest.NewRecorder()
 	response.ServeHTTP(recorder, nil)
@@ -89,4 +92,21 @@ func TestPlumbing(t *testing.T) {
 	keys, err := w.as.Keys().MarshalJSON()
 	require.NoError(t, err)
 	require.Contains(t, string(keys), `"kid":"as-1"`)
+}
+
+func TestForwardParams(t *testing.T) {
+	w := newWorld(t)
+	form := w.pushForm("client-1")
+	form.Set("response_mode", "query.jwt")
+	form.Set("dpop_jkt", w.jkt("d"))
+	form.Set("prompt", "login")
+	a := w.load("client-1", form)
+	forwarded, all := a.ForwardParams(), a.Params()
+	require.True(t, all.Has("response_mode") && all.Has("prompt"))
+	for name := range forwarded {
+		require.Contains(t, []string{"client_id", "response_type", "redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method", "prompt"}, name)
+	}
+	require.Equal(t, "client-1", forwarded.Get("client_id"))
+	require.Equal(t, "login", forwarded.Get("prompt"))
+	require.Len(t, forwarded, 9)
 }

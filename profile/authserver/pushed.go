@@ -184,7 +184,7 @@ func (s *Server) checkPossible(client *profile.ClientMetadata, params url.Values
 	wanted := strings.Fields(params.Get("acr_values"))
 	possible := func(acr string) bool { return slices.Contains(s.cfg.ACRValues, acr) }
 	if len(wanted) > 0 && len(s.cfg.ACRValues) > 0 && !slices.ContainsFunc(wanted, possible) {
-		return fmt.Errorf("%w: logins here meet %q", ErrACR, s.cfg.ACRValues)
+		return fmt.Errorf("%w: logins here meet %q", errACR, s.cfg.ACRValues)
 	}
 	return nil
 }

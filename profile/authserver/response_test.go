@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
@@ -329,7 +330,7 @@ func TestRefusedAuthorization(t *testing.T) {
 	}
 	for cause, code := range map[error]string{
 		authserver.ErrTarget:        "invalid_target",
-		authserver.ErrUnknownClient: "unauthorized_client",
+		clientauth.ErrUnknownClient: "unauthorized_client",
 		errors.New("dsn=secret"):    "server_error",
 		wireError("a b\n"):          "server_error",
 		wireError(""):               "server_error",

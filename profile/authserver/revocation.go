@@ -58,9 +58,8 @@ func (q *RevocationRequest) ClientID() string { return q.client.ClientID }
 // Client returns the registration of the authenticated client.
 func (q *RevocationRequest) Client() *profile.ClientMetadata { return q.client }
 
-// Token returns the token to be revoked, which may be anybody's, or none at
-// all.
-func (q *RevocationRequest) Token() string { return q.params.Get("token") }
+// token returns the token to be revoked.
+func (q *RevocationRequest) token() string { return q.params.Get("token") }
 
 // TokenTypeHint returns where the client thinks that the token is to be found:
 // access_token, refresh_token, anything else or nothing. It decides nothing
@@ -81,50 +80,41 @@ func (q RevocationRequest) GoString() string { return q.String() }
 // LogValue is String.
 func (q RevocationRequest) LogValue() slog.Value { return slog.StringValue(q.String()) }
 
-// Commit uses up the client assertion. A host that revokes tokens of its own
-// calls it once, before it does so; [Server.Revoke] does it by itself.
-func (q *RevocationRequest) Commit(ctx context.Context) error {
+// Commit consumes the client assertion and returns the token to be revoked. The
+// token can be unknown, or belong to any client. A host that revokes tokens of
+// its own calls Commit once, and revokes the token if it belongs to ClientID.
+// [Server.Revoke] calls it itself.
+func (q *RevocationRequest) Commit(ctx context.Context) (token string, err error) {
 	if q == nil || q.server == nil {
-		return errors.New("authserver: Commit of a request that was not checked")
+		return "", errors.New("authserver: Commit of an unchecked request")
 	}
-	return q.server.clients.Commit(ctx, q.auth)
+	if err := q.server.clients.Commit(ctx, q.auth); err != nil {
+		return "", err
+	}
+	return q.token(), nil
 }
 
-// A TokenOrigin names the authorization and the grant of a token in a
-// revocation request. It is zero for a token that the server does not know.
-type TokenOrigin struct {
-	// AuthorizationID is the ID of the authorization, for [Server.Withdraw].
-	AuthorizationID string
-	// GrantID is the ID of the live managed grant that the token belongs to, or
-	// "". It is also "" for a refresh token that has expired, or that a merge
-	// or replacement has ended. For access tokens it is known only with
-	// [Config.GrantIDInTokens].
-	GrantID string
-	// Refresh is true if the token is a refresh token.
-	Refresh bool
-
-	expired bool
-}
-
-// Origin returns the authorization and the grant of the token. A host calls it
-// to end more than [Server.Revoke] ends. Origin changes nothing. If the
-// revocation of a refresh token shall end its grant, the host calls Origin,
-// then Server.Revoke, then [grants.Manager.Revoke] of [Server.Grants]. The host
-// can repeat all three after an error.
+// Origin returns the authorization and the grant of the token. The GrantID of
+// an access token is known only with [Config.GrantIDInTokens]. It is empty for
+// a refresh token that has expired, or that a merge or replacement has ended. A
+// host calls Origin to end more than [Server.Revoke] ends. Origin changes
+// nothing. If the revocation of a refresh token shall end its grant, the host
+// calls Origin, then Server.Revoke, then [grants.Manager.Revoke] of
+// [Server.Grants]. The host can repeat all three after an error.
 //
 // Origin returns [ErrForeignToken] for a token of another client. It returns
 // [ErrTokenType] for a token of the host that this server cannot revoke. The
 // failure of a store is [ErrStore] or [grants.ErrStore].
-func (q *RevocationRequest) Origin(ctx context.Context) (TokenOrigin, error) {
+func (q *RevocationRequest) Origin(ctx context.Context) (grants.Origin, error) {
 	if q == nil || q.server == nil {
-		return TokenOrigin{}, errors.New("authserver: Origin called for an unchecked request")
+		return grants.Origin{}, errors.New("authserver: Origin called for an unchecked request")
 	}
 	found, err := q.server.originOf(ctx, q)
-	origin := found.TokenOrigin
+	origin := found.Origin
 	if err != nil || origin.GrantID == "" {
 		return origin, err
 	}
-	if q.server.grants == nil || origin.expired {
+	if q.server.grants == nil || found.expired {
 		origin.GrantID = ""
 		return origin, nil
 	}
@@ -137,7 +127,7 @@ func (q *RevocationRequest) Origin(ctx context.Context) (TokenOrigin, error) {
 		origin.GrantID, err = "", nil
 	}
 	if err != nil {
-		return TokenOrigin{}, err
+		return grants.Origin{}, err
 	}
 	return origin, nil
 }
@@ -162,7 +152,7 @@ func (s *Server) Revoke(ctx context.Context, q *RevocationRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := q.Commit(ctx); err != nil {
+	if _, err := q.Commit(ctx); err != nil {
 		return err
 	}
 	if origin.AuthorizationID == "" { // REV-2.2-2
@@ -180,7 +170,8 @@ func (s *Server) Revoke(ctx context.Context, q *RevocationRequest) error {
 
 // A foundToken is the token of a revocation request, for its revocation.
 type foundToken struct {
-	TokenOrigin
+	grants.Origin
+	expired bool // a refresh token
 	expires time.Time
 	own     bool // a token of a client that acts for itself
 }
@@ -192,19 +183,20 @@ func (s *Server) originOf(ctx context.Context, q *RevocationRequest) (foundToken
 	// REV-2.1-3, REV-2.2-4: the hint is ignored. REV-2-1, REV-2-2: refresh
 	// tokens and access tokens.
 	var record refreshRecord
-	_, _, err := s.load(ctx, s.stores.refresh, s.storeKey(kindRefresh, q.Token()), &record, ErrRefreshToken)
+	_, _, err := s.load(ctx, s.stores.refresh, s.storeKey(kindRefresh, q.token()), &record, ErrRefreshToken)
 	if err == nil {
 		if err := q.checkOwner(record.Grant.ClientID); err != nil {
 			return foundToken{}, err
 		}
-		return foundToken{expires: time.Unix(record.Expires, 0), TokenOrigin: TokenOrigin{
-			AuthorizationID: record.Grant.ID, GrantID: record.Grant.Managed, Refresh: true, expired: s.cfg.Hooks.Now().Unix() >= record.Expires,
-		}}, nil
+		return foundToken{
+			Origin:  grants.Origin{AuthorizationID: record.Grant.ID, GrantID: record.Grant.Managed, Refresh: true},
+			expired: s.cfg.Hooks.Now().Unix() >= record.Expires, expires: time.Unix(record.Expires, 0),
+		}, nil
 	}
 	if !errors.Is(err, ErrRefreshToken) {
 		return foundToken{}, err
 	}
-	token, err := s.accessToken(ctx, q.Token())
+	token, err := s.accessToken(ctx, q.token())
 	if wire.Unavailable(err) {
 		return foundToken{}, err
 	}
@@ -217,11 +209,11 @@ func (s *Server) originOf(ctx context.Context, q *RevocationRequest) (foundToken
 	if !wire.HasGrant(token.ID) {
 		return foundToken{}, ErrTokenType // REV-2.2.1-1
 	}
-	origin := TokenOrigin{AuthorizationID: token.ID[:wire.GrantIDLength], GrantID: token.GrantID}
+	origin := grants.Origin{AuthorizationID: token.ID[:wire.GrantIDLength], GrantID: token.GrantID}
 	if origin.GrantID == origin.AuthorizationID { // which is what a token without grant management names
 		origin.GrantID = ""
 	}
-	return foundToken{origin, token.ExpiresAt, token.Subject == token.ClientID}, nil
+	return foundToken{Origin: origin, expires: token.ExpiresAt, own: token.Subject == token.ClientID}, nil
 }
 
 // checkOwner rejects a token of another client (REV-2.1-2).

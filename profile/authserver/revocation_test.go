@@ -326,19 +326,23 @@ func TestRevocationPlumbing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "client-1", q.ClientID())
 	require.Equal(t, w.clients["client-1"], q.Client())
-	require.Equal(t, "a token of the host's own", q.Token())
 	require.Equal(t, "access_token", q.TokenTypeHint())
 	for _, shown := range []string{fmt.Sprint(q), fmt.Sprintf("%#v %+v %s", *q, *q, q), q.LogValue().String(), fmt.Sprint(authserver.RevocationRequest{})} {
 		require.Contains(t, shown, "revocation request")
 		require.NotContains(t, shown, "of the host's own")
 	}
-	require.NoError(t, q.Commit(ctx))
-	require.Error(t, q.Commit(ctx), "CA-7523-3-7 used up")
+	token, err := q.Commit(ctx)
+	require.NoError(t, err)
+	require.Equal(t, "a token of the host's own", token)
+	token, err = q.Commit(ctx)
+	require.Error(t, err, "CA-7523-3-7 used up")
+	require.Empty(t, token)
 	require.Error(t, w.as.Revoke(ctx, q), "used up")
 	require.Error(t, newWorld(t).as.Revoke(ctx, q), "another server's")
 	for _, bad := range []*authserver.RevocationRequest{nil, {}} {
 		require.Error(t, w.as.Revoke(ctx, bad))
-		require.Error(t, bad.Commit(ctx))
+		_, err := bad.Commit(ctx)
+		require.Error(t, err)
 	}
 	w = newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Endpoints.Revocation = "/tokens/end"

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 
@@ -63,7 +62,7 @@ func checkAnswerable(mode jarm.Mode, params url.Values) error {
 	}
 	// JARM-2.3-1: a redirect_uri with a response of its own would have two, and
 	// no form can be posted to an app's own scheme.
-	if err := mode.Write(nowhere{}, params.Get("redirect_uri"), "e30.e30.AA"); err != nil {
+	if err := mode.Check(params.Get("redirect_uri")); err != nil {
 		return fmt.Errorf("%w: %w", ErrParameter, err)
 	}
 	// JARM-2.1-3, JARM-2.1-4: the state goes inside, where a control character
@@ -76,13 +75,6 @@ func checkAnswerable(mode jarm.Mode, params url.Values) error {
 	}
 	return nil
 }
-
-// nowhere is for a response that is tried and not sent.
-type nowhere http.Header
-
-func (n nowhere) Header() http.Header         { return http.Header(n) }
-func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (n nowhere) WriteHeader(int)             {}
 
 // responseMode reads response_mode; query is the empty Mode. MS-5.4.1-1: a
 // server that demands signed responses serves no others. MS-5.3.3-1: a client

@@ -53,7 +53,7 @@ func (s *Server) checkLogin(a *Authorization, approval Approval) error {
 	} else if now, login := s.cfg.Hooks.Now().Unix(), approval.AuthTime.Unix(); ok && now-login > limit && login < a.pushed {
 		// A login since the client asked is what it asked for, however long the
 		// user then reads the page for consent.
-		return fmt.Errorf("%w: the user logged in %d s ago, and max_age is %d", ErrMaxAge, now-login, limit)
+		return fmt.Errorf("%w: the user logged in %d s ago, and max_age is %d", errMaxAge, now-login, limit)
 	}
 	// What no token can say is refused here: at the token endpoint it would be
 	// too late to tell the host.
@@ -67,7 +67,7 @@ func (s *Server) checkLogin(a *Authorization, approval Approval) error {
 	// refuses again.
 	wanted := a.ACRValues()
 	if len(s.cfg.ACRValues) > 0 && len(wanted) > 0 && (approval.ACR == "" || !slices.Contains(wanted, approval.ACR)) {
-		return fmt.Errorf("%w: acr is %.128q, and the client asks for one of %.512q", ErrACR, approval.ACR, wanted)
+		return fmt.Errorf("%w: acr is %.128q, and the client asks for one of %.512q", errACR, approval.ACR, wanted)
 	}
 	return nil
 }

@@ -44,11 +44,11 @@ func TestMaxAgeAtTheApproval(t *testing.T) {
 	}{
 		{"young enough", "60", "openid", 30 * time.Second, 20 * time.Second, nil},
 		{"just", "60", "openid", 40 * time.Second, 20 * time.Second, nil},
-		{"too old", "60", "openid", 61 * time.Second, 0, authserver.ErrMaxAge},
-		{"too old by now", "60", "openid", 50 * time.Second, 20 * time.Second, authserver.ErrMaxAge},
-		{"RFC 9470 §5 too old, without openid", "60", "accounts", time.Hour, 0, authserver.ErrMaxAge},
+		{"too old", "60", "openid", 61 * time.Second, 0, authserver.ErrLogin},
+		{"too old by now", "60", "openid", 50 * time.Second, 20 * time.Second, authserver.ErrLogin},
+		{"RFC 9470 §5 too old, without openid", "60", "accounts", time.Hour, 0, authserver.ErrLogin},
 		{"0: a new login, made a while ago", "0", "openid", -5 * time.Second, 60 * time.Second, nil},
-		{"0: a login of before", "0", "openid", 2 * time.Second, 0, authserver.ErrMaxAge},
+		{"0: a login of before", "0", "openid", 2 * time.Second, 0, authserver.ErrLogin},
 		{"no limit to speak of", "18446744073709551615", "openid", 1000 * time.Hour, 0, nil},
 		{"none", "", "openid", 1000 * time.Hour, 0, nil},
 	} {
@@ -86,7 +86,7 @@ func TestMaxAgeAtTheApproval(t *testing.T) {
 
 	// What a host sees tells it what to say to the client.
 	rw := httptest.NewRecorder()
-	w.as.WriteError(rw, httptest.NewRequest(http.MethodGet, "/", nil), authserver.ErrMaxAge)
+	w.as.WriteError(rw, httptest.NewRequest(http.MethodGet, "/", nil), authserver.ErrLogin)
 	require.Contains(t, rw.Body.String(), `"login_required"`)
 }
 
@@ -107,9 +107,9 @@ func TestACRValues(t *testing.T) {
 	}{
 		{"SU-5-1 the preferred one", strict, "gold silver", "gold", nil},
 		{"SU-5-1 another one", strict, "gold silver", "silver", nil},
-		{"SU-5-1 one that was not asked for", strict, "gold", "silver", authserver.ErrACR},
-		{"SU-5-1 none was met", strict, "gold", "", authserver.ErrACR},
-		{"SU-5-1 one that is unknown here beside another", strict, "platinum silver", "gold", authserver.ErrACR},
+		{"SU-5-1 one that was not asked for", strict, "gold", "silver", authserver.ErrLogin},
+		{"SU-5-1 none was met", strict, "gold", "", authserver.ErrLogin},
+		{"SU-5-1 one that is unknown here beside another", strict, "platinum silver", "gold", authserver.ErrLogin},
 		{"nothing asked for", strict, "", "", nil},
 		{"a server that leaves it to the host", open, "gold", "silver", nil},
 	} {
@@ -129,8 +129,12 @@ func TestACRValues(t *testing.T) {
 	form := open.pushForm("client-1")
 	form.Set("acr_values", "gold  silver ")
 	require.Equal(t, []string{"gold", "silver"}, open.load("client-1", form).ACRValues())
+	form = strict.pushForm("client-1")
+	form.Set("acr_values", "gold")
+	_, err := strict.as.Approve(ctx, strict.load("client-1", form), authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}, ACR: "silver"})
+	require.ErrorIs(t, err, authserver.ErrLogin)
 	rw := httptest.NewRecorder()
-	open.as.WriteError(rw, httptest.NewRequest(http.MethodGet, "/", nil), authserver.ErrACR)
+	open.as.WriteError(rw, httptest.NewRequest(http.MethodGet, "/", nil), err)
 	require.Contains(t, rw.Body.String(), `"unmet_authentication_requirements"`, "SU-5-1")
 }
 
@@ -232,7 +236,7 @@ func FuzzMaxAge(f *testing.F) {
 		ago = min(max(ago, 1), 50*365*24*3600)
 		_, err = w.as.Approve(t.Context(), loaded, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}, AuthTime: w.clock.Now().Add(-time.Duration(ago) * time.Second)})
 		if limited && time.Duration(ago)*time.Second > age {
-			require.ErrorIs(t, err, authserver.ErrMaxAge)
+			require.ErrorIs(t, err, authserver.ErrLogin)
 			return
 		}
 		require.NoError(t, err)

@@ -78,7 +78,7 @@ func storing(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, memstore.ErrShare):
-		return fmt.Errorf("%w: %w", ErrTooMany, err)
+		return fmt.Errorf("%w: %w", errTooMany, err)
 	}
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }

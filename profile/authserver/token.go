@@ -99,7 +99,7 @@ func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, 
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Commit(ctx); err != nil {
+	if _, err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
 	// As late as possible, since a revocation may be under way.
@@ -141,7 +141,7 @@ func (s *Server) clientCredentials(ctx context.Context, t *TokenRequest) (*Token
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Commit(ctx); err != nil {
+	if _, err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
 	return s.issue(ctx, t, g, claims)

@@ -122,13 +122,6 @@ func (t *TokenRequest) Param(name string) string { return t.params.Get(name) }
 // repeat.
 func (t *TokenRequest) Resources() []string { return slices.Clone(t.params["resource"]) }
 
-// Confirmation returns what an access token for this request has to be bound
-// to: its cnf, and by TokenType its token_type. Clients registered with
-// tls_client_certificate_bound_access_tokens receive tokens bound to the
-// certificate of this request, and to the key of its proof as well if it has
-// one. All others receive tokens bound to the key of the proof.
-func (t *TokenRequest) Confirmation() tokenbinding.Confirmation { return t.bound }
-
 // CheckBinding checks that this request may redeem an authorization code that
 // is bound to b. Failures are an [ErrCode] or one of package pkce; none of them
 // may use up the code or revoke anything, since the sender may not be its
@@ -155,18 +148,30 @@ func (t *TokenRequest) CheckBinding(b Binding) error {
 	return nil
 }
 
-// Commit uses up the proof and the client assertion. Of any number of
-// concurrent requests with the same proof or assertion at most one succeeds.
-// Call it once, after everything else has been checked and before anything is
-// issued.
-func (t *TokenRequest) Commit(ctx context.Context) error {
+// Commit consumes the proof and the client assertion, and returns what an
+// access token for this request has to be bound to: its cnf, and by TokenType
+// its token_type. Of any number of concurrent requests with the same proof or
+// assertion at most one succeeds. Call it once, after all other checks and
+// before anything is issued. [Server.Token] calls it itself.
+//
+// Clients registered with tls_client_certificate_bound_access_tokens receive
+// tokens bound to the certificate of this request, and to the key of its proof
+// as well if it has one. All others receive tokens bound to the key of the
+// proof.
+func (t *TokenRequest) Commit(ctx context.Context) (tokenbinding.Confirmation, error) {
 	if t == nil || t.server == nil {
-		return errors.New("authserver: Commit of a request that was not checked")
+		return tokenbinding.Confirmation{}, errors.New("authserver: Commit of an unchecked request")
 	}
 	// The assertion is first: a request with a stolen, used one writes nothing.
 	// Its proofs would count against the client that it was stolen from.
-	if err := t.server.clients.Commit(ctx, t.auth); err != nil || t.bound.JKT == "" {
-		return err
+	if err := t.server.clients.Commit(ctx, t.auth); err != nil {
+		return tokenbinding.Confirmation{}, err
 	}
-	return t.server.tokenProofs.Commit(expiring.WithClient(ctx, t.server.cfg.Issuer, t.client.ClientID), t.proof)
+	if t.bound.JKT != "" {
+		owned := expiring.WithClient(ctx, t.server.cfg.Issuer, t.client.ClientID)
+		if err := t.server.tokenProofs.Commit(owned, t.proof); err != nil {
+			return tokenbinding.Confirmation{}, err
+		}
+	}
+	return t.bound, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 )
@@ -80,7 +81,7 @@ func (s *Server) UserInfo() http.Handler {
 func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (mediaType string, body []byte, err error) {
 	client, err := s.client(r.Context(), token.ClientID())
 	switch {
-	case errors.Is(err, ErrUnknownClient):
+	case errors.Is(err, clientauth.ErrUnknownClient):
 		return "", nil, fmt.Errorf("%w: its client is gone", accesstoken.ErrRevoked)
 	case err != nil:
 		return "", nil, err
