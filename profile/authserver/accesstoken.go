@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	// referenceBytes are those of an opaque access token: nothing but chance is
-	// in it (SP-5.4.1-4).
+	// referenceBytes are those of an opaque access token: it contains only
+	// random bits (SP-5.4.1-4).
 	referenceBytes = 32
-	// maxReferenced bounds what is kept for an opaque token: the introspection
-	// response, which grows by a third when it is signed, has to stay within
-	// the 64 KiB that resource servers read.
+	// maxReferenced bounds the stored claims of an opaque token. An
+	// introspection response grows by a third when it is signed. Resource
+	// servers read at most 64 KiB.
 	maxReferenced = 46 << 10
 	// commonHeader is what common proxies accept in one header field (nginx by
 	// default, for example).
@@ -35,9 +35,9 @@ const (
 
 // reference is what an opaque access token stands for, as it is kept in
 // [Config.Store]: the claims that a JWT would have, under their names. Members
-// may be added; a reader ignores those it does not know. Version rises when one
-// must not be ignored: then an older server, still running beside a newer one,
-// refuses the token.
+// may be added; a reader ignores those it does not know. Version rises when a
+// reader must not ignore a new member. An older server that runs together with
+// a newer one then rejects the token.
 type reference struct {
 	Version      int                   `json:"v"`
 	Issuer       string                `json:"iss"`
@@ -61,8 +61,8 @@ type referenceConfirmation struct {
 	X5TS256 string `json:"x5t#S256,omitempty"`
 }
 
-// newTokenReader makes what reads our own JWTs. Whether one is revoked is asked
-// apart: there are those who have to know a token that is.
+// newTokenReader makes what reads our own JWTs. It accepts revoked tokens; the
+// caller checks the revocation.
 func (s *Server) newTokenReader() (err error) {
 	if s.keys == nil { // which is an error of its own
 		return nil
@@ -127,8 +127,8 @@ func (s *Server) encodeReference(c accesstoken.Claims) ([]byte, error) {
 
 // accessToken reads an access token of this server, in either form: while a
 // server changes from one to the other both are about. It may have been
-// revoked. An error that is [unavailable] says that nobody knows, any other
-// that it is none.
+// revoked. An error that is unavailable means that the server does not know.
+// Any other error means that it is not a token of this server.
 func (s *Server) accessToken(ctx context.Context, raw string) (resourceserver.Claims, error) {
 	if !s.cfg.OpaqueAccessTokens || strings.Contains(raw, ".") { // a JWT has dots, a reference none
 		token, err := s.issued.Verify(ctx, raw)

@@ -24,20 +24,20 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// A Binding is what an authorization code is bound to. A host that makes its
-// own codes takes it from [Authorization.Binding], keeps it with the code and
-// hands it to [TokenRequest.CheckBinding]. It survives encoding/json.
+// A Binding is what an authorization code is bound to. A host with codes of its
+// own stores the result of [Authorization.Binding] with the code. It passes it
+// to [TokenRequest.CheckBinding]. A Binding survives encoding/json.
 type Binding struct {
 	ClientID       string `json:"client_id"`          // the client that pushed the request
 	RedirectURI    string `json:"redirect_uri"`       // as it was pushed, byte for byte
 	CodeChallenge  string `json:"code_challenge"`     // of method S256
-	DPoPThumbprint string `json:"dpop_jkt,omitempty"` // empty: any key of the client
+	DPoPThumbprint string `json:"dpop_jkt,omitempty"` // if empty, any key of the client
 }
 
 // An Authorization is a pushed request that waits at the authorization endpoint
 // for the user's decision. It comes from [Server.Authorization] and
-// [Server.Resume] alone and is safe for concurrent reading. One that comes
-// beside an error cannot be approved.
+// [Server.Resume] alone and is safe for concurrent reading. An Authorization
+// that is returned together with an error cannot be approved.
 type Authorization struct {
 	server  *Server
 	client  *profile.ClientMetadata
@@ -45,7 +45,7 @@ type Authorization struct {
 	params  url.Values
 	scopes  []string
 	targets []string
-	mode    jarm.Mode // of the response; empty: query, unsigned
+	mode    jarm.Mode // of the response; "" is an unsigned query
 
 	requested, details rar.Details // as they were pushed, and with what their types add
 	grant              grants.Request
@@ -66,12 +66,12 @@ func (a Authorization) LogValue() slog.Value { return slog.StringValue(a.String(
 // page.
 func (a *Authorization) Client() *profile.ClientMetadata { return a.client }
 
-// ClientID is, with RequestURI, what the browser brought, and what brings it
-// back here.
+// ClientID returns the client_id of the request. With RequestURI it identifies
+// the request for [Server.Resume].
 func (a *Authorization) ClientID() string { return a.client.ClientID }
 
-// RequestURI is the reference that was issued for the pushed request. Whoever
-// has it can start the authorization.
+// RequestURI returns the reference of the pushed request. A browser that has it
+// can start the authorization.
 func (a *Authorization) RequestURI() string { return a.request.RequestURI() }
 
 // Params returns a copy of the parameters that the client pushed: prompt,
@@ -103,24 +103,24 @@ func (a *Authorization) ForwardParams() url.Values {
 // Scopes returns the scopes asked for, each of which this client may have.
 func (a *Authorization) Scopes() []string { return slices.Clone(a.scopes) }
 
-// Resources returns the resource servers that the token is to be for: those
-// that the client has named, or the default; for details alone those that the
-// details name.
+// Resources returns the resource servers of the token. They are the requested
+// ones, or the default. A request for details alone has the resource servers
+// that the details name.
 func (a *Authorization) Resources() []string { return slices.Clone(a.targets) }
 
-// Details returns the authorization details asked for (RFC 9396), with what
-// their types add by themselves ([rar.Registry.Enrich]): what the user is to be
-// shown, together with the scopes (RAR-3.1-1, RAR-3.1-2).
+// Details returns the requested authorization details (RFC 9396 §3.1). It
+// includes the additions of their types ([rar.Registry.Enrich]). The consent
+// page shows them together with the scopes.
 //
 // Details can contain personal data. Show them only after the login, and only
 // if the user is the person whom the details concern, as far as the host knows.
 // An attacker could have opened the request of another user (RFC 9396 §13).
 func (a *Authorization) Details() rar.Details { return slices.Clone(a.details) }
 
-// GrantRequest returns what is asked for by grant management; zero: nothing.
-// For merge and replace the page of consent can show what there is:
-// [grants.Manager.Existing] of [Server.Grants], which also tells whether it is
-// this user's.
+// GrantRequest returns the grant management request. It is zero if there is
+// none. For merge and replace, the consent page can show the existing grant.
+// [grants.Manager.Existing] of [Server.Grants] returns it, and checks that it
+// belongs to the user.
 func (a *Authorization) GrantRequest() grants.Request { return a.grant }
 
 // GrantEnds returns the end that the grant would have if the host approved the
@@ -148,15 +148,15 @@ func (a *Authorization) Binding() Binding {
 }
 
 // Authorization finds the pushed request that a request to the authorization
-// endpoint names. It uses up nothing and may be repeated: users reload pages,
-// and link previews open them (SP-5.3.2.2-N3).
+// endpoint names. It consumes nothing and can be repeated, because users reload
+// pages and link previews open them.
 //
-// Of the query only client_id and request_uri count; everything else in it is
-// ignored. Give an error, and the Authorization beside it, to
-// [Server.WriteAuthorizationError]. That Authorization is nil unless the
-// request is this client's, unused and in time, and its redirect_uri is still
-// registered: then what has become of it since the push, a scope that the
-// client has lost for one, is for the client to hear. It can be denied and not
+// It reads client_id and request_uri, and ignores other parameters of the
+// query. If Authorization fails, pass both results to
+// [Server.WriteAuthorizationError]. The Authorization is not nil if the request
+// belongs to this client, is unused and not expired, and its redirect_uri is
+// still registered. The client then receives the error, for example if it has
+// lost a scope since the push. Such an Authorization can be denied and not
 // approved.
 func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authorization, error) {
 	// SP-5.3.2.2-3, PAR-4-5: without a request_uri of ours there is no request.
@@ -169,19 +169,18 @@ func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authoriz
 	return s.authorization(ctx, request, err)
 }
 
-// Resume is Authorization for a browser that Authorization has let in before,
-// with the values that the host has kept in its session: the user may take
-// longer to log in than a request_uri has to arrive (SP-5.3.2.2-N2).
+// Resume returns the Authorization of a browser that has been at the
+// authorization endpoint before. The host passes the values from its session. A
+// user may take longer to log in than the lifetime of a request_uri.
 func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (*Authorization, error) {
 	request, err := s.requests.Resume(ctx, clientID, requestURI)
 	return s.authorization(ctx, request, err)
 }
 
-// authorization makes of a request, or of one that checkRequest refuses by now,
-// what the host sees.
+// authorization returns the Authorization of a request. It also does so for a
+// request that checkRequest now rejects.
 func (s *Server) authorization(ctx context.Context, request par.Request, refused error) (*Authorization, error) {
-	// No request of this client; or nobody can say whether it is good, and
-	// later it may be.
+	// Either the client has no such request, or the server cannot check it now.
 	if request.ClientID() == "" || wire.Unavailable(refused) {
 		return nil, refused
 	}
@@ -197,8 +196,8 @@ func (s *Server) authorization(ctx context.Context, request par.Request, refused
 		e.ClientID = client.ClientID
 	}
 	params := request.Params()
-	// BASE-6749-4.1.2.1-1, BCP-2.1-2: whatever else is wrong, nobody is sent to
-	// a URI that the client has given up.
+	// BASE-6749-4.1.2.1-1, BCP-2.1-2: the browser is never sent to a URI that
+	// is not registered any more.
 	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
 		return nil, err
 	}
@@ -266,10 +265,10 @@ type Approval struct {
 	// omits the scope. If neither Scopes nor Details grant anything, Approve
 	// returns [ErrNothingGranted].
 	Scopes []string
-	// Details are the granted authorization details: of
-	// [Authorization.Details], all or some, or what the user has made of them
-	// ([rar.Edit]) as far as their types allow. Empty grants none. The scope
-	// that goes with a detail has to be among Scopes.
+	// Details are the granted authorization details: all or some of
+	// [Authorization.Details]. The host may change them with [rar.Edit] as far
+	// as their types allow. Empty grants none. The scope that goes with a
+	// detail has to be among Scopes.
 	Details rar.Details
 	// NoRefreshToken prevents a refresh token. If false, the client receives a
 	// refresh token if it is registered for that grant type. A client that
@@ -293,9 +292,9 @@ type Approval struct {
 	// host decides whether they include the claims of a scope such as profile.
 	// [Approval.IDTokenClaims] does not affect the list.
 	GrantClaims []string
-	// AuthTime is when the user logged in. Required if the client sent max_age:
-	// then a login before the request that is older than it allows is refused
-	// with [ErrLogin].
+	// AuthTime is when the user logged in. Required if the client sent max_age.
+	// If the login is older than max_age and older than the request, Approve
+	// returns [ErrLogin].
 	AuthTime time.Time
 	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most
 	// 1 KiB together as JSON. With [Config.ACRValues], ACR has to be one of
@@ -379,8 +378,8 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 		return nil, fmt.Errorf("authserver: approval: %w", err)
 	}
 	code := jose.RandomString(32) // SP-5.4.1-4
-	// The code is stored first: nobody knows it before the request_uri has been
-	// used up, and if storing fails the request is still there to be repeated.
+	// The code is stored first. No client knows it before the request_uri is
+	// consumed, and if storing fails, the request can be repeated.
 	key := s.storeKey(kindCode, code)
 	if err := s.add(ctx, s.stores.codes, a.client.ClientID, key, value, record.kept()); err != nil {
 		return nil, fmt.Errorf("%w: storing a code", err)

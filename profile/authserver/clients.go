@@ -46,8 +46,7 @@ func (s *Server) certificate(r *http.Request) (tokenbinding.ClientCertificate, e
 	}
 	certificate, err := s.cfg.MutualTLS.Certificates.Certificate(r)
 	if errors.Is(err, tokenbinding.ErrCertificate) {
-		// MTLS-2-3: whoever the client is, this does not authenticate it. No
-		// client can have meant it.
+		// MTLS-2-3: an invalid certificate authenticates no client.
 		err = oautherr.Describe(fmt.Errorf("%w: %w", clientauth.ErrCertificate, err), "client certificate is not valid")
 	}
 	return certificate, err

@@ -226,15 +226,15 @@ type redeeming struct {
 
 // settle finds out whether an attempt has redeemed the code although the store
 // returned an error. Without that, the client's next request with the code
-// would look like a replay, and revoke an authorization whose tokens nobody
+// would look like a replay, and revoke an authorization whose tokens no client
 // received.
 //
 // While the client waits, settle completes the attempt. If its request is
 // cancelled, settle reopens the code for the next request: the tokens of the
 // attempt are never sent. In both cases its own Swap prevents that the failed
 // one takes effect later. If the store remains unavailable, settle returns
-// failed, and a code that was redeemed stays redeemed: RFC 6749 §4.1.2 forbids
-// a second use, and no process knows that the first one sent nothing.
+// failed, and a redeemed code stays redeemed. RFC 6749 §4.1.2 forbids a second
+// use, and no process knows that the first one sent nothing.
 func (s *Server) settle(ctx context.Context, code storedCode, a redeeming, failed error) error {
 	value, cancelled := a.used, ctx.Err() != nil
 	if cancelled {

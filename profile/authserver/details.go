@@ -15,8 +15,8 @@ import (
 )
 
 // ErrAuthorizationDetails: RFC 9396 §5, authorization details where there can
-// be none, or that were not granted. What is wrong with details themselves is
-// an error of package rar.
+// be none, or that were not granted. Package rar has the errors of invalid
+// details.
 var ErrAuthorizationDetails = oautherr.New("authserver: authorization details refused", "invalid_authorization_details", http.StatusBadRequest, "authorization_details are not possible here")
 
 // errGrantedDetails is what a host grants and cannot: its mistake, whatever it
@@ -36,9 +36,8 @@ func (s *Server) checkGranted(requested, granted rar.Details) error {
 	return nil
 }
 
-// details reads the parameter authorization_details (RAR-3-1). A server that
-// knows none refuses it: to ignore what was meant to narrow a request would
-// widen it.
+// details reads the parameter authorization_details (RAR-3-1). A server without
+// types rejects it, because ignoring a restriction would widen the request.
 func (s *Server) details(client *profile.ClientMetadata, parameter string) (rar.Details, error) {
 	if parameter == "" {
 		return nil, nil
@@ -54,8 +53,9 @@ func (s *Server) details(client *profile.ClientMetadata, parameter string) (rar.
 }
 
 // storedDetails reads what was granted (RAR-11.2-1). BCP-2.3-1: types that the
-// server or the client have lost since are not given out any more. What is left
-// has to be valid still: nobody knows what it means otherwise.
+// server or the client have lost since are not given out any more. The
+// remaining details must still be valid, because otherwise their meaning is
+// unknown.
 func (s *Server) storedDetails(client *profile.ClientMetadata, raw json.RawMessage) (rar.Details, error) {
 	if len(raw) == 0 || s.cfg.AuthorizationDetails == nil {
 		return nil, nil
@@ -70,9 +70,9 @@ func (s *Server) storedDetails(client *profile.ClientMetadata, raw json.RawMessa
 // detailsFor returns the details that are for one of these resource servers
 // (RAR-9.1-1, RAR-9.2-1, RAR-13-1), nil for none. The guard of a resource
 // server applies the same rule, [rar.Details.ForResource], but it knows the
-// audience of the token alone. A detail for a resource server below one of the
-// targets, which is not in the audience, is left out if the one above would
-// read it as its own.
+// audience of the token alone. A detail can be for a resource server below one
+// of the targets that is not in the audience itself. It is omitted if the
+// target would apply it.
 func (s *Server) detailsFor(details rar.Details, targets []string) rar.Details {
 	var kept rar.Details
 	for _, detail := range details {
@@ -128,7 +128,7 @@ func (s *Server) checkPlaces(details rar.Details) error {
 	return nil
 }
 
-// encodeDetails is json.Marshal; no details are no JSON.
+// encodeDetails encodes details as JSON. It returns nil if there are none.
 func encodeDetails(details rar.Details) (json.RawMessage, error) {
 	if len(details) == 0 {
 		return nil, nil
@@ -136,14 +136,14 @@ func encodeDetails(details rar.Details) (json.RawMessage, error) {
 	return json.Marshal(details)
 }
 
-// noDetails are kept, and told the client, in the place of details that were
-// asked for and of which none is left (RAR-7-1): to leave them out could mean
-// that all were granted.
+// noDetails is stored and sent to the client if details were requested and none
+// is left (RAR-7-1). An absent member could mean that all were granted.
 var noDetails = json.RawMessage("[]")
 
 // narrowDetails returns the details of the parameter authorization_details of a
 // token request, which cannot widen what was granted (RAR-6-1, RAR-6-2). It
-// returns nil without the parameter: the token is for all of it then (RAR-7-2).
+// returns nil without the parameter. The token is then for all granted details
+// (RAR-7-2).
 func (s *Server) narrowDetails(t *TokenRequest, granted rar.Details) (rar.Details, error) {
 	requested, err := s.details(t.client, t.Param("authorization_details")) // RAR-8-1
 	if err != nil || requested == nil {
@@ -152,9 +152,10 @@ func (s *Server) narrowDetails(t *TokenRequest, granted rar.Details) (rar.Detail
 	return requested, granted.Covers(requested)
 }
 
-// checkReached requires that the token holds every detail that a request names:
-// the detail is for one of the token's resource servers, and the token has the
-// scope of the detail's type. Omitting the detail would surprise the client.
+// checkReached requires that the token contains every detail that a request
+// names. The detail must be for one of the token's resource servers, and the
+// token must have the scope of its type. Omitting the detail would surprise the
+// client.
 func (s *Server) checkReached(token grant, requested rar.Details) error {
 	for i, d := range requested {
 		if len(s.detailsFor(requested[i:i+1], token.Targets)) == 0 {

@@ -33,8 +33,8 @@ var (
 	// ErrCode reports an authorization code that is unknown or expired, belongs
 	// to another client or does not fit the request.
 	ErrCode = oautherr.New("authserver: authorization code rejected", "invalid_grant", http.StatusBadRequest, "the authorization code is not valid for this request")
-	// ErrCodeReplayed reports a code that was redeemed before. Everything that
-	// was issued for it has been revoked.
+	// ErrCodeReplayed reports a code that was redeemed before. The server has
+	// revoked all tokens of its authorization.
 	ErrCodeReplayed = oautherr.New("authserver: authorization code replayed", "invalid_grant", http.StatusBadRequest, "the authorization code was used before")
 	// ErrRefreshToken reports a refresh token that is unknown, expired or
 	// revoked, or belongs to another client.

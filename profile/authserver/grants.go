@@ -22,7 +22,7 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// What a token has to have for the grant management endpoint (GM-6.1-2).
+// Scopes of tokens for the grant management endpoint (GM-6.1-2).
 const (
 	scopeGrantQuery  = "grant_management_query"
 	scopeGrantRevoke = "grant_management_revoke"
@@ -81,9 +81,9 @@ func (s *Server) newGrants() error {
 	return err
 }
 
-// grantCaller says for whom a token stands at the grant management API: a
-// client, as long as it is registered for that, and a user unless the client
-// has got the token for itself.
+// grantCaller returns the client and the user of a token at the grant
+// management API. The client must still be registered for the scope. The
+// subject is empty if the client obtained the token for itself.
 func (s *Server) grantCaller(ctx context.Context, token *resourceserver.Token, scope string) (clientID, subject string, err error) {
 	client, err := s.client(ctx, token.ClientID())
 	switch {
@@ -169,15 +169,14 @@ func appendDetails(details rar.Details, entries []json.RawMessage) (json.RawMess
 	return append(list, ']'), nil
 }
 
-// Grants returns the manager of the server's grants, nil without
-// [Config.Grants]: for the pages on which users see and withdraw what they have
-// permitted, and for the host's own changes. What ends a grant there ends its
-// tokens.
+// Grants returns the manager of the server's grants, or nil without
+// [Config.Grants]. Pages on which users see and withdraw their grants use it,
+// and so does a host that changes grants. Ending a grant ends its tokens.
 func (s *Server) Grants() *grants.Manager { return s.grants }
 
 // grantRequest reads the grant management parameters of an authorization
-// request. Without grant management nothing is asked for; a client that asks
-// all the same is told, as it counts on an answer with a grant_id (GM-5.4-4).
+// request. Without grant management, a request with such parameters is
+// rejected, because its client expects a grant_id in the response (GM-5.4-4).
 func (s *Server) grantRequest(ctx context.Context, clientID string, params url.Values) (grants.Request, error) {
 	if s.grants != nil {
 		return s.grants.Check(ctx, clientID, params) // GM-5.2-1
@@ -188,8 +187,8 @@ func (s *Server) grantRequest(ctx context.Context, clientID string, params url.V
 	return grants.Request{}, nil
 }
 
-// prepareGrant makes of an approval the change that takes effect with the
-// redemption of the code; nil: none was asked for.
+// prepareGrant returns the change of a grant that takes effect with the
+// redemption of the code. It returns nil if none was requested.
 func (s *Server) prepareGrant(ctx context.Context, a *Authorization, approval Approval, g grant) (*grants.Change, error) {
 	if a.grant.IsZero() {
 		if approval.GrantData != nil || approval.GrantExtra != nil || approval.GrantClaims != nil {
@@ -246,8 +245,8 @@ func samePermissions(a, b grants.Grant) bool {
 	return reflect.DeepEqual(a.Scopes, b.Scopes) && bytes.Equal(a.AuthorizationDetails, b.AuthorizationDetails) && a.ExpiresAt.Equal(b.ExpiresAt)
 }
 
-// managed returns what a refresh token is for by now: what its grant permits,
-// if it is one of grant management (GM-5.2-6, GM-5.2-8, GM-6.5-2).
+// managed returns the current permission of a refresh token. With grant
+// management it is the permission of the grant (GM-5.2-6, GM-6.5-2).
 func (s *Server) managed(ctx context.Context, t *TokenRequest, g grant) (permission, error) {
 	if g.Managed == "" {
 		return g.permission(), nil
@@ -263,9 +262,9 @@ func (s *Server) managed(ctx context.Context, t *TokenRequest, g grant) (permiss
 }
 
 // permitted puts what a grant permits now in the place of what one
-// authorization has added to it. A token for several resources gets the scopes
-// that are permitted at each of them: what the user has permitted at one is not
-// permitted at another because of a merge (GM-8.3-1).
+// authorization has added to it. A token for several resources has the scopes
+// that are permitted at each of them. A merge does not permit a scope of one
+// resource at another (GM-8.3-1).
 func (s *Server) permitted(t *TokenRequest, g grant, current grants.Grant) (permission, error) {
 	details, err := s.storedDetails(t.client, current.AuthorizationDetails)
 	if err != nil {

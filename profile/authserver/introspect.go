@@ -13,8 +13,8 @@ import (
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
-// serveIntrospection answers a resource server that asks about an access token
-// (RFC 7662, RFC 9701).
+// serveIntrospection responds to a resource server that introspects an access
+// token (RFC 7662, RFC 9701).
 func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 	if err := s.introspect(w, r); err != nil {
 		s.reportError(r, err)
@@ -36,7 +36,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
-	// INT-7662-2.1-1, INT-9701-3-1: nobody gets an answer whom we do not know.
+	// INT-7662-2.1-1, INT-9701-3-1: unknown clients receive no information.
 	auth, client, err := s.authenticate(r, request.Form, certificate)
 	if err != nil {
 		return fail(err)
@@ -86,14 +86,14 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
-// limit leaves out what is none of a resource server's business: where else the
-// token may be used, and for what. INT-9701-5-5, INT-7662-2.2-3
+// limit removes the audience, details and scopes of other resource servers
+// (INT-9701-5-5, INT-7662-2.2-3).
 func (s *Server) limit(asking *introspection.ResourceServer, response *introspection.Response) error {
 	response.Audience = slices.DeleteFunc(slices.Clone(response.Audience), func(resource string) bool {
 		return !slices.Contains(asking.Audience, resource)
 	})
 	registry := s.cfg.AuthorizationDetails
-	if registry == nil { // whose they are nobody can say any more
+	if registry == nil { // the resource servers of the details are unknown now
 		response.AuthorizationDetails = nil
 	} else if response.Active { // RAR-9.2-1
 		details, err := wire.KnownDetails(registry, response.AuthorizationDetails, registry.Types())
@@ -114,8 +114,8 @@ func (s *Server) limit(asking *introspection.ResourceServer, response *introspec
 	return nil
 }
 
-// tokenState says what is to be said of a token. INT-7662-4-1: what does not
-// verify, for whatever reason, is inactive.
+// tokenState returns the introspection response of a token. A token that does
+// not verify for any reason is inactive (INT-7662-4-1).
 func (s *Server) tokenState(ctx context.Context, raw string) (introspection.Response, error) {
 	token, err := s.liveToken(ctx, raw)
 	if wire.Unavailable(err) {

@@ -79,7 +79,7 @@ type signatory struct {
 	key       crypto.PublicKey
 	idTokens  *idtoken.Issuer
 	responses *jarm.Issuer
-	answers   *introspection.Responder // nil: nobody may ask
+	answers   *introspection.Responder // nil without introspection
 	userInfo  *jose.Signer
 }
 
@@ -117,8 +117,8 @@ func (s *Server) newKeys() error {
 }
 
 // signatory returns who signs by the algorithm that a client has registered in
-// a member, the first of all if it has registered none. There is no falling
-// back to another algorithm, which the client would have to refuse.
+// a member, the first of all if it has registered none. It does not fall back
+// to another algorithm, because the client would have to reject the signature.
 func (s *Server) signatory(member, algorithm string) (*signatory, error) {
 	if algorithm == "" {
 		return s.signatories[0], nil

@@ -25,25 +25,24 @@ import (
 
 // Bounds of what is stored for a client and sent back through a browser.
 // SP-5.3.2.2-N4: state is the application's own and may be long; SP-5.3.2.2-14:
-// a nonce of 64 characters has to work. CS-21: what is longer is refused, never
-// cut.
+// a nonce of 64 characters has to work. CS-21: longer values are rejected and
+// not truncated.
 const (
 	maxState = 8 << 10
 	maxNonce = 1 << 10
 )
 
 // A PushedRequest is a pushed authorization request that has passed every
-// check: the client is who it says it is, the proof, if there is one, is its
-// own and fresh, and the request is one that FAPI 2.0 allows. It comes from
-// [Server.PushedRequest] alone.
+// check. The client is authenticated, its proof is valid if it sent one, and
+// FAPI 2.0 permits the request. It comes from [Server.PushedRequest] alone.
 type PushedRequest struct {
 	server *Server
 	client *profile.ClientMetadata
 	push   par.PushRequest
-	object jar.Request // zero: it was not signed
+	object jar.Request // zero if the request was not signed
 }
 
-// pushedData is what is stored beside the parameters.
+// pushedData is stored together with the parameters.
 type pushedData struct {
 	Issuer string `json:"iss"`              // issuers that share a store do not share requests
 	Signed bool   `json:"signed,omitempty"` // by a request object
@@ -64,11 +63,11 @@ func (p PushedRequest) String() string { return p.push.String() }
 func (p PushedRequest) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // PushedRequest checks a request to the pushed authorization request endpoint
-// (RFC 9126 §2.1). The client assertion and the proof are used up by it, which
-// is all that it writes.
+// (RFC 9126 §2.1). It consumes the client assertion and the proof, and writes
+// nothing else.
 //
-// A host with rules of its own, about authorization details, say, applies them
-// to the result before it calls [Server.Push].
+// A host with rules of its own applies them to the result before it calls
+// [Server.Push].
 func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	ctx := r.Context()
 	params, err := par.ParseForm(r)
@@ -84,8 +83,8 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	// DPOP-10.1-1, SP-5.3.2.1-12: a proof is optional here. DPOP-10.1-2: one
-	// that is there is checked in full.
+	// DPOP-10.1-1, SP-5.3.2.1-12: a proof is optional here. DPOP-10.1-2: a
+	// proof is checked in full.
 	var proof dpop.Proof
 	hasProof := len(r.Header.Values("DPoP")) > 0
 	if hasProof {
@@ -123,9 +122,9 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	return &PushedRequest{server: s, client: client, push: push, object: object}, nil
 }
 
-// checkRequest is RFC 9126 §2.1 step 3: whatever can be judged before the user
-// comes. It runs at the push, and again when the user arrives, since the
-// registration may have changed (PAR-7.4-1, PAR-4-4).
+// checkRequest makes all checks that are possible before the user arrives (RFC
+// 9126 §2.1 step 3). It runs at the push, and again when the user arrives,
+// since the registration may have changed (PAR-7.4-1, PAR-4-4).
 func (s *Server) checkRequest(ctx context.Context, clientID string, params url.Values) error {
 	client, err := s.client(ctx, clientID)
 	if err != nil {
@@ -176,7 +175,7 @@ func (s *Server) checkRequest(ctx context.Context, clientID string, params url.V
 // checkPossible rejects a request that no login and no token can satisfy, even
 // if the user consents to everything.
 func (s *Server) checkPossible(client *profile.ClientMetadata, params url.Values) error {
-	// MTLS-3-1: there would be no certificate to bind tokens to.
+	// MTLS-3-1: the server could not bind tokens to a certificate.
 	if client.TLSClientCertificateBoundAccessTokens && s.cfg.MutualTLS == nil {
 		return fmt.Errorf("%w: it is registered for certificate-bound access tokens, which this server does not issue", ErrClientNotAllowed)
 	}

@@ -23,20 +23,20 @@ import (
 // is an http.Handler, to be served once. It never changes and is safe for
 // concurrent use; printed or logged it shows nothing of what is in it.
 type AuthorizationResponse struct {
-	url               string // where the browser is sent; empty: by a page that posts
+	url               string // the redirect; "" for a page that posts
 	redirectURI, post string // to where, and what
 	authorization     string // of Approve alone
 }
 
-// AuthorizationID identifies what [Server.Approve] has approved, with all
-// tokens that will be issued for it: the host keeps it to show users what they
-// have permitted, and for [Server.Withdraw]. It is no secret, and stands as
-// AuthorizationID in the events of package grants. It is empty for the outcome
-// of Deny and Complete.
+// AuthorizationID identifies the approved authorization with all of its tokens.
+// The host stores it for its pages and for [Server.Withdraw]. It is not a
+// secret. The events of package grants contain it as AuthorizationID. It is
+// empty for a response of Deny or Complete.
 func (r *AuthorizationResponse) AuthorizationID() string { return r.authorization }
 
 // URL returns where a redirect sends the browser, for a host that does so
-// itself, with status 303. It is empty for form_post.jwt, which is no redirect.
+// itself, with status 303. It is empty for form_post.jwt, which is not a
+// redirect.
 func (r *AuthorizationResponse) URL() string { return r.url }
 
 // ServeHTTP sends the browser to the client: by a redirect or, for
@@ -49,7 +49,7 @@ func (r *AuthorizationResponse) URL() string { return r.url }
 // other.
 func (r *AuthorizationResponse) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if r.url == "" { // JARM-2.3.3-1
-		if err := jarm.ModeFormPostJWT.Write(w, r.redirectURI, r.post); err != nil { // tried before: it is one that nobody has made
+		if err := jarm.ModeFormPostJWT.Write(w, r.redirectURI, r.post); err != nil { // only for the zero value, because it was checked before
 			http.Error(w, "no response", http.StatusInternalServerError)
 		}
 		return
@@ -77,7 +77,7 @@ func (s *Server) checkLoaded(a *Authorization) error {
 	return nil
 }
 
-// checkGood keeps out what was loaded and refused as well.
+// checkGood also rejects a request that can only be denied.
 func (s *Server) checkGood(a *Authorization) error {
 	if err := s.checkLoaded(a); err != nil || a.refused == nil {
 		return err
@@ -85,9 +85,10 @@ func (s *Server) checkGood(a *Authorization) error {
 	return fmt.Errorf("authserver: approval of a request that was refused: %w", a.refused)
 }
 
-// Complete is Approve for a host that has made a code of its own, bound to
-// [Authorization.Binding] and stored already, since the client may redeem it at
-// once. The code must be unguessable and good for one use within 60 seconds.
+// Complete ends the authorization with a code of the host. The host has bound
+// the code to [Authorization.Binding] and stored it, because the client may
+// redeem it at once. The code must be unguessable and good for one use within
+// 60 seconds.
 //
 // PAR-4-2, SP-5.3.2.2-N3: the request_uri is used up here, at the end, and
 // once.
@@ -101,10 +102,10 @@ func (s *Server) Complete(ctx context.Context, a *Authorization, code string) (*
 	return s.respond(ctx, a, url.Values{"code": {code}})
 }
 
-// Deny ends the authorization with an error (RFC 6749 §4.1.2.1): access_denied
-// when the user said no, login_required and the like (OpenID Connect Core
-// §3.1.2.6) when the host could not ask. The request_uri is used up as by
-// Approve.
+// Deny ends the authorization with an error (RFC 6749 §4.1.2.1). The code is
+// access_denied if the user has denied the request. It is login_required or
+// another code of OpenID Connect Core §3.1.2.6 if the host could not ask the
+// user. Deny consumes the request_uri as Approve does.
 func (s *Server) Deny(ctx context.Context, a *Authorization, code, description string) (*AuthorizationResponse, error) {
 	if err := s.checkLoaded(a); err != nil {
 		return nil, err
@@ -122,8 +123,8 @@ func (s *Server) Deny(ctx context.Context, a *Authorization, code, description s
 	return s.respond(ctx, a, response)
 }
 
-// respond uses up the request and returns the response. That is made first:
-// signing may fail, and then the request is still there.
+// respond consumes the request and returns the response. It makes the response
+// first, so that a failure to sign keeps the request.
 func (s *Server) respond(ctx context.Context, a *Authorization, params url.Values) (*AuthorizationResponse, error) {
 	if state, ok := a.params["state"]; ok {
 		params.Set("state", state[0])
@@ -154,12 +155,12 @@ func (s *Server) consume(ctx context.Context, a *Authorization) error {
 	return err
 }
 
-// newResponse appends the parameters to the redirect_uri, which is left as it
-// was compared, byte for byte: it has no fragment, and nothing in it can end a
-// header field.
+// newResponse appends the parameters to the redirect_uri, and keeps its bytes
+// as they were compared. The URI has no fragment, and no character that could
+// end a header field.
 func (s *Server) newResponse(ctx context.Context, a *Authorization, params url.Values) (*AuthorizationResponse, error) {
 	redirect := a.params.Get("redirect_uri")
-	if a.mode != "" { // MS-5.4.1-1, MS-5.4.1-N, JARM-2.1-3: all of it inside, iss too
+	if a.mode != "" { // MS-5.4.1-1, JARM-2.1-3: every parameter is inside
 		return s.newSignedResponse(ctx, a, params)
 	}
 	// SP-5.3.2.2-7, ISS-2-1, ISS-2-2, ISS-2.3-1: with errors too, and the value
@@ -199,10 +200,9 @@ func (s *Server) newSignedResponse(ctx context.Context, a *Authorization, params
 		}
 	}
 	if s.cfg.Hooks.Evidence != nil {
-		// MS-7-1: a form that comes twice, or too late, makes no evidence of a
-		// response that nobody gets. Of two that come at the same instant both
-		// may, and one is sent. A request that is refused by now is there, and
-		// gets an error.
+		// MS-7-1: a request that is used or expired produces no evidence,
+		// because its response is never sent. Of two concurrent calls both may
+		// archive, and one response is sent.
 		if request, err := s.requests.Resume(ctx, a.client.ClientID, a.request.RequestURI()); request.ClientID() == "" {
 			return nil, err
 		}
@@ -216,17 +216,18 @@ func (s *Server) newSignedResponse(ctx context.Context, a *Authorization, params
 	return response, nil
 }
 
-// WriteAuthorizationError answers a browser at the authorization endpoint whose
-// request has come to nothing: a and err are those that Authorization or Resume
-// returned, or a is the one that Approve, Deny or Complete failed for.
+// WriteAuthorizationError ends a failed request of a browser at the
+// authorization endpoint. Pass both results of Authorization or Resume, or the
+// Authorization for which Approve, Deny or Complete has failed.
 //
-// Where a is not nil the client is told, by an error response with the code and
-// description that err carries, a server_error if there is none, in the
-// response mode of the request and signed wherever the client or the server
-// demands that. The request_uri is used up as by Deny. Otherwise the browser
-// gets [Config.ErrorPage]: a is nil, the request was used up before, a form
-// that was sent twice for one, or a store or a key failed, which uses up
-// nothing.
+// If a is not nil, the client receives an error response with the code and the
+// description of err. Without a code it is server_error. The response has the
+// response mode of the request, and is signed if the client or the server
+// requires that. The request_uri is consumed as by Deny.
+//
+// In all other cases the browser receives Hooks.ErrorPage: if a is nil, if the
+// request was consumed before, or if a store or a key failed. A failure
+// consumes nothing.
 func (s *Server) WriteAuthorizationError(w http.ResponseWriter, r *http.Request, a *Authorization, err error) {
 	s.reportError(r, err)
 	// BASE-6749-4.1.2.1-1: a page, as no redirect_uri is known to be right. A

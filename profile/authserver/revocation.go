@@ -31,8 +31,8 @@ type RevocationRequest struct {
 
 // RevocationRequest checks a request to the revocation endpoint as far as it
 // does not depend on the token in it. The client authenticates as at the token
-// endpoint. No proof of possession is needed: whoever has found a token may as
-// well end it, if it is its own client.
+// endpoint. It requires no proof of possession, because a client may end each
+// of its tokens.
 func (s *Server) RevocationRequest(r *http.Request) (*RevocationRequest, error) {
 	params, err := par.ParseForm(r)
 	if err != nil {
@@ -132,12 +132,12 @@ func (q *RevocationRequest) Origin(ctx context.Context) (grants.Origin, error) {
 	return origin, nil
 }
 
-// Revoke serves a checked request: it revokes the authorization that the token
-// comes from, and so the refresh token and every access token of that
-// authorization, those being issued at this moment too. RFC 7009 §2.1 requires
-// that for a refresh token and permits it for an access token. A client that
-// has no more use for one access token lets it expire. Other authorizations of
-// the same user and client stay, and so does the grant of grant management; see
+// Revoke revokes the authorization of the token in a checked request. It ends
+// the refresh token and every access token of that authorization, including
+// tokens that are being issued at this moment. RFC 7009 §2.1 requires that for
+// a refresh token and permits it for an access token. A client that has no more
+// use for one access token lets it expire. Other authorizations of the same
+// user and client stay, and so does the grant of grant management; see
 // [RevocationRequest.Origin].
 //
 // Revoking a token that is unknown, expired or revoked already is not an error,

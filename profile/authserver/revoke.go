@@ -40,7 +40,7 @@ func (s *Server) Withdraw(ctx context.Context, authorizationID string) error {
 }
 
 // revoke ends all tokens of an authorization, including tokens that are being
-// issued. The entry has no owner: a client that has used its share must not
+// issued. The entry has no owner. A client that has used its share must not
 // keep tokens that a user has withdrawn, or tokens of a replayed code.
 func (s *Server) revoke(ctx context.Context, grantID string) error {
 	return s.revokeFor(ctx, "", grantID, s.cfg.Hooks.Now().Add(s.longestLife()))

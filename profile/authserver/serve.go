@@ -14,8 +14,8 @@ import (
 // Handler serves everything that [Server.Metadata] names and that is
 // configured: both metadata documents, the JWK Set and the endpoints. Without
 // [Config.Interact], the host serves the authorization endpoint itself. Handler
-// responds with 404 to any other path, so a host may mount it beside its own
-// handlers. Serve it with [profile.TLSConfig].
+// responds with 404 to any other path, so a host may mount it together with its
+// own handlers. Serve it with [profile.TLSConfig].
 //
 // A host that mounts the endpoints one by one serves the metadata with
 // [profile.ServerMetadata.Handler] of Metadata, and the JWK Set with Keys.
@@ -67,10 +67,10 @@ func (s *Server) Handler() http.Handler {
 // for a host that mounts its own endpoints.
 func (s *Server) Keys() *jwks.Set { return s.keys }
 
-// WriteError answers a request to the pushed authorization request, token or
-// revocation endpoint: a JSON document (RFC 6749 §5.2) with the code and status
-// that err carries, and nothing of its cause. An error without a code, a host's
-// own, is a server_error with status 500; a status that is not one of an error
+// WriteError writes the error response of the pushed authorization request,
+// token or revocation endpoint. It is a JSON object (RFC 6749 §5.2) with the
+// code and the status of err, and never contains the cause. An error of the
+// host without a code is a server_error with status 500. A status below 400
 // becomes 500.
 func (s *Server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	s.reportError(r, err)

@@ -46,8 +46,8 @@ type Server struct {
 	tokens      *accesstoken.Issuer
 	objects     *jar.Verifier
 	issued      *accesstoken.Verifier  // reads our own JWTs, revoked ones too
-	userInfo    *resourceserver.Server // guards that endpoint; nil: there is none
-	grants      *grants.Manager        // nil: there is no grant management
+	userInfo    *resourceserver.Server // guards that endpoint; nil without it
+	grants      *grants.Manager        // nil without grant management
 	grantAPI    http.Handler
 	remoteKeys  *remoteKeys
 	stores      stores
@@ -96,7 +96,7 @@ func New(cfg Config) (*Server, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("authserver: %w", err)
 	}
-	if err := s.Metadata().CheckPublished(); err != nil { // a server never says of itself what its clients would refuse
+	if err := s.Metadata().CheckPublished(); err != nil { // clients would reject other metadata
 		return nil, fmt.Errorf("authserver: %w", err)
 	}
 	return s, nil

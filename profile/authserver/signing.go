@@ -37,10 +37,9 @@ func (s *Server) mustSign(client *profile.ClientMetadata) bool {
 	return s.cfg.Profile.Has(profile.SignedRequests) || client.RequireSignedRequestObject
 }
 
-// openRequest returns the parameters of a pushed request: those of its request
-// object, if it has one, and nothing beside. MS-5.3.1-1, JAR-10.5-1, PAR-2.3-4:
-// where the server or the client's registration demands one, plain ones are
-// refused.
+// openRequest returns the parameters of a pushed request. If it has a request
+// object, they are only those of the object. If the server or the registration
+// requires one, plain parameters are rejected (MS-5.3.1-1, PAR-2.3-4).
 func (s *Server) openRequest(ctx context.Context, client *profile.ClientMetadata, form url.Values) (jar.Request, url.Values, error) {
 	if !form.Has("request") && !s.mustSign(client) {
 		return jar.Request{}, form, nil
@@ -111,8 +110,8 @@ const contentEncryption = "A256GCM"
 
 // encryption says how signed responses to a client are encrypted, nil if they
 // are not. MS-6.1-1: only to clients that are registered for it, on servers
-// that are configured for it. JARM-3-2: who has registered an alg alone means
-// an enc that does not exist here.
+// that are configured for it. JARM-3-2: a registration with alg alone means an
+// enc that this server does not support.
 func (s *Server) encryption(ctx context.Context, client *profile.ClientMetadata) (*jarm.Encryption, error) {
 	alg, enc := client.AuthorizationEncryptedResponseAlg, client.AuthorizationEncryptedResponseEnc
 	if alg == "" {
@@ -131,10 +130,9 @@ func (s *Server) encryption(ctx context.Context, client *profile.ClientMetadata)
 	return &jarm.Encryption{Key: keys[0].Public, KeyID: keys[0].KeyID, Algorithm: alg, ContentEncryption: enc}, nil
 }
 
-// errorMode is the mode in which a client is told of an error: as it wants
-// responses, if it may have them so. MS-5.4.1-1: if it may not, the response is
-// signed, which never offends who did not ask for it; one that has to be signed
-// and cannot be is none.
+// errorMode returns the mode of an error response. It is the requested mode, if
+// the client may use it. Otherwise the response is signed (MS-5.4.1-1). If it
+// cannot be signed, errorMode fails.
 func (s *Server) errorMode(ctx context.Context, client *profile.ClientMetadata, params url.Values) (jarm.Mode, error) {
 	mode, err := s.responseMode(ctx, client, params.Get("response_mode"))
 	if err != nil {

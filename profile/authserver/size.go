@@ -118,7 +118,8 @@ func (s *Server) checkApprovalSize(ctx context.Context, a *Authorization, record
 }
 
 // checkFits encodes as a trial the access tokens that a client can request with
-// the resource parameter: one for the default, and one for each other resource.
+// the resource parameter. They are one for the default, and one for each other
+// resource.
 func (s *Server) checkFits(client *profile.ClientMetadata, p permission) error {
 	if len(p.Details)+len(strings.Join(p.Scopes, " "))+len(strings.Join(s.cfg.Resources, "")) <= surelySmall {
 		return nil
@@ -151,8 +152,8 @@ func (s *Server) checkFits(client *profile.ClientMetadata, p permission) error {
 	return nil
 }
 
-// nameLargest adds the reason to the error of a token that is too long: one
-// detail that is too long by itself, or all details together.
+// nameLargest adds the reason to the error of a token that is too long. Either
+// one detail is too long, or all details together are.
 func (s *Server) nameLargest(err error, t *TokenRequest, token grant, details rar.Details) error {
 	if !errors.Is(err, accesstoken.ErrTooLong) || !errors.Is(err, ErrAuthorizationDetails) {
 		return err

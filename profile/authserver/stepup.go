@@ -12,8 +12,7 @@ import (
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
-// maxAge is the limit for a max_age in seconds: what is more is no limit to
-// anybody.
+// maxAge is the largest max_age in seconds. Larger values are reduced to it.
 const maxAge = 100 * 365 * 24 * 60 * 60
 
 // parseMaxAge reads max_age (OpenID Connect Core §3.1.2.1), a number of
@@ -30,10 +29,10 @@ func parseMaxAge(params url.Values) (seconds int64, ok bool, err error) {
 	return int64(min(number, maxAge)), true, nil
 }
 
-// MaxAge returns how long ago the user may have logged in, in whole seconds, by
-// the max_age of the request (OpenID Connect Core §3.1.2.1); ok is false if the
-// client did not say. [Server.Approve] holds the host to it: 0 asks for a new
-// login in any case.
+// MaxAge returns the max_age of the request, the greatest permitted age of the
+// login (OpenID Connect Core §3.1.2.1). It is in whole seconds, and ok is false
+// without max_age. [Server.Approve] checks it. The value 0 requires a new
+// login.
 func (a *Authorization) MaxAge() (age time.Duration, ok bool) {
 	seconds, ok, err := parseMaxAge(a.params)
 	return time.Duration(seconds) * time.Second, ok && err == nil // it was checked when it was pushed
@@ -55,16 +54,15 @@ func (s *Server) checkLogin(a *Authorization, approval Approval) error {
 		// user then reads the page for consent.
 		return fmt.Errorf("%w: the user logged in %d s ago, and max_age is %d", errMaxAge, now-login, limit)
 	}
-	// What no token can say is refused here: at the token endpoint it would be
-	// too late to tell the host.
+	// A time that no token can contain is rejected here, because the token
+	// endpoint could not report it to the host.
 	if !approval.AuthTime.IsZero() && approval.AuthTime.Unix() <= 0 {
 		return errors.New("authserver: approval: AuthTime is before 1970")
 	}
 	if approval.AuthTime.After(s.cfg.Hooks.Now().Add(wire.FutureSkew)) {
 		return errors.New("authserver: approval: AuthTime is in the future")
 	}
-	// SU-5-1: as necessary, so that no client gets a token that the API then
-	// refuses again.
+	// SU-5-1: otherwise the API would reject the token again.
 	wanted := a.ACRValues()
 	if len(s.cfg.ACRValues) > 0 && len(wanted) > 0 && (approval.ACR == "" || !slices.Contains(wanted, approval.ACR)) {
 		return fmt.Errorf("%w: acr is %.128q, and the client asks for one of %.512q", errACR, approval.ACR, wanted)

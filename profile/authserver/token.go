@@ -31,8 +31,8 @@ type TokenResponse struct {
 	Scope        string `json:"scope"`                   // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
 	IDToken      string `json:"id_token,omitempty"`      // with a code and scope openid only
 	// AuthorizationDetails are those that the token is for, a JSON array
-	// (RAR-7-1). They can be fewer, or say more, than was asked; [] is none of
-	// them.
+	// (RAR-7-1). They can differ from the requested ones. An empty array means
+	// that none was granted.
 	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
 	GrantID              string          `json:"grant_id,omitempty"` // of the grant that was created or changed (GM-5.5-1)
 }
@@ -69,9 +69,9 @@ func (s *Server) Token(ctx context.Context, t *TokenRequest) (*TokenResponse, er
 	}
 }
 
-// refresh serves the refresh token grant. The refresh token is not rotated, so
-// nothing is written for it, and a client that did not receive the response
-// repeats its request (SP-5.3.2.1-9, SP-5.3.2.1-9N).
+// refresh serves the refresh token grant. The refresh token is not rotated, and
+// nothing is written for it. A client that did not receive the response repeats
+// its request (SP-5.3.2.1-9, SP-5.3.2.1-9N).
 //
 // A refresh token is bound to the client and not to a DPoP key. The new access
 // token is bound to the key of this request (DPOP-5-5, CS-22).
@@ -174,8 +174,8 @@ func (g grant) permission() permission {
 // token request to what is permitted, which they cannot widen. The grant itself
 // stays what it is (RI-2.2-1).
 //
-// BCP-2.3-1: what server or client have lost since the user agreed is not given
-// out any more.
+// BCP-2.3-1: the token has nothing that the server or the client has lost since
+// the approval.
 func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
 	g := p.grant
 	gone := func(target string) bool { return !s.isResource(target) }
@@ -191,8 +191,7 @@ func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
 	if err != nil {
 		return grant{}, err
 	}
-	// RAR-3.2-1: details say themselves where they are for, and there is a
-	// token to be had for that place.
+	// RAR-3.2-1: a client can request a token for the places that details name.
 	if resources := t.params["resource"]; len(resources) > 0 {
 		g.Targets, err = s.targets(resources, append(s.places(granted...), p.allowed...)) // RI-2.2-2
 	} else if places := s.places(requested...); len(places) > 0 { // RAR-6.1-3
@@ -290,8 +289,8 @@ func (s *Server) issue(ctx context.Context, t *TokenRequest, g grant, claims acc
 	}, nil
 }
 
-// idTokenSignatory returns who signs the ID tokens of a client: by the
-// algorithm that is registered, and encrypted for nobody.
+// idTokenSignatory returns the signatory of a client's ID tokens, by the
+// registered algorithm. ID tokens are never encrypted.
 func (s *Server) idTokenSignatory(client *profile.ClientMetadata) (*signatory, error) {
 	if client.IDTokenEncryptedResponseAlg != "" {
 		return nil, fmt.Errorf("%w: it is registered for encrypted ID tokens, which this server does not make", ErrClientNotAllowed)

@@ -21,11 +21,11 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// Grant types served. A TokenRequest is a request to the token endpoint whose
-// client is authenticated and whose proof of possession has been checked; so
-// whoever holds one holds the key that the access token is to be bound to. It
-// comes from [Server.TokenRequest] alone. Neither the client assertion nor the
-// proof is used up before [TokenRequest.Commit].
+// Grant types served. A TokenRequest is a request to the token endpoint with an
+// authenticated client and a checked proof of possession. Its sender has the
+// key that the access token will be bound to. It comes from
+// [Server.TokenRequest] alone. Neither the client assertion nor the proof is
+// consumed before [TokenRequest.Commit].
 type TokenRequest struct {
 	server *Server
 	client *profile.ClientMetadata
@@ -123,9 +123,9 @@ func (t *TokenRequest) Param(name string) string { return t.params.Get(name) }
 func (t *TokenRequest) Resources() []string { return slices.Clone(t.params["resource"]) }
 
 // CheckBinding checks that this request may redeem an authorization code that
-// is bound to b. Failures are an [ErrCode] or one of package pkce; none of them
-// may use up the code or revoke anything, since the sender may not be its
-// owner.
+// is bound to b. The error is [ErrCode] or one of package pkce. After an error
+// the host must neither consume the code nor revoke anything, because the
+// sender might not be its owner.
 func (t *TokenRequest) CheckBinding(b Binding) error {
 	// BASE-6749-4.1.3-1, BCP-4.5-1: bound to client and redirect_uri.
 	if b.ClientID == "" || !jose.EqualString(b.ClientID, t.client.ClientID) {
@@ -148,16 +148,16 @@ func (t *TokenRequest) CheckBinding(b Binding) error {
 	return nil
 }
 
-// Commit consumes the proof and the client assertion, and returns what an
-// access token for this request has to be bound to: its cnf, and by TokenType
-// its token_type. Of any number of concurrent requests with the same proof or
-// assertion at most one succeeds. Call it once, after all other checks and
-// before anything is issued. [Server.Token] calls it itself.
+// Commit consumes the proof and the client assertion, and returns the
+// confirmation of an access token for this request. The confirmation is its
+// cnf, and determines its token_type. Of any number of concurrent requests with
+// the same proof or assertion at most one succeeds. Call it once, after all
+// other checks and before anything is issued. [Server.Token] calls it itself.
 //
 // Clients registered with tls_client_certificate_bound_access_tokens receive
-// tokens bound to the certificate of this request, and to the key of its proof
-// as well if it has one. All others receive tokens bound to the key of the
-// proof.
+// tokens that are bound to the certificate of this request. If it has a proof,
+// the token is bound to its key as well. All others receive tokens bound to the
+// key of the proof.
 func (t *TokenRequest) Commit(ctx context.Context) (tokenbinding.Confirmation, error) {
 	if t == nil || t.server == nil {
 		return tokenbinding.Confirmation{}, errors.New("authserver: Commit of an unchecked request")

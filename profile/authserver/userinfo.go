@@ -16,12 +16,10 @@ import (
 	"github.com/gofapi/fapi2/profile/resourceserver"
 )
 
-// newUserInfo makes the guard of the UserInfo endpoint: a
-// [resourceserver.Server] whose tokens are looked up here, whichever of our
-// APIs they are for, and whose proofs name this endpoint. What a token says
-// about its audience protects APIs from each other. Here it comes back to who
-// has issued it, bound to its client, and what it may do is said by the scope
-// openid.
+// newUserInfo makes the guard of the UserInfo endpoint. It accepts tokens for
+// any of the resource servers, and proofs for this endpoint. The audience of a
+// token protects APIs from each other. Here it comes back to who has issued it,
+// bound to its client, and what it may do is said by the scope openid.
 func (s *Server) newUserInfo() (err error) {
 	if s.cfg.UserInfo == nil {
 		return nil
@@ -37,13 +35,11 @@ func (s *Server) newUserInfo() (err error) {
 }
 
 // UserInfo is the UserInfo endpoint (OpenID Connect Core §5.3), which
-// [Server.Handler] serves: for a host that mounts its own. It demands of a
-// request what a [resourceserver.Server] does, an access token in the
-// Authorization header and proof that it is the sender's, and of the token that
-// it has scope openid, whichever resource it is for. It answers in JSON, or
-// with a JWT if the client is registered for one
-// (userinfo_signed_response_alg). It panics if the configuration has no
-// UserInfo.
+// [Server.Handler] serves: for a host that mounts its own. It requires an
+// access token with scope openid in the Authorization header, for any resource,
+// and proof of possession. It makes the checks of a [resourceserver.Server].
+// The response is JSON, or a JWT if the client is registered for one
+// (userinfo_signed_response_alg). Without [Config.UserInfo] it is 404.
 func (s *Server) UserInfo() http.Handler {
 	if s.userInfo == nil {
 		return http.NotFoundHandler()
@@ -64,8 +60,8 @@ func (s *Server) UserInfo() http.Handler {
 		w.Write(body) //nolint:errcheck // the peer is gone
 	}))
 	return s.observed("userinfo", func(w http.ResponseWriter, r *http.Request) {
-		// OpenID Connect Core §5.3.1: GET and POST. A token in the body of the
-		// latter is none (SP-5.3.4-1).
+		// OpenID Connect Core §5.3.1: GET and POST. A token in the body of a
+		// POST is ignored (SP-5.3.4-1).
 		if r.Method != http.MethodGet && r.Method != http.MethodPost {
 			w.Header().Set("Allow", "GET, POST")
 			noteError(r.Context(), errMethod)
@@ -100,9 +96,9 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	for name, value := range host {
 		claims[name] = value
 	}
-	// OpenID Connect Core §5.3.2: who reads it compares it with that of the ID
-	// token. Claims with another subject are those of another user, and not a
-	// single one of them goes out.
+	// OpenID Connect Core §5.3.2: the client compares sub with that of the ID
+	// token. Claims with another subject belong to another user, and none of
+	// them is sent.
 	if sub, ok := claims["sub"]; ok && sub != token.Subject() {
 		return "", nil, errors.New("authserver: UserInfo: the claims are about another subject than the token")
 	}
@@ -127,9 +123,9 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	return "application/jwt", []byte(signed), nil
 }
 
-// ofOtherJWTs are claims that no signed UserInfo response has from the host:
-// without them, exp above all, nobody takes it for one of the others that the
-// same key signs.
+// ofOtherJWTs are claims that the host cannot add to a signed UserInfo
+// response. Without them, above all exp, it cannot pass for another JWT that
+// the same key signs.
 var ofOtherJWTs = []string{"iss", "aud", "azp", "exp", "nbf", "iat", "jti", "nonce", "at_hash", "c_hash", "client_id", "cnf", "code", "error", "events", "token_introspection"}
 
 func encodeClaims(claims map[string]any) ([]byte, error) {
@@ -139,8 +135,8 @@ func encodeClaims(claims map[string]any) ([]byte, error) {
 	if err := e.Encode(claims); err != nil {
 		return nil, fmt.Errorf("authserver: UserInfo: %w", err)
 	}
-	// Names that differ by case only would be refused by whoever reads it, or
-	// taken for sub.
+	// Clients would reject names that differ only by case, or read one of them
+	// as sub.
 	encoded := bytes.TrimSpace(body.Bytes())
 	if err := strictjson.Valid(encoded); err != nil {
 		return nil, fmt.Errorf("authserver: UserInfo: %w", err)
