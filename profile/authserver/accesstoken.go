@@ -170,7 +170,7 @@ func (s *Server) liveToken(ctx context.Context, raw string) (resourceserver.Clai
 		return resourceserver.Claims{}, err
 	}
 	if !wire.HasGrant(token.ID) { // INT-7662-2.2-2: the host has made it with the same key, and what became of it we cannot know
-		return resourceserver.Claims{}, fmt.Errorf("%w: its ID is none of ours", accesstoken.ErrRevoked)
+		return resourceserver.Claims{}, fmt.Errorf("%w: unknown token ID", accesstoken.ErrRevoked)
 	}
 	if err := s.checkRevoked(ctx, token.ID[:wire.GrantIDLength], accesstoken.ErrRevoked); err != nil {
 		return resourceserver.Claims{}, err

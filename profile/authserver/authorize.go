@@ -210,7 +210,7 @@ func (s *Server) authorization(ctx context.Context, request par.Request, refused
 		return a, nil
 	}
 	if a.mode, err = s.errorMode(ctx, client, params); err != nil {
-		return nil, fmt.Errorf("%w (of which the client cannot be told: %w)", a.refused, err)
+		return nil, fmt.Errorf("%w (the client cannot receive it: %w)", a.refused, err)
 	}
 	return a, a.refused
 }

@@ -82,7 +82,7 @@ func (s *Server) checkGood(a *Authorization) error {
 	if err := s.checkLoaded(a); err != nil || a.refused == nil {
 		return err
 	}
-	return fmt.Errorf("authserver: approval of a request that was refused: %w", a.refused)
+	return fmt.Errorf("authserver: approval of a rejected request: %w", a.refused)
 }
 
 // Complete ends the authorization with a code of the host. The host has bound
@@ -111,7 +111,7 @@ func (s *Server) Deny(ctx context.Context, a *Authorization, code, description s
 		return nil, err
 	}
 	if !syntax.IsScope(code) {
-		return nil, fmt.Errorf("authserver: denial: %q is no error code", code)
+		return nil, fmt.Errorf("authserver: denial: invalid error code %q", code)
 	}
 	if e := eventOf(ctx); e != nil && e.Outcome == "" {
 		e.Outcome, e.Code = wire.Rejected, code

@@ -24,7 +24,7 @@ func parseMaxAge(params url.Values) (seconds int64, ok bool, err error) {
 	}
 	number, err := strconv.ParseUint(value, 10, 64)
 	if err != nil {
-		return 0, false, fmt.Errorf("%w: max_age %.32q is no number of seconds", ErrParameter, value)
+		return 0, false, fmt.Errorf("%w: malformed max_age %.32q", ErrParameter, value)
 	}
 	return int64(min(number, maxAge)), true, nil
 }
