@@ -115,7 +115,9 @@ func (a *Authorization) Resources() []string { return slices.Clone(a.targets) }
 // Details can contain personal data. Show them only after the login, and only
 // if the user is the person whom the details concern, as far as the host knows.
 // An attacker could have opened the request of another user (RFC 9396 §13).
-func (a *Authorization) Details() rar.Details { return slices.Clone(a.details) }
+func (a *Authorization) Details() rar.Details {
+	return slices.Clone(a.details) // RAR-3.1-1, RAR-3.1-2
+}
 
 // GrantRequest returns the grant management request. It is zero if there is
 // none. For merge and replace, the consent page can show the existing grant.

@@ -12,7 +12,8 @@ import (
 
 // ErrNothingGranted reports an [Approval] that grants nothing of the request.
 // [Server.WriteAuthorizationError] responds with a denial.
-var ErrNothingGranted = oautherr.New("authserver: approval that grants nothing", "access_denied", http.StatusForbidden, "nothing was granted")
+var ErrNothingGranted = oautherr.New("authserver: approval that grants nothing", "access_denied",
+	http.StatusForbidden, "nothing was granted")
 
 const (
 	scopeOpenID        = "openid"

@@ -17,11 +17,13 @@ import (
 // ErrAuthorizationDetails: RFC 9396 §5, authorization details where there can
 // be none, or that were not granted. Package rar has the errors of invalid
 // details.
-var ErrAuthorizationDetails = oautherr.New("authserver: authorization details rejected", "invalid_authorization_details", http.StatusBadRequest, "authorization_details are not possible here")
+var ErrAuthorizationDetails = oautherr.New("authserver: authorization details rejected", "invalid_authorization_details",
+	http.StatusBadRequest, "authorization_details are not possible here")
 
 // errGrantedDetails is what a host grants and cannot: its mistake, whatever it
 // would be called in a request.
-var errGrantedDetails = oautherr.New("authserver: details that cannot be granted", oautherr.ServerError, http.StatusInternalServerError, "")
+var errGrantedDetails = oautherr.New("authserver: details that cannot be granted", oautherr.ServerError,
+	http.StatusInternalServerError, "")
 
 // checkGranted checks what the host grants against what was asked for (RAR-3-2,
 // RAR-7.1-1).

@@ -15,37 +15,47 @@ import (
 var (
 	// ErrParameter reports a missing parameter, or a parameter with an invalid
 	// value.
-	ErrParameter = oautherr.New("authserver: bad parameter", "invalid_request", http.StatusBadRequest, "a parameter is missing or malformed")
+	ErrParameter = oautherr.New("authserver: bad parameter", "invalid_request",
+		http.StatusBadRequest, "a parameter is missing or malformed")
 	// ErrScope reports a scope that this server or this client does not have,
 	// or that was not granted (RFC 6749 §5.2).
-	ErrScope = oautherr.New("authserver: scope not allowed", "invalid_scope", http.StatusBadRequest, "a requested scope is not allowed")
+	ErrScope = oautherr.New("authserver: scope not allowed", "invalid_scope",
+		http.StatusBadRequest, "a requested scope is not allowed")
 	// ErrTarget reports a resource that is malformed, unknown or was not
 	// granted (RFC 8707 §2).
-	ErrTarget = oautherr.New("authserver: resource not allowed", "invalid_target", http.StatusBadRequest, "a requested resource is not allowed")
+	ErrTarget = oautherr.New("authserver: resource not allowed", "invalid_target",
+		http.StatusBadRequest, "a requested resource is not allowed")
 	// ErrGrantType reports a grant_type that this server does not support, for
 	// example the password grant.
-	ErrGrantType = oautherr.New("authserver: grant_type not supported", "unsupported_grant_type", http.StatusBadRequest, "the grant_type is not supported")
+	ErrGrantType = oautherr.New("authserver: grant_type not supported", "unsupported_grant_type",
+		http.StatusBadRequest, "the grant_type is not supported")
 	// ErrClientNotAllowed reports a grant_type for which the client is not
 	// registered. It also reports a registration that this server does not
 	// support, for example another algorithm for ID tokens.
-	ErrClientNotAllowed = oautherr.New("authserver: client not allowed", "unauthorized_client", http.StatusBadRequest, "the registration of the client does not allow this")
+	ErrClientNotAllowed = oautherr.New("authserver: client not allowed", "unauthorized_client",
+		http.StatusBadRequest, "the registration of the client does not allow this")
 
 	// ErrCode reports an authorization code that is unknown or expired, belongs
 	// to another client or does not fit the request.
-	ErrCode = oautherr.New("authserver: authorization code rejected", "invalid_grant", http.StatusBadRequest, "the authorization code is not valid for this request")
+	ErrCode = oautherr.New("authserver: authorization code rejected", "invalid_grant",
+		http.StatusBadRequest, "the authorization code is not valid for this request")
 	// ErrCodeReplayed reports a code that was redeemed before. The server has
 	// revoked all tokens of its authorization.
-	ErrCodeReplayed = oautherr.New("authserver: authorization code replayed", "invalid_grant", http.StatusBadRequest, "the authorization code was used before")
+	ErrCodeReplayed = oautherr.New("authserver: authorization code replayed", "invalid_grant",
+		http.StatusBadRequest, "the authorization code was used before")
 	// ErrRefreshToken reports a refresh token that is unknown, expired or
 	// revoked, or belongs to another client.
-	ErrRefreshToken = oautherr.New("authserver: refresh token rejected", "invalid_grant", http.StatusBadRequest, "the refresh token is not valid")
+	ErrRefreshToken = oautherr.New("authserver: refresh token rejected", "invalid_grant",
+		http.StatusBadRequest, "the refresh token is not valid")
 
 	// ErrForeignToken reports a request to revoke the token of another client
 	// (RFC 7009 §2.1).
-	ErrForeignToken = oautherr.New("authserver: token of another client", "invalid_grant", http.StatusBadRequest, "the token was issued to another client")
+	ErrForeignToken = oautherr.New("authserver: token of another client", "invalid_grant",
+		http.StatusBadRequest, "the token was issued to another client")
 	// ErrTokenType reports an authentic token that this server cannot revoke,
 	// because the host has made it with the server's key (RFC 7009 §2.2.1).
-	ErrTokenType = oautherr.New("authserver: token cannot be revoked", "unsupported_token_type", http.StatusBadRequest, "tokens of this kind cannot be revoked")
+	ErrTokenType = oautherr.New("authserver: token cannot be revoked", "unsupported_token_type",
+		http.StatusBadRequest, "tokens of this kind cannot be revoked")
 
 	// ErrLogin reports an approval of a login that does not satisfy the max_age
 	// or the acr_values of the request (RFC 9470 §5). The user has to log in
@@ -53,7 +63,8 @@ var (
 	// [Server.WriteAuthorizationError]; the client receives login_required or
 	// unmet_authentication_requirements. A pushed request whose acr_values no
 	// login at this server can satisfy is rejected with it.
-	ErrLogin = oautherr.New("authserver: login that does not satisfy the request", "login_required", http.StatusBadRequest, "the user has to log in again")
+	ErrLogin = oautherr.New("authserver: login that does not satisfy the request", "login_required",
+		http.StatusBadRequest, "the user has to log in again")
 
 	// ErrStore reports that a store or a key failed, with status 503. With
 	// status 429 (temporarily_unavailable) it reports that a client keeps as
@@ -61,7 +72,8 @@ var (
 	// affected. The client can use its code, refresh token or request_uri
 	// again, with a new assertion and proof. The error wraps the cause. The
 	// client never receives it.
-	ErrStore = oautherr.New("authserver: storage failed", oautherr.ServerError, http.StatusServiceUnavailable, "try again later")
+	ErrStore = oautherr.New("authserver: storage failed", oautherr.ServerError,
+		http.StatusServiceUnavailable, "try again later")
 )
 
 // Rows of [ErrLogin].
