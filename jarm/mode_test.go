@@ -3,7 +3,6 @@ package jarm_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"html"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
 )
 
@@ -49,15 +49,10 @@ func TestParseMode(t *testing.T) {
 				return
 			}
 			require.ErrorIs(t, err, jarm.ErrMode)
-			var wire interface {
-				OAuthError() (code, description string)
-				HTTPStatus() int
-			}
-			require.True(t, errors.As(err, &wire))
-			code, description := wire.OAuthError()
+			code, description, status := testkit.Wire(t, err)
 			require.Equal(t, "invalid_request", code)
 			require.NotEmpty(t, description)
-			require.Equal(t, 400, wire.HTTPStatus())
+			require.Equal(t, 400, status)
 		})
 	}
 	t.Run("MS-5.4.2-1 what a client sends is what a server expects", func(t *testing.T) {

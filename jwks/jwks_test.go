@@ -23,18 +23,6 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 )
 
-// wireOf returns the wire form of an error.
-func wireOf(t *testing.T, err error) (code string, status int) {
-	t.Helper()
-	var e interface {
-		OAuthError() (code, description string)
-		HTTPStatus() int
-	}
-	require.ErrorAs(t, err, &e)
-	code, _ = e.OAuthError()
-	return code, e.HTTPStatus()
-}
-
 type setVector struct {
 	Name    string `json:"name"`
 	Set     string `json:"set"`
@@ -61,12 +49,12 @@ func TestSets(t *testing.T) {
 			if v.Invalid {
 				require.ErrorIs(t, err, jwks.ErrInvalid)
 				require.Nil(t, set)
-				code, status := wireOf(t, err)
+				code, _, status := testkit.Wire(t, err)
 				require.Equal(t, "invalid_client_metadata", code)
 				require.Equal(t, http.StatusBadRequest, status)
 				require.ErrorIs(t, fetchErr, jwks.ErrUnavailable)
 				require.Nil(t, fetched)
-				code, status = wireOf(t, fetchErr)
+				code, _, status = testkit.Wire(t, fetchErr)
 				require.Equal(t, "server_error", code)
 				require.Equal(t, http.StatusServiceUnavailable, status)
 				return

@@ -79,14 +79,9 @@ func requireClass(t testing.TB, err error, class string) *rar.Error {
 
 func requireWire(t testing.TB, err error, code string, status int) string {
 	t.Helper()
-	var wire interface {
-		OAuthError() (code, description string)
-		HTTPStatus() int
-	}
-	require.ErrorAs(t, err, &wire)
-	got, description := wire.OAuthError()
+	got, description, gotStatus := testkit.Wire(t, err)
 	require.Equal(t, code, got)
-	require.Equal(t, status, wire.HTTPStatus())
+	require.Equal(t, status, gotStatus)
 	for _, c := range description { // RFC 6749 §5.2
 		require.True(t, c >= ' ' && c <= '~' && c != '"' && c != '\\', "%q", description)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -89,7 +90,7 @@ func TestFromRequestRejects(t *testing.T) {
 			p, err := tokenbinding.FromRequest(request(row.target, row.authorization...))
 			require.ErrorIs(t, err, row.want)
 			require.Zero(t, p)
-			code, _, status := wire(t, err)
+			code, _, status := testkit.Wire(t, err)
 			if errors.Is(err, tokenbinding.ErrNoToken) {
 				require.Empty(t, code)
 				require.Equal(t, 401, status)

@@ -129,15 +129,10 @@ func requireCertificateError(t testing.TB, want error, s *tokenbinding.Certifica
 		for _, other := range []error{tokenbinding.ErrCertificate, tokenbinding.ErrCertificateHeader, tokenbinding.ErrCertificateSource} {
 			require.Equal(t, other == want, errors.Is(err, other))
 		}
-		var e interface {
-			OAuthError() (code, description string)
-			HTTPStatus() int
-		}
-		require.ErrorAs(t, err, &e)
-		code, description := e.OAuthError()
+		code, description, status := testkit.Wire(t, err)
 		require.Equal(t, "invalid_request", code)
 		require.NotEmpty(t, description)
-		require.Equal(t, 400, e.HTTPStatus())
+		require.Equal(t, 400, status)
 		for _, values := range r.Header {
 			for _, v := range values {
 				for at := 0; at+16 <= len(v); at += 16 {

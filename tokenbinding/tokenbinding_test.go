@@ -21,18 +21,6 @@ const (
 	otherX5T = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
 )
 
-// wire returns what the peer is told.
-func wire(t testing.TB, err error) (code, description string, status int) {
-	t.Helper()
-	var w interface {
-		OAuthError() (code, description string)
-		HTTPStatus() int
-	}
-	require.ErrorAs(t, err, &w)
-	code, description = w.OAuthError()
-	return code, description, w.HTTPStatus()
-}
-
 func TestCheck(t *testing.T) {
 	type c = tokenbinding.Confirmation
 	type p = tokenbinding.Proof
@@ -79,7 +67,7 @@ func TestCheck(t *testing.T) {
 				return
 			}
 			require.ErrorIs(t, err, row.want)
-			_, _, status := wire(t, err)
+			_, _, status := testkit.Wire(t, err)
 			require.Equal(t, 401, status)
 			require.NotContains(t, err.Error(), jkt)
 			if early := row.token.CheckScheme(row.scheme); early != nil {
@@ -106,7 +94,7 @@ func TestBind(t *testing.T) {
 	c, err = tokenbinding.Bind(tokenbinding.Proof{})
 	require.ErrorIs(t, err, tokenbinding.ErrNotBound, "SP-5.3.2.1-4 SP-5.3.2.1-5 CS-14")
 	require.Zero(t, c)
-	code, _, status := wire(t, err)
+	code, _, status := testkit.Wire(t, err)
 	require.Equal(t, "invalid_request", code, "SP-5.3.2.1-4")
 	require.Equal(t, 400, status)
 
@@ -186,7 +174,7 @@ func TestRejectedConfirmations(t *testing.T) {
 				c, err := parse([]byte(raw))
 				require.ErrorIs(t, err, want, name)
 				require.Zero(t, c, name)
-				code, _, status := wire(t, err)
+				code, _, status := testkit.Wire(t, err)
 				require.Equal(t, "invalid_token", code)
 				require.Equal(t, 401, status)
 			}

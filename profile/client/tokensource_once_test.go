@@ -105,16 +105,7 @@ func TestFailedRefreshesThatNoCallerWaitedFor(t *testing.T) {
 			source := app.TokenSource(context.Background(), stale(p, "rt-1"))
 			api, err := app.HTTPClient(source)
 			require.NoError(t, err)
-			hasty, cancel := context.WithCancel(context.Background())
-			failed := make(chan error)
-			go func() {
-				r, _ := http.NewRequestWithContext(hasty, http.MethodGet, p.api.URL, nil)
-				_, err := api.Do(r)
-				failed <- err
-			}()
-			<-entered
-			cancel()
-			require.ErrorIs(t, <-failed, context.Canceled)
+			giveUp(t, api, p.api.URL, entered)
 			// A further source for the same token waits for the same refresh: when it
 			// has the failure, the refresh has ended.
 			other := make(chan error)

@@ -50,6 +50,20 @@ func TestRefreshIsShared(t *testing.T) {
 	require.Equal(t, "rt-of-another-user", sent[len(sent)-1].form.Get("refresh_token"))
 }
 
+// giveUp cancels a request after its refresh has entered the token endpoint.
+func giveUp(t *testing.T, api *http.Client, url string, entered <-chan struct{}) {
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error)
+	go func() {
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		_, err := api.Do(r)
+		failed <- err
+	}()
+	<-entered
+	cancel()
+	require.ErrorIs(t, <-failed, context.Canceled)
+}
+
 func TestRefreshWaiters(t *testing.T) {
 	p := newPeer(t)
 	app := p.client()
@@ -66,16 +80,7 @@ func TestRefreshWaiters(t *testing.T) {
 		source := app.TokenSource(context.Background(), stale(p, "rt-1"))
 		api, err := app.HTTPClient(source)
 		require.NoError(t, err)
-		hasty, cancel := context.WithCancel(context.Background())
-		failed := make(chan error)
-		go func() {
-			r, _ := http.NewRequestWithContext(hasty, http.MethodGet, p.api.URL, nil)
-			_, err := api.Do(r)
-			failed <- err
-		}()
-		<-entered
-		cancel()
-		require.ErrorIs(t, <-failed, context.Canceled)
+		giveUp(t, api, p.api.URL, entered)
 		patient := make(chan *oauth2.Token)
 		go func() {
 			token, _ := source.Token()
@@ -90,16 +95,7 @@ func TestRefreshWaiters(t *testing.T) {
 		source := app.TokenSource(context.Background(), stale(p, "rt-3"))
 		api, err := app.HTTPClient(source)
 		require.NoError(t, err)
-		hasty, cancel := context.WithCancel(context.Background())
-		failed := make(chan error)
-		go func() {
-			r, _ := http.NewRequestWithContext(hasty, http.MethodGet, p.api.URL, nil)
-			_, err := api.Do(r)
-			failed <- err
-		}()
-		<-entered
-		cancel()
-		require.ErrorIs(t, <-failed, context.Canceled)
+		giveUp(t, api, p.api.URL, entered)
 		before := len(p.messages("/token"))
 		leave <- struct{}{}
 		token, err := source.Token() // in time, or afterwards
