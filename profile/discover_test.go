@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/stretchr/testify/require"
 )
@@ -383,7 +384,7 @@ func TestDiscoverChecksTheServer(t *testing.T) {
 	})
 	t.Run("a transport without connections", func(t *testing.T) {
 		h := publishable(issuer).Handler()
-		client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		client := &http.Client{Transport: testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			return w.Result(), nil
@@ -393,7 +394,3 @@ func TestDiscoverChecksTheServer(t *testing.T) {
 		require.Equal(t, issuer, m.Issuer)
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -255,8 +255,9 @@ func TestUnknownLocations(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// An API sees the details that are for it, and an order cannot change that.
-func TestDetailsForAnotherAPI(t *testing.T) {
+// eachAPI runs f with an API that reads JWTs, with one that introspects tokens,
+// and with one in the process of the authorization server.
+func eachAPI(t *testing.T, f func(t *testing.T, w *world)) {
 	for name, options := range map[string][]worldOption{"JWT": nil, "introspection": {opaque}, "in the same process": {opaque}} {
 		t.Run(name, func(t *testing.T) {
 			w := newRichWorld(t, options...)
@@ -270,41 +271,63 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 				w.rs, err = w.as.ResourceServer(cfg)
 			}
 			require.NoError(t, err)
-			try := func(raw, details string) (status int, seen int) {
-				r := httptest.NewRequest(http.MethodGet, w.rsHTTP.URL+"/accounts", nil)
-				r.Header.Set("Authorization", "DPoP "+raw)
-				r.Header.Set("DPoP", w.apiProof("d", raw))
-				recorder := httptest.NewRecorder()
-				w.rs.Require()(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-					token, _ := resourceserver.TokenFromContext(r.Context())
-					granted, err := token.Details()
-					require.NoError(t, err)
-					seen = len(granted)
-					w.rs.Allows(rw, r, roletest.Details(t, w.registry, details))
-				})).ServeHTTP(recorder, r)
-				return recorder.Code, seen
-			}
-			token := func(details string) string {
-				return w.spend(w.code("client-1", func(f url.Values) {
-					f.Set("authorization_details", details)
-					f["resource"] = []string{w.rsHTTP.URL, otherAPI}
-				})).body["access_token"].(string)
-			}
-			there, both := token(at(otherAPI)), token(at(w.rsHTTP.URL, otherAPI))
-			for order, details := range map[string]string{"the foreign location": at(otherAPI), "no location": payACME, "ours": at(w.rsHTTP.URL), "both": at(otherAPI, w.rsHTTP.URL)} {
-				status, seen := try(there, details)
-				require.Equal(t, http.StatusForbidden, status, "G1 G2 RAR-12-4 an order with %s", order)
-				require.Zero(t, seen, "G2")
-			}
-			status, seen := try(both, at(w.rsHTTP.URL))
-			require.Equal(t, http.StatusOK, status)
-			require.Equal(t, 1, seen)
-			status, _ = try(both, at(otherAPI))
-			require.Equal(t, http.StatusForbidden, status, "G2 an order for the other API")
-			status, _ = try(token(at(w.rsHTTP.URL+"/payments/1")), at(w.rsHTTP.URL+"/payments/1"))
-			require.Equal(t, http.StatusOK, status, "below our resource")
+			f(t, w)
 		})
 	}
+}
+
+// order returns the status of an order with a token, and the number of details
+// that the API sees.
+func order(t *testing.T, w *world, raw, details string) (status, seen int) {
+	r := httptest.NewRequest(http.MethodGet, w.rsHTTP.URL+"/accounts", nil)
+	r.Header.Set("Authorization", "DPoP "+raw)
+	r.Header.Set("DPoP", w.apiProof("d", raw))
+	recorder := httptest.NewRecorder()
+	w.rs.Require()(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		token, _ := resourceserver.TokenFromContext(r.Context())
+		granted, err := token.Details()
+		require.NoError(t, err)
+		seen = len(granted)
+		w.rs.Allows(rw, r, roletest.Details(t, w.registry, details))
+	})).ServeHTTP(recorder, r)
+	return recorder.Code, seen
+}
+
+func TestDetailsAtTheAPI(t *testing.T) {
+	eachAPI(t, func(t *testing.T, w *world) {
+		raw := w.redeem("authorization_details", join(readOnly, at(otherAPI))).body["access_token"].(string)
+		status, _ := order(t, w, raw, readOnly)
+		require.Equal(t, http.StatusOK, status, "RAR-9-1")
+		status, _ = order(t, w, raw, readAndList)
+		require.Equal(t, http.StatusForbidden, status, "RAR-9-1")
+		status, _ = order(t, w, raw, at(otherAPI))
+		require.Equal(t, http.StatusForbidden, status, "RAR-13-1 the details of another API are not here")
+	})
+}
+
+// An API sees the details that are for it, and an order cannot change that.
+func TestDetailsForAnotherAPI(t *testing.T) {
+	eachAPI(t, func(t *testing.T, w *world) {
+		token := func(details string) string {
+			return w.spend(w.code("client-1", func(f url.Values) {
+				f.Set("authorization_details", details)
+				f["resource"] = []string{w.rsHTTP.URL, otherAPI}
+			})).body["access_token"].(string)
+		}
+		there, both := token(at(otherAPI)), token(at(w.rsHTTP.URL, otherAPI))
+		for name, details := range map[string]string{"the foreign location": at(otherAPI), "no location": payACME, "ours": at(w.rsHTTP.URL), "both": at(otherAPI, w.rsHTTP.URL)} {
+			status, seen := order(t, w, there, details)
+			require.Equal(t, http.StatusForbidden, status, "G1 G2 RAR-12-4 an order with %s", name)
+			require.Zero(t, seen, "G2")
+		}
+		status, seen := order(t, w, both, at(w.rsHTTP.URL))
+		require.Equal(t, http.StatusOK, status)
+		require.Equal(t, 1, seen)
+		status, _ = order(t, w, both, at(otherAPI))
+		require.Equal(t, http.StatusForbidden, status, "G2 an order for the other API")
+		status, _ = order(t, w, token(at(w.rsHTTP.URL+"/payments/1")), at(w.rsHTTP.URL+"/payments/1"))
+		require.Equal(t, http.StatusOK, status, "below our resource")
+	})
 }
 
 // The details of a token request say where its token is for.
