@@ -154,7 +154,8 @@ func (s *Server) readReference(value []byte) (resourceserver.Claims, error) {
 	}
 	var r reference
 	if err := json.Unmarshal(value, &r); err != nil || r.Version < 1 || r.Version > referenceVersion || r.Issuer != s.cfg.Issuer ||
-		r.Confirmation == (referenceConfirmation{}) { // SP-5.3.4-5: bound to nothing that is known here, so good for nothing
+		// SP-5.3.4-5: bound to nothing that is known here, so good for nothing
+		r.Confirmation == (referenceConfirmation{}) {
 		return resourceserver.Claims{}, fmt.Errorf("%w: a stored access token is of another server or version", ErrStore)
 	}
 	if s.cfg.Hooks.Now().Unix() >= r.Expires { // SP-5.3.4-3: whenever the store gets rid of it
@@ -169,7 +170,9 @@ func (s *Server) liveToken(ctx context.Context, raw string) (resourceserver.Clai
 	if err != nil {
 		return resourceserver.Claims{}, err
 	}
-	if !wire.HasGrant(token.ID) { // INT-7662-2.2-2: the host has made it with the same key, and what became of it we cannot know
+	// INT-7662-2.2-2: the host has made it with the same key, and what became
+	// of it we cannot know
+	if !wire.HasGrant(token.ID) {
 		return resourceserver.Claims{}, fmt.Errorf("%w: unknown token ID", accesstoken.ErrRevoked)
 	}
 	if err := s.checkRevoked(ctx, token.ID[:wire.GrantIDLength], accesstoken.ErrRevoked); err != nil {

@@ -365,7 +365,8 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 		return nil, err
 	}
 	now := s.cfg.Hooks.Now()
-	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.Lifetimes.Code).Unix()} // rounded down: never more than 60 s
+	// rounded down: never more than 60 s
+	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.Lifetimes.Code).Unix()}
 	if record.Grant, err = s.newGrant(a, approval); err != nil {
 		return nil, err
 	}
@@ -446,7 +447,9 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	if !approval.Expires.IsZero() && !approval.Expires.After(s.cfg.Hooks.Now()) {
 		return errors.New("authserver: approval: Expires is in the past")
 	}
-	if approval.Subject == a.client.ClientID { // RFC 9700 §4.15: a token of the user would pass for one of the client itself
+	// RFC 9700 §4.15: a token of the user would pass for one of the client
+	// itself
+	if approval.Subject == a.client.ClientID {
 		return errors.New("authserver: approval: Subject is the client's client_id")
 	}
 	if len(approval.Details) > 0 {

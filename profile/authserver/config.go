@@ -25,9 +25,8 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// A Config configures [New]. Issuer, Clients, Keys, Resources and, for
-// [Server.Handler], Interact are required. All functions may be called
-// concurrently.
+// A Config configures [New]. Issuer, Clients, Keys and Resources are required.
+// All functions may be called concurrently.
 type Config struct {
 	// Profile contains the parts of FAPI 2.0 Message Signing that the server
 	// requires of every client. The default is Baseline.
@@ -74,7 +73,6 @@ type Config struct {
 	//
 	// If nil, Handler has no authorization endpoint.
 	Interact func(w http.ResponseWriter, r *http.Request, a *Authorization)
-
 	// Store keeps pushed requests, codes, refresh tokens, opaque access tokens,
 	// revocations and, by default, grants and used proofs and assertions.
 	// Processes that serve the same issuer must share one. Servers of several
@@ -96,6 +94,7 @@ type Config struct {
 	// false, access tokens are JWTs (RFC 9068). A server that changes to opaque
 	// tokens still accepts the JWTs that it issued before.
 	OpaqueAccessTokens bool
+
 	// MutualTLS lets clients authenticate with certificates, and binds tokens
 	// to them (RFC 8705). If nil, mutual TLS is off.
 	MutualTLS *MutualTLS
@@ -173,6 +172,7 @@ type Config struct {
 	// Nonces makes the server require nonces in DPoP proofs (RFC 9449 §8). If
 	// nil, proofs need no nonce.
 	Nonces *dpop.NonceSource
+
 	// RetiredKeys stay in the JWK Set after a change of Keys, for tokens that
 	// they have signed.
 	RetiredKeys []jwks.Key

@@ -47,7 +47,8 @@ func (s *Server) details(client *profile.ClientMetadata, parameter string) (rar.
 	if s.cfg.AuthorizationDetails == nil {
 		return nil, fmt.Errorf("%w: the server has no types of them", ErrAuthorizationDetails)
 	}
-	details, err := s.cfg.AuthorizationDetails.Parse([]byte(parameter), client.AuthorizationDetailsTypes) // RAR-5-1, RAR-10-2
+	// RAR-5-1, RAR-10-2
+	details, err := s.cfg.AuthorizationDetails.Parse([]byte(parameter), client.AuthorizationDetailsTypes)
 	if err != nil {
 		return nil, err
 	}

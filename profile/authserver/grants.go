@@ -197,7 +197,8 @@ func (s *Server) prepareGrant(ctx context.Context, a *Authorization, approval Ap
 		return nil, nil
 	}
 	consent := grants.Approval{
-		AuthorizationID: g.ID, Subject: g.Subject, Claims: approval.GrantClaims, AuthorizationDetails: g.Details, // GM-6.4-3
+		// GM-6.4-3
+		AuthorizationID: g.ID, Subject: g.Subject, Claims: approval.GrantClaims, AuthorizationDetails: g.Details,
 		Expires: approval.Expires, Data: approval.GrantData, Extra: approval.GrantExtra,
 		Scopes: s.grantScopes(g),
 	}
@@ -275,7 +276,8 @@ func (s *Server) permitted(t *TokenRequest, g grant, current grants.Grant) (perm
 	}
 	g.Managed, g.Ends, g.Scopes = current.ID, current.ExpiresAt, current.ScopeValues()
 	return permission{
-		grant: g, details: current.AuthorizationDetails, allowed: slices.Concat(current.Resources(), g.Targets), // RI-2.2-2
+		// RI-2.2-2
+		grant: g, details: current.AuthorizationDetails, allowed: slices.Concat(current.Resources(), g.Targets),
 		scopesAt: func(resource string) []string { return current.ScopeValues(resource) },
 	}, nil
 }

@@ -49,7 +49,8 @@ func (r *AuthorizationResponse) URL() string { return r.url }
 // other.
 func (r *AuthorizationResponse) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if r.url == "" { // JARM-2.3.3-1
-		if err := jarm.ModeFormPostJWT.Write(w, r.redirectURI, r.post); err != nil { // only for the zero value, because it was checked before
+		// only for the zero value, because it was checked before
+		if err := jarm.ModeFormPostJWT.Write(w, r.redirectURI, r.post); err != nil {
 			http.Error(w, "no response", http.StatusInternalServerError)
 		}
 		return

@@ -165,7 +165,8 @@ func (s *Server) Revoke(ctx context.Context, q *RevocationRequest) error {
 	} else if last := origin.expires.Add(s.cfg.Lifetimes.AccessToken + codeMemory); last.After(until) { // issued when tokens lived longer
 		until = last
 	}
-	return s.revokeFor(ctx, q.client.ClientID, origin.AuthorizationID, until) // GM-6.5-4: not the grant that it may be one of
+	// GM-6.5-4: not the grant that it may be one of
+	return s.revokeFor(ctx, q.client.ClientID, origin.AuthorizationID, until)
 }
 
 // A foundToken is the token of a revocation request, for its revocation.

@@ -49,7 +49,8 @@ func (s *Server) Metadata() *profile.ServerMetadata {
 // endpointMetadata is what Metadata says of the endpoints after the token
 // endpoint, and of what goes with them.
 func (s *Server) endpointMetadata(m *profile.ServerMetadata) {
-	m.RevocationEndpoint = s.endpoint(s.cfg.Endpoints.Revocation)                                // REV-2-3: under the issuer, which is https
+	// REV-2-3: under the issuer, which is https
+	m.RevocationEndpoint = s.endpoint(s.cfg.Endpoints.Revocation)
 	m.RevocationEndpointAuthMethodsSupported = slices.Clone(m.TokenEndpointAuthMethodsSupported) // MD-2-10
 	m.RevocationEndpointAuthSigningAlgValuesSupported = s.clients.Algorithms()
 	if s.userInfo != nil {

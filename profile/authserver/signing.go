@@ -15,11 +15,13 @@ import (
 )
 
 func (s *Server) signingMetadata(m *profile.ServerMetadata) {
-	m.RequestObjectSigningAlgValuesSupported = s.objects.Algorithms()                                                  // JAR-4-5
-	m.RequireSignedRequestObject = s.cfg.Profile.Has(profile.SignedRequests)                                           // JAR-10.5-1
-	m.AuthorizationSigningAlgValuesSupported = s.algorithms()                                                          // JARM-4-1
-	m.ResponseModesSupported = []string{string(jarm.ModeJWT), string(jarm.ModeQueryJWT), string(jarm.ModeFormPostJWT)} // JARM-4-2
-	if s.cfg.EncryptedResponses {                                                                                      // JARM-4-1
+	m.RequestObjectSigningAlgValuesSupported = s.objects.Algorithms()        // JAR-4-5
+	m.RequireSignedRequestObject = s.cfg.Profile.Has(profile.SignedRequests) // JAR-10.5-1
+	m.AuthorizationSigningAlgValuesSupported = s.algorithms()                // JARM-4-1
+	m.ResponseModesSupported = []string{                                     // JARM-4-2
+		string(jarm.ModeJWT), string(jarm.ModeQueryJWT), string(jarm.ModeFormPostJWT),
+	}
+	if s.cfg.EncryptedResponses { // JARM-4-1
 		m.AuthorizationEncryptionAlgValuesSupported, m.AuthorizationEncryptionEncValuesSupported = jose.EncryptionAlgorithms(), []string{contentEncryption}
 	}
 	if !s.cfg.Profile.Has(profile.SignedResponses) {
@@ -99,7 +101,8 @@ func (s *Server) responseMode(ctx context.Context, client *profile.ClientMetadat
 // checkSigns finds a client for which no response could be signed, or encrypted
 // if it wants that.
 func (s *Server) checkSigns(ctx context.Context, client *profile.ClientMetadata) error {
-	if _, err := s.signatory(memberResponseAlg, client.AuthorizationSignedResponseAlg); err != nil { // JARM-3-1, JARM-2.2-2
+	// JARM-3-1, JARM-2.2-2
+	if _, err := s.signatory(memberResponseAlg, client.AuthorizationSignedResponseAlg); err != nil {
 		return err
 	}
 	_, err := s.encryption(ctx, client)

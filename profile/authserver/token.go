@@ -119,7 +119,8 @@ func (s *Server) clientCredentials(ctx context.Context, t *TokenRequest) (*Token
 	if slices.Contains(scopes, "openid") {
 		return nil, fmt.Errorf("%w: openid without a user", ErrScope)
 	}
-	g := grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes} // AT-2.2-2: sub is the client
+	// AT-2.2-2: sub is the client
+	g := grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes}
 	requested, details, err := s.clientDetails(ctx, t)
 	if err != nil {
 		return nil, err
@@ -254,8 +255,10 @@ func (g grant) with(details rar.Details) (grant, error) {
 // claims returns the claims of an access token. They fit into a token.
 func (s *Server) claims(t *TokenRequest, g grant) (accesstoken.Claims, error) {
 	claims := accesstoken.Claims{
-		ID:      g.ID + "." + jose.RandomString(grantIDBytes),                                             // see Revoked
-		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: strings.Join(g.Scopes, " "), // AT-3-1, RI-2-3
+		// see Revoked
+		ID: g.ID + "." + jose.RandomString(grantIDBytes),
+		// AT-3-1, RI-2-3
+		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: strings.Join(g.Scopes, " "),
 		ACR: g.ACR, AMR: g.AMR, // AT-2.2.1-1: those of the authorization, after a refresh too
 		JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.Lifetimes.AccessToken,
 	}
@@ -283,7 +286,8 @@ func (s *Server) issue(ctx context.Context, t *TokenRequest, g grant, claims acc
 		return nil, err
 	}
 	return &TokenResponse{
-		AccessToken: token, TokenType: string(t.bound.TokenType()), // DPOP-5-3: the type tells the client how the token is bound
+		// DPOP-5-3: the type tells the client how the token is bound
+		AccessToken: token, TokenType: string(t.bound.TokenType()),
 		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: claims.Scope, AuthorizationDetails: g.Details,
 		GrantID: g.Managed, // GM-5.5-3
 	}, nil
