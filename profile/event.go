@@ -24,8 +24,9 @@ type Event struct {
 	// ClientID is empty until the client is authenticated or its token
 	// verified.
 	ClientID string
-	// Issuer is the issuer of a verified access token. Only a resource server
-	// sets it. Client identifiers of different issuers are different clients.
+	// Issuer is the authorization server of a client, and at a resource server
+	// the issuer of a verified access token. An authorization server leaves it
+	// empty. Client IDs of different issuers are different clients.
 	Issuer string
 	// ClientAuth is the client authentication method, for example
 	// "private_key_jwt".

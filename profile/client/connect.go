@@ -201,7 +201,9 @@ func (c *Client) serverKeys() (*jwks.Remote, error) {
 			if report != nil {
 				report(ctx, f)
 			}
-			e := profile.Event{Endpoint: keysEndpoint, ClientID: cfg.ClientID, Duration: f.Duration}
+			e := profile.Event{
+				Endpoint: keysEndpoint, Issuer: cfg.Issuer, ClientID: cfg.ClientID, Duration: f.Duration,
+			}
 			setResult(&e, f.Err)
 			cfg.Hooks.Observe(ctx, e)
 		}

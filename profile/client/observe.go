@@ -43,7 +43,9 @@ func (c *Client) observe(endpoint, grantType string) (o observation) {
 		return o
 	}
 	o = observation{client: c, start: c.cfg.Hooks.Now()}
-	o.event = profile.Event{Endpoint: endpoint, GrantType: grantType, ClientID: c.cfg.ClientID}
+	o.event = profile.Event{
+		Endpoint: endpoint, GrantType: grantType, Issuer: c.cfg.Issuer, ClientID: c.cfg.ClientID,
+	}
 	switch endpoint {
 	case tokenEndpoint, pushEndpoint, introspectionEndpoint, revocationEndpoint:
 		o.event.ClientAuth = c.cfg.MutualTLS.AuthMethod

@@ -32,8 +32,9 @@ func drain(t *testing.T, events <-chan profile.Event) (all []profile.Event) {
 	for len(events) > 0 {
 		e := <-events
 		require.Equal(t, "c-1", e.ClientID)
+		require.True(t, strings.HasPrefix(e.Issuer, "https://"), "a client of several servers tells them apart")
 		require.GreaterOrEqual(t, e.Duration, time.Duration(0))
-		e.ClientID, e.Duration = "", 0
+		e.ClientID, e.Issuer, e.Duration = "", "", 0
 		all = append(all, e)
 	}
 	return all
@@ -201,6 +202,7 @@ func TestObserveMetadataAndKeys(t *testing.T) {
 			token.Endpoint, token.GrantType, token.ClientID = "token", "authorization_code", "c-1"
 			token.ClientAuth, token.Binding = "private_key_jwt", "DPoP"
 			keys.Endpoint, keys.ClientID = "jwks", "c-1"
+			token.Issuer, keys.Issuer = p.as.URL, p.as.URL
 			require.Equal(t, token, seen["token"])
 			require.Equal(t, keys, seen["jwks"])
 			require.Equal(t, "success", seen["authorization"].Outcome)

@@ -2,6 +2,7 @@ package resourceserver
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,7 +42,7 @@ func (s *Server) Authorize(w http.ResponseWriter, r *http.Request, scopes ...str
 		return nil, false
 	}
 	s.setHeaders(w.Header(), r)
-	return r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)), true
+	return r.WithContext(ContextWithToken(r.Context(), token)), true
 }
 
 // A Decision is the result of [Server.Decide].
@@ -55,14 +56,18 @@ type Decision struct {
 	// Status is the HTTP status of a rejection, or 200.
 	Status int
 	// Header has headers for the response, even if the request passes:
-	// DPoP-Nonce, X-Fapi-Interaction-Id, and for a rejection WWW-Authenticate.
+	// DPoP-Nonce and X-Fapi-Interaction-Id. A rejection also has
+	// WWW-Authenticate, Cache-Control and, for a temporary failure,
+	// Retry-After.
 	Header http.Header
 }
 
 // Decide verifies a request without writing a response. It is for gRPC services
-// and for the authorization requests of a proxy. The host sets Method, URL and
-// Header of r, the header names in any case. For certificate-bound tokens it
-// also sets TLS, or RemoteAddr if a proxy forwards the certificate in a header.
+// and for the authorization requests of a proxy. The host sets Method, the path
+// of URL, and Header of r, the header names in any case. For certificate-bound
+// tokens it also sets TLS, or RemoteAddr if a proxy forwards the certificate in
+// a header. Keys, Tokens, Revoked and Observe receive the context of r. Use
+// [ContextWithToken] to pass the token on.
 //
 // The host describes the original request of the client: method and URL of the
 // proxy's own request would match no proof. For gRPC, the method is POST and
@@ -79,10 +84,13 @@ func (s *Server) Decide(r *http.Request, scopes ...string) Decision {
 	return d
 }
 
-// Reject returns the decision about a request that failed with err. It is
-// [Server.WriteError] for a host of [Server.Decide], for example after an error
-// of [Token.CheckDetails].
+// Reject returns the decision about a request that failed with err. If err is
+// nil, the decision is a server_error. It is [Server.WriteError] for a host of
+// [Server.Decide], for example after an error of [Token.CheckDetails].
 func (s *Server) Reject(r *http.Request, err error, scopes ...string) Decision {
+	if err == nil {
+		err = errNoReason
+	}
 	d := Decision{Err: err, Header: http.Header{}}
 	d.Status = s.reject(d.Header, r, err, scopes).SetHeader(d.Header, r, err)
 	return d
@@ -153,10 +161,19 @@ func isUUID(s string) bool {
 	return true
 }
 
+// errNoReason is an error of the host, and therefore a server_error.
+var errNoReason = errors.New("resourceserver: rejection without an error")
+
 type tokenKey struct{}
 
+// ContextWithToken returns a context from which [TokenFromContext] returns the
+// token. It is for hosts of [Server.Verify] and [Server.Decide].
+func ContextWithToken(ctx context.Context, token *Token) context.Context {
+	return context.WithValue(ctx, tokenKey{}, token)
+}
+
 // TokenFromContext returns the token of a request that [Server.Require] or
-// [Server.Authorize] let pass.
+// [Server.Authorize] let pass, or that [ContextWithToken] was called with.
 func TokenFromContext(ctx context.Context) (token *Token, ok bool) {
 	token, ok = ctx.Value(tokenKey{}).(*Token)
 	return token, ok

@@ -1,6 +1,7 @@
 package resourceserver_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -250,6 +251,23 @@ func TestReject(t *testing.T) {
 			require.Equal(t, interactionID, d.Header.Get("X-Fapi-Interaction-Id"))
 		})
 	}
+}
+
+func TestRejectWithoutAnError(t *testing.T) {
+	guard, nonce := nonced(t)
+	d := guard.Reject(noncedRequest(t, issue(t, "a", "a"), nonce), nil)
+	require.Equal(t, http.StatusInternalServerError, d.Status)
+	require.Error(t, d.Err)
+	require.Nil(t, d.Token)
+}
+
+func TestContextWithToken(t *testing.T) {
+	guard, nonce := nonced(t)
+	token, err := guard.Verify(noncedRequest(t, issue(t, "a", "a"), nonce))
+	require.NoError(t, err)
+	found, ok := resourceserver.TokenFromContext(resourceserver.ContextWithToken(context.Background(), token))
+	require.True(t, ok)
+	require.Same(t, token, found)
 }
 
 // The wire form has no detail of the error.

@@ -83,9 +83,10 @@ type Hooks struct {
 	Evidence func(ctx context.Context, e profile.Evidence) error
 
 	// Observe receives one event for each request, with the endpoint
-	// "resource", when the result of [Server.Verify] is known. Every entry
-	// point calls Verify. A later rejection, for example by
-	// [Token.CheckDetails], is not observed. If nil, nothing is observed.
+	// "resource", when the result of [Server.Verify] is known. Issuer and
+	// ClientID are empty for a token that was rejected. Every entry point calls
+	// Verify. A later rejection, for example by [Token.CheckDetails], is not
+	// observed. If nil, nothing is observed.
 	Observe func(ctx context.Context, e profile.Event)
 	// Logger logs each rejection with method, path, status, error, reason and
 	// detail. The error is the code that the client receives. The reason is the
@@ -99,7 +100,8 @@ type Hooks struct {
 // setDefaults copies what the caller may change later and sets defaults.
 func (cfg *Config) setDefaults() {
 	cfg.Issuers = slices.Clone(cfg.Issuers)
-	if cfg.BaseURLs = slices.Clone(cfg.BaseURLs); cfg.BaseURLs == nil && cfg.URLs == nil {
+	cfg.BaseURLs = slices.Clone(cfg.BaseURLs)
+	if cfg.BaseURLs == nil && cfg.URLs == nil && syntax.IsResource(cfg.Resource) {
 		cfg.BaseURLs = []string{syntax.Origin(cfg.Resource)}
 	}
 	if cfg.Hooks.Logger == nil {
@@ -115,7 +117,9 @@ func (cfg *Config) setDefaults() {
 
 // check returns every problem that no other package finds.
 func (cfg *Config) check() (problems []error) {
-	if !syntax.IsResource(cfg.Resource) {
+	if cfg.Resource == "" {
+		problems = append(problems, errors.New("missing Resource"))
+	} else if !syntax.IsResource(cfg.Resource) {
 		problems = append(problems, fmt.Errorf("malformed Resource %q, want a URI without fragment", cfg.Resource))
 	}
 	// SP-5.2.1-1: tokens are sent over TLS only. No proof would match another

@@ -64,6 +64,9 @@ func TestConfigListsEveryProblem(t *testing.T) {
 	}
 	_, err = resourceserver.New(resourceserver.Config{Resource: apiURL})
 	require.ErrorContains(t, err, "missing Issuers")
+
+	_, err = resourceserver.New(resourceserver.Config{})
+	require.EqualError(t, err, "resourceserver: missing Resource\nmissing Issuers", "nothing that only follows from them")
 }
 
 // New copies the configuration.

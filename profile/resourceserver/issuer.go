@@ -22,8 +22,10 @@ import (
 //
 // A JWT access token belongs to the issuer that its claim iss names. The API
 // rejects a JWT of another issuer before it calls any function or server. Other
-// tokens belong to the only issuer that has Introspection or Tokens. If several
-// issuers have one of them, the API rejects such tokens.
+// tokens, and JWTs without iss, belong to the only issuer that has
+// Introspection or Tokens. If several issuers have one of them, the API rejects
+// such tokens, because a lookup would disclose them to another issuer. Then
+// each of these issuers must issue JWTs.
 type Issuer struct {
 	// ID is the issuer identifier of the authorization server. It is compared
 	// exactly. Required.
@@ -45,9 +47,9 @@ type Issuer struct {
 	Introspection *introspection.Client
 	// Tokens returns the claims of an active access token, for a host with
 	// tokens of its own. The API checks issuer, expiry, audience, binding and
-	// scopes of the claims. For a token that is not active, Tokens returns an
-	// error that matches an invalid_token error of package accesstoken, for
-	// example accesstoken.ErrRevoked. Any other error is a server error.
+	// scopes of the claims. For an unknown token, Tokens returns
+	// introspection.ErrInactive, and for a revoked one accesstoken.ErrRevoked.
+	// Any error without a wire form is a server error.
 	Tokens func(ctx context.Context, token string) (Claims, error)
 }
 

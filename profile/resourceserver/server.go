@@ -38,9 +38,13 @@ func New(cfg Config) (*Server, error) {
 		}
 		s.issuers = append(s.issuers, checked)
 	}
+	urls := cfg.BaseURLs
+	if urls == nil && cfg.URLs == nil {
+		urls = []string{"https://unknown.invalid"} // without Resource, which is a problem of its own
+	}
 	var err error
 	s.proofs, err = dpop.NewVerifier(dpop.VerifierConfig{
-		BaseURLs: cfg.BaseURLs, URLs: cfg.URLs, Replay: cfg.Replay, Nonces: cfg.Nonces,
+		BaseURLs: urls, URLs: cfg.URLs, Replay: cfg.Replay, Nonces: cfg.Nonces,
 		FutureSkew: cfg.FutureSkew, Now: cfg.Hooks.Now,
 	})
 	if err := errors.Join(append(problems, err)...); err != nil {
