@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -141,4 +142,47 @@ func TestUsedKeysAndAClockThatIsSetBack(t *testing.T) {
 	require.ErrorIs(t, add(s, "b", "like it", 0, until), memstore.ErrInvalid, "it could be one of them")
 	require.NoError(t, add(s, "a", "later", 0, until.Add(time.Nanosecond)), "no such key was used")
 	require.NoError(t, add(s, "a", "value", 1, until), "values have keys that are new")
+}
+
+// Whatever several owners do, no live entry is lost, and the store has room
+// again when all entries have expired.
+func TestOwnersAgainstAModel(t *testing.T) {
+	type held struct {
+		size    int
+		version int64
+		expires time.Time
+	}
+	const entries, bytes = 100, 100_000
+	s, clock := newStore(entries, bytes)
+	model, r := map[string]held{}, rand.New(rand.NewPCG(1, 2))
+	for i := range 50_000 {
+		name, owner := fmt.Sprint(r.IntN(300)), fmt.Sprint(r.IntN(4))
+		known, size := model[name], 1+r.IntN(2000)
+		expires := clock.Now().Add(time.Duration(1+r.IntN(100)) * time.Second)
+		live := known.expires.After(clock.Now())
+		switch ctx := expiring.WithOwner(t.Context(), owner); r.IntN(4) {
+		case 0, 1:
+			added, err := s.Add(ctx, key(name), make([]byte, size), expires)
+			if require.False(t, added && live); added {
+				model[name] = held{size, 1, expires}
+			} else {
+				require.True(t, live || err != nil, "%d", i)
+			}
+		case 2:
+			swapped, err := s.Swap(ctx, key(name), known.version, make([]byte, size), expires)
+			if require.False(t, swapped && !live); swapped {
+				model[name] = held{size, known.version + 1, expires}
+			} else {
+				require.True(t, !live || err != nil && size > known.size, "%d", i)
+			}
+		case 3:
+			value, version, err := s.Get(ctx, key(name))
+			require.NoError(t, err)
+			require.Equal(t, live, version > 0)
+			require.True(t, !live || version == known.version && len(value) == known.size)
+			clock.Advance(time.Second / 4)
+		}
+	}
+	clock.Advance(time.Hour)
+	require.NoError(t, add(s, "a", "all", bytes-memstore.KeyLength, clock.Now().Add(time.Hour)), "no count has leaked")
 }
