@@ -110,3 +110,22 @@ func TestForwardParams(t *testing.T) {
 	require.Equal(t, "login", forwarded.Get("prompt"))
 	require.Len(t, forwarded, 9)
 }
+
+// A host's own rules come between the check and the push. A request that they
+// reject has consumed nothing.
+func TestPushedRequestWritesNothing(t *testing.T) {
+	w := newWorld(t)
+	form := w.pushForm("client-1")
+	check := func() *authserver.PushedRequest {
+		r := httptest.NewRequest(http.MethodPost, w.parURL(), strings.NewReader(form.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		p, err := w.as.PushedRequest(r)
+		require.NoError(t, err)
+		return p
+	}
+	first, second := check(), check()
+	_, err := w.as.Push(t.Context(), first)
+	require.NoError(t, err)
+	_, err = w.as.Push(t.Context(), second)
+	require.ErrorContains(t, err, "replayed", "CA-7523-3-7 only one of them can be pushed")
+}

@@ -10,7 +10,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/form"
@@ -40,6 +42,11 @@ type PushedRequest struct {
 	client *profile.ClientMetadata
 	push   par.PushRequest
 	object jar.Request // zero if the request was not signed
+
+	auth      clientauth.Authentication
+	proof     dpop.Proof
+	hasProof  bool
+	committed *atomic.Bool // auth, proof and object are consumed
 }
 
 // pushedData is stored together with the parameters.
@@ -63,11 +70,8 @@ func (p PushedRequest) String() string { return p.push.String() }
 func (p PushedRequest) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // PushedRequest checks a request to the pushed authorization request endpoint
-// (RFC 9126 §2.1). It consumes the client assertion and the proof, and writes
-// nothing else.
-//
-// A host with rules of its own applies them to the result before it calls
-// [Server.Push].
+// (RFC 9126 §2.1). It writes nothing. A host with rules of its own applies them
+// to the result before it calls [Server.Push].
 func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	ctx := r.Context()
 	params, err := par.ParseForm(r)
@@ -104,22 +108,35 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	if push, err = s.requests.Check(ctx, push); err != nil {
 		return nil, err
 	}
+	return &PushedRequest{
+		server: s, client: client, push: push, object: object,
+		auth: auth, proof: proof, hasProof: hasProof, committed: new(atomic.Bool),
+	}, nil
+}
+
+// commit consumes the assertion, the proof and the request object, once.
+func (p *PushedRequest) commit(ctx context.Context) error {
+	if p.committed.Load() {
+		return nil
+	}
 	// The assertion is first: a request with a stolen, used one writes nothing.
 	// Its proofs would count against the client that it was stolen from.
-	if err := s.clients.Commit(ctx, auth); err != nil {
-		return nil, err
+	if err := p.server.clients.Commit(ctx, p.auth); err != nil {
+		return err
 	}
-	if hasProof {
-		if err := s.pushProofs.Commit(expiring.WithClient(ctx, s.cfg.Issuer, client.ClientID), proof); err != nil {
-			return nil, err
+	if p.hasProof {
+		owned := expiring.WithClient(ctx, p.server.cfg.Issuer, p.client.ClientID)
+		if err := p.server.pushProofs.Commit(owned, p.proof); err != nil {
+			return err
 		}
 	}
-	if object.Raw() != "" {
-		if err := s.objects.Commit(ctx, object); err != nil {
-			return nil, err
+	if p.object.Raw() != "" {
+		if err := p.server.objects.Commit(ctx, p.object); err != nil {
+			return err
 		}
 	}
-	return &PushedRequest{server: s, client: client, push: push, object: object}, nil
+	p.committed.Store(true)
+	return nil
 }
 
 // checkRequest makes all checks that are possible before the user arrives (RFC
@@ -292,11 +309,16 @@ func (s *Server) targetsOf(params url.Values, scopes []string, details rar.Detai
 	return targets, nil
 }
 
-// Push stores a checked request and returns the request_uri to answer with (RFC
-// 9126 §2.2).
+// Push consumes the client assertion, the proof and the request object of a
+// checked request, stores it, and returns the response with its request_uri
+// (RFC 9126 §2.2). After a failure of a store or of Hooks.Evidence, Push can be
+// called again.
 func (s *Server) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error) {
 	if p == nil || p.client == nil || p.server != s {
 		return par.Pushed{}, errors.New("authserver: Push of a request that was not checked by this server")
+	}
+	if err := p.commit(ctx); err != nil {
+		return par.Pushed{}, err
 	}
 	if p.object.Raw() != "" { // here, as it is evidence of what was accepted, by the host's own rules too
 		evidence := profile.Evidence{Kind: profile.EvidenceRequestObject, ClientID: p.client.ClientID, JWT: p.object.Raw(), Key: p.object.PublicKey(), Time: s.cfg.Hooks.Now()}
