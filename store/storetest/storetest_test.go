@@ -36,36 +36,68 @@ type plainEntry struct {
 	expires time.Time
 }
 
-// faults are what stores get wrong, with a check that fails then.
+// faults are the mistakes of stores, each with a check that finds it. The kit
+// accepts those without a check.
 var faults = map[string]string{
-	"none":                           "",
-	"not atomic":                     "one of 64 calls of Add wins",
-	"rows found, not rows changed":   "Add does not change an entry that exists",
-	"an entry is overwritten":        "Add does not change an entry that exists",
-	"lost update":                    "16 writers that repeat Swap until it wins lose no update",
-	"any version is swapped":         "Swap does not change an entry of another version",
-	"the version stays":              "Swap replaces the value and increments the version",
-	"an equal value is no change":    "Swap replaces the value and increments the version",
-	"versions continue after an end": "an entry does not exist after its expiry",
-	"late expiry":                    "an entry does not exist after its expiry",
-	"expired entries are swapped":    "an entry does not exist after its expiry",
-	"early expiry":                   "an entry exists until its expiry",
-	"a clock that is ahead":          "an entry does not exist after its expiry",
-	"a clock that is behind":         "an entry does not exist after its expiry",
-	"a past expiry is no error":      "an expiry that has passed is an error, and nothing is stored",
-	"Add moves the expiry":           "Add does not move the expiry of an entry that exists",
-	"Swap keeps the expiry":          "Swap moves the expiry in both directions",
-	"shared memory in":               "the caller may change its slices",
-	"shared memory out":              "the caller may change its slices",
-	"keys without case":              "keys are compared byte by byte",
-	"values are trimmed":             "every byte comes back",
-	"64 KiB":                         "512 KiB come back",
-	"empty is absent":                "an empty value is not an absent one",
-	"absent is an error":             "a key that does not exist has version 0, and Swap returns false",
-	"absent told for a failure":      "a call whose context has ended is an error and changes nothing",
-	"errors swallowed":               "a call whose context has ended is an error and changes nothing",
-	"done beside an error":           "a call whose context has ended is an error and changes nothing",
-	"local time":                     "an expiry in twenty years, and one in another time zone",
+	"none":                                "",
+	"whole seconds, rounded up":           "",
+	"false for a past expiry, if it lost": "",
+	"unshared stores":                     sharing,
+	"no store":                            sharing,
+	"not atomic":                          "one of 64 calls of Add wins",
+	"rows found, not rows changed":        "Add does not change an entry that exists",
+	"an entry is overwritten":             "Add does not change an entry that exists",
+	"lost update":                         "16 writers that repeat Swap until it wins lose no update",
+	"any version is swapped":              "Swap does not change an entry of another version",
+	"the version stays":                   "Swap replaces the value and increments the version",
+	"the version is one byte":             "Get during 300 calls of Swap returns a value and its own version",
+	"an equal value is no change":         "Swap replaces the value and increments the version",
+	"versions continue after an end":      "an entry does not exist after its expiry",
+	"late expiry":                         "an entry does not exist after its expiry",
+	"expired entries are swapped":         "an entry does not exist after its expiry",
+	"early expiry":                        "an entry exists until its expiry",
+	"early expiry by 300 ms":              "an entry exists until its expiry",
+	"Add replaces 300 ms too early":       "an entry exists until its expiry",
+	"whole seconds, rounded down":         "an entry exists until its expiry",
+	"whole seconds, to the nearest":       "an entry exists until its expiry",
+	"a clock that is ahead":               "an entry does not exist after its expiry",
+	"a clock that is behind":              "an entry does not exist after its expiry",
+	"a past expiry is no error":           past,
+	"a past expiry ends the entry":        past,
+	"a recent expiry is not past":         past,
+	"Add moves the expiry":                "Add does not move the expiry of an entry that exists",
+	"Swap keeps the expiry":               "Swap moves the expiry in both directions",
+	"shared memory in":                    "the caller may change its slices",
+	"shared memory out":                   "the caller may change its slices",
+	"keys without case":                   "keys are compared byte by byte",
+	"values are trimmed":                  "every byte comes back",
+	"trailing zero bytes are trimmed":     "every byte comes back",
+	"64 KiB":                              "512 KiB come back",
+	"empty is absent":                     "an empty value is not an absent one",
+	"nil is an error":                     "an empty value is not an absent one",
+	"absent is an error":                  "a key that does not exist has version 0, and Swap returns false",
+	"absent told for a failure":           over,
+	"absent told for a passed deadline":   over,
+	"absent told for a failed call":       "Get returns an error or the entry if its context ends during the call",
+	"errors swallowed":                    over,
+	"done beside an error":                over,
+	"local time":                          "an expiry in twenty years, and one in another time zone",
+}
+
+const (
+	sharing = "the stores that open returns share their entries"
+	past    = "an expiry that has passed is an error, and nothing is stored"
+	over    = "a call whose context has ended is an error and changes nothing"
+)
+
+// messages are parts of what the kit reports about a fault.
+var messages = map[string]string{
+	"unshared stores":              "the stores that open returns do not share entries",
+	"no store":                     "open returned a nil store",
+	"rows found, not rows changed": "Add of a key that exists returned true and the error <nil>, want false and no error",
+	"values are trimmed":           `bytes with "`,
+	"shared memory in":             `Get after a change of the slice that Add received returned "Xalue" of version 1`,
+	"local time":                   "Get with an expiry",
 }
 
 func (p *plain) is(fault string) bool { return p.fault == fault }
@@ -85,6 +117,8 @@ func (p *plain) now() time.Time {
 		return time.Now().Add(-5 * time.Second)
 	case "early expiry":
 		return time.Now().Add(1400 * time.Millisecond)
+	case "early expiry by 300 ms":
+		return time.Now().Add(300 * time.Millisecond)
 	}
 	return time.Now()
 }
@@ -108,6 +142,8 @@ func (p *plain) stored(value []byte) []byte {
 		return []byte(strings.TrimSpace(string(value)))
 	case "64 KiB":
 		return append([]byte(nil), value[:min(len(value), 64<<10)]...)
+	case "trailing zero bytes are trimmed":
+		return []byte(strings.TrimRight(string(value), "\x00"))
 	case "shared memory in":
 		return value
 	}
@@ -115,20 +151,53 @@ func (p *plain) stored(value []byte) []byte {
 }
 
 func (p *plain) expiry(t time.Time) time.Time {
-	if p.is("local time") { // the wall clock of another zone, read as one's own
+	switch p.fault {
+	case "local time": // the wall clock of another zone, read as one's own
 		return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	case "whole seconds, rounded down":
+		return time.Unix(t.Unix(), 0)
+	case "whole seconds, rounded up":
+		return time.Unix(t.Unix()+1, 0)
+	case "whole seconds, to the nearest":
+		return t.Round(time.Second)
 	}
 	return t
 }
 
 func (p *plain) past(t time.Time) error {
-	if !p.is("a past expiry is no error") && !p.now().Before(t) {
+	now := p.now()
+	if p.is("a recent expiry is not past") {
+		now = now.Add(-30 * time.Second)
+	}
+	if !p.is("a past expiry is no error") && !now.Before(t) {
 		return errors.New("the expiry has passed")
 	}
 	return nil
 }
 
+// early applies the faults of calls with a past expiry. It reports whether the
+// call returns false before it checks the expiry.
+func (p *plain) early(key string, version int64, expires time.Time) (lost bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.live(key)
+	switch {
+	case p.past(expires) == nil:
+	case p.is("a past expiry ends the entry"):
+		delete(p.entries, p.key(key))
+	case p.is("false for a past expiry, if it lost"):
+		return ok && e.version != version
+	}
+	return false
+}
+
 func (p *plain) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
+	if p.early(key, 0, expires) {
+		return false, nil
+	}
+	if p.is("nil is an error") && value == nil {
+		return false, errors.New("the column is not null")
+	}
 	if err := errors.Join(p.failed(ctx), p.past(expires)); err != nil {
 		return false, err
 	}
@@ -144,6 +213,9 @@ func (p *plain) Add(ctx context.Context, key string, value []byte, expires time.
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	old, ok := p.live(key)
+	if p.is("Add replaces 300 ms too early") {
+		ok = ok && time.Until(old.expires) > 300*time.Millisecond
+	}
 	if ok && p.is("Add moves the expiry") {
 		old.expires = p.expiry(expires)
 		p.entries[p.key(key)] = old
@@ -151,7 +223,8 @@ func (p *plain) Add(ctx context.Context, key string, value []byte, expires time.
 	switch {
 	case p.is("rows found, not rows changed") && ok:
 		return true, nil
-	case ok && !p.is("not atomic") && !p.is("an entry is overwritten") && !(p.is("empty is absent") && len(old.value) == 0):
+	case ok && !p.is("not atomic") && !p.is("an entry is overwritten") &&
+		!(p.is("empty is absent") && len(old.value) == 0):
 		return false, nil
 	}
 	version := int64(1)
@@ -167,10 +240,18 @@ func (p *plain) Add(ctx context.Context, key string, value []byte, expires time.
 
 func (p *plain) Get(ctx context.Context, key string) ([]byte, int64, error) {
 	if err := p.failed(ctx); err != nil {
-		if p.is("absent told for a failure") {
+		if p.is("absent told for a failure") ||
+			p.is("absent told for a passed deadline") && errors.Is(err, context.DeadlineExceeded) {
 			return nil, 0, nil
 		}
 		return nil, 0, err
+	}
+	if p.is("absent told for a failed call") {
+		select {
+		case <-ctx.Done():
+			return nil, 0, nil
+		case <-time.After(time.Millisecond):
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -188,6 +269,9 @@ func (p *plain) Get(ctx context.Context, key string) ([]byte, int64, error) {
 }
 
 func (p *plain) Swap(ctx context.Context, key string, version int64, value []byte, expires time.Time) (bool, error) {
+	if p.early(key, version, expires) {
+		return false, nil
+	}
 	if err := errors.Join(p.failed(ctx), p.past(expires)); err != nil {
 		return false, err
 	}
@@ -213,8 +297,11 @@ func (p *plain) Swap(ctx context.Context, key string, version int64, value []byt
 		return false, nil
 	}
 	next := plainEntry{p.stored(value), e.version + 1, p.expiry(expires)}
-	if p.is("the version stays") {
+	switch p.fault {
+	case "the version stays":
 		next.version = e.version
+	case "the version is one byte":
+		next.version = e.version%255 + 1
 	}
 	if p.is("Swap keeps the expiry") {
 		next.expires = e.expires
@@ -230,8 +317,17 @@ func TestBroken(t *testing.T) {
 	if !ok {
 		return
 	}
-	s := &plain{entries: make(map[string]plainEntry), fault: fault}
-	storetest.Test(t, func(*testing.T) store.Store { return s })
+	open := func(*testing.T) store.Store { return &plain{entries: make(map[string]plainEntry), fault: fault} }
+	s := open(t)
+	storetest.Test(t, func(t *testing.T) store.Store {
+		switch fault {
+		case "no store":
+			return nil
+		case "unshared stores":
+			return open(t)
+		}
+		return s
+	})
 }
 
 func TestFaultsAreFound(t *testing.T) {
@@ -266,6 +362,11 @@ func TestFaultsAreFound(t *testing.T) {
 			}
 			require.Error(t, got.err, "the kit is content")
 			require.Contains(t, got.output, "--- FAIL: TestBroken/"+strings.ReplaceAll(check, " ", "_"), got.output)
+			require.Contains(t, got.output, messages[fault])
+			require.NotContains(t, got.output, "%!", "a message with a wrong verb")
+			if check != sharing {
+				require.NotContains(t, got.output, "storetest.go", "each message names the line of its check")
+			}
 		})
 	}
 }
