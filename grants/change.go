@@ -245,9 +245,9 @@ func (m *Manager) Plan(ctx context.Context, c *Change) (Grant, error) {
 var errUnprepared = errors.New("grants: unprepared change")
 
 // orInactive returns [ErrInactive] for a grant that does not exist at the token
-// endpoint. The error of a host's Events may be about another grant.
+// endpoint.
 func orInactive(err error) error {
-	if errors.Is(err, ErrNotFound) && !errors.Is(err, ErrEvent) {
+	if errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("%w: %w", ErrInactive, err)
 	}
 	return err

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -93,6 +94,9 @@ func (m *Manager) deliver(ctx context.Context, r *record) error {
 			Kind: p.Kind, Old: p.Old.clone(), New: after.clone(), By: p.By, AuthorizationID: p.AuthorizationID,
 			EndedRefresh: p.EndedRefresh, EndedAccess: p.EndedAccess, Time: p.Time,
 		})
+		if errors.Is(err, ErrInactive) || errors.Is(err, ErrNotFound) {
+			err = errors.New(err.Error()) // it is about another grant
+		}
 		if err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrEvent, p.Kind, err)
 		}

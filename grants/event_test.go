@@ -111,12 +111,20 @@ func TestEventsThatFail(t *testing.T) {
 		require.ErrorIs(t, b.Revoke(t.Context(), fintech, g.ID), grants.ErrNotFound) // delivered, and noted
 	})
 	t.Run("attack: an error about another grant does not end this one", func(t *testing.T) {
-		b := newBank(t, nil)
-		b.log.setFail(grants.ErrNotFound)
-		change := b.prepared("create", "", scopes("accounts"))
-		require.NotErrorIs(t, b.claimFails(change, grants.ErrEvent), grants.ErrInactive)
-		b.log.setFail(nil)
-		b.claim(change)
+		for _, other := range []error{grants.ErrNotFound, grants.ErrInactive} {
+			b := newBank(t, nil)
+			b.log.setFail(fmt.Errorf("another grant: %w", other))
+			change := b.prepared("create", "", scopes("accounts"))
+			err := b.claimFails(change, grants.ErrEvent)
+			require.NotErrorIs(t, err, grants.ErrInactive)
+			require.ErrorContains(t, err, "another grant")
+			err = b.Withdraw(t.Context(), change.GrantID())
+			require.ErrorIs(t, err, grants.ErrEvent)
+			require.NotErrorIs(t, err, grants.ErrNotFound)
+			b.log.setFail(nil)
+			require.NoError(t, b.Withdraw(t.Context(), change.GrantID()))
+			require.Equal(t, []string{"created", "revoked"}, b.log.kinds())
+		}
 	})
 	t.Run("without Events nothing is pending", func(t *testing.T) {
 		b := newBank(t, func(c *grants.ManagerConfig) { c.Events = nil })

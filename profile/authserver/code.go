@@ -88,7 +88,7 @@ func (s *Server) plan(ctx context.Context, t *TokenRequest) (r redemption, err e
 		return r, err
 	}
 	err = s.planTokens(ctx, t, &r)
-	if record.Change != nil && hasEnded(err) {
+	if record.Change != nil && errors.Is(err, grants.ErrInactive) {
 		r.rejected, err = err, nil
 	}
 	return r, err
@@ -140,7 +140,7 @@ func (s *Server) fulfil(ctx context.Context, t *TokenRequest, r redemption) (res
 		if r.code.record.Change != nil {
 			err = s.claimGrant(ctx, t, r, response)
 		}
-		if hasEnded(err) {
+		if errors.Is(err, grants.ErrInactive) {
 			response, r.rejected = nil, err
 		} else if err != nil {
 			return nil, err
@@ -150,13 +150,6 @@ func (s *Server) fulfil(ctx context.Context, t *TokenRequest, r redemption) (res
 		return nil, err
 	}
 	return response, r.rejected
-}
-
-// hasEnded reports whether err is about a managed grant that has ended. An
-// error of the host's Events may be about another grant, and the client
-// retries.
-func hasEnded(err error) bool {
-	return errors.Is(err, grants.ErrInactive) && !errors.Is(err, grants.ErrEvent)
 }
 
 // makeTokens makes all tokens of a redemption.
