@@ -310,9 +310,9 @@ func (s *Server) targetsOf(params url.Values, scopes []string, details rar.Detai
 }
 
 // Push consumes the client assertion, the proof and the request object of a
-// checked request, stores it, and returns the response with its request_uri
-// (RFC 9126 §2.2). After a failure of a store or of Hooks.Evidence, Push can be
-// called again.
+// checked request. It stores the request, and returns the response with the
+// request_uri (RFC 9126 §2.2). If Hooks.Evidence or storing the request fails,
+// the host can call Push again.
 func (s *Server) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error) {
 	if p == nil || p.client == nil || p.server != s {
 		return par.Pushed{}, errors.New("authserver: Push of a request that was not checked by this server")
