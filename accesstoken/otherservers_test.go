@@ -1,7 +1,6 @@
 package accesstoken_test
 
 import (
-	"encoding/json"
 	"maps"
 	"os"
 	"testing"
@@ -9,8 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/accesstoken"
-	"github.com/gofapi/fapi2/internal/jose"
-	"github.com/gofapi/fapi2/internal/testkit"
 )
 
 // TestTokensOfOtherServers follows docs/other-servers.md: it starts with the
@@ -70,11 +67,4 @@ func TestTokensOfOtherServers(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
-}
-
-func signTyped(t *testing.T, claims obj, typ string) string {
-	t.Helper()
-	payload, err := json.Marshal(claims)
-	require.NoError(t, err)
-	return testkit.SignPayload(t, string(payload), jose.SignerOptions{Type: typ, KeyID: "k"}, testkit.ECKey(t, "as"))
 }

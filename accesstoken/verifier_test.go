@@ -53,11 +53,13 @@ func good() obj {
 	}
 }
 
-func sign(t testing.TB, claims obj) string {
+func sign(t testing.TB, claims obj) string { return signTyped(t, claims, "at+jwt") }
+
+func signTyped(t testing.TB, claims obj, typ string) string {
 	t.Helper()
 	payload, err := json.Marshal(claims)
 	require.NoError(t, err)
-	return testkit.SignPayload(t, string(payload), jose.SignerOptions{Type: "at+jwt", KeyID: "k"}, testkit.ECKey(t, "as"))
+	return testkit.SignPayload(t, string(payload), jose.SignerOptions{Type: typ, KeyID: "k"}, testkit.ECKey(t, "as"))
 }
 
 // set returns good claims with changes; nil removes.
@@ -151,9 +153,7 @@ func TestVerifyRefusesTokens(t *testing.T) {
 	body, err := json.Marshal(good())
 	require.NoError(t, err)
 	payload := string(body)
-	typed := func(typ string) string {
-		return testkit.SignPayload(t, payload, jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as"))
-	}
+	typed := func(typ string) string { return signTyped(t, good(), typ) }
 	at := jose.SignerOptions{Type: "at+jwt"}
 	_, rest, _ := strings.Cut(token, ".")
 	part, sig, _ := strings.Cut(rest, ".")
@@ -243,9 +243,7 @@ func TestVerifyAccepts(t *testing.T) {
 	}
 	for _, typ := range []string{"at+jwt", "AT+JWT", "at+JWT", "application/at+jwt", "Application/AT+jwt"} {
 		t.Run("AT-4-1 typ "+typ, func(t *testing.T) {
-			body, err := json.Marshal(good())
-			require.NoError(t, err)
-			_, err = newVerifier(t, nil).Verify(context.Background(), testkit.SignPayload(t, string(body), jose.SignerOptions{Type: typ}, testkit.ECKey(t, "as")))
+			_, err := newVerifier(t, nil).Verify(t.Context(), signTyped(t, good(), typ))
 			require.NoError(t, err)
 		})
 	}

@@ -1,9 +1,7 @@
 package dpop_test
 
 import (
-	"context"
 	"crypto"
-	"encoding/binary"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/dpop"
-	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
@@ -33,20 +30,6 @@ func benchKeys(b *testing.B) []struct {
 	}
 }
 
-// unremembered is a ReplayStore that takes the time of a real one, so that one proof can be verified again and again.
-type unremembered struct {
-	*expiring.Set
-	n uint64
-}
-
-func (s *unremembered) Add(ctx context.Context, key string, _ []byte, expires time.Time) (bool, error) {
-	var other [43]byte
-	copy(other[:], key)
-	s.n++
-	binary.LittleEndian.PutUint64(other[:], s.n)
-	return s.Set.Add(ctx, string(other[:]), nil, expires)
-}
-
 // BenchmarkVerify compares VerifyToken, with all checks and a replay store, with the signature check alone. cold: the
 // header of each proof is new to the verifier.
 func BenchmarkVerify(b *testing.B) {
@@ -62,7 +45,7 @@ func BenchmarkVerify(b *testing.B) {
 		newVerifier := func() *dpop.Verifier {
 			v, err := dpop.NewVerifier(dpop.VerifierConfig{
 				BaseURLs: []string{"https://api.example.com"}, Now: func() time.Time { return now },
-				Replay: &unremembered{Set: expiring.NewSet(expiring.SetConfig{})},
+				Replay: testkit.NewForgetful(),
 			})
 			require.NoError(b, err)
 			return v
@@ -147,7 +130,7 @@ func cold(b *testing.B, key crypto.Signer, url, token string) (read, verify func
 	}
 	v, err := dpop.NewVerifier(dpop.VerifierConfig{
 		BaseURLs: []string{"https://api.example.com"}, Now: func() time.Time { return now },
-		Replay: &unremembered{Set: expiring.NewSet(expiring.SetConfig{})},
+		Replay: testkit.NewForgetful(),
 	})
 	require.NoError(b, err)
 	requests := make([]*http.Request, block)

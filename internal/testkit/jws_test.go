@@ -62,3 +62,12 @@ func TestRecorder(t *testing.T) {
 	require.Equal(t, 3, r.Calls)
 	require.Len(t, r.Used, 1)
 }
+
+func TestForgetful(t *testing.T) {
+	store := testkit.NewForgetful()
+	for range 2 {
+		added, err := store.Add(t.Context(), "k", nil, time.Now().Add(time.Hour))
+		require.NoError(t, err)
+		require.True(t, added)
+	}
+}

@@ -1,9 +1,7 @@
 package resourceserver_test
 
 import (
-	"context"
 	"crypto"
-	"encoding/binary"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,28 +13,12 @@ import (
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
-	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
-
-// salted is a replay store that accepts each proof any number of times, in the
-// time of a real store. A few proofs suffice for a long run.
-type salted struct {
-	store *expiring.Set
-	n     uint64
-}
-
-func (s *salted) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
-	var other [43]byte
-	copy(other[:], key)
-	s.n++
-	binary.LittleEndian.PutUint64(other[:], s.n)
-	return s.store.Add(ctx, string(other[:]), value, expires)
-}
 
 // BenchmarkResourceServer compares the check of a request with the bare signature
 // check of its proof. The access token is known, and the proof is new. The rows
@@ -55,7 +37,7 @@ func BenchmarkResourceServer(b *testing.B) {
 		newServer := func(issuers []resourceserver.Issuer) *resourceserver.Server {
 			return newGuard(b, func(c *resourceserver.Config) {
 				c.Resource, c.Issuers, c.Hooks.Now = resource, issuers, clock
-				c.Replay = &salted{store: expiring.NewSet(expiring.SetConfig{})}
+				c.Replay = testkit.NewForgetful()
 			})
 		}
 		one, two := newServer(issuers[:1]), newServer(issuers)
