@@ -90,7 +90,7 @@ type Config struct {
 	Replay dpop.ReplayStore
 	// OpaqueAccessTokens makes access tokens opaque: 256 random bits, whose
 	// claims Store keeps until they expire. APIs introspect such tokens
-	// ([resourceserver.Config.Introspection]) and see a revocation at once. If
+	// ([resourceserver.Issuer].Introspection) and see a revocation at once. If
 	// false, access tokens are JWTs (RFC 9068). A server that changes to opaque
 	// tokens still accepts the JWTs that it issued before.
 	OpaqueAccessTokens bool
@@ -258,9 +258,10 @@ type Endpoints struct {
 type Hooks struct {
 	// Observe receives an event for each request to an endpoint of
 	// [Server.Handler] or [Server.UserInfo], after the response is known. It is
-	// not called for the metadata and the JWK Set. At the authorization
-	// endpoint, Interact reports an error by [Server.WriteAuthorizationError].
-	// If nil, nothing is observed.
+	// not called for the metadata and the JWK Set. If Interact fails, it must
+	// call [Server.WriteAuthorizationError], or the event reports a success.
+	// Requests to handlers of the host, which call PushedRequest, TokenRequest
+	// and the like, are not observed. If nil, nothing is observed.
 	Observe func(ctx context.Context, e profile.Event)
 	// Evidence receives each signed message that the server accepts or issues,
 	// before it takes effect. If Evidence returns an error, the operation

@@ -10,7 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
 )
 
@@ -128,4 +131,17 @@ func TestPushedRequestWritesNothing(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.as.Push(t.Context(), second)
 	require.ErrorContains(t, err, "replayed", "CA-7523-3-7 only one of them can be pushed")
+}
+
+// A host with tokens of its own writes the response that the handler writes.
+func TestWriteTokenResponse(t *testing.T) {
+	w := newWorld(t, func(c *authserver.Config, _ *resourceserver.Config) {
+		c.Nonces = testkit.Must(dpop.NewNonceSource(dpop.NonceSourceConfig{Keys: [][]byte{[]byte(strings.Repeat("k", 32))}}))
+	})
+	recorder := httptest.NewRecorder()
+	w.as.WriteTokenResponse(recorder, &authserver.TokenResponse{AccessToken: "own", TokenType: "DPoP", ExpiresIn: 60, Scope: "accounts"})
+	require.Equal(t, http.StatusOK, recorder.Code)
+	require.JSONEq(t, `{"access_token":"own","token_type":"DPoP","expires_in":60,"scope":"accounts"}`, recorder.Body.String())
+	require.Equal(t, "no-store", recorder.Header().Get("Cache-Control"), "BASE-6749-5.1-1")
+	require.NotEmpty(t, recorder.Header().Get("DPoP-Nonce"), "DPOP-8.2-1")
 }

@@ -39,15 +39,13 @@ func (r *AuthorizationResponse) AuthorizationID() string { return r.authorizatio
 // redirect.
 func (r *AuthorizationResponse) URL() string { return r.url }
 
-// ServeHTTP sends the browser to the client: by a redirect or, for
-// form_post.jwt, by a page that posts itself. It sets the headers that the
-// response needs and leaves all others alone; the request is not looked at.
-//
-// SP-5.3.2.2-10, SP-5.3.2.2-11, BCP-2.1-5: with status 303, so that the browser
-// does not post the user's password again, to the client. SP-5.3.2.1-7,
-// BCP-2.1-2: to a URL that was made from a registered redirect_uri, and to no
-// other.
+// ServeHTTP sends the browser to a registered redirect_uri of the client. It
+// redirects with status 303, because with 307 the browser would post the user's
+// password to the client. For form_post.jwt it writes a page that posts itself.
+// ServeHTTP ignores the request.
 func (r *AuthorizationResponse) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	// SP-5.3.2.2-10, SP-5.3.2.2-11 BCP-2.1-5, BCP-2.1-2 SP-5.3.2.1-7:
+	// checkRedirectURI has compared it
 	if r.url == "" { // JARM-2.3.3-1
 		// only for the zero value, because it was checked before
 		if err := jarm.ModeFormPostJWT.Write(w, r.redirectURI, r.post); err != nil {
@@ -88,11 +86,8 @@ func (s *Server) checkGood(a *Authorization) error {
 
 // Complete ends the authorization with a code of the host. The host has bound
 // the code to [Authorization.Binding] and stored it, because the client may
-// redeem it at once. The code must be unguessable and good for one use within
-// 60 seconds.
-//
-// PAR-4-2, SP-5.3.2.2-N3: the request_uri is used up here, at the end, and
-// once.
+// redeem it at once. The code must be unguessable and valid for one use within
+// 60 seconds. Complete consumes the request_uri, so it succeeds once.
 func (s *Server) Complete(ctx context.Context, a *Authorization, code string) (*AuthorizationResponse, error) {
 	if err := s.checkGood(a); err != nil {
 		return nil, err
@@ -100,7 +95,7 @@ func (s *Server) Complete(ctx context.Context, a *Authorization, code string) (*
 	if code == "" {
 		return nil, errors.New("authserver: completion without a code")
 	}
-	return s.respond(ctx, a, url.Values{"code": {code}})
+	return s.respond(ctx, a, url.Values{"code": {code}}) // PAR-4-2, SP-5.3.2.2-N3
 }
 
 // Deny ends the authorization with an error (RFC 6749 §4.1.2.1). The code is

@@ -8,9 +8,11 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// Metadata returns what the server publishes (BCP-2.6-1, MD-2-12). It is the
-// caller's own: changing it changes nothing here.
+// Metadata returns a copy of the metadata of the server (RFC 8414). It names
+// the authorization endpoint even without Config.Interact. A host that does not
+// serve an endpoint, or a grant type, removes it from the copy and serves that.
 func (s *Server) Metadata() *profile.ServerMetadata {
+	// BCP-2.6-1, MD-2-12
 	e := s.cfg.Endpoints
 	m := &profile.ServerMetadata{
 		Issuer:                             s.cfg.Issuer,

@@ -21,20 +21,23 @@ import (
 	"github.com/gofapi/fapi2/rar"
 )
 
-// A TokenResponse is a successful answer of the token endpoint (RFC 6749 §5.1).
-// It holds secrets: its String and LogValue show none.
+// A TokenResponse is a success response of the token endpoint (RFC 6749 §5.1).
+// It contains secrets, and its String and LogValue omit them.
 type TokenResponse struct {
 	AccessToken  string `json:"access_token"`            // a JWT (RFC 9068) or opaque, bound to a key or certificate
 	TokenType    string `json:"token_type"`              // DPoP, or Bearer for a token bound to a certificate
 	ExpiresIn    int64  `json:"expires_in"`              // seconds
-	RefreshToken string `json:"refresh_token,omitempty"` // with a code only: it is not rotated
-	Scope        string `json:"scope"`                   // RFC 6749 §5.1: left out it would mean that all was granted that was asked for
-	IDToken      string `json:"id_token,omitempty"`      // with a code and scope openid only
-	// AuthorizationDetails are those that the token is for, a JSON array
-	// (RAR-7-1). They can differ from the requested ones. An empty array means
-	// that none was granted.
+	RefreshToken string `json:"refresh_token,omitempty"` // with a code only, because it is not rotated
+	// Scope is the granted scope. Without it, the client would assume that all
+	// requested scopes were granted.
+	Scope   string `json:"scope"`
+	IDToken string `json:"id_token,omitempty"` // with a code and scope openid only
+	// AuthorizationDetails are the details of the token, a JSON array (RFC 9396
+	// §7). They can differ from the requested ones. An empty array means that
+	// none was granted.
 	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
-	GrantID              string          `json:"grant_id,omitempty"` // of the grant that was created or changed (GM-5.5-1)
+	// GrantID is the grant that was created or changed.
+	GrantID string `json:"grant_id,omitempty"`
 }
 
 // String leaves the tokens out.
@@ -346,6 +349,12 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 		s.WriteError(w, r, err)
 		return
 	}
+	s.WriteTokenResponse(w, response)
+}
+
+// WriteTokenResponse writes a success response of the token endpoint, with
+// Cache-Control: no-store and, if [Config.Nonces] is set, the next DPoP-Nonce.
+func (s *Server) WriteTokenResponse(w http.ResponseWriter, response *TokenResponse) {
 	s.tokenProofs.SetNonce(w.Header())
 	writeJSON(w, http.StatusOK, response)
 }

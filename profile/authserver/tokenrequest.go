@@ -21,11 +21,17 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// Grant types served. A TokenRequest is a request to the token endpoint with an
-// authenticated client and a checked proof of possession. Its sender has the
-// key that the access token will be bound to. It comes from
-// [Server.TokenRequest] alone. Neither the client assertion nor the proof is
-// consumed before [TokenRequest.Commit].
+// A TokenRequest is a request to the token endpoint with an authenticated
+// client and a checked proof of possession. Its sender has the key that the
+// access token will be bound to. It comes from [Server.TokenRequest] alone,
+// which accepts the grant types authorization_code, refresh_token and
+// client_credentials. A host routes requests of other grant types before it.
+//
+// A host with codes and tokens of its own looks up the code, rejects one that
+// was redeemed before, and calls CheckBinding. It then calls
+// [TokenRequest.Commit], marks the code as redeemed in one atomic step, and
+// issues the token. After a replayed code it ends the authorization. A host
+// checks refresh tokens itself: their client must be ClientID.
 type TokenRequest struct {
 	server *Server
 	client *profile.ClientMetadata
