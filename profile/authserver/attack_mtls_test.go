@@ -299,7 +299,7 @@ func TestProofsForAliases(t *testing.T) {
 // A token with both members of cnf needs both proofs, whatever the order of an attacker's attempts.
 func TestTokensBoundTwice(t *testing.T) {
 	m := newMTLSWorld(t)
-	certificate, thief := testkit.Certify(t, "app", m.ca), testkit.Certify(t, "thief", m.ca)
+	certificate, attacker := testkit.Certify(t, "app", m.ca), testkit.Certify(t, "attacker", m.ca)
 	issuer, err := accesstoken.NewIssuer(accesstoken.IssuerConfig{Issuer: m.asHTTP.URL, Key: testkit.ECKey(t, "as"), KeyID: "as-1", Now: m.clock.Now})
 	require.NoError(t, err)
 	both, err := issuer.Issue(accesstoken.Claims{
@@ -310,11 +310,11 @@ func TestTokensBoundTwice(t *testing.T) {
 	require.Equal(t, http.StatusOK, m.callWith(certificate, "DPoP", both, m.apiProof("d", both)).status)
 	for name, got := range map[string]answer{
 		"MTLS-3-3 a proof alone":                 m.callWith(nil, "DPoP", both, m.apiProof("d", both)),
-		"MTLS-3-3 a proof and a thief's":         m.callWith(thief, "DPoP", both, m.apiProof("d", both)),
+		"MTLS-3-3 a proof and a attacker's":      m.callWith(attacker, "DPoP", both, m.apiProof("d", both)),
 		"DPOP-7.1-2 a certificate alone":         m.callWith(certificate, "DPoP", both),
 		"DPOP-7.2-1 a certificate, as Bearer":    m.callWith(certificate, "Bearer", both),
 		"DPOP-7.2-1 both, as Bearer":             m.callWith(certificate, "Bearer", both, m.apiProof("d", both)),
-		"DPOP-4.3-12b another key":               m.callWith(certificate, "DPoP", both, m.apiProof("thief", both)),
+		"DPOP-4.3-12b another key":               m.callWith(certificate, "DPoP", both, m.apiProof("attacker", both)),
 		"DPOP-4.3-12a a proof for another token": m.callWith(certificate, "DPoP", both, m.apiProof("d", both+"x")),
 	} {
 		require.Equal(t, http.StatusUnauthorized, got.status, name)

@@ -78,7 +78,7 @@ func TestNoEvidenceOfRefusedAPIRequests(t *testing.T) {
 	for name, call := range map[string]func() answer{
 		"MS-7-1 no proof":        func() answer { return w.callAPI("DPoP", access) },
 		"MS-7-1 as Bearer":       func() answer { return w.callAPI("Bearer", access) },
-		"MS-7-1 another key":     func() answer { return w.callAPI("DPoP", access, w.apiProof("thief", access)) },
+		"MS-7-1 another key":     func() answer { return w.callAPI("DPoP", access, w.apiProof("attacker", access)) },
 		"MS-7-1 a proof, copied": func() answer { return w.callAPI("DPoP", access, proof) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -31,7 +31,7 @@ func TestCodeBoundToKey(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			code := w.code("client-1", tc.change, tc.proofs...)
-			got := w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("thief"))
+			got := w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("attacker"))
 			require.Equal(t, "invalid_grant", got.code)
 			got = w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d"))
 			require.Equal(t, http.StatusOK, got.status, "%v", got.body)

@@ -115,8 +115,8 @@ func TestReplayedAssertionsFillNothing(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.send(w.tokenURL(), token, w.tokenProof("d")).status)
 	held := proofs.Len()
 	for range 30 {
-		require.Equal(t, "invalid_client", w.send(w.parURL(), push, w.proof("thief", http.MethodPost, w.parURL(), dpop.ProofOptions{})).code, "attack: D1 pushes")
-		require.Equal(t, "invalid_client", w.send(w.tokenURL(), token, w.tokenProof("thief")).code, "attack: D1 token requests")
+		require.Equal(t, "invalid_client", w.send(w.parURL(), push, w.proof("attacker", http.MethodPost, w.parURL(), dpop.ProofOptions{})).code, "attack: D1 pushes")
+		require.Equal(t, "invalid_client", w.send(w.tokenURL(), token, w.tokenProof("attacker")).code, "attack: D1 token requests")
 	}
 	require.Equal(t, held, proofs.Len())
 	require.Equal(t, http.StatusOK, w.tokens("client-1", "d").status)

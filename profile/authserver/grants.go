@@ -299,6 +299,7 @@ func (s *Server) grantPaths(m *profile.ServerMetadata) []string {
 // serveGrants is the grant management API. The path of the request begins after
 // that of the endpoint.
 func (s *Server) serveGrants(w http.ResponseWriter, r *http.Request) {
+	s.tokenProofs.SetNonce(w.Header()) // DPOP-8.2-1: also with a success, so that the next request has it
 	s.grantAPI.ServeHTTP(w, r)
 	if w.Header().Get("Allow") != "" { // only with status 405
 		noteError(r.Context(), errMethod)

@@ -72,7 +72,7 @@ func TestGrantAPI(t *testing.T) {
 			{"GM-6.6-3 revoked", "DELETE", target, dpopped("DELETE", target, revoked), 401, "invalid_token"},
 			{"GM-6.1-1 as Bearer", "DELETE", target, []string{"Authorization", "Bearer " + revoke}, 401, "invalid_token"},
 			{"GM-6.1-1 without a proof", "DELETE", target, []string{"Authorization", "DPoP " + revoke}, 401, "invalid_dpop_proof"},
-			{"GM-6.1-1 stolen, with another key", "DELETE", target, []string{"Authorization", "DPoP " + revoke, "DPoP", prove("thief", "DELETE", target, revoke)}, 401, "invalid_token"},
+			{"GM-6.1-1 stolen, with another key", "DELETE", target, []string{"Authorization", "DPoP " + revoke, "DPoP", prove("attacker", "DELETE", target, revoke)}, 401, "invalid_token"},
 			{"GM-6.1-1 a proof for GET", "DELETE", target, []string{"Authorization", "DPoP " + revoke, "DPoP", prove("d", "GET", target, revoke)}, 401, "invalid_dpop_proof"},
 			{"GM-6.1-1 a proof for the endpoint", "DELETE", target, []string{"Authorization", "DPoP " + revoke, "DPoP", prove("d", "DELETE", strings.TrimSuffix(target, "/"+id), revoke)}, 401, "invalid_dpop_proof"},
 			{"GM-6.1-1 a proof for another grant", "DELETE", target, []string{"Authorization", "DPoP " + revoke, "DPoP", prove("d", "DELETE", unknown, revoke)}, 401, "invalid_dpop_proof"},
@@ -235,7 +235,7 @@ func TestGrantAPIAtTheAliases(t *testing.T) {
 		require.Equal(t, http.StatusOK, call(m.with(certificate), "GET", endpoint+"/"+id), "GM-6.4-1 MTLS-3-3")
 		if certificateBound {
 			require.Equal(t, http.StatusUnauthorized, call(m.with(nil), "DELETE", endpoint+"/"+id), "GM-6.1-1 MTLS-3-3")
-			require.Equal(t, http.StatusUnauthorized, call(m.with(testkit.Certify(t, "thief", m.ca)), "DELETE", endpoint+"/"+id), "GM-6.1-1 MTLS-3-3")
+			require.Equal(t, http.StatusUnauthorized, call(m.with(testkit.Certify(t, "attacker", m.ca)), "DELETE", endpoint+"/"+id), "GM-6.1-1 MTLS-3-3")
 		} else {
 			require.Equal(t, http.StatusOK, call(m.with(nil), "GET", m.asHTTP.URL+"/grants/"+id), "GM-6.3-1 at the issuer's own URL")
 		}
@@ -312,4 +312,10 @@ func TestGrantAPINonces(t *testing.T) {
 	r.Header.Set("Authorization", "DPoP "+own)
 	r.Header.Set("DPoP", w.proof("d", "GET", target, dpop.ProofOptions{AccessToken: own, Nonce: got.header.Get("DPoP-Nonce")}))
 	require.Equal(t, http.StatusNotFound, w.do(r).status)
+
+	r, err = http.NewRequest("PUT", target, nil) // a response that the guard does not write
+	require.NoError(t, err)
+	got = w.do(r)
+	require.Equal(t, http.StatusMethodNotAllowed, got.status)
+	require.NotEmpty(t, got.header.Get("DPoP-Nonce"), "DPOP-8.2-1")
 }

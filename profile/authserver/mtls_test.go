@@ -183,7 +183,7 @@ func TestMutualTLSClientAuthenticationRefused(t *testing.T) {
 		codes       []string
 	}{
 		{"MTLS-2-3 no certificate", nil, form("app"), []string{"invalid_client"}},
-		{"MTLS-2-3 another client's certificate", testkit.Certify(t, "thief", m.ca), form("app"), []string{"invalid_client"}},
+		{"MTLS-2-3 another client's certificate", testkit.Certify(t, "attacker", m.ca), form("app"), []string{"invalid_client"}},
 		{"MTLS-2.1-1 a wrong CA", testkit.Certify(t, "app", other), form("app"), []string{"invalid_client"}},
 		{"MTLS-2.1-1 self-signed where a CA is wanted", testkit.Certify(t, "app", nil), form("app"), []string{"invalid_client"}},
 		{"MTLS-2.2-1 a CA's where a registered key is wanted", testkit.Certify(t, "app", m.ca), form("selfmade"), []string{"invalid_client"}},
@@ -208,7 +208,7 @@ func TestMutualTLSClientAuthenticationRefused(t *testing.T) {
 func TestCertificateBoundTokens(t *testing.T) {
 	m := newMTLSWorld(t)
 	m.enrol("app", "private_key_jwt", true)
-	certificate, renewed, thief := testkit.Certify(t, "app", m.ca), testkit.Certify(t, "app", m.ca), testkit.Certify(t, "thief", m.ca)
+	certificate, renewed, attacker := testkit.Certify(t, "app", m.ca), testkit.Certify(t, "app", m.ca), testkit.Certify(t, "attacker", m.ca)
 	token := m.aliases.URL + "/token"
 	code := m.code("app", nil)
 	refused := m.sendWith(nil, token, m.codeForm("app", code))
@@ -231,10 +231,10 @@ func TestCertificateBoundTokens(t *testing.T) {
 		proofs      []string
 	}{
 		{"MTLS-3-3 no certificate", nil, "Bearer", bound, nil},
-		{"MTLS-3-3 a thief's certificate", thief, "Bearer", bound, nil},
+		{"MTLS-3-3 a attacker's certificate", attacker, "Bearer", bound, nil},
 		{"MTLS-3-2 the client's next certificate", renewed, "Bearer", bound, nil},
 		{"a certificate-bound token with a proof alone", nil, "DPoP", bound, []string{m.apiProof("d", bound)}},
-		{"a certificate-bound token with a proof and a thief's certificate", thief, "DPoP", bound, []string{m.apiProof("d", bound)}},
+		{"a certificate-bound token with a proof and a attacker's certificate", attacker, "DPoP", bound, []string{m.apiProof("d", bound)}},
 		{"a DPoP-bound token with a certificate alone", certificate, "Bearer", dpopBound, nil},
 		{"a DPoP-bound token with a certificate and no proof", certificate, "DPoP", dpopBound, nil},
 	} {
@@ -334,7 +334,7 @@ func TestMutualTLSIntrospection(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, m.callWith(certificate, "Bearer", access).status)
-	require.Equal(t, "invalid_token", m.callWith(testkit.Certify(t, "thief", m.ca), "Bearer", access).code, "MTLS-3-3")
+	require.Equal(t, "invalid_token", m.callWith(testkit.Certify(t, "attacker", m.ca), "Bearer", access).code, "MTLS-3-3")
 	require.Equal(t, "invalid_token", m.callWith(nil, "Bearer", access).code, "MTLS-3-3")
 }
 

@@ -93,7 +93,7 @@ func TestOpaqueAccessTokens(t *testing.T) {
 	require.Equal(t, "alice", got.body["owner"])
 	for name, got := range map[string]answer{
 		"DPOP-6.2-2 no proof":            w.callAPI("DPoP", raw),
-		"DPOP-6.2-2 another key":         w.callAPI("DPoP", raw, w.apiProof("thief", raw)),
+		"DPOP-6.2-2 another key":         w.callAPI("DPoP", raw, w.apiProof("attacker", raw)),
 		"DPOP-7.2-1 as Bearer":           w.callAPI("Bearer", raw),
 		"INT-7662-4-1 no token of his":   w.callAPI("DPoP", strings.Repeat("A", 43), w.apiProof("d", strings.Repeat("A", 43))),
 		"INT-7662-4-1 in another case":   w.callAPI("DPoP", strings.ToLower(raw), w.apiProof("d", strings.ToLower(raw))),

@@ -23,7 +23,7 @@ func TestAnAPIInTheSameProcess(t *testing.T) {
 			raw := tokens["access_token"].(string)
 			require.Equal(t, "alice", w.callAPI("DPoP", raw, w.apiProof("d", raw)).body["owner"])
 			for name, got := range map[string]answer{
-				"DPOP-6.2-2 another key":      w.callAPI("DPoP", raw, w.apiProof("thief", raw)),
+				"DPOP-6.2-2 another key":      w.callAPI("DPoP", raw, w.apiProof("attacker", raw)),
 				"DPOP-7.2-1 as Bearer":        w.callAPI("Bearer", raw),
 				"SP-5.3.4-3 no token of ours": w.callAPI("DPoP", raw+"A", w.apiProof("d", raw+"A")),
 			} {

@@ -309,7 +309,7 @@ func TestRevocationByCertificate(t *testing.T) {
 	revoke := url.Values{"token": {raw}, "client_id": {"app"}}
 	endpoint := metadata.MTLSEndpointAliases.RevocationEndpoint
 	require.Equal(t, "invalid_client", m.sendWith(nil, endpoint, revoke).code, "MTLS-2-3")
-	require.Equal(t, "invalid_client", m.sendWith(testkit.Certify(t, "thief", m.ca), endpoint, revoke).code, "MTLS-2-3")
+	require.Equal(t, "invalid_client", m.sendWith(testkit.Certify(t, "attacker", m.ca), endpoint, revoke).code, "MTLS-2-3")
 	require.Equal(t, http.StatusOK, m.callWith(certificate, "Bearer", raw).status)
 	require.Equal(t, http.StatusOK, m.sendWith(certificate, endpoint, revoke).status)
 	require.Equal(t, http.StatusUnauthorized, m.callWith(certificate, "Bearer", raw).status)

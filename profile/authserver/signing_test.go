@@ -326,7 +326,7 @@ func TestResourceServerByIntrospection(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.callAPI("DPoP", access, w.apiProof("d", access)).status)
 	for name, got := range map[string]answer{
 		"DPOP-6.2-2 no proof":          w.callAPI("DPoP", access),
-		"DPOP-6.2-2 another key":       w.callAPI("DPoP", access, w.apiProof("thief", access)),
+		"DPOP-6.2-2 another key":       w.callAPI("DPoP", access, w.apiProof("attacker", access)),
 		"DPOP-7.2-1 as Bearer":         w.callAPI("Bearer", access),
 		"INT-7662-4-1 no token of his": w.callAPI("DPoP", "abc", w.apiProof("d", "abc")),
 	} {

@@ -110,7 +110,7 @@ func TestUserInfoRefused(t *testing.T) {
 		{"CS-16 no proof", endpoint, []string{"Authorization", "DPoP " + raw}, 401, "invalid_dpop_proof"},
 		{"CS-16 two proofs", endpoint, []string{"Authorization", "DPoP " + raw, "DPoP", proof, "DPoP", proof}, 401, "invalid_dpop_proof"},
 		{"DPOP-7.2-1 as Bearer", endpoint, []string{"Authorization", "Bearer " + raw, "DPoP", proof}, 401, "invalid_token"},
-		{"DPOP-7.1-2 another key", endpoint, []string{"Authorization", "DPoP " + raw, "DPoP", w.userInfoProof("thief", "GET", raw)}, 401, "invalid_token"},
+		{"DPOP-7.1-2 another key", endpoint, []string{"Authorization", "DPoP " + raw, "DPoP", w.userInfoProof("attacker", "GET", raw)}, 401, "invalid_token"},
 		{"DPOP-4.3-9 a proof for the API", endpoint, []string{"Authorization", "DPoP " + raw, "DPoP", w.apiProof("d", raw)}, 401, "invalid_dpop_proof"},
 		{"DPOP-4.3-9 a proof for the token endpoint", endpoint, []string{"Authorization", "DPoP " + raw, "DPoP", w.proof("d", "GET", w.tokenURL(), dpop.ProofOptions{AccessToken: raw})}, 401, "invalid_dpop_proof"},
 		{"DPOP-4.3-8 a proof for POST", endpoint, []string{"Authorization", "DPoP " + raw, "DPoP", w.userInfoProof("d", "POST", raw)}, 401, "invalid_dpop_proof"},
@@ -245,7 +245,7 @@ func TestUserInfoByCertificate(t *testing.T) {
 	}
 	got := ask(m.with(certificate), alias, "Authorization", "Bearer "+raw)
 	require.Equal(t, "alice", got.body["sub"], "%v", got.body)
-	require.Equal(t, "invalid_token", ask(m.with(testkit.Certify(t, "thief", m.ca)), alias, "Authorization", "Bearer "+raw).code, "MTLS-3-3")
+	require.Equal(t, "invalid_token", ask(m.with(testkit.Certify(t, "attacker", m.ca)), alias, "Authorization", "Bearer "+raw).code, "MTLS-3-3")
 	refused := ask(m.with(nil), alias, "Authorization", "Bearer "+raw)
 	require.Equal(t, "invalid_token", refused.code, "MTLS-3-3")
 	require.Len(t, refused.header.Values("WWW-Authenticate"), 2, "DPOP-7.2-2 both schemes")
@@ -255,7 +255,7 @@ func TestUserInfoByCertificate(t *testing.T) {
 		proof := m.proof("d", "GET", target, dpop.ProofOptions{AccessToken: raw})
 		require.Equal(t, http.StatusOK, ask(m.http, target, "Authorization", "DPoP "+raw, "DPoP", proof).status, target)
 		require.Equal(t, "invalid_dpop_proof", ask(m.http, alias, "Authorization", "DPoP "+raw, "DPoP", proof).code, "DPOP-11.1-2 one store for both")
-		wrong := m.proof("thief", "GET", target, dpop.ProofOptions{AccessToken: raw})
+		wrong := m.proof("attacker", "GET", target, dpop.ProofOptions{AccessToken: raw})
 		require.Equal(t, "invalid_token", ask(m.http, target, "Authorization", "DPoP "+raw, "DPoP", wrong).code, "DPOP-7.1-2")
 	}
 }

@@ -184,7 +184,7 @@ func TestClientItemsOfSigning(t *testing.T) {
 		callback url.Values
 		want     error
 	}{
-		"client item 13: JARM-2.4-5 a signature of another key":       {response(es, testkit.ECKey(t, "thief"), same), jarm.ErrSignature},
+		"client item 13: JARM-2.4-5 a signature of another key":       {response(es, testkit.ECKey(t, "attacker"), same), jarm.ErrSignature},
 		"client item 13: JARM-2.4-5 the kid of another key":           {response(map[string]any{"alg": "ES256", "kid": "k0"}, testkit.ECKey(t, "peer"), same), jarm.ErrSignature},
 		"client item 13: JARM-2.4-5 RS256":                            {response(map[string]any{"alg": "RS256", "kid": "r1"}, testkit.RSAKey(t, "peer"), same), jarm.ErrAlgorithm},
 		"client item 13: JARM-2.4-5 none":                             {url.Values{"response": {"eyJhbGciOiJub25lIn0.e30."}}, jarm.ErrAlgorithm},

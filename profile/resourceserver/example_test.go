@@ -15,7 +15,7 @@ import (
 )
 
 // An API accepts the tokens of two authorization servers. One client has a token
-// of each, and a thief has the tokens but not the client's key.
+// of each, and a attacker has the tokens but not the client's key.
 func Example() {
 	red, blue := newServer("https://red.example"), newServer("https://blue.example")
 	api := must(resourceserver.New(resourceserver.Config{
@@ -28,10 +28,10 @@ func Example() {
 		fmt.Fprintf(w, "accounts of %s at %s", token.Subject(), token.Issuer())
 	})))
 
-	client, thief := newKey(), newKey()
+	client, attacker := newKey(), newKey()
 	for _, server := range []*server{red, blue} {
 		token := server.issue(client)
-		for _, sender := range []*ecdsa.PrivateKey{client, thief} {
+		for _, sender := range []*ecdsa.PrivateKey{client, attacker} {
 			response := httptest.NewRecorder()
 			mux.ServeHTTP(response, signedRequest(sender, token))
 			fmt.Println(response.Code, response.Body)

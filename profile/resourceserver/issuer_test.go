@@ -177,7 +177,7 @@ func TestClaimsOfTheHost(t *testing.T) {
 		{"BCP-2.3-2 attack: for another API", func(f *federation) { f.claims.Audience = []string{"https://other.example"} }, accesstoken.ErrAudience},
 		{"BCP-2.3-2 without audience", func(f *federation) { f.claims.Audience = nil }, accesstoken.ErrAudience},
 		{"SP-5.3.4-5 attack: without binding", func(f *federation) { f.claims.Confirmation = tokenbinding.Confirmation{} }, accesstoken.ErrConfirmation},
-		{"SP-5.3.4-5 attack: bound to another key", func(f *federation) { f.claims.Confirmation.JKT = boundTo(t, "thief") }, dpop.ErrBinding},
+		{"SP-5.3.4-5 attack: bound to another key", func(f *federation) { f.claims.Confirmation.JKT = boundTo(t, "attacker") }, dpop.ErrBinding},
 		{"SP-5.3.4-5 attack: bound to a certificate too", func(f *federation) { f.claims.Confirmation.X5TS256 = boundTo(t, "x") }, tokenbinding.ErrNoCertificate},
 		{"SP-5.3.4-3 expired", func(f *federation) { f.claims.ExpiresAt = time.Now().Add(-time.Second) }, accesstoken.ErrExpired},
 		{"SP-5.3.4-4 without scope", func(f *federation) { f.claims.Scopes = nil }, accesstoken.ErrInsufficientScope},

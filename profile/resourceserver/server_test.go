@@ -74,7 +74,7 @@ func TestProofsRejected(t *testing.T) {
 		{"CS-16 path in another case", []string{w.forge(token, key, c("htu", w.http.URL+"/Accounts"))}, "invalid_dpop_proof"},
 		{"CS-16 an hour old", []string{w.forge(token, key, c("iat", now-3600))}, "invalid_dpop_proof"},
 		{"CS-16 an hour ahead", []string{w.forge(token, key, c("iat", now+3600))}, "invalid_dpop_proof"},
-		{"CS-16 AM-5.2 another key", []string{w.forge(token, testkit.ECKey(t, "thief"))}, "invalid_token"},
+		{"CS-16 AM-5.2 another key", []string{w.forge(token, testkit.ECKey(t, "attacker"))}, "invalid_token"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			fields := []string{"Authorization", "DPoP " + token}
