@@ -25,39 +25,19 @@
 //     nothing.
 //  5. It responds with the ID: 201, or 409 if the error is ErrUsed.
 //
-// The process may end between the third step and the fourth. The client then
-// retries with the same idempotency key and receives the same ID, and the API
-// completes the payment under that ID. After an error of the store the API does
-// not know whether the use was recorded. The same retry resolves that too. The
-// API makes no payment after an error, with one exception: it may complete the
-// payment whose ID comes with ErrUsed.
+// If the process ends between the third step and the fourth, or after an error
+// of the store, the client retries with the same idempotency key and receives
+// the same ID. After an error the API makes no payment, except that it may
+// complete the payment whose ID comes with ErrUsed.
 //
 // # What one permission is
 //
 // A record identifies the grant and the part of the detail that can be used
-// once ([rar.Detail.Single]). A refreshed or narrowed token is therefore not a
-// second permission, and neither is another spelling. A consent in a new grant
-// is a new permission. A consent that is merged into an existing grant is not,
-// if the payment was there already. Two payments in one grant are one
-// permission if they differ only in members that can be narrowed. Different
-// end-to-end identifications make them two permissions.
-//
-// A new version of a type with another Normalize or Single makes new keys. Used
-// permissions can be used again under these keys. Deploy such a version under a
-// new type name.
-//
-// # Counting more
-//
-// Once permits one use, for a recurring payment as well. For standing orders
-// and limits (n times, or a sum within a period) an API counts in a transaction
-// of its own database. The API locks the row with the key of [Uses.Key] and
-// adds up the payments recorded there. It compares the sum with the limits of
-// the detail in the token, and inserts the payment. All narrower details of the
-// grant have the same key, so a token with lower limits does not start from
-// zero.
+// once ([rar.Detail.Single]). Another spelling is not a second permission, and
+// neither is a refreshed or narrowed token.
+// docs/rich-authorization-requests.md explains merged grants, new versions of a
+// type, and how to count several uses.
 //
 // The package does not parse tokens: the host passes the grant's ID from a
-// verified token. In package profile these are Token.Details and Token.GrantID.
-// Authorization servers write the ID if GrantIDInTokens is on. The package does
-// not know whether the API completed the operation.
+// verified token. It does not know whether the API completed the operation.
 package uses
