@@ -90,13 +90,15 @@ type stored struct {
 	Attempt    string          `json:"attempt,omitempty"` // hash of the attempt that consumed the request
 }
 
+const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 // storeKey returns the key of a request. It returns false if requestURI is not
 // a reference of this package.
 func (s *Server) storeKey(requestURI string) (string, bool) {
 	// JAR-5.2-2, JAR-10.4-1: the server would have to fetch an https
 	// request_uri.
 	reference, ok := strings.CutPrefix(requestURI, urnPrefix)
-	if !ok || len(reference) != 43 || strings.Trim(reference, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+	if !ok || len(reference) != 43 || strings.Trim(reference, base64URL) != "" {
 		return "", false
 	}
 	return jose.SHA256Base64("pushed request\x00", s.issuer, "\x00", reference), true // a reference has no NUL
@@ -113,8 +115,9 @@ func (r Request) seal() ([]byte, error) {
 		return nil, fmt.Errorf("par: %w", err)
 	}
 	if len(value) > maxStored { // PAR-2.3-6
-		tooLarge := fmt.Errorf("%w: %d bytes to store", ErrInvalidRequest, len(value))
-		return nil, oautherr.WithStatus(oautherr.Describe(tooLarge, "the request is too large"), http.StatusRequestEntityTooLarge)
+		err = fmt.Errorf("%w: %d bytes to store", ErrInvalidRequest, len(value))
+		err = oautherr.Describe(err, "the request is too large")
+		return nil, oautherr.WithStatus(err, http.StatusRequestEntityTooLarge)
 	}
 	// Data may nest too deep within the row. The client receives that error
 	// now, not the user later.

@@ -202,7 +202,9 @@ func (s *Server) Check(ctx context.Context, push PushRequest) (PushRequest, erro
 	if err != nil {
 		return PushRequest{}, err
 	}
-	return PushRequest{ClientID: req.clientID, Params: req.params, DPoPThumbprint: req.thumbprint, Data: req.Data()}, nil
+	return PushRequest{
+		ClientID: req.clientID, Params: req.params, DPoPThumbprint: req.thumbprint, Data: req.Data(),
+	}, nil
 }
 
 // prepare checks a request and gives it a reference.
@@ -251,7 +253,8 @@ func normalise(push PushRequest) (url.Values, error) {
 	}
 	switch {
 	case params.Has("request_uri"): // PAR-2.1-5, CS-6: a request must not refer to another
-		return nil, oautherr.Describe(fmt.Errorf("%w: request_uri", ErrInvalidRequest), "request_uri must not be pushed")
+		err := fmt.Errorf("%w: request_uri", ErrInvalidRequest)
+		return nil, oautherr.Describe(err, "request_uri must not be pushed")
 	case params.Has("request"): // JAR-7-1
 		return nil, ErrRequestNotSupported
 	}
@@ -285,7 +288,11 @@ func normalise(push PushRequest) (url.Values, error) {
 func dpopKey(parameter, header string) (string, error) {
 	// DPOP-10.1-1: a client may use either way, or both.
 	for _, thumbprint := range []string{parameter, header} {
-		if raw, err := base64.RawURLEncoding.Strict().DecodeString(thumbprint); thumbprint != "" && (err != nil || len(raw) != 32 || len(thumbprint) != 43) {
+		if thumbprint == "" {
+			continue
+		}
+		raw, err := base64.RawURLEncoding.Strict().DecodeString(thumbprint)
+		if err != nil || len(raw) != 32 || len(thumbprint) != 43 {
 			return "", fmt.Errorf("%w: not a SHA-256 thumbprint", ErrDPoPKey)
 		}
 	}
@@ -298,7 +305,8 @@ func dpopKey(parameter, header string) (string, error) {
 	return "", fmt.Errorf("%w: dpop_jkt is not the key of the proof", ErrDPoPKey) // DPOP-10.1-3
 }
 
-var errInteraction = oautherr.New("par: Check requires user interaction", oautherr.ServerError, http.StatusInternalServerError, "")
+var errInteraction = oautherr.New("par: Check requires user interaction",
+	oautherr.ServerError, http.StatusInternalServerError, "")
 
 // notInteraction replaces errors that only an authorization endpoint may
 // return.

@@ -128,7 +128,8 @@ func checkVerifier(verifier string) error {
 	// PKCE-4.1-1: 43 to 128 unreserved characters. The lower bound rejects
 	// guessable verifiers. The upper one bounds the work for a stranger.
 	if n := len(verifier); n < minVerifierLength || n > maxVerifierLength {
-		return fmt.Errorf("%w: %d bytes, must be %d to %d", ErrVerifierMalformed, n, minVerifierLength, maxVerifierLength)
+		return fmt.Errorf("%w: %d bytes, must be %d to %d",
+			ErrVerifierMalformed, n, minVerifierLength, maxVerifierLength)
 	}
 	for i := range len(verifier) {
 		if c := verifier[i]; !isBase64URL(c) && c != '.' && c != '~' {
