@@ -68,7 +68,8 @@ func (s *Server) newTokenReader() (err error) {
 		return nil
 	}
 	s.issued, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
-		Issuer: s.cfg.Issuer, Audience: append(slices.Clone(s.cfg.Resources), s.ownResources()...), Keys: s.keys.Keys, Now: s.cfg.Hooks.Now,
+		Issuer: s.cfg.Issuer, Audience: append(slices.Clone(s.cfg.Resources), s.ownResources()...),
+		Keys: s.keys.Keys, Now: s.cfg.Hooks.Now,
 	})
 	return err
 }
@@ -82,7 +83,8 @@ func (s *Server) newAccessToken(ctx context.Context, c accesstoken.Claims) (stri
 			return "", fmt.Errorf("%w: signing an access token: %w", ErrStore, err)
 		}
 		if len(token) > commonHeader {
-			s.cfg.Hooks.Logger.Warn("access token is longer than common proxies accept in a header", "client_id", c.ClientID, "bytes", len(token), "common_limit", commonHeader)
+			s.cfg.Hooks.Logger.Warn("access token is longer than common proxies accept in a header",
+				"client_id", c.ClientID, "bytes", len(token), "common_limit", commonHeader)
 		}
 		return token, nil
 	}
@@ -107,7 +109,8 @@ func (s *Server) encodeReference(c accesstoken.Claims) ([]byte, error) {
 	now := s.cfg.Hooks.Now()
 	r := reference{
 		Version: referenceVersion, Issuer: s.cfg.Issuer, Subject: c.Subject, Audience: c.Audience, ClientID: c.ClientID,
-		IssuedAt: now.Unix(), Expires: now.Add(c.Lifetime).Unix(), ID: c.ID, Scope: c.Scope, Confirmation: referenceConfirmation{c.JKT, c.X5TS256},
+		IssuedAt: now.Unix(), Expires: now.Add(c.Lifetime).Unix(), ID: c.ID,
+		Scope: c.Scope, Confirmation: referenceConfirmation{c.JKT, c.X5TS256},
 		ACR: c.ACR, AMR: c.AMR, Details: c.AuthorizationDetails, GrantID: c.GrantID,
 	}
 	if !c.AuthTime.IsZero() {
@@ -120,7 +123,8 @@ func (s *Server) encodeReference(c accesstoken.Claims) ([]byte, error) {
 		return nil, fmt.Errorf("%w: access token: %w", ErrStore, err)
 	}
 	if value.Len() > maxReferenced {
-		return nil, fmt.Errorf("%w: %w: its claims have %d bytes, more than %d", ErrStore, accesstoken.ErrTooLong, value.Len(), maxReferenced)
+		return nil, fmt.Errorf("%w: %w: %d bytes, more than %d",
+			ErrStore, accesstoken.ErrTooLong, value.Len(), maxReferenced)
 	}
 	return value.Bytes(), nil
 }
@@ -153,10 +157,11 @@ func (s *Server) readReference(value []byte) (resourceserver.Claims, error) {
 		return resourceserver.Claims{}, fmt.Errorf("%w: a stored access token is not ours", ErrStore)
 	}
 	var r reference
-	if err := json.Unmarshal(value, &r); err != nil || r.Version < 1 || r.Version > referenceVersion || r.Issuer != s.cfg.Issuer ||
-		// SP-5.3.4-5: bound to nothing that is known here, so good for nothing
-		r.Confirmation == (referenceConfirmation{}) {
-		return resourceserver.Claims{}, fmt.Errorf("%w: a stored access token is of another server or version", ErrStore)
+	err = json.Unmarshal(value, &r)
+	ours := r.Issuer == s.cfg.Issuer && r.Version >= 1 && r.Version <= referenceVersion
+	// SP-5.3.4-5: an unknown binding makes a token worthless.
+	if err != nil || !ours || r.Confirmation == (referenceConfirmation{}) {
+		return resourceserver.Claims{}, fmt.Errorf("%w: stored access token of another server or version", ErrStore)
 	}
 	if s.cfg.Hooks.Now().Unix() >= r.Expires { // SP-5.3.4-3: whenever the store gets rid of it
 		return resourceserver.Claims{}, fmt.Errorf("%w: expired", introspection.ErrInactive)

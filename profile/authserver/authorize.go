@@ -203,7 +203,9 @@ func (s *Server) authorization(ctx context.Context, request par.Request, refused
 	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
 		return nil, err
 	}
-	a := &Authorization{server: s, client: client, request: request, params: params, pushed: data.Time, refused: refused}
+	a := &Authorization{
+		server: s, client: client, request: request, params: params, pushed: data.Time, refused: refused,
+	}
 	a.attempt = new(atomic.Pointer[string])
 	if a.refused == nil {
 		a.refused = s.admit(ctx, a, data)
@@ -397,7 +399,8 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 
 func (s *Server) newGrant(a *Authorization, approval Approval) (grant, error) {
 	g := grant{
-		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject, Scopes: approval.Scopes, Targets: a.targets,
+		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject,
+		Scopes: approval.Scopes, Targets: a.targets,
 		Nonce: a.params.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR, NoRefresh: a.noRefreshToken(approval),
 	}
 	if a.grant.IsZero() {
@@ -441,7 +444,8 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	if err := s.checkGood(a); err != nil {
 		return err
 	}
-	if approval.Subject == "" || len(approval.Subject) > maxSubject || strings.ContainsFunc(approval.Subject, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
+	unprintable := func(r rune) bool { return r < 0x20 || r > 0x7e }
+	if n := len(approval.Subject); n == 0 || n > maxSubject || strings.ContainsFunc(approval.Subject, unprintable) {
 		return errors.New("authserver: approval: Subject is not 1 to 255 ASCII characters")
 	}
 	if !approval.Expires.IsZero() && !approval.Expires.After(s.cfg.Hooks.Now()) {
@@ -465,7 +469,8 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	}
 	how := append([]string{approval.ACR}, approval.AMR...)
 	text, err := json.Marshal(how)
-	if err != nil || len(text) > maxContext || slices.ContainsFunc(how, func(s string) bool { return !utf8.ValidString(s) }) {
+	malformed := func(s string) bool { return !utf8.ValidString(s) }
+	if err != nil || len(text) > maxContext || slices.ContainsFunc(how, malformed) {
 		return fmt.Errorf("authserver: approval: ACR and AMR are not UTF-8 of at most %d bytes", maxContext)
 	}
 	return nil

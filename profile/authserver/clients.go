@@ -111,7 +111,9 @@ func (k *remoteKeys) encryption(ctx context.Context, client *profile.ClientMetad
 	return source.EncryptionKeys(ctx, alg)
 }
 
-func (k *remoteKeys) of(client *profile.ClientMetadata) func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
+func (k *remoteKeys) of(
+	client *profile.ClientMetadata,
+) func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
 	if client.JWKS != nil {
 		return client.JWKS.Keys
 	}
@@ -137,7 +139,7 @@ func (k *remoteKeys) source(uri string) (*jwks.Remote, error) {
 		URL: uri, HTTPClient: k.client, PublicOnly: k.client == nil, Now: k.now,
 		Report: func(ctx context.Context, dropped []jwks.Dropped) {
 			for _, d := range dropped {
-				k.logger.LogAttrs(ctx, slog.LevelWarn, "key dropped", slog.String("jwks_uri", uri), slog.String("detail", d.String()))
+				k.logger.WarnContext(ctx, "key dropped", "jwks_uri", uri, "detail", d.String())
 			}
 		},
 	})

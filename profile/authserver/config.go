@@ -327,7 +327,8 @@ func (cfg *Config) setDefaults() {
 	if cfg.Replay == nil && cfg.Store != nil {
 		cfg.Replay = cfg.Store
 	}
-	cfg.Keys, cfg.Scopes, cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Keys), slices.Clone(cfg.Scopes), slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
+	cfg.Keys, cfg.Scopes = slices.Clone(cfg.Keys), slices.Clone(cfg.Scopes)
+	cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
 	if cfg.Grants != nil {
 		for _, scope := range []string{scopeGrantQuery, scopeGrantRevoke} {
 			if !slices.Contains(cfg.Scopes, scope) {
@@ -486,10 +487,12 @@ func (cfg *Config) checkPaths(bad func(format string, args ...any)) {
 	seen := map[string]bool{}
 	e := cfg.Endpoints
 	for _, p := range []string{
-		e.PushedAuthorizationRequest, e.Authorization, e.Token, e.Introspection, e.Revocation, e.UserInfo, e.Grants, e.JWKS,
+		e.PushedAuthorizationRequest, e.Authorization, e.Token, e.Introspection, e.Revocation, e.UserInfo,
+		e.Grants, e.JWKS,
 	} {
 		u, err := url.Parse(p)
-		plain := err == nil && u.Path == p && p[0] == '/' && p != "/" && path.Clean(p) == p && syntax.HTTPSProblem("https://host"+p) == ""
+		plain := err == nil && u.Path == p && p[0] == '/' && p != "/" && path.Clean(p) == p &&
+			syntax.HTTPSProblem("https://host"+p) == ""
 		switch {
 		case !plain:
 			bad("endpoint path %q is not a plain path", p)

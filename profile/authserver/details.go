@@ -17,8 +17,8 @@ import (
 // ErrAuthorizationDetails: RFC 9396 §5, authorization details where there can
 // be none, or that were not granted. Package rar has the errors of invalid
 // details.
-var ErrAuthorizationDetails = oautherr.New("authserver: authorization details rejected", "invalid_authorization_details",
-	http.StatusBadRequest, "authorization_details are not possible here")
+var ErrAuthorizationDetails = oautherr.New("authserver: authorization details rejected",
+	"invalid_authorization_details", http.StatusBadRequest, "authorization_details are not possible here")
 
 // errGrantedDetails is what a host grants and cannot: its mistake, whatever it
 // would be called in a request.
@@ -121,7 +121,8 @@ func (s *Server) checkPlaces(details rar.Details) error {
 				return location == resource || strings.HasPrefix(location, strings.TrimSuffix(resource, "/")+"/")
 			}
 			if !slices.ContainsFunc(s.cfg.Resources, known) {
-				return detailError(i, d, fmt.Sprintf(".locations[%d]", j), "not a resource server of this authorization server")
+				member := fmt.Sprintf(".locations[%d]", j)
+				return detailError(i, d, member, "not a resource server of this authorization server")
 			}
 		}
 		if len(s.detailsFor(details[i:i+1], s.cfg.Resources)) == 0 {
@@ -199,7 +200,9 @@ func (s *Server) boundScopes(granted json.RawMessage) []string {
 // holds no detail that they go with.
 func withoutUnused(scopes, bound []string, held rar.Details) []string {
 	used := held.Scopes()
-	return slices.DeleteFunc(scopes, func(scope string) bool { return slices.Contains(bound, scope) && !slices.Contains(used, scope) })
+	return slices.DeleteFunc(scopes, func(scope string) bool {
+		return slices.Contains(bound, scope) && !slices.Contains(used, scope)
+	})
 }
 
 // clientTargets returns the resource servers of a token for a client itself.

@@ -8,8 +8,8 @@
 // A host with codes and tokens of its own uses the checks alone:
 //
 //   - [Server.PushedRequest] and [Server.Push],
-//   - [Server.Authorization], [Authorization.Binding], which the host stores with
-//     its code, and [Server.Complete],
+//   - [Server.Authorization], [Authorization.Binding], which the host stores
+//     with its code, and [Server.Complete],
 //   - [Server.TokenRequest], [TokenRequest.CheckBinding] and
 //     [TokenRequest.Commit], which returns what the host binds its token to,
 //   - [Server.RevocationRequest] and [RevocationRequest.Commit].

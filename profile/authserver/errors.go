@@ -86,11 +86,14 @@ var (
 
 // errTooMany is an [ErrStore] for one client, which keeps as many codes, tokens
 // or revocations as it may.
-var errTooMany = fmt.Errorf("%w: %w", oautherr.New("authserver: too many codes or tokens of one client",
-	"temporarily_unavailable", http.StatusTooManyRequests, "too many codes or tokens of this client are valid"), ErrStore)
+var errTooMany = fmt.Errorf("%w: %w",
+	oautherr.New("authserver: too many codes or tokens of one client", "temporarily_unavailable",
+		http.StatusTooManyRequests, "too many codes or tokens of this client are valid"),
+	ErrStore)
 
 // errGrantTypeNotRegistered is an ErrClientNotAllowed that says more.
-var errGrantTypeNotRegistered = oautherr.Describe(fmt.Errorf("%w: grant_type not registered", ErrClientNotAllowed), "the client may not use this grant_type")
+var errGrantTypeNotRegistered = oautherr.Describe(
+	fmt.Errorf("%w: grant_type not registered", ErrClientNotAllowed), "the client may not use this grant_type")
 
 // writeJSON answers with an uncacheable JSON document (BASE-6749-5.1-1).
 func writeJSON(w http.ResponseWriter, status int, v any) {

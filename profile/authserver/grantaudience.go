@@ -65,7 +65,9 @@ func (s *Server) targetsOfScope(scope string, targets []string) []string {
 
 // scopesAt returns those scopes that mean something at one of the targets.
 func (s *Server) scopesAt(scopes, targets []string) []string {
-	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { return len(s.targetsOfScope(scope, targets)) == 0 })
+	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool {
+		return len(s.targetsOfScope(scope, targets)) == 0
+	})
 }
 
 // split divides the targets of a token into the grant management endpoint and
@@ -85,15 +87,18 @@ func (s *Server) split(targets []string) (own, others []string) {
 // authorization. It includes an entry without scopes, because a merge must not
 // remove a resource that the user has granted.
 func (s *Server) grantScopes(g grant) []grants.Scope {
+	entry := func(targets []string) grants.Scope {
+		return grants.Scope{Scope: strings.Join(s.scopesAt(g.Scopes, targets), " "), Resource: targets}
+	}
 	var entries []grants.Scope
 	own, others := s.split(g.Targets)
 	// An entry without scopes too: a merge must not close what the user has
 	// opened.
 	if len(others) > 0 {
-		entries = append(entries, grants.Scope{Scope: strings.Join(s.scopesAt(g.Scopes, others), " "), Resource: others})
+		entries = append(entries, entry(others))
 	}
 	if len(own) > 0 {
-		entries = append(entries, grants.Scope{Scope: strings.Join(s.scopesAt(g.Scopes, own), " "), Resource: own})
+		entries = append(entries, entry(own))
 	}
 	return entries
 }

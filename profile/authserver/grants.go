@@ -84,7 +84,9 @@ func (s *Server) newGrants() error {
 // grantCaller returns the client and the user of a token at the grant
 // management API. The client must still be registered for the scope. The
 // subject is empty if the client obtained the token for itself.
-func (s *Server) grantCaller(ctx context.Context, token *resourceserver.Token, scope string) (clientID, subject string, err error) {
+func (s *Server) grantCaller(
+	ctx context.Context, token *resourceserver.Token, scope string,
+) (clientID, subject string, err error) {
 	client, err := s.client(ctx, token.ClientID())
 	switch {
 	case errors.Is(err, clientauth.ErrUnknownClient):
@@ -189,10 +191,12 @@ func (s *Server) grantRequest(ctx context.Context, clientID string, params url.V
 
 // prepareGrant returns the change of a grant that takes effect with the
 // redemption of the code. It returns nil if none was requested.
-func (s *Server) prepareGrant(ctx context.Context, a *Authorization, approval Approval, g grant) (*grants.Change, error) {
+func (s *Server) prepareGrant(
+	ctx context.Context, a *Authorization, approval Approval, g grant,
+) (*grants.Change, error) {
 	if a.grant.IsZero() {
 		if approval.GrantData != nil || approval.GrantExtra != nil || approval.GrantClaims != nil {
-			return nil, errors.New("authserver: approval: GrantData, GrantExtra or GrantClaims for a request without grant management")
+			return nil, errors.New("authserver: approval: unexpected GrantData, GrantExtra or GrantClaims")
 		}
 		return nil, nil
 	}
@@ -243,7 +247,9 @@ func (s *Server) claimGrant(ctx context.Context, t *TokenRequest, plan redemptio
 // samePermissions reports whether two states of a grant lead to the same token
 // permissions.
 func samePermissions(a, b grants.Grant) bool {
-	return reflect.DeepEqual(a.Scopes, b.Scopes) && bytes.Equal(a.AuthorizationDetails, b.AuthorizationDetails) && a.ExpiresAt.Equal(b.ExpiresAt)
+	return reflect.DeepEqual(a.Scopes, b.Scopes) &&
+		bytes.Equal(a.AuthorizationDetails, b.AuthorizationDetails) &&
+		a.ExpiresAt.Equal(b.ExpiresAt)
 }
 
 // managed returns the current permission of a refresh token. With grant

@@ -47,7 +47,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 		return fail(err)
 	}
 	if client.IntrospectionEncryptedResponseAlg != "" {
-		return fail(fmt.Errorf("%w: it is registered for encrypted introspection responses, which this server does not make", ErrClientNotAllowed))
+		return fail(fmt.Errorf("%w: unsupported encryption of introspection responses", ErrClientNotAllowed))
 	}
 	resources, err := s.cfg.Introspection.ResourceServers(ctx, client.ClientID)
 	if err != nil {
@@ -73,7 +73,8 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	}
 	if mediaType != "application/json" { // signed
 		evidence := profile.Evidence{
-			Kind: profile.EvidenceIntrospection, Issued: true, ClientID: client.ClientID, JWT: string(body), Key: signatory.key, Time: s.cfg.Hooks.Now(),
+			Kind: profile.EvidenceIntrospection, Issued: true, ClientID: client.ClientID,
+			JWT: string(body), Key: signatory.key, Time: s.cfg.Hooks.Now(),
 		}
 		if err := wire.Archive(ctx, s.cfg.Hooks.Evidence, evidence); err != nil {
 			return fail(err)
@@ -125,8 +126,10 @@ func (s *Server) tokenState(ctx context.Context, raw string) (introspection.Resp
 		return introspection.Response{}, nil
 	}
 	return introspection.Response{
-		Active: true, Scope: strings.Join(token.Scopes, " "), ClientID: token.ClientID, Subject: token.Subject, Audience: token.Audience,
-		Expires: token.ExpiresAt, IssuedAt: token.IssuedAt, ID: token.ID, JKT: token.Confirmation.JKT, X5TS256: token.Confirmation.X5TS256,
+		Active: true, Scope: strings.Join(token.Scopes, " "),
+		ClientID: token.ClientID, Subject: token.Subject, Audience: token.Audience,
+		Expires: token.ExpiresAt, IssuedAt: token.IssuedAt, ID: token.ID,
+		JKT: token.Confirmation.JKT, X5TS256: token.Confirmation.X5TS256,
 		AuthTime: token.AuthTime, ACR: token.ACR, AMR: token.AMR, AuthorizationDetails: token.AuthorizationDetails,
 		GrantID: token.GrantID,
 	}, nil

@@ -129,7 +129,7 @@ func (s *Server) signatory(member, algorithm string) (*signatory, error) {
 		}
 	}
 	return nil, oautherr.Describe(
-		fmt.Errorf("%w: its %s is %.20q, and the keys of this server sign by %q", ErrClientNotAllowed, member, algorithm, s.algorithms()),
+		fmt.Errorf("%w: unsupported %s %.20q, want one of %q", ErrClientNotAllowed, member, algorithm, s.algorithms()),
 		"the client's "+member+" is not among the algorithms that this server signs with")
 }
 

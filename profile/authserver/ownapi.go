@@ -17,7 +17,7 @@ func (s *Server) ResourceServer(cfg resourceserver.Config) (*resourceserver.Serv
 		return nil, errors.New("authserver: resource server: unexpected Issuers")
 	}
 	if !slices.Contains(s.cfg.Resources, cfg.Resource) { // no token would ever be for it
-		return nil, errors.New("authserver: resource server: Resource is not among the Resources of the authorization server")
+		return nil, errors.New("authserver: resource server: Resource not among Resources of the authorization server")
 	}
 	cfg.Issuers = []resourceserver.Issuer{{ID: s.cfg.Issuer, Tokens: s.liveToken}}
 	if cfg.Hooks.Logger == nil {

@@ -13,19 +13,24 @@ import (
 // newProofs returns a verifier of proofs for the endpoint at a path.
 func (s *Server) newProofs(path string) (*dpop.Verifier, error) {
 	return dpop.NewVerifier(dpop.VerifierConfig{
-		URLs: s.urlsOf(path), Replay: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew, Now: s.cfg.Hooks.Now,
+		URLs: s.urlsOf(path), Replay: s.cfg.Replay, Nonces: s.cfg.Nonces,
+		FutureSkew: wire.FutureSkew, Now: s.cfg.Hooks.Now,
 	})
 }
 
 // newGuard returns a resource server for an endpoint that takes access tokens
 // of this server.
 func (s *Server) newGuard(
-	path string, tokens func(context.Context, string) (resourceserver.Claims, error), urls func(*http.Request) ([]*url.URL, error),
+	path string,
+	tokens func(context.Context, string) (resourceserver.Claims, error),
+	urls func(*http.Request) ([]*url.URL, error),
 ) (*resourceserver.Server, error) {
 	return resourceserver.New(resourceserver.Config{
 		Resource: s.endpoint(path), Issuers: []resourceserver.Issuer{{ID: s.cfg.Issuer, Tokens: tokens}},
-		URLs: urls, Certificates: s.cfg.certificates(), Hooks: resourceserver.Hooks{Observe: s.guardObserver(), Logger: s.cfg.Hooks.Logger, Now: s.cfg.Hooks.Now},
-		Replay: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew})
+		URLs: urls, Certificates: s.cfg.certificates(),
+		Replay: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew,
+		Hooks: resourceserver.Hooks{Observe: s.guardObserver(), Logger: s.cfg.Hooks.Logger, Now: s.cfg.Hooks.Now},
+	})
 }
 
 // urlsOf returns the URLs of an endpoint: its own and its alias for mutual TLS.

@@ -100,7 +100,9 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(pushedData{Issuer: s.cfg.Issuer, Signed: object.Raw() != "", Time: s.cfg.Hooks.Now().Unix()})
+	data, err := json.Marshal(pushedData{
+		Issuer: s.cfg.Issuer, Signed: object.Raw() != "", Time: s.cfg.Hooks.Now().Unix(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +196,7 @@ func (s *Server) checkRequest(ctx context.Context, clientID string, params url.V
 func (s *Server) checkPossible(client *profile.ClientMetadata, params url.Values) error {
 	// MTLS-3-1: the server could not bind tokens to a certificate.
 	if client.TLSClientCertificateBoundAccessTokens && s.cfg.MutualTLS == nil {
-		return fmt.Errorf("%w: it is registered for certificate-bound access tokens, which this server does not issue", ErrClientNotAllowed)
+		return fmt.Errorf("%w: unsupported certificate-bound access tokens", ErrClientNotAllowed)
 	}
 	// SU-5-1
 	wanted := strings.Fields(params.Get("acr_values"))
@@ -207,7 +209,9 @@ func (s *Server) checkPossible(client *profile.ClientMetadata, params url.Values
 
 // checkContent checks the authorization details of a request, and that tokens
 // can hold everything that the client requests.
-func (s *Server) checkContent(ctx context.Context, client *profile.ClientMetadata, scopes []string, params url.Values) error {
+func (s *Server) checkContent(
+	ctx context.Context, client *profile.ClientMetadata, scopes []string, params url.Values,
+) error {
 	details, err := s.details(client, params.Get("authorization_details"))
 	if err != nil {
 		return err
@@ -321,7 +325,10 @@ func (s *Server) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error)
 		return par.Pushed{}, err
 	}
 	if p.object.Raw() != "" { // here, as it is evidence of what was accepted, by the host's own rules too
-		evidence := profile.Evidence{Kind: profile.EvidenceRequestObject, ClientID: p.client.ClientID, JWT: p.object.Raw(), Key: p.object.PublicKey(), Time: s.cfg.Hooks.Now()}
+		evidence := profile.Evidence{
+			Kind: profile.EvidenceRequestObject, ClientID: p.client.ClientID,
+			JWT: p.object.Raw(), Key: p.object.PublicKey(), Time: s.cfg.Hooks.Now(),
+		}
 		if err := wire.Archive(ctx, s.cfg.Hooks.Evidence, evidence); err != nil {
 			return par.Pushed{}, err
 		}

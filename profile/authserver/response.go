@@ -171,7 +171,9 @@ func (s *Server) newResponse(ctx context.Context, a *Authorization, params url.V
 	return &AuthorizationResponse{url: redirect + params.Encode()}, nil
 }
 
-func (s *Server) newSignedResponse(ctx context.Context, a *Authorization, params url.Values) (*AuthorizationResponse, error) {
+func (s *Server) newSignedResponse(
+	ctx context.Context, a *Authorization, params url.Values,
+) (*AuthorizationResponse, error) {
 	signatory, err := s.signatory(memberResponseAlg, a.client.AuthorizationSignedResponseAlg) // JARM-3-1
 	if err != nil {
 		return nil, err
@@ -204,7 +206,8 @@ func (s *Server) newSignedResponse(ctx context.Context, a *Authorization, params
 		}
 	}
 	evidence := profile.Evidence{
-		Kind: profile.EvidenceAuthorizationResponse, Issued: true, ClientID: a.client.ClientID, JWT: signed, Key: signatory.key, Time: s.cfg.Hooks.Now(),
+		Kind: profile.EvidenceAuthorizationResponse, Issued: true, ClientID: a.client.ClientID,
+		JWT: signed, Key: signatory.key, Time: s.cfg.Hooks.Now(),
 	}
 	if err := wire.Archive(ctx, s.cfg.Hooks.Evidence, evidence); err != nil {
 		return nil, err

@@ -57,7 +57,8 @@ func (s *Server) longestLife() time.Duration {
 func (s *Server) revokeFor(ctx context.Context, clientID, grantID string, until time.Time) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTimeout)
 	defer cancel()
-	if err := storing(s.recordRevocation(expiring.WithClient(ctx, s.cfg.Issuer, clientID), grantID, until)); err != nil {
+	ctx = expiring.WithClient(ctx, s.cfg.Issuer, clientID)
+	if err := storing(s.recordRevocation(ctx, grantID, until)); err != nil {
 		return fmt.Errorf("%w: revoking a grant", err)
 	}
 	return nil

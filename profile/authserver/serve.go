@@ -39,10 +39,12 @@ func (s *Server) Handler() http.Handler {
 	if metadata.MTLSEndpointAliases != nil { // MTLS-5-1: the same endpoints, possibly at other paths
 		aliases = *metadata.MTLSEndpointAliases
 	}
-	mount(s.observed("pushed_authorization_request", s.servePush), metadata.PushedAuthorizationRequestEndpoint, aliases.PushedAuthorizationRequestEndpoint)
+	mount(s.observed("pushed_authorization_request", s.servePush),
+		metadata.PushedAuthorizationRequestEndpoint, aliases.PushedAuthorizationRequestEndpoint)
 	mount(s.observed("token", s.serveToken), metadata.TokenEndpoint, aliases.TokenEndpoint)
 	mount(s.observed("revocation", s.serveRevocation), metadata.RevocationEndpoint, aliases.RevocationEndpoint)
-	mount(s.observed("introspection", s.serveIntrospection), metadata.IntrospectionEndpoint, aliases.IntrospectionEndpoint)
+	mount(s.observed("introspection", s.serveIntrospection),
+		metadata.IntrospectionEndpoint, aliases.IntrospectionEndpoint)
 	mount(s.UserInfo(), metadata.UserInfoEndpoint, aliases.UserInfoEndpoint)
 	documents := metadata.Handler()
 	below := s.grantPaths(metadata)

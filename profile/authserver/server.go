@@ -61,7 +61,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	first := cfg.Keys[0]
 	s := &Server{
-		cfg: cfg, remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Hooks.Now, cfg.Hooks.Logger), stores: newStores(cfg.Store, cfg.Hooks.Now),
+		cfg:        cfg,
+		remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Hooks.Now, cfg.Hooks.Logger),
+		stores:     newStores(cfg.Store, cfg.Hooks.Now),
 	}
 	var err error
 	var errs []error
@@ -71,20 +73,24 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.tokens, err = accesstoken.NewIssuer(accesstoken.IssuerConfig{
-		Issuer: cfg.Issuer, Key: first.Key, KeyID: first.KeyID, Algorithm: first.Algorithm, Lifetime: cfg.Lifetimes.AccessToken, Now: cfg.Hooks.Now,
+		Issuer: cfg.Issuer, Key: first.Key, KeyID: first.KeyID, Algorithm: first.Algorithm,
+		Lifetime: cfg.Lifetimes.AccessToken, Now: cfg.Hooks.Now,
 	})
 	keep(err)
 	keep(s.newKeys())
 	keep(s.newTokenReader())
-	s.objects, err = jar.NewVerifier(jar.VerifierConfig{Issuer: cfg.Issuer, FutureSkew: wire.FutureSkew, Replay: cfg.Replay, Now: cfg.Hooks.Now})
+	s.objects, err = jar.NewVerifier(jar.VerifierConfig{
+		Issuer: cfg.Issuer, Replay: cfg.Replay, FutureSkew: wire.FutureSkew, Now: cfg.Hooks.Now,
+	})
 	keep(err)
 	s.clients, err = clientauth.NewVerifier(clientauth.VerifierConfig{
-		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Replay, ClientCAs: cfg.clientCAs(), FutureSkew: wire.FutureSkew, Now: cfg.Hooks.Now,
-		MaxLifetime: cfg.Lifetimes.Assertion,
+		Issuer: cfg.Issuer, Lookup: s.lookup, Replay: cfg.Replay, ClientCAs: cfg.clientCAs(),
+		MaxLifetime: cfg.Lifetimes.Assertion, FutureSkew: wire.FutureSkew, Now: cfg.Hooks.Now,
 	})
 	keep(err)
 	s.requests, err = par.NewServer(par.ServerConfig{
-		Check: s.checkRequest, Issuer: cfg.Issuer, Store: cfg.Store, Lifetime: cfg.Lifetimes.Request, Now: cfg.Hooks.Now,
+		Check: s.checkRequest, Issuer: cfg.Issuer, Store: cfg.Store,
+		Lifetime: cfg.Lifetimes.Request, Now: cfg.Hooks.Now,
 	})
 	keep(err)
 	s.pushProofs, err = s.newProofs(cfg.Endpoints.PushedAuthorizationRequest)

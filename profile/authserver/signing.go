@@ -22,7 +22,8 @@ func (s *Server) signingMetadata(m *profile.ServerMetadata) {
 		string(jarm.ModeJWT), string(jarm.ModeQueryJWT), string(jarm.ModeFormPostJWT),
 	}
 	if s.cfg.EncryptedResponses { // JARM-4-1
-		m.AuthorizationEncryptionAlgValuesSupported, m.AuthorizationEncryptionEncValuesSupported = jose.EncryptionAlgorithms(), []string{contentEncryption}
+		m.AuthorizationEncryptionAlgValuesSupported = jose.EncryptionAlgorithms()
+		m.AuthorizationEncryptionEncValuesSupported = []string{contentEncryption}
 	}
 	if !s.cfg.Profile.Has(profile.SignedResponses) {
 		m.ResponseModesSupported = append([]string{"query"}, m.ResponseModesSupported...)
@@ -42,7 +43,9 @@ func (s *Server) mustSign(client *profile.ClientMetadata) bool {
 // openRequest returns the parameters of a pushed request. If it has a request
 // object, they are only those of the object. If the server or the registration
 // requires one, plain parameters are rejected (MS-5.3.1-1, PAR-2.3-4).
-func (s *Server) openRequest(ctx context.Context, client *profile.ClientMetadata, form url.Values) (jar.Request, url.Values, error) {
+func (s *Server) openRequest(
+	ctx context.Context, client *profile.ClientMetadata, form url.Values,
+) (jar.Request, url.Values, error) {
 	if !form.Has("request") && !s.mustSign(client) {
 		return jar.Request{}, form, nil
 	}
@@ -81,7 +84,9 @@ func checkAnswerable(mode jarm.Mode, params url.Values) error {
 // server that demands signed responses serves no others. MS-5.3.3-1: a client
 // gets only what it is registered for, above all no unsigned response if that
 // is not in it.
-func (s *Server) responseMode(ctx context.Context, client *profile.ClientMetadata, parameter string) (jarm.Mode, error) {
+func (s *Server) responseMode(
+	ctx context.Context, client *profile.ClientMetadata, parameter string,
+) (jarm.Mode, error) {
 	if parameter == "" || parameter == "query" {
 		if s.cfg.Profile.Has(profile.SignedResponses) || !client.AllowsResponseMode("query") {
 			return "", fmt.Errorf("%w: response_mode %.32q, and responses have to be signed", ErrParameter, parameter)
@@ -121,14 +126,14 @@ func (s *Server) encryption(ctx context.Context, client *profile.ClientMetadata)
 		return nil, nil
 	}
 	if !s.cfg.EncryptedResponses || !slices.Contains(jose.EncryptionAlgorithms(), alg) || enc != contentEncryption {
-		return nil, fmt.Errorf("%w: it is registered for encrypted authorization responses that this server does not make", ErrClientNotAllowed)
+		return nil, fmt.Errorf("%w: unsupported encryption of authorization responses", ErrClientNotAllowed)
 	}
 	keys, err := s.remoteKeys.encryption(ctx, client, alg)
 	if err != nil {
 		return nil, err
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("%w: it has no key with use enc for the %s of its encrypted authorization responses", ErrClientNotAllowed, alg)
+		return nil, fmt.Errorf("%w: missing key with use enc for %s", ErrClientNotAllowed, alg)
 	}
 	return &jarm.Encryption{Key: keys[0].Public, KeyID: keys[0].KeyID, Algorithm: alg, ContentEncryption: enc}, nil
 }

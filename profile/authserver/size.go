@@ -36,10 +36,12 @@ func (s *Server) checkSize(c accesstoken.Claims) error {
 	} else {
 		_, err = s.encodeReference(c)
 	}
+	tooLong := errors.Is(err, accesstoken.ErrTooLong) // a retry would not help
 	switch {
-	case errors.Is(err, accesstoken.ErrTooLong) && len(c.AuthorizationDetails) > 0: // it never will be shorter by itself
-		return oautherr.Describe(fmt.Errorf("%w: %w", ErrAuthorizationDetails, err), "too long for an access token: request fewer with authorization_details or resource")
-	case errors.Is(err, accesstoken.ErrTooLong) && c.Scope != "":
+	case tooLong && len(c.AuthorizationDetails) > 0:
+		return oautherr.Describe(fmt.Errorf("%w: %w", ErrAuthorizationDetails, err),
+			"too long for an access token: request fewer with authorization_details or resource")
+	case tooLong && c.Scope != "":
 		return oautherr.Describe(fmt.Errorf("%w: %w", ErrScope, err), "too many scopes for an access token")
 	case err != nil:
 		return fmt.Errorf("%w: access token: %w", ErrStore, err)
@@ -51,9 +53,10 @@ func (s *Server) checkSize(c accesstoken.Claims) error {
 // request can lead to, for any user and any login.
 func (s *Server) worstCase(clientID string, scopes, targets []string, details rar.Details) (grant, error) {
 	g := grant{
-		ID: strings.Repeat("x", wire.GrantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets, AuthTime: s.cfg.Hooks.Now().Unix(),
-		Subject: strings.Repeat(`"`, maxSubject), // two bytes a character in JSON
-		ACR:     strings.Repeat("a", maxContext+len(`"amr":[]`)),
+		ID: strings.Repeat("x", wire.GrantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets,
+		AuthTime: s.cfg.Hooks.Now().Unix(),
+		Subject:  strings.Repeat(`"`, maxSubject), // two bytes a character in JSON
+		ACR:      strings.Repeat("a", maxContext+len(`"amr":[]`)),
 	}
 	if s.grants != nil {
 		g.Managed = strings.Repeat("x", managedIDLength)
@@ -63,7 +66,9 @@ func (s *Server) worstCase(clientID string, scopes, targets []string, details ra
 
 // checkRequestSize requires that access tokens can hold everything that the
 // client requests. Otherwise the user's consent would be lost.
-func (s *Server) checkRequestSize(ctx context.Context, client *profile.ClientMetadata, g grant, request grants.Request) error {
+func (s *Server) checkRequestSize(
+	ctx context.Context, client *profile.ClientMetadata, g grant, request grants.Request,
+) error {
 	if request.Action() != "merge" {
 		return s.checkFits(client, g.permission())
 	}
@@ -83,14 +88,17 @@ func (s *Server) checkRequestSize(ctx context.Context, client *profile.ClientMet
 			}
 			return slices.Clone(raw)
 		}
-		if current.AuthorizationDetails, err = merge(list(current.AuthorizationDetails), list(g.Details)); errors.Is(err, rar.ErrTooLarge) {
-			return oautherr.Describe(fmt.Errorf("%w: merging: %w", ErrAuthorizationDetails, err), "authorization_details: too long together with those of the grant")
+		current.AuthorizationDetails, err = merge(list(current.AuthorizationDetails), list(g.Details))
+		if errors.Is(err, rar.ErrTooLarge) {
+			return oautherr.Describe(fmt.Errorf("%w: merging: %w", ErrAuthorizationDetails, err),
+				"authorization_details: too long together with those of the grant")
 		}
 		if err != nil {
 			return fmt.Errorf("%w: merging authorization details: %w", ErrStore, err)
 		}
 	}
-	current.Scopes = append(slices.Clone(current.Scopes), grants.Scope{Scope: strings.Join(g.Scopes, " "), Resource: g.Targets})
+	added := grants.Scope{Scope: strings.Join(g.Scopes, " "), Resource: g.Targets}
+	current.Scopes = append(slices.Clone(current.Scopes), added)
 	return s.checkManagedSize(client, g, current)
 }
 

@@ -45,11 +45,15 @@ func (a *Authorization) ACRValues() []string { return strings.Fields(a.params.Ge
 
 // checkLogin holds an approval to what the request demands of the user's login.
 func (s *Server) checkLogin(a *Authorization, approval Approval) error {
-	if limit, ok, err := parseMaxAge(a.params); err != nil {
+	limit, ok, err := parseMaxAge(a.params)
+	if err != nil {
 		return err
-	} else if ok && approval.AuthTime.IsZero() {
+	}
+	if ok && approval.AuthTime.IsZero() {
 		return errors.New("authserver: approval: AuthTime is required when the client sent max_age")
-	} else if now, login := s.cfg.Hooks.Now().Unix(), approval.AuthTime.Unix(); ok && now-login > limit && login < a.pushed {
+	}
+	now, login := s.cfg.Hooks.Now().Unix(), approval.AuthTime.Unix()
+	if ok && now-login > limit && login < a.pushed {
 		// A login since the client asked is what it asked for, however long the
 		// user then reads the page for consent.
 		return fmt.Errorf("%w: the user logged in %d s ago, and max_age is %d", errMaxAge, now-login, limit)

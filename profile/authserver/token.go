@@ -123,7 +123,8 @@ func (s *Server) clientCredentials(ctx context.Context, t *TokenRequest) (*Token
 		return nil, fmt.Errorf("%w: openid without a user", ErrScope)
 	}
 	// AT-2.2-2: sub is the client
-	g := grant{ID: jose.RandomString(grantIDBytes), ClientID: t.client.ClientID, Subject: t.client.ClientID, Scopes: scopes}
+	id := t.client.ClientID
+	g := grant{ID: jose.RandomString(grantIDBytes), ClientID: id, Subject: id, Scopes: scopes}
 	requested, details, err := s.clientDetails(ctx, t)
 	if err != nil {
 		return nil, err
@@ -183,7 +184,8 @@ func (g grant) permission() permission {
 func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
 	g := p.grant
 	gone := func(target string) bool { return !s.isResource(target) }
-	g.Targets, p.allowed = slices.DeleteFunc(slices.Clone(g.Targets), gone), slices.DeleteFunc(slices.Clone(p.allowed), gone)
+	g.Targets = slices.DeleteFunc(slices.Clone(g.Targets), gone)
+	p.allowed = slices.DeleteFunc(slices.Clone(p.allowed), gone)
 	if len(g.Targets) == 0 {
 		return grant{}, fmt.Errorf("%w: none of those granted is left", ErrTarget)
 	}
@@ -224,9 +226,11 @@ func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
 func (s *Server) narrowScopes(t *TokenRequest, p permission, targets []string, details rar.Details) ([]string, error) {
 	scopes := slices.DeleteFunc(slices.Clone(p.Scopes), func(name string) bool {
 		places := s.targetsOfScope(name, targets)
-		return !s.hasScope(t.client, name) || len(places) == 0 || slices.ContainsFunc(places, func(target string) bool {
-			return !slices.Contains(p.scopesAt(target), name) && !slices.Contains(s.detailsFor(details, []string{target}).Scopes(), name)
-		})
+		missing := func(target string) bool {
+			return !slices.Contains(p.scopesAt(target), name) &&
+				!slices.Contains(s.detailsFor(details, []string{target}).Scopes(), name)
+		}
+		return !s.hasScope(t.client, name) || len(places) == 0 || slices.ContainsFunc(places, missing)
 	})
 	scope := t.Param("scope")
 	if scope == "" {
@@ -283,7 +287,9 @@ func (s *Server) claims(t *TokenRequest, g grant) (accesstoken.Claims, error) {
 	return claims, s.checkSize(claims)
 }
 
-func (s *Server) issue(ctx context.Context, t *TokenRequest, g grant, claims accesstoken.Claims) (*TokenResponse, error) {
+func (s *Server) issue(
+	ctx context.Context, t *TokenRequest, g grant, claims accesstoken.Claims,
+) (*TokenResponse, error) {
 	token, err := s.newAccessToken(ctx, claims)
 	if err != nil {
 		return nil, err
@@ -300,14 +306,17 @@ func (s *Server) issue(ctx context.Context, t *TokenRequest, g grant, claims acc
 // registered algorithm. ID tokens are never encrypted.
 func (s *Server) idTokenSignatory(client *profile.ClientMetadata) (*signatory, error) {
 	if client.IDTokenEncryptedResponseAlg != "" {
-		return nil, fmt.Errorf("%w: it is registered for encrypted ID tokens, which this server does not make", ErrClientNotAllowed)
+		return nil, fmt.Errorf("%w: unsupported encryption of ID tokens", ErrClientNotAllowed)
 	}
 	return s.signatory(memberIDTokenAlg, client.IDTokenSignedResponseAlg)
 }
 
 // issueIDToken: SP-5.3.2.3-1.
 func issueIDToken(by *signatory, g grant) (string, error) {
-	claims := idtoken.Claims{Subject: g.Subject, ClientID: g.ClientID, Nonce: g.Nonce, ACR: g.ACR, AMR: g.AMR, Extra: make(map[string]any, len(g.Claims))}
+	claims := idtoken.Claims{
+		Subject: g.Subject, ClientID: g.ClientID, Nonce: g.Nonce, ACR: g.ACR, AMR: g.AMR,
+		Extra: make(map[string]any, len(g.Claims)),
+	}
 	for name, value := range g.Claims {
 		claims.Extra[name] = value
 	}

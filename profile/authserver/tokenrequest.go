@@ -146,7 +146,8 @@ func (t *TokenRequest) CheckBinding(b Binding) error {
 	// DPOP-10-1, SP-5.3.2.1-12: bound to a key by dpop_jkt or by the proof at
 	// the pushed request.
 	if b.DPoPThumbprint != "" && t.bound.JKT == "" { // DPOP-10-1: a request without a proof
-		return oautherr.Describe(fmt.Errorf("%w: it is bound to a DPoP key, and the request has no proof", ErrCode), "the code is bound to a DPoP key: send a proof")
+		return oautherr.Describe(fmt.Errorf("%w: missing proof for a code that is bound to a DPoP key", ErrCode),
+			"the code is bound to a DPoP key: send a proof")
 	}
 	if b.DPoPThumbprint != "" && !jose.EqualString(b.DPoPThumbprint, t.bound.JKT) {
 		return fmt.Errorf("%w: it is bound to another DPoP key", ErrCode)

@@ -126,7 +126,10 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 // ofOtherJWTs are claims that the host cannot add to a signed UserInfo
 // response. Without them, above all exp, it cannot pass for another JWT that
 // the same key signs.
-var ofOtherJWTs = []string{"iss", "aud", "azp", "exp", "nbf", "iat", "jti", "nonce", "at_hash", "c_hash", "client_id", "cnf", "code", "error", "events", "token_introspection"}
+var ofOtherJWTs = []string{
+	"iss", "aud", "azp", "exp", "nbf", "iat", "jti", "nonce", "at_hash", "c_hash",
+	"client_id", "cnf", "code", "error", "events", "token_introspection",
+}
 
 func encodeClaims(claims map[string]any) ([]byte, error) {
 	var body bytes.Buffer
