@@ -159,26 +159,34 @@ func TestObserveADenial(t *testing.T) {
 
 // Without a hook, observation calls neither the clock nor the allocator.
 func TestObserveCostsNothingWithoutAHook(t *testing.T) {
-	const before = 44 // allocations for the same request, measured before there was a hook
-	measure := func(observe func(context.Context, profile.Event)) (allocations float64, clock int64) {
+	measure := func(observe func(context.Context, profile.Event)) (allocations, bare float64, clock int64) {
 		var calls atomic.Int64
 		cfg := goodConfig(t)
 		cfg.Hooks.Observe, cfg.Hooks.Now = observe, func() time.Time { calls.Add(1); return time.Now() }
 		s, err := authserver.New(cfg)
 		require.NoError(t, err)
-		handler := s.Handler()
-		const runs = 100
-		calls.Store(0)
-		allocations = testing.AllocsPerRun(runs, func() {
-			r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader("grant_type=password"))
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			handler.ServeHTTP(httptest.NewRecorder(), r)
+		const runs = 1000
+		count := func(serve func(w http.ResponseWriter, r *http.Request)) float64 {
+			return testing.AllocsPerRun(runs, func() {
+				r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader("grant_type=password"))
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				serve(httptest.NewRecorder(), r)
+			})
+		}
+		bare = count(func(w http.ResponseWriter, r *http.Request) {
+			_, err := s.TokenRequest(r)
+			s.WriteError(w, r, err)
 		})
-		return allocations, calls.Load() / (runs + 1)
+		calls.Store(0)
+		allocations = count(s.Handler().ServeHTTP)
+		return allocations, bare, calls.Load() / (runs + 1)
 	}
-	without, clock := measure(nil)
-	_, observed := measure(func(context.Context, profile.Event) {})
-	require.LessOrEqual(t, without, float64(before))
+	without, bare, clock := measure(nil)
+	with, _, observed := measure(func(context.Context, profile.Event) {})
+	// The race detector drops pooled memory at random, which the average of a
+	// thousand requests evens out to one allocation.
+	require.LessOrEqual(t, without, bare+1)
+	require.Greater(t, with, without)
 	require.Zero(t, clock)
 	require.EqualValues(t, 2, observed)
 }
