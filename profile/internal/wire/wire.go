@@ -1,7 +1,6 @@
-// Package wire has the rules that several roles of profile share and hosts do
-// not need: names on the wire, the observation and logging of a request, the
-// selection of known authorization details, the archive of evidence, and the
-// form of grant IDs.
+// Package wire has the rules that several roles of profile share and that hosts
+// do not need. They concern names on the wire, observation, logging, known
+// authorization details, evidence and grant IDs.
 package wire
 
 import (
