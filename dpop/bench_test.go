@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,63 +62,27 @@ func BenchmarkVerify(b *testing.B) {
 			read, verify := cold(b, k.key, url, token)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if i%block == 0 {
+				if i%testkit.Block == 0 {
 					b.StopTimer()
 					read()
 					b.StartTimer()
 				}
-				verify()
+				require.True(b, verify())
 			}
 		})
 		b.Run(k.name+"/ratio", func(b *testing.B) {
 			read, verify := cold(b, k.key, url, token)
-			ratios(b, func() { bare() }, map[string]measured{
-				"warm/bare": {run: func() {
-					if !warm() {
-						b.Fatal("failed")
-					}
-				}},
-				"cold/bare": {read, verify},
+			testkit.Ratios(b, bare, map[string]testkit.Measured{
+				"warm/bare": {Run: warm}, "cold/bare": {Before: read, Run: verify},
 			})
 		})
 	}
 }
 
-// measured is a function, and what goes before a block of its runs without being measured.
-type measured struct{ before, run func() }
-
-const block = 20
-
-// ratios measures functions in turns with a base, so that other load on the machine hits all alike, and reports medians.
-func ratios(b *testing.B, base func(), others map[string]measured) {
-	timed := func(f func()) float64 {
-		t0 := time.Now()
-		for range block {
-			f()
-		}
-		return float64(time.Since(t0))
-	}
-	seen := map[string][]float64{}
-	for b.Loop() {
-		for name, f := range others {
-			alone := timed(base)
-			if f.before != nil {
-				f.before()
-			}
-			seen[name] = append(seen[name], timed(f.run)/alone)
-		}
-	}
-	for name, all := range seen {
-		slices.Sort(all)
-		b.ReportMetric(all[len(all)/2], name)
-	}
-	b.ReportMetric(0, "ns/op")
-}
-
 // cold returns a verification that goes round more headers than a verifier keeps. They differ in a member that means
 // nothing. read does what the server has done to the next block of requests before they are verified: it copies the proofs
 // from where they were, which brings them into the processor's cache.
-func cold(b *testing.B, key crypto.Signer, url, token string) (read, verify func()) {
+func cold(b *testing.B, key crypto.Signer, url, token string) (read func(), verify func() bool) {
 	thumbprint := thumbprintOf(b, key)
 	proofs := make([]string, 9000)
 	now := time.Now()
@@ -133,7 +96,7 @@ func cold(b *testing.B, key crypto.Signer, url, token string) (read, verify func
 		Replay: testkit.NewForgetful(),
 	})
 	require.NoError(b, err)
-	requests := make([]*http.Request, block)
+	requests := make([]*http.Request, testkit.Block)
 	next := 0
 	read = func() {
 		for i := range requests {
@@ -141,11 +104,10 @@ func cold(b *testing.B, key crypto.Signer, url, token string) (read, verify func
 			requests[i].Header.Set("DPoP", strings.Clone(proofs[(next+i)%len(proofs)]))
 		}
 	}
-	return read, func() {
-		if _, err := v.VerifyToken(b.Context(), requests[next%block], token, thumbprint); err != nil {
-			b.Fatal(err)
-		}
+	return read, func() bool {
+		_, err := v.VerifyToken(b.Context(), requests[next%testkit.Block], token, thumbprint)
 		next++
+		return err == nil
 	}
 }
 
@@ -163,7 +125,7 @@ func BenchmarkProof(b *testing.B) {
 		testkit.Benchmark(b, k.name+"/bare", bare)
 		testkit.Benchmark(b, k.name+"/prover", prove)
 		b.Run(k.name+"/ratio", func(b *testing.B) {
-			ratios(b, func() { bare() }, map[string]measured{"prover/bare": {run: func() { prove() }}})
+			testkit.Ratios(b, bare, map[string]testkit.Measured{"prover/bare": {Run: prove}})
 		})
 	}
 }

@@ -1,0 +1,96 @@
+package testkit
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Bare returns functions that sign and verify a message by only the
+// cryptographic operation, for comparison in benchmarks.
+func Bare(b testing.TB, key crypto.Signer, message []byte) (sign, verify func() bool) {
+	b.Helper()
+	input, opts := message, crypto.SignerOpts(crypto.Hash(0))
+	digest := sha256.Sum256(message)
+	switch key.(type) {
+	case *ecdsa.PrivateKey:
+		input, opts = digest[:], crypto.SHA256
+	case *rsa.PrivateKey:
+		input, opts = digest[:], pss
+	}
+	sig, err := key.Sign(rand.Reader, input, opts)
+	if err != nil {
+		b.Fatalf("testkit: %v", err)
+	}
+	sign = func() bool { _, err := key.Sign(rand.Reader, input, opts); return err == nil }
+	switch k := key.Public().(type) {
+	case *ecdsa.PublicKey:
+		verify = func() bool { return ecdsa.VerifyASN1(k, digest[:], sig) }
+	case *rsa.PublicKey:
+		verify = func() bool { return rsa.VerifyPSS(k, crypto.SHA256, digest[:], sig, pss) == nil }
+	case ed25519.PublicKey:
+		verify = func() bool { return ed25519.Verify(k, message, sig) }
+	}
+	return sign, verify
+}
+
+// Benchmark runs f as a benchmark that reports allocations and fails if f does.
+func Benchmark(b *testing.B, name string, f func() bool) {
+	b.Run(name, func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if !f() {
+				b.Fatal("failed")
+			}
+		}
+	})
+}
+
+// A Measured is a function that [Ratios] compares with a base.
+type Measured struct {
+	// Before prepares a block of runs. It is not measured. If nil, a block
+	// needs no preparation.
+	Before func()
+	// Run is measured. It reports success.
+	Run func() bool
+}
+
+// Block is the number of runs between two calls of Before.
+const Block = 20
+
+// Ratios measures functions in alternating blocks with a base, so that other
+// load on the machine affects both. It reports the median of each ratio under
+// its name, and fails if a run fails.
+func Ratios(b *testing.B, base func() bool, others map[string]Measured) {
+	b.Helper()
+	timed := func(f func() bool) float64 {
+		start := time.Now()
+		for range Block {
+			if !f() {
+				b.Fatal("failed")
+			}
+		}
+		return float64(time.Since(start))
+	}
+	seen := map[string][]float64{}
+	for b.Loop() {
+		for name, m := range others {
+			alone := timed(base)
+			if m.Before != nil {
+				m.Before()
+			}
+			seen[name] = append(seen[name], timed(m.Run)/alone)
+		}
+	}
+	for name, all := range seen {
+		slices.Sort(all)
+		b.ReportMetric(all[len(all)/2], name)
+	}
+	b.ReportMetric(0, "ns/op")
+}
