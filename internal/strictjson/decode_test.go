@@ -2,7 +2,10 @@ package strictjson_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -63,4 +66,75 @@ type metadata struct {
 
 type base struct {
 	Seconds int `json:"seconds"`
+}
+
+// encoding/json decodes the same values, if no name has letters whose case it
+// would ignore.
+func FuzzDecode(f *testing.F) {
+	type inner struct {
+		Text string            `json:"1"`
+		Map  map[string]string `json:"2"`
+		Next *inner            `json:"3"`
+	}
+	type numbers struct {
+		Small int8    `json:"4"`
+		Float float64 `json:"5"`
+	}
+	type document struct {
+		numbers
+		Text   string                     `json:"1"`
+		Number json.Number                `json:"2"`
+		Flag   bool                       `json:"3"`
+		Size   int                        `json:"6"`
+		Date   *time.Time                 `json:"7"`
+		List   []string                   `json:"8"`
+		Raw    json.RawMessage            `json:"9"`
+		Raws   []json.RawMessage          `json:"10"`
+		Map    map[string]json.RawMessage `json:"11"`
+		Inner  inner                      `json:"12"`
+		Inners []*inner                   `json:"13"`
+		Any    any                        `json:"14"`
+	}
+	for _, value := range []string{
+		`null`, `true`, `0`, `-7`, `-0`, `127`, `-129`, `1.5`, `1e2`, `9223372036854775808`, `""`, `"x"`, `"7"`, `"é\ud83d\ude00\n"`,
+		`"2026-01-02T03:04:05Z"`, `[]`, `["x","y"]`, `["x",null]`, `["x",1]`, `[{"1":"x"},null]`, `{}`, `{"1":"x","2":{"a":"b"},"3":{"1":"y"}}`, `{ "1": [ ] }`,
+	} {
+		for member := range 15 {
+			f.Add(fmt.Sprintf(`{"%d":%s}`, member, value))
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		flag := time.Unix(0, 0)
+		mine := document{Text: "before", Flag: true, Size: 7, List: []string{"a", "b", "c"}, Date: &flag, Inner: inner{Text: "before"}}
+		theirs := mine
+		theirs.List = slices.Clone(mine.List)
+		err := strictjson.Decode([]byte(text), &mine)
+		if strictjson.Valid([]byte(text)) != nil {
+			require.ErrorIs(t, err, strictjson.ErrInvalid)
+			return
+		}
+		if json.Unmarshal([]byte(text), &theirs) != nil {
+			require.ErrorIs(t, err, strictjson.ErrInvalid)
+			return
+		}
+		require.NoError(t, err)
+		require.Equal(t, theirs, mine)
+	})
+}
+
+// An error names the place of the value that does not fit.
+func TestDecodePlace(t *testing.T) {
+	var v struct {
+		Map  map[string][]key `json:"map"`
+		List [][]int          `json:"list"`
+	}
+	for in, want := range map[string]string{
+		`[]`:                        `the document is not an object`,
+		`{"list":[[1],[2,"x"]]}`:    `member "list"[1] has the wrong type, want []int`,
+		`{"map":{"a":[{},1]}}`:      `member "map"["a"][1] is not an object`,
+		`{"map":{"a":[{"kid":1}]}}`: `member "kid" has the wrong type, want string`,
+	} {
+		require.EqualError(t, strictjson.Decode([]byte(in), &v), "invalid JSON: "+want)
+	}
+	require.EqualError(t, strictjson.Decode([]byte(`[[],[{},7]]`), new([][]key)), "invalid JSON: the document[1][1] is not an object")
 }
