@@ -154,9 +154,9 @@ func (p PushRequest) LogValue() slog.Value { return slog.StringValue(p.String())
 // and rejects repeated parameters other than resource.
 //
 // Its errors wrap [ErrInvalidRequest] and have status 405, 413 or 400. It reads
-// the body and fills r.PostForm and r.Form, for client authentication that
-// calls r.PostFormValue. Call it first: if the form was parsed or the body was
-// read before, it returns an error with status 400.
+// the body and sets r.PostForm and r.Form to one copy of the result, for client
+// authentication that calls r.PostFormValue. Call it first: if the form was
+// parsed or the body was read before, it returns an error with status 400.
 func ParseForm(r *http.Request) (url.Values, error) {
 	// PAR-2-1, PAR-2.3-5, PAR-2.3-6, CS-6: method, media type and size.
 	// BASE-6749-3.1-1, RI-2-2: repeated and empty parameters.

@@ -4,7 +4,6 @@
 package form
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -46,8 +45,8 @@ var (
 // Read parses the parameters in the body of a POST request. It ignores the
 // parameters of the URL, and drops parameters without a value.
 //
-// Read consumes the body. It sets PostForm and Form of the request to copies of
-// the result, so that later readers receive the strict form. If the body was
+// Read consumes the body. It sets PostForm and Form of the request to one copy
+// of the result, so that later readers receive the strict form. If the body was
 // read before, it would seem empty, and the error is [ErrReadBefore].
 func Read(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
@@ -72,7 +71,8 @@ func Read(r *http.Request) (url.Values, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.PostForm, r.Form = maps.Clone(values), maps.Clone(values)
+	r.PostForm = maps.Clone(values)
+	r.Form = r.PostForm
 	return values, nil
 }
 
@@ -88,30 +88,76 @@ func read(r *http.Request, ascii bool) (url.Values, error) {
 	if r.Body == nil {
 		return url.Values{}, nil
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, MaxBytes))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, ErrTooLarge
-	}
+	body, err := readAll(r.Body, r.ContentLength)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, err
 	}
-	if len(body) == 0 && r.ContentLength > 0 {
+	if body == "" && r.ContentLength > 0 {
 		return nil, ErrReadBefore
 	}
-	if ascii && bytes.ContainsFunc(body, func(c rune) bool { return c >= utf8.RuneSelf }) {
+	if ascii && strings.ContainsFunc(body, func(c rune) bool { return c >= utf8.RuneSelf }) {
 		return nil, ErrMediaType
 	}
-	return Parse(string(body))
+	return Parse(body)
+}
+
+const (
+	// maxBlock is the most that readAll allocates before a body arrives.
+	maxBlock = 16 << 10
+	// maxAhead is the most that readAll allocates for a byte that has arrived.
+	// A sender can announce more than it sends.
+	maxAhead = 16
+)
+
+// readAll reads a body of at most MaxBytes. Usually it allocates the announced
+// length once. The result does not depend on the announced length, unless that
+// exceeds MaxBytes.
+func readAll(body io.Reader, announced int64) (string, error) {
+	if announced > MaxBytes {
+		return "", ErrTooLarge
+	}
+	size := maxBlock
+	if announced > 0 {
+		size = min(size, int(announced))
+	}
+	block := make([]byte, size)
+	var text strings.Builder
+	for {
+		n, err := body.Read(block[:min(size, MaxBytes+1-text.Len())])
+		arrived := text.Len() + n
+		if arrived > MaxBytes {
+			return "", ErrTooLarge
+		}
+		if arrived > text.Cap() { // Grow doubles the capacity and adds its argument
+			text.Grow(max(n, min(int(announced), maxAhead*arrived)-2*text.Cap()))
+		}
+		text.Write(block[:n])
+		if err == io.EOF {
+			return text.String(), nil
+		}
+		if err != nil {
+			return "", unreadable(err)
+		}
+	}
+}
+
+// unreadable returns the error for a failure of the body.
+func unreadable(err error) error {
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) { // a bound of the host
+		return ErrTooLarge
+	}
+	return fmt.Errorf("%w: %w", ErrMalformed, err)
 }
 
 // Parse parses the parameters of a body or of a query.
 func Parse(encoded string) (url.Values, error) {
-	if len(encoded) > MaxBytes || strings.Count(encoded, "&") >= maxParameters {
+	separators := strings.Count(encoded, "&")
+	if len(encoded) > MaxBytes || separators >= maxParameters {
 		return nil, ErrTooLarge
 	}
-	values, err := url.ParseQuery(encoded)
+	values, err := parse(encoded, separators+1)
 	if err != nil {
-		return nil, ErrMalformed // the library's error quotes the input
+		return nil, err
 	}
 	if err := Check(values); err != nil {
 		return nil, err

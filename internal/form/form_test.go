@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -79,8 +80,11 @@ func TestReadIgnoresOtherSources(t *testing.T) {
 		require.Equal(t, "x", r.PostFormValue("grant_type"))
 		require.Empty(t, r.FormValue("client_id"))
 		got.Set("grant_type", "y")
-		require.Equal(t, "x", r.PostForm.Get("grant_type"), "maps of their own")
+		require.Equal(t, "x", r.PostForm.Get("grant_type"), "a map of its own")
 		require.Equal(t, "x", r.Form.Get("grant_type"))
+		got.Del("grant_type")
+		require.NoError(t, r.ParseForm())
+		require.Equal(t, "x", r.FormValue("grant_type"))
 	})
 	t.Run("attack: a rejected body is not parsed for later readers", func(t *testing.T) {
 		r := httptest.NewRequest("POST", "/token", strings.NewReader("a=1&a=2"))
@@ -116,38 +120,85 @@ func TestReadIgnoresOtherSources(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, got)
 	})
-	t.Run("a truncated body", func(t *testing.T) {
-		r := httptest.NewRequest("POST", "/token", io.MultiReader(strings.NewReader("a=1"), broken{}))
-		r.Header.Set("Content-Type", formType)
-		_, err := form.Read(r)
-		require.ErrorIs(t, err, form.ErrMalformed)
-		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-	})
-	t.Run("attack: the limit does not depend on Content-Length", func(t *testing.T) {
-		r := httptest.NewRequest("POST", "/token", strings.NewReader("a="+strings.Repeat("x", form.MaxBytes-2)))
-		r.Header.Set("Content-Type", formType)
-		_, err := form.Read(r)
-		require.NoError(t, err)
-		r = httptest.NewRequest("POST", "/token", strings.NewReader("a="+strings.Repeat("x", form.MaxBytes-1)))
-		r.ContentLength = -1
-		r.Header.Set("Content-Type", formType)
-		_, err = form.Read(r)
-		require.ErrorIs(t, err, form.ErrTooLarge)
-	})
+}
+
+// counted is a body that records how much of it was read.
+type counted struct {
+	io.Reader
+	bytes int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.bytes += n
+	return n, err
+}
+
+func TestReadBounds(t *testing.T) {
+	const most = form.MaxBytes
+	body := func(size int) io.Reader { return strings.NewReader("a=" + strings.Repeat("x", size-2)) }
+	for _, tc := range []struct {
+		name      string
+		announced int64
+		body      io.Reader
+		want      error
+		read      int
+	}{
+		{"the announced length", 3, body(3), nil, 3},
+		{"no announced length", -1, body(3), nil, 3},
+		{"a large body without announced length", -1, body(most), nil, most},
+		{"a large body", most, body(most), nil, most},
+		{"a large body in small parts", most, iotest.OneByteReader(body(most)), nil, most},
+		{"a shorter body than announced", most, body(3), nil, 3},
+		{"a longer body than announced", 3, body(most), nil, most},
+		{"a body that was announced as empty", 0, body(3), nil, 3},
+		{"attack: a longer announced length than permitted", most + 1, body(3), form.ErrTooLarge, 0},
+		{"attack: too long, as announced", most + 1, body(most + 1), form.ErrTooLarge, 0},
+		{"attack: too long, without announced length", -1, body(1 << 20), form.ErrTooLarge, most + 1},
+		{"attack: too long, shorter announced", 3, body(1 << 20), form.ErrTooLarge, most + 1},
+		{"a stricter bound of the host", 3, http.MaxBytesReader(nil, io.NopCloser(body(3)), 2), form.ErrTooLarge, 2},
+		{"a truncated body", 9, io.MultiReader(body(3), broken{}), form.ErrMalformed, 3},
+		{"a truncated body keeps the cause", 9, io.MultiReader(body(3), broken{}), io.ErrUnexpectedEOF, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			reader := &counted{Reader: tc.body}
+			r := httptest.NewRequest("POST", "/token", reader)
+			r.ContentLength = tc.announced
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			got, err := form.Read(r)
+			require.Equal(t, tc.read, reader.bytes)
+			require.ErrorIs(t, err, tc.want)
+			if tc.want == nil {
+				require.Len(t, got.Get("a"), tc.read-2)
+			}
+		})
+	}
 }
 
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// An accepted form has one value for each name, and is parsed to the same
-// values after it is encoded.
+// A form is parsed as net/url parses it. An accepted one has one value for each
+// name, and is parsed to the same values after it is encoded.
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"a=1&b=2", "a=1&a=2", "resource=a&resource=b", "a", "=x", "a=%00", "a=%ff", "a;b", "%61=1&a=2", "a=+&b=%2B"} {
+	for _, seed := range []string{"a=1&b=2", "a=1&a=2", "resource=a&resource=b", "a", "=x", "a=%00", "a=%ff", "a;b", "%61=1&a=2", "a=+&b=%2B",
+		"a=%C3%A9", "a=\xc3%A9", "a=%", "a=%4", "a=%4g", "%zz&a=1&a=2", "=&a=%aF%Fa", "a=1&&b=2&", strings.Repeat("%41+", 40)} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, encoded string) {
 		values, err := form.Parse(encoded)
+		if len(encoded) <= form.MaxBytes && strings.Count(encoded, "&") < 256 {
+			want, malformed := url.ParseQuery(encoded)
+			if malformed != nil {
+				require.ErrorIs(t, err, form.ErrMalformed)
+			} else if form.Check(want) == nil {
+				require.NoError(t, err)
+				require.Equal(t, want, values)
+			} else {
+				require.Error(t, err)
+			}
+		}
 		if err != nil {
 			require.Nil(t, values)
 			return
@@ -164,6 +215,14 @@ func FuzzParse(f *testing.F) {
 			require.Equal(t, values, again)
 		}
 	})
+}
+
+func TestParsedValuesCanGrow(t *testing.T) {
+	values, err := form.Parse("a=1&b=2&resource=3&c=4&resource=5")
+	require.NoError(t, err)
+	values.Add("a", "more")
+	values.Add("resource", "more")
+	require.Equal(t, url.Values{"a": {"1", "more"}, "b": {"2"}, "c": {"4"}, "resource": {"3", "5", "more"}}, values)
 }
 
 func TestCheckEmpty(t *testing.T) {
