@@ -42,8 +42,12 @@ func BenchmarkIssue(b *testing.B) {
 	i, c := newIssuer(b, nil), grant()
 	c.Scope = "accounts payments"
 	sign, _ := testkit.Bare(b, testkit.ECKey(b, "as"), []byte("x"))
+	issue := func() bool { _, err := i.Issue(c); return err == nil }
 	testkit.Benchmark(b, "bare", sign)
-	testkit.Benchmark(b, "token", func() bool { _, err := i.Issue(c); return err == nil })
+	testkit.Benchmark(b, "token", issue)
+	b.Run("ratio", func(b *testing.B) {
+		testkit.Ratios(b, sign, map[string]testkit.Measured{"token/bare": {Run: issue}})
+	})
 }
 
 func BenchmarkVerify(b *testing.B) {

@@ -34,8 +34,12 @@ func BenchmarkVerify(b *testing.B) {
 		require.NoError(b, err)
 		credentials := credentials(assertion)
 		_, verify := testkit.Bare(b, key, []byte(assertion))
-		testkit.Benchmark(b, alg+"/assertion", func() bool { _, err := s.Verify(b.Context(), credentials); return err == nil })
+		authenticate := func() bool { _, err := s.Verify(b.Context(), credentials); return err == nil }
 		testkit.Benchmark(b, alg+"/bare", verify)
+		testkit.Benchmark(b, alg+"/assertion", authenticate)
+		b.Run(alg+"/ratio", func(b *testing.B) {
+			testkit.Ratios(b, verify, map[string]testkit.Measured{"assertion/bare": {Run: authenticate}})
+		})
 	}
 }
 
@@ -53,8 +57,12 @@ func BenchmarkCreate(b *testing.B) {
 		assertion, err := c.Assertion()
 		require.NoError(b, err)
 		sign, _ := testkit.Bare(b, key, []byte(assertion))
-		testkit.Benchmark(b, alg+"/assertion", func() bool { _, err := c.Assertion(); return err == nil })
+		create := func() bool { _, err := c.Assertion(); return err == nil }
 		testkit.Benchmark(b, alg+"/bare", sign)
+		testkit.Benchmark(b, alg+"/assertion", create)
+		b.Run(alg+"/ratio", func(b *testing.B) {
+			testkit.Ratios(b, sign, map[string]testkit.Measured{"assertion/bare": {Run: create}})
+		})
 	}
 }
 

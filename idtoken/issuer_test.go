@@ -166,10 +166,14 @@ func FuzzVerifyToken(f *testing.F) {
 func BenchmarkIssue(b *testing.B) {
 	i := newIssuer(b, nil)
 	sign, _ := testkit.Bare(b, testkit.ECKey(b, "op"), []byte("x"))
-	testkit.Benchmark(b, "bare", sign)
-	testkit.Benchmark(b, "token", func() bool {
+	issue := func() bool {
 		_, err := i.Issue(idtoken.Claims{Subject: "alice", ClientID: client, Nonce: nonce})
 		return err == nil
+	}
+	testkit.Benchmark(b, "bare", sign)
+	testkit.Benchmark(b, "token", issue)
+	b.Run("ratio", func(b *testing.B) {
+		testkit.Ratios(b, sign, map[string]testkit.Measured{"token/bare": {Run: issue}})
 	})
 }
 

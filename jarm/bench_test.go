@@ -23,10 +23,18 @@ func BenchmarkResponse(b *testing.B) {
 		require.NoError(b, err)
 		v := newVerifier(b, func(c *jarm.VerifierConfig) { c.Keys = testkit.KeySource(key.Public()) })
 		sign, verify := testkit.Bare(b, key, []byte(token))
+		respond := func() bool { _, err := i.Response(client, params); return err == nil }
+		read := func() bool { _, err := v.Verify(b.Context(), token); return err == nil }
 		testkit.Benchmark(b, alg+"/sign/bare", sign)
-		testkit.Benchmark(b, alg+"/sign/response", func() bool { _, err := i.Response(client, params); return err == nil })
+		testkit.Benchmark(b, alg+"/sign/response", respond)
 		testkit.Benchmark(b, alg+"/verify/bare", verify)
-		testkit.Benchmark(b, alg+"/verify/response", func() bool { _, err := v.Verify(b.Context(), token); return err == nil })
+		testkit.Benchmark(b, alg+"/verify/response", read)
+		b.Run(alg+"/sign/ratio", func(b *testing.B) {
+			testkit.Ratios(b, sign, map[string]testkit.Measured{"response/bare": {Run: respond}})
+		})
+		b.Run(alg+"/verify/ratio", func(b *testing.B) {
+			testkit.Ratios(b, verify, map[string]testkit.Measured{"response/bare": {Run: read}})
+		})
 	}
 }
 
