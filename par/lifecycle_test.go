@@ -210,6 +210,12 @@ func TestDamagedRows(t *testing.T) {
 	uri := r.pushed(t)
 	other := r.pushed(t)
 	otherRow := r.store.lastValue
+	replace := func(from, to string) func([]byte) []byte {
+		return func(v []byte) []byte {
+			require.Contains(t, string(v), from)
+			return bytes.Replace(v, []byte(from), []byte(to), 1)
+		}
+	}
 	for _, tc := range []struct {
 		name   string
 		tamper func([]byte) []byte
@@ -219,17 +225,18 @@ func TestDamagedRows(t *testing.T) {
 		{"null", func([]byte) []byte { return []byte("null") }},
 		{"somebody else's object", func([]byte) []byte { return []byte(`{"id":1}`) }},
 		{"cut off", func(v []byte) []byte { return v[:len(v)-2] }},
-		{"a later version", func(v []byte) []byte { return bytes.Replace(v, []byte(`"v":2`), []byte(`"v":3`), 1) }},
+		{"a later version", replace(`"v":3`, `"v":4`)},
 		{"the row of another request", func([]byte) []byte { return otherRow }},
-		{"another client in the row", func(v []byte) []byte {
-			return bytes.Replace(v, []byte(`"client_id":"app"`), []byte(`"client_id":"evil"`), 1)
-		}},
-		{"a member twice", func(v []byte) []byte { return append(v[:len(v)-1:len(v)-1], []byte(`,"client_id":"app"}`)...) }},
-		{"parameters that repeat", func(v []byte) []byte {
-			return bytes.Replace(v, []byte(`"params":"`), []byte(`"params":"state=x\u0026state=y\u0026`), 1)
-		}},
-		{"parameters that are none", func(v []byte) []byte { return bytes.Replace(v, []byte(`"params":"`), []byte(`"params":"%zz`), 1) }},
-		{"the wrong type", func(v []byte) []byte { return bytes.Replace(v, []byte(`"v":2`), []byte(`"v":"2"`), 1) }},
+		{"no client", replace(`"client_id",`, `"client_ID",`)},
+		{"an empty client", replace(`"client_id","app"`, `"client_id",""`)},
+		{"a member twice", replace(`"params":`, `"params":["client_id","app"],"params":`)},
+		{"parameters that repeat", replace(`"params":[`, `"params":["state","x","state","y",`)},
+		{"half a parameter", replace(`"params":[`, `"params":["state",`)},
+		{"no parameters", replace(`"params":[`, `"other":[`)},
+		{"parameters that are not strings", replace(`"params":[`, `"params":[["state","x"],`)},
+		{"parameters and an attempt", replace(`"params":`, `"attempt":"x","params":`)},
+		{"the wrong type", replace(`"v":3`, `"v":"3"`)},
+		{"a date that is not a number", replace(`"expires":`, `"expires":"x","was":`)},
 		{"too large", func(v []byte) []byte { return append(v, bytes.Repeat([]byte(" "), 200<<10)...) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

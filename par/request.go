@@ -14,7 +14,6 @@ import (
 	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
-	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
@@ -28,8 +27,7 @@ type Request struct {
 	params  url.Values
 	expires time.Time
 	data    json.RawMessage
-	visited bool
-	version int64 // of the row, for Consume
+	version int64 // of the row: 1 before the first visit
 }
 
 // ClientID returns the client that authenticated when the request was pushed.
@@ -66,30 +64,6 @@ func (r Request) GoString() string { return r.String() }
 // LogValue is String for package log/slog.
 func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
-// storedVersion changes with the meaning of a stored value.
-const storedVersion = 2
-
-// maxStored bounds a stored value. It leaves room for a large state or large
-// authorization_details (SP-5.3.2.2-N4).
-const maxStored = 132 << 10
-
-// stored is the value in the store. The parameters are in form encoding because
-// the client chooses their names, and JSON members may not have all of these
-// ("State" together with "state"). A consumed request keeps only Attempt. No
-// change of a request makes its value larger, so it cannot fail in a full
-// store.
-type stored struct {
-	Version    int             `json:"v"`
-	Key        string          `json:"key"` // finds rows that changed places
-	ClientID   string          `json:"client_id,omitempty"`
-	Params     string          `json:"params,omitempty"`
-	Expires    int64           `json:"expires,omitempty"` // Unix milliseconds
-	Visited    int             `json:"visited"`           // 0 or 1
-	Thumbprint string          `json:"jkt,omitempty"`
-	Data       json.RawMessage `json:"data,omitempty"`
-	Attempt    string          `json:"attempt,omitempty"` // hash of the attempt that consumed the request
-}
-
 const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 // storeKey returns the key of a request. It returns false if requestURI is not
@@ -104,72 +78,32 @@ func (s *Server) storeKey(requestURI string) (string, bool) {
 	return jose.SHA256Base64("pushed request\x00", s.issuer, "\x00", reference), true // a reference has no NUL
 }
 
-// seal returns the value to store. It fails if the request is too large, if
-// Data is not JSON, or if the value could not be read again.
-func (r Request) seal() ([]byte, error) {
-	if r.data != nil && strictjson.Valid(r.data) != nil {
-		return nil, errors.New("par: PushRequest.Data is not JSON")
-	}
-	value, err := r.encode()
-	if err != nil {
-		return nil, fmt.Errorf("par: %w", err)
-	}
-	if len(value) > maxStored { // PAR-2.3-6
-		err = fmt.Errorf("%w: %d bytes to store", ErrInvalidRequest, len(value))
-		err = oautherr.Describe(err, "the request is too large")
-		return nil, oautherr.WithStatus(err, http.StatusRequestEntityTooLarge)
-	}
-	// Data may nest too deep within the row. The client receives that error
-	// now, not the user later.
-	row, err := decode(r.key, value)
-	if err == nil {
-		_, err = row.request()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("par: the request could not be read again: %w", err)
-	}
-	return value, nil
+// A CheckedRequest is a pushed authorization request that [Server.Check] has
+// accepted. [Server.Store] stores it. It never changes.
+type CheckedRequest struct {
+	server  *Server
+	request Request // without a reference
+	content []byte  // of the row
 }
 
-func (r Request) encode() ([]byte, error) {
-	visited := 0
-	if r.visited {
-		visited = 1
-	}
-	return stored{
-		Version: storedVersion, Key: r.key, ClientID: r.clientID, Params: r.params.Encode(),
-		Expires: r.expires.UnixMilli(), Visited: visited, Thumbprint: r.thumbprint, Data: r.data,
-	}.encode()
+// Params returns a copy of the parameters that will be stored. They have
+// client_id and no authentication parameters.
+func (c *CheckedRequest) Params() url.Values { return form.Clone(c.request.params) }
+
+// DPoPThumbprint returns the thumbprint of the key that the authorization code
+// must be bound to, or "". It comes from dpop_jkt or from the DPoP proof.
+func (c *CheckedRequest) DPoPThumbprint() string { return c.request.thumbprint }
+
+// String returns only the client ID, because the request may contain secrets.
+func (c *CheckedRequest) String() string {
+	return fmt.Sprintf("checked request of %q", c.request.clientID)
 }
 
-func (row stored) encode() ([]byte, error) { return json.Marshal(row) }
+// GoString is String.
+func (c *CheckedRequest) GoString() string { return c.String() }
 
-// decode reads a row. The store may contain damaged values and other rows.
-func decode(key string, value []byte) (stored, error) {
-	if len(value) > maxStored {
-		return stored{}, errors.New("the value is too large")
-	}
-	var row stored
-	if err := strictjson.Decode(value, &row); err != nil {
-		return stored{}, fmt.Errorf("the value is unreadable: %w", err)
-	}
-	if row.Version != storedVersion || row.Key != key || (row.ClientID == "") != (row.Attempt != "") {
-		return stored{}, fmt.Errorf("the value belongs elsewhere: version %d, want %d", row.Version, storedVersion)
-	}
-	return row, nil
-}
-
-// request returns the request of a row that is not consumed.
-func (row stored) request() (Request, error) {
-	params, err := url.ParseQuery(row.Params)
-	if err != nil || form.Check(params) != nil || params.Get("client_id") != row.ClientID {
-		return Request{}, errors.New("the value has unreadable parameters")
-	}
-	return Request{
-		clientID: row.ClientID, key: row.Key, params: params,
-		expires: time.UnixMilli(row.Expires), visited: row.Visited != 0, thumbprint: row.Thumbprint, data: row.Data,
-	}, nil
-}
+// LogValue is String for package log/slog.
+func (c *CheckedRequest) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // Pushed is the response to a pushed request (RFC 9126 §2.2). [Server.Push] and
 // [Client.Push] return it.

@@ -11,12 +11,15 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
@@ -180,64 +183,69 @@ func invalid(err error) error {
 // ErrStore the client pushes again. If the store recorded the first request, it
 // expires without a browser.
 func (s *Server) Push(ctx context.Context, push PushRequest) (Pushed, error) {
-	req, value, err := s.prepare(ctx, push)
+	checked, err := s.Check(ctx, push)
 	if err != nil {
 		return Pushed{}, err
 	}
-	if err := s.add(ctx, req, value); err != nil {
-		return Pushed{}, err
-	}
-	return Pushed{RequestURI: req.requestURI, ExpiresIn: s.lifetime}, nil
+	return s.Store(ctx, checked)
 }
 
-// Check makes all checks of [Server.Push] and stores nothing. It returns the
-// request as Push would store it: Params have client_id and no authentication
-// parameters, and DPoPThumbprint may come from dpop_jkt.
+// Check makes all checks of [Server.Push] and stores nothing. It calls
+// ServerConfig.Check once.
 //
 // A server that consumes an assertion or a proof calls Check, then consumes
-// them, and then calls Push. A request that Check rejects then consumes
-// nothing.
-func (s *Server) Check(ctx context.Context, push PushRequest) (PushRequest, error) {
-	req, _, err := s.prepare(ctx, push)
-	if err != nil {
-		return PushRequest{}, err
-	}
-	return PushRequest{
-		ClientID: req.clientID, Params: req.params, DPoPThumbprint: req.thumbprint, Data: req.Data(),
-	}, nil
-}
-
-// prepare checks a request and gives it a reference.
-func (s *Server) prepare(ctx context.Context, push PushRequest) (Request, []byte, error) {
+// them, and then calls [Server.Store]. A request that Check rejects then
+// consumes nothing.
+func (s *Server) Check(ctx context.Context, push PushRequest) (*CheckedRequest, error) {
 	// SP-5.3.2.2-4, PAR-2.1-4: a client is required. SP-5.3.2.2-2: only the
 	// authenticated client counts.
 	if push.ClientID == "" || !utf8.ValidString(push.ClientID) || strings.ContainsRune(push.ClientID, 0) {
-		return Request{}, nil, ErrUnauthenticated
+		return nil, ErrUnauthenticated
 	}
 	params, err := normalise(push)
 	if err != nil {
-		return Request{}, nil, err
+		return nil, err
 	}
 	thumbprint, err := dpopKey(params.Get("dpop_jkt"), push.DPoPThumbprint)
 	if err != nil {
-		return Request{}, nil, err
+		return nil, err
 	}
-	req := Request{
-		clientID: push.ClientID, params: params, expires: s.now().Add(s.lifetime).Truncate(time.Millisecond),
-		thumbprint: thumbprint, data: push.Data,
-		// PAR-2.2-2, PAR-7.1-1: a reference cannot be guessed. JAR-5.2.1-1,
-		// JAR-10.2-2, SP-5.4.1-4: the same.
-		requestURI: urnPrefix + jose.RandomString(referenceBytes),
-	}
-	req.key, _ = s.storeKey(req.requestURI)
-	value, err := req.seal()
+	req := Request{clientID: push.ClientID, params: params, thumbprint: thumbprint, data: slices.Clone(push.Data)}
+	content, err := req.seal()
 	if err != nil {
-		return Request{}, nil, err
+		return nil, err
 	}
 	if err := s.check(ctx, push.ClientID, form.Clone(params)); err != nil { // PAR-2.1-6
-		return Request{}, nil, notInteraction(err)
+		return nil, notInteraction(err)
 	}
-	return req, value, nil
+	return &CheckedRequest{server: s, request: req, content: content}, nil
+}
+
+// Store stores a request that [Server.Check] has accepted. It does not check
+// the request again. Each call stores it under a new request_uri. The time that
+// ExpiresIn announces starts with the call.
+//
+// Store returns an ErrStore as [Server.Push] does.
+func (s *Server) Store(ctx context.Context, checked *CheckedRequest) (Pushed, error) {
+	if checked == nil || checked.server != s {
+		return Pushed{}, errors.New("par: request that this Server has not checked")
+	}
+	// PAR-2.2-2, PAR-7.1-1: a reference cannot be guessed. JAR-5.2.1-1,
+	// JAR-10.2-2, SP-5.4.1-4: the same.
+	requestURI := urnPrefix + jose.RandomString(referenceBytes)
+	key, _ := s.storeKey(requestURI)
+	expires := s.now().Add(s.lifetime).Truncate(time.Millisecond)
+	value := seal(key, expires, checked.content)
+	added, err := s.store.Add(expiring.WithClient(ctx, s.issuer, checked.request.clientID), key, value, expires)
+	switch {
+	case errors.Is(err, memstore.ErrShare):
+		return Pushed{}, fmt.Errorf("%w: %w", errTooMany, err)
+	case err != nil:
+		return Pushed{}, storeError(err)
+	case !added: // 256 random bits do not repeat
+		return Pushed{}, storeError(errors.New("the key of a new request exists"))
+	}
+	return Pushed{RequestURI: requestURI, ExpiresIn: s.lifetime}, nil
 }
 
 // normalise returns the authorization parameters of a push, in a map of its
@@ -330,7 +338,7 @@ func notInteraction(err error) error {
 // response (RFC 6749 §4.1.2.1) after Consume, if the redirect URI is still
 // valid. With any other error the Request is zero, and its ClientID is empty.
 func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request, error) {
-	req, err := s.fetch(ctx, clientID, requestURI)
+	req, value, err := s.fetch(ctx, clientID, requestURI)
 	if err != nil {
 		return Request{}, err
 	}
@@ -338,7 +346,7 @@ func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request
 		return Request{}, fmt.Errorf("%w: at %v, it is %v", ErrExpired, req.expires.UTC(), now.UTC())
 	}
 	rejected := s.recheck(ctx, req)
-	if req, err = s.visit(ctx, req); err != nil {
+	if req, err = s.visit(ctx, req, value); err != nil {
 		return Request{}, err
 	}
 	return req, rejected
@@ -348,7 +356,7 @@ func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request
 // as the server's own login session must prove. LoginTime applies instead of
 // expires_in. Use it for the pages between arrival and decision.
 func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (Request, error) {
-	req, err := s.fetch(ctx, clientID, requestURI)
+	req, _, err := s.fetch(ctx, clientID, requestURI)
 	if err != nil {
 		return Request{}, err
 	}
@@ -372,26 +380,27 @@ func (s *Server) checkOpen(req Request) error {
 	return nil
 }
 
-// fetch gets a request from the store and checks that it is clientID's.
-func (s *Server) fetch(ctx context.Context, clientID, requestURI string) (Request, error) {
+// fetch gets a request from the store and checks that it is clientID's. It
+// returns the stored value too.
+func (s *Server) fetch(ctx context.Context, clientID, requestURI string) (Request, []byte, error) {
 	key, ok := s.storeKey(requestURI)
 	if !ok {
-		return Request{}, fmt.Errorf("%w: not a reference of this server", ErrNotFound)
+		return Request{}, nil, fmt.Errorf("%w: not a reference of this server", ErrNotFound)
 	}
-	row, version, err := s.get(ctx, key)
+	r, version, value, err := s.get(ctx, key)
 	switch {
 	case err != nil:
-		return Request{}, err
-	case row.Attempt != "":
-		return Request{}, errConsumed
+		return Request{}, nil, err
+	case r.Attempt != "":
+		return Request{}, nil, errConsumed
 	}
-	req, err := row.request()
+	req, err := r.request()
 	if err != nil {
-		return Request{}, storeError(err)
+		return Request{}, nil, storeError(err)
 	}
 	if req.clientID != clientID { // PAR-2.2-4, CS-5
-		return Request{}, ErrWrongClient
+		return Request{}, nil, ErrWrongClient
 	}
-	req.requestURI, req.version = requestURI, version
-	return req, nil
+	req.requestURI, req.key, req.version = requestURI, key, version
+	return req, value, nil
 }

@@ -258,9 +258,13 @@ func TestPush(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			checked, err := r.Check(t.Context(), tc.push)
 			require.NoError(t, err)
-			require.Equal(t, par.PushRequest{ClientID: tc.push.ClientID, Params: tc.want, DPoPThumbprint: tc.thumbprint, Data: tc.push.Data}, checked)
-			for _, push := range []par.PushRequest{tc.push, checked} {
-				pushed, err := r.Push(t.Context(), push)
+			require.Equal(t, tc.want, checked.Params())
+			require.Equal(t, tc.thumbprint, checked.DPoPThumbprint())
+			for _, push := range []func() (par.Pushed, error){
+				func() (par.Pushed, error) { return r.Push(t.Context(), tc.push) },
+				func() (par.Pushed, error) { return r.Store(t.Context(), checked) },
+			} {
+				pushed, err := push()
 				require.NoError(t, err)
 				require.Equal(t, 90*time.Second, pushed.ExpiresIn)
 				for _, get := range []func(context.Context, string, string) (par.Request, error){r.Load, r.Resume, r.Load, r.Consume} {
@@ -278,6 +282,44 @@ func TestPush(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestCheckedRequest(t *testing.T) {
+	checks := 0
+	r := newRig(t, func(c *par.ServerConfig) {
+		c.Check = func(context.Context, string, url.Values) error { checks++; return nil }
+	})
+	push := par.PushRequest{ClientID: "app", Params: honest("state", "first"), Data: json.RawMessage(`{"a":1}`)}
+	checked, err := r.Check(t.Context(), push)
+	require.NoError(t, err)
+	require.Zero(t, r.store.saves)
+	push.Params.Set("state", "changed")
+	push.Data[2] = 'b'
+	checked.Params().Set("state", "changed")
+	r.clock.Advance(time.Hour)
+	first, err := r.Store(t.Context(), checked)
+	require.NoError(t, err)
+	second, err := r.Store(t.Context(), checked)
+	require.NoError(t, err)
+	require.NotEqual(t, first.RequestURI, second.RequestURI, "PAR-2.2-2 a reference for each")
+	require.Equal(t, 1, checks, "a checked request is not checked again")
+	for _, pushed := range []par.Pushed{first, second} {
+		r.clock.Advance(44 * time.Second)
+		req, err := r.Load(t.Context(), "app", pushed.RequestURI)
+		require.NoError(t, err, "the time to arrive begins when it is stored")
+		require.Equal(t, "first", req.Get("state"))
+		require.JSONEq(t, `{"a":1}`, string(req.Data()))
+	}
+	for _, printed := range []string{fmt.Sprint(checked), fmt.Sprintf("%+v %#v", checked, checked), checked.LogValue().String()} {
+		require.NotContains(t, printed, "first")
+	}
+
+	other := newRig(t)
+	for _, bad := range []*par.CheckedRequest{nil, {}, checked} {
+		_, err := other.Store(t.Context(), bad)
+		require.ErrorContains(t, err, "not checked")
+		require.Zero(t, other.store.saves)
 	}
 }
 
@@ -512,8 +554,8 @@ func TestEmptyResourcesAreLeftOut(t *testing.T) {
 			push["resource"] = raw["resource"]
 			checked, err := r.Check(t.Context(), par.PushRequest{ClientID: "app", Params: push})
 			require.NoError(t, err)
-			require.Equal(t, tc.want, checked.Params["resource"])
-			require.Equal(t, tc.want != nil, checked.Params.Has("resource"))
+			require.Equal(t, tc.want, checked.Params()["resource"])
+			require.Equal(t, tc.want != nil, checked.Params().Has("resource"))
 			require.Equal(t, raw["resource"], push["resource"], "the caller's map has been changed")
 		})
 	}

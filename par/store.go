@@ -51,30 +51,12 @@ func newMemory(now func() time.Time) Store {
 
 func storeError(err error) error { return fmt.Errorf("%w: %w", ErrStore, err) }
 
-// add stores a pushed request for the time that a browser has to arrive.
-func (s *Server) add(ctx context.Context, req Request, value []byte) error {
-	added, err := s.store.Add(expiring.WithClient(ctx, s.issuer, req.clientID), req.key, value, req.expires)
-	switch {
-	case errors.Is(err, memstore.ErrShare):
-		return fmt.Errorf("%w: %w", errTooMany, err)
-	case err != nil:
-		return storeError(err)
-	case !added: // 256 random bits do not repeat
-		return storeError(errors.New("the key of a new request exists"))
-	}
-	return nil
-}
-
 // visit keeps a request for the login time from its first visit on. Every other
-// request expires when its browser is too late.
-func (s *Server) visit(ctx context.Context, req Request) (Request, error) {
-	if req.visited {
+// request expires when its browser is too late. Add sets version 1, and the
+// first visit writes the same value as version 2.
+func (s *Server) visit(ctx context.Context, req Request, value []byte) (Request, error) {
+	if req.version > 1 {
 		return req, nil
-	}
-	req.visited = true
-	value, err := req.encode()
-	if err != nil {
-		return Request{}, storeError(err)
 	}
 	owned := expiring.WithClient(ctx, s.issuer, req.clientID)
 	swapped, err := s.store.Swap(owned, req.key, req.version, value, s.closes(req))
@@ -82,7 +64,8 @@ func (s *Server) visit(ctx context.Context, req Request) (Request, error) {
 	case err != nil:
 		return Request{}, storeError(err)
 	case !swapped: // another visit was first, or the request is consumed
-		return s.fetch(ctx, req.clientID, req.requestURI)
+		req, _, err = s.fetch(ctx, req.clientID, req.requestURI)
+		return req, err
 	}
 	req.version++
 	return req, nil
@@ -113,11 +96,8 @@ func (s *Server) Consume(ctx context.Context, req Request, attempt string) error
 	if err := s.checkOpen(req); err != nil {
 		return err
 	}
-	used := stored{Version: storedVersion, Key: req.key, Attempt: jose.SHA256Base64(attempt)}
-	value, err := used.encode()
-	if err != nil {
-		return storeError(err)
-	}
+	hash := jose.SHA256Base64(attempt)
+	value := sealUsed(req.key, hash)
 	version, expires := req.version, s.closes(req)
 	if soon := s.now().Add(repeatTime); soon.Before(expires) {
 		expires = soon
@@ -132,12 +112,12 @@ func (s *Server) Consume(ctx context.Context, req Request, attempt string) error
 		if swapped {
 			return nil
 		}
-		var row stored
-		if row, version, err = s.get(ctx, req.key); err != nil {
+		var current row
+		if current, version, _, err = s.get(ctx, req.key); err != nil {
 			return err
 		}
-		if row.Attempt != "" {
-			if jose.EqualString(row.Attempt, used.Attempt) {
+		if current.Attempt != "" {
+			if jose.EqualString(current.Attempt, hash) {
 				return nil
 			}
 			return errConsumed
@@ -146,18 +126,18 @@ func (s *Server) Consume(ctx context.Context, req Request, attempt string) error
 	return storeError(errors.New("the request changes all the time"))
 }
 
-// get returns the row of a request, which may be consumed.
-func (s *Server) get(ctx context.Context, key string) (stored, int64, error) {
+// get returns the row of a request, which may be consumed, and its value.
+func (s *Server) get(ctx context.Context, key string) (row, int64, []byte, error) {
 	value, version, err := s.store.Get(ctx, key)
 	switch {
 	case err != nil:
-		return stored{}, 0, storeError(err)
+		return row{}, 0, nil, storeError(err)
 	case version == 0:
-		return stored{}, 0, ErrNotFound
+		return row{}, 0, nil, ErrNotFound
 	}
-	row, err := decode(key, value)
+	r, err := open(key, value)
 	if err != nil {
-		return stored{}, 0, storeError(err)
+		return row{}, 0, nil, storeError(err)
 	}
-	return row, version, nil
+	return r, version, value, nil
 }

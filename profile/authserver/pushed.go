@@ -15,7 +15,6 @@ import (
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
-	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/par"
@@ -40,7 +39,7 @@ const (
 type PushedRequest struct {
 	server *Server
 	client *profile.ClientMetadata
-	push   par.PushRequest
+	push   *par.CheckedRequest
 	object jar.Request // zero if the request was not signed
 
 	auth      clientauth.Authentication
@@ -61,7 +60,7 @@ func (p *PushedRequest) ClientID() string { return p.client.ClientID }
 
 // Params returns a copy of the parameters, without those of client
 // authentication.
-func (p *PushedRequest) Params() url.Values { return form.Clone(p.push.Params) }
+func (p *PushedRequest) Params() url.Values { return p.push.Params() }
 
 // String names the client and nothing of the content.
 func (p PushedRequest) String() string { return p.push.String() }
@@ -106,8 +105,10 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	push := par.PushRequest{ClientID: client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint(), Data: data}
-	if push, err = s.requests.Check(ctx, push); err != nil {
+	push, err := s.requests.Check(ctx, par.PushRequest{
+		ClientID: client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint(), Data: data,
+	})
+	if err != nil {
 		return nil, err
 	}
 	return &PushedRequest{
@@ -333,7 +334,7 @@ func (s *Server) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error)
 			return par.Pushed{}, err
 		}
 	}
-	return s.requests.Push(ctx, p.push)
+	return s.requests.Store(ctx, p.push)
 }
 
 func (s *Server) servePush(w http.ResponseWriter, r *http.Request) {
