@@ -15,9 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/grants"
-	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
-	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
@@ -40,15 +38,9 @@ type Binding struct {
 // that is returned together with an error cannot be approved.
 type Authorization struct {
 	server  *Server
-	client  *profile.ClientMetadata
 	request par.Request
-	params  url.Values
-	scopes  []string
-	targets []string
-	mode    jarm.Mode // of the response; "" is an unsigned query
-
-	requested, details rar.Details // as they were pushed, and with what their types add
-	grant              grants.Request
+	asked
+	details rar.Details // those requested, with what their types add
 
 	attempt *atomic.Pointer[string] // of the consumption that failed
 
@@ -77,7 +69,7 @@ func (a *Authorization) RequestURI() string { return a.request.RequestURI() }
 // Params returns a copy of the parameters that the client pushed: prompt,
 // max_age, login_hint and any that this package does not know. The front
 // channel has added nothing to them.
-func (a *Authorization) Params() url.Values { return form.Clone(a.params) }
+func (a *Authorization) Params() url.Values { return a.request.Params() }
 
 // answeredHere are the parameters of an authorization request that this package
 // answers itself, together with client authentication and request objects.
@@ -144,8 +136,8 @@ func (a *Authorization) GrantEnds(ctx context.Context, subject string) (time.Tim
 // Binding returns what a code for this request is bound to.
 func (a *Authorization) Binding() Binding {
 	return Binding{
-		ClientID: a.client.ClientID, RedirectURI: a.params.Get("redirect_uri"),
-		CodeChallenge: a.params.Get("code_challenge"), DPoPThumbprint: a.request.DPoPThumbprint(),
+		ClientID: a.client.ClientID, RedirectURI: a.request.Get("redirect_uri"),
+		CodeChallenge: a.request.Get("code_challenge"), DPoPThumbprint: a.request.DPoPThumbprint(),
 	}
 }
 
@@ -167,94 +159,86 @@ func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authoriz
 	if err != nil {
 		return nil, err
 	}
-	request, err := s.requests.Load(ctx, clientID, requestURI)
-	return s.authorization(ctx, request, err)
+	var found asked
+	request, err := s.requests.Load(context.WithValue(ctx, askedKey{}, &found), clientID, requestURI)
+	return s.authorization(ctx, request, found, err)
 }
 
 // Resume returns the Authorization of a browser that has been at the
 // authorization endpoint before. The host passes the values from its session. A
 // user may take longer to log in than the lifetime of a request_uri.
 func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (*Authorization, error) {
-	request, err := s.requests.Resume(ctx, clientID, requestURI)
-	return s.authorization(ctx, request, err)
+	var found asked
+	request, err := s.requests.Resume(context.WithValue(ctx, askedKey{}, &found), clientID, requestURI)
+	return s.authorization(ctx, request, found, err)
 }
 
-// authorization returns the Authorization of a request. It also does so for a
-// request that checkRequest now rejects.
-func (s *Server) authorization(ctx context.Context, request par.Request, refused error) (*Authorization, error) {
+// authorization returns the Authorization of a request, in which checkRequest
+// has found what it asks for. It also does so for a request that checkRequest
+// now rejects.
+func (s *Server) authorization(
+	ctx context.Context, request par.Request, found asked, refused error,
+) (*Authorization, error) {
 	// Either the client has no such request, or the server cannot check it now.
 	if request.ClientID() == "" || wire.Unavailable(refused) {
 		return nil, refused
+	}
+	if e := eventOf(ctx); e != nil {
+		e.ClientID = request.ClientID()
 	}
 	var data pushedData
 	if err := json.Unmarshal(request.Data(), &data); err != nil || data.Issuer != s.cfg.Issuer {
 		return nil, fmt.Errorf("%w: it was pushed to another issuer", par.ErrNotFound)
 	}
-	client, err := s.client(ctx, request.ClientID())
-	if err != nil {
-		return nil, err
-	}
-	if e := eventOf(ctx); e != nil {
-		e.ClientID = client.ClientID
-	}
-	params := request.Params()
-	// BASE-6749-4.1.2.1-1, BCP-2.1-2: the browser is never sent to a URI that
-	// is not registered any more.
-	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
-		return nil, err
-	}
 	a := &Authorization{
-		server: s, client: client, request: request, params: params, pushed: data.Time, refused: refused,
+		server: s, request: request, asked: found, pushed: data.Time, refused: refused,
+		attempt: new(atomic.Pointer[string]),
 	}
-	a.attempt = new(atomic.Pointer[string])
 	if a.refused == nil {
 		a.refused = s.admit(ctx, a, data)
 	}
-	if a.refused == nil {
-		return a, nil
-	}
-	if a.mode, err = s.errorMode(ctx, client, params); err != nil {
-		return nil, fmt.Errorf("%w (the client cannot receive it: %w)", a.refused, err)
+	if a.refused != nil {
+		if err := s.prepareRefusal(ctx, a); err != nil {
+			return nil, err
+		}
 	}
 	return a, a.refused
 }
 
-// admit finds what is asked for, and whether it can be had.
+// prepareRefusal finds how the client can receive an error.
+func (s *Server) prepareRefusal(ctx context.Context, a *Authorization) (err error) {
+	if a.client == nil { // checkRequest has rejected the request
+		if a.client, err = s.client(ctx, a.request.ClientID()); err != nil {
+			return err
+		}
+	}
+	// BASE-6749-4.1.2.1-1, BCP-2.1-2: the browser is never sent to a URI that
+	// is not registered any more.
+	if err := par.CheckRedirectURI(a.client.RedirectURIs, a.request.Get("redirect_uri")); err != nil {
+		return err
+	}
+	if a.mode, err = s.errorMode(ctx, a.client, a.request.Params()); err != nil {
+		return fmt.Errorf("%w (the client cannot receive it: %w)", a.refused, err)
+	}
+	return nil
+}
+
+// admit completes what is asked for, and checks whether it can be had.
 func (s *Server) admit(ctx context.Context, a *Authorization, data pushedData) (err error) {
 	if s.mustSign(a.client) && !data.Signed { // PAR-7.4-1: demanded since the push
 		return fmt.Errorf("%w: the client has to sign its requests", ErrParameter)
 	}
-	if a.mode, err = s.responseMode(ctx, a.client, a.params.Get("response_mode")); err != nil {
-		return err
-	}
-	if a.scopes, err = s.scopes(a.client, a.params.Get("scope")); err != nil {
-		return err
-	}
-	if a.requested, err = s.details(a.client, a.params.Get("authorization_details")); err != nil {
-		return err
-	}
-	if a.details = a.requested; a.requested != nil { // RAR-7.1-1
-		if a.details, err = s.cfg.AuthorizationDetails.Enrich(ctx, a.requested); err != nil {
-			return err
-		}
-	}
-	if err = checkTogether(a.requested, a.scopes); err != nil {
-		return err
-	}
-	if a.targets, err = s.targetsOf(a.params, a.scopes, a.details); err != nil {
-		return err
-	}
-	if a.grant, err = s.grantRequest(ctx, a.client.ClientID, a.params); err != nil {
-		return err
-	}
-	if a.requested == nil { // checkRequest has tried the rest
+	if a.requested == nil {
 		return nil
 	}
-	worst, err := s.worstCase(a.client.ClientID, a.scopes, a.targets, a.details)
-	if err != nil {
+	if a.details, err = s.cfg.AuthorizationDetails.Enrich(ctx, a.requested); err != nil { // RAR-7.1-1
 		return err
 	}
-	return s.checkRequestSize(ctx, a.client, worst, a.grant)
+	resources := a.request.Params()["resource"]
+	if a.targets, err = s.targetsOf(resources, a.scopes, a.details); err != nil {
+		return err
+	}
+	return s.checkRequestSize(ctx, &a.asked, a.details)
 }
 
 // An Approval is what the user has agreed to.
@@ -401,7 +385,7 @@ func (s *Server) newGrant(a *Authorization, approval Approval) (grant, error) {
 	g := grant{
 		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject,
 		Scopes: approval.Scopes, Targets: a.targets,
-		Nonce: a.params.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR, NoRefresh: a.noRefreshToken(approval),
+		Nonce: a.request.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR, NoRefresh: a.noRefreshToken(approval),
 	}
 	if a.grant.IsZero() {
 		g.Ends = approval.Expires.UTC()
@@ -507,7 +491,10 @@ func (s *Server) serveAuthorization(w http.ResponseWriter, r *http.Request) {
 // client_id or request_uri, the body is a form of the host, and postedRequest
 // does not read it.
 func postedRequest(r *http.Request) url.Values {
-	if query := r.URL.Query(); r.Method != http.MethodPost || query.Has("client_id") || query.Has("request_uri") {
+	if r.Method != http.MethodPost {
+		return nil
+	}
+	if query := r.URL.Query(); query.Has("client_id") || query.Has("request_uri") {
 		return nil
 	}
 	params, err := par.ParseForm(r)

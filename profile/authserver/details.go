@@ -209,7 +209,7 @@ func withoutUnused(scopes, bound []string, held rar.Details) []string {
 // They are the resources of the request, or those that the details name (RFC
 // 9396 §6.1) together with the default for further scopes.
 func (s *Server) clientTargets(t *TokenRequest, scopes []string, details rar.Details) ([]string, error) {
-	targets, err := s.targetsOf(t.params, scopes, details)
+	targets, err := s.targetsOf(t.params["resource"], scopes, details)
 	if err != nil || len(t.params["resource"]) > 0 {
 		return targets, err
 	}

@@ -14,9 +14,11 @@ import (
 
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jar"
+	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/pkce"
 	"github.com/gofapi/fapi2/profile"
@@ -142,54 +144,75 @@ func (p *PushedRequest) commit(ctx context.Context) error {
 	return nil
 }
 
-// checkRequest makes all checks that are possible before the user arrives (RFC
-// 9126 §2.1 step 3). It runs at the push, and again when the user arrives,
-// since the registration may have changed (PAR-7.4-1, PAR-4-4).
+// asked is what a pushed request asks for.
+type asked struct {
+	client    *profile.ClientMetadata
+	mode      jarm.Mode // of the response; "" is an unsigned query
+	scopes    []string
+	requested rar.Details // as they were pushed
+	targets   []string
+	grant     grants.Request
+}
+
+// askedKey is the key of an *asked in a context. checkRequest stores its result
+// there, because the Check of package par returns none.
+type askedKey struct{}
+
+// checkRequest is the Check of package par. It runs at the push, and again when
+// the user arrives, since the registration may have changed (PAR-7.4-1,
+// PAR-4-4).
 func (s *Server) checkRequest(ctx context.Context, clientID string, params url.Values) error {
-	client, err := s.client(ctx, clientID)
-	if err != nil {
-		return err
+	found, err := s.ask(ctx, clientID, params)
+	if to, ok := ctx.Value(askedKey{}).(*asked); ok && err == nil {
+		*to = found
 	}
-	if !client.HasGrantType("authorization_code") {
-		return errGrantTypeNotRegistered
+	return err
+}
+
+// ask makes all checks that are possible before the user arrives (RFC 9126 §2.1
+// step 3).
+func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a asked, err error) {
+	if a.client, err = s.client(ctx, clientID); err != nil {
+		return a, err
 	}
-	mode, err := s.responseMode(ctx, client, params.Get("response_mode"))
-	if err != nil {
-		return err
+	if !a.client.HasGrantType("authorization_code") {
+		return a, errGrantTypeNotRegistered
 	}
-	if err := par.CheckRedirectURI(client.RedirectURIs, params.Get("redirect_uri")); err != nil {
-		return err
+	if a.mode, err = s.responseMode(ctx, a.client, params.Get("response_mode")); err != nil {
+		return a, err
+	}
+	if err := par.CheckRedirectURI(a.client.RedirectURIs, params.Get("redirect_uri")); err != nil {
+		return a, err
 	}
 	if err := pkce.CheckRequest(params.Get("code_challenge"), params.Get("code_challenge_method")); err != nil {
-		return err
+		return a, err
 	}
 	if len(params.Get("state")) > maxState || len(params.Get("nonce")) > maxNonce {
-		return fmt.Errorf("%w: state or nonce too long", ErrParameter)
+		return a, fmt.Errorf("%w: state or nonce too long", ErrParameter)
 	}
-	if _, _, err := parseMaxAge(params); err != nil {
-		return err
+	if _, _, err := parseMaxAge(params.Get("max_age")); err != nil {
+		return a, err
 	}
-	if err := checkAnswerable(mode, params); err != nil {
-		return err
+	if err := checkAnswerable(a.mode, params); err != nil {
+		return a, err
 	}
-	if err := s.checkPossible(client, params); err != nil {
-		return err
+	if err := s.checkPossible(a.client, params); err != nil {
+		return a, err
 	}
-	scopes, err := s.scopes(client, params.Get("scope"))
-	if err != nil {
-		return err
+	if a.scopes, err = s.scopes(a.client, params.Get("scope")); err != nil {
+		return a, err
 	}
-	if slices.Contains(scopes, "openid") {
-		if _, err = s.idTokenSignatory(client); err != nil {
-			return err
+	if slices.Contains(a.scopes, "openid") {
+		if _, err = s.idTokenSignatory(a.client); err != nil {
+			return a, err
 		}
 	}
 	if resources := params["resource"]; len(resources) > 0 {
-		if _, err = s.requestedTargets(resources, scopes); err != nil { // RAR-3.2-1: details are judged without it
-			return err
+		if _, err = s.requestedTargets(resources, a.scopes); err != nil { // RAR-3.2-1: details are judged without it
+			return a, err
 		}
 	}
-	return s.checkContent(ctx, client, scopes, params)
+	return a, s.askContent(ctx, &a, params)
 }
 
 // checkPossible rejects a request that no login and no token can satisfy, even
@@ -208,31 +231,22 @@ func (s *Server) checkPossible(client *profile.ClientMetadata, params url.Values
 	return nil
 }
 
-// checkContent checks the authorization details of a request, and that tokens
-// can hold everything that the client requests.
-func (s *Server) checkContent(
-	ctx context.Context, client *profile.ClientMetadata, scopes []string, params url.Values,
-) error {
-	details, err := s.details(client, params.Get("authorization_details"))
-	if err != nil {
+// askContent reads the authorization details of a request. It checks that
+// tokens can hold everything that the client requests.
+func (s *Server) askContent(ctx context.Context, a *asked, params url.Values) (err error) {
+	if a.requested, err = s.details(a.client, params.Get("authorization_details")); err != nil {
 		return err
 	}
-	if err := checkTogether(details, scopes); err != nil {
+	if err = checkTogether(a.requested, a.scopes); err != nil {
 		return err
 	}
-	request, err := s.grantRequest(ctx, client.ClientID, params)
-	if err != nil {
+	if a.grant, err = s.grantRequest(ctx, a.client.ClientID, params); err != nil {
 		return err
 	}
-	targets, err := s.targetsOf(params, scopes, details)
-	if err != nil {
+	if a.targets, err = s.targetsOf(params["resource"], a.scopes, a.requested); err != nil {
 		return err
 	}
-	worst, err := s.worstCase(client.ClientID, scopes, targets, details)
-	if err != nil {
-		return err
-	}
-	return s.checkRequestSize(ctx, client, worst, request)
+	return s.checkRequestSize(ctx, a, a.requested)
 }
 
 // scopes reads a scope parameter and checks that server and client have each
@@ -293,8 +307,8 @@ func (s *Server) targets(requested, allowed []string) ([]string, error) {
 // server, and details are for the resource servers that they name. The scopes
 // of grant management are for the grant management endpoint. The default is
 // omitted if nothing is for it.
-func (s *Server) targetsOf(params url.Values, scopes []string, details rar.Details) ([]string, error) {
-	if resources := params["resource"]; len(resources) > 0 {
+func (s *Server) targetsOf(resources, scopes []string, details rar.Details) ([]string, error) {
+	if len(resources) > 0 {
 		return s.requestedTargets(resources, scopes)
 	}
 	bound := details.Scopes()

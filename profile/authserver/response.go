@@ -122,8 +122,8 @@ func (s *Server) Deny(ctx context.Context, a *Authorization, code, description s
 // respond consumes the request and returns the response. It makes the response
 // first, so that a failure to sign keeps the request.
 func (s *Server) respond(ctx context.Context, a *Authorization, params url.Values) (*AuthorizationResponse, error) {
-	if state, ok := a.params["state"]; ok {
-		params.Set("state", state[0])
+	if state := a.request.Get("state"); state != "" { // an empty one is never stored
+		params.Set("state", state)
 	}
 	response, err := s.newResponse(ctx, a, params)
 	if err != nil {
@@ -155,7 +155,7 @@ func (s *Server) consume(ctx context.Context, a *Authorization) error {
 // as they were compared. The URI has no fragment, and no character that could
 // end a header field.
 func (s *Server) newResponse(ctx context.Context, a *Authorization, params url.Values) (*AuthorizationResponse, error) {
-	redirect := a.params.Get("redirect_uri")
+	redirect := a.request.Get("redirect_uri")
 	if a.mode != "" { // MS-5.4.1-1, JARM-2.1-3: every parameter is inside
 		return s.newSignedResponse(ctx, a, params)
 	}
@@ -182,7 +182,7 @@ func (s *Server) newSignedResponse(
 	if err != nil {
 		return nil, fmt.Errorf("%w: signing an authorization response: %w", ErrStore, err)
 	}
-	response := &AuthorizationResponse{redirectURI: a.params.Get("redirect_uri"), post: signed}
+	response := &AuthorizationResponse{redirectURI: a.request.Get("redirect_uri"), post: signed}
 	to, err := s.encryption(ctx, a.client)
 	if err != nil {
 		return nil, err

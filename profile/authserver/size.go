@@ -24,6 +24,14 @@ const surelySmall = 4 << 10
 // managedIDLength is the length of the grant IDs of package grants.
 const managedIDLength = 43
 
+// The longest values that a grant can have.
+var (
+	longestID        = strings.Repeat("x", wire.GrantIDLength)
+	longestManagedID = strings.Repeat("x", managedIDLength)
+	longestSubject   = strings.Repeat(`"`, maxSubject) // two bytes a character in JSON
+	longestContext   = strings.Repeat("a", maxContext+len(`"amr":[]`))
+)
+
 // checkSize requires that an access token can hold these claims. It encodes
 // them like a token and signs nothing.
 func (s *Server) checkSize(c accesstoken.Claims) error {
@@ -53,27 +61,30 @@ func (s *Server) checkSize(c accesstoken.Claims) error {
 // request can lead to, for any user and any login.
 func (s *Server) worstCase(clientID string, scopes, targets []string, details rar.Details) (grant, error) {
 	g := grant{
-		ID: strings.Repeat("x", wire.GrantIDLength), ClientID: clientID, Scopes: scopes, Targets: targets,
+		ID: longestID, ClientID: clientID, Scopes: scopes, Targets: targets,
 		AuthTime: s.cfg.Hooks.Now().Unix(),
-		Subject:  strings.Repeat(`"`, maxSubject), // two bytes a character in JSON
-		ACR:      strings.Repeat("a", maxContext+len(`"amr":[]`)),
+		Subject:  longestSubject,
+		ACR:      longestContext,
 	}
 	if s.grants != nil {
-		g.Managed = strings.Repeat("x", managedIDLength)
+		g.Managed = longestManagedID
 	}
 	return g.with(details)
 }
 
 // checkRequestSize requires that access tokens can hold everything that the
-// client requests. Otherwise the user's consent would be lost.
-func (s *Server) checkRequestSize(
-	ctx context.Context, client *profile.ClientMetadata, g grant, request grants.Request,
-) error {
-	if request.Action() != "merge" {
-		return s.checkFits(client, g.permission())
+// client requests, with these details. Otherwise the user's consent would be
+// lost.
+func (s *Server) checkRequestSize(ctx context.Context, a *asked, details rar.Details) error {
+	g, err := s.worstCase(a.client.ClientID, a.scopes, a.targets, details)
+	if err != nil {
+		return err
+	}
+	if a.grant.Action() != "merge" {
+		return s.checkFits(a.client, g.permission())
 	}
 	// GM-5.2-5: tokens are for what there was and what is new.
-	current, err := s.grants.Get(ctx, request.GrantID())
+	current, err := s.grants.Get(ctx, a.grant.GrantID())
 	if err != nil {
 		return err
 	}
@@ -99,7 +110,7 @@ func (s *Server) checkRequestSize(
 	}
 	added := grants.Scope{Scope: strings.Join(g.Scopes, " "), Resource: g.Targets}
 	current.Scopes = append(slices.Clone(current.Scopes), added)
-	return s.checkManagedSize(client, g, current)
+	return s.checkManagedSize(a.client, g, current)
 }
 
 // checkManagedSize is checkFits for tokens of a managed grant. It ignores the

@@ -3,7 +3,6 @@ package authserver
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,8 +16,7 @@ const maxAge = 100 * 365 * 24 * 60 * 60
 
 // parseMaxAge reads max_age (OpenID Connect Core §3.1.2.1), a number of
 // seconds; ok is false if there is none.
-func parseMaxAge(params url.Values) (seconds int64, ok bool, err error) {
-	value := params.Get("max_age")
+func parseMaxAge(value string) (seconds int64, ok bool, err error) {
 	if value == "" {
 		return 0, false, nil
 	}
@@ -34,18 +32,18 @@ func parseMaxAge(params url.Values) (seconds int64, ok bool, err error) {
 // without max_age. [Server.Approve] checks it. The value 0 requires a new
 // login.
 func (a *Authorization) MaxAge() (age time.Duration, ok bool) {
-	seconds, ok, err := parseMaxAge(a.params)
+	seconds, ok, err := parseMaxAge(a.request.Get("max_age"))
 	return time.Duration(seconds) * time.Second, ok && err == nil // it was checked when it was pushed
 }
 
 // ACRValues returns the authentication context classes that the client asks
 // for, the preferred one first (OpenID Connect Core §3.1.2.1): see
 // [Config.ACRValues].
-func (a *Authorization) ACRValues() []string { return strings.Fields(a.params.Get("acr_values")) }
+func (a *Authorization) ACRValues() []string { return strings.Fields(a.request.Get("acr_values")) }
 
 // checkLogin holds an approval to what the request demands of the user's login.
 func (s *Server) checkLogin(a *Authorization, approval Approval) error {
-	limit, ok, err := parseMaxAge(a.params)
+	limit, ok, err := parseMaxAge(a.request.Get("max_age"))
 	if err != nil {
 		return err
 	}

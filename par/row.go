@@ -1,0 +1,141 @@
+package par
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/form"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/strictjson"
+)
+
+const (
+	// rowVersion changes with the meaning of a stored value.
+	rowVersion = 3
+	// maxStored bounds a stored value. It leaves room for a large state or
+	// large authorization_details (SP-5.3.2.2-N4).
+	maxStored = 132 << 10
+	// maxHead bounds the part of a row before its content.
+	maxHead = 128
+)
+
+// A row is the value in the store. Params are names and values in turn. The
+// client chooses the names, and JSON members may not have all of these ("State"
+// together with "state"). The row of a consumed request has only Attempt. It is
+// smaller than any other, so consuming cannot fail in a full store.
+type row struct {
+	Version    int             `json:"v"`
+	Key        string          `json:"key"`     // finds rows that changed places
+	Expires    int64           `json:"expires"` // Unix milliseconds
+	Params     []string        `json:"params"`
+	Thumbprint string          `json:"jkt"` // if it is not dpop_jkt
+	Data       json.RawMessage `json:"data"`
+	Attempt    string          `json:"attempt"` // hash of the attempt that consumed the request
+}
+
+// seal returns the content of a row: all but the head. It fails if the request
+// is too large, or if Data is not JSON or nests too deep within the row. The
+// client receives that error at the push, and no user at the authorization
+// endpoint.
+func (r Request) seal() ([]byte, error) {
+	content := []byte(`"params":`)
+	content = appendStrings(content, pairs(r.params))
+	if r.thumbprint != r.params.Get("dpop_jkt") {
+		content = append(append(append(content, `,"jkt":"`...), r.thumbprint...), '"')
+	}
+	if r.data != nil {
+		within := slices.Concat([]byte("["), r.data, []byte("]"))
+		if strictjson.Valid(r.data) != nil || strictjson.Valid(within) != nil {
+			return nil, errors.New("par: PushRequest.Data is not JSON, or nests deeper than 31 levels")
+		}
+		content = append(append(content, `,"data":`...), r.data...)
+	}
+	content = append(content, '}')
+	if size := maxHead + len(content); size > maxStored { // PAR-2.3-6
+		err := fmt.Errorf("%w: %d bytes to store", ErrInvalidRequest, size)
+		err = oautherr.Describe(err, "the request is too large")
+		return nil, oautherr.WithStatus(err, http.StatusRequestEntityTooLarge)
+	}
+	return content, nil
+}
+
+// pairs returns names and values in turn, sorted by name.
+func pairs(params url.Values) []string {
+	list := make([]string, 0, 2*len(params))
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		for _, value := range params[name] {
+			list = append(list, name, value)
+		}
+	}
+	return list
+}
+
+// seal returns a row with this content.
+func seal(key string, expires time.Time, content []byte) []byte {
+	value := make([]byte, 0, maxHead+len(content))
+	value = append(head(value, key), `,"expires":`...)
+	value = append(strconv.AppendInt(value, expires.UnixMilli(), 10), ',')
+	return append(value, content...)
+}
+
+// sealUsed returns the row of a consumed request.
+func sealUsed(key, attempt string) []byte {
+	return append(append(head(nil, key), `,"attempt":"`+attempt...), `"}`...)
+}
+
+// head appends the first members of a row. A key needs no escapes.
+func head(to []byte, key string) []byte {
+	return append(append(append(strconv.AppendInt(append(to, `{"v":`...), rowVersion, 10), `,"key":"`...), key...), '"')
+}
+
+func appendStrings(to []byte, list []string) []byte {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(list) // strings do not fail
+	return append(to, bytes.TrimSpace(text.Bytes())...)
+}
+
+// open reads a row. The store may contain damaged values and other rows.
+func open(key string, value []byte) (r row, err error) {
+	if len(value) > maxStored {
+		return row{}, errors.New("the value is too large")
+	}
+	if err := strictjson.Decode(value, &r); err != nil {
+		return row{}, fmt.Errorf("the value is unreadable: %w", err)
+	}
+	if r.Version != rowVersion || r.Key != key || (len(r.Params) == 0) != (r.Attempt != "") {
+		return row{}, fmt.Errorf("the value belongs elsewhere: version %d, want %d", r.Version, rowVersion)
+	}
+	return r, nil
+}
+
+// request returns the request of a row that is not consumed.
+func (r row) request() (Request, error) {
+	params := make(url.Values, len(r.Params)/2)
+	for i := 0; i+1 < len(r.Params); i += 2 {
+		name, value := r.Params[i], r.Params[i+1:i+2:i+2]
+		if before, repeated := params[name]; repeated {
+			value = append(before, value...)
+		}
+		params[name] = value
+	}
+	clientID, thumbprint := params.Get("client_id"), r.Thumbprint
+	if len(r.Params)%2 != 0 || form.Check(params) != nil || clientID == "" {
+		return Request{}, errors.New("the value has unreadable parameters")
+	}
+	if thumbprint == "" {
+		thumbprint = params.Get("dpop_jkt")
+	}
+	return Request{
+		clientID: clientID, params: params, expires: time.UnixMilli(r.Expires), thumbprint: thumbprint, data: r.Data,
+	}, nil
+}
