@@ -122,7 +122,7 @@ func (f *front) push(w http.ResponseWriter, r *http.Request) error {
 	if err := f.clients.Commit(r.Context(), client); err != nil { // consumes the assertion
 		return err
 	}
-	answer, err := f.pushed.Push(r.Context(), request)
+	answer, err := f.pushed.Store(r.Context(), request)
 	if err != nil {
 		return err
 	}
