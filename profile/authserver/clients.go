@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
@@ -24,7 +25,8 @@ import (
 func (s *Server) authenticate(r *http.Request, params url.Values, certificate tokenbinding.ClientCertificate) (
 	clientauth.Authentication, *profile.ClientMetadata, error,
 ) {
-	auth, err := s.clients.Check(r.Context(), clientauth.Credentials{
+	ctx := s.withRegistration(r.Context())
+	auth, err := s.clients.Check(ctx, clientauth.Credentials{
 		Form: params, Authorization: r.Header.Values("Authorization"),
 		Certificates: certificate.Chain, ChainVerified: certificate.Verified,
 	})
@@ -34,8 +36,20 @@ func (s *Server) authenticate(r *http.Request, params url.Values, certificate to
 	if e := eventOf(r.Context()); e != nil {
 		e.ClientID, e.ClientAuth = auth.ClientID(), auth.Method()
 	}
-	client, err := s.client(r.Context(), auth.ClientID())
+	client, err := s.client(ctx, auth.ClientID())
 	return auth, client, err
+}
+
+// registrationKey is the key of the registration of a client in a context.
+type registrationKey struct{ *Server }
+
+// withRegistration returns a context in which the server asks the host once for
+// a registration. All checks of one request then see the same.
+func (s *Server) withRegistration(ctx context.Context) context.Context {
+	if ctx.Value(registrationKey{s}) != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, registrationKey{s}, new(atomic.Pointer[profile.ClientMetadata]))
 }
 
 // certificate returns what the client has presented, nothing if mutual TLS is
@@ -55,6 +69,12 @@ func (s *Server) certificate(r *http.Request) (tokenbinding.ClientCertificate, e
 // client returns a registration. A host's failure is not the client's fault and
 // does not look like it.
 func (s *Server) client(ctx context.Context, clientID string) (*profile.ClientMetadata, error) {
+	known, ok := ctx.Value(registrationKey{s}).(*atomic.Pointer[profile.ClientMetadata])
+	if ok {
+		if client := known.Load(); client != nil && client.ClientID == clientID {
+			return client, nil
+		}
+	}
 	client, err := s.cfg.Clients(ctx, clientID)
 	switch {
 	case errors.Is(err, clientauth.ErrUnknownClient):
@@ -63,6 +83,9 @@ func (s *Server) client(ctx context.Context, clientID string) (*profile.ClientMe
 		return nil, fmt.Errorf("%w: client registration: %w", ErrStore, err)
 	case client == nil || client.ClientID != clientID:
 		return nil, fmt.Errorf("%w: Clients returned another client's registration", ErrStore)
+	}
+	if ok {
+		known.Store(client)
 	}
 	return client, nil
 }

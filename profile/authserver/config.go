@@ -37,8 +37,8 @@ type Config struct {
 	Issuer string
 	// Clients returns the registration of a client, or an error that matches
 	// [clientauth.ErrUnknownClient]. The registration must have passed
-	// [profile.ClientMetadata.Validate]. Required. The server calls it several
-	// times for one request.
+	// [profile.ClientMetadata.Validate]. Required. At an endpoint where clients
+	// authenticate, the server calls it once for a request.
 	Clients func(ctx context.Context, clientID string) (*profile.ClientMetadata, error)
 	// Keys are the signing keys, at most one for each algorithm. The first
 	// signs access tokens, and everything for clients that are registered for

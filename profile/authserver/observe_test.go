@@ -60,8 +60,8 @@ func TestObserve(t *testing.T) {
 	token := profile.Event{Endpoint: "token", Outcome: "success", GrantType: "client_credentials", ClientID: "client-1", ClientAuth: method, Binding: "DPoP"}
 	unbound := token
 	unbound.Binding = ""
-	failed := withCode(token, "server_error", "authserver: storage failed")
-	failed.Outcome, failed.Binding = "failed", ""
+	failed := withCode(profile.Event{Endpoint: "token", GrantType: "client_credentials"}, "server_error", "clientauth: clients, keys or replay store unavailable")
+	failed.Outcome = "failed"
 	revocation := profile.Event{Endpoint: "revocation", Outcome: "success", ClientID: "client-1", ClientAuth: method}
 	var authorize string
 	for _, tc := range []struct {
@@ -83,13 +83,7 @@ func TestObserve(t *testing.T) {
 		{"a token request without a proof", func() { w.send(w.tokenURL(), w.credentialsForm("client-1", "accounts")) }, withCode(unbound, "invalid_dpop_proof", "dpop: no proof")},
 		{"a token request of a type that does not exist", func() { w.send(w.tokenURL(), url.Values{"grant_type": {"password"}}) }, withCode(profile.Event{Endpoint: "token"}, "unsupported_grant_type", "authserver: grant_type not supported")},
 		{"a token request while registrations cannot be read", func() {
-			n := 0
-			w.failClients = func() error {
-				if n++; n > 1 {
-					return down
-				}
-				return nil
-			}
+			w.failClients = func() error { return down }
 			w.send(w.tokenURL(), w.credentialsForm("client-1", "accounts"), w.tokenProof("d"))
 			w.failClients = nil
 		}, failed},

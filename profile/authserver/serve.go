@@ -39,7 +39,10 @@ func (s *Server) Handler() http.Handler {
 	if metadata.MTLSEndpointAliases != nil { // MTLS-5-1: the same endpoints, possibly at other paths
 		aliases = *metadata.MTLSEndpointAliases
 	}
-	mount(s.observed("pushed_authorization_request", s.servePush),
+	push := func(w http.ResponseWriter, r *http.Request) {
+		s.servePush(w, r.WithContext(s.withRegistration(r.Context())))
+	}
+	mount(s.observed("pushed_authorization_request", push),
 		metadata.PushedAuthorizationRequestEndpoint, aliases.PushedAuthorizationRequestEndpoint)
 	mount(s.observed("token", s.serveToken), metadata.TokenEndpoint, aliases.TokenEndpoint)
 	mount(s.observed("revocation", s.serveRevocation), metadata.RevocationEndpoint, aliases.RevocationEndpoint)
