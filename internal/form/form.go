@@ -198,9 +198,14 @@ func Printable(name string) string {
 
 // Clone returns a deep copy of values, which is never nil.
 func Clone(values url.Values) url.Values {
-	clone := make(url.Values, len(values))
+	n := 0
+	for _, all := range values {
+		n += len(all)
+	}
+	clone, copies := make(url.Values, len(values)), make([]string, n)
 	for name, all := range values {
-		clone[name] = slices.Clone(all)
+		n = copy(copies, all)
+		clone[name], copies = copies[:n:n], copies[n:]
 	}
 	return clone
 }

@@ -235,10 +235,15 @@ func TestCheckEmpty(t *testing.T) {
 }
 
 func TestClone(t *testing.T) {
-	values := url.Values{"a": {"1", "2"}}
+	values := url.Values{"a": {"1", "2"}, "b": {"3"}, "c": {}}
 	clone := form.Clone(values)
+	require.Equal(t, values, clone)
 	clone["a"][0] = "changed"
-	clone.Set("b", "3")
-	require.Equal(t, url.Values{"a": {"1", "2"}}, values)
+	clone.Set("d", "4")
+	for name := range clone {
+		clone.Add(name, "more")
+	}
+	require.Equal(t, url.Values{"a": {"1", "2"}, "b": {"3"}, "c": {}}, values)
+	require.Equal(t, url.Values{"a": {"changed", "2", "more"}, "b": {"3", "more"}, "c": {"more"}, "d": {"4", "more"}}, clone)
 	require.NotNil(t, form.Clone(nil))
 }

@@ -1,6 +1,7 @@
 package authserver_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -24,6 +25,29 @@ func heapInUse() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// unread is a body that fails the test when it is read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+func TestOverlongBodyIsNotRead(t *testing.T) {
+	w := newWorld(t, demanding(profile.Baseline))
+	metadata := w.as.Metadata()
+	for _, target := range []string{
+		w.parURL(), w.tokenURL(), metadata.RevocationEndpoint, metadata.IntrospectionEndpoint,
+	} {
+		r := httptest.NewRequest(http.MethodPost, target, unread{t})
+		r.ContentLength = 256<<10 + 1
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		recorder := httptest.NewRecorder()
+		w.as.Handler().ServeHTTP(recorder, r)
+		require.Equal(t, http.StatusRequestEntityTooLarge, recorder.Code, "attack: %s", target)
+	}
 }
 
 func TestOneClientFloodsPushes(t *testing.T) {
