@@ -26,11 +26,14 @@
 // Keycloak writes iss twice. All readers agree about such a document.
 // ParseClaims is for authorization responses (JARM), ID tokens and JWT access
 // tokens only.
+//
+// A [Writer] and [ReadRecord] are for records that this program stores.
 package strictjson
 
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -59,6 +62,9 @@ type scanner struct {
 	// maxItems bounds the elements of the outermost array. 0 is unbounded.
 	maxItems int
 	objects  int // depth of objects
+	// raw are the names of members of which only the kind and text are stored.
+	raw    []string
+	opaque bool // the next value is that of such a member
 	// place leads from the faulty value to the outermost one, as names and
 	// indexes. It is set on the way out of an error.
 	place []any
@@ -97,11 +103,15 @@ func (s *scanner) end() error {
 // value checks a value and, if v is not nil, stores it in v.
 func (s *scanner) value(depth int, v *Value) (err error) {
 	start, kind, text := s.pos, KindNumber, ""
+	inner := v // receives members and elements
+	if s.opaque {
+		inner, s.opaque = nil, false
+	}
 	switch c := s.peek(); {
 	case c == '{':
-		kind, err = KindObject, s.object(depth, nil, v)
+		kind, err = KindObject, s.object(depth, nil, inner)
 	case c == '[':
-		kind, err = KindArray, s.array(depth, v)
+		kind, err = KindArray, s.array(depth, inner)
 	case c == '"':
 		kind = KindString
 		text, err = s.str()
@@ -179,7 +189,7 @@ func (s *scanner) member(depth int, seen *names, add addFunc, v *Value) (string,
 		return "", err
 	}
 	again := !seen.add(name)
-	if again && (depth > 0 && !s.shallow || depth == 0 && s.repeats == 0) {
+	if again && (depth != 0 && !s.shallow || depth == 0 && s.repeats == 0) {
 		return "", s.fail("duplicate member " + quote(name))
 	}
 	s.space()
@@ -189,6 +199,7 @@ func (s *scanner) member(depth int, seen *names, add addFunc, v *Value) (string,
 	s.pos++
 	s.space()
 	start := s.pos
+	s.opaque = v != nil && slices.Contains(s.raw, name)
 	if err := s.value(depth+1, v.addMember(name)); err != nil {
 		s.place = append(s.place, name)
 		return "", err
