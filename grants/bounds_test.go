@@ -20,12 +20,12 @@ func numbered(prefix string, n int) string {
 	return strings.Join(values, " ")
 }
 
-// bulky is an approval for as much as there may be. Less than signs are six
+// bulky is an approval for as much as there may be. Control characters are six
 // times as long in JSON.
 func bulky() grants.Approval {
 	var claims []string
 	for i := range 49 {
-		claims = append(claims, fmt.Sprintf("%03d", i)+strings.Repeat("<", 100))
+		claims = append(claims, fmt.Sprintf("%03d", i)+strings.Repeat("\x01", 100))
 	}
 	text := func(size int) json.RawMessage { return json.RawMessage(`"` + strings.Repeat("x", size) + `"`) }
 	return grants.Approval{
@@ -77,7 +77,7 @@ func TestALargeGrantCanBeRevoked(t *testing.T) {
 		b := newBank(t, nil)
 		approval := bulky()
 		for i := range 100 {
-			approval.Claims = append(approval.Claims, fmt.Sprintf("c%03d", i)+strings.Repeat("<", 100))
+			approval.Claims = append(approval.Claims, fmt.Sprintf("c%03d", i)+strings.Repeat("\x01", 100))
 		}
 		_, err := b.prepare(fintech, "create", "", approval)
 		require.ErrorContains(t, err, "a grant of")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
@@ -42,12 +43,12 @@ type Change struct {
 }
 
 type change struct {
-	Action          string    `json:"action"`
-	ClientID        string    `json:"client_id"`
-	AuthorizationID string    `json:"authorization_id"`
-	Until           time.Time `json:"until"` // the end of the time to claim
-	Expires         time.Time `json:"expires,omitzero"`
-	Added           Grant     `json:"added"` // ID, Subject, and the permissions of the consent
+	Action          string
+	ClientID        string
+	AuthorizationID string
+	Until           time.Time // the end of the time to claim
+	Expires         time.Time
+	Added           Grant // ID, Subject, and the permissions of the consent
 }
 
 // Action returns "create", "merge" or "replace".
@@ -71,15 +72,32 @@ func (c Change) GoString() string { return c.String() }
 func (c Change) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // MarshalJSON implements json.Marshaler.
-func (c Change) MarshalJSON() ([]byte, error) { return json.Marshal(c.c) }
+func (c Change) MarshalJSON() ([]byte, error) {
+	var w strictjson.Writer
+	w.String("action", c.c.Action)
+	w.String("client_id", c.c.ClientID)
+	w.String("authorization_id", c.c.AuthorizationID)
+	w.Time("until", c.c.Until)
+	w.Time("expires", c.c.Expires)
+	w.Object("added", c.c.Added.write)
+	return w.Bytes(), nil
+}
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (c *Change) UnmarshalJSON(data []byte) error {
-	var read change
-	if err := json.Unmarshal(data, &read); err != nil {
+	r := strictjson.ReadRecord(data, rawMembers...)
+	c.c = change{
+		Action:          r.String("action"),
+		ClientID:        r.String("client_id"),
+		AuthorizationID: r.String("authorization_id"),
+		Until:           r.Time("until"),
+		Expires:         r.Time("expires"),
+		Added:           readGrant(r.Object("added")),
+	}
+	if r.Err() != nil {
+		*c = Change{}
 		return errors.New("grants: malformed change")
 	}
-	c.c = read
 	return nil
 }
 

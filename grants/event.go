@@ -69,13 +69,13 @@ func (e Event) LogValue() slog.Value { return slog.StringValue(e.String()) }
 // A pendingEvent is the stored form of an undelivered event. The state after it
 // is the state before the next one.
 type pendingEvent struct {
-	Kind            string    `json:"kind"`
-	By              string    `json:"by"`
-	AuthorizationID string    `json:"authorization_id,omitempty"`
-	EndedRefresh    []string  `json:"ended_refresh,omitempty"`
-	EndedAccess     []string  `json:"ended_access,omitempty"`
-	Time            time.Time `json:"time"`
-	Old             Grant     `json:"old"`
+	Kind            string
+	By              string
+	AuthorizationID string
+	EndedRefresh    []string
+	EndedAccess     []string
+	Time            time.Time
+	Old             Grant
 }
 
 // deliver delivers the pending events in order and stops at the first error.

@@ -16,10 +16,9 @@ import (
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
-// Bounds of one grant. Sizes of texts are those of encoding/json, the form in
-// which a store returns them.
+// Bounds of one grant.
 const (
-	maxGrant      = 128 << 10 // without the history
+	maxGrant      = 128 << 10 // as it is stored, without the history
 	maxScopePairs = 1024      // of a scope value and a resource
 	maxScopeBytes = 32 << 10  // encoded
 	maxClaims     = 256
@@ -63,18 +62,18 @@ func (g *Grant) check() (err error) {
 	if err := g.checkHost(); err != nil {
 		return err
 	}
-	size, err := g.size()
-	if err == nil && size > maxGrant {
-		err = fmt.Errorf("grants: a grant of %d bytes, more than %d", size, maxGrant)
+	if size := g.size(); size > maxGrant {
+		return fmt.Errorf("grants: a grant of %d bytes, more than %d", size, maxGrant)
 	}
-	return err
+	return nil
 }
 
-// size returns the length of g as JSON, without its history.
-func (g Grant) size() (int, error) {
+// size returns the length of g in a record, without its history.
+func (g Grant) size() int {
 	g.History = nil
-	text, err := json.Marshal(g)
-	return len(text), err
+	var w strictjson.Writer
+	g.write(&w)
+	return len(w.Bytes())
 }
 
 // checkHost checks the values that the host stores with a grant.

@@ -2,11 +2,9 @@ package grants
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,13 +36,13 @@ const (
 
 // A record is the stored form of a grant.
 type record struct {
-	Grant Grant `json:"grant"`
+	Grant Grant
 	// Authorizations may have live tokens. The refresh tokens of the last one
 	// are valid, those of the others are not.
-	Authorizations authorizations `json:"authorizations,omitempty"`
+	Authorizations []authorization
 	// Pending has the undelivered events, the oldest first: at most one change
 	// and one revocation.
-	Pending []pendingEvent `json:"pending,omitempty"`
+	Pending []pendingEvent
 }
 
 // An authorization is one completed authorization request with its code and its
@@ -57,39 +55,6 @@ type authorization struct {
 	// AccessUntil is the time until which access tokens of a superseded
 	// authorization may live. It is 0 if an event asks the host to revoke them.
 	AccessUntil int64
-}
-
-// authorizations are encoded as one text with three words for each. There may
-// be many, and each refresh decodes them.
-type authorizations []authorization
-
-// MarshalText implements encoding.TextMarshaler. IDs do not contain spaces.
-func (a authorizations) MarshalText() ([]byte, error) {
-	var text []byte
-	for _, one := range a {
-		text = append(append(text, one.ID...), ' ')
-		text = append(strconv.AppendInt(text, one.ClaimUntil, 10), ' ')
-		text = append(strconv.AppendInt(text, one.AccessUntil, 10), ' ')
-	}
-	return text, nil
-}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (a *authorizations) UnmarshalText(text []byte) error {
-	words := strings.Fields(string(text))
-	if len(words)%3 != 0 {
-		return errors.New("grants: malformed list of authorizations")
-	}
-	*a = make(authorizations, len(words)/3)
-	for i := range *a {
-		claim, err1 := strconv.ParseInt(words[3*i+1], 10, 64)
-		access, err2 := strconv.ParseInt(words[3*i+2], 10, 64)
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		(*a)[i] = authorization{words[3*i], claim, access}
-	}
-	return nil
 }
 
 // newGrantID returns a new grant ID. It contains randomness only, in URL-safe
@@ -123,11 +88,11 @@ func (m *Manager) load(ctx context.Context, id string) (*record, int64, error) {
 	case version == 0:
 		return nil, 0, ErrNotFound
 	}
-	var r record
-	if err := json.Unmarshal(value, &r); err != nil || r.Grant.ID != id {
+	r, err := decodeRecord(value)
+	if err != nil || r.Grant.ID != id {
 		return nil, 0, fmt.Errorf("%w: malformed record of %d bytes", ErrStore, len(value))
 	}
-	return &r, version, nil
+	return r, version, nil
 }
 
 // read is load with the status of now, for callers that do not write.
@@ -142,11 +107,8 @@ func (m *Manager) read(ctx context.Context, id string) (*record, error) {
 
 // save replaces a version of a record. Version 0 is a new record. It returns
 // errAgain if the stored version differs.
-func (m *Manager) save(ctx context.Context, r *record, version int64) error {
-	value, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
-	}
+func (m *Manager) save(ctx context.Context, r *record, version int64) (err error) {
+	value := r.encode()
 	size := len(value)
 	if size > maxRecord || r.Grant.Status == active && size > maxRecord/2-endBytes && !r.leavesRoom(size) {
 		return fmt.Errorf("%w: record of %d bytes, more than %d less the room for its end", ErrStore, size, maxRecord)
@@ -182,8 +144,7 @@ func (m *Manager) save(ctx context.Context, r *record, version int64) error {
 // of its end, which contains the state before it. A full record could never be
 // revoked. The authorizations only move from one list to another.
 func (r *record) leavesRoom(size int) bool {
-	before, err := r.Grant.size()
-	return err == nil && size+before+endBytes <= maxRecord
+	return size+r.Grant.size()+endBytes <= maxRecord
 }
 
 // knows reports whether an authorization is remembered.

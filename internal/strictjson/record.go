@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ const recordLevels = 8
 // A Record reads the members of an object that a [Writer] wrote, in any order.
 // An absent member is empty. If a member has another type or is null, the
 // record is damaged: the member is empty, and Err returns an error. Unknown
-// members are ignored. A Record is not safe for concurrent use.
+// members are ignored. A Record is not safe for concurrent use, except for Raw.
 type Record struct {
 	value  *Value
 	next   int // the member after the one that was read last
@@ -53,22 +54,23 @@ func (r *Record) Damage(reason string) {
 	}
 }
 
-// get returns a member of one of some kinds, or nil. Most members are read in
-// the order in which they were written.
-func (r *Record) get(name string, kinds Kind, want string) *Value {
+// get returns a member of a kind, or nil. Usually members are read in the order
+// in which they were written.
+func (r *Record) get(name string, kind Kind, want string) *Value {
 	members := r.value.Members
-	var v *Value
-	if r.next < len(members) && members[r.next].Name == name {
-		v = &members[r.next].Value
-		r.next++
-	} else if v = r.value.Get(name); v == nil {
+	i := r.next
+	if i >= len(members) || members[i].Name != name {
+		i = slices.IndexFunc(members, func(m Member) bool { return m.Name == name })
+	}
+	if i < 0 {
 		return nil
 	}
-	if v.Kind&kinds == 0 {
+	r.next = i + 1
+	if members[i].Value.Kind != kind {
 		r.wrong(name, want)
 		return nil
 	}
-	return v
+	return &members[i].Value
 }
 
 func (r *Record) wrong(name, want string) {
@@ -139,9 +141,10 @@ func (r *Record) Time(name string) time.Time {
 	return time.Unix(sec, ns).UTC()
 }
 
-// Raw returns the JSON text of a member, or nil. The text is a copy.
+// Raw returns a copy of the JSON text of a member, or nil if it is absent. It
+// accepts every value, and is safe for concurrent use.
 func (r *Record) Raw(name string) json.RawMessage {
-	if v := r.get(name, ^KindNull, "a value"); v != nil {
+	if v := r.value.Get(name); v != nil {
 		return json.RawMessage(v.Raw)
 	}
 	return nil
@@ -161,7 +164,8 @@ func (r *Record) Raws(name string) map[string]json.RawMessage {
 	return all
 }
 
-// Object returns an inner object. If it is absent, all of its members are empty.
+// Object returns an inner object. If it is absent, all of its members are
+// empty.
 func (r *Record) Object(name string) *Record {
 	v := r.get(name, KindObject, "an object")
 	if v == nil {

@@ -85,7 +85,7 @@ func TestDamagedRecords(t *testing.T) {
 		"Objects": func(r *strictjson.Record) { r.Objects("m") },
 	}
 	for value, want := range map[string]string{
-		`null`: ``, `"x"`: `String Raw`, `7`: `Int Time Raw`, `1.5`: `Raw`, `1.000000005`: `Time Raw`, `1.00000000x`: ``, `1e2`: `Raw`,
+		`null`: `Raw`, `"x"`: `String Raw`, `7`: `Int Time Raw`, `1.5`: `Raw`, `1.000000005`: `Time Raw`, `1.00000000x`: ``, `1e2`: `Raw`,
 		`-1.0000000+5`: ``, `9223372036854775808`: `Raw`, `true`: `Bool Raw`, `[]`: `Strings Raw Objects`, `["x"]`: `Strings Raw`, `["x",null]`: `Raw`,
 		`[{}]`: `Raw Objects`, `[{},1]`: `Raw`, `{}`: `Raw Raws Object`, `{"a":1,"A":1}`: ``, `{"a":[{"b":1,"b":1}]}`: ``, `"\ud800"`: ``,
 	} {

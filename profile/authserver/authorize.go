@@ -301,43 +301,6 @@ const (
 	maxContext = 1 << 10
 )
 
-// grant is what was approved, as it is kept with codes and refresh tokens.
-type grant struct {
-	ID       string          `json:"id"`
-	ClientID string          `json:"client_id"`
-	Subject  string          `json:"sub"`
-	Scopes   []string        `json:"scopes"`
-	Targets  []string        `json:"resources"`
-	Nonce    string          `json:"nonce,omitempty"`
-	AuthTime int64           `json:"auth_time,omitempty"`
-	ACR      string          `json:"acr,omitempty"`
-	AMR      []string        `json:"amr,omitempty"`
-	Details  json.RawMessage `json:"authorization_details,omitempty"`
-	// Managed is the ID of the managed grant that this authorization belongs
-	// to, or "".
-	Managed string `json:"grant_id,omitempty"`
-	// Ends is the end of the authorization, or zero if it has no end. A managed
-	// authorization ends with its grant, which stores the time.
-	Ends      time.Time `json:"ends,omitzero"`
-	NoRefresh bool      `json:"no_refresh_token,omitempty"`
-	// Each as it was encoded for the first time: a large number that went
-	// through a float64 would come back as another.
-	Claims map[string]json.RawMessage `json:"claims,omitempty"`
-}
-
-// consent returns the identifier of the consent, the same for all of its
-// tokens. It is empty for a client that acts for itself. The user's subject
-// never equals the client's ID: see checkApproval.
-func (g grant) consent() string {
-	switch {
-	case g.Subject == g.ClientID:
-		return ""
-	case g.Managed != "":
-		return g.Managed
-	}
-	return g.ID
-}
-
 // Approve ends the authorization: the request_uri is used up, and the response
 // to be served carries code, state and iss to the client. Of any number of
 // concurrent calls for one request exactly one succeeds. Give an error, with a,
@@ -362,15 +325,11 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	if err := s.checkApprovalSize(ctx, a, record); err != nil {
 		return nil, fmt.Errorf("authserver: approval: %w", err)
 	}
-	value, err := json.Marshal(record)
-	if err != nil {
-		return nil, fmt.Errorf("authserver: approval: %w", err)
-	}
 	code := jose.RandomString(32) // SP-5.4.1-4
 	// The code is stored first. No client knows it before the request_uri is
 	// consumed, and if storing fails, the request can be repeated.
 	key := s.storeKey(kindCode, code)
-	if err := s.add(ctx, s.stores.codes, a.client.ClientID, key, value, record.kept()); err != nil {
+	if err := s.add(ctx, s.stores.codes, a.client.ClientID, key, record.encode(), record.kept()); err != nil {
 		return nil, fmt.Errorf("%w: storing a code", err)
 	}
 	response, err := s.Complete(ctx, a, code)

@@ -2,7 +2,6 @@ package authserver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,19 +12,6 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
-
-// A codeRecord is the stored value of an authorization code. It contains the
-// code_challenge, and the code does not (PKCE-4.4-1).
-type codeRecord struct {
-	Binding Binding `json:"binding"`
-	Grant   grant   `json:"grant"`
-	Expires int64   `json:"expires"` // of the code; the record is kept longer
-	// Change takes effect with the redemption of the code.
-	Change *grants.Change `json:"change,omitempty"`
-	// Attempt is the ID of the token request that redeemed the code. The record
-	// of a redeemed code has only the Binding, Expires and the ID of the Grant.
-	Attempt string `json:"attempt,omitempty"`
-}
 
 // kept returns the time until which the record is kept. A replay of the code is
 // recognised until then.
@@ -188,11 +174,7 @@ func (s *Server) redeemOnce(ctx context.Context, code storedCode) error {
 		Binding: code.record.Binding, Expires: code.record.Expires, Grant: grant{ID: code.record.Grant.ID},
 		Attempt: jose.RandomString(grantIDBytes),
 	}
-	used, err := json.Marshal(record)
-	if err != nil {
-		return fmt.Errorf("%w: redeeming a code: %w", ErrStore, err)
-	}
-	version := code.version
+	used, version := record.encode(), code.version
 	for range races {
 		swapped, err := s.stores.codes.Swap(ctx, code.key, version, used, record.kept())
 		switch {

@@ -2,7 +2,6 @@ package authserver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -86,7 +85,7 @@ func storing(err error) error {
 // load reads a record and returns its value and version. If the record does not
 // exist, the error is notFound.
 func (s *Server) load(
-	ctx context.Context, from store.Store, key string, record any, notFound error,
+	ctx context.Context, from store.Store, key string, record storedRecord, notFound error,
 ) ([]byte, int64, error) {
 	value, version, err := from.Get(ctx, key)
 	switch {
@@ -95,7 +94,7 @@ func (s *Server) load(
 	case version == 0:
 		return nil, 0, fmt.Errorf("%w: unknown", notFound)
 	}
-	if err := json.Unmarshal(value, record); err != nil {
+	if err := record.decode(value); err != nil {
 		return nil, 0, fmt.Errorf("%w: malformed record", ErrStore)
 	}
 	return value, version, nil

@@ -103,5 +103,5 @@ func TestWritesWhoseResponseIsLost(t *testing.T) {
 			seen[l.lost.Load().(string)] = true
 		}
 	}
-	require.Len(t, seen, 9, "%v", seen)
+	require.Len(t, seen, 10, "%v", seen)
 }

@@ -39,13 +39,13 @@ func kindOf(value []byte) string {
 		return "replay"
 	case len(value) == 10 && bytes.Trim(value, "0123456789") == nil:
 		return "revocation"
-	case has(`"binding":`):
+	case has(`"kind":"code"`):
 		return "code"
 	case has(`"params":`):
 		return "request"
 	case has(`"jti":`):
 		return "access token"
-	case bytes.HasPrefix(value, []byte(`{"grant":`)):
+	case has(`"kind":"refresh"`):
 		return "refresh token"
 	}
 	return "grant"

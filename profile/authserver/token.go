@@ -49,11 +49,6 @@ func (t TokenResponse) GoString() string { return t.String() }
 // LogValue is String.
 func (t TokenResponse) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
-type refreshRecord struct {
-	Grant   grant `json:"grant"`
-	Expires int64 `json:"expires"`
-}
-
 // Token serves a checked token request. It redeems the code or reads the
 // refresh token, and issues tokens that are bound to the key of the proof.
 // After an [ErrStore], the client can repeat its request with a new assertion
@@ -335,12 +330,10 @@ func (s *Server) newRefreshToken(ctx context.Context, g grant) (string, error) {
 	if !g.Ends.IsZero() && g.Ends.Before(expires) {
 		expires = g.Ends
 	}
-	value, err := json.Marshal(refreshRecord{Grant: g, Expires: expires.Unix()})
-	if err != nil {
-		return "", fmt.Errorf("%w: refresh token: %w", ErrStore, err)
-	}
+	record := refreshRecord{Grant: g, Expires: expires.Unix()}
 	token := jose.RandomString(32) // SP-5.4.1-4
-	if err := s.add(ctx, s.stores.refresh, g.ClientID, s.storeKey(kindRefresh, token), value, expires); err != nil {
+	key := s.storeKey(kindRefresh, token)
+	if err := s.add(ctx, s.stores.refresh, g.ClientID, key, record.encode(), expires); err != nil {
 		return "", fmt.Errorf("%w: storing a refresh token", err)
 	}
 	return token, nil
