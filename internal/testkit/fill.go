@@ -56,7 +56,8 @@ func fillText(r *rand.Rand) string {
 func fillJSON(r *rand.Rand) json.RawMessage {
 	deepest := strings.Repeat(`[`, 32) + strings.Repeat(`]`, 32)
 	all := []string{
-		`[]`, `[{"type":"pay","amount":{"currency":"EUR","value":"1.00"}}]`, `{"v":"\u0026", "w": null}`, `null`, `-7.0e1`, deepest,
+		`[]`, `[{"type":"pay","amount":{"currency":"EUR","value":"1.00"}}]`, `{"v":"\u0026", "w": null}`,
+		`null`, `-7.0e1`, deepest,
 	}
 	return json.RawMessage(all[r.IntN(len(all))])
 }
