@@ -3,6 +3,7 @@ package expiring
 import (
 	"context"
 	"errors"
+	"strings"
 )
 
 // ErrShare reports that one owner has used its share. Nothing was recorded.
@@ -22,6 +23,9 @@ func WithOwner(ctx context.Context, owner string) context.Context {
 func WithClient(ctx context.Context, issuer, clientID string) context.Context {
 	if clientID == "" {
 		return WithOwner(ctx, "")
+	}
+	if rest, ok := strings.CutPrefix(Owner(ctx), issuer); ok && rest != "" && rest[0] == ' ' && rest[1:] == clientID {
+		return ctx
 	}
 	return WithOwner(ctx, issuer+" "+clientID)
 }

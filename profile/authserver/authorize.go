@@ -187,8 +187,8 @@ func (s *Server) authorization(
 		e.ClientID = request.ClientID()
 	}
 	var data pushedData
-	if err := json.Unmarshal(request.Data(), &data); err != nil || data.Issuer != s.cfg.Issuer {
-		return nil, fmt.Errorf("%w: it was pushed to another issuer", par.ErrNotFound)
+	if err := json.Unmarshal(request.Data(), &data); err != nil {
+		return nil, fmt.Errorf("%w: a stored request without the data of this server", ErrStore)
 	}
 	a := &Authorization{
 		server: s, request: request, asked: found, pushed: data.Time, refused: refused,

@@ -52,9 +52,8 @@ type PushedRequest struct {
 
 // pushedData is stored together with the parameters.
 type pushedData struct {
-	Issuer string `json:"iss"`              // issuers that share a store do not share requests
-	Signed bool   `json:"signed,omitempty"` // by a request object
-	Time   int64  `json:"time"`             // of the push
+	Signed bool  `json:"signed,omitempty"` // by a request object
+	Time   int64 `json:"time"`             // of the push
 }
 
 // ClientID returns the authenticated client.
@@ -102,7 +101,7 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 		return nil, err
 	}
 	data, err := json.Marshal(pushedData{
-		Issuer: s.cfg.Issuer, Signed: object.Raw() != "", Time: s.cfg.Hooks.Now().Unix(),
+		Signed: object.Raw() != "", Time: s.cfg.Hooks.Now().Unix(),
 	})
 	if err != nil {
 		return nil, err
@@ -130,8 +129,7 @@ func (p *PushedRequest) commit(ctx context.Context) error {
 		return err
 	}
 	if p.hasProof {
-		owned := expiring.WithClient(ctx, p.server.cfg.Issuer, p.client.ClientID)
-		if err := p.server.pushProofs.Commit(owned, p.proof); err != nil {
+		if err := p.server.pushProofs.Commit(ctx, p.proof); err != nil {
 			return err
 		}
 	}
@@ -336,6 +334,7 @@ func (s *Server) Push(ctx context.Context, p *PushedRequest) (par.Pushed, error)
 	if p == nil || p.client == nil || p.server != s {
 		return par.Pushed{}, errors.New("authserver: Push of a request that was not checked by this server")
 	}
+	ctx = expiring.WithClient(ctx, s.cfg.Issuer, p.client.ClientID)
 	if err := p.commit(ctx); err != nil {
 		return par.Pushed{}, err
 	}
