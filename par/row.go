@@ -88,7 +88,8 @@ func seal(key string, expires time.Time, content []byte) []byte {
 
 // sealUsed returns the row of a consumed request.
 func sealUsed(key, attempt string) []byte {
-	return append(append(head(nil, key), `,"attempt":"`+attempt...), `"}`...)
+	value := append(head(make([]byte, 0, maxHead), key), `,"attempt":"`...)
+	return append(append(value, attempt...), `"}`...)
 }
 
 // head appends the first members of a row. A key needs no escapes.

@@ -35,7 +35,11 @@ var (
 // checkSize requires that an access token can hold these claims. It encodes
 // them like a token and signs nothing.
 func (s *Server) checkSize(c accesstoken.Claims) error {
-	if len(c.AuthorizationDetails)+len(c.Scope)+len(strings.Join(c.Audience, "")) <= surelySmall {
+	size := len(c.AuthorizationDetails) + len(c.Scope)
+	for _, audience := range c.Audience {
+		size += len(audience)
+	}
+	if size <= surelySmall {
 		return nil
 	}
 	var err error
@@ -76,11 +80,15 @@ func (s *Server) worstCase(clientID string, scopes, targets []string, details ra
 // client requests, with these details. Otherwise the user's consent would be
 // lost.
 func (s *Server) checkRequestSize(ctx context.Context, a *asked, details rar.Details) error {
+	merging := a.grant.Action() == "merge"
+	if !merging && len(details) == 0 && s.surelyFits(a.scopes, nil) {
+		return nil
+	}
 	g, err := s.worstCase(a.client.ClientID, a.scopes, a.targets, details)
 	if err != nil {
 		return err
 	}
-	if a.grant.Action() != "merge" {
+	if !merging {
 		return s.checkFits(a.client, g.permission())
 	}
 	// GM-5.2-5: tokens are for what there was and what is new.
@@ -126,8 +134,11 @@ func (s *Server) checkManagedSize(client *profile.ClientMetadata, g grant, curre
 // checkApprovalSize encodes the access tokens of an approval as a trial. The
 // grant that a merge extends may have grown since the push.
 func (s *Server) checkApprovalSize(ctx context.Context, a *Authorization, record codeRecord) error {
-	if record.Change == nil {
-		return s.checkFits(a.client, record.Grant.permission())
+	if g := &record.Grant; record.Change == nil {
+		if s.surelyFits(g.Scopes, g.Details) {
+			return nil
+		}
+		return s.checkFits(a.client, g.permission())
 	}
 	current, err := s.grants.Plan(ctx, record.Change)
 	if err != nil {
@@ -136,11 +147,24 @@ func (s *Server) checkApprovalSize(ctx context.Context, a *Authorization, record
 	return s.checkManagedSize(a.client, record.Grant, current)
 }
 
+// surelyFits reports whether these scopes and details are so small that a trial
+// is not needed.
+func (s *Server) surelyFits(scopes []string, details []byte) bool {
+	size := len(details)
+	for _, text := range scopes {
+		size += len(text) + 1
+	}
+	for _, text := range s.cfg.Resources {
+		size += len(text)
+	}
+	return size <= surelySmall
+}
+
 // checkFits encodes as a trial the access tokens that a client can request with
 // the resource parameter. They are one for the default, and one for each other
 // resource.
 func (s *Server) checkFits(client *profile.ClientMetadata, p permission) error {
-	if len(p.Details)+len(strings.Join(p.Scopes, " "))+len(strings.Join(s.cfg.Resources, "")) <= surelySmall {
+	if s.surelyFits(p.Scopes, p.Details) {
 		return nil
 	}
 	granted, err := s.storedDetails(client, p.Details)
