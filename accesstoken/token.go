@@ -43,6 +43,7 @@ import (
 // returns one. It is immutable and safe for concurrent use. It does not contain
 // the token itself. Its String and LogValue contain the client and the ID.
 type Token struct {
+	hash                          string
 	issuer, subject, clientID, id string
 	scope, acr, grant             string
 	cnf                           jwt.Confirmation
@@ -77,6 +78,10 @@ func (t *Token) IssuedAt() time.Time { return t.issuedAt }
 
 // ExpiresAt returns when the token expires ("exp").
 func (t *Token) ExpiresAt() time.Time { return t.expires }
+
+// Hash returns the SHA-256 hash of the token in base64url. A DPoP proof for the
+// token has this value as "ath" (RFC 9449 §4.2).
+func (t *Token) Hash() string { return t.hash }
 
 // JKT returns the thumbprint of the DPoP key that the token is bound to. It is
 // empty if the token is not bound by DPoP.

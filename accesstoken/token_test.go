@@ -2,6 +2,8 @@ package accesstoken_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -49,6 +51,19 @@ func TestTokenSaysWhatWasIssued(t *testing.T) {
 		require.Contains(t, text, "fintech")
 		require.NotContains(t, text, "alice")
 		require.NotContains(t, text, jkt)
+	}
+}
+
+func TestTokenHash(t *testing.T) {
+	first, second := sign(t, good()), sign(t, good())
+	for name, size := range map[string]int{"with a cache": 0, "without a cache": -1} {
+		v := newVerifier(t, func(c *accesstoken.VerifierConfig) { c.CacheSize = size })
+		for _, token := range []string{first, second, first, second} {
+			got, err := v.Verify(context.Background(), token)
+			require.NoError(t, err)
+			sum := sha256.Sum256([]byte(token))
+			require.Equal(t, base64.RawURLEncoding.EncodeToString(sum[:]), got.Hash(), "DPOP-4.2-8 %s", name)
+		}
 	}
 }
 

@@ -31,8 +31,9 @@ func (p Proof) Thumbprint() string { return p.thumbprint }
 // IssuedAt returns when the client made the proof ("iat").
 func (p Proof) IssuedAt() time.Time { return p.issuedAt }
 
-// presented is the access token of a request and the thumbprint in it.
-type presented struct{ accessToken, thumbprint string }
+// presented is the access token of a request, its hash, and the thumbprint in
+// it. If the hash is empty, check computes it.
+type presented struct{ accessToken, hash, thumbprint string }
 
 // A header is the checked JOSE header of a proof.
 type header struct {
@@ -226,11 +227,15 @@ func (at *presented) check(claims strictjson.Object, h *header) error {
 	if at == nil {
 		return nil
 	}
-	if at.accessToken == "" {
-		return fmt.Errorf("%w: missing access token", ErrTokenHash)
+	hash := at.hash
+	if hash == "" {
+		if at.accessToken == "" {
+			return fmt.Errorf("%w: missing access token", ErrTokenHash)
+		}
+		hash = jose.SHA256Base64(at.accessToken)
 	}
 	ath, _, err := claims.String("ath")
-	if err != nil || !jose.EqualString(ath, jose.SHA256Base64(at.accessToken)) { // DPOP-4.3-12a
+	if err != nil || !jose.EqualString(ath, hash) { // DPOP-4.3-12a
 		return ErrTokenHash
 	}
 	if !jose.EqualString(at.thumbprint, h.thumbprint) { // DPOP-4.3-12b

@@ -151,8 +151,8 @@ func TestRefused(t *testing.T) {
 				bound = thumbprintOf(t, testkit.ECKey(t, "other"))
 			}
 			entries := entryPoints(verifier, bound)
-			for _, name := range []string{"CheckToken", "VerifyToken", "API", "Check", "Verify", "token endpoint"} {
-				atResource := strings.HasSuffix(name, "Token") || name == "API"
+			for _, name := range []string{"CheckToken", "CheckTokenHash", "VerifyToken", "API", "Check", "Verify", "token endpoint"} {
+				atResource := strings.Contains(name, "Token") || name == "API"
 				if v.Resource && !atResource {
 					continue
 				}
@@ -229,9 +229,12 @@ func entryPoints(v *dpop.Verifier, thumbprint string) map[string]func(*http.Requ
 		return v.VerifyToken(r.Context(), r, aToken, thumbprint)
 	}
 	return map[string]func(*http.Request) (string, int, error){
-		"Check":       direct(v.Check),
-		"Verify":      direct(verify),
-		"CheckToken":  direct(func(r *http.Request) (dpop.Proof, error) { return v.CheckToken(r, aToken, thumbprint) }),
+		"Check":      direct(v.Check),
+		"Verify":     direct(verify),
+		"CheckToken": direct(func(r *http.Request) (dpop.Proof, error) { return v.CheckToken(r, aToken, thumbprint) }),
+		"CheckTokenHash": direct(func(r *http.Request) (dpop.Proof, error) {
+			return v.CheckTokenHash(r, ath(aToken), thumbprint)
+		}),
 		"VerifyToken": direct(verifyToken),
 		"token endpoint": served(func(r *http.Request) error {
 			_, err := verify(r)

@@ -181,7 +181,16 @@ func (v *Verifier) VerifyToken(ctx context.Context, r *http.Request, accessToken
 // The thumbprint is the member jkt of the confirmation claim (cnf) of the token
 // (RFC 9449 §6.1, §6.2). If it is empty, the error is [ErrBinding].
 func (v *Verifier) CheckToken(r *http.Request, accessToken, thumbprint string) (Proof, error) {
-	p, err := v.check(r, &presented{accessToken, thumbprint})
+	p, err := v.check(r, &presented{accessToken: accessToken, thumbprint: thumbprint})
+	return p, atResource(err)
+}
+
+// CheckTokenHash is [Verifier.CheckToken] for a caller that knows the hash of
+// the access token: base64url(SHA-256(token)), 43 characters. The caller must
+// have computed the hash from the token of the Authorization header. If the
+// hash is empty, the error is [ErrTokenHash].
+func (v *Verifier) CheckTokenHash(r *http.Request, hash, thumbprint string) (Proof, error) {
+	p, err := v.check(r, &presented{hash: hash, thumbprint: thumbprint})
 	return p, atResource(err)
 }
 

@@ -309,13 +309,22 @@ func TestTokenBinding(t *testing.T) {
 		{"DPOP-4.3-12b a thumbprint in capitals", aToken, strings.ToUpper(thumbprint), dpop.ErrBinding},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, err := v.CheckToken(request(proof), tc.token, tc.thumbprint)
-			require.ErrorIs(t, err, tc.want)
-			if tc.want != nil {
-				require.Zero(t, p)
-				_, _, status := testkit.Wire(t, err)
-				require.Equal(t, 401, status)
-				require.NotContains(t, err.Error(), aToken)
+			hash := ""
+			if tc.token != "" {
+				hash = ath(tc.token)
+			}
+			for _, check := range []func() (dpop.Proof, error){
+				func() (dpop.Proof, error) { return v.CheckToken(request(proof), tc.token, tc.thumbprint) },
+				func() (dpop.Proof, error) { return v.CheckTokenHash(request(proof), hash, tc.thumbprint) },
+			} {
+				p, err := check()
+				require.ErrorIs(t, err, tc.want)
+				if tc.want != nil {
+					require.Zero(t, p)
+					_, _, status := testkit.Wire(t, err)
+					require.Equal(t, 401, status)
+					require.NotContains(t, err.Error(), aToken)
+				}
 			}
 		})
 	}

@@ -91,8 +91,10 @@ func Sum256(parts ...string) [sha256.Size]byte {
 
 // SHA256Base64 returns base64url(SHA-256(parts)), 43 characters. It is the form
 // of ath, jkt, x5t#S256 and PKCE challenges.
-func SHA256Base64(parts ...string) string {
-	sum := Sum256(parts...)
+func SHA256Base64(parts ...string) string { return Base64(Sum256(parts...)) }
+
+// Base64 returns a hash in base64url, 43 characters.
+func Base64(sum [sha256.Size]byte) string {
 	var text [43]byte
 	base64.RawURLEncoding.Encode(text[:], sum[:])
 	return string(text[:])

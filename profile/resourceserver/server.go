@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -123,7 +124,7 @@ func (s *Server) verify(r *http.Request, scopes []string) (*Token, error) {
 		return nil, err
 	}
 	token := &Token{claims: claims, issuer: issuer, server: s}
-	proof, err := s.checkBinding(r, presented, token.Confirmation()) // SP-5.3.4-5
+	proof, err := s.checkBinding(r, presented, token) // SP-5.3.4-5
 	if err != nil {
 		return token, err
 	}
@@ -141,8 +142,9 @@ func (s *Server) verify(r *http.Request, scopes []string) (*Token, error) {
 // checkBinding checks that the sender has the key and the certificate that the
 // token is bound to. The caller commits the returned proof.
 func (s *Server) checkBinding(
-	r *http.Request, presented tokenbinding.Presented, binding tokenbinding.Confirmation,
+	r *http.Request, presented tokenbinding.Presented, token *Token,
 ) (proof dpop.Proof, err error) {
+	binding := token.Confirmation()
 	// DPOP-7.2-1: before the proof, so that a bound token as Bearer is rejected
 	// in any case.
 	if err := binding.CheckScheme(presented.Scheme); err != nil { // CS-18: the scheme in any case
@@ -157,7 +159,12 @@ func (s *Server) checkBinding(
 	if binding.JKT != "" {
 		// CS-16, DPOP-7.1-2: the checks of the proof itself. AM-5.2: with the
 		// next check, the token alone permits nothing.
-		if proof, err = s.proofs.CheckToken(r, presented.Token, binding.JKT); err != nil {
+		if jwt, ok := token.claims.(*accesstoken.Token); ok {
+			proof, err = s.proofs.CheckTokenHash(r, jwt.Hash(), binding.JKT)
+		} else {
+			proof, err = s.proofs.CheckToken(r, presented.Token, binding.JKT)
+		}
+		if err != nil {
 			return proof, err
 		}
 		proved.JKT = proof.Thumbprint()
