@@ -14,7 +14,8 @@ type MemoryConfig struct {
 	// MaxEntries bounds the number of entries. The default is 262,144.
 	MaxEntries int
 	// MaxBytes bounds the total size of keys and values in bytes. The default
-	// is 64 MiB. An entry needs some 200 bytes of memory in addition.
+	// is 64 MiB. An entry takes about 100 bytes of memory in addition to its
+	// value.
 	MaxBytes int
 	// Now returns the current time. If nil, time.Now is used.
 	Now func() time.Time
@@ -23,13 +24,16 @@ type MemoryConfig struct {
 // Memory is a [Store] in the memory of one process. It is bounded. When it is
 // full, Add fails with [ErrFull], and so does a Swap to a larger value; live
 // entries are never evicted. Expired entries are removed during later
-// operations. A Memory starts no goroutine and is safe for concurrent use.
+// operations, a bounded number in each. Their values are freed, and 100 bytes
+// of each are used again. A Memory starts no goroutine and is safe for
+// concurrent use.
 //
 // The packages of this module name the client that an entry belongs to in the
 // context of Add and Swap. A client can use as much room as is still free. A
 // single client therefore fills half of the bounds, because it then uses as
 // much as is free. After that its calls fail with ErrFull, and those of others
-// do not. Other stores ignore the client.
+// do not. A client may use slightly more while many expired entries are not yet
+// removed. Other stores ignore the client.
 //
 // An entry without a value records that its key was used. If the clock is set
 // back, Add fails with [ErrInvalid] for such an entry if it expires no later

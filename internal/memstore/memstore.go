@@ -12,12 +12,11 @@
 package memstore
 
 import (
-	"bytes"
 	"cmp"
-	"container/heap"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -45,9 +44,12 @@ var (
 const (
 	defaultMaxEntries = 1 << 18
 	defaultMaxBytes   = 64 << 20
-	// reclaimed is the maximum number of expired entries that one operation
+	// reclaimed is the maximum number of expired entries that each operation
 	// removes. It bounds the time that a caller waits.
 	reclaimed = 4
+	// reclaimedForRoom is the maximum for an operation that needs room, in
+	// addition to the entries that make room for its bytes.
+	reclaimedForRoom = 64
 )
 
 // Config configures a [Store].
@@ -59,28 +61,36 @@ type Config struct {
 
 // Store implements store.Store. It starts no goroutine and is safe for
 // concurrent use.
+//
+// An entry takes 92 bytes of memory in addition to its value, and contains two
+// pointers. An operation touches a bounded number of entries. It does not grow
+// with the store, except that the heap of expiries has more levels.
 type Store struct {
 	max usage
 	now func() time.Time
 
 	// One lock is enough. It is held for a look-up and an update of the heap,
 	// which takes about a hundredth of the time of a signature check.
-	mu      sync.Mutex
-	entries map[string]*entry
-	due     schedule
-	used    usage
-	owners  map[string]usage
+	mu     sync.Mutex
+	table  table
+	due    schedule
+	used   usage
+	owners map[string]*account
 	// forgotten is the latest expiry of all removed entries without a value.
-	forgotten time.Time
+	forgotten deadline
 }
 
-// entry is one entry. Its value is never written to.
-type entry struct {
-	key, owner string
-	value      []byte
-	version    int64
-	expires    time.Time // without monotonic reading
-	index      int       // in the schedule
+// An account is the usage of an owner that has entries.
+type account struct {
+	owner string
+	usage
+}
+
+func (a *account) name() string {
+	if a == nil {
+		return ""
+	}
+	return a.owner
 }
 
 type usage struct{ entries, bytes int }
@@ -94,9 +104,14 @@ func (u usage) within(max usage) bool { return u.entries <= max.entries && u.byt
 // New returns an empty Store.
 func New(cfg Config) *Store {
 	m := &Store{
-		max: usage{cmp.Or(cfg.MaxEntries, defaultMaxEntries), cmp.Or(cfg.MaxBytes, defaultMaxBytes)},
-		now: cfg.Now, entries: make(map[string]*entry), owners: make(map[string]usage),
+		max: usage{
+			min(cmp.Or(cfg.MaxEntries, defaultMaxEntries), math.MaxInt32-1),
+			cmp.Or(cfg.MaxBytes, defaultMaxBytes),
+		},
+		now: cfg.Now, table: newTable(), owners: make(map[string]*account),
+		forgotten: deadline{sec: math.MinInt64},
 	}
+	m.due.table = &m.table
 	if m.now == nil {
 		m.now = time.Now
 	}
@@ -110,52 +125,53 @@ func New(cfg Config) *Store {
 // back, Add rejects such an entry with [ErrInvalid] if it expires no later than
 // a removed one. A used key is therefore never used again.
 func (m *Store) Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error) {
-	if err := check(ctx, key, value); err != nil {
+	k, err := check(ctx, key, value)
+	if err != nil {
 		return false, err
 	}
-	expires = expires.Round(0)
-	stored := bytes.Clone(value)
+	stored := string(value)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.begin()
 	if !expires.After(now) {
-		return false, fmt.Errorf("%w: expiry %v is not after %v", ErrInvalid, expires, now)
+		return false, errExpiry(expires, now)
 	}
-	if m.find(key, now) != nil {
+	if m.find(&k, now) != 0 {
 		return false, nil
 	}
-	if len(value) == 0 && !expires.After(m.forgotten) {
-		return false, fmt.Errorf("%w: expiry %v is not after %v, when used keys were forgotten", ErrInvalid,
-			expires, m.forgotten)
+	due := newDeadline(expires, 0)
+	if len(value) == 0 && !m.forgotten.before(due) {
+		return false, fmt.Errorf("%w: expiry %v is not after that of a forgotten key", ErrInvalid, expires.Round(0))
 	}
-	owner := expiring.Owner(ctx)
-	if err := m.makeRoom(owner, usage{1, len(key) + len(value)}, now); err != nil {
+	owner, size := expiring.Owner(ctx), usage{1, KeyLength + len(value)}
+	if err := m.makeRoom(owner, size, now); err != nil {
 		return false, err
 	}
-	e := &entry{key: strings.Clone(key), owner: strings.Clone(owner), value: stored, version: 1, expires: expires}
-	m.entries[e.key] = e
-	m.count(e.owner, e.size())
-	heap.Push(&m.due, e)
+	due.id = m.table.insert(&k, stored, m.account(owner))
+	m.due.add(due)
+	m.count(m.table.entry(due.id), size)
 	return true, nil
 }
 
 // Get implements store.Store.
 func (m *Store) Get(ctx context.Context, key string) (value []byte, version int64, err error) {
-	if err := check(ctx, key, nil); err != nil {
+	k, err := check(ctx, key, nil)
+	if err != nil {
 		return nil, 0, err
 	}
-	value, version = m.get(key)
-	return bytes.Clone(value), version, nil
+	stored, version := m.get(&k)
+	return append(value, stored...), version, nil
 }
 
-func (m *Store) get(key string) ([]byte, int64) {
+func (m *Store) get(k *key) (value string, version int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.find(key, m.begin())
-	if e == nil {
-		return nil, 0
+	id := m.find(k, m.begin())
+	if id == 0 {
+		return "", 0
 	}
-	return e.value, e.version
+	e := m.table.entry(id)
+	return e.value, e.version >> 2
 }
 
 // Swap implements store.Store. The entry keeps its owner. A value that grows
@@ -166,84 +182,96 @@ func (m *Store) get(key string) ([]byte, int64) {
 func (m *Store) Swap(
 	ctx context.Context, key string, version int64, value []byte, expires time.Time,
 ) (swapped bool, err error) {
-	if err := check(ctx, key, value); err != nil {
+	k, err := check(ctx, key, value)
+	if err != nil {
 		return false, err
 	}
-	expires = expires.Round(0)
-	stored := bytes.Clone(value)
+	stored := string(value)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.begin()
 	if !expires.After(now) {
-		return false, fmt.Errorf("%w: expiry %v is not after %v", ErrInvalid, expires, now)
+		return false, errExpiry(expires, now)
 	}
-	e := m.find(key, now)
-	if e == nil || e.version != version {
+	id := m.find(&k, now)
+	if id == 0 {
 		return false, nil
 	}
-	growth, bounded := usage{0, len(value) - len(e.value)}, e.owner == "" || expiring.Owner(ctx) != ""
+	e := m.table.entry(id)
+	if e.version>>2 != version {
+		return false, nil
+	}
+	growth, bounded := usage{0, len(value) - len(e.value)}, e.owner == nil || expiring.Owner(ctx) != ""
 	if bounded && growth.bytes > 0 {
-		if err := m.makeRoom(e.owner, growth, now); err != nil {
+		if err := m.makeRoom(e.owner.name(), growth, now); err != nil {
 			return false, err
 		}
 	}
-	m.count(e.owner, growth)
-	e.value, e.expires = stored, expires
-	e.version++
-	heap.Fix(&m.due, e.index)
+	m.count(e, growth)
+	e.value = stored
+	e.version += 1 << 2
+	m.due.move(newDeadline(expires, id))
 	return true, nil
 }
 
 // check checks the arguments that do not depend on the entries.
-func check(ctx context.Context, key string, value []byte) error {
+func check(ctx context.Context, text string, value []byte) (key, error) {
+	k, ok := parseKey(text)
 	switch err := ctx.Err(); {
 	case err != nil:
-		return err
-	case !wellFormed(key):
-		return fmt.Errorf("%w: key of %d bytes, want %d of base64url", ErrInvalid, len(key), KeyLength)
+		return key{}, err
+	case !ok:
+		return key{}, fmt.Errorf("%w: key of %d bytes, want %d of base64url", ErrInvalid, len(text), KeyLength)
 	case len(value) > MaxValue:
-		return fmt.Errorf("%w: value of %d bytes, more than %d", ErrInvalid, len(value), MaxValue)
+		return key{}, fmt.Errorf("%w: value of %d bytes, more than %d", ErrInvalid, len(value), MaxValue)
 	}
-	return nil
+	return k, nil
+}
+
+func errExpiry(expires, now time.Time) error {
+	return fmt.Errorf("%w: expiry %v is not after %v", ErrInvalid, expires.Round(0), now)
 }
 
 // begin removes some expired entries and returns the time of an operation.
 func (m *Store) begin() time.Time {
 	now := m.now().Round(0)
-	m.reclaim(reclaimed, now)
+	for range reclaimed {
+		if !m.reclaim(now) {
+			break
+		}
+	}
 	return now
 }
 
-func wellFormed(key string) bool {
-	for i := range len(key) {
-		c := key[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
-			return false
-		}
-	}
-	return len(key) == KeyLength
-}
-
-// find returns the live entry of key, or nil. It removes an expired entry,
+// find returns the live entry of a key, or 0. It removes an expired entry,
 // which therefore stays removed if the clock is set back.
-func (m *Store) find(key string, now time.Time) *entry {
-	e := m.entries[key]
-	if e != nil && !e.expires.After(now) {
-		m.remove(e)
-		return nil
+func (m *Store) find(k *key, now time.Time) int32 {
+	id := m.table.find(k)
+	if id != 0 && m.due.of(id).expired(now) {
+		m.remove(id)
+		return 0
 	}
-	return e
+	return id
 }
 
 // makeRoom removes expired entries until the growth of an owner fits. It
 // returns [ErrFull] or [ErrShare] if it does not fit.
+//
+// It removes a bounded number of entries, which have at least twice the bytes
+// of the growth. If more entries have expired, the share of the owner is not
+// known, and the owner needs only free room. Each such call increases the free
+// room for others by more than it uses.
 func (m *Store) makeRoom(owner string, growth usage, now time.Time) error {
-	for {
+	for range reclaimedForRoom + 2*growth.bytes/KeyLength {
 		err := m.room(owner, growth)
-		if err == nil || m.reclaim(1, now) == 0 {
+		if err == nil || !m.reclaim(now) {
 			return err
 		}
 	}
+	if m.due.len > 0 && m.due.next().expired(now) {
+		owner = ""
+	}
+	return m.room(owner, growth)
 }
 
 // room checks growth against the free room. An owner that has entries can use
@@ -251,10 +279,10 @@ func (m *Store) makeRoom(owner string, growth usage, now time.Time) error {
 func (m *Store) room(owner string, growth usage) error {
 	free, own := m.max.minus(m.used), m.owners[owner]
 	if growth.entries == 0 { // a value that grows needs only bytes
-		free.entries = own.entries
+		free.entries = m.max.entries
 	}
 	switch {
-	case owner != "" && own.entries > 0 && !own.plus(growth).within(free):
+	case own != nil && !own.plus(growth).within(free):
 		return ErrShare
 	case !growth.within(free):
 		return ErrFull
@@ -262,55 +290,43 @@ func (m *Store) room(owner string, growth usage) error {
 	return nil
 }
 
-// reclaim removes up to n expired entries in the order of their expiry, and
-// returns the number of removed entries.
-func (m *Store) reclaim(n int, now time.Time) (removed int) {
-	for removed < n && len(m.due) > 0 && !m.due[0].expires.After(now) {
-		m.remove(m.due[0])
-		removed++
+// reclaim removes the entry that is due first, if it has expired.
+func (m *Store) reclaim(now time.Time) bool {
+	if m.due.len == 0 || !m.due.next().expired(now) {
+		return false
 	}
-	return removed
+	m.remove(m.due.next().id)
+	return true
 }
 
-func (m *Store) remove(e *entry) {
-	if len(e.value) == 0 && e.expires.After(m.forgotten) {
-		m.forgotten = e.expires
+func (m *Store) remove(id int32) {
+	e := m.table.entry(id)
+	if due := *m.due.of(id); e.value == "" && m.forgotten.before(due) {
+		m.forgotten = due
 	}
-	heap.Remove(&m.due, e.index)
-	delete(m.entries, e.key)
-	m.count(e.owner, usage{}.minus(e.size()))
+	m.count(e, usage{-1, -KeyLength - len(e.value)})
+	m.due.remove(id)
+	m.table.remove(id)
 }
 
-func (m *Store) count(owner string, growth usage) {
+// account returns the account of an owner, or nil without an owner.
+func (m *Store) account(owner string) *account {
+	own := m.owners[owner]
+	if own == nil && owner != "" {
+		owner = strings.Clone(owner)
+		own = &account{owner: owner}
+		m.owners[owner] = own
+	}
+	return own
+}
+
+// count adds the growth of an entry to the usage of the store and its owner.
+func (m *Store) count(e *entry, growth usage) {
 	m.used = m.used.plus(growth)
-	if owner == "" {
+	if e.owner == nil {
 		return
 	}
-	if m.owners[owner] = m.owners[owner].plus(growth); m.owners[owner].entries == 0 {
-		delete(m.owners, owner)
+	if e.owner.usage = e.owner.plus(growth); e.owner.entries == 0 {
+		delete(m.owners, e.owner.owner)
 	}
-}
-
-func (e *entry) size() usage { return usage{1, len(e.key) + len(e.value)} }
-
-// schedule is a heap of entries, the next due first.
-type schedule []*entry
-
-func (s schedule) Len() int           { return len(s) }
-func (s schedule) Less(i, j int) bool { return s[i].expires.Before(s[j].expires) }
-func (s schedule) Swap(i, j int) {
-	s[i], s[j] = s[j], s[i]
-	s[i].index, s[j].index = i, j
-}
-func (s *schedule) Push(x any) {
-	e := x.(*entry)
-	e.index = len(*s)
-	*s = append(*s, e)
-}
-func (s *schedule) Pop() any {
-	last := len(*s) - 1
-	e := (*s)[last]
-	(*s)[last] = nil
-	*s = (*s)[:last]
-	return e
 }
