@@ -88,6 +88,12 @@ func Ratios(b *testing.B, base func() bool, others map[string]Measured) {
 			seen[name] = append(seen[name], timed(m.Run)/alone)
 		}
 	}
+	ReportMedians(b, seen)
+}
+
+// ReportMedians reports the median of each list under its name, and no time of
+// an iteration.
+func ReportMedians(b *testing.B, seen map[string][]float64) {
 	for name, all := range seen {
 		slices.Sort(all)
 		b.ReportMetric(all[len(all)/2], name)

@@ -3,12 +3,15 @@ package authserver_test
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,11 +82,7 @@ func BenchmarkFlow(b *testing.B) {
 					seen[name] = append(seen[name], value)
 				}
 			}
-			for name, all := range seen {
-				slices.Sort(all)
-				b.ReportMetric(all[len(all)/2], name)
-			}
-			b.ReportMetric(0, "ns/op")
+			testkit.ReportMedians(b, seen)
 		})
 	}
 }
@@ -93,11 +92,12 @@ func BenchmarkFlowAllocations(b *testing.B) {
 	f := newFlows(b, testkit.ECKey(b, "as"), "ES256")
 	var before, after runtime.MemStats
 	count := map[string]float64{}
-	f.around = func(name string, serve func()) {
+	f.serve = func(name string, h http.Handler, r *http.Request) time.Duration {
 		runtime.ReadMemStats(&before)
-		serve()
+		h.ServeHTTP(&f.response, r)
 		runtime.ReadMemStats(&after)
 		count[name] += float64(after.Mallocs - before.Mallocs)
+		return 0
 	}
 	flows := 0
 	for ; b.Loop(); flows++ {
@@ -110,6 +110,56 @@ func BenchmarkFlowAllocations(b *testing.B) {
 	}
 	b.ReportMetric(total, "flow-allocs")
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkFlowConnections compares flows whose requests each open a connection
+// of TLS 1.3 with flows on kept connections. Client and server run in one
+// process over loopback. The time contains both sides and the client's
+// signatures.
+func BenchmarkFlowConnections(b *testing.B) {
+	f := newFlows(b, testkit.ECKey(b, "as"), "ES256")
+	handlers := make(chan http.Handler, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(<-handlers).ServeHTTP(w, r)
+	}))
+	server.TLS = profile.TLSConfig()
+	certificate := testkit.Certify(b, "as", nil, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	})
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate.Leaf)
+	server.TLS.Certificates = []tls.Certificate{*certificate}
+	server.StartTLS()
+	b.Cleanup(server.Close)
+	transport := func(kept bool) *http.Transport {
+		t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "as.example"}, DisableKeepAlives: !kept}
+		t.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+		}
+		b.Cleanup(t.CloseIdleConnections)
+		return t
+	}
+	var through *http.Transport
+	f.serve = func(_ string, h http.Handler, r *http.Request) time.Duration {
+		handlers <- h
+		r.RequestURI = ""
+		response, err := through.RoundTrip(r)
+		f.check(err)
+		f.response.status, f.response.header = response.StatusCode, response.Header
+		f.response.body, err = io.ReadAll(response.Body)
+		f.check(err)
+		f.check(response.Body.Close())
+		return 0
+	}
+	f.calls = 1
+	run := func(on *http.Transport) func() bool {
+		return func() bool {
+			through = on
+			f.run(new(flowTimes))
+			return true
+		}
+	}
+	testkit.Ratios(b, run(transport(false)), map[string]testkit.Measured{"kept/new": {Run: run(transport(true))}})
 }
 
 // timed returns the time of as many calls as there are flows in a block, in
@@ -133,7 +183,10 @@ type flows struct {
 	authenticator *clientauth.PrivateKeyJWT
 	prover        *dpop.Prover
 	response      response
-	around        func(name string, serve func()) // of a handler, instead of the clock
+	calls         int // of the API with each token
+	// serve passes a request to a handler and the response to f.response. It
+	// returns its time.
+	serve func(name string, h http.Handler, r *http.Request) time.Duration
 }
 
 func newFlows(t testing.TB, key crypto.Signer, alg string) *flows {
@@ -168,6 +221,7 @@ func newFlows(t testing.TB, key crypto.Signer, alg string) *flows {
 	})
 	require.NoError(t, err)
 	f := &flows{t: t, server: as.Handler(), guard: guard}
+	f.serve, f.calls = f.call, callsOfToken
 	f.authenticator, err = clientauth.NewPrivateKeyJWT(clientauth.PrivateKeyJWTConfig{
 		ClientID: "client-1", Audience: benchIssuer, Key: clientKey, KeyID: "client-key",
 	})
@@ -177,16 +231,17 @@ func newFlows(t testing.TB, key crypto.Signer, alg string) *flows {
 	return f
 }
 
-// serve calls a handler and adds its time.
-func (f *flows) serve(name string, sum *float64, h http.Handler, r *http.Request) {
-	f.response.reset()
-	if f.around != nil {
-		f.around(name, func() { h.ServeHTTP(&f.response, r) })
-		return
-	}
+// call serves a request without a network.
+func (f *flows) call(_ string, h http.Handler, r *http.Request) time.Duration {
 	start := time.Now()
 	h.ServeHTTP(&f.response, r)
-	*sum += float64(time.Since(start))
+	return time.Since(start)
+}
+
+// request serves a request and adds its time.
+func (f *flows) request(name string, sum *float64, h http.Handler, r *http.Request) {
+	f.response.reset()
+	*sum += float64(f.serve(name, h, r))
 }
 
 func (f *flows) run(s *flowTimes) {
@@ -198,12 +253,12 @@ func (f *flows) run(s *flowTimes) {
 		"code_challenge": {challenge}, "code_challenge_method": {"S256"},
 		"state": {jose.RandomString(32)}, "nonce": {jose.RandomString(32)},
 	})
-	f.serve("push", &s.push, f.server, push)
+	f.request("push", &s.push, f.server, push)
 	pushed := f.body(http.StatusCreated)
 
 	query := url.Values{"client_id": {"client-1"}, "request_uri": {pushed["request_uri"].(string)}}
 	browser := httptest.NewRequest(http.MethodGet, benchIssuer+"/authorize?"+query.Encode(), nil)
-	f.serve("authorize", &s.authorize, f.server, browser)
+	f.request("authorize", &s.authorize, f.server, browser)
 	if f.response.status != http.StatusSeeOther {
 		f.t.Fatalf("authorization: %d %s", f.response.status, f.response.body)
 	}
@@ -214,10 +269,10 @@ func (f *flows) run(s *flowTimes) {
 		"grant_type": {"authorization_code"}, "code": {location.Query().Get("code")},
 		"redirect_uri": {redirectURI}, "code_verifier": {verifier},
 	})
-	f.serve("token", &s.token, f.server, redeem)
+	f.request("token", &s.token, f.server, redeem)
 	token := f.body(http.StatusOK)["access_token"].(string)
 
-	for i := range callsOfToken {
+	for i := range f.calls {
 		call := httptest.NewRequest(http.MethodGet, benchAPI+"/v1/accounts/1234567890?page=2", nil)
 		proof, err := f.prover.Proof(http.MethodGet, benchAPI+"/v1/accounts/1234567890", dpop.ProofOptions{AccessToken: token})
 		f.check(err)
@@ -227,7 +282,7 @@ func (f *flows) run(s *flowTimes) {
 		if i > 0 {
 			sum, name = &s.more, "api again"
 		}
-		f.serve(name, sum, f.api(), call)
+		f.request(name, sum, f.api(), call)
 		if f.response.status != http.StatusNoContent {
 			f.t.Fatalf("API: %d %s", f.response.status, f.response.header)
 		}
