@@ -107,6 +107,7 @@ var samples = map[string][]sample{
 		one("testify outside of tests", "dpop/dpoptest/a.go", importing("dpoptest", testify+"/require"), "testify is for _test.go"),
 		one("the harness in a test", "dpop/a_test.go", importing("dpop_test", module+"/internal/testkit")),
 		one("the harness outside of tests", "dpop/a.go", importing("dpop", module+"/internal/testkit"), "harness is for _test.go"),
+		one("the harness in the harness", "internal/testserver/a.go", importing("testserver", module+"/internal/testkit")),
 		one("the harness in internal code", "internal/jose/a.go", importing("jose", module+"/internal/testkit"), "harness is for _test.go"),
 		one("jose on jwx", "internal/jose/a.go", importing("jose", jwx+"v2/jws", module+"/internal/strictjson")),
 		one("jose on a leaf", "internal/jose/a.go", importing("jose", module+"/jwks"), "import no public package"),
@@ -134,7 +135,9 @@ var samples = map[string][]sample{
 		nested("a nested module on public packages and drivers", "store/sql/a.go",
 			importing("sql", module+"/par", module+"/dpop/dpoptest", module+"/store/sql/internal/x", "github.com/jackc/pgx/v5")),
 		nested("a nested module on internal packages", "store/sql/a.go", importing("sql", module+"/internal/jose"), "public packages only"),
-		nested("a nested module's test on internal packages", "store/sql/a_test.go", importing("sql_test", module+"/internal/testkit"), "public packages only"),
+		nested("a nested module's test on internal packages", "store/sql/a_test.go", importing("sql_test", module+"/internal/jose"), "public packages only"),
+		nested("a nested module's test on the harness", "store/sql/a_test.go", importing("sql_test", module+"/internal/testkit", module+"/internal/testserver")),
+		nested("a nested module on the harness", "store/sql/a.go", importing("sql", module+"/internal/testserver"), "public packages only"),
 		nested("the root module on a nested one", "profile/a.go", importing("profile", module+"/store/sql"), "must not need a nested one"),
 	},
 	"direct dependencies": {

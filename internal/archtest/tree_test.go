@@ -181,6 +181,7 @@ const (
 	internalRoom = "internal"
 	archRoom     = "internal/archtest"
 	kitRoom      = "internal/testkit"
+	serverKit    = "internal/testserver" // a part of kitRoom
 	specRoom     = "spec"
 	profileRoom  = "profile"
 	roleKitRoom  = "profile/internal/roletest"
@@ -192,6 +193,9 @@ func (r *repo) room(dir string) string {
 	within := func(parent string) bool { return dir == parent || strings.HasPrefix(dir, parent+"/") }
 	if slices.ContainsFunc(r.nested, within) {
 		return nestedRoom
+	}
+	if within(serverKit) {
+		return kitRoom
 	}
 	for _, room := range []string{joseRoom, archRoom, kitRoom, roleKitRoom, internalRoom} {
 		if within(room) {
