@@ -29,7 +29,7 @@ func decodeRecord(value []byte) (*record, error) {
 	}
 	r.Authorizations = authorizations
 	for _, event := range from.Objects("pending") {
-		r.Pending = append(r.Pending, readEvent(&event))
+		r.Pending = append(r.Pending, readEvent(event))
 	}
 	return r, from.Err()
 }

@@ -33,7 +33,6 @@ package strictjson
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -61,10 +60,8 @@ type scanner struct {
 	shallow bool // only the outermost object must have distinct names
 	// maxItems bounds the elements of the outermost array. 0 is unbounded.
 	maxItems int
-	objects  int // depth of objects
-	// raw are the names of members of which only the kind and text are stored.
-	raw    []string
-	opaque bool // the next value is that of such a member
+	objects  int    // depth of objects
+	nodes    *nodes // of a record
 	// place leads from the faulty value to the outermost one, as names and
 	// indexes. It is set on the way out of an error.
 	place []any
@@ -103,15 +100,11 @@ func (s *scanner) end() error {
 // value checks a value and, if v is not nil, stores it in v.
 func (s *scanner) value(depth int, v *Value) (err error) {
 	start, kind, text := s.pos, KindNumber, ""
-	inner := v // receives members and elements
-	if s.opaque {
-		inner, s.opaque = nil, false
-	}
 	switch c := s.peek(); {
 	case c == '{':
-		kind, err = KindObject, s.object(depth, nil, inner)
+		kind, err = KindObject, s.object(depth, nil, v)
 	case c == '[':
-		kind, err = KindArray, s.array(depth, inner)
+		kind, err = KindArray, s.array(depth, v)
 	case c == '"':
 		kind = KindString
 		text, err = s.str()
@@ -124,6 +117,15 @@ func (s *scanner) value(depth int, v *Value) (err error) {
 		v.Kind, v.Raw, v.Text = kind, s.text[start:s.pos], text
 	}
 	return err
+}
+
+// inner is value for a member or an element, which it also adds to the nodes of
+// a record.
+func (s *scanner) inner(depth int, name string, v *Value) error {
+	if s.nodes == nil || s.nodes.hidden {
+		return s.value(depth, v)
+	}
+	return s.nodes.add(s, depth, name)
 }
 
 func (s *scanner) literal() (Kind, error) {
@@ -199,8 +201,7 @@ func (s *scanner) member(depth int, seen *names, add addFunc, v *Value) (string,
 	s.pos++
 	s.space()
 	start := s.pos
-	s.opaque = v != nil && slices.Contains(s.raw, name)
-	if err := s.value(depth+1, v.addMember(name)); err != nil {
+	if err := s.inner(depth+1, name, v.addMember(name)); err != nil {
 		s.place = append(s.place, name)
 		return "", err
 	}
@@ -228,7 +229,7 @@ func (s *scanner) array(depth int, v *Value) error {
 		if depth == 0 && s.maxItems > 0 && i == s.maxItems {
 			return ErrTooMany
 		}
-		if err := s.value(depth+1, v.addItem()); err != nil {
+		if err := s.inner(depth+1, "", v.addItem()); err != nil {
 			s.place = append(s.place, i)
 			return err
 		}

@@ -32,7 +32,7 @@ func (w *Writer) Bytes() []byte {
 func (w *Writer) name(name string) {
 	switch n := len(w.text); {
 	case n == 0:
-		w.text = append(make([]byte, 0, 512), '{')
+		w.text = append(make([]byte, 0, 1024), '{')
 	case w.text[n-1] != '{':
 		w.text = append(w.text, ',')
 	}
