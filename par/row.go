@@ -59,12 +59,17 @@ func (r Request) seal() ([]byte, error) {
 		content = append(append(content, `,"data":`...), r.data...)
 	}
 	content = append(content, '}')
-	if size := maxHead + len(content); size > maxStored { // PAR-2.3-6
-		err := fmt.Errorf("%w: %d bytes to store", ErrInvalidRequest, size)
-		err = oautherr.Describe(err, "the request is too large")
-		return nil, oautherr.WithStatus(err, http.StatusRequestEntityTooLarge)
+	if size := maxHead + len(content); size > maxStored {
+		return nil, tooLarge(size)
 	}
 	return content, nil
+}
+
+// tooLarge is the error of a request that cannot be stored (PAR-2.3-6).
+func tooLarge(size int) error {
+	err := fmt.Errorf("%w: %d bytes to store", ErrInvalidRequest, size)
+	err = oautherr.Describe(err, "the request is too large")
+	return oautherr.WithStatus(err, http.StatusRequestEntityTooLarge)
 }
 
 // pairs returns names and values in turn, sorted by name.

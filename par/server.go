@@ -248,11 +248,26 @@ func (s *Server) Store(ctx context.Context, checked *CheckedRequest) (Pushed, er
 	return Pushed{RequestURI: requestURI, ExpiresIn: s.lifetime}, nil
 }
 
+// credentials are the parameters of client authentication.
+var credentials = []string{"client_assertion", "client_assertion_type", "client_secret"}
+
 // normalise returns the authorization parameters of a push, in a map of its
 // own.
 func normalise(push PushRequest) (url.Values, error) {
 	if len(push.Params) > maxParameters { // a form has fewer; a request object may have more
 		return nil, fmt.Errorf("%w: %d parameters, at most %d", ErrInvalidRequest, len(push.Params), maxParameters)
+	}
+	size := 0
+	for name, values := range push.Params {
+		if slices.Contains(credentials, name) {
+			continue
+		}
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	if size > maxStored { // before they are copied and encoded
+		return nil, tooLarge(size)
 	}
 	params := form.Clone(push.Params) // PAR-2-3: names that we do not know are kept
 	maps.DeleteFunc(params, func(_ string, values []string) bool { return len(values) == 0 })
@@ -273,7 +288,7 @@ func normalise(push PushRequest) (url.Values, error) {
 	}
 	params.Set("client_id", push.ClientID)
 	// PAR-2.1-3: credentials are not stored.
-	for _, name := range []string{"client_assertion", "client_assertion_type", "client_secret"} {
+	for _, name := range credentials {
 		params.Del(name)
 	}
 	switch params.Get("response_type") {

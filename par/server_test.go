@@ -323,6 +323,19 @@ func TestCheckedRequest(t *testing.T) {
 	}
 }
 
+// The bound of a request does not count parameters that are not stored.
+func TestCredentialsDoNotCount(t *testing.T) {
+	r := newRig(t)
+	half := strings.Repeat("x", 66<<10)
+	_, err := r.Push(t.Context(), par.PushRequest{
+		ClientID: "app", Params: honest("state", half, "client_assertion", half, "client_secret", half),
+	})
+	require.NoError(t, err)
+	_, err = r.Push(t.Context(), par.PushRequest{ClientID: "app", Params: honest("state", half, "x", half)})
+	require.ErrorIs(t, err, par.ErrInvalidRequest)
+	requireWire(t, err, "invalid_request", 413)
+}
+
 func TestReferences(t *testing.T) {
 	r := newRig(t)
 	seen := map[string]bool{}

@@ -33,6 +33,7 @@ package strictjson
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -396,15 +397,12 @@ func (s *scanner) digits() bool {
 type names struct {
 	few  [16]string
 	n    int
-	many map[string]struct{}
+	many map[uint64]string // by the hash of their folded forms
 }
 
 func (s *names) add(name string) bool {
 	if s.many != nil {
-		key := fold(name)
-		_, dup := s.many[key]
-		s.many[key] = struct{}{}
-		return !dup
+		return s.addToMany(name)
 	}
 	for _, other := range s.few[:s.n] {
 		if foldEqual(name, other) {
@@ -416,12 +414,47 @@ func (s *names) add(name string) bool {
 		s.n++
 		return true
 	}
-	s.many = make(map[string]struct{}, 4*len(s.few))
+	s.many = make(map[uint64]string, 4*len(s.few))
 	for _, other := range s.few {
-		s.many[fold(other)] = struct{}{}
+		s.addToMany(other)
 	}
-	s.many[fold(name)] = struct{}{}
-	return true
+	return s.addToMany(name)
+}
+
+// addToMany looks for another place if two names have one hash. No sender can
+// cause that, because the seed is random.
+func (s *names) addToMany(name string) bool {
+	for at := foldHash(name); ; at++ {
+		other, taken := s.many[at]
+		switch {
+		case !taken:
+			s.many[at] = name
+			return true
+		case foldEqual(name, other):
+			return false
+		}
+	}
+}
+
+var seed = maphash.MakeSeed()
+
+// foldHash hashes the folded form of a name.
+func foldHash(name string) uint64 {
+	var upper [32]byte
+	if len(name) > len(upper) {
+		return maphash.String(seed, fold(name))
+	}
+	for i := range len(name) {
+		c := name[i]
+		if c >= utf8.RuneSelf {
+			return maphash.String(seed, fold(name))
+		}
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		upper[i] = c
+	}
+	return maphash.Bytes(seed, upper[:len(name)])
 }
 
 // foldEqual is strings.EqualFold, and fast for ASCII names with different first
@@ -438,6 +471,13 @@ func foldEqual(a, b string) bool {
 
 // fold maps all names that strings.EqualFold finds equal to one string.
 func fold(name string) string {
+	ascii := true
+	for i := range len(name) {
+		ascii = ascii && name[i] < utf8.RuneSelf
+	}
+	if ascii {
+		return strings.ToUpper(name)
+	}
 	return strings.Map(func(r rune) rune {
 		lowest := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {

@@ -22,10 +22,10 @@ import (
 
 // authenticate finds out who sends a request and what was registered for it.
 // Nothing is written before the returned Authentication is committed.
-func (s *Server) authenticate(r *http.Request, params url.Values, certificate tokenbinding.ClientCertificate) (
-	clientauth.Authentication, *profile.ClientMetadata, error,
-) {
-	ctx := s.withRegistration(r.Context())
+func (s *Server) authenticate(
+	ctx context.Context, r *http.Request, params url.Values, certificate tokenbinding.ClientCertificate,
+) (clientauth.Authentication, *profile.ClientMetadata, error) {
+	ctx = s.withRegistration(ctx)
 	auth, err := s.clients.Check(ctx, clientauth.Credentials{
 		Form: params, Authorization: r.Header.Values("Authorization"),
 		Certificates: certificate.Chain, ChainVerified: certificate.Verified,
@@ -33,7 +33,7 @@ func (s *Server) authenticate(r *http.Request, params url.Values, certificate to
 	if err != nil {
 		return clientauth.Authentication{}, nil, err
 	}
-	if e := eventOf(r.Context()); e != nil {
+	if e := eventOf(ctx); e != nil {
 		e.ClientID, e.ClientAuth = auth.ClientID(), auth.Method()
 	}
 	client, err := s.client(ctx, auth.ClientID())

@@ -37,7 +37,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 		return fail(err)
 	}
 	// INT-7662-2.1-1, INT-9701-3-1: unknown clients receive no information.
-	auth, client, err := s.authenticate(r, request.Form, certificate)
+	auth, client, err := s.authenticate(ctx, r, request.Form, certificate)
 	if err != nil {
 		return fail(err)
 	}

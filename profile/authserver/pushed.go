@@ -73,7 +73,7 @@ func (p PushedRequest) LogValue() slog.Value { return slog.StringValue(p.String(
 // (RFC 9126 §2.1). It writes nothing. A host with rules of its own applies them
 // to the result before it calls [Server.Push].
 func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
-	ctx := r.Context()
+	ctx := s.withRegistration(r.Context())
 	params, err := par.ParseForm(r)
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	auth, client, err := s.authenticate(r, params, certificate)
+	auth, client, err := s.authenticate(ctx, r, params, certificate)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (s *Server) RevocationRequest(r *http.Request) (*RevocationRequest, error) 
 	if err != nil {
 		return nil, err
 	}
-	auth, client, err := s.authenticate(r, params, certificate) // REV-2.1-2
+	auth, client, err := s.authenticate(r.Context(), r, params, certificate) // REV-2.1-2
 	if err != nil {
 		return nil, err
 	}

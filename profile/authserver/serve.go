@@ -39,10 +39,7 @@ func (s *Server) Handler() http.Handler {
 	if metadata.MTLSEndpointAliases != nil { // MTLS-5-1: the same endpoints, possibly at other paths
 		aliases = *metadata.MTLSEndpointAliases
 	}
-	push := func(w http.ResponseWriter, r *http.Request) {
-		s.servePush(w, r.WithContext(s.withRegistration(r.Context())))
-	}
-	mount(s.observed("pushed_authorization_request", push),
+	mount(s.observed("pushed_authorization_request", s.servePush),
 		metadata.PushedAuthorizationRequestEndpoint, aliases.PushedAuthorizationRequestEndpoint)
 	mount(s.observed("token", s.serveToken), metadata.TokenEndpoint, aliases.TokenEndpoint)
 	mount(s.observed("revocation", s.serveRevocation), metadata.RevocationEndpoint, aliases.RevocationEndpoint)

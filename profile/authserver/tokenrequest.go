@@ -70,7 +70,7 @@ func (s *Server) TokenRequest(r *http.Request) (*TokenRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	auth, client, err := s.authenticate(r, params, certificate)
+	auth, client, err := s.authenticate(r.Context(), r, params, certificate)
 	if err != nil {
 		return nil, err
 	}
