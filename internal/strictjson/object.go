@@ -220,10 +220,28 @@ func unquote(raw string) (string, bool) {
 	return value, err == nil
 }
 
+// stringArray returns the elements of a checked JSON array of strings.
 func stringArray(raw string) ([]string, bool) {
-	v, _, err := Parse(raw, 0)
-	values, ok := v.Strings()
-	return values, ok && err == nil
+	if raw[0] != '[' {
+		return nil, false
+	}
+	values := make([]string, 0, 4)
+	s := scanner{text: raw, pos: 1}
+	for s.space(); s.peek() != ']'; s.space() {
+		if s.peek() == ',' {
+			s.pos++
+			s.space()
+		}
+		if s.peek() != '"' {
+			return nil, false
+		}
+		value, err := s.str()
+		if err != nil {
+			return nil, false
+		}
+		values = append(values, value)
+	}
+	return values, true
 }
 
 func wrongType(name, want string) error {
