@@ -1,0 +1,124 @@
+package fapiotel
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/store"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// These are outcomes of operations, in addition to success and failed. They are
+// ordinary, for example if a code is unknown or a proof was used before.
+const (
+	exists   = "exists"   // Add found an entry
+	absent   = "absent"   // Get found no entry
+	conflict = "conflict" // Swap found another version or no entry
+	canceled = "canceled" // the caller did not wait
+)
+
+// Store returns a store that measures each operation of s and records a span
+// for it, as a child of the span in its context. The system is "memory",
+// "sqlite", "postgresql", "mysql", "mariadb", "redis" or "valkey". Any other
+// text counts as "other". If s is nil, Store returns nil.
+//
+// Spans and metrics contain neither keys nor values.
+func (t *Telemetry) Store(s store.Store, system string) store.Store {
+	if s == nil {
+		return nil
+	}
+	return &observedStore{
+		observedReplays: observedReplays{s, t.operation("add", system)},
+		store:           s, get: t.operation("get", system), swap: t.operation("swap", system),
+	}
+}
+
+// ReplayStore is like [Telemetry.Store] for a store with the method Add alone.
+func (t *Telemetry) ReplayStore(s dpop.ReplayStore, system string) dpop.ReplayStore {
+	if s == nil {
+		return nil
+	}
+	return &observedReplays{s, t.operation("add", system)}
+}
+
+type observedReplays struct {
+	store dpop.ReplayStore
+	add   *operation
+}
+
+func (s *observedReplays) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
+	ctx, end := s.add.start(ctx)
+	added, err := s.store.Add(ctx, key, value, expires)
+	end(added, exists, err)
+	return added, err
+}
+
+type observedStore struct {
+	observedReplays
+	store     store.Store
+	get, swap *operation
+}
+
+func (s *observedStore) Get(ctx context.Context, key string) ([]byte, int64, error) {
+	ctx, end := s.get.start(ctx)
+	value, version, err := s.store.Get(ctx, key)
+	end(version != 0, absent, err)
+	return value, version, err
+}
+
+func (s *observedStore) Swap(
+	ctx context.Context, key string, version int64, value []byte, expires time.Time,
+) (bool, error) {
+	ctx, end := s.swap.start(ctx)
+	swapped, err := s.store.Swap(ctx, key, version, value, expires)
+	end(swapped, conflict, err)
+	return swapped, err
+}
+
+// An operation measures one method of a store. Its attributes are made once,
+// because there are few.
+type operation struct {
+	telemetry *Telemetry
+	name      string
+	onSpan    trace.SpanStartEventOption
+	onMetric  map[string]metric.RecordOption // by outcome
+}
+
+func (t *Telemetry) operation(name, system string) *operation {
+	attributes := []attribute.KeyValue{keySystem.String(systems.label(system)), keyOperation.String(name)}
+	o := &operation{t, "fapi2.store " + name, trace.WithAttributes(attributes...), map[string]metric.RecordOption{}}
+	for _, outcome := range []string{success, exists, absent, conflict, canceled, failed} {
+		set := attribute.NewSet(append(attributes, keyOutcome.String(outcome))...)
+		o.onMetric[outcome] = metric.WithAttributeSet(set)
+	}
+	return o
+}
+
+// start starts the span of an operation. The caller passes the result of the
+// operation to end: whether it had its effect, and the outcome if it had not.
+func (o *operation) start(ctx context.Context) (_ context.Context, end func(done bool, otherwise string, err error)) {
+	start := time.Now()
+	ctx, span := o.telemetry.tracer.Start(ctx, o.name, o.onSpan, trace.WithTimestamp(start))
+	return ctx, func(done bool, otherwise string, err error) {
+		outcome := success
+		switch {
+		case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+			outcome = canceled
+		case err != nil: // the text may contain an address or a statement
+			outcome = failed
+			span.SetStatus(codes.Error, "")
+		case !done:
+			outcome = otherwise
+		}
+		span.SetAttributes(keyOutcome.String(outcome))
+		if o.telemetry.operations.Enabled(ctx) {
+			o.telemetry.operations.Record(ctx, time.Since(start).Seconds(), o.onMetric[outcome])
+		}
+		span.End()
+	}
+}
