@@ -10,6 +10,7 @@ import (
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
+	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
@@ -121,24 +122,6 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	return &Issuer{cfg: cfg, signer: signer}, nil
 }
 
-// payload has the claims in the order in which they are written.
-type payload struct {
-	Issuer               string           `json:"iss"`
-	Subject              string           `json:"sub"`
-	Audience             any              `json:"aud"`
-	ClientID             string           `json:"client_id"`
-	IssuedAt             int64            `json:"iat"`
-	Expires              int64            `json:"exp"`
-	ID                   string           `json:"jti"`
-	Scope                string           `json:"scope,omitempty"`
-	Confirmation         jwt.Confirmation `json:"cnf,omitzero"` // DPOP-6.1-1, MTLS-3.1-1
-	AuthTime             int64            `json:"auth_time,omitempty"`
-	ACR                  string           `json:"acr,omitempty"`
-	AMR                  []string         `json:"amr,omitempty"`
-	AuthorizationDetails json.RawMessage  `json:"authorization_details,omitempty"`
-	GrantID              string           `json:"grant_id,omitempty"`
-}
-
 // reserved names are not permitted in Extra.
 var reserved = []string{
 	"iss", "sub", "aud", "client_id", "iat", "exp", "nbf", "jti", "scope", "cnf", "auth_time", "acr", "amr",
@@ -182,18 +165,22 @@ func (i *Issuer) body(c Claims) ([]byte, error) {
 		c.ID = jose.RandomString(idBytes)
 	}
 	now := i.cfg.Now().Unix()
-	// AT-2.2-1: all required claims.
-	p := payload{
-		Issuer: i.cfg.Issuer, Subject: c.Subject, Audience: jwt.Audience(c.Audience), ClientID: c.ClientID,
-		IssuedAt: now, Expires: now + int64(lifetime/time.Second), ID: c.ID,
-		Scope: c.Scope, ACR: c.ACR, AMR: c.AMR, // AT-2.2.3-1, SU-5-2, SU-6.1-1
-		Confirmation:         jwt.Confirmation{JKT: c.JKT, X5TS256: c.X5TS256},
-		AuthorizationDetails: c.AuthorizationDetails, GrantID: c.GrantID,
-	}
-	if !c.AuthTime.IsZero() {
-		p.AuthTime = c.AuthTime.Unix()
-	}
-	body, err := jwt.Encode(p, c.Extra, reserved)
+	var w strictjson.Writer
+	w.String("iss", i.cfg.Issuer) // AT-2.2-1: all required claims
+	w.String("sub", c.Subject)
+	jwt.WriteAudience(&w, c.Audience)
+	w.String("client_id", c.ClientID)
+	w.Int("iat", now)
+	w.Int("exp", now+int64(lifetime/time.Second))
+	w.String("jti", c.ID)
+	w.String("scope", c.Scope)                                 // AT-2.2.3-1
+	jwt.Confirmation{JKT: c.JKT, X5TS256: c.X5TS256}.Write(&w) // DPOP-6.1-1, MTLS-3.1-1
+	jwt.WriteTime(&w, "auth_time", c.AuthTime)                 // SU-6.1-1
+	w.String("acr", c.ACR)                                     // SU-5-2
+	w.Strings("amr", c.AMR)
+	jwt.WriteArray(&w, "authorization_details", c.AuthorizationDetails)
+	w.String("grant_id", c.GrantID)
+	body, err := jwt.Encode(&w, c.Extra, reserved)
 	if err != nil {
 		return nil, fmt.Errorf("accesstoken: %w", err)
 	}

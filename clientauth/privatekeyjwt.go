@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
@@ -96,26 +97,20 @@ func NewPrivateKeyJWT(cfg PrivateKeyJWTConfig) (*PrivateKeyJWT, error) { // SP-5
 	}, nil
 }
 
-// assertionClaims are the claims of OpenID Connect Core §9. There is no nbf,
-// because it would only fail for clients with a fast clock.
-type assertionClaims struct {
-	Issuer   string `json:"iss"`
-	Subject  string `json:"sub"`
-	Audience string `json:"aud"` // SP-5.3.3.1-5, CA-BIS-4-1, PAR-2-5: one string, not an array
-	ID       string `json:"jti"`
-	IssuedAt int64  `json:"iat"`
-	Expires  int64  `json:"exp"`
-}
-
 // Assertion returns a new assertion for one request. An error comes from the
 // key.
 func (c *PrivateKeyJWT) Assertion() (string, error) {
 	now := c.now()
-	assertion, err := c.signer.SignClaims(assertionClaims{ // CA-OIDC-9-1
-		Issuer: c.clientID, Subject: c.clientID, Audience: c.audience,
-		ID:       jose.RandomString(16), // 128 bits
-		IssuedAt: now.Unix(), Expires: now.Add(c.lifetime).Unix(),
-	})
+	var w strictjson.Writer // CA-OIDC-9-1
+	w.String("iss", c.clientID)
+	w.String("sub", c.clientID)
+	w.String("aud", c.audience)            // SP-5.3.3.1-5, CA-BIS-4-1, PAR-2-5: one string, not an array
+	w.String("jti", jose.RandomString(16)) // 128 bits
+	// There is no nbf, because it would only fail for clients with a fast
+	// clock.
+	w.Int("iat", now.Unix())
+	w.Int("exp", now.Add(c.lifetime).Unix())
+	assertion, err := c.signer.Sign(w.Bytes())
 	if err != nil {
 		return "", fmt.Errorf("clientauth: signing: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
+	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 const (
@@ -107,21 +108,6 @@ func NewIssuer(cfg IssuerConfig) (*Issuer, error) {
 	return &Issuer{cfg: cfg, signer: signer}, nil
 }
 
-// payload has the claims in the order in which they are written.
-type payload struct {
-	Issuer          string   `json:"iss"`
-	Subject         string   `json:"sub"`
-	Audience        any      `json:"aud"`
-	AuthorizedParty string   `json:"azp,omitempty"`
-	Expires         int64    `json:"exp"`
-	IssuedAt        int64    `json:"iat"`
-	AuthTime        int64    `json:"auth_time,omitempty"`
-	Nonce           string   `json:"nonce,omitempty"`
-	ACR             string   `json:"acr,omitempty"`
-	AMR             []string `json:"amr,omitempty"`
-	AccessTokenHash string   `json:"at_hash,omitempty"`
-}
-
 // reserved names are not permitted in Extra. client_id and cnf are among them
 // because they mark an access token.
 var reserved = []string{
@@ -136,21 +122,23 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 		return "", fmt.Errorf("idtoken: %w", err)
 	}
 	now := i.cfg.Now().Unix()
-	p := payload{
-		Issuer: i.cfg.Issuer, Subject: c.Subject, Audience: c.ClientID,
-		Expires: now + int64(i.cfg.Lifetime/time.Second), IssuedAt: now,
-		Nonce: c.Nonce, ACR: c.ACR, AMR: c.AMR,
-	}
+	var w strictjson.Writer
+	w.String("iss", i.cfg.Issuer)
+	w.String("sub", c.Subject)
+	jwt.WriteAudience(&w, append([]string{c.ClientID}, c.OtherAudience...))
 	if len(c.OtherAudience) > 0 {
-		p.Audience, p.AuthorizedParty = append([]string{c.ClientID}, c.OtherAudience...), c.ClientID
+		w.String("azp", c.ClientID)
 	}
-	if !c.AuthTime.IsZero() {
-		p.AuthTime = c.AuthTime.Unix()
-	}
+	w.Int("exp", now+int64(i.cfg.Lifetime/time.Second))
+	w.Int("iat", now)
+	jwt.WriteTime(&w, "auth_time", c.AuthTime)
+	w.String("nonce", c.Nonce)
+	w.String("acr", c.ACR)
+	w.Strings("amr", c.AMR)
 	if c.AccessToken != "" {
-		p.AccessTokenHash = leftHalf(i.signer.Algorithm(), c.AccessToken)
+		w.String("at_hash", leftHalf(i.signer.Algorithm(), c.AccessToken))
 	}
-	body, err := jwt.Encode(p, c.Extra, reserved)
+	body, err := jwt.Encode(&w, c.Extra, reserved)
 	if err != nil {
 		return "", fmt.Errorf("idtoken: %w", err)
 	}

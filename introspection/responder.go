@@ -11,6 +11,7 @@ import (
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
@@ -81,15 +82,6 @@ func (s *Responder) Algorithm() string {
 	return s.signer.Algorithm()
 }
 
-// signed is the payload of a signed response. INT-9701-5-4: it has neither sub
-// nor exp, so a reader that ignores typ does not take it for an access token.
-type signed struct {
-	Issuer        string          `json:"iss"`
-	Audience      string          `json:"aud"`
-	IssuedAt      int64           `json:"iat"`
-	Introspection json.RawMessage `json:"token_introspection"`
-}
-
 // Answer returns the response for rs and its media type. The response is a JWT
 // if there is a key and wantsJWT is true or a JWT is required. Otherwise it is
 // plain JSON. It reports an inactive token, and no other members, unless
@@ -124,11 +116,14 @@ func (s *Responder) Answer(rs ResourceServer, wantsJWT bool, resp Response) (med
 	// Responses are not encrypted. The caller rejects a resource server that
 	// has registered encryption.
 	if s.signer != nil && (wantsJWT || required) { // MS-5.5.1-1
-		payload, err := jwt.Marshal(signed{s.cfg.Issuer, rs.ID, now.Unix(), body}) // INT-9701-5-2
-		if err != nil {
-			return "", nil, fmt.Errorf("introspection: %w", err)
-		}
-		token, err := s.signer.Sign(payload)
+		// INT-9701-5-2, INT-9701-5-4: there is neither sub nor exp, so a reader
+		// that ignores typ does not take the response for an access token.
+		var w strictjson.Writer
+		w.String("iss", s.cfg.Issuer)
+		w.String("aud", rs.ID)
+		w.Int("iat", now.Unix())
+		w.Raw("token_introspection", body)
+		token, err := s.signer.Sign(w.Bytes())
 		if err != nil {
 			return "", nil, fmt.Errorf("introspection: signing: %w", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jwt"
+	"github.com/gofapi/fapi2/internal/strictjson"
 
 	"github.com/gofapi/fapi2/internal/syntax"
 )
@@ -97,27 +98,6 @@ type Response struct {
 }
 
 // members has the members in the order in which they are written.
-type members struct {
-	Active               bool             `json:"active"` // INT-7662-2.2-1
-	Issuer               string           `json:"iss"`
-	Subject              string           `json:"sub,omitempty"`
-	Audience             any              `json:"aud"`
-	ClientID             string           `json:"client_id,omitempty"`
-	Username             string           `json:"username,omitempty"`
-	TokenType            string           `json:"token_type"`
-	IssuedAt             int64            `json:"iat,omitempty"`
-	NotBefore            int64            `json:"nbf,omitempty"`
-	Expires              int64            `json:"exp"`
-	ID                   string           `json:"jti,omitempty"`
-	Scope                string           `json:"scope,omitempty"`
-	Confirmation         jwt.Confirmation `json:"cnf,omitzero"` // DPOP-6.2-1, MTLS-3.2-1
-	AuthTime             int64            `json:"auth_time,omitempty"`
-	ACR                  string           `json:"acr,omitempty"`
-	AMR                  []string         `json:"amr,omitempty"`
-	AuthorizationDetails json.RawMessage  `json:"authorization_details,omitempty"`
-	GrantID              string           `json:"grant_id,omitempty"`
-}
-
 // reserved names are not permitted in Extra.
 var reserved = []string{
 	"active", "iss", "sub", "aud", "client_id", "username", "token_type", "iat", "nbf", "exp", "jti", "scope", "cnf",
@@ -178,16 +158,26 @@ func (r Response) tokenType() string {
 
 // encode returns the members for one resource server.
 func (r Response) encode(issuer string, rs ResourceServer) ([]byte, error) {
-	m := members{
-		Active: true, Issuer: issuer, Subject: r.Subject, Audience: jwt.Audience(r.Audience), ClientID: r.ClientID,
-		Username: r.Username, TokenType: r.tokenType(), IssuedAt: unix(r.IssuedAt), NotBefore: unix(r.NotBefore),
-		Expires: r.Expires.Unix(), ID: r.ID,
-		Scope:    narrow(r.Scope, rs.Scopes),
-		AuthTime: unix(r.AuthTime), ACR: r.ACR, AMR: r.AMR, // SU-6.2-1
-		AuthorizationDetails: r.AuthorizationDetails, // RAR-9.2-1
-		GrantID:              r.GrantID, Confirmation: r.confirmation(),
-	}
-	return jwt.Encode(m, r.Extra, reserved)
+	var w strictjson.Writer
+	w.Bool("active", true) // INT-7662-2.2-1
+	w.String("iss", issuer)
+	w.String("sub", r.Subject)
+	jwt.WriteAudience(&w, r.Audience)
+	w.String("client_id", r.ClientID)
+	w.String("username", r.Username)
+	w.String("token_type", r.tokenType())
+	jwt.WriteTime(&w, "iat", r.IssuedAt)
+	jwt.WriteTime(&w, "nbf", r.NotBefore)
+	w.Int("exp", r.Expires.Unix())
+	w.String("jti", r.ID)
+	w.String("scope", narrow(r.Scope, rs.Scopes))
+	r.confirmation().Write(&w) // DPOP-6.2-1, MTLS-3.2-1
+	jwt.WriteTime(&w, "auth_time", r.AuthTime)
+	w.String("acr", r.ACR) // SU-6.2-1
+	w.Strings("amr", r.AMR)
+	jwt.WriteArray(&w, "authorization_details", r.AuthorizationDetails) // RAR-9.2-1
+	w.String("grant_id", r.GrantID)
+	return jwt.Encode(&w, r.Extra, reserved)
 }
 
 // narrow returns the scope values that a resource server uses.

@@ -4,13 +4,16 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
+	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 const (
@@ -146,16 +149,16 @@ func (i *Issuer) payload(clientID string, params url.Values) ([]byte, error) {
 	if clientID == "" || !jwt.UTF8(clientID) {
 		return nil, errors.New("client identifier is empty or not UTF-8")
 	}
-	members, err := members(params)
-	if err != nil {
+	var w strictjson.Writer
+	w.String("iss", i.cfg.Issuer) // JARM-2.1-1, MS-5.4.1-N: iss is only in the JWT
+	w.String("aud", clientID)
+	w.Int("exp", i.cfg.Now().Add(i.cfg.Lifetime).Unix())
+	if err := writeParameters(&w, params); err != nil {
 		return nil, err
 	}
-	// JARM-2.1-1, MS-5.4.1-N: iss is only in the JWT.
-	return jwt.Encode(struct {
-		Issuer   string `json:"iss"`
-		Audience string `json:"aud"`
-		Expires  int64  `json:"exp"`
-	}{i.cfg.Issuer, clientID, i.cfg.Now().Add(i.cfg.Lifetime).Unix()}, members, nil)
+	body := w.Bytes()
+	// A reader would reject names that differ only by case.
+	return body, strictjson.Valid(body)
 }
 
 // reserved names are not permitted as parameters. They are the claims of the
@@ -163,33 +166,44 @@ func (i *Issuer) payload(clientID string, params url.Values) ([]byte, error) {
 // RFC 7519 defines.
 var reserved = append([]string{"sub", "events", "token_introspection", "nbf", "iat", "jti", paramResponse}, envelope...)
 
-// members returns the parameters by their JSON types.
-func members(params url.Values) (map[string]any, error) {
+// writeParameters checks the parameters and writes them by their JSON types.
+func writeParameters(w *strictjson.Writer, params url.Values) error {
 	// JARM-2.1-3, JARM-2.1-5: including those of errors and of extensions.
-	all := make(map[string]any, len(params))
 	flat := make(map[string]string, len(params))
 	for name, values := range params {
 		switch {
 		case jwt.Reserved(reserved, name):
-			return nil, fmt.Errorf("reserved parameter %.64q", name)
+			return fmt.Errorf("reserved parameter %.64q", name)
 		case len(values) != 1: // RFC 6749 §3.1
-			return nil, fmt.Errorf("parameter %.64q has %d values", name, len(values))
+			return fmt.Errorf("parameter %.64q has %d values", name, len(values))
 		case !jwt.UTF8(name, values[0]):
-			return nil, fmt.Errorf("parameter %.64q is not UTF-8", name)
+			return fmt.Errorf("parameter %.64q is not UTF-8", name)
 		}
-		flat[name], all[name] = values[0], values[0] // JARM-2.1-4
+		flat[name] = values[0]
 	}
-	if text, ok := flat[paramExpires]; ok { // JARM-2.1-4: the only response parameter of OAuth that is a number
+	if text, ok := flat[paramExpires]; ok {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 || strconv.FormatInt(n, 10) != text {
-			return nil, fmt.Errorf("%s is not a number of seconds", paramExpires)
+			return fmt.Errorf("%s is not a number of seconds", paramExpires)
 		}
-		all[paramExpires] = n
 	}
 	for _, name := range []string{paramError, "error_description", "error_uri"} {
 		if strings.ContainsFunc(flat[name], func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
-			return nil, fmt.Errorf("malformed %s, see RFC 6749 §4.1.2.1", name)
+			return fmt.Errorf("malformed %s, see RFC 6749 §4.1.2.1", name)
 		}
 	}
-	return all, checkOutcome(flat)
+	if err := checkOutcome(flat); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(flat)) { // JARM-2.1-4
+		switch value := flat[name]; {
+		case name == paramExpires: // the only response parameter of OAuth that is a number
+			w.Raw(name, []byte(value))
+		case value == "":
+			w.Raw(name, []byte(`""`))
+		default:
+			w.String(name, value)
+		}
+	}
+	return nil
 }

@@ -114,15 +114,6 @@ func (s *Signer) KeyID() string            { return s.kid }
 func (s *Signer) Thumbprint() string       { return s.thumbprint }
 func (s *Signer) Public() crypto.PublicKey { return s.key.Public() }
 
-// SignClaims signs the JSON form of claims.
-func (s *Signer) SignClaims(claims any) (string, error) {
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", err
-	}
-	return s.Sign(payload)
-}
-
 // Sign signs a payload, which must not be empty. Other errors come from the
 // key, for example from an unreachable hardware module.
 func (s *Signer) Sign(payload []byte) (string, error) {

@@ -11,10 +11,7 @@ import (
 
 // A Confirmation is the cnf claim: the keys that a token is bound to (RFC 9449
 // §6.1, RFC 8705 §3.1).
-type Confirmation struct {
-	JKT     string `json:"jkt,omitempty"`
-	X5TS256 string `json:"x5t#S256,omitempty"`
-}
+type Confirmation struct{ JKT, X5TS256 string }
 
 // ReadConfirmation returns the cnf of a token. Its errors wrap sentinel. If
 // bearer is true, cnf may be absent.
@@ -51,6 +48,17 @@ func thumbprint(cnf strictjson.Object, name string, sentinel error) (string, err
 		return "", fmt.Errorf("%w: %s is not a SHA-256 thumbprint in base64url", sentinel, name)
 	}
 	return value, nil
+}
+
+// Write writes the cnf claim, unless c is zero.
+func (c Confirmation) Write(w *strictjson.Writer) {
+	if c == (Confirmation{}) {
+		return
+	}
+	w.Object("cnf", func(w *strictjson.Writer) {
+		w.String("jkt", c.JKT)
+		w.String("x5t#S256", c.X5TS256)
+	})
 }
 
 // Check returns an error if an issuer must not put c into a token. If bearer is

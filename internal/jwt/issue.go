@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/jose"
@@ -43,13 +44,13 @@ func Marshal(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Encode returns claims, a struct, as JSON with the members of extra at the
-// end. It returns an error if extra has a reserved name in any letter case, or
-// if the result is not strict JSON.
-func Encode(claims any, extra map[string]any, reserved []string) ([]byte, error) {
-	body, err := Marshal(claims)
-	if err != nil || len(extra) == 0 {
-		return body, err
+// Encode ends the claims of w with the members of extra and returns them. It
+// returns an error if extra has a reserved name in any letter case, or if the
+// result is not strict JSON.
+func Encode(w *strictjson.Writer, extra map[string]any, reserved []string) ([]byte, error) {
+	body := w.Bytes()
+	if len(extra) == 0 {
+		return body, nil
 	}
 	for name := range extra {
 		if Reserved(reserved, name) {
@@ -70,12 +71,32 @@ func Reserved(reserved []string, name string) bool {
 	return slices.ContainsFunc(reserved, func(r string) bool { return strings.EqualFold(r, name) })
 }
 
-// Audience returns the aud claim. One value is a string, several are an array.
-func Audience(values []string) any {
+// WriteAudience writes the aud claim. One value is a string, several are an
+// array.
+func WriteAudience(w *strictjson.Writer, values []string) {
 	if len(values) == 1 {
-		return values[0]
+		w.String("aud", values[0])
+	} else {
+		w.Strings("aud", values)
 	}
-	return values
+}
+
+// WriteTime writes a date, unless it is the zero Time.
+func WriteTime(w *strictjson.Writer, name string, t time.Time) {
+	if !t.IsZero() {
+		w.Int(name, t.Unix())
+	}
+}
+
+// WriteArray writes an array that [IsObjectArray] accepts, without white space.
+func WriteArray(w *strictjson.Writer, name string, array json.RawMessage) {
+	if len(array) == 0 {
+		return
+	}
+	var compact bytes.Buffer
+	if json.Compact(&compact, array) == nil {
+		w.Raw(name, compact.Bytes())
+	}
 }
 
 // UTF8 reports whether each value is UTF-8. encoding/json would replace invalid

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -217,9 +218,6 @@ func TestConfirmation(t *testing.T) {
 }
 
 func TestEncode(t *testing.T) {
-	claims := struct {
-		Issuer string `json:"iss"`
-	}{"https://a?b&c"}
 	for _, tc := range []struct {
 		name, want string
 		extra      map[string]any
@@ -231,15 +229,38 @@ func TestEncode(t *testing.T) {
 		{"a value that is not JSON", "", map[string]any{"a": func() {}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := jwt.Encode(claims, tc.extra, []string{"iss", "cnf"})
+			var w strictjson.Writer
+			w.String("iss", "https://a?b&c")
+			got, err := jwt.Encode(&w, tc.extra, []string{"iss", "cnf"})
 			require.Equal(t, tc.want == "", err != nil)
 			if err == nil {
 				require.Equal(t, tc.want, string(got))
 			}
 		})
 	}
-	require.Equal(t, "a", jwt.Audience([]string{"a"}))
-	require.Equal(t, []string{"a", "b"}, jwt.Audience([]string{"a", "b"}))
+}
+
+func TestWriteClaims(t *testing.T) {
+	for _, tc := range []struct {
+		name, want string
+		write      func(*strictjson.Writer)
+	}{
+		{"one audience", `{"aud":"a"}`, func(w *strictjson.Writer) { jwt.WriteAudience(w, []string{"a"}) }},
+		{"two audiences", `{"aud":["a","b"]}`, func(w *strictjson.Writer) { jwt.WriteAudience(w, []string{"a", "b"}) }},
+		{"a time", `{"nbf":7}`, func(w *strictjson.Writer) { jwt.WriteTime(w, "nbf", time.Unix(7, 5)) }},
+		{"no time", `{}`, func(w *strictjson.Writer) { jwt.WriteTime(w, "nbf", time.Time{}) }},
+		{"an array with white space", `{"a":[{"b c":" "}]}`, func(w *strictjson.Writer) { jwt.WriteArray(w, "a", []byte(" [ {\"b c\" : \" \"}\n]")) }},
+		{"no array", `{}`, func(w *strictjson.Writer) { jwt.WriteArray(w, "a", nil) }},
+		{"DPOP-6.1-1 a key", `{"cnf":{"jkt":"k"}}`, jwt.Confirmation{JKT: "k"}.Write},
+		{"MTLS-3.1-1 a key and a certificate", `{"cnf":{"jkt":"k","x5t#S256":"c"}}`, jwt.Confirmation{JKT: "k", X5TS256: "c"}.Write},
+		{"no binding", `{}`, jwt.Confirmation{}.Write},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var w strictjson.Writer
+			tc.write(&w)
+			require.Equal(t, tc.want, string(w.Bytes()))
+		})
+	}
 }
 
 func TestNewSigner(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -145,7 +146,7 @@ func separator(i int, first byte) byte {
 
 // appendString appends a JSON string.
 func appendString(text []byte, s string) []byte {
-	const digits = "0123456789abcdef"
+	const digits, short = "0123456789abcdef", "\b\f\n\r\t"
 	text = append(text, '"')
 	done := 0
 	for i := 0; i < len(s); {
@@ -166,6 +167,8 @@ func appendString(text []byte, s string) []byte {
 		switch {
 		case c == '"' || c == '\\':
 			text = append(text, '\\', c)
+		case strings.IndexByte(short, c) >= 0:
+			text = append(text, '\\', "bfnrt"[strings.IndexByte(short, c)])
 		case c < ' ':
 			text = append(text, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
 		default:

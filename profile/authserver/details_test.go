@@ -273,7 +273,7 @@ func (w *world) objectWith(id string, params url.Values, members map[string]any)
 	for name, value := range members {
 		object[name] = value
 	}
-	raw, err := signer.SignClaims(object)
+	raw, err := signer.Sign(testkit.Must(json.Marshal(object)))
 	require.NoError(w.t, err)
 	return raw
 }

@@ -402,9 +402,9 @@ func TestLifetimeOfAssertions(t *testing.T) {
 			signer, err := jose.NewSigner(testkit.ECKey(t, "client-1"), jose.SignerOptions{KeyID: "client-1-key"})
 			require.NoError(t, err)
 			now := w.clock.Now().Unix()
-			assertion, err := signer.SignClaims(map[string]any{
+			assertion, err := signer.Sign(testkit.Must(json.Marshal(map[string]any{
 				"iss": "client-1", "sub": "client-1", "aud": w.as.Metadata().Issuer, "jti": "1", "iat": now, "exp": now + int64(tc.lifetime/time.Second),
-			})
+			})))
 			require.NoError(t, err)
 			form := w.pushForm("client-1")
 			form.Set("client_assertion", assertion)
