@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"sync"
 	"time"
 
@@ -50,6 +49,9 @@ const (
 	// reclaimedForRoom is the maximum for an operation that needs room, in
 	// addition to the entries that make room for its bytes.
 	reclaimedForRoom = 64
+	// maxEntries is the maximum of Config.MaxEntries, because numbers of
+	// accounts have 30 bits.
+	maxEntries = 1<<30 - 1
 )
 
 // Config configures a [Store].
@@ -62,8 +64,8 @@ type Config struct {
 // Store implements store.Store. It starts no goroutine and is safe for
 // concurrent use.
 //
-// An entry takes 92 bytes of memory in addition to its value, and contains two
-// pointers. An operation touches a bounded number of entries. It does not grow
+// An entry takes 84 bytes of memory in addition to its value, and contains one
+// pointer. An operation touches a bounded number of entries. It does not grow
 // with the store, except that the heap of expiries has more levels.
 type Store struct {
 	max usage
@@ -75,40 +77,19 @@ type Store struct {
 	table  table
 	due    schedule
 	used   usage
-	owners map[string]*account
+	owners accounts
 	// forgotten is the latest expiry of all removed entries without a value.
 	forgotten deadline
 }
-
-// An account is the usage of an owner that has entries.
-type account struct {
-	owner string
-	usage
-}
-
-func (a *account) name() string {
-	if a == nil {
-		return ""
-	}
-	return a.owner
-}
-
-type usage struct{ entries, bytes int }
-
-func (u usage) plus(v usage) usage { return usage{u.entries + v.entries, u.bytes + v.bytes} }
-
-func (u usage) minus(v usage) usage { return usage{u.entries - v.entries, u.bytes - v.bytes} }
-
-func (u usage) within(max usage) bool { return u.entries <= max.entries && u.bytes <= max.bytes }
 
 // New returns an empty Store.
 func New(cfg Config) *Store {
 	m := &Store{
 		max: usage{
-			min(cmp.Or(cfg.MaxEntries, defaultMaxEntries), math.MaxInt32-1),
+			min(cmp.Or(cfg.MaxEntries, defaultMaxEntries), maxEntries),
 			cmp.Or(cfg.MaxBytes, defaultMaxBytes),
 		},
-		now: cfg.Now, table: newTable(), owners: make(map[string]*account),
+		now: cfg.Now, table: newTable(), owners: newAccounts(),
 		forgotten: deadline{sec: math.MinInt64},
 	}
 	m.due.table = &m.table
@@ -147,7 +128,7 @@ func (m *Store) Add(ctx context.Context, key string, value []byte, expires time.
 	if err := m.makeRoom(owner, size, now); err != nil {
 		return false, err
 	}
-	due.id = m.table.insert(&k, stored, m.account(owner))
+	due.id = m.table.insert(&k, stored, m.owners.open(owner))
 	m.due.add(due)
 	m.count(m.table.entry(due.id), size)
 	return true, nil
@@ -171,7 +152,7 @@ func (m *Store) get(k *key) (value string, version int64) {
 		return "", 0
 	}
 	e := m.table.entry(id)
-	return e.value, e.version >> 2
+	return e.value, int64(e.version)
 }
 
 // Swap implements store.Store. The entry keeps its owner. A value that grows
@@ -198,18 +179,21 @@ func (m *Store) Swap(
 		return false, nil
 	}
 	e := m.table.entry(id)
-	if e.version>>2 != version {
+	switch {
+	case int64(e.version) != version:
 		return false, nil
+	case e.version == math.MaxUint32:
+		return false, fmt.Errorf("%w: the versions of an entry", ErrFull)
 	}
-	growth, bounded := usage{0, len(value) - len(e.value)}, e.owner == nil || expiring.Owner(ctx) != ""
+	growth, bounded := usage{0, len(value) - len(e.value)}, e.account() == 0 || expiring.Owner(ctx) != ""
 	if bounded && growth.bytes > 0 {
-		if err := m.makeRoom(e.owner.name(), growth, now); err != nil {
+		if err := m.makeRoom(m.owners.name(e.account()), growth, now); err != nil {
 			return false, err
 		}
 	}
 	m.count(e, growth)
 	e.value = stored
-	e.version += 1 << 2
+	e.version++
 	m.due.move(newDeadline(expires, id))
 	return true, nil
 }
@@ -277,12 +261,12 @@ func (m *Store) makeRoom(owner string, growth usage, now time.Time) error {
 // room checks growth against the free room. An owner that has entries can use
 // as much as is then still free.
 func (m *Store) room(owner string, growth usage) error {
-	free, own := m.max.minus(m.used), m.owners[owner]
+	free, own := m.max.minus(m.used), m.owners.of(owner)
 	if growth.entries == 0 { // a value that grows needs only bytes
 		free.entries = m.max.entries
 	}
 	switch {
-	case own != nil && !own.plus(growth).within(free):
+	case own.entries > 0 && !own.plus(growth).within(free):
 		return ErrShare
 	case !growth.within(free):
 		return ErrFull
@@ -309,24 +293,8 @@ func (m *Store) remove(id int32) {
 	m.table.remove(id)
 }
 
-// account returns the account of an owner, or nil without an owner.
-func (m *Store) account(owner string) *account {
-	own := m.owners[owner]
-	if own == nil && owner != "" {
-		owner = strings.Clone(owner)
-		own = &account{owner: owner}
-		m.owners[owner] = own
-	}
-	return own
-}
-
 // count adds the growth of an entry to the usage of the store and its owner.
 func (m *Store) count(e *entry, growth usage) {
 	m.used = m.used.plus(growth)
-	if e.owner == nil {
-		return
-	}
-	if e.owner.usage = e.owner.plus(growth); e.owner.entries == 0 {
-		delete(m.owners, e.owner.owner)
-	}
+	m.owners.count(e.account(), growth)
 }

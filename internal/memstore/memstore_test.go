@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"math/rand/v2"
+	"math"
 	"testing"
 	"time"
 
@@ -144,45 +144,25 @@ func TestUsedKeysAndAClockThatIsSetBack(t *testing.T) {
 	require.NoError(t, add(s, "a", "value", 1, until), "values have keys that are new")
 }
 
-// Whatever several owners do, no live entry is lost, and the store has room
-// again when all entries have expired.
-func TestOwnersAgainstAModel(t *testing.T) {
-	type held struct {
-		size    int
-		version int64
-		expires time.Time
+// A version never starts again while its entry exists.
+func TestLastVersion(t *testing.T) {
+	s, _ := newStore(0, 0)
+	later := start.Add(time.Hour)
+	require.NoError(t, add(s, "a", "1", 1, later))
+	s.SetVersion(key("1"), math.MaxUint32-1)
+	swapped, err := s.Swap(t.Context(), key("1"), math.MaxUint32-1, []byte("last"), later)
+	require.NoError(t, err)
+	require.True(t, swapped)
+	swapped, err = s.Swap(t.Context(), key("1"), math.MaxUint32, nil, later)
+	require.ErrorIs(t, err, memstore.ErrFull)
+	require.False(t, swapped)
+	for _, version := range []int64{0, -1, 1 << 32} {
+		swapped, err = s.Swap(t.Context(), key("1"), version, nil, later)
+		require.NoError(t, err)
+		require.False(t, swapped, "version %d", version)
 	}
-	const entries, bytes = 100, 100_000
-	s, clock := newStore(entries, bytes)
-	model, r := map[string]held{}, rand.New(rand.NewPCG(1, 2))
-	for i := range 50_000 {
-		name, owner := fmt.Sprint(r.IntN(300)), fmt.Sprint(r.IntN(4))
-		known, size := model[name], 1+r.IntN(2000)
-		expires := clock.Now().Add(time.Duration(1+r.IntN(100)) * time.Second)
-		live := known.expires.After(clock.Now())
-		switch ctx := expiring.WithOwner(t.Context(), owner); r.IntN(4) {
-		case 0, 1:
-			added, err := s.Add(ctx, key(name), make([]byte, size), expires)
-			if require.False(t, added && live); added {
-				model[name] = held{size, 1, expires}
-			} else {
-				require.True(t, live || err != nil, "%d", i)
-			}
-		case 2:
-			swapped, err := s.Swap(ctx, key(name), known.version, make([]byte, size), expires)
-			if require.False(t, swapped && !live); swapped {
-				model[name] = held{size, known.version + 1, expires}
-			} else {
-				require.True(t, !live || err != nil && size > known.size, "%d", i)
-			}
-		case 3:
-			value, version, err := s.Get(ctx, key(name))
-			require.NoError(t, err)
-			require.Equal(t, live, version > 0)
-			require.True(t, !live || version == known.version && len(value) == known.size)
-			clock.Advance(time.Second / 4)
-		}
-	}
-	clock.Advance(time.Hour)
-	require.NoError(t, add(s, "a", "all", bytes-memstore.KeyLength, clock.Now().Add(time.Hour)), "no count has leaked")
+	value, version, err := s.Get(t.Context(), key("1"))
+	require.NoError(t, err)
+	require.EqualValues(t, math.MaxUint32, version)
+	require.Equal(t, "last", string(value))
 }

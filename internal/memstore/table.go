@@ -13,7 +13,7 @@ const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 // has the first 256 of them, and rest has the last two.
 type key struct {
 	sum  [32]byte
-	rest int64
+	rest uint32
 }
 
 // parseKey returns false if text is not KeyLength characters of base64url.
@@ -23,7 +23,7 @@ func parseKey(text string) (k key, ok bool) {
 		return key{}, false
 	}
 	n, err := base64.RawURLEncoding.Decode(k.sum[:], src[:])
-	k.rest = int64(strings.IndexByte(alphabet, src[KeyLength-1]) & 3)
+	k.rest = uint32(strings.IndexByte(alphabet, src[KeyLength-1]) & 3)
 	return k, err == nil && n == len(k.sum) // the decoder skips line breaks
 }
 
@@ -43,15 +43,19 @@ type table struct {
 	free    int32 // the first of the free entries
 }
 
+// An entry takes 64 bytes, a cache line, and contains one pointer. A version
+// that does not fit makes Swap fail.
 type entry struct {
-	value string
-	owner *account // or nil
-	sum   [32]byte
-	// version contains the rest of the key in its last two bits.
-	version int64
-	next    int32 // in the chain of the bucket, or of the free entries
-	place   int32 // in the schedule
+	value   string
+	sum     [32]byte
+	version uint32
+	mark    uint32 // the rest of the key, and 4 times the number of the account
+	next    int32  // in the chain of the bucket, or of the free entries
+	place   int32  // in the schedule
 }
+
+func (e *entry) rest() uint32   { return e.mark & 3 }
+func (e *entry) account() int32 { return int32(e.mark >> 2) }
 
 func newTable() table {
 	t := table{seed: maphash.MakeSeed(), entries: array[entry]{len: 1}}
@@ -76,7 +80,7 @@ func (t *table) find(k *key) int32 {
 	id := *t.head(&k.sum)
 	for id != 0 {
 		e := t.entry(id)
-		if e.sum == k.sum && e.version&3 == k.rest {
+		if e.sum == k.sum && e.rest() == k.rest {
 			break
 		}
 		id = e.next
@@ -85,7 +89,7 @@ func (t *table) find(k *key) int32 {
 }
 
 // insert adds a key that is not in the table.
-func (t *table) insert(k *key, value string, owner *account) (id int32) {
+func (t *table) insert(k *key, value string, account int32) (id int32) {
 	if id = t.free; id == 0 {
 		id = int32(t.entries.push())
 	} else {
@@ -94,7 +98,7 @@ func (t *table) insert(k *key, value string, owner *account) (id int32) {
 	if t.held++; t.held > t.heads.len {
 		t.divide()
 	}
-	*t.entry(id) = entry{value: value, owner: owner, sum: k.sum, version: 1<<2 | k.rest}
+	*t.entry(id) = entry{value: value, sum: k.sum, version: 1, mark: uint32(account)<<2 | k.rest}
 	t.link(id)
 	return id
 }
