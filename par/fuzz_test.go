@@ -57,7 +57,7 @@ func FuzzDamagedRow(f *testing.F) {
 	r := newRig(f)
 	r.pushed(f)
 	f.Add(r.store.lastValue)
-	f.Add([]byte(`{"v":2,"key":"","client_id":"app","params":"client_id=app","expires":9223372036854775807}`))
+	f.Add([]byte(`{"v":3,"key":"","expires":9223372036854775807,"params":["client_id","app"],"data":null}`))
 	f.Fuzz(func(t *testing.T, row []byte) {
 		r := newRig(t)
 		uri := r.pushed(t)

@@ -1,7 +1,6 @@
 package par
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/form"
@@ -32,33 +30,30 @@ const (
 // together with "state"). The row of a consumed request has only Attempt. It is
 // smaller than any other, so consuming cannot fail in a full store.
 type row struct {
-	Version    int             `json:"v"`
-	Key        string          `json:"key"`     // finds rows that changed places
-	Expires    int64           `json:"expires"` // Unix milliseconds
-	Params     []string        `json:"params"`
-	Thumbprint string          `json:"jkt"` // if it is not dpop_jkt
-	Data       json.RawMessage `json:"data"`
-	Attempt    string          `json:"attempt"` // hash of the attempt that consumed the request
+	Version    int64
+	Key        string // finds rows that changed places
+	Expires    int64  // Unix milliseconds
+	Params     []string
+	Thumbprint string // if it is not dpop_jkt
+	Data       json.RawMessage
+	Attempt    string // hash of the attempt that consumed the request
 }
 
-// seal returns the content of a row: all but the head. It fails if the request
-// is too large, or if Data is not JSON or nests too deep within the row. The
-// client receives that error at the push, and no user at the authorization
-// endpoint.
+// seal returns the content of a row: an object of all members except the head.
+// It fails if the request is too large, or if Data is not JSON that Load can
+// read again. The client receives that error at the push, and no user at the
+// authorization endpoint.
 func (r Request) seal() ([]byte, error) {
-	content := []byte(`"params":`)
-	content = appendStrings(content, pairs(r.params))
+	if r.data != nil && strictjson.Valid(r.data) != nil {
+		return nil, errors.New("par: PushRequest.Data is not JSON, or nests deeper than 32 levels")
+	}
+	var w strictjson.Writer
+	w.Strings("params", pairs(r.params))
 	if r.thumbprint != r.params.Get("dpop_jkt") {
-		content = append(append(append(content, `,"jkt":"`...), r.thumbprint...), '"')
+		w.String("jkt", r.thumbprint)
 	}
-	if r.data != nil {
-		within := slices.Concat([]byte("["), r.data, []byte("]"))
-		if strictjson.Valid(r.data) != nil || strictjson.Valid(within) != nil {
-			return nil, errors.New("par: PushRequest.Data is not JSON, or nests deeper than 31 levels")
-		}
-		content = append(append(content, `,"data":`...), r.data...)
-	}
-	content = append(content, '}')
+	w.Raw("data", r.data)
+	content := w.Bytes()
 	if size := maxHead + len(content); size > maxStored {
 		return nil, tooLarge(size)
 	}
@@ -85,37 +80,42 @@ func pairs(params url.Values) []string {
 
 // seal returns a row with this content.
 func seal(key string, expires time.Time, content []byte) []byte {
-	value := make([]byte, 0, maxHead+len(content))
-	value = append(head(value, key), `,"expires":`...)
-	value = append(strconv.AppendInt(value, expires.UnixMilli(), 10), ',')
-	return append(value, content...)
+	w := head(key)
+	w.Int("expires", expires.UnixMilli())
+	w.Members(content)
+	return w.Bytes()
 }
 
 // sealUsed returns the row of a consumed request.
 func sealUsed(key, attempt string) []byte {
-	value := append(head(make([]byte, 0, maxHead), key), `,"attempt":"`...)
-	return append(append(value, attempt...), `"}`...)
+	w := head(key)
+	w.String("attempt", attempt)
+	return w.Bytes()
 }
 
-// head appends the first members of a row. A key needs no escapes.
-func head(to []byte, key string) []byte {
-	return append(append(append(strconv.AppendInt(append(to, `{"v":`...), rowVersion, 10), `,"key":"`...), key...), '"')
-}
-
-func appendStrings(to []byte, list []string) []byte {
-	var text bytes.Buffer
-	e := json.NewEncoder(&text)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(list) // strings do not fail
-	return append(to, bytes.TrimSpace(text.Bytes())...)
+func head(key string) *strictjson.Writer {
+	w := new(strictjson.Writer)
+	w.Int("v", rowVersion)
+	w.String("key", key)
+	return w
 }
 
 // open reads a row. The store may contain damaged values and other rows.
-func open(key string, value []byte) (r row, err error) {
+func open(key string, value []byte) (row, error) {
 	if len(value) > maxStored {
 		return row{}, errors.New("the value is too large")
 	}
-	if err := strictjson.Decode(value, &r); err != nil {
+	from := strictjson.ReadRecord(value, "data")
+	r := row{
+		Version:    from.Int("v"),
+		Key:        from.String("key"),
+		Expires:    from.Int("expires"),
+		Params:     from.Strings("params"),
+		Thumbprint: from.String("jkt"),
+		Data:       from.Raw("data"),
+		Attempt:    from.String("attempt"),
+	}
+	if err := from.Err(); err != nil {
 		return row{}, fmt.Errorf("the value is unreadable: %w", err)
 	}
 	if r.Version != rowVersion || r.Key != key || (len(r.Params) == 0) != (r.Attempt != "") {

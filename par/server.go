@@ -138,7 +138,7 @@ type PushRequest struct {
 	DPoPThumbprint string
 	// Data is a JSON value that the server stores with the request, for example
 	// how the request was signed. It is optional. It must not repeat a member,
-	// have members that differ only by case, or nest deeper than 31 levels.
+	// have members that differ only by case, or nest deeper than 32 levels.
 	Data json.RawMessage
 }
 

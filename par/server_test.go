@@ -521,8 +521,8 @@ func TestWhatIsAcceptedCanBeLoaded(t *testing.T) {
 		push par.PushRequest
 		ok   bool
 	}{
-		{"data of 31 levels", par.PushRequest{ClientID: "app", Params: honest(), Data: nested(31)}, true},
-		{"data of 32 levels, which is one more within what is stored", par.PushRequest{ClientID: "app", Params: honest(), Data: nested(32)}, false},
+		{"data of 32 levels", par.PushRequest{ClientID: "app", Params: honest(), Data: nested(32)}, true},
+		{"data of 33 levels", par.PushRequest{ClientID: "app", Params: honest(), Data: nested(33)}, false},
 		{"data that is null", par.PushRequest{ClientID: "app", Params: honest(), Data: json.RawMessage("null")}, true},
 		{"a client id with NUL", par.PushRequest{ClientID: "a\x00b", Params: honest("client_id", "")}, false},
 		{"1,025 parameters and more", par.PushRequest{ClientID: "app", Params: many}, false},

@@ -216,7 +216,7 @@ func unquote(raw string) (string, bool) {
 		return inner, true
 	}
 	s := scanner{text: raw}
-	value, err := s.str()
+	value, err := s.str(true)
 	return value, err == nil
 }
 
@@ -235,7 +235,7 @@ func stringArray(raw string) ([]string, bool) {
 		if s.peek() != '"' {
 			return nil, false
 		}
-		value, err := s.str()
+		value, err := s.str(true)
 		if err != nil {
 			return nil, false
 		}

@@ -70,6 +70,13 @@ func TestRecord(t *testing.T) {
 	require.Empty(t, r.Object("s").Object("t").String("u"))
 	require.NoError(t, r.Err(), "absent members are empty, and unknown ones are ignored")
 	require.Equal(t, `{}`, string(new(strictjson.Writer).Bytes()))
+
+	var outer strictjson.Writer
+	outer.Members([]byte(`{}`))
+	outer.Members([]byte(`{"a":1}`))
+	outer.Members([]byte(`{}`))
+	outer.Members([]byte(`{"b":2,"c":{}}`))
+	require.Equal(t, `{"a":1,"b":2,"c":{}}`, string(outer.Bytes()))
 }
 
 func TestDamagedRecords(t *testing.T) {

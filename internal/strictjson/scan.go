@@ -108,7 +108,7 @@ func (s *scanner) value(depth int, v *Value) (err error) {
 		kind, err = KindArray, s.array(depth, v)
 	case c == '"':
 		kind = KindString
-		text, err = s.str()
+		text, err = s.str(v != nil)
 	case c == '-' || '0' <= c && c <= '9':
 		err = s.number()
 	default:
@@ -187,7 +187,7 @@ func (s *scanner) member(depth int, seen *names, add addFunc, v *Value) (string,
 	if s.peek() != '"' {
 		return "", s.fail("no member name")
 	}
-	name, err := s.str()
+	name, err := s.str(true)
 	if err != nil {
 		return "", err
 	}
@@ -248,8 +248,9 @@ func (s *scanner) array(depth int, v *Value) error {
 	}
 }
 
-// str checks a string and returns its value.
-func (s *scanner) str() (string, error) {
+// str checks a string and returns its value. If keep is false, the value of a
+// string with escapes is not needed, and not built.
+func (s *scanner) str(keep bool) (string, error) {
 	s.pos++ // "
 	start := s.pos
 	text, i := s.text, s.pos
@@ -257,16 +258,11 @@ func (s *scanner) str() (string, error) {
 		i++
 	}
 	s.pos = i
-	switch c := s.peek(); {
-	case s.pos == len(s.text):
-		return "", s.fail("unterminated string")
-	case c == '"':
+	if i < len(text) && text[i] == '"' {
 		s.pos++
 		return text[start:i], nil
-	case c < 0x20:
-		return "", s.fail("control character in a string")
 	}
-	return s.slowStr(start)
+	return s.slowStr(start, keep)
 }
 
 // plain marks the bytes that stand for themselves in a string: all ASCII
@@ -278,29 +274,43 @@ var plain = func() (table [256]bool) {
 	return table
 }()
 
-// slowStr is str from the first escape or non-ASCII byte on.
-func (s *scanner) slowStr(start int) (string, error) {
+// slowStr is str from the first escape or non-ASCII byte on. Without escapes,
+// the value is a part of the text.
+func (s *scanner) slowStr(start int, keep bool) (string, error) {
 	var b strings.Builder
-	b.WriteString(s.text[start:s.pos])
 	for s.pos < len(s.text) {
 		switch c := s.text[s.pos]; {
-		case c == '"':
+		case plain[c]:
 			s.pos++
+		case c == '"':
+			last := s.text[start:s.pos]
+			s.pos++
+			if b.Len() == 0 {
+				return last, nil
+			}
+			b.WriteString(last)
 			return b.String(), nil
 		case c < 0x20:
 			return "", s.fail("control character in a string")
 		case c == '\\':
+			before := s.text[start:s.pos]
 			r, err := s.escape()
 			if err != nil {
 				return "", err
 			}
-			b.WriteRune(r)
+			if keep {
+				if b.Len() == 0 {
+					b.Grow(min(len(s.text)-start, 1024)) // the rest, if it is short
+				}
+				b.WriteString(before)
+				b.WriteRune(r)
+			}
+			start = s.pos
 		default:
 			r, size := utf8.DecodeRuneInString(s.text[s.pos:])
 			if r == utf8.RuneError && size <= 1 {
 				return "", s.fail("invalid UTF-8")
 			}
-			b.WriteString(s.text[s.pos : s.pos+size])
 			s.pos += size
 		}
 	}

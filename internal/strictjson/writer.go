@@ -29,14 +29,19 @@ func (w *Writer) Bytes() []byte {
 	return append(w.text, '}')
 }
 
-// name begins a member.
-func (w *Writer) name(name string) {
+// next writes what is between two members.
+func (w *Writer) next() {
 	switch n := len(w.text); {
 	case n == 0:
 		w.text = append(make([]byte, 0, 1024), '{')
 	case w.text[n-1] != '{':
 		w.text = append(w.text, ',')
 	}
+}
+
+// name begins a member.
+func (w *Writer) name(name string) {
+	w.next()
 	w.text = append(appendString(w.text, name), ':')
 }
 
@@ -96,6 +101,14 @@ func (w *Writer) Raw(name string, value []byte) {
 	if len(value) > 0 {
 		w.name(name)
 		w.text = append(w.text, value...)
+	}
+}
+
+// Members writes the members of an object that another Writer has written.
+func (w *Writer) Members(object []byte) {
+	if members := object[1 : len(object)-1]; len(members) > 0 {
+		w.next()
+		w.text = append(w.text, members...)
 	}
 }
 
