@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// evictShares is the maximum number of counts that one Add removes. It bounds
+// evictShares is the maximum number of counts that one call removes. It bounds
 // the pause when the entries of all owners expire at the same time.
 const evictShares = 64
 
@@ -39,16 +39,15 @@ func round(now, expires time.Time) int64 {
 
 // take counts one entry. It returns [ErrShare] if the owner already has entries
 // and would then have more than the free room.
+//
+// While expired entries are still counted, the free room is not known, and take
+// returns no error. Each such call counts one entry and frees the room of many.
 func (s *shares) take(owner string, now, expires time.Time) (share, error) {
 	sh := share{owner, round(now, expires)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expire(now, evictShares)
-	if !s.room(owner) {
-		s.expire(now, math.MaxInt)
-		if !s.room(owner) {
-			return share{}, ErrShare
-		}
+	if more := s.expire(now); !more && !s.room(owner) {
+		return share{}, ErrShare
 	}
 	if s.owners == nil {
 		s.owners, s.due, s.first = map[string]int{}, map[int64]map[string]int{}, sh.until
@@ -67,7 +66,9 @@ func (s *shares) giveBack(sh share) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if counts := s.due[sh.until]; counts[sh.owner] > 0 {
-		counts[sh.owner]--
+		if counts[sh.owner]--; counts[sh.owner] == 0 {
+			delete(counts, sh.owner)
+		}
 		s.count(sh.owner, -1)
 	}
 }
@@ -84,13 +85,15 @@ func (s *shares) count(owner string, n int) {
 	}
 }
 
-// expire removes at most n counts that are due.
-func (s *shares) expire(now time.Time, n int) {
+// expire removes some of the counts that are due, and reports whether more are
+// due.
+func (s *shares) expire(now time.Time) (more bool) {
+	n := evictShares
 	for len(s.due) > 0 && s.first <= now.Unix() {
 		counts := s.due[s.first]
 		for owner, held := range counts {
 			if n == 0 {
-				return
+				return true
 			}
 			n--
 			s.count(owner, -held)
@@ -102,4 +105,5 @@ func (s *shares) expire(now time.Time, n int) {
 			s.first = min(s.first, until)
 		}
 	}
+	return false
 }

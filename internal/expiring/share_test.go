@@ -74,6 +74,34 @@ func TestSetShares(t *testing.T) {
 		c.Advance(2 * time.Minute)
 		require.Equal(t, 1000, flood(t, s, "a", c.Now().Add(time.Minute)))
 	})
+	t.Run("D1: a call removes a bounded number of counts", func(t *testing.T) {
+		const owners, entries = 10_000, 30_000
+		c := testkit.NewClock(start)
+		s := expiring.NewSet(expiring.SetConfig{MaxEntries: entries, Now: c.Now})
+		use := func(owner string, until time.Time) error {
+			n++
+			counts := s.Counts()
+			_, err := s.UseBy(owner, fmt.Sprint("key ", n), until)
+			require.LessOrEqual(t, counts-s.Counts(), 64)
+			return err
+		}
+		soon, later := c.Now().Add(time.Minute), c.Now().Add(24*time.Hour)
+		for i := range owners {
+			require.NoError(t, use(fmt.Sprint("owner ", i), soon))
+		}
+		flooded := 0
+		for ; use("flood", later) == nil; flooded++ {
+		}
+		require.InDelta(t, (entries-owners)/2, flooded, 100)
+		c.Advance(time.Hour)
+		require.NoError(t, use("flood", later), "its share is not known")
+		require.NoError(t, use("owner 1", later))
+		for use("flood", later) == nil {
+			flooded++
+		}
+		require.InDelta(t, entries/2, flooded, 100, "D1: the excess is small")
+		require.ErrorIs(t, use("flood", later), expiring.ErrShare)
+	})
 	t.Run("many goroutines", func(t *testing.T) {
 		s := expiring.NewSet(expiring.SetConfig{MaxEntries: 100_000, Now: testkit.NewClock(start).Now})
 		var wins atomic.Int32
