@@ -3,9 +3,10 @@
 // The peers are oidc-provider as an authorization server, openid-client as a
 // client, and raw requests made with jose and dpop (packages on npm). On this
 // side are the packages and the programs examples/bank and examples/fintech.
+// The alerts and the dashboard of docs/telemetry run through promtool.
 //
-// The tests require the go command, Node.js 20 or later and the packages of
-// package-lock.json:
+// The tests require the go command, promtool, Node.js 20 or later and the
+// packages of package-lock.json:
 //
 //	npm ci --ignore-scripts --prefix interop
 //	go test ./interop/...
