@@ -53,7 +53,11 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 // sibling returns a program from the directory of the server.
 func (s *Server) sibling(program string) string {
-	return filepath.Join(filepath.Dir(s.kind.program), program)
+	server := s.kind.program
+	if resolved, err := filepath.EvalSymlinks(server); err == nil {
+		server = resolved
+	}
+	return filepath.Join(filepath.Dir(server), program)
 }
 
 func postgreSQL(settings []string, prepare func(*Server) error) kind {

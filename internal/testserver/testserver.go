@@ -80,9 +80,6 @@ func serve(t testing.TB, k kind) *Server {
 	t.Helper()
 	program := find(k.program)
 	testkit.Require(t, k.name+" (Debian package "+k.name+")", program != "")
-	if resolved, err := filepath.EvalSymlinks(program); err == nil {
-		program = resolved // its directory contains the other programs
-	}
 	k.program = program
 	s := &Server{t: t, kind: k, account: accountOf(k.users)}
 	dir, err := os.MkdirTemp("", "fapi2-"+k.name+"-")

@@ -34,6 +34,20 @@ func TestPostgreSQL(t *testing.T) {
 
 func TestMariaDB(t *testing.T) { lifecycle(t, testserver.MariaDB(t), nil) }
 
+func TestRedis(t *testing.T) {
+	ping := []byte("PING\r\n")
+	s := testserver.Redis(t, "maxmemory=10mb")
+	lifecycle(t, s, ping)
+	replica := s.RedisReplica()
+	require.NotEqual(t, s.Addr, replica.Addr)
+	speak(t, replica, ping)
+	speak(t, testserver.RedisSentinel(t, s, 1), ping)
+	nodes := testserver.RedisCluster(t, 3, 1)
+	require.Len(t, nodes, 6)
+	nodes[0].Restart()
+	speak(t, nodes[0], ping)
+}
+
 // lifecycle ends and starts a server in each way. hello is the packet that the
 // server replies to, if it does not speak first.
 func lifecycle(t *testing.T, s *testserver.Server, hello []byte) {

@@ -1,0 +1,340 @@
+package redisstore_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/internal/testserver"
+	"github.com/gofapi/fapi2/store"
+	"github.com/gofapi/fapi2/store/redisstore"
+	"github.com/gofapi/fapi2/store/storetest"
+)
+
+// silent is the log of the client.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
+func TestMain(m *testing.M) {
+	redis.SetLogger(silent{})
+	os.Exit(m.Run())
+}
+
+// key returns a key of the contract's form.
+func key(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func hour() time.Time { return time.Now().Add(time.Hour) }
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func client(t testing.TB, addr string, change ...func(*redis.Options)) *redis.Client {
+	o := &redis.Options{Addr: addr, ContextTimeoutEnabled: true}
+	for _, f := range change {
+		f(o)
+	}
+	c := redis.NewClient(o)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+func clusterClient(t testing.TB, change ...func(*redis.ClusterOptions)) *redis.ClusterClient {
+	o := &redis.ClusterOptions{ContextTimeoutEnabled: true}
+	for _, f := range change {
+		f(o)
+	}
+	c := redis.NewClusterClient(o)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+// open returns a store on a client.
+func open(t testing.TB, c redis.UniversalClient, change ...func(*redisstore.Config)) *redisstore.Store {
+	t.Helper()
+	cfg := redisstore.Config{Client: c, Logger: quiet()}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s, err := redisstore.New(t.Context(), cfg)
+	require.NoError(t, err)
+	return s
+}
+
+func requireAdd(t testing.TB, s *redisstore.Store, name, value string, want bool) {
+	t.Helper()
+	added, err := s.Add(t.Context(), key(name), []byte(value), hour())
+	require.NoError(t, err)
+	require.Equal(t, want, added)
+}
+
+func requireGet(t testing.TB, s *redisstore.Store, name, value string, version int64) {
+	t.Helper()
+	got, v, err := s.Get(t.Context(), key(name))
+	require.NoError(t, err)
+	require.Equal(t, version, v)
+	require.Equal(t, value, string(got))
+}
+
+func TestSingleNode(t *testing.T) {
+	t.Parallel()
+	addr := testserver.Redis(t).Addr
+	storetest.Test(t, func(t *testing.T) store.Store { return open(t, client(t, addr)) })
+}
+
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	primary := testserver.Redis(t)
+	primary.RedisReplica()
+	sentinel := testserver.RedisSentinel(t, primary, 1)
+	storetest.Test(t, func(t *testing.T) store.Store {
+		return open(t, failoverClient(t, sentinel.Addr), func(cfg *redisstore.Config) { cfg.Replicas = 1 })
+	})
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	var addrs []string
+	for _, node := range testserver.RedisCluster(t, 3, 1) {
+		addrs = append(addrs, node.Addr)
+	}
+	options := func(o *redis.ClusterOptions) { o.Addrs = addrs }
+	storetest.Test(t, func(t *testing.T) store.Store { return open(t, clusterClient(t, options)) })
+
+	s := open(t, clusterClient(t, options), func(cfg *redisstore.Config) { cfg.Replicas = 1 })
+	for i := range 8 { // keys of all masters
+		name := fmt.Sprint("confirmed ", i)
+		require.EqualValues(t, 1, race(t, 64, func(int) (bool, error) {
+			return s.Add(t.Context(), key(name), nil, hour())
+		}))
+		require.EqualValues(t, 1, race(t, 64, func(i int) (bool, error) {
+			return s.Swap(t.Context(), key(name), 1, []byte("value"), hour())
+		}))
+		requireGet(t, s, name, "value", 2)
+	}
+}
+
+func TestExpiryByTheClockOfTheServer(t *testing.T) {
+	t.Parallel()
+	c := client(t, testserver.Redis(t).Addr)
+	right := open(t, c)
+	clock := time.Duration(0)
+	s := open(t, c, func(cfg *redisstore.Config) { cfg.Now = func() time.Time { return time.Now().Add(clock) } })
+
+	t.Run("attack: an expiry that only the server knows to be past", func(t *testing.T) {
+		clock = -time.Hour
+		past := time.Now().Add(-time.Minute)
+		for range 2 {
+			added, err := s.Add(t.Context(), key("past"), nil, past)
+			require.ErrorIs(t, err, redisstore.ErrExpiry)
+			require.False(t, added)
+		}
+		requireAdd(t, right, "past", "x", true)
+		swapped, err := s.Swap(t.Context(), key("past"), 1, nil, past)
+		require.ErrorIs(t, err, redisstore.ErrExpiry)
+		require.False(t, swapped)
+		requireGet(t, right, "past", "x", 1)
+	})
+	t.Run("attack: an entry that would end too early by the clock of the process", func(t *testing.T) {
+		clock = -2 * time.Second
+		added, err := s.Add(t.Context(), key("ahead"), nil, hour())
+		require.ErrorIs(t, err, redisstore.ErrClock)
+		require.False(t, added)
+		requireAdd(t, right, "swapped ahead", "", true)
+		swapped, err := s.Swap(t.Context(), key("swapped ahead"), 1, nil, hour())
+		require.ErrorIs(t, err, redisstore.ErrClock)
+		require.False(t, swapped)
+		require.ErrorIs(t, s.Check(t.Context()), redisstore.ErrClock)
+	})
+	t.Run("an expiry that is past for the process", func(t *testing.T) {
+		clock = 2 * time.Hour
+		_, err := s.Add(t.Context(), key("behind"), nil, hour())
+		require.ErrorIs(t, err, redisstore.ErrExpiry)
+		_, err = s.Swap(t.Context(), key("behind"), 1, nil, hour())
+		require.ErrorIs(t, err, redisstore.ErrExpiry)
+		requireGet(t, right, "behind", "", 0)
+	})
+	t.Run("a process ahead of the server ends no entry early", func(t *testing.T) {
+		clock = 2 * time.Minute
+		expires := time.Now().Add(3 * time.Minute)
+		added, err := s.Add(t.Context(), key("fast"), nil, expires)
+		require.NoError(t, err)
+		require.True(t, added)
+		left, err := c.PTTL(t.Context(), "fapi2:"+key("fast")).Result()
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, left, time.Until(expires))
+		require.LessOrEqual(t, left, 3*time.Minute+time.Second)
+	})
+}
+
+func TestFailuresAreErrors(t *testing.T) {
+	t.Parallel()
+	server := testserver.Redis(t)
+	c := client(t, server.Addr, func(o *redis.Options) { o.MaxRetries, o.DialerRetries = -1, 1 })
+	s := open(t, c)
+	for name, value := range map[string]string{
+		"empty": "", "short": "1234567", "of version 0": strings.Repeat("\x00", 20),
+	} {
+		require.NoError(t, c.Set(t.Context(), "fapi2:"+key(name), value, 0).Err())
+		_, version, err := s.Get(t.Context(), key(name))
+		require.ErrorIs(t, err, redisstore.ErrEntry, name)
+		require.Zero(t, version)
+	}
+	require.NoError(t, c.HSet(t.Context(), "fapi2:"+key("hash"), "a", "b").Err())
+	_, version, err := s.Get(t.Context(), key("hash"))
+	require.ErrorContains(t, err, "WRONGTYPE")
+	require.Zero(t, version)
+	swapped, err := s.Swap(t.Context(), key("hash"), 1, nil, hour())
+	require.ErrorContains(t, err, "WRONGTYPE")
+	require.False(t, swapped)
+
+	requireAdd(t, s, "a", "value", true)
+	require.NoError(t, c.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	added, err := s.Add(t.Context(), key("b"), nil, hour())
+	require.ErrorContains(t, err, "OOM")
+	require.False(t, added)
+	swapped, err = s.Swap(t.Context(), key("a"), 1, nil, hour())
+	require.ErrorContains(t, err, "OOM")
+	require.False(t, swapped)
+	requireGet(t, s, "a", "value", 1)
+
+	server.Kill()
+	_, version, err = s.Get(t.Context(), key("a"))
+	require.Error(t, err)
+	require.Zero(t, version)
+	added, err = s.Add(t.Context(), key("c"), nil, hour())
+	require.Error(t, err)
+	require.False(t, added)
+	swapped, err = s.Swap(t.Context(), key("a"), 1, nil, hour())
+	require.Error(t, err)
+	require.False(t, swapped)
+}
+
+func TestTextsDiscloseNothing(t *testing.T) {
+	t.Parallel()
+	s := open(t, client(t, testserver.Redis(t).Addr))
+	require.Equal(t, "redisstore.Store", fmt.Sprint(s))
+	require.Equal(t, "redisstore.Store", slog.AnyValue(s).Resolve().String())
+}
+
+// race calls f in n goroutines and returns how many reported true.
+func race(t testing.TB, n int, f func(i int) (bool, error)) int64 {
+	var won atomic.Int64
+	var group sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		group.Go(func() {
+			<-start
+			ok, err := f(i)
+			if err != nil {
+				t.Error(err)
+			}
+			if ok {
+				won.Add(1)
+			}
+		})
+	}
+	close(start)
+	group.Wait()
+	return won.Load()
+}
+
+func TestScriptsAreFlushed(t *testing.T) {
+	t.Parallel()
+	c := client(t, testserver.Redis(t).Addr)
+	s := open(t, c)
+	requireAdd(t, s, "counter", "", true)
+	const writers, each = 4, 25
+	ctx, cancel := context.WithCancel(t.Context())
+	var flusher sync.WaitGroup
+	flusher.Go(func() {
+		for ctx.Err() == nil {
+			c.ScriptFlush(ctx)
+		}
+	})
+	race(t, writers, func(int) (bool, error) {
+		for range each {
+			for swapped := false; !swapped; {
+				value, version, err := s.Get(t.Context(), key("counter"))
+				if err != nil {
+					return false, err
+				}
+				if swapped, err = s.Swap(t.Context(), key("counter"), version, append(value, 'x'), hour()); err != nil {
+					return false, err
+				}
+			}
+		}
+		return true, nil
+	})
+	cancel()
+	flusher.Wait()
+	requireGet(t, s, "counter", strings.Repeat("x", writers*each), writers*each+1)
+}
+
+const (
+	processes  = 8
+	contenders = 8 // in each process
+	contested  = 20
+)
+
+// TestContend is a process of TestProcessesHaveOneWinner.
+func TestContend(t *testing.T) {
+	addr, ok := os.LookupEnv("REDISSTORE_ADDR")
+	if !ok {
+		return
+	}
+	s := open(t, client(t, addr))
+	for i := range contested {
+		k := key(fmt.Sprint("contested ", i))
+		added := race(t, contenders, func(int) (bool, error) { return s.Add(t.Context(), k, nil, hour()) })
+		swapped := race(t, contenders, func(int) (bool, error) { return s.Swap(t.Context(), k, 1, nil, hour()) })
+		fmt.Printf("won %d %d %d\n", i, added, swapped)
+	}
+}
+
+func TestProcessesHaveOneWinner(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	addr := testserver.Redis(t).Addr
+	outputs := make([]string, processes)
+	race(t, processes, func(i int) (bool, error) {
+		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestContend$", "-test.v")
+		cmd.Env = append(os.Environ(), "REDISSTORE_ADDR="+addr)
+		output, err := cmd.CombinedOutput()
+		outputs[i] = string(output)
+		return true, err
+	})
+	var added, swapped [contested]int
+	for _, output := range outputs {
+		seen := 0
+		for line := range strings.Lines(output) {
+			var i, a, s int
+			if n, _ := fmt.Sscanf(line, "won %d %d %d", &i, &a, &s); n == 3 {
+				added[i] += a
+				swapped[i] += s
+				seen++
+			}
+		}
+		require.Equal(t, contested, seen, output)
+	}
+	for i := range contested {
+		require.Equal(t, 1, added[i], "of %d calls of Add in %d processes", processes*contenders, processes)
+		require.Equal(t, 1, swapped[i], "of %d calls of Swap in %d processes", processes*contenders, processes)
+	}
+}
