@@ -97,12 +97,17 @@ var errGrantTypeNotRegistered = oautherr.Describe(
 
 // writeJSON answers with an uncacheable JSON document (BASE-6749-5.1-1).
 func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, _ := json.Marshal(v) // structs of strings do not fail
+	writeBody(w, status, body)
+}
+
+func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v) //nolint:errcheck // the peer is gone
+	w.Write(body) //nolint:errcheck // the peer is gone
 }
 
 type errorResponse struct {

@@ -16,6 +16,8 @@ import (
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/rar"
@@ -356,7 +358,24 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 
 // WriteTokenResponse writes a success response of the token endpoint, with
 // Cache-Control: no-store and, if [Config.Nonces] is set, the next DPoP-Nonce.
+// If AuthorizationDetails is not JSON, it writes a server_error instead.
 func (s *Server) WriteTokenResponse(w http.ResponseWriter, response *TokenResponse) {
 	s.tokenProofs.SetNonce(w.Header())
-	writeJSON(w, http.StatusOK, response)
+	if details := response.AuthorizationDetails; details != nil && !json.Valid(details) { // of a host
+		writeJSON(w, http.StatusInternalServerError, errorResponse{Code: oautherr.ServerError})
+		return
+	}
+	var body strictjson.Writer
+	body.String("access_token", response.AccessToken)
+	body.String("token_type", response.TokenType)
+	body.Int("expires_in", response.ExpiresIn)
+	body.String("refresh_token", response.RefreshToken)
+	if response.Scope == "" {
+		body.Raw("scope", []byte(`""`))
+	}
+	body.String("scope", response.Scope)
+	body.String("id_token", response.IDToken)
+	body.Raw("authorization_details", response.AuthorizationDetails)
+	body.String("grant_id", response.GrantID)
+	writeBody(w, http.StatusOK, body.Bytes())
 }

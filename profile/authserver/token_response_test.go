@@ -1,0 +1,46 @@
+package authserver_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/profile/authserver"
+)
+
+// A host that encodes a TokenResponse itself sends the same members.
+func TestTokenResponseMembers(t *testing.T) {
+	w := newWorld(t)
+	full := authserver.TokenResponse{
+		AccessToken: `a"<&`, TokenType: "DPoP", ExpiresIn: 300, RefreshToken: "r", Scope: "openid accounts", IDToken: "i.d.t",
+		AuthorizationDetails: json.RawMessage(`[{"type":"payment"}]`), GrantID: "g",
+	}
+	for value, i := reflect.ValueOf(full), 0; i < value.NumField(); i++ {
+		require.False(t, value.Field(i).IsZero(), "the test has every member: %s", value.Type().Field(i).Name)
+	}
+	for name, response := range map[string]authserver.TokenResponse{
+		"every member":                 full,
+		"as few as possible":           {AccessToken: "a", TokenType: "DPoP", ExpiresIn: 1},
+		"RAR-7-1 no detail is granted": {AccessToken: "a", TokenType: "DPoP", ExpiresIn: 1, AuthorizationDetails: json.RawMessage("[]")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := httptest.NewRecorder()
+			w.as.WriteTokenResponse(got, &response)
+			want, err := json.Marshal(response)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, got.Code)
+			require.Equal(t, "no-store", got.Header().Get("Cache-Control"), "BASE-6749-5.1-1")
+			require.JSONEq(t, string(want), got.Body.String())
+		})
+	}
+	bad := full
+	bad.AuthorizationDetails = json.RawMessage(`[{]`)
+	got := httptest.NewRecorder()
+	w.as.WriteTokenResponse(got, &bad)
+	require.Equal(t, http.StatusInternalServerError, got.Code)
+	require.JSONEq(t, `{"error":"server_error"}`, got.Body.String())
+}
