@@ -8,6 +8,10 @@ func (m *Store) Touched() int {
 // Held returns the number of entries, including expired ones.
 func (m *Store) Held() int { return m.used.entries }
 
+// Places returns the number of entries and accounts for which the store has
+// memory.
+func (m *Store) Places() int { return m.table.entries.len + m.owners.len }
+
 // SetVersion sets the version of an entry.
 func (m *Store) SetVersion(text string, version uint32) {
 	k, _ := parseKey(text)

@@ -163,6 +163,6 @@ func TestLastVersion(t *testing.T) {
 	}
 	value, version, err := s.Get(t.Context(), key("1"))
 	require.NoError(t, err)
-	require.EqualValues(t, math.MaxUint32, version)
+	require.Equal(t, int64(math.MaxUint32), version)
 	require.Equal(t, "last", string(value))
 }

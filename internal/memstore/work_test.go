@@ -146,6 +146,32 @@ func TestRoomAfterAnIdleTime(t *testing.T) {
 	}
 }
 
+// The entries that one operation removes free the bytes of its value.
+func TestRoomForLargeValues(t *testing.T) {
+	const entries, size = 20_000, 100_000
+	m := newMeter(2*entries, entries*(memstore.KeyLength+1))
+	m.fill(t, "a", entries/2, time.Minute)
+	m.fill(t, "", entries/2, time.Minute)
+	m.clock.Advance(time.Hour)
+	for _, owner := range []string{"a", "b", "a", "b"} {
+		_, removed := m.work(func() {
+			require.NoError(t, add(m.Store, owner, m.name(owner), size, m.clock.Now().Add(time.Hour)))
+		})
+		require.LessOrEqual(t, removed, 4+64+2*(memstore.KeyLength+size)/memstore.KeyLength)
+	}
+}
+
+// The memory of removed entries and of owners without entries is used again.
+func TestMemoryIsUsedAgain(t *testing.T) {
+	const entries = 1000
+	m := newMeter(entries, 1<<30)
+	for i := range 20 * entries {
+		require.NoError(t, add(m.Store, fmt.Sprint(i), m.name(""), 1, m.clock.Now().Add(entries*time.Second)))
+		m.clock.Advance(time.Second)
+	}
+	require.LessOrEqual(t, m.Places(), 2*(entries+1))
+}
+
 // Expired entries that are not yet removed hide the share of an owner. The
 // owner uses little more than its share in that time, and others find room.
 func TestShareAfterAnIdleTime(t *testing.T) {
