@@ -11,7 +11,6 @@ import (
 
 	fapiotel "github.com/gofapi/fapi2/integrations/otel"
 	"github.com/gofapi/fapi2/jwks"
-	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/resourceserver"
@@ -100,11 +99,12 @@ func ExampleTelemetry_ObserveClient() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	transport := &http.Transport{TLSClientConfig: profile.TLSConfig()}
 	app, err := client.New(context.Background(), client.Config{
 		// Issuer, ClientID, Key and so on
-		HTTPClient: &http.Client{Transport: otelhttp.NewTransport(transport)},
-		Hooks:      client.Hooks{Observe: telemetry.ObserveClient},
+		Hooks: client.Hooks{
+			Observe:   telemetry.ObserveClient,
+			Transport: func(base http.RoundTripper) http.RoundTripper { return otelhttp.NewTransport(base) },
+		},
 	})
 	if err != nil {
 		log.Fatal(err)

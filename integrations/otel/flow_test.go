@@ -76,8 +76,10 @@ func newWorld(t *testing.T) *world {
 
 	w.app, err = client.New(context.Background(), client.Config{
 		Issuer: w.as.URL, ClientID: "app-1", RedirectURI: callbackURL, Key: key,
-		HTTPClient: &http.Client{Transport: otelhttp.NewTransport(transport, w.otelhttp()...)},
-		Hooks: client.Hooks{Observe: func(ctx context.Context, e profile.Event) {
+		HTTPClient: &http.Client{Transport: transport},
+		Hooks: client.Hooks{Transport: func(base http.RoundTripper) http.RoundTripper {
+			return otelhttp.NewTransport(base, w.otelhttp()...)
+		}, Observe: func(ctx context.Context, e profile.Event) {
 			w.ObserveClient(ctx, e)
 			if e.Endpoint == "jwks" {
 				w.fetched <- struct{}{}

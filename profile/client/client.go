@@ -28,6 +28,7 @@ type Client struct {
 	prover       *dpop.Prover      // nil if tokens are bound to the certificate
 	http         *http.Client      // for the authorization server
 	plain        *http.Client      // for the authorization server, without proofs
+	base         http.RoundTripper // as configured, without Hooks.Transport
 	bare         http.RoundTripper // for other servers, without proofs and without the certificate
 	api          http.RoundTripper // for APIs, with proofs or the certificate
 	push         *par.Client       // nil if the server has no authorization code flow
@@ -70,12 +71,17 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	c := &Client{cfg: cfg}
+	c := &Client{base: cfg.HTTPClient.Transport}
+	if ownTransport {
+		c.close = append(c.close, cfg.HTTPClient.Transport.(*http.Transport).CloseIdleConnections)
+	}
+	var err error
+	if cfg.HTTPClient.Transport, err = cfg.Hooks.observed(c.base); err != nil {
+		return nil, err
+	}
+	c.cfg = cfg
 	c.refreshes.refresh = func(ctx context.Context, refreshToken string) (*oauth2.Token, error) {
 		return c.Refresh(ctx, refreshToken, Request{})
-	}
-	if ownTransport {
-		c.close = append(c.close, cfg.HTTPClient.CloseIdleConnections)
 	}
 	// Keys that cannot sign are found before the first request.
 	if err := c.useKeys(signingAlgorithms{assertions: cfg.Algorithm, requests: cfg.Algorithm}); err != nil {

@@ -111,8 +111,26 @@ type Hooks struct {
 	// request to an API that responds with status 401. It is called after the
 	// response, with the context of the request. If nil, nothing is observed.
 	Observe func(ctx context.Context, e profile.Event)
+	// Transport returns a transport that sends requests through base, and may
+	// add header fields for tracing. [New] calls it for each transport of the
+	// client, including the one with the certificate. It sees each attempt of
+	// a request. An example is otelhttp.NewTransport of OpenTelemetry. If nil,
+	// base is used.
+	Transport func(base http.RoundTripper) http.RoundTripper
 	// Now is the clock. If nil, time.Now is used.
 	Now func() time.Time
+}
+
+// observed returns base as Transport wraps it.
+func (h *Hooks) observed(base http.RoundTripper) (http.RoundTripper, error) {
+	if h.Transport == nil {
+		return base, nil
+	}
+	wrapped := h.Transport(base)
+	if wire.IsNil(wrapped) { // net/http would use its default transport
+		return nil, errors.New("client: Hooks.Transport returned nil")
+	}
+	return wrapped, nil
 }
 
 // String omits the keys.

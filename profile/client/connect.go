@@ -219,11 +219,14 @@ func (c *Client) composeTransports() (err error) {
 	server := c.cfg.HTTPClient.Transport
 	c.bare, c.api = server, server
 	if c.cfg.MutualTLS.used() {
-		own, err := c.cfg.MutualTLS.transport(server)
+		own, err := c.cfg.MutualTLS.transport(c.base)
 		if err != nil {
 			return err
 		}
-		server, c.close = own, append(c.close, own.CloseIdleConnections)
+		c.close = append(c.close, own.CloseIdleConnections)
+		if server, err = c.cfg.Hooks.observed(own); err != nil {
+			return err
+		}
 	}
 	c.plain = c.serverClient(server)
 	if c.cfg.MutualTLS.BindTokens {

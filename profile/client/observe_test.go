@@ -40,6 +40,55 @@ func drain(t *testing.T, events <-chan profile.Event) (all []profile.Event) {
 	return all
 }
 
+// Each request passes the hook, also those with a certificate.
+func TestTransport(t *testing.T) {
+	ctx := context.Background()
+	for name, mutual := range map[string]*client.MutualTLS{
+		"private_key_jwt": nil, "certificate": {BindTokens: true, Certificate: testkit.Certify(t, "c-1", nil)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t)
+			p.metadata = func(m map[string]any) { m["tls_client_certificate_bound_access_tokens"] = true }
+			if mutual != nil {
+				p.token = func(w http.ResponseWriter, _ *http.Request) {
+					reply(w, http.StatusOK, map[string]any{"access_token": "at-1", "token_type": "Bearer", "expires_in": 300})
+				}
+			}
+			certificates := 0
+			app, err := p.try(func(c *client.Config) {
+				c.MutualTLS = mutual
+				c.Hooks.Transport = func(base http.RoundTripper) http.RoundTripper {
+					if base.(*http.Transport).TLSClientConfig.GetClientCertificate != nil {
+						certificates++
+					}
+					return testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
+						r = r.Clone(r.Context())
+						r.Header.Set("Traceparent", "00-1-2-00")
+						return base.RoundTrip(r)
+					})
+				}
+			})
+			require.NoError(t, err)
+			_, err = app.Begin(ctx, client.Request{Scopes: []string{"accounts"}})
+			require.NoError(t, err)
+			token, err := app.ClientCredentials(ctx, client.Request{})
+			require.NoError(t, err)
+			response, err := testkit.Must(app.HTTPClient(oauth2.StaticTokenSource(token))).Get(p.api.URL + "/accounts")
+			require.NoError(t, err)
+			response.Body.Close()
+			require.Equal(t, mutual != nil, certificates == 1)
+			for _, path := range []string{"/.well-known/oauth-authorization-server", "/par", "/token", "/accounts"} {
+				require.Len(t, p.messages(path), 1)
+				require.Equal(t, "00-1-2-00", p.messages(path)[0].header.Get("Traceparent"), path)
+			}
+		})
+	}
+	_, err := newPeer(t).try(func(c *client.Config) {
+		c.Hooks.Transport = func(http.RoundTripper) http.RoundTripper { return nil }
+	})
+	require.ErrorContains(t, err, "Hooks.Transport returned nil")
+}
+
 func TestObserve(t *testing.T) {
 	const secret = "s3cret"
 	answers := func(status int, v any) http.HandlerFunc {
