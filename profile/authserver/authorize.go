@@ -187,7 +187,7 @@ func (s *Server) authorization(
 		e.ClientID = request.ClientID()
 	}
 	var data pushedData
-	if err := json.Unmarshal(request.Data(), &data); err != nil {
+	if err := data.decode(request.Data()); err != nil {
 		return nil, fmt.Errorf("%w: a stored request without the data of this server", ErrStore)
 	}
 	a := &Authorization{

@@ -2,7 +2,6 @@ package authserver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -50,12 +49,6 @@ type PushedRequest struct {
 	committed *atomic.Bool // auth, proof and object are consumed
 }
 
-// pushedData is stored together with the parameters.
-type pushedData struct {
-	Signed bool  `json:"signed,omitempty"` // by a request object
-	Time   int64 `json:"time"`             // of the push
-}
-
 // ClientID returns the authenticated client.
 func (p *PushedRequest) ClientID() string { return p.client.ClientID }
 
@@ -100,14 +93,9 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(pushedData{
-		Signed: object.Raw() != "", Time: s.cfg.Hooks.Now().Unix(),
-	})
-	if err != nil {
-		return nil, err
-	}
+	data := pushedData{Signed: object.Raw() != "", Time: s.cfg.Hooks.Now().Unix()}
 	push, err := s.requests.Check(ctx, par.PushRequest{
-		ClientID: client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint(), Data: data,
+		ClientID: client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint(), Data: data.encode(),
 	})
 	if err != nil {
 		return nil, err

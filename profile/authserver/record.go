@@ -37,6 +37,25 @@ func readRecord(kind string, value []byte) *strictjson.Record {
 	return r
 }
 
+// pushedData is stored together with the parameters of a pushed request.
+type pushedData struct {
+	Time   int64 // of the push
+	Signed bool  // by a request object
+}
+
+func (d *pushedData) encode() []byte {
+	var w strictjson.Writer
+	w.Int("time", d.Time)
+	w.Bool("signed", d.Signed)
+	return w.Bytes()
+}
+
+func (d *pushedData) decode(value []byte) error {
+	r := strictjson.ReadRecord(value)
+	*d = pushedData{Time: r.Int("time"), Signed: r.Bool("signed")}
+	return r.Err()
+}
+
 // A codeRecord is the stored value of an authorization code. It contains the
 // code_challenge, and the code does not (PKCE-4.4-1).
 type codeRecord struct {

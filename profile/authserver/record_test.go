@@ -23,6 +23,7 @@ var recordKinds = []func() encoder{
 	func() encoder { return new(codeRecord) },
 	func() encoder { return new(refreshRecord) },
 	func() encoder { return new(reference) },
+	func() encoder { return new(pushedData) },
 }
 
 func randomRecord(t testing.TB, r *rand.Rand, empty func() encoder) encoder {
@@ -48,7 +49,7 @@ func TestRecordsAreReadAsTheyWereWritten(t *testing.T) {
 				read.members = nil
 			}
 			require.Equal(t, want, got)
-			for j, other := range recordKinds[:2] { // an access token has a version instead of a kind
+			for j, other := range recordKinds[:2] { // the others have no kind
 				require.Equal(t, i == j, other().decode(value) == nil)
 			}
 			requireStable(t, empty, testkit.Damage(random, value))
