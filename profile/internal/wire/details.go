@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/gofapi/fapi2/internal/strictjson"
@@ -14,32 +16,37 @@ func KnownDetails(registry *rar.Registry, raw json.RawMessage, types []string) (
 	if len(raw) == 0 {
 		return nil, nil
 	}
-	var entries []json.RawMessage
-	if err := strictjson.Decode(raw, &entries); err != nil {
+	v, _, err := strictjson.Parse(string(raw), 0)
+	if err != nil || v.Kind == strictjson.KindNull {
 		return nil, err
 	}
+	if v.Kind != strictjson.KindArray {
+		return nil, fmt.Errorf("%w: not an array", strictjson.ErrInvalid)
+	}
+	var kept bytes.Buffer
 	known := registry.Types()
-	kept := make([]json.RawMessage, 0, len(entries))
-	for _, entry := range entries {
-		object, err := strictjson.ParseObject(entry)
-		if err != nil {
-			return nil, err
+	for i := range v.Items {
+		entry := &v.Items[i]
+		name := entry.Get("type")
+		switch {
+		case entry.Kind != strictjson.KindObject:
+			return nil, fmt.Errorf("%w: element %d is not an object", strictjson.ErrInvalid, i)
+		case name == nil || name.Kind == strictjson.KindNull:
+			continue
+		case name.Kind != strictjson.KindString:
+			return nil, fmt.Errorf("%w: the type of element %d is not a string", strictjson.ErrInvalid, i)
 		}
-		name, _, err := object.String("type")
-		if err != nil {
-			return nil, err
-		}
-		if slices.Contains(known, name) && slices.Contains(types, name) {
-			kept = append(kept, entry)
+		if slices.Contains(known, name.Text) && slices.Contains(types, name.Text) {
+			kept.WriteByte("[,"[min(kept.Len(), 1)])
+			// The registry bounds the size without spaces.
+			if err := json.Compact(&kept, []byte(entry.Raw)); err != nil {
+				return nil, err
+			}
 		}
 	}
-	if len(kept) == 0 {
+	if kept.Len() == 0 {
 		return nil, nil
 	}
-	kept = slices.Clip(kept)
-	array, err := json.Marshal(kept)
-	if err != nil {
-		return nil, err
-	}
-	return registry.Parse(array, known)
+	kept.WriteByte(']')
+	return registry.Parse(kept.Bytes(), known)
 }
