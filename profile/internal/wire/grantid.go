@@ -7,7 +7,7 @@ import "github.com/gofapi/fapi2/internal/jose"
 const GrantIDLength = 22
 
 // HasGrant reports whether a token ID has the form of the authorization server:
-// the ID of its authorization, a dot, and an ID of its own.
+// the ID of its authorization, a dot, and its own ID.
 func HasGrant(tokenID string) bool {
 	return len(tokenID) == 2*GrantIDLength+1 && tokenID[GrantIDLength] == '.'
 }
