@@ -100,11 +100,14 @@ func Base64(sum [sha256.Size]byte) string {
 	return string(text[:])
 }
 
-// RandomString returns n random bytes in base64url.
+// RandomString returns n random bytes in base64url. Up to 48 bytes need one
+// allocation.
 func RandomString(n int) string {
-	raw := make([]byte, n)
+	var room [48]byte
+	var text [64]byte
+	raw := append(room[:0], make([]byte, n)...)
 	rand.Read(raw) // never fails
-	return base64.RawURLEncoding.EncodeToString(raw)
+	return string(base64.RawURLEncoding.AppendEncode(text[:0], raw))
 }
 
 // EqualString compares in constant time.
