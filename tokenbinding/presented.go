@@ -6,7 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // maxToken bounds the length of an access token in bytes. Servers reject longer
@@ -44,7 +45,7 @@ func FromRequest(r *http.Request) (Presented, error) {
 	if r.PostForm.Has("access_token") { // BASE-6750-2-1
 		return Presented{}, fmt.Errorf("%w: in the body", ErrMultipleMethods)
 	}
-	values := r.Header.Values("Authorization") // SP-5.3.4-1
+	values := r.Header["Authorization"] // SP-5.3.4-1
 	switch len(values) {
 	case 0:
 		return Presented{}, ErrNoToken
@@ -79,32 +80,15 @@ func checkToken(token string) error {
 	if body == "" {
 		return fmt.Errorf("%w: no token after the scheme", ErrMalformed)
 	}
-	// Four characters at once without branches: tokens are long and usually
-	// valid.
-	var bad byte
-	i := 0
-	for ; i+4 <= len(body); i += 4 {
-		bad |= notToken68[body[i]] | notToken68[body[i+1]] | notToken68[body[i+2]] | notToken68[body[i+3]]
-	}
-	for ; i < len(body); i++ {
-		bad |= notToken68[body[i]]
-	}
-	if bad == 0 {
+	if syntax.IsToken68(body) {
 		return nil
 	}
-	i = strings.IndexFunc(body, func(r rune) bool { return r >= utf8.RuneSelf || notToken68[r] != 0 })
+	i := 0
+	for syntax.IsToken68(body[i : i+1]) {
+		i++
+	}
 	return fmt.Errorf("%w: character %#02x at %d of the token", ErrMalformed, body[i], i)
 }
-
-var notToken68 = func() (table [256]byte) {
-	for i := range table {
-		table[i] = 1
-	}
-	for _, c := range "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~+/" {
-		table[c] = 0
-	}
-	return table
-}()
 
 // queryHasToken compares only the names of parameters. url.ParseQuery would
 // drop malformed pairs that other readers accept.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/internal/syntax"
 )
 
 // b64 rejects a last character with stray bits. It skips line breaks, which the
@@ -20,7 +21,7 @@ var b64 = base64.RawURLEncoding.Strict()
 
 // decode decodes canonical base64url and appends the octets to dst.
 func decode(dst []byte, s string) ([]byte, error) {
-	if !isBase64url(s) {
+	if !syntax.IsBase64url(s) {
 		return nil, errors.New("malformed base64url")
 	}
 	return b64.AppendDecode(dst, []byte(s))
@@ -50,7 +51,7 @@ func Split(token string, max int) (Compact, error) {
 	c := Compact{
 		Header: token[:first], Payload: token[first+1 : second], Signature: token[second+1:], signed: token[:second],
 	}
-	if !isBase64url(c.Header) || !isBase64url(c.Payload) || !isBase64url(c.Signature) {
+	if !syntax.IsBase64url(c.Header) || !syntax.IsBase64url(c.Payload) || !syntax.IsBase64url(c.Signature) {
 		return Compact{}, fmt.Errorf("%w: malformed base64url", ErrMalformed)
 	}
 	if c.Signature == "" {
@@ -62,30 +63,6 @@ func Split(token string, max int) (Compact, error) {
 	}
 	return c, nil
 }
-
-// isBase64url checks only the alphabet. It checks eight bytes at once and does
-// not stop at an invalid byte. Each of these makes it three times as fast.
-func isBase64url(s string) bool {
-	var bad byte
-	for ; len(s) >= 8; s = s[8:] {
-		bad |= notBase64url[s[0]] | notBase64url[s[1]] | notBase64url[s[2]] | notBase64url[s[3]] |
-			notBase64url[s[4]] | notBase64url[s[5]] | notBase64url[s[6]] | notBase64url[s[7]]
-	}
-	for i := range len(s) {
-		bad |= notBase64url[s[i]]
-	}
-	return bad == 0
-}
-
-var notBase64url = func() (table [256]byte) {
-	for i := range table {
-		table[i] = 1
-	}
-	for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_" {
-		table[c] = 0
-	}
-	return table
-}()
 
 // A Header has the supported members of a JOSE header. All others are ignored,
 // among them jku, x5u and x5c: a key is never fetched from a URL in a token.

@@ -52,16 +52,7 @@ func ErrorText(text string) string {
 // 8705 §3.1. Thumbprints are compared as strings, so such a value matches no
 // key.
 func IsThumbprint(s string) bool {
-	if len(s) != 43 { // MTLS-3.1-2: no padding, no white space
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if !('A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
-			return false
-		}
-	}
-	return true
+	return len(s) == 43 && IsBase64url(s) // MTLS-3.1-2: no padding, no white space
 }
 
 // MaxClientID is the maximum length of a client identifier in bytes. It leaves

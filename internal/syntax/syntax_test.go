@@ -56,3 +56,28 @@ func TestURLParts(t *testing.T) {
 	require.Equal(t, "https://a.example:1", syntax.Origin("https://a.example:1/b?c"))
 	require.Equal(t, "", syntax.Origin("https://a/%zz"))
 }
+
+func TestAlphabets(t *testing.T) {
+	const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	for name, tc := range map[string]struct {
+		is         func(string) bool
+		characters string
+	}{
+		"base64url": {syntax.IsBase64url, alphanumeric + "-_"},
+		"token68":   {syntax.IsToken68, alphanumeric + "-._~+/"},
+	} {
+		require.True(t, tc.is(""), name)
+		for length := 1; length <= 17; length++ {
+			for place := range length {
+				for c := range 256 {
+					text := []byte(strings.Repeat("A", length))
+					text[place] = byte(c)
+					want := strings.IndexByte(tc.characters, byte(c)) >= 0
+					if tc.is(string(text)) != want {
+						t.Fatalf("%s: %q", name, text)
+					}
+				}
+			}
+		}
+	}
+}
