@@ -52,9 +52,9 @@ type observedReplays struct {
 }
 
 func (s *observedReplays) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
-	ctx, end := s.add.start(ctx)
+	ctx, call := s.add.start(ctx)
 	added, err := s.store.Add(ctx, key, value, expires)
-	end(added, exists, err)
+	call.end(ctx, added, exists, err)
 	return added, err
 }
 
@@ -65,60 +65,77 @@ type observedStore struct {
 }
 
 func (s *observedStore) Get(ctx context.Context, key string) ([]byte, int64, error) {
-	ctx, end := s.get.start(ctx)
+	ctx, call := s.get.start(ctx)
 	value, version, err := s.store.Get(ctx, key)
-	end(version != 0, absent, err)
+	call.end(ctx, version != 0, absent, err)
 	return value, version, err
 }
 
 func (s *observedStore) Swap(
 	ctx context.Context, key string, version int64, value []byte, expires time.Time,
 ) (bool, error) {
-	ctx, end := s.swap.start(ctx)
+	ctx, call := s.swap.start(ctx)
 	swapped, err := s.store.Swap(ctx, key, version, value, expires)
-	end(swapped, conflict, err)
+	call.end(ctx, swapped, conflict, err)
 	return swapped, err
 }
 
-// An operation measures one method of a store. Its attributes are made once,
+// An operation measures one method of a store. Its options are made once,
 // because there are few.
 type operation struct {
 	telemetry *Telemetry
 	name      string
-	onSpan    trace.SpanStartEventOption
-	onMetric  map[string]metric.RecordOption // by outcome
+	onSpan    []trace.SpanStartOption
+	onMetric  map[string][]metric.RecordOption // by outcome
 }
 
 func (t *Telemetry) operation(name, system string) *operation {
 	attributes := []attribute.KeyValue{keySystem.String(systems.label(system)), keyOperation.String(name)}
-	o := &operation{t, "fapi2.store " + name, trace.WithAttributes(attributes...), map[string]metric.RecordOption{}}
+	o := &operation{
+		telemetry: t, name: "fapi2.store " + name, onMetric: map[string][]metric.RecordOption{},
+		onSpan: []trace.SpanStartOption{trace.WithAttributes(attributes...)},
+	}
 	for _, outcome := range []string{success, exists, absent, conflict, canceled, failed} {
 		set := attribute.NewSet(append(attributes, keyOutcome.String(outcome))...)
-		o.onMetric[outcome] = metric.WithAttributeSet(set)
+		o.onMetric[outcome] = []metric.RecordOption{metric.WithAttributeSet(set)}
 	}
 	return o
 }
 
-// start starts the span of an operation. The caller passes the result of the
-// operation to end: whether it had its effect, and the outcome if it had not.
-func (o *operation) start(ctx context.Context) (_ context.Context, end func(done bool, otherwise string, err error)) {
-	start := time.Now()
-	ctx, span := o.telemetry.tracer.Start(ctx, o.name, o.onSpan, trace.WithTimestamp(start))
-	return ctx, func(done bool, otherwise string, err error) {
-		outcome := success
-		switch {
-		case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-			outcome = canceled
-		case err != nil: // the text may contain an address or a statement
-			outcome = failed
-			span.SetStatus(codes.Error, "")
-		case !done:
-			outcome = otherwise
-		}
-		span.SetAttributes(keyOutcome.String(outcome))
-		if o.telemetry.operations.Enabled(ctx) {
-			o.telemetry.operations.Record(ctx, time.Since(start).Seconds(), o.onMetric[outcome])
-		}
-		span.End()
+// A call is an operation that runs.
+type call struct {
+	operation *operation
+	span      trace.Span
+	begin     time.Time
+}
+
+// start returns the context for the store.
+func (o *operation) start(ctx context.Context) (context.Context, call) {
+	begin := time.Now()
+	ctx, span := o.telemetry.tracer.Start(ctx, o.name, o.onSpan...)
+	return ctx, call{o, span, begin}
+}
+
+// end records the result: whether the operation had its effect, and otherwise
+// the outcome that it had instead.
+func (c call) end(ctx context.Context, done bool, instead string, err error) {
+	outcome := success
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		outcome = canceled
+	case err != nil: // the text may contain an address or a statement
+		outcome = failed
+	case !done:
+		outcome = instead
 	}
+	if c.span.IsRecording() {
+		c.span.SetAttributes(keyOutcome.String(outcome))
+		if outcome == failed {
+			c.span.SetStatus(codes.Error, "")
+		}
+	}
+	if durations := c.operation.telemetry.operations; durations.Enabled(ctx) {
+		durations.Record(ctx, time.Since(c.begin).Seconds(), c.operation.onMetric[outcome]...)
+	}
+	c.span.End()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
@@ -265,7 +266,8 @@ func TestExemplars(t *testing.T) {
 	}
 }
 
-// Without an SDK, an event of a server costs no allocation.
+// Without an SDK, an event of a server costs no allocation, and an operation of
+// a store costs those of a span.
 func TestCostWithoutAnSDK(t *testing.T) {
 	ctx := context.Background()
 	for name, change := range map[string]func(*fapiotel.Config){
@@ -279,6 +281,17 @@ func TestCostWithoutAnSDK(t *testing.T) {
 			for _, e := range []profile.Event{pushed, replayed, broken} {
 				require.Zero(t, testing.AllocsPerRun(100, func() { r.ObserveRequest(ctx, e) }))
 			}
+			var cfg fapiotel.Config
+			change(&cfg)
+			if cfg.TracerProvider == nil {
+				cfg.TracerProvider = otel.GetTracerProvider()
+			}
+			tracer, s := cfg.TracerProvider.Tracer("test"), r.Store(brokenStore{}, "memory")
+			bare := testing.AllocsPerRun(100, func() {
+				_, span := tracer.Start(ctx, "get")
+				span.End()
+			})
+			require.LessOrEqual(t, testing.AllocsPerRun(100, func() { s.Get(ctx, "k") }), bare)
 		})
 	}
 }
