@@ -2,8 +2,8 @@
 // that the system has installed, on the loopback interface, with data in a
 // temporary directory.
 //
-// [PostgreSQL] and [MariaDB] start a server and return it when it accepts
-// connections. They skip the test if the program is not installed, see
+// [PostgreSQL], [MariaDB] and [Redis] start a server and return it when it
+// accepts connections. They skip the test if the program is not installed, see
 // testkit.Require. The server ends with the test. If the test fails, its log
 // contains the end of the server's log.
 //

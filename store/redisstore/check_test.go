@@ -122,13 +122,12 @@ func TestNewChecksTheServer(t *testing.T) {
 		requireNoStore(t, client(t, testserver.Redis(t, "requirepass=secret").Addr), "wrong or missing password")
 	})
 	t.Run("replicas", func(t *testing.T) {
-		one := func(cfg *redisstore.Config) { cfg.Replicas, cfg.ReplicaTimeout = 1, 4*time.Second }
-		requireNoStore(t, admin, "missing confirmation of replicas: 0 of 1", one, func(cfg *redisstore.Config) {
-			cfg.ReplicaTimeout = 50 * time.Millisecond
+		requireNoStore(t, admin, "missing confirmation of replicas: 0 of 1", func(cfg *redisstore.Config) {
+			cfg.Replicas, cfg.ReplicaTimeout = 1, 50*time.Millisecond
 		})
 		replica := client(t, server.RedisReplica().Addr)
 		requireNoStore(t, replica, "server is a replica")
-		open(t, admin, one)
+		open(t, admin, patient)
 	})
 	t.Run("no server, and no time", func(t *testing.T) {
 		requireNoStore(t, client(t, "127.0.0.1:1", func(o *redis.Options) { o.DialerRetries = 1 }), "refused")

@@ -19,6 +19,8 @@ type cluster struct {
 	waits bool
 }
 
+var errNotRun = errors.New("command not run by the client")
+
 // newGoRedis rejects clients that cannot keep the contract.
 func newGoRedis(client redis.UniversalClient, replicas int, timeout time.Duration) (server, error) {
 	var (
@@ -69,10 +71,13 @@ func (s single) check(ctx context.Context, f func(info string) error) error {
 }
 
 func (c cluster) get(ctx context.Context, key string) ([]byte, error) {
-	return get(ctx, c.ClusterClient, key)
+	value, err := get(ctx, c.ClusterClient, key)
+	c.after(ctx, err)
+	return value, err
 }
 
 func (c cluster) run(ctx context.Context, key string, commands ...[]any) (replies []any, err error) {
+	defer func() { c.after(ctx, err) }()
 	if !c.waits {
 		return run(ctx, c.ClusterClient, commands)
 	}
@@ -82,10 +87,18 @@ func (c cluster) run(ctx context.Context, key string, commands ...[]any) (replie
 		replies, err = run(ctx, tx, commands)
 		return err
 	}, key)
-	if err != nil {
-		c.ReloadState(ctx) // the key may have another master now
+	if err == nil && replies == nil { // Watch succeeds after too many redirections
+		err = errNotRun
 	}
 	return replies, err
+}
+
+// after starts to look for new masters after an error. Otherwise the client
+// looks for them once in a minute, unless a server redirects it.
+func (c cluster) after(ctx context.Context, err error) {
+	if err != nil {
+		c.ReloadState(ctx)
+	}
 }
 
 func (c cluster) check(ctx context.Context, f func(info string) error) error {
@@ -110,8 +123,12 @@ func run(ctx context.Context, client interface{ Pipeline() redis.Pipeliner }, co
 	replies := make([]any, len(sent))
 	for i, command := range sent {
 		reply, err := command.(*redis.Cmd).Result()
-		if err != nil && !errors.Is(err, redis.Nil) {
+		switch {
+		case errors.Is(err, redis.Nil):
+		case err != nil:
 			return nil, err
+		case reply == nil: // nil would mean that Redis has replied so
+			return nil, errNotRun
 		}
 		replies[i] = reply
 	}

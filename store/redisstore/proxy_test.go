@@ -191,7 +191,7 @@ func TestLostResponseWithReplicas(t *testing.T) {
 	primary := testserver.Redis(t)
 	primary.RedisReplica()
 	p := newProxy(t, primary.Addr)
-	s := open(t, client(t, p.addr), func(cfg *redisstore.Config) { cfg.Replicas = 1 })
+	s := open(t, client(t, p.addr), patient)
 	p.set(nil, once(func() {}))
 	added, err := s.Add(t.Context(), key("a"), nil, hour())
 	require.ErrorIs(t, err, redisstore.ErrReplicas)

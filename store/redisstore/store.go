@@ -168,6 +168,16 @@ func (w *write) isIn(header any) bool {
 	return text == string(w.entry[:headerSize])
 }
 
+// replaced returns an error if an earlier attempt of w may have taken effect,
+// because another write can have replaced it since. The versions of an entry
+// increase, so an entry of the same version is that of another winner.
+func (w *write) replaced(header any) error {
+	if text, _ := header.(string); len(text) == headerSize && text[:8] > string(w.entry[:8]) {
+		return ErrOutcome
+	}
+	return nil
+}
+
 // Add implements store.Store.
 func (s *Store) Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error) {
 	w, err := s.newWrite(ctx, 1, value, expires)
@@ -192,7 +202,7 @@ func (s *Store) Add(ctx context.Context, key string, value []byte, expires time.
 		case err != nil:
 			return false, failed("Add", err)
 		case !w.isIn(found[0]):
-			return false, ErrOutcome
+			return false, w.replaced(found[0])
 		}
 		left = found[1]
 	}
@@ -258,7 +268,11 @@ func (s *Store) Swap(
 	}
 	switch result, _ := replies[0].(int64); {
 	case result == 0 && w.sent > 1:
-		return false, ErrOutcome // the first attempt may have swapped, and another write after it
+		found, err := s.server.run(ctx, key, []any{"GETRANGE", key, 0, headerSize - 1})
+		if err != nil {
+			return false, failed("Swap", err)
+		}
+		return false, w.replaced(found[0])
 	case result == 0:
 		return false, nil
 	case result == 1:

@@ -103,7 +103,7 @@ func TestSentinel(t *testing.T) {
 	primary.RedisReplica()
 	sentinel := testserver.RedisSentinel(t, primary, 1)
 	storetest.Test(t, func(t *testing.T) store.Store {
-		return open(t, failoverClient(t, sentinel.Addr), func(cfg *redisstore.Config) { cfg.Replicas = 1 })
+		return open(t, failoverClient(t, sentinel.Addr), patient)
 	})
 }
 
@@ -116,7 +116,7 @@ func TestCluster(t *testing.T) {
 	options := func(o *redis.ClusterOptions) { o.Addrs = addrs }
 	storetest.Test(t, func(t *testing.T) store.Store { return open(t, clusterClient(t, options)) })
 
-	s := open(t, clusterClient(t, options), func(cfg *redisstore.Config) { cfg.Replicas = 1 })
+	s := open(t, clusterClient(t, options), patient)
 	for i := range 8 { // keys of all masters
 		name := fmt.Sprint("confirmed ", i)
 		require.EqualValues(t, 1, race(t, 64, func(int) (bool, error) {
@@ -127,6 +127,55 @@ func TestCluster(t *testing.T) {
 		}))
 		requireGet(t, s, name, "value", 2)
 	}
+}
+
+// The client learns that a slot has moved, or is moving, from the responses.
+func TestClusterMovesSlots(t *testing.T) {
+	t.Parallel()
+	nodes := testserver.RedisCluster(t, 2, 1)
+	c := clusterClient(t, func(o *redis.ClusterOptions) { o.Addrs = []string{nodes[0].Addr} })
+	s, confirmed := open(t, c), open(t, c, patient)
+	var admins []*redis.Client
+	var ids []string
+	for _, node := range nodes[:2] {
+		admins = append(admins, client(t, node.Addr))
+		ids = append(ids, admins[len(ids)].Do(t.Context(), "CLUSTER", "MYID").Val().(string))
+	}
+	set := func(node int, slot int64, arguments ...any) {
+		t.Helper()
+		require.NoError(t, admins[node].Do(t.Context(), append([]any{"CLUSTER", "SETSLOT", slot}, arguments...)...).Err())
+	}
+	move := func(name string) (finish func()) {
+		slot, err := c.ClusterKeySlot(t.Context(), "fapi2:"+key(name)).Result()
+		require.NoError(t, err)
+		from := int(slot / 8192)
+		set(1-from, slot, "IMPORTING", ids[from])
+		set(from, slot, "MIGRATING", ids[1-from])
+		return func() {
+			set(1-from, slot, "NODE", ids[1-from])
+			set(from, slot, "NODE", ids[1-from])
+		}
+	}
+	for name, s := range map[string]*redisstore.Store{"moved": s, "moved, confirmed": confirmed} {
+		move(name)()
+		requireAdd(t, s, name, "1", true)
+		swapped, err := s.Swap(t.Context(), key(name), 1, []byte("2"), hour())
+		require.NoError(t, err)
+		require.True(t, swapped)
+		requireGet(t, s, name, "2", 2)
+	}
+	finish := move("moving")
+	requireAdd(t, s, "moving", "1", true)
+	requireAdd(t, s, "moving", "1", false)
+	swapped, err := s.Swap(t.Context(), key("moving"), 1, []byte("2"), hour())
+	require.NoError(t, err)
+	require.True(t, swapped)
+	added, err := confirmed.Add(t.Context(), key("moving"), nil, hour())
+	require.Error(t, err, "the client cannot wait for replicas during the move")
+	require.False(t, added)
+	finish()
+	requireGet(t, s, "moving", "2", 2)
+	requireAdd(t, confirmed, "moving", "", false)
 }
 
 func TestExpiryByTheClockOfTheServer(t *testing.T) {
