@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -21,14 +22,20 @@ func MariaDB(t testing.TB, settings ...string) *Server {
 		name: "mariadb-server", program: "mariadbd", users: []string{"mysql"},
 		stop: syscall.SIGTERM,
 		prepare: func(s *Server) error {
-			return s.run(find("mariadb-install-db"), "--no-defaults", "--datadir="+s.data(),
+			if err := os.WriteFile(s.initFile(), []byte("CREATE DATABASE IF NOT EXISTS test;\n"), 0o644); err != nil {
+				return err
+			}
+			// Every user has all rights in the test database that the program
+			// would create.
+			return s.run(find("mariadb-install-db"), "--no-defaults", "--datadir="+s.data(), "--skip-test-db",
 				"--auth-root-authentication-method=normal", "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0")
 		},
 		arguments: func(s *Server) []string {
 			arguments := []string{
 				"--no-defaults", "--datadir=" + s.data(), "--bind-address=" + s.Host(), "--port=" + s.Port(),
 				"--socket=" + filepath.Join(s.dir, "socket"), "--pid-file=" + filepath.Join(s.dir, "pid"),
-				"--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0", "--max-connections=200",
+				"--init-file=" + s.initFile(), "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
+				"--max-connections=200",
 			}
 			for _, setting := range settings {
 				arguments = append(arguments, "--"+setting)
@@ -38,6 +45,8 @@ func MariaDB(t testing.TB, settings ...string) *Server {
 		ready: greeted,
 	})
 }
+
+func (s *Server) initFile() string { return filepath.Join(s.dir, "init.sql") }
 
 // greeted connects and waits for the first packet of the protocol, which the
 // server sends when it has recovered. The packet has a header of four bytes,

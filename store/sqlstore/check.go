@@ -1,0 +1,115 @@
+package sqlstore
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// reach finds a DSN that cannot work.
+func (s *Store) reach(ctx context.Context) error {
+	if err := s.cfg.DB.PingContext(ctx); err != nil {
+		return fmt.Errorf("unreachable database, check the data source name and the server: %w", err)
+	}
+	if err := s.cfg.DB.QueryRowContext(ctx, s.text.clock).Scan(new(int64)); err != nil {
+		return fmt.Errorf("unreadable clock, check whether the database is %v: %w", s.cfg.Dialect, err)
+	}
+	return nil
+}
+
+// inspect finds settings with which the database forgets entries or fails.
+func (s *Store) inspect(ctx context.Context) error {
+	if s.cfg.Dialect == SQLite {
+		return s.inspectSQLite(ctx)
+	}
+	var problem string
+	switch err := s.cfg.DB.QueryRowContext(ctx, s.text.inspect).Scan(&problem); {
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("missing table %s, %s", s.cfg.Table, remedy)
+	case err != nil:
+		return fmt.Errorf("unreadable settings, check whether the database is %v: %w", s.cfg.Dialect, err)
+	case problem != "":
+		return fmt.Errorf("table %s: %s", s.cfg.Table, problem)
+	}
+	return nil
+}
+
+func (s *Store) inspectSQLite(ctx context.Context) error {
+	var mode string
+	var timeout, synchronous int
+	connection, err := s.cfg.DB.Conn(ctx) // the settings of one connection
+	if err != nil {
+		return err
+	}
+	defer connection.Close() //nolint:errcheck // it returns to the pool
+	if err := errors.Join(
+		connection.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode),
+		connection.QueryRowContext(ctx, "PRAGMA busy_timeout").Scan(&timeout),
+		connection.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&synchronous),
+	); err != nil {
+		return fmt.Errorf("unreadable settings: %w", err)
+	}
+	switch {
+	case mode != "wal":
+		err = fmt.Errorf("journal_mode is %s, want wal: use a file and run sqlstore.Migrate", mode)
+	case timeout < 1000:
+		err = fmt.Errorf("busy_timeout is %d ms, want 1000 or more: set it in the data source name", timeout)
+	case synchronous == 0:
+		err = errors.New("synchronous is OFF, want FULL or NORMAL: set it in the data source name")
+	}
+	return err
+}
+
+// probe uses the store as its callers do. It finds a user without the rights, a
+// driver that counts rows otherwise, and keys that are compared without case.
+func (s *Store) probe(ctx context.Context) error {
+	var now int64
+	if err := s.cfg.DB.QueryRowContext(ctx, s.text.clock).Scan(&now); err != nil {
+		return err
+	}
+	var random [32]byte
+	rand.Read(random[:]) //nolint:errcheck // never fails
+	prefix := base64.RawURLEncoding.EncodeToString(random[:])[:42]
+	lower, upper, value := prefix+"a", prefix+"A", []byte{0, 0xff}
+	expires := time.UnixMilli(now).Add(10 * time.Minute)
+	add := func(key string) func() (bool, error) {
+		return func() (bool, error) { return s.Add(ctx, key, value, expires) }
+	}
+	swap := func() (bool, error) { return s.Swap(ctx, lower, 1, value, expires) }
+	for _, step := range []struct {
+		name string
+		run  func() (bool, error)
+		want bool
+	}{
+		{"Add", add(lower), true},
+		{"Add of a key that exists", add(lower), false},
+		{"Add of a key that differs by case", add(upper), true},
+		{"Swap", swap, true},
+		{"Swap of another version", swap, false},
+	} {
+		switch got, err := step.run(); {
+		case err != nil:
+			return fmt.Errorf("rejected statement, grant SELECT, INSERT, UPDATE and DELETE on table %s "+
+				"of the primary to the user: %w", s.cfg.Table, err)
+		case got != step.want:
+			return fmt.Errorf("%s returned %v, want %v: create table %s with sqlstore.Migrate",
+				step.name, got, step.want, s.cfg.Table)
+		}
+	}
+	got, version, err := s.Get(ctx, lower)
+	if err != nil || version != 2 || string(got) != string(value) {
+		return fmt.Errorf("unexpected entry of version %d and %d bytes, create table %s with sqlstore.Migrate: %w",
+			version, len(got), s.cfg.Table, err)
+	}
+	remove := s.cfg.Dialect.statement(s.text.remove)
+	for _, key := range []string{lower, upper} {
+		if err := s.retry(ctx, func() error { _, err := s.exec(ctx, &remove, key); return err }); err != nil {
+			return fmt.Errorf("rejected statement, grant DELETE on table %s to the user: %w", s.cfg.Table, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package sqlstore
+
+import (
+	"database/sql"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A Dialect is the kind of the database.
+type Dialect int
+
+const (
+	// PostgreSQL is PostgreSQL 12 or later. Statements are not prepared by the
+	// store, so the driver decides, and PgBouncer can pool transactions.
+	PostgreSQL Dialect = iota + 1
+	// MySQL is MySQL 8.0 or later, and MariaDB 10.6 or later. The store
+	// prepares its statements once for each connection, because the driver
+	// would prepare them for each call.
+	MySQL
+	// SQLite is SQLite 3.42 or later in mode WAL. The store prepares its
+	// statements and writes with one connection at a time.
+	SQLite
+)
+
+// String returns the name of the dialect, which is also that of its directory
+// in [Migrations].
+func (d Dialect) String() string {
+	switch d {
+	case PostgreSQL:
+		return "postgresql"
+	case MySQL:
+		return "mysql"
+	case SQLite:
+		return "sqlite"
+	}
+	return "unknown dialect"
+}
+
+// Statements have the parameters ?1 (key), ?2 (value), ?3 (expiry) and ?4
+// (version), in the notation of SQLite.
+type statements struct {
+	// add inserts an entry or replaces one that has expired. It changes no row
+	// if the key exists or the expiry has passed.
+	add string
+	// replace replaces an entry that has expired, if add only inserts.
+	replace string
+	get     string
+	swap    string
+	past    string // whether the expiry ?1 has passed
+	clock   string
+	schema  string // the version of the schema
+	remove  string
+	sweep   string
+	// inspect returns a setting that makes the database unsuitable, or "".
+	inspect string
+}
+
+const (
+	postgreSQLNow = `floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
+	// MySQL has no clock in UTC that goes on during a statement. A statement
+	// that waits for a lock compares with the time of its start.
+	mySQLNow  = `(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000)`
+	sqliteNow = `CAST(unixepoch('subsec') * 1000 AS INTEGER)`
+)
+
+// common contains the statements that are the same in all dialects.
+var common = statements{
+	get: `SELECT value, version FROM {table} WHERE id = ?1 AND expires > {now}`,
+	swap: `UPDATE {table} SET value = ?2, version = version + 1, expires = ?3
+		WHERE id = ?1 AND version = ?4 AND expires > {now} AND ?3 > {now}`,
+	past:   `SELECT CASE WHEN ?1 > {now} THEN 0 ELSE 1 END`,
+	clock:  `SELECT {now}`,
+	schema: `SELECT version, value, expires FROM {table} WHERE id = '` + schemaKey + `'`,
+	remove: `DELETE FROM {table} WHERE id = ?1`,
+}
+
+// statements returns the statements of a dialect for a table.
+func (d Dialect) statements(table string) statements {
+	s, now := common, ""
+	switch d {
+	case PostgreSQL:
+		now = postgreSQLNow
+		s.add = `INSERT INTO {table} AS e (id, value, version, expires)
+			SELECT ?1::text, ?2::bytea, 1, ?3::bigint WHERE ?3::bigint > {now}
+			ON CONFLICT (id) DO UPDATE SET value = excluded.value, version = 1, expires = excluded.expires
+			WHERE e.expires <= {now}`
+		// An array is computed once. A sub-query could be repeated, and would
+		// then exceed its limit.
+		s.sweep = `DELETE FROM {table} WHERE id = ANY (ARRAY(
+			SELECT id FROM {table} WHERE expires < (SELECT {now}) - {keep}
+			ORDER BY expires LIMIT {batch} FOR UPDATE SKIP LOCKED))`
+		s.inspect = `SELECT CASE
+			WHEN pg_is_in_recovery() THEN 'a replica, want the primary'
+			WHEN relpersistence <> 'p' THEN 'an unlogged or temporary table, want a permanent one'
+			ELSE '' END FROM pg_class WHERE oid = to_regclass('{table}')`
+	case MySQL:
+		now = mySQLNow
+		// The rows affected by ON DUPLICATE KEY UPDATE depend on the flag
+		// clientFoundRows. Those of the two statements do not.
+		s.add = `INSERT IGNORE INTO {table} (id, value, version, expires)
+			SELECT ?1, ?2, 1, ?3 FROM DUAL WHERE ?3 > {now}`
+		s.replace = `UPDATE {table} SET value = ?2, version = 1, expires = ?3
+			WHERE id = ?1 AND expires <= {now} AND ?3 > {now}`
+		// STRAIGHT_JOIN looks up the rows by key. Otherwise MySQL reads all
+		// rows of a small table, and waits for those that are locked.
+		s.sweep = `DELETE e FROM (
+			SELECT id FROM {table} WHERE expires < {now} - {keep}
+			ORDER BY expires LIMIT {batch} FOR UPDATE SKIP LOCKED) AS old
+			STRAIGHT_JOIN {table} AS e FORCE INDEX (PRIMARY) ON e.id = old.id
+			WHERE e.expires < {now} - {keep}`
+		s.inspect = `SELECT CASE
+			WHEN @@global.read_only THEN 'a replica, want the primary'
+			WHEN engine <> 'InnoDB' THEN CONCAT('the engine ', engine, ', want InnoDB')
+			ELSE '' END FROM information_schema.tables
+			WHERE table_schema = {schema} AND table_name = {name}`
+	case SQLite:
+		now = sqliteNow
+		s.add = `INSERT INTO {table} AS e (id, value, version, expires)
+			SELECT ?1, ?2, 1, ?3 WHERE ?3 > {now}
+			ON CONFLICT (id) DO UPDATE SET value = excluded.value, version = 1, expires = excluded.expires
+			WHERE e.expires <= {now}`
+		s.sweep = `DELETE FROM {table} WHERE id IN (
+			SELECT id FROM {table} WHERE expires < {now} - {keep} ORDER BY expires LIMIT {batch})`
+	}
+	return s.with(now, table)
+}
+
+// with fills in the parts of the statements that do not change.
+func (s statements) with(now, table string) statements {
+	schema, name, qualified := strings.Cut(table, ".")
+	if qualified {
+		schema = "'" + schema + "'"
+	} else {
+		schema, name = "DATABASE()", table
+	}
+	fill := strings.NewReplacer("{now}", now, "{table}", table, "{schema}", schema, "{name}", "'"+name+"'",
+		"{keep}", strconv.Itoa(int(keep.Milliseconds())), "{batch}", strconv.Itoa(batch))
+	for _, text := range []*string{
+		&s.add, &s.replace, &s.get, &s.swap, &s.past, &s.clock, &s.schema, &s.remove, &s.sweep, &s.inspect,
+	} {
+		*text = fill.Replace(*text)
+	}
+	return s
+}
+
+var parameter = regexp.MustCompile(`\?([1-4])`)
+
+// A statement is a text in the notation of a dialect.
+type statement struct {
+	text     string
+	order    []int // the parameters in the order of the text, if it does not name them
+	prepared *sql.Stmt
+}
+
+// statement translates the notation of parameters.
+func (d Dialect) statement(text string) statement {
+	switch d {
+	case PostgreSQL:
+		return statement{text: parameter.ReplaceAllString(text, "$$$1")}
+	case MySQL:
+		var order []int
+		for _, match := range parameter.FindAllStringSubmatch(text, -1) {
+			order = append(order, int(match[1][0]-'1'))
+		}
+		return statement{text: parameter.ReplaceAllString(text, "?"), order: order}
+	}
+	return statement{text: text}
+}
+
+// arguments returns the arguments in the order of the text.
+func (s statement) arguments(arguments []any) []any {
+	if s.order == nil {
+		return arguments
+	}
+	ordered := make([]any, len(s.order))
+	for i, from := range s.order {
+		ordered[i] = arguments[from]
+	}
+	return ordered
+}

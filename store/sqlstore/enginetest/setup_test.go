@@ -1,0 +1,213 @@
+package enginetest_test
+
+import (
+	"crypto/rand"
+	"database/sql"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/store/sqlstore"
+)
+
+func testMigrate(t *testing.T, e engine) {
+	cfg := e.config(t)
+	s, key := newStore(t, cfg), newKey()
+	prepareEntry(t, s, key)
+	require.NoError(t, sqlstore.Migrate(t.Context(), cfg), "a second time")
+	_, version, err := s.Get(t.Context(), key)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, version, "the second migration keeps the entries")
+
+	t.Run("by 8 processes", func(t *testing.T) {
+		for range 3 {
+			processes(t, task{
+				Driver: e.driver, DSN: e.dsn(), Dialect: e.dialect, Table: "t_" + strings.ToLower(rand.Text()), Migrate: true,
+			})
+		}
+	})
+	t.Run("with the files, and then with Migrate", func(t *testing.T) {
+		files, err := fs.Glob(sqlstore.Migrations(), e.dialect.String()+"/*.sql")
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+		text, err := fs.ReadFile(sqlstore.Migrations(), files[0])
+		require.NoError(t, err)
+		_, up, _ := strings.Cut(string(text), "-- +goose Up\n")
+		up, down, found := strings.Cut(up, "-- +goose Down\n")
+		require.True(t, found)
+		cfg := cfg
+		cfg.Table = ""
+		for _, statement := range strings.Split(strings.TrimSpace(up), ";\n") {
+			execute(t, cfg.DB, "%s", statement)
+		}
+		newStore(t, cfg)
+		require.NoError(t, sqlstore.Migrate(t.Context(), cfg))
+		execute(t, cfg.DB, "%s", down)
+		_, err = sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "missing table")
+	})
+}
+
+func testBadTable(t *testing.T, e engine) {
+	for name, c := range map[string]struct {
+		change string // of the table
+		want   string // a part of the error
+	}{
+		"missing":                   {"DROP TABLE {t}", "run sqlstore.Migrate"},
+		"empty":                     {"DELETE FROM {t}", "run sqlstore.Migrate"},
+		"of a later version":        {"UPDATE {t} SET version = 2", "upgrade this program"},
+		"of an earlier version":     {"UPDATE {t} SET version = 0", "run sqlstore.Migrate"},
+		"without a column":          {"ALTER TABLE {t} DROP COLUMN value", "missing table, column"},
+		"with a column of its host": {"ALTER TABLE {t} ADD COLUMN tenant INTEGER NOT NULL", "table {t}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := e.config(t)
+			if e.dialect != sqlstore.PostgreSQL && strings.Contains(c.change, "ADD COLUMN") {
+				c.change += " DEFAULT 7" // which the store can leave alone
+				c.want = ""
+			}
+			if e.dialect == sqlstore.PostgreSQL && strings.Contains(c.change, "ADD COLUMN") {
+				c.change = "DELETE FROM {t} WHERE id = ''; ALTER TABLE {t} ADD COLUMN tenant INTEGER; " +
+					"ALTER TABLE {t} ADD CHECK (id LIKE 'fapi2%' OR tenant IS NOT NULL)"
+			}
+			_, err := cfg.DB.ExecContext(t.Context(), strings.ReplaceAll(c.change, "{t}", cfg.Table))
+			require.NoError(t, err)
+			s, err := sqlstore.New(t.Context(), cfg)
+			if c.want == "" {
+				require.NoError(t, err)
+				require.NoError(t, s.Close())
+				return
+			}
+			require.ErrorContains(t, err, strings.ReplaceAll(c.want, "{t}", cfg.Table))
+		})
+	}
+	t.Run("a table of its host with the same name", func(t *testing.T) {
+		cfg := e.config(t)
+		cfg.Table = "t_" + strings.ToLower(rand.Text())
+		execute(t, cfg.DB, "CREATE TABLE %s (name VARCHAR(10))", cfg.Table)
+		require.ErrorContains(t, sqlstore.Migrate(t.Context(), cfg), "other columns")
+		_, err := sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, cfg.Table)
+	})
+	t.Run("keys that are compared without case", func(t *testing.T) {
+		cfg := e.config(t)
+		execute(t, cfg.DB, map[sqlstore.Dialect]string{
+			sqlstore.PostgreSQL: "CREATE COLLATION IF NOT EXISTS nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+			sqlstore.MySQL:      "ALTER TABLE %[1]s MODIFY id VARCHAR(43) CHARACTER SET ascii COLLATE ascii_general_ci NOT NULL",
+			sqlstore.SQLite:     "DROP TABLE %[1]s",
+		}[e.dialect]+strings.Repeat("%.0[1]s", 1), cfg.Table)
+		switch e.dialect {
+		case sqlstore.PostgreSQL:
+			execute(t, cfg.DB, "ALTER TABLE %s ALTER COLUMN id TYPE text COLLATE nocase", cfg.Table)
+		case sqlstore.SQLite:
+			execute(t, cfg.DB, "CREATE TABLE %s (id TEXT COLLATE NOCASE PRIMARY KEY, value BLOB, version INTEGER, expires INTEGER)", cfg.Table)
+			execute(t, cfg.DB, "INSERT INTO %s VALUES ('fapi2-schema', x'', 1, 253402300799999)", cfg.Table)
+		}
+		_, err := sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "differs by case")
+	})
+}
+
+func testRights(t *testing.T, e engine) {
+	if e.dialect == sqlstore.SQLite {
+		return // see testSQLiteSettings
+	}
+	cfg := e.config(t)
+	for rights, ok := range map[string]bool{
+		"SELECT": false, "SELECT, INSERT, UPDATE": false, "INSERT, UPDATE, DELETE": false, "SELECT, INSERT, UPDATE, DELETE": true,
+	} {
+		t.Run(rights, func(t *testing.T) {
+			name := "u_" + strings.ToLower(rand.Text())[:12]
+			if e.dialect == sqlstore.PostgreSQL {
+				execute(t, cfg.DB, "CREATE ROLE %s LOGIN", name)
+			} else {
+				execute(t, cfg.DB, "CREATE USER %s", name)
+			}
+			execute(t, cfg.DB, "GRANT %s ON %s TO %s", rights, cfg.Table, name)
+			cfg := cfg
+			cfg.DB = pool(t, e.driver, e.user(name))
+			s, err := sqlstore.New(t.Context(), cfg)
+			if ok {
+				require.NoError(t, err)
+				require.NoError(t, s.Close())
+				require.NoError(t, sqlstore.Migrate(t.Context(), cfg), "a migrated table needs no right to create tables")
+				return
+			}
+			require.ErrorContains(t, err, cfg.Table)
+			require.ErrorContains(t, err, "denied")
+			cfg.Table = "t_" + strings.ToLower(rand.Text())
+			require.ErrorContains(t, sqlstore.Migrate(t.Context(), cfg), "the user lacks a right")
+		})
+	}
+}
+
+func testUnreachable(t *testing.T, e engine) {
+	cfg := e.config(t)
+	dead := map[sqlstore.Dialect]string{
+		sqlstore.PostgreSQL: "postgres://nobody@127.0.0.1:1/postgres?sslmode=disable", sqlstore.MySQL: "nobody@tcp(127.0.0.1:1)/test",
+		sqlstore.SQLite: "file:" + filepath.Join(t.TempDir(), "none", "entries.db"),
+	}[e.dialect]
+	cfg.DB = pool(t, e.driver, dead)
+	_, err := sqlstore.New(t.Context(), cfg)
+	require.ErrorContains(t, err, "unreachable database, check the data source name and the server")
+	require.ErrorContains(t, sqlstore.Migrate(t.Context(), cfg), "unreachable database")
+
+	cfg = e.config(t)
+	for _, other := range []sqlstore.Dialect{sqlstore.PostgreSQL, sqlstore.MySQL, sqlstore.SQLite} {
+		if cfg.Dialect = other; other != e.dialect {
+			_, err := sqlstore.New(t.Context(), cfg)
+			require.ErrorContains(t, err, "check whether the database is "+other.String())
+		}
+	}
+}
+
+// testUnsuitable has tables that lose entries.
+func testUnsuitable(t *testing.T, e engine) {
+	switch e.dialect {
+	case sqlstore.PostgreSQL:
+		cfg := e.config(t)
+		execute(t, cfg.DB, "ALTER TABLE %s SET UNLOGGED", cfg.Table)
+		_, err := sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "unlogged")
+		cfg = e.config(t)
+		cfg.DB = e.open(t, "default_transaction_read_only=on")
+		_, err = sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "primary")
+	case sqlstore.MySQL:
+		cfg := e.config(t)
+		execute(t, cfg.DB, "ALTER TABLE %s ENGINE = MyISAM", cfg.Table)
+		_, err := sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "MyISAM")
+	case sqlstore.SQLite:
+		for parameter, want := range map[string]string{
+			"_pragma=busy_timeout(0)": "busy_timeout is 0 ms, want 1000 or more", "_pragma=busy_timeout(2000)&_pragma=synchronous(0)": "synchronous is OFF",
+			"_pragma=busy_timeout(2000)&mode=ro": "readonly",
+		} {
+			cfg := e.config(t)
+			cfg.DB = pool(t, e.driver, strings.Replace(e.dsn(parameter), "_pragma=busy_timeout(10000)&", "", 1))
+			_, err := sqlstore.New(t.Context(), cfg)
+			require.ErrorContains(t, err, want, parameter)
+		}
+		db, err := sql.Open("sqlite", ":memory:")
+		require.NoError(t, err)
+		defer db.Close()
+		cfg := sqlstore.Config{DB: db, Dialect: sqlstore.SQLite}
+		require.NoError(t, sqlstore.Migrate(t.Context(), cfg))
+		_, err = sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "journal_mode is memory, want wal")
+	}
+}
+
+func testSchemaName(t *testing.T, e engine) {
+	if e.dialect == sqlstore.SQLite {
+		return
+	}
+	cfg := e.config(t)
+	execute(t, cfg.DB, "CREATE SCHEMA s_one")
+	cfg.Table = "s_one.entries"
+	require.NoError(t, sqlstore.Migrate(t.Context(), cfg))
+	newStore(t, cfg)
+}

@@ -1,0 +1,99 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// keep is how long a row stays after its expiry. A clock that is set back
+	// by less finds the row again.
+	keep = time.Minute
+	// batch bounds the rows of one statement, and thereby its locks.
+	batch = 1000
+	// sweepTime bounds one statement, so that a lost connection ends.
+	sweepTime = time.Minute
+	// sweepPause is the time between two statements, in which others write.
+	sweepPause = 20 * time.Millisecond
+)
+
+// startSweeper sweeps until the function that it returns is called.
+func (s *Store) startSweeper() (stop func()) {
+	if s.cfg.SweepInterval < 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s.pause(ctx, s.cfg.SweepInterval/2+rand.N(s.cfg.SweepInterval)) {
+			if err := s.sweepAll(ctx); err != nil && ctx.Err() == nil && s.cfg.SweepFailed != nil {
+				s.cfg.SweepFailed(fmt.Errorf("sqlstore: sweep: %w", err))
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// pause waits and reports whether the context goes on.
+func (s *Store) pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// sweepAll deletes all rows whose time is over, in batches.
+func (s *Store) sweepAll(ctx context.Context) error {
+	for {
+		var deleted int64
+		err := s.retry(ctx, func() (err error) {
+			deleted, err = s.sweep(ctx)
+			return err
+		})
+		if err != nil || deleted < batch || !s.pause(ctx, sweepPause) {
+			return err
+		}
+	}
+}
+
+// sweep deletes one batch.
+func (s *Store) sweep(ctx context.Context) (deleted int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTime)
+	defer cancel()
+	statement := s.cfg.Dialect.statement(s.text.sweep)
+	var result sql.Result
+	if s.cfg.Dialect == MySQL {
+		result, err = s.execReadCommitted(ctx, statement.text)
+	} else {
+		result, err = s.exec(ctx, &statement)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// execReadCommitted runs a statement that locks only the rows it finds. The
+// default isolation of MySQL would lock the gaps between them, and the first
+// row that is live.
+func (s *Store) execReadCommitted(ctx context.Context, text string) (sql.Result, error) {
+	tx, err := s.cfg.DB.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback() //nolint:errcheck // it has no effect after the commit
+	result, err := tx.ExecContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return result, tx.Commit()
+}
