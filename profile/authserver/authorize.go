@@ -410,13 +410,28 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	if err := s.checkLogin(a, approval); err != nil {
 		return err
 	}
-	how := append([]string{approval.ACR}, approval.AMR...)
-	text, err := json.Marshal(how)
-	malformed := func(s string) bool { return !utf8.ValidString(s) }
-	if err != nil || len(text) > maxContext || slices.ContainsFunc(how, malformed) {
+	if !fitsContext(approval.ACR, approval.AMR) {
 		return fmt.Errorf("authserver: approval: ACR and AMR are not UTF-8 of at most %d bytes", maxContext)
 	}
 	return nil
+}
+
+// fitsContext reports whether the login data of an approval is UTF-8 and has at
+// most maxContext bytes as JSON.
+func fitsContext(acr string, amr []string) bool {
+	size, valid := len(`[]`), true
+	for i := range 1 + len(amr) {
+		text := acr
+		if i > 0 {
+			text = amr[i-1]
+		}
+		size, valid = size+len(`"",`)+6*len(text), valid && utf8.ValidString(text) // an escape has six bytes
+	}
+	if !valid || size <= maxContext {
+		return valid
+	}
+	text, err := json.Marshal(append([]string{acr}, amr...))
+	return err == nil && len(text) <= maxContext
 }
 
 func (s *Server) serveAuthorization(w http.ResponseWriter, r *http.Request) {

@@ -73,6 +73,9 @@ func (s *Server) scopesAt(scopes, targets []string) []string {
 // split divides the targets of a token into the grant management endpoint and
 // the resource servers. Either may be empty.
 func (s *Server) split(targets []string) (own, others []string) {
+	if s.cfg.Grants == nil || !slices.Contains(targets, s.grantsResource()) {
+		return nil, targets
+	}
 	for _, target := range targets {
 		if target == s.grantsResource() {
 			own = append(own, target)

@@ -162,13 +162,14 @@ func (s *Server) newResponse(ctx context.Context, a *Authorization, params url.V
 	// SP-5.3.2.2-7, ISS-2-1, ISS-2-2, ISS-2.3-1: with errors too, and the value
 	// that the metadata has.
 	params.Set("iss", s.cfg.Issuer)
+	separator := ""
 	switch {
 	case !strings.Contains(redirect, "?"):
-		redirect += "?"
+		separator = "?"
 	case !strings.HasSuffix(redirect, "?") && !strings.HasSuffix(redirect, "&"):
-		redirect += "&"
+		separator = "&"
 	}
-	return &AuthorizationResponse{url: redirect + params.Encode()}, nil
+	return &AuthorizationResponse{url: redirect + separator + params.Encode()}, nil
 }
 
 func (s *Server) newSignedResponse(

@@ -169,14 +169,14 @@ func (t *TokenRequest) Commit(ctx context.Context) (tokenbinding.Confirmation, e
 	if t == nil || t.server == nil {
 		return tokenbinding.Confirmation{}, errors.New("authserver: Commit of an unchecked request")
 	}
+	ctx = expiring.WithClient(ctx, t.server.cfg.Issuer, t.client.ClientID)
 	// The assertion is first: a request with a stolen, used one writes nothing.
 	// Its proofs would count against the client that it was stolen from.
 	if err := t.server.clients.Commit(ctx, t.auth); err != nil {
 		return tokenbinding.Confirmation{}, err
 	}
 	if t.bound.JKT != "" {
-		owned := expiring.WithClient(ctx, t.server.cfg.Issuer, t.client.ClientID)
-		if err := t.server.tokenProofs.Commit(owned, t.proof); err != nil {
+		if err := t.server.tokenProofs.Commit(ctx, t.proof); err != nil {
 			return tokenbinding.Confirmation{}, err
 		}
 	}
