@@ -12,5 +12,8 @@
 // Values may contain personal data. Protect a shared store like the host's own
 // database.
 //
+// An [Index] lists the members of a set. It is optional. [Memory] has its
+// methods as well.
+//
 // The package does not cache, does not encrypt and does not retry.
 package store

@@ -24,6 +24,8 @@ import (
 var (
 	_ [memstore.KeyLength]byte = [store.KeyLength]byte{}
 	_ [memstore.MaxValue]byte  = [store.MaxValue]byte{}
+	_ [memstore.MaxMember]byte = [store.MaxMember]byte{}
+	_ [memstore.MaxList]byte   = [store.MaxList]byte{}
 )
 
 // key returns a key of the contract's form.

@@ -1,8 +1,9 @@
-// Package storetest tests whether a [store.Store] keeps its contract. Run it in
-// the tests of every store:
+// Package storetest tests whether a [store.Store] or a [store.Index] keeps its
+// contract. Run it in the tests of every store:
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Test(t, func(t *testing.T) store.Store { return openMyStore(t) })
+//		storetest.TestIndex(t, func(t *testing.T) store.Index { return openMyStore(t) })
 //	}
 //
 // The kit needs some seconds, because entries have to expire in the store's own
@@ -66,28 +67,38 @@ func Test(t *testing.T, open func(t *testing.T) store.Store) {
 	}
 }
 
+// A group has the stores of one check, which are of the type S.
+type group[S any] struct {
+	*testing.T
+	all []S
+	ctx func() context.Context
+}
+
+func newGroup[S any](t *testing.T, open func(t *testing.T) S) group[S] {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	g := group[S]{T: t, ctx: func() context.Context { return ctx }}
+	for range handles {
+		s := open(t)
+		if any(s) == nil {
+			t.Fatal("open returned a nil store")
+		}
+		g.all = append(g.all, s)
+	}
+	return g
+}
+
 // A kit runs one check. Its methods fail the test at the line of the check, and
 // their messages contain the step. Only the goroutine of the test calls them.
 type kit struct {
-	*testing.T
+	group[store.Store]
 	store.Store // one of all
-	all         []store.Store
-	ctx         func() context.Context
 }
 
 func newKit(t *testing.T, open func(t *testing.T) store.Store) kit {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	k := kit{T: t, ctx: func() context.Context { return ctx }}
-	for range handles {
-		s := open(t)
-		if s == nil {
-			t.Fatal("open returned a nil store")
-		}
-		k.all = append(k.all, s)
-	}
-	return k.on(0)
+	return kit{group: newGroup(t, open)}.on(0)
 }
 
 // on returns a kit that uses another store.
@@ -193,8 +204,8 @@ func excerpts(got, want string) (string, string) {
 }
 
 // race calls f n times at the same time and returns the winners.
-func (k kit) race(n int, f func(i int, s store.Store) (bool, error)) (winners []int) {
-	k.Helper()
+func (g group[S]) race(n int, f func(i int, s S) (bool, error)) (winners []int) {
+	g.Helper()
 	var start, done sync.WaitGroup
 	var mu sync.Mutex
 	var first error
@@ -202,7 +213,7 @@ func (k kit) race(n int, f func(i int, s store.Store) (bool, error)) (winners []
 	for i := range n {
 		done.Go(func() {
 			start.Wait()
-			won, err := f(i, k.all[i%len(k.all)])
+			won, err := f(i, g.all[i%len(g.all)])
 			mu.Lock()
 			defer mu.Unlock()
 			if won {
@@ -216,7 +227,7 @@ func (k kit) race(n int, f func(i int, s store.Store) (bool, error)) (winners []
 	start.Done()
 	done.Wait()
 	if first != nil {
-		k.Fatalf("of %d concurrent calls, one failed: %v", n, first)
+		g.Fatalf("of %d concurrent calls, one failed: %v", n, first)
 	}
 	return winners
 }
@@ -232,17 +243,17 @@ func (k kit) oneWins(verb string, f func(s store.Store, value []byte) (bool, err
 }
 
 // wait lets the store's time pass.
-func (k kit) wait(d time.Duration) {
-	k.Helper()
+func (g group[S]) wait(d time.Duration) {
+	g.Helper()
 	select {
 	case <-time.After(d):
-	case <-k.ctx().Done():
-		k.Fatalf("the check needs more than a minute: %v", context.Cause(k.ctx()))
+	case <-g.ctx().Done():
+		g.Fatalf("the check needs more than a minute: %v", context.Cause(g.ctx()))
 	}
 }
 
 // waitShort waits until an entry with the lifetime short does not exist.
-func (k kit) waitShort() {
-	k.Helper()
-	k.wait(short + late + 2*agree)
+func (g group[S]) waitShort() {
+	g.Helper()
+	g.wait(short + late + 2*agree)
 }

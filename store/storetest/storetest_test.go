@@ -21,6 +21,7 @@ func TestMemory(t *testing.T) {
 	s, err := store.NewMemory(store.MemoryConfig{})
 	require.NoError(t, err)
 	storetest.Test(t, func(*testing.T) store.Store { return s })
+	storetest.TestIndex(t, func(*testing.T) store.Index { return s })
 }
 
 // A plain store is right unless one of its faults is on.
@@ -332,18 +333,34 @@ func TestBroken(t *testing.T) {
 
 func TestFaultsAreFound(t *testing.T) {
 	t.Parallel()
+	results := runBroken(t, "TestBroken", faults)
+	for fault, check := range faults {
+		t.Run(fault, func(t *testing.T) {
+			got := results[fault]
+			requireFound(t, got, "TestBroken", check)
+			require.Contains(t, got.output, messages[fault])
+			if check != "" && check != sharing {
+				require.NotContains(t, got.output, "storetest.go", "each message names the line of its check")
+			}
+		})
+	}
+}
+
+type result struct {
+	output string
+	err    error
+}
+
+// runBroken runs a test for each fault, in processes of their own.
+func runBroken(t *testing.T, test string, faults map[string]string) map[string]result {
 	self, err := os.Executable()
 	require.NoError(t, err)
-	type result struct {
-		output string
-		err    error
-	}
 	results := make(map[string]result)
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for fault := range faults {
 		all.Go(func() { // each waits for seconds and does little else
-			cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestBroken$", "-test.parallel=64")
+			cmd := exec.CommandContext(t.Context(), self, "-test.run=^"+test+"$", "-test.parallel=64")
 			cmd.Env = append(os.Environ(), "STORETEST_FAULT="+fault)
 			output, err := cmd.CombinedOutput()
 			mu.Lock()
@@ -352,21 +369,19 @@ func TestFaultsAreFound(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for fault, check := range faults {
-		t.Run(fault, func(t *testing.T) {
-			got := results[fault]
-			if check == "" {
-				require.NoError(t, got.err, got.output)
-				require.NotContains(t, got.output, "no tests to run")
-				return
-			}
-			require.Error(t, got.err, "the kit is content")
-			require.Contains(t, got.output, "--- FAIL: TestBroken/"+strings.ReplaceAll(check, " ", "_"), got.output)
-			require.Contains(t, got.output, messages[fault])
-			require.NotContains(t, got.output, "%!", "a message with a wrong verb")
-			if check != sharing {
-				require.NotContains(t, got.output, "storetest.go", "each message names the line of its check")
-			}
-		})
+	return results
+}
+
+// requireFound requires that a check of a test has failed. If check is empty,
+// the test must have passed.
+func requireFound(t *testing.T, got result, test, check string) {
+	t.Helper()
+	if check == "" {
+		require.NoError(t, got.err, got.output)
+		require.NotContains(t, got.output, "no tests to run")
+		return
 	}
+	require.Error(t, got.err, "the kit is content")
+	require.Contains(t, got.output, "--- FAIL: "+test+"/"+strings.ReplaceAll(check, " ", "_"), got.output)
+	require.NotContains(t, got.output, "%!", "a message with a wrong verb")
 }
