@@ -274,6 +274,55 @@ func TestFailuresAreErrors(t *testing.T) {
 	require.False(t, swapped)
 }
 
+func TestCallsEndWhenThePoolIsFull(t *testing.T) {
+	t.Parallel()
+	c := client(t, testserver.Redis(t).Addr, func(o *redis.Options) { o.PoolSize = 1 })
+	s := open(t, c)
+	held := c.Conn()
+	require.NoError(t, held.Ping(t.Context()).Err())
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	added, err := s.Add(ctx, key("a"), nil, hour())
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.False(t, added)
+	require.Less(t, time.Since(start), 2*time.Second)
+	require.NoError(t, held.Close())
+	requireAdd(t, s, "a", "", true)
+}
+
+// A store continues after a restart of its server. Without appendonly, the
+// entries are lost.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		settings []string
+		lost     bool
+	}{
+		"appendonly with fsync":    {[]string{"appendonly=yes", "appendfsync=always"}, false},
+		"appendonly without fsync": {[]string{"appendonly=yes"}, false}, // the process dies, and not the machine
+		"no appendonly":            {nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := testserver.Redis(t, row.settings...)
+			s := open(t, client(t, server.Addr))
+			requireAdd(t, s, "a", "1", true)
+			swapped, err := s.Swap(t.Context(), key("a"), 1, []byte("2"), hour())
+			require.NoError(t, err)
+			require.True(t, swapped)
+			server.Kill()
+			server.Start()
+			requireAdd(t, s, "a", "3", row.lost)
+			if !row.lost {
+				requireGet(t, s, "a", "2", 2)
+				swapped, err := s.Swap(t.Context(), key("a"), 2, []byte("3"), hour())
+				require.NoError(t, err)
+				require.True(t, swapped)
+			}
+		})
+	}
+}
+
 func TestTextsDiscloseNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t, client(t, testserver.Redis(t).Addr))
