@@ -191,11 +191,13 @@ func (v *Verifier) checkURL(r *http.Request, htu string) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: unknown URL of the request: %w", ErrURL, err)
 	}
-	err = fmt.Errorf("%w: unknown URL of the request", ErrURL)
 	for _, u := range urls {
 		if err = acceptsAt(u, htu); err == nil {
 			return nil
 		}
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: unknown URL of the request", ErrURL)
 	}
 	return err
 }

@@ -191,7 +191,7 @@ const maxCandidates = 8
 // VerifyAny checks the signature with each key that fits alg until one verifies
 // it, and returns that key.
 func (c Compact) VerifyAny(alg string, keys []crypto.PublicKey) (crypto.PublicKey, error) {
-	err := fmt.Errorf("%w: no suitable key", ErrSignature)
+	var err error
 	tried := 0
 	for _, key := range keys { // SP-5.4.3-1
 		if !KeyFits(key, alg) {
@@ -203,6 +203,9 @@ func (c Compact) VerifyAny(alg string, keys []crypto.PublicKey) (crypto.PublicKe
 		if err = c.Verify(alg, key); err == nil {
 			return key, nil
 		}
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: no suitable key", ErrSignature)
 	}
 	return nil, err
 }
