@@ -16,8 +16,7 @@
 // [http.Handler] of the jwks_uri. A Set is immutable. To rotate keys, publish a
 // set with the old and the new key. Sign with the new key after five minutes,
 // when caches of the old set have expired. Remove the old key when the last
-// token that it signed has expired. An atomic.Pointer to the current Set
-// suffices.
+// token that it signed has expired. [Current] publishes a set that changes.
 //
 // The package supports only keys that the FAPI 2.0 Security Profile permits:
 // P-256, Ed25519, and RSA from 2048 to 8192 bits. It drops unusable entries of
@@ -299,6 +298,23 @@ func (s *Set) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write(body) // an error means that the reader is gone
 	}
 }
+
+// A Current returns the set of the moment. It has the methods of a [Set] for a
+// party that rotates its keys, and it can be mounted at the jwks_uri. It is
+// called for each use and must be safe for concurrent use. It must not return
+// nil.
+type Current func(ctx context.Context) *Set
+
+// Keys is [Set.Keys] of the current set.
+func (c Current) Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
+	return c(ctx).Keys(ctx, kid, alg)
+}
+
+// MarshalJSON is [Set.MarshalJSON] of the current set.
+func (c Current) MarshalJSON() ([]byte, error) { return c(context.Background()).MarshalJSON() }
+
+// ServeHTTP is [Set.ServeHTTP] of the current set.
+func (c Current) ServeHTTP(w http.ResponseWriter, r *http.Request) { c(r.Context()).ServeHTTP(w, r) }
 
 // Thumbprint returns the SHA-256 thumbprint of a public key (RFC 7638): 43
 // characters of base64url. It is the default kid, and the jkt of

@@ -3,6 +3,7 @@ package profile
 import (
 	"crypto"
 	"log/slog"
+	"time"
 )
 
 // A SigningKey is a private key of an authorization server with its name and
@@ -18,6 +19,12 @@ type SigningKey struct {
 	// Algorithm is PS256, ES256, EdDSA or Ed25519. The default is the one that
 	// fits the key, and EdDSA for an Ed25519 key.
 	Algorithm string
+	// SignsFrom is the time from which the key signs. Until then, the server
+	// only publishes it. Of several keys of one algorithm, the key with the
+	// latest SignsFrom that has come signs, or the earliest if none has come.
+	// Keys of one algorithm have different times. The default is the zero time,
+	// which has always come.
+	SignsFrom time.Time
 }
 
 // String returns the KeyID.

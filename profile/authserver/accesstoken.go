@@ -3,7 +3,6 @@ package authserver
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/gofapi/fapi2/accesstoken"
@@ -23,24 +22,12 @@ const (
 	commonHeader = 8 << 10
 )
 
-// newTokenReader makes what reads our own JWTs. It accepts revoked tokens; the
-// caller checks the revocation.
-func (s *Server) newTokenReader() (err error) {
-	if s.keys == nil { // which is an error of its own
-		return nil
-	}
-	s.issued, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
-		Issuer: s.cfg.Issuer, Audience: append(slices.Clone(s.cfg.Resources), s.ownResources()...),
-		Keys: s.keys.Keys, Now: s.cfg.Hooks.Now,
-	})
-	return err
-}
-
 // newAccessToken makes an access token of these claims: a JWT, or a reference
 // to what has been stored when it returns.
 func (s *Server) newAccessToken(ctx context.Context, c accesstoken.Claims) (string, error) {
 	if !s.cfg.OpaqueAccessTokens {
-		token, err := s.tokens.Issue(c)
+		ring, now := s.keyring(ctx)
+		token, err := ring.lines[0].at(now).tokens.Issue(c)
 		if err != nil {
 			return "", fmt.Errorf("%w: signing an access token: %w", ErrStore, err)
 		}
@@ -68,7 +55,8 @@ func (s *Server) newAccessToken(ctx context.Context, c accesstoken.Claims) (stri
 // Any other error means that it is not a token of this server.
 func (s *Server) accessToken(ctx context.Context, raw string) (resourceserver.Claims, error) {
 	if !s.cfg.OpaqueAccessTokens || strings.Contains(raw, ".") { // a JWT has dots, a reference none
-		token, err := s.issued.Verify(ctx, raw)
+		ring, _ := s.keyring(ctx)
+		token, err := ring.issued.Verify(ctx, raw)
 		if err != nil {
 			return resourceserver.Claims{}, err
 		}

@@ -377,7 +377,7 @@ func (s *Server) newGrant(a *Authorization, approval Approval) (grant, error) {
 	}
 	// Tried now, since at the token endpoint it would be too late to tell the
 	// host.
-	if _, err := issueIDToken(s.signatories[0], g); err != nil {
+	if _, err := issueIDToken(s.first(), g); err != nil {
 		return grant{}, fmt.Errorf("authserver: approval: IDTokenClaims: %w", err)
 	}
 	return g, nil

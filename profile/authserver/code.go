@@ -104,7 +104,7 @@ func (s *Server) planTokens(ctx context.Context, t *TokenRequest, r *redemption)
 		return err
 	}
 	if slices.Contains(record.Grant.Scopes, scopeOpenID) {
-		r.idTokens, err = s.idTokenSignatory(t.client) // its registration may have changed
+		r.idTokens, err = s.idTokenSignatory(ctx, t.client) // its registration may have changed
 	}
 	return err
 }

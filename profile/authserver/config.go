@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/form"
+	"github.com/gofapi/fapi2/internal/refresh"
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
@@ -40,12 +42,14 @@ type Config struct {
 	// [profile.ClientMetadata.Validate]. Required. At an endpoint where clients
 	// authenticate, the server calls it once for a request.
 	Clients func(ctx context.Context, clientID string) (*profile.ClientMetadata, error)
-	// Keys are the signing keys, at most one for each algorithm. The first
-	// signs access tokens, and everything for clients that are registered for
-	// no algorithm. The others sign for clients that are registered for their
+	// Keys are the signing keys. Those with the algorithm of the first key sign
+	// access tokens, and everything for clients that are registered for no
+	// algorithm. The others sign for clients that are registered for their
 	// algorithm, for example by id_token_signed_response_alg. The server
-	// rejects a client that is registered for an algorithm without a key. At
-	// least one is required.
+	// rejects a client that is registered for an algorithm without a key. Of
+	// several keys with one algorithm, one signs at a time: see
+	// [profile.SigningKey].SignsFrom. At least one is required, unless
+	// KeySource is set.
 	Keys []profile.SigningKey
 	// Scopes are the scopes that exist at this server. With "openid", the
 	// server issues ID tokens.
@@ -173,6 +177,24 @@ type Config struct {
 	// nil, proofs need no nonce.
 	Nonces *dpop.NonceSource
 
+	// KeySource returns the signing keys, in place of Keys, for example from a
+	// directory, a KMS or a secret store. New calls it once. The keys rotate
+	// without a restart, because later requests call it again when KeyRefresh
+	// requires it. Requests do not wait for it, except after a time without
+	// requests. If it fails or returns invalid keys, the server keeps the old
+	// keys, reports the error to Hooks.Logger and retries.
+	//
+	// A key that appears in a running server signs when the readers of the JWK
+	// Set know it: KeyRefresh and five minutes later, or at its SignsFrom if
+	// that is later. It signs at once if no other key of its algorithm is left.
+	// A key that is missing is withdrawn at once, which rejects its tokens.
+	// Therefore keep a key until its last token has expired. The algorithms
+	// cannot change, and the default algorithm remains that of the first key at
+	// New. See docs/rotation.md.
+	KeySource func(ctx context.Context) ([]profile.SigningKey, error)
+	// KeyRefresh is the maximum age of the keys that the server uses while
+	// KeySource works: 10 seconds to 1 hour. The default is 1 minute.
+	KeyRefresh time.Duration
 	// RetiredKeys stay in the JWK Set after a change of Keys, for tokens that
 	// they have signed.
 	RetiredKeys []jwks.Key
@@ -258,10 +280,12 @@ type Endpoints struct {
 type Hooks struct {
 	// Observe receives an event for each request to an endpoint of
 	// [Server.Handler] or [Server.UserInfo], after the response is known. It is
-	// not called for the metadata and the JWK Set. If Interact fails, it must
-	// call [Server.WriteAuthorizationError], or the event reports a success.
-	// Requests to handlers of the host, which call PushedRequest, TokenRequest
-	// and the like, are not observed. If nil, nothing is observed.
+	// not called for the metadata and the JWK Set. It also receives an event
+	// for each call of KeySource after New, with the endpoint "keys". If
+	// Interact fails, it must call [Server.WriteAuthorizationError], or the
+	// event reports a success. Requests to handlers of the host, which call
+	// PushedRequest, TokenRequest and the like, are not observed. If nil,
+	// nothing is observed.
 	Observe func(ctx context.Context, e profile.Event)
 	// Evidence receives each signed message that the server accepts or issues,
 	// before it takes effect. If Evidence returns an error, the operation
@@ -298,6 +322,7 @@ func (cfg *Config) setDefaults() {
 			*l.value = l.standard
 		}
 	}
+	cfg.KeyRefresh = cmp.Or(cfg.KeyRefresh, refresh.DefaultEvery)
 	if cfg.Hooks.Now == nil {
 		cfg.Hooks.Now = time.Now
 	}
@@ -327,7 +352,7 @@ func (cfg *Config) setDefaults() {
 	if cfg.Replay == nil && cfg.Store != nil {
 		cfg.Replay = cfg.Store
 	}
-	cfg.Keys, cfg.Scopes = slices.Clone(cfg.Keys), slices.Clone(cfg.Scopes)
+	cfg.Scopes = slices.Clone(cfg.Scopes)
 	cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
 	if cfg.Grants != nil {
 		for _, scope := range []string{scopeGrantQuery, scopeGrantRevoke} {
@@ -398,7 +423,9 @@ func (cfg *Config) check() error {
 	if cfg.Clients == nil {
 		bad("missing Clients")
 	}
-	cfg.checkKeys(bad)
+	if err := refresh.CheckEvery(cfg.KeyRefresh); err != nil {
+		bad("%w", err)
+	}
 	cfg.checkScopes(bad)
 	cfg.checkGroups(bad)
 	cfg.checkPaths(bad)

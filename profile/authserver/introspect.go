@@ -25,7 +25,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	fail := func(err error) error {
 		wire.SetRetryAfter(w.Header(), err)
-		s.signatories[0].answers.WriteError(w, err)
+		s.first().answers.WriteError(w, err)
 		return err
 	}
 	request, err := introspection.ParseRequest(r)
@@ -42,7 +42,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 		return fail(err)
 	}
 	// INT-9701-6-1
-	signatory, err := s.signatory(memberIntrospectionAlg, client.IntrospectionSignedResponseAlg)
+	signatory, err := s.signatory(ctx, memberIntrospectionAlg, client.IntrospectionSignedResponseAlg)
 	if err != nil {
 		return fail(err)
 	}
@@ -74,7 +74,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if mediaType != "application/json" { // signed
 		evidence := profile.Evidence{
 			Kind: profile.EvidenceIntrospection, Issued: true, ClientID: client.ClientID,
-			JWT: string(body), Key: signatory.key, Time: s.cfg.Hooks.Now(),
+			JWT: string(body), Key: signatory.public, Time: s.cfg.Hooks.Now(),
 		}
 		if err := wire.Archive(ctx, s.cfg.Hooks.Evidence, evidence); err != nil {
 			return fail(err)

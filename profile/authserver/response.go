@@ -175,7 +175,7 @@ func (s *Server) newResponse(ctx context.Context, a *Authorization, params url.V
 func (s *Server) newSignedResponse(
 	ctx context.Context, a *Authorization, params url.Values,
 ) (*AuthorizationResponse, error) {
-	signatory, err := s.signatory(memberResponseAlg, a.client.AuthorizationSignedResponseAlg) // JARM-3-1
+	signatory, err := s.signatory(ctx, memberResponseAlg, a.client.AuthorizationSignedResponseAlg) // JARM-3-1
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (s *Server) newSignedResponse(
 	}
 	evidence := profile.Evidence{
 		Kind: profile.EvidenceAuthorizationResponse, Issued: true, ClientID: a.client.ClientID,
-		JWT: signed, Key: signatory.key, Time: s.cfg.Hooks.Now(),
+		JWT: signed, Key: signatory.public, Time: s.cfg.Hooks.Now(),
 	}
 	if err := wire.Archive(ctx, s.cfg.Hooks.Evidence, evidence); err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/syntax"
-	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
@@ -24,7 +23,7 @@ func (s *Server) Handler() http.Handler {
 	// SP-5.3.2.2-10, BCP-2.1-5: a ServeMux would redirect other spellings of a
 	// path with 307, and the browser would post a password again. Each path has
 	// one spelling.
-	endpoints := map[string]http.Handler{syntax.URLPath(metadata.JWKSURI): s.keys}
+	endpoints := map[string]http.Handler{syntax.URLPath(metadata.JWKSURI): s.Keys()}
 	if s.cfg.Interact != nil {
 		endpoints[syntax.URLPath(metadata.AuthorizationEndpoint)] = s.observed("authorization", s.serveAuthorization)
 	}
@@ -64,10 +63,6 @@ func (s *Server) Handler() http.Handler {
 		documents.ServeHTTP(w, r)
 	})
 }
-
-// Keys returns the JWK Set that Handler serves at jwks_uri: an http.Handler,
-// for a host that mounts its own endpoints.
-func (s *Server) Keys() *jwks.Set { return s.keys }
 
 // WriteError writes the error response of the pushed authorization request,
 // token or revocation endpoint. It is a JSON object (RFC 6749 §5.2) with the

@@ -7,12 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
+	"github.com/gofapi/fapi2/internal/refresh"
 	"github.com/gofapi/fapi2/jar"
-	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/profile/resourceserver"
@@ -35,17 +34,14 @@ const (
 // those for tokens under the FAPI 2.0 Security Profile. It is safe for
 // concurrent use.
 type Server struct {
-	cfg         Config
-	keys        *jwks.Set
-	signatories []*signatory // one for each algorithm; the first is for clients that have registered none
+	cfg  Config
+	keys *refresh.Value[*keyring]
 
 	clients     *clientauth.Verifier
 	pushProofs  *dpop.Verifier
 	tokenProofs *dpop.Verifier
 	requests    *par.Server
-	tokens      *accesstoken.Issuer
 	objects     *jar.Verifier
-	issued      *accesstoken.Verifier  // reads our own JWTs, revoked ones too
 	userInfo    *resourceserver.Server // guards that endpoint; nil without it
 	grants      *grants.Manager        // nil without grant management
 	grantAPI    http.Handler
@@ -56,29 +52,26 @@ type Server struct {
 // New checks and copies cfg. The error lists everything that is wrong with it.
 func New(cfg Config) (*Server, error) {
 	cfg.setDefaults()
-	if err := cfg.check(); err != nil {
+	asked := cfg.Hooks.Now()
+	keys, err := cfg.firstKeys()
+	if err != nil {
+		err = fmt.Errorf("authserver: %w", err)
+	}
+	if err := errors.Join(cfg.check(), err); err != nil {
 		return nil, err
 	}
-	first := cfg.Keys[0]
 	s := &Server{
 		cfg:        cfg,
 		remoteKeys: newRemoteKeys(cfg.JWKSClient, cfg.Hooks.Now, cfg.Hooks.Logger),
 		stores:     newStores(cfg.Store, cfg.Hooks.Now),
 	}
-	var err error
 	var errs []error
 	keep := func(err error) {
 		if err != nil {
 			errs = append(errs, err)
 		}
 	}
-	s.tokens, err = accesstoken.NewIssuer(accesstoken.IssuerConfig{
-		Issuer: cfg.Issuer, Key: first.Key, KeyID: first.KeyID, Algorithm: first.Algorithm,
-		Lifetime: cfg.Lifetimes.AccessToken, Now: cfg.Hooks.Now,
-	})
-	keep(err)
-	keep(s.newKeys())
-	keep(s.newTokenReader())
+	keep(s.newKeys(keys, asked))
 	s.objects, err = jar.NewVerifier(jar.VerifierConfig{
 		Issuer: cfg.Issuer, Replay: cfg.Replay, FutureSkew: wire.FutureSkew, Now: cfg.Hooks.Now,
 	})

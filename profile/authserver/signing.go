@@ -107,7 +107,7 @@ func (s *Server) responseMode(
 // if it wants that.
 func (s *Server) checkSigns(ctx context.Context, client *profile.ClientMetadata) error {
 	// JARM-3-1, JARM-2.2-2
-	if _, err := s.signatory(memberResponseAlg, client.AuthorizationSignedResponseAlg); err != nil {
+	if _, err := s.signatory(ctx, memberResponseAlg, client.AuthorizationSignedResponseAlg); err != nil {
 		return err
 	}
 	_, err := s.encryption(ctx, client)

@@ -44,7 +44,7 @@ func (s *Server) checkSize(c accesstoken.Claims) error {
 	}
 	var err error
 	if !s.cfg.OpaqueAccessTokens {
-		_, err = s.tokens.Size(c)
+		_, err = s.first().tokens.Size(c)
 	} else {
 		_, err = s.encodeReference(c)
 	}

@@ -301,11 +301,11 @@ func (s *Server) issue(
 
 // idTokenSignatory returns the signatory of a client's ID tokens, by the
 // registered algorithm. ID tokens are never encrypted.
-func (s *Server) idTokenSignatory(client *profile.ClientMetadata) (*signatory, error) {
+func (s *Server) idTokenSignatory(ctx context.Context, client *profile.ClientMetadata) (*signatory, error) {
 	if client.IDTokenEncryptedResponseAlg != "" {
 		return nil, fmt.Errorf("%w: unsupported encryption of ID tokens", ErrClientNotAllowed)
 	}
-	return s.signatory(memberIDTokenAlg, client.IDTokenSignedResponseAlg)
+	return s.signatory(ctx, memberIDTokenAlg, client.IDTokenSignedResponseAlg)
 }
 
 // issueIDToken: SP-5.3.2.3-1.

@@ -84,7 +84,7 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	}
 	// OpenID Connect Core §5.3.2: it would not take what is not signed, or
 	// signed otherwise.
-	by, err := s.signatory(memberUserInfoAlg, client.UserInfoSignedResponseAlg)
+	by, err := s.signatory(r.Context(), memberUserInfoAlg, client.UserInfoSignedResponseAlg)
 	if err != nil {
 		return "", nil, err
 	}
