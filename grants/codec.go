@@ -16,6 +16,7 @@ func (r *record) encode() []byte {
 	var w strictjson.Writer
 	w.Object("grant", r.Grant.write)
 	w.String("authorizations", encodeAuthorizations(r.Authorizations))
+	w.Time("listed_until", r.ListedUntil)
 	w.Objects("pending", len(r.Pending), func(w *strictjson.Writer, i int) { r.Pending[i].write(w) })
 	return w.Bytes()
 }
@@ -27,7 +28,7 @@ func decodeRecord(value []byte) (*record, error) {
 	if !ok {
 		from.Damage("malformed list of authorizations")
 	}
-	r.Authorizations = authorizations
+	r.Authorizations, r.ListedUntil = authorizations, from.Time("listed_until")
 	for _, event := range from.Objects("pending") {
 		r.Pending = append(r.Pending, readEvent(event))
 	}

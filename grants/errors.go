@@ -45,10 +45,11 @@ var (
 	// clients are not affected.
 	ErrTooMany = fmt.Errorf("%w: %w", oautherr.New("grants: too many grants of one client", "temporarily_unavailable",
 		http.StatusTooManyRequests, "too many grants of this client exist"), ErrStore)
-	// ErrEvent reports that [ManagerConfig].Events failed (server_error, 503).
-	// It wraps the cause. The change is in effect. The event is stored with the
-	// grant and is delivered when the call is repeated, or before the next
-	// change.
+	// ErrEvent reports that [ManagerConfig].Events or EndAccess failed, or that
+	// a listener delays an earlier event (server_error, 503). It wraps the
+	// cause. The change is in effect. The event is stored with the grant and is
+	// delivered when the call is repeated, by [Manager.DeliverPending], or
+	// before the next change.
 	ErrEvent = oautherr.New("grants: undelivered event", oautherr.ServerError, http.StatusServiceUnavailable,
 		"try again later")
 )

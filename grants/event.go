@@ -19,7 +19,8 @@ const (
 
 // An Event describes a change of a grant. The change is stored and in effect
 // before the event is delivered. The operation succeeds only after
-// [ManagerConfig].Events has returned nil.
+// [ManagerConfig].Events has returned nil. A revocation with
+// [ManagerConfig].EndAccess and an Index does not wait for that.
 //
 // Events are delivered at least once and in the order of the changes, each
 // before the next change is made. A revocation does not wait; its event comes
@@ -27,8 +28,9 @@ const (
 // key of an audit row.
 //
 // A failed event stays in the store, even if the process ends. It is delivered
-// again when the operation is retried, by [Manager.Deliver], or before the next
-// change. Several processes may deliver one event at the same time.
+// again when the operation is retried, by [Manager.DeliverPending] or
+// [Manager.Deliver], or before the next change. Several processes may deliver
+// one event at the same time.
 //
 // Events must not change the same grant, because that change waits for it.
 type Event struct {
@@ -46,10 +48,10 @@ type Event struct {
 	// [Manager.CheckRefresh] rejects them already.
 	EndedRefresh []string
 	// EndedAccess are the authorizations whose access tokens the host must
-	// revoke. A replacement may have removed their permissions (§10), and an
-	// end removes all (§6.5). Access tokens survive a merge unless the grant
-	// now ends before them. A later event has them if they may still be alive
-	// then.
+	// revoke, unless [ManagerConfig].EndAccess did. A replacement may have
+	// removed their permissions (§10), and an end removes all (§6.5). Access
+	// tokens survive a merge unless the grant now ends before them. A later
+	// event has them if they may still be alive then.
 	EndedAccess []string
 	// Time is the time of the change.
 	Time time.Time
@@ -78,6 +80,41 @@ type pendingEvent struct {
 	Old             Grant
 }
 
+// version returns the version of the grant after the change.
+func (p *pendingEvent) version() int64 { return p.Old.Version + 1 }
+
+// notifies reports whether changes have events.
+func (m *Manager) notifies() bool { return m.cfg.Events != nil || m.cfg.EndAccess != nil }
+
+// errListener is an [ErrEvent] of [ManagerConfig].Events. The access tokens
+// have ended if EndAccess ends them.
+var errListener = fmt.Errorf("%w: Events", ErrEvent)
+
+// endAccess ends the access tokens of all pending events. It does so before a
+// listener can fail, and again with each repetition.
+func (m *Manager) endAccess(ctx context.Context, r *record) error {
+	var ended []string
+	for _, p := range r.Pending {
+		ended = append(ended, p.EndedAccess...)
+	}
+	if m.cfg.EndAccess == nil || len(ended) == 0 {
+		return nil
+	}
+	if err := m.cfg.EndAccess(ctx, ended); err != nil {
+		return fmt.Errorf("%w: EndAccess: %w", ErrEvent, foreign(err))
+	}
+	return nil
+}
+
+// foreign returns an error of the host, which is not about the grant of this
+// operation.
+func foreign(err error) error {
+	if errors.Is(err, ErrInactive) || errors.Is(err, ErrNotFound) {
+		return errors.New(err.Error())
+	}
+	return err
+}
+
 // deliver delivers the pending events in order and stops at the first error.
 func (m *Manager) deliver(ctx context.Context, r *record) error {
 	if m.cfg.Events == nil {
@@ -94,11 +131,8 @@ func (m *Manager) deliver(ctx context.Context, r *record) error {
 			Kind: p.Kind, Old: p.Old.clone(), New: after.clone(), By: p.By, AuthorizationID: p.AuthorizationID,
 			EndedRefresh: p.EndedRefresh, EndedAccess: p.EndedAccess, Time: p.Time,
 		})
-		if errors.Is(err, ErrInactive) || errors.Is(err, ErrNotFound) {
-			err = errors.New(err.Error()) // it is about another grant
-		}
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrEvent, p.Kind, err)
+			return fmt.Errorf("%w: %s: %w", errListener, p.Kind, foreign(err))
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -41,9 +42,10 @@ func (m *Manager) visible(clientID, subject string, g Grant) bool {
 }
 
 // Revoke ends a grant of the client or of its sector, together with its refresh
-// tokens (§6.5). [ManagerConfig].Events revokes the access tokens. Revoke
-// returns [ErrNotFound] like Query, [ErrStore] or [ErrEvent]. After ErrEvent a
-// retry delivers the event.
+// tokens (§6.5). [ManagerConfig].EndAccess or Events revokes the access tokens.
+// Revoke returns [ErrNotFound] like Query, [ErrStore] or [ErrEvent]. After
+// ErrEvent a retry delivers the event. With EndAccess and an Index, a failure
+// of Events is not an error, and [Manager.DeliverPending] delivers the event.
 func (m *Manager) Revoke(ctx context.Context, clientID, grantID string) error {
 	return m.revokeFor(ctx, clientID, "", grantID)
 }
@@ -74,6 +76,9 @@ func (m *Manager) revoke(ctx context.Context, grantID, by string, visible func(G
 		return r.end(revoked, by), nil
 	}
 	_, err := m.do(ctx, op)
+	if errors.Is(err, errListener) && m.cfg.EndAccess != nil && m.cfg.Index != nil {
+		return nil
+	}
 	return err
 }
 
@@ -144,7 +149,7 @@ func (m *Manager) Update(ctx context.Context, grantID string, edit func(g *Grant
 
 // Deliver delivers the pending event of a grant, if one exists. Each change
 // does so too. Deliver is for a host that retries a failed delivery without
-// waiting for the next change.
+// waiting for the next change. [Manager.DeliverPending] does so for all grants.
 func (m *Manager) Deliver(ctx context.Context, grantID string) error {
 	_, err := m.do(ctx, operation{id: grantID, urgent: true, apply: func(*record, time.Time) (*pendingEvent, error) {
 		return nil, nil

@@ -36,6 +36,11 @@ type ManagerConfig struct {
 	// Store keeps the grants. If nil, they are kept in the memory of this
 	// process, with a share for each client, and are lost when it ends.
 	Store Store
+	// Index lists the grants of a user for [Manager.Grants], and pending events
+	// for [Manager.DeliverPending]. If nil, Store is used if it has the methods
+	// of an Index. A wrapper of the Store may hide them; then set Index as
+	// well.
+	Index Index
 	// Actions are the supported actions: "create", "merge", "replace", "query"
 	// and "revoke". "create" is required. If nil, all five are supported.
 	Actions []string
@@ -57,10 +62,18 @@ type ManagerConfig struct {
 	// merge may call it several times. If nil, the result has the entries of
 	// both, without duplicates.
 	MergeDetails func(existing, added json.RawMessage) (json.RawMessage, error)
+	// EndAccess revokes the access tokens of authorizations, those of
+	// [Event].EndedAccess. It is called after each change and before Events. An
+	// event that fails, or that an earlier one holds up, does not delay it. It
+	// may be called again for the same authorizations. If it returns an error,
+	// the operation fails with [ErrEvent]. If nil, Events revokes them.
+	EndAccess func(ctx context.Context, authorizationIDs []string) error
 	// Events receives each change, see [Event]. If it returns an error, the
-	// operation fails with [ErrEvent]. For one grant it is not called
-	// concurrently by one process. If nil, access tokens live until they
-	// expire.
+	// operation fails with [ErrEvent]. A revocation succeeds nevertheless if
+	// there are EndAccess and an Index: [Manager.DeliverPending] repeats the
+	// event. For one grant, Events is not called concurrently by one process.
+	// It must return when ctx ends. If both are nil, access tokens live until
+	// they expire.
 	Events func(ctx context.Context, e Event) error
 
 	// Lifetime is the longest lifetime of a grant, from its approval, and the
@@ -86,6 +99,7 @@ type ManagerConfig struct {
 type Manager struct {
 	cfg   ManagerConfig
 	locks keyLocks
+	swept cursor
 }
 
 // NewManager checks and copies cfg. It reports all problems at once.
@@ -98,8 +112,13 @@ func NewManager(cfg ManagerConfig) (*Manager, error) {
 	if cfg.Store == nil {
 		cfg.Store = newMemory(cfg.Now)
 	}
-	if v := reflect.ValueOf(cfg.Store); v.Kind() == reflect.Pointer && v.IsNil() {
-		problem("Store is a nil %T", cfg.Store)
+	for name, part := range map[string]any{"Store": cfg.Store, "Index": cfg.Index} {
+		if v := reflect.ValueOf(part); v.Kind() == reflect.Pointer && v.IsNil() {
+			problem("%s is a nil %T", name, part)
+		}
+	}
+	if cfg.Index == nil {
+		cfg.Index, _ = cfg.Store.(Index)
 	}
 	if cfg.Issuer == "" || strings.ContainsRune(cfg.Issuer, ' ') || !utf8.ValidString(cfg.Issuer) {
 		problem("malformed Issuer %q, want text without spaces", cfg.Issuer)

@@ -16,6 +16,9 @@ const (
 	maxAttempts = 256
 	// deliveryTime bounds the delivery of events after their request has ended.
 	deliveryTime = 10 * time.Second
+	// patience is how long a revocation waits for the delivery of an earlier
+	// event. A delivery takes longer if its listener hangs.
+	patience = time.Second
 )
 
 // An operation changes one grant.
@@ -23,6 +26,7 @@ type operation struct {
 	id     string
 	create bool // of a new grant, if it does not exist
 	urgent bool // even if an earlier event cannot be delivered
+	silent bool // without delivering events, because another call does
 	// owner is the client that the store charges for the change. It is empty
 	// for a change that must not fail because of a full share, such as a
 	// revocation.
@@ -38,16 +42,26 @@ var errAgain = errors.New("grants: changed by another process")
 
 // do changes a grant and delivers the event. It first delivers the event of the
 // change before. Events are therefore delivered in order, and at most one is
-// pending. Only a revocation does not wait for it.
+// pending. Only a revocation does not wait for it. If a listener hangs, it is
+// made without the lock, and does not call the listener.
 func (m *Manager) do(ctx context.Context, op operation) (Grant, error) {
 	if !isGrantID(op.id) {
 		return Grant{}, fmt.Errorf("%w: malformed grant ID", ErrNotFound)
 	}
-	unlock, err := m.locks.lock(ctx, op.id)
-	if err != nil {
-		return Grant{}, fmt.Errorf("%w: %w", ErrStore, err)
+	waiting, cancel := ctx, context.CancelFunc(func() {})
+	if op.urgent {
+		waiting, cancel = context.WithTimeout(ctx, patience)
 	}
-	defer unlock()
+	defer cancel()
+	unlock, err := m.locks.lock(waiting, op.id)
+	switch {
+	case err == nil:
+		defer unlock()
+	case ctx.Err() != nil:
+		return Grant{}, fmt.Errorf("%w: %w", ErrStore, err)
+	default:
+		op.silent = true
+	}
 	for attempt := range maxAttempts {
 		g, err := m.try(ctx, op)
 		if !errors.Is(err, errAgain) {
@@ -69,7 +83,7 @@ func (m *Manager) try(ctx context.Context, op operation) (Grant, error) {
 		return Grant{}, err
 	}
 	if len(r.Pending) > 0 && !op.urgent {
-		if err := m.settle(ctx, r, version); err != nil {
+		if err := m.settle(ctx, r, version, false); err != nil {
 			return Grant{}, err
 		}
 		version++
@@ -82,12 +96,12 @@ func (m *Manager) try(ctx context.Context, op operation) (Grant, error) {
 	}
 	if event != nil {
 		r.Grant.step(event.Kind, event.By, now)
-		if m.cfg.Events != nil {
-			before.History = nil
-			event.Time, event.Old = now, before
+		before.History = nil
+		event.Time, event.Old = now, before
+		if m.notifies() {
 			r.Pending = append(r.Pending, *event)
 		}
-		if err := m.save(expiring.WithClient(ctx, m.cfg.Issuer, op.owner), r, version); err != nil {
+		if err := m.save(expiring.WithClient(ctx, m.cfg.Issuer, op.owner), r, version, event); err != nil {
 			return Grant{}, err
 		}
 		version++
@@ -96,7 +110,7 @@ func (m *Manager) try(ctx context.Context, op operation) (Grant, error) {
 	if len(r.Pending) > 0 {
 		// If only the record of the delivery fails, the change is complete. The
 		// host receives the event again.
-		if err := m.settle(ctx, r, version); errors.Is(err, ErrEvent) {
+		if err := m.settle(ctx, r, version, op.silent); errors.Is(err, ErrEvent) {
 			return Grant{}, err
 		}
 	}
@@ -105,15 +119,27 @@ func (m *Manager) try(ctx context.Context, op operation) (Grant, error) {
 
 // settle delivers the pending events and removes them from the record. It
 // ignores the end of the request: after a revocation the host must revoke
-// access tokens even if the client disconnects.
-func (m *Manager) settle(ctx context.Context, r *record, version int64) error {
+// access tokens even if the client disconnects. If silent, it ends access
+// tokens only.
+func (m *Manager) settle(ctx context.Context, r *record, version int64, silent bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveryTime)
 	defer cancel()
+	if err := m.endAccess(ctx, r); err != nil {
+		return err
+	}
+	if silent {
+		return fmt.Errorf("%w: earlier delivery in progress", errListener)
+	}
 	if err := m.deliver(ctx, r); err != nil {
 		return err
 	}
+	delivered := r.Pending
 	r.Pending = nil
-	return m.save(ctx, r, version)
+	if err := m.save(ctx, r, version, nil); err != nil {
+		return err
+	}
+	m.strike(ctx, r.Grant.ID, delivered)
+	return nil
 }
 
 // pause waits for a random time that grows with each attempt to a few

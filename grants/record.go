@@ -43,6 +43,9 @@ type record struct {
 	// Pending has the undelivered events, the oldest first: at most one change
 	// and one revocation.
 	Pending []pendingEvent
+	// ListedUntil is the time until which the set of the user has the grant. It
+	// is zero for a grant that was stored without an Index.
+	ListedUntil time.Time
 }
 
 // An authorization is one completed authorization request with its code and its
@@ -105,39 +108,58 @@ func (m *Manager) read(ctx context.Context, id string) (*record, error) {
 	return r, nil
 }
 
-// save replaces a version of a record. Version 0 is a new record. It returns
+// save replaces a version of a record. Version 0 is a new record. A new event
+// is in the record and in the index afterwards; it may be nil. save returns
 // errAgain if the stored version differs.
-func (m *Manager) save(ctx context.Context, r *record, version int64) (err error) {
+func (m *Manager) save(ctx context.Context, r *record, version int64, event *pendingEvent) (err error) {
+	expires := m.expiry(&r.Grant)
+	listed := m.cfg.Index != nil && expires.After(r.ListedUntil)
+	if listed {
+		r.ListedUntil = expires.Add(listedLonger).Truncate(time.Second)
+	}
 	value := r.encode()
 	size := len(value)
 	if size > maxRecord || r.Grant.Status == active && size > maxRecord/2-endBytes && !r.leavesRoom(size) {
 		return fmt.Errorf("%w: record of %d bytes, more than %d less the room for its end", ErrStore, size, maxRecord)
 	}
-	// GM-5.6.3-1: an ended grant expires when its history is not needed any
-	// more.
-	end := r.Grant.ExpiresAt
-	if r.Grant.Status != active {
-		end = r.Grant.UpdatedAt
+	if err := m.enlist(ctx, r, listed, event, expires); err != nil {
+		return err
 	}
-	if now := m.cfg.Now(); end.Before(now) {
-		end = now
-	}
-	verb, key, expires, done := "Add", m.storeKey(r.Grant.ID), end.Add(m.cfg.Retention), false
+	verb, key, done := "Add", m.storeKey(r.Grant.ID), false
 	if version == 0 {
 		done, err = m.cfg.Store.Add(ctx, key, value, expires)
 	} else {
 		verb = "Swap"
 		done, err = m.cfg.Store.Swap(ctx, key, version, value, expires)
 	}
-	switch {
-	case errors.Is(err, memstore.ErrShare):
-		return fmt.Errorf("%w: %s: %w", ErrTooMany, verb, err)
-	case err != nil:
-		return fmt.Errorf("%w: %s: %w", ErrStore, verb, err)
-	case !done:
+	if err == nil && !done {
 		return errAgain
 	}
-	return nil
+	return storing(verb, err)
+}
+
+// expiry returns the time at which a record expires. GM-5.6.3-1: an ended grant
+// expires when its history is not needed any more.
+func (m *Manager) expiry(g *Grant) time.Time {
+	end := g.ExpiresAt
+	if g.Status != active {
+		end = g.UpdatedAt
+	}
+	if now := m.cfg.Now(); end.Before(now) {
+		end = now
+	}
+	return end.Add(m.cfg.Retention)
+}
+
+// storing returns the error of a call of the store or the index.
+func storing(verb string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, memstore.ErrShare):
+		return fmt.Errorf("%w: %s: %w", ErrTooMany, verb, err)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrStore, verb, err)
 }
 
 // leavesRoom reports whether a record of size bytes leaves room for the event

@@ -22,8 +22,15 @@ type Store interface {
 	Swap(ctx context.Context, key string, version int64, value []byte, expires time.Time) (swapped bool, err error)
 }
 
-// newMemory returns the store of a [Manager] whose configuration has none. A
-// usual grant takes 1 to 2 KiB.
+// memory is the store and the index of a [Manager] whose configuration has
+// none.
+type memory struct {
+	*memstore.Store
+	*memstore.Index
+}
+
+// newMemory returns a memory. A usual grant takes 1 to 2 KiB.
 func newMemory(now func() time.Time) Store {
-	return memstore.New(memstore.Config{MaxEntries: 1 << 20, MaxBytes: 1 << 30, Now: now})
+	bounds := memstore.Config{MaxEntries: 1 << 20, MaxBytes: 1 << 30, Now: now}
+	return memory{memstore.New(bounds), memstore.NewIndex(bounds)}
 }

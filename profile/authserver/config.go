@@ -136,11 +136,15 @@ type Config struct {
 	ClientDetails func(ctx context.Context, clientID string, requested rar.Details) (granted rar.Details, err error)
 	// Grants turns on grant management (Grant Management for OAuth 2.0). The
 	// server makes a [grants.Manager] from it; see [Server.Grants]. Leave
-	// Issuer, AccessTokenLifetime and Now empty, because the server sets them.
-	// If MergeDetails is nil, the server uses the rule of AuthorizationDetails.
+	// Issuer, AccessTokenLifetime, EndAccess and Now empty, because the server
+	// sets them. If Store is nil, it is that of this Config. If Index is nil,
+	// the Store is used if it has the methods of a [store.Index]. If
+	// MergeDetails is nil, the server uses the rule of AuthorizationDetails.
 	// Clients can be registered for the scopes grant_management_query and
 	// grant_management_revoke. Events receives a change after the server has
-	// ended the affected access tokens. If nil, grant management is off.
+	// ended the affected access tokens, and cannot hold that up. A host with
+	// Events calls [grants.Manager.DeliverPending] at an interval. If nil,
+	// grant management is off.
 	//
 	// The grant management endpoint is a resource server with its own
 	// identifier. The identifier is its URL, which the metadata contains as
@@ -477,8 +481,9 @@ func (cfg *Config) checkGroups(bad func(format string, args ...any)) {
 	if cfg.ClientDetails != nil && cfg.AuthorizationDetails == nil {
 		bad("ClientDetails requires AuthorizationDetails")
 	}
-	if g := cfg.Grants; g != nil && (g.Issuer != "" || g.AccessTokenLifetime != 0 || g.Now != nil) {
-		bad("Grants has Issuer, AccessTokenLifetime or Now, which the server sets")
+	if g := cfg.Grants; g != nil &&
+		(g.Issuer != "" || g.AccessTokenLifetime != 0 || g.EndAccess != nil || g.Now != nil) {
+		bad("Grants has Issuer, AccessTokenLifetime, EndAccess or Now, which the server sets")
 	} else if g != nil {
 		group := *g
 		group.Issuer = "https://as.example" // that of cfg is checked elsewhere

@@ -44,17 +44,23 @@ func (s *Server) newGrants() error {
 	if cfg.MergeDetails == nil && s.cfg.AuthorizationDetails != nil {
 		cfg.MergeDetails = s.mergeDetails
 	}
-	host := cfg.Events
-	cfg.Events = func(ctx context.Context, e grants.Event) error {
-		for _, id := range e.EndedAccess { // GM-6.5-3, GM-10-2
+	cfg.EndAccess = func(ctx context.Context, authorizationIDs []string) error {
+		for _, id := range authorizationIDs { // GM-6.5-3, GM-10-2
 			if err := s.revoke(ctx, id); err != nil {
 				return err
 			}
 		}
-		if host == nil {
-			return nil
+		return nil
+	}
+	if host := cfg.Events; host != nil {
+		cfg.Events = func(ctx context.Context, e grants.Event) error {
+			err := host(ctx, e)
+			if err != nil { // a revocation succeeds nevertheless
+				s.cfg.Hooks.Logger.WarnContext(ctx, "event of a grant remains pending",
+					"kind", e.Kind, "grant_id", e.New.ID, "detail", err.Error())
+			}
+			return err
 		}
-		return host(ctx, e)
 	}
 	var err error
 	if s.grants, err = grants.NewManager(cfg); err != nil {
