@@ -1,6 +1,7 @@
 package fapiotel_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/profile"
 	"github.com/stretchr/testify/require"
 )
 
@@ -37,10 +39,45 @@ func TestReasons(t *testing.T) {
 	require.Empty(t, without(listed, want), "not in the code: run go test ./integrations/otel -update")
 }
 
+// Each error code that the root module sends is a value of the attribute.
+func TestErrorCodes(t *testing.T) {
+	codes := map[string]bool{}
+	eachFile(t, "../..", func(file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && isCall(call, "oautherr") {
+				codes[textOfArgument(call, 1)] = true
+			}
+			return true
+		})
+	})
+	delete(codes, "") // no code, or a constant
+	require.Greater(t, len(codes), 15)
+	for code := range codes {
+		r := record(t)
+		r.ObserveRequest(context.Background(), profile.Event{Code: code})
+		require.Contains(t, r.points()["fapi2.request.rejections"], "fapi2.endpoint=other,fapi2.error="+code+",fapi2.outcome=other")
+	}
+}
+
 // errorTexts returns the texts of the error variables of a module, sorted. The
 // first argument of the function that makes the error is its text, with or
 // without the name of the package.
 func errorTexts(t *testing.T, root string) (texts []string) {
+	eachFile(t, root, func(file *ast.File) {
+		for _, text := range errorsOf(file) {
+			if !strings.Contains(text, ": ") {
+				text = file.Name.Name + ": " + text
+			}
+			texts = append(texts, text)
+		}
+	})
+	slices.Sort(texts)
+	return slices.Compact(texts)
+}
+
+// eachFile calls f for each file of a module, without its tests and nested
+// modules.
+func eachFile(t *testing.T, root string, f func(*ast.File)) {
 	require.NoError(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -54,16 +91,9 @@ func errorTexts(t *testing.T, root string) (texts []string) {
 		if err != nil {
 			return err
 		}
-		for _, text := range errorsOf(file) {
-			if !strings.Contains(text, ": ") {
-				text = file.Name.Name + ": " + text
-			}
-			texts = append(texts, text)
-		}
+		f(file)
 		return nil
 	}))
-	slices.Sort(texts)
-	return slices.Compact(texts)
 }
 
 // plainReasons are the packages whose plain errors are reasons of a client. In
@@ -82,7 +112,7 @@ func errorsOf(file *ast.File) (texts []string) {
 		switch n := n.(type) {
 		case *ast.CallExpr:
 			if isCall(n, "oautherr") {
-				texts = append(texts, firstText(n))
+				texts = append(texts, textOfArgument(n, 0))
 			}
 		case *ast.ValueSpec:
 			if len(n.Values) != 1 || !strings.HasPrefix(strings.ToLower(n.Names[0].Name), "err") {
@@ -91,7 +121,7 @@ func errorsOf(file *ast.File) (texts []string) {
 			if call, ok := n.Values[0].(*ast.CallExpr); ok {
 				_, own := call.Fun.(*ast.Ident)
 				if own || isCall(call, "errors") && plainReasons[file.Name.Name] {
-					texts = append(texts, firstText(call))
+					texts = append(texts, textOfArgument(call, 0))
 				}
 			}
 		}
@@ -106,12 +136,12 @@ func isCall(call *ast.CallExpr, name string) bool {
 	return ok && f.Sel.Name == "New" && fmt.Sprint(f.X) == name
 }
 
-// firstText returns the first argument of a call if it is a string.
-func firstText(call *ast.CallExpr) string {
-	if len(call.Args) == 0 {
+// textOfArgument returns an argument of a call if it is a string.
+func textOfArgument(call *ast.CallExpr, i int) string {
+	if len(call.Args) <= i {
 		return ""
 	}
-	literal, ok := call.Args[0].(*ast.BasicLit)
+	literal, ok := call.Args[i].(*ast.BasicLit)
 	if !ok || literal.Kind != token.STRING {
 		return ""
 	}

@@ -71,8 +71,6 @@ func TestStore(t *testing.T) {
 
 func TestStoreFailures(t *testing.T) {
 	down := errors.New("dial 10.0.0.1 as admin")
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
 	for _, tc := range []struct {
 		name    string
 		ctx     context.Context
@@ -81,8 +79,8 @@ func TestStoreFailures(t *testing.T) {
 		status  codes.Code
 	}{
 		{"a failure", context.Background(), down, "failed", codes.Error},
-		{"a failure while the caller is gone", ended, down, "failed", codes.Error},
-		{"a caller that is gone", ended, fmt.Errorf("query: %w", context.Canceled), "canceled", codes.Unset},
+		{"a failure while the caller is gone", ended(), down, "failed", codes.Error},
+		{"a caller that is gone", ended(), fmt.Errorf("query: %w", context.Canceled), "canceled", codes.Unset},
 		{"a store that cancels by itself", context.Background(), context.Canceled, "failed", codes.Error},
 		{"a store that is slow", context.Background(), context.DeadlineExceeded, "failed", codes.Error},
 	} {

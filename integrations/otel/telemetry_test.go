@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -336,4 +337,38 @@ func TestPage(t *testing.T) {
 		require.True(t, ok)
 		require.Contains(t, string(example), code, "block %d is not in the example", i)
 	}
+}
+
+// The page lists values that the metrics keep.
+func TestPageValues(t *testing.T) {
+	page, err := os.ReadFile("../../docs/telemetry.md")
+	require.NoError(t, err)
+	var rows int
+	for _, row := range regexp.MustCompile("(?m)^\\| `(fapi2\\.[a-z_.]+)` \\| ([^|]+) \\|$").FindAllStringSubmatch(string(page), -1) {
+		rows++
+		for _, value := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[2], -1) {
+			r, v := record(t), value[1]
+			r.ObserveRequest(context.Background(), profile.Event{Endpoint: v, Outcome: v, GrantType: v, Code: v, Reason: v, ClientAuth: v, Binding: v})
+			s := r.Store(brokenStore{}, v)
+			_, _, _ = s.Get(ended(), key)
+			_, _ = s.Add(context.Background(), key, nil, time.Now())
+			_, _ = s.Swap(context.Background(), key, 1, nil, time.Now())
+			_, _, _ = r.Store(brokenStore{context.Canceled}, v).Get(ended(), key)
+			found := false
+			for _, points := range r.points() {
+				for point := range points {
+					found = found || slices.Contains(strings.Split(point, ","), row[1]+"="+v)
+				}
+			}
+			require.True(t, found, "%s is never %q", row[1], v)
+		}
+	}
+	require.Equal(t, 9, rows)
+}
+
+// ended returns a context that is canceled.
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
