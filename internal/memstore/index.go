@@ -32,22 +32,34 @@ type Index struct {
 	now func() time.Time
 
 	mu     sync.Mutex
-	sets   map[string][]*member // in the order of their names
+	sets   map[string]*memberSet // those that have members
 	due    deadlines
-	owners map[string]int // members of each owner that has some, and of ""
+	owners map[string]*memberOwner // those that have members
+}
+
+type memberSet struct {
+	name    string
+	members []*member // in the order of their names
+}
+
+type memberOwner struct {
+	name    string // empty for the members without an owner
+	members int
 }
 
 type member struct {
-	set, name, owner string
-	expires          time.Time
-	place            int // in deadlines
+	name    string
+	set     *memberSet
+	owner   *memberOwner
+	expires time.Time
+	place   int // in deadlines
 }
 
 // NewIndex returns an empty Index. It ignores MaxBytes.
 func NewIndex(cfg Config) *Index {
 	x := &Index{
 		max: cmp.Or(cfg.MaxEntries, defaultMaxEntries), now: cfg.Now,
-		sets: make(map[string][]*member), owners: make(map[string]int),
+		sets: make(map[string]*memberSet), owners: make(map[string]*memberOwner),
 	}
 	if x.now == nil {
 		x.now = time.Now
@@ -68,25 +80,20 @@ func (x *Index) Put(ctx context.Context, set, name string, expires time.Time) er
 	if !expires.After(now) {
 		return errExpiry(expires, now)
 	}
-	if i, ok := x.find(set, name); ok {
-		if m := x.sets[set][i]; m.expires.After(now) {
-			if expires.After(m.expires) {
-				m.expires = expires
-				heap.Fix(&x.due, m.place)
-			}
-			return nil
+	if m := x.find(set, name); m != nil && m.expires.After(now) {
+		if expires.After(m.expires) {
+			m.expires = expires
+			heap.Fix(&x.due, m.place)
 		}
-		x.remove(x.sets[set][i])
+		return nil
+	} else if m != nil {
+		x.remove(m)
 	}
 	owner := expiring.Owner(ctx)
 	if err := x.makeRoom(owner, now); err != nil {
 		return err
 	}
-	m := &member{set: strings.Clone(set), name: strings.Clone(name), owner: strings.Clone(owner), expires: expires}
-	i, _ := x.find(set, name)
-	x.sets[m.set] = slices.Insert(x.sets[set], i, m)
-	heap.Push(&x.due, m)
-	x.owners[m.owner]++
+	x.insert(set, name, owner, expires)
 	return nil
 }
 
@@ -98,8 +105,8 @@ func (x *Index) Delete(ctx context.Context, set, name string) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.begin()
-	if i, ok := x.find(set, name); ok {
-		x.remove(x.sets[set][i])
+	if m := x.find(set, name); m != nil {
+		x.remove(m)
 	}
 	return nil
 }
@@ -115,12 +122,16 @@ func (x *Index) List(ctx context.Context, set, after string, limit int) ([]strin
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	now := x.begin()
-	i, ok := x.find(set, after)
+	s := x.sets[set]
+	if s == nil {
+		return nil, nil
+	}
+	i, ok := s.place(after)
 	if ok {
 		i++
 	}
 	var names []string
-	for _, m := range x.sets[set][i:] {
+	for _, m := range s.members[i:] {
 		if len(names) == limit {
 			break
 		}
@@ -167,11 +178,57 @@ func (x *Index) begin() time.Time {
 	return now
 }
 
-// find returns the place of a member in its set, and whether it is there.
-func (x *Index) find(set, name string) (int, bool) {
-	return slices.BinarySearchFunc(x.sets[set], name, func(m *member, name string) int {
+// place returns the place of a member, and whether it is there.
+func (s *memberSet) place(name string) (int, bool) {
+	return slices.BinarySearchFunc(s.members, name, func(m *member, name string) int {
 		return strings.Compare(m.name, name)
 	})
+}
+
+// find returns a member, or nil.
+func (x *Index) find(set, name string) *member {
+	if s := x.sets[set]; s != nil {
+		if i, ok := s.place(name); ok {
+			return s.members[i]
+		}
+	}
+	return nil
+}
+
+func (x *Index) insert(set, name, owner string, expires time.Time) {
+	s, o := x.sets[set], x.owners[owner]
+	if s == nil {
+		s = &memberSet{name: strings.Clone(set)}
+		x.sets[s.name] = s
+	}
+	if o == nil {
+		o = &memberOwner{name: strings.Clone(owner)}
+		x.owners[o.name] = o
+	}
+	m := &member{name: strings.Clone(name), set: s, owner: o, expires: expires}
+	i, _ := s.place(name)
+	s.members = slices.Insert(s.members, i, m)
+	o.members++
+	heap.Push(&x.due, m)
+}
+
+func (x *Index) remove(m *member) {
+	heap.Remove(&x.due, m.place)
+	i, _ := m.set.place(m.name)
+	if m.set.members = slices.Delete(m.set.members, i, i+1); len(m.set.members) == 0 {
+		delete(x.sets, m.set.name)
+	}
+	if m.owner.members--; m.owner.members == 0 {
+		delete(x.owners, m.owner.name)
+	}
+}
+
+// held returns the number of members of an owner.
+func (x *Index) held(owner string) int {
+	if o := x.owners[owner]; o != nil {
+		return o.members
+	}
+	return 0
 }
 
 // makeRoom removes expired members until another one fits. It returns [ErrFull]
@@ -179,12 +236,12 @@ func (x *Index) find(set, name string) (int, bool) {
 // removes, the owner needs only free room, as in a [Store].
 func (x *Index) makeRoom(owner string, now time.Time) error {
 	for range reclaimedForRoom {
-		err := x.room(owner, x.owners[owner])
+		err := x.room(owner, x.held(owner))
 		if err == nil || !x.reclaim(now) {
 			return err
 		}
 	}
-	own := x.owners[owner]
+	own := x.held(owner)
 	if len(x.due) > 0 && !x.due[0].expires.After(now) {
 		own = 0
 	}
@@ -194,7 +251,7 @@ func (x *Index) makeRoom(owner string, now time.Time) error {
 // room checks whether another member of an owner with own members fits. An
 // owner that has members can use as much room as is then still free.
 func (x *Index) room(owner string, own int) error {
-	used := x.owners[""]
+	used := x.held("")
 	if owner != "" {
 		used = len(x.due) - used
 	}
@@ -214,17 +271,6 @@ func (x *Index) reclaim(now time.Time) bool {
 	}
 	x.remove(x.due[0])
 	return true
-}
-
-func (x *Index) remove(m *member) {
-	heap.Remove(&x.due, m.place)
-	i, _ := x.find(m.set, m.name)
-	if x.sets[m.set] = slices.Delete(x.sets[m.set], i, i+1); len(x.sets[m.set]) == 0 {
-		delete(x.sets, m.set)
-	}
-	if x.owners[m.owner]--; x.owners[m.owner] == 0 {
-		delete(x.owners, m.owner)
-	}
 }
 
 // deadlines is a heap of members, the next due first.
