@@ -83,8 +83,10 @@ type pendingEvent struct {
 // version returns the version of the grant after the change.
 func (p *pendingEvent) version() int64 { return p.Old.Version + 1 }
 
-// notifies reports whether changes have events.
-func (m *Manager) notifies() bool { return m.cfg.Events != nil || m.cfg.EndAccess != nil }
+// notifies reports whether an event has anything to deliver.
+func (m *Manager) notifies(event *pendingEvent) bool {
+	return m.cfg.Events != nil || m.cfg.EndAccess != nil && len(event.EndedAccess) > 0
+}
 
 // errListener is an [ErrEvent] of [ManagerConfig].Events. The access tokens
 // have ended if EndAccess ends them.

@@ -74,7 +74,8 @@ func (c *cursor) set(after string) {
 // names. A crash in between leaves an entry that names nothing. Readers verify
 // each entry, and remove one that names nothing and is older than staleAfter.
 
-// grantsOf is the set of a user's grants. A reader of the index finds no user.
+// grantsOf is the set of a user's grants. A reader of the index cannot read the
+// user, but can test a guess.
 func (m *Manager) grantsOf(subject string) string {
 	return jose.SHA256Base64("grants-of " + m.cfg.Issuer + " " + subject)
 }
@@ -123,7 +124,7 @@ func (m *Manager) enlist(ctx context.Context, r *record, listed bool, event *pen
 			return storing("Put", err)
 		}
 	}
-	if event != nil && m.notifies() {
+	if event != nil && m.notifies(event) {
 		member := event.member(r.Grant.ID)
 		if err := m.cfg.Index.Put(ctx, m.undelivered(), member, expires.Add(listedLonger)); err != nil {
 			return storing("Put", err)

@@ -791,6 +791,22 @@ func TestEndAccess(t *testing.T) {
 		require.Equal(t, 1, n)
 		require.True(t, c.ended.ids[one])
 	})
+	t.Run("without Events, changes that end no access tokens write no event", func(t *testing.T) {
+		c := newCluster(t, func(cfg *grants.ManagerConfig) { cfg.Events = nil })
+		var verbs []string
+		c.line.hook = func(verb string, done bool) error {
+			if verb != "Get" && done {
+				verbs = append(verbs, verb)
+			}
+			return nil
+		}
+		g, _ := c.claimed("create", "", scopes("accounts"))
+		require.Equal(t, []string{"Put", "Add"}, verbs)
+		c.claimed("merge", g.ID, scopes("a"))
+		require.Equal(t, []string{"Put", "Add", "Swap"}, verbs)
+		require.NoError(t, c.Withdraw(t.Context(), g.ID))
+		require.Equal(t, []string{"Put", "Swap", "Swap", "Delete"}, verbs[3:])
+	})
 	t.Run("a listener that hangs does not hold up a revocation", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			release, hanging := make(chan struct{}), false

@@ -98,7 +98,7 @@ func (m *Manager) try(ctx context.Context, op operation) (Grant, error) {
 		r.Grant.step(event.Kind, event.By, now)
 		before.History = nil
 		event.Time, event.Old = now, before
-		if m.notifies() {
+		if m.notifies(event) {
 			r.Pending = append(r.Pending, *event)
 		}
 		if err := m.save(expiring.WithClient(ctx, m.cfg.Issuer, op.owner), r, version, event); err != nil {
