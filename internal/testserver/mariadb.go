@@ -15,7 +15,7 @@ import (
 // MariaDB starts a MariaDB server with the user root, who has no password, and
 // the database test. Settings are options of the server, for example
 // "max-connections=200". The server does not wait for the disk; the setting
-// "innodb-flush-log-at-trx-commit=1" changes that.
+// "innodb-flush-log-at-trx-commit=1" changes that. Commits survive Kill.
 func MariaDB(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	return serve(t, kind{
@@ -34,7 +34,7 @@ func MariaDB(t testing.TB, settings ...string) *Server {
 			arguments := []string{
 				"--no-defaults", "--datadir=" + s.data(), "--bind-address=" + s.Host(), "--port=" + s.Port(),
 				"--socket=" + filepath.Join(s.dir, "socket"), "--pid-file=" + filepath.Join(s.dir, "pid"),
-				"--init-file=" + s.initFile(), "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=0",
+				"--init-file=" + s.initFile(), "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=2",
 				"--max-connections=200",
 			}
 			for _, setting := range settings {

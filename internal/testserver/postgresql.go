@@ -11,7 +11,8 @@ import (
 // PostgreSQL starts a PostgreSQL server with the user and the database
 // postgres. Every user of the machine can log in without a password. Settings
 // are those of postgresql.conf, for example "max_connections=200". The server
-// does not wait for the disk; the setting "fsync=on" changes that.
+// does not wait for the disk; the setting "fsync=on" changes that. Commits
+// survive Kill.
 func PostgreSQL(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	return serve(t, postgreSQL(settings, func(s *Server) error {

@@ -84,8 +84,8 @@ type Store struct {
 	// otherwise make the calls poll for its lock.
 	writer chan struct{}
 
-	close     func() // ends the sweeper and waits for it
-	closeOnce sync.Once
+	stop   func() // ends the sweeper and waits for it
+	closed sync.Once
 }
 
 var _ store.Store = (*Store)(nil)
@@ -108,7 +108,7 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 			return nil, fmt.Errorf("sqlstore: %w", err)
 		}
 	}
-	s.close = s.startSweeper()
+	s.stop = s.startSweeper()
 	return s, nil
 }
 
@@ -116,7 +116,7 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 func open(cfg Config) *Store {
 	text := cfg.Dialect.statements(cfg.Table)
 	s := &Store{
-		cfg: cfg, text: text, close: func() {},
+		cfg: cfg, text: text, stop: func() {},
 		add: cfg.Dialect.statement(text.add), replace: cfg.Dialect.statement(text.replace),
 		get: cfg.Dialect.statement(text.get), swap: cfg.Dialect.statement(text.swap),
 		past: cfg.Dialect.statement(text.past),
@@ -160,8 +160,8 @@ func (s *Store) release() {
 // Close ends the sweeping and waits for its end. It does not close the DB. Call
 // it after the last operation. It returns nil.
 func (s *Store) Close() error {
-	s.closeOnce.Do(func() {
-		s.close()
+	s.closed.Do(func() {
+		s.stop()
 		s.release()
 	})
 	return nil
@@ -169,9 +169,16 @@ func (s *Store) Close() error {
 
 // Add implements [store.Store].
 func (s *Store) Add(ctx context.Context, key string, value []byte, expires time.Time) (added bool, err error) {
-	added, err = s.write(ctx, &s.add, key, value, expires, 0)
-	if err == nil && !added && s.replace.text != "" {
-		added, err = s.write(ctx, &s.replace, key, value, expires, 0)
+	writes := []*statement{&s.add}
+	if s.replace.text != "" {
+		// A sweep may delete the expired row before it is replaced. Then the
+		// last statement inserts the entry.
+		writes = []*statement{&s.add, &s.replace, &s.add}
+	}
+	for _, w := range writes {
+		if added, err = s.write(ctx, w, key, value, expires); added || err != nil {
+			break
+		}
 	}
 	if err == nil && !added {
 		err = s.rejectPast(ctx, expires)
@@ -208,7 +215,7 @@ func (s *Store) Swap(
 
 // write runs a statement and reports whether it has changed a row.
 func (s *Store) write(
-	ctx context.Context, statement *statement, key string, value []byte, expires time.Time, version int64,
+	ctx context.Context, statement *statement, key string, value []byte, expires time.Time, version ...any,
 ) (changed bool, err error) {
 	if err := checkCall(ctx, key, value); err != nil {
 		return false, err
@@ -216,10 +223,7 @@ func (s *Store) write(
 	if value == nil {
 		value = []byte{} // nil would be NULL
 	}
-	arguments := []any{key, value, millis(expires)}
-	if version != 0 || statement == &s.swap {
-		arguments = append(arguments, version)
-	}
+	arguments := append([]any{key, value, millis(expires)}, version...)
 	var rows int64
 	err = s.retry(ctx, func() error {
 		result, err := s.exec(ctx, statement, arguments...)

@@ -30,7 +30,8 @@ type engine struct {
 	// the driver.
 	dsn func(parameters ...string) string
 	// user returns the data source name of another user.
-	user func(name string) string
+	user   func(name string) string
+	server *testserver.Server // nil for SQLite
 }
 
 // tests are the tests that every engine passes.
@@ -43,24 +44,30 @@ var tests = map[string]func(*testing.T, engine){
 	"a call that waits for a lock":           testWaitingCall,
 	"rows stay for a minute":                 testRowsStay,
 	"a sweep":                                testSweep,
-	"a sweep beside locked rows":             testSweepLocked,
 	"a sweep that fails":                     testSweepFails,
+	"a sweep during Add":                     testSweepDuringAdd,
 	"statements that fail":                   testFaults,
 	"a pool of one connection":               testPool,
 	"a call that ends while it waits":        testLocked,
 	"migrations":                             testMigrate,
 	"an unsuitable table":                    testBadTable,
-	"a user without rights":                  testRights,
 	"a database that cannot be reached":      testUnreachable,
 	"a database or table that loses entries": testUnsuitable,
+}
+
+// serverTests are those of databases with a server.
+var serverTests = map[string]func(*testing.T, engine){
+	"a sweep beside locked rows":             testSweepLocked,
+	"a user without rights":                  testRights,
 	"a table in another schema":              testSchemaName,
+	"a server that is killed and comes back": testKill,
 }
 
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	s := testserver.PostgreSQL(t)
 	run(t, engine{
-		dialect: sqlstore.PostgreSQL, driver: "pgx",
+		dialect: sqlstore.PostgreSQL, driver: "pgx", server: s,
 		dsn: func(parameters ...string) string {
 			return strings.Join(append([]string{s.PostgreSQLURL("postgres", "")}, parameters...), "&")
 		},
@@ -73,7 +80,7 @@ func TestMariaDB(t *testing.T) {
 	s := testserver.MariaDB(t)
 	user := func(name string) string { return name + "@tcp(" + s.Addr + ")/test" }
 	run(t, engine{
-		dialect: sqlstore.MySQL, driver: "mysql",
+		dialect: sqlstore.MySQL, driver: "mysql", server: s,
 		dsn: func(parameters ...string) string {
 			return user("root") + "?" + strings.Join(parameters, "&")
 		},
@@ -95,6 +102,12 @@ func TestSQLite(t *testing.T) {
 // run runs all tests. Those of one engine run one after the other.
 func run(t *testing.T, e engine) {
 	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { test(t, e) })
+	}
+	if e.server == nil {
+		return
+	}
+	for name, test := range serverTests {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
 }

@@ -343,3 +343,49 @@ func testLocked(t *testing.T, e engine) {
 	require.NoError(t, err)
 	require.Contains(t, []int64{1, 2}, version, "the call has taken effect once or not at all")
 }
+
+// Calls fail while the server is down. When it is back, the same store finds
+// its entries, and no call has taken effect in part or twice.
+func testKill(t *testing.T, e engine) {
+	s, key := newStore(t, e.config(t)), newKey()
+	prepareEntry(t, s, key)
+	e.server.Kill()
+	for name, o := range operations {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ok, err := o.run(ctx, s, key)
+		cancel()
+		require.Error(t, err, name)
+		require.False(t, ok)
+	}
+	e.server.Start()
+	_, version, err := s.Get(t.Context(), key)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, version)
+	swapped, err := s.Swap(t.Context(), key, 1, nil, hour())
+	require.NoError(t, err)
+	require.True(t, swapped)
+	added, err := s.Add(t.Context(), key, nil, hour())
+	require.NoError(t, err)
+	require.False(t, added)
+}
+
+// A sweep can delete an expired row while Add replaces it.
+func testSweepDuringAdd(t *testing.T, e engine) {
+	f := newFaults(t, e)
+	cfg := e.config(t)
+	key := newKey()
+	fillKey(t, cfg, key)
+	plain := cfg.DB
+	cfg.DB = f.db
+	s := newStore(t, cfg)
+	f.set(func(query string) error {
+		if strings.Contains(query, "INSERT") && e.dialect != sqlstore.MySQL || strings.Contains(query, "version = 1") {
+			execute(t, plain, "DELETE FROM %s WHERE id = '%s'", cfg.Table, key)
+		}
+		return nil
+	}, nil)
+	added, err := s.Add(t.Context(), key, nil, hour())
+	require.NoError(t, err)
+	require.True(t, added)
+	f.set(nil, nil)
+}

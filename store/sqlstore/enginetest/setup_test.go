@@ -112,9 +112,6 @@ func testBadTable(t *testing.T, e engine) {
 }
 
 func testRights(t *testing.T, e engine) {
-	if e.dialect == sqlstore.SQLite {
-		return // see testSQLiteSettings
-	}
 	cfg := e.config(t)
 	for rights, ok := range map[string]bool{
 		"SELECT": false, "SELECT, INSERT, UPDATE": false, "INSERT, UPDATE, DELETE": false, "SELECT, INSERT, UPDATE, DELETE": true,
@@ -176,11 +173,22 @@ func testUnsuitable(t *testing.T, e engine) {
 		cfg.DB = e.open(t, "default_transaction_read_only=on")
 		_, err = sqlstore.New(t.Context(), cfg)
 		require.ErrorContains(t, err, "primary")
+		replica := e.server.Replica()
+		cfg.DB = pool(t, e.driver, replica.PostgreSQLURL("postgres", ""))
+		_, err = sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "a replica, want the primary")
+		require.NoError(t, cfg.DB.Close())
+		replica.Stop()
 	case sqlstore.MySQL:
 		cfg := e.config(t)
 		execute(t, cfg.DB, "ALTER TABLE %s ENGINE = MyISAM", cfg.Table)
 		_, err := sqlstore.New(t.Context(), cfg)
 		require.ErrorContains(t, err, "MyISAM")
+		cfg = e.config(t)
+		execute(t, cfg.DB, "SET GLOBAL read_only = ON")
+		_, err = sqlstore.New(t.Context(), cfg)
+		execute(t, cfg.DB, "SET GLOBAL read_only = OFF")
+		require.ErrorContains(t, err, "a replica, want the primary")
 	case sqlstore.SQLite:
 		for parameter, want := range map[string]string{
 			"_pragma=busy_timeout(0)": "busy_timeout is 0 ms, want 1000 or more", "_pragma=busy_timeout(2000)&_pragma=synchronous(0)": "synchronous is OFF",
@@ -202,9 +210,6 @@ func testUnsuitable(t *testing.T, e engine) {
 }
 
 func testSchemaName(t *testing.T, e engine) {
-	if e.dialect == sqlstore.SQLite {
-		return
-	}
 	cfg := e.config(t)
 	execute(t, cfg.DB, "CREATE SCHEMA s_one")
 	cfg.Table = "s_one.entries"

@@ -53,9 +53,6 @@ func testSweep(t *testing.T, e engine) {
 
 // A sweep does not wait for locked rows, and others do not wait for a sweep.
 func testSweepLocked(t *testing.T, e engine) {
-	if e.dialect == sqlstore.SQLite {
-		return // it locks the whole database
-	}
 	cfg := e.config(t)
 	fill(t, cfg, 10)
 	tx, err := cfg.DB.BeginTx(t.Context(), nil)
