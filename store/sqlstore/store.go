@@ -14,13 +14,11 @@ import (
 	"github.com/gofapi/fapi2/store"
 )
 
-const (
-	// DefaultTable is the table if Config.Table is empty, and the table of
-	// [Migrations].
-	DefaultTable = "fapi2_entries"
+// DefaultTable is the table if Config.Table is empty, and the table of
+// [Migrations].
+const DefaultTable = "fapi2_entries"
 
-	defaultSweepInterval = time.Minute
-)
+const defaultSweepInterval = time.Minute
 
 // Config configures a [Store].
 type Config struct {
@@ -43,8 +41,9 @@ type Config struct {
 	SweepFailed func(error)
 	// Retryable reports that the database has rolled back the failed statement,
 	// so that the store may retry it. It is called for errors that the store
-	// does not know. If nil, such errors are returned. The drivers in the
-	// package comment need none.
+	// does not know. If nil, such errors are returned. The store knows the
+	// errors of pgx, lib/pq, go-sql-driver/mysql and the usual drivers of
+	// SQLite.
 	Retryable func(error) bool
 }
 
@@ -75,7 +74,8 @@ func (c Config) check() (Config, error) {
 }
 
 // A Store is a [store.Store] in a table of a SQL database. It is safe for
-// concurrent use.
+// concurrent use. A malformed key, a value that is too large and an expiry that
+// has passed are [store.ErrInvalid].
 type Store struct {
 	cfg                           Config
 	text                          statements

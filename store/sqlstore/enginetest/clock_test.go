@@ -83,7 +83,7 @@ func testRowsStay(t *testing.T, e engine) {
 	require.EqualValues(t, 1, count(t, cfg, "id = '"+key+"'"))
 }
 
-func count(t *testing.T, cfg sqlstore.Config, where string) (n int64) {
+func count(t testing.TB, cfg sqlstore.Config, where string) (n int64) {
 	t.Helper()
 	require.NoError(t, cfg.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+cfg.Table+" WHERE "+where).Scan(&n))
 	return n

@@ -65,38 +65,44 @@ var serverTests = map[string]func(*testing.T, engine){
 
 func TestPostgreSQL(t *testing.T) {
 	t.Parallel()
-	s := testserver.PostgreSQL(t)
-	run(t, engine{
+	run(t, postgreSQL(testserver.PostgreSQL(t)))
+}
+
+func TestMariaDB(t *testing.T) {
+	t.Parallel()
+	run(t, mariaDB(testserver.MariaDB(t)))
+}
+
+func TestSQLite(t *testing.T) {
+	t.Parallel()
+	run(t, sqlite(filepath.Join(t.TempDir(), "entries.db")))
+}
+
+func postgreSQL(s *testserver.Server) engine {
+	return engine{
 		dialect: sqlstore.PostgreSQL, driver: "pgx", server: s,
 		dsn: func(parameters ...string) string {
 			return strings.Join(append([]string{s.PostgreSQLURL("postgres", "")}, parameters...), "&")
 		},
 		user: func(name string) string { return s.PostgreSQLURL(name, "") },
-	})
+	}
 }
 
-func TestMariaDB(t *testing.T) {
-	t.Parallel()
-	s := testserver.MariaDB(t)
+func mariaDB(s *testserver.Server) engine {
 	user := func(name string) string { return name + "@tcp(" + s.Addr + ")/test" }
-	run(t, engine{
-		dialect: sqlstore.MySQL, driver: "mysql", server: s,
-		dsn: func(parameters ...string) string {
-			return user("root") + "?" + strings.Join(parameters, "&")
-		},
-		user: user,
-	})
+	return engine{
+		dialect: sqlstore.MySQL, driver: "mysql", server: s, user: user,
+		dsn: func(parameters ...string) string { return user("root") + "?" + strings.Join(parameters, "&") },
+	}
 }
 
-func TestSQLite(t *testing.T) {
-	t.Parallel()
-	file := filepath.Join(t.TempDir(), "entries.db")
-	run(t, engine{
+func sqlite(file string) engine {
+	return engine{
 		dialect: sqlstore.SQLite, driver: "sqlite",
 		dsn: func(parameters ...string) string {
 			return "file:" + file + "?" + strings.Join(append([]string{"_pragma=busy_timeout(10000)"}, parameters...), "&")
 		},
-	})
+	}
 }
 
 // run runs all tests. Those of one engine run one after the other.

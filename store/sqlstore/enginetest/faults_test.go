@@ -166,14 +166,14 @@ var others = map[sqlstore.Dialect][]error{
 // An operation of the store, on a key in the state that it needs.
 type operation struct {
 	statement string // a part of it
-	prepare   func(*testing.T, *sqlstore.Store, string)
+	prepare   func(testing.TB, *sqlstore.Store, string)
 	run       func(context.Context, *sqlstore.Store, string) (bool, error)
 	effect    int64 // the version after the operation, which was one less before
 }
 
 var operations = map[string]operation{
 	"Add": {
-		"INSERT", func(*testing.T, *sqlstore.Store, string) {},
+		"INSERT", func(testing.TB, *sqlstore.Store, string) {},
 		func(ctx context.Context, s *sqlstore.Store, key string) (bool, error) {
 			return s.Add(ctx, key, nil, hour())
 		}, 1,
@@ -193,7 +193,7 @@ var operations = map[string]operation{
 	},
 }
 
-func prepareEntry(t *testing.T, s *sqlstore.Store, key string) {
+func prepareEntry(t testing.TB, s *sqlstore.Store, key string) {
 	t.Helper()
 	added, err := s.Add(t.Context(), key, nil, hour())
 	require.NoError(t, err)

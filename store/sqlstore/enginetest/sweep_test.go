@@ -15,7 +15,7 @@ import (
 const old = "id <> 'fapi2-schema' AND expires < 1000000"
 
 // fill inserts rows that expired long ago.
-func fill(t *testing.T, cfg sqlstore.Config, rows int) {
+func fill(t testing.TB, cfg sqlstore.Config, rows int) {
 	t.Helper()
 	literal := map[sqlstore.Dialect]string{sqlstore.PostgreSQL: "''", sqlstore.MySQL: "''", sqlstore.SQLite: "x''"}[cfg.Dialect]
 	for rows > 0 {
