@@ -1,6 +1,7 @@
 package dpop
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -13,7 +14,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
-
+	"github.com/gofapi/fapi2/internal/refresh"
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
@@ -28,6 +29,21 @@ type NonceSourceConfig struct {
 	// rotate a key, add the new key at the end in all processes. Then move it
 	// to the front in all processes, and then remove the old key.
 	Keys [][]byte
+	// KeySource returns the keys, in place of Keys, for example from a file or
+	// a secret store. It is called once at the start. The keys rotate without a
+	// restart, because later uses call it again when KeyRefresh requires it.
+	// Uses do not wait for it, except after a time without uses. If it fails or
+	// returns unsuitable keys, the old keys are used and it is called again.
+	//
+	// A new first key makes nonces after KeyRefresh, when all processes know
+	// it. Until then, the first of the other keys makes them.
+	KeySource func(ctx context.Context) ([][]byte, error)
+	// KeyRefresh is the maximum age of the keys in use while KeySource works:
+	// 10 seconds to 1 hour. The default is 1 minute.
+	KeyRefresh time.Duration
+	// Report receives each error of KeySource after the start. It must not
+	// block. If nil, nothing is reported.
+	Report func(ctx context.Context, err error)
 
 	// Step is the time after which the nonce changes. The default is 1 minute,
 	// the minimum 1 second.
@@ -49,17 +65,21 @@ type NonceSourceConfig struct {
 // all clients in that step, which RFC 9449 §11.1 permits because each proof has
 // a jti. A NonceSource is safe for concurrent use.
 type NonceSource struct {
-	keys  [][]byte
-	step  time.Duration
-	steps int
-	now   func() time.Time
+	keys   *refresh.Secrets[[]byte]
+	random bool // made here
+	step   time.Duration
+	steps  int
+	now    func() time.Time
 
 	window atomic.Pointer[nonceWindow]
 }
 
-// A nonceWindow has the nonces of a time step. It is computed once per step.
+// A nonceWindow has the nonces of a time step. It is computed once per step,
+// and again when the keys change.
 type nonceWindow struct {
 	step     int64
+	keys     *refresh.Ring[[]byte]
+	maker    int // index of the key that makes nonces
 	current  string
 	accepted []string
 }
@@ -91,29 +111,40 @@ func NewNonceSource(cfg NonceSourceConfig) (*NonceSource, error) {
 		// With one, a nonce from the end of its step would expire before the
 		// request.
 		return nil, fmt.Errorf("dpop: %d Steps, want 2 to %d", s.steps, maxNonceSteps)
-	case len(cfg.Keys) > maxNonceKeys:
-		return nil, fmt.Errorf("dpop: %d Keys, want at most %d", len(cfg.Keys), maxNonceKeys)
 	}
-	for i, key := range cfg.Keys {
-		if len(key) < minNonceKey || len(key) > maxNonceKey {
-			return nil, fmt.Errorf("dpop: Keys[%d] has %d bytes, want %d to %d", i, len(key), minNonceKey, maxNonceKey)
-		}
-		s.keys = append(s.keys, slices.Clone(key))
-	}
-	if len(s.keys) == 0 {
+	if len(cfg.Keys) == 0 && cfg.KeySource == nil {
 		key := make([]byte, minNonceKey)
 		rand.Read(key) // never fails since Go 1.24
-		s.keys = [][]byte{key}
+		cfg.Keys, s.random = [][]byte{key}, true
+	}
+	var err error
+	s.keys, err = refresh.NewSecrets(refresh.SecretsConfig[[]byte]{
+		Keys: cfg.Keys, Source: cfg.KeySource, Every: cfg.KeyRefresh, Report: cfg.Report, Now: s.now,
+		Max: maxNonceKeys, Derive: nonceKey,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dpop: %w", err)
 	}
 	return s, nil
 }
+
+func nonceKey(secret []byte) ([]byte, error) {
+	if len(secret) < minNonceKey || len(secret) > maxNonceKey {
+		return nil, fmt.Errorf("%d bytes, want %d to %d", len(secret), minNonceKey, maxNonceKey)
+	}
+	return slices.Clone(secret), nil
+}
+
+// Shared reports whether the keys are from the configuration, so that other
+// processes can have them.
+func (s *NonceSource) Shared() bool { return !s.random }
 
 // Nonce returns the current nonce, 22 characters.
 func (s *NonceSource) Nonce() string { return s.at(s.now()).current }
 
 // String returns a text without the keys.
 func (s *NonceSource) String() string {
-	return fmt.Sprintf("dpop.NonceSource(%d keys, %d × %v)", len(s.keys), s.steps, s.step)
+	return fmt.Sprintf("dpop.NonceSource(%d keys, %d × %v)", len(s.keys.Latest().Keys), s.steps, s.step)
 }
 
 // accepts reports whether a nonce is one of the recent ones.
@@ -129,14 +160,16 @@ func (s *NonceSource) accepts(nonce string) bool {
 
 func (s *NonceSource) at(now time.Time) *nonceWindow {
 	step := now.UnixNano() / int64(s.step)
-	if w := s.window.Load(); w != nil && w.step == step {
+	keys := s.keys.At(context.Background(), now)
+	maker := keys.Maker(now)
+	if w := s.window.Load(); w != nil && w.step == step && w.keys == keys && w.maker == maker {
 		return w
 	}
-	w := &nonceWindow{step: step, current: makeNonce(s.keys[0], step)}
+	w := &nonceWindow{step: step, keys: keys, maker: maker, current: makeNonce(keys.Keys[maker], step)}
 	// The next step is accepted too, because the clock of the process that made
 	// the nonce may be ahead.
 	for ago := range s.steps + 1 {
-		for _, key := range s.keys {
+		for _, key := range keys.Keys {
 			w.accepted = append(w.accepted, makeNonce(key, step+1-int64(ago)))
 		}
 	}

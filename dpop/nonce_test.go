@@ -1,10 +1,14 @@
 package dpop_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -119,6 +123,81 @@ func TestNonces(t *testing.T) {
 	})
 }
 
+func keysOf(err error, keys ...[]byte) func(context.Context) ([][]byte, error) {
+	return func(context.Context) ([][]byte, error) { return keys, err }
+}
+
+// Two processes refresh their keys at different times. Each accepts what the other makes, at any moment of a rotation.
+func TestNonceKeysRotate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var keys [][]byte
+		var down error
+		var reports int
+		change := func(err error, next ...[]byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			keys, down = next, err
+		}
+		change(nil, secret("a"))
+		process := func() (*dpop.NonceSource, *dpop.Verifier) {
+			nonces, err := dpop.NewNonceSource(dpop.NonceSourceConfig{
+				KeySource: func(context.Context) ([][]byte, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					return keys, down
+				},
+				Report: func(context.Context, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					reports++
+				},
+			})
+			require.NoError(t, err)
+			require.True(t, nonces.Shared())
+			v, err := dpop.NewVerifier(dpop.VerifierConfig{BaseURLs: []string{origin}, Nonces: nonces})
+			require.NoError(t, err)
+			return nonces, v
+		}
+		prover, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.ECKey(t, "client")})
+		require.NoError(t, err)
+		try := func(v *dpop.Verifier, nonce string) error {
+			defer synctest.Wait()
+			proof, err := prover.Proof(http.MethodPost, origin+"/token", dpop.ProofOptions{Nonce: nonce})
+			require.NoError(t, err)
+			r := httptest.NewRequest(http.MethodPost, "/token", nil)
+			r.Header.Set("DPoP", proof)
+			_, err = v.Check(r)
+			return err
+		}
+		nonces1, v1 := process()
+		time.Sleep(17 * time.Second)
+		nonces2, v2 := process()
+		follow := func(d time.Duration) {
+			for range d / (7 * time.Second) {
+				time.Sleep(7 * time.Second)
+				require.NoError(t, try(v2, nonces1.Nonce()))
+				require.NoError(t, try(v1, nonces2.Nonce()))
+			}
+		}
+		follow(time.Minute)
+		change(nil, secret("b"), secret("a"))
+		follow(3 * time.Minute)
+		change(errors.New("down"))
+		follow(10 * time.Minute)
+		require.NotZero(t, reports)
+		change(nil, secret("b"), secret("a"))
+		follow(time.Minute)
+		change(nil, secret("b"))
+		follow(3 * time.Minute)
+		require.ErrorIs(t, try(v1, newNonces(t, time.Now, secret("a")).Nonce()), dpop.ErrNonce, "of a removed key")
+		require.NoError(t, try(v1, newNonces(t, time.Now, secret("b")).Nonce()))
+	})
+	for shared, keys := range map[bool][][]byte{false: nil, true: {secret("a")}} {
+		require.Equal(t, shared, newNonces(t, time.Now, keys...).Shared())
+	}
+}
+
 func TestNonceSyntax(t *testing.T) {
 	clock := testkit.NewClock(start)
 	s := newNonces(t, clock.Now)
@@ -143,6 +222,13 @@ func TestNewNonceSourceRefuses(t *testing.T) {
 		"a negative step":         {Step: -time.Minute},
 		"one step":                {Steps: 1},
 		"65 steps":                {Steps: 65},
+
+		"Keys and KeySource":                  {Keys: [][]byte{secret("a")}, KeySource: keysOf(nil, secret("a"))},
+		"DPOP-8-2 a short key of KeySource":   {KeySource: keysOf(nil, secret("a"), make([]byte, 31))},
+		"no key of KeySource":                 {KeySource: keysOf(nil)},
+		"nine keys of KeySource":              {KeySource: keysOf(nil, make([][]byte, 9)...)},
+		"a failing KeySource":                 {KeySource: keysOf(errors.New("down"), secret("a"))},
+		"keys that are refreshed each second": {KeySource: keysOf(nil, secret("a")), KeyRefresh: time.Second},
 	})
 	key := secret("a")
 	s := newNonces(t, func() time.Time { return start }, key)

@@ -17,10 +17,10 @@ type SecretsConfig[K any] struct {
 	// Every is the longest age of the secrets in use. The default is
 	// DefaultEvery.
 	Every time.Duration
-	// Check returns an error if there are too few or too many secrets.
-	Check func(n int) error
+	// Max is the maximum number of secrets. At least one is required.
+	Max int
 	// Derive returns the key of a secret, or an error that does not quote it.
-	Derive func(i int, secret []byte) (K, error)
+	Derive func(secret []byte) (K, error)
 	// Report receives each error of Source. If nil, nothing is reported.
 	Report func(ctx context.Context, err error)
 	// Now is the clock. Required.
@@ -37,6 +37,7 @@ type Secrets[K any] struct {
 type Ring[K any] struct {
 	// Keys are the keys in their order.
 	Keys    []K
+	asked   time.Time // when the call began that returned the secrets
 	digests [][sha256.Size]byte
 	known   []time.Time // when each process knows the key
 }
@@ -48,7 +49,7 @@ func NewSecrets[K any](cfg SecretsConfig[K]) (*Secrets[K], error) {
 		return nil, err
 	}
 	if cfg.Source == nil {
-		ring, err := newRing(&cfg, cfg.Keys, nil, time.Time{})
+		ring, err := newRing(&cfg, cfg.Keys, time.Time{}, nil)
 		return &Secrets[K]{New(Config[*Ring[K]]{}, ring, time.Time{})}, err
 	}
 	if cfg.Keys != nil {
@@ -59,13 +60,14 @@ func NewSecrets[K any](cfg SecretsConfig[K]) (*Secrets[K], error) {
 	if err != nil {
 		return nil, fmt.Errorf("KeySource: %w", err)
 	}
-	ring, err := newRing(&cfg, secrets, nil, time.Time{})
+	ring, err := newRing(&cfg, secrets, asked, nil)
 	load := func(ctx context.Context, old *Ring[K]) (*Ring[K], error) {
+		asked := cfg.Now()
 		secrets, err := cfg.Source(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return newRing(&cfg, secrets, old, cfg.Now().Add(cfg.Every))
+		return newRing(&cfg, secrets, asked, old)
 	}
 	observe := func(ctx context.Context, _ time.Duration, err error) {
 		if err != nil && cfg.Report != nil {
@@ -76,17 +78,23 @@ func NewSecrets[K any](cfg SecretsConfig[K]) (*Secrets[K], error) {
 	return &Secrets[K]{New(rotation, ring, asked)}, err
 }
 
-// newRing returns the keys of secrets. A key that is not in old is known to all
-// processes from a time. The keys at the start may be in use elsewhere.
-func newRing[K any](cfg *SecretsConfig[K], secrets [][]byte, old *Ring[K], known time.Time) (*Ring[K], error) {
-	if err := cfg.Check(len(secrets)); err != nil {
-		return nil, err
+// newRing returns the keys of secrets, which were asked for at a time. All
+// processes know a key that is not in old after Every. A process that starts,
+// or that was idle or cut off from the source, does not know how old a key is.
+// It assumes that the other processes know the key.
+func newRing[K any](cfg *SecretsConfig[K], secrets [][]byte, asked time.Time, old *Ring[K]) (*Ring[K], error) {
+	if n := len(secrets); n == 0 || n > cfg.Max {
+		return nil, fmt.Errorf("%d keys, want 1 to %d", n, cfg.Max)
 	}
-	r := &Ring[K]{}
+	var known time.Time
+	if now := cfg.Now(); old != nil && now.Sub(old.asked) <= cfg.Every {
+		known = now.Add(cfg.Every)
+	}
+	r := &Ring[K]{asked: asked}
 	for i, secret := range secrets {
-		key, err := cfg.Derive(i, secret)
+		key, err := cfg.Derive(secret)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("key %d: %w", i, err)
 		}
 		digest, from := sha256.Sum256(secret), known
 		if old != nil {
@@ -103,6 +111,9 @@ func newRing[K any](cfg *SecretsConfig[K], secrets [][]byte, old *Ring[K], known
 
 // At returns the keys at a time. See [Value.At].
 func (s *Secrets[K]) At(ctx context.Context, now time.Time) *Ring[K] { return s.value.At(ctx, now) }
+
+// Latest returns the keys of the latest call. It starts no call.
+func (s *Secrets[K]) Latest() *Ring[K] { return s.value.Latest() }
 
 // Maker returns the index of the key that makes at a time. It is the first key
 // that all processes know, or else the key that they will know first.

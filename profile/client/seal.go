@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -10,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gofapi/fapi2/internal/refresh"
 )
 
 const (
@@ -24,7 +27,7 @@ const (
 // data: a sealed session opens only with the binding that it was sealed with.
 // It is safe for concurrent use.
 type sealer struct {
-	keys   []cipher.AEAD // the first key seals, every key opens
+	keys   *refresh.Secrets[cipher.AEAD]
 	maxAge time.Duration
 	now    func() time.Time
 }
@@ -37,27 +40,23 @@ type sealedSession struct {
 
 func (s *sealedSession) begun() time.Time { return time.Unix(s.Begun, 0) }
 
-func newSealer(secrets [][]byte, maxAge time.Duration, now func() time.Time) (*sealer, error) {
-	if len(secrets) == 0 || len(secrets) > maxSessionKeys {
-		return nil, fmt.Errorf("client: sessions: %d keys, want 1 to %d", len(secrets), maxSessionKeys)
+func newSealer(cfg *SessionsConfig) (*sealer, error) {
+	keys, err := refresh.NewSecrets(refresh.SecretsConfig[cipher.AEAD]{
+		Keys: cfg.Keys, Source: cfg.KeySource, Every: cfg.KeyRefresh, Report: cfg.Report, Now: cfg.Now,
+		Max: maxSessionKeys, Derive: newAEAD,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("client: sessions: %w", err)
 	}
-	s := &sealer{maxAge: maxAge, now: now}
-	for i, secret := range secrets {
-		if len(secret) != sessionKeyBytes {
-			return nil, fmt.Errorf("client: sessions: key %d has %d bytes, want %d", i, len(secret), sessionKeyBytes)
-		}
-		key, err := newAEAD(secret)
-		if err != nil {
-			return nil, fmt.Errorf("client: sessions: %w", err)
-		}
-		s.keys = append(s.keys, key)
-	}
-	return s, nil
+	return &sealer{keys: keys, maxAge: cfg.MaxAge, now: cfg.Now}, nil
 }
 
 // newAEAD derives a key for sessions, because the host may use the secret
 // elsewhere. Random nonces are safe for 2³² sessions per key.
 func newAEAD(secret []byte) (cipher.AEAD, error) {
+	if len(secret) != sessionKeyBytes {
+		return nil, fmt.Errorf("%d bytes, want %d", len(secret), sessionKeyBytes)
+	}
 	key, err := hkdf.Key(sha256.New, secret, nil, "fapi2 profile.Session 1", sessionKeyBytes)
 	if err != nil {
 		return nil, err
@@ -77,11 +76,13 @@ func (s *sealer) seal(session *Session, binding string) (string, error) {
 	}
 	kept := *session
 	kept.URL = ""
-	plain, err := json.Marshal(sealedSession{&kept, s.now().Unix()})
+	now := s.now()
+	plain, err := json.Marshal(sealedSession{&kept, now.Unix()})
 	if err != nil {
 		return "", fmt.Errorf("client: sessions: %w", err)
 	}
-	value := base64.RawURLEncoding.EncodeToString(s.keys[0].Seal(nil, nil, plain, []byte(binding)))
+	ring := s.keys.At(context.Background(), now)
+	value := base64.RawURLEncoding.EncodeToString(ring.Keys[ring.Maker(now)].Seal(nil, nil, plain, []byte(binding)))
 	if len(value) > maxSealed {
 		return "", fmt.Errorf("client: sessions: session of %d bytes, want at most %d", len(value), maxSealed)
 	}
@@ -97,7 +98,8 @@ func (s *sealer) open(value, binding string) (*sealedSession, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: not base64url", ErrSession)
 	}
-	for _, key := range s.keys {
+	now := s.now()
+	for _, key := range s.keys.At(context.Background(), now).Keys {
 		plain, err := key.Open(nil, nil, encrypted, []byte(binding))
 		if err != nil {
 			continue
@@ -106,7 +108,7 @@ func (s *sealer) open(value, binding string) (*sealedSession, error) {
 		if err := json.Unmarshal(plain, &sealed); err != nil || sealed.Session == nil {
 			return nil, fmt.Errorf("%w: unknown format", ErrSession)
 		}
-		if age := s.now().Truncate(time.Second).Sub(sealed.begun()); age > s.maxAge {
+		if age := now.Truncate(time.Second).Sub(sealed.begun()); age > s.maxAge {
 			return nil, fmt.Errorf("%w: expired, age %v, want at most %v", ErrSession, age, s.maxAge)
 		}
 		return &sealed, nil

@@ -37,8 +37,25 @@ type SessionsConfig struct {
 	// Keys are one to eight secrets of 32 random bytes. All processes of the
 	// application have the same keys. The first key encrypts, every key
 	// decrypts. To rotate a key, append the new key in all processes. Then move
-	// it to the front in all processes. Then remove the old key. Required.
+	// it to the front in all processes. Then remove the old key, after MaxAge.
+	// Required, unless KeySource is set.
 	Keys [][]byte
+	// KeySource returns the keys, in place of Keys, for example from a file or
+	// a secret store. NewSessions calls it once. The keys rotate without a
+	// restart, because later logins call it again when KeyRefresh requires it.
+	// Logins do not wait for it, except after a time without logins. If it
+	// fails or returns unsuitable keys, the old keys are used and it is called
+	// again.
+	//
+	// A new first key encrypts after KeyRefresh, when all processes know it.
+	// Until then, the first of the other keys encrypts.
+	KeySource func(ctx context.Context) ([][]byte, error)
+	// KeyRefresh is the maximum age of the keys in use while KeySource works:
+	// 10 seconds to 1 hour. The default is 1 minute.
+	KeyRefresh time.Duration
+	// Report receives each error of KeySource after the start. It must not
+	// block. If nil, nothing is reported.
+	Report func(ctx context.Context, err error)
 	// MaxAge is the longest time between the login request and the callback. It
 	// is at most one hour. The default is 15 minutes.
 	MaxAge time.Duration
@@ -119,7 +136,7 @@ func NewSessions(cfg SessionsConfig) (*Sessions, error) {
 	if cfg.Fail == nil {
 		cfg.Fail = failLogin
 	}
-	sealer, err := newSealer(cfg.Keys, cfg.MaxAge, cfg.Now)
+	sealer, err := newSealer(&cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +150,7 @@ func notAlphanumeric(r rune) bool {
 
 // String returns the number of keys.
 func (s *Sessions) String() string {
-	return fmt.Sprintf("client.Sessions(%d keys)", len(s.sealer.keys))
+	return fmt.Sprintf("client.Sessions(%d keys)", len(s.sealer.keys.Latest().Keys))
 }
 
 // GoString returns the number of keys.

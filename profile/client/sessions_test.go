@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/testkit"
@@ -31,6 +33,12 @@ func TestSessionsConfiguration(t *testing.T) {
 		"more than an hour": {Keys: [][]byte{good}, MaxAge: 2 * time.Hour},
 		"a cookie's name":   {Keys: [][]byte{good}, Cookie: "a=b; c"},
 		"a long name":       {Keys: [][]byte{good}, Cookie: strings.Repeat("a", 33)},
+
+		"Keys and KeySource":       {Keys: [][]byte{good}, KeySource: keysOf(nil, good)},
+		"a failing KeySource":      {KeySource: keysOf(errors.New("down"), good)},
+		"no key of KeySource":      {KeySource: keysOf(nil)},
+		"a short key of KeySource": {KeySource: keysOf(nil, good, good[:16])},
+		"a KeyRefresh of 1 s":      {KeySource: keysOf(nil, good), KeyRefresh: time.Second},
 	} {
 		_, err := client.NewSessions(cfg)
 		require.Error(t, err, name)
@@ -42,6 +50,86 @@ func TestSessionsConfiguration(t *testing.T) {
 		require.NotContains(t, printed, fmt.Sprint(good[:4])[1:8])
 		require.NotContains(t, printed, fmt.Sprintf("0x%x, 0x%x", good[0], good[1]))
 	}
+}
+
+func keysOf(err error, keys ...[]byte) func(context.Context) ([][]byte, error) {
+	return func(context.Context) ([][]byte, error) { return keys, err }
+}
+
+// Two processes refresh their keys at different times. A login that one of them begins ends at the other.
+func TestSessionKeysRotate(t *testing.T) {
+	session, err := newPeer(t).client().Begin(t.Context(), client.Request{Scopes: []string{"openid"}})
+	require.NoError(t, err)
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var keys [][]byte
+		var down error
+		var reports int
+		change := func(err error, next ...[]byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			keys, down = next, err
+		}
+		process := func() *client.Sessions {
+			return roletest.NewSessions(t, func(c *client.SessionsConfig) {
+				c.Keys, c.KeySource = nil, func(context.Context) ([][]byte, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					return keys, down
+				}
+				c.Report = func(context.Context, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					reports++
+				}
+			})
+		}
+		n := 0
+		seal := func(s *client.Sessions) string {
+			defer synctest.Wait()
+			n++
+			one := *session
+			one.State = fmt.Sprint(n) // as each is used once
+			value, err := s.Seal(&one, "browser")
+			require.NoError(t, err)
+			return value
+		}
+		open := func(s *client.Sessions, value string) error {
+			defer synctest.Wait()
+			_, err := s.Open(t.Context(), value, "browser")
+			return err
+		}
+		a, b := roletest.SessionKey(), roletest.SessionKey()
+		change(nil, a)
+		first := process()
+		time.Sleep(17 * time.Second)
+		second := process()
+		follow := func(d time.Duration) {
+			var begun []string // some logins take minutes
+			for range d / (7 * time.Second) {
+				time.Sleep(7 * time.Second)
+				require.NoError(t, open(second, seal(first)))
+				require.NoError(t, open(first, seal(second)))
+				if begun = append(begun, seal(first)); len(begun) > 8 {
+					require.NoError(t, open(second, begun[0]))
+					begun = begun[1:]
+				}
+			}
+		}
+		follow(time.Minute)
+		old := seal(first)
+		change(nil, b, a)
+		follow(3 * time.Minute)
+		change(errors.New("down"))
+		follow(10 * time.Minute)
+		require.NotZero(t, reports)
+		change(nil, b, a)
+		follow(time.Minute)
+		change(nil, b)
+		follow(time.Minute)
+		require.ErrorIs(t, open(first, old), client.ErrSession, "of a removed key")
+		require.ErrorContains(t, open(first, old), "unknown key")
+	})
 }
 
 func TestSealedSessions(t *testing.T) {
