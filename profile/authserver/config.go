@@ -92,6 +92,11 @@ type Config struct {
 	// It needs only the method Add of a store. If nil, Store is used, or memory
 	// if that is nil too.
 	Replay dpop.ReplayStore
+	// SeveralInstances declares that several processes serve the issuer. New
+	// then rejects what only one process can use: a nil or memory Store, a
+	// memory Replay or Grants.Store, and Nonces with a random key. It does not
+	// recognize a memory store that is wrapped in another type.
+	SeveralInstances bool
 	// OpaqueAccessTokens makes access tokens opaque: 256 random bits, whose
 	// claims Store keeps until they expire. APIs introspect such tokens
 	// ([resourceserver.Issuer].Introspection) and see a revocation at once. If

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/memstore"
 	"github.com/gofapi/fapi2/internal/testkit"
@@ -26,6 +28,7 @@ import (
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/store"
 	"github.com/stretchr/testify/require"
 )
 
@@ -114,6 +117,53 @@ func TestConfigRefused(t *testing.T) {
 	}
 	_, err = authserver.New(goodConfig(t))
 	require.NoError(t, err)
+}
+
+// Several instances share everything that they keep. The error has each problem and what is wanted.
+func TestSeveralInstances(t *testing.T) {
+	type config = authserver.Config
+	memory := testkit.Must(store.NewMemory(store.MemoryConfig{}))
+	shared := struct{ store.Store }{memory} // a type of its own, as of another module
+	for name, tc := range map[string]struct {
+		change func(*config)
+		says   []string // nothing for a good configuration
+	}{
+		"a store of its own":        {func(c *config) {}, nil},
+		"keys of nonces":            {func(c *config) { c.Nonces = nonces(t, make([]byte, 32)) }, nil},
+		"a replay store of its own": {func(c *config) { c.Replay = shared }, nil},
+		"no store":                  {func(c *config) { c.Store = nil }, []string{"SeveralInstances: missing Store, want a store that all instances share"}},
+		"a memory store":            {func(c *config) { c.Store = memory }, []string{"SeveralInstances: Store is in memory, want", "SeveralInstances: Replay is in memory"}},
+		"an internal store":         {func(c *config) { c.Store = memstore.New(memstore.Config{}) }, []string{"SeveralInstances: Store is in memory"}},
+		"replays in memory":         {func(c *config) { c.Replay = expiring.NewSet(expiring.SetConfig{}) }, []string{"SeveralInstances: Replay is in memory"}},
+		"grants in memory":          {func(c *config) { c.Grants = &grants.ManagerConfig{Store: memory} }, []string{"SeveralInstances: Grants.Store is in memory"}},
+		"grants":                    {func(c *config) { c.Grants = &grants.ManagerConfig{} }, nil},
+		"a random key of nonces":    {func(c *config) { c.Nonces = nonces(t) }, []string{"SeveralInstances: Nonces has a random key, want Keys or KeySource"}},
+		"everything": {func(c *config) { c.Store, c.Replay, c.Nonces = nil, memory, nonces(t) }, []string{
+			"SeveralInstances: missing Store", "SeveralInstances: Replay is in memory", "SeveralInstances: Nonces has a random key",
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := goodConfig(t)
+			cfg.Store = shared
+			tc.change(&cfg)
+			_, err := authserver.New(cfg)
+			require.NoError(t, err, "one instance may have it")
+			cfg.SeveralInstances = true
+			_, err = authserver.New(cfg)
+			if tc.says == nil {
+				require.NoError(t, err)
+			}
+			for _, problem := range tc.says {
+				require.ErrorContains(t, err, problem)
+			}
+		})
+	}
+}
+
+func nonces(t *testing.T, keys ...[]byte) *dpop.NonceSource {
+	n, err := dpop.NewNonceSource(dpop.NonceSourceConfig{Keys: keys})
+	require.NoError(t, err)
+	return n
 }
 
 func TestHandlerLeavesOutWhatIsNotConfigured(t *testing.T) {

@@ -45,11 +45,27 @@ func newStores(shared store.Store, now func() time.Time) stores {
 	return stores{memory(), memory(), memory(), memory()}
 }
 
-// checkStores finds the nil pointer of a constructor whose error was ignored.
+// checkStores finds the nil pointer of a constructor whose error was ignored,
+// and state that several instances would not share.
 func (cfg *Config) checkStores(bad func(format string, args ...any)) {
 	for name, store := range map[string]any{"Store": cfg.Store, "Replay": cfg.Replay} {
 		if store != nil && wire.IsNil(store) {
 			bad("%s is a nil %T", name, store)
+		}
+	}
+	if !cfg.SeveralInstances {
+		return
+	}
+	problems := []string{wire.Unshared("Store", cfg.Store), wire.UnsharedNonces(cfg.Nonces)}
+	if cfg.Replay != nil { // by default it is Store
+		problems = append(problems, wire.Unshared("Replay", cfg.Replay))
+	}
+	if cfg.Grants != nil && cfg.Grants.Store != nil { // by default it is Store
+		problems = append(problems, wire.Unshared("Grants.Store", cfg.Grants.Store))
+	}
+	for _, problem := range problems {
+		if problem != "" {
+			bad("%s", problem)
 		}
 	}
 }

@@ -165,6 +165,7 @@ func TestNewClientRefuses(t *testing.T) {
 		{"an algorithm for assertions that the key does not have", set("token_endpoint_auth_signing_alg_values_supported", []string{"PS256"}), nil, profile.ErrServerMetadata},
 		{"no client id", nil, func(c *client.Config) { c.ClientID = "" }, nil},
 		{"no key", nil, func(c *client.Config) { c.Key = nil }, nil},
+		{"no DPoP key, and several instances", nil, func(c *client.Config) { c.DPoPKey, c.SeveralInstances = nil, true }, nil},
 		{"a typed nil key", nil, func(c *client.Config) { c.Key = ed25519.PrivateKey(nil) }, nil},
 		{"a typed nil DPoP key", nil, func(c *client.Config) { c.DPoPKey = ed25519.PrivateKey(nil) }, nil},
 		{"CASES F5: SP-5.4.2-1 keys from another place", nil, func(c *client.Config) {

@@ -43,6 +43,10 @@ type Config struct {
 	// but refresh tokens remain valid. If nil, the client makes a P-256 key
 	// that ends with the process.
 	DPoPKey crypto.Signer
+	// SeveralInstances declares that several processes use the tokens of the
+	// client. New then requires DPoPKey, unless tokens are bound to a
+	// certificate. See also [SessionsConfig].
+	SeveralInstances bool
 	// Profile contains the parts of FAPI 2.0 Message Signing that the client
 	// uses. With SignedRequests, the client signs its authorization requests
 	// with Key. With SignedResponses, it requests and accepts only signed
@@ -157,6 +161,8 @@ func (cfg *Config) check() error {
 		errs = append(errs, err)
 	}
 	require(cfg.Profile&^profile.Advanced == 0, "unknown Profile")
+	require(!cfg.SeveralInstances || cfg.DPoPKey != nil || cfg.mutualTLS().BindTokens,
+		"SeveralInstances: missing DPoPKey, want a key that all instances have")
 	signed := cfg.Profile.Has(profile.SignedResponses)
 	require(signed || len(cfg.ResponseDecryptionKeys) == 0, "ResponseDecryptionKeys without SignedResponses")
 	require(!cfg.Profile.Has(profile.SignedRequests) || !wire.IsNil(cfg.Key), "SignedRequests without Key")

@@ -14,6 +14,7 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
 const (
@@ -64,6 +65,10 @@ type SessionsConfig struct {
 	// works once in every other process, but the authorization server rejects
 	// the code.
 	Used dpop.ReplayStore
+	// SeveralInstances declares that several processes serve the logins.
+	// NewSessions then rejects a nil or memory Used. It does not recognize a
+	// memory store that is wrapped in another type.
+	SeveralInstances bool
 	// Cookie is part of the names of the cookies: up to 32 letters and digits.
 	// It must differ between applications on one host. The default is "login".
 	Cookie string
@@ -126,6 +131,9 @@ func NewSessions(cfg SessionsConfig) (*Sessions, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if problem := wire.Unshared("Used", cfg.Used); cfg.SeveralInstances && problem != "" {
+		return nil, errors.New("client: sessions: " + problem)
 	}
 	if cfg.Used == nil {
 		cfg.Used = expiring.NewSet(expiring.SetConfig{MaxEntries: maxUsedSessions, Now: cfg.Now})

@@ -18,6 +18,7 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/internal/roletest"
+	"github.com/gofapi/fapi2/store"
 	"github.com/stretchr/testify/require"
 )
 
@@ -34,6 +35,9 @@ func TestSessionsConfiguration(t *testing.T) {
 		"a cookie's name":   {Keys: [][]byte{good}, Cookie: "a=b; c"},
 		"a long name":       {Keys: [][]byte{good}, Cookie: strings.Repeat("a", 33)},
 
+		"used sessions in no store, and several instances": {Keys: [][]byte{good}, SeveralInstances: true},
+		"used sessions in memory, and several instances":   {Keys: [][]byte{good}, SeveralInstances: true, Used: testkit.Must(store.NewMemory(store.MemoryConfig{}))},
+
 		"Keys and KeySource":       {Keys: [][]byte{good}, KeySource: keysOf(nil, good)},
 		"a failing KeySource":      {KeySource: keysOf(errors.New("down"), good)},
 		"no key of KeySource":      {KeySource: keysOf(nil)},
@@ -43,6 +47,8 @@ func TestSessionsConfiguration(t *testing.T) {
 		_, err := client.NewSessions(cfg)
 		require.Error(t, err, name)
 	}
+	_, err := client.NewSessions(client.SessionsConfig{Keys: [][]byte{good}, SeveralInstances: true, Used: struct{ store.Store }{}})
+	require.NoError(t, err)
 	cfg := client.SessionsConfig{Keys: [][]byte{good}}
 	sessions, err := client.NewSessions(cfg)
 	require.NoError(t, err)

@@ -59,6 +59,11 @@ type Config struct {
 	// Replay remembers used proofs. If nil, they are kept in memory, which
 	// suits an API of one process.
 	Replay dpop.ReplayStore
+	// SeveralInstances declares that several processes serve the API. New then
+	// rejects what only one process can use: a nil or memory Replay, and Nonces
+	// with a random key. It does not recognize a memory store that is wrapped
+	// in another type.
+	SeveralInstances bool
 	// Nonces requires a recent nonce in each proof. If nil, nonces are not
 	// required.
 	Nonces *dpop.NonceSource
@@ -127,6 +132,13 @@ func (cfg *Config) check() (problems []error) {
 	for _, base := range cfg.BaseURLs {
 		if problem := syntax.HTTPSProblem(base); problem != "" {
 			problems = append(problems, fmt.Errorf("BaseURLs: %q %s", base, problem))
+		}
+	}
+	if cfg.SeveralInstances {
+		for _, problem := range []string{wire.Unshared("Replay", cfg.Replay), wire.UnsharedNonces(cfg.Nonces)} {
+			if problem != "" {
+				problems = append(problems, errors.New(problem))
+			}
 		}
 	}
 	if len(cfg.Issuers) == 0 {

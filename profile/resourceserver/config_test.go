@@ -9,7 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/store"
 )
 
 func TestResourceServerConfig(t *testing.T) {
@@ -37,6 +40,34 @@ func TestResourceServerConfig(t *testing.T) {
 		rs, err := resourceserver.New(cfg)
 		require.Error(t, err, name)
 		require.Nil(t, rs)
+	}
+	memory := testkit.Must(store.NewMemory(store.MemoryConfig{}))
+	keys := [][]byte{make([]byte, 32)}
+	for _, several := range []struct {
+		name  string
+		setup func(*resourceserver.Config)
+		says  string
+	}{
+		{"nothing shared", func(c *resourceserver.Config) {}, "SeveralInstances: missing Replay, want a store that all instances share"},
+		{"replays in memory", func(c *resourceserver.Config) { c.Replay = memory }, "SeveralInstances: Replay is in memory"},
+		{"a random key", func(c *resourceserver.Config) {
+			c.Nonces = testkit.Must(dpop.NewNonceSource(dpop.NonceSourceConfig{}))
+		}, "SeveralInstances: Nonces has a random key"},
+		{"shared", func(c *resourceserver.Config) {
+			c.Replay = struct{ store.Store }{memory}
+			c.Nonces = testkit.Must(dpop.NewNonceSource(dpop.NonceSourceConfig{Keys: keys}))
+		}, ""},
+	} {
+		cfg := good()
+		several.setup(&cfg)
+		_, err := resourceserver.New(cfg)
+		require.NoError(t, err, several.name)
+		cfg.SeveralInstances = true
+		if _, err = resourceserver.New(cfg); several.says == "" {
+			require.NoError(t, err, several.name)
+		} else {
+			require.ErrorContains(t, err, several.says, several.name)
+		}
 	}
 	token, ok := resourceserver.TokenFromContext(context.Background())
 	require.False(t, ok)
