@@ -25,16 +25,35 @@ const (
 // Store returns a store that measures each operation of s and records a span
 // for it, as a child of the span in its context. The system is "memory",
 // "sqlite", "postgresql", "mysql", "mariadb", "redis" or "valkey". Any other
-// text counts as "other". If s is nil, Store returns nil.
+// text counts as "other". If s is nil, Store returns nil. If s is a
+// [store.Index], the returned store is one as well.
 //
 // Spans and metrics contain neither keys nor values.
 func (t *Telemetry) Store(s store.Store, system string) store.Store {
 	if s == nil {
 		return nil
 	}
-	return &observedStore{
+	observed := &observedStore{
 		observedReplays: observedReplays{s, t.operation("add", system)},
 		store:           s, get: t.operation("get", system), swap: t.operation("swap", system),
+	}
+	if index, ok := s.(store.Index); ok {
+		return struct {
+			store.Store
+			store.Index
+		}{observed, t.Index(index, system)}
+	}
+	return observed
+}
+
+// Index is like [Telemetry.Store] for an index.
+func (t *Telemetry) Index(i store.Index, system string) store.Index {
+	if i == nil {
+		return nil
+	}
+	return &observedIndex{
+		index: i, put: t.operation("put", system), remove: t.operation("delete", system),
+		list: t.operation("list", system),
 	}
 }
 
@@ -78,6 +97,32 @@ func (s *observedStore) Swap(
 	swapped, err := s.store.Swap(ctx, key, version, value, expires)
 	call.end(ctx, swapped, conflict, err)
 	return swapped, err
+}
+
+type observedIndex struct {
+	index             store.Index
+	put, remove, list *operation
+}
+
+func (i *observedIndex) Put(ctx context.Context, set, member string, expires time.Time) error {
+	ctx, call := i.put.start(ctx)
+	err := i.index.Put(ctx, set, member, expires)
+	call.end(ctx, true, "", err)
+	return err
+}
+
+func (i *observedIndex) Delete(ctx context.Context, set, member string) error {
+	ctx, call := i.remove.start(ctx)
+	err := i.index.Delete(ctx, set, member)
+	call.end(ctx, true, "", err)
+	return err
+}
+
+func (i *observedIndex) List(ctx context.Context, set, after string, limit int) ([]string, error) {
+	ctx, call := i.list.start(ctx)
+	members, err := i.index.List(ctx, set, after, limit)
+	call.end(ctx, true, "", err)
+	return members, err
 }
 
 // An operation measures one method of a store. Its options are made once,

@@ -29,6 +29,15 @@ func (s brokenStore) Swap(context.Context, string, int64, []byte, time.Time) (bo
 	return false, s.err
 }
 
+// A brokenIndex is the same for an index.
+type brokenIndex struct{ err error }
+
+func (i brokenIndex) Put(context.Context, string, string, time.Time) error { return i.err }
+
+func (i brokenIndex) Delete(context.Context, string, string) error { return i.err }
+
+func (i brokenIndex) List(context.Context, string, string, int) ([]string, error) { return nil, i.err }
+
 var key = strings.Repeat("k", store.KeyLength)
 
 func TestStore(t *testing.T) {
@@ -110,6 +119,7 @@ func TestNoStore(t *testing.T) {
 	r := record(t)
 	require.True(t, r.Store(nil, "memory") == nil)
 	require.True(t, r.ReplayStore(nil, "memory") == nil)
+	require.True(t, r.Index(nil, "memory") == nil)
 }
 
 // A store that is observed keeps the contract.
@@ -119,4 +129,31 @@ func TestStoreContract(t *testing.T) {
 	require.NoError(t, err)
 	s := record(t, func(c *fapiotel.Config) { c.TracerProvider = trace.NewTracerProvider() }).Store(memory, "memory")
 	storetest.Test(t, func(*testing.T) store.Store { return s })
+	storetest.TestIndex(t, func(*testing.T) store.Index { return s.(store.Index) })
+}
+
+// The optional interface of a store is kept, and not invented.
+func TestIndex(t *testing.T) {
+	ctx, expires := context.Background(), time.Now().Add(time.Minute)
+	memory, err := store.NewMemory(store.MemoryConfig{})
+	require.NoError(t, err)
+	r := record(t)
+	_, ok := r.Store(brokenStore{}, "memory").(store.Index)
+	require.False(t, ok)
+	index, ok := r.Store(memory, "memory").(store.Index)
+	require.True(t, ok)
+	require.NoError(t, index.Put(ctx, key, "secret", expires))
+	members, err := index.List(ctx, key, "", 1)
+	require.NoError(t, err)
+	require.Equal(t, []string{"secret"}, members)
+	require.NoError(t, index.Delete(ctx, key, "secret"))
+	require.Error(t, r.Index(memory, "sqlite").Put(ctx, key, "secret", time.Time{}))
+	require.Equal(t, map[string]uint64{
+		"fapi2.outcome=success,fapi2.store.operation=put,fapi2.store.system=memory":    1,
+		"fapi2.outcome=success,fapi2.store.operation=list,fapi2.store.system=memory":   1,
+		"fapi2.outcome=success,fapi2.store.operation=delete,fapi2.store.system=memory": 1,
+		"fapi2.outcome=failed,fapi2.store.operation=put,fapi2.store.system=sqlite":     1,
+	}, r.points()["fapi2.store.operation.duration"])
+	require.Len(t, r.spans.GetSpans(), 4)
+	require.NotContains(t, fmt.Sprint(r.spans.GetSpans()), "secret")
 }

@@ -354,6 +354,10 @@ func TestPageValues(t *testing.T) {
 			_, _ = s.Add(context.Background(), key, nil, time.Now())
 			_, _ = s.Swap(context.Background(), key, 1, nil, time.Now())
 			_, _, _ = r.Store(brokenStore{context.Canceled}, v).Get(ended(), key)
+			index := r.Index(brokenIndex{}, v)
+			_ = index.Put(context.Background(), key, "m", time.Now())
+			_ = index.Delete(context.Background(), key, "m")
+			_, _ = index.List(context.Background(), key, "", 1)
 			found := false
 			for _, points := range r.points() {
 				for point := range points {
