@@ -64,7 +64,8 @@ func (s *Server) sibling(program string) string {
 func postgreSQL(settings []string, prepare func(*Server) error) kind {
 	return kind{
 		name: "postgresql", program: "postgres", users: []string{"postgres"}, prepare: prepare,
-		stop: syscall.SIGINT, // a fast shutdown: it closes connections
+		stop: syscall.SIGINT,  // a fast shutdown: it closes connections
+		end:  syscall.SIGQUIT, // SIGKILL would leave a segment of shared memory
 		arguments: func(s *Server) []string {
 			arguments := []string{"-D", s.data()}
 			for _, setting := range append([]string{

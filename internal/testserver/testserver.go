@@ -48,6 +48,7 @@ type kind struct {
 	program string   // the name or path of the server
 	users   []string // who runs the server, if the test runs as root
 	stop    os.Signal
+	end     os.Signal // after the test; if nil, os.Kill
 	// prepare creates the data in s.dir. It runs once.
 	prepare func(s *Server) error
 	// arguments returns those of the program.
@@ -285,7 +286,13 @@ func (s *Server) clean() {
 	if s.t.Failed() {
 		s.t.Logf("testserver: the end of the log of %s:\n%s", s.kind.name, s.log())
 	}
-	if err := s.halt(os.Kill); err != nil {
+	if s.kind.end == nil {
+		s.kind.end = os.Kill
+	}
+	if s.process != nil {
+		s.signalAll(resumeSignal) //nolint:errcheck // most tests do not pause it
+	}
+	if err := s.halt(s.kind.end); err != nil {
 		s.t.Errorf("testserver: %v", err)
 	}
 	if err := os.RemoveAll(s.dir); err != nil {

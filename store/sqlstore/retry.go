@@ -41,8 +41,10 @@ func (s *Store) retry(ctx context.Context, f func() error) error {
 // rolledBack reports whether the database says that the statement had no effect
 // and may be retried. Every other error leaves the outcome open.
 func (s *Store) rolledBack(err error) bool {
-	if errors.Is(err, sql.ErrNoRows) {
-		return false
+	for _, open := range []error{sql.ErrNoRows, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, open) {
+			return false
+		}
 	}
 	known := false
 	switch s.cfg.Dialect {
