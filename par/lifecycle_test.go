@@ -231,6 +231,7 @@ func TestDamagedRows(t *testing.T) {
 		{"an empty client", replace(`"client_id","app"`, `"client_id",""`)},
 		{"a member twice", replace(`"params":`, `"params":["client_id","app"],"params":`)},
 		{"parameters that repeat", replace(`"params":[`, `"params":["state","x","state","y",`)},
+		{"an empty parameter", replace(`"params":[`, `"params":["state2","",`)},
 		{"half a parameter", replace(`"params":[`, `"params":["state",`)},
 		{"no parameters", replace(`"params":[`, `"other":[`)},
 		{"parameters that are not strings", replace(`"params":[`, `"params":[["state","x"],`)},

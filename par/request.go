@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/syntax"
@@ -24,7 +23,7 @@ import (
 type Request struct {
 	clientID, requestURI, key, thumbprint string
 
-	params  url.Values
+	params  params
 	expires time.Time
 	data    json.RawMessage
 	version int64 // of the row: 1 before the first visit
@@ -35,10 +34,10 @@ func (r Request) ClientID() string { return r.clientID }
 
 // Params returns a copy of the pushed parameters. They have client_id and no
 // authentication parameters, and only resource may have more than one value.
-func (r Request) Params() url.Values { return form.Clone(r.params) }
+func (r Request) Params() url.Values { return r.params.values() }
 
 // Get returns the first value of a parameter, or "".
-func (r Request) Get(name string) string { return r.params.Get(name) }
+func (r Request) Get(name string) string { return r.params.get(name) }
 
 // RequestURI returns the reference to the request.
 func (r Request) RequestURI() string { return r.requestURI }
@@ -88,7 +87,7 @@ type CheckedRequest struct {
 
 // Params returns a copy of the parameters that will be stored. They have
 // client_id and no authentication parameters.
-func (c *CheckedRequest) Params() url.Values { return form.Clone(c.request.params) }
+func (c *CheckedRequest) Params() url.Values { return c.request.params.values() }
 
 // DPoPThumbprint returns the thumbprint of the key that the authorization code
 // must be bound to, or "". It comes from dpop_jkt or from the DPoP proof.

@@ -48,8 +48,8 @@ func (r Request) seal() ([]byte, error) {
 		return nil, errors.New("par: PushRequest.Data is not JSON, or nests deeper than 32 levels")
 	}
 	var w strictjson.Writer
-	w.Strings("params", pairs(r.params))
-	if r.thumbprint != r.params.Get("dpop_jkt") {
+	w.Strings("params", r.params)
+	if r.thumbprint != r.params.get("dpop_jkt") {
 		w.String("jkt", r.thumbprint)
 	}
 	w.Raw("data", r.data)
@@ -67,15 +67,43 @@ func tooLarge(size int) error {
 	return oautherr.WithStatus(err, http.StatusRequestEntityTooLarge)
 }
 
-// pairs returns names and values in turn, sorted by name.
-func pairs(params url.Values) []string {
-	list := make([]string, 0, 2*len(params))
-	for _, name := range slices.Sorted(maps.Keys(params)) {
-		for _, value := range params[name] {
+// params are names and values in turn. They are smaller than a map, and no
+// caller can change them.
+type params []string
+
+// listed returns values sorted by name.
+func listed(values url.Values) params {
+	list := make(params, 0, 2*len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		for _, value := range values[name] {
 			list = append(list, name, value)
 		}
 	}
 	return list
+}
+
+// get returns the first value of a parameter, or "".
+func (p params) get(name string) string {
+	for i := 0; i+1 < len(p); i += 2 {
+		if p[i] == name {
+			return p[i+1]
+		}
+	}
+	return ""
+}
+
+// values returns a map of its own.
+func (p params) values() url.Values {
+	all, list := make(url.Values, len(p)/2), make([]string, 0, len(p)/2)
+	for i := 0; i+1 < len(p); i += 2 {
+		list = append(list, p[i+1])
+		value := list[len(list)-1 : len(list) : len(list)] // appending to it copies it
+		if before, repeated := all[p[i]]; repeated {
+			value = append(before, value...)
+		}
+		all[p[i]] = value
+	}
+	return all
 }
 
 // seal returns a row with this content.
@@ -124,24 +152,20 @@ func open(key string, value []byte) (row, error) {
 	return r, nil
 }
 
-// request returns the request of a row that is not consumed.
-func (r row) request() (Request, error) {
-	params := make(url.Values, len(r.Params)/2)
-	for i := 0; i+1 < len(r.Params); i += 2 {
-		name, value := r.Params[i], r.Params[i+1:i+2:i+2]
-		if before, repeated := params[name]; repeated {
-			value = append(before, value...)
-		}
-		params[name] = value
-	}
-	clientID, thumbprint := params.Get("client_id"), r.Thumbprint
-	if len(r.Params)%2 != 0 || form.Check(params) != nil || clientID == "" {
-		return Request{}, errors.New("the value has unreadable parameters")
+// request returns the request of a row that is not consumed, and its
+// parameters as a map.
+func (r row) request() (Request, url.Values, error) {
+	list := params(r.Params)
+	values := list.values()
+	names := len(values)
+	clientID, thumbprint := list.get("client_id"), r.Thumbprint
+	if len(list)%2 != 0 || form.Check(values) != nil || len(values) != names || clientID == "" {
+		return Request{}, nil, errors.New("the value has unreadable parameters")
 	}
 	if thumbprint == "" {
-		thumbprint = params.Get("dpop_jkt")
+		thumbprint = list.get("dpop_jkt")
 	}
 	return Request{
-		clientID: clientID, params: params, expires: time.UnixMilli(r.Expires), thumbprint: thumbprint, data: r.Data,
-	}, nil
+		clientID: clientID, params: list, expires: time.UnixMilli(r.Expires), thumbprint: thumbprint, data: r.Data,
+	}, values, nil
 }

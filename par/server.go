@@ -202,20 +202,22 @@ func (s *Server) Check(ctx context.Context, push PushRequest) (*CheckedRequest, 
 	if push.ClientID == "" || !utf8.ValidString(push.ClientID) || strings.ContainsRune(push.ClientID, 0) {
 		return nil, ErrUnauthenticated
 	}
-	params, err := normalise(push)
+	values, err := normalise(push)
 	if err != nil {
 		return nil, err
 	}
-	thumbprint, err := dpopKey(params.Get("dpop_jkt"), push.DPoPThumbprint)
+	thumbprint, err := dpopKey(values.Get("dpop_jkt"), push.DPoPThumbprint)
 	if err != nil {
 		return nil, err
 	}
-	req := Request{clientID: push.ClientID, params: params, thumbprint: thumbprint, data: slices.Clone(push.Data)}
+	req := Request{
+		clientID: push.ClientID, params: listed(values), thumbprint: thumbprint, data: slices.Clone(push.Data),
+	}
 	content, err := req.seal()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.check(ctx, push.ClientID, form.Clone(params)); err != nil { // PAR-2.1-6
+	if err := s.check(ctx, push.ClientID, values); err != nil { // PAR-2.1-6
 		return nil, notInteraction(err)
 	}
 	return &CheckedRequest{server: s, request: req, content: content}, nil
@@ -353,15 +355,17 @@ func notInteraction(err error) error {
 // response (RFC 6749 §4.1.2.1) after Consume, if the redirect URI is still
 // valid. With any other error the Request is zero, and its ClientID is empty.
 func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request, error) {
-	req, value, err := s.fetch(ctx, clientID, requestURI)
+	req, stored, err := s.fetch(ctx, clientID, requestURI)
 	if err != nil {
 		return Request{}, err
 	}
 	if now := s.now(); !now.Before(req.expires) { // PAR-4-3
 		return Request{}, fmt.Errorf("%w: at %v, it is %v", ErrExpired, req.expires.UTC(), now.UTC())
 	}
-	rejected := s.recheck(ctx, req)
-	if req, err = s.visit(ctx, req, value); err != nil {
+	// The client may have lost a permission since the push. It receives that
+	// error, which needs the request.
+	rejected := s.check(ctx, req.clientID, stored.params) // PAR-4-4, PAR-7.4-1
+	if req, err = s.visit(ctx, req, stored.value); err != nil {
 		return Request{}, err
 	}
 	return req, rejected
@@ -371,20 +375,14 @@ func (s *Server) Load(ctx context.Context, clientID, requestURI string) (Request
 // as the server's own login session must prove. LoginTime applies instead of
 // expires_in. Use it for the pages between arrival and decision.
 func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (Request, error) {
-	req, _, err := s.fetch(ctx, clientID, requestURI)
+	req, stored, err := s.fetch(ctx, clientID, requestURI)
 	if err != nil {
 		return Request{}, err
 	}
 	if err := s.checkOpen(req); err != nil {
 		return Request{}, err
 	}
-	return req, s.recheck(ctx, req)
-}
-
-// recheck checks a request again. The client may have lost a permission since
-// the push. It receives that error, which needs the request.
-func (s *Server) recheck(ctx context.Context, req Request) error {
-	return s.check(ctx, req.clientID, form.Clone(req.params)) // PAR-4-4, PAR-7.4-1
+	return req, s.check(ctx, req.clientID, stored.params) // PAR-4-4, PAR-7.4-1
 }
 
 // checkOpen checks that an authorization may still be completed.
@@ -395,27 +393,34 @@ func (s *Server) checkOpen(req Request) error {
 	return nil
 }
 
-// fetch gets a request from the store and checks that it is clientID's. It
-// returns the stored value too.
-func (s *Server) fetch(ctx context.Context, clientID, requestURI string) (Request, []byte, error) {
+// fetched is what a request was made of: the stored value, and the parameters in
+// a map that no one else has.
+type fetched struct {
+	value  []byte
+	params url.Values
+}
+
+// fetch gets a request from the store and checks that it is clientID's.
+func (s *Server) fetch(ctx context.Context, clientID, requestURI string) (req Request, stored fetched, err error) {
 	key, ok := s.storeKey(requestURI)
 	if !ok {
-		return Request{}, nil, fmt.Errorf("%w: not a reference of this server", ErrNotFound)
+		return Request{}, stored, fmt.Errorf("%w: not a reference of this server", ErrNotFound)
 	}
 	r, version, value, err := s.get(ctx, key)
 	switch {
 	case err != nil:
-		return Request{}, nil, err
+		return Request{}, stored, err
 	case r.Attempt != "":
-		return Request{}, nil, errConsumed
+		return Request{}, stored, errConsumed
 	}
-	req, err := r.request()
+	req, stored.params, err = r.request()
 	if err != nil {
-		return Request{}, nil, storeError(err)
+		return Request{}, stored, storeError(err)
 	}
 	if req.clientID != clientID { // PAR-2.2-4, CS-5
-		return Request{}, nil, ErrWrongClient
+		return Request{}, stored, ErrWrongClient
 	}
+	stored.value = value
 	req.requestURI, req.key, req.version = requestURI, key, version
-	return req, value, nil
+	return req, stored, nil
 }
