@@ -393,8 +393,7 @@ func (s *Server) checkOpen(req Request) error {
 	return nil
 }
 
-// fetched is what a request was made of: the stored value, and the parameters in
-// a map that no one else has.
+// fetched is what a request was made of. No one else has the map.
 type fetched struct {
 	value  []byte
 	params url.Values
