@@ -11,7 +11,7 @@ import (
 
 // The consent page of a bank lists the grants of a user and withdraws one of
 // them. The host calls DeliverPending at an interval.
-func ExampleManager_Grants() {
+func ExampleManager_List() {
 	ctx := context.Background()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	manager, err := grants.NewManager(grants.ManagerConfig{
@@ -41,7 +41,7 @@ func ExampleManager_Grants() {
 
 	show := func() {
 		for after := ""; ; { // a page with a link to the next one would stop here
-			page, next, err := manager.Grants(ctx, "alice", after, 2)
+			page, next, err := manager.List(ctx, "alice", after, 2)
 			if err != nil {
 				panic(err)
 			}
@@ -55,7 +55,7 @@ func ExampleManager_Grants() {
 		}
 	}
 	show()
-	page, _, err := manager.Grants(ctx, "alice", "", 1)
+	page, _, err := manager.List(ctx, "alice", "", 1)
 	if err != nil {
 		panic(err)
 	}

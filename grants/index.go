@@ -147,7 +147,7 @@ func (m *Manager) strike(ctx context.Context, grantID string, delivered []pendin
 	}
 }
 
-// Grants returns the grants of a user, the newest first, for example for a page
+// List returns the grants of a user, the newest first, for example for a page
 // on which users withdraw them. Like [Manager.Get] it returns live grants and
 // ended ones, which [Grant].Status tells apart. The grants of all clients are
 // included.
@@ -156,13 +156,13 @@ func (m *Manager) strike(ctx context.Context, grantID string, delivered []pendin
 // before the last one. If there are more grants, next is not empty. Pass it as
 // after to continue. The first page has an empty after. The cursor is not a
 // secret: it names a grant of the user, and an altered one shows no grants of
-// others. Grants returns [ErrRequest] for a malformed cursor or limit.
+// others. List returns [ErrRequest] for a malformed cursor or limit.
 //
 // The list is exact after any crash: it contains each grant that exists, and no
 // other. Grants that were stored before the Manager had an Index are listed
-// from their next change on. Without an Index, and if it fails, Grants returns
+// from their next change on. Without an Index, and if it fails, List returns
 // [ErrStore].
-func (m *Manager) Grants(
+func (m *Manager) List(
 	ctx context.Context, subject, after string, limit int,
 ) (page []Grant, next string, err error) {
 	if m.cfg.Index == nil {

@@ -152,7 +152,7 @@ func (c *cluster) instance(l *line, change func(*grants.ManagerConfig)) *grants.
 func list(t testing.TB, m *grants.Manager, subject string, limit int) (ids []string) {
 	t.Helper()
 	for after := ""; ; {
-		page, next, err := m.Grants(context.Background(), subject, after, limit)
+		page, next, err := m.List(context.Background(), subject, after, limit)
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(page), limit)
 		for _, g := range page {
@@ -187,30 +187,30 @@ func TestGrantsOfAUser(t *testing.T) {
 
 	t.Run("ended grants are listed with their status", func(t *testing.T) {
 		require.NoError(t, c.Withdraw(t.Context(), want[0]))
-		page, _, err := c.Grants(t.Context(), alice, "", 2)
+		page, _, err := c.List(t.Context(), alice, "", 2)
 		require.NoError(t, err)
 		require.Equal(t, []string{"revoked", "active"}, []string{page[0].Status, page[1].Status})
 		require.Equal(t, c.get(want[1]), page[1])
 	})
 	t.Run("attack: a cursor of another user shows nothing of it", func(t *testing.T) {
-		_, next, err := c.Grants(t.Context(), "bob", "", 1)
+		_, next, err := c.List(t.Context(), "bob", "", 1)
 		require.NoError(t, err)
-		page, _, err := c.Grants(t.Context(), alice, next, 9)
+		page, _, err := c.List(t.Context(), alice, next, 9)
 		require.NoError(t, err)
 		for _, g := range page {
 			require.Equal(t, alice, g.Subject)
 		}
 	})
 	t.Run("attack: malformed cursors and limits", func(t *testing.T) {
-		_, next, err := c.Grants(t.Context(), alice, "", 1)
+		_, next, err := c.List(t.Context(), alice, "", 1)
 		require.NoError(t, err)
 		long := strings.Repeat("a", 1<<20)
 		for _, after := range []string{"x", want[0], next + "0", next[1:], "zz" + next[2:], long, " "} {
-			_, _, err := c.Grants(t.Context(), alice, after, 1)
+			_, _, err := c.List(t.Context(), alice, after, 1)
 			require.ErrorIs(t, err, grants.ErrRequest, "%.60q", after)
 		}
 		for _, limit := range []int{-1, 0, 1001} {
-			_, _, err := c.Grants(t.Context(), alice, "", limit)
+			_, _, err := c.List(t.Context(), alice, "", limit)
 			require.ErrorIs(t, err, grants.ErrRequest)
 			_, err = c.DeliverPending(t.Context(), limit)
 			require.ErrorIs(t, err, grants.ErrRequest)
@@ -260,7 +260,7 @@ func TestManagersWithoutIndex(t *testing.T) {
 	t.Parallel()
 	b := newBank(t, nil) // its store hides an index
 	g, _ := b.claimed("create", "", scopes("accounts"))
-	_, _, err := b.Grants(t.Context(), alice, "", 1)
+	_, _, err := b.List(t.Context(), alice, "", 1)
 	require.ErrorIs(t, err, grants.ErrStore)
 	_, err = b.DeliverPending(t.Context(), 1)
 	require.ErrorIs(t, err, grants.ErrStore)
@@ -454,7 +454,7 @@ func TestListersDuringEachOperation(t *testing.T) {
 			})
 			n := 0
 			c.line.hook = func(string, bool) error {
-				_, _, err := other.Grants(context.Background(), alice, "", 10)
+				_, _, err := other.List(context.Background(), alice, "", 10)
 				require.NoError(t, err)
 				_, err = other.DeliverPending(context.Background(), 10)
 				require.NoError(t, err)

@@ -36,7 +36,7 @@ type ManagerConfig struct {
 	// Store keeps the grants. If nil, they are kept in the memory of this
 	// process, with a share for each client, and are lost when it ends.
 	Store Store
-	// Index lists the grants of a user for [Manager.Grants], and pending events
+	// Index lists the grants of a user for [Manager.List], and pending events
 	// for [Manager.DeliverPending]. If nil, Store is used if it has the methods
 	// of an Index. A wrapper of the Store may hide them; then set Index as
 	// well.

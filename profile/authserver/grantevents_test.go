@@ -63,7 +63,7 @@ func TestAListenerThatFails(t *testing.T) {
 			require.Equal(t, []string{"created", "merged", "revoked"}, heard)
 			require.Equal(t, http.StatusNotFound, w.end(id).status)
 
-			page, next, err := other.Grants().Grants(t.Context(), "alice", "", 10)
+			page, next, err := other.Grants().List(t.Context(), "alice", "", 10)
 			require.NoError(t, err)
 			require.Empty(t, next)
 			require.Len(t, page, 1)
