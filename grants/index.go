@@ -248,11 +248,11 @@ func (m *Manager) DeliverPending(ctx context.Context, limit int) (delivered int,
 		m.swept.set(member)
 		done, err := m.sweep(ctx, member)
 		switch {
-		case errors.Is(err, ErrStore):
-			return delivered, err
-		case err != nil:
+		case errors.Is(err, ErrEvent): // whatever its cause
 			failed++
 			first = cmp.Or(first, err)
+		case err != nil:
+			return delivered, err
 		case done:
 			delivered++
 		}

@@ -660,7 +660,7 @@ func TestSweep(t *testing.T) {
 		other := c.instance(nil, func(cfg *grants.ManagerConfig) {
 			cfg.Events = func(_ context.Context, e grants.Event) error {
 				if slices.Contains(ids[:5], e.New.ID) {
-					return errDown
+					return fmt.Errorf("%w: %w", errDown, grants.ErrStore) // of a listener that changes other grants
 				}
 				delivered[e.New.ID] = true
 				return nil
