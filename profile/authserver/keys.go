@@ -193,9 +193,8 @@ func (s *Server) keyring(ctx context.Context) (*keyring, time.Time) {
 }
 
 // RefreshKeys calls Config.KeySource now, waits, and returns the error of the
-// call. The server keeps its keys if there is an error. Call it to withdraw a
-// key without delay, or in a check whether the server is ready. Without
-// KeySource it does nothing.
+// call. If there is an error, the server keeps its keys. Call it to withdraw a
+// key without delay. Without KeySource it does nothing.
 func (s *Server) RefreshKeys(ctx context.Context) error {
 	if err := s.keys.Refresh(ctx); err != nil {
 		return fmt.Errorf("authserver: KeySource: %w", err)

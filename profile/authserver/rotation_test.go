@@ -268,6 +268,14 @@ func TestRotation(t *testing.T) {
 				{at: interval + interval + cached, published: "b c", signs: "c"},
 			}
 		},
+		"a spare key that receives another time": func(s *site) (keys, []moment) {
+			a, b, sooner := s.signing("a", 0), s.signing("b", 100*time.Hour), s.signing("b", time.Hour)
+			return keys{a, b}, []moment{
+				{at: time.Second, keys: keys{a, sooner}, published: "a b", signs: "a"},
+				{at: time.Hour - 1, published: "a b", signs: "a"},
+				{at: time.Hour, published: "a b", signs: "b"},
+			}
+		},
 		"keys that all begin later": func(s *site) (keys, []moment) {
 			a, b := s.signing("a", time.Hour), s.signing("b", 2*time.Hour)
 			return keys{b, a}, []moment{{at: 0, published: "b a", signs: "a"}}
