@@ -94,8 +94,9 @@ type Config struct {
 	Replay dpop.ReplayStore
 	// SeveralInstances declares that several processes serve the issuer. New
 	// then rejects what only one process can use: a nil or memory Store, a
-	// memory Replay or Grants.Store, and Nonces with a random key. It does not
-	// recognize a memory store that is wrapped in another type.
+	// memory Replay, Grants.Store or Grants.Index, and Nonces with a random
+	// key. It does not recognize a memory store that is wrapped in another
+	// type.
 	SeveralInstances bool
 	// OpaqueAccessTokens makes access tokens opaque: 256 random bits, whose
 	// claims Store keeps until they expire. APIs introspect such tokens

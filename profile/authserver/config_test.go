@@ -136,6 +136,7 @@ func TestSeveralInstances(t *testing.T) {
 		"an internal store":         {func(c *config) { c.Store = memstore.New(memstore.Config{}) }, []string{"SeveralInstances: Store is in memory"}},
 		"replays in memory":         {func(c *config) { c.Replay = expiring.NewSet(expiring.SetConfig{}) }, []string{"SeveralInstances: Replay is in memory"}},
 		"grants in memory":          {func(c *config) { c.Grants = &grants.ManagerConfig{Store: memory} }, []string{"SeveralInstances: Grants.Store is in memory"}},
+		"an index in memory":        {func(c *config) { c.Grants = &grants.ManagerConfig{Index: memory} }, []string{"SeveralInstances: Grants.Index is in memory"}},
 		"grants":                    {func(c *config) { c.Grants = &grants.ManagerConfig{} }, nil},
 		"a random key of nonces":    {func(c *config) { c.Nonces = nonces(t) }, []string{"SeveralInstances: Nonces has a random key, want Keys or KeySource"}},
 		"everything": {func(c *config) { c.Store, c.Replay, c.Nonces = nil, memory, nonces(t) }, []string{

@@ -63,6 +63,9 @@ func (cfg *Config) checkStores(bad func(format string, args ...any)) {
 	if cfg.Grants != nil && cfg.Grants.Store != nil { // by default it is Store
 		problems = append(problems, wire.Unshared("Grants.Store", cfg.Grants.Store))
 	}
+	if cfg.Grants != nil && cfg.Grants.Index != nil { // by default it is the store of the grants
+		problems = append(problems, wire.Unshared("Grants.Index", cfg.Grants.Index))
+	}
 	for _, problem := range problems {
 		if problem != "" {
 			bad("%s", problem)

@@ -13,7 +13,7 @@ func Unshared(name string, s any) string {
 	switch s.(type) {
 	case nil:
 		return "SeveralInstances: missing " + name + ", want a store that all instances share"
-	case *store.Memory, *memstore.Store, *expiring.Set:
+	case *store.Memory, *memstore.Store, *memstore.Index, *expiring.Set:
 		return "SeveralInstances: " + name + " is in memory, want a store that all instances share"
 	}
 	return ""
