@@ -299,8 +299,8 @@ func (s *scanner) slowStr(start int, keep bool) (string, error) {
 				return "", err
 			}
 			if keep {
-				if b.Len() == 0 {
-					b.Grow(min(len(s.text)-start, 1024)) // the rest, if it is short
+				if b.Len() == 0 { // the string is at least as long as up to the next quote
+					b.Grow(len(before) + utf8.UTFMax + max(0, strings.IndexByte(s.text[s.pos:], '"')))
 				}
 				b.WriteString(before)
 				b.WriteRune(r)

@@ -3,6 +3,7 @@ package strictjson_test
 import (
 	"encoding/json"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,27 @@ func TestManyMembers(t *testing.T) {
 	require.NoError(t, err)
 	_, err = strictjson.ParseObject([]byte(b.String() + `"last":1,"LAST":1}`))
 	require.ErrorIs(t, err, strictjson.ErrInvalid)
+}
+
+// A document of many short strings with escapes takes little memory for each of
+// its bytes. Assertions and proofs are parsed before their sender is known.
+func TestMemoryOfEscapes(t *testing.T) {
+	for name, text := range map[string]string{
+		"values": `{"aud":["a"` + strings.Repeat(`,"\n"`, 5000) + `]}`,
+		"names":  `{"aud":["a"],"other":[0` + strings.Repeat(`,{"\n":0}`, 5000) + `]}`,
+	} {
+		t.Run("attack: escapes in "+name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			o, err := strictjson.ParseObject(text)
+			require.NoError(t, err)
+			aud, _, err := o.StringOrStrings("aud")
+			runtime.ReadMemStats(&after)
+			require.NoError(t, err)
+			require.Equal(t, "a", aud[0])
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(40*len(text)))
+		})
+	}
 }
 
 func TestAccepted(t *testing.T) {
