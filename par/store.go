@@ -1,6 +1,7 @@
 package par
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,8 +65,11 @@ func (s *Server) visit(ctx context.Context, req Request, value []byte) (Request,
 	case err != nil:
 		return Request{}, storeError(err)
 	case !swapped: // another visit was first, or the request is consumed
-		req, _, err = s.fetch(ctx, req.clientID, req.requestURI)
-		return req, err
+		again, now, err := s.fetch(ctx, req.clientID, req.requestURI)
+		if err == nil && !bytes.Equal(now.value, value) { // Check has not seen it
+			return Request{}, storeError(errors.New("a visit has changed the request"))
+		}
+		return again, err
 	}
 	req.version++
 	return req, nil

@@ -1,6 +1,7 @@
 package par_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -149,6 +150,42 @@ func TestWritesFollowTheLastCheck(t *testing.T) {
 	require.Equal(t, loads, r.store.loads, "Consume swaps the row that Load read")
 	require.NotContains(t, string(r.store.lastValue), "client", "nothing of a consumed request is kept")
 	require.True(t, r.store.lastExpires.Equal(r.clock.Now().Add(2*time.Minute)), "the attempt can be repeated")
+}
+
+func TestConcurrentVisits(t *testing.T) {
+	for name, evil := range map[string]string{
+		"a request that another browser visits meanwhile": "",
+		"attack: the store then has another redirect_uri": "https://evil.example/cb",
+	} {
+		t.Run(name, func(t *testing.T) {
+			visits := 0
+			var r rig
+			var uri string
+			r = newRig(t, func(cfg *par.ServerConfig) {
+				cfg.Check = func(_ context.Context, _ string, params url.Values) error {
+					require.Equal(t, callback, params.Get("redirect_uri"))
+					if visits++; visits == 2 {
+						_, err := r.Load(t.Context(), "app", uri)
+						require.NoError(t, err)
+						if evil != "" {
+							r.store.tamper = func(row []byte) []byte { return bytes.ReplaceAll(row, []byte(callback), []byte(evil)) }
+						}
+					}
+					return nil
+				}
+			})
+			uri = r.pushed(t)
+			req, err := r.Load(t.Context(), "app", uri)
+			if evil != "" {
+				require.ErrorIs(t, err, par.ErrStore)
+				require.Zero(t, req)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, callback, req.Get("redirect_uri"))
+			require.NoError(t, r.Server.Consume(t.Context(), req, "x"))
+		})
+	}
 }
 
 func TestServersWithOneStore(t *testing.T) {
