@@ -361,7 +361,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 // If AuthorizationDetails is not JSON, it writes a server_error instead.
 func (s *Server) WriteTokenResponse(w http.ResponseWriter, response *TokenResponse) {
 	s.tokenProofs.SetNonce(w.Header())
-	if details := response.AuthorizationDetails; details != nil && !json.Valid(details) { // of a host
+	if details := response.AuthorizationDetails; len(details) > 0 && !json.Valid(details) { // of a host
 		writeJSON(w, http.StatusInternalServerError, errorResponse{Code: oautherr.ServerError})
 		return
 	}
