@@ -421,6 +421,15 @@ func TestApprovalIsChecked(t *testing.T) {
 			a.Extra = map[string]json.RawMessage{"refresh_token": json.RawMessage(`"x"`)}
 		}},
 		{"an extra member with a reserved name", func(a *grants.Approval) { a.Extra = map[string]json.RawMessage{"scopes": json.RawMessage(`[]`)} }},
+		{"attack: extra members that differ only by case", func(a *grants.Approval) {
+			a.Extra = map[string]json.RawMessage{"purpose": json.RawMessage(`1`), "Purpose": json.RawMessage(`2`)}
+		}},
+		{"attack: an extra member that differs only by case from a reserved name", func(a *grants.Approval) {
+			a.Extra = map[string]json.RawMessage{"Scopes": json.RawMessage(`[]`)}
+		}},
+		{"an extra member too deep to be answered with", func(a *grants.Approval) {
+			a.Extra = map[string]json.RawMessage{"x": json.RawMessage(deep)}
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			approval := scopes("accounts")

@@ -83,7 +83,13 @@ func (g *Grant) checkHost() error {
 	} else if len(g.Data) > maxHostBytes || strictjson.Valid(g.Data) != nil {
 		return fmt.Errorf("grants: malformed Data, want a JSON value of at most %d bytes", maxHostBytes)
 	}
-	size := 0
+	if len(g.Extra) == 0 {
+		return nil
+	}
+	size, response := 0, strictjson.Writer{}
+	for _, name := range slices.Concat(reserved, secret) {
+		response.Bool(name, true)
+	}
 	for name, value := range g.Extra {
 		size += len(name) + len(value)
 		switch {
@@ -94,6 +100,12 @@ func (g *Grant) checkHost() error {
 		case size > maxHostBytes || strictjson.Valid(value) != nil:
 			return fmt.Errorf("grants: malformed Extra, want JSON of at most %d bytes", maxHostBytes)
 		}
+		response.Raw(name, value)
+	}
+	// The record of the grant could not be read again, nor could a client read
+	// the response to a query.
+	if err := strictjson.Valid(response.Bytes()); err != nil {
+		return fmt.Errorf("grants: members of Extra that differ only by case, or too many levels: %w", err)
 	}
 	return nil
 }
