@@ -1,14 +1,46 @@
 package authserver_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/stretchr/testify/require"
 )
+
+// A hook of the host may use the context of a request for another one.
+func TestRequestInTheContextOfAnother(t *testing.T) {
+	w := newWorld(t)
+	target, err := url.Parse(w.authorizationURL("client-1", w.pushForm("client-1")))
+	require.NoError(t, err)
+	hook := false
+	less := *w.clients["client-1"]
+	less.Scope = "payments"
+	w.clients["client-1"] = &less
+	w.onClients = func(ctx context.Context, id string) {
+		if hook || id != "client-1" {
+			return
+		}
+		hook = true
+		form := strings.NewReader(w.pushForm("client-2").Encode())
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.parURL(), form)
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		other, err := w.as.PushedRequest(r)
+		require.NoError(t, err)
+		require.Equal(t, "client-2", other.ClientID())
+	}
+	a, err := w.as.Authorization(t.Context(), target.Query())
+	require.True(t, hook)
+	require.ErrorIs(t, err, authserver.ErrScope)
+	require.Equal(t, "client-1", a.ClientID())
+	require.Same(t, &less, a.Client())
+	require.Empty(t, a.Scopes())
+}
 
 // A host often reads registrations from a database. It is asked once for a
 // request, after the checks that need no registration.

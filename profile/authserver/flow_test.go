@@ -33,6 +33,7 @@ type world struct {
 	http        *http.Client
 	clients     map[string]*profile.ClientMetadata
 	failClients func() error // not nil: registrations cannot be read, at times
+	onClients   func(ctx context.Context, id string)
 	// decide ends an authorization in place of a user, or returns nothing to send the browser to a login page; nil approves
 	// everything for alice.
 	decide   func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error)
@@ -57,7 +58,10 @@ func newWorld(t testing.TB, options ...worldOption) *world {
 	asConfig := authserver.Config{
 		Issuer: w.asHTTP.URL, Keys: []profile.SigningKey{{Key: testkit.ECKey(t, "as"), KeyID: "as-1"}},
 		Scopes: []string{"openid", "accounts", "payments"}, Resources: []string{w.rsHTTP.URL, "https://other-api.example"},
-		Clients: func(_ context.Context, id string) (*profile.ClientMetadata, error) {
+		Clients: func(ctx context.Context, id string) (*profile.ClientMetadata, error) {
+			if w.onClients != nil {
+				w.onClients(ctx, id)
+			}
 			if w.failClients != nil {
 				if err := w.failClients(); err != nil {
 					return nil, err

@@ -149,7 +149,10 @@ type askedKey struct{}
 // PAR-4-4).
 func (s *Server) checkRequest(ctx context.Context, clientID string, params url.Values) error {
 	found, err := s.ask(ctx, clientID, params)
-	if to, ok := ctx.Value(askedKey{}).(*asked); ok && err == nil {
+	if to, ok := ctx.Value(askedKey{}).(*asked); ok {
+		if err != nil { // a hook may have checked another request in this context
+			found = asked{}
+		}
 		*to = found
 	}
 	return err
