@@ -178,7 +178,7 @@ func Check(values url.Values) error {
 		}
 		if name == "resource" { // RI-2-2: only this parameter may be repeated
 			all = slices.DeleteFunc(all, func(value string) bool { return value == "" })
-			values[name] = all
+			values[name] = slices.Clip(all) // PostForm has the same, and both can grow
 		} else if len(all) > 1 { // BASE-6749-3.1-1
 			return oautherr.Describe(fmt.Errorf("%w: %.32q", ErrDuplicate, name),
 				"a parameter is repeated: "+Printable(name))

@@ -69,11 +69,11 @@ func TestRead(t *testing.T) {
 func TestReadIgnoresOtherSources(t *testing.T) {
 	const formType = "application/x-www-form-urlencoded"
 	t.Run("parameters of the URL do not count", func(t *testing.T) {
-		r := httptest.NewRequest("POST", "/token?client_id=a&client_id=b&%zz", strings.NewReader("grant_type=x"))
+		r := httptest.NewRequest("POST", "/token?client_id=a&client_id=b&%zz", strings.NewReader("grant_type=x&resource=a&resource=b&resource=c"))
 		r.Header.Set("Content-Type", formType)
 		got, err := form.Read(r)
 		require.NoError(t, err)
-		require.Equal(t, url.Values{"grant_type": {"x"}}, got)
+		require.Equal(t, url.Values{"grant_type": {"x"}, "resource": {"a", "b", "c"}}, got)
 		require.Equal(t, got, r.PostForm)
 		require.Equal(t, got, r.Form, "the body's alone")
 		require.Equal(t, "x", r.FormValue("grant_type"))
@@ -82,6 +82,10 @@ func TestReadIgnoresOtherSources(t *testing.T) {
 		got.Set("grant_type", "y")
 		require.Equal(t, "x", r.PostForm.Get("grant_type"), "a map of its own")
 		require.Equal(t, "x", r.Form.Get("grant_type"))
+		got["resource"] = append(got["resource"], "1")
+		r.PostForm["resource"] = append(r.PostForm["resource"], "2")
+		require.Equal(t, []string{"a", "b", "c", "1"}, got["resource"])
+		require.Equal(t, []string{"a", "b", "c", "2"}, r.PostForm["resource"])
 		got.Del("grant_type")
 		require.NoError(t, r.ParseForm())
 		require.Equal(t, "x", r.FormValue("grant_type"))
