@@ -37,6 +37,30 @@ type setVector struct {
 }
 
 // Each vector is parsed by Parse and fetched by a Remote.
+// A Current follows its function in every method.
+func TestCurrent(t *testing.T) {
+	now := "old"
+	sets := map[string]*jwks.Set{}
+	for _, kid := range []string{"old", "new"} {
+		sets[kid] = testkit.Must(jwks.NewSet(jwks.Key{Public: testkit.ECKey(t, kid).Public(), KeyID: kid}))
+	}
+	current := jwks.Current(func(context.Context) *jwks.Set { return sets[now] })
+	for _, now = range []string{"old", "new"} {
+		keys, err := current.Keys(t.Context(), "", "ES256")
+		require.NoError(t, err)
+		require.Equal(t, []crypto.PublicKey{testkit.ECKey(t, now).Public()}, keys)
+		document, err := json.Marshal(current)
+		require.NoError(t, err)
+		require.Contains(t, string(document), `"kid":"`+now+`"`)
+		w := httptest.NewRecorder()
+		current.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/jwks", nil))
+		require.Equal(t, string(document), w.Body.String())
+		w = httptest.NewRecorder()
+		current.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/jwks", nil))
+		require.Equal(t, http.StatusMethodNotAllowed, w.Code)
+	}
+}
+
 func TestSets(t *testing.T) {
 	for _, v := range testkit.LoadVectors[setVector](t, "testdata/sets.json") {
 		t.Run(v.Name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -202,11 +203,15 @@ func (v *Value[T]) start(ctx context.Context, now time.Time) *call {
 }
 
 // load calls Load. A panic would end the process, because no server recovers it
-// in this goroutine.
+// in this goroutine. Its value is reported if it cannot contain a secret.
 func (v *Value[T]) load(ctx context.Context, old T) (value T, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = errors.New("panic in the source")
+		switch p := recover().(type) {
+		case nil:
+		case runtime.Error:
+			err = fmt.Errorf("panic in the source: %w", p)
+		default:
+			err = fmt.Errorf("panic in the source: %T", p)
 		}
 	}()
 	return v.cfg.Load(ctx, old)

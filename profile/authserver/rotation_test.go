@@ -518,12 +518,19 @@ func (s *site) requireAPI(api *resourceserver.Server, one issuedToken) {
 // source for ten minutes. Each second around each step, both issue a token.
 // Every reader accepts it, and still does in the second before it expires.
 func TestRotationOfTwoInstances(t *testing.T) {
-	for name, outage := range map[string]time.Duration{"the source works": 0, "the source is down for one of them": 10 * time.Minute} {
+	for name, tc := range map[string]struct {
+		outage time.Duration
+		cutOff []int
+	}{
+		"the source works":                   {},
+		"the source is down for one of them": {10 * time.Minute, []int{1}},
+		"the source is down for both":        {10 * time.Minute, []int{0, 1}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const publish = 10 * time.Minute
-				begins := publish + outage + interval + cached
-				known := publish + outage + 2*interval + cached // to the instance that was cut off, and its readers
+				begins := publish + tc.outage + interval + cached
+				known := publish + tc.outage + 2*interval + cached // to the instance that was cut off, and its readers
 				remove := max(begins, known) + lifetime
 				s := newSite(t, 1, signingKey(t, "a"))
 				s.until(13 * time.Second)
@@ -544,7 +551,9 @@ func TestRotationOfTwoInstances(t *testing.T) {
 						continue
 					}
 					s.until(second)
-					s.note(func() { s.down[1] = second >= publish && second < publish+outage })
+					for _, i := range tc.cutOff {
+						s.note(func() { s.down[i] = second >= publish && second < publish+tc.outage })
+					}
 					switch second {
 					case publish:
 						s.set(signingKey(t, "a"), s.signing("b", begins))
