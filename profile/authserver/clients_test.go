@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,6 +42,51 @@ func TestRequestInTheContextOfAnother(t *testing.T) {
 	require.Equal(t, "client-1", a.ClientID())
 	require.Same(t, &less, a.Client())
 	require.Empty(t, a.Scopes())
+}
+
+// A host may use one context for all requests.
+func TestConcurrentRequestsInOneContext(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	scopes := map[string]string{"client-1": "accounts", "client-2": "payments"}
+	push := func(id string) *http.Request {
+		form := w.pushForm(id)
+		form.Set("scope", scopes[id])
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.parURL(), strings.NewReader(form.Encode()))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return r
+	}
+	var all sync.WaitGroup
+	for i := range 16 {
+		id := []string{"client-1", "client-2"}[i%2]
+		request := push(id)
+		all.Go(func() {
+			pushed, err := w.as.PushedRequest(request)
+			if !assert.NoError(t, err) {
+				return
+			}
+			response, err := w.as.Push(ctx, pushed)
+			if !assert.NoError(t, err) {
+				return
+			}
+			query := url.Values{"client_id": {id}, "request_uri": {response.RequestURI}}
+			var visits sync.WaitGroup
+			for range 4 {
+				visits.Go(func() {
+					a, err := w.as.Authorization(ctx, query)
+					if assert.NoError(t, err) {
+						assert.Equal(t, id, a.Client().ClientID)
+						assert.Equal(t, []string{scopes[id]}, a.Scopes())
+						assert.Equal(t, scopes[id], a.Params().Get("scope"))
+					}
+				})
+			}
+			visits.Wait()
+		})
+	}
+	all.Wait()
 }
 
 // A host often reads registrations from a database. It is asked once for a
