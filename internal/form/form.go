@@ -104,6 +104,7 @@ func read(r *http.Request, ascii bool) (url.Values, error) {
 const (
 	// maxBlock is the most that readAll allocates before a body arrives.
 	maxBlock = 16 << 10
+	minBlock = 512
 	// maxAhead is the most that readAll allocates for a byte that has arrived.
 	// A sender can announce more than it sends.
 	maxAhead = 16
@@ -117,8 +118,11 @@ func readAll(body io.Reader, announced int64) (string, error) {
 		return "", ErrTooLarge
 	}
 	size := maxBlock
-	if announced > 0 {
+	switch {
+	case announced > 0:
 		size = min(size, int(announced))
+	case announced == 0: // usually there is no body
+		size = minBlock
 	}
 	block := make([]byte, size)
 	var text strings.Builder

@@ -1,10 +1,12 @@
 package form_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -177,6 +179,42 @@ func TestReadBounds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Senders are not authenticated when their body is read.
+func TestReadMemory(t *testing.T) {
+	for name, tc := range map[string]struct {
+		body string
+		most uint64
+	}{
+		"attack: no body":              {"", 8 << 10},
+		"attack: separators alone":     {strings.Repeat("&", 255), 8 << 10},
+		"attack: one name many times":  {strings.Repeat("resource=a&", 255), 32 << 10},
+		"attack: a body of many names": {numbered(255), 96 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest("POST", "/token", strings.NewReader(tc.body))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := form.Read(r)
+			runtime.ReadMemStats(&after)
+			require.NoError(t, err)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, tc.most)
+		})
+	}
+	got, err := form.Parse(numbered(255))
+	require.NoError(t, err)
+	require.Len(t, got, 255)
+}
+
+// numbered returns a body with n names.
+func numbered(n int) string {
+	var body strings.Builder
+	for i := range n {
+		fmt.Fprintf(&body, "%d=1&", i)
+	}
+	return body.String()
 }
 
 type broken struct{}

@@ -5,12 +5,16 @@ import (
 	"strings"
 )
 
+// usual is more than the number of parameters in usual requests.
+const usual = 32
+
 // parse is url.ParseQuery for at most n parameters. It copies only what has an
 // escape. Its error does not quote the input.
 func parse(encoded string, n int) (url.Values, error) {
 	if strings.Contains(encoded, ";") { // another reader could take it for a separator
 		return nil, ErrMalformed
 	}
+	n = min(n, usual) // a separator may have no parameter
 	values, single := make(url.Values, n), make([]string, n)
 	for pair := range strings.SplitSeq(encoded, "&") {
 		if pair == "" {
@@ -27,6 +31,9 @@ func parse(encoded string, n int) (url.Values, error) {
 		if all, repeated := values[name]; repeated {
 			values[name] = append(all, value)
 			continue
+		}
+		if len(single) == 0 {
+			single = make([]string, usual)
 		}
 		single[0] = value
 		values[name] = single[:1:1]
