@@ -5,8 +5,10 @@ go 1.25.0
 require (
 	github.com/gofapi/fapi2 v0.0.0
 	github.com/redis/go-redis/v9 v9.22.0
-	github.com/stretchr/testify v1.12.1
 )
+
+// Tests only.
+require github.com/stretchr/testify v1.12.1
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
