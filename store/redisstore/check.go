@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // probeTime is the lifetime of the entry that Check writes.
@@ -90,26 +88,4 @@ func (s *Store) probe(ctx context.Context) error {
 		return fmt.Errorf("entry lost: Add %v, Swap %v, version %d, want true, true and 2", added, swapped, version)
 	}
 	return nil
-}
-
-// advice returns what an operator must change.
-func advice(err error) string {
-	_, moved := redis.IsMovedError(err)
-	switch {
-	case redis.IsAuthError(err):
-		return "wrong or missing password: set Username and Password of the client"
-	case redis.IsPermissionError(err), redis.HasErrorPrefix(err, "The user executing the script can't"),
-		redis.HasErrorPrefix(err, "ACL failure in script"):
-		return "missing permission: the user of the client requires +get +set +pttl +getrange +evalsha +eval +time " +
-			"+info and the keys of the prefix, for Replicas also +wait +watch +unwatch, for a Cluster also +cluster"
-	case moved:
-		return "server is a node of a Cluster: use redis.NewClusterClient"
-	case redis.IsReadOnlyError(err):
-		return "server is a replica: connect to the master"
-	case redis.HasErrorPrefix(err, "This instance has cluster support disabled"):
-		return "server is not a node of a Cluster: use redis.NewClient"
-	case redis.HasErrorPrefix(err, "syntax error"):
-		return "server older than Redis 6.2"
-	}
-	return ""
 }

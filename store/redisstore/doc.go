@@ -7,8 +7,8 @@
 // repeats it after a lost response, or returns [ErrOutcome].
 //
 // The clock of the server decides. Redis removes an entry 0.9 seconds after its
-// expiry, so it does not end early while the server is at most half a second
-// ahead of all instances. Otherwise writes fail with [ErrClock].
+// expiry, because clocks differ. If the server is more than half a second ahead
+// of an instance, its writes fail with [ErrClock].
 //
 // Redis confirms a write before it is safe. A single node loses nothing with
 // appendfsync always, up to two seconds with everysec, and everything at a

@@ -125,6 +125,8 @@ func run(ctx context.Context, client interface{ Pipeline() redis.Pipeliner }, co
 		reply, err := command.(*redis.Cmd).Result()
 		switch {
 		case errors.Is(err, redis.Nil):
+		case redis.HasErrorPrefix(err, "NOSCRIPT"):
+			return nil, errNoScript
 		case err != nil:
 			return nil, err
 		case reply == nil: // nil would mean that Redis has replied so
@@ -144,4 +146,26 @@ func check(ctx context.Context, client *redis.Client, f func(info string) error)
 		return err
 	}
 	return f(info)
+}
+
+// advice returns what an operator must change.
+func advice(err error) string {
+	_, moved := redis.IsMovedError(err)
+	switch {
+	case redis.IsAuthError(err):
+		return "wrong or missing password: set Username and Password of the client"
+	case redis.IsPermissionError(err), redis.HasErrorPrefix(err, "The user executing the script can't"),
+		redis.HasErrorPrefix(err, "ACL failure in script"):
+		return "missing permission: the user of the client requires +get +set +pttl +getrange +evalsha +eval +time " +
+			"+info and the keys of the prefix, for Replicas also +wait +watch +unwatch, for a Cluster also +cluster"
+	case moved:
+		return "server is a node of a Cluster: use redis.NewClusterClient"
+	case redis.IsReadOnlyError(err):
+		return "server is a replica: connect to the master"
+	case redis.HasErrorPrefix(err, "This instance has cluster support disabled"):
+		return "server is not a node of a Cluster: use redis.NewClient"
+	case redis.HasErrorPrefix(err, "syntax error"):
+		return "server older than Redis 6.2"
+	}
+	return ""
 }

@@ -87,7 +87,7 @@ type server interface {
 	get(ctx context.Context, key string) ([]byte, error)
 	// run sends commands on key in order over one connection to the master of
 	// key. It returns a reply for each: an int64, a string or nil. If a command
-	// fails, run returns its error.
+	// fails, run returns its error, which is errNoScript for an unknown script.
 	run(ctx context.Context, key string, commands ...[]any) ([]any, error)
 	// check calls f with the response to INFO of each master, which is empty
 	// without a permission.
@@ -246,7 +246,10 @@ if now >= tonumber(ARGV[3]) then return 1 end
 redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
 return now`
 
-var swapHash = redis.NewScript(swapScript).Hash()
+var (
+	swapHash    = redis.NewScript(swapScript).Hash()
+	errNoScript = errors.New("unknown script")
+)
 
 // Swap implements store.Store.
 func (s *Store) Swap(
@@ -259,7 +262,7 @@ func (s *Store) Swap(
 	key = s.prefix + key
 	old := binary.BigEndian.AppendUint64(nil, uint64(version))
 	replies, err := s.run(ctx, key, []any{"EVALSHA", swapHash, 1, key, old, w, w.end})
-	if redis.HasErrorPrefix(err, "NOSCRIPT") { // a new server, or one whose scripts were flushed
+	if errors.Is(err, errNoScript) { // a new server, or one whose scripts were flushed
 		w.sent-- // the script has not run
 		replies, err = s.run(ctx, key, []any{"EVAL", swapScript, 1, key, old, w, w.end})
 	}
