@@ -235,11 +235,10 @@ func (s *Store) Get(ctx context.Context, key string) (value []byte, version int6
 // would then delete the entry. If it has stored the entry, it returns the time
 // of the server in milliseconds. If an earlier attempt of the same write has
 // stored it, the script returns that time as a negative number.
-const swapScript = `local header = redis.call('GETRANGE', KEYS[1], 0, 15)
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if string.sub(header, 1, 8) ~= ARGV[1] then
-	if header == string.sub(ARGV[2], 1, 16) then return -now end
+const swapScript = `local time = redis.call('TIME')
+local now = time[1] * 1000 + time[2] / 1000
+if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then
+	if redis.call('GETRANGE', KEYS[1], 0, 15) == string.sub(ARGV[2], 1, 16) then return -now end
 	return 0
 end
 if now >= tonumber(ARGV[3]) then return 1 end
