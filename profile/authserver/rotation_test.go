@@ -424,6 +424,37 @@ func TestAWithdrawnKey(t *testing.T) {
 	})
 }
 
+// A spare key signs for the stolen one. Every reader knows it, and so does an instance that has not followed yet.
+func TestASpareKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := signingKey(t, "a")
+		spare := signingKey(t, "spare")
+		spare.SignsFrom = time.Now().AddDate(1, 0, 0)
+		s := newSite(t, 2, a, spare)
+		s.change = func(cfg *authserver.Config) { cfg.Scopes, cfg.UserInfo = []string{"openid", "accounts"}, about }
+		first, second := s.start(0), s.start(1)
+		reader := s.reader(func() *authserver.Server { return second })
+		stolen := s.issue(second)
+		require.Equal(t, "a", stolen.kid)
+		s.requireAccepted(reader, stolen, "before")
+
+		s.set(spare)
+		require.NoError(t, first.RefreshKeys(t.Context()))
+		token := s.issue(first)
+		require.Equal(t, "spare", token.kid)
+		s.requireAccepted(reader, token, "by a reader with the old JWK Set")
+		require.Equal(t, http.StatusForbidden, s.userInfo(second, token.token), "it is a token of the second instance, too")
+		require.Equal(t, http.StatusUnauthorized, s.userInfo(first, stolen.token))
+		s.until(interval)
+		require.Equal(t, "spare", s.issue(second).kid)
+		s.until(interval + cached)
+		s.requireAccepted(reader, s.issue(first), "after")
+		keys, err := reader.keys(t.Context(), "a", "ES256")
+		require.NoError(t, err)
+		require.Empty(t, keys, "no reader has the stolen key")
+	})
+}
+
 func (s *site) userInfo(as *authserver.Server, token string) int {
 	r := httptest.NewRequest(http.MethodGet, benchIssuer+"/userinfo", nil)
 	r.Header.Set("Authorization", "DPoP "+token)
