@@ -12,8 +12,10 @@ const (
 	// keep is how long a row stays after its expiry. A clock that is set back
 	// by less finds the row again.
 	keep = time.Minute
-	// batch bounds the rows of one statement, and thereby its locks.
-	batch = 1000
+	// serverBatch and sqliteBatch bound the rows of one statement, and thereby
+	// its locks. SQLite locks the whole database.
+	serverBatch = 1000
+	sqliteBatch = 100
 	// sweepTime bounds one statement, so that a lost connection ends.
 	sweepTime = time.Minute
 	// sweepPause is the time between two statements, in which others write.
@@ -59,10 +61,17 @@ func (s *Store) sweepAll(ctx context.Context) error {
 			deleted, err = s.sweep(ctx)
 			return err
 		})
-		if err != nil || deleted < batch || !s.pause(ctx, sweepPause) {
+		if err != nil || deleted < int64(s.cfg.Dialect.batch()) || !s.pause(ctx, sweepPause) {
 			return err
 		}
 	}
+}
+
+func (d Dialect) batch() int {
+	if d == SQLite {
+		return sqliteBatch
+	}
+	return serverBatch
 }
 
 // sweep deletes one batch.

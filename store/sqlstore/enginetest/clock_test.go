@@ -37,7 +37,7 @@ func testWaitingCall(t *testing.T, e engine) {
 	cfg := e.config(t)
 	s, ctx := newStore(t, cfg), t.Context()
 	swapped, added := newKey(), newKey()
-	end := time.Now().Add(time.Second)
+	end := time.Now().Add(2 * time.Second)
 	for _, key := range []string{swapped, added} {
 		ok, err := s.Add(ctx, key, []byte("old"), end)
 		require.NoError(t, err)
@@ -73,7 +73,7 @@ func testRowsStay(t *testing.T, e engine) {
 	cfg := e.config(t)
 	cfg.SweepInterval = 10 * time.Millisecond
 	s, key := newStore(t, cfg), newKey()
-	_, err := s.Add(t.Context(), key, nil, time.Now().Add(50*time.Millisecond))
+	_, err := s.Add(t.Context(), key, nil, time.Now().Add(500*time.Millisecond))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
 		_, version, err := s.Get(t.Context(), key)

@@ -358,9 +358,10 @@ func testKill(t *testing.T, e engine) {
 		require.False(t, ok)
 	}
 	e.server.Start()
-	_, version, err := s.Get(t.Context(), key)
-	require.NoError(t, err)
-	require.EqualValues(t, 1, version)
+	require.Eventually(t, func() bool { // connections of before fail once
+		_, version, err := s.Get(t.Context(), key)
+		return err == nil && version == 1
+	}, 10*time.Second, 10*time.Millisecond)
 	swapped, err := s.Swap(t.Context(), key, 1, nil, hour())
 	require.NoError(t, err)
 	require.True(t, swapped)

@@ -87,7 +87,7 @@ func testSweepFails(t *testing.T, e engine) {
 	cfg.SweepFailed = func(err error) { failures <- err }
 	broken := errors.New("broken")
 	f.before = func(query string) error {
-		if strings.Contains(query, "LIMIT 1000") {
+		if strings.Contains(query, "LIMIT 10") {
 			return broken
 		}
 		return nil
