@@ -188,10 +188,3 @@ func narrow(scope string, known []string) string {
 	unknown := func(value string) bool { return !slices.Contains(known, value) }
 	return strings.Join(slices.DeleteFunc(strings.Fields(scope), unknown), " ")
 }
-
-func unix(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
-}
