@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -368,7 +369,7 @@ func (s *Server) WriteTokenResponse(w http.ResponseWriter, response *TokenRespon
 	var body strictjson.Writer
 	body.String("access_token", response.AccessToken)
 	body.String("token_type", response.TokenType)
-	body.Int("expires_in", response.ExpiresIn)
+	body.Raw("expires_in", strconv.AppendInt(nil, response.ExpiresIn, 10)) // 0 too
 	body.String("refresh_token", response.RefreshToken)
 	if response.Scope == "" {
 		body.Raw("scope", []byte(`""`))

@@ -26,6 +26,7 @@ func TestTokenResponseMembers(t *testing.T) {
 		"every member":                 full,
 		"as few as possible":           {AccessToken: "a", TokenType: "DPoP", ExpiresIn: 1},
 		"RAR-7-1 no detail is granted": {AccessToken: "a", TokenType: "DPoP", ExpiresIn: 1, AuthorizationDetails: json.RawMessage("[]")},
+		"a token without a lifetime":   {AccessToken: "a", TokenType: "DPoP"},
 		"empty details are omitted":    {AccessToken: "a", TokenType: "DPoP", ExpiresIn: 1, AuthorizationDetails: json.RawMessage{}},
 	} {
 		t.Run(name, func(t *testing.T) {
