@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/resourceserver"
@@ -38,9 +36,9 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 	}
 	settings := resourceserver.Config{
 		Resource: b.cfg.resources[0], BaseURLs: []string{origin(base)}, ResourceMetadata: metadataURL,
-		AuthorizationDetails: b.details,
+		AuthorizationDetails: b.details, Replay: b.kept.proofs(),
 	}
-	if settings.Nonces, err = b.cfg.nonces(b.now); err != nil {
+	if settings.Nonces, err = b.nonces(b.secrets.APINonces); err != nil {
 		return nil, err
 	}
 	if asksCertificates {
@@ -82,7 +80,12 @@ func (a *api) accounts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	own := []account{}
-	if a.users.exists(token.Subject()) {
+	exists, err := a.users.exists(r.Context(), token.Subject())
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	if exists {
 		own = accountsOf(token.Subject())
 	}
 	if err := token.CheckScope("accounts"); err != nil {
@@ -172,12 +175,24 @@ func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		a.guard.WriteError(w, r, err)
 	default:
-		if a.payments.book(token.Subject(), payment{id: id, clientID: token.ClientID(), grantID: token.GrantID(),
-			detail: permission, at: a.now()}) {
+		booked, err := a.payments.book(r.Context(), token.Subject(), payment{id: id, clientID: token.ClientID(),
+			grantID: token.GrantID(), detail: permission, at: a.now()})
+		if err != nil { // the client repeats the request with its key
+			a.unavailable(w, r, err)
+			return
+		}
+		if booked {
 			a.log.InfoContext(r.Context(), "payment made", "client", token.ClientID(), "subject", token.Subject())
 		}
 		writeJSON(w, http.StatusCreated, object{"payment_id": id, "status": "accepted"})
 	}
+}
+
+// unavailable reports to the client that the store has failed.
+func (a *api) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	a.log.ErrorContext(r.Context(), "store failed", "reason", err.Error())
+	w.Header().Set("Retry-After", "5")
+	writeJSON(w, http.StatusServiceUnavailable, object{"error": "server_error", "error_description": "try again later"})
 }
 
 var errOrderTooLarge = errors.New("the body is too large or incomplete")
@@ -212,47 +227,6 @@ func (a *api) permission(token *resourceserver.Token, order openbanking.Payment)
 		return rar.Detail{}, err
 	}
 	return order.PermittedBy(granted)
-}
-
-// payments stores the payments for the pages. A bank would use the table of its
-// payments, with the ID as the unique key.
-type payments struct {
-	mu     sync.Mutex
-	byUser map[string][]payment
-}
-
-type payment struct {
-	id, clientID, grantID string
-	detail                rar.Detail // the granted detail
-	at                    time.Time
-}
-
-// maxPayments bounds the stored payments of one user.
-const maxPayments = 1000
-
-// book adds a payment if it is not stored yet. A client repeats a request whose
-// response was lost.
-func (p *payments) book(user string, made payment) (added bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := p.byUser[user]
-	if slices.ContainsFunc(all, func(old payment) bool { return old.id == made.id }) {
-		return false
-	}
-	if len(all) >= maxPayments {
-		all = all[1:]
-	}
-	p.byUser[user] = append(all, made)
-	return true
-}
-
-// of returns the payments of a user, newest first.
-func (p *payments) of(user string) []payment {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := slices.Clone(p.byUser[user])
-	slices.Reverse(all)
-	return all
 }
 
 type object = map[string]any

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gofapi/fapi2/examples/internal/webtext"
@@ -25,73 +24,134 @@ const maxApps = 200
 // A permission is the result of one consent: an authorization, or a grant of
 // grant management.
 type permission struct {
-	id, clientID string
-	managed      bool
-	scopes       []string    // this and the fields below are for authorizations without grant management
-	details      rar.Details //
-	since, until time.Time
+	ID       string    `json:"id"`
+	ClientID string    `json:"client_id"`
+	Managed  bool      `json:"managed,omitempty"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until,omitzero"` // for authorizations without grant management
+
+	granted
 }
 
-// permissions stores the permissions of all users.
+// granted is what a permission permits. It is in a record of its own for an
+// authorization, and in the grant otherwise.
+type granted struct {
+	scopes  []string
+	details rar.Details
+}
+
+// A storedGranted is the record of what an authorization permits.
+type storedGranted struct {
+	Scopes  []string        `json:"scopes,omitempty"`
+	Details json.RawMessage `json:"details,omitempty"`
+}
+
+// permissions stores the permissions of all users, those of a user in one
+// record.
 type permissions struct {
-	nobody string // a user whose consents are automatic and unlimited; may be empty
-	mu     sync.Mutex
-	byUser map[string][]permission
+	records *records
+	nobody  string // a user whose consents are automatic and unlimited; may be empty
 }
 
-// add stores a permission and returns the permissions above the bound.
-func (p *permissions) add(user string, one permission) (dropped []permission) {
+// A permissionList is the record of the permissions of a user.
+type permissionList struct {
+	Deleted bool         `json:"deleted,omitempty"` // the user, who can have no permissions
+	All     []permission `json:"all,omitempty"`
+}
+
+// add stores a permission and returns the permissions above the bound. For a
+// deleted user it returns the permission itself.
+func (p *permissions) add(ctx context.Context, user string, one permission) (dropped []permission, err error) {
 	if user == p.nobody {
-		return nil
+		return nil, nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := slices.DeleteFunc(p.byUser[user], func(old permission) bool {
-		return old.id == one.id || !old.managed && !old.until.After(one.since)
+	if !one.Managed {
+		if err := p.addGranted(ctx, one); err != nil {
+			return nil, err
+		}
+	}
+	return dropped, update(ctx, p.records, "permissions", user, keptForever, func(v *permissionList) (bool, error) {
+		if dropped = nil; v.Deleted {
+			dropped = []permission{one}
+			return false, nil
+		}
+		v.All = slices.DeleteFunc(v.All, func(old permission) bool {
+			return old.ID == one.ID || !old.Managed && !old.Until.After(one.Since)
+		})
+		if v.All = append(v.All, one); len(v.All) > maxApps {
+			dropped, v.All = slices.Clone(v.All[:len(v.All)-maxApps]), v.All[len(v.All)-maxApps:]
+		}
+		return true, nil
 	})
-	if all = append(all, one); len(all) > maxApps {
-		dropped, all = slices.Clone(all[:len(all)-maxApps]), all[len(all)-maxApps:]
+}
+
+func (p *permissions) addGranted(ctx context.Context, one permission) error {
+	stored := storedGranted{Scopes: one.scopes}
+	if len(one.details) > 0 {
+		var err error
+		if stored.Details, err = json.Marshal(one.details); err != nil {
+			return err
+		}
 	}
-	p.byUser[user] = all
-	return dropped
+	keep := max(one.Until.Sub(p.records.now()), time.Minute)
+	return update(ctx, p.records, "permission", one.ID, keep, func(v *storedGranted) (bool, error) {
+		*v = stored
+		return true, nil
+	})
 }
 
-func (p *permissions) remove(user, id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.byUser[user] = slices.DeleteFunc(p.byUser[user], func(one permission) bool { return one.id == id })
+func (p *permissions) remove(ctx context.Context, user string, one permission) error {
+	err := update(ctx, p.records, "permissions", user, keptForever, func(v *permissionList) (bool, error) {
+		before := len(v.All)
+		v.All = slices.DeleteFunc(v.All, func(old permission) bool { return old.ID == one.ID })
+		return len(v.All) < before, nil
+	})
+	if err != nil || one.Managed {
+		return err
+	}
+	return update(ctx, p.records, "permission", one.ID, time.Minute, func(v *storedGranted) (bool, error) {
+		write := v.Scopes != nil || v.Details != nil
+		*v = storedGranted{}
+		return write, nil
+	})
 }
 
-func (p *permissions) of(user string) []permission {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.Clone(p.byUser[user])
+// of returns the permissions of a user, oldest first, without what they permit.
+func (p *permissions) of(ctx context.Context, user string) ([]permission, error) {
+	var v permissionList
+	_, err := p.records.get(ctx, "permissions", user, &v)
+	return v.All, err
 }
 
 // remember stores a permission that a user has just given. Grants are stored by
 // their events instead: a grant exists only after the client has redeemed its
 // code.
 func (b *bank) remember(ctx context.Context, a *authserver.Authorization, response *authserver.AuthorizationResponse,
-	approval authserver.Approval) {
+	approval authserver.Approval) error {
 	if !a.GrantRequest().IsZero() {
-		return
+		return nil
 	}
-	b.drop(ctx, b.permissions.add(approval.Subject, permission{
-		id: response.AuthorizationID(), clientID: a.ClientID(), scopes: approval.Scopes, details: approval.Details,
-		since: b.now(), until: b.ends(a),
-	}))
+	dropped, err := b.permissions.add(ctx, approval.Subject, permission{
+		ID: response.AuthorizationID(), ClientID: a.ClientID(), Since: b.now(), Until: b.ends(a),
+		granted: granted{approval.Scopes, approval.Details},
+	})
+	b.drop(ctx, dropped)
+	return err
 }
 
 // grantChanged receives the event of each change of a grant.
 func (b *bank) grantChanged(ctx context.Context, e grants.Event) error {
 	b.log.InfoContext(ctx, "grant "+e.Kind, "client", e.New.ClientID, "subject", e.New.Subject, "by", e.By)
+	one := permission{ID: e.New.ID, ClientID: e.New.ClientID, Managed: true, Since: e.Time}
 	if e.New.Status != "active" {
-		b.permissions.remove(e.New.Subject, e.New.ID)
-	} else if e.Kind == "created" {
-		b.drop(ctx, b.permissions.add(e.New.Subject,
-			permission{id: e.New.ID, clientID: e.New.ClientID, managed: true, since: e.Time}))
+		return b.permissions.remove(ctx, e.New.Subject, one)
 	}
-	return nil
+	if e.Kind != "created" {
+		return nil
+	}
+	dropped, err := b.permissions.add(ctx, e.New.Subject, one)
+	b.drop(ctx, dropped)
+	return err
 }
 
 func (b *bank) drop(ctx context.Context, all []permission) {
@@ -104,28 +164,45 @@ func (b *bank) drop(ctx context.Context, all []permission) {
 
 // withdraw ends a permission, with its tokens.
 func (b *bank) withdraw(ctx context.Context, one permission) error {
-	if one.managed {
-		return b.server.Grants().Withdraw(ctx, one.id)
+	if one.Managed {
+		return b.server.Grants().Withdraw(ctx, one.ID)
 	}
-	return b.server.Withdraw(ctx, one.id)
+	return b.server.Withdraw(ctx, one.ID)
+}
+
+// end withdraws a permission of a user and removes it from the list. If the
+// second step fails, the page removes the ended permission later.
+func (b *bank) end(ctx context.Context, user string, one permission) error {
+	if err := b.withdraw(ctx, one); err != nil {
+		return err
+	}
+	return b.permissions.remove(ctx, user, one)
 }
 
 // current fills in the present state of a permission. If the permission has
 // ended, ok is false.
 func (b *bank) current(ctx context.Context, one permission) (_ permission, ok bool, err error) {
-	if !one.managed {
-		revoked, err := b.server.Revoked(ctx, one.id)
-		return one, !revoked && one.until.After(b.now()), err
+	var stored storedGranted
+	if one.Managed {
+		g, err := b.server.Grants().Get(ctx, one.ID)
+		if errors.Is(err, grants.ErrNotFound) {
+			return one, false, nil
+		}
+		if err != nil || g.Status != "active" {
+			return one, false, err
+		}
+		stored, one.Until = storedGranted{g.ScopeValues(), g.AuthorizationDetails}, g.ExpiresAt
+	} else {
+		revoked, err := b.server.Revoked(ctx, one.ID)
+		if err != nil || revoked || !one.Until.After(b.now()) {
+			return one, false, err
+		}
+		if _, err := b.permissions.records.get(ctx, "permission", one.ID, &stored); err != nil {
+			return one, false, err
+		}
 	}
-	g, err := b.server.Grants().Get(ctx, one.id)
-	if errors.Is(err, grants.ErrNotFound) {
-		return one, false, nil
-	}
-	if err != nil || g.Status != "active" {
-		return one, false, err
-	}
-	one.scopes, one.until = g.ScopeValues(), g.ExpiresAt
-	one.details, err = b.parseGranted(g.AuthorizationDetails)
+	one.scopes = stored.Scopes
+	one.details, err = b.parseGranted(stored.Details)
 	return one, true, err
 }
 
@@ -143,9 +220,9 @@ type shownApp struct {
 }
 
 func (b *bank) showApp(language string, one permission) shownApp {
-	s := shownApp{ID: one.id, Client: one.clientID, Since: webtext.Date(language, one.since),
-		Until: webtext.Date(language, one.until)}
-	if client, ok := b.cfg.registered[one.clientID]; ok {
+	s := shownApp{ID: one.ID, Client: one.ClientID, Since: webtext.Date(language, one.Since),
+		Until: webtext.Date(language, one.Until)}
+	if client, ok := b.cfg.registered[one.ClientID]; ok {
 		s.Client = clientName(client, language)
 	}
 	bound := one.details.Scopes()
@@ -153,7 +230,7 @@ func (b *bank) showApp(language string, one permission) shownApp {
 		return slices.Contains(bound, scope)
 	}))
 	for _, detail := range one.details {
-		described := untilThen(detail, one.until).Describe(language)
+		described := untilThen(detail, one.Until).Describe(language)
 		s.Entries = append(s.Entries, entry{Title: described.Title, Fields: described.Fields})
 	}
 	return s
@@ -165,8 +242,8 @@ type shownPayment struct {
 	Fields      []rar.Field
 }
 
-func (b *bank) showPayments(language, user string) (all []shownPayment) {
-	for _, made := range b.payments.of(user) {
+func (b *bank) showPayments(language string, payments []payment) (all []shownPayment) {
+	for _, made := range payments {
 		p, err := rar.Get[openbanking.Payment](made.detail)
 		if err != nil {
 			continue
@@ -187,14 +264,13 @@ func (b *bank) showPayments(language, user string) (all []shownPayment) {
 
 // isDone reports whether a permission was for payments alone, and all of them
 // were made. Nothing can be done with it any more.
-func (b *bank) isDone(user string, one permission) bool {
-	made := b.payments.of(user)
+func isDone(made []payment, one permission) bool {
 	bound := one.details.Scopes()
 	return len(one.details) > 0 && !slices.ContainsFunc(one.scopes, func(scope string) bool {
 		return scope != "openid" && !slices.Contains(bound, scope)
 	}) &&
 		!slices.ContainsFunc(one.details, func(d rar.Detail) bool {
-			return !slices.ContainsFunc(made, func(p payment) bool { return p.grantID == one.id && p.detail.Equal(d) })
+			return !slices.ContainsFunc(made, func(p payment) bool { return p.grantID == one.ID && p.detail.Equal(d) })
 		})
 }
 
@@ -216,25 +292,44 @@ func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
 		Payments []shownPayment
 		Ended    string // the client whose access has just ended
 	}{view: b.view(r, "apps.title", in, "revoke", in.id)}
-	for _, one := range slices.Backward(b.permissions.of(in.user)) {
-		one, ok, err := b.current(r.Context(), one)
-		if err != nil {
-			b.fail(w, r, errInternal, err)
-			return
-		}
-		if !ok {
-			b.permissions.remove(in.user, one.id)
-			continue
-		}
-		if !b.isDone(in.user, one) {
+	all, made, err := b.ownData(r.Context(), in.user)
+	if err != nil {
+		b.fail(w, r, errStore, err)
+		return
+	}
+	for _, one := range all {
+		if !isDone(made, one) {
 			data.Apps = append(data.Apps, b.showApp(data.Lang, one))
 		}
 	}
-	data.Payments = b.showPayments(data.Lang, in.user)
+	data.Payments = b.showPayments(data.Lang, made)
 	if client, ok := b.cfg.registered[r.URL.Query().Get("ended")]; ok {
 		data.Ended = clientName(client, data.Lang)
 	}
 	b.show(w, r, appsPage, http.StatusOK, staysHere, data)
+}
+
+// ownData returns the permissions and the payments of a user, newest first. It
+// removes permissions that have ended.
+func (b *bank) ownData(ctx context.Context, user string) (all []permission, made []payment, err error) {
+	stored, err := b.permissions.of(ctx, user)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, one := range slices.Backward(stored) {
+		one, ok, err := b.current(ctx, one)
+		if err == nil && !ok {
+			err = b.permissions.remove(ctx, user, one)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			all = append(all, one)
+		}
+	}
+	made, err = b.payments.of(ctx, user)
+	return all, made, err
 }
 
 // revoke ends the access of an application, after the user has confirmed it.
@@ -248,8 +343,12 @@ func (b *bank) revoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	id := r.PostForm.Get("id")
-	all := b.permissions.of(in.user)
-	i := slices.IndexFunc(all, func(one permission) bool { return one.id == id })
+	all, err := b.permissions.of(r.Context(), in.user)
+	if err != nil {
+		b.fail(w, r, errStore, err)
+		return
+	}
+	i := slices.IndexFunc(all, func(one permission) bool { return one.ID == id })
 	if i < 0 { // another user's, or a second click
 		redirect(w, b.cfg.path("/apps"))
 		return
@@ -258,19 +357,18 @@ func (b *bank) revoke(w http.ResponseWriter, r *http.Request) {
 		b.confirmRevoke(w, r, in, all[i])
 		return
 	}
-	if err := b.withdraw(r.Context(), all[i]); err != nil {
-		b.fail(w, r, errInternal, err)
+	if err := b.end(r.Context(), in.user, all[i]); err != nil {
+		b.fail(w, r, errStore, err)
 		return
 	}
-	b.permissions.remove(in.user, id)
-	b.log.InfoContext(r.Context(), "access withdrawn", "client", all[i].clientID, "subject", in.user)
-	redirect(w, b.cfg.path("/apps?ended="+url.QueryEscape(all[i].clientID)))
+	b.log.InfoContext(r.Context(), "access withdrawn", "client", all[i].ClientID, "subject", in.user)
+	redirect(w, b.cfg.path("/apps?ended="+url.QueryEscape(all[i].ClientID)))
 }
 
 func (b *bank) confirmRevoke(w http.ResponseWriter, r *http.Request, in *session, one permission) {
 	one, ok, err := b.current(r.Context(), one)
 	if err != nil {
-		b.fail(w, r, errInternal, err)
+		b.fail(w, r, errStore, err)
 		return
 	}
 	if !ok {

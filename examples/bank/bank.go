@@ -2,12 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -22,13 +17,13 @@ import (
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/uses"
-	"github.com/gofapi/fapi2/store"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // A bank is the authorization server with its pages, and the API.
 type bank struct {
 	cfg      *config
+	kept     *kept
 	log      *slog.Logger
 	now      func() time.Time
 	server   *authserver.Server
@@ -36,6 +31,7 @@ type bank struct {
 	users    *users
 	sessions *sessions
 	details  *rar.Registry
+	secrets  secrets
 	answers  answers
 
 	permissions permissions
@@ -54,35 +50,52 @@ const (
 // newBank creates the bank. authserver.Server implements the
 // protocol. The bank adds its users and clients, and the method interact, which
 // asks the user.
-func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error) {
-	b := &bank{
-		cfg: cfg, log: log, now: now, details: cfg.details,
-		permissions: permissions{nobody: cfg.autoApprove, byUser: map[string][]permission{}},
-		payments:    payments{byUser: map[string][]payment{}},
-	}
-	var err error
-	if b.users, err = newUsers(cfg.users, cfg.iterations, now); err != nil {
+func newBank(ctx context.Context, cfg *config, kept *kept, log *slog.Logger, now func() time.Time) (*bank, error) {
+	b := &bank{cfg: cfg, kept: kept, log: log, now: now, details: cfg.details}
+	if err := b.load(ctx); err != nil {
 		return nil, err
 	}
-	if b.sessions, err = newSessions(now); err != nil {
-		return nil, err
-	}
-	// This example keeps everything in memory. A real bank needs a shared,
-	// persistent store. Otherwise a payment could be made again after a
-	// restart.
-	used, err := store.NewMemory(store.MemoryConfig{Now: now})
+	settings, err := b.settings()
 	if err != nil {
 		return nil, err
 	}
-	if b.uses, err = uses.New(uses.Config{Store: used, Issuer: cfg.issuer, Keep: usesKept, Now: now}); err != nil {
+	if b.server, err = authserver.New(settings); err != nil {
 		return nil, err
 	}
-	keys, err := newKeys(cfg.algorithms)
-	if err != nil {
-		return nil, err
+	b.protocol = b.server.Handler()
+	return b, nil
+}
+
+// load prepares the data of the bank in the store.
+func (b *bank) load(ctx context.Context) (err error) {
+	r := &records{b.kept.main, b.cfg.issuer, b.now}
+	b.permissions = permissions{records: r, nobody: b.cfg.autoApprove}
+	b.payments = payments{records: r, details: b.details}
+	if b.secrets, err = loadSecrets(ctx, r); err != nil {
+		return err
 	}
+	if err = makeKeys(ctx, r, b.cfg.algorithms); err != nil {
+		return err
+	}
+	if b.users, err = newUsers(ctx, r, b.cfg.users, b.cfg.iterations, b.now); err != nil {
+		return err
+	}
+	if err = b.checkUsers(ctx); err != nil {
+		return err
+	}
+	if b.sessions, err = newSessions(b.secrets, r, b.now); err != nil {
+		return err
+	}
+	b.uses, err = uses.New(uses.Config{Store: b.kept.main, Issuer: b.cfg.issuer, Keep: usesKept, Now: b.now})
+	return err
+}
+
+// settings returns the configuration of the server.
+func (b *bank) settings() (authserver.Config, error) {
+	cfg := b.cfg
 	settings := authserver.Config{
-		Profile: cfg.profile, Issuer: cfg.issuer, Keys: keys,
+		Profile: cfg.profile, Issuer: cfg.issuer, KeySource: b.keys,
+		Store: b.kept.server(), Replay: b.kept.replay, SeveralInstances: b.kept.isShared(),
 		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources,
 		Introspection:        &authserver.Introspection{ResourceServers: b.resourceServers},
 		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged, Lifetime: grantLifetime},
@@ -91,19 +104,16 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 			Request: cfg.requestLifetime(), AccessToken: accessTokenLifetime, RefreshToken: refreshTokenLifetime,
 		},
 		Interact: b.interact,
-		Hooks:    authserver.Hooks{ErrorPage: b.errorPage, Logger: log, Now: now},
+		Hooks:    authserver.Hooks{ErrorPage: b.errorPage, Logger: b.log, Now: b.now},
 	}
 	if cfg.mtlsListen != "" {
 		source, err := certificates()
 		if err != nil {
-			return nil, err
+			return settings, err
 		}
 		settings.MutualTLS = &authserver.MutualTLS{
 			Certificates: source, ClientCAs: cfg.clientCAs, BaseURL: cfg.mtlsURL(),
 		}
-	}
-	if settings.Nonces, err = cfg.nonces(now); err != nil {
-		return nil, err
 	}
 	if cfg.openid {
 		settings.UserInfo = userInfo
@@ -111,11 +121,34 @@ func newBank(cfg *config, log *slog.Logger, now func() time.Time) (*bank, error)
 	if cfg.accessToken == "opaque" {
 		settings.OpaqueAccessTokens = true
 	}
-	if b.server, err = authserver.New(settings); err != nil {
-		return nil, err
+	var err error
+	settings.Nonces, err = b.nonces(b.secrets.ServerNonces)
+	return settings, err
+}
+
+// keys returns the signing keys. The server calls it again at intervals.
+func (b *bank) keys(ctx context.Context) ([]profile.SigningKey, error) {
+	return loadKeys(ctx, b.users.records, b.cfg.algorithms)
+}
+
+// checkUsers reports users of the store that do not fit the configuration.
+func (b *bank) checkUsers(ctx context.Context) error {
+	names, err := b.users.names(ctx)
+	if err != nil {
+		return err
 	}
-	b.protocol = b.server.Handler()
-	return b, nil
+	for _, name := range names {
+		if b.cfg.registered[name] != nil {
+			return fmt.Errorf("clients: %.100q is the name of a user in the store", name)
+		}
+	}
+	if b.cfg.autoApprove == "" {
+		return nil
+	}
+	if ok, err := b.users.exists(ctx, b.cfg.autoApprove); err != nil || ok {
+		return err
+	}
+	return errors.New("auto_approve: the operator has deleted this user")
 }
 
 func (b *bank) client(_ context.Context, clientID string) (*profile.ClientMetadata, error) {
@@ -147,37 +180,11 @@ func certificates() (*tokenbinding.CertificateSource, error) {
 
 // nonces returns a source of nonces for one party. The server and the API have
 // different keys. If the source is nil, proofs need no nonce.
-func (c *config) nonces(now func() time.Time) (*dpop.NonceSource, error) {
-	if !c.requireNonce {
+func (b *bank) nonces(key []byte) (*dpop.NonceSource, error) {
+	if !b.cfg.requireNonce {
 		return nil, nil
 	}
-	return dpop.NewNonceSource(dpop.NonceSourceConfig{Now: now})
-}
-
-// newKeys creates the keys of the server. The keys of a real bank are in a KMS
-// or an HSM, and outlive the program.
-func newKeys(algorithms []string) ([]profile.SigningKey, error) {
-	keys := make([]profile.SigningKey, len(algorithms))
-	for i, algorithm := range algorithms {
-		key, err := newKey(algorithm)
-		if err != nil {
-			return nil, err
-		}
-		keys[i] = profile.SigningKey{Key: key, Algorithm: algorithm}
-	}
-	return keys, nil
-}
-
-func newKey(algorithm string) (crypto.Signer, error) {
-	switch algorithm {
-	case "ES256":
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case "PS256":
-		return rsa.GenerateKey(rand.Reader, 2048)
-	default: // EdDSA, Ed25519
-		_, key, err := ed25519.GenerateKey(rand.Reader)
-		return key, err
-	}
+	return dpop.NewNonceSource(dpop.NonceSourceConfig{Keys: [][]byte{key}, Now: b.now})
 }
 
 // handler returns the handler for the address listen. It serves all endpoints

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// An authority issues certificates. Its key is lost at the end of the program,
-// except in the demonstration.
+// An authority issues certificates. The store keeps its key. The demonstration
+// keeps it in a file.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -31,10 +31,20 @@ const madeLifetime = 90 * 24 * time.Hour
 // limit it to these hosts, even where it is trusted for every name.
 func newAuthority(hosts ...string) (*authority, error) {
 	a := &authority{hosts: hosts}
-	template := &x509.Certificate{
-		Subject: pkix.Name{CommonName: "Bank of examples, " + time.Now().UTC().Format(time.DateTime)},
-		IsCA:    true, KeyUsage: x509.KeyUsageCertSign, MaxPathLenZero: true, PermittedDNSDomainsCritical: true,
+	template := constraints(hosts)
+	template.Subject = pkix.Name{CommonName: "Bank of examples, " + time.Now().UTC().Format(time.DateTime)}
+	template.IsCA, template.KeyUsage, template.MaxPathLenZero = true, x509.KeyUsageCertSign, true
+	var err error
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, err
 	}
+	a.certificate, err = sign(template, template, a.key, a.key)
+	return a, err
+}
+
+// constraints returns a certificate with the name constraints for these hosts.
+func constraints(hosts []string) *x509.Certificate {
+	template := &x509.Certificate{PermittedDNSDomainsCritical: true}
 	for _, host := range hosts {
 		if ip := net.ParseIP(host); ip != nil {
 			if v4 := ip.To4(); v4 != nil {
@@ -46,12 +56,7 @@ func newAuthority(hosts ...string) (*authority, error) {
 			template.PermittedDNSDomains = append(template.PermittedDNSDomains, host)
 		}
 	}
-	var err error
-	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return nil, err
-	}
-	a.certificate, err = sign(template, template, a.key, a.key)
-	return a, err
+	return template
 }
 
 // renewal is the time before its expiry at which a stored authority is
@@ -69,7 +74,11 @@ func parseAuthority(certificate, key []byte, hosts ...string) (*authority, error
 	if !ok || !pair.Leaf.IsCA || !pair.Leaf.PermittedDNSDomainsCritical || time.Until(pair.Leaf.NotAfter) < renewal {
 		return nil, errors.New("not a CA certificate of the bank, or at its end")
 	}
-	return &authority{certificate: pair.Leaf, key: private, hosts: hosts}, nil
+	a := &authority{certificate: pair.Leaf, key: private, hosts: hosts}
+	if !a.permits(hosts) {
+		return nil, errors.New("a CA certificate for other hosts")
+	}
+	return a, nil
 }
 
 // localhosts are the names of this machine.
@@ -134,18 +143,20 @@ func (c *config) serverCertificate() (*tls.Certificate, *authority, error) {
 	}
 	a := c.authority
 	if a == nil {
-		hosts := localhosts
-		u, err := url.Parse(c.issuer)
-		if err != nil {
-			return nil, nil, err
-		}
-		if host := u.Hostname(); !slices.Contains(hosts, host) {
-			hosts = append([]string{host}, hosts...)
-		}
-		if a, err = newAuthority(hosts...); err != nil {
+		var err error
+		if a, err = newAuthority(c.hosts()...); err != nil {
 			return nil, nil, err
 		}
 	}
 	pair, err := a.issue()
 	return pair, a, err
+}
+
+// hosts returns the hosts of a certificate that the bank creates.
+func (c *config) hosts() []string {
+	u, err := url.Parse(c.issuer)
+	if err != nil || slices.Contains(localhosts, u.Hostname()) { // checked before
+		return localhosts
+	}
+	return append([]string{u.Hostname()}, localhosts...)
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/examples/internal/configfile"
+	"github.com/gofapi/fapi2/examples/internal/storage"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/rar"
 )
@@ -30,7 +31,8 @@ type config struct {
 	requestSeconds                       int
 	resources                            []string
 	resourceServers                      map[string][]string
-	accessToken, autoApprove, store      string
+	accessToken, autoApprove             string
+	store, replay                        string
 	users                                []user
 	clients                              []json.RawMessage
 
@@ -41,8 +43,9 @@ type config struct {
 	details    *rar.Registry // of the configured types
 	profile    profile.Profile
 	clientCAs  *x509.CertPool // nil without client_ca_file
-	algorithms []string       // of the server's keys; the first is the default
-	tellsAll   bool           // the introspection endpoint returns all tokens: there are no resource_servers
+	stores     storeNames
+	algorithms []string // of the server's keys; the first is the default
+	tellsAll   bool     // the introspection endpoint returns all tokens: there are no resource_servers
 
 	certificate *tls.Certificate // if nil, one is created
 	authority   *authority       // the issuer of a created certificate; if nil, a new one
@@ -61,7 +64,8 @@ func loadConfig(path string) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseConfig(data)
+	name := strings.TrimSuffix(path, filepath.Ext(path)) + ".data"
+	return parseConfig(data, "sqlite:"+filepath.Join(name, "bank.db"))
 }
 
 // readFile is os.ReadFile with a bound.
@@ -80,7 +84,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 
 // newConfig returns the defaults.
 func newConfig() *config {
-	return &config{requestSeconds: 90, accessToken: "jwt", store: "memory:", iterations: iterations}
+	return &config{requestSeconds: 90, accessToken: "jwt", iterations: iterations}
 }
 
 // members returns the table of the members of a configuration file.
@@ -119,11 +123,14 @@ func (c *config) members() []configfile.Member {
 		{Name: "access_token", Into: &c.accessToken, Default: "jwt",
 			Meaning: "The form of access tokens: jwt or opaque."},
 		{Name: "users", Into: &c.users, Default: "none",
-			Meaning: "The people who can log in. The username is the subject of tokens."},
+			Meaning: "People who can log in, in addition to those of the store. The username is the subject of tokens."},
 		{Name: "auto_approve", Into: &c.autoApprove, Default: "none",
 			Meaning: "A username. Every request is approved in its name and no page is shown. For tests alone."},
-		{Name: "store", Into: &c.store, Default: "memory:",
-			Meaning: "Where everything is kept. There is only memory: so far."},
+		{Name: "store", Into: &c.store, Default: "sqlite:NAME.data/bank.db for a configuration NAME.json",
+			Meaning: "Where all data is kept: " + storage.Kinds + ". A directory of its own is created for PATH. " +
+				"Several instances of the bank can use one store."},
+		{Name: "replay", Into: &c.replay, Default: "store",
+			Meaning: "Where used proofs, assertions and request objects are kept, for example redis://…."},
 		{Name: "clients", Into: &c.clients, Default: "none",
 			Meaning: "Registrations in the form of RFC 7591, with client_id. Their scopes and " +
 				"authorization_details_types are added to those of the bank, " +
@@ -133,11 +140,14 @@ func (c *config) members() []configfile.Member {
 	}
 }
 
-// parseConfig checks the whole configuration and reports all problems.
-func parseConfig(data []byte) (*config, error) {
+// parseConfig checks the whole configuration and reports all problems. The
+// store is the default.
+func parseConfig(data []byte, store string) (*config, error) {
 	c := newConfig()
+	c.store = store
 	p := configfile.Read(data, c.members())
 	c.checkServer(p)
+	c.checkStore(p)
 	c.checkFiles(p)
 	c.checkUsers(p)
 	c.checkClients(p)
@@ -168,7 +178,6 @@ func (c *config) checkServer(p *configfile.Problems) {
 		c.requestSeconds)
 	p.Require(c.accessToken == "jwt" || c.accessToken == "opaque", "access_token", "%.40q is neither jwt nor opaque",
 		c.accessToken)
-	p.Require(c.store == "memory:", "store", "unknown store, want memory:") // the value may hold a password
 	parts := map[string]profile.Profile{
 		"authorization_request": profile.SignedRequests, "authorization_response": profile.SignedResponses,
 		"introspection": profile.SignedIntrospection,

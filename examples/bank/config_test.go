@@ -56,7 +56,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		{"a server of a resource who is no client", with("resource_servers", object{"two": []string{"https://bank.example"}}), "not a client"},
 		{"a server of no resource of ours", with("resource_servers", object{"one": []string{"https://api.example"}}), "not among"},
 		{"another kind of token", with("access_token", "paseto"), "neither jwt nor opaque"},
-		{"another store", with("store", "redis://user:secret@host"), "want memory:"},
+		{"another store", with("store", "mongodb://user:secret@host"), "want memory:"},
 		{"a user without a password", with("users", []object{{"username": "bob"}}), "no password"},
 		{"a user twice", with("users", []object{{"username": "b", "password": "p"}, {"username": "b", "password": "p"}}), "twice"},
 		{"a member that no user has", with("users", []object{{"username": "b", "password": "p", "admin": true}}), "users"},
@@ -79,7 +79,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 			tc.change(o)
 			raw, err := json.Marshal(o)
 			require.NoError(t, err)
-			_, err = parseConfig(raw)
+			_, err = parseConfig(raw, "memory:")
 			require.ErrorContains(t, err, tc.says)
 			require.NotContains(t, err.Error(), "secret of alice")
 			require.NotContains(t, err.Error(), "user:secret")
@@ -88,7 +88,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing": "", "an array": "[]", "two objects": "{}{}", "no end": `{"issuer":`, "a name twice": `{"issuer":"https://a.example","issuer":"https://b.example"}`,
 	} {
-		_, err := parseConfig([]byte(text))
+		_, err := parseConfig([]byte(text), "memory:")
 		require.Error(t, err, name)
 	}
 }
@@ -113,7 +113,7 @@ func TestAllProblemsAreListed(t *testing.T) {
 	o["clients"] = []object{{"client_id": "two"}} // has two problems, and each names this client
 	raw, err = json.Marshal(o)
 	require.NoError(t, err)
-	_, err = parseConfig(raw)
+	_, err = parseConfig(raw, "memory:")
 	require.Equal(t, 2, strings.Count(err.Error(), `line 1: clients[0]: "two"`), "%v", err)
 	require.Equal(t, 2, run(context.Background(), []string{"-config", filepath.Join(t.TempDir(), "not-there")}, &stdout, &stderr))
 	require.Equal(t, 2, run(context.Background(), []string{"-unknown"}, &stdout, &stderr))
@@ -130,7 +130,7 @@ func TestAWrongTypeHidesNoOtherProblem(t *testing.T) {
 	"listen": "localhost",
 	"clients": [{"client_id": "a"}],
 	"resource_servers": {"b": ["https://api.example"]}
-}`))
+}`), "memory:")
 	for _, want := range []string{
 		"line 2: issuer is a number, want a string\n", "line 3: openid is a string, want true or false\n", "line 4: request_uri_seconds: 1 is not 5 to 599\n",
 		"line 5: access_token: ", "line 6: users[0]: no password", "line 6: users[1].username is a number, want a string\n", `line 7: listen: "localhost" is not host:port`,
@@ -159,7 +159,7 @@ func TestWhatFollowsFromAConfiguration(t *testing.T) {
 		}
 		raw, err := json.Marshal(o)
 		require.NoError(t, err)
-		c, err := parseConfig(raw)
+		c, err := parseConfig(raw, "memory:")
 		require.NoError(t, err)
 		return c
 	}

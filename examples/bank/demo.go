@@ -74,7 +74,7 @@ func newDemo(directory string) (*config, *demonstration, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	cfg, err := parseConfig(document)
+	cfg, err := parseConfig(document, "sqlite:"+filepath.Join(d.path, "bank.db"))
 	if err == nil {
 		cfg.authority = d.authority
 	}

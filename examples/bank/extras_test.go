@@ -241,12 +241,14 @@ func TestAdvanced(t *testing.T) {
 }
 
 func TestPermissionsAreBoundedButThoseThatNobodyIsAskedFor(t *testing.T) {
-	p := permissions{nobody: "robot", byUser: map[string][]permission{}}
+	p := permissions{nobody: "robot", records: newRecords(t, time.Now)}
 	now := time.Now()
 	for user, want := range map[string]int{"alice": 3, "robot": 0} {
 		dropped := 0
 		for i := range maxApps + 3 {
-			dropped += len(p.add(user, permission{id: strconv.Itoa(i), since: now, until: now.Add(time.Hour)}))
+			over, err := p.add(t.Context(), user, permission{ID: strconv.Itoa(i), Since: now, Until: now.Add(time.Hour)})
+			require.NoError(t, err)
+			dropped += len(over)
 		}
 		require.Equal(t, want, dropped, user) // what is dropped is withdrawn, with its tokens
 	}

@@ -16,6 +16,10 @@ import (
 // bank's own pages. A flow in a cookie leads it back to this request, since a
 // user may take longer than a request_uri lasts.
 func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
+	b.withSession(func(w http.ResponseWriter, r *http.Request) { b.begin(w, r, a) })(w, r)
+}
+
+func (b *bank) begin(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 	if b.cfg.autoApprove != "" {
 		b.approve(w, r, nil, a, authserver.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(),
 			Details:  a.Details(),
@@ -68,10 +72,15 @@ func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *auths
 		return
 	}
 	if err == nil {
+		// If the permission cannot be stored, the code is not sent: the user
+		// could not withdraw it.
+		if err := b.remember(r.Context(), a, response, approval); err != nil {
+			b.fail(w, r, errStore, err)
+			return
+		}
 		if f != nil {
 			b.sessions.keepAMoment(w, r, f)
 		}
-		b.remember(r.Context(), a, response, approval)
 		b.log.InfoContext(r.Context(), "access granted", "client", a.ClientID(), "subject", approval.Subject)
 	}
 	b.leave(w, r, a, response, err)
@@ -135,7 +144,10 @@ func (b *bank) logIn(w http.ResponseWriter, r *http.Request) {
 		b.showLogin(w, r, f, a, err)
 		return
 	}
-	b.sessions.logIn(w, r, name)
+	if err := b.sessions.logIn(w, r, name); err != nil {
+		b.fail(w, r, errStore, err)
+		return
+	}
 	b.sessions.know(w, name, from.browser)
 	b.log.InfoContext(r.Context(), "login", "subject", name)
 	if a == nil {
@@ -220,8 +232,12 @@ func (b *bank) deny(w http.ResponseWriter, r *http.Request, f *flow, a *authserv
 // logOut ends the session.
 func (b *bank) logOut(w http.ResponseWriter, r *http.Request) {
 	in := b.sessions.of(r)
-	if in == nil || b.readForm(w, r, "logout", in.id) {
-		b.sessions.logOut(w, r)
-		redirect(w, b.cfg.path("/apps"))
+	if in != nil && !b.readForm(w, r, "logout", in.id) {
+		return
 	}
+	if err := b.sessions.logOut(w, r); err != nil {
+		b.fail(w, r, errStore, err)
+		return
+	}
+	redirect(w, b.cfg.path("/apps"))
 }

@@ -73,12 +73,17 @@ func start(ctx context.Context, cfg *config, demo *demonstration, stdout, stderr
 		report(stderr, "", err)
 		return status
 	}
-	certificate, made, err := cfg.serverCertificate()
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	kept, err := openStores(ctx, cfg.stores, log, time.Now)
+	if err != nil {
+		return fail(statusFailed, err)
+	}
+	defer kept.close() //nolint:errcheck // the program ends
+	b, err := newBank(ctx, cfg, kept, log, time.Now)
 	if err != nil {
 		return fail(statusUsage, err)
 	}
-	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	b, err := newBank(cfg, log, time.Now)
+	certificate, made, err := b.certificate(ctx)
 	if err != nil {
 		return fail(statusUsage, err)
 	}

@@ -49,6 +49,7 @@ var (
 	errNoFlow   = pageError{status: http.StatusBadRequest, code: "no_login_in_progress", text: "error.flow"}
 	errForm     = pageError{status: http.StatusForbidden, code: "form_not_from_here", text: "error.form"}
 	errTooLarge = pageError{status: http.StatusRequestEntityTooLarge, code: "form_unreadable", text: "error.large"}
+	errStore    = pageError{status: http.StatusServiceUnavailable, code: "store_unavailable", text: "error.internal"}
 	errInternal = pageError{status: http.StatusInternalServerError, code: "internal_error", text: "error.internal"}
 )
 
@@ -62,7 +63,7 @@ func (b *bank) pages() map[string]http.Handler {
 	}))
 	all := map[string]http.Handler{}
 	add := func(path string, handlers map[string]http.HandlerFunc) {
-		all[b.cfg.path(path)] = protection.Handler(only(handlers))
+		all[b.cfg.path(path)] = protection.Handler(b.withSession(only(handlers).ServeHTTP))
 	}
 	add("/login", map[string]http.HandlerFunc{http.MethodGet: b.loginForm, http.MethodPost: b.logIn})
 	add("/consent", map[string]http.HandlerFunc{http.MethodGet: b.consentForm, http.MethodPost: b.consent})
@@ -72,9 +73,11 @@ func (b *bank) pages() map[string]http.Handler {
 	add("/", map[string]http.HandlerFunc{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) {
 		redirect(w, b.cfg.path("/apps"))
 	}})
-	add("/style.css", map[string]http.HandlerFunc{http.MethodGet: file("style.css")})
-	add("/once.js", map[string]http.HandlerFunc{http.MethodGet: file("once.js")})
-	add("/healthz", map[string]http.HandlerFunc{http.MethodGet: healthy})
+	for path, handler := range map[string]http.HandlerFunc{
+		"/style.css": file("style.css"), "/once.js": file("once.js"), "/healthz": healthy,
+	} {
+		all[b.cfg.path(path)] = protection.Handler(only(map[string]http.HandlerFunc{http.MethodGet: handler}))
+	}
 	return all
 }
 
@@ -201,7 +204,7 @@ func (b *bank) showLogin(w http.ResponseWriter, r *http.Request, f *flow, a *aut
 	case errors.Is(refused, errWrongPassword):
 		data.Problem = data.T("login.wrong")
 	case refused != nil:
-		b.fail(w, r, errInternal, refused)
+		b.fail(w, r, errStore, refused)
 		return
 	}
 	b.show(w, r, loginPage, status, leavesHere, data)
@@ -262,5 +265,8 @@ func (b *bank) showError(w http.ResponseWriter, r *http.Request, shown pageError
 		Time: b.now().UTC().Format(time.DateTime),
 	}
 	data.Text = data.T(shown.text)
+	if shown.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
 	b.show(w, r, errorPage, shown.status, staysHere, data)
 }

@@ -110,7 +110,7 @@ func TestAPermissionForSomethingElseIsNotOneToPay(t *testing.T) {
 			w.one.pay(token, order).refusedByAPI("insufficient_scope")
 		}
 	}
-	require.Empty(t, w.bank.payments.of("alice"), "CASES A2")
+	require.Empty(t, w.made(), "CASES A2")
 	t.Run("CASES A5: the API requires the scope as well", func(t *testing.T) {
 		refresh := w.one.tokens(details(order))["refresh_token"].(string)
 		narrowed := w.one.refresh(refresh).with("scope", "openid accounts").do()
@@ -130,7 +130,7 @@ func TestIdempotencyKeys(t *testing.T) {
 	other := w.one.attempt(token, "key-2", order).ok(http.StatusConflict)
 	require.Equal(t, first.str("payment_id"), other.str("payment_id"))
 	w.one.pay(token, order).ok(http.StatusConflict)
-	require.Len(t, w.bank.payments.of("alice"), 1)
+	require.Len(t, w.made(), 1)
 	for _, key := range []string{"a b", strings.Repeat("k", 65), "ü"} {
 		require.Equal(t, "malformed Idempotency-Key", w.one.attempt(token, key, order).ok(http.StatusBadRequest).str("error_description"))
 	}
@@ -145,7 +145,7 @@ func TestIdempotencyKeys(t *testing.T) {
 		for _, id := range ids {
 			require.Equal(t, ids[0], id)
 		}
-		require.Len(t, w.bank.payments.of("alice"), 2)
+		require.Len(t, w.made(), 2)
 	})
 }
 
@@ -160,7 +160,7 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 	}
 	list := w.one.accessToken(details(strings.Replace(information, `"actions"`, `"locations":["`+other+`"],"actions"`, 1)), param("scope", "openid"), both)
 	w.one.call(http.MethodGet, "/accounts", list).do().refusedByAPI("insufficient_scope")
-	require.Empty(t, w.bank.payments.of("alice"), "CASES G1")
+	require.Empty(t, w.made(), "CASES G1")
 	t.Run("CASES G3: a location of no API of this bank", func(t *testing.T) {
 		unknown := withMember(order, `"locations":["https://unknown.example/api"]`)
 		push := w.one.push()

@@ -25,6 +25,7 @@ const (
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 15 * time.Second
 	writeTimeout   = 30 * time.Second
+	requestTime    = 20 * time.Second // for the store; less than writeTimeout, so that the client learns of the failure
 	idleTimeout    = 60 * time.Second
 	shutdownTime   = 10 * time.Second
 )
@@ -87,6 +88,9 @@ func (b *bank) observe(next http.Handler) http.Handler {
 			http.Error(w, "busy", http.StatusServiceUnavailable)
 			return
 		}
+		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+		defer cancel()
+		r = r.WithContext(ctx)
 		start := time.Now()
 		noted := &notedResponse{ResponseWriter: w, status: http.StatusOK}
 		defer func() {

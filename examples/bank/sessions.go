@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -12,7 +13,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -22,7 +22,6 @@ const (
 	sessionLifetime = 30 * time.Minute
 	flowLifetime    = 12 * time.Minute // more than a pushed request lasts
 	maxFlows        = 8                // of one browser at a time
-	maxSessions     = 100_000
 )
 
 // A session is a browser in which a user has logged in.
@@ -31,6 +30,14 @@ type session struct {
 	user    string
 	began   time.Time // the time of the login
 	expires time.Time
+}
+
+// A storedSession is the record of a session. Its name is the value of the
+// cookie, of which the store has only a hash.
+type storedSession struct {
+	User    string    `json:"user,omitempty"` // empty after a logout
+	Began   time.Time `json:"began"`
+	Expires time.Time `json:"expires"`
 }
 
 // A flow is the request of a browser that was sent to the login page: an
@@ -46,24 +53,19 @@ type flow struct {
 
 // sessions recognizes browsers by their cookies.
 type sessions struct {
-	now  func() time.Time
-	aead cipher.AEAD // seals flows
-	key  []byte      // of form tokens
-
-	mu   sync.Mutex
-	byID map[[32]byte]*session // by the hash of the cookie, so that the comparison does not depend on the secret
+	now     func() time.Time
+	aead    cipher.AEAD // seals flows
+	key     []byte      // of form tokens
+	records *records
 }
 
-func newSessions(now func() time.Time) (*sessions, error) {
-	sealing, tokens := make([]byte, 32), make([]byte, 32)
-	rand.Read(sealing)
-	rand.Read(tokens)
-	block, err := aes.NewCipher(sealing)
+func newSessions(s secrets, r *records, now func() time.Time) (*sessions, error) {
+	block, err := aes.NewCipher(s.Flows)
 	if err != nil {
 		return nil, err
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
-	return &sessions{now: now, aead: aead, key: tokens, byID: make(map[[32]byte]*session)}, err
+	return &sessions{now: now, aead: aead, key: s.Forms, records: r}, err
 }
 
 func setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration) {
@@ -77,56 +79,79 @@ func setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration
 }
 
 // logIn starts a new session of the browser, in place of an existing one.
-func (s *sessions) logIn(w http.ResponseWriter, r *http.Request, user string) *session {
-	s.logOut(w, r)
-	now := s.now()
-	in := &session{id: rand.Text(), user: user, began: now, expires: now.Add(sessionLifetime)}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.byID) >= maxSessions {
-		s.makeRoom(now)
+func (s *sessions) logIn(w http.ResponseWriter, r *http.Request, user string) error {
+	if err := s.logOut(w, r); err != nil {
+		return err
 	}
-	s.byID[sha256.Sum256([]byte(in.id))] = in
-	setCookie(w, sessionCookie, in.id, sessionLifetime)
-	return in
+	id, now := rand.Text(), s.now()
+	err := update(r.Context(), s.records, "session", id, sessionLifetime, func(v *storedSession) (bool, error) {
+		*v = storedSession{User: user, Began: now, Expires: now.Add(sessionLifetime)}
+		return true, nil
+	})
+	if err == nil {
+		setCookie(w, sessionCookie, id, sessionLifetime)
+	}
+	return err
 }
 
-// makeRoom ends expired sessions, and at least one session. The user of a
-// session that is not expired has to log in again.
-func (s *sessions) makeRoom(now time.Time) {
-	var some [32]byte
-	for id, in := range s.byID {
-		if some = id; !in.expires.After(now) {
-			delete(s.byID, id)
-		}
-	}
-	delete(s.byID, some)
-}
+// sessionKey is the key of the session in the context of a request.
+type sessionKey struct{}
 
-// of returns the session of the browser. It returns nil if there is none.
+// of returns the session of the browser that withSession has found. It returns
+// nil if there is none.
 func (s *sessions) of(r *http.Request) *session {
-	cookie, err := r.Cookie(sessionCookie)
-	if err != nil {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	in := s.byID[sha256.Sum256([]byte(cookie.Value))]
-	if in == nil || !in.expires.After(s.now()) {
-		return nil
-	}
+	in, _ := r.Context().Value(sessionKey{}).(*session)
 	return in
 }
 
-func (s *sessions) logOut(w http.ResponseWriter, r *http.Request) {
+// find returns the session of the browser. It returns nil if there is none.
+func (s *sessions) find(r *http.Request) (*session, error) {
 	cookie, err := r.Cookie(sessionCookie)
-	if err != nil {
-		return
+	if err != nil || cookie.Value == "" || len(cookie.Value) > maxUsername {
+		return nil, nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.byID, sha256.Sum256([]byte(cookie.Value)))
-	setCookie(w, sessionCookie, "", 0)
+	var stored storedSession
+	_, err = s.records.get(r.Context(), "session", cookie.Value, &stored)
+	if err != nil || stored.User == "" || !stored.Expires.After(s.now()) {
+		return nil, err
+	}
+	return &session{id: cookie.Value, user: stored.User, began: stored.Began, expires: stored.Expires}, nil
+}
+
+// withSession adds the session of the browser to the context of the request.
+// The sessions of a deleted user have ended.
+func (b *bank) withSession(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		in, err := b.sessions.find(r)
+		exists := false
+		if in != nil && err == nil {
+			exists, err = b.users.exists(r.Context(), in.user)
+		}
+		if err != nil {
+			b.fail(w, r, errStore, err)
+			return
+		}
+		if exists {
+			r = r.WithContext(context.WithValue(r.Context(), sessionKey{}, in))
+		}
+		next(w, r)
+	}
+}
+
+// logOut ends the session of the browser.
+func (s *sessions) logOut(w http.ResponseWriter, r *http.Request) error {
+	in, err := s.find(r)
+	if err != nil || in == nil {
+		return err
+	}
+	err = update(r.Context(), s.records, "session", in.id, time.Minute, func(v *storedSession) (bool, error) {
+		*v = storedSession{}
+		return true, nil
+	})
+	if err == nil {
+		setCookie(w, sessionCookie, "", 0)
+	}
+	return err
 }
 
 // begin stores a flow in the browser. It reuses an existing flow for the same

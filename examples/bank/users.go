@@ -8,14 +8,15 @@ import (
 	"crypto/subtle"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
 	// OWASP recommends this number for PBKDF2 with HMAC-SHA-256. The
-	// configuration contains passwords in the clear for demonstrations. A bank
-	// stores only hashes.
+	// configuration contains passwords in the clear for demonstrations. The
+	// store contains only hashes.
 	iterations  = 600_000
 	maxPassword = 1 << 10
 	maxUsername = 255
@@ -32,10 +33,10 @@ const (
 	maxBuckets        = 1 << 16
 )
 
-// users checks passwords.
+// users checks passwords. The store keeps the users.
 type users struct {
-	hashes map[string]hashed
-	nobody hashed // stands in for an unknown name, so that the response takes the same time
+	records *records
+	nobody  login // stands in for an unknown name, so that the response takes the same time
 
 	// slots bounds the number of concurrent hashes. Each takes a processor for
 	// a large part of a second.
@@ -47,7 +48,20 @@ type users struct {
 	buckets map[string]bucket
 }
 
-type hashed struct{ salt, hash []byte }
+// A login is the record of a user. The record stays after the deletion of the
+// user, because another person must not become the same subject (OpenID Connect
+// Core §2).
+type login struct {
+	Salt       []byte `json:"salt,omitempty"`
+	Hash       []byte `json:"hash,omitempty"`
+	Iterations int    `json:"iterations,omitempty"`
+	Deleted    bool   `json:"deleted,omitempty"`
+}
+
+func (l login) exists() bool { return len(l.Hash) > 0 && !l.Deleted }
+
+// userNames is the record of all names.
+type userNames []string
 
 // A bucket contains the remaining failures at a time.
 type bucket struct {
@@ -55,27 +69,69 @@ type bucket struct {
 	at   time.Time
 }
 
-func newUsers(all []user, iterations int, now func() time.Time) (*users, error) {
+// newUsers adds the users of the configuration to those of the store. A changed
+// password replaces the stored one. A deleted user stays deleted.
+func newUsers(ctx context.Context, r *records, all []user, iterations int, now func() time.Time) (*users, error) {
 	u := &users{
-		hashes: make(map[string]hashed, len(all)), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		records: r, slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		iterations: iterations, now: now, buckets: make(map[string]bucket),
 	}
-	for _, one := range append([]user{{"", rand.Text()}}, all...) {
-		salt := make([]byte, 16)
-		rand.Read(salt) // never fails
-		hash, err := u.hash(one.Password, salt)
+	var err error
+	if u.nobody, err = newLogin(rand.Text(), iterations); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(all))
+	for i, one := range all {
+		names[i] = one.Username
+		err := update(ctx, r, "user", one.Username, keptForever, func(v *login) (bool, error) {
+			if v.Deleted {
+				return false, nil
+			}
+			if ok, err := v.matches(one.Password); ok || err != nil {
+				return false, err
+			}
+			var err error
+			*v, err = newLogin(one.Password, iterations)
+			return true, err
+		})
 		if err != nil {
 			return nil, err
 		}
-		u.hashes[one.Username] = hashed{salt, hash}
 	}
-	u.nobody = u.hashes[""]
-	delete(u.hashes, "")
-	return u, nil
+	return u, update(ctx, r, "users", "", keptForever, func(v *userNames) (bool, error) {
+		before := len(*v)
+		*v = append(*v, names...)
+		slices.Sort(*v)
+		*v = slices.Compact(*v)
+		return len(*v) > before, nil
+	})
 }
 
-func (u *users) hash(password string, salt []byte) ([]byte, error) {
-	return pbkdf2.Key(sha256.New, password, salt, u.iterations, sha256.Size)
+func newLogin(password string, iterations int) (login, error) {
+	l := login{Salt: make([]byte, 16), Iterations: iterations}
+	rand.Read(l.Salt) // never fails
+	var err error
+	l.Hash, err = l.hash(password)
+	return l, err
+}
+
+func (l login) hash(password string) ([]byte, error) {
+	return pbkdf2.Key(sha256.New, password, l.Salt, l.Iterations, sha256.Size)
+}
+
+// matches reports whether the password is that of the login.
+func (l login) matches(password string) (bool, error) {
+	if !l.exists() {
+		return false, nil
+	}
+	hash, err := l.hash(password)
+	return err == nil && subtle.ConstantTimeCompare(hash, l.Hash) == 1, err
+}
+
+// names returns the names of all users, including those of deleted ones.
+func (u *users) names(ctx context.Context) (names userNames, err error) {
+	_, err = u.records.get(ctx, "users", "", &names)
+	return names, err
 }
 
 var (
@@ -129,15 +185,19 @@ func (u *users) check(ctx context.Context, name, password string, from peer) err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	known, ok := u.hashes[name]
+	var known login
+	if _, err := u.records.get(ctx, "user", name, &known); err != nil {
+		return err
+	}
+	ok := known.exists()
 	if !ok {
 		known = u.nobody
 	}
-	hash, err := u.hash(password, known.salt)
+	matches, err := known.matches(password)
 	if err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare(hash, known.hash) != 1 || !ok {
+	if !matches || !ok {
 		return errWrongPassword
 	}
 	u.forgive(limits)
@@ -191,7 +251,18 @@ func (u *users) forgive(limits []limited) {
 	}
 }
 
-func (u *users) exists(name string) bool {
-	_, ok := u.hashes[name]
-	return ok
+// exists reports whether a user exists and is not deleted.
+func (u *users) exists(ctx context.Context, name string) (bool, error) {
+	var known login
+	_, err := u.records.get(ctx, "user", name, &known)
+	return known.exists(), err
+}
+
+// remove deletes the password of a user. The user can then not log in any more,
+// and all sessions end.
+func (u *users) remove(ctx context.Context, name string) error {
+	return update(ctx, u.records, "user", name, keptForever, func(v *login) (bool, error) {
+		*v = login{Deleted: true}
+		return true, nil
+	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -15,7 +16,7 @@ import (
 
 func newTestUsers(t *testing.T) (*users, *time.Time) {
 	now := time.Now()
-	u, err := newUsers([]user{{"alice", "right"}, {"bob", "right"}}, 10, func() time.Time { return now })
+	u, err := newUsers(t.Context(), newRecords(t, time.Now), []user{{"alice", "right"}, {"bob", "right"}}, 10, func() time.Time { return now })
 	require.NoError(t, err)
 	return u, &now
 }
@@ -74,9 +75,11 @@ func TestNobodyFillsTheTableFromOneAddress(t *testing.T) {
 
 func TestAHashForNobody(t *testing.T) {
 	u, _ := newTestUsers(t)
-	require.Len(t, u.nobody.hash, 32, "a name that does not exist is compared as well")
+	require.Len(t, u.nobody.Hash, 32, "a name that does not exist is compared as well")
 	require.ErrorIs(t, u.check(context.Background(), "", "", peer{address: "a"}), errWrongPassword)
-	require.NotContains(t, u.hashes, "")
+	exists, err := u.exists(t.Context(), "")
+	require.NoError(t, err)
+	require.False(t, exists)
 }
 
 func TestStrangersDoNotLockUsersOut(t *testing.T) {
@@ -132,9 +135,13 @@ func TestStrangersDoNotLockUsersOut(t *testing.T) {
 
 func TestKnownBrowsers(t *testing.T) {
 	now := time.Now()
-	s, err := newSessions(func() time.Time { return now })
+	clock := func() time.Time { return now }
+	secret := func(b string) secrets {
+		return secrets{Flows: bytes.Repeat([]byte(b), 32), Forms: bytes.Repeat([]byte(b), 32)}
+	}
+	s, err := newSessions(secret("a"), newRecords(t, clock), clock)
 	require.NoError(t, err)
-	other, err := newSessions(func() time.Time { return now })
+	other, err := newSessions(secret("b"), newRecords(t, clock), clock)
 	require.NoError(t, err)
 	cookie := func(user, id string) *http.Cookie {
 		w := httptest.NewRecorder()

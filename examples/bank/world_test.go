@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/store"
 )
 
 // A world is a bank that serves real sockets, and who its clients are.
@@ -79,19 +81,8 @@ func newWorld(t testing.TB, changes ...func(cfg object)) *world {
 	listener, asking := listen(), listen()
 	port := func(l net.Listener) string { return l.Addr().String()[len("127.0.0.1"):] }
 	w.issuer, w.mtls = "https://localhost"+port(listener), "https://localhost"+port(asking)
-	clients, clientCA := w.newParties()
-	document := object{
-		"issuer": w.issuer, "listen": listener.Addr().String(), "mtls_listen": asking.Addr().String(), "client_ca_file": clientCA,
-		"openid": true, "users": []object{{"username": "alice", "password": "correct horse"}, {"username": "bob", "password": "battery staple"}},
-		"auto_approve": "alice", "clients": clients, "resource_servers": object{"rs": []string{w.issuer}},
-	}
-	for _, change := range changes {
-		change(document)
-	}
-	maps.DeleteFunc(document, func(_ string, value any) bool { return value == nil })
-	raw, err := json.Marshal(document)
-	require.NoError(t, err)
-	w.cfg, err = parseConfig(raw)
+	var err error
+	w.cfg, err = parseConfig(w.document(listener.Addr().String(), asking.Addr().String(), changes), "memory:")
 	require.NoError(t, err)
 	w.cfg.iterations = 1000
 	certificate, made, err := w.cfg.serverCertificate()
@@ -99,7 +90,10 @@ func newWorld(t testing.TB, changes ...func(cfg object)) *world {
 	w.roots = x509.NewCertPool()
 	w.roots.AddCert(made.certificate)
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
-	w.bank, err = newBank(w.cfg, log, w.now)
+	kept, err := openStores(t.Context(), w.cfg.stores, log, w.now)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, kept.close()) })
+	w.bank, err = newBank(t.Context(), w.cfg, kept, log, w.now)
 	require.NoError(t, err)
 	sockets, err := w.bank.sockets(listener, asking)
 	require.NoError(t, err)
@@ -111,6 +105,24 @@ func newWorld(t testing.TB, changes ...func(cfg object)) *world {
 		require.NoError(t, <-served)
 	})
 	return w
+}
+
+// document is the configuration of the bank with new clients.
+func (w *world) document(listen, mtlsListen string, changes []func(cfg object)) []byte {
+	w.t.Helper()
+	clients, clientCA := w.newParties()
+	document := object{
+		"issuer": w.issuer, "listen": listen, "mtls_listen": mtlsListen, "client_ca_file": clientCA,
+		"openid": true, "users": []object{{"username": "alice", "password": "correct horse"}, {"username": "bob", "password": "battery staple"}},
+		"auto_approve": "alice", "clients": clients, "resource_servers": object{"rs": []string{w.issuer}},
+	}
+	for _, change := range changes {
+		change(document)
+	}
+	maps.DeleteFunc(document, func(_ string, value any) bool { return value == nil })
+	raw, err := json.Marshal(document)
+	require.NoError(w.t, err)
+	return raw
 }
 
 func with(name string, value any) func(cfg object) { return func(cfg object) { cfg[name] = value } }
@@ -127,6 +139,22 @@ func registration(changes object, ids ...string) func(cfg object) {
 }
 
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
+
+// made returns the payments of alice.
+func (w *world) made() []payment {
+	w.t.Helper()
+	all, err := w.bank.payments.of(w.t.Context(), "alice")
+	require.NoError(w.t, err)
+	return all
+}
+
+// newRecords returns records in memory.
+func newRecords(t testing.TB, now func() time.Time) *records {
+	t.Helper()
+	memory, err := store.NewMemory(store.MemoryConfig{Now: now})
+	require.NoError(t, err)
+	return &records{memory, "https://bank.example", now}
+}
 
 func (w *world) advance(d time.Duration) { w.offset.Add(int64(d)) }
 
