@@ -47,9 +47,8 @@ const (
 	usesKept = 10 * grantLifetime
 )
 
-// newBank creates the bank. authserver.Server implements the
-// protocol. The bank adds its users and clients, and the method interact, which
-// asks the user.
+// newBank creates the bank. authserver.Server implements the protocol. The bank
+// adds its users and clients, and the method interact, which asks the user.
 func newBank(ctx context.Context, cfg *config, kept *kept, log *slog.Logger, now func() time.Time) (*bank, error) {
 	b := &bank{cfg: cfg, kept: kept, log: log, now: now, details: cfg.details}
 	if err := b.load(ctx); err != nil {

@@ -9,18 +9,27 @@
 //
 // It prints one JSON line when it is ready, {"ready":true,"issuer":…}, and
 // writes its log to the standard error. After SIGINT or SIGTERM it finishes the
-// running requests and ends. All data is in memory, except the CA and the
-// client's key of the bank without a configuration. These are in a directory of
-// the user's cache, or in that of -state. A restart of the bank therefore does
-// not break a running fintech.
+// running requests and ends. A configuration with problems ends the program
+// with status 2 and a list of all of them, each with its line.
 //
-// A configuration with problems ends the program with status 2 and a list of
-// all of them, each with its line.
+// # Data
 //
-// At start the server creates a key for each algorithm in the clients'
-// registrations. Without such an algorithm it creates one for ES256. The first
-// key signs access tokens. It also signs for clients that register no
-// algorithm.
+// The bank keeps its data in one store, so a restart loses nothing: users with
+// hashes of their passwords, sessions, consents, grants, tokens, payments, used
+// permissions, signing keys, its other secrets and its CA. The default is a
+// SQLite file next to the configuration. Without a configuration, the file is
+// in a directory of the user's cache, or in that of -state, together with the
+// client's key. The members store and replay of the configuration name other
+// stores. Several instances with one issuer can share a store.
+//
+// The store keeps users that the configuration no longer lists. Counts of
+// failed logins and the responses to double clicks are in memory. A real bank
+// keeps its keys in a KMS or an HSM, and not in the database.
+//
+// The first start creates a key for each algorithm in the clients'
+// registrations. Without such an algorithm it creates one for ES256. The key of
+// the first algorithm signs access tokens. It also signs for clients that
+// register no algorithm.
 //
 // # Payments
 //

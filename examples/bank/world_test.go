@@ -206,7 +206,8 @@ func certify(t testing.TB, template *x509.Certificate, by *tls.Certificate, key 
 // all are the clients that tests of every client go through.
 func (w *world) all() []*party { return []*party{w.one, w.two, w.tlsOne, w.tlsTwo, w.mixed} }
 
-// at is where a client finds an endpoint: clients that use certificates go to the aliases.
+// at is where a client finds an endpoint: clients that use certificates go to
+// the aliases.
 func (p *party) at(path string) string {
 	if p.bound {
 		return p.w.mtls + path

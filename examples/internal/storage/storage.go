@@ -17,9 +17,9 @@ import (
 // Kinds are the forms of a name, for the description of a configuration.
 const Kinds = "memory:, sqlite:PATH, postgres://…, mysql://… or redis://…"
 
-// A Name is the parsed name of a store. String and LogValue show the kind only,
-// because the name of a database can contain a password. The zero value names
-// the memory of the process.
+// A Name is the parsed name of a store. String, GoString and LogValue show the
+// kind only, because the name of a database can contain a password. The zero
+// value names the memory of the process.
 type Name struct {
 	kind string // if empty, memory
 	path string // of SQLite
@@ -97,6 +97,9 @@ func (n Name) String() string {
 	}
 	return n.kind
 }
+
+// GoString is String.
+func (n Name) GoString() string { return n.String() }
 
 // LogValue is String for package log/slog.
 func (n Name) LogValue() slog.Value { return slog.StringValue(n.String()) }
