@@ -192,7 +192,8 @@ func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 func (a *api) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	a.log.ErrorContext(r.Context(), "store failed", "reason", err.Error())
 	w.Header().Set("Retry-After", "5")
-	writeJSON(w, http.StatusServiceUnavailable, object{"error": "server_error", "error_description": "try again later"})
+	writeJSON(w, http.StatusServiceUnavailable,
+		object{"error": "server_error", "error_description": "try again later"})
 }
 
 var errOrderTooLarge = errors.New("the body is too large or incomplete")

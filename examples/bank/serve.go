@@ -25,7 +25,7 @@ const (
 	headerTimeout  = 5 * time.Second
 	readTimeout    = 15 * time.Second
 	writeTimeout   = 30 * time.Second
-	requestTime    = 20 * time.Second // for the store; less than writeTimeout, so that the client learns of the failure
+	requestTime    = 20 * time.Second // less than writeTimeout, so that the peer receives a response
 	idleTimeout    = 60 * time.Second
 	shutdownTime   = 10 * time.Second
 )

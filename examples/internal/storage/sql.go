@@ -99,7 +99,11 @@ func parseMySQL(u *url.URL) (Name, error) {
 	plain.Passwd, _ = u.User.Password()
 	name := plain.FormatDSN()
 	if u.RawQuery != "" {
-		name += map[bool]string{true: "&", false: "?"}[strings.Contains(name[strings.LastIndex(name, "/"):], "?")] + u.RawQuery
+		separator := "?"
+		if strings.Contains(name[strings.LastIndex(name, "/"):], "?") {
+			separator = "&"
+		}
+		name += separator + u.RawQuery
 	}
 	parsed, err := mysql.ParseDSN(name)
 	if err != nil {
