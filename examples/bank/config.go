@@ -123,7 +123,7 @@ func (c *config) members() []configfile.Member {
 		{Name: "access_token", Into: &c.accessToken, Default: "jwt",
 			Meaning: "The form of access tokens: jwt or opaque."},
 		{Name: "users", Into: &c.users, Default: "none",
-			Meaning: "People who can log in, in addition to those of the store. The username is the subject of tokens."},
+			Meaning: "Users, in addition to those of the store. The username is the subject of tokens."},
 		{Name: "auto_approve", Into: &c.autoApprove, Default: "none",
 			Meaning: "A username. Every request is approved in its name and no page is shown. For tests alone."},
 		{Name: "store", Into: &c.store, Default: "sqlite:NAME.data/bank.db for a configuration NAME.json",
