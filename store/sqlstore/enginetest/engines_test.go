@@ -68,6 +68,19 @@ func TestPostgreSQL(t *testing.T) {
 	run(t, postgreSQL(testserver.PostgreSQL(t)))
 }
 
+// PgBouncer gives each statement another connection, so statements that were
+// prepared on one are unknown on the next.
+func TestPgBouncer(t *testing.T) {
+	t.Parallel()
+	e := postgreSQL(testserver.PgBouncer(t, testserver.PostgreSQL(t), "default_pool_size=4", "max_client_conn=500"))
+	direct := e.dsn
+	e.dsn = func(parameters ...string) string {
+		return direct(append([]string{"default_query_exec_mode=exec"}, parameters...)...)
+	}
+	testKit(t, e)
+	testMigrate(t, e)
+}
+
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
 	run(t, mariaDB(testserver.MariaDB(t)))
