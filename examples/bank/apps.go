@@ -116,6 +116,17 @@ func (p *permissions) remove(ctx context.Context, user string, one permission) e
 	})
 }
 
+// close prevents new permissions of a deleted user. It returns those that
+// exist.
+func (p *permissions) close(ctx context.Context, user string) (all []permission, err error) {
+	return all, update(ctx, p.records, "permissions", user, keptForever, func(v *permissionList) (bool, error) {
+		all = v.All
+		write := !v.Deleted
+		v.Deleted = true
+		return write, nil
+	})
+}
+
 // of returns the permissions of a user, oldest first, without what they permit.
 func (p *permissions) of(ctx context.Context, user string) ([]permission, error) {
 	var v permissionList

@@ -210,6 +210,7 @@ func (b *bank) mtlsHandler() (http.Handler, error) {
 	}
 	own[b.cfg.path("/authorize")] = http.NotFoundHandler()
 	own[b.cfg.path("/healthz")] = http.HandlerFunc(healthy)
+	own[b.cfg.path("/readyz")] = http.HandlerFunc(b.readiness)
 	return b.observe(b.routes(own)), nil
 }
 
@@ -244,10 +245,4 @@ func only(handlers map[string]http.HandlerFunc) http.Handler {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 	})
-}
-
-func healthy(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	fmt.Fprintln(w, `{"status":"ok"}`)
 }

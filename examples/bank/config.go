@@ -33,6 +33,7 @@ type config struct {
 	resourceServers                      map[string][]string
 	accessToken, autoApprove             string
 	store, replay                        string
+	operatorListen, operatorSecret       string
 	users                                []user
 	clients                              []json.RawMessage
 
@@ -131,6 +132,12 @@ func (c *config) members() []configfile.Member {
 				"Several instances of the bank can use one store."},
 		{Name: "replay", Into: &c.replay, Default: "store",
 			Meaning: "Where used proofs, assertions and request objects are kept, for example redis://…."},
+		{Name: "operator_listen", Into: &c.operatorListen, Default: "no page for the operator",
+			Meaning: "host:port of the operator's page, on a loopback address. It shows what is in the store and " +
+				"deletes the data of a user. It needs operator_secret."},
+		{Name: "operator_secret", Into: &c.operatorSecret, Default: "none",
+			Meaning: "The password of the operator's page, 16 bytes or more. The browser asks for it; the user name " +
+				"does not matter."},
 		{Name: "clients", Into: &c.clients, Default: "none",
 			Meaning: "Registrations in the form of RFC 7591, with client_id. Their scopes and " +
 				"authorization_details_types are added to those of the bank, " +
@@ -148,6 +155,7 @@ func parseConfig(data []byte, store string) (*config, error) {
 	p := configfile.Read(data, c.members())
 	c.checkServer(p)
 	c.checkStore(p)
+	c.checkOperator(p)
 	c.checkFiles(p)
 	c.checkUsers(p)
 	c.checkClients(p)

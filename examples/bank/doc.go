@@ -31,6 +31,14 @@
 // the first algorithm signs access tokens. It also signs for clients that
 // register no algorithm.
 //
+// # Operation
+//
+// GET /healthz reports that the process serves requests, and GET /readyz that
+// its store responds and its signing keys are loaded. If the store fails,
+// requests receive status 503 with Retry-After. The members operator_listen and
+// operator_secret add a page on a loopback address. It shows what is in the
+// store and deletes the data of a user.
+//
 // # Payments
 //
 // POST /payments makes a payment that the user has consented to. The body is

@@ -116,20 +116,31 @@ func start(ctx context.Context, cfg *config, demo *demonstration, stdout, stderr
 }
 
 // listen opens the sockets of the configuration.
-func (b *bank) listen(ctx context.Context) ([]socket, error) {
-	open := func(address string) (net.Listener, error) { return new(net.ListenConfig).Listen(ctx, "tcp", address) }
-	listener, err := open(b.cfg.listen)
+func (b *bank) listen(ctx context.Context) (sockets []socket, err error) {
+	listeners := make([]net.Listener, 3)
+	for i, address := range []string{b.cfg.listen, b.cfg.mtlsListen, b.cfg.operatorListen} {
+		if address == "" {
+			continue
+		}
+		if listeners[i], err = new(net.ListenConfig).Listen(ctx, "tcp", address); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		sockets, err = b.sockets(listeners[0], listeners[1])
+	}
 	if err != nil {
+		for _, l := range listeners {
+			if l != nil {
+				err = errors.Join(err, l.Close())
+			}
+		}
 		return nil, err
 	}
-	if b.cfg.mtlsListen == "" {
-		return b.sockets(listener, nil)
+	if listeners[2] != nil {
+		sockets = append(sockets, socket{listener: listeners[2], handler: b.operatorHandler()})
 	}
-	mtls, err := open(b.cfg.mtlsListen)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	return b.sockets(listener, mtls)
+	return sockets, nil
 }
 
 // sockets returns the handlers of each listener. mtls may be nil.

@@ -25,6 +25,8 @@ var (
 	errorPage   = page("error")
 	appsPage    = page("apps")
 	revokePage  = page("revoke")
+
+	operatorPage = page("operator")
 )
 
 func page(name string) *template.Template {
@@ -75,6 +77,7 @@ func (b *bank) pages() map[string]http.Handler {
 	}})
 	for path, handler := range map[string]http.HandlerFunc{
 		"/style.css": file("style.css"), "/once.js": file("once.js"), "/healthz": healthy,
+		"/readyz": b.readiness,
 	} {
 		all[b.cfg.path(path)] = protection.Handler(only(map[string]http.HandlerFunc{http.MethodGet: handler}))
 	}

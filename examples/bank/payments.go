@@ -67,6 +67,14 @@ func (p *payments) book(ctx context.Context, user string, made payment) (added b
 	})
 }
 
+// remove deletes the payments of a deleted user.
+func (p *payments) remove(ctx context.Context, user string) error {
+	return update(ctx, p.records, "payments", user, keptForever, func(v *paymentList) (bool, error) {
+		*v = paymentList{Deleted: true}
+		return true, nil
+	})
+}
+
 // of returns the payments of a user, newest first.
 func (p *payments) of(ctx context.Context, user string) ([]payment, error) {
 	var v paymentList

@@ -18,6 +18,28 @@ var texts = webtext.Texts{
 	"login.throttled": {"Too many wrong attempts. Please try again in a minute.",
 		"Zu viele falsche Versuche. Bitte versuchen Sie es in einer Minute noch einmal."},
 
+	"operator.title":       {"Operator", "Betrieb"},
+	"operator.stores":      {"Stores", "Speicher"},
+	"operator.entries":     {"Entries", "Einträge"},
+	"operator.uncounted":   {"Cannot be counted", "Nicht zählbar"},
+	"operator.users":       {"Users", "Benutzer"},
+	"operator.permissions": {"Permissions", "Erlaubnisse"},
+	"operator.payments":    {"Payments", "Zahlungen"},
+	"operator.deleted":     {"deleted", "gelöscht"},
+	"operator.delete":      {"Delete a user", "Benutzer löschen"},
+	"operator.explain": {"This ends all sessions, withdraws all permissions and deletes the payments. " +
+		"The name cannot be used again.",
+		"Das beendet alle Sitzungen, entzieht alle Erlaubnisse und löscht die Zahlungen. " +
+			"Der Name wird nicht neu vergeben."},
+	"operator.confirm":     {"Delete all data of this user", "Alle Daten dieses Benutzers löschen"},
+	"operator.unconfirmed": {"Please confirm the deletion.", "Bitte bestätigen Sie die Löschung."},
+	"operator.unknown":     {"There is no such user.", "Diesen Benutzer gibt es nicht."},
+	"operator.auto": {"The configuration names this user in auto_approve.",
+		"Die Konfiguration nennt diesen Benutzer in auto_approve."},
+	"operator.incomplete": {"Not everything was deleted. Please try again.",
+		"Nicht alles wurde gelöscht. Bitte versuchen Sie es noch einmal."},
+	"operator.done": {"The data of the user is deleted.", "Die Daten des Benutzers sind gelöscht."},
+
 	"consent.pay":      {"Pay %s to %s", "%s an %s zahlen"},
 	"consent.accounts": {"Allow access to your accounts", "Zugriff auf Ihre Konten erlauben"},
 	"consent.payments": {"Allow payments", "Zahlungen erlauben"},

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// readyTime limits the checks of readiness.
+const readyTime = 5 * time.Second
+
+// healthy reports that the process serves requests. It does not ask the store:
+// a restart of the process would not repair the store.
+func healthy(w http.ResponseWriter, _ *http.Request) {
+	writeStatus(w, http.StatusOK, "ok")
+}
+
+// readiness reports whether the bank can serve its clients now: whether the
+// store responds and the signing keys are loaded. A load balancer asks it.
+func (b *bank) readiness(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
+	defer cancel()
+	if err := errors.Join(b.kept.check(ctx, b.users.records), b.server.RefreshKeys(ctx)); err != nil {
+		b.log.WarnContext(ctx, "not ready", "reason", err.Error())
+		w.Header().Set("Retry-After", "5")
+		writeStatus(w, http.StatusServiceUnavailable, "unavailable")
+		return
+	}
+	writeStatus(w, http.StatusOK, "ready")
+}
+
+// check reads one entry of each store.
+func (k *kept) check(ctx context.Context, r *records) error {
+	key := r.key("secrets", "")
+	_, version, err := k.main.Get(ctx, key)
+	if err == nil && version == 0 {
+		err = errors.New("missing secrets of the bank")
+	}
+	if err == nil && k.second != nil {
+		_, _, err = k.second.Get(ctx, key)
+	}
+	return err
+}
+
+func writeStatus(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "{\"status\":%q}\n", text)
+}
