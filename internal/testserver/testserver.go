@@ -2,10 +2,10 @@
 // that the system has installed, on the loopback interface, with data in a
 // temporary directory.
 //
-// [PostgreSQL], [MariaDB] and [Redis] start a server and return it when it
-// accepts connections. They skip the test if the program is not installed, see
-// testkit.Require. The server ends with the test. If the test fails, its log
-// contains the end of the server's log.
+// [PostgreSQL], [PgBouncer], [MariaDB] and [Redis] start a server and return it
+// when it accepts connections. They skip the test if the program is not
+// installed, see testkit.Require. The server ends with the test. If the test
+// fails, its log contains the end of the server's log.
 //
 // Servers refuse to run as root. If the test runs as root, the server runs as
 // the user that the package of the system has created, or else as nobody.
