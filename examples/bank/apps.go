@@ -165,6 +165,34 @@ func (b *bank) grantChanged(ctx context.Context, e grants.Event) error {
 	return err
 }
 
+// deliverEvery is the interval of deliver.
+const deliverEvery = time.Minute
+
+// deliver repeats events of grants that failed or whose process crashed. It
+// needs an index of the store.
+func (b *bank) deliver(ctx context.Context) {
+	if _, err := b.server.Grants().DeliverPending(ctx, maxApps); err != nil && ctx.Err() == nil {
+		b.log.WarnContext(ctx, "events of grants not delivered", "reason", err.Error())
+	}
+}
+
+// deliverAlways calls deliver at an interval until ctx ends.
+func (b *bank) deliverAlways(ctx context.Context) {
+	if b.kept.isShared() && b.kept.index() == nil {
+		return
+	}
+	ticker := time.NewTicker(deliverEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			b.deliver(ctx)
+		}
+	}
+}
+
 func (b *bank) drop(ctx context.Context, all []permission) {
 	for _, one := range all {
 		if err := b.withdraw(ctx, one); err != nil {
@@ -213,8 +241,12 @@ func (b *bank) current(ctx context.Context, one permission) (_ permission, ok bo
 		}
 	}
 	one.scopes = stored.Scopes
-	one.details, err = b.parseGranted(stored.Details)
-	return one, true, err
+	if one.details, err = b.parseGranted(stored.Details); err != nil {
+		// The configuration no longer has the type. The user can still end the
+		// access.
+		b.log.WarnContext(ctx, "details not shown", "client", one.ClientID, "reason", err.Error())
+	}
+	return one, true, nil
 }
 
 func (b *bank) parseGranted(raw json.RawMessage) (rar.Details, error) {

@@ -97,7 +97,10 @@ func (b *bank) settings() (authserver.Config, error) {
 		Store: b.kept.server(), Replay: b.kept.replay, SeveralInstances: b.kept.isShared(),
 		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources,
 		Introspection:        &authserver.Introspection{ResourceServers: b.resourceServers},
-		AuthorizationDetails: b.details, Grants: &grants.ManagerConfig{Events: b.grantChanged, Lifetime: grantLifetime},
+		AuthorizationDetails: b.details,
+		Grants: &grants.ManagerConfig{
+			Index: b.kept.index(), Events: b.grantChanged, Lifetime: grantLifetime,
+		},
 		GrantIDInTokens: true,
 		Lifetimes: authserver.Lifetimes{
 			Request: cfg.requestLifetime(), AccessToken: accessTokenLifetime, RefreshToken: refreshTokenLifetime,

@@ -109,6 +109,7 @@ func start(ctx context.Context, cfg *config, demo *demonstration, stdout, stderr
 	if err := ready(stdout, cfg.issuer); err != nil {
 		return fail(statusFailed, err)
 	}
+	go b.deliverAlways(ctx)
 	if err := serve(ctx, log, *certificate, sockets...); err != nil {
 		return fail(statusFailed, err)
 	}

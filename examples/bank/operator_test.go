@@ -148,6 +148,30 @@ func (broken) Swap(context.Context, string, int64, []byte, time.Time) (bool, err
 	return false, errBroken
 }
 
+func TestAGrantAppearsThoughTheStoreHasFailed(t *testing.T) {
+	w := newWorld(t, with("auto_approve", nil))
+	b := w.newBrowser()
+	page := b.open(w.one.front(w.one.pushed(param("grant_management_action", "create"))))
+	code := b.approve(b.logIn(page, "alice", "correct horse")).Query().Get("code")
+	working := w.bank.permissions.records
+	w.bank.permissions.records = &records{broken{}, w.issuer, w.now}
+	w.one.redeem(code).do().ok(http.StatusServiceUnavailable)
+	w.bank.permissions.records = working
+	all, err := w.bank.permissions.of(t.Context(), "alice")
+	require.NoError(t, err)
+	require.Empty(t, all)
+	w.advance(15 * time.Second)
+	w.bank.deliver(t.Context())
+	all, err = w.bank.permissions.of(t.Context(), "alice")
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	w.bank.deliver(t.Context())
+	w.one.redeem(code).do().ok(http.StatusOK)
+	all, err = w.bank.permissions.of(t.Context(), "alice")
+	require.NoError(t, err)
+	require.Len(t, all, 1, "the event may come twice")
+}
+
 func TestReadiness(t *testing.T) {
 	w := newWorld(t, operated(with("store", "sqlite:"+t.TempDir()+"/data/bank.db"))...)
 	b := w.newBrowser()

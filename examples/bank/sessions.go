@@ -22,6 +22,7 @@ const (
 	sessionLifetime = 30 * time.Minute
 	flowLifetime    = 12 * time.Minute // more than a pushed request lasts
 	maxFlows        = 8                // of one browser at a time
+	maxSessionID    = 64               // bytes; longer cookies are not from this bank
 )
 
 // A session is a browser in which a user has logged in.
@@ -107,7 +108,7 @@ func (s *sessions) of(r *http.Request) *session {
 // find returns the session of the browser. It returns nil if there is none.
 func (s *sessions) find(r *http.Request) (*session, error) {
 	cookie, err := r.Cookie(sessionCookie)
-	if err != nil || cookie.Value == "" || len(cookie.Value) > maxUsername {
+	if err != nil || cookie.Value == "" || len(cookie.Value) > maxSessionID {
 		return nil, nil
 	}
 	var stored storedSession

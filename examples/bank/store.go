@@ -75,6 +75,16 @@ func (k *kept) server() store.Store {
 	return nil
 }
 
+// index returns the index of a shared store, or nil if the store has none. In
+// memory the server has an index of its own.
+func (k *kept) index() store.Index {
+	index, ok := k.main.Store.(store.Index)
+	if !ok || !k.isShared() {
+		return nil
+	}
+	return index
+}
+
 // proofs returns the store of used proofs. It is nil in memory.
 func (k *kept) proofs() dpop.ReplayStore {
 	if k.replay == nil && k.isShared() {

@@ -2,22 +2,27 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/examples/internal/storage"
 	"github.com/gofapi/fapi2/internal/testserver"
 )
 
@@ -222,6 +227,79 @@ func TestTwoInstancesShareAFile(t *testing.T) {
 	token := p.one.redeem(code).do().ok(http.StatusOK).str("access_token")
 	p.one.call(http.MethodGet, "/accounts", token).do().ok(http.StatusOK)
 	p.one.redeem(code).do().refused(http.StatusBadRequest, "invalid_grant")
+}
+
+func TestConcurrentFirstStartsShareTheirKeys(t *testing.T) {
+	w := newWorld(t, with("store", "sqlite:"+filepath.Join(t.TempDir(), "data", "other.db")))
+	names := w.cfg.stores
+	var err error
+	names.main, err = storage.Parse("sqlite:" + filepath.Join(t.TempDir(), "data", "bank.db"))
+	require.NoError(t, err)
+	const instances = 8
+	sets, cas := make([]string, instances), make([]string, instances)
+	var all sync.WaitGroup
+	for i := range instances {
+		all.Go(func() {
+			cfg := *w.cfg
+			kept, err := openStores(t.Context(), names, w.bank.log, w.now)
+			if !assert.NoError(t, err) {
+				return
+			}
+			defer kept.close()
+			b, err := newBank(t.Context(), &cfg, kept, w.bank.log, w.now)
+			if !assert.NoError(t, err) {
+				return
+			}
+			recorder := httptest.NewRecorder()
+			b.protocol.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, w.issuer+"/jwks", nil))
+			sets[i] = recorder.Body.String()
+			_, made, err := b.certificate(t.Context())
+			if assert.NoError(t, err) {
+				cas[i] = string(made.pem())
+			}
+		})
+	}
+	all.Wait()
+	require.Contains(t, sets[0], `"keys"`)
+	for i := range instances {
+		require.Equal(t, sets[0], sets[i])
+		require.Equal(t, cas[0], cas[i])
+	}
+}
+
+// A store that cannot be opened ends the program with a reason and without the
+// password.
+func TestAStoreThatCannotBeOpened(t *testing.T) {
+	o := settings()
+	path := filepath.Join(t.TempDir(), "bank.json")
+	for _, name := range []string{"postgres://bank:hunter2@127.0.0.1:1/bank", "sqlite:" + filepath.Join(path, "bank.db")} {
+		o["store"] = name
+		raw, err := json.Marshal(o)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, raw, 0o600))
+		var stdout, stderr bytes.Buffer
+		require.Equal(t, statusFailed, run(t.Context(), []string{"-config", path}, &stdout, &stderr))
+		require.Contains(t, stderr.String(), "the store cannot be opened")
+		require.NotContains(t, stderr.String(), "hunter2")
+		require.Empty(t, stdout.String())
+	}
+}
+
+func TestDetailsOfATypeThatIsGone(t *testing.T) {
+	p := newProgram(t, registration(object{"authorization_details_types": []string{"payment_initiation", "account_information", "other"}}, "one"))
+	b := p.newBrowser()
+	b.approve(b.logIn(b.open(p.one.front(p.one.pushed(details(`{"type":"other"}`)))), "alice", "correct horse"))
+	p.kill()
+	raw, err := os.ReadFile(p.config)
+	require.NoError(t, err)
+	changed := strings.ReplaceAll(string(raw), `,"other"`, "")
+	require.NotEqual(t, string(raw), changed)
+	require.NoError(t, os.WriteFile(p.config, []byte(changed), 0o600))
+	p.start(p.config)
+	apps := b.open(p.issuer + "/apps").ok(http.StatusOK)
+	require.Contains(t, string(apps.body), "Application one")
+	ended := b.press(b.press(apps, "revoke-0", nil), "confirm", nil).ok(http.StatusOK)
+	require.NotContains(t, string(ended.body), `id="revoke-0"`)
 }
 
 func TestServersKeepWhatTheBankHas(t *testing.T) {
