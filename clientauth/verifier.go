@@ -121,6 +121,7 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 		// not.
 		rules: jwt.Rules{
 			MaxBytes: maxAssertion, MaxKeyID: maxKeyID, Algorithms: algorithms, Type: assertionTyp, Untyped: true,
+			Headers: jwt.NewHeaders(),
 			Errors: jwt.Errors{
 				Malformed: ErrMalformed, Algorithm: ErrAlgorithm, Type: errKind, Signature: ErrSignature,
 				Unavailable: ErrUnavailable,

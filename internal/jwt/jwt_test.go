@@ -289,3 +289,42 @@ func TestIsObjectArray(t *testing.T) {
 		require.Equal(t, ok, jwt.IsObjectArray(json.RawMessage(s)), s)
 	}
 }
+
+// Only the headers of verified tokens are kept, and a known header is checked by
+// the rules like any other.
+func TestHeaders(t *testing.T) {
+	rules := jwt.Rules{MaxBytes: 4000, Algorithms: []string{"ES256"}, Untyped: true, Headers: jwt.NewHeaders(), Errors: all}
+	token := sign(t, jose.SignerOptions{KeyID: "k"}, `{}`)
+	header, _, _ := strings.Cut(token, ".")
+	keys := func(name string) jwt.KeySource {
+		return func(_ context.Context, kid, _ string) ([]crypto.PublicKey, error) {
+			require.Equal(t, "k", kid)
+			return []crypto.PublicKey{testkit.ECKey(t, name).Public()}, nil
+		}
+	}
+	open := func(rules jwt.Rules, keys jwt.KeySource) error {
+		opened, err := rules.Open(token)
+		require.NoError(t, err)
+		_, err = opened.Verify(t.Context(), keys)
+		return err
+	}
+	require.ErrorIs(t, open(rules, keys("stranger")), errSignature)
+	_, known := rules.Headers.Get(header)
+	require.False(t, known, "an attacker could displace the headers of others")
+	for range 2 {
+		require.NoError(t, open(rules, keys("signer")))
+		_, known = rules.Headers.Get(header)
+		require.True(t, known)
+	}
+	require.ErrorIs(t, open(rules, keys("stranger")), errSignature, "a known header verifies nothing")
+
+	for want, change := range map[error]func(*jwt.Rules){
+		errAlgorithm: func(r *jwt.Rules) { r.Algorithms = []string{"PS256"} },
+		errType:      func(r *jwt.Rules) { r.Type, r.Untyped = "own+jwt", false },
+	} {
+		stricter := rules
+		change(&stricter)
+		_, err := stricter.Open(token)
+		require.ErrorIs(t, err, want)
+	}
+}

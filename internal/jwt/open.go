@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
@@ -39,8 +40,30 @@ type Rules struct {
 	Untyped bool
 	// Peer reads the claims with [strictjson.ParseClaims].
 	Peer bool
+	// Headers keeps the parsed headers of verified tokens, because a sender
+	// uses one header for all of its tokens. If nil, each header is parsed.
+	Headers *expiring.Cache[jose.Header]
 	// Errors are the sentinels of the calling package.
 	Errors Errors
+}
+
+const (
+	maxHeaders    = 1 << 12
+	maxKeptHeader = 1 << 10 // bytes
+)
+
+// NewHeaders returns a bounded cache of headers.
+func NewHeaders() *expiring.Cache[jose.Header] { return expiring.NewCache[jose.Header](maxHeaders) }
+
+// header parses the header of a token, unless it is known.
+func (r *Rules) header(jws jose.Compact) (h jose.Header, known bool, err error) {
+	if r.Headers != nil {
+		if h, known = r.Headers.Get(jws.Header); known {
+			return h, true, nil
+		}
+	}
+	h, err = jws.ParseHeader()
+	return h, false, err
 }
 
 // Errors are the sentinels of a package for the steps of this one.
@@ -79,6 +102,7 @@ type Token struct {
 
 	jws   jose.Compact
 	rules *Rules
+	known bool // the header is in Rules.Headers
 }
 
 // Open splits a token and checks everything that needs no key, except the
@@ -86,7 +110,7 @@ type Token struct {
 func (r *Rules) Open(raw string) (t Token, err error) {
 	t.rules = r
 	if t.jws, err = jose.Split(raw, r.MaxBytes); err == nil {
-		t.Header, err = t.jws.ParseHeader()
+		t.Header, t.known, err = r.header(t.jws)
 	}
 	switch {
 	case errors.Is(err, jose.ErrAlgorithm): // CS-3: RS256, HS256 and none
@@ -138,6 +162,10 @@ func (t Token) Verify(ctx context.Context, keys KeySource) (crypto.PublicKey, er
 	key, err := t.jws.VerifyAny(t.Header.Algorithm, candidates)
 	if err != nil {
 		return nil, fmt.Errorf("%w: kid %.64q, %d keys: %w", sentinels.Signature, t.Header.KeyID, len(candidates), err)
+	}
+	// No sender fills the cache with headers that no key has signed.
+	if headers := t.rules.Headers; headers != nil && !t.known && len(t.jws.Header) <= maxKeptHeader {
+		headers.Put(t.jws.Header, t.Header)
 	}
 	return key, nil
 }
