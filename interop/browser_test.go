@@ -3,11 +3,15 @@ package interop_test
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -59,8 +63,8 @@ func TestAPersonPaysInABrowser(t *testing.T) {
 	require.Equal(t, 4*11+1, said.Steps, "all of them, on two sizes of screen, in two languages, and by keyboard")
 }
 
-// TestTheBankRestarts has a fintech that runs on talk to a bank that was started
-// again.
+// TestTheBankRestarts has a fintech that runs on talk to a bank that was
+// started again.
 func TestTheBankRestarts(t *testing.T) {
 	requireAddresses(t)
 	demo := filepath.Join(t.TempDir(), "demo")
@@ -84,14 +88,69 @@ func TestTheBankRestarts(t *testing.T) {
 		return response.Header.Get("Location")
 	}
 	require.Contains(t, login(), bankURL+"/authorize?")
+	alice := newConnected(t, bank)
 	bank.stop()
 	require.NotContains(t, login(), bankURL+"/authorize?", "the bank is away")
 	startExample(t, demo, "bank")
 	waitFor(t, bankURL+"/healthz")
 	require.Contains(t, login(), bankURL+"/authorize?", "CASES E3: the bank has the keys that it had")
+	require.Regexp(t, anIBAN, alice.open(http.MethodGet, fintechURL+"/accounts", nil), "the access that alice has given lasts")
+	require.Contains(t, alice.open(http.MethodGet, bankURL+"/apps", nil), "The Fintech", "and so does the session")
 }
 
-// requireAddresses requires that no other program listens where the examples do.
+// A connected is a browser whose user has connected the bank.
+type connected struct {
+	t    *testing.T
+	http *http.Client
+}
+
+// newConnected logs in at the bank and consents to the accounts.
+func newConnected(t *testing.T, bank *example) connected {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true} // the browser is not under test
+	c := connected{t, &http.Client{Transport: transport, Jar: jar}}
+	page := c.open(http.MethodPost, fintechURL+"/connect", url.Values{"scope": {"accounts"}})
+	page = c.submit(page, url.Values{"username": {bank.after("user")}, "password": {bank.after("password")}, "login": {"1"}})
+	page = c.submit(page, url.Values{"scope": {"accounts"}, "approve": {"1"}})
+	require.Regexp(t, anIBAN, page, "the accounts")
+	return c
+}
+
+// open returns the page at the end of all redirects.
+func (c connected) open(method, target string, form url.Values) string {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, target, strings.NewReader(form.Encode()))
+	require.NoError(c.t, err)
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	response, err := c.http.Do(r)
+	require.NoError(c.t, err)
+	defer response.Body.Close() //nolint:errcheck // it was read
+	body, err := io.ReadAll(response.Body)
+	require.NoError(c.t, err)
+	require.Equal(c.t, http.StatusOK, response.StatusCode, "%s", body)
+	return string(body)
+}
+
+var anIBAN = regexp.MustCompile(`DE[0-9]{2} ?[0-9]{4}`)
+
+var bankForm = regexp.MustCompile(`<form method="post" action="(/(?:login|consent)[^"]*)">\s*<input type="hidden" name="form" value="([^"]*)"`)
+
+// submit sends the form of a page of the bank.
+func (c connected) submit(page string, fields url.Values) string {
+	c.t.Helper()
+	form := bankForm.FindStringSubmatch(page)
+	require.NotNil(c.t, form, "%s", page)
+	fields.Set("form", form[2])
+	return c.open(http.MethodPost, bankURL+form[1], fields)
+}
+
+// requireAddresses requires that no other program listens where the examples
+// do.
 func requireAddresses(t *testing.T) {
 	t.Helper()
 	for _, address := range []string{"localhost:9443", "localhost:9444", "localhost:9445"} {
