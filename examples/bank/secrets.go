@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -135,15 +134,7 @@ func (b *bank) certificate(ctx context.Context) (_ *tls.Certificate, _ *authorit
 // permits reports whether the name constraints of a CA are those for these
 // hosts.
 func (a *authority) permits(hosts []string) bool {
-	wanted := constraints(hosts)
-	if len(wanted.PermittedIPRanges) != len(a.certificate.PermittedIPRanges) ||
-		fmt.Sprint(wanted.PermittedDNSDomains) != fmt.Sprint(a.certificate.PermittedDNSDomains) {
-		return false
-	}
-	for i, network := range wanted.PermittedIPRanges {
-		if !bytes.Equal(network.IP, a.certificate.PermittedIPRanges[i].IP) {
-			return false
-		}
-	}
-	return true
+	wanted, got := constraints(hosts), a.certificate
+	return fmt.Sprint(wanted.PermittedDNSDomains, wanted.PermittedIPRanges) ==
+		fmt.Sprint(got.PermittedDNSDomains, got.PermittedIPRanges)
 }

@@ -27,10 +27,9 @@ const (
 
 // A session is a browser in which a user has logged in.
 type session struct {
-	id      string
-	user    string
-	began   time.Time // the time of the login
-	expires time.Time
+	id    string
+	user  string
+	began time.Time // the time of the login
 }
 
 // A storedSession is the record of a session. Its name is the value of the
@@ -116,7 +115,7 @@ func (s *sessions) find(r *http.Request) (*session, error) {
 	if err != nil || stored.User == "" || !stored.Expires.After(s.now()) {
 		return nil, err
 	}
-	return &session{id: cookie.Value, user: stored.User, began: stored.Began, expires: stored.Expires}, nil
+	return &session{id: cookie.Value, user: stored.User, began: stored.Began}, nil
 }
 
 // withSession adds the session of the browser to the context of the request.

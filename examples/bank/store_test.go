@@ -267,6 +267,21 @@ func TestConcurrentFirstStartsShareTheirKeys(t *testing.T) {
 	}
 }
 
+func TestTheAuthorityLastsWhileItsHostsDo(t *testing.T) {
+	r := newRecords(t, time.Now)
+	load := func(hosts ...string) string {
+		a, err := loadAuthority(t.Context(), r, append(hosts, localhosts...))
+		require.NoError(t, err)
+		return string(a.pem())
+	}
+	first := load("bank.example")
+	require.Equal(t, first, load("bank.example"))
+	second := load("other.example")
+	require.NotEqual(t, first, second)
+	require.NotEqual(t, second, load("192.0.2.1"))
+	require.Equal(t, load("2001:db8::1"), load("2001:db8::1"))
+}
+
 // A store that cannot be opened ends the program with a reason and without the
 // password.
 func TestAStoreThatCannotBeOpened(t *testing.T) {
