@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/store"
 	"github.com/stretchr/testify/require"
 )
 
@@ -53,4 +55,27 @@ func TestAnAPIInTheSameProcessIsTheServersOwn(t *testing.T) {
 		_, err := w.as.ResourceServer(cfg)
 		require.Error(t, err, "%+v", cfg)
 	}
+}
+
+// The guard of the server's own API shares the store of used proofs.
+func TestAnAPIInTheSameProcessSharesProofs(t *testing.T) {
+	shared, err := store.NewMemory(store.MemoryConfig{})
+	require.NoError(t, err)
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.Store = shared })
+	guard := func(cfg resourceserver.Config) *resourceserver.Server {
+		cfg.Resource = w.rsHTTP.URL
+		rs, err := w.as.ResourceServer(cfg)
+		require.NoError(t, err)
+		return rs
+	}
+	w.rs = guard(resourceserver.Config{})
+	raw := w.tokens("client-1", "d").body["access_token"].(string)
+	proof := w.apiProof("d", raw)
+	require.Equal(t, http.StatusOK, w.callAPI("DPoP", raw, proof).status)
+	w.rs = guard(resourceserver.Config{}) // another process, or the same after a restart
+	require.Equal(t, http.StatusUnauthorized, w.callAPI("DPoP", raw, proof).status, "DPOP-11.1-2")
+	own, err := store.NewMemory(store.MemoryConfig{})
+	require.NoError(t, err)
+	w.rs = guard(resourceserver.Config{Replay: own})
+	require.Equal(t, http.StatusOK, w.callAPI("DPoP", raw, proof).status, "a store of its own")
 }
