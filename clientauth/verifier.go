@@ -325,5 +325,5 @@ func (v *Verifier) Commit(ctx context.Context, a Authentication) error {
 // the jti of another. Only the last part can contain a NUL. The first part
 // separates the keys of different packages.
 func (v *Verifier) replayKey(a assertion) string {
-	return jose.SHA256Base64("client assertion\x00" + v.cfg.Issuer + "\x00" + a.clientID + "\x00" + a.id)
+	return jose.SHA256Base64("client assertion\x00", v.cfg.Issuer, "\x00", a.clientID, "\x00", a.id)
 }

@@ -77,12 +77,12 @@ func (c *cursor) set(after string) {
 // grantsOf is the set of a user's grants. A reader of the index cannot read the
 // user, but can test a guess.
 func (m *Manager) grantsOf(subject string) string {
-	return jose.SHA256Base64("grants-of " + m.cfg.Issuer + " " + subject)
+	return jose.SHA256Base64("grants-of ", m.cfg.Issuer, " ", subject)
 }
 
 // undelivered is the set of all pending events.
 func (m *Manager) undelivered() string {
-	return jose.SHA256Base64("grants-undelivered " + m.cfg.Issuer)
+	return jose.SHA256Base64("grants-undelivered ", m.cfg.Issuer)
 }
 
 // listed returns the member of a grant in the set of its user. It has the time

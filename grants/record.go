@@ -75,7 +75,7 @@ func isGrantID(id string) bool {
 // storeKey includes the issuer, so that several issuers can share a store. An
 // issuer does not contain a space.
 func (m *Manager) storeKey(id string) string {
-	return jose.SHA256Base64("grant " + m.cfg.Issuer + " " + id)
+	return jose.SHA256Base64("grant ", m.cfg.Issuer, " ", id)
 }
 
 // load reads a grant's record and its version. It returns [ErrNotFound] or

@@ -174,7 +174,7 @@ func (v *Verifier) Check(ctx context.Context, client Client, form url.Values) (R
 		// A jti belongs to the client that chose it. Otherwise one client could
 		// use up the jti of another. Only the last part can contain a NUL. The
 		// first part separates the keys of different packages.
-		r.replayKey = jose.SHA256Base64("request object\x00" + v.cfg.Issuer + "\x00" + client.ID + "\x00" + d.id)
+		r.replayKey = jose.SHA256Base64("request object\x00", v.cfg.Issuer, "\x00", client.ID, "\x00", d.id)
 	}
 	return r, nil
 }

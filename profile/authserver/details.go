@@ -181,10 +181,13 @@ func (s *Server) detailsIn(token grant, granted rar.Details) rar.Details {
 // that the client has lost count too: their scope alone could permit more than
 // the user has agreed to.
 func (s *Server) boundScopes(granted json.RawMessage) []string {
+	if len(granted) == 0 || s.cfg.AuthorizationDetails == nil {
+		return nil
+	}
 	var entries []struct {
 		Type string `json:"type"`
 	}
-	if len(granted) == 0 || s.cfg.AuthorizationDetails == nil || json.Unmarshal(granted, &entries) != nil {
+	if json.Unmarshal(granted, &entries) != nil {
 		return nil
 	}
 	var bound []string

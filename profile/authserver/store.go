@@ -77,7 +77,7 @@ func (cfg *Config) checkStores(bad func(format string, args ...any)) {
 // find the secret. Issuers that share a store have different keys. Neither a
 // kind nor an issuer has a space in it.
 func (s *Server) storeKey(kind, secret string) string {
-	return jose.SHA256Base64(kind + " " + s.cfg.Issuer + " " + secret)
+	return jose.SHA256Base64(kind, " ", s.cfg.Issuer, " ", secret)
 }
 
 // add stores the value of a new random secret for a client. After an error the

@@ -27,7 +27,7 @@ type sessionCookies struct {
 // name returns the name of the cookie for a state. It does not reveal the
 // state.
 func (c *sessionCookies) name(state string) string {
-	return c.prefix + jose.SHA256Base64("cookie\x00" + state)[:22]
+	return c.prefix + jose.SHA256Base64("cookie\x00", state)[:22]
 }
 
 func (c *sessionCookies) seal(session *Session, name string) (string, error) {

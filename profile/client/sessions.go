@@ -194,7 +194,7 @@ func (s *Sessions) use(ctx context.Context, sealed *sealedSession) (*Session, er
 	// SP-5.3.3.2-4, AM-5.4a: the entry lives one second longer than the
 	// session, because a store may round.
 	expires := sealed.begun().Add(s.cfg.MaxAge + time.Second)
-	first, err := s.cfg.Used.Add(ctx, jose.SHA256Base64("session\x00"+sealed.Session.State), nil, expires)
+	first, err := s.cfg.Used.Add(ctx, jose.SHA256Base64("session\x00", sealed.Session.State), nil, expires)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrStore, err)

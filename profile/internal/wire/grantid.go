@@ -15,5 +15,5 @@ func HasGrant(tokenID string) bool {
 // RevocationKey returns the key of the store under which the revocation of an
 // authorization is recorded. An issuer has no space in it.
 func RevocationKey(issuer, grantID string) string {
-	return jose.SHA256Base64("revocation " + issuer + " " + grantID)
+	return jose.SHA256Base64("revocation ", issuer, " ", grantID)
 }
