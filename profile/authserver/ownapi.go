@@ -10,8 +10,8 @@ import (
 // ResourceServer returns the guard of an API in the same process. It accepts
 // the tokens of this server, JWTs and opaque ones, and a revocation takes
 // effect at once. It differs from the result of [resourceserver.New] in nothing
-// else. Issuers of cfg must be nil. If Replay, Hooks.Logger or Hooks.Now is nil,
-// that of the server is used. SeveralInstances of the server applies too.
+// else. Issuers of cfg must be nil. If Replay, Hooks.Logger or Hooks.Now is
+// nil, that of the server is used. SeveralInstances of the server applies too.
 func (s *Server) ResourceServer(cfg resourceserver.Config) (*resourceserver.Server, error) {
 	if cfg.Issuers != nil {
 		return nil, errors.New("authserver: resource server: unexpected Issuers")
