@@ -16,7 +16,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
-
 	"github.com/gofapi/fapi2/internal/syntax"
 )
 
