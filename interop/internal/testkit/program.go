@@ -52,12 +52,26 @@ func Build(t testing.TB, name string) string {
 	path := filepath.Join(builds.dir, name)
 	args := []string{"build", "-o", path, "./" + name}
 	cmd := exec.Command("go", args...)
-	cmd.Dir = filepath.Join("..", "examples")
+	cmd.Dir = examples(t)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go %v: %v\n%s", args, err, said)
 	}
 	builds.made[name] = path
 	return path
+}
+
+// examples returns the directory of the programs. Tests run in the directory of
+// their package.
+func examples(t testing.TB) string {
+	t.Helper()
+	for up := ".."; len(up) < 20; up = filepath.Join(up, "..") {
+		dir := filepath.Join(up, "examples")
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+	}
+	t.Fatal("the directory examples is not above the test")
+	return ""
 }
 
 // StartProgram runs a server until the test ends. It then sends SIGTERM and

@@ -1,0 +1,54 @@
+package cluster_test
+
+import (
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/interop/cluster"
+)
+
+func TestFlowsOverTwoInstances(t *testing.T) {
+	for name, pages := range map[string]bool{"approved by the bank": false, "approved by the user": true} {
+		t.Run(name, func(t *testing.T) {
+			c := cluster.Start(t, cluster.Config{
+				Instances: 2, Store: "sqlite:" + filepath.Join(t.TempDir(), "data", "bank.db"), Pages: pages,
+			})
+			d := c.NewDriver(t, cluster.DriverConfig{})
+			for range 3 {
+				token, err := d.Flow(t.Context())
+				require.NoError(t, err)
+				require.NotEmpty(t, token.RefreshToken)
+			}
+			c.Instances[0].Kill()
+			require.False(t, c.Instances[0].Running())
+			c.Instances[1].WaitReady(t)
+			c.WaitReady(t)
+			c.Instances[0].Start()
+			c.Instances[0].WaitReady(t)
+			require.Eventually(t, func() bool {
+				_, err := d.Flow(t.Context())
+				return err == nil
+			}, time.Minute, 100*time.Millisecond)
+		})
+	}
+}
+
+func TestNoInstanceIsReady(t *testing.T) {
+	c := cluster.Start(t, cluster.Config{Store: "memory:"})
+	c.Instances[0].Kill()
+	client := c.HTTPClient(t)
+	require.Eventually(t, func() bool {
+		response, err := client.Get(c.Issuer + "/healthz")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusServiceUnavailable && response.Header.Get("Retry-After") == "1"
+	}, time.Minute, 100*time.Millisecond)
+	c.Instances[0].Start()
+	c.WaitReady(t)
+}
