@@ -38,7 +38,7 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 		Resource: b.cfg.resources[0], BaseURLs: []string{origin(base)}, ResourceMetadata: metadataURL,
 		AuthorizationDetails: b.details, Replay: b.kept.proofs(), SeveralInstances: b.kept.isShared(),
 	}
-	if settings.Nonces, err = b.nonces(b.secrets.APINonces); err != nil {
+	if settings.Nonces, err = b.nonces(useAPINonces); err != nil {
 		return nil, err
 	}
 	if asksCertificates {

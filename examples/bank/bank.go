@@ -31,7 +31,7 @@ type bank struct {
 	users    *users
 	sessions *sessions
 	details  *rar.Registry
-	secrets  secrets
+	vault    *vault
 	answers  answers
 
 	permissions permissions
@@ -70,10 +70,8 @@ func (b *bank) load(ctx context.Context) (err error) {
 	r := &records{b.kept.main, b.cfg.issuer, b.now}
 	b.permissions = permissions{records: r, nobody: b.cfg.autoApprove}
 	b.payments = payments{records: r, details: b.details}
-	if b.secrets, err = loadSecrets(ctx, r); err != nil {
-		return err
-	}
-	if err = makeKeys(ctx, r, b.cfg.algorithms); err != nil {
+	b.vault = &vault{records: r, algorithms: b.cfg.algorithms, period: b.cfg.keyPeriod()}
+	if err = b.vault.rotate(ctx); err != nil {
 		return err
 	}
 	if b.users, err = newUsers(ctx, r, b.cfg.users, b.cfg.iterations, b.now); err != nil {
@@ -82,9 +80,7 @@ func (b *bank) load(ctx context.Context) (err error) {
 	if err = b.checkUsers(ctx); err != nil {
 		return err
 	}
-	if b.sessions, err = newSessions(b.secrets, r, b.now); err != nil {
-		return err
-	}
+	b.sessions = &sessions{now: b.now, secrets: b.vault.secrets, records: r}
 	b.uses, err = uses.New(uses.Config{Store: b.kept.main, Issuer: b.cfg.issuer, Keep: usesKept, Now: b.now})
 	return err
 }
@@ -93,7 +89,7 @@ func (b *bank) load(ctx context.Context) (err error) {
 func (b *bank) settings() (authserver.Config, error) {
 	cfg := b.cfg
 	settings := authserver.Config{
-		Profile: cfg.profile, Issuer: cfg.issuer, KeySource: b.keys,
+		Profile: cfg.profile, Issuer: cfg.issuer, KeySource: b.vault.signingKeys, KeyRefresh: keyRefresh,
 		Store: b.kept.server(), Replay: b.kept.replay, SeveralInstances: b.kept.isShared(),
 		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources,
 		Introspection:        &authserver.Introspection{ResourceServers: b.resourceServers},
@@ -124,13 +120,8 @@ func (b *bank) settings() (authserver.Config, error) {
 		settings.OpaqueAccessTokens = true
 	}
 	var err error
-	settings.Nonces, err = b.nonces(b.secrets.ServerNonces)
+	settings.Nonces, err = b.nonces(useServerNonces)
 	return settings, err
-}
-
-// keys returns the signing keys. The server calls it again at intervals.
-func (b *bank) keys(ctx context.Context) ([]profile.SigningKey, error) {
-	return loadKeys(ctx, b.users.records, b.cfg.algorithms)
 }
 
 // checkUsers reports users of the store that do not fit the configuration.
@@ -182,11 +173,16 @@ func certificates() (*tokenbinding.CertificateSource, error) {
 
 // nonces returns a source of nonces for one party. The server and the API have
 // different keys. If the source is nil, proofs need no nonce.
-func (b *bank) nonces(key []byte) (*dpop.NonceSource, error) {
+func (b *bank) nonces(use string) (*dpop.NonceSource, error) {
 	if !b.cfg.requireNonce {
 		return nil, nil
 	}
-	return dpop.NewNonceSource(dpop.NonceSourceConfig{Keys: [][]byte{key}, Now: b.now})
+	return dpop.NewNonceSource(dpop.NonceSourceConfig{
+		KeySource: b.vault.source(use), KeyRefresh: keyRefresh, Now: b.now,
+		Report: func(ctx context.Context, err error) {
+			b.log.WarnContext(ctx, "keys of nonces not read", "reason", err.Error())
+		},
+	})
 }
 
 // handler returns the handler for the address listen. It serves all endpoints

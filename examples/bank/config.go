@@ -28,7 +28,7 @@ type config struct {
 	certFile, keyFile, writeCA, clientCA string
 	signing                              []string
 	openid, requireNonce                 bool
-	requestSeconds                       int
+	requestSeconds, keyDays              int
 	resources                            []string
 	resourceServers                      map[string][]string
 	accessToken, autoApprove             string
@@ -85,7 +85,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 
 // newConfig returns the defaults.
 func newConfig() *config {
-	return &config{requestSeconds: 90, accessToken: "jwt", iterations: iterations}
+	return &config{requestSeconds: 90, keyDays: 90, accessToken: "jwt", iterations: iterations}
 }
 
 // members returns the table of the members of a configuration file.
@@ -132,9 +132,12 @@ func (c *config) members() []configfile.Member {
 				"Several instances of the bank can use one store."},
 		{Name: "replay", Into: &c.replay, Default: "store",
 			Meaning: "Where used proofs, assertions and request objects are kept, for example redis://…."},
+		{Name: "key_days", Into: &c.keyDays, Default: "90",
+			Meaning: "The days after which new keys replace the signing keys and the other keys of the bank, without " +
+				"a restart: 2 to 3650. With 0, only the operator's page changes them."},
 		{Name: "operator_listen", Into: &c.operatorListen, Default: "no page for the operator",
-			Meaning: "host:port of the operator's page, on a loopback address. It shows what is in the store and " +
-				"deletes the data of a user. It needs operator_secret."},
+			Meaning: "host:port of the operator's page, on a loopback address. It shows what is in the store, " +
+				"replaces the keys and deletes the data of a user. It needs operator_secret."},
 		{Name: "operator_secret", Into: &c.operatorSecret, Default: "none",
 			Meaning: "The password of the operator's page, 16 bytes or more. The browser asks for it; the user name " +
 				"does not matter."},
@@ -184,6 +187,7 @@ func (c *config) checkServer(p *configfile.Problems) {
 	p.Require(c.mtlsListen == "" || c.listen != c.mtlsListen, "mtls_listen", "the same as listen")
 	p.Require(c.requestSeconds >= 5 && c.requestSeconds <= 599, "request_uri_seconds", "%d is not 5 to 599",
 		c.requestSeconds)
+	p.Require(c.keyDays == 0 || c.keyDays >= 2 && c.keyDays <= 3650, "key_days", "%d is not 0 or 2 to 3650", c.keyDays)
 	p.Require(c.accessToken == "jwt" || c.accessToken == "opaque", "access_token", "%.40q is neither jwt nor opaque",
 		c.accessToken)
 	parts := map[string]profile.Profile{
@@ -373,6 +377,9 @@ func (c *config) mtlsURL() string {
 	u.Host = net.JoinHostPort(u.Hostname(), port)
 	return u.String()
 }
+
+// keyPeriod returns the time between two keys of one use.
+func (c *config) keyPeriod() time.Duration { return time.Duration(c.keyDays) * 24 * time.Hour }
 
 func (c *config) requestLifetime() time.Duration {
 	return time.Duration(c.requestSeconds) * time.Second

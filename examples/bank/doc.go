@@ -31,13 +31,24 @@
 // the first algorithm signs access tokens. It also signs for clients that
 // register no algorithm.
 //
+// # Rotation of keys
+//
+// Every 90 days, or as often as the member key_days requires, new keys replace
+// the signing keys and the keys of nonces, forms and flows. The bank publishes
+// a new key a day before its first use. It keeps the old one for a day
+// afterwards, and for longer if something that the key made is valid for
+// longer. Any of the instances makes these steps, and exactly one of them makes
+// a key. No restart is necessary, and requests do not fail. The operator's page
+// shows the keys and replaces them earlier: within ten minutes, or at once if
+// they are stolen.
+//
 // # Operation
 //
 // GET /healthz reports that the process serves requests, and GET /readyz that
-// its store responds and its signing keys are loaded. If the store fails,
-// requests receive status 503 with Retry-After. The members operator_listen and
-// operator_secret add a page on a loopback address. It shows what is in the
-// store and deletes the data of a user.
+// its store responds. If the store fails, requests receive status 503 with
+// Retry-After. The members operator_listen and operator_secret add a page on a
+// loopback address. It shows what is in the store, replaces the keys, and
+// deletes the data of a user.
 //
 // # Payments
 //

@@ -15,8 +15,8 @@ const (
 
 // knownName returns the name of the cookie for one user. The name does not
 // disclose the user.
-func (s *sessions) knownName(user string) string {
-	return knownCookie + s.formToken("known name", user)[:16]
+func knownName(key []byte, user string) string {
+	return knownCookie + tag(key, []string{"known name", user})[:16]
 }
 
 // know marks a browser in which a user has logged in. It keeps an existing ID,
@@ -26,23 +26,26 @@ func (s *sessions) know(w http.ResponseWriter, user, id string) {
 		id = rand.Text()
 	}
 	until := strconv.FormatInt(s.now().Add(knownLifetime).Unix(), 10)
-	setCookie(w, s.knownName(user), id+"."+until+"."+s.formToken("known", user, id, until), knownLifetime)
+	key := s.secrets(useBrowsers)[0]
+	setCookie(w, knownName(key, user), id+"."+until+"."+tag(key, []string{"known", user, id, until}), knownLifetime)
 }
 
 // known returns the ID of a browser in which that user has logged in before. It
 // returns "" for any other browser.
 func (s *sessions) known(r *http.Request, user string) string {
-	cookie, err := r.Cookie(s.knownName(user))
-	if err != nil {
-		return ""
+	for _, key := range s.secrets(useBrowsers) {
+		cookie, err := r.Cookie(knownName(key, user))
+		if err != nil {
+			continue
+		}
+		parts := strings.Split(cookie.Value, ".")
+		if len(parts) != 3 || !s.isTag(useBrowsers, parts[2], []string{"known", user, parts[0], parts[1]}) {
+			continue
+		}
+		until, err := strconv.ParseInt(parts[1], 10, 64)
+		if err == nil && s.now().Before(time.Unix(until, 0)) {
+			return parts[0]
+		}
 	}
-	parts := strings.Split(cookie.Value, ".")
-	if len(parts) != 3 || !s.checkForm(parts[2], "known", user, parts[0], parts[1]) {
-		return ""
-	}
-	until, err := strconv.ParseInt(parts[1], 10, 64)
-	if err != nil || !s.now().Before(time.Unix(until, 0)) {
-		return ""
-	}
-	return parts[0]
+	return ""
 }

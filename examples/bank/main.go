@@ -110,6 +110,7 @@ func start(ctx context.Context, cfg *config, demo *demonstration, stdout, stderr
 		return fail(statusFailed, err)
 	}
 	go b.deliverAlways(ctx)
+	go b.rotateAlways(ctx)
 	if err := serve(ctx, log, *certificate, sockets...); err != nil {
 		return fail(statusFailed, err)
 	}

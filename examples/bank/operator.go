@@ -45,6 +45,7 @@ func (b *bank) operatorHandler() http.Handler {
 	pages := map[string]http.Handler{
 		"/":          only(map[string]http.HandlerFunc{http.MethodGet: b.operatorPage}),
 		"/delete":    only(map[string]http.HandlerFunc{http.MethodPost: b.deleteUser}),
+		"/keys":      only(map[string]http.HandlerFunc{http.MethodPost: b.changeKeys}),
 		"/style.css": only(map[string]http.HandlerFunc{http.MethodGet: file("style.css")}),
 		"/once.js":   only(map[string]http.HandlerFunc{http.MethodGet: file("once.js")}),
 	}
@@ -118,6 +119,7 @@ func (b *bank) showOperator(w http.ResponseWriter, r *http.Request, status int, 
 		view
 		Notice string
 		Stores []shownStore
+		Keys   []shownKey
 		Users  []shownUser
 		Count  int // of all users
 	}{view: b.view(r, "operator.title", nil, "operator"), Notice: notice}
@@ -130,13 +132,31 @@ func (b *bank) showOperator(w http.ResponseWriter, r *http.Request, status int, 
 	if err == nil {
 		data.Stores, err = b.kept.shown(r.Context())
 	}
+	if err == nil {
+		data.Keys, err = b.shownKeys(r.Context(), data.Lang)
+	}
 	if err != nil {
-		b.log.ErrorContext(r.Context(), "store failed", "reason", err.Error())
-		w.Header().Set("Retry-After", "5")
-		http.Error(w, "the store is not available", http.StatusServiceUnavailable)
+		b.operatorFailed(w, r, err)
 		return
 	}
 	b.show(w, r, operatorPage, status, staysHere, data)
+}
+
+func (b *bank) operatorFailed(w http.ResponseWriter, r *http.Request, err error) {
+	b.log.ErrorContext(r.Context(), "store failed", "reason", err.Error())
+	w.Header().Set("Retry-After", "5")
+	http.Error(w, "the store is not available", http.StatusServiceUnavailable)
+}
+
+// readOperatorForm reads a form of the page. Otherwise it sends an error and
+// returns false.
+func (b *bank) readOperatorForm(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil || !b.sessions.checkForm(r.PostForm.Get("form"), "operator") {
+		http.Error(w, "the form is not from this page", http.StatusForbidden)
+		return false
+	}
+	return true
 }
 
 func (b *bank) shownUsers(ctx context.Context, names []string) ([]shownUser, error) {
@@ -176,9 +196,7 @@ func (k *kept) shown(ctx context.Context) (all []shownStore, err error) {
 
 // deleteUser processes the form of the operator.
 func (b *bank) deleteUser(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil || !b.sessions.checkForm(r.PostForm.Get("form"), "operator") {
-		http.Error(w, "the form is not from this page", http.StatusForbidden)
+	if !b.readOperatorForm(w, r) {
 		return
 	}
 	name, language := r.PostForm.Get("username"), b.view(r, "operator.title", nil).Lang

@@ -30,12 +30,18 @@ func (w *world) asOperator(method, path string, form url.Values, change func(r *
 	return recorder
 }
 
-// deletion returns the form of the page, filled in.
-func (w *world) deletion(name string) url.Values {
+// filled returns the form with this button, filled in.
+func (w *world) filled(button string, values map[string]string) url.Values {
 	page := reply{t: w.t, body: w.asOperator(http.MethodGet, "/", nil, nil).Body.Bytes()}
-	_, fields := page.form("delete")
-	maps.Copy(fields, url.Values{"username": {name}, "confirm": {"on"}})
+	_, fields := page.form(button)
+	for name, value := range values {
+		fields.Set(name, value)
+	}
 	return fields
+}
+
+func (w *world) deletion(name string) url.Values {
+	return w.filled("delete", map[string]string{"username": name, "confirm": "on"})
 }
 
 func operated(changes ...func(cfg object)) []func(cfg object) {

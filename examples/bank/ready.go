@@ -17,12 +17,12 @@ func healthy(w http.ResponseWriter, _ *http.Request) {
 	writeStatus(w, http.StatusOK, "ok")
 }
 
-// readiness reports whether the bank can serve its clients now: whether the
-// store responds and the signing keys are loaded. A load balancer asks it.
+// readiness reports whether the bank can serve its clients now: whether its
+// stores respond. A load balancer asks it. The keys were loaded at the start.
 func (b *bank) readiness(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
-	if err := errors.Join(b.kept.check(ctx, b.users.records), b.server.RefreshKeys(ctx)); err != nil {
+	if err := b.kept.check(ctx, b.users.records); err != nil {
 		b.log.WarnContext(ctx, "not ready", "reason", err.Error())
 		w.Header().Set("Retry-After", "5")
 		writeStatus(w, http.StatusServiceUnavailable, "unavailable")
@@ -33,10 +33,10 @@ func (b *bank) readiness(w http.ResponseWriter, r *http.Request) {
 
 // check reads one entry of each store.
 func (k *kept) check(ctx context.Context, r *records) error {
-	key := r.key("secrets", "")
+	key := r.key("keys", "")
 	_, version, err := k.main.Get(ctx, key)
 	if err == nil && version == 0 {
-		err = errors.New("missing secrets of the bank")
+		err = errors.New("missing keys of the bank")
 	}
 	if err == nil && k.second != nil {
 		_, _, err = k.second.Get(ctx, key)

@@ -54,18 +54,16 @@ type flow struct {
 // sessions recognizes browsers by their cookies.
 type sessions struct {
 	now     func() time.Time
-	aead    cipher.AEAD // seals flows
-	key     []byte      // of form tokens
+	secrets func(use string) [][]byte // the first one makes new values
 	records *records
 }
 
-func newSessions(s secrets, r *records, now func() time.Time) (*sessions, error) {
-	block, err := aes.NewCipher(s.Flows)
+func sealer(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	return &sessions{now: now, aead: aead, key: s.Forms, records: r}, err
+	return cipher.NewGCMWithRandomNonce(block)
 }
 
 func setCookie(w http.ResponseWriter, name, value string, lifetime time.Duration) {
@@ -171,7 +169,11 @@ func (s *sessions) begin(w http.ResponseWriter, r *http.Request, clientID, reque
 	if err != nil {
 		return nil, err
 	}
-	sealed := s.aead.Seal(nil, nil, plain, []byte(f.ID))
+	aead, err := sealer(s.secrets(useFlows)[0])
+	if err != nil {
+		return nil, err
+	}
+	sealed := aead.Seal(nil, nil, plain, []byte(f.ID))
 	setCookie(w, flowCookie+f.ID, base64.RawURLEncoding.EncodeToString(sealed), flowLifetime)
 	return f, nil
 }
@@ -209,26 +211,44 @@ func (s *sessions) flows(r *http.Request) (all []*flow) {
 			continue
 		}
 		f := &flow{ID: id}
-		plain, err := s.aead.Open(nil, nil, sealed, []byte(id))
-		if err != nil || json.Unmarshal(plain, f) != nil || s.now().Sub(f.Began) > flowLifetime {
-			continue
+		if s.unseal(sealed, f) && s.now().Sub(f.Began) <= flowLifetime {
+			all = append(all, f)
 		}
-		all = append(all, f)
 	}
 	slices.SortFunc(all, func(a, b *flow) int { return a.Began.Compare(b.Began) })
 	return all
 }
 
+// unseal reads the content of a flow. Only the bank can have sealed it.
+func (s *sessions) unseal(sealed []byte, f *flow) bool {
+	for _, key := range s.secrets(useFlows) {
+		if aead, err := sealer(key); err == nil {
+			if plain, err := aead.Open(nil, nil, sealed, []byte(f.ID)); err == nil {
+				return json.Unmarshal(plain, f) == nil
+			}
+		}
+	}
+	return false
+}
+
 // formToken returns the value that a form has to contain. Only a page in this
 // browser shows it.
-func (s *sessions) formToken(of ...string) string {
-	mac := hmac.New(sha256.New, s.key)
+func (s *sessions) formToken(of ...string) string { return tag(s.secrets(useForms)[0], of) }
+
+func (s *sessions) checkForm(token string, of ...string) bool { return s.isTag(useForms, token, of) }
+
+// isTag reports whether a tag is from one of the keys of a use.
+func (s *sessions) isTag(use, got string, of []string) bool {
+	return slices.ContainsFunc(s.secrets(use), func(key []byte) bool {
+		return subtle.ConstantTimeCompare([]byte(got), []byte(tag(key, of))) == 1
+	})
+}
+
+// tag returns a message authentication code for a list of texts.
+func tag(key []byte, of []string) string {
+	mac := hmac.New(sha256.New, key)
 	for _, part := range of {
 		mac.Write([]byte(part + "\x00"))
 	}
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-func (s *sessions) checkForm(token string, of ...string) bool {
-	return subtle.ConstantTimeCompare([]byte(token), []byte(s.formToken(of...))) == 1
 }

@@ -124,7 +124,7 @@ func (p *program) sometimes() func() {
 }
 
 // flow plays a whole flow and calls interrupt between all steps.
-func (p *program) flow(interrupt func()) {
+func (p *world) flow(interrupt func()) {
 	t := p.t
 	b := p.newBrowser()
 	requestURI := p.one.pushed(details(order))

@@ -40,6 +40,23 @@ var texts = webtext.Texts{
 		"Nicht alles wurde gelöscht. Bitte versuchen Sie es noch einmal."},
 	"operator.done": {"The data of the user is deleted.", "Die Daten des Benutzers sind gelöscht."},
 
+	"key.title":  {"Keys", "Schlüssel"},
+	"key.used":   {"In use since %s", "In Gebrauch seit %s"},
+	"key.next":   {"Published, in use from %s", "Veröffentlicht, in Gebrauch ab %s"},
+	"key.old":    {"Replaced, accepted until %s", "Ersetzt, gültig bis %s"},
+	"key.change": {"Replace the keys", "Schlüssel ersetzen"},
+	"key.explain": {"New keys are published now and used in ten minutes. Users and applications do not notice it.",
+		"Neue Schlüssel werden jetzt veröffentlicht und in zehn Minuten verwendet. Benutzer und Anwendungen bemerken " +
+			"es nicht."},
+	"key.stolen": {"The keys are stolen: use new keys at once. Access tokens that were issued until now end, and " +
+		"users repeat a login that they have begun.",
+		"Die Schlüssel sind gestohlen: sofort neue verwenden. Bisherige Zugriffstoken enden, und Benutzer müssen " +
+			"eine begonnene Anmeldung wiederholen."},
+	"key.soon":      {"New keys are published.", "Neue Schlüssel sind veröffentlicht."},
+	"key.withdrawn": {"The stolen keys are withdrawn.", "Die gestohlenen Schlüssel sind entzogen."},
+	"key.too_many": {"The earlier keys are still necessary. Please try again in a day.",
+		"Die früheren Schlüssel werden noch gebraucht. Bitte versuchen Sie es in einem Tag noch einmal."},
+
 	"consent.pay":      {"Pay %s to %s", "%s an %s zahlen"},
 	"consent.accounts": {"Allow access to your accounts", "Zugriff auf Ihre Konten erlauben"},
 	"consent.payments": {"Allow payments", "Zahlungen erlauben"},

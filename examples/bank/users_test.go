@@ -136,13 +136,15 @@ func TestStrangersDoNotLockUsersOut(t *testing.T) {
 func TestKnownBrowsers(t *testing.T) {
 	now := time.Now()
 	clock := func() time.Time { return now }
-	secret := func(b string) secrets {
-		return secrets{Flows: bytes.Repeat([]byte(b), 32), Forms: bytes.Repeat([]byte(b), 32)}
+	withKeys := func(keys ...string) *sessions {
+		return &sessions{now: clock, records: newRecords(t, clock), secrets: func(string) (secrets [][]byte) {
+			for _, key := range keys {
+				secrets = append(secrets, bytes.Repeat([]byte(key), 32))
+			}
+			return secrets
+		}}
 	}
-	s, err := newSessions(secret("a"), newRecords(t, clock), clock)
-	require.NoError(t, err)
-	other, err := newSessions(secret("b"), newRecords(t, clock), clock)
-	require.NoError(t, err)
+	s, other := withKeys("a"), withKeys("b")
 	cookie := func(user, id string) *http.Cookie {
 		w := httptest.NewRecorder()
 		s.know(w, user, id)
@@ -161,9 +163,12 @@ func TestKnownBrowsers(t *testing.T) {
 	require.NotContains(t, c.String(), "alice")
 	t.Run("D3: attack: the cookie of one user for another", func(t *testing.T) {
 		moved := *c
-		moved.Name = s.knownName("bob")
+		moved.Name = knownName(bytes.Repeat([]byte("a"), 32), "bob")
 		require.Empty(t, s.known(with(&moved), "bob"))
 		require.Empty(t, s.known(with(c), "bob"))
+	})
+	t.Run("a browser stays known after a change of the key", func(t *testing.T) {
+		require.Equal(t, id, withKeys("b", "a").known(with(c), "alice"))
 	})
 	t.Run("D3: attack: changed and invented cookies", func(t *testing.T) {
 		require.Empty(t, other.known(with(c), "alice"))

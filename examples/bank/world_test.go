@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,7 @@ type world struct {
 	t            testing.TB
 	cfg          *config
 	bank         *bank
+	instances    []*bank // that share the store; the first one is bank
 	issuer, mtls string
 	offset       atomic.Int64 // by which the bank's clock differs
 	log          *buffer
@@ -72,6 +74,13 @@ const redirectURI = "https://app.example/callback?dummy1=lorem&dummy2=ipsum"
 // newWorld starts a bank; changes are to its configuration.
 func newWorld(t testing.TB, changes ...func(cfg object)) *world {
 	t.Helper()
+	return newInstances(t, 1, changes...)
+}
+
+// newInstances starts several instances of a bank behind one address. Each
+// request is for the next one.
+func newInstances(t testing.TB, instances int, changes ...func(cfg object)) *world {
+	t.Helper()
 	w := &world{t: t, log: new(buffer)}
 	listen := func() net.Listener {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -90,13 +99,25 @@ func newWorld(t testing.TB, changes ...func(cfg object)) *world {
 	w.roots = x509.NewCertPool()
 	w.roots.AddCert(made.certificate)
 	log := slog.New(slog.NewJSONHandler(w.log, nil))
-	kept, err := openStores(t.Context(), w.cfg.stores, log, w.now)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, kept.close()) })
-	w.bank, err = newBank(t.Context(), w.cfg, kept, log, w.now)
-	require.NoError(t, err)
-	sockets, err := w.bank.sockets(listener, asking)
-	require.NoError(t, err)
+	of := make([][]socket, instances)
+	for i := range instances {
+		kept, err := openStores(t.Context(), w.cfg.stores, log, w.now)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, kept.close()) })
+		b, err := newBank(t.Context(), w.cfg, kept, log, w.now)
+		require.NoError(t, err)
+		of[i], err = b.sockets(listener, asking)
+		require.NoError(t, err)
+		w.instances = append(w.instances, b)
+	}
+	w.bank = w.instances[0]
+	var requests atomic.Int64
+	sockets := slices.Clone(of[0])
+	for i := range sockets {
+		sockets[i].handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			of[int(requests.Add(1))%instances][i].handler.ServeHTTP(rw, r)
+		})
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error)
 	go func() { served <- serve(ctx, log, *certificate, sockets...) }()
