@@ -192,7 +192,7 @@ func (v *Verifier) checkURL(r *http.Request, htu string) (err error) {
 		return fmt.Errorf("%w: unknown URL of the request: %w", ErrURL, err)
 	}
 	for _, u := range urls {
-		if err = acceptsAt(u, htu); err == nil {
+		if err = v.acceptsAt(u, htu); err == nil {
 			return nil
 		}
 	}
@@ -202,17 +202,25 @@ func (v *Verifier) checkURL(r *http.Request, htu string) (err error) {
 	return err
 }
 
-func acceptsAt(u *url.URL, htu string) error {
+// An origin is the beginning of a URL that [VerifierConfig].URLs returned.
+type origin struct{ scheme, host, base string }
+
+func (v *Verifier) acceptsAt(u *url.URL, htu string) error {
 	if u == nil {
 		return fmt.Errorf("%w: unknown URL of the request", ErrURL)
 	}
-	base := u.Scheme + "://" + u.Host
-	// Without a host, as in r.URL of a server, it would equal an htu without
-	// one.
-	if _, err := parseTarget(base); err != nil {
-		return fmt.Errorf("%w: the URL of the request is at %.256q: %w", ErrURL, base, err)
+	known := v.origin.Load() // of an earlier request, usually the same
+	if known == nil || known.scheme != u.Scheme || known.host != u.Host {
+		base := u.Scheme + "://" + u.Host
+		// Without a host, as in r.URL of a server, it would equal an htu
+		// without one.
+		if _, err := parseTarget(base); err != nil {
+			return fmt.Errorf("%w: the URL of the request is at %.256q: %w", ErrURL, base, err)
+		}
+		known = &origin{u.Scheme, u.Host, base}
+		v.origin.Store(known)
 	}
-	return expectation{base, requestPath(u)}.accepts(htu)
+	return expectation{known.base, requestPath(u)}.accepts(htu)
 }
 
 func requestPath(u *url.URL) string {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/expiring"
@@ -75,6 +76,7 @@ type Verifier struct {
 	futureSkew time.Duration
 	now        func() time.Time
 	headers    *expiring.Cache[*header]
+	origin     atomic.Pointer[origin] // the latest valid one
 }
 
 const (

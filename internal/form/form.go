@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -55,18 +56,14 @@ func Read(r *http.Request) (url.Values, error) {
 	if len(types) != 1 {
 		return nil, ErrMediaType
 	}
-	mediaType, params, err := mime.ParseMediaType(types[0])
-	if err != nil || mediaType != "application/x-www-form-urlencoded" {
-		return nil, ErrMediaType // some proxies do not inspect multipart/form-data
-	}
-	charset, named := params["charset"]
-	if named && !slices.ContainsFunc(charsets, func(c string) bool { return strings.EqualFold(c, charset) }) {
-		return nil, ErrMediaType
+	charset, err := charsetOf(types[0])
+	if err != nil {
+		return nil, err
 	}
 	if r.PostForm != nil {
 		return nil, ErrReadBefore
 	}
-	values, err := read(r, named && !strings.EqualFold(charset, "utf-8"))
+	values, err := read(r, !strings.EqualFold(charset, "utf-8"))
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +71,27 @@ func Read(r *http.Request) (url.Values, error) {
 	r.Form = r.PostForm
 	return values, nil
 }
+
+// charsetOf returns the charset of a Content-Type, by default utf-8.
+func charsetOf(contentType string) (string, error) {
+	if contentType == mediaType {
+		return "utf-8", nil
+	}
+	typ, params, err := mime.ParseMediaType(contentType)
+	if err != nil || typ != mediaType {
+		return "", ErrMediaType // some proxies do not inspect multipart/form-data
+	}
+	charset, named := params["charset"]
+	if !named {
+		return "utf-8", nil
+	}
+	if !slices.ContainsFunc(charsets, func(c string) bool { return strings.EqualFold(c, charset) }) {
+		return "", ErrMediaType
+	}
+	return charset, nil
+}
+
+const mediaType = "application/x-www-form-urlencoded"
 
 // charsets are the charset parameters that do not change the meaning of an
 // ASCII body. The media type does not define this parameter, but some HTTP
@@ -101,13 +119,14 @@ func read(r *http.Request, ascii bool) (url.Values, error) {
 }
 
 const (
-	// maxBlock is the most that readAll allocates before a body arrives.
-	maxBlock = 16 << 10
-	minBlock = 512
+	// blockSize is the most that readAll reads at a time.
+	blockSize = 4 << 10
 	// maxAhead is the most that readAll allocates for a byte that has arrived.
 	// A sender can announce more than it sends.
 	maxAhead = 16
 )
+
+var blocks = sync.Pool{New: func() any { return new([blockSize]byte) }}
 
 // readAll reads a body of at most MaxBytes. Usually it allocates the announced
 // length once. The result does not depend on the announced length, unless that
@@ -116,17 +135,11 @@ func readAll(body io.Reader, announced int64) (string, error) {
 	if announced > MaxBytes {
 		return "", ErrTooLarge
 	}
-	size := maxBlock
-	switch {
-	case announced > 0:
-		size = min(size, int(announced))
-	case announced == 0: // usually there is no body
-		size = minBlock
-	}
-	block := make([]byte, size)
+	block := blocks.Get().(*[blockSize]byte)
+	defer blocks.Put(block)
 	var text strings.Builder
 	for {
-		n, err := body.Read(block[:min(size, MaxBytes+1-text.Len())])
+		n, err := body.Read(block[:min(blockSize, MaxBytes+1-text.Len())])
 		arrived := text.Len() + n
 		if arrived > MaxBytes {
 			return "", ErrTooLarge

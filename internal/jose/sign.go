@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -11,6 +12,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -114,6 +117,11 @@ func (s *Signer) KeyID() string            { return s.kid }
 func (s *Signer) Thumbprint() string       { return s.thumbprint }
 func (s *Signer) Public() crypto.PublicKey { return s.key.Public() }
 
+// maxPooled bounds the buffers that the pool keeps.
+const maxPooled = 16 << 10
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // Sign signs a payload, which must not be empty. Other errors come from the
 // key, for example from an unreachable hardware module.
 func (s *Signer) Sign(payload []byte) (string, error) {
@@ -121,7 +129,12 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 		return "", fmt.Errorf("%w: empty payload", ErrMalformed)
 	}
 	enc := base64.RawURLEncoding
-	token := make([]byte, 0, len(s.header)+enc.EncodedLen(len(payload))+1+enc.EncodedLen(s.sigSize))
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	token := slices.Grow((*buffer)[:0], s.Size(len(payload)))
+	if cap(token) <= maxPooled {
+		*buffer = token
+	}
 	token = append(token, s.header...)
 	token = enc.AppendEncode(token, payload)
 	sig, err := s.sign(token)
@@ -162,6 +175,10 @@ func (s *Signer) sign(signed []byte) ([]byte, error) {
 		digest := sha256.Sum256(signed)
 		return s.key.Sign(rand.Reader, digest[:], pssOptions)
 	default:
+		if _, ok := s.key.(ed25519.PrivateKey); !ok {
+			// A key outside this process may read the message after a timeout.
+			signed = bytes.Clone(signed)
+		}
 		return s.key.Sign(rand.Reader, signed, crypto.Hash(0))
 	}
 }

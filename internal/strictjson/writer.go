@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -18,22 +19,40 @@ import (
 // The caller writes each name once. The zero Writer is ready for use. It is not
 // safe for concurrent use.
 type Writer struct {
-	text []byte
+	text   []byte
+	buffer *[]byte // of the pool, from which text began
 }
+
+// maxPooled bounds the buffers that the pool keeps.
+const maxPooled = 16 << 10
+
+var buffers = sync.Pool{New: func() any {
+	buffer := make([]byte, 0, 2048)
+	return &buffer
+}}
 
 // Bytes ends the object and returns it. The Writer must not be used again.
 func (w *Writer) Bytes() []byte {
 	if len(w.text) == 0 {
-		w.text = append(w.text, '{')
+		return []byte("{}")
 	}
-	return append(w.text, '}')
+	text := append(w.text, '}')
+	object := make([]byte, len(text))
+	copy(object, text)
+	if cap(text) <= maxPooled {
+		*w.buffer = text[:0]
+		buffers.Put(w.buffer)
+	}
+	*w = Writer{}
+	return object
 }
 
 // next writes what is between two members.
 func (w *Writer) next() {
 	switch n := len(w.text); {
 	case n == 0:
-		w.text = append(make([]byte, 0, 1024), '{')
+		w.buffer = buffers.Get().(*[]byte)
+		w.text = append(*w.buffer, '{')
 	case w.text[n-1] != '{':
 		w.text = append(w.text, ',')
 	}

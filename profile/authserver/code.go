@@ -41,48 +41,47 @@ type redemption struct {
 // redeem serves the authorization code grant. It plans without writes, then
 // consumes the assertion and the proof, and then fulfils the plan.
 func (s *Server) redeem(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
-	plan, err := s.plan(ctx, t)
-	if err != nil {
+	var r redemption
+	if err := s.plan(ctx, t, &r); err != nil {
 		return nil, err
 	}
 	if _, err := t.Commit(ctx); err != nil {
 		return nil, err
 	}
-	return s.fulfil(ctx, t, plan)
+	return s.fulfil(ctx, t, &r)
 }
 
 // plan makes all checks and writes nothing. It detects everything that cannot
 // be issued, while the code and the grant are unchanged.
-func (s *Server) plan(ctx context.Context, t *TokenRequest) (r redemption, err error) {
+func (s *Server) plan(ctx context.Context, t *TokenRequest, r *redemption) (err error) {
 	r.code.key = s.storeKey(kindCode, t.Param("code"))
-	r.code.value, r.code.version, err = s.load(ctx, s.stores.codes, r.code.key, &r.code.record, ErrCode)
-	if err != nil {
-		return r, err
+	record := &r.code.record
+	if r.code.value, r.code.version, err = s.loadCode(ctx, r.code.key, record); err != nil {
+		return err
 	}
-	record := r.code.record
 	if err := t.CheckBinding(record.Binding); err != nil { // CS-11, CS-15
-		return r, err
+		return err
 	}
 	r.replayed = record.Attempt != ""
 	if !r.replayed && s.cfg.Hooks.Now().Unix() >= record.Expires { // SP-5.3.2.1-11, CS-10
 		r.rejected = fmt.Errorf("%w: expired", ErrCode)
-		return r, nil
+		return nil
 	}
 	// A code whose grant is revoked was replayed before, or the host revoked
 	// it.
 	if err := s.checkRevoked(ctx, record.Grant.ID, ErrCodeReplayed); err != nil || r.replayed {
-		return r, err
+		return err
 	}
-	err = s.planTokens(ctx, t, &r)
+	err = s.planTokens(ctx, t, r)
 	if record.Change != nil && errors.Is(err, grants.ErrInactive) {
 		r.rejected, err = err, nil
 	}
-	return r, err
+	return err
 }
 
 // planTokens determines the tokens of a redemption.
 func (s *Server) planTokens(ctx context.Context, t *TokenRequest, r *redemption) (err error) {
-	record := r.code.record
+	record := &r.code.record
 	r.grant = record.Grant
 	permitted := record.Grant.permission()
 	if record.Change != nil {
@@ -115,10 +114,10 @@ func (s *Server) planTokens(ctx context.Context, t *TokenRequest, r *redemption)
 //
 // No token is made for a replay. A code that is rejected is consumed, so that a
 // replay of it is recognised.
-func (s *Server) fulfil(ctx context.Context, t *TokenRequest, r redemption) (response *TokenResponse, err error) {
+func (s *Server) fulfil(ctx context.Context, t *TokenRequest, r *redemption) (response *TokenResponse, err error) {
 	switch {
 	case r.replayed:
-		return nil, s.endReplayed(ctx, r.code)
+		return nil, s.endReplayed(ctx, &r.code)
 	case r.rejected == nil:
 		if response, err = s.makeTokens(ctx, t, r); err != nil {
 			return nil, err
@@ -132,14 +131,14 @@ func (s *Server) fulfil(ctx context.Context, t *TokenRequest, r redemption) (res
 			return nil, err
 		}
 	}
-	if err := s.redeemOnce(ctx, r.code); err != nil {
+	if err := s.redeemOnce(ctx, &r.code); err != nil {
 		return nil, err
 	}
 	return response, r.rejected
 }
 
 // makeTokens makes all tokens of a redemption.
-func (s *Server) makeTokens(ctx context.Context, t *TokenRequest, r redemption) (*TokenResponse, error) {
+func (s *Server) makeTokens(ctx context.Context, t *TokenRequest, r *redemption) (*TokenResponse, error) {
 	response, err := s.issue(ctx, t, r.token, r.claims)
 	if err != nil {
 		return nil, err
@@ -159,7 +158,7 @@ func (s *Server) makeTokens(ctx context.Context, t *TokenRequest, r redemption) 
 
 // endReplayed revokes the authorization of a replayed code. One of the two
 // senders may be an attacker, and the server does not know which one.
-func (s *Server) endReplayed(ctx context.Context, code storedCode) error {
+func (s *Server) endReplayed(ctx context.Context, code *storedCode) error {
 	// SP-5.3.2.2-9, BASE-6749-4.1.2-1, BCP-4.5-1, CS-9
 	if err := s.revoke(ctx, code.record.Grant.ID); err != nil {
 		return err
@@ -169,7 +168,7 @@ func (s *Server) endReplayed(ctx context.Context, code storedCode) error {
 
 // redeemOnce marks the code as redeemed by this request. Of any number of
 // requests exactly one succeeds, and only that one may send its tokens.
-func (s *Server) redeemOnce(ctx context.Context, code storedCode) error {
+func (s *Server) redeemOnce(ctx context.Context, code *storedCode) error {
 	record := codeRecord{
 		Binding: code.record.Binding, Expires: code.record.Expires, Grant: grant{ID: code.record.Grant.ID},
 		Attempt: jose.RandomString(grantIDBytes),
@@ -210,7 +209,7 @@ type redeeming struct {
 // one takes effect later. If the store remains unavailable, settle returns
 // failed, and a redeemed code stays redeemed. RFC 6749 §4.1.2 forbids a second
 // use, and no process knows that the first one sent nothing.
-func (s *Server) settle(ctx context.Context, code storedCode, a redeeming, failed error) error {
+func (s *Server) settle(ctx context.Context, code *storedCode, a redeeming, failed error) error {
 	value, cancelled := a.used, ctx.Err() != nil
 	if cancelled {
 		value = code.value
@@ -247,10 +246,10 @@ func (s *Server) settle(ctx context.Context, code storedCode, a redeeming, faile
 // redeemedBy reports whether an attempt has redeemed the code, and returns its
 // version. If another attempt has, the code is replayed.
 func (s *Server) redeemedBy(
-	ctx context.Context, code storedCode, attempt string,
+	ctx context.Context, code *storedCode, attempt string,
 ) (mine bool, version int64, err error) {
 	var now codeRecord
-	_, version, err = s.load(ctx, s.stores.codes, code.key, &now, ErrCode)
+	_, version, err = s.loadCode(ctx, code.key, &now)
 	switch {
 	case err != nil:
 		return false, 0, err

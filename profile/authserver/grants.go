@@ -222,7 +222,7 @@ func (s *Server) prepareGrant(
 // claimGrant applies the grant change of a code (GM-5.6.1-1). If the grant has
 // changed since the plan, it makes another access token for response. It
 // returns [grants.ErrInactive] if the change is no longer possible.
-func (s *Server) claimGrant(ctx context.Context, t *TokenRequest, plan redemption, response *TokenResponse) error {
+func (s *Server) claimGrant(ctx context.Context, t *TokenRequest, plan *redemption, response *TokenResponse) error {
 	record := plan.code.record
 	current, err := s.grants.Claim(ctx, record.Change)
 	if err != nil {

@@ -8,12 +8,6 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// A storedRecord is the value of an entry that load can read. Its method decode
-// rejects values that are damaged or of another kind.
-type storedRecord interface {
-	decode(value []byte) error
-}
-
 // Members of records whose JSON is stored and read as it is. Each was checked
 // before.
 const (

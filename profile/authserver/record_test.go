@@ -15,9 +15,11 @@ import (
 // These tests are in the package, because the records have no exported form.
 
 type encoder interface {
-	storedRecord
+	decoder
 	encode() []byte
 }
+
+type decoder interface{ decode(value []byte) error }
 
 var recordKinds = []func() encoder{
 	func() encoder { return new(codeRecord) },
@@ -73,7 +75,7 @@ func requireStable(t *testing.T, empty func() encoder, value []byte) {
 func TestDamagedRecordsAreRejected(t *testing.T) {
 	for _, tc := range []struct {
 		name, record string
-		to           storedRecord
+		to           decoder
 	}{
 		{"empty", ``, new(codeRecord)},
 		{"null", `null`, new(codeRecord)},

@@ -184,7 +184,7 @@ func (s *Server) originOf(ctx context.Context, q *RevocationRequest) (foundToken
 	// REV-2.1-3, REV-2.2-4: the hint is ignored. REV-2-1, REV-2-2: refresh
 	// tokens and access tokens.
 	var record refreshRecord
-	_, _, err := s.load(ctx, s.stores.refresh, s.storeKey(kindRefresh, q.token()), &record, ErrRefreshToken)
+	err := s.loadRefresh(ctx, q.token(), &record)
 	if err == nil {
 		if err := q.checkOwner(record.Grant.ClientID); err != nil {
 			return foundToken{}, err

@@ -101,11 +101,9 @@ func storing(err error) error {
 	return fmt.Errorf("%w: %w", ErrStore, err)
 }
 
-// load reads a record and returns its value and version. If the record does not
+// load reads an entry and returns its value and version. If the entry does not
 // exist, the error is notFound.
-func (s *Server) load(
-	ctx context.Context, from store.Store, key string, record storedRecord, notFound error,
-) ([]byte, int64, error) {
+func load(ctx context.Context, from store.Store, key string, notFound error) ([]byte, int64, error) {
 	value, version, err := from.Get(ctx, key)
 	switch {
 	case err != nil:
@@ -113,11 +111,28 @@ func (s *Server) load(
 	case version == 0:
 		return nil, 0, fmt.Errorf("%w: unknown", notFound)
 	}
-	if err := record.decode(value); err != nil {
-		return nil, 0, fmt.Errorf("%w: malformed record", ErrStore)
-	}
 	return value, version, nil
 }
+
+// loadCode reads the record of a code, and returns its value and version.
+func (s *Server) loadCode(ctx context.Context, key string, record *codeRecord) ([]byte, int64, error) {
+	value, version, err := load(ctx, s.stores.codes, key, ErrCode)
+	if err == nil && record.decode(value) != nil {
+		err = errMalformedRecord
+	}
+	return value, version, err
+}
+
+// loadRefresh reads the record of a refresh token.
+func (s *Server) loadRefresh(ctx context.Context, token string, record *refreshRecord) error {
+	value, _, err := load(ctx, s.stores.refresh, s.storeKey(kindRefresh, token), ErrRefreshToken)
+	if err == nil && record.decode(value) != nil {
+		err = errMalformedRecord
+	}
+	return err
+}
+
+var errMalformedRecord = fmt.Errorf("%w: malformed record", ErrStore)
 
 // recordRevocation remembers the revocation of a grant until a time, or longer.
 // The value of the entry is that time, so a later call never shortens it. The

@@ -78,8 +78,7 @@ func (s *Server) Token(ctx context.Context, t *TokenRequest) (*TokenResponse, er
 // token is bound to the key of this request (DPOP-5-5, CS-22).
 func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
 	var record refreshRecord
-	key := s.storeKey(kindRefresh, t.Param("refresh_token"))
-	if _, _, err := s.load(ctx, s.stores.refresh, key, &record, ErrRefreshToken); err != nil {
+	if err := s.loadRefresh(ctx, t.Param("refresh_token"), &record); err != nil {
 		return nil, err
 	}
 	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6-1
@@ -165,9 +164,10 @@ type permission struct {
 // permission returns the permission of an authorization without grant
 // management: its scopes at its resource servers.
 func (g grant) permission() permission {
-	return permission{grant: g, details: g.Details, allowed: g.Targets, scopesAt: func(resource string) []string {
-		if slices.Contains(g.Targets, resource) {
-			return g.Scopes
+	scopes, targets := g.Scopes, g.Targets
+	return permission{grant: g, details: g.Details, allowed: targets, scopesAt: func(resource string) []string {
+		if slices.Contains(targets, resource) {
+			return scopes
 		}
 		return nil
 	}}
