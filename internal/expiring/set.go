@@ -78,7 +78,11 @@ func NewSet(cfg SetConfig) *Set {
 // of a removed entry. A key with a constant expiry is therefore never used
 // twice.
 func (s *Set) Use(key string, expires time.Time) (first bool, err error) {
-	now := wall(s.now())
+	return s.use(key, s.now(), expires)
+}
+
+func (s *Set) use(key string, now, expires time.Time) (first bool, err error) {
+	now = wall(now)
 	if !wall(expires).After(now) {
 		return false, ErrExpired
 	}
@@ -95,14 +99,15 @@ func (s *Set) Use(key string, expires time.Time) (first bool, err error) {
 // single owner therefore fills half of the set. Beyond that UseBy returns
 // [ErrShare]. Entries with an empty owner are bounded only by the whole set.
 func (s *Set) UseBy(owner, key string, expires time.Time) (first bool, err error) {
+	now := s.now()
 	if owner == "" {
-		return s.Use(key, expires)
+		return s.use(key, now, expires)
 	}
-	taken, err := s.shares.take(owner, s.now(), expires)
+	taken, err := s.shares.take(owner, now, expires)
 	if err != nil {
 		return false, err
 	}
-	if first, err = s.Use(key, expires); !first {
+	if first, err = s.use(key, now, expires); !first {
 		s.shares.giveBack(taken)
 	}
 	return first, err

@@ -313,7 +313,9 @@ func (s *Server) idTokenSignatory(ctx context.Context, client *profile.ClientMet
 func issueIDToken(by *signatory, g grant) (string, error) {
 	claims := idtoken.Claims{
 		Subject: g.Subject, ClientID: g.ClientID, Nonce: g.Nonce, ACR: g.ACR, AMR: g.AMR,
-		Extra: make(map[string]any, len(g.Claims)),
+	}
+	if len(g.Claims) > 0 {
+		claims.Extra = make(map[string]any, len(g.Claims))
 	}
 	for name, value := range g.Claims {
 		claims.Extra[name] = value
