@@ -161,7 +161,7 @@ func withAuthorization(r *http.Request, header string) *http.Request {
 // token is rejected.
 func (c *Client) sendToAPI(r *http.Request) (*http.Response, error) {
 	o := c.observe(resourceEndpoint, "")
-	response, err := c.api.RoundTrip(r)
+	response, err := c.last().api.RoundTrip(r)
 	if err != nil || response.StatusCode != http.StatusUnauthorized {
 		return response, err
 	}

@@ -38,6 +38,14 @@ func (c *Client) CallbackHandler(
 	if sessions == nil || done == nil {
 		panic("client: CallbackHandler without Sessions or done")
 	}
+	return callbackHandler(sessions, func(*http.Request) (*Client, error) { return c, nil }, done)
+}
+
+// callbackHandler finishes logins at the client that find returns.
+func callbackHandler(
+	sessions *Sessions, find func(*http.Request) (*Client, error),
+	done func(w http.ResponseWriter, r *http.Request, session *Session, token *oauth2.Token),
+) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Referrer-Policy", "no-referrer") // the URL contains the code
@@ -49,6 +57,11 @@ func (c *Client) CallbackHandler(
 			return
 		}
 		detached := r.WithContext(context.WithoutCancel(r.Context()))
+		c, err := find(r)
+		if err != nil {
+			sessions.cfg.Fail(w, detached, err)
+			return
+		}
 		login, err := c.callbackOnce(w, r, detached, sessions)
 		if err != nil {
 			sessions.cfg.Fail(w, detached, err)
@@ -73,7 +86,7 @@ func (c *Client) callbackOnce(w http.ResponseWriter, r, detached *http.Request, 
 		return c.callback(w, detached, sessions)
 	}
 	first := false
-	result, err := c.logins.do(r.Context(), key, c.cfg.Hooks.Now, func() (login, error) {
+	result, err := c.shared.logins.do(r.Context(), key, c.cfg.Hooks.Now, func() (login, error) {
 		first = true
 		return c.callback(w, detached, sessions)
 	})

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
 	"golang.org/x/oauth2"
@@ -28,16 +30,26 @@ type Client struct {
 	prover       *dpop.Prover      // nil if tokens are bound to the certificate
 	http         *http.Client      // for the authorization server
 	plain        *http.Client      // for the authorization server, without proofs
-	base         http.RoundTripper // as configured, without Hooks.Transport
+	certified    http.RoundTripper // presents the certificate; nil without one
 	bare         http.RoundTripper // for other servers, without proofs and without the certificate
 	api          http.RoundTripper // for APIs, with proofs or the certificate
 	push         *par.Client       // nil if the server has no authorization code flow
 	idTokens     *idtoken.Verifier // nil if the server publishes no keys
 	requests     *jar.Signer       // nil without SignedRequests
 	responses    *jarm.Verifier    // nil without SignedResponses
-	refreshes    refreshGroup
-	logins       loginGroup
+	keys         *jwks.Remote      // nil if the server publishes no keys
+	shared       *shared
 	close        []func()
+}
+
+// shared is the state that all generations of a client share. A [Set] makes
+// another generation when the metadata of the server have changed. Other
+// clients have one generation.
+type shared struct {
+	newest    atomic.Pointer[Client] // nil before the first discovery
+	refreshes refreshGroup
+	logins    loginGroup
+	renewal   *renewal // nil outside a Set
 }
 
 // Errors of a client. If the authorization server returned an error, the error
@@ -64,6 +76,23 @@ var (
 // with this configuration. The error reports all problems of cfg, comes from
 // [profile.Discover], or matches [profile.ErrServerMetadata].
 func New(ctx context.Context, cfg Config) (*Client, error) {
+	c, err := configure(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.discover(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.connect(); err != nil {
+		return nil, err
+	}
+	c.shared.newest.Store(c)
+	return c, nil
+}
+
+// configure returns a client that has not discovered its server. The error
+// reports all problems of cfg.
+func configure(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
@@ -71,32 +100,38 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	c := &Client{base: cfg.HTTPClient.Transport}
+	c, base := &Client{shared: new(shared)}, cfg.HTTPClient.Transport
 	if ownTransport {
-		c.close = append(c.close, cfg.HTTPClient.Transport.(*http.Transport).CloseIdleConnections)
+		c.close = append(c.close, base.(*http.Transport).CloseIdleConnections)
 	}
 	var err error
-	if cfg.HTTPClient.Transport, err = cfg.Hooks.observed(c.base); err != nil {
+	if cfg.HTTPClient.Transport, err = cfg.Hooks.observed(base); err != nil {
 		return nil, err
 	}
+	if cfg.MutualTLS.used() {
+		own, err := cfg.MutualTLS.transport(base)
+		if err != nil {
+			return nil, err
+		}
+		c.close = append(c.close, own.CloseIdleConnections)
+		if c.certified, err = cfg.Hooks.observed(own); err != nil {
+			return nil, err
+		}
+	}
 	c.cfg = cfg
-	c.refreshes.refresh = func(ctx context.Context, refreshToken string) (*oauth2.Token, error) {
+	c.shared.refreshes.refresh = func(ctx context.Context, refreshToken string) (*oauth2.Token, error) {
 		return c.Refresh(ctx, refreshToken, Request{})
 	}
 	// Keys that cannot sign are found before the first request.
-	if err := c.useKeys(signingAlgorithms{assertions: cfg.Algorithm, requests: cfg.Algorithm}); err != nil {
-		return nil, err
-	}
-	if err := c.discover(ctx); err != nil {
-		return nil, err
-	}
+	return c, c.useKeys(signingAlgorithms{assertions: cfg.Algorithm, requests: cfg.Algorithm})
+}
+
+// connect uses the metadata of the server.
+func (c *Client) connect() error {
 	if err := c.checkServer(); err != nil {
-		return nil, err
+		return err
 	}
-	if err := c.compose(); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c.compose()
 }
 
 // discover fetches the server's metadata: SP-5.3.3.1-9, SP-5.3.3.1-11.
@@ -120,7 +155,7 @@ func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // ServerMetadata returns a copy of the server's metadata.
 func (c *Client) ServerMetadata() *profile.ServerMetadata {
-	replica := *c.server
+	replica := *c.last().server
 	return &replica
 }
 
@@ -129,7 +164,7 @@ func (c *Client) ServerMetadata() *profile.ServerMetadata {
 // others. Call it when the client is no longer needed, or when GetCertificate
 // returns another certificate. The client remains usable.
 func (c *Client) CloseIdleConnections() {
-	for _, f := range c.close {
+	for _, f := range c.last().close {
 		f()
 	}
 }

@@ -171,18 +171,19 @@ func (c *Client) compose() (err error) {
 	if c.server.JWKSURI == "" {
 		return nil // Begin rejects requests for ID tokens
 	}
-	keys, err := c.serverKeys()
-	if err != nil {
-		return err
+	if c.keys == nil { // an earlier generation may have fetched them
+		if c.keys, err = c.serverKeys(); err != nil {
+			return err
+		}
 	}
 	c.idTokens, err = idtoken.NewVerifier(idtoken.VerifierConfig{
-		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: keys.Keys, Now: cfg.Hooks.Now,
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys.Keys, Now: cfg.Hooks.Now,
 	})
 	if err != nil || !cfg.Profile.Has(profile.SignedResponses) {
 		return err
 	}
 	c.responses, err = jarm.NewVerifier(jarm.VerifierConfig{ // JARM-2.4-7: with the discovered keys
-		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: keys.Keys, Now: cfg.Hooks.Now,
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys.Keys, Now: cfg.Hooks.Now,
 		DecryptionKeys: cfg.ResponseDecryptionKeys,
 	})
 	return err
@@ -218,15 +219,8 @@ func (c *Client) serverKeys() (*jwks.Remote, error) {
 func (c *Client) composeTransports() (err error) {
 	server := c.cfg.HTTPClient.Transport
 	c.bare, c.api = server, server
-	if c.cfg.MutualTLS.used() {
-		own, err := c.cfg.MutualTLS.transport(c.base)
-		if err != nil {
-			return err
-		}
-		c.close = append(c.close, own.CloseIdleConnections)
-		if server, err = c.cfg.Hooks.observed(own); err != nil {
-			return err
-		}
+	if c.certified != nil {
+		server = c.certified
 	}
 	c.plain = c.serverClient(server)
 	if c.cfg.MutualTLS.BindTokens {

@@ -6,7 +6,8 @@
 // [Client.CallbackHandler], which store unfinished logins in the browsers
 // ([Sessions]). The callback receives an ordinary *oauth2.Token.
 // [Client.TokenSource] refreshes it, and [Client.HTTPClient] calls APIs with
-// it.
+// it. An application of several servers uses a [Set], whose handlers find the
+// server by the session.
 //
 // A host with handlers of its own calls [Client.Begin] and [Client.Finish]. A
 // client that acts for itself calls [Client.ClientCredentials]. A host that

@@ -36,6 +36,10 @@ const discardTimeout = 5 * time.Second
 // [ErrTokenResponse] if it rejected the server's response. If the ID token was
 // the reason, the error also matches an error of package idtoken.
 func (c *Client) Finish(ctx context.Context, session *Session, callback url.Values) (*oauth2.Token, error) {
+	c, err := c.latest(ctx)
+	if err != nil {
+		return nil, err
+	}
 	o := c.observe(authorizationEndpoint, "")
 	code, err := c.checkCallback(ctx, session, callback)
 	o.end(ctx, err)

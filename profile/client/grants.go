@@ -18,6 +18,7 @@ import (
 // issues such a token if the token request names no resource. For other
 // servers, name the grant_management_endpoint in [Request].Resources.
 func (c *Client) Grants(source oauth2.TokenSource) (*grants.Client, error) {
+	c = c.last()
 	endpoint := c.endpoints.GrantManagementEndpoint
 	if endpoint == "" {
 		return nil, fmt.Errorf("%w: missing grant_management_endpoint", profile.ErrServerMetadata)

@@ -31,6 +31,14 @@ func (c *Client) LoginHandler(sessions *Sessions, request func(*http.Request) (R
 	if sessions == nil || request == nil {
 		panic("client: LoginHandler without Sessions or request")
 	}
+	return loginHandler(sessions, func(r *http.Request) (*Client, Request, error) {
+		wanted, err := request(r)
+		return c, wanted, err
+	})
+}
+
+// loginHandler begins logins at the client that choose returns.
+func loginHandler(sessions *Sessions, choose func(*http.Request) (*Client, Request, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		switch {
@@ -46,7 +54,7 @@ func (c *Client) LoginHandler(sessions *Sessions, request func(*http.Request) (R
 		if rejectSpeculative(w, r) {
 			return
 		}
-		target, err := c.login(w, r, sessions, request)
+		target, err := sessions.login(w, r, choose)
 		if err != nil {
 			sessions.cfg.Fail(w, r, err)
 			return
@@ -56,13 +64,13 @@ func (c *Client) LoginHandler(sessions *Sessions, request func(*http.Request) (R
 }
 
 // login returns the URL of the authorization request.
-func (c *Client) login(
-	w http.ResponseWriter, r *http.Request, sessions *Sessions, request func(*http.Request) (Request, error),
+func (s *Sessions) login(
+	w http.ResponseWriter, r *http.Request, choose func(*http.Request) (*Client, Request, error),
 ) (string, error) {
-	if err := sessions.checkOrigin(r); err != nil {
+	if err := s.checkOrigin(r); err != nil {
 		return "", err
 	}
-	wanted, err := request(r)
+	c, wanted, err := choose(r)
 	if err != nil {
 		return "", err
 	}
@@ -70,7 +78,7 @@ func (c *Client) login(
 	if err != nil {
 		return "", err
 	}
-	return session.URL, sessions.Put(w, r, session)
+	return session.URL, s.Put(w, r, session)
 }
 
 // checkOrigin rejects a login that the user did not start (SP-5.3.3.1-12).
@@ -125,6 +133,8 @@ func failLogin(w http.ResponseWriter, _ *http.Request, err error) {
 	switch {
 	case errors.Is(err, ErrCrossOrigin):
 		status, text = http.StatusForbidden, "Please log in from a page of this site."
+	case errors.Is(err, ErrUnknownServer):
+		status, text = http.StatusNotFound, "There is no such login here."
 	case errors.Is(err, ErrSession):
 		status, text = http.StatusBadRequest, "This login has expired, or was finished already. Please begin again."
 	case errors.Is(err, ErrAuthorizationResponse):

@@ -33,6 +33,7 @@ import (
 // configuration has no AuthURL. AuthCodeURL therefore returns the parameters to
 // push, and not a URL for a browser.
 func (c *Client) OAuth2() (*oauth2.Config, *http.Client) {
+	c = c.last()
 	cfg := &oauth2.Config{
 		ClientID: c.cfg.ClientID, RedirectURL: c.cfg.RedirectURI,
 		// Without an AuthStyle, oauth2 tries several and sends a code twice.

@@ -18,6 +18,10 @@ import (
 // always comes from the server. After status 503 the token is still valid: call
 // Revoke again later, see [Client.RetryAfter].
 func (c *Client) Revoke(ctx context.Context, token, hint string) error {
+	c, err := c.latest(ctx)
+	if err != nil {
+		return err
+	}
 	endpoint, method := c.endpoints.RevocationEndpoint, c.cfg.MutualTLS.AuthMethod // REV-2-4: discovered and checked
 	supported := c.server.RevocationEndpointAuthMethodsSupported
 	switch {

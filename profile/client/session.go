@@ -60,6 +60,10 @@ func (s Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // §5.3.3.1). If the push fails, Begin returns the error. It never sends the
 // parameters through the browser instead.
 func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
+	c, err := c.forLogin(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if c.cfg.RedirectURI == "" {
 		return nil, errors.New("client: missing RedirectURI")
 	}

@@ -31,6 +31,9 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, request Reque
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("client: %w", context.Cause(ctx))
 	}
+	if c, err = c.latest(ctx); err != nil {
+		return nil, err
+	}
 	ctx = context.WithoutCancel(ctx)
 	o := c.observe(tokenEndpoint, wire.GrantRefreshToken)
 	response, err := c.requestToken(ctx, params)
@@ -53,6 +56,9 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, request Reque
 func (c *Client) ClientCredentials(ctx context.Context, request Request) (*oauth2.Token, error) {
 	params, err := request.tokenParams()
 	if err != nil {
+		return nil, err
+	}
+	if c, err = c.latest(ctx); err != nil {
 		return nil, err
 	}
 	params.Set("grant_type", wire.GrantClientCredentials)

@@ -41,7 +41,7 @@ const (
 // may be the only one with the new refresh token. A source is safe for
 // concurrent use.
 func (c *Client) TokenSource(ctx context.Context, token *oauth2.Token) oauth2.TokenSource {
-	s := &tokenSource{ctx: ctx, now: c.cfg.Hooks.Now, retryAfter: c.RetryAfter, group: &c.refreshes}
+	s := &tokenSource{ctx: ctx, now: c.cfg.Hooks.Now, retryAfter: c.RetryAfter, group: &c.shared.refreshes}
 	if token == nil {
 		token = &oauth2.Token{}
 	}

@@ -57,6 +57,11 @@ func NewApplication(t testing.TB, app *client.Client, change ...func(*client.Ses
 	return a
 }
 
+// NewBrowser returns a browser at the application with a handler.
+func NewBrowser(t testing.TB, handler http.Handler) *Application {
+	return &Application{t: t, Handler: handler}
+}
+
 // Visit sends a request of the browser. The header is names and values in turn.
 // Visit fails the test if a cache may store the response.
 func (a *Application) Visit(method, target string, header ...string) *http.Response {

@@ -1,0 +1,133 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	defaultSetRefresh  = time.Hour
+	defaultSetMaxStale = 24 * time.Hour
+	shortestSetRefresh = time.Minute
+	longestSetMaxStale = 7 * 24 * time.Hour
+)
+
+// ErrUnknownServer means that a [Set] has no client of the authorization
+// server.
+var ErrUnknownServer = errors.New("client: unknown authorization server")
+
+// SetConfig configures [NewSet]. The zero value has the defaults.
+type SetConfig struct {
+	// Refresh is the age of the metadata of a server from which the set fetches
+	// them again. The fetch begins at a random time in the last fifth of that
+	// age, and the old metadata serve while it runs. The default is 1 hour, the
+	// minimum 1 minute.
+	Refresh time.Duration
+	// MaxStale is the longest time for which metadata serve after they were
+	// fetched. It bridges an outage of the server. The default is 24 hours, or
+	// Refresh if that is longer. The maximum is 7 days.
+	MaxStale time.Duration
+	// Report receives each failed fetch of metadata. It must not block. If nil,
+	// nothing is reported. [Hooks].Observe receives an event for each fetch,
+	// too.
+	Report func(ctx context.Context, issuer string, err error)
+}
+
+// A Set contains the clients of one application at several authorization
+// servers. It discovers a server when the application first uses it. A server
+// that is down therefore does not prevent the start, and other servers are not
+// affected.
+//
+// The set fetches the metadata of a server again when they become old, and the
+// keys like every [Client] does. All clients and token sources of the set then
+// use the new metadata. If fetching fails, the old metadata serve until
+// MaxStale. The next attempts follow after one second, and after twice as long
+// each time, up to one minute.
+//
+// If the issuer in the metadata has changed, no new login begins at that
+// server, because another party may control its address. Unfinished logins and
+// existing tokens continue with the old metadata until MaxStale.
+//
+// A Set has no goroutines except one for each running fetch, which lasts at
+// most 30 seconds. It fetches nothing for servers that are not used. It is safe
+// for concurrent use.
+type Set struct {
+	cfg     SetConfig
+	mu      sync.RWMutex
+	servers map[string]*renewal // by issuer
+}
+
+// NewSet returns a Set without clients. It returns an error if a field of cfg
+// is outside its limits.
+func NewSet(cfg SetConfig) (*Set, error) {
+	if cfg.Refresh == 0 {
+		cfg.Refresh = defaultSetRefresh
+	}
+	if cfg.MaxStale == 0 {
+		cfg.MaxStale = max(defaultSetMaxStale, cfg.Refresh)
+	}
+	if cfg.Refresh < shortestSetRefresh || cfg.MaxStale < cfg.Refresh || cfg.MaxStale > longestSetMaxStale {
+		return nil, fmt.Errorf("client: set: Refresh %v and MaxStale %v, want %v <= Refresh <= MaxStale <= %v",
+			cfg.Refresh, cfg.MaxStale, shortestSetRefresh, longestSetMaxStale)
+	}
+	return &Set{cfg: cfg, servers: make(map[string]*renewal)}, nil
+}
+
+// Put adds the client of cfg, or replaces the client with the same Issuer. It
+// sends no request. The error reports all problems of cfg; the set is then
+// unchanged. Clients and token sources that the application obtained before
+// keep the old configuration.
+func (s *Set) Put(cfg Config) error {
+	configured, err := configure(cfg)
+	if err != nil {
+		return err
+	}
+	server := &renewal{template: configured, refresh: s.cfg.Refresh, maxStale: s.cfg.MaxStale, report: s.cfg.Report}
+	configured.shared.renewal = server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.servers[cfg.Issuer] = server
+	return nil
+}
+
+// Remove removes the client of an issuer. Unfinished logins at that server
+// fail with [ErrUnknownServer]. Token sources that the application obtained
+// before continue. Remove returns false if the set has no such client.
+func (s *Set) Remove(issuer string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.servers[issuer]
+	delete(s.servers, issuer)
+	return ok
+}
+
+// Issuers returns the issuers of the set in alphabetical order.
+func (s *Set) Issuers() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Sorted(maps.Keys(s.servers))
+}
+
+// Client returns the client of an issuer. It discovers the server if the set
+// has no metadata of it, or only metadata older than MaxStale. All callers then
+// wait for the same request, until their own context ends. After a failure,
+// Client returns the same error without a request until the next attempt is
+// due.
+//
+// The application may keep the client, which follows the metadata of the
+// server. The error matches [ErrUnknownServer], or is one that [New] returns
+// for the server.
+func (s *Set) Client(ctx context.Context, issuer string) (*Client, error) {
+	s.mu.RLock()
+	server := s.servers[issuer]
+	s.mu.RUnlock()
+	if server == nil { // the issuer may come from a browser
+		return nil, fmt.Errorf("%w %.200q", ErrUnknownServer, issuer)
+	}
+	return server.client(ctx)
+}
