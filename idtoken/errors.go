@@ -6,10 +6,16 @@ import "errors"
 // no response to an ID token. After an error the client ends the flow. It uses
 // neither the ID token nor the access token of the same response.
 var (
-	// ErrMalformed means that the token is not a compact JWS with strict JSON
+	// ErrMalformed means that the token is not a compact JWT with strict JSON
 	// inside, or is too long.
 	ErrMalformed = errors.New("idtoken: malformed token")
-	// ErrAlgorithm means that the signature algorithm is not accepted.
+	// ErrEncryption means that the token cannot be decrypted, for example
+	// because it is encrypted to another key. It also means that the token is
+	// not encrypted though the client requires it, or is encrypted though the
+	// client has no decryption key.
+	ErrEncryption = errors.New("idtoken: encryption missing or failed")
+	// ErrAlgorithm means that the algorithm of the signature or of the
+	// encryption is not accepted.
 	ErrAlgorithm = errors.New("idtoken: algorithm not allowed")
 	// ErrType means that the token is a JWT of another kind.
 	ErrType = errors.New("idtoken: not an ID token")

@@ -21,9 +21,14 @@
 // an access token, because its check would be skipped; otherwise it counts as
 // absent. [Token.Dropped] names the ignored claims.
 //
-// The package does not decrypt. It does not support the implicit flow, the
-// hybrid flow, logout tokens or self-issued tokens. It does not store nonces:
-// the caller ensures that each nonce is used once.
+// A client with [DecryptionKey] values accepts only tokens that are signed and
+// then encrypted, and a provider makes them with an [Encryption]. The
+// algorithms are those that the client has registered, and never those that a
+// token chooses.
+//
+// The package does not support the implicit flow, the hybrid flow, logout
+// tokens or self-issued tokens. It does not store nonces: the caller ensures
+// that each nonce is used once.
 package idtoken
 
 import (

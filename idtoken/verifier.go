@@ -40,6 +40,10 @@ type VerifierConfig struct {
 	// has registered as id_token_signed_response_alg. The default is ES256,
 	// PS256, EdDSA and Ed25519. Other algorithms are not supported.
 	Algorithms []string
+	// DecryptionKeys contains the keys of this client for encrypted tokens. If
+	// empty, an encrypted token is rejected. Otherwise a token that is not
+	// encrypted is rejected.
+	DecryptionKeys []DecryptionKey
 	// TrustedAudiences contains the recipients that a token may have in
 	// addition to this client. The default is none.
 	TrustedAudiences []string
@@ -104,6 +108,12 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("idtoken: %w", err)
 	}
+	var decrypter *jose.Decrypter
+	if len(cfg.DecryptionKeys) > 0 { // CA-OIDC-3.1.3.7-1
+		if decrypter, err = jose.NewDecrypter(cfg.DecryptionKeys); err != nil {
+			return nil, fmt.Errorf("idtoken: %w", err)
+		}
+	}
 	cfg.TrustedAudiences = slices.Clone(cfg.TrustedAudiences)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -111,17 +121,18 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	// JWT-3.12-1: every other kind of JWT has a typ. An access token (at+jwt)
 	// must not pass for an ID token.
 	return &Verifier{cfg: cfg, rules: jwt.Rules{
-		MaxBytes: maxTokenBytes, Algorithms: algorithms, Untyped: true, Peer: true,
+		MaxBytes: maxTokenBytes, Algorithms: algorithms, Untyped: true, Peer: true, Decrypter: decrypter,
 		Errors: jwt.Errors{
 			Malformed: ErrMalformed, Algorithm: ErrAlgorithm, Type: ErrType, Signature: ErrSignature,
-			Unavailable: ErrUnavailable,
+			Unavailable: ErrUnavailable, Encryption: ErrEncryption,
 		},
 	}}, nil
 }
 
 // Verify checks an ID token against the expected values and returns its claims.
-// The steps are those of OpenID Connect Core 1.0 §3.1.3.7. The signature is
-// checked last, so that no key is fetched for a token that is rejected anyway.
+// The steps are those of OpenID Connect Core 1.0 §3.1.3.7, which begin with the
+// decryption. The signature is checked last, so that no key is fetched for a
+// token that is rejected anyway.
 func (v *Verifier) Verify(ctx context.Context, raw string, expected Expected) (*Token, error) {
 	if expected.Refreshed && expected.Subject == "" {
 		return nil, fmt.Errorf("%w: Expected.Subject is empty for a refreshed token", ErrSubject)

@@ -147,7 +147,7 @@ func TestVerifyRefusesTokens(t *testing.T) {
 		{"bytes after the claims", testkit.SignPayload(t, payload+"{}", none, testkit.ECKey(t, "op")), idtoken.ErrMalformed},
 		{"nothing", "", idtoken.ErrMalformed},
 		{"a line break", token + "\n", idtoken.ErrMalformed},
-		{"a JWE", "a.b.c.d.e", idtoken.ErrMalformed},
+		{"a JWE for a client without a key", "a.b.c.d.e", idtoken.ErrEncryption},
 		{"more than 64 KiB", sign(t, set("pad", strings.Repeat("x", 64<<10))), idtoken.ErrMalformed},
 	} {
 		t.Run(tc.name, func(t *testing.T) { requireRefused(t, tc.token, tc.want, sent, nil) })

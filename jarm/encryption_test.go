@@ -35,7 +35,7 @@ func decrypting(t testing.TB) func(*jarm.VerifierConfig) {
 
 func encrypt(t testing.TB, token string, to jarm.Encryption) string {
 	t.Helper()
-	sealed, err := jose.Encrypt(token, to.Algorithm, to.ContentEncryption, to.Key, to.KeyID)
+	sealed, err := jose.Encryption(to).Seal(token, 1<<17)
 	require.NoError(t, err)
 	return sealed
 }
@@ -70,6 +70,26 @@ func TestEncryptedResponse(t *testing.T) {
 			require.Equal(t, code, got.Code())
 		})
 	}
+	for _, alg := range jose.EncryptionAlgorithms() {
+		for _, enc := range jose.ContentEncryptions() {
+			t.Run("JARM-2.4-1 "+alg+" "+enc, func(t *testing.T) {
+				to, key := toRSA(t), jarm.DecryptionKey{Key: testkit.RSAKey(t, "enc"), KeyID: "rsa", Algorithm: alg, ContentEncryption: enc}
+				if strings.HasPrefix(alg, "ECDH") {
+					to, key.Key, key.KeyID = toEC(t), testkit.ECKey(t, "enc"), "ec"
+				}
+				to.Algorithm, to.ContentEncryption = alg, enc
+				sealed, err := newIssuer(t, nil).EncryptedResponse(client, params, to)
+				require.NoError(t, err)
+				got, err := newVerifier(t, func(c *jarm.VerifierConfig) { c.DecryptionKeys = []jarm.DecryptionKey{key} }).Verify(context.Background(), sealed)
+				require.NoError(t, err)
+				require.Equal(t, params, got.Params())
+				if (alg == "ECDH-ES" || alg == "RSA-OAEP-256") && enc == "A256GCM" { // the defaults
+					return
+				}
+				requireRefused(t, sealed, jarm.ErrAlgorithm, decrypting(t)) // JWT-3.1-1: the message does not choose
+			})
+		}
+	}
 	t.Run("JARM-2.2-1 what was signed before is sealed as it is", func(t *testing.T) {
 		signed, err := newIssuer(t, nil).Response(client, params)
 		require.NoError(t, err)
@@ -96,14 +116,14 @@ func TestEncryptedResponse(t *testing.T) {
 		require.Equal(t, code, got.Code())
 	})
 	for name, change := range map[string]func(*jarm.Encryption){
-		"no key":                         func(e *jarm.Encryption) { e.Key = nil },
-		"no algorithm":                   func(e *jarm.Encryption) { e.Algorithm = "" },
-		"no content encryption":          func(e *jarm.Encryption) { e.ContentEncryption = "" },
-		"the default content encryption": func(e *jarm.Encryption) { e.ContentEncryption = "A128CBC-HS256" },
-		"RSA1_5":                         func(e *jarm.Encryption) { *e = toRSA(t); e.Algorithm = "RSA1_5" },
-		"dir":                            func(e *jarm.Encryption) { e.Algorithm = "dir" },
-		"the key of another kind":        func(e *jarm.Encryption) { e.Key = testkit.RSAKey(t, "enc").Public() },
-		"a private key":                  func(e *jarm.Encryption) { e.Key = testkit.ECKey(t, "enc") },
+		"no key":                        func(e *jarm.Encryption) { e.Key = nil },
+		"no algorithm":                  func(e *jarm.Encryption) { e.Algorithm = "" },
+		"no content encryption":         func(e *jarm.Encryption) { e.ContentEncryption = "" },
+		"an unknown content encryption": func(e *jarm.Encryption) { e.ContentEncryption = "A192GCM" },
+		"RSA1_5":                        func(e *jarm.Encryption) { *e = toRSA(t); e.Algorithm = "RSA1_5" },
+		"dir":                           func(e *jarm.Encryption) { e.Algorithm = "dir" },
+		"the key of another kind":       func(e *jarm.Encryption) { e.Key = testkit.RSAKey(t, "enc").Public() },
+		"a private key":                 func(e *jarm.Encryption) { e.Key = testkit.ECKey(t, "enc") },
 	} {
 		t.Run("JARM-2.2-1 "+name, func(t *testing.T) {
 			to := toEC(t)

@@ -111,11 +111,13 @@ type Encryption struct {
 	Key crypto.PublicKey
 	// KeyID is the kid of that key. If empty, the response has no kid.
 	KeyID string
-	// Algorithm is authorization_encrypted_response_alg: RSA-OAEP-256, or
-	// ECDH-ES for P-256. Required.
+	// Algorithm is authorization_encrypted_response_alg: RSA-OAEP-256 or
+	// RSA-OAEP for RSA, ECDH-ES, ECDH-ES+A128KW or ECDH-ES+A256KW for P-256.
+	// Required.
 	Algorithm string
-	// ContentEncryption is authorization_encrypted_response_enc: A256GCM.
-	// Required, because the default of client metadata is another one.
+	// ContentEncryption is authorization_encrypted_response_enc: A256GCM,
+	// A128GCM, A256CBC-HS512 or A128CBC-HS256. Required. The default of client
+	// metadata is A128CBC-HS256.
 	ContentEncryption string
 }
 
@@ -133,12 +135,9 @@ func (i *Issuer) EncryptedResponse(clientID string, params url.Values, to Encryp
 func (to Encryption) Seal(signed string) (string, error) {
 	// JARM-2.2-1, MS-6.1-1: signed, then encrypted. The reverse order would not
 	// show the sender.
-	sealed, err := jose.Encrypt(signed, to.Algorithm, to.ContentEncryption, to.Key, to.KeyID)
+	sealed, err := jose.Encryption(to).Seal(signed, maxResponse)
 	if err != nil {
 		return "", fmt.Errorf("jarm: encrypting a response: %w", err)
-	}
-	if len(sealed) > maxResponse {
-		return "", fmt.Errorf("jarm: response of %d bytes, want at most %d", len(sealed), maxResponse)
 	}
 	return sealed, nil
 }

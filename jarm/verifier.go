@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/gofapi/fapi2/internal/form"
@@ -58,16 +57,26 @@ type VerifierConfig struct {
 	Now func() time.Time
 }
 
-// A DecryptionKey is a private key of the client for encrypted responses. Do
-// not use it for signatures. Its String and LogValue do not contain the key. It
-// is safe for concurrent use if the key is.
+// A DecryptionKey is a private key of the client for encrypted responses, with
+// the algorithms that the client has registered. A response with other
+// algorithms is rejected. Do not use the key for signatures. Its String and
+// LogValue do not contain the key. It is safe for concurrent use if the key is.
 type DecryptionKey struct {
-	// Key is an *ecdsa.PrivateKey of P-256, for ECDH-ES, or the
-	// crypto.Decrypter of an RSA key, for RSA-OAEP-256. Required.
+	// Key is for ECDH-ES an *ecdsa.PrivateKey or *ecdh.PrivateKey of P-256, or
+	// an ecdh.KeyExchanger, for example in a hardware module. For RSA-OAEP it
+	// is the crypto.Decrypter of an RSA key. Required.
 	Key crypto.PrivateKey
 	// KeyID is the kid of the published public key. If empty, the key is tried
 	// for every kid.
 	KeyID string
+	// Algorithm is authorization_encrypted_response_alg: ECDH-ES,
+	// ECDH-ES+A128KW or ECDH-ES+A256KW for P-256, RSA-OAEP-256 or RSA-OAEP for
+	// RSA. The default is ECDH-ES or RSA-OAEP-256.
+	Algorithm string
+	// ContentEncryption is authorization_encrypted_response_enc: A256GCM,
+	// A128GCM, A256CBC-HS512 or A128CBC-HS256. The default is A256GCM, although
+	// the default of a registration is A128CBC-HS256.
+	ContentEncryption string
 }
 
 // String returns a text with the kid.
@@ -104,12 +113,12 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jarm: %w", err)
 	}
-	for i, k := range cfg.DecryptionKeys {
-		if !jose.DecryptionFits(k.Key, jose.RSAOAEP256) && !jose.DecryptionFits(k.Key, jose.ECDHES) {
-			return nil, fmt.Errorf("jarm: DecryptionKeys[%d] is a %T, want a P-256 or RSA key for decryption", i, k.Key)
+	var decrypter *jose.Decrypter
+	if len(cfg.DecryptionKeys) > 0 { // JARM-2.4-1
+		if decrypter, err = jose.NewDecrypter(cfg.DecryptionKeys); err != nil {
+			return nil, fmt.Errorf("jarm: %w", err)
 		}
 	}
-	cfg.DecryptionKeys = slices.Clone(cfg.DecryptionKeys)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -117,9 +126,10 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	// rejected by it.
 	return &Verifier{cfg: cfg, rules: jwt.Rules{
 		MaxBytes: maxResponse, Algorithms: algorithms, Untyped: true, Peer: true,
+		Decrypter: decrypter, AllowUnencrypted: cfg.AllowUnencrypted,
 		Errors: jwt.Errors{
 			Malformed: ErrMalformed, Algorithm: ErrAlgorithm, Type: ErrType, Signature: ErrSignature,
-			Unavailable: ErrUnavailable,
+			Unavailable: ErrUnavailable, Encryption: ErrEncryption,
 		},
 	}}, nil
 }
@@ -165,10 +175,6 @@ func (v *Verifier) VerifyValues(ctx context.Context, values url.Values) (*Respon
 // those of JARM §2.4 in this order: issuer, audience, expiry, signature,
 // parameters. The caller compares the state with [Response.CheckState].
 func (v *Verifier) Verify(ctx context.Context, raw string) (*Response, error) {
-	raw, err := v.decrypt(raw)
-	if err != nil {
-		return nil, err
-	}
 	opened, err := v.rules.Open(raw) // JARM-2.4-5: neither none nor RS256
 	if err != nil {
 		return nil, err
@@ -187,38 +193,6 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Response, error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-// decrypt returns the signed response. It returns raw if it is not encrypted
-// and encryption is not required.
-func (v *Verifier) decrypt(raw string) (string, error) {
-	if !jose.IsEncrypted(raw) {
-		if len(v.cfg.DecryptionKeys) > 0 && !v.cfg.AllowUnencrypted {
-			return "", fmt.Errorf("%w: unencrypted response, this client requires encryption", ErrEncryption)
-		}
-		return raw, nil
-	}
-	if len(v.cfg.DecryptionKeys) == 0 {
-		return "", fmt.Errorf("%w: encrypted response, this client has no decryption key", ErrEncryption)
-	}
-	// JARM-2.4-1
-	signed, err := jose.Decrypt(raw, maxResponse, func(kid, _ string) (keys []crypto.PrivateKey) {
-		for _, k := range v.cfg.DecryptionKeys {
-			if kid == "" || k.KeyID == "" || k.KeyID == kid {
-				keys = append(keys, k.Key)
-			}
-		}
-		return keys
-	})
-	switch {
-	case err == nil:
-		return signed, nil
-	case errors.Is(err, jose.ErrMalformed):
-		return "", fmt.Errorf("%w: %w", ErrMalformed, err)
-	case errors.Is(err, jose.ErrAlgorithm):
-		return "", fmt.Errorf("%w: %w", ErrAlgorithm, err)
-	}
-	return "", fmt.Errorf("%w: %w", ErrEncryption, err)
 }
 
 // foreign claims mark other kinds of JWT of an authorization server that may

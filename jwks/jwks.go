@@ -239,10 +239,11 @@ func (s *Set) Keys(_ context.Context, kid, alg string) ([]crypto.PublicKey, erro
 	return s.candidates(kid, alg), s.unusable()
 }
 
-// EncryptionKeys returns the keys to which a sender may encrypt with alg,
-// RSA-OAEP-256 or ECDH-ES. These are the keys with use "enc", in the order of
-// the set. Use the first one. A set without such a key is not an error. No key
-// is both in [Set.Keys] and in EncryptionKeys. The errors are those of Keys.
+// EncryptionKeys returns the keys to which a sender may encrypt with alg:
+// RSA-OAEP-256, RSA-OAEP, ECDH-ES, ECDH-ES+A128KW or ECDH-ES+A256KW. These are
+// the keys with use "enc", in the order of the set. Use the first one. A set
+// without such a key is not an error. No key is both in [Set.Keys] and in
+// EncryptionKeys. The errors are those of Keys.
 func (s *Set) EncryptionKeys(_ context.Context, alg string) ([]Key, error) {
 	return s.encryptionKeys(alg), s.unusable()
 }

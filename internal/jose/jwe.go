@@ -3,10 +3,9 @@ package jose
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/rsa"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,21 +18,70 @@ import (
 // The algorithms of encryption. RSA1_5, passwords and shared keys are not
 // supported.
 const (
-	RSAOAEP256 = "RSA-OAEP-256" // RSA of 2048 bits or more
-	ECDHES     = "ECDH-ES"      // P-256, direct key agreement
-	A256GCM    = "A256GCM"
+	ECDHES       = "ECDH-ES"        // P-256, direct key agreement
+	ECDHESA128KW = "ECDH-ES+A128KW" // P-256, agreed key that wraps
+	ECDHESA256KW = "ECDH-ES+A256KW"
+	RSAOAEP256   = "RSA-OAEP-256" // RSA of 2048 bits or more
+	RSAOAEP      = "RSA-OAEP"     // with SHA-1, which does not weaken OAEP
+
+	A256GCM      = "A256GCM"
+	A128GCM      = "A128GCM"
+	A256CBCHS512 = "A256CBC-HS512"
+	A128CBCHS256 = "A128CBC-HS256"
 )
 
-// ErrDecryption means that no key decrypts a JWE. It has no reason, so that an
-// attacker learns nothing from it.
+// EncryptionAlgorithms returns the algorithms that encrypt to a public key, the
+// preferred ones first.
+func EncryptionAlgorithms() []string {
+	return []string{ECDHES, ECDHESA256KW, ECDHESA128KW, RSAOAEP256, RSAOAEP}
+}
+
+// ContentEncryptions returns the algorithms that encrypt content, the preferred
+// ones first.
+func ContentEncryptions() []string { return []string{A256GCM, A128GCM, A256CBCHS512, A128CBCHS256} }
+
+// ErrDecryption means that no key decrypts a JWE. It does not say which step
+// has failed, so that an attacker learns nothing from it.
 var ErrDecryption = errors.New("JWE cannot be decrypted")
 
-const (
-	maxJWEHeader = 8 << 10 // base64url; the JOSE library parses it again
-	gcmIVSize    = 12
-	gcmTagSize   = 16
-	cekSize      = 32
-)
+const maxJWEHeader = 8 << 10 // base64url; the JOSE library parses it again
+
+// sizes are the lengths of a content encryption in octets (RFC 7518 §5).
+type sizes struct {
+	cek, iv, tag int
+	block        int // the ciphertext is a multiple of it
+}
+
+// contentSizes returns the sizes of a content encryption. If it is not
+// supported, they are 0.
+func contentSizes(enc string) (s sizes) {
+	switch enc {
+	case A128GCM:
+		return sizes{16, 12, 16, 1}
+	case A256GCM:
+		return sizes{32, 12, 16, 1}
+	case A128CBCHS256:
+		return sizes{32, 16, 16, 16}
+	case A256CBCHS512:
+		return sizes{64, 16, 32, 16}
+	}
+	return s
+}
+
+// agrees reports whether alg is a key agreement, and not a key encryption.
+func agrees(alg string) bool { return alg == ECDHES || wrapSize(alg) > 0 }
+
+// wrapSize returns the length of the agreed key that wraps the content key. It
+// is 0 for other algorithms.
+func wrapSize(alg string) int {
+	switch alg {
+	case ECDHESA128KW:
+		return 16
+	case ECDHESA256KW:
+		return 32
+	}
+	return 0
+}
 
 // IsEncrypted reports whether token is a compact JWE, which has five segments.
 // A JWS has three.
@@ -41,44 +89,38 @@ func IsEncrypted(token string) bool { return strings.Count(token, ".") == 4 } //
 
 // EncryptionFits reports whether alg and enc may encrypt to a public key.
 func EncryptionFits(key crypto.PublicKey, alg, enc string) bool {
-	switch alg { // JWT-3.2-1
-	case RSAOAEP256:
-		return enc == A256GCM && KeyFits(key, PS256)
-	case ECDHES:
-		if enc != A256GCM || !KeyFits(key, ES256) {
+	switch { // JWT-3.2-1
+	case contentSizes(enc) == sizes{}:
+		return false
+	case agrees(alg):
+		if !KeyFits(key, ES256) {
 			return false
 		}
 		_, err := key.(*ecdsa.PublicKey).ECDH()
 		return err == nil // JWT-3.4-1: a point off the curve
 	}
-	return false
+	return (alg == RSAOAEP256 || alg == RSAOAEP) && KeyFits(key, PS256)
 }
 
-// DecryptionFits reports whether a private key may decrypt a JWE of alg. The
-// key is an *ecdsa.PrivateKey on P-256, or a crypto.Decrypter with an RSA key.
-func DecryptionFits(key crypto.PrivateKey, alg string) bool {
-	switch k := key.(type) {
-	case *ecdsa.PrivateKey:
-		return alg == ECDHES && checkSigner(k) == nil && KeyFits(k.Public(), ES256)
-	case *rsa.PrivateKey:
-		return alg == RSAOAEP256 && checkSigner(k) == nil && KeyFits(k.Public(), PS256)
-	case crypto.Decrypter:
-		return alg == RSAOAEP256 && KeyFits(k.Public(), PS256)
-	}
-	return false
+// An Encryption names a public key of a recipient and the algorithms that the
+// recipient has registered for it.
+type Encryption struct {
+	Key                                 crypto.PublicKey
+	KeyID, Algorithm, ContentEncryption string
 }
 
-// Encrypt returns a Nested JWT (RFC 7519 §5.2): a signed token as compact JWE,
-// without compression.
-func Encrypt(token, alg, enc string, key crypto.PublicKey, kid string) (string, error) {
-	if !EncryptionFits(key, alg, enc) {
-		return "", fmt.Errorf("%w: unsuitable key %T for %.32q with %.32q", ErrKey, key, alg, enc)
+// Seal returns a Nested JWT (RFC 7519 §5.2): a signed token as compact JWE of
+// at most max bytes, without compression.
+func (to Encryption) Seal(token string, max int) (string, error) {
+	if !EncryptionFits(to.Key, to.Algorithm, to.ContentEncryption) {
+		return "", fmt.Errorf("%w: unsuitable key %T for %.32q with %.32q", ErrKey, to.Key, to.Algorithm,
+			to.ContentEncryption)
 	}
-	if token == "" || !utf8.ValidString(kid) { // JWT-3.7-1
+	if token == "" || !utf8.ValidString(to.KeyID) { // JWT-3.7-1
 		return "", fmt.Errorf("%w: empty token, or kid that is not UTF-8", ErrMalformed)
 	}
 	header := jwe.NewHeaders()
-	for name, value := range map[string]string{jwe.ContentTypeKey: "JWT", jwe.KeyIDKey: kid} {
+	for name, value := range map[string]string{jwe.ContentTypeKey: "JWT", jwe.KeyIDKey: to.KeyID} {
 		if value == "" {
 			continue
 		}
@@ -86,68 +128,35 @@ func Encrypt(token, alg, enc string, key crypto.PublicKey, kid string) (string, 
 			return "", fmt.Errorf("%w: header: %w", ErrMalformed, err)
 		}
 	}
-	sealed, err := jwe.Encrypt([]byte(token), jwe.WithKey(jwa.KeyEncryptionAlgorithm(alg), key),
-		jwe.WithContentEncryption(jwa.ContentEncryptionAlgorithm(enc)), jwe.WithProtectedHeaders(header))
+	sealed, err := jwe.Encrypt([]byte(token), jwe.WithKey(jwa.KeyEncryptionAlgorithm(to.Algorithm), to.Key),
+		jwe.WithContentEncryption(jwa.ContentEncryptionAlgorithm(to.ContentEncryption)),
+		jwe.WithProtectedHeaders(header))
 	if err != nil {
 		return "", fmt.Errorf("%w: encrypting: %w", ErrKey, err)
+	}
+	if len(sealed) > max {
+		return "", fmt.Errorf("%w: JWE of %d bytes, more than %d", ErrMalformed, len(sealed), max)
 	}
 	return string(sealed), nil
 }
 
-// Decrypt returns the content of a Nested JWT of at most max bytes. Only the
-// signature of the content proves its origin, because every party can encrypt
-// to a public key. keys is called with the kid, which may be empty, and a
-// permitted alg. At most eight suitable keys are tried. A JWE in a JWE is an
-// error.
-//
-// The JOSE library receives a token only after its algorithms, sizes and
-// ephemeral key have been checked.
-func Decrypt(token string, max int, keys func(kid, alg string) []crypto.PrivateKey) (string, error) {
-	alg, kid, err := checkJWE(token, max) // JWT-3.3-1: every failure rejects the whole
-	if err != nil {
-		return "", err
-	}
-	tried := 0
-	for _, key := range keys(kid, alg) {
-		if !DecryptionFits(key, alg) {
-			continue
-		}
-		if tried++; tried > maxCandidates {
-			break
-		}
-		var usable any = key
-		if k, ok := key.(crypto.Decrypter); ok {
-			usable = oaep{k}
-		}
-		payload, err := jwe.Decrypt([]byte(token), jwe.WithKey(jwa.KeyEncryptionAlgorithm(alg), usable))
-		if err != nil {
-			continue
-		}
-		if IsEncrypted(string(payload)) {
-			return "", fmt.Errorf("%w: JWE in a JWE", ErrMalformed)
-		}
-		return string(payload), nil
-	}
-	return "", ErrDecryption
+// A sealed is a JWE that has been checked as far as that needs no key.
+type sealed struct {
+	token         string
+	alg, enc, kid string
+	cty           string
+	ephemeral     *ecdsa.PublicKey // for a key agreement
+	apu, apv      []byte
+	key           []byte // encrypted
 }
 
-// oaep is an RSA key for the JOSE library, which cannot read the private key.
-type oaep struct{ key crypto.Decrypter }
+// openable reports whether a recipient accepts alg with enc. It is called
+// before any other check that depends on the algorithms.
+type openable func(alg, enc string) bool
 
-// DecryptKey implements jwe.KeyDecrypter.
-func (o oaep) DecryptKey(_ jwa.KeyEncryptionAlgorithm, sealed []byte, _ jwe.Recipient, _ *jwe.Message) ([]byte, error) {
-	cek, err := o.key.Decrypt(rand.Reader, sealed, &rsa.OAEPOptions{Hash: crypto.SHA256})
-	if err != nil || len(cek) != cekSize {
-		return nil, ErrDecryption
-	}
-	return cek, nil
-}
-
-// checkJWE checks a JWE as far as that needs no key.
-func checkJWE(token string, max int) (alg, kid string, err error) {
-	malformed := func(why string) (string, string, error) {
-		return "", "", fmt.Errorf("%w: JWE: %s", ErrMalformed, why)
-	}
+// parseJWE parses a JWE of at most max bytes.
+func parseJWE(token string, max int, accepted openable) (s sealed, err error) {
+	malformed := func(why string) (sealed, error) { return sealed{}, fmt.Errorf("%w: JWE: %s", ErrMalformed, why) }
 	if len(token) > max {
 		return malformed(fmt.Sprintf("%d bytes, more than %d", len(token), max))
 	}
@@ -163,56 +172,60 @@ func checkJWE(token string, max int) (alg, kid string, err error) {
 			return malformed("malformed base64url")
 		}
 	}
-	sealedKey, iv, ciphertext, tag := segments[1], segments[2], segments[3], segments[4]
 	h, err := strictjson.ParseObject(segments[0])
 	if err != nil {
-		return "", "", fmt.Errorf("%w: JWE header: %w", ErrMalformed, err)
+		return sealed{}, fmt.Errorf("%w: JWE header: %w", ErrMalformed, err)
 	}
-	if alg, kid, err = checkJWEHeader(h); err != nil {
-		return "", "", err
+	s = sealed{token: token, key: segments[1]}
+	if err := s.readHeader(h, accepted); err != nil {
+		return sealed{}, err
 	}
-	switch {
-	case len(iv) != gcmIVSize || len(tag) != gcmTagSize || len(ciphertext) == 0:
+	iv, ciphertext, tag, want := segments[2], segments[3], segments[4], contentSizes(s.enc)
+	if len(iv) != want.iv || len(tag) != want.tag || len(ciphertext) == 0 || len(ciphertext)%want.block != 0 {
 		return malformed("segments of wrong length")
-	case alg == ECDHES && len(sealedKey) != 0,
-		alg == RSAOAEP256 && (len(sealedKey) < minRSABits/8 || len(sealedKey) > maxRSABits/8):
+	}
+	ok := len(s.key) == 0 // ECDH-ES
+	switch {
+	case wrapSize(s.alg) > 0:
+		ok = len(s.key) == want.cek+wrapBlock
+	case !agrees(s.alg):
+		ok = minRSABits/8 <= len(s.key) && len(s.key) <= maxRSABits/8
+	}
+	if !ok {
 		return malformed("encrypted key of wrong length")
 	}
-	return alg, kid, nil
+	return s, nil
 }
 
-func checkJWEHeader(h strictjson.Object) (alg, kid string, err error) {
-	// RFC 7516 §4.1.13: no extension is supported. JWT-3.6-1, JWT-BIS-1:
+func (s *sealed) readHeader(h strictjson.Object, accepted openable) (err error) {
+	// JWE-4.1.13-1: no extension is supported. JWT-3.6-1, JWT-BIS-1:
 	// compressed content may expand without bound, and its length reveals
 	// content.
 	if h.Has("crit") || h.Has("zip") {
-		return "", "", fmt.Errorf("%w: crit or zip in the header of a JWE", ErrMalformed)
+		return fmt.Errorf("%w: crit or zip in the header of a JWE", ErrMalformed)
 	}
-	var enc, cty, typ string
+	var typ string
 	for _, field := range []struct {
 		name string
 		to   *string
-	}{{"alg", &alg}, {"enc", &enc}, {"kid", &kid}, {"cty", &cty}, {"typ", &typ}} {
+	}{{"alg", &s.alg}, {"enc", &s.enc}, {"kid", &s.kid}, {"cty", &s.cty}, {"typ", &typ}} {
 		if *field.to, _, err = h.String(field.name); err != nil {
-			return "", "", fmt.Errorf("%w: JWE header: %w", ErrMalformed, err)
+			return fmt.Errorf("%w: JWE header: %w", ErrMalformed, err)
 		}
 	}
-	// JWT-3.1-1, JWT-BIS-1: before a key is chosen. A token can therefore not
-	// demand iterations of PBES2.
-	if alg != RSAOAEP256 && alg != ECDHES || enc != A256GCM {
-		return "", "", fmt.Errorf("%w: %.32q with %.32q", ErrAlgorithm, alg, enc)
+	// JWT-3.1-1, JWE-5.2-1: before a key is chosen. A token can therefore not
+	// demand iterations of PBES2. The configuration of the recipient decides.
+	if !accepted(s.alg, s.enc) {
+		return fmt.Errorf("%w: %.32q with %.32q", ErrAlgorithm, s.alg, s.enc)
 	}
-	if !(Header{Type: cty}).IsType("JWT") { // RFC 7519 §5.2
-		return "", "", fmt.Errorf("%w: unsupported cty %.32q of a JWE, want JWT", ErrMalformed, cty)
+	if agrees(s.alg) {
+		return s.readAgreement(h)
 	}
-	if alg == ECDHES {
-		err = checkAgreement(h)
-	}
-	return alg, kid, err
+	return nil
 }
 
-// checkAgreement checks the members of RFC 7518 §4.6.1.
-func checkAgreement(h strictjson.Object) error {
+// readAgreement reads the members of RFC 7518 §4.6.1.
+func (s *sealed) readAgreement(h strictjson.Object) error {
 	// JWT-3.4-1: ephemeral keys off the curve would reveal the private key.
 	raw, ok := h.Get("epk")
 	if !ok {
@@ -222,13 +235,13 @@ func checkAgreement(h strictjson.Object) error {
 	if err != nil {
 		return fmt.Errorf("JWE header: epk: %w", err)
 	}
-	if !KeyFits(epk.Public, ES256) {
+	if s.ephemeral, ok = epk.Public.(*ecdsa.PublicKey); !ok || !KeyFits(epk.Public, ES256) {
 		return fmt.Errorf("%w: JWE header: unsupported epk %T, want P-256", ErrKey, epk.Public)
 	}
-	for _, name := range []string{"apu", "apv"} {
+	for name, to := range map[string]*[]byte{"apu": &s.apu, "apv": &s.apv} {
 		text, _, err := h.String(name)
 		if err == nil {
-			_, err = decode(nil, text)
+			*to, err = decode(nil, text)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: JWE header: malformed %s", ErrMalformed, name)
@@ -237,5 +250,7 @@ func checkAgreement(h strictjson.Object) error {
 	return nil
 }
 
-// EncryptionAlgorithms returns the algorithms that encrypt to a public key.
-func EncryptionAlgorithms() []string { return []string{ECDHES, RSAOAEP256} }
+// supportsEncryption reports whether this package supports alg with enc.
+func supportsEncryption(alg, enc string) bool {
+	return slices.Contains(EncryptionAlgorithms(), alg) && slices.Contains(ContentEncryptions(), enc)
+}

@@ -288,7 +288,7 @@ func ParseKeySet(raw []byte) ([]*Key, []Dropped, error) {
 	var dropped []Dropped
 	for i, item := range items {
 		key, err := ParseKey(item)
-		if err == nil && !key.fitsAny() && !key.Encrypts(RSAOAEP256) && !key.Encrypts(ECDHES) {
+		if err == nil && !key.fitsAny() && !slices.ContainsFunc(EncryptionAlgorithms(), key.Encrypts) {
 			err = fmt.Errorf("%w: alg, use or key_ops of JWK exclude all permitted algorithms", ErrKey)
 		}
 		switch {

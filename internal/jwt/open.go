@@ -43,6 +43,11 @@ type Rules struct {
 	// Headers keeps the parsed headers of verified tokens, because a sender
 	// uses one header for all of its tokens. If nil, each header is parsed.
 	Headers *expiring.Cache[jose.Header]
+	// Decrypter decrypts encrypted tokens. If nil, an encrypted token is
+	// rejected. Otherwise a token that is not encrypted is rejected, except
+	// with AllowUnencrypted.
+	Decrypter        *jose.Decrypter
+	AllowUnencrypted bool
 	// Errors are the sentinels of the calling package.
 	Errors Errors
 }
@@ -73,6 +78,9 @@ type Errors struct {
 	Type        error // a JWT of another kind
 	Signature   error // no key verifies the signature
 	Unavailable error // the key source failed
+	// Encryption is missing, unexpected or failed. If nil, the kind of token is
+	// never encrypted, and an encrypted one is malformed.
+	Encryption error
 }
 
 // Algorithms returns a copy of the configured algorithms. If configured is nil,
@@ -109,6 +117,11 @@ type Token struct {
 // claims themselves.
 func (r *Rules) Open(raw string) (t Token, err error) {
 	t.rules = r
+	if r.Errors.Encryption != nil {
+		if raw, err = r.decrypt(raw); err != nil {
+			return Token{}, err
+		}
+	}
 	if t.jws, err = jose.Split(raw, r.MaxBytes); err == nil {
 		t.Header, t.known, err = r.header(t.jws)
 	}
@@ -134,6 +147,30 @@ func (r *Rules) Open(raw string) (t Token, err error) {
 		return Token{}, fmt.Errorf("%w: %w", r.Errors.Malformed, err)
 	}
 	return t, nil
+}
+
+// decrypt returns the signed token. It returns raw if it is not encrypted and
+// encryption is not required.
+func (r *Rules) decrypt(raw string) (string, error) {
+	encrypted := jose.IsEncrypted(raw)
+	switch {
+	case !encrypted && r.Decrypter != nil && !r.AllowUnencrypted:
+		return "", fmt.Errorf("%w: token is not encrypted, this client requires encryption", r.Errors.Encryption)
+	case !encrypted:
+		return raw, nil
+	case r.Decrypter == nil:
+		return "", fmt.Errorf("%w: encrypted token, this client has no decryption key", r.Errors.Encryption)
+	}
+	signed, err := r.Decrypter.Decrypt(raw, r.MaxBytes)
+	switch {
+	case err == nil:
+		return signed, nil
+	case errors.Is(err, jose.ErrMalformed):
+		return "", fmt.Errorf("%w: %w", r.Errors.Malformed, err)
+	case errors.Is(err, jose.ErrAlgorithm):
+		return "", fmt.Errorf("%w: %w", r.Errors.Algorithm, err)
+	}
+	return "", fmt.Errorf("%w: %w", r.Errors.Encryption, err)
 }
 
 func (r *Rules) accepts(h jose.Header) bool {

@@ -42,7 +42,7 @@ func TestEncryptedResponses(t *testing.T) {
 		t.Run("JARM-2.2-1 "+alg, func(t *testing.T) {
 			held := &archive{}
 			w, ctx := newWorld(t, encrypting, archiving(held)), context.Background()
-			require.Equal(t, []string{"ECDH-ES", "RSA-OAEP-256"}, w.as.Metadata().AuthorizationEncryptionAlgValuesSupported, "JARM-4-1")
+			require.Equal(t, []string{"ECDH-ES", "ECDH-ES+A256KW", "ECDH-ES+A128KW", "RSA-OAEP-256", "RSA-OAEP"}, w.as.Metadata().AuthorizationEncryptionAlgValuesSupported, "JARM-4-1")
 			require.Equal(t, []string{"A256GCM"}, w.as.Metadata().AuthorizationEncryptionEncValuesSupported, "JARM-4-1")
 			key := w.registerEncryption(alg)
 			app := w.client("client-1", using(profile.SignedResponses), func(c *client.Config) { c.ResponseDecryptionKeys = []jarm.DecryptionKey{key} })
