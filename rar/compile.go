@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
@@ -155,11 +156,11 @@ func (c *compiler) compileValue(n *node, s *jsonschema.Schema) error {
 		low, high int
 	}{{s.Minimum, 0, 1}, {s.ExclusiveMinimum, 1, 1}, {s.Maximum, -1, 0}, {s.ExclusiveMaximum, -1, -1}} {
 		if bound.from != nil {
-			n.bounds = append(n.bounds, numberBound{floatDecimal(*bound.from), bound.low, bound.high})
+			n.bounds = append(n.bounds, numberBound{strictjson.FloatDecimal(*bound.from), bound.low, bound.high})
 		}
 	}
 	if s.MultipleOf != nil {
-		n.multipleOf = floatDecimal(*s.MultipleOf).rat()
+		n.multipleOf = strictjson.FloatDecimal(*s.MultipleOf).Rat()
 	}
 	return nil
 }

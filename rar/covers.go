@@ -93,14 +93,14 @@ func coversByDefault(granted, requested Detail) error {
 	if f != nil {
 		return f.reason
 	}
-	granting, requesting := lookup(g), lookup(r)
+	granting, requesting := g.Lookup(), r.Lookup()
 	for i := range r.Members {
 		name, want := r.Members[i].Name, &r.Members[i].Value
 		have := granting(name)
 		switch {
 		case have == nil:
 			return &fieldError{pathName(name)[1:], "was not granted"}
-		case equal(have, want):
+		case have.Equal(want):
 		case !slices.Contains(setMembers[:], name):
 			return &fieldError{pathName(name)[1:], "differs from the granted value"}
 		default:

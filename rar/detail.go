@@ -211,7 +211,7 @@ func Edit[T any](d Detail, change func(*T)) (Detail, error) {
 		return Detail{}, err
 	}
 	if d.d.typ.goType == nil { // a struct holds all members
-		if same, f := d.d.typ.detailOf(v); f != nil || !equal(&same.d.value, &d.d.value) {
+		if same, f := d.d.typ.detailOf(v); f != nil || !same.d.value.Equal(&d.d.value) {
 			return Detail{}, fmt.Errorf("rar: %T does not hold all members of this detail of type %q", v, d.Type())
 		}
 	}

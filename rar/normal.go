@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 // One permission can have several spellings. Members may be in another order,
@@ -59,8 +61,8 @@ func increasing(items []value) bool {
 
 func numbersAreNormal(v *value) bool {
 	if v.Kind == numberKind {
-		d, _ := parseDecimal(v.Raw)
-		return d.text() == v.Raw
+		d, _ := strictjson.ParseDecimal(v.Raw)
+		return d.Text() == v.Raw
 	}
 	for i := range v.Items {
 		if !numbersAreNormal(&v.Items[i]) {

@@ -54,7 +54,7 @@ type node struct {
 // A numberBound requires that comparing a number with limit results in a value
 // from low to high.
 type numberBound struct {
-	limit     decimal
+	limit     strictjson.Decimal
 	low, high int
 }
 
@@ -63,8 +63,8 @@ func (n *node) check(v *value) *fault {
 	if n.kinds != 0 && !n.accepts(v) { // RAR-5-3, RAR-2.2-1
 		return failure(ErrFieldType, "")
 	}
-	same := func(e value) bool { return equal(&e, v) }
-	if n.constant != nil && !equal(n.constant, v) || n.hasEnum && !slices.ContainsFunc(n.enum, same) {
+	same := func(e value) bool { return e.Equal(v) }
+	if n.constant != nil && !n.constant.Equal(v) || n.hasEnum && !slices.ContainsFunc(n.enum, same) {
 		return failure(ErrFieldValue, "value is not in the list") // RAR-5-4
 	}
 	var f *fault
@@ -88,21 +88,21 @@ func (n *node) accepts(v *value) bool {
 	if v.Kind != numberKind || n.kinds&numberKind != 0 {
 		return n.kinds&v.Kind != 0
 	}
-	d, ok := parseDecimal(v.Raw)
-	return ok && n.kinds&integerKind != 0 && d.integral()
+	d, ok := strictjson.ParseDecimal(v.Raw)
+	return ok && n.kinds&integerKind != 0 && d.Integral()
 }
 
 func (n *node) checkNumber(v *value) *fault {
 	if n.bounds == nil && n.multipleOf == nil {
 		return nil
 	}
-	d, _ := parseDecimal(v.Raw)
+	d, _ := strictjson.ParseDecimal(v.Raw)
 	for _, b := range n.bounds {
-		if c := d.compare(b.limit); c < b.low || c > b.high {
+		if c := d.Compare(b.limit); c < b.low || c > b.high {
 			return failure(ErrFieldValue, "number out of range")
 		}
 	}
-	if n.multipleOf != nil && !d.rat().Quo(d.rat(), n.multipleOf).IsInt() {
+	if n.multipleOf != nil && !d.Rat().Quo(d.Rat(), n.multipleOf).IsInt() {
 		return failure(ErrFieldValue, "number is not a multiple")
 	}
 	return nil

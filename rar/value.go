@@ -49,7 +49,7 @@ func read(text string, maxItems int) (value, *fault) {
 
 // inexact returns a fault for the first number that does not survive, or nil.
 func inexact(v *value) *fault {
-	if v.Kind == numberKind && !survives(v.Raw) {
+	if v.Kind == numberKind && !strictjson.Survives(v.Raw) {
 		return failure(ErrFieldValue, "the number would lose precision, send it as a string")
 	}
 	for i := range v.Items {
@@ -65,57 +65,12 @@ func inexact(v *value) *fault {
 	return nil
 }
 
-// lookup returns v.Get, with an index if v has many members. Comparing two
-// large objects would otherwise take quadratic time.
-func lookup(v *value) func(name string) *value {
-	if len(v.Members) <= 32 {
-		return v.Get
-	}
-	index := make(map[string]*value, len(v.Members))
-	for i := range v.Members {
-		index[v.Members[i].Name] = &v.Members[i].Value
-	}
-	return func(name string) *value { return index[name] }
-}
-
-// equal compares as JSON Schema does: members in any order, array elements in
-// order, numbers by value. RAR-12-2: strings are compared by code point,
-// whatever their escapes, without normalisation.
-func equal(a, b *value) bool {
-	if a.Kind != b.Kind {
-		return false
-	}
-	switch a.Kind {
-	case numberKind:
-		x, _ := parseDecimal(a.Raw)
-		y, _ := parseDecimal(b.Raw)
-		return x == y
-	case stringKind:
-		return a.Text == b.Text
-	case arrayKind:
-		return slices.EqualFunc(a.Items, b.Items, func(x, y value) bool { return equal(&x, &y) })
-	case objectKind:
-		if len(a.Members) != len(b.Members) {
-			return false
-		}
-		get := lookup(b)
-		for i := range a.Members {
-			other := get(a.Members[i].Name)
-			if other == nil || !equal(&a.Members[i].Value, other) {
-				return false
-			}
-		}
-		return true
-	}
-	return a.Raw == b.Raw
-}
-
 // canonical appends the value as JSON. Equal values have equal texts.
 func canonical(to []byte, v *value) []byte {
 	switch v.Kind {
 	case numberKind:
-		d, _ := parseDecimal(v.Raw)
-		return append(to, d.text()...)
+		d, _ := strictjson.ParseDecimal(v.Raw)
+		return append(to, d.Text()...)
 	case stringKind:
 		return appendString(to, v.Text)
 	case arrayKind:

@@ -1,4 +1,4 @@
-package rar
+package strictjson
 
 import (
 	"cmp"
@@ -7,25 +7,26 @@ import (
 	"strings"
 )
 
-// A decimal is the exact value of a JSON number: digits × 10^exp, without zeros
+// A Decimal is the exact value of a JSON number: digits × 10^exp, without zeros
 // at either end of digits. The zero value is 0, and so is -0.
-type decimal struct {
+type Decimal struct {
 	negative bool
 	digits   string
 	exp      int
 }
 
-// maxExponent is larger than the exponent of each number that survives.
+// maxExponent is larger than the exponent of each number that [Survives].
 const maxExponent = 4096
 
-// parseDecimal parses a JSON number.
-func parseDecimal(text string) (decimal, bool) {
-	var d decimal
+// ParseDecimal parses a JSON number. It returns false if the exponent is too
+// large.
+func ParseDecimal(text string) (Decimal, bool) {
+	var d Decimal
 	text, d.negative = strings.CutPrefix(text, "-")
 	if i := strings.IndexAny(text, "eE"); i >= 0 {
 		exp, err := strconv.Atoi(strings.TrimPrefix(text[i+1:], "+"))
 		if err != nil || exp > maxExponent || exp < -maxExponent {
-			return decimal{}, false
+			return Decimal{}, false
 		}
 		d.exp, text = exp, text[:i]
 	}
@@ -37,13 +38,13 @@ func parseDecimal(text string) (decimal, bool) {
 	d.exp += len(text) - len(trimmed)
 	d.digits = strings.TrimLeft(trimmed, "0")
 	if d.digits == "" {
-		return decimal{}, true
+		return Decimal{}, true
 	}
 	return d, true
 }
 
-// text returns the spelling that normal forms use.
-func (d decimal) text() string {
+// Text returns the spelling that normal forms use.
+func (d Decimal) Text() string {
 	sign := ""
 	if d.negative {
 		sign = "-"
@@ -66,19 +67,23 @@ func (d decimal) text() string {
 	}
 }
 
-func (d decimal) integral() bool { return d.exp >= 0 }
+// Integral reports whether the number is an integer.
+func (d Decimal) Integral() bool { return d.exp >= 0 }
 
-func (d decimal) compare(e decimal) int {
+// Compare returns a negative number if d is less than e, 0 if they are equal,
+// and a positive number otherwise.
+func (d Decimal) Compare(e Decimal) int {
 	switch {
-	case d.sign() != e.sign():
-		return cmp.Compare(d.sign(), e.sign())
+	case d.Sign() != e.Sign():
+		return cmp.Compare(d.Sign(), e.Sign())
 	case d.negative:
 		return magnitude(e, d)
 	}
 	return magnitude(d, e)
 }
 
-func (d decimal) sign() int {
+// Sign returns -1, 0 or 1.
+func (d Decimal) Sign() int {
 	switch {
 	case d.digits == "":
 		return 0
@@ -90,18 +95,19 @@ func (d decimal) sign() int {
 
 // magnitude compares absolute values by the place of the first digit, then
 // digit by digit.
-func magnitude(d, e decimal) int {
+func magnitude(d, e Decimal) int {
 	return cmp.Or(cmp.Compare(len(d.digits)+d.exp, len(e.digits)+e.exp), strings.Compare(d.digits, e.digits))
 }
 
-// floatDecimal returns the shortest decimal that rounds to f. It is the number
+// FloatDecimal returns the shortest Decimal that rounds to f. It is the number
 // that the author of a schema wrote.
-func floatDecimal(f float64) decimal {
-	d, _ := parseDecimal(strconv.FormatFloat(f, 'e', -1, 64))
+func FloatDecimal(f float64) Decimal {
+	d, _ := ParseDecimal(strconv.FormatFloat(f, 'e', -1, 64))
 	return d
 }
 
-func (d decimal) rat() *big.Rat {
+// Rat returns the number as a fraction.
+func (d Decimal) Rat() *big.Rat {
 	digits := d.digits
 	if digits == "" {
 		digits = "0"
@@ -113,10 +119,10 @@ func (d decimal) rat() *big.Rat {
 	return r
 }
 
-// survives reports whether a reader with floating point numbers reads the
+// Survives reports whether a reader with floating point numbers reads the
 // number without rounding. Otherwise such a reader could show one amount to the
 // user and book another.
-func survives(text string) bool {
+func Survives(text string) bool {
 	if len(text) <= 15 && !strings.ContainsAny(text, "eE") {
 		return true
 	}
@@ -124,6 +130,6 @@ func survives(text string) bool {
 	if err != nil {
 		return false
 	}
-	d, ok := parseDecimal(text)
-	return ok && d == floatDecimal(f)
+	d, ok := ParseDecimal(text)
+	return ok && d == FloatDecimal(f)
 }
