@@ -37,6 +37,7 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 	settings := resourceserver.Config{
 		Resource: b.cfg.resources[0], BaseURLs: []string{origin(base)}, ResourceMetadata: metadataURL,
 		AuthorizationDetails: b.details, Replay: b.kept.proofs(), SeveralInstances: b.kept.isShared(),
+		Hooks: resourceserver.Hooks{Observe: b.telemetry.ObserveRequest()},
 	}
 	if settings.Nonces, err = b.nonces(useAPINonces); err != nil {
 		return nil, err

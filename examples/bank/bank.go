@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/examples/internal/telemetry"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -22,10 +24,10 @@ import (
 
 // A bank is the authorization server with its pages, and the API.
 type bank struct {
+	surroundings
 	cfg      *config
 	kept     *kept
-	log      *slog.Logger
-	now      func() time.Time
+	ending   atomic.Bool // the program ends soon
 	server   *authserver.Server
 	protocol http.Handler // the server's endpoints
 	users    *users
@@ -39,6 +41,13 @@ type bank struct {
 	uses        *uses.Uses // of consents to payments
 }
 
+// surroundings are what the program gives to its parts.
+type surroundings struct {
+	log       *slog.Logger
+	now       func() time.Time
+	telemetry *telemetry.Telemetry // nil if it is off
+}
+
 const (
 	accessTokenLifetime  = 5 * time.Minute
 	refreshTokenLifetime = 90 * 24 * time.Hour
@@ -49,8 +58,8 @@ const (
 
 // newBank creates the bank. authserver.Server implements the protocol. The bank
 // adds its users and clients, and the method interact, which asks the user.
-func newBank(ctx context.Context, cfg *config, kept *kept, log *slog.Logger, now func() time.Time) (*bank, error) {
-	b := &bank{cfg: cfg, kept: kept, log: log, now: now, details: cfg.details}
+func newBank(ctx context.Context, cfg *config, kept *kept, s surroundings) (*bank, error) {
+	b := &bank{surroundings: s, cfg: cfg, kept: kept, details: cfg.details}
 	if err := b.load(ctx); err != nil {
 		return nil, err
 	}
@@ -102,7 +111,9 @@ func (b *bank) settings() (authserver.Config, error) {
 			Request: cfg.requestLifetime(), AccessToken: accessTokenLifetime, RefreshToken: refreshTokenLifetime,
 		},
 		Interact: b.interact,
-		Hooks:    authserver.Hooks{ErrorPage: b.errorPage, Logger: b.log, Now: b.now},
+		Hooks: authserver.Hooks{
+			ErrorPage: b.errorPage, Logger: b.log, Now: b.now, Observe: b.telemetry.ObserveRequest(),
+		},
 	}
 	if cfg.mtlsListen != "" {
 		source, err := certificates()
@@ -196,7 +207,7 @@ func (b *bank) handler() (http.Handler, error) {
 	for path, handler := range api {
 		own[path] = handler
 	}
-	return b.observe(b.routes(own)), nil
+	return b.telemetry.Handler(b.observe(b.routes(own)), "bank"), nil
 }
 
 // mtlsHandler returns the handler for the address mtls_listen. It serves the
@@ -210,7 +221,7 @@ func (b *bank) mtlsHandler() (http.Handler, error) {
 	own[b.cfg.path("/authorize")] = http.NotFoundHandler()
 	own[b.cfg.path("/healthz")] = http.HandlerFunc(healthy)
 	own[b.cfg.path("/readyz")] = http.HandlerFunc(b.readiness)
-	return b.observe(b.routes(own)), nil
+	return b.telemetry.Handler(b.observe(b.routes(own)), "bank, mutual TLS"), nil
 }
 
 // routes serves a path only in this exact spelling. http.ServeMux would

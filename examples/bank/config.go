@@ -24,18 +24,18 @@ import (
 // A config is a configuration file that has been checked: see the package
 // comment.
 type config struct {
-	issuer, listen, mtlsListen           string
-	certFile, keyFile, writeCA, clientCA string
-	signing                              []string
-	openid, requireNonce                 bool
-	requestSeconds, keyDays              int
-	resources                            []string
-	resourceServers                      map[string][]string
-	accessToken, autoApprove             string
-	store, replay                        string
-	operatorListen, operatorSecret       string
-	users                                []user
-	clients                              []json.RawMessage
+	issuer, listen, mtlsListen            string
+	certFile, keyFile, writeCA, clientCA  string
+	signing                               []string
+	openid, requireNonce                  bool
+	requestSeconds, keyDays, drainSeconds int
+	resources                             []string
+	resourceServers                       map[string][]string
+	accessToken, autoApprove              string
+	store, replay                         string
+	operatorListen, operatorSecret        string
+	users                                 []user
+	clients                               []json.RawMessage
 
 	iterations int // of password hashing
 
@@ -135,6 +135,9 @@ func (c *config) members() []configfile.Member {
 		{Name: "key_days", Into: &c.keyDays, Default: "90",
 			Meaning: "The days after which new keys replace the signing keys and the other keys of the bank, without " +
 				"a restart: 2 to 3650. With 0, only the operator's page changes them."},
+		{Name: "drain_seconds", Into: &c.drainSeconds, Default: "0",
+			Meaning: "The time from SIGTERM until the bank accepts no more connections, 0 to 300. Meanwhile /readyz " +
+				"responds with 503, so that load balancers use other instances."},
 		{Name: "operator_listen", Into: &c.operatorListen, Default: "no page for the operator",
 			Meaning: "host:port of the operator's page, on a loopback address. It shows what is in the store, " +
 				"replaces the keys and deletes the data of a user. It needs operator_secret."},
@@ -188,6 +191,7 @@ func (c *config) checkServer(p *configfile.Problems) {
 	p.Require(c.requestSeconds >= 5 && c.requestSeconds <= 599, "request_uri_seconds", "%d is not 5 to 599",
 		c.requestSeconds)
 	p.Require(c.keyDays == 0 || c.keyDays >= 2 && c.keyDays <= 3650, "key_days", "%d is not 0 or 2 to 3650", c.keyDays)
+	p.Require(c.drainSeconds >= 0 && c.drainSeconds <= 300, "drain_seconds", "%d is not 0 to 300", c.drainSeconds)
 	p.Require(c.accessToken == "jwt" || c.accessToken == "opaque", "access_token", "%.40q is neither jwt nor opaque",
 		c.accessToken)
 	parts := map[string]profile.Profile{

@@ -9,8 +9,9 @@
 //
 // It prints one JSON line when it is ready, {"ready":true,"issuer":…}, and
 // writes its log to the standard error. After SIGINT or SIGTERM it finishes the
-// running requests and ends. A configuration with problems ends the program
-// with status 2 and a list of all of them, each with its line.
+// running requests and ends. After a second signal it ends at once. A
+// configuration with problems ends the program with status 2 and a list of all
+// of them, each with its line.
 //
 // # Data
 //
@@ -46,9 +47,17 @@
 //
 // GET /healthz reports that the process serves requests, and GET /readyz that
 // its store responds. If the store fails, requests receive status 503 with
-// Retry-After. The members operator_listen and operator_secret add a page on a
-// loopback address. It shows what is in the store, replaces the keys, and
-// deletes the data of a user.
+// Retry-After. With drain_seconds, /readyz fails for that time before the bank
+// ends, so that a load balancer sends new requests to other instances. The
+// members operator_listen and operator_secret add a page on a loopback address.
+// It shows what is in the store, replaces the keys, and deletes the data of a
+// user.
+//
+// If the environment has OTEL_EXPORTER_OTLP_ENDPOINT, the bank sends spans and
+// metrics to this collector of OpenTelemetry. The other variables of its
+// exporters apply as well. The operator's address serves the metrics at
+// /metrics for Prometheus, with operator_secret as the password of basic_auth.
+// docs/telemetry.md lists them, with a dashboard and alerts.
 //
 // # Payments
 //

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/examples/internal/configfile"
+	"github.com/gofapi/fapi2/examples/internal/telemetry"
 )
 
 // Exit statuses.
@@ -26,6 +27,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -73,13 +75,21 @@ func start(ctx context.Context, cfg *config, demo *demonstration, stdout, stderr
 		report(stderr, "", err)
 		return status
 	}
-	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	kept, err := openStores(ctx, cfg.stores, log, time.Now)
+	log := slog.New(telemetry.Log(slog.NewJSONHandler(stderr, nil)))
+	exported, err := telemetry.Start(ctx, telemetry.Config{
+		Service: "bank", Prometheus: cfg.operatorListen != "", Logger: log,
+	})
+	if err != nil {
+		return fail(statusUsage, err)
+	}
+	defer exported.Shutdown(log)
+	around := surroundings{log: log, now: time.Now, telemetry: exported}
+	kept, err := openStores(ctx, cfg.stores, around)
 	if err != nil {
 		return fail(statusFailed, err)
 	}
 	defer kept.close() //nolint:errcheck // the program ends
-	b, err := newBank(ctx, cfg, kept, log, time.Now)
+	b, err := newBank(ctx, cfg, kept, around)
 	if err != nil {
 		return fail(statusUsage, err)
 	}
@@ -111,7 +121,7 @@ func start(ctx context.Context, cfg *config, demo *demonstration, stdout, stderr
 	}
 	go b.deliverAlways(ctx)
 	go b.rotateAlways(ctx)
-	if err := serve(ctx, log, *certificate, sockets...); err != nil {
+	if err := serve(b.untilDrained(ctx), log, *certificate, sockets...); err != nil {
 		return fail(statusFailed, err)
 	}
 	return 0

@@ -49,6 +49,9 @@ func (b *bank) operatorHandler() http.Handler {
 		"/style.css": only(map[string]http.HandlerFunc{http.MethodGet: file("style.css")}),
 		"/once.js":   only(map[string]http.HandlerFunc{http.MethodGet: file("once.js")}),
 	}
+	if metrics := b.telemetry.Metrics(); metrics != nil {
+		pages["/metrics"] = only(map[string]http.HandlerFunc{http.MethodGet: metrics.ServeHTTP})
+	}
 	return b.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		page, ok := pages[r.URL.EscapedPath()]
 		switch {

@@ -125,13 +125,13 @@ func TestTheOperatorDeletesAUser(t *testing.T) {
 	require.Contains(t, shown, "deleted")
 	require.Equal(t, "bob", w.two.call(http.MethodGet, "/accounts", ofBob.str("access_token")).do().ok(http.StatusOK).str("owner"))
 	t.Run("the next start does not create the user again", func(t *testing.T) {
-		again, err := newBank(t.Context(), w.cfg, w.bank.kept, w.bank.log, w.now)
+		again, err := newBank(t.Context(), w.cfg, w.bank.kept, w.bank.surroundings)
 		require.NoError(t, err)
 		exists, err := again.users.exists(t.Context(), "alice")
 		require.NoError(t, err)
 		require.False(t, exists)
 		w.cfg.autoApprove = "alice"
-		_, err = newBank(t.Context(), w.cfg, w.bank.kept, w.bank.log, w.now)
+		_, err = newBank(t.Context(), w.cfg, w.bank.kept, w.bank.surroundings)
 		require.ErrorContains(t, err, "auto_approve")
 	})
 }
@@ -201,5 +201,17 @@ func TestReadiness(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, w.asOperator(http.MethodGet, "/", nil, nil).Code)
 	w.bank.kept.main.Store = working
 	w.get(w.issuer + "/readyz").ok(http.StatusOK)
+	t.Run("a bank that ends is not ready, and serves requests meanwhile", func(t *testing.T) {
+		w.cfg.drainSeconds = 3600
+		ctx, stop := context.WithCancel(t.Context())
+		drained := w.bank.untilDrained(ctx)
+		w.get(w.issuer + "/readyz").ok(http.StatusOK)
+		stop()
+		require.Eventually(t, w.bank.ending.Load, time.Minute, time.Millisecond)
+		w.get(w.issuer + "/readyz").ok(http.StatusServiceUnavailable)
+		w.get(w.issuer + "/healthz").ok(http.StatusOK)
+		w.one.pushed()
+		require.NoError(t, drained.Err())
+	})
 	require.Contains(t, string(b.open(w.issuer+"/apps").ok(http.StatusOK).body), `id="logout"`, "the session lasts")
 }

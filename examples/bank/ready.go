@@ -18,17 +18,34 @@ func healthy(w http.ResponseWriter, _ *http.Request) {
 }
 
 // readiness reports whether the bank can serve its clients now: whether its
-// stores respond. A load balancer asks it. The keys were loaded at the start.
+// stores respond and the program does not end soon. A load balancer asks it.
+// The keys were loaded at the start.
 func (b *bank) readiness(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
-	if err := b.kept.check(ctx, b.users.records); err != nil {
+	err := b.kept.check(ctx, b.users.records)
+	if b.ending.Load() {
+		err = errors.New("the program ends")
+	}
+	if err != nil {
 		b.log.WarnContext(ctx, "not ready", "reason", err.Error())
 		w.Header().Set("Retry-After", "5")
 		writeStatus(w, http.StatusServiceUnavailable, "unavailable")
 		return
 	}
 	writeStatus(w, http.StatusOK, "ready")
+}
+
+// untilDrained returns a context that ends some time after ctx. Meanwhile the
+// bank serves requests, but reports that it is not ready. Load balancers thus
+// send new requests elsewhere before the listeners close.
+func (b *bank) untilDrained(ctx context.Context) context.Context {
+	drained, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		b.ending.Store(true)
+		time.AfterFunc(time.Duration(b.cfg.drainSeconds)*time.Second, end)
+	})
+	return drained
 }
 
 // check reads one entry of each store.

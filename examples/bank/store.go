@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"time"
 
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/examples/internal/configfile"
@@ -45,12 +43,13 @@ func (c *config) checkStore(p *configfile.Problems) {
 }
 
 // openStores opens the stores of the configuration.
-func openStores(ctx context.Context, names storeNames, log *slog.Logger, now func() time.Time) (*kept, error) {
-	settings := storage.Config{Logger: log, Now: now}
+func openStores(ctx context.Context, names storeNames, s surroundings) (*kept, error) {
+	settings := storage.Config{Logger: s.log, Now: s.now}
 	main, err := names.main.Open(ctx, settings)
 	if err != nil {
 		return nil, errors.Join(errors.New("the store cannot be opened"), err)
 	}
+	main.Store = s.telemetry.Store(main.Store, main.Kind)
 	k := &kept{names: names, main: main}
 	if names.replay == nil {
 		return k, nil
@@ -58,6 +57,7 @@ func openStores(ctx context.Context, names storeNames, log *slog.Logger, now fun
 	if k.second, err = names.replay.Open(ctx, settings); err != nil {
 		return nil, errors.Join(errors.New("the store of replay cannot be opened"), err, main.Close())
 	}
+	k.second.Store = s.telemetry.Store(k.second.Store, k.second.Kind)
 	k.replay = k.second
 	return k, nil
 }

@@ -241,12 +241,12 @@ func TestConcurrentFirstStartsShareTheirKeys(t *testing.T) {
 	for i := range instances {
 		all.Go(func() {
 			cfg := *w.cfg
-			kept, err := openStores(t.Context(), names, w.bank.log, w.now)
+			kept, err := openStores(t.Context(), names, w.bank.surroundings)
 			if !assert.NoError(t, err) {
 				return
 			}
 			defer kept.close()
-			b, err := newBank(t.Context(), &cfg, kept, w.bank.log, w.now)
+			b, err := newBank(t.Context(), &cfg, kept, w.bank.surroundings)
 			if !assert.NoError(t, err) {
 				return
 			}

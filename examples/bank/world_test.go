@@ -23,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/examples/internal/telemetry"
 	"github.com/gofapi/fapi2/store"
 )
 
@@ -35,6 +36,7 @@ type world struct {
 	issuer, mtls string
 	offset       atomic.Int64 // by which the bank's clock differs
 	log          *buffer
+	telemetry    *telemetry.Telemetry
 	roots        *x509.CertPool
 	one, two     *party // private_key_jwt, DPoP
 	tlsOne       *party // tls_client_auth, certificate-bound
@@ -98,13 +100,17 @@ func newInstances(t testing.TB, instances int, changes ...func(cfg object)) *wor
 	require.NoError(t, err)
 	w.roots = x509.NewCertPool()
 	w.roots.AddCert(made.certificate)
-	log := slog.New(slog.NewJSONHandler(w.log, nil))
+	log := slog.New(telemetry.Log(slog.NewJSONHandler(w.log, nil)))
+	exported, err := telemetry.Start(t.Context(), telemetry.Config{Service: "bank", Prometheus: w.cfg.operatorListen != "", Logger: log})
+	require.NoError(t, err)
+	w.telemetry = exported
+	around := surroundings{log: log, now: w.now, telemetry: exported}
 	of := make([][]socket, instances)
 	for i := range instances {
-		kept, err := openStores(t.Context(), w.cfg.stores, log, w.now)
+		kept, err := openStores(t.Context(), w.cfg.stores, around)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, kept.close()) })
-		b, err := newBank(t.Context(), w.cfg, kept, log, w.now)
+		b, err := newBank(t.Context(), w.cfg, kept, around)
 		require.NoError(t, err)
 		of[i], err = b.sockets(listener, asking)
 		require.NoError(t, err)
