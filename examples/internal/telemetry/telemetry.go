@@ -1,5 +1,5 @@
-// Package telemetry exports the spans and the metrics of a program. They go to a
-// collector if the environment names one. Prometheus reads the metrics if the
+// Package telemetry exports the spans and the metrics of a program. They go to
+// a collector if the environment names one. Prometheus reads the metrics if the
 // program serves a page for it. Otherwise nothing is recorded.
 package telemetry
 
@@ -168,9 +168,9 @@ func (t *Telemetry) Store(s store.Store, kind string) store.Store {
 	return t.fapi.Store(s, system)
 }
 
-// Handler records a span for each request to a handler on the Internet. The span
-// begins a trace of its own, with a link to the trace of the caller. Strangers
-// therefore do not decide which requests are recorded.
+// Handler records a span for each request to a handler on the Internet. The
+// span begins a trace of its own, with a link to the trace of the caller.
+// Strangers therefore do not decide which requests are recorded.
 func (t *Telemetry) Handler(next http.Handler, name string) http.Handler {
 	if t == nil {
 		return next
