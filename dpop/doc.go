@@ -6,8 +6,9 @@
 // A client has a [Prover] for its key and a [Transport] around its
 // http.RoundTripper. The Transport adds a proof to each request, stores nonces
 // and repeats a request once if a server requires a nonce. Clients that use
-// net/http do not need to call [Prover.Proof]. Use a separate key for each
-// session or installation, and never one key for several users.
+// net/http do not need to call [Prover.Proof]. Use a separate key for each user
+// or installation, and store it with the tokens that are bound to it. The page
+// docs/dpop.md explains when one key for all users is acceptable.
 //
 // An API has a [Verifier]. After it has checked the access token itself, it
 // calls [Verifier.VerifyToken] with the token and the thumbprint in its

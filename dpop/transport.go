@@ -88,6 +88,18 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	}, nil
 }
 
+// WithProver returns a Transport that makes the proofs with another key. The
+// two share the nonces and the other fields of the configuration. An
+// application with a key for each user has one Transport, and derives the
+// Transports of the users from it. WithProver is cheap. It panics if prover is
+// nil.
+func (t *Transport) WithProver(prover *Prover) *Transport {
+	if prover == nil {
+		panic("dpop: WithProver without a Prover")
+	}
+	return &Transport{prover: prover, base: t.base, renew: t.renew, nonces: t.nonces}
+}
+
 // RoundTrip implements http.RoundTripper. It does not change the request. An
 // error whose text starts with "dpop: " is about the request, its proof or
 // Renew. Other errors come from Base.

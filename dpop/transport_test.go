@@ -567,3 +567,21 @@ func TestTransportWhoseBodyCannotBeHadAgain(t *testing.T) {
 	require.Len(t, n.log, 1)
 	require.Zero(t, n.open.Load(), "no response is left open")
 }
+
+func TestTransportWithAnotherKey(t *testing.T) {
+	transport, n := newTransport(t, func(int, sent) *http.Response { return respond(200, "", "DPoP-Nonce", "n-1") }, nil)
+	do(t, transport, "GET", origin, aToken, "")
+	prover, err := dpop.NewProver(dpop.ProverConfig{Key: testkit.ECKey(t, "another user")})
+	require.NoError(t, err)
+	derived := transport.WithProver(prover)
+	do(t, derived, "GET", origin, aToken, "")
+	require.Equal(t, "n-1", n.log[1].nonce(), "the nonces are shared")
+	do(t, transport, "GET", origin, aToken, "")
+	heads := make([]string, 3)
+	for i, r := range n.log {
+		heads[i], _, _ = strings.Cut(r.header.Get("DPoP"), ".")
+	}
+	require.NotEqual(t, heads[0], heads[1], "the header contains the key")
+	require.Equal(t, heads[0], heads[2], "the first Transport keeps its key")
+	require.Panics(t, func() { transport.WithProver(nil) })
+}

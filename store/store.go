@@ -44,7 +44,8 @@ const (
 // Callers of Swap follow a rule, and stores need not check it. Versions start
 // again after an expiry. A Swap with the version of an expired entry can
 // replace a new entry under the same key. Callers of Swap therefore never add a
-// key again after its expiry. They derive it from a fresh random ID.
+// key again after its expiry. They derive it from a fresh random ID, or they
+// replace the entry and keep it for a day longer than its value is valid.
 type Store interface {
 	// Add stores value under key until expires and returns true, unless key
 	// exists. It sets version 1. An expiry that is not in the future is an

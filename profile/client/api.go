@@ -55,37 +55,39 @@ type apiTransport struct {
 }
 
 // An authorization is an Authorization header. Consecutive requests usually
-// have the same.
-type authorization struct{ token, header string }
+// have the same. proofs sends requests with a key of the token.
+type authorization struct {
+	token, header string
+	proofs        http.RoundTripper
+}
 
 // RoundTrip implements http.RoundTripper.
 func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	header, err := t.authorization(r)
+	a, err := t.authorization(r)
 	if err != nil {
 		if r.Body != nil {
 			r.Body.Close() // required of a RoundTripper
 		}
 		return nil, err
 	}
-	response, err := t.client.sendToAPI(withAuthorization(r, header))
+	response, err := t.client.sendToAPI(a.proofs, withAuthorization(r, a.header))
 	if err != nil || !rejectsToken(response) {
 		return response, err
 	}
-	return t.repeat(r, response, header), nil
+	return t.repeat(r, response, a.token), nil
 }
 
 // repeat repeats a request once with another token after an API has rejected
 // the first token. It returns the final response of the API.
-func (t *apiTransport) repeat(r *http.Request, rejected *http.Response, header string) *http.Response {
-	source, ok := t.source.(*tokenSource)
+func (t *apiTransport) repeat(r *http.Request, rejected *http.Response, token string) *http.Response {
+	source, ok := t.source.(ownSource)
 	if !ok {
 		return rejected
 	}
-	_, token, _ := strings.Cut(header, " ")
-	if source.replace(r.Context(), token) == nil || hasBody(r) && r.GetBody == nil {
+	if !source.replace(r.Context(), token) || hasBody(r) && r.GetBody == nil {
 		return rejected // the next request has the new token
 	}
-	header, err := t.authorization(r)
+	a, err := t.authorization(r)
 	if err != nil {
 		return rejected
 	}
@@ -95,7 +97,7 @@ func (t *apiTransport) repeat(r *http.Request, rejected *http.Response, header s
 			return rejected
 		}
 	}
-	response, err := t.client.sendToAPI(withAuthorization(second, header))
+	response, err := t.client.sendToAPI(a.proofs, withAuthorization(second, a.header))
 	if err != nil {
 		return rejected
 	}
@@ -104,31 +106,44 @@ func (t *apiTransport) repeat(r *http.Request, rejected *http.Response, header s
 }
 
 // authorization returns the Authorization header for a request.
-func (t *apiTransport) authorization(r *http.Request) (string, error) {
+func (t *apiTransport) authorization(r *http.Request) (*authorization, error) {
 	if err := checkTarget(r); err != nil {
-		return "", err
+		return nil, err
 	}
 	token, err := tokenFor(r.Context(), t.source)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	scheme := t.client.tokenType()
 	if token == nil || scheme.CheckTokenType(token.TokenType) != nil {
-		return "", fmt.Errorf("client: wrong token_type of the token source, want %s", scheme) // DPOP-5-7
+		return nil, fmt.Errorf("client: wrong token_type of the token source, want %s", scheme) // DPOP-5-7
 	}
 	if last := t.last.Load(); last != nil && last.token == token.AccessToken {
-		return last.header, nil
+		return last, nil
 	}
 	if !headerSafe(token.AccessToken) {
-		return "", errors.New("client: missing or malformed access token of the token source")
+		return nil, errors.New("client: missing or malformed access token of the token source")
 	}
-	a := &authorization{token.AccessToken, string(scheme) + " " + token.AccessToken}
+	a := &authorization{
+		token: token.AccessToken, header: string(scheme) + " " + token.AccessToken,
+		proofs: t.client.apiTransportFor(token),
+	}
 	t.last.Store(a)
-	return a.header, nil
+	return a, nil
+}
+
+// An ownSource is a token source of this package.
+type ownSource interface {
+	// tokenFor is Token for a caller that may stop waiting before the refresh
+	// ends.
+	tokenFor(ctx context.Context) (*oauth2.Token, error)
+	// replace reports whether the source has a new token in place of one that
+	// an API rejected before its expiry.
+	replace(ctx context.Context, rejected string) bool
 }
 
 func tokenFor(ctx context.Context, source oauth2.TokenSource) (*oauth2.Token, error) {
-	if own, ok := source.(*tokenSource); ok {
+	if own, ok := source.(ownSource); ok {
 		return own.tokenFor(ctx)
 	}
 	return source.Token()
@@ -157,11 +172,14 @@ func withAuthorization(r *http.Request, header string) *http.Request {
 	return &signed
 }
 
-// sendToAPI sends a request with an access token. It reports a request whose
-// token is rejected.
-func (c *Client) sendToAPI(r *http.Request) (*http.Response, error) {
+// sendToAPI sends a request with an access token. If by is nil, the transport
+// of the client sends it. It reports a request whose token is rejected.
+func (c *Client) sendToAPI(by http.RoundTripper, r *http.Request) (*http.Response, error) {
 	o := c.observe(resourceEndpoint, "")
-	response, err := c.last().api.RoundTrip(r)
+	if by == nil {
+		by = c.last().api
+	}
+	response, err := by.RoundTrip(r)
 	if err != nil || response.StatusCode != http.StatusUnauthorized {
 		return response, err
 	}

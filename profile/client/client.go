@@ -38,6 +38,7 @@ type Client struct {
 	requests     *jar.Signer       // nil without SignedRequests
 	responses    *jarm.Verifier    // nil without SignedResponses
 	keys         *jwks.Remote      // nil if the server publishes no keys
+	keyPerLogin  bool              // each login has a DPoP key of its own
 	shared       *shared
 	close        []func()
 }
@@ -46,10 +47,12 @@ type Client struct {
 // another generation when the metadata of the server have changed. Other
 // clients have one generation.
 type shared struct {
-	newest    atomic.Pointer[Client] // nil before the first discovery
-	refreshes refreshGroup
-	logins    loginGroup
-	renewal   *renewal // nil outside a Set
+	newest          atomic.Pointer[Client] // nil before the first discovery
+	refreshes       refreshGroup
+	logins          loginGroup
+	renewal         *renewal    // nil outside a Set
+	vault           *tokenVault // nil without Config.Tokens
+	storedRefreshes storedRefreshGroup
 }
 
 // Errors of a client. If the authorization server returned an error, the error
@@ -96,11 +99,12 @@ func configure(cfg Config) (*Client, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
+	keyPerLogin := cfg.Tokens != nil && cfg.DPoPKey == nil && !cfg.mutualTLS().BindTokens
 	ownTransport := cfg.HTTPClient == nil || cfg.HTTPClient.Transport == nil
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	c, base := &Client{shared: new(shared)}, cfg.HTTPClient.Transport
+	c, base := &Client{shared: new(shared), keyPerLogin: keyPerLogin}, cfg.HTTPClient.Transport
 	if ownTransport {
 		c.close = append(c.close, base.(*http.Transport).CloseIdleConnections)
 	}
@@ -119,6 +123,11 @@ func configure(cfg Config) (*Client, error) {
 		}
 	}
 	c.cfg = cfg
+	if cfg.Tokens != nil {
+		if c.shared.vault, err = newTokenVault(c); err != nil {
+			return nil, err
+		}
+	}
 	c.shared.refreshes.refresh = func(ctx context.Context, refreshToken string) (*oauth2.Token, error) {
 		return c.Refresh(ctx, refreshToken, Request{})
 	}

@@ -37,15 +37,20 @@ type Config struct {
 	// Ed25519. If empty, it follows from the key and the server's metadata.
 	Key              crypto.Signer
 	KeyID, Algorithm string
-	// DPoPKey is the key that access tokens are bound to. Use one for each
-	// authorization server (FAPI 2.0 Security Profile §6.3), and keep it as
-	// long as the tokens. After a change of the key, access tokens are useless,
-	// but refresh tokens remain valid. If nil, the client makes a P-256 key
-	// that ends with the process.
+	// Tokens stores the tokens of users, each with a DPoP key of its own. If
+	// nil, the host keeps the tokens.
+	Tokens *Tokens
+	// DPoPKey is one key that all access tokens are bound to, for example in an
+	// HSM. Use one for each authorization server (FAPI 2.0 Security Profile
+	// §6.3), and keep it as long as the tokens. APIs can link the users of such
+	// a key. After a change of the key, access tokens are useless, but refresh
+	// tokens remain valid. If nil, each login has its own key, provided that
+	// Tokens is set. All other tokens are then bound to a P-256 key that ends
+	// with the process.
 	DPoPKey crypto.Signer
 	// SeveralInstances declares that several processes use the tokens of the
-	// client. New then requires DPoPKey, unless tokens are bound to a
-	// certificate. See also [SessionsConfig].
+	// client. New then requires Tokens with a shared Store or a DPoPKey, unless
+	// tokens are bound to a certificate. See also [SessionsConfig].
 	SeveralInstances bool
 	// Profile contains the parts of FAPI 2.0 Message Signing that the client
 	// uses. With SignedRequests, the client signs its authorization requests
@@ -117,8 +122,8 @@ type Hooks struct {
 	Observe func(ctx context.Context, e profile.Event)
 	// Transport returns a transport that sends requests through base, and may
 	// add header fields for tracing. [New] calls it for each transport of the
-	// client, including the one with the certificate. It sees each attempt of
-	// a request. An example is otelhttp.NewTransport of OpenTelemetry. If nil,
+	// client, including the one with the certificate. It sees each attempt of a
+	// request. An example is otelhttp.NewTransport of OpenTelemetry. If nil,
 	// base is used.
 	Transport func(base http.RoundTripper) http.RoundTripper
 	// Now is the clock. If nil, time.Now is used.
@@ -161,8 +166,13 @@ func (cfg *Config) check() error {
 		errs = append(errs, err)
 	}
 	require(cfg.Profile&^profile.Advanced == 0, "unknown Profile")
-	require(!cfg.SeveralInstances || cfg.DPoPKey != nil || cfg.mutualTLS().BindTokens,
-		"SeveralInstances: missing DPoPKey, want a key that all instances have")
+	require(!cfg.SeveralInstances || cfg.DPoPKey != nil || cfg.Tokens != nil || cfg.mutualTLS().BindTokens,
+		"SeveralInstances: missing Tokens, or a DPoPKey that all instances have")
+	if cfg.Tokens != nil {
+		for _, problem := range cfg.Tokens.problems(cfg.SeveralInstances) {
+			require(false, problem)
+		}
+	}
 	signed := cfg.Profile.Has(profile.SignedResponses)
 	require(signed || len(cfg.ResponseDecryptionKeys) == 0, "ResponseDecryptionKeys without SignedResponses")
 	require(!cfg.Profile.Has(profile.SignedRequests) || !wire.IsNil(cfg.Key), "SignedRequests without Key")

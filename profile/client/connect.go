@@ -234,7 +234,7 @@ func (c *Client) composeTransports() (err error) {
 	if err != nil {
 		return err
 	}
-	c.http = c.serverClient(proofs)
+	c.http = c.serverClient(serverProofs{proofs})
 	c.api, err = dpop.NewTransport(dpop.TransportConfig{Prover: c.prover, Base: c.api})
 	return err
 }

@@ -5,9 +5,10 @@
 // registration. A web application serves [Client.LoginHandler] and
 // [Client.CallbackHandler], which store unfinished logins in the browsers
 // ([Sessions]). The callback receives an ordinary *oauth2.Token.
-// [Client.TokenSource] refreshes it, and [Client.HTTPClient] calls APIs with
-// it. An application of several servers uses a [Set], whose handlers find the
-// server by the session.
+// [Client.StoredToken] stores it for all processes of the application and
+// refreshes it, and [Client.HTTPClient] calls APIs with it.
+// [Client.TokenSource] refreshes tokens that the host stores. An application of
+// several servers uses a [Set], whose handlers find the server by the session.
 //
 // A host with handlers of its own calls [Client.Begin] and [Client.Finish]. A
 // client that acts for itself calls [Client.ClientCredentials]. A host that
@@ -25,6 +26,5 @@
 // rejects a response, the error matches an error of this package, and usually
 // also one of the package that made the check.
 //
-// The package does not read access tokens, does not store tokens, and does not
-// register clients.
+// The package does not read access tokens and does not register clients.
 package client

@@ -3,24 +3,27 @@ package client_test
 import (
 	"context"
 	"crypto"
+	"errors"
 	"io"
 	"log"
 	"net/http"
 
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/store"
 	"golang.org/x/oauth2"
 )
 
 // A web application reads the accounts of its users at a bank. Two handlers log
-// the user in. The third calls the API of the bank.
+// the user in. The third calls the API of the bank. The tokens and their DPoP
+// keys are in a store, which all processes of the application share.
 func ExampleClient() {
-	var key crypto.Signer     // the registered key, from a file, a KMS or an HSM
-	var dpopKey crypto.Signer // for this bank only, stored as long as its tokens
-	var secret []byte         // 32 random bytes
+	var key crypto.Signer  // the registered key, from a file, a KMS or an HSM
+	var secret []byte      // 32 random bytes
+	var shared store.Store // for example of package sqlstore
 
 	app, err := client.New(context.Background(), client.Config{
 		Issuer: "https://as.bank.example", ClientID: "my-app", RedirectURI: "https://app.example/callback",
-		Key: key, KeyID: "2026-11", DPoPKey: dpopKey,
+		Key: key, KeyID: "2026-11", Tokens: &client.Tokens{Store: shared, Keys: [][]byte{secret}},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -29,26 +32,33 @@ func ExampleClient() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	users := &userStore{}
+	users := &userCookies{}
 
 	http.Handle("/login", app.LoginHandler(sessions, func(r *http.Request) (client.Request, error) {
 		return client.Request{Scopes: []string{"openid", "accounts"}}, nil
 	}))
 	http.Handle("/callback", app.CallbackHandler(sessions,
 		func(w http.ResponseWriter, r *http.Request, _ *client.Session, token *oauth2.Token) {
-			user, _ := client.IDToken(token)
-			source := app.TokenSource(context.WithoutCancel(r.Context()), token)
-			users.logIn(w, user.Subject(), source) // sets a cookie of the application
+			user := client.Subject(token)
+			if err := app.StoredToken(user).Save(r.Context(), token); err != nil {
+				http.Error(w, "the login could not be stored", http.StatusServiceUnavailable)
+				return
+			}
+			users.logIn(w, user) // sets a cookie of the application
 			http.Redirect(w, r, "/accounts", http.StatusSeeOther)
 		}))
 	http.HandleFunc("/accounts", func(w http.ResponseWriter, r *http.Request) {
-		bank, err := app.HTTPClient(users.source(r)) // refreshes the token if necessary
+		bank, err := app.HTTPClient(app.StoredToken(users.user(r))) // refreshes the token if necessary
 		if err != nil {
 			http.Error(w, "please log in", http.StatusUnauthorized)
 			return
 		}
 		response, err := bank.Get("https://api.bank.example/accounts")
-		if err != nil {
+		switch {
+		case errors.Is(err, client.ErrReauthorize):
+			http.Error(w, "please connect your bank again", http.StatusUnauthorized)
+			return
+		case err != nil:
 			http.Error(w, "no response from the bank", http.StatusBadGateway)
 			return
 		}
@@ -58,9 +68,9 @@ func ExampleClient() {
 	log.Fatal(http.ListenAndServeTLS(":443", "app.crt", "app.key", nil))
 }
 
-// A userStore is the application's storage of logged-in users.
-type userStore struct{}
+// userCookies are the application's own sessions of logged-in users.
+type userCookies struct{}
 
-func (*userStore) logIn(http.ResponseWriter, string, oauth2.TokenSource) {}
+func (*userCookies) logIn(http.ResponseWriter, string) {}
 
-func (*userStore) source(*http.Request) oauth2.TokenSource { return nil }
+func (*userCookies) user(*http.Request) string { return "" }

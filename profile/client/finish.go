@@ -41,7 +41,7 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 		return nil, err
 	}
 	o := c.observe(authorizationEndpoint, "")
-	code, err := c.checkCallback(ctx, session, callback)
+	code, key, err := c.checkSession(ctx, session, callback)
 	o.end(ctx, err)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("client: %w", context.Cause(ctx))
 	}
-	ctx = context.WithoutCancel(ctx)
+	ctx = withProofKey(context.WithoutCancel(ctx), key)
 	o = c.observe(tokenEndpoint, wire.GrantAuthorizationCode)
 	response, err := c.requestToken(ctx, url.Values{
 		"grant_type": {wire.GrantAuthorizationCode}, "code": {code},
@@ -66,6 +66,20 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 		c.discard(ctx, response.token)
 	}
 	return nil, err
+}
+
+// checkSession returns the code of a callback, and the DPoP key that it is
+// bound to. The key is nil if that is DPoPKey or a certificate.
+func (c *Client) checkSession(
+	ctx context.Context, session *Session, callback url.Values,
+) (code string, key *proofKey, err error) {
+	if session != nil && session.DPoPKey != nil { // before the code, which could not be redeemed without the key
+		if key, err = c.parseProofKey(session.DPoPKey); err != nil {
+			return "", nil, fmt.Errorf("%w: %w", ErrAuthorizationResponse, err)
+		}
+	}
+	code, err = c.checkCallback(ctx, session, callback)
+	return code, key, err
 }
 
 // checkCallback returns the code of a callback. It uses no URL of the callback

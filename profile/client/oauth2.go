@@ -79,7 +79,7 @@ func (t *hostTransport) send(r *http.Request) (*http.Response, error) {
 	if err := checkTarget(r); err != nil {
 		return nil, err
 	}
-	return t.sendToAPI(r)
+	return t.sendToAPI(nil, r)
 }
 
 // authenticatedTo sends the form of a request with client authentication. It

@@ -51,7 +51,7 @@ func (g *refreshGroup) join(s *tokenSource, token *oauth2.Token) (*refreshCall, 
 		g.calls = make(map[string]*refreshCall)
 	}
 	g.calls[token.RefreshToken] = call
-	go g.run(context.WithoutCancel(s.ctx), call, token.RefreshToken)
+	go g.run(withProofKey(context.WithoutCancel(s.ctx), proofKeyOf(token)), call, token.RefreshToken)
 	return call, nil
 }
 

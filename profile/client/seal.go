@@ -43,7 +43,7 @@ func (s *sealedSession) begun() time.Time { return time.Unix(s.Begun, 0) }
 func newSealer(cfg *SessionsConfig) (*sealer, error) {
 	keys, err := refresh.NewSecrets(refresh.SecretsConfig[cipher.AEAD]{
 		Keys: cfg.Keys, Source: cfg.KeySource, Every: cfg.KeyRefresh, Report: cfg.Report, Now: cfg.Now,
-		Max: maxSessionKeys, Derive: newAEAD,
+		Max: maxSessionKeys, Derive: newSessionAEAD,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("client: sessions: %w", err)
@@ -51,13 +51,17 @@ func newSealer(cfg *SessionsConfig) (*sealer, error) {
 	return &sealer{keys: keys, maxAge: cfg.MaxAge, now: cfg.Now}, nil
 }
 
-// newAEAD derives a key for sessions, because the host may use the secret
-// elsewhere. Random nonces are safe for 2³² sessions per key.
-func newAEAD(secret []byte) (cipher.AEAD, error) {
+func newSessionAEAD(secret []byte) (cipher.AEAD, error) {
+	return newAEAD(secret, "fapi2 profile.Session 1")
+}
+
+// newAEAD derives a key for one use, because the host may use the secret
+// elsewhere. Random nonces are safe for 2³² messages per key.
+func newAEAD(secret []byte, use string) (cipher.AEAD, error) {
 	if len(secret) != sessionKeyBytes {
 		return nil, fmt.Errorf("%d bytes, want %d", len(secret), sessionKeyBytes)
 	}
-	key, err := hkdf.Key(sha256.New, secret, nil, "fapi2 profile.Session 1", sessionKeyBytes)
+	key, err := hkdf.Key(sha256.New, secret, nil, use, sessionKeyBytes)
 	if err != nil {
 		return nil, err
 	}

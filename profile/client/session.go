@@ -41,6 +41,9 @@ type Session struct {
 	// MaxAge is the max_age of the request, at least one second. The ID token
 	// must conform to it. If 0, the request had none.
 	MaxAge time.Duration `json:"max_age,omitempty"`
+	// DPoPKey is the private key of the user in PKCS #8, if [Config.Tokens] is
+	// set and [Config.DPoPKey] is not. The code and the tokens are bound to it.
+	DPoPKey []byte `json:"dpop_key,omitempty"`
 	// URL is the address to which the browser must be redirected.
 	URL string `json:"url"`
 }
@@ -80,6 +83,13 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 	session, err := c.newSession(params, request)
 	if err != nil {
 		return nil, err
+	}
+	if c.keyPerLogin {
+		key, err := c.newProofKey()
+		if err != nil {
+			return nil, err
+		}
+		session.DPoPKey, ctx = key.pkcs8, withProofKey(ctx, key)
 	}
 	if params, err = c.sign(ctx, params); err != nil {
 		return nil, err

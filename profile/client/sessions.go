@@ -29,7 +29,8 @@ var (
 	// session has expired, was used before, or belongs to another browser. The
 	// user must start again.
 	ErrSession = errors.New("client: no session for this callback")
-	// ErrStore means that [SessionsConfig.Used] failed.
+	// ErrStore means that a store failed: [SessionsConfig.Used] or the store of
+	// [Config.Tokens].
 	ErrStore = errors.New("client: session store failed")
 )
 

@@ -84,5 +84,9 @@ func (c *Client) requestToken(ctx context.Context, params url.Values) (*tokenRes
 	case len(body) > maxTokenResponse:
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrTokenResponse, maxTokenResponse)
 	}
-	return parseToken(response, body, c.tokenType(), c.cfg.Hooks.Now())
+	parsed, err := parseToken(response, body, c.tokenType(), c.cfg.Hooks.Now())
+	if err == nil {
+		parsed.key = proofKeyIn(ctx)
+	}
+	return parsed, err
 }

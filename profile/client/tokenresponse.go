@@ -28,6 +28,7 @@ type tokenResponse struct {
 	extra    map[string]any
 	details  json.RawMessage // nil if missing or malformed
 	verified *idtoken.Token  // nil until the ID token is verified
+	key      *proofKey       // nil if the token is bound to DPoPKey or a certificate
 }
 
 // parseToken reads a token response.
@@ -83,6 +84,9 @@ func (t *tokenResponse) result() *oauth2.Token {
 	} else {
 		t.extra[verifiedKey] = t.verified
 	}
+	if t.key != nil {
+		t.extra[proofKeyKey] = t.key
+	}
 	return t.token.WithExtra(t.extra)
 }
 
@@ -100,9 +104,9 @@ func IDToken(token *oauth2.Token) (verified *idtoken.Token, ok bool) {
 // AuthorizationDetails returns the authorization_details of a token of this
 // package, byte for byte as the server sent them (RFC 9396 §7). The Extra
 // values of the token contain them as well, but with numbers as float64, which
-// may round amounts. The result is nil if the response had none, or if the
-// token was stored in the meantime. It is also nil unless the value is an array
-// of objects that each have a type.
+// may round amounts. A [StoredToken] keeps them. The result is nil if the
+// response had none, or if the host has stored the token. It is also nil unless
+// the value is an array of objects that each have a type.
 func AuthorizationDetails(token *oauth2.Token) json.RawMessage {
 	if token == nil {
 		return nil

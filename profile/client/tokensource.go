@@ -112,29 +112,29 @@ func (s *tokenSource) refresh(ctx context.Context, token *oauth2.Token) (*oauth2
 	return call.token, call.err
 }
 
-// replace returns a new token for one that an API rejected before its expiry.
+// replace obtains a new token for one that an API rejected before its expiry.
 // The rejected token was revoked, or bound to a key that the client no longer
 // has. replace refreshes once. If the API rejects the new token too, replace
-// returns nil, because the fault is elsewhere.
-func (s *tokenSource) replace(ctx context.Context, rejected string) *oauth2.Token {
+// returns false, because the fault is elsewhere.
+func (s *tokenSource) replace(ctx context.Context, rejected string) bool {
 	token := s.current.Load()
 	if token.AccessToken != rejected {
-		return token // another request has replaced it
+		return true // another request has replaced it
 	}
 	s.mu.Lock()
 	again := s.replacement == rejected
 	s.mu.Unlock()
 	if again {
-		return nil
+		return false
 	}
 	fresh, err := s.refresh(ctx, token)
 	if err != nil || fresh.AccessToken == rejected {
-		return nil
+		return false
 	}
 	s.mu.Lock()
 	s.replacement = fresh.AccessToken
 	s.mu.Unlock()
-	return fresh
+	return true
 }
 
 // paused returns the last failure while the source must not send requests.

@@ -1,0 +1,301 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/profile"
+	"golang.org/x/oauth2"
+)
+
+const (
+	// leaseMargin is the part of a lease that remains after the timeout of a
+	// refresh, to save the token.
+	leaseMargin = 15 * time.Second
+	// claimLimit bounds the time of a claim, which is a part of the lease.
+	claimLimit = 5 * time.Second
+	// A process polls the entry while another process has the lease.
+	firstPoll, longestPoll = 10 * time.Millisecond, 500 * time.Millisecond
+	// maxSaving bounds the time for which a process retries to save a token.
+	maxSaving = 10 * time.Minute
+)
+
+// leaseLife returns the life of a lease: the longest time of a refresh and of
+// saving its result.
+func (c *Client) leaseLife() time.Duration {
+	return cmp.Or(c.cfg.HTTPClient.Timeout, clientTimeout) + leaseMargin
+}
+
+// A storedRefreshGroup runs one renewal at a time for each entry. A renewal
+// outlives its callers, because its response may be the only one with the new
+// refresh token.
+type storedRefreshGroup struct {
+	mu    sync.Mutex
+	calls map[string]*storedRefresh // by the key of the entry
+}
+
+// A storedRefresh is one refresh. Its result may be read when done is closed.
+type storedRefresh struct {
+	once     sync.Once
+	done     chan struct{}
+	entry    *tokenEntry
+	err      error
+	panicked any
+}
+
+type storedRefreshFunc func(context.Context, *storedRefresh) (*tokenEntry, error)
+
+// publish gives the result to the callers.
+func (c *storedRefresh) publish(e *tokenEntry, err error) {
+	c.once.Do(func() {
+		c.entry, c.err = e, err
+		close(c.done)
+	})
+}
+
+// published returns the entry of a refresh whose result is known and not saved
+// yet, or nil.
+func (g *storedRefreshGroup) published(id string) *tokenEntry {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if call := g.calls[id]; call != nil {
+		select {
+		case <-call.done:
+			return call.entry
+		default:
+		}
+	}
+	return nil
+}
+
+// do joins the refresh of an entry, or starts one.
+func (g *storedRefreshGroup) do(ctx context.Context, id string, renew storedRefreshFunc) (*tokenEntry, error) {
+	g.mu.Lock()
+	call := g.calls[id]
+	if call == nil {
+		call = &storedRefresh{done: make(chan struct{})}
+		if g.calls == nil {
+			g.calls = make(map[string]*storedRefresh)
+		}
+		g.calls[id] = call
+		go g.run(context.WithoutCancel(ctx), id, call, renew)
+	}
+	g.mu.Unlock()
+	select {
+	case <-call.done:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("client: waiting for a refresh: %w", context.Cause(ctx))
+	}
+	if call.panicked != nil {
+		panic(call.panicked) // a key, a transport or a store of the host has failed
+	}
+	return call.entry, call.err
+}
+
+func (g *storedRefreshGroup) run(ctx context.Context, id string, call *storedRefresh, renew storedRefreshFunc) {
+	e, err := (*tokenEntry)(nil), errors.New("client: refresh aborted") // by runtime.Goexit in code of the host
+	defer func() {
+		call.panicked = recover()
+		g.mu.Lock()
+		delete(g.calls, id)
+		g.mu.Unlock()
+		call.publish(e, err)
+	}()
+	e, err = renew(ctx, call)
+}
+
+// renew returns the entry with the token that replaces an unusable or rejected
+// one.
+func (s *StoredToken) renew(ctx context.Context, e *tokenEntry, rejected string) (*tokenEntry, error) {
+	for {
+		var own bool
+		run := func(ctx context.Context, call *storedRefresh) (*tokenEntry, error) {
+			own = true
+			return s.run(ctx, call, e, rejected)
+		}
+		renewed, err := s.client.shared.storedRefreshes.do(ctx, s.id, run)
+		if err != nil || own || renewed.AccessToken != rejected {
+			return renewed, err
+		}
+		e = renewed // the refresh was for another reason
+	}
+}
+
+// run renews a token unless another process does so.
+func (s *StoredToken) run(
+	ctx context.Context, call *storedRefresh, e *tokenEntry, rejected string,
+) (*tokenEntry, error) {
+	poll, began := firstPoll, time.Now()
+	for {
+		now := s.client.cfg.Hooks.Now()
+		useful := s.usable(e, now)
+		if useful && (e.AccessToken != rejected || e.Replaced) {
+			return e, nil
+		}
+		if err := e.final(now); err != nil {
+			return nil, err
+		}
+		if e.RefreshToken == "" {
+			return nil, fmt.Errorf("%w: %w", ErrReauthorize, ErrNoRefreshToken)
+		}
+		if err := e.paused(now); err != nil {
+			return nil, err
+		}
+		claimed, err := s.claim(ctx, e, began)
+		switch {
+		case err != nil:
+			return nil, err
+		case claimed != nil:
+			renewed, err := s.refresh(ctx, call, claimed, rejected)
+			if renewed != nil || err != nil {
+				return renewed, err
+			}
+		}
+		if e, err = s.await(ctx, &poll); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// await reads the entry again after a while.
+func (s *StoredToken) await(ctx context.Context, poll *time.Duration) (*tokenEntry, error) {
+	timer := time.NewTimer(*poll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("client: waiting for a refresh: %w", context.Cause(ctx))
+	}
+	*poll = min(2**poll, longestPoll)
+	return s.load(ctx)
+}
+
+func (e *tokenEntry) leased(now time.Time) bool { return e.Lease > now.UnixMilli() }
+
+// paused returns an error during the pause after a failed refresh.
+func (e *tokenEntry) paused(now time.Time) error {
+	if wait := time.UnixMilli(e.Pause).Sub(now); e.Failure != "" && wait > 0 {
+		return fmt.Errorf("client: no refresh for %v, after: %s", wait.Round(time.Second), e.Failure)
+	}
+	return nil
+}
+
+// claim writes a lease into the entry, unless another process has one. It
+// returns nil if the entry has changed or is leased. The caller began to wait
+// at a time of this process, which bounds the wait: the clock of another
+// process may be wrong.
+func (s *StoredToken) claim(ctx context.Context, e *tokenEntry, began time.Time) (*tokenEntry, error) {
+	now := s.client.cfg.Hooks.Now()
+	if e.leased(now) && time.Since(began) <= s.client.leaseLife() {
+		return nil, nil //nolint:nilnil // no lease
+	}
+	record := e.tokenRecord
+	record.Holder, record.Lease = jose.RandomString(16), now.Add(s.client.leaseLife()).UnixMilli()
+	asked := time.Now()
+	claimed, err := s.client.shared.vault.replace(ctx, s.id, e, record, e.key)
+	if err != nil && errors.Is(err, ErrStore) { // the lease may have been written
+		again, failed := s.load(ctx)
+		if failed != nil || again.Holder != record.Holder {
+			return nil, err
+		}
+		claimed, err = again, nil
+	}
+	if time.Since(asked) > claimLimit { // the process was suspended: too little of the lease remains
+		return nil, err
+	}
+	return claimed, err
+}
+
+// refresh refreshes a token whose entry this process has claimed, and saves the
+// result. It returns nil if another process has changed the entry in the
+// meantime: its token is newer.
+func (s *StoredToken) refresh(
+	ctx context.Context, call *storedRefresh, claimed *tokenEntry, rejected string,
+) (*tokenEntry, error) {
+	c := s.client
+	record, key := claimed.tokenRecord, claimed.key
+	token, err := c.Refresh(withProofKey(ctx, key), claimed.RefreshToken, Request{})
+	switch {
+	case err == nil:
+		record.set(token)
+		if record.Replaced = rejected != "" && claimed.AccessToken == rejected; key == nil && c.prover != nil {
+			record.Thumbprint = c.prover.Thumbprint()
+		}
+		return s.save(ctx, call, claimed, record)
+	case errors.Is(err, ErrReauthorize):
+		record.Dead, record.AccessToken, record.RefreshToken, record.Lease = true, "", "", 0
+	default:
+		record.fail(err, c.cfg.Hooks.Now(), c.RetryAfter(err))
+	}
+	if received := (*oauth2.RetrieveError)(nil); errors.As(err, &received) && received.Response != nil {
+		received.Response.Body = http.NoBody // several callers receive it, and a body can be read once
+	}
+	failed, unsaved := c.shared.vault.replace(ctx, s.id, claimed, record, key)
+	switch {
+	case unsaved != nil:
+		return nil, errors.Join(err, unsaved)
+	case failed == nil:
+		return nil, nil //nolint:nilnil // a login or a deletion came first
+	}
+	return nil, err
+}
+
+// fail records a failed refresh and its pause.
+func (r *tokenRecord) fail(err error, now time.Time, retryAfter time.Duration) {
+	b := backoff{pause: firstPause / 2}
+	for range min(r.Failures, 8) {
+		b.pause *= 2
+	}
+	b.failed(err, now, retryAfter)
+	r.Lease, r.Failures, r.Pause, r.Failure = 0, r.Failures+1, b.until.UnixMilli(), "no response from the server"
+	if received := (*oauth2.RetrieveError)(nil); errors.As(err, &received) {
+		var e profile.Event
+		setReceived(&e, received)
+		r.Failure = "error " + cmp.Or(e.Code, "response") + " of the server"
+	} else if errors.Is(err, ErrTokenResponse) {
+		r.Failure = ErrTokenResponse.Error()
+	}
+}
+
+// save writes a refreshed token. If the store fails, the callers receive the
+// token, and save retries: the old refresh token may be used up.
+func (s *StoredToken) save(
+	ctx context.Context, call *storedRefresh, claimed *tokenEntry, record tokenRecord,
+) (*tokenEntry, error) {
+	vault, now := s.client.shared.vault, s.client.cfg.Hooks.Now()
+	unsaved := &tokenEntry{tokenRecord: record, version: claimed.version, key: claimed.key, read: now}
+	unsaved.Ends = now.Add(vault.Lifetime).Unix()
+	for began, pause := time.Now(), firstPoll; ; pause = min(2*pause, firstPause) {
+		saved, err := vault.replace(ctx, s.id, claimed, record, claimed.key)
+		if saved != nil {
+			return saved, nil
+		}
+		current, failed := s.load(ctx)
+		switch {
+		case failed == nil && current.Holder == claimed.Holder && current.Lease == 0: // the failed attempt took effect
+			return current, nil
+		case failed == nil && current.version != claimed.version: // a login or a deletion came first
+			return nil, nil //nolint:nilnil // the caller reads the entry again
+		case err == nil: // unreadable
+			err = cmp.Or(failed, errors.New("no entry was written"))
+		}
+		call.publish(unsaved, nil)
+		vault.report(ctx, fmt.Errorf("client: saving a refreshed token: %w", err))
+		if time.Since(began) > maxSaving {
+			return unsaved, nil
+		}
+		time.Sleep(pause)
+	}
+}
+
+func (v *tokenVault) report(ctx context.Context, err error) {
+	if v.Report != nil {
+		v.Report(ctx, err)
+	}
+}
