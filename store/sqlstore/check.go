@@ -7,7 +7,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/gofapi/fapi2/store"
 )
 
 // reach finds a DSN that cannot work.
@@ -26,14 +29,14 @@ func (s *Store) inspect(ctx context.Context) error {
 	if s.cfg.Dialect == SQLite {
 		return s.inspectSQLite(ctx)
 	}
-	var problem string
-	switch err := s.cfg.DB.QueryRowContext(ctx, s.text.inspect).Scan(&problem); {
+	var table, problem string
+	switch err := s.cfg.DB.QueryRowContext(ctx, s.text.inspect).Scan(&table, &problem); {
 	case errors.Is(err, sql.ErrNoRows):
 		return fmt.Errorf("missing table %s, %s", s.cfg.Table, remedy)
 	case err != nil:
 		return fmt.Errorf("unreadable settings, check whether the database is %v: %w", s.cfg.Dialect, err)
 	case problem != "":
-		return fmt.Errorf("table %s: %s", s.cfg.Table, problem)
+		return fmt.Errorf("table %s: %s", table, problem)
 	}
 	return nil
 }
@@ -109,6 +112,39 @@ func (s *Store) probe(ctx context.Context) error {
 	for _, key := range []string{lower, upper} {
 		if err := s.retry(ctx, func() error { _, err := s.exec(ctx, &remove, key); return err }); err != nil {
 			return fmt.Errorf("rejected statement, grant DELETE on table %s to the user: %w", s.cfg.Table, err)
+		}
+	}
+	return s.probeIndex(ctx, lower, upper, expires)
+}
+
+// probeIndex is probe for the index. It also finds members that are ordered
+// otherwise than by their bytes.
+func (s *Store) probeIndex(ctx context.Context, set, other string, expires time.Time) error {
+	table, members := s.cfg.Table+membersSuffix, []string{"A", "B", "a"}
+	rejected := func(err error) error {
+		return fmt.Errorf("rejected statement, grant SELECT, INSERT, UPDATE and DELETE on table %s "+
+			"to the user: %w", table, err)
+	}
+	for _, member := range []string{"a", "A", "B", "a"} {
+		if err := s.Put(ctx, set, member, expires); err != nil {
+			return rejected(err)
+		}
+	}
+	got, err := s.List(ctx, set, "", store.MaxList)
+	if err != nil {
+		return rejected(err)
+	}
+	none, err := s.List(ctx, other, "", store.MaxList)
+	if err != nil {
+		return rejected(err)
+	}
+	if !slices.Equal(got, members) || len(none) != 0 {
+		return fmt.Errorf("members %q of a set and %q of another, want %q and none: "+
+			"create table %s with sqlstore.Migrate", got, none, members, table)
+	}
+	for _, member := range members {
+		if err := s.Delete(ctx, set, member); err != nil {
+			return rejected(err)
 		}
 	}
 	return nil

@@ -52,9 +52,21 @@ type statements struct {
 	schema  string // the version of the schema
 	remove  string
 	sweep   string
-	// inspect returns a setting that makes the database unsuitable, or "".
+	// These are the statements of the index. Their parameters are ?1 (set), ?2
+	// (member or the string after which the list begins) and ?3 (expiry or
+	// limit).
+	put          string
+	strike       string
+	list         string
+	sweepMembers string
+	columns      string // reads the columns and returns no row
+	// inspect returns a table and a setting that makes the database unsuitable,
+	// or "".
 	inspect string
 }
+
+// membersSuffix is the end of the name of the table of the index.
+const membersSuffix = "_members"
 
 const (
 	postgreSQLNow = `floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
@@ -75,56 +87,91 @@ var common = statements{
 	clock:  `SELECT {now}`,
 	schema: `SELECT version, value, expires FROM {table} WHERE id = '` + schemaKey + `'`,
 	remove: `DELETE FROM {table} WHERE id = ?1`,
+	strike: `DELETE FROM {members} WHERE set_id = ?1 AND member = ?2`,
+	// A sub-query looks at the clock once, and not for each row.
+	list: `SELECT member FROM {members} WHERE set_id = ?1 AND member > ?2 AND expires > (SELECT {now})
+		ORDER BY member LIMIT ?3`,
+	columns: `SELECT set_id, member, expires FROM {members} WHERE set_id = ''`,
+}
+
+// postgreSQL and its siblings return the statements of a dialect, and the one
+// that sweeps the table {from}.
+func postgreSQL() (s statements, sweep string) {
+	s = common
+	s.add = `INSERT INTO {table} AS e (id, value, version, expires)
+		SELECT ?1::text, ?2::bytea, 1, ?3::bigint WHERE ?3::bigint > {now}
+		ON CONFLICT (id) DO UPDATE SET value = excluded.value, version = 1, expires = excluded.expires
+		WHERE e.expires <= {now}`
+	s.put = `INSERT INTO {members} AS m (set_id, member, expires)
+		SELECT ?1::text, ?2::text, ?3::bigint WHERE ?3::bigint > {now}
+		ON CONFLICT (set_id, member) DO UPDATE SET expires = GREATEST(m.expires, excluded.expires)`
+	s.inspect = `SELECT oid::regclass::text, CASE
+		WHEN pg_is_in_recovery() THEN 'a replica, want the primary'
+		WHEN relpersistence <> 'p' THEN 'an unlogged or temporary table, want a permanent one'
+		ELSE '' END AS problem FROM pg_class
+		WHERE oid IN (to_regclass('{table}'), to_regclass('{members}')) ORDER BY problem DESC LIMIT 1`
+	// An array is computed once. A sub-query could be repeated, and would then
+	// exceed its limit. A row that is locked keeps its ctid.
+	return s, `DELETE FROM {from} WHERE ctid = ANY (ARRAY(
+		SELECT ctid FROM {from} WHERE expires < (SELECT {now}) - {keep}
+		ORDER BY expires LIMIT {batch} FOR UPDATE SKIP LOCKED))`
+}
+
+func mySQL() (s statements, sweep string) {
+	s = common
+	// The rows affected by ON DUPLICATE KEY UPDATE depend on the flag
+	// clientFoundRows. Those of the two statements do not.
+	s.add = `INSERT IGNORE INTO {table} (id, value, version, expires)
+		SELECT ?1, ?2, 1, ?3 FROM DUAL WHERE ?3 > {now}`
+	s.replace = `UPDATE {table} SET value = ?2, version = 1, expires = ?3
+		WHERE id = ?1 AND expires <= {now} AND ?3 > {now}`
+	// The column puts makes the rows affected independent of the flag: there
+	// are none only if the expiry has passed.
+	s.put = `INSERT INTO {members} (set_id, member, expires, puts)
+		SELECT ?1, ?2, ?3, 1 FROM DUAL WHERE ?3 > {now}
+		ON DUPLICATE KEY UPDATE expires = GREATEST(expires, ?3), puts = puts + 1`
+	s.inspect = `SELECT table_name, CASE
+		WHEN @@global.read_only THEN 'a replica, want the primary'
+		WHEN engine <> 'InnoDB' THEN CONCAT('the engine ', engine, ', want InnoDB')
+		ELSE '' END AS problem FROM information_schema.tables
+		WHERE table_schema = {schema} AND table_name IN ({name}, {membersName}) ORDER BY problem DESC LIMIT 1`
+	// STRAIGHT_JOIN looks up the rows by key. Otherwise MySQL reads all rows of
+	// a small table, and waits for those that are locked.
+	return s, `DELETE e FROM (
+		SELECT {key} FROM {from} WHERE expires < {now} - {keep}
+		ORDER BY expires LIMIT {batch} FOR UPDATE SKIP LOCKED) AS old
+		STRAIGHT_JOIN {from} AS e FORCE INDEX (PRIMARY) ON {on}
+		WHERE e.expires < {now} - {keep}`
+}
+
+func sqlite() (s statements, sweep string) {
+	s = common
+	s.add = `INSERT INTO {table} AS e (id, value, version, expires)
+		SELECT ?1, ?2, 1, ?3 WHERE ?3 > {now}
+		ON CONFLICT (id) DO UPDATE SET value = excluded.value, version = 1, expires = excluded.expires
+		WHERE e.expires <= {now}`
+	s.put = `INSERT INTO {members} AS m (set_id, member, expires)
+		SELECT ?1, ?2, ?3 WHERE ?3 > {now}
+		ON CONFLICT (set_id, member) DO UPDATE SET expires = max(m.expires, excluded.expires)`
+	return s, `DELETE FROM {from} WHERE ({key}) IN (
+		SELECT {key} FROM {from} WHERE expires < {now} - {keep} ORDER BY expires LIMIT {batch})`
 }
 
 // statements returns the statements of a dialect for a table.
 func (d Dialect) statements(table string) statements {
-	s, now, least := common, "", "LEAST"
+	s, sweep := postgreSQL()
+	now, least := postgreSQLNow, "LEAST"
 	switch d {
-	case PostgreSQL:
-		now = postgreSQLNow
-		s.add = `INSERT INTO {table} AS e (id, value, version, expires)
-			SELECT ?1::text, ?2::bytea, 1, ?3::bigint WHERE ?3::bigint > {now}
-			ON CONFLICT (id) DO UPDATE SET value = excluded.value, version = 1, expires = excluded.expires
-			WHERE e.expires <= {now}`
-		// An array is computed once. A sub-query could be repeated, and would
-		// then exceed its limit.
-		s.sweep = `DELETE FROM {table} WHERE id = ANY (ARRAY(
-			SELECT id FROM {table} WHERE expires < (SELECT {now}) - {keep}
-			ORDER BY expires LIMIT {batch} FOR UPDATE SKIP LOCKED))`
-		s.inspect = `SELECT CASE
-			WHEN pg_is_in_recovery() THEN 'a replica, want the primary'
-			WHEN relpersistence <> 'p' THEN 'an unlogged or temporary table, want a permanent one'
-			ELSE '' END FROM pg_class WHERE oid = to_regclass('{table}')`
 	case MySQL:
+		s, sweep = mySQL()
 		now = mySQLNow
-		// The rows affected by ON DUPLICATE KEY UPDATE depend on the flag
-		// clientFoundRows. Those of the two statements do not.
-		s.add = `INSERT IGNORE INTO {table} (id, value, version, expires)
-			SELECT ?1, ?2, 1, ?3 FROM DUAL WHERE ?3 > {now}`
-		s.replace = `UPDATE {table} SET value = ?2, version = 1, expires = ?3
-			WHERE id = ?1 AND expires <= {now} AND ?3 > {now}`
-		// STRAIGHT_JOIN looks up the rows by key. Otherwise MySQL reads all
-		// rows of a small table, and waits for those that are locked.
-		s.sweep = `DELETE e FROM (
-			SELECT id FROM {table} WHERE expires < {now} - {keep}
-			ORDER BY expires LIMIT {batch} FOR UPDATE SKIP LOCKED) AS old
-			STRAIGHT_JOIN {table} AS e FORCE INDEX (PRIMARY) ON e.id = old.id
-			WHERE e.expires < {now} - {keep}`
-		s.inspect = `SELECT CASE
-			WHEN @@global.read_only THEN 'a replica, want the primary'
-			WHEN engine <> 'InnoDB' THEN CONCAT('the engine ', engine, ', want InnoDB')
-			ELSE '' END FROM information_schema.tables
-			WHERE table_schema = {schema} AND table_name = {name}`
 	case SQLite:
+		s, sweep = sqlite()
 		now, least = sqliteNow, "min"
-		s.add = `INSERT INTO {table} AS e (id, value, version, expires)
-			SELECT ?1, ?2, 1, ?3 WHERE ?3 > {now}
-			ON CONFLICT (id) DO UPDATE SET value = excluded.value, version = 1, expires = excluded.expires
-			WHERE e.expires <= {now}`
-		s.sweep = `DELETE FROM {table} WHERE id IN (
-			SELECT id FROM {table} WHERE expires < {now} - {keep} ORDER BY expires LIMIT {batch})`
 	}
+	s.sweep = strings.NewReplacer("{from}", "{table}", "{key}", "id", "{on}", "e.id = old.id").Replace(sweep)
+	s.sweepMembers = strings.NewReplacer("{from}", "{members}", "{key}", "set_id, member",
+		"{on}", "e.set_id = old.set_id AND e.member = old.member").Replace(sweep)
 	schema, name, qualified := strings.Cut(table, ".")
 	if qualified {
 		schema = "'" + schema + "'"
@@ -133,6 +180,7 @@ func (d Dialect) statements(table string) statements {
 	}
 	return s.fill(strings.NewReplacer("{now}", now, "{least}", least,
 		"{table}", table, "{schema}", schema, "{name}", "'"+name+"'",
+		"{members}", table+membersSuffix, "{membersName}", "'"+name+membersSuffix+"'",
 		"{keep}", strconv.Itoa(int(keep.Milliseconds())), "{batch}", strconv.Itoa(d.batch())))
 }
 
@@ -140,6 +188,7 @@ func (d Dialect) statements(table string) statements {
 func (s statements) fill(parts *strings.Replacer) statements {
 	for _, text := range []*string{
 		&s.add, &s.replace, &s.get, &s.swap, &s.past, &s.clock, &s.schema, &s.remove, &s.sweep, &s.inspect,
+		&s.put, &s.strike, &s.list, &s.sweepMembers, &s.columns,
 	} {
 		*text = parts.Replace(*text)
 	}

@@ -1,8 +1,8 @@
-// Package sqlstore implements store.Store with a table of a SQL database:
-// PostgreSQL, MySQL, MariaDB or SQLite.
+// Package sqlstore implements store.Store and store.Index with two tables of a
+// SQL database: PostgreSQL, MySQL, MariaDB or SQLite.
 //
-// [Migrate] creates the table, and [New] opens the store on a *sql.DB of the
-// host. The module requires no driver. It is tested with
+// [Migrate] creates or upgrades the tables, and [New] opens the store on a
+// *sql.DB of the host. The module requires no driver. It is tested with
 // github.com/jackc/pgx/v5/stdlib, github.com/go-sql-driver/mysql and
 // modernc.org/sqlite. The page docs/stores.md describes the set-up of each
 // database.

@@ -14,7 +14,7 @@ const (
 	// schemaKey is the key of the row whose version is that of the schema. No
 	// entry has a key of this length.
 	schemaKey     = "fapi2-schema"
-	schemaVersion = 1
+	schemaVersion = 2
 
 	remedy = "run sqlstore.Migrate or the files of sqlstore.Migrations"
 )
@@ -25,7 +25,7 @@ var migrations embed.FS
 // Migrations returns the statements of [Migrate] as files, for hosts that
 // migrate with a tool. There is a directory for each dialect, with the name
 // that [Dialect.String] returns. The files have the names and comments of
-// goose, which Atlas reads as well. Their table is [DefaultTable].
+// goose, which Atlas reads as well. Their tables are those of [DefaultTable].
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -34,10 +34,14 @@ func Migrations() fs.FS {
 	return sub
 }
 
-// Migrate creates the table of a store, or does nothing if the table has the
-// schema of this package. Several processes may call it at the same time. The
-// user needs the right to create tables. For SQLite, Migrate sets the journal
-// mode to WAL, which the file keeps.
+// Migrate creates the tables of a store, or upgrades those of an older version
+// of this package. It does nothing if they have the schema of this package.
+// Several processes may call it at the same time. The user needs the right to
+// create tables. For SQLite, Migrate sets the journal mode to WAL, which the
+// file keeps.
+//
+// An upgrade only adds a table. Processes of the older version can continue to
+// run meanwhile. Their New fails after the upgrade.
 func Migrate(ctx context.Context, cfg Config) error {
 	cfg, err := cfg.check()
 	if err != nil {
@@ -58,7 +62,7 @@ func (s *Store) migrate(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.checkSchema(ctx); !errors.Is(err, errNoSchema) {
+	if err := s.checkSchema(ctx); !errors.Is(err, errNoSchema) && !errors.Is(err, errOldSchema) {
 		return err
 	}
 	text, err := s.cfg.Dialect.migration(s.cfg.Table)
@@ -71,7 +75,8 @@ func (s *Store) migrate(ctx context.Context) error {
 		err = s.retry(ctx, func() error { return run(ctx, s.cfg.DB, text) })
 	}
 	if err != nil {
-		return fmt.Errorf("table %s exists with other columns or the user lacks a right: %w", s.cfg.Table, err)
+		return fmt.Errorf("table %s or %s%s exists with other columns or the user lacks a right: %w",
+			s.cfg.Table, s.cfg.Table, membersSuffix, err)
 	}
 	return s.checkSchema(ctx)
 }
@@ -110,23 +115,36 @@ func run(ctx context.Context, on interface {
 	return nil
 }
 
-// migration returns the statements of a dialect for a table.
-func (d Dialect) migration(table string) ([]string, error) {
-	file, err := fs.ReadFile(Migrations(), d.String()+"/00001_"+DefaultTable+".sql")
+// migration returns the statements of all files of a dialect for a table. Each
+// can be repeated.
+func (d Dialect) migration(table string) (all []string, err error) {
+	names, err := fs.Glob(Migrations(), d.String()+"/*.sql")
 	if err != nil {
 		return nil, err
 	}
-	_, up, _ := strings.Cut(string(file), "-- +goose Up\n")
-	up, _, _ = strings.Cut(up, "-- +goose Down\n")
 	_, name, qualified := strings.Cut(table, ".")
 	if !qualified {
 		name = table
 	}
-	up = strings.NewReplacer(DefaultTable+"_expires", name+"_expires", DefaultTable, table).Replace(up)
-	return strings.Split(strings.TrimRight(strings.TrimSpace(up), ";"), ";\n"), nil
+	replacer := strings.NewReplacer(DefaultTable+"_expires", name+"_expires",
+		DefaultTable+membersSuffix+"_end", name+membersSuffix+"_end", DefaultTable, table)
+	for _, name := range names { // in the order of their versions
+		file, err := fs.ReadFile(Migrations(), name)
+		if err != nil {
+			return nil, err
+		}
+		_, up, _ := strings.Cut(string(file), "-- +goose Up\n")
+		up, _, _ = strings.Cut(up, "-- +goose Down\n")
+		up = strings.TrimRight(strings.TrimSpace(replacer.Replace(up)), ";")
+		all = append(all, strings.Split(up, ";\n")...)
+	}
+	return all, nil
 }
 
-var errNoSchema = errors.New("missing table, column or schema version")
+var (
+	errNoSchema  = errors.New("missing table, column or schema version")
+	errOldSchema = errors.New("old schema")
+)
 
 // checkSchema compares the version of the schema with that of this package.
 func (s *Store) checkSchema(ctx context.Context) error {
@@ -141,7 +159,14 @@ func (s *Store) checkSchema(ctx context.Context) error {
 		return fmt.Errorf("table %s has schema version %d, want %d: upgrade this program",
 			s.cfg.Table, version, schemaVersion)
 	case version < schemaVersion:
-		return fmt.Errorf("table %s has schema version %d, want %d: %s", s.cfg.Table, version, schemaVersion, remedy)
+		return fmt.Errorf("table %s: %w version %d, want %d, %s",
+			s.cfg.Table, errOldSchema, version, schemaVersion, remedy)
+	}
+	switch err := s.cfg.DB.QueryRowContext(ctx, s.text.columns).Scan(new(string), new(string), new(int64)); {
+	case errors.Is(err, sql.ErrNoRows), err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("table %s%s: %w, %s: %w", s.cfg.Table, membersSuffix, errNoSchema, remedy, err)
 	}
 	return nil
 }

@@ -66,13 +66,20 @@ func TestConfig(t *testing.T) {
 // sections.
 func TestMigrations(t *testing.T) {
 	for dialect := sqlstore.PostgreSQL; dialect <= sqlstore.SQLite; dialect++ {
-		text, err := fs.ReadFile(sqlstore.Migrations(), dialect.String()+"/00001_fapi2_entries.sql")
+		names, err := fs.Glob(sqlstore.Migrations(), dialect.String()+"/*")
 		require.NoError(t, err)
-		up, down := strings.Index(string(text), "\n-- +goose Up\n"), strings.Index(string(text), "\n-- +goose Down\n")
-		require.Positive(t, up)
-		require.Greater(t, down, up)
-		require.NotContains(t, strings.ToUpper(string(text[:down])), "DROP")
-		require.NotContains(t, strings.ToUpper(string(text[up:])), "UNLOGGED")
+		require.Equal(t, []string{
+			dialect.String() + "/00001_fapi2_entries.sql", dialect.String() + "/00002_fapi2_entries_members.sql",
+		}, names)
+		for _, name := range names {
+			text, err := fs.ReadFile(sqlstore.Migrations(), name)
+			require.NoError(t, err)
+			up, down := strings.Index(string(text), "\n-- +goose Up\n"), strings.Index(string(text), "\n-- +goose Down\n")
+			require.Positive(t, up)
+			require.Greater(t, down, up)
+			require.NotContains(t, strings.ToUpper(string(text[:down])), "DROP")
+			require.NotContains(t, strings.ToUpper(string(text[up:])), "UNLOGGED")
+		}
 	}
 	require.Equal(t, "unknown dialect", sqlstore.Dialect(0).String())
 }

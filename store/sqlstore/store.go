@@ -27,9 +27,10 @@ type Config struct {
 	DB *sql.DB
 	// Dialect is the kind of the database. Required.
 	Dialect Dialect
-	// Table is the name of the table. The default is [DefaultTable]. It has
-	// lower-case letters, digits and underscores. PostgreSQL and MySQL accept
-	// the name of a schema and a dot before it.
+	// Table is the name of the table of entries. The default is [DefaultTable].
+	// It has lower-case letters, digits and underscores. PostgreSQL and MySQL
+	// accept the name of a schema and a dot before it. The table of the index
+	// has this name with "_members" after it.
 	Table string
 	// SweepInterval is the mean time between two sweeps of this store, which
 	// delete expired rows. The default is one minute. If negative, the store
@@ -73,13 +74,14 @@ func (c Config) check() (Config, error) {
 	return c, nil
 }
 
-// A Store is a [store.Store] in a table of a SQL database. It is safe for
-// concurrent use. A malformed key, a value that is too large and an expiry that
-// has passed are [store.ErrInvalid].
+// A Store is a [store.Store] and a [store.Index] in two tables of a SQL
+// database. It is safe for concurrent use. A malformed key or member, a value
+// that is too large and an expiry that has passed are [store.ErrInvalid].
 type Store struct {
 	cfg                           Config
 	text                          statements
 	add, replace, get, swap, past statement
+	put, strike, list             statement // of the index
 	// writer contains one value while a call writes to SQLite, which would
 	// otherwise make the calls poll for its lock.
 	writer chan struct{}
@@ -90,12 +92,12 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// New opens the store on a table that [Migrate] has created. It writes and
-// deletes two rows, and starts a goroutine that sweeps until [Store.Close].
+// New opens the store on tables that [Migrate] has created. It writes and
+// deletes some rows, and starts a goroutine that sweeps until [Store.Close].
 //
-// New returns an error if the database cannot be reached, the table is missing
-// or has another schema, the user lacks a right, or the settings of the
-// database or the driver break the contract. The error names the remedy.
+// New returns an error if the database cannot be reached, a table is missing or
+// has another schema, the user lacks a right, or the settings of the database
+// or the driver break the contract. The error names the remedy.
 func New(ctx context.Context, cfg Config) (*Store, error) {
 	cfg, err := cfg.check()
 	if err != nil {
@@ -120,6 +122,8 @@ func open(cfg Config) *Store {
 		add: cfg.Dialect.statement(text.add), replace: cfg.Dialect.statement(text.replace),
 		get: cfg.Dialect.statement(text.get), swap: cfg.Dialect.statement(text.swap),
 		past: cfg.Dialect.statement(text.past),
+		put:  cfg.Dialect.statement(text.put), strike: cfg.Dialect.statement(text.strike),
+		list: cfg.Dialect.statement(text.list),
 	}
 	if cfg.Dialect == SQLite {
 		s.writer = make(chan struct{}, 1)
@@ -129,11 +133,12 @@ func open(cfg Config) *Store {
 
 // prepared returns the statements that the store prepares.
 func (s *Store) prepared() []*statement {
+	all := []*statement{&s.add, &s.get, &s.swap, &s.put, &s.strike, &s.list}
 	switch s.cfg.Dialect {
 	case MySQL:
-		return []*statement{&s.add, &s.replace, &s.get, &s.swap}
+		return append(all, &s.replace)
 	case SQLite:
-		return []*statement{&s.add, &s.get, &s.swap}
+		return all
 	}
 	return nil
 }
@@ -223,9 +228,13 @@ func (s *Store) write(
 	if value == nil {
 		value = []byte{} // nil would be NULL
 	}
-	arguments := append([]any{key, value, millis(expires)}, version...)
-	var rows int64
-	err = s.retry(ctx, func() error {
+	rows, err := s.changed(ctx, statement, append([]any{key, value, millis(expires)}, version...)...)
+	return err == nil && rows == 1, err
+}
+
+// changed runs a statement and returns the number of rows that it has changed.
+func (s *Store) changed(ctx context.Context, statement *statement, arguments ...any) (rows int64, err error) {
+	return rows, s.retry(ctx, func() error {
 		result, err := s.exec(ctx, statement, arguments...)
 		if err != nil {
 			return err
@@ -233,7 +242,6 @@ func (s *Store) write(
 		rows, err = result.RowsAffected()
 		return err
 	})
-	return err == nil && rows == 1, err
 }
 
 // rejectPast returns an error if an expiry has passed, which is one of the
@@ -242,9 +250,13 @@ func (s *Store) rejectPast(ctx context.Context, expires time.Time) error {
 	var past int
 	err := s.retry(ctx, func() error { return s.row(ctx, &s.past, millis(expires)).Scan(&past) })
 	if err == nil && past != 0 {
-		err = fmt.Errorf("%w: past expiry %s", store.ErrInvalid, expires.UTC().Format(time.RFC3339Nano))
+		err = pastExpiry(expires)
 	}
 	return err
+}
+
+func pastExpiry(expires time.Time) error {
+	return fmt.Errorf("%w: past expiry %s", store.ErrInvalid, expires.UTC().Format(time.RFC3339Nano))
 }
 
 // exec runs a statement once.
@@ -272,6 +284,14 @@ func (s *Store) row(ctx context.Context, statement *statement, arguments ...any)
 	return s.cfg.DB.QueryRowContext(ctx, statement.text, arguments...)
 }
 
+func (s *Store) query(ctx context.Context, statement *statement, arguments ...any) (*sql.Rows, error) {
+	arguments = statement.arguments(arguments)
+	if statement.prepared != nil {
+		return statement.prepared.QueryContext(ctx, arguments...)
+	}
+	return s.cfg.DB.QueryContext(ctx, statement.text, arguments...)
+}
+
 // checkCall rejects what a database could store in a changed form. MySQL would
 // cut a long key, because its statement ignores that the key exists.
 func checkCall(ctx context.Context, key string, value []byte) error {
@@ -281,17 +301,24 @@ func checkCall(ctx context.Context, key string, value []byte) error {
 	if len(key) != store.KeyLength {
 		return fmt.Errorf("%w: key of %d bytes", store.ErrInvalid, len(key))
 	}
-	for i := range len(key) {
-		switch c := key[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return fmt.Errorf("%w: malformed key", store.ErrInvalid)
-		}
+	if !isBase64URL(key) {
+		return fmt.Errorf("%w: malformed key", store.ErrInvalid)
 	}
 	if len(value) > store.MaxValue {
 		return fmt.Errorf("%w: value of %d bytes", store.ErrInvalid, len(value))
 	}
 	return nil
+}
+
+func isBase64URL(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // millis returns milliseconds since 1970, rounded up.

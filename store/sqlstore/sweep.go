@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -55,10 +56,14 @@ func (s *Store) pause(ctx context.Context, d time.Duration) bool {
 
 // sweepAll deletes all rows whose time is over, in batches.
 func (s *Store) sweepAll(ctx context.Context) error {
+	return errors.Join(s.sweepTable(ctx, s.text.sweep), s.sweepTable(ctx, s.text.sweepMembers))
+}
+
+func (s *Store) sweepTable(ctx context.Context, text string) error {
 	for {
 		var deleted int64
 		err := s.retry(ctx, func() (err error) {
-			deleted, err = s.sweep(ctx)
+			deleted, err = s.sweep(ctx, text)
 			return err
 		})
 		if err != nil || deleted < int64(s.cfg.Dialect.batch()) || !s.pause(ctx, sweepPause) {
@@ -75,10 +80,10 @@ func (d Dialect) batch() int {
 }
 
 // sweep deletes one batch.
-func (s *Store) sweep(ctx context.Context) (deleted int64, err error) {
+func (s *Store) sweep(ctx context.Context, text string) (deleted int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
-	statement := s.cfg.Dialect.statement(s.text.sweep)
+	statement := s.cfg.Dialect.statement(text)
 	var result sql.Result
 	if s.cfg.Dialect == MySQL {
 		result, err = s.execReadCommitted(ctx, statement.text)

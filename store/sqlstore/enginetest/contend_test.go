@@ -3,6 +3,7 @@ package enginetest_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -16,9 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/internal/testkit"
-	"github.com/gofapi/fapi2/store"
 	"github.com/gofapi/fapi2/store/sqlstore"
-	"github.com/gofapi/fapi2/store/storetest"
 )
 
 // settings are parameters of the drivers and databases that must not matter.
@@ -30,7 +29,8 @@ var settings = map[sqlstore.Dialect][][]string{
 	sqlstore.MySQL: {
 		{"clientFoundRows=true", "innodb_snapshot_isolation=ON", "multiStatements=true"},
 		{"tx_isolation=%27READ-COMMITTED%27", "sql_mode=ANSI"},
-		// With clientFoundRows, the row counts of INSERT … ON DUPLICATE KEY UPDATE would make each of 64 calls win.
+		// With clientFoundRows, the row counts of INSERT … ON DUPLICATE KEY
+		// UPDATE would make each of 64 calls win.
 		{
 			"clientFoundRows=true", "interpolateParams=true", "tx_isolation=%27SERIALIZABLE%27",
 			"collation=utf8mb4_general_ci", "time_zone=%27%2B05%3A30%27", "loc=Local", "parseTime=true",
@@ -46,12 +46,7 @@ func testSettings(t *testing.T, e engine) {
 	all := settings[e.dialect]
 	parameters := all[len(all)-1]
 	cfg := e.config(t, parameters...)
-	storetest.Test(t, func(t *testing.T) store.Store {
-		cfg := cfg
-		cfg.DB = e.open(t, parameters...)
-		cfg.DB.SetMaxOpenConns(3)
-		return newStore(t, cfg)
-	})
+	kits(t, cfg, func(t *testing.T) *sql.DB { return e.open(t, parameters...) })
 }
 
 // oneWins calls f in 64 goroutines on two stores.
@@ -96,6 +91,9 @@ type task struct {
 	Start       time.Time // when the contenders start
 	Migrate     bool
 	Keys        []string // the child adds and swaps each of them
+	Set         string   // the child changes this set
+	Child       int      // the number of the child
+	Endless     bool     // the child puts members until it is killed, and prints them
 }
 
 type result struct {
@@ -160,6 +158,12 @@ func work(text string, r *result) error {
 			r.Swapped++
 		}
 	}
+	switch {
+	case w.Endless:
+		return putEndlessly(ctx, s, w.Set)
+	case w.Set != "":
+		return changeSet(ctx, s, w.Set, w.Child)
+	}
 	return nil
 }
 
@@ -169,13 +173,12 @@ func processes(t *testing.T, w task) (sum result) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	w.Start = time.Now().Add(time.Second)
-	text, err := json.Marshal(w)
-	require.NoError(t, err)
 	var mu sync.Mutex
-	testkit.Hammer(8, func(int) {
+	testkit.Hammer(8, func(i int) {
+		w := w
+		w.Child = i
 		var stdout, stderr bytes.Buffer
-		cmd := exec.CommandContext(t.Context(), self)
-		cmd.Env = append(os.Environ(), taskVariable+"="+string(text))
+		cmd := child(t, self, w)
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		err := cmd.Run()
 		var r result
@@ -191,6 +194,17 @@ func processes(t *testing.T, w task) (sum result) {
 		sum.Swapped += r.Swapped
 	})
 	return sum
+}
+
+// child returns a process that works on a task.
+func child(t *testing.T, self string, w task) *exec.Cmd {
+	text, err := json.Marshal(w)
+	if err != nil {
+		t.Error(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), taskVariable+"="+string(text))
+	return cmd
 }
 
 func testProcesses(t *testing.T, e engine) {

@@ -40,6 +40,10 @@ var tests = map[string]func(*testing.T, engine){
 	"the kit with other settings":            testSettings,
 	"one of 64 goroutines wins":              testGoroutines,
 	"one of 8 processes wins":                testProcesses,
+	"8 processes change a set":               testIndexProcesses,
+	"a process that is killed":               testIndexKilled,
+	"a page that fails in the middle":        testPartOfPage,
+	"sets and members that are malformed":    testIndexArguments,
 	"the clock of a client":                  testClientClock,
 	"a call that waits for a lock":           testWaitingCall,
 	"rows stay for a minute":                 testRowsStay,
@@ -194,11 +198,21 @@ func newKey() string {
 func hour() time.Time { return time.Now().Add(time.Hour) }
 
 func testKit(t *testing.T, e engine) {
-	cfg := e.config(t)
-	storetest.Test(t, func(t *testing.T) store.Store {
+	kits(t, e.config(t), func(t *testing.T) *sql.DB { return e.open(t) })
+}
+
+// kits runs the kits of a store and of an index.
+func kits(t *testing.T, cfg sqlstore.Config, open func(t *testing.T) *sql.DB) {
+	newOne := func(t *testing.T) *sqlstore.Store {
 		cfg := cfg
-		cfg.DB = e.open(t)
+		cfg.DB = open(t)
 		cfg.DB.SetMaxOpenConns(4)
 		return newStore(t, cfg)
+	}
+	t.Run("of a store", func(t *testing.T) {
+		storetest.Test(t, func(t *testing.T) store.Store { return newOne(t) })
+	})
+	t.Run("of an index", func(t *testing.T) {
+		storetest.TestIndex(t, func(t *testing.T) store.Index { return newOne(t) })
 	})
 }

@@ -73,8 +73,8 @@ func (f *faults) Connect(context.Context) (driver.Conn, error) {
 	return &faultyConn{c, f}, err
 }
 
-// faultyConn has no methods for statements without preparation, so that
-// package database/sql prepares all of them.
+// faultyConn has no methods for statements without preparation, so that package
+// database/sql prepares all of them.
 type faultyConn struct {
 	driver.Conn
 	faults *faults
@@ -163,12 +163,16 @@ var others = map[sqlstore.Dialect][]error{
 	sqlstore.SQLite: {errors.New("interrupted"), coded{10}, coded{1}, temporary{false}, errors.New("a database is locked")},
 }
 
-// An operation of the store, on a key in the state that it needs.
+// An operation of the store, on a key or set in the state that it needs.
 type operation struct {
 	statement string // a part of it
 	prepare   func(testing.TB, *sqlstore.Store, string)
 	run       func(context.Context, *sqlstore.Store, string) (bool, error)
-	effect    int64 // the version after the operation, which was one less before
+	// state returns a number, which is before and after the operation as
+	// stated.
+	state         func(testing.TB, *sqlstore.Store, string) int64
+	before, after int64
+	calls         int // of the driver, beyond the first
 }
 
 var operations = map[string]operation{
@@ -176,20 +180,41 @@ var operations = map[string]operation{
 		"INSERT", func(testing.TB, *sqlstore.Store, string) {},
 		func(ctx context.Context, s *sqlstore.Store, key string) (bool, error) {
 			return s.Add(ctx, key, nil, hour())
-		}, 1,
+		}, version, 0, 1, 0,
 	},
 	"Swap": {
 		"UPDATE", prepareEntry,
 		func(ctx context.Context, s *sqlstore.Store, key string) (bool, error) {
 			return s.Swap(ctx, key, 1, nil, hour())
-		}, 2,
+		}, version, 1, 2, 0,
 	},
 	"Get": {
 		"SELECT value", prepareEntry,
 		func(ctx context.Context, s *sqlstore.Store, key string) (bool, error) {
 			_, version, err := s.Get(ctx, key)
 			return version != 0, err
-		}, 0,
+		}, version, 1, 1, 0,
+	},
+	"Put": {
+		"INSERT", func(testing.TB, *sqlstore.Store, string) {},
+		func(ctx context.Context, s *sqlstore.Store, set string) (bool, error) {
+			err := s.Put(ctx, set, "a", hour())
+			return err == nil, err
+		}, members, 0, 1, 0,
+	},
+	"Delete": {
+		"DELETE", prepareMember,
+		func(ctx context.Context, s *sqlstore.Store, set string) (bool, error) {
+			err := s.Delete(ctx, set, "a")
+			return err == nil, err
+		}, members, 1, 0, 0,
+	},
+	"List": {
+		"SELECT member", prepareMember,
+		func(ctx context.Context, s *sqlstore.Store, set string) (bool, error) {
+			members, err := s.List(ctx, set, "", 9)
+			return len(members) != 0, err
+		}, members, 1, 1, 1, // the call that finds the end
 	},
 }
 
@@ -200,6 +225,25 @@ func prepareEntry(t testing.TB, s *sqlstore.Store, key string) {
 	require.True(t, added)
 }
 
+func prepareMember(t testing.TB, s *sqlstore.Store, set string) {
+	t.Helper()
+	require.NoError(t, s.Put(t.Context(), set, "a", hour()))
+}
+
+func version(t testing.TB, s *sqlstore.Store, key string) int64 {
+	t.Helper()
+	_, version, err := s.Get(t.Context(), key)
+	require.NoError(t, err)
+	return version
+}
+
+func members(t testing.TB, s *sqlstore.Store, set string) int64 {
+	t.Helper()
+	all, err := s.List(t.Context(), set, "", 9)
+	require.NoError(t, err)
+	return int64(len(all))
+}
+
 func testFaults(t *testing.T, e engine) {
 	f := newFaults(t, e)
 	cfg := e.config(t)
@@ -208,7 +252,7 @@ func testFaults(t *testing.T, e engine) {
 	s := newStore(t, cfg)
 	for name, o := range operations {
 		// failing runs the operation on a new key and checks what it did.
-		failing := func(t *testing.T, want error, done int64) {
+		failing := func(t *testing.T, want error, done bool) {
 			t.Helper()
 			key := newKey()
 			f.mu.Lock()
@@ -220,19 +264,15 @@ func testFaults(t *testing.T, e engine) {
 			ok, err := o.run(t.Context(), s, key)
 			require.ErrorIs(t, err, want)
 			require.False(t, ok, "an error is not a success")
-			if o.effect != 0 {
-				_, version, err := whole.Get(t.Context(), key)
-				require.NoError(t, err)
-				require.Equal(t, o.effect-1+done, version)
-			}
+			require.Equal(t, map[bool]int64{false: o.before, true: o.after}[done], o.state(t, whole, key))
 		}
 		t.Run(name+": an error that leaves the outcome open is returned at once", func(t *testing.T) {
 			for _, err := range others[e.dialect] {
 				f.set(func(string) error { return err }, nil)
-				failing(t, err, 0)
+				failing(t, err, false)
 				require.Equal(t, 1, f.attempts, "of %v", err)
 				f.set(nil, func(string) error { return err })
-				failing(t, err, 1)
+				failing(t, err, true)
 				require.Equal(t, 1, f.attempts, "of %v", err)
 			}
 		})
@@ -250,13 +290,13 @@ func testFaults(t *testing.T, e engine) {
 				ok, err := o.run(t.Context(), s, key)
 				require.NoError(t, err)
 				require.True(t, ok)
-				require.Equal(t, 4, f.attempts)
+				require.Equal(t, 4+o.calls, f.attempts)
 			}
 		})
 		t.Run(name+": the retries are bounded", func(t *testing.T) {
 			err := rollbacks[e.dialect][0]
 			f.set(func(string) error { return err }, nil)
-			failing(t, err, 0)
+			failing(t, err, false)
 			require.Equal(t, 10, f.attempts)
 		})
 		t.Run(name+": the retries end with the context", func(t *testing.T) {
@@ -349,6 +389,7 @@ func testLocked(t *testing.T, e engine) {
 func testKill(t *testing.T, e engine) {
 	s, key := newStore(t, e.config(t)), newKey()
 	prepareEntry(t, s, key)
+	prepareMember(t, s, key)
 	e.server.Kill()
 	for name, o := range operations {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -368,6 +409,7 @@ func testKill(t *testing.T, e engine) {
 	added, err := s.Add(t.Context(), key, nil, hour())
 	require.NoError(t, err)
 	require.False(t, added)
+	require.EqualValues(t, 1, members(t, s, key))
 }
 
 // A sweep can delete an expired row while Add replaces it.

@@ -3,6 +3,7 @@ package enginetest_test
 import (
 	"crypto/rand"
 	"database/sql"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -18,9 +19,7 @@ func testMigrate(t *testing.T, e engine) {
 	s, key := newStore(t, cfg), newKey()
 	prepareEntry(t, s, key)
 	require.NoError(t, sqlstore.Migrate(t.Context(), cfg), "a second time")
-	_, version, err := s.Get(t.Context(), key)
-	require.NoError(t, err)
-	require.EqualValues(t, 1, version, "the second migration keeps the entries")
+	require.EqualValues(t, 1, version(t, s, key), "the second migration keeps the entries")
 
 	t.Run("by 8 processes", func(t *testing.T) {
 		for range 3 {
@@ -29,26 +28,74 @@ func testMigrate(t *testing.T, e engine) {
 			})
 		}
 	})
+	t.Run("from the first version", func(t *testing.T) {
+		cfg := e.config(t)
+		s, key := newStore(t, cfg), newKey()
+		prepareEntry(t, s, key)
+		downgrade(t, cfg)
+		_, err := sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "version 1, want 2, run sqlstore.Migrate")
+		require.EqualValues(t, 1, version(t, s, key), "a process of the first version goes on")
+		processes(t, task{Driver: e.driver, DSN: e.dsn(), Dialect: e.dialect, Table: cfg.Table, Migrate: true})
+		require.EqualValues(t, 1, version(t, s, key), "the upgrade keeps the entries")
+		require.NoError(t, sqlstore.Migrate(t.Context(), cfg), "again")
+		s = newStore(t, cfg)
+		require.EqualValues(t, 1, version(t, s, key))
+		prepareMember(t, s, key)
+	})
+	t.Run("that stopped in the middle", func(t *testing.T) {
+		cfg := e.config(t)
+		execute(t, cfg.DB, "UPDATE %s SET version = 1 WHERE id = 'fapi2-schema'", cfg.Table)
+		require.NoError(t, sqlstore.Migrate(t.Context(), cfg))
+		newStore(t, cfg)
+		execute(t, cfg.DB, "DROP TABLE %s_members", cfg.Table)
+		_, err := sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, cfg.Table+"_members: missing table")
+		require.NoError(t, sqlstore.Migrate(t.Context(), cfg))
+		newStore(t, cfg)
+	})
 	t.Run("with the files, and then with Migrate", func(t *testing.T) {
 		files, err := fs.Glob(sqlstore.Migrations(), e.dialect.String()+"/*.sql")
 		require.NoError(t, err)
-		require.Len(t, files, 1)
-		text, err := fs.ReadFile(sqlstore.Migrations(), files[0])
-		require.NoError(t, err)
-		_, up, _ := strings.Cut(string(text), "-- +goose Up\n")
-		up, down, found := strings.Cut(up, "-- +goose Down\n")
-		require.True(t, found)
 		cfg := cfg
 		cfg.Table = ""
-		for _, statement := range strings.Split(strings.TrimSpace(up), ";\n") {
-			execute(t, cfg.DB, "%s", statement)
+		var down []string
+		for i, file := range files {
+			text, err := fs.ReadFile(sqlstore.Migrations(), file)
+			require.NoError(t, err)
+			_, up, _ := strings.Cut(string(text), "-- +goose Up\n")
+			up, back, found := strings.Cut(up, "-- +goose Down\n")
+			require.True(t, found)
+			apply(t, cfg.DB, up)
+			down = append([]string{back}, down...)
+			if i < len(files)-1 {
+				_, err = sqlstore.New(t.Context(), cfg)
+				require.ErrorContains(t, err, "run sqlstore.Migrate or the files")
+			}
 		}
 		newStore(t, cfg)
 		require.NoError(t, sqlstore.Migrate(t.Context(), cfg))
-		execute(t, cfg.DB, "%s", down)
-		_, err = sqlstore.New(t.Context(), cfg)
+		for _, back := range down {
+			apply(t, cfg.DB, back)
+			_, err = sqlstore.New(t.Context(), cfg)
+			require.ErrorContains(t, err, "run sqlstore.Migrate or the files")
+		}
 		require.ErrorContains(t, err, "missing table")
 	})
+}
+
+// downgrade makes the tables those of the first version.
+func downgrade(t *testing.T, cfg sqlstore.Config) {
+	execute(t, cfg.DB, "DROP TABLE %s_members", cfg.Table)
+	execute(t, cfg.DB, "UPDATE %s SET version = 1 WHERE id = 'fapi2-schema'", cfg.Table)
+}
+
+// apply runs the statements of a file.
+func apply(t *testing.T, db *sql.DB, file string) {
+	t.Helper()
+	for _, statement := range strings.Split(strings.TrimSpace(file), ";\n") {
+		execute(t, db, "%s", statement)
+	}
 }
 
 func testBadTable(t *testing.T, e engine) {
@@ -58,9 +105,11 @@ func testBadTable(t *testing.T, e engine) {
 	}{
 		"missing":               {"DROP TABLE {t}", "run sqlstore.Migrate"},
 		"empty":                 {"DELETE FROM {t}", "run sqlstore.Migrate"},
-		"of a later version":    {"UPDATE {t} SET version = 2", "upgrade this program"},
+		"of a later version":    {"UPDATE {t} SET version = 3", "upgrade this program"},
 		"of an earlier version": {"UPDATE {t} SET version = 0", "run sqlstore.Migrate"},
 		"without a column":      {"ALTER TABLE {t} DROP COLUMN value", "missing table, column"},
+		"without members":       {"DROP TABLE {t}_members", "run sqlstore.Migrate"},
+		"without a due time":    {"ALTER TABLE {t}_members RENAME COLUMN expires TO ends", "missing table, column"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := e.config(t)
@@ -95,13 +144,28 @@ func testBadTable(t *testing.T, e engine) {
 			sqlstore.SQLite: {
 				"DROP TABLE {t}",
 				"CREATE TABLE {t} (id TEXT COLLATE NOCASE PRIMARY KEY, value BLOB, version INTEGER, expires INTEGER)",
-				"INSERT INTO {t} VALUES ('fapi2-schema', x'', 1, 253402300799999)",
+				"INSERT INTO {t} VALUES ('fapi2-schema', x'', 2, 253402300799999)",
 			},
 		}[e.dialect] {
 			execute(t, cfg.DB, "%s", strings.ReplaceAll(statement, "{t}", cfg.Table))
 		}
 		_, err := sqlstore.New(t.Context(), cfg)
 		require.ErrorContains(t, err, "differs by case")
+	})
+	t.Run("members that are compared or ordered otherwise", func(t *testing.T) {
+		create := "CREATE TABLE {t} (set_id VARCHAR(43), member VARCHAR(128) %s, expires BIGINT, puts BIGINT, PRIMARY KEY (set_id, member))"
+		for _, collation := range map[sqlstore.Dialect][]string{
+			sqlstore.PostgreSQL: {`COLLATE "en-x-icu"`},
+			sqlstore.MySQL:      {"CHARACTER SET ascii COLLATE ascii_general_ci"},
+			sqlstore.SQLite:     {"COLLATE NOCASE"},
+		}[e.dialect] {
+			cfg := e.config(t)
+			execute(t, cfg.DB, "DROP TABLE %s_members", cfg.Table)
+			execute(t, cfg.DB, "%s", strings.ReplaceAll(fmt.Sprintf(create, collation), "{t}", cfg.Table+"_members"))
+			cfg.DB = e.open(t) // without statements that the driver has prepared
+			_, err := sqlstore.New(t.Context(), cfg)
+			require.ErrorContains(t, err, "create table "+cfg.Table+"_members with sqlstore.Migrate")
+		}
 	})
 }
 
@@ -118,6 +182,7 @@ func testRights(t *testing.T, e engine) {
 				execute(t, cfg.DB, "CREATE USER %s", name)
 			}
 			execute(t, cfg.DB, "GRANT %s ON %s TO %s", rights, cfg.Table, name)
+			execute(t, cfg.DB, "GRANT %s ON %s_members TO %s", rights, cfg.Table, name)
 			cfg := cfg
 			cfg.DB = pool(t, e.driver, e.user(name))
 			s, err := sqlstore.New(t.Context(), cfg)
@@ -133,6 +198,16 @@ func testRights(t *testing.T, e engine) {
 			require.ErrorContains(t, sqlstore.Migrate(t.Context(), cfg), "the user lacks a right")
 		})
 	}
+	t.Run("none on the index", func(t *testing.T) {
+		cfg := e.config(t)
+		name := "u_" + strings.ToLower(rand.Text())[:12]
+		execute(t, cfg.DB, map[bool]string{true: "CREATE ROLE %s LOGIN", false: "CREATE USER %s"}[e.dialect == sqlstore.PostgreSQL], name)
+		execute(t, cfg.DB, "GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %s", cfg.Table, name)
+		cfg.DB = pool(t, e.driver, e.user(name))
+		_, err := sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, cfg.Table+"_members")
+		require.ErrorContains(t, err, "denied")
+	})
 }
 
 func testUnreachable(t *testing.T, e engine) {
@@ -160,12 +235,15 @@ func testUnsuitable(t *testing.T, e engine) {
 	switch e.dialect {
 	case sqlstore.PostgreSQL:
 		cfg := e.config(t)
-		execute(t, cfg.DB, "ALTER TABLE %s SET UNLOGGED", cfg.Table)
-		_, err := sqlstore.New(t.Context(), cfg)
-		require.ErrorContains(t, err, "unlogged")
+		for _, table := range []string{cfg.Table, cfg.Table + "_members"} {
+			execute(t, cfg.DB, "ALTER TABLE %s SET UNLOGGED", table)
+			_, err := sqlstore.New(t.Context(), cfg)
+			require.ErrorContains(t, err, "table "+table+": an unlogged")
+			execute(t, cfg.DB, "ALTER TABLE %s SET LOGGED", table)
+		}
 		cfg = e.config(t)
 		cfg.DB = e.open(t, "default_transaction_read_only=on")
-		_, err = sqlstore.New(t.Context(), cfg)
+		_, err := sqlstore.New(t.Context(), cfg)
 		require.ErrorContains(t, err, "primary")
 		replica := e.server.Replica()
 		cfg.DB = pool(t, e.driver, replica.PostgreSQLURL("postgres", ""))
@@ -175,12 +253,15 @@ func testUnsuitable(t *testing.T, e engine) {
 		replica.Stop()
 	case sqlstore.MySQL:
 		cfg := e.config(t)
-		execute(t, cfg.DB, "ALTER TABLE %s ENGINE = MyISAM", cfg.Table)
-		_, err := sqlstore.New(t.Context(), cfg)
-		require.ErrorContains(t, err, "MyISAM")
+		for _, table := range []string{cfg.Table, cfg.Table + "_members"} {
+			execute(t, cfg.DB, "ALTER TABLE %s ENGINE = MyISAM", table)
+			_, err := sqlstore.New(t.Context(), cfg)
+			require.ErrorContains(t, err, "table "+table+": the engine MyISAM")
+			execute(t, cfg.DB, "ALTER TABLE %s ENGINE = InnoDB", table)
+		}
 		cfg = e.config(t)
 		execute(t, cfg.DB, "SET GLOBAL read_only = ON")
-		_, err = sqlstore.New(t.Context(), cfg)
+		_, err := sqlstore.New(t.Context(), cfg)
 		execute(t, cfg.DB, "SET GLOBAL read_only = OFF")
 		require.ErrorContains(t, err, "a replica, want the primary")
 	case sqlstore.SQLite:

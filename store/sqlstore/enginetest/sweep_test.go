@@ -28,20 +28,38 @@ func fill(t testing.TB, cfg sqlstore.Config, rows int) {
 	}
 }
 
+// fillMembers inserts members that expired long ago.
+func fillMembers(t testing.TB, cfg sqlstore.Config, set string, rows int) {
+	t.Helper()
+	columns, format := "set_id, member, expires", "('%s', 'm%05d', 1000)"
+	if cfg.Dialect == sqlstore.MySQL {
+		columns, format = columns+", puts", "('%s', 'm%05d', 1000, 1)"
+	}
+	var values []string
+	for i := range rows {
+		values = append(values, fmt.Sprintf(format, set, i))
+	}
+	execute(t, cfg.DB, "INSERT INTO %s_members (%s) VALUES %s", cfg.Table, columns, strings.Join(values, ", "))
+}
+
 func testSweep(t *testing.T, e engine) {
 	cfg := e.config(t)
 	fill(t, cfg, 2500)
 	live := newKey()
-	_, err := newStore(t, cfg).Add(t.Context(), live, []byte("x"), hour())
-	require.NoError(t, err)
+	fillMembers(t, cfg, live, 1500)
+	prepareEntry(t, newStore(t, cfg), live)
+	prepareMember(t, newStore(t, cfg), live)
 	cfg.SweepInterval = 20 * time.Millisecond
 	cfg.SweepFailed = func(err error) { t.Error(err) }
 	var stores []*sqlstore.Store
 	for range 3 { // any instance sweeps, and several do at the same time
 		stores = append(stores, newStore(t, cfg))
 	}
-	require.Eventually(t, func() bool { return count(t, cfg, old) == 0 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return count(t, cfg, old) == 0 && countMembers(t, cfg, "expires < 1000000") == 0
+	}, 20*time.Second, 10*time.Millisecond)
 	require.EqualValues(t, 2, count(t, cfg, "1 = 1"), "the live row and the version of the schema stay")
+	require.EqualValues(t, 1, members(t, stores[0], live), "the live member stays")
 	for _, s := range stores {
 		require.NoError(t, s.Close())
 		require.NoError(t, s.Close(), "Close may be called twice")
@@ -61,12 +79,18 @@ func testSweepLocked(t *testing.T, e engine) {
 	locked := newKey()
 	fillKey(t, cfg, locked)
 	execute(t, tx, "UPDATE %s SET version = 7 WHERE id = '%s'", cfg.Table, locked)
+	fillMembers(t, cfg, locked, 10)
+	execute(t, tx, "UPDATE %s_members SET expires = %d WHERE set_id = '%s' AND member = 'm00003'", cfg.Table, hour().UnixMilli(), locked)
+	execute(t, tx, "UPDATE %s_members SET expires = 1001 WHERE set_id = '%s' AND member = 'm00004'", cfg.Table, locked)
 	cfg.SweepInterval = 20 * time.Millisecond
 	cfg.SweepFailed = func(err error) { t.Error(err) }
 	s := newStore(t, cfg)
-	require.Eventually(t, func() bool { return count(t, cfg, old) == 1 }, 20*time.Second, 10*time.Millisecond)
+	left := func(rows, members int64) func() bool {
+		return func() bool { return count(t, cfg, old) == rows && countMembers(t, cfg, "1 = 1") == members }
+	}
+	require.Eventually(t, left(1, 2), 20*time.Second, 10*time.Millisecond)
 	require.NoError(t, tx.Commit())
-	require.Eventually(t, func() bool { return count(t, cfg, old) == 0 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, left(0, 1), 20*time.Second, 10*time.Millisecond, "the member with a new expiry stays")
 	require.NoError(t, s.Close())
 }
 
