@@ -33,7 +33,7 @@ var (
 		"host",    // a duty of the deploying host or of another party; the library documents it
 	}
 	packages = []string{
-		"-", "accesstoken", "clientauth", "dpop", "grants", "idtoken", "internal/jose",
+		"-", "accesstoken", "claims", "clientauth", "dpop", "grants", "idtoken", "internal/jose",
 		"introspection", "jar", "jarm", "jwks", "par", "pkce",
 		"profile", "rar", "rar/openbanking", "rar/rartest", "tokenbinding",
 	}

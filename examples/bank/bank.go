@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/examples/internal/telemetry"
@@ -125,7 +126,7 @@ func (b *bank) settings() (authserver.Config, error) {
 		}
 	}
 	if cfg.openid {
-		settings.UserInfo = userInfo
+		settings.UserInfo, settings.Claims = userInfo, []string{"preferred_username"}
 	}
 	if cfg.accessToken == "opaque" {
 		settings.OpaqueAccessTokens = true
@@ -167,12 +168,16 @@ func (b *bank) resourceServers(_ context.Context, clientID string) ([]string, er
 	return b.cfg.resourceServers[clientID], nil
 }
 
-// userInfo returns the claims that this bank has about a user.
-func userInfo(_ context.Context, token *resourceserver.Token) (map[string]any, error) {
+// userInfo returns the claims that this bank has about a user. A client
+// receives a claim that its scope includes, or that it requested by name.
+func userInfo(
+	_ context.Context, token *resourceserver.Token, requested claims.Set,
+) (map[string]any, error) {
+	user := map[string]any{"preferred_username": token.Subject()}
 	if token.HasScope("profile") {
-		return map[string]any{"preferred_username": token.Subject()}, nil
+		return user, nil
 	}
-	return nil, nil
+	return requested.Select(user), nil
 }
 
 // certificates reads client certificates from the TLS connection. The command

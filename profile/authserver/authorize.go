@@ -325,6 +325,9 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	if err := s.checkApprovalSize(ctx, a, record); err != nil {
 		return nil, fmt.Errorf("authserver: approval: %w", err)
 	}
+	if err := s.keepClaims(ctx, a, record.Grant); err != nil {
+		return nil, err
+	}
 	code := jose.RandomString(32) // SP-5.4.1-4
 	// The code is stored first. No client knows it before the request_uri is
 	// consumed, and if storing fails, the request can be repeated.

@@ -13,7 +13,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/form"
@@ -115,10 +117,19 @@ type Config struct {
 	// openid, as far as its scopes permit. It adds the UserInfo endpoint
 	// (OpenID Connect Core §5.3), for which Scopes must include "openid". The
 	// endpoint adds the claim "sub", and rejects claims with another subject.
-	// The client receives an error that has a code and a status, for example
+	// requested are the claims that the client requested for UserInfo responses
+	// in its authorization request (OpenID Connect Core §5.5), or nil. The
+	// client receives an error that has a code and a status, for example
 	// [accesstoken.ErrRevoked] for a deleted user. Any other error is a
 	// server_error. If nil, there is no UserInfo endpoint.
-	UserInfo func(ctx context.Context, token *resourceserver.Token) (claims map[string]any, err error)
+	UserInfo func(
+		ctx context.Context, token *resourceserver.Token, requested claims.Set,
+	) (about map[string]any, err error)
+	// Claims are the names of the claims that ID tokens and UserInfo responses
+	// can contain, published as claims_supported. If there are any, the server
+	// publishes claims_parameter_supported, and Scopes must include "openid".
+	// See [Authorization.Claims].
+	Claims []string
 	// AuthorizationDetails are the types of authorization details (RFC 9396)
 	// that the server supports and publishes as
 	// authorization_details_types_supported. A client can request the types
@@ -364,6 +375,7 @@ func (cfg *Config) setDefaults() {
 	}
 	cfg.Scopes = slices.Clone(cfg.Scopes)
 	cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
+	cfg.Claims = slices.Clone(cfg.Claims)
 	if cfg.Grants != nil {
 		for _, scope := range []string{scopeGrantQuery, scopeGrantRevoke} {
 			if !slices.Contains(cfg.Scopes, scope) {
@@ -483,6 +495,14 @@ func (cfg *Config) checkGroups(bad func(format string, args ...any)) {
 	}
 	if cfg.UserInfo != nil && !slices.Contains(cfg.Scopes, scopeOpenID) {
 		bad("UserInfo requires openid among Scopes")
+	}
+	if len(cfg.Claims) > 0 && !slices.Contains(cfg.Scopes, scopeOpenID) {
+		bad("Claims requires openid among Scopes")
+	}
+	for _, name := range cfg.Claims {
+		if name == "" || !utf8.ValidString(name) {
+			bad("Claims contains %q, want the name of a claim", name)
+		}
 	}
 	if cfg.ClientDetails != nil && cfg.AuthorizationDetails == nil {
 		bad("ClientDetails requires AuthorizationDetails")

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
@@ -138,6 +139,7 @@ type asked struct {
 	requested rar.Details // as they were pushed
 	targets   []string
 	grant     grants.Request
+	claims    claims.Request
 }
 
 // askedKey is the key of an *asked in a context. checkRequest stores its result
@@ -185,7 +187,10 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	if err := checkAnswerable(a.mode, params); err != nil {
 		return a, err
 	}
-	if err := s.checkPossible(a.client, params); err != nil {
+	if a.claims, err = requestedClaims(params.Get("claims")); err != nil {
+		return a, err
+	}
+	if err := s.checkPossible(a.client, params, a.claims); err != nil {
 		return a, err
 	}
 	if a.scopes, err = s.scopes(a.client, params.Get("scope")); err != nil {
@@ -206,7 +211,9 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 
 // checkPossible rejects a request that no login and no token can satisfy, even
 // if the user consents to everything.
-func (s *Server) checkPossible(client *profile.ClientMetadata, params url.Values) error {
+func (s *Server) checkPossible(
+	client *profile.ClientMetadata, params url.Values, requested claims.Request,
+) error {
 	// MTLS-3-1: the server could not bind tokens to a certificate.
 	if client.TLSClientCertificateBoundAccessTokens && s.cfg.MutualTLS == nil {
 		return fmt.Errorf("%w: unsupported certificate-bound access tokens", ErrClientNotAllowed)
@@ -217,7 +224,7 @@ func (s *Server) checkPossible(client *profile.ClientMetadata, params url.Values
 	if len(wanted) > 0 && len(s.cfg.ACRValues) > 0 && !slices.ContainsFunc(wanted, possible) {
 		return fmt.Errorf("%w: logins here meet %q", errACR, s.cfg.ACRValues)
 	}
-	return nil
+	return s.checkClaimsPossible(requested)
 }
 
 // askContent reads the authorization details of a request. It checks that

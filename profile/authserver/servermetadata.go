@@ -41,6 +41,9 @@ func (s *Server) Metadata() *profile.ServerMetadata {
 	}
 	s.endpointMetadata(m)
 	s.aliasMetadata(m)
+	if len(s.cfg.Claims) > 0 {
+		m.ClaimsSupported, m.ClaimsParameterSupported = slices.Clone(s.cfg.Claims), true
+	}
 	if slices.Contains(s.cfg.Scopes, "openid") {
 		m.SubjectTypesSupported = []string{"public"}
 		m.IDTokenSigningAlgValuesSupported = s.algorithms()

@@ -69,5 +69,5 @@ func (s *Server) checkLogin(a *Authorization, approval Approval) error {
 	if len(s.cfg.ACRValues) > 0 && len(wanted) > 0 && (approval.ACR == "" || !slices.Contains(wanted, approval.ACR)) {
 		return fmt.Errorf("%w: acr is %.128q, and the client asks for one of %.512q", errACR, approval.ACR, wanted)
 	}
-	return nil
+	return s.checkClaims(a.claims, approval)
 }

@@ -88,7 +88,11 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	if err != nil {
 		return "", nil, err
 	}
-	host, err := s.cfg.UserInfo(r.Context(), token)
+	requested, err := s.keptClaims(r.Context(), token.ID())
+	if err != nil {
+		return "", nil, err
+	}
+	host, err := s.cfg.UserInfo(r.Context(), token, requested)
 	if err != nil {
 		return "", nil, fmt.Errorf("authserver: UserInfo: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"testing"
 
+	requested "github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
@@ -71,7 +72,9 @@ func TestSignedUserInfoOfTheHost(t *testing.T) {
 	var say map[string]any
 	key := &moody{Signer: testkit.RSAKey(t, "as")}
 	w := newWorld(t, withKeys(profile.SigningKey{Key: key, KeyID: "as-2"}),
-		withUserInfo(func(context.Context, *resourceserver.Token) (map[string]any, error) { return say, nil }))
+		withUserInfo(func(context.Context, *resourceserver.Token, requested.Set) (map[string]any, error) {
+			return say, nil
+		}))
 	w.wants("ps", "PS256")
 	raw := w.tokens("ps", "d").body["access_token"].(string)
 	ask := func() (int, string, string) { return w.signedUserInfo(w.as.Metadata().UserInfoEndpoint, raw) }

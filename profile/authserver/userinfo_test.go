@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	requested "github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -23,11 +24,13 @@ import (
 )
 
 // about is a UserInfo function that says nothing of interest.
-func about(_ context.Context, token *resourceserver.Token) (map[string]any, error) {
+func about(_ context.Context, token *resourceserver.Token, _ requested.Set) (map[string]any, error) {
 	return map[string]any{"name": "Alice & <Bob>", "scopes": token.Scopes()}, nil
 }
 
-func withUserInfo(f func(context.Context, *resourceserver.Token) (map[string]any, error)) worldOption {
+type userInfoFunc = func(context.Context, *resourceserver.Token, requested.Set) (map[string]any, error)
+
+func withUserInfo(f userInfoFunc) worldOption {
 	return func(as *authserver.Config, _ *resourceserver.Config) { as.UserInfo = f }
 }
 
@@ -80,7 +83,7 @@ func TestUserInfo(t *testing.T) {
 
 func TestUserInfoRefused(t *testing.T) {
 	var asked atomic.Int32
-	w := newWorld(t, withUserInfo(func(context.Context, *resourceserver.Token) (map[string]any, error) {
+	w := newWorld(t, withUserInfo(func(context.Context, *resourceserver.Token, requested.Set) (map[string]any, error) {
 		asked.Add(1)
 		return nil, nil
 	}))
@@ -163,7 +166,9 @@ type hostClaims struct {
 // The host says what it likes about the user, and about nobody else.
 func TestUserInfoOfTheHost(t *testing.T) {
 	var say hostClaims
-	w := newWorld(t, withUserInfo(func(context.Context, *resourceserver.Token) (map[string]any, error) { return say.claims, say.err }))
+	w := newWorld(t, withUserInfo(func(context.Context, *resourceserver.Token, requested.Set) (map[string]any, error) {
+		return say.claims, say.err
+	}))
 	raw := w.tokens("client-1", "d").body["access_token"].(string)
 	ask := func() answer {
 		return w.userInfo("GET", w.as.Metadata().UserInfoEndpoint, "Authorization", "DPoP "+raw, "DPoP", w.userInfoProof("d", "GET", raw))
