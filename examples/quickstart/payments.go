@@ -228,16 +228,9 @@ func (a *app) pay(ctx context.Context, token *oauth2.Token, payment rar.Detail) 
 	return fmt.Errorf("the API answered %s %s", response.Status, said.Error)
 }
 
-// ownTokens returns tokens for grant management. They are the app's own tokens,
-// so they do not depend on the tokens of its users.
-type ownTokens struct{ *client.Client }
-
+// The app manages grants with tokens of its own, so that it does not depend on
+// the tokens of its users.
 const (
 	scopeQuery  = "grant_management_query"
 	scopeRevoke = "grant_management_revoke"
 )
-
-// Token implements oauth2.TokenSource.
-func (t ownTokens) Token() (*oauth2.Token, error) {
-	return t.ClientCredentials(context.Background(), client.Request{Scopes: []string{scopeQuery, scopeRevoke}})
-}

@@ -299,7 +299,7 @@ func newApp(ctx context.Context, cfg client.Config, api string) (*app, error) {
 	if a.types, err = newTypes(); err != nil {
 		return nil, err
 	}
-	a.grants, err = ours.Grants(oauth2.ReuseTokenSource(nil, ownTokens{ours}))
+	a.grants, err = ours.Grants(ours.ClientCredentialsSource(client.Request{Scopes: []string{scopeQuery, scopeRevoke}}))
 	return a, err
 }
 

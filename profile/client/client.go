@@ -67,7 +67,8 @@ var (
 	ErrTokenResponse = errors.New("client: invalid token response")
 	// ErrNoRefreshToken means that an access token has expired, or is about to
 	// expire, and that the client has no refresh token. Tokens of
-	// [Client.ClientCredentials] have no refresh token: request another token.
+	// [Client.ClientCredentials] have no refresh token, see
+	// [Client.ClientCredentialsSource].
 	ErrNoRefreshToken = errors.New("client: no refresh token")
 	// ErrReauthorize means that the server has rejected the refresh token
 	// permanently, because it is invalid, expired or revoked. Repeating the

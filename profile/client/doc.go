@@ -11,8 +11,8 @@
 // several servers uses a [Set], whose handlers find the server by the session.
 //
 // A host with handlers of its own calls [Client.Begin] and [Client.Finish]. A
-// client that acts for itself calls [Client.ClientCredentials]. A host that
-// continues to use golang.org/x/oauth2 can use the connections alone, see
+// client that acts for itself uses [Client.ClientCredentialsSource]. A host
+// that continues to use golang.org/x/oauth2 can use the connections alone, see
 // [Client.OAuth2].
 //
 // The client authenticates with signed assertions (private_key_jwt) or with a

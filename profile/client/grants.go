@@ -11,8 +11,8 @@ import (
 // Grants returns a client for the server's grant management endpoint (Grant
 // Management for OAuth 2.0 §6). It queries and revokes the grants of this
 // client. source returns tokens with the scope grant_management_query or
-// grant_management_revoke, usually of [Client.ClientCredentials]. If the server
-// has no such endpoint, Grants returns an error.
+// grant_management_revoke, usually of [Client.ClientCredentialsSource]. If the
+// server has no such endpoint, Grants returns an error.
 //
 // The tokens must be for the grant management endpoint. A server of this module
 // issues such a token if the token request names no resource. For other

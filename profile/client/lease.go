@@ -138,13 +138,7 @@ func (s *StoredToken) run(
 		if useful && (e.AccessToken != rejected || e.Replaced) {
 			return e, nil
 		}
-		if err := e.final(now); err != nil {
-			return nil, err
-		}
-		if e.RefreshToken == "" {
-			return nil, fmt.Errorf("%w: %w", ErrReauthorize, ErrNoRefreshToken)
-		}
-		if err := e.paused(now); err != nil {
+		if err := s.hopeless(e, now); err != nil {
 			return nil, err
 		}
 		claimed, err := s.claim(ctx, e, began)
@@ -161,6 +155,19 @@ func (s *StoredToken) run(
 			return nil, err
 		}
 	}
+}
+
+// hopeless returns an error if no request may be sent now.
+func (s *StoredToken) hopeless(e *tokenEntry, now time.Time) error {
+	if s.request == nil {
+		if err := e.final(now); err != nil {
+			return err
+		}
+		if e.RefreshToken == "" {
+			return fmt.Errorf("%w: %w", ErrReauthorize, ErrNoRefreshToken)
+		}
+	}
+	return e.paused(now)
 }
 
 // await reads the entry again after a while.
@@ -197,8 +204,18 @@ func (s *StoredToken) claim(ctx context.Context, e *tokenEntry, began time.Time)
 	}
 	record := e.tokenRecord
 	record.Holder, record.Lease = jose.RandomString(16), now.Add(s.client.leaseLife()).UnixMilli()
+	key := e.key
+	if s.request != nil {
+		var err error
+		if record.deleted = false; key == nil && s.client.keyPerLogin {
+			if key, err = s.client.newProofKey(); err != nil {
+				return nil, err
+			}
+			record.ProofKey = key.pkcs8
+		}
+	}
 	asked := time.Now()
-	claimed, err := s.client.shared.vault.replace(ctx, s.id, e, record, e.key)
+	claimed, err := s.client.shared.vault.replace(ctx, s.id, e, record, key)
 	if err != nil && errors.Is(err, ErrStore) { // the lease may have been written
 		again, failed := s.load(ctx)
 		if failed != nil || again.Holder != record.Holder {
@@ -220,7 +237,7 @@ func (s *StoredToken) refresh(
 ) (*tokenEntry, error) {
 	c := s.client
 	record, key := claimed.tokenRecord, claimed.key
-	token, err := c.Refresh(withProofKey(ctx, key), claimed.RefreshToken, Request{})
+	token, err := s.obtain(withProofKey(ctx, key), claimed)
 	switch {
 	case err == nil:
 		record.set(token)
@@ -244,6 +261,14 @@ func (s *StoredToken) refresh(
 		return nil, nil //nolint:nilnil // a login or a deletion came first
 	}
 	return nil, err
+}
+
+// obtain sends the token request.
+func (s *StoredToken) obtain(ctx context.Context, claimed *tokenEntry) (*oauth2.Token, error) {
+	if s.request != nil {
+		return s.client.ClientCredentials(ctx, *s.request)
+	}
+	return s.client.Refresh(ctx, claimed.RefreshToken, Request{})
 }
 
 // fail records a failed refresh and its pause.

@@ -47,10 +47,11 @@ const (
 // again. No client can prevent that. FAPI 2.0 Security Profile §5.3.2.1 permits
 // rotation in extraordinary circumstances only.
 type StoredToken struct {
-	client *Client
-	id     string // the key of the entry
-	err    error
-	held   atomic.Pointer[heldToken]
+	client  *Client
+	id      string   // the key of the entry
+	request *Request // of the client's own tokens; nil for the token of a user
+	err     error
+	held    atomic.Pointer[heldToken]
 }
 
 // A heldToken is an entry that was read, with its token.

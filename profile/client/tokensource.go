@@ -41,20 +41,26 @@ const (
 // may be the only one with the new refresh token. A source is safe for
 // concurrent use.
 func (c *Client) TokenSource(ctx context.Context, token *oauth2.Token) oauth2.TokenSource {
-	s := &tokenSource{ctx: ctx, now: c.cfg.Hooks.Now, retryAfter: c.RetryAfter, group: &c.shared.refreshes}
 	if token == nil {
 		token = &oauth2.Token{}
 	}
+	return c.newTokenSource(ctx, token)
+}
+
+func (c *Client) newTokenSource(ctx context.Context, token *oauth2.Token) *tokenSource {
+	s := &tokenSource{ctx: ctx, now: c.cfg.Hooks.Now, retryAfter: c.RetryAfter, group: &c.shared.refreshes}
 	s.current.Store(token)
 	return s
 }
 
-// tokenSource is the oauth2.TokenSource of [Client.TokenSource].
+// tokenSource is the oauth2.TokenSource of [Client.TokenSource] and, without
+// [Config.Tokens], of [Client.ClientCredentialsSource].
 type tokenSource struct {
 	ctx        context.Context //nolint:containedctx // oauth2.TokenSource has no other place for it
 	now        func() time.Time
 	retryAfter func(error) time.Duration
 	group      *refreshGroup
+	own        bool                         // the client's own tokens, which need no refresh token
 	current    atomic.Pointer[oauth2.Token] // never nil
 
 	mu      sync.Mutex // for the following fields; it is not held while a caller waits
@@ -88,7 +94,7 @@ func (s *tokenSource) refresh(ctx context.Context, token *oauth2.Token) (*oauth2
 	if err := s.paused(); err != nil {
 		return nil, err
 	}
-	if token.RefreshToken == "" {
+	if token.RefreshToken == "" && !s.own {
 		return nil, ErrNoRefreshToken
 	}
 	if ctx.Err() != nil {
