@@ -69,34 +69,56 @@ const Block = 20
 // its name, and fails if a run fails.
 func Ratios(b *testing.B, base func() bool, others map[string]Measured) {
 	b.Helper()
-	timed := func(f func() bool) float64 {
-		start := time.Now()
-		for range Block {
-			if !f() {
-				b.Fatal("failed")
-			}
-		}
-		return float64(time.Since(start))
-	}
 	seen := map[string][]float64{}
 	for b.Loop() {
 		for name, m := range others {
-			alone := timed(base)
+			alone := timed(b, base)
 			if m.Before != nil {
 				m.Before()
 			}
-			seen[name] = append(seen[name], timed(m.Run)/alone)
+			seen[name] = append(seen[name], timed(b, m.Run)/alone)
 		}
 	}
 	ReportMedians(b, seen)
+}
+
+// Ratio measures two functions in alternating blocks for a time. It returns the
+// median of the ratios and of the nanoseconds that base takes. The test fails
+// if a run fails.
+func Ratio(t testing.TB, d time.Duration, base, other func() bool) (ratio, nanoseconds float64) {
+	t.Helper()
+	var ratios, all []float64
+	for end := time.Now().Add(d); len(all) == 0 || time.Now().Before(end); {
+		alone := timed(t, base)
+		ratios, all = append(ratios, timed(t, other)/alone), append(all, alone)
+	}
+	return Percentile(ratios, 50), Percentile(all, 50) / Block
+}
+
+// timed returns the nanoseconds of a block.
+func timed(t testing.TB, f func() bool) float64 {
+	t.Helper()
+	start := time.Now()
+	for range Block {
+		if !f() {
+			t.Fatalf("failed")
+		}
+	}
+	return float64(time.Since(start))
+}
+
+// Percentile sorts a list and returns a percentile of it. The percentile 100 is
+// the maximum.
+func Percentile(all []float64, p int) float64 {
+	slices.Sort(all)
+	return all[(len(all)-1)*p/100]
 }
 
 // ReportMedians reports the median of each list under its name, and no time of
 // an iteration.
 func ReportMedians(b *testing.B, seen map[string][]float64) {
 	for name, all := range seen {
-		slices.Sort(all)
-		b.ReportMetric(all[len(all)/2], name)
+		b.ReportMetric(Percentile(all, 50), name)
 	}
 	b.ReportMetric(0, "ns/op")
 }

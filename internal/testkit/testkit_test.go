@@ -237,3 +237,20 @@ func TestRemoteKey(t *testing.T) {
 	_, err = testkit.RemoteKey{Signer: testkit.ECKey(t, "a"), Err: io.EOF}.Sign(nil, nil, nil)
 	require.ErrorIs(t, err, io.EOF)
 }
+
+func TestRatio(t *testing.T) {
+	var base, other int
+	ratio, nanoseconds := testkit.Ratio(t, 0, func() bool { base++; return true }, func() bool { other++; return true })
+	require.Positive(t, ratio)
+	require.Positive(t, nanoseconds)
+	require.Equal(t, []int{testkit.Block, testkit.Block}, []int{base, other}, "at least one block of each")
+	failed := record(t, func(t testing.TB) { testkit.Ratio(t, 0, func() bool { return false }, nil) })
+	require.Equal(t, "failed", failed.failed)
+}
+
+func TestPercentile(t *testing.T) {
+	all := []float64{3, 1, 2}
+	require.Equal(t, []float64{1, 2, 3}, []float64{
+		testkit.Percentile(all, 0), testkit.Percentile(all, 50), testkit.Percentile(all, 100),
+	})
+}

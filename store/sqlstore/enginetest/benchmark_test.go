@@ -3,10 +3,7 @@ package enginetest_test
 import (
 	"database/sql"
 	"path/filepath"
-	"slices"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -117,54 +114,4 @@ func benchmark(b *testing.B, e engine, statements [3]string) {
 			}},
 		})
 	})
-}
-
-// BenchmarkSweep measures what a sweep of 10,000 rows costs a writer: the 99th
-// percentile of the time of Add.
-func BenchmarkSweep(b *testing.B) {
-	for name, start := range map[string]func(testing.TB) engine{
-		"PostgreSQL": func(b testing.TB) engine { return postgreSQL(testserver.PostgreSQL(b)) },
-		"MariaDB":    func(b testing.TB) engine { return mariaDB(testserver.MariaDB(b)) },
-		"SQLite":     func(b testing.TB) engine { return sqlite(filepath.Join(b.TempDir(), "entries.db")) },
-	} {
-		b.Run(name, func(b *testing.B) {
-			cfg := start(b).config(b)
-			s := newStore(b, cfg)
-			seen := map[string][]float64{}
-			for b.Loop() {
-				end := time.Now().Add(500 * time.Millisecond)
-				alone := addTimes(b, s, func() bool { return time.Now().After(end) })
-				fill(b, cfg, 10000)
-				sweeping := cfg
-				sweeping.SweepInterval = time.Millisecond
-				sweeper := newStore(b, sweeping)
-				var swept atomic.Bool
-				go func() {
-					for b.Context().Err() == nil && count(b, cfg, old) > 0 {
-						time.Sleep(10 * time.Millisecond)
-					}
-					swept.Store(true)
-				}()
-				beside := addTimes(b, sweeper, swept.Load)
-				require.NoError(b, sweeper.Close())
-				seen["ms-alone"] = append(seen["ms-alone"], alone)
-				seen["ms-beside"] = append(seen["ms-beside"], beside)
-			}
-			testkit.ReportMedians(b, seen)
-		})
-	}
-}
-
-// addTimes returns the 99th percentile of the milliseconds of Add.
-func addTimes(b testing.TB, s *sqlstore.Store, ended func() bool) float64 {
-	b.Helper()
-	var all []float64
-	for !ended() {
-		start := time.Now()
-		_, err := s.Add(b.Context(), newKey(), nil, hour())
-		require.NoError(b, err)
-		all = append(all, float64(time.Since(start).Microseconds())/1000)
-	}
-	slices.Sort(all)
-	return all[len(all)*99/100]
 }
