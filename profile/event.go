@@ -34,6 +34,9 @@ type Event struct {
 	ClientAuth string
 	// Binding is the binding of the token: "DPoP", "mTLS", or "" if unknown.
 	Binding string
+	// InteractionID is the x-fapi-interaction-id of the request, if a client
+	// sent one. It is for logs, and has too many values for metrics.
+	InteractionID string
 	// Duration is the time from the request to the response.
 	Duration time.Duration
 }

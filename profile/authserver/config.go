@@ -23,6 +23,7 @@ import (
 	"github.com/gofapi/fapi2/internal/syntax"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/store"
@@ -194,6 +195,11 @@ type Config struct {
 	// Set. FAPI 2.0 Message Signing §6.1 advises against encryption. If false,
 	// such clients are rejected.
 	EncryptedResponses bool
+	// InteractionIDs is the treatment of x-fapi-interaction-id at the endpoints
+	// of Handler that clients call: "echo", "make" or "require", as
+	// [resourceserver.Config].InteractionIDs defines them. The default is
+	// "echo".
+	InteractionIDs string
 	// Nonces makes the server require nonces in DPoP proofs (RFC 9449 §8). If
 	// nil, proofs need no nonce.
 	Nonces *dpop.NonceSource
@@ -495,6 +501,9 @@ func (cfg *Config) checkGroups(bad func(format string, args ...any)) {
 	}
 	if cfg.UserInfo != nil && !slices.Contains(cfg.Scopes, scopeOpenID) {
 		bad("UserInfo requires openid among Scopes")
+	}
+	if problem := wire.InteractionIDsProblem(cfg.InteractionIDs); problem != "" {
+		bad("%s", problem)
 	}
 	if len(cfg.Claims) > 0 && !slices.Contains(cfg.Scopes, scopeOpenID) {
 		bad("Claims requires openid among Scopes")

@@ -80,6 +80,7 @@ func TestConfigRefused(t *testing.T) {
 		"a replay store that is a nil pointer":    func(c *config) { c.Replay = (*expiring.Set)(nil) },
 		"UserInfo without openid":                 func(c *config) { c.UserInfo, c.Scopes = about, nil },
 		"Claims without openid":                   func(c *config) { c.Claims, c.Scopes = []string{"email"}, nil },
+		"an unknown treatment of interaction IDs": func(c *config) { c.InteractionIDs = "Echo" },
 		"a claim without a name":                  func(c *config) { c.Claims = []string{""} },
 		"no resources":                            func(c *config) { c.Resources = nil },
 		"RI-2-1 a resource with a fragment":       func(c *config) { c.Resources = []string{"https://api.example#"} },

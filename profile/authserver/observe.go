@@ -42,6 +42,23 @@ func (s *Server) observed(endpoint string, h http.HandlerFunc) http.Handler {
 	})
 }
 
+// called is observed for an endpoint that clients call. It applies
+// [Config.InteractionIDs].
+func (s *Server) called(endpoint string, h http.HandlerFunc) http.Handler {
+	return s.observed(endpoint, func(w http.ResponseWriter, r *http.Request) {
+		r, err := wire.Interact(r, s.cfg.InteractionIDs)
+		wire.SetInteractionID(w.Header(), r)
+		if e := eventOf(r.Context()); e != nil {
+			e.InteractionID = wire.InteractionID(r)
+		}
+		if err != nil {
+			s.WriteError(w, r, err)
+			return
+		}
+		h(w, r)
+	})
+}
+
 // noteError records why a request was rejected.
 func noteError(ctx context.Context, err error) {
 	if e := eventOf(ctx); e != nil {

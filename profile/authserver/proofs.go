@@ -27,7 +27,7 @@ func (s *Server) newGuard(
 ) (*resourceserver.Server, error) {
 	return resourceserver.New(resourceserver.Config{
 		Resource: s.endpoint(path), Issuers: []resourceserver.Issuer{{ID: s.cfg.Issuer, Tokens: tokens}},
-		URLs: urls, Certificates: s.cfg.certificates(),
+		URLs: urls, Certificates: s.cfg.certificates(), InteractionIDs: s.cfg.InteractionIDs,
 		Replay: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew,
 		Hooks: resourceserver.Hooks{Observe: s.guardObserver(), Logger: s.cfg.Hooks.Logger, Now: s.cfg.Hooks.Now},
 	})

@@ -38,16 +38,16 @@ func (s *Server) Handler() http.Handler {
 	if metadata.MTLSEndpointAliases != nil { // MTLS-5-1: the same endpoints, possibly at other paths
 		aliases = *metadata.MTLSEndpointAliases
 	}
-	mount(s.observed("pushed_authorization_request", s.servePush),
+	mount(s.called("pushed_authorization_request", s.servePush),
 		metadata.PushedAuthorizationRequestEndpoint, aliases.PushedAuthorizationRequestEndpoint)
-	mount(s.observed("token", s.serveToken), metadata.TokenEndpoint, aliases.TokenEndpoint)
-	mount(s.observed("revocation", s.serveRevocation), metadata.RevocationEndpoint, aliases.RevocationEndpoint)
-	mount(s.observed("introspection", s.serveIntrospection),
+	mount(s.called("token", s.serveToken), metadata.TokenEndpoint, aliases.TokenEndpoint)
+	mount(s.called("revocation", s.serveRevocation), metadata.RevocationEndpoint, aliases.RevocationEndpoint)
+	mount(s.called("introspection", s.serveIntrospection),
 		metadata.IntrospectionEndpoint, aliases.IntrospectionEndpoint)
 	mount(s.UserInfo(), metadata.UserInfoEndpoint, aliases.UserInfoEndpoint)
 	documents := metadata.Handler()
 	below := s.grantPaths(metadata)
-	grantAPI := s.observed("grants", s.serveGrants)
+	grantAPI := s.called("grants", s.serveGrants)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.EscapedPath()
 		if endpoint, ok := endpoints[path]; ok { // first, as it may be below that of grants

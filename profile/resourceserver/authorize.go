@@ -30,13 +30,12 @@ func (s *Server) Require(scopes ...string) func(http.Handler) http.Handler {
 //
 // If the request passes, Authorize returns it with the token in its context:
 // see [TokenFromContext]. It also sets headers of the response. DPoP-Nonce is
-// the next nonce. X-Fapi-Interaction-Id is that of the request, if it is a
-// UUID.
+// the next nonce. X-Fapi-Interaction-Id follows [Config].InteractionIDs.
 //
 // Otherwise Authorize writes the response, and returns nil and false. The
 // caller returns.
 func (s *Server) Authorize(w http.ResponseWriter, r *http.Request, scopes ...string) (verified *http.Request, ok bool) {
-	token, err := s.Verify(r, scopes...)
+	r, token, err := s.verifyInteraction(r, scopes)
 	if err != nil {
 		s.WriteError(w, r, err, scopes...)
 		return nil, false
@@ -75,7 +74,7 @@ type Decision struct {
 // BaseURLs, as it is for other requests.
 func (s *Server) Decide(r *http.Request, scopes ...string) Decision {
 	r = withCanonicalHeader(r)
-	token, err := s.Verify(r, scopes...)
+	r, token, err := s.verifyInteraction(r, scopes)
 	if err != nil {
 		return s.Reject(r, err, scopes...)
 	}
@@ -131,34 +130,22 @@ func (s *Server) reject(h http.Header, r *http.Request, err error, scopes []stri
 	return challenge
 }
 
-// setHeaders sets the headers that every response needs.
-func (s *Server) setHeaders(h http.Header, r *http.Request) {
-	// The identifier lets a client find its request in the logs of both sides.
-	// Only a UUID is returned, so that a client cannot choose the text of a
-	// header.
-	const interactionID = "X-Fapi-Interaction-Id"
-	if values := r.Header[interactionID]; len(values) == 1 && isUUID(values[0]) {
-		h.Set(interactionID, values[0])
+// verifyInteraction is Verify for a request to which it first applies
+// Config.InteractionIDs.
+func (s *Server) verifyInteraction(r *http.Request, scopes []string) (*http.Request, *Token, error) {
+	r, err := wire.Interact(r, s.cfg.InteractionIDs)
+	if err != nil {
+		s.observe(r, s.cfg.Hooks.Now(), nil, err)
+		return r, nil, err
 	}
-	s.proofs.SetNonce(h) // DPOP-8.2-1, DPOP-9-1: saves clients a second round trip
+	token, err := s.Verify(r, scopes...)
+	return r, token, err
 }
 
-// isUUID reports whether s has the form of a UUID (RFC 9562 §4).
-func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'):
-			return false
-		}
-	}
-	return true
+// setHeaders sets the headers that every response needs.
+func (s *Server) setHeaders(h http.Header, r *http.Request) {
+	wire.SetInteractionID(h, r)
+	s.proofs.SetNonce(h) // DPOP-8.2-1, DPOP-9-1: saves clients a second round trip
 }
 
 // errNoReason is an error of the host, and therefore a server_error.

@@ -17,6 +17,7 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
@@ -343,4 +344,28 @@ func TestChallengeOfAPI(t *testing.T) {
 	response, _ := w.call("/accounts")
 	require.Equal(t, `DPoP realm="accounts? evil=?1", scope="accounts", resource_metadata="https://api.example/.well-known/oauth-protected-resource", `+
 		`algs="ES256 PS256 EdDSA Ed25519"`, response.Header.Get("WWW-Authenticate"), "DPOP-7.1-3")
+}
+
+func TestInteractionIDSettings(t *testing.T) {
+	const name = "X-Fapi-Interaction-Id"
+	for _, setting := range []string{"make", "require"} {
+		var seen []string
+		w := newAPI(t, func(c *resourceserver.Config) {
+			c.InteractionIDs = setting
+			c.Hooks.Observe = func(_ context.Context, e profile.Event) { seen = append(seen, e.InteractionID) }
+		})
+		response, _ := w.good("/accounts", w.token(), name, interactionID)
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		require.Equal(t, []string{interactionID}, response.Header.Values(name))
+		response, _ = w.good("/accounts", w.token(), name, "x")
+		if setting == "require" {
+			require.Equal(t, http.StatusBadRequest, response.StatusCode)
+			require.Contains(t, response.Header.Get("WWW-Authenticate"), `error="invalid_request"`)
+			continue
+		}
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		require.Len(t, response.Header.Get(name), len(interactionID))
+		require.NotEqual(t, interactionID, response.Header.Get(name))
+		require.Equal(t, []string{interactionID, response.Header.Get(name)}, seen)
+	}
 }

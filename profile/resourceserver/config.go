@@ -75,6 +75,15 @@ type Config struct {
 	// 9728 §5.1). If empty, there is no such parameter.
 	ResourceMetadata string
 
+	// InteractionIDs is the treatment of x-fapi-interaction-id, by which both
+	// sides find a request in their logs, at every entry point except
+	// [Server.Verify]. With "echo" the response has the ID of the request.
+	// "make" also makes an ID for a request without one, which the handler
+	// finds in the header of its request. "require" also rejects such a
+	// request. An ID is a UUID, and any other value is ignored. The default is
+	// "echo".
+	InteractionIDs string
+
 	// Hooks follow what the resource server does.
 	Hooks Hooks
 }
@@ -133,6 +142,9 @@ func (cfg *Config) check() (problems []error) {
 		if problem := syntax.HTTPSProblem(base); problem != "" {
 			problems = append(problems, fmt.Errorf("BaseURLs: %q %s", base, problem))
 		}
+	}
+	if problem := wire.InteractionIDsProblem(cfg.InteractionIDs); problem != "" {
+		problems = append(problems, errors.New(problem))
 	}
 	if cfg.SeveralInstances {
 		for _, problem := range []string{wire.Unshared("Replay", cfg.Replay), wire.UnsharedNonces(cfg.Nonces)} {

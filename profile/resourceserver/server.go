@@ -85,9 +85,7 @@ func (s *Server) Verify(r *http.Request, scopes ...string) (*Token, error) {
 		start = s.cfg.Hooks.Now()
 	}
 	token, err := s.verify(r, scopes)
-	if s.cfg.Hooks.Observe != nil {
-		s.observe(r.Context(), start, token, err)
-	}
+	s.observe(r, start, token, err)
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +93,13 @@ func (s *Server) Verify(r *http.Request, scopes ...string) (*Token, error) {
 }
 
 // observe reports a request. The token is nil unless it has been verified.
-func (s *Server) observe(ctx context.Context, start time.Time, token *Token, err error) {
-	e := profile.Event{Endpoint: "resource", Duration: s.cfg.Hooks.Now().Sub(start)}
+func (s *Server) observe(r *http.Request, start time.Time, token *Token, err error) {
+	if s.cfg.Hooks.Observe == nil {
+		return
+	}
+	e := profile.Event{
+		Endpoint: "resource", InteractionID: wire.InteractionID(r), Duration: s.cfg.Hooks.Now().Sub(start),
+	}
 	wire.SetResult(&e, err)
 	if token != nil {
 		e.Issuer, e.ClientID = token.Issuer(), token.ClientID()
@@ -104,7 +107,7 @@ func (s *Server) observe(ctx context.Context, start time.Time, token *Token, err
 			e.Binding = "DPoP"
 		}
 	}
-	s.cfg.Hooks.Observe(ctx, e)
+	s.cfg.Hooks.Observe(r.Context(), e)
 }
 
 // verify makes the checks of Verify. If one of them fails after the token has

@@ -57,8 +57,13 @@ func LogRejection(logger *slog.Logger, r *http.Request, err error) {
 	if status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
-	logger.LogAttrs(r.Context(), level, "request rejected",
+	attrs := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.Int("status", status), slog.String("error", code),
-		slog.String("reason", oautherr.Reason(err)), slog.String("detail", err.Error()))
+		slog.String("reason", oautherr.Reason(err)), slog.String("detail", err.Error()),
+	}
+	if id := InteractionID(r); id != "" {
+		attrs = append(attrs, slog.String("interaction_id", id))
+	}
+	logger.LogAttrs(r.Context(), level, "request rejected", attrs...)
 }
