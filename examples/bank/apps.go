@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofapi/fapi2/examples/internal/records"
 	"github.com/gofapi/fapi2/examples/internal/webtext"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -49,7 +50,7 @@ type storedGranted struct {
 // permissions stores the permissions of all users, those of a user in one
 // record.
 type permissions struct {
-	records *records
+	records *records.Records
 	nobody  string // a user whose consents are automatic and unlimited; may be empty
 }
 
@@ -70,7 +71,7 @@ func (p *permissions) add(ctx context.Context, user string, one permission) (dro
 			return nil, err
 		}
 	}
-	return dropped, update(ctx, p.records, "permissions", user, keptForever, func(v *permissionList) (bool, error) {
+	return dropped, records.Update(ctx, p.records, "permissions", user, records.Forever, func(v *permissionList) (bool, error) {
 		if dropped = nil; v.Deleted {
 			dropped = []permission{one}
 			return false, nil
@@ -93,15 +94,15 @@ func (p *permissions) addGranted(ctx context.Context, one permission) error {
 			return err
 		}
 	}
-	keep := max(one.Until.Sub(p.records.now()), time.Minute)
-	return update(ctx, p.records, "permission", one.ID, keep, func(v *storedGranted) (bool, error) {
+	keep := max(one.Until.Sub(p.records.Now()), time.Minute)
+	return records.Update(ctx, p.records, "permission", one.ID, keep, func(v *storedGranted) (bool, error) {
 		*v = stored
 		return true, nil
 	})
 }
 
 func (p *permissions) remove(ctx context.Context, user string, one permission) error {
-	err := update(ctx, p.records, "permissions", user, keptForever, func(v *permissionList) (bool, error) {
+	err := records.Update(ctx, p.records, "permissions", user, records.Forever, func(v *permissionList) (bool, error) {
 		before := len(v.All)
 		v.All = slices.DeleteFunc(v.All, func(old permission) bool { return old.ID == one.ID })
 		return len(v.All) < before, nil
@@ -109,7 +110,7 @@ func (p *permissions) remove(ctx context.Context, user string, one permission) e
 	if err != nil || one.Managed {
 		return err
 	}
-	return update(ctx, p.records, "permission", one.ID, time.Minute, func(v *storedGranted) (bool, error) {
+	return records.Update(ctx, p.records, "permission", one.ID, time.Minute, func(v *storedGranted) (bool, error) {
 		write := v.Scopes != nil || v.Details != nil
 		*v = storedGranted{}
 		return write, nil
@@ -119,7 +120,7 @@ func (p *permissions) remove(ctx context.Context, user string, one permission) e
 // close prevents new permissions of a deleted user. It returns those that
 // exist.
 func (p *permissions) close(ctx context.Context, user string) (all []permission, err error) {
-	return all, update(ctx, p.records, "permissions", user, keptForever, func(v *permissionList) (bool, error) {
+	return all, records.Update(ctx, p.records, "permissions", user, records.Forever, func(v *permissionList) (bool, error) {
 		all = v.All
 		write := !v.Deleted
 		v.Deleted = true
@@ -130,7 +131,7 @@ func (p *permissions) close(ctx context.Context, user string) (all []permission,
 // of returns the permissions of a user, oldest first, without what they permit.
 func (p *permissions) of(ctx context.Context, user string) ([]permission, error) {
 	var v permissionList
-	_, err := p.records.get(ctx, "permissions", user, &v)
+	_, err := p.records.Get(ctx, "permissions", user, &v)
 	return v.All, err
 }
 
@@ -236,7 +237,7 @@ func (b *bank) current(ctx context.Context, one permission) (_ permission, ok bo
 		if err != nil || revoked || !one.Until.After(b.now()) {
 			return one, false, err
 		}
-		if _, err := b.permissions.records.get(ctx, "permission", one.ID, &stored); err != nil {
+		if _, err := b.permissions.records.Get(ctx, "permission", one.ID, &stored); err != nil {
 			return one, false, err
 		}
 	}

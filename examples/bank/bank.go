@@ -7,13 +7,15 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/examples/internal/ready"
+	"github.com/gofapi/fapi2/examples/internal/records"
 	"github.com/gofapi/fapi2/examples/internal/telemetry"
+	"github.com/gofapi/fapi2/examples/internal/vault"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -28,13 +30,13 @@ type bank struct {
 	surroundings
 	cfg      *config
 	kept     *kept
-	ending   atomic.Bool // the program ends soon
 	server   *authserver.Server
 	protocol http.Handler // the server's endpoints
 	users    *users
 	sessions *sessions
 	details  *rar.Registry
-	vault    *vault
+	vault    *vault.Vault
+	probe    *ready.Probe
 	answers  answers
 
 	permissions permissions
@@ -77,20 +79,21 @@ func newBank(ctx context.Context, cfg *config, kept *kept, s surroundings) (*ban
 
 // load prepares the data of the bank in the store.
 func (b *bank) load(ctx context.Context) (err error) {
-	r := &records{b.kept.main, b.cfg.issuer, b.now}
+	r := &records.Records{Store: b.kept.main, Owner: "fapi2/examples/bank\x00" + b.cfg.issuer, Now: b.now}
 	b.permissions = permissions{records: r, nobody: b.cfg.autoApprove}
 	b.payments = payments{records: r, details: b.details}
-	b.vault = &vault{records: r, algorithms: b.cfg.algorithms, period: b.cfg.keyPeriod()}
-	if err = b.vault.rotate(ctx); err != nil {
+	b.vault, err = vault.New(ctx, vault.Config{Records: r, Uses: b.cfg.uses(), Period: b.cfg.keyPeriod()})
+	if err != nil {
 		return err
 	}
+	b.probe = b.newProbe()
 	if b.users, err = newUsers(ctx, r, b.cfg.users, b.cfg.iterations, b.now); err != nil {
 		return err
 	}
 	if err = b.checkUsers(ctx); err != nil {
 		return err
 	}
-	b.sessions = &sessions{now: b.now, secrets: b.vault.secrets, records: r}
+	b.sessions = &sessions{now: b.now, secrets: b.vault.Secrets, records: r}
 	b.uses, err = uses.New(uses.Config{Store: b.kept.main, Issuer: b.cfg.issuer, Keep: usesKept, Now: b.now})
 	return err
 }
@@ -99,7 +102,7 @@ func (b *bank) load(ctx context.Context) (err error) {
 func (b *bank) settings() (authserver.Config, error) {
 	cfg := b.cfg
 	settings := authserver.Config{
-		Profile: cfg.profile, Issuer: cfg.issuer, KeySource: b.vault.signingKeys, KeyRefresh: keyRefresh,
+		Profile: cfg.profile, Issuer: cfg.issuer, KeySource: b.vault.SigningKeys, KeyRefresh: vault.Refresh,
 		Store: b.kept.server(), Replay: b.kept.replay, SeveralInstances: b.kept.isShared(),
 		Clients: b.client, Scopes: cfg.scopes(), Resources: cfg.resources,
 		Introspection:        &authserver.Introspection{ResourceServers: b.resourceServers},
@@ -194,7 +197,7 @@ func (b *bank) nonces(use string) (*dpop.NonceSource, error) {
 		return nil, nil
 	}
 	return dpop.NewNonceSource(dpop.NonceSourceConfig{
-		KeySource: b.vault.source(use), KeyRefresh: keyRefresh, Now: b.now,
+		KeySource: b.vault.Source(use), KeyRefresh: vault.Refresh, Now: b.now,
 		Report: func(ctx context.Context, err error) {
 			b.log.WarnContext(ctx, "keys of nonces not read", "reason", err.Error())
 		},
@@ -224,8 +227,8 @@ func (b *bank) mtlsHandler() (http.Handler, error) {
 		return nil, err
 	}
 	own[b.cfg.path("/authorize")] = http.NotFoundHandler()
-	own[b.cfg.path("/healthz")] = http.HandlerFunc(healthy)
-	own[b.cfg.path("/readyz")] = http.HandlerFunc(b.readiness)
+	own[b.cfg.path("/healthz")] = http.HandlerFunc(b.probe.Live)
+	own[b.cfg.path("/readyz")] = http.HandlerFunc(b.probe.Ready)
 	return b.telemetry.Handler(b.observe(b.routes(own)), "bank, mutual TLS"), nil
 }
 

@@ -3,24 +3,36 @@ package main
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"github.com/gofapi/fapi2/examples/internal/vault"
 )
 
-// rotateAlways makes the steps of the rotation while the bank runs. A failure
-// has no consequence for a day: the next key is made that long in advance.
-func (b *bank) rotateAlways(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(keyRefresh/2 + rand.N(keyRefresh/2)): // the instances differ
-		}
-		if err := b.vault.rotate(ctx); err != nil && ctx.Err() == nil {
-			b.log.WarnContext(ctx, "keys not rotated", "reason", err.Error())
-		}
+// These are the uses of the symmetric keys. A signing key has its algorithm as
+// its use.
+const (
+	useFlows        = "flows"    // seals flows in the browser
+	useForms        = "forms"    // form tokens
+	useBrowsers     = "browsers" // cookies of known browsers
+	useServerNonces = "server nonces"
+	useAPINonces    = "API nonces"
+)
+
+// uses returns the uses of keys. Tokens, flows and forms last minutes. Their
+// keys are kept for a day nevertheless, for an instance that cannot read the
+// store.
+func (c *config) uses() []vault.Use {
+	uses := []vault.Use{
+		{Name: useFlows, Kept: vault.Planned}, {Name: useForms, Kept: vault.Planned},
+		// without its key, a browser only has fewer attempts to log in
+		{Name: useBrowsers, Kept: knownLifetime, DropsOldest: true},
+		{Name: useServerNonces, Kept: time.Hour}, {Name: useAPINonces, Kept: time.Hour},
 	}
+	for _, algorithm := range c.algorithms {
+		uses = append(uses, vault.Use{Name: algorithm, Algorithm: algorithm, Kept: vault.Planned})
+	}
+	return uses
 }
 
 // A shownKey is a key on the operator's page.
@@ -30,22 +42,22 @@ type shownKey struct {
 
 // shownKeys returns the signing keys and the other keys.
 func (b *bank) shownKeys(ctx context.Context, language string) (shown []shownKey, err error) {
-	all, err := b.vault.load(ctx)
+	all, err := b.vault.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	now := b.now()
-	for _, use := range b.vault.uses() {
-		keys := all[use]
+	for _, use := range b.vault.Uses {
+		keys := all[use.Name]
 		for i, key := range keys {
 			state := texts.Get(language, "key.used", shownTime(key.From))
 			switch {
 			case key.From.After(now):
 				state = texts.Get(language, "key.next", shownTime(key.From))
 			case i+1 < len(keys) && !keys[i+1].From.After(now):
-				state = texts.Get(language, "key.old", shownTime(keys[i+1].From.Add(keyLifetime(use))))
+				state = texts.Get(language, "key.old", shownTime(keys[i+1].From.Add(use.Kept)))
 			}
-			shown = append(shown, shownKey{use, state})
+			shown = append(shown, shownKey{use.Name, state})
 		}
 	}
 	return shown, nil
@@ -59,9 +71,9 @@ func (b *bank) changeKeys(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	language := b.view(r, "operator.title", nil).Lang
-	change, done := b.vault.replace, texts.Get(language, "key.soon")
+	change, done := b.vault.Replace, texts.Get(language, "key.soon")
 	if r.PostForm.Has("stolen") {
-		change, done = b.vault.withdraw, texts.Get(language, "key.withdrawn")
+		change, done = b.vault.Withdraw, texts.Get(language, "key.withdrawn")
 	}
 	err := change(r.Context())
 	if err == nil {
@@ -69,7 +81,7 @@ func (b *bank) changeKeys(w http.ResponseWriter, r *http.Request) {
 		err = b.server.RefreshKeys(r.Context())
 	}
 	switch {
-	case errors.Is(err, errTooManyKeys):
+	case errors.Is(err, vault.ErrTooManyKeys):
 		b.showOperator(w, r, http.StatusConflict, texts.Get(language, "key.too_many"))
 	case err != nil:
 		b.operatorFailed(w, r, err)

@@ -116,12 +116,12 @@ func start(ctx context.Context, cfg *config, demo *demonstration, stdout, stderr
 	if demo != nil {
 		demo.explain(stderr)
 	}
-	if err := ready(stdout, cfg.issuer); err != nil {
+	if err := printReady(stdout, cfg.issuer); err != nil {
 		return fail(statusFailed, err)
 	}
 	go b.deliverAlways(ctx)
-	go b.rotateAlways(ctx)
-	if err := serve(b.untilDrained(ctx), log, *certificate, sockets...); err != nil {
+	go b.vault.RotateAlways(ctx, log)
+	if err := serve(b.probe.Drain(ctx, cfg.drain()), log, *certificate, sockets...); err != nil {
 		return fail(statusFailed, err)
 	}
 	return 0

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/examples/internal/records"
 	"github.com/stretchr/testify/require"
 )
 
@@ -160,7 +161,7 @@ func TestAGrantAppearsThoughTheStoreHasFailed(t *testing.T) {
 	page := b.open(w.one.front(w.one.pushed(param("grant_management_action", "create"))))
 	code := b.approve(b.logIn(page, "alice", "correct horse")).Query().Get("code")
 	working := w.bank.permissions.records
-	w.bank.permissions.records = &records{broken{}, w.issuer, w.now}
+	w.bank.permissions.records = &records.Records{Store: broken{}, Owner: w.issuer, Now: w.now}
 	w.one.redeem(code).do().ok(http.StatusServiceUnavailable)
 	w.bank.permissions.records = working
 	all, err := w.bank.permissions.of(t.Context(), "alice")
@@ -202,13 +203,12 @@ func TestReadiness(t *testing.T) {
 	w.bank.kept.main.Store = working
 	w.get(w.issuer + "/readyz").ok(http.StatusOK)
 	t.Run("a bank that ends is not ready, and serves requests meanwhile", func(t *testing.T) {
-		w.cfg.drainSeconds = 3600
 		ctx, stop := context.WithCancel(t.Context())
-		drained := w.bank.untilDrained(ctx)
+		drained := w.bank.probe.Drain(ctx, time.Hour)
 		w.get(w.issuer + "/readyz").ok(http.StatusOK)
 		stop()
-		require.Eventually(t, w.bank.ending.Load, time.Minute, time.Millisecond)
-		w.get(w.issuer + "/readyz").ok(http.StatusServiceUnavailable)
+		require.Eventually(t, func() bool { return w.get(w.issuer+"/readyz").status == http.StatusServiceUnavailable },
+			time.Minute, time.Millisecond)
 		w.get(w.issuer + "/healthz").ok(http.StatusOK)
 		w.one.pushed()
 		require.NoError(t, drained.Err())

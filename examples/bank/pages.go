@@ -76,8 +76,8 @@ func (b *bank) pages() map[string]http.Handler {
 		redirect(w, b.cfg.path("/apps"))
 	}})
 	for path, handler := range map[string]http.HandlerFunc{
-		"/style.css": file("style.css"), "/once.js": file("once.js"), "/healthz": healthy,
-		"/readyz": b.readiness,
+		"/style.css": file("style.css"), "/once.js": file("once.js"), "/healthz": b.probe.Live,
+		"/readyz": b.probe.Ready,
 	} {
 		all[b.cfg.path(path)] = protection.Handler(only(map[string]http.HandlerFunc{http.MethodGet: handler}))
 	}

@@ -6,13 +6,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofapi/fapi2/examples/internal/records"
 	"github.com/gofapi/fapi2/rar"
 )
 
 // payments stores the payments for the pages, those of a user in one record. A
 // bank would use the table of its payments, with the ID as the unique key.
 type payments struct {
-	records *records
+	records *records.Records
 	details *rar.Registry
 }
 
@@ -50,7 +51,7 @@ func (p *payments) book(ctx context.Context, user string, made payment) (added b
 	if err != nil {
 		return false, err
 	}
-	return added, update(ctx, p.records, "payments", user, keptForever, func(v *paymentList) (bool, error) {
+	return added, records.Update(ctx, p.records, "payments", user, records.Forever, func(v *paymentList) (bool, error) {
 		added = !v.Deleted && !slices.ContainsFunc(v.All, func(old storedPayment) bool { return old.ID == made.id })
 		if !added {
 			return false, nil
@@ -69,7 +70,7 @@ func (p *payments) book(ctx context.Context, user string, made payment) (added b
 
 // remove deletes the payments of a deleted user.
 func (p *payments) remove(ctx context.Context, user string) error {
-	return update(ctx, p.records, "payments", user, keptForever, func(v *paymentList) (bool, error) {
+	return records.Update(ctx, p.records, "payments", user, records.Forever, func(v *paymentList) (bool, error) {
 		*v = paymentList{Deleted: true}
 		return true, nil
 	})
@@ -78,7 +79,7 @@ func (p *payments) remove(ctx context.Context, user string) error {
 // of returns the payments of a user, newest first.
 func (p *payments) of(ctx context.Context, user string) ([]payment, error) {
 	var v paymentList
-	if _, err := p.records.get(ctx, "payments", user, &v); err != nil {
+	if _, err := p.records.Get(ctx, "payments", user, &v); err != nil {
 		return nil, err
 	}
 	all := make([]payment, 0, len(v.All))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+
+	"github.com/gofapi/fapi2/examples/internal/records"
 )
 
 // A storedAuthority is a CA in PEM.
@@ -14,8 +16,8 @@ type storedAuthority struct {
 
 // loadAuthority returns the stored CA for these hosts. It creates a new one if
 // there is none, if the hosts have changed, or if it ends soon.
-func loadAuthority(ctx context.Context, r *records, hosts []string) (a *authority, err error) {
-	return a, update(ctx, r, "authority", "", keptForever, func(v *storedAuthority) (bool, error) {
+func loadAuthority(ctx context.Context, r *records.Records, hosts []string) (a *authority, err error) {
+	return a, records.Update(ctx, r, "authority", "", records.Forever, func(v *storedAuthority) (bool, error) {
 		var err error
 		if a, err = parseAuthority(v.Certificate, v.Key, hosts...); err == nil {
 			return false, nil

@@ -133,8 +133,8 @@ func slogLevel(status int) slog.Level {
 	return slog.LevelInfo
 }
 
-// ready prints a line when the bank accepts requests.
-func ready(out io.Writer, issuer string) error {
+// printReady prints a line when the bank accepts requests.
+func printReady(out io.Writer, issuer string) error {
 	return json.NewEncoder(out).Encode(struct {
 		Ready  bool   `json:"ready"`
 		Issuer string `json:"issuer"`

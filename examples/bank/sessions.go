@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gofapi/fapi2/examples/internal/records"
 )
 
 const (
@@ -55,7 +57,7 @@ type flow struct {
 type sessions struct {
 	now     func() time.Time
 	secrets func(use string) [][]byte // the first one makes new values
-	records *records
+	records *records.Records
 }
 
 func sealer(key []byte) (cipher.AEAD, error) {
@@ -82,7 +84,7 @@ func (s *sessions) logIn(w http.ResponseWriter, r *http.Request, user string) er
 		return err
 	}
 	id, now := rand.Text(), s.now()
-	err := update(r.Context(), s.records, "session", id, sessionLifetime, func(v *storedSession) (bool, error) {
+	err := records.Update(r.Context(), s.records, "session", id, sessionLifetime, func(v *storedSession) (bool, error) {
 		*v = storedSession{User: user, Began: now, Expires: now.Add(sessionLifetime)}
 		return true, nil
 	})
@@ -109,7 +111,7 @@ func (s *sessions) find(r *http.Request) (*session, error) {
 		return nil, nil
 	}
 	var stored storedSession
-	_, err = s.records.get(r.Context(), "session", cookie.Value, &stored)
+	_, err = s.records.Get(r.Context(), "session", cookie.Value, &stored)
 	if err != nil || stored.User == "" || !stored.Expires.After(s.now()) {
 		return nil, err
 	}
@@ -142,7 +144,7 @@ func (s *sessions) logOut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || in == nil {
 		return err
 	}
-	err = update(r.Context(), s.records, "session", in.id, time.Minute, func(v *storedSession) (bool, error) {
+	err = records.Update(r.Context(), s.records, "session", in.id, time.Minute, func(v *storedSession) (bool, error) {
 		*v = storedSession{}
 		return true, nil
 	})

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/gofapi/fapi2/examples/internal/records"
 )
 
 const (
@@ -35,7 +37,7 @@ const (
 
 // users checks passwords. The store keeps the users.
 type users struct {
-	records *records
+	records *records.Records
 	nobody  login // stands in for an unknown name, so that the response takes the same time
 
 	// slots bounds the number of concurrent hashes. Each takes a processor for
@@ -71,7 +73,7 @@ type bucket struct {
 
 // newUsers adds the users of the configuration to those of the store. A changed
 // password replaces the stored one. A deleted user stays deleted.
-func newUsers(ctx context.Context, r *records, all []user, iterations int, now func() time.Time) (*users, error) {
+func newUsers(ctx context.Context, r *records.Records, all []user, iterations int, now func() time.Time) (*users, error) {
 	u := &users{
 		records: r, slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		iterations: iterations, now: now, buckets: make(map[string]bucket),
@@ -83,7 +85,7 @@ func newUsers(ctx context.Context, r *records, all []user, iterations int, now f
 	names := make([]string, len(all))
 	for i, one := range all {
 		names[i] = one.Username
-		err := update(ctx, r, "user", one.Username, keptForever, func(v *login) (bool, error) {
+		err := records.Update(ctx, r, "user", one.Username, records.Forever, func(v *login) (bool, error) {
 			if v.Deleted {
 				return false, nil
 			}
@@ -98,7 +100,7 @@ func newUsers(ctx context.Context, r *records, all []user, iterations int, now f
 			return nil, err
 		}
 	}
-	return u, update(ctx, r, "users", "", keptForever, func(v *userNames) (bool, error) {
+	return u, records.Update(ctx, r, "users", "", records.Forever, func(v *userNames) (bool, error) {
 		before := len(*v)
 		*v = append(*v, names...)
 		slices.Sort(*v)
@@ -130,7 +132,7 @@ func (l login) matches(password string) (bool, error) {
 
 // names returns the names of all users, including those of deleted ones.
 func (u *users) names(ctx context.Context) (names userNames, err error) {
-	_, err = u.records.get(ctx, "users", "", &names)
+	_, err = u.records.Get(ctx, "users", "", &names)
 	return names, err
 }
 
@@ -186,7 +188,7 @@ func (u *users) check(ctx context.Context, name, password string, from peer) err
 		return ctx.Err()
 	}
 	var known login
-	if _, err := u.records.get(ctx, "user", name, &known); err != nil {
+	if _, err := u.records.Get(ctx, "user", name, &known); err != nil {
 		return err
 	}
 	ok := known.exists()
@@ -254,14 +256,14 @@ func (u *users) forgive(limits []limited) {
 // exists reports whether a user exists and is not deleted.
 func (u *users) exists(ctx context.Context, name string) (bool, error) {
 	var known login
-	_, err := u.records.get(ctx, "user", name, &known)
+	_, err := u.records.Get(ctx, "user", name, &known)
 	return known.exists(), err
 }
 
 // remove deletes the password of a user. The user can then not log in any more,
 // and all sessions end.
 func (u *users) remove(ctx context.Context, name string) error {
-	return update(ctx, u.records, "user", name, keptForever, func(v *login) (bool, error) {
+	return records.Update(ctx, u.records, "user", name, records.Forever, func(v *login) (bool, error) {
 		*v = login{Deleted: true}
 		return true, nil
 	})

@@ -23,6 +23,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/examples/internal/records"
 	"github.com/gofapi/fapi2/examples/internal/telemetry"
 	"github.com/gofapi/fapi2/store"
 )
@@ -176,11 +177,11 @@ func (w *world) made() []payment {
 }
 
 // newRecords returns records in memory.
-func newRecords(t testing.TB, now func() time.Time) *records {
+func newRecords(t testing.TB, now func() time.Time) *records.Records {
 	t.Helper()
 	memory, err := store.NewMemory(store.MemoryConfig{Now: now})
 	require.NoError(t, err)
-	return &records{memory, "https://bank.example", now}
+	return &records.Records{Store: memory, Owner: "https://bank.example", Now: now}
 }
 
 func (w *world) advance(d time.Duration) { w.offset.Add(int64(d)) }

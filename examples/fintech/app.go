@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -17,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofapi/fapi2/examples/internal/ready"
+	"github.com/gofapi/fapi2/examples/internal/vault"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar"
@@ -27,26 +28,30 @@ import (
 // its use of FAPI.
 type app struct {
 	*client.Client
+	surroundings
 	config   *config
 	sessions *client.Sessions // unfinished logins, stored in the browsers
 	types    *rar.Registry
 	grants   *grants.Client // nil if the bank has no grant management
 	users    users
-	failures failures
-	log      *slog.Logger
+	probe    *ready.Probe
 }
 
-func newApp(c *config, ours *client.Client, log *slog.Logger) (a *app, err error) {
-	a = &app{Client: ours, config: c, users: users{byID: map[[32]byte]*user{}}, log: log}
+func newApp(c *config, ours *client.Client, kept *kept, s surroundings) (a *app, err error) {
+	a = &app{Client: ours, surroundings: s, config: c, users: users{kept.records}, probe: kept.probe(s.log)}
 	if a.types, err = newRegistry(); err != nil {
 		return nil, err
 	}
 	if a.grants, err = newGrants(ours); err != nil {
 		return nil, err
 	}
-	key := make([]byte, 32)
-	rand.Read(key) // a restart ends unfinished logins; several processes need a shared key
-	a.sessions, err = client.NewSessions(client.SessionsConfig{Keys: [][]byte{key}, Cookie: "fintech", Fail: a.fail})
+	a.sessions, err = client.NewSessions(client.SessionsConfig{
+		KeySource: kept.vault.Source(useLogins), KeyRefresh: vault.Refresh, Used: kept.used(),
+		SeveralInstances: kept.isShared(), Cookie: "fintech", Fail: a.fail,
+		Report: func(ctx context.Context, err error) {
+			a.log.WarnContext(ctx, "keys of logins not read", "reason", err.Error())
+		},
+	})
 	return a, err
 }
 
@@ -85,31 +90,34 @@ func (a *app) pay(r *http.Request) (client.Request, error) {
 
 // done completes either request with the token. It makes a payment at once.
 func (a *app) done(w http.ResponseWriter, r *http.Request, session *client.Session, token *oauth2.Token) {
-	c := &connection{id: rand.Text(), token: token}
-	c.grantID, _ = token.Extra("grant_id").(string)
+	c := connection{ID: rand.Text(), Token: token}
+	c.GrantID, _ = token.Extra("grant_id").(string)
 	if who, ok := client.IDToken(token); ok { // already verified
-		c.subject = who.Subject()
+		c.Subject = who.Subject()
 	}
-	// The source refreshes the token as long as the user stays, so it must
-	// outlive this request.
+	var p *payment
 	var err error
-	if c.api, err = a.HTTPClient(a.TokenSource(context.WithoutCancel(r.Context()), token)); err != nil {
-		a.fail(w, r, err)
-		return
-	}
 	next := "/accounts"
 	if session.Keep != "" {
 		next = "/payments"
-		err = a.newPayment(r.Context(), c, json.RawMessage(session.Keep))
+		p, err = a.newPayment(&c, json.RawMessage(session.Keep))
 	} else if !a.seesAccounts(c) {
 		err = errNoAccounts
+	}
+	var u *user
+	var dropped []connection
+	if err == nil {
+		u, dropped, err = a.users.enter(w, r, c, p)
+	}
+	if err == nil && p != nil {
+		err = a.makePayment(r.Context(), u, c, *p)
 	}
 	if err != nil { // revoke the unusable permission
 		a.tryToEnd(r.Context(), c)
 		a.fail(w, r, err)
 		return
 	}
-	for _, old := range a.users.enter(w, r, c) {
+	for _, old := range dropped {
 		a.tryToEnd(r.Context(), old)
 	}
 	http.Redirect(w, r, next, http.StatusSeeOther) // removes the code from the address bar
@@ -121,41 +129,50 @@ var errNoAccounts = errors.New("the user has not allowed the accounts")
 
 // seesAccounts reports whether a token permits to read accounts, by its scope
 // or by its details.
-func (a *app) seesAccounts(c *connection) bool {
-	scope, _ := c.token.Extra("scope").(string)
+func (a *app) seesAccounts(c connection) bool {
+	scope, _ := c.Token.Extra("scope").(string)
 	return slices.Contains(strings.Fields(scope), "accounts") ||
-		len(a.describe("", client.AuthorizationDetails(c.token))) > 0
+		len(a.describe("", client.AuthorizationDetails(c.Token))) > 0
 }
 
-// newPayment makes the payment that the user has agreed to, as the bank
-// describes it. An error means that the payment was not made. If the outcome is
-// unknown, the connection keeps the payment, and the user can repeat the
-// attempt.
-func (a *app) newPayment(ctx context.Context, c *connection, ordered json.RawMessage) error {
-	granted, err := a.granted(ordered, client.AuthorizationDetails(c.token))
+// newPayment returns the payment that the user has agreed to, as the bank
+// describes it. The store keeps the payment before the bank makes it. After a
+// crash the user can therefore repeat the attempt under the same key.
+func (a *app) newPayment(c *connection, ordered json.RawMessage) (*payment, error) {
+	granted, err := a.granted(ordered, client.AuthorizationDetails(c.Token))
 	if err != nil {
-		return at(stageToken, err)
+		return nil, at(stageToken, err)
 	}
-	c.payment = &payment{id: rand.Text(), key: rand.Text(), detail: granted[0], connection: c}
-	return a.makePayment(ctx, c.payment)
+	c.Payment = rand.Text()
+	return &payment{ID: c.Payment, Key: rand.Text(), Detail: asJSON(granted[0])}, nil
 }
 
 // makePayment orders a payment. The key is the same at each attempt, so the
 // bank recognises a retry. After the payment the permission is used up, and
-// makePayment revokes it.
-func (a *app) makePayment(ctx context.Context, p *payment) error {
+// makePayment revokes it. An error means that the payment was not made. If the
+// outcome is unknown, the connection stays, and the user can repeat the
+// attempt.
+func (a *app) makePayment(ctx context.Context, u *user, c connection, p payment) error {
 	var answer struct {
 		Status string `json:"status"`
 	}
-	err := call(ctx, p.connection.api, http.MethodPost, a.paymentsURL(), asJSON(p.detail), &answer,
-		"Idempotency-Key", p.key)
+	err := a.call(ctx, u, c, http.MethodPost, a.paymentsURL(), p.Detail, &answer, "Idempotency-Key", p.Key)
 	var said *apiError
 	switch {
 	case err == nil:
-		p.finish(cmp.Or(answer.Status, "accepted"))
-		a.tryToEnd(ctx, p.connection)
-	case errors.As(err, &said) && said.status < http.StatusInternalServerError:
-		return at(stageResource, err) // the bank has rejected it
+		err = a.users.edit(ctx, u, func(u *user) {
+			u.drop(c)
+			if p := u.payment(p.ID); p != nil {
+				p.Status = cmp.Or(answer.Status, "accepted")
+			}
+		})
+		a.tryToEnd(ctx, c)
+		return err
+	case errors.As(err, &said) && said.status < http.StatusInternalServerError: // the bank has rejected it
+		return errors.Join(at(stageResource, err), a.users.edit(ctx, u, func(u *user) {
+			u.drop(c)
+			u.Payments = slices.DeleteFunc(u.Payments, func(other payment) bool { return other.ID == p.ID })
+		}))
 	default:
 		a.log.WarnContext(ctx, "the bank has not said whether it has made a payment", "reason", explain(err))
 	}
@@ -192,29 +209,29 @@ func (a account) Grouped() string {
 	return strings.Join(groups, " ")
 }
 
-func (a *app) readAccounts(ctx context.Context, c *connection) (answer accounts, err error) {
-	err = call(ctx, c.api, http.MethodGet, a.config.ResourceURL, nil, &answer)
-	answer.Briefly = c.token.RefreshToken == ""
+func (a *app) readAccounts(ctx context.Context, u *user, c connection) (answer accounts, err error) {
+	err = a.call(ctx, u, c, http.MethodGet, a.config.ResourceURL, nil, &answer)
+	answer.Briefly = c.Token.RefreshToken == ""
 	return answer, err
 }
 
 // end revokes the permission at the bank: the grant or, without grant
 // management, the refresh token. At most banks this ends the access tokens too.
-func (a *app) end(ctx context.Context, c *connection) error {
+func (a *app) end(ctx context.Context, c connection) error {
 	switch {
-	case a.grants != nil && c.grantID != "":
+	case a.grants != nil && c.GrantID != "":
 		return a.revokeGrant(ctx, c)
 	case a.ServerMetadata().RevocationEndpoint == "":
 		return nil // access tokens expire, and the application drops its refresh tokens
-	case c.token.RefreshToken != "":
-		return a.Revoke(ctx, c.token.RefreshToken, "refresh_token")
+	case c.Token.RefreshToken != "":
+		return a.Revoke(ctx, c.Token.RefreshToken, "refresh_token")
 	}
-	return a.Revoke(ctx, c.token.AccessToken, "access_token")
+	return a.Revoke(ctx, c.Token.AccessToken, "access_token")
 }
 
 // tryToEnd calls end and logs the error, for requests without a page that could
 // show it.
-func (a *app) tryToEnd(ctx context.Context, c *connection) {
+func (a *app) tryToEnd(ctx context.Context, c connection) {
 	if err := a.end(ctx, c); err != nil {
 		a.log.WarnContext(ctx, "what the bank has granted could not be given back", "reason", explain(err))
 	}
@@ -290,10 +307,29 @@ func do(ctx context.Context, api *http.Client, method, target string, body json.
 	return response.StatusCode, answer, err
 }
 
-// call calls an API that responds with JSON.
-func call(ctx context.Context, api *http.Client, method, target string, body json.RawMessage, into any,
+// call calls an API that responds with JSON, with the token of a connection. If
+// the token was refreshed, the store keeps the new one.
+func (a *app) call(ctx context.Context, u *user, c connection, method, target string, body json.RawMessage, into any,
 	headers ...string) error {
+	// All sources of one refresh token share a refresh. It continues if the
+	// browser does not wait.
+	source := a.TokenSource(context.WithoutCancel(ctx), c.Token)
+	api, err := a.HTTPClient(source)
+	if err != nil {
+		return err
+	}
 	_, answer, err := do(ctx, api, method, target, body, headers...)
+	// valid or just refreshed, so that no request is necessary
+	if fresh, failed := source.Token(); failed == nil && fresh.AccessToken != c.Token.AccessToken {
+		kept := a.users.edit(ctx, u, func(u *user) {
+			if its := u.find(func(other connection) bool { return other.ID == c.ID }); its != nil {
+				its.Token = fresh
+			}
+		})
+		if kept != nil {
+			a.log.WarnContext(ctx, "a refreshed token is not kept", "reason", kept.Error())
+		}
+	}
 	if err == nil && json.Unmarshal(answer, into) != nil {
 		err = errors.New("the API answered what is not the JSON that it should be")
 	}

@@ -19,6 +19,8 @@ import (
 
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/examples/internal/configfile"
+	"github.com/gofapi/fapi2/examples/internal/storage"
+	"github.com/gofapi/fapi2/examples/internal/telemetry"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/client"
@@ -37,6 +39,8 @@ type settings struct {
 	OpenID                        *bool
 	MessageSigning                []string
 	ResourceURL                   string
+	Listen, Store, MetricsListen  string
+	DrainSeconds                  int
 }
 
 // members returns the table of the members of a configuration file.
@@ -70,6 +74,16 @@ func (c *config) members() []configfile.Member {
 		{Name: "message_signing", Into: &c.MessageSigning, Default: "none",
 			Meaning: "The parts of FAPI 2.0 Message Signing to use: authorization_request, " +
 				"authorization_response, introspection."},
+		{Name: "store", Into: &c.Store, Default: "sqlite:NAME.data/fintech.db for a configuration NAME.json",
+			Meaning: "Where users, tokens and keys are kept: " + storage.Kinds + ". A directory of its own is created " +
+				"for PATH. Several instances of the application can use one store."},
+		{Name: "listen", Into: &c.Listen, Default: "host and port of redirect_uri",
+			Meaning: "host:port of the pages, for example of one of several instances behind a load balancer."},
+		{Name: "drain_seconds", Into: &c.DrainSeconds, Default: "0",
+			Meaning: "The time from SIGTERM until the application accepts no more connections, 0 to 300. Meanwhile " +
+				"/readyz responds with 503, so that load balancers use other instances."},
+		{Name: "metrics_listen", Into: &c.MetricsListen, Default: "no metrics for Prometheus",
+			Meaning: "host:port of /metrics over http, on a loopback address."},
 	}
 }
 
@@ -87,6 +101,11 @@ type config struct {
 	keyID, alg  string
 	certificate *tls.Certificate // nil if the file has none
 	roots       *x509.CertPool   // nil for the roots of the system
+	store       storage.Name
+
+	dpopKey   crypto.Signer // of the store; if nil, a new one
+	shared    bool          // other instances use the same tokens
+	telemetry *telemetry.Telemetry
 }
 
 const maxFile = 1 << 20
@@ -107,6 +126,8 @@ func loadConfig(path string) (*config, error) {
 	c.checkBinding(p)
 	c.loadKeys(p)
 	c.loadFiles(filepath.Dir(path), p)
+	c.checkStore(path, p)
+	c.checkOperation(p)
 	if err := p.Err(); err != nil {
 		return nil, err
 	}
@@ -124,6 +145,16 @@ func readFile(path string) ([]byte, error) {
 		err = fmt.Errorf("%s is longer than %d bytes", path, maxFile)
 	}
 	return data, err
+}
+
+func (c *config) checkOperation(p *configfile.Problems) {
+	p.Require(c.DrainSeconds >= 0 && c.DrainSeconds <= 300, "drain_seconds", "%d is not 0 to 300", c.DrainSeconds)
+	_, listenPort, err := net.SplitHostPort(c.Listen)
+	p.Require(c.Listen == "" || err == nil && listenPort != "" && listenPort != "0", "listen", "%.100q is not host:port", c.Listen)
+	host, port, err := net.SplitHostPort(c.MetricsListen)
+	loopback := host == "localhost" || net.ParseIP(host).IsLoopback()
+	p.Require(c.MetricsListen == "" || err == nil && loopback && port != "" && port != "0", "metrics_listen",
+		"%.100q is not host:port with a loopback address", c.MetricsListen)
 }
 
 func (c *config) checkServer(p *configfile.Problems) {
@@ -267,7 +298,8 @@ func (c *config) client() client.Config {
 		MutualTLS: &client.MutualTLS{
 			Certificate: c.certificate, AuthMethod: c.AuthMethod, BindTokens: c.certificateBound(),
 		},
-		Profile: c.signing, HTTPClient: c.httpClient(),
+		Profile: c.signing, HTTPClient: c.httpClient(), DPoPKey: c.dpopKey, SeveralInstances: c.shared,
+		Hooks: client.Hooks{Observe: c.telemetry.ObserveClient(), Transport: c.telemetry.Transport},
 	}
 }
 

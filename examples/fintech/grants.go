@@ -37,8 +37,8 @@ const (
 
 // revokeGrant revokes the grant of a connection. Revoking a grant that has
 // ended is not an error.
-func (a *app) revokeGrant(ctx context.Context, c *connection) error {
-	if err := a.grants.Revoke(ctx, c.grantID); !errors.Is(err, grants.ErrNotFound) {
+func (a *app) revokeGrant(ctx context.Context, c connection) error {
+	if err := a.grants.Revoke(ctx, c.GrantID); !errors.Is(err, grants.ErrNotFound) {
 		return err
 	}
 	return nil

@@ -15,6 +15,18 @@
 // without a user, at a server that requires no interaction. Then it reads
 // resource_url with the token and prints one line of JSON.
 //
+// Users with their tokens and payments, and the keys, are in a store: a SQLite
+// file next to the configuration, or the member store. A restart therefore
+// loses nothing, and several instances with one client can share a store. The
+// tokens are not encrypted in the store. The DPoP key does not rotate, because
+// the tokens are bound to it. The key of unfinished logins rotates every 90
+// days.
+//
+// GET /healthz reports that the process serves requests, and GET /readyz that
+// its store responds. If the environment has OTEL_EXPORTER_OTLP_ENDPOINT,
+// fintech sends spans and metrics to this collector of OpenTelemetry. With
+// metrics_listen, it serves the metrics for Prometheus.
+//
 // The exit status is 0 after success, 1 after a rejection or a failure, and 2
 // if the flags or the configuration are invalid.
 //
@@ -39,6 +51,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	exit := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(exit)

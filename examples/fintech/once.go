@@ -83,7 +83,9 @@ func discover(ctx context.Context, c *config) (*client.Client, error) {
 	if err != nil || !c.wantsIDToken() && c.signing&profile.SignedResponses == 0 {
 		return app, err
 	}
-	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: app.ServerMetadata().JWKSURI, HTTPClient: c.httpClient()})
+	keys, err := jwks.NewRemote(jwks.RemoteConfig{
+		URL: app.ServerMetadata().JWKSURI, HTTPClient: c.httpClient(), Observe: c.telemetry.ObserveKeys(),
+	})
 	if err != nil {
 		return nil, err
 	}

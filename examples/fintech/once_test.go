@@ -225,7 +225,8 @@ func TestOnceAtAServerThatIsNotThere(t *testing.T) {
 	require.Equal(t, stageDiscovery, o.Stage)
 }
 
-// The browser keeps its cookies, and goes through as many pages as a login takes.
+// The browser keeps its cookies, and goes through as many pages as a login
+// takes.
 func TestOnceFollowsRedirectsWithCookies(t *testing.T) {
 	w := newWorld(t, combination{auth: "private_key_jwt"})
 	w.tampers["/login"] = func(rw http.ResponseWriter, r *http.Request, _ http.Handler) {

@@ -2,8 +2,9 @@ package main
 
 import (
 	"bytes"
-	"crypto/rand"
 	"embed"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"html/template"
 	"log/slog"
@@ -11,7 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/gofapi/fapi2/examples/internal/webtext"
 	"github.com/gofapi/fapi2/grants"
@@ -50,7 +51,7 @@ func (v view) T(key string, args ...any) string { return texts.Get(v.Lang, key, 
 
 // ownPaths are the paths of the pages. The redirect URI has another path.
 var ownPaths = []string{"", "/", "/style.css", "/connect", "/accounts", "/payment", "/payments", "/payments/retry",
-	"/grants", "/grants/revoke", "/disconnect", "/problem"}
+	"/grants", "/grants/revoke", "/disconnect", "/problem", "/healthz", "/readyz"}
 
 // checkPages reports the problems of a configuration that concern the pages.
 // They do not matter with -once.
@@ -89,7 +90,7 @@ func (a *app) handler() http.Handler {
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, client.ErrCrossOrigin)
 	}))
-	return protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	pages := a.withUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -104,6 +105,16 @@ func (a *app) handler() http.Handler {
 		}
 		a.show(w, r, failurePage, http.StatusNotFound, "failure.title", failure{Text: "failure.not_found"})
 	}))
+	return a.telemetry.Handler(protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.EscapedPath() {
+		case "/healthz":
+			a.probe.Live(w, r)
+		case "/readyz":
+			a.probe.Ready(w, r)
+		default:
+			pages.ServeHTTP(w, r)
+		}
+	})), "fintech")
 }
 
 func (a *app) callbackPath() string {
@@ -134,7 +145,7 @@ func (a *app) show(w http.ResponseWriter, r *http.Request, page *template.Templa
 	u := a.users.of(r)
 	v.Connected = u.accounts() != nil
 	if u != nil {
-		v.Subject = u.subject
+		v.Subject = u.Subject
 	}
 	var text bytes.Buffer
 	if err := page.ExecuteTemplate(&text, "frame.html", v); err != nil {
@@ -153,14 +164,18 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *app) showAccounts(w http.ResponseWriter, r *http.Request) {
-	c := a.users.of(r).accounts()
+	u := a.users.of(r)
+	c := u.accounts()
 	if c == nil {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	answer, err := a.readAccounts(r.Context(), c)
+	answer, err := a.readAccounts(r.Context(), u, *c)
 	if isOver(err) {
-		a.users.of(r).drop(c)
+		if err := a.users.edit(r.Context(), u, func(u *user) { u.drop(*c) }); err != nil {
+			a.fail(w, r, err)
+			return
+		}
 		a.show(w, r, failurePage, http.StatusForbidden, "over.title", failure{Text: "over.text"})
 		return
 	}
@@ -185,12 +200,14 @@ type shownPayment struct {
 func (a *app) showPayments(w http.ResponseWriter, r *http.Request) {
 	language := webtext.Language(r)
 	var all []shownPayment
-	for _, p := range a.users.of(r).paid() {
-		status := p.said()
-		shown := shownPayment{ID: p.id, Status: status, Made: status != "", Fields: p.detail.Describe(language).Fields}
-		if about, err := rar.Get[openbanking.Payment](p.detail); err == nil {
-			shown.Title = texts.Get(language, "payments.one", about.InstructedAmount.Text(language),
-				rar.EscapeText(string(about.CreditorName), language))
+	for _, p := range a.users.of(r).payments() {
+		shown := shownPayment{ID: p.ID, Status: p.Status, Made: p.Status != ""}
+		if parsed, err := a.types.New(openbanking.PaymentType, p.Detail); err == nil {
+			shown.Fields = parsed[0].Describe(language).Fields
+			if about, err := rar.Get[openbanking.Payment](parsed[0]); err == nil {
+				shown.Title = texts.Get(language, "payments.one", about.InstructedAmount.Text(language),
+					rar.EscapeText(string(about.CreditorName), language))
+			}
 		}
 		all = append(all, shown)
 	}
@@ -201,14 +218,11 @@ func (a *app) showPayments(w http.ResponseWriter, r *http.Request) {
 func (a *app) retryPayment(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	u, id := a.users.of(r), r.PostFormValue("id")
-	c := u.find(func(c *connection) bool { return c.payment != nil && c.payment.id == id })
-	if c != nil {
-		if err := a.makePayment(r.Context(), c.payment); err != nil {
+	c := u.find(func(c connection) bool { return c.Payment != "" && c.Payment == id })
+	if p := u.payment(id); c != nil && p != nil {
+		if err := a.makePayment(r.Context(), u, *c, *p); err != nil {
 			a.fail(w, r, err)
 			return
-		}
-		if c.payment.said() != "" {
-			u.drop(c)
 		}
 	}
 	http.Redirect(w, r, "/payments", http.StatusSeeOther)
@@ -229,18 +243,22 @@ func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
 		Grants []shownGrant
 		Ended  bool
 	}{Ended: r.URL.Query().Has("ended")}
-	for _, c := range a.users.of(r).list() {
-		g := shownGrant{ID: c.id, Title: texts.Get(language, "grants.accounts"),
-			Managed: a.grants != nil && c.grantID != ""}
-		if c.payment != nil {
+	u := a.users.of(r)
+	for _, c := range slices.Clone(u.list()) {
+		g := shownGrant{ID: c.ID, Title: texts.Get(language, "grants.accounts"),
+			Managed: a.grants != nil && c.GrantID != ""}
+		if c.Payment != "" {
 			g.Title = texts.Get(language, "grants.payment")
 		}
 		if g.Managed {
 			// The user can revoke the grant at the bank, so each page queries
 			// it.
-			granted, err := a.grants.Query(r.Context(), c.grantID)
+			granted, err := a.grants.Query(r.Context(), c.GrantID)
 			if errors.Is(err, grants.ErrNotFound) { // revoked at the bank
-				a.users.of(r).drop(c)
+				if err := a.users.edit(r.Context(), u, func(u *user) { u.drop(c) }); err != nil {
+					a.fail(w, r, err)
+					return
+				}
 				continue
 			}
 			if err != nil {
@@ -272,7 +290,7 @@ func scopeTexts(language string, scopes []string) (all []string) {
 func (a *app) endGrant(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	u, id := a.users.of(r), r.PostFormValue("id")
-	c := u.find(func(c *connection) bool { return c.id == id })
+	c := u.find(func(c connection) bool { return c.ID == id })
 	switch {
 	case c == nil:
 		http.Redirect(w, r, "/grants", http.StatusSeeOther)
@@ -281,11 +299,14 @@ func (a *app) endGrant(w http.ResponseWriter, r *http.Request) {
 		a.show(w, r, endPage, http.StatusOK, "end.title", id)
 		return
 	}
-	if err := a.end(r.Context(), c); err != nil {
+	if err := a.end(r.Context(), *c); err != nil {
 		a.fail(w, r, at(stageResource, err))
 		return
 	}
-	u.drop(c)
+	if err := a.users.edit(r.Context(), u, func(u *user) { u.drop(*c) }); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	http.Redirect(w, r, "/grants?ended", http.StatusSeeOther)
 }
 
@@ -295,7 +316,10 @@ func (a *app) endAll(w http.ResponseWriter, r *http.Request) {
 	for _, c := range a.users.of(r).list() {
 		a.tryToEnd(r.Context(), c)
 	}
-	a.users.leave(w, r)
+	if err := a.users.leave(w, r); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
@@ -303,38 +327,35 @@ func (a *app) endAll(w http.ResponseWriter, r *http.Request) {
 // for developers.
 type failure struct {
 	Text, Stage, Reason string
-	status              int
+	Status              int
 }
 
-const maxFailures = 1000
+const (
+	problemCookie = "__Host-fintech-problem"
+	problemShown  = 10 * time.Minute
+)
 
-// failures stores failures that a page shows after a redirect, so that the
-// address bar does not contain a code. The zero value is ready.
-type failures struct {
-	mu   sync.Mutex
-	byID map[string]failure
-}
-
-func (f *failures) keep(one failure) (id string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.byID == nil || len(f.byID) >= maxFailures {
-		f.byID = map[string]failure{}
-	}
-	id = rand.Text()
-	f.byID[id] = one
-	return id
+// keep stores a failure in the browser. A page shows it after a redirect, so
+// that the address bar does not contain a code.
+func (f failure) keep(w http.ResponseWriter) {
+	http.SetCookie(w, &http.Cookie{
+		Name: problemCookie, Value: base64.RawURLEncoding.EncodeToString(asJSON(f)), Path: "/",
+		MaxAge: int(problemShown / time.Second), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
 }
 
 // showProblem shows a failure of the callback.
 func (a *app) showProblem(w http.ResponseWriter, r *http.Request) {
-	a.failures.mu.Lock()
-	f, ok := a.failures.byID[r.URL.Query().Get("id")]
-	a.failures.mu.Unlock()
-	if !ok {
-		f = failure{Text: "failure.expired", status: http.StatusBadRequest}
+	f := failure{Text: "failure.expired", Status: http.StatusBadRequest}
+	if cookie, err := r.Cookie(problemCookie); err == nil {
+		var kept failure
+		text, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+		valid := err == nil && json.Unmarshal(text, &kept) == nil && texts[kept.Text][0] != ""
+		if valid && kept.Status/100 >= 4 && kept.Status/100 <= 5 {
+			f = kept
+		}
 	}
-	a.show(w, r, failurePage, f.status, "failure.title", f)
+	a.show(w, r, failurePage, f.Status, "failure.title", f)
 }
 
 // fail shows an error in words. It also shows the stage and the reason that are
@@ -354,6 +375,9 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	said := (*oauth2.RetrieveError)(nil)
 	switch {
+	case errors.As(err, new(storeError)), errors.Is(err, client.ErrStore):
+		f, status = failure{Text: "failure.store"}, http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "5")
 	case errors.Is(err, errNoAccounts):
 		f, status = failure{Text: "failure.partial"}, http.StatusForbidden
 	case errors.Is(err, client.ErrCrossOrigin):
@@ -368,8 +392,9 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 		f.Text, status = "failure.denied", http.StatusForbidden
 	}
 	a.log.LogAttrs(r.Context(), logLevel(status), "refused", attributes(r, status, f, err)...)
-	if f.status = status; r.URL.Path == a.callbackPath() {
-		http.Redirect(w, r, "/problem?id="+a.failures.keep(f), http.StatusSeeOther)
+	if f.Status = status; r.URL.Path == a.callbackPath() {
+		f.keep(w)
+		http.Redirect(w, r, "/problem", http.StatusSeeOther)
 		return
 	}
 	a.show(w, r, failurePage, status, "failure.title", f)

@@ -6,11 +6,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -33,12 +33,23 @@ func (w *world) servePages(more ...string) *browser {
 	c, err := loadConfig(w.configFile())
 	require.NoError(w.t, err)
 	require.NoError(w.t, c.checkPages())
+	w.pages = w.newInstance(c)
+	return w.newBrowser()
+}
+
+// newInstance starts an instance of the application on its store.
+func (w *world) newInstance(c *config) http.Handler {
+	around := surroundings{log: slog.New(slog.NewTextHandler(&w.log, nil))}
+	var err error
+	w.kept, err = openStore(w.t.Context(), c, around)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { w.kept.Close() })
+	c.shared = w.kept.isShared()
 	client, err := discover(w.t.Context(), c)
 	require.NoError(w.t, err)
-	a, err := newApp(c, client, slog.New(slog.NewTextHandler(&w.log, nil)))
+	a, err := newApp(c, client, w.kept, around)
 	require.NoError(w.t, err)
-	w.pages = a.handler()
-	return w.newBrowser()
+	return a.handler()
 }
 
 func (w *world) newBrowser() *browser {
@@ -483,16 +494,18 @@ func TestDisconnectRevokesTheRefreshToken(t *testing.T) {
 
 func TestWhatIsTooMuchIsGivenBack(t *testing.T) {
 	u := &user{}
-	accounts := &connection{id: "accounts"}
-	require.Empty(t, u.add(accounts))
-	var paid []*connection
-	for range maxConnections + 1 {
-		paid = append(paid, &connection{payment: new(payment)})
-		if dropped := u.add(paid[len(paid)-1]); len(paid) >= maxConnections {
-			require.Equal(t, []*connection{paid[len(paid)-maxConnections]}, dropped, "the oldest payment")
+	accounts := connection{ID: "accounts"}
+	require.Empty(t, u.add(accounts, nil))
+	var paid []connection
+	for i := range maxConnections + 1 {
+		id := strconv.Itoa(i)
+		paid = append(paid, connection{ID: id, Payment: id})
+		if dropped := u.add(paid[i], &payment{ID: id}); len(paid) >= maxConnections {
+			require.Equal(t, []connection{paid[len(paid)-maxConnections]}, dropped, "the oldest payment")
 		}
 	}
-	require.Same(t, accounts, u.accounts(), "payments leave the accounts where they are")
+	require.Equal(t, accounts, *u.accounts(), "payments leave the accounts where they are")
+	require.Len(t, u.payments(), maxConnections)
 
 	w := newWorld(t, combination{auth: "private_key_jwt"})
 	b := w.servePages()
@@ -506,12 +519,4 @@ func TestWhatIsTooMuchIsGivenBack(t *testing.T) {
 	w.user = "bob" // who could not end what alice has allowed
 	b.post("/connect", nil)
 	require.Equal(t, 1, revoked)
-}
-
-func TestTheUsersAreBounded(t *testing.T) {
-	s := users{byID: map[[32]byte]*user{}}
-	for range maxUsers + 10 {
-		s.enter(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), &connection{})
-	}
-	require.LessOrEqual(t, len(s.byID), maxUsers)
 }

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gofapi/fapi2/examples/internal/telemetry"
 	"github.com/gofapi/fapi2/profile"
 )
 
@@ -28,6 +29,21 @@ const shutdownTime = 10 * time.Second
 // serve runs the program without -once. It discovers the bank and serves the
 // pages until ctx ends.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
+	log := slog.New(telemetry.Log(slog.NewTextHandler(stderr, nil)))
+	exported, err := telemetry.Start(ctx, telemetry.Config{
+		Service: "fintech", Prometheus: c.MetricsListen != "", Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer exported.Shutdown(log)
+	around := surroundings{log, exported}
+	kept, err := openStore(ctx, c, around)
+	if err != nil {
+		return err
+	}
+	defer kept.Close() //nolint:errcheck // the program ends
+	c.telemetry, c.shared = exported, kept.isShared()
 	client, err := discover(ctx, c)
 	if err != nil {
 		return at(stageDiscovery, err)
@@ -40,46 +56,79 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	address := own.Host
-	if own.Port() == "" {
-		address = net.JoinHostPort(own.Hostname(), "443")
-	}
-	keeping := profile.TLSConfig()
-	keeping.Certificates = []tls.Certificate{*certificate}
-	keeping.NextProtos = []string{"h2", "http/1.1"}
-	log := slog.New(slog.NewTextHandler(stderr, nil))
-	pages, err := newApp(c, client, log)
+	pages, err := newApp(c, client, kept, around)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
-		// browsers that reject the certificate are not worth a warning
-		Handler: pages.handler(), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
-		IdleTimeout:    2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
+	sockets := []socket{{address: c.address(own), handler: pages.handler(), certificate: certificate}}
+	if metrics := exported.Metrics(); metrics != nil {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", metrics)
+		sockets = append(sockets, socket{address: c.MetricsListen, handler: mux})
 	}
-	socket, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-	if err != nil {
-		return err
+	for i := range sockets {
+		if sockets[i].listener, err = new(net.ListenConfig).Listen(ctx, "tcp", sockets[i].address); err != nil {
+			return err
+		}
+		defer sockets[i].listener.Close() //nolint:errcheck // closed by the server before
 	}
+	go kept.vault.RotateAlways(ctx, log)
 	fmt.Fprintf(stdout, "fintech: open https://%s/ in a browser; it may ask about the certificate\n", own.Host)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(tls.NewListener(socket, keeping)) }()
+	return serveAll(pages.probe.Drain(ctx, time.Duration(c.DrainSeconds)*time.Second), log, sockets)
+}
+
+// address returns the address to listen at.
+func (c *config) address(own *url.URL) string {
+	switch {
+	case c.Listen != "":
+		return c.Listen
+	case own.Port() == "":
+		return net.JoinHostPort(own.Hostname(), "443")
+	}
+	return own.Host
+}
+
+// A socket is an address and its handler.
+type socket struct {
+	address     string
+	handler     http.Handler
+	certificate *tls.Certificate // if nil, http
+	listener    net.Listener
+}
+
+// serveAll serves the sockets until ctx ends, and then lets the running
+// requests finish.
+func serveAll(ctx context.Context, log *slog.Logger, sockets []socket) error {
+	ended := make(chan error, len(sockets))
+	servers := make([]*http.Server, len(sockets))
+	for i, s := range sockets {
+		listener := s.listener
+		if s.certificate != nil {
+			keeping := profile.TLSConfig()
+			keeping.Certificates = []tls.Certificate{*s.certificate}
+			keeping.NextProtos = []string{"h2", "http/1.1"}
+			listener = tls.NewListener(listener, keeping)
+		}
+		servers[i] = &http.Server{
+			// browsers that reject the certificate are not worth a warning
+			Handler: s.handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
+			IdleTimeout:    2 * time.Minute,
+			MaxHeaderBytes: 64 << 10,
+		}
+		go func() { ended <- servers[i].Serve(listener) }()
+	}
+	var err error
 	select {
-	case err := <-ended:
-		return err
+	case err = <-ended:
 	case <-ctx.Done():
 	}
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 	defer cancel()
-	if err := server.Shutdown(ending); err != nil {
-		return err
+	for _, server := range servers {
+		err = errors.Join(err, server.Shutdown(ending))
 	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return err
 }
 
 // pageCertificate returns the certificate of tls_cert_file if it is valid for

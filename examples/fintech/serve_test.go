@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ready waits for the line that says where the pages are.
-type ready chan string
+// announced waits for the line that says where the pages are.
+type announced chan string
 
-func (r ready) Write(line []byte) (int, error) {
+func (r announced) Write(line []byte) (int, error) {
 	r <- string(line)
 	return len(line), nil
 }
@@ -30,11 +30,12 @@ func TestServeUntilTheEnd(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	began, ended := make(ready, 1), make(chan int, 1)
+	began, ended := make(announced, 1), make(chan int, 1)
 	var stderr bytes.Buffer
 	go func() { ended <- run(ctx, []string{"-config", w.configFile()}, began, &stderr) }()
 	require.Contains(t, <-began, "https://"+host+"/")
-	// The certificate was made by the program just now, so there is nothing that it could be checked against.
+	// The certificate was made by the program just now, so there is nothing
+	// that it could be checked against.
 	stranger := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}}
 	response, err := stranger.Get("https://" + host + "/")
 	require.NoError(t, err)

@@ -103,6 +103,8 @@ var texts = webtext.Texts{
 	"failure.home":      {"To the start page", "Zur Startseite"},
 	"failure.again": {"Something went wrong between us and the bank. Please try again.",
 		"Zwischen uns und der Bank ist etwas schiefgegangen. Bitte versuchen Sie es noch einmal."},
+	"failure.store": {"We cannot reach our own data at the moment. Please try again soon.",
+		"Wir erreichen unsere eigenen Daten gerade nicht. Bitte versuchen Sie es bald noch einmal."},
 	"failure.site": {"Another website has sent your browser here. Nothing was done.",
 		"Eine andere Website hat Ihren Browser hierher geschickt. Es wurde nichts ausgeführt."},
 	"failure.expired": {"This page has expired, or you have already finished. Please start again.",

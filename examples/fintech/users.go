@@ -1,16 +1,16 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
-	"crypto/sha256"
+	"encoding/json"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
 
-	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/examples/internal/records"
 )
 
 const (
@@ -18,140 +18,164 @@ const (
 	// send the cookies of a host to all its ports.
 	cookieName     = "__Host-fintech"
 	userLifetime   = time.Hour
-	maxUsers       = 10_000
-	maxConnections = 20 // of one user; also the maximum number of payments
+	userKept       = userLifetime + time.Minute // the data outlives the sessions
+	maxCookie      = 64                         // bytes; longer cookies are not from this application
+	maxConnections = 20                         // of one user; also the maximum number of payments
 )
 
-// A user is a browser that has returned from the bank. The data is in memory
-// only.
-type user struct {
-	expires time.Time
-	subject string // the user at the bank
+// A session is a browser that has returned from the bank. Its name in the store
+// is the value of the cookie, of which the store has only a hash.
+type session struct {
+	User    string    `json:"user,omitempty"` // empty after the end
+	Expires time.Time `json:"expires"`
+}
 
-	mu          sync.Mutex
-	connections []*connection
-	payments    []*payment
+// A user is the data of one or more sessions.
+type user struct {
+	ID          string       `json:"id"`      // empty after the end
+	Subject     string       `json:"subject"` // the user at the bank
+	Connections []connection `json:"connections"`
+	Payments    []payment    `json:"payments"`
 }
 
 // A payment is a payment that the user has consented to.
 type payment struct {
-	id, key    string // key identifies repeated attempts at the bank
-	detail     rar.Detail
-	connection *connection // the connection that makes the payment
-
-	mu     sync.Mutex
-	status string // reported by the bank; empty if the outcome is unknown
-}
-
-func (p *payment) finish(status string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.status = status
-}
-
-// said returns the status. It is empty if the outcome is unknown.
-func (p *payment) said() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.status
+	ID     string          `json:"id"`
+	Key    string          `json:"key"` // identifies repeated attempts at the bank
+	Detail json.RawMessage `json:"detail"`
+	Status string          `json:"status,omitempty"` // reported by the bank; empty if the outcome is unknown
 }
 
 // A connection is a permission that the bank has granted to this application.
-// It never changes.
 type connection struct {
-	id      string   // for forms
-	subject string   // the user at the bank; empty without an ID token
-	payment *payment // nil for a connection to the accounts
-	token   *oauth2.Token
-	api     *http.Client // adds the token, and a proof or the certificate
-	grantID string       // empty if the bank has no grant management
+	ID      string        `json:"id"`                // for forms
+	Subject string        `json:"subject,omitempty"` // the user at the bank; empty without an ID token
+	Payment string        `json:"payment,omitempty"` // the ID of the payment; empty for a connection to the accounts
+	Token   *oauth2.Token `json:"token"`
+	GrantID string        `json:"grant_id,omitempty"` // empty if the bank has no grant management
 }
 
 // add inserts a connection at the front and returns the connections above the
 // bound. It drops connections for payments, the oldest first, before
 // connections to accounts.
-func (u *user) add(c *connection) (dropped []*connection) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if c.payment == nil || c.payment.said() == "" { // a completed payment has no connection any more
-		u.connections = slices.Insert(u.connections, 0, c)
+func (u *user) add(c connection, p *payment) (dropped []connection) {
+	if p == nil || p.Status == "" { // a completed payment has no connection any more
+		u.Connections = slices.Insert(u.Connections, 0, c)
 	}
-	for len(u.connections) > maxConnections {
-		i := len(u.connections) - 1
-		for j, other := range u.connections[1:] {
-			if other.payment != nil {
+	for len(u.Connections) > maxConnections {
+		i := len(u.Connections) - 1
+		for j, other := range u.Connections[1:] {
+			if other.Payment != "" {
 				i = j + 1
 			}
 		}
-		dropped = append(dropped, u.connections[i])
-		u.connections = slices.Delete(u.connections, i, i+1)
+		dropped = append(dropped, u.Connections[i])
+		u.Connections = slices.Delete(u.Connections, i, i+1)
 	}
-	if c.payment != nil {
-		u.payments = slices.Insert(u.payments, 0, c.payment)
-		u.payments = u.payments[:min(len(u.payments), maxConnections)]
+	if p != nil {
+		u.Payments = slices.Insert(u.Payments, 0, *p)
+		u.Payments = u.Payments[:min(len(u.Payments), maxConnections)]
 	}
 	return dropped
 }
 
-// paid returns the payments, the newest first.
-func (u *user) paid() []*payment {
+// drop removes a connection.
+func (u *user) drop(c connection) {
+	u.Connections = slices.DeleteFunc(u.Connections, func(other connection) bool { return other.ID == c.ID })
+}
+
+// payments returns the payments, the newest first. A nil user has none.
+func (u *user) payments() []payment {
 	if u == nil {
 		return nil
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return slices.Clone(u.payments)
+	return u.Payments
 }
 
-// drop removes a connection.
-func (u *user) drop(c *connection) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.connections = slices.DeleteFunc(u.connections, func(other *connection) bool { return other == c })
+// payment returns a payment, or nil if the user has no such payment.
+func (u *user) payment(id string) *payment {
+	if i := slices.IndexFunc(u.payments(), func(p payment) bool { return p.ID == id }); i >= 0 {
+		return &u.Payments[i]
+	}
+	return nil
 }
 
 // list returns the connections, the newest first. A nil user has none.
-func (u *user) list() []*connection {
+func (u *user) list() []connection {
 	if u == nil {
 		return nil
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return slices.Clone(u.connections)
+	return u.Connections
 }
 
 // find returns the first connection that fits, or nil if there is none.
-func (u *user) find(fits func(*connection) bool) *connection {
-	if all := u.list(); slices.ContainsFunc(all, fits) {
-		return all[slices.IndexFunc(all, fits)]
+func (u *user) find(fits func(connection) bool) *connection {
+	if i := slices.IndexFunc(u.list(), fits); i >= 0 {
+		return &u.Connections[i]
 	}
 	return nil
 }
 
 // accounts returns the newest connection to accounts.
 func (u *user) accounts() *connection {
-	return u.find(func(c *connection) bool { return c.payment == nil })
+	return u.find(func(c connection) bool { return c.Payment == "" })
 }
 
-// users recognizes browsers by their cookies.
-type users struct {
-	mu   sync.Mutex
-	byID map[[32]byte]*user // by the hash of the cookie, so that the comparison does not depend on the secret
-}
+// users recognizes browsers by their cookies. The store keeps the users, so
+// that all instances know them after a restart.
+type users struct{ *records.Records }
 
-// of returns the user of a browser, or nil if it has none.
-func (s *users) of(r *http.Request) *user {
+// read returns the user of a browser, or nil if it has none.
+func (s users) read(r *http.Request) (*user, error) {
 	cookie, err := r.Cookie(cookieName)
-	if err != nil {
-		return nil
+	if err != nil || cookie.Value == "" || len(cookie.Value) > maxCookie {
+		return nil, nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	u := s.byID[sha256.Sum256([]byte(cookie.Value))]
-	if u == nil || u.expires.Before(time.Now()) {
-		return nil
+	var its session
+	_, err = s.Get(r.Context(), "session", cookie.Value, &its)
+	if err != nil || its.User == "" || !its.Expires.After(s.Now()) {
+		return nil, err
 	}
+	u := new(user)
+	if _, err = s.Get(r.Context(), "user", its.User, u); err != nil || u.ID == "" {
+		return nil, err
+	}
+	return u, nil
+}
+
+// userKey is the key of the user in the context of a request.
+type userKey struct{}
+
+// of returns the user that withUser has read. It returns nil if there is none.
+func (s users) of(r *http.Request) *user {
+	u, _ := r.Context().Value(userKey{}).(*user)
 	return u
+}
+
+// withUser adds the user of the browser to the context of the request.
+func (a *app) withUser(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, err := a.users.read(r)
+		if err != nil {
+			a.fail(w, r, storeError{err})
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), userKey{}, u)))
+	})
+}
+
+// edit changes a user in the store, and updates u. A user that has ended
+// meanwhile stays as it is.
+func (s users) edit(ctx context.Context, u *user, change func(*user)) error {
+	err := records.Update(ctx, s.Records, "user", u.ID, userKept, func(v *user) (bool, error) {
+		if v.ID == "" {
+			return false, nil
+		}
+		change(v)
+		*u = *v
+		return true, nil
+	})
+	return asStoreError(err)
 }
 
 // enter starts or continues the session of a browser that returns from the
@@ -159,43 +183,66 @@ func (s *users) of(r *http.Request) *user {
 // cookie therefore gets no access. The browser keeps its connections unless the
 // bank reports another user. The caller revokes the dropped connections,
 // because no user can do that any more.
-func (s *users) enter(w http.ResponseWriter, r *http.Request, c *connection) (dropped []*connection) {
-	u, id := s.of(r), rand.Text()
-	if u == nil || u.subject != c.subject {
-		dropped, u = u.list(), &user{subject: c.subject}
+func (s users) enter(w http.ResponseWriter, r *http.Request, c connection, p *payment) (
+	u *user, dropped []connection, err error) {
+	ctx, old, cookie := r.Context(), s.of(r), rand.Text()
+	if old != nil && old.Subject == c.Subject {
+		u = old
+		err = s.edit(ctx, u, func(u *user) { dropped = u.add(c, p) })
+	} else {
+		u = &user{ID: rand.Text(), Subject: c.Subject}
+		u.add(c, p)
+		err = s.create(ctx, "user", u.ID, u, userKept)
+		dropped = old.list()
 	}
-	s.leave(w, r)
-	dropped = append(dropped, u.add(c)...)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.byID) >= maxUsers {
-		s.makeRoom()
+	if err == nil {
+		err = s.create(ctx, "session", cookie, session{User: u.ID, Expires: s.Now().Add(userLifetime)}, userLifetime)
 	}
-	u.expires = time.Now().Add(userLifetime)
-	s.byID[sha256.Sum256([]byte(id))] = u
-	setCookie(w, id, userLifetime)
-	return dropped
+	if err == nil {
+		err = s.endSession(w, r)
+	}
+	if err != nil {
+		return nil, nil, asStoreError(err)
+	}
+	if old != nil && old != u {
+		err = s.end(ctx, old)
+	}
+	setCookie(w, cookie, userLifetime)
+	return u, dropped, err
+}
+
+func (s users) create(ctx context.Context, kind, name string, value any, kept time.Duration) error {
+	return records.Update(ctx, s.Records, kind, name, kept, func(v *any) (bool, error) {
+		*v = value
+		return true, nil
+	})
 }
 
 // leave removes the user of a browser.
-func (s *users) leave(w http.ResponseWriter, r *http.Request) {
-	if cookie, err := r.Cookie(cookieName); err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.byID, sha256.Sum256([]byte(cookie.Value)))
-		setCookie(w, "", -time.Second)
+func (s users) leave(w http.ResponseWriter, r *http.Request) error {
+	err := s.endSession(w, r)
+	if u := s.of(r); u != nil && err == nil {
+		err = s.end(r.Context(), u)
 	}
+	return asStoreError(err)
 }
 
-// makeRoom ends expired sessions, and at least one session.
-func (s *users) makeRoom() {
-	var some [32]byte
-	for id, u := range s.byID {
-		if some = id; u.expires.Before(time.Now()) {
-			delete(s.byID, id)
-		}
+// end deletes the data of a user.
+func (s users) end(ctx context.Context, u *user) error {
+	return s.create(ctx, "user", u.ID, user{}, time.Minute)
+}
+
+// endSession ends the session of a browser.
+func (s users) endSession(w http.ResponseWriter, r *http.Request) error {
+	if s.of(r) == nil {
+		return nil
 	}
-	delete(s.byID, some)
+	cookie, err := r.Cookie(cookieName)
+	if err != nil {
+		return nil
+	}
+	setCookie(w, "", -time.Second)
+	return s.create(r.Context(), "session", cookie.Value, session{}, time.Minute)
 }
 
 // setCookie sets the session cookie. It is Lax, because the browser returns
@@ -205,4 +252,17 @@ func setCookie(w http.ResponseWriter, id string, lifetime time.Duration) {
 		Name: cookieName, Value: id, Path: "/", MaxAge: int(lifetime / time.Second), Secure: true, HttpOnly: true,
 		SameSite: http.SameSiteLaxMode,
 	})
+}
+
+// A storeError means that the application's own store has failed.
+type storeError struct{ err error }
+
+func (e storeError) Error() string { return "the store has failed: " + e.err.Error() }
+func (e storeError) Unwrap() error { return e.err }
+
+func asStoreError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return storeError{err}
 }

@@ -60,6 +60,7 @@ type world struct {
 	app      *httptest.Server // the pages, when servePages has been called
 	pages    http.Handler
 	log      bytes.Buffer // of the pages
+	kept     *kept        // of the pages
 	user     string       // who is at the bank
 	// interact is what happens at the authorization endpoint.
 	interact func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization)
@@ -192,7 +193,8 @@ func (w *world) register(c combination) (*profile.ClientMetadata, *x509.CertPool
 	return m, pool
 }
 
-// certify writes client.pem and client.key, and returns the certificate of who vouches for them.
+// certify writes client.pem and client.key, and returns the certificate of who
+// vouches for them.
 func (w *world) certify(name string) *x509.Certificate {
 	caKey, key := newKey(w.t), newKey(w.t)
 	template := &x509.Certificate{

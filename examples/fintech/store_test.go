@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/examples/internal/records"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/store"
+)
+
+// again returns another instance with the configuration of the pages.
+func (w *world) again() http.Handler {
+	c, err := loadConfig(w.configFile())
+	require.NoError(w.t, err)
+	return w.newInstance(c)
+}
+
+// A restart comes between all steps of a user.
+func TestARestartLosesNothing(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt", nonces: true, grants: true})
+	b := w.servePages("offline_access")
+	restart := func() {
+		require.NoError(t, w.kept.Close())
+		w.pages = w.again()
+	}
+	w.interact = restarting(w, restart) // while the user is at the bank
+	require.Equal(t, "/accounts", b.post("/connect", nil).path)
+	restart()
+	require.Contains(t, b.get("/accounts").text, "Checking")
+	restart()
+	require.Contains(t, b.post("/payment", order).text, `<strong class="good">Paid</strong>`)
+	restart()
+	require.Contains(t, b.get("/payments").text, "12.50 EUR to Blumen Meyer")
+	require.Contains(t, b.get("/grants").text, "see your accounts")
+	restart()
+	b.post("/disconnect", nil)
+	restart()
+	require.Contains(t, b.get("/").text, "Connect your bank")
+	info, err := os.Stat(filepath.Join(w.dir, "fintech.data", "fintech.db"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+// restarting restarts the application before the bank responds.
+func restarting(w *world, restart func()) func(http.ResponseWriter, *http.Request, *authserver.Authorization) {
+	return func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
+		restart()
+		w.approve(rw, r, a)
+	}
+}
+
+func TestTwoInstancesServeOneUser(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt", grants: true})
+	b := w.servePages("offline_access")
+	all, requests := []http.Handler{w.pages, w.again()}, atomic.Int64{}
+	w.pages = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		all[requests.Add(1)%2].ServeHTTP(rw, r)
+	})
+	for range 2 { // the number of requests is odd in one of the two
+		require.Equal(t, "/accounts", b.post("/connect", nil).path)
+		require.Contains(t, b.get("/accounts").text, "Checking")
+		require.Contains(t, b.post("/payment", order).text, `<strong class="good">Paid</strong>`)
+		require.Contains(t, b.get("/grants").text, "see your accounts")
+		w.interact = w.deny
+		require.Contains(t, b.post("/connect", nil).text, "did not agree", "the other instance knows the failure")
+		w.interact = w.approve
+		b.get("/")
+	}
+}
+
+func TestAPaymentOutlivesACrash(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt"})
+	b := w.servePages()
+	var keys []string
+	crashed := false
+	w.tampers["/payments"] = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Header.Get("Authorization") == "" { // the page, not the API
+			next.ServeHTTP(rw, r)
+			return
+		}
+		if keys = append(keys, r.Header.Get("Idempotency-Key")); !crashed {
+			panic(http.ErrAbortHandler) // the response is lost
+		}
+		next.ServeHTTP(rw, r)
+	}
+	b.post("/payment", order)
+	require.NoError(t, w.kept.Close())
+	w.pages, crashed = w.again(), true
+	page := b.get("/payments")
+	require.Contains(t, page.text, "We do not know whether the payment was made")
+	id := regexp.MustCompile(`name="id" value="([A-Z0-9]+)"`).FindStringSubmatch(page.text)[1]
+	require.Contains(t, b.post("/payments/retry", url.Values{"id": {id}}).text, `<strong class="good">Paid</strong>`)
+	for _, key := range keys {
+		require.Equal(t, keys[0], key, "one payment, one key")
+	}
+}
+
+func TestARefreshedTokenIsKept(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt"})
+	b := w.servePages("offline_access")
+	w.tampers["/token"] = edit(func(m map[string]any) { m["expires_in"] = 1 })
+	b.post("/connect", nil)
+	w.tampers["/token"] = nil
+	require.Eventually(t, func() bool {
+		before := w.count("/token")
+		require.Contains(t, b.get("/accounts").text, "Checking")
+		return w.count("/token") == before && before == 2
+	}, 10*time.Second, 100*time.Millisecond, "after one refresh the new token is in use")
+	require.NoError(t, w.kept.Close())
+	w.pages = w.again()
+	require.Contains(t, b.get("/accounts").text, "Checking")
+	require.Equal(t, 2, w.count("/token"), "by the next instance as well")
+}
+
+func TestSessionsEnd(t *testing.T) {
+	memory, err := store.NewMemory(store.MemoryConfig{})
+	require.NoError(t, err)
+	now := time.Now()
+	s := users{&records.Records{Store: memory, Owner: "test", Now: func() time.Time { return now }}}
+	recorder := httptest.NewRecorder()
+	_, _, err = s.enter(recorder, httptest.NewRequest(http.MethodGet, "/", nil), connection{Subject: "alice"}, nil)
+	require.NoError(t, err)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.AddCookie(recorder.Result().Cookies()[0])
+	u, err := s.read(r)
+	require.NoError(t, err)
+	require.Equal(t, "alice", u.Subject)
+	now = now.Add(userLifetime)
+	u, err = s.read(r)
+	require.NoError(t, err)
+	require.Nil(t, u)
+}
+
+// Two tabs of a browser return from the bank at the same time.
+func TestTwoTabsKeepBothConnections(t *testing.T) {
+	memory, err := store.NewMemory(store.MemoryConfig{})
+	require.NoError(t, err)
+	s := users{&records.Records{Store: memory, Owner: "test", Now: time.Now}}
+	enter := func(u *user, id string) *user {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r = r.WithContext(context.WithValue(r.Context(), userKey{}, u))
+		entered, _, err := s.enter(httptest.NewRecorder(), r, connection{ID: id, Subject: "alice"}, nil)
+		require.NoError(t, err)
+		return entered
+	}
+	first := enter(nil, "1")
+	seen := *first // by both tabs
+	enter(first, "2")
+	require.Len(t, enter(&seen, "3").Connections, 3)
+}
+
+// broken is a store whose server has gone.
+type broken struct{}
+
+var errBroken = errors.New("the store has gone")
+
+func (broken) Add(context.Context, string, []byte, time.Time) (bool, error) { return false, errBroken }
+
+func (broken) Get(context.Context, string) ([]byte, int64, error) { return nil, 0, errBroken }
+
+func (broken) Swap(context.Context, string, int64, []byte, time.Time) (bool, error) {
+	return false, errBroken
+}
+
+func TestAStoreThatFails(t *testing.T) {
+	w := newWorld(t, combination{auth: "private_key_jwt"})
+	b := w.servePages()
+	b.post("/connect", nil)
+	require.Equal(t, http.StatusOK, b.get("/readyz").status)
+	working := w.kept.Store
+	w.kept.Store = broken{}
+	for _, path := range []string{"/", "/accounts", "/readyz"} {
+		page := b.get(path)
+		require.Equal(t, http.StatusServiceUnavailable, page.status, path)
+		require.NotEmpty(t, page.header.Get("Retry-After"), path)
+		require.NotContains(t, page.text, "<h1>Your accounts", path)
+	}
+	require.Equal(t, http.StatusOK, b.get("/healthz").status)
+	w.kept.Store = working
+	require.Equal(t, "/accounts", b.get("/accounts").path)
+}
