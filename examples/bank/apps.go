@@ -60,6 +60,11 @@ type permissionList struct {
 	All     []permission `json:"all,omitempty"`
 }
 
+// updateList changes the list of the permissions of a user.
+func (p *permissions) updateList(ctx context.Context, user string, edit func(*permissionList) (bool, error)) error {
+	return records.Update(ctx, p.records, "permissions", user, records.Forever, edit)
+}
+
 // add stores a permission and returns the permissions above the bound. For a
 // deleted user it returns the permission itself.
 func (p *permissions) add(ctx context.Context, user string, one permission) (dropped []permission, err error) {
@@ -71,7 +76,7 @@ func (p *permissions) add(ctx context.Context, user string, one permission) (dro
 			return nil, err
 		}
 	}
-	return dropped, records.Update(ctx, p.records, "permissions", user, records.Forever, func(v *permissionList) (bool, error) {
+	return dropped, p.updateList(ctx, user, func(v *permissionList) (bool, error) {
 		if dropped = nil; v.Deleted {
 			dropped = []permission{one}
 			return false, nil
@@ -102,7 +107,7 @@ func (p *permissions) addGranted(ctx context.Context, one permission) error {
 }
 
 func (p *permissions) remove(ctx context.Context, user string, one permission) error {
-	err := records.Update(ctx, p.records, "permissions", user, records.Forever, func(v *permissionList) (bool, error) {
+	err := p.updateList(ctx, user, func(v *permissionList) (bool, error) {
 		before := len(v.All)
 		v.All = slices.DeleteFunc(v.All, func(old permission) bool { return old.ID == one.ID })
 		return len(v.All) < before, nil
@@ -120,7 +125,7 @@ func (p *permissions) remove(ctx context.Context, user string, one permission) e
 // close prevents new permissions of a deleted user. It returns those that
 // exist.
 func (p *permissions) close(ctx context.Context, user string) (all []permission, err error) {
-	return all, records.Update(ctx, p.records, "permissions", user, records.Forever, func(v *permissionList) (bool, error) {
+	return all, p.updateList(ctx, user, func(v *permissionList) (bool, error) {
 		all = v.All
 		write := !v.Deleted
 		v.Deleted = true

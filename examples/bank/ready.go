@@ -12,7 +12,8 @@ import (
 // stores respond. The keys were loaded at the start.
 func (b *bank) newProbe() *ready.Probe {
 	return &ready.Probe{
-		Logger: b.log, Check: func(ctx context.Context) error { return b.kept.check(ctx, b.vault.Records.Key("keys", "")) },
+		Logger: b.log,
+		Check:  func(ctx context.Context) error { return b.kept.check(ctx, b.vault.Records.Key("keys", "")) },
 	}
 }
 

@@ -73,7 +73,8 @@ type bucket struct {
 
 // newUsers adds the users of the configuration to those of the store. A changed
 // password replaces the stored one. A deleted user stays deleted.
-func newUsers(ctx context.Context, r *records.Records, all []user, iterations int, now func() time.Time) (*users, error) {
+func newUsers(ctx context.Context, r *records.Records, all []user, iterations int, now func() time.Time) (
+	*users, error) {
 	u := &users{
 		records: r, slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		iterations: iterations, now: now, buckets: make(map[string]bucket),

@@ -75,8 +75,8 @@ func (c *config) members() []configfile.Member {
 			Meaning: "The parts of FAPI 2.0 Message Signing to use: authorization_request, " +
 				"authorization_response, introspection."},
 		{Name: "store", Into: &c.Store, Default: "sqlite:NAME.data/fintech.db for a configuration NAME.json",
-			Meaning: "Where users, tokens and keys are kept: " + storage.Kinds + ". A directory of its own is created " +
-				"for PATH. Several instances of the application can use one store."},
+			Meaning: "Where users, tokens and keys are kept: " + storage.Kinds + ". A directory of its own is " +
+				"created for PATH. Several instances of the application can use one store."},
 		{Name: "listen", Into: &c.Listen, Default: "host and port of redirect_uri",
 			Meaning: "host:port of the pages, for example of one of several instances behind a load balancer."},
 		{Name: "drain_seconds", Into: &c.DrainSeconds, Default: "0",
@@ -150,7 +150,8 @@ func readFile(path string) ([]byte, error) {
 func (c *config) checkOperation(p *configfile.Problems) {
 	p.Require(c.DrainSeconds >= 0 && c.DrainSeconds <= 300, "drain_seconds", "%d is not 0 to 300", c.DrainSeconds)
 	_, listenPort, err := net.SplitHostPort(c.Listen)
-	p.Require(c.Listen == "" || err == nil && listenPort != "" && listenPort != "0", "listen", "%.100q is not host:port", c.Listen)
+	p.Require(c.Listen == "" || err == nil && listenPort != "" && listenPort != "0", "listen",
+		"%.100q is not host:port", c.Listen)
 	host, port, err := net.SplitHostPort(c.MetricsListen)
 	loopback := host == "localhost" || net.ParseIP(host).IsLoopback()
 	p.Require(c.MetricsListen == "" || err == nil && loopback && port != "" && port != "0", "metrics_listen",

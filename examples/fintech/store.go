@@ -74,7 +74,7 @@ func (k *kept) loadDPoPKey(ctx context.Context, c *config) error {
 	type storedKey struct {
 		Key []byte `json:"key"` // PKCS #8
 	}
-	return records.Update(ctx, k.records, "DPoP key", "", records.Forever, func(v *storedKey) (created bool, err error) {
+	edit := func(v *storedKey) (created bool, err error) {
 		if len(v.Key) == 0 {
 			if v.Key, err = vault.NewKey("ES256"); err != nil {
 				return false, err
@@ -91,7 +91,8 @@ func (k *kept) loadDPoPKey(ctx context.Context, c *config) error {
 		}
 		c.dpopKey = signer
 		return created, nil
-	})
+	}
+	return records.Update(ctx, k.records, "DPoP key", "", records.Forever, edit)
 }
 
 // isShared reports whether the store outlives the process. Then several

@@ -211,6 +211,9 @@ func signatureRule(r *repo) (findings []string) {
 		if !public(r.room(s.dir)) && r.room(s.dir) != nestedRoom {
 			continue
 		}
+		if slices.Contains(strings.Split(s.dir, "/"), "internal") { // of a nested module; no other module can see it
+			continue
+		}
 		w := &signatureWalker{types: types[s.dir], seen: make(map[string]bool)}
 		w.file(s)
 		findings = append(findings, w.findings...)

@@ -17,12 +17,15 @@ import (
 )
 
 // Records are the values of one program. The store contains only a hash of
-// their kinds and names.
+// their kinds and names. All fields are required. Records are safe for
+// concurrent use.
 type Records struct {
+	// Store contains the values, and may contain other entries.
 	Store store.Store
 	// Owner distinguishes the programs that share the store.
 	Owner string
-	Now   func() time.Time
+	// Now is the clock.
+	Now func() time.Time
 }
 
 // Forever is the lifetime of values that no program removes.

@@ -39,6 +39,7 @@ const (
 
 // A Use is a purpose of keys.
 type Use struct {
+	// Name is the name of the use in the store.
 	Name string
 	// Algorithm is that of a signing key. If empty, the key is a secret of 32
 	// bytes.
@@ -63,8 +64,10 @@ type Keys map[string][]Key
 
 // Config configures [New]. All fields except Period are required.
 type Config struct {
+	// Records contain the keys.
 	Records *records.Records
-	Uses    []Use
+	// Uses are the uses of this instance. Other instances can have more.
+	Uses []Use
 	// Period is the time between two keys of one use. If 0, only Replace
 	// changes the keys.
 	Period time.Duration
