@@ -104,6 +104,13 @@ type result struct {
 const taskVariable = "ENGINETEST_TASK"
 
 func TestMain(m *testing.M) {
+	if text, app := os.LookupEnv(appVariable); app {
+		if err := runApp(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	text, child := os.LookupEnv(taskVariable)
 	if !child {
 		flag.Parse()

@@ -54,6 +54,7 @@ var tests = map[string]func(*testing.T, engine){
 	"a pool of one connection":               testPool,
 	"a call that ends while it waits":        testLocked,
 	"migrations":                             testMigrate,
+	"two applications with stored tokens":    testTokens,
 	"an unsuitable table":                    testBadTable,
 	"a database that cannot be reached":      testUnreachable,
 	"a database or table that loses entries": testUnsuitable,
