@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -21,7 +22,28 @@ func (s *Store) reach(ctx context.Context) error {
 	if err := s.cfg.DB.QueryRowContext(ctx, s.text.clock).Scan(new(int64)); err != nil {
 		return fmt.Errorf("unreadable clock, check whether the database is %v: %w", s.cfg.Dialect, err)
 	}
-	return nil
+	return s.checkSession(ctx)
+}
+
+// checkSession finds settings of the connections with which a commit does not
+// last. The result of the statement has a row only if there is a problem.
+func (s *Store) checkSession(ctx context.Context) error {
+	var setting, text string
+	switch s.cfg.Dialect {
+	case PostgreSQL: // a crash would lose commits
+		setting, text = "synchronous_commit", `SELECT 1 WHERE current_setting('synchronous_commit') = 'off'`
+	case MySQL: // nothing would be committed
+		setting, text = "autocommit", `SELECT 1 FROM DUAL WHERE NOT @@autocommit`
+	default:
+		return nil
+	}
+	switch err := s.cfg.DB.QueryRowContext(ctx, text).Scan(new(int)); {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("unreadable settings, check whether the database is %v: %w", s.cfg.Dialect, err)
+	}
+	return fmt.Errorf("%s is off, want on: set it in the data source name", setting)
 }
 
 // inspect finds settings with which the database forgets entries or fails.
@@ -68,7 +90,8 @@ func (s *Store) inspectSQLite(ctx context.Context) error {
 }
 
 // probe uses the store as its callers do. It finds a user without the rights, a
-// driver that counts rows otherwise, and keys that are compared without case.
+// driver that counts rows otherwise, keys that are compared without case, and
+// values that are cut.
 func (s *Store) probe(ctx context.Context) error {
 	var now int64
 	if err := s.cfg.DB.QueryRowContext(ctx, s.text.clock).Scan(&now); err != nil {
@@ -77,22 +100,30 @@ func (s *Store) probe(ctx context.Context) error {
 	var random [32]byte
 	rand.Read(random[:]) //nolint:errcheck // never fails
 	prefix := base64.RawURLEncoding.EncodeToString(random[:])[:42]
-	lower, upper, value := prefix+"a", prefix+"A", []byte{0, 0xff}
+	lower, upper, value := prefix+"a", prefix+"A", bytes.Repeat([]byte{0, 0xff}, store.MaxValue/2)
 	expires := time.UnixMilli(now).Add(10 * time.Minute)
 	add := func(key string) func() (bool, error) {
 		return func() (bool, error) { return s.Add(ctx, key, value, expires) }
 	}
 	swap := func() (bool, error) { return s.Swap(ctx, lower, 1, value, expires) }
+	get := func(want int64) func() (bool, error) {
+		return func() (bool, error) {
+			got, version, err := s.Get(ctx, lower)
+			return version == want && bytes.Equal(got, value), err
+		}
+	}
 	for _, step := range []struct {
 		name string
 		run  func() (bool, error)
 		want bool
 	}{
 		{"Add", add(lower), true},
+		{"Get of its value", get(1), true},
 		{"Add of a key that exists", add(lower), false},
 		{"Add of a key that differs by case", add(upper), true},
 		{"Swap", swap, true},
 		{"Swap of another version", swap, false},
+		{"Get of the swapped value", get(2), true},
 	} {
 		switch got, err := step.run(); {
 		case err != nil:
@@ -102,11 +133,6 @@ func (s *Store) probe(ctx context.Context) error {
 			return fmt.Errorf("%s returned %v, want %v: create table %s with sqlstore.Migrate",
 				step.name, got, step.want, s.cfg.Table)
 		}
-	}
-	got, version, err := s.Get(ctx, lower)
-	if err != nil || version != 2 || string(got) != string(value) {
-		return fmt.Errorf("unexpected entry of version %d and %d bytes, create table %s with sqlstore.Migrate: %w",
-			version, len(got), s.cfg.Table, err)
 	}
 	remove := s.cfg.Dialect.statement(s.text.remove)
 	for _, key := range []string{lower, upper} {
@@ -145,6 +171,19 @@ func (s *Store) probeIndex(ctx context.Context, set, other string, expires time.
 	for _, member := range members {
 		if err := s.Delete(ctx, set, member); err != nil {
 			return rejected(err)
+		}
+	}
+	return nil
+}
+
+// probeSweep deletes one batch of each table, if the store sweeps.
+func (s *Store) probeSweep(ctx context.Context) error {
+	if s.cfg.SweepInterval < 0 {
+		return nil
+	}
+	for _, text := range []string{s.text.sweep, s.text.sweepMembers} {
+		if err := s.retry(ctx, func() error { _, err := s.sweep(ctx, text); return err }); err != nil {
+			return fmt.Errorf("rejected sweep of table %s: %w", s.cfg.Table, err)
 		}
 	}
 	return nil

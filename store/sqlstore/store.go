@@ -93,7 +93,8 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // New opens the store on tables that [Migrate] has created. It writes and
-// deletes some rows, and starts a goroutine that sweeps until [Store.Close].
+// deletes some rows, sweeps once, and starts a goroutine that sweeps until
+// [Store.Close].
 //
 // New returns an error if the database cannot be reached, a table is missing or
 // has another schema, the user lacks a right, or the settings of the database
@@ -104,7 +105,9 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := open(cfg)
-	for _, check := range []func(context.Context) error{s.reach, s.inspect, s.checkSchema, s.prepare, s.probe} {
+	for _, check := range []func(context.Context) error{
+		s.reach, s.inspect, s.checkSchema, s.prepare, s.probe, s.probeSweep,
+	} {
 		if err := check(ctx); err != nil {
 			s.release()
 			return nil, fmt.Errorf("sqlstore: %w", err)
@@ -234,7 +237,7 @@ func (s *Store) write(
 
 // changed runs a statement and returns the number of rows that it has changed.
 func (s *Store) changed(ctx context.Context, statement *statement, arguments ...any) (rows int64, err error) {
-	return rows, s.retry(ctx, func() error {
+	err = s.retry(ctx, func() error {
 		result, err := s.exec(ctx, statement, arguments...)
 		if err != nil {
 			return err
@@ -242,6 +245,7 @@ func (s *Store) changed(ctx context.Context, statement *statement, arguments ...
 		rows, err = result.RowsAffected()
 		return err
 	})
+	return rows, err
 }
 
 // rejectPast returns an error if an expiry has passed, which is one of the

@@ -88,7 +88,7 @@ func TestPgBouncer(t *testing.T) {
 
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
-	run(t, mariaDB(testserver.MariaDB(t)))
+	run(t, mariaDB(testserver.MariaDB(t, "log-bin=log", "server-id=1")))
 }
 
 func TestSQLite(t *testing.T) {

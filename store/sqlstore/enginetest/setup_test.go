@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -251,6 +252,9 @@ func testUnsuitable(t *testing.T, e engine) {
 		require.ErrorContains(t, err, "a replica, want the primary")
 		require.NoError(t, cfg.DB.Close())
 		replica.Stop()
+		cfg = e.config(t)
+		cfg.DB = e.open(t, "synchronous_commit=off")
+		requireProblem(t, cfg, "synchronous_commit is off, want on")
 	case sqlstore.MySQL:
 		cfg := e.config(t)
 		for _, table := range []string{cfg.Table, cfg.Table + "_members"} {
@@ -264,6 +268,17 @@ func testUnsuitable(t *testing.T, e engine) {
 		_, err := sqlstore.New(t.Context(), cfg)
 		execute(t, cfg.DB, "SET GLOBAL read_only = OFF")
 		require.ErrorContains(t, err, "a replica, want the primary")
+		cfg = e.config(t)
+		cfg.DB = e.open(t, "autocommit=0")
+		requireProblem(t, cfg, "autocommit is off, want on")
+		cfg.DB, cfg.SweepInterval = e.open(t, "binlog_format=STATEMENT"), time.Hour
+		_, err = sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "rejected sweep")
+		require.ErrorContains(t, err, "BINLOG_FORMAT")
+		cfg = e.config(t)
+		execute(t, cfg.DB, "ALTER TABLE %s MODIFY value BLOB NOT NULL", cfg.Table) // INSERT IGNORE cuts values
+		_, err = sqlstore.New(t.Context(), cfg)
+		require.ErrorContains(t, err, "Get of its value returned false, want true")
 	case sqlstore.SQLite:
 		for parameter, want := range map[string]string{
 			"_pragma=busy_timeout(0)": "busy_timeout is 0 ms, want 1000 or more", "_pragma=busy_timeout(2000)&_pragma=synchronous(0)": "synchronous is OFF",
@@ -282,6 +297,14 @@ func testUnsuitable(t *testing.T, e engine) {
 		_, err = sqlstore.New(t.Context(), cfg)
 		require.ErrorContains(t, err, "journal_mode is memory, want wal")
 	}
+}
+
+// requireProblem requires that neither New nor Migrate accepts cfg.
+func requireProblem(t *testing.T, cfg sqlstore.Config, want string) {
+	t.Helper()
+	_, err := sqlstore.New(t.Context(), cfg)
+	require.ErrorContains(t, err, want)
+	require.ErrorContains(t, sqlstore.Migrate(t.Context(), cfg), want)
 }
 
 func testSchemaName(t *testing.T, e engine) {
