@@ -11,13 +11,15 @@ import (
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/internal/roletest"
+	"github.com/gofapi/fapi2/store"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
 
 // BenchmarkHTTPClient measures the cost of a request to an API without its
 // transmission. "bare" is one signature. "plain" is an http.Client whose
-// transport does nothing. "client" is a Client with the same transport. It uses
+// transport does nothing. "client" is a Client with the same transport, and
+// "stored" has a stored token. It uses
 // 64 goroutines on two processors (GOMAXPROCS=2).
 func BenchmarkHTTPClient(b *testing.B) {
 	p := newPeer(b)
@@ -64,6 +66,14 @@ func BenchmarkHTTPClient(b *testing.B) {
 		})
 		b.Run(name+"/plain", do(plain))
 		b.Run(name+"/client", do(api))
+		shared, err := store.NewMemory(store.MemoryConfig{})
+		require.NoError(b, err)
+		cfg.Tokens = &client.Tokens{Store: shared, Keys: [][]byte{make([]byte, 32)}}
+		stored, err := client.New(context.Background(), cfg)
+		require.NoError(b, err)
+		require.NoError(b, stored.StoredToken("alice").Save(context.Background(), token))
+		kept := testkit.Must(stored.HTTPClient(stored.StoredToken("alice")))
+		b.Run(name+"/stored", do(kept))
 	}
 }
 
@@ -108,4 +118,18 @@ func BenchmarkSessions(b *testing.B) {
 			return nil
 		})
 	})
+}
+
+// BenchmarkStoredToken measures the cost of a StoredToken that is made for one
+// request: reading the entry and its key.
+func BenchmarkStoredToken(b *testing.B) {
+	w := newStoredWorld(b, false)
+	app := w.replica()
+	w.login(app, "alice")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := app.StoredToken("alice").Token(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

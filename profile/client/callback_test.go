@@ -304,3 +304,15 @@ func TestCookiesOfManyLogins(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, len(has), 3)
 }
+
+func TestCookiesOfLoginsWithKeys(t *testing.T) {
+	w, ctx := newStoredWorld(t, true), context.Background()
+	app, sessions := w.replica(), roletest.NewSessions(t)
+	var has []*http.Cookie
+	for range 6 {
+		session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid"}, Keep: strings.Repeat("k", 100)})
+		require.NoError(t, err)
+		has = putIn(t, sessions, has, session)
+	}
+	require.Len(t, has, 6, "CASES B13: the keys leave room for six logins")
+}

@@ -71,8 +71,9 @@ var (
 	// [Client.ClientCredentialsSource].
 	ErrNoRefreshToken = errors.New("client: no refresh token")
 	// ErrReauthorize means that the server has rejected the refresh token
-	// permanently, because it is invalid, expired or revoked. Repeating the
-	// request does not help. The user must authorize again ([Client.Begin]).
+	// permanently, because it is invalid, expired or revoked, or that the store
+	// has no token of the user. Repeating the request does not help. The user
+	// must authorize again ([Client.Begin]).
 	ErrReauthorize = errors.New("client: the user must authorize again")
 )
 

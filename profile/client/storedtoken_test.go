@@ -890,3 +890,80 @@ func TestTokensConfiguration(t *testing.T) {
 		}
 	})
 }
+
+func TestStoredTokensOfSeveralServers(t *testing.T) {
+	ctx := context.Background()
+	worlds := []*storedWorld{newStoredWorld(t, true), newStoredWorld(t, true)}
+	worlds[1].store = worlds[0].store // one store, and one Tokens for all
+	tokens := &client.Tokens{Store: worlds[0].store, Keys: worlds[0].keys}
+	banks, err := client.NewSet(client.SetConfig{})
+	require.NoError(t, err)
+	for _, w := range worlds {
+		cfg := w.config()
+		cfg.Tokens = tokens
+		require.NoError(t, banks.Put(cfg))
+	}
+	for i, w := range worlds {
+		app, err := banks.Client(ctx, w.as.URL)
+		require.NoError(t, err)
+		_, err = app.StoredToken("alice").Token()
+		require.ErrorIs(t, err, client.ErrReauthorize, "the token of another server is not found")
+		w.login(app, "alice")
+		w.clock.Advance(time.Duration(i+1) * time.Hour)
+		status, err := w.get(app, app.StoredToken("alice"))
+		require.NoError(t, err)
+		require.Equal(t, 200, status)
+		require.Equal(t, 1, w.refreshes())
+	}
+	require.Len(t, worlds[0].store.keys, 2)
+	t.Run("a renewed client continues", func(t *testing.T) {
+		w := worlds[0]
+		app, err := banks.Client(ctx, w.as.URL)
+		require.NoError(t, err)
+		kept := app.StoredToken("alice")
+		_, err = kept.Token()
+		require.NoError(t, err)
+		w.says("token_endpoint", w.as.URL+"/token?v=2")
+		w.clock.Advance(2 * time.Hour)
+		renewed, err := banks.Client(ctx, w.as.URL) // begins to fetch the metadata
+		require.NoError(t, err)
+		testkit.Hammer(8, func(i int) {
+			source := kept
+			if i%2 == 0 {
+				source = renewed.StoredToken("alice")
+			}
+			status, err := w.get(app, source)
+			assert.NoError(t, err)
+			assert.Equal(t, 200, status)
+		})
+		require.Equal(t, 2, w.refreshes())
+	})
+}
+
+func TestStoredTokensWithACertificate(t *testing.T) {
+	w, ctx := newStoredWorld(t, true), context.Background()
+	w.says("tls_client_certificate_bound_access_tokens", true)
+	w.token = func(rw http.ResponseWriter, r *http.Request) {
+		w.count++
+		reply(rw, 200, fmt.Sprintf(`{"access_token":"at-%d","token_type":"Bearer","expires_in":300,"refresh_token":"rt"}`, w.count))
+	}
+	w.respond = func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != fmt.Sprintf("Bearer at-%d", w.count) || r.Header.Get("DPoP") != "" {
+			rw.WriteHeader(http.StatusForbidden)
+		}
+	}
+	app := w.replica(func(c *client.Config) {
+		c.MutualTLS = &client.MutualTLS{BindTokens: true, Certificate: testkit.Certify(t, "c-1", nil)}
+	})
+	session, err := app.Begin(ctx, client.Request{Scopes: []string{"a"}})
+	require.NoError(t, err)
+	require.Nil(t, session.DPoPKey, "tokens are bound to the certificate")
+	w.login(app, "alice")
+	for range 2 {
+		status, err := w.get(app, app.StoredToken("alice"))
+		require.NoError(t, err)
+		require.Equal(t, 200, status)
+		w.clock.Advance(time.Hour)
+	}
+	require.Equal(t, 2, w.count)
+}

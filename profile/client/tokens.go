@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/store"
@@ -20,6 +21,8 @@ const (
 	// Versions start again when the store has removed an entry. No process
 	// waits that long between reading an entry and replacing it.
 	tokenGrace = 24 * time.Hour
+	// maxProofKeys bounds the keys of users that a client keeps in memory.
+	maxProofKeys = 1 << 10
 )
 
 // ErrStoredToken means that the entry of a stored token cannot be read. It is
@@ -101,11 +104,12 @@ type tokenVault struct {
 	Tokens
 	client *Client
 	sealer *tokenSealer
+	keys   *expiring.Cache[*proofKey] // by PKCS #8, whose parsing takes as long as a signature
 }
 
 // newTokenVault completes the configuration of c.
 func newTokenVault(c *Client) (*tokenVault, error) {
-	v := &tokenVault{Tokens: *c.cfg.Tokens, client: c}
+	v := &tokenVault{Tokens: *c.cfg.Tokens, client: c, keys: expiring.NewCache[*proofKey](maxProofKeys)}
 	if v.Lifetime == 0 {
 		v.Lifetime = defaultTokenLifetime
 	}
@@ -149,11 +153,22 @@ func (v *tokenVault) load(ctx context.Context, key string) (*tokenEntry, error) 
 		return e, err
 	}
 	if e.ProofKey != nil {
-		if e.key, err = v.client.parseProofKey(e.ProofKey); err != nil {
+		if e.key, err = v.proofKey(e.ProofKey); err != nil {
 			return e, fmt.Errorf("%w: %w", ErrStoredToken, err)
 		}
 	}
 	return e, nil
+}
+
+func (v *tokenVault) proofKey(pkcs8 []byte) (*proofKey, error) {
+	if key, ok := v.keys.Get(string(pkcs8)); ok {
+		return key, nil
+	}
+	key, err := v.client.parseProofKey(pkcs8)
+	if err == nil {
+		v.keys.Put(string(pkcs8), key)
+	}
+	return key, err
 }
 
 // replace writes a record in place of an entry, and returns the new entry. It
