@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -18,25 +19,54 @@ import (
 // the issuer, the trusted parties and the endpoints for certificates. Ignoring
 // a malformed one would skip a check.
 //
-// readDocument returns the names of the members of the wrong type.
-func readDocument(data []byte, document any, strict ...string) (dropped []string, err error) {
+// readDocument returns the names of the members of the wrong type, and the
+// members that the struct does not have.
+func readDocument(
+	data []byte, document any, strict ...string,
+) (dropped []string, other map[string]json.RawMessage, err error) {
 	o, err := strictjson.ParseObject(data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	for _, name := range o.Names() {
+		if isMember(reflect.TypeOf(document).Elem(), name) {
+			continue
+		}
+		if other == nil {
+			other = map[string]json.RawMessage{}
+		}
+		other[name], _ = o.Get(name)
 	}
 	dropped = readMembers(o, "", reflect.ValueOf(document).Elem())
 	slices.Sort(dropped)
 	for _, name := range dropped {
 		if group, _, _ := strings.Cut(name, "."); slices.Contains(strict, group) {
-			return nil, fmt.Errorf("%w: member %s has the wrong type", strictjson.ErrInvalid, name)
+			return nil, nil, fmt.Errorf("%w: member %s has the wrong type", strictjson.ErrInvalid, name)
 		}
 	}
-	return dropped, nil
+	return dropped, other, nil
+}
+
+// isMember reports whether a struct has a field for a member, in any letter
+// case.
+func isMember(document reflect.Type, name string) bool {
+	for i := range document.NumField() {
+		if strings.EqualFold(memberName(document.Field(i)), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// memberName returns the name of the member of a field, or "".
+func memberName(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	return strings.TrimPrefix(name, "-")
 }
 
 func readMembers(o strictjson.Object, prefix string, v reflect.Value) (dropped []string) {
 	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		name := memberName(v.Type().Field(i))
 		raw, ok := o.Get(name)
 		if name == "" || !ok || string(raw) == "null" {
 			continue

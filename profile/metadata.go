@@ -1,9 +1,13 @@
 package profile
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
+
+	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
 var (
@@ -23,8 +27,8 @@ const maxMetadata = 1 << 20
 // registered members of RFC 8414, OpenID Connect Discovery and the
 // specifications that FAPI 2.0 uses. Absent members have zero values, and zero
 // values are omitted. The only exception is request_uri_parameter_supported,
-// whose default is true. Other members are ignored. So is signed_metadata,
-// because FAPI 2.0 does not define a trusted issuer for it.
+// whose default is true. The member signed_metadata has no effect, because FAPI
+// 2.0 does not define a trusted issuer for it.
 //
 // A client receives the document from [Discover]. A server fills it in and
 // serves it with [ServerMetadata.Handler]. It is safe for concurrent reading.
@@ -118,6 +122,10 @@ type ServerMetadata struct {
 	OPPolicyURI          string `json:"op_policy_uri,omitempty"`
 	OPTosURI             string `json:"op_tos_uri,omitempty"`
 
+	// Other contains the members that have no field, as JSON. Ecosystems define
+	// some. It is nil if there are none.
+	Other map[string]json.RawMessage `json:"-"`
+
 	dropped []string
 }
 
@@ -153,13 +161,38 @@ func (m *ServerMetadata) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrServerMetadata, len(data), maxMetadata)
 	}
 	read := ServerMetadata{RequestURIParameterSupported: true}
-	dropped, err := readDocument(data, &read, "issuer", "protected_resources", "mtls_endpoint_aliases")
+	dropped, other, err := readDocument(data, &read, "issuer", "protected_resources", "mtls_endpoint_aliases")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrServerMetadata, err)
 	}
-	read.dropped = dropped
+	read.dropped, read.Other = dropped, other
 	*m = read
 	return nil
+}
+
+// MarshalJSON writes the document, with the members of Other at the end. It
+// returns an error if a member of Other has a field, also in another letter
+// case, or is not JSON.
+func (m ServerMetadata) MarshalJSON() ([]byte, error) {
+	type plain ServerMetadata
+	document, err := json.Marshal(plain(m))
+	if err != nil || len(m.Other) == 0 {
+		return document, err
+	}
+	for name := range m.Other {
+		if isMember(reflect.TypeFor[ServerMetadata](), name) {
+			return nil, fmt.Errorf("%w: %.64q of Other has a field", ErrServerMetadata, name)
+		}
+	}
+	more, err := json.Marshal(m.Other) // sorted by name
+	if err != nil {
+		return nil, err
+	}
+	document = append(append(document[:len(document)-1], ','), more[1:]...)
+	if err := strictjson.Valid(document); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrServerMetadata, err)
+	}
+	return document, nil
 }
 
 // ForMTLS returns a copy in which every endpoint with an alias has the URL of

@@ -280,7 +280,21 @@ func TestServerMetadataJSON(t *testing.T) {
 	t.Run("exact names, defaults, unknown members", func(t *testing.T) {
 		m := profile.ServerMetadata{TokenEndpoint: "https://left.over"}
 		require.NoError(t, json.Unmarshal([]byte(`{"ISSUER":"x","unknown":{"a":[1]},"scopes_supported":null}`), &m))
-		require.Equal(t, profile.ServerMetadata{RequestURIParameterSupported: true}, m)
+		require.Equal(t, profile.ServerMetadata{
+			RequestURIParameterSupported: true, Other: map[string]json.RawMessage{"unknown": json.RawMessage(`{"a":[1]}`)},
+		}, m, "a member in another case is none of Other")
+		text, err := json.Marshal(m)
+		require.NoError(t, err)
+		require.JSONEq(t, `{"issuer":"","request_uri_parameter_supported":true,"unknown":{"a":[1]}}`, string(text))
+	})
+	t.Run("members without a field", func(t *testing.T) {
+		for _, other := range []map[string]json.RawMessage{
+			{"issuer": json.RawMessage(`"https://evil.example"`)}, {"Issuer": json.RawMessage(`"https://evil.example"`)},
+			{"a": json.RawMessage(`{`)}, {"a": json.RawMessage(`{"b":1,"b":2}`)}, {"a": nil, "A": nil}, {"a": json.RawMessage(`1,"issuer":2`)},
+		} {
+			_, err := json.Marshal(profile.ServerMetadata{Issuer: issuer, Other: other})
+			require.Error(t, err, "%s", other)
+		}
 	})
 	t.Run("MD-2-12 every member has a name of its own and comes back", func(t *testing.T) {
 		checkEveryMember(t, profile.ServerMetadata{})

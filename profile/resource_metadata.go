@@ -83,7 +83,7 @@ func (m *ResourceMetadata) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("%w: %d bytes, at most %d are read", ErrResourceMetadata, len(data), maxMetadata)
 	}
 	var read ResourceMetadata
-	dropped, err := readDocument(data, &read, "resource", "authorization_servers")
+	dropped, _, err := readDocument(data, &read, "resource", "authorization_servers")
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrResourceMetadata, err)
 	}

@@ -195,6 +195,13 @@ type Config struct {
 	// Set. FAPI 2.0 Message Signing §6.1 advises against encryption. If false,
 	// such clients are rejected.
 	EncryptedResponses bool
+	// Metadata completes the metadata that the server publishes, for example
+	// with the URLs of pages for people, with prompt_values_supported, and with
+	// members of an ecosystem in Other. It cannot change a member that the
+	// server sets itself. It is called for each result of [Server.Metadata],
+	// and New returns an error for a result that clients would reject. If nil,
+	// nothing is added.
+	Metadata func(m *profile.ServerMetadata)
 	// InteractionIDs is the treatment of x-fapi-interaction-id at the endpoints
 	// of Handler that clients call: "echo", "make" or "require", as
 	// [resourceserver.Config].InteractionIDs defines them. The default is

@@ -92,3 +92,22 @@ func TestResourceMetadataInChallenges(t *testing.T) {
 		}
 	}
 }
+
+// What the host adds is published, and what the server says of itself stays.
+func TestMetadataOfTheHost(t *testing.T) {
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		as.Metadata = func(m *profile.ServerMetadata) {
+			m.ServiceDocumentation, m.Issuer, m.TokenEndpoint = "https://as.example/docs", "https://evil.example", ""
+			m.RequirePushedAuthorizationRequests, m.ScopesSupported = false, []string{"admin"}
+			m.Other = map[string]json.RawMessage{"cdr_arrangement_revocation_endpoint": json.RawMessage(`"https://as.example/arrangements"`)}
+		}
+	})
+	m, err := profile.Discover(t.Context(), w.http, w.asHTTP.URL)
+	require.NoError(t, err)
+	require.Equal(t, "https://as.example/docs", m.ServiceDocumentation)
+	require.Equal(t, `"https://as.example/arrangements"`, string(m.Other["cdr_arrangement_revocation_endpoint"]))
+	require.Equal(t, w.asHTTP.URL, m.Issuer)
+	require.Equal(t, w.tokenURL(), m.TokenEndpoint)
+	require.True(t, m.RequirePushedAuthorizationRequests)
+	require.Equal(t, []string{"openid", "accounts", "payments"}, m.ScopesSupported)
+}

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,7 +96,11 @@ func New(cfg Config) (*Server, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("authserver: %w", err)
 	}
-	if err := s.Metadata().CheckPublished(); err != nil { // clients would reject other metadata
+	metadata := s.Metadata()
+	if _, err := json.Marshal(metadata); err != nil { // what Config.Metadata has added
+		return nil, fmt.Errorf("authserver: %w", err)
+	}
+	if err := metadata.CheckPublished(); err != nil { // clients would reject other metadata
 		return nil, fmt.Errorf("authserver: %w", err)
 	}
 	return s, nil

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"reflect"
 	"slices"
 
 	"github.com/gofapi/fapi2/clientauth"
@@ -48,7 +49,23 @@ func (s *Server) Metadata() *profile.ServerMetadata {
 		m.SubjectTypesSupported = []string{"public"}
 		m.IDTokenSigningAlgValuesSupported = s.algorithms()
 	}
-	return m
+	return s.completed(m)
+}
+
+// completed returns the metadata with what [Config.Metadata] adds.
+func (s *Server) completed(own *profile.ServerMetadata) *profile.ServerMetadata {
+	if s.cfg.Metadata == nil {
+		return own
+	}
+	m := *own
+	s.cfg.Metadata(&m)
+	all, ours := reflect.ValueOf(&m).Elem(), reflect.ValueOf(own).Elem()
+	for i := range all.NumField() {
+		if field := all.Field(i); field.CanSet() && !ours.Field(i).IsZero() {
+			field.Set(ours.Field(i))
+		}
+	}
+	return &m
 }
 
 // endpointMetadata is what Metadata says of the endpoints after the token
