@@ -70,8 +70,8 @@ func TestTheBankRestarts(t *testing.T) {
 	demo := filepath.Join(t.TempDir(), "demo")
 	bank := startExample(t, demo, "bank")
 	waitFor(t, bankURL+"/healthz")
-	startExample(t, demo, "fintech")
-	waitFor(t, fintechURL+"/")
+	fintech := startExample(t, demo, "fintech")
+	waitFor(t, fintechURL+"/readyz")
 	browser := &http.Client{
 		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, // the browser is not under test
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -96,6 +96,10 @@ func TestTheBankRestarts(t *testing.T) {
 	require.Contains(t, login(), bankURL+"/authorize?", "CASES E3: the bank has the keys that it had")
 	require.Regexp(t, anIBAN, alice.open(http.MethodGet, fintechURL+"/accounts", nil), "the access that alice has given lasts")
 	require.Contains(t, alice.open(http.MethodGet, bankURL+"/apps", nil), "The Fintech", "and so does the session")
+	fintech.stop()
+	startExample(t, demo, "fintech")
+	waitFor(t, fintechURL+"/readyz")
+	require.Regexp(t, anIBAN, alice.open(http.MethodGet, fintechURL+"/accounts", nil), "the session and the tokens at the fintech last, too")
 }
 
 // A connected is a browser whose user has connected the bank.

@@ -15,40 +15,43 @@ const (
 	useFlows        = "flows"    // seals flows in the browser
 	useForms        = "forms"    // form tokens
 	useBrowsers     = "browsers" // cookies of known browsers
-	useServerNonces = "server nonces"
-	useAPINonces    = "API nonces"
+	useServerNonces = "server_nonces"
+	useAPINonces    = "api_nonces"
 )
 
 // uses returns the uses of keys. Tokens, flows and forms last minutes. Their
 // keys are kept for a day nevertheless, for an instance that cannot read the
 // store.
-func (c *config) uses() []vault.Use {
-	uses := []vault.Use{
-		{Name: useFlows, Kept: vault.Planned}, {Name: useForms, Kept: vault.Planned},
-		// without its key, a browser only has fewer attempts to log in
-		{Name: useBrowsers, Kept: knownLifetime, DropsOldest: true},
-		{Name: useServerNonces, Kept: time.Hour}, {Name: useAPINonces, Kept: time.Hour},
-	}
+func (c *config) uses() (uses []vault.Use) {
 	for _, algorithm := range c.algorithms {
 		uses = append(uses, vault.Use{Name: algorithm, Algorithm: algorithm, Kept: vault.Planned})
 	}
-	return uses
+	return append(uses,
+		vault.Use{Name: useServerNonces, Kept: time.Hour}, vault.Use{Name: useAPINonces, Kept: time.Hour},
+		vault.Use{Name: useFlows, Kept: vault.Planned}, vault.Use{Name: useForms, Kept: vault.Planned},
+		// without its key, a browser only has fewer attempts to log in
+		vault.Use{Name: useBrowsers, Kept: knownLifetime, DropsOldest: true},
+	)
 }
 
-// A shownKey is a key on the operator's page.
-type shownKey struct {
-	Use, State string
+// shownKeys are the keys of one use on the operator's page.
+type shownKeys struct {
+	Use    string
+	States []string
 }
 
 // shownKeys returns the signing keys and the other keys.
-func (b *bank) shownKeys(ctx context.Context, language string) (shown []shownKey, err error) {
+func (b *bank) shownKeys(ctx context.Context, language string) (shown []shownKeys, err error) {
 	all, err := b.vault.Load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	now := b.now()
 	for _, use := range b.vault.Uses {
-		keys := all[use.Name]
+		keys, its := all[use.Name], shownKeys{Use: texts.Get(language, "key.signing", use.Algorithm)}
+		if use.Algorithm == "" {
+			its.Use = texts.Get(language, "use."+use.Name)
+		}
 		for i, key := range keys {
 			state := texts.Get(language, "key.used", shownTime(key.From))
 			switch {
@@ -57,13 +60,14 @@ func (b *bank) shownKeys(ctx context.Context, language string) (shown []shownKey
 			case i+1 < len(keys) && !keys[i+1].From.After(now):
 				state = texts.Get(language, "key.old", shownTime(keys[i+1].From.Add(use.Kept)))
 			}
-			shown = append(shown, shownKey{use.Name, state})
+			its.States = append(its.States, state)
 		}
+		shown = append(shown, its)
 	}
 	return shown, nil
 }
 
-func shownTime(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") }
+func shownTime(at time.Time) string { return at.UTC().Format("2006-01-02 15:04") + "\u00a0UTC" }
 
 // changeKeys processes the form of the operator.
 func (b *bank) changeKeys(w http.ResponseWriter, r *http.Request) {

@@ -122,7 +122,7 @@ func (b *bank) showOperator(w http.ResponseWriter, r *http.Request, status int, 
 		view
 		Notice string
 		Stores []shownStore
-		Keys   []shownKey
+		Keys   []shownKeys
 		Users  []shownUser
 		Count  int // of all users
 	}{view: b.view(r, "operator.title", nil, "operator"), Notice: notice}

@@ -462,11 +462,14 @@ func TestTextsAreComplete(t *testing.T) {
 	for key := range used {
 		require.Contains(t, texts, key, "CASES E7")
 	}
+	for _, use := range new(config).uses() {
+		require.Contains(t, texts, "use."+use.Name)
+	}
 	for key, both := range texts {
 		require.NotEmpty(t, both[0], "CASES E7: %s", key)
 		require.NotEmpty(t, both[1], "CASES E7: %s", key)
 		require.Equal(t, strings.Count(both[0], "%s"), strings.Count(both[1], "%s"), "CASES E7: %s", key)
-		require.True(t, used[key] || strings.HasPrefix(key, "scope."), "%s is not used", key)
+		require.True(t, used[key] || strings.HasPrefix(key, "scope.") || strings.HasPrefix(key, "use."), "%s is not used", key)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -51,4 +52,53 @@ func TestNoInstanceIsReady(t *testing.T) {
 	}, time.Minute, 100*time.Millisecond)
 	c.Instances[0].Start()
 	c.WaitReady(t)
+}
+
+// A rolling update ends one instance after the other. Load balancers notice by
+// /readyz, and no flow fails.
+func TestDrainedInstancesLoseNoFlow(t *testing.T) {
+	c := cluster.Start(t, cluster.Config{
+		Instances: 2, Store: "sqlite:" + filepath.Join(t.TempDir(), "data", "bank.db"),
+		Change: func(document map[string]any) { document["drain_seconds"] = 3 },
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	d, flows := c.NewDriver(t, cluster.DriverConfig{}), make(chan error)
+	go func() {
+		defer close(flows)
+		for ctx.Err() == nil {
+			_, err := d.Flow(t.Context())
+			flows <- err
+		}
+	}()
+	finished := 0
+	flow := func() {
+		err, more := <-flows
+		require.True(t, more)
+		require.NoError(t, err)
+		finished++
+	}
+	for _, one := range c.Instances {
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			one.Stop()
+		}()
+		for ended := false; !ended; flow() {
+			select {
+			case <-stopped:
+				ended = true
+			default:
+			}
+		}
+		one.Start()
+		one.WaitReady(t)
+		for range 5 { // the load balancer sends requests to it again
+			flow()
+		}
+	}
+	stop()
+	for err := range flows {
+		require.NoError(t, err)
+	}
+	require.Greater(t, finished, 10)
 }

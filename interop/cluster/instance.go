@@ -109,6 +109,20 @@ func (i *Instance) Kill() {
 	}
 }
 
+// Stop ends the instance with SIGTERM. Running requests get their responses.
+func (i *Instance) Stop() {
+	i.t.Helper()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.process == nil {
+		return
+	}
+	if err := i.process.Stop(); err != nil {
+		i.t.Errorf("%v: %v", i, err)
+	}
+	i.process = nil
+}
+
 // Running reports whether the process of the instance has not ended.
 func (i *Instance) Running() bool {
 	i.mu.Lock()
