@@ -13,8 +13,8 @@ import (
 // probeTime is the lifetime of the entry that Check writes.
 const probeTime = 10 * time.Second
 
-// Check writes and reads an entry that expires after ten seconds, and examines
-// the configuration of every master. A readiness probe can call it.
+// Check writes and reads an entry and a set that expire after ten seconds, and
+// examines the configuration of every master. A readiness probe can call it.
 //
 // It returns an error if the client does not fit the server, if a master evicts
 // entries, or if an operation fails. It logs a warning if the user of the
@@ -86,6 +86,25 @@ func (s *Store) probe(ctx context.Context) error {
 	}
 	if !added || !swapped || version != 2 {
 		return fmt.Errorf("entry lost: Add %v, Swap %v, version %d, want true, true and 2", added, swapped, version)
+	}
+	return s.probeIndex(ctx, key, expires)
+}
+
+func (s *Store) probeIndex(ctx context.Context, set string, expires time.Time) error {
+	for _, member := range []string{"b", "a"} {
+		if err := s.Put(ctx, set, member, expires); err != nil {
+			return err
+		}
+	}
+	if err := s.Delete(ctx, set, "b"); err != nil {
+		return err
+	}
+	members, err := s.List(ctx, set, "", maxList)
+	if err != nil {
+		return err
+	}
+	if len(members) != 1 || members[0] != "a" {
+		return fmt.Errorf("members lost: List %q, want a", members)
 	}
 	return nil
 }

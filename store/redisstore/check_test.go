@@ -96,11 +96,13 @@ func TestNewChecksTheServer(t *testing.T) {
 			do(append([]any{"ACL", "SETUSER", "app", "reset", "on", ">secret"}, rules...)...)
 			return client(t, server.Addr, func(o *redis.Options) { o.Username, o.Password = "app", "secret" })
 		}
-		all := []any{"~fapi2:*", "+get", "+set", "+pttl", "+getrange", "+evalsha", "+eval", "+time", "+info"}
+		all := []any{"~fapi2:*", "+get", "+set", "+pttl", "+getrange", "+evalsha", "+eval", "+time", "+info",
+			"+zadd", "+zrem", "+zrangebylex", "+zrandmember", "+pexpireat"}
 		open(t, user(all...))
 		requireNoStore(t, user(append(all, "-evalsha")...), "missing permission")
 		requireNoStore(t, user(append(all, "-time")...), "missing permission")
 		requireNoStore(t, user(append(all, "-set")...), "missing permission")
+		requireNoStore(t, user(append(all, "-zadd")...), "missing permission")
 		requireNoStore(t, user(append(all, "resetkeys", "~other:*")...), "missing permission")
 		open(t, user(append(all, "resetkeys", "~other:*")...), func(cfg *redisstore.Config) { cfg.Prefix = "other:" })
 

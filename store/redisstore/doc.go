@@ -1,10 +1,11 @@
-// Package redisstore implements store.Store on Redis 6.2 or later, or Valkey: a
-// single node, Sentinel or a Cluster.
+// Package redisstore implements store.Store and store.Index on Redis 6.2 or
+// later, or Valkey: a single node, Sentinel or a Cluster.
 //
 // [New] receives a go-redis client of the host and checks the server. Each
 // entry is one string: 8 bytes with the version, 8 random bytes that identify
 // the write, and the value. The store recognizes its own write if the client
-// repeats it after a lost response, or returns [ErrOutcome].
+// repeats it after a lost response, or returns [ErrOutcome]. Each set of the
+// index is one sorted set.
 //
 // The clock of the server decides. Redis removes an entry 0.9 seconds after its
 // expiry, because clocks differ. If the server is more than half a second ahead

@@ -69,8 +69,8 @@ type Config struct {
 	Now func() time.Time
 }
 
-// A Store implements store.Store on Redis. It is safe for concurrent use by any
-// number of goroutines and processes.
+// A Store implements store.Store and store.Index on Redis. It is safe for
+// concurrent use by any number of goroutines and processes.
 type Store struct {
 	server         server
 	prefix         string
@@ -86,8 +86,9 @@ type server interface {
 	// get returns the value of key. If key does not exist, get returns nil.
 	get(ctx context.Context, key string) ([]byte, error)
 	// run sends commands on key in order over one connection to the master of
-	// key. It returns a reply for each: an int64, a string or nil. If a command
-	// fails, run returns its error, which is errNoScript for an unknown script.
+	// key. It returns a reply for each: an int64, a string, a list or nil. If a
+	// command fails, run returns its error, which is errNoScript for an unknown
+	// script.
 	run(ctx context.Context, key string, commands ...[]any) ([]any, error)
 	// check calls f with the response to INFO of each master, which is empty
 	// without a permission.
@@ -138,26 +139,39 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 type write struct {
 	entry []byte // the header and the value
 	end   int64  // when Redis removes the entry, in Unix milliseconds
+	once  bool   // the client must not send it again
 	sent  int
 }
 
-// newWrite rejects what needs no server.
-func (s *Store) newWrite(ctx context.Context, version int64, value []byte, expires time.Time) (*write, error) {
+// end rejects what needs no server. It returns the time at which Redis removes
+// an entry, in Unix milliseconds.
+func (s *Store) end(ctx context.Context, expires time.Time) (int64, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("redisstore: %w", err)
+		return 0, fmt.Errorf("redisstore: %w", err)
 	}
 	if now := s.now(); !expires.After(now) {
-		return nil, fmt.Errorf("%w: %v at %v", ErrExpiry, expires, now)
+		return 0, fmt.Errorf("%w: %v at %v", ErrExpiry, expires, now)
+	}
+	return expires.UnixMilli() + 1 + margin, nil
+}
+
+func (s *Store) newWrite(ctx context.Context, version int64, value []byte, expires time.Time) (*write, error) {
+	end, err := s.end(ctx, expires)
+	if err != nil {
+		return nil, err
 	}
 	entry := make([]byte, headerSize, headerSize+len(value))
 	binary.BigEndian.PutUint64(entry, uint64(version))
 	binary.BigEndian.PutUint64(entry[8:], rand.Uint64())
-	return &write{entry: append(entry, value...), end: expires.UnixMilli() + 1 + margin}, nil
+	return &write{entry: append(entry, value...), end: end}, nil
 }
 
 // MarshalBinary returns the argument. The client calls it each time that it
-// sends the command.
+// sends the command. An error prevents that.
 func (w *write) MarshalBinary() ([]byte, error) {
+	if w.once && w.sent > 0 {
+		return nil, errNotRepeated
+	}
 	w.sent++
 	return w.entry, nil
 }
@@ -235,7 +249,7 @@ func (s *Store) Get(ctx context.Context, key string) (value []byte, version int6
 // would then delete the entry. If it has stored the entry, it returns the time
 // of the server in milliseconds. If an earlier attempt of the same write has
 // stored it, the script returns that time as a negative number.
-const swapScript = `local time = redis.call('TIME')
+var swapScript = newScript(`local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then
 	if redis.call('GETRANGE', KEYS[1], 0, 15) == string.sub(ARGV[2], 1, 16) then return -now end
@@ -243,12 +257,28 @@ if redis.call('GETRANGE', KEYS[1], 0, 7) ~= ARGV[1] then
 end
 if now >= tonumber(ARGV[3]) then return 1 end
 redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
-return now`
+return now`)
 
 var (
-	swapHash    = redis.NewScript(swapScript).Hash()
-	errNoScript = errors.New("unknown script")
+	errNoScript    = errors.New("unknown script")
+	errNotRepeated = errors.New("unknown outcome of a write that is not repeated")
 )
+
+type script struct{ text, hash string }
+
+func newScript(text string) script { return script{text, redis.NewScript(text).Hash()} }
+
+// script runs a script on key. One of the arguments may be w.
+func (s *Store) script(ctx context.Context, run script, key string, w *write, arguments ...any) ([]any, error) {
+	command := append(append(make([]any, 0, 4+len(arguments)), "EVALSHA", run.hash, 1, key), arguments...)
+	replies, err := s.run(ctx, key, command)
+	if errors.Is(err, errNoScript) { // a new server, or one whose scripts were flushed
+		w.sent-- // the script has not run
+		command[0], command[1] = "EVAL", run.text
+		replies, err = s.run(ctx, key, command)
+	}
+	return replies, err
+}
 
 // Swap implements store.Store.
 func (s *Store) Swap(
@@ -260,11 +290,7 @@ func (s *Store) Swap(
 	}
 	key = s.prefix + key
 	old := binary.BigEndian.AppendUint64(nil, uint64(version))
-	replies, err := s.run(ctx, key, []any{"EVALSHA", swapHash, 1, key, old, w, w.end})
-	if errors.Is(err, errNoScript) { // a new server, or one whose scripts were flushed
-		w.sent-- // the script has not run
-		replies, err = s.run(ctx, key, []any{"EVAL", swapScript, 1, key, old, w, w.end})
-	}
+	replies, err := s.script(ctx, swapScript, key, w, old, w, w.end)
 	if err != nil {
 		return false, failed("Swap", err)
 	}

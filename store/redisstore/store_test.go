@@ -94,7 +94,13 @@ func requireGet(t testing.TB, s *redisstore.Store, name, value string, version i
 func TestSingleNode(t *testing.T) {
 	t.Parallel()
 	addr := testserver.Redis(t).Addr
-	storetest.Test(t, func(t *testing.T) store.Store { return open(t, client(t, addr)) })
+	kits(t, func(t *testing.T) *redisstore.Store { return open(t, client(t, addr)) })
+}
+
+// kits runs the kits of a store and of an index.
+func kits(t *testing.T, open func(t *testing.T) *redisstore.Store) {
+	t.Run("store", func(t *testing.T) { storetest.Test(t, func(t *testing.T) store.Store { return open(t) }) })
+	t.Run("index", func(t *testing.T) { storetest.TestIndex(t, func(t *testing.T) store.Index { return open(t) }) })
 }
 
 func TestSentinel(t *testing.T) {
@@ -102,7 +108,7 @@ func TestSentinel(t *testing.T) {
 	primary := testserver.Redis(t)
 	primary.RedisReplica()
 	sentinel := testserver.RedisSentinel(t, primary, 1)
-	storetest.Test(t, func(t *testing.T) store.Store {
+	kits(t, func(t *testing.T) *redisstore.Store {
 		return open(t, failoverClient(t, sentinel.Addr), patient)
 	})
 }
@@ -114,7 +120,7 @@ func TestCluster(t *testing.T) {
 		addrs = append(addrs, node.Addr)
 	}
 	options := func(o *redis.ClusterOptions) { o.Addrs = addrs }
-	storetest.Test(t, func(t *testing.T) store.Store { return open(t, clusterClient(t, options)) })
+	kits(t, func(t *testing.T) *redisstore.Store { return open(t, clusterClient(t, options)) })
 
 	s := open(t, clusterClient(t, options), patient)
 	for i := range 8 { // keys of all masters
