@@ -18,8 +18,9 @@ import (
 	"github.com/gofapi/fapi2/rar/openbanking"
 )
 
-// maxApps bounds the permissions of one user. The bank withdraws the oldest
-// ones above the bound, because the pages would not show them any more.
+// maxApps bounds the authorizations of one user, and the grants. The bank
+// withdraws the oldest ones above the bound, because the pages would not show
+// them any more.
 const maxApps = 200
 
 // A permission is the result of one consent: an authorization, or a grant of
@@ -27,10 +28,10 @@ const maxApps = 200
 type permission struct {
 	ID       string    `json:"id"`
 	ClientID string    `json:"client_id"`
-	Managed  bool      `json:"managed,omitempty"`
 	Since    time.Time `json:"since"`
-	Until    time.Time `json:"until,omitzero"` // for authorizations without grant management
+	Until    time.Time `json:"until,omitzero"`
 
+	managed bool // a grant
 	granted
 }
 
@@ -38,6 +39,7 @@ type permission struct {
 // authorization, and in the grant otherwise.
 type granted struct {
 	scopes  []string
+	raw     json.RawMessage // of details, as stored
 	details rar.Details
 }
 
@@ -47,8 +49,8 @@ type storedGranted struct {
 	Details json.RawMessage `json:"details,omitempty"`
 }
 
-// permissions stores the permissions of all users, those of a user in one
-// record.
+// permissions stores the authorizations of all users, those of a user in one
+// record. The server lists the grants of a user itself.
 type permissions struct {
 	records *records.Records
 	nobody  string // a user whose consents are automatic and unlimited; may be empty
@@ -65,16 +67,14 @@ func (p *permissions) updateList(ctx context.Context, user string, edit func(*pe
 	return records.Update(ctx, p.records, "permissions", user, records.Forever, edit)
 }
 
-// add stores a permission and returns the permissions above the bound. For a
-// deleted user it returns the permission itself.
+// add stores an authorization and returns those above the bound. For a deleted
+// user it returns the authorization itself.
 func (p *permissions) add(ctx context.Context, user string, one permission) (dropped []permission, err error) {
 	if user == p.nobody {
 		return nil, nil
 	}
-	if !one.Managed {
-		if err := p.addGranted(ctx, one); err != nil {
-			return nil, err
-		}
+	if err := p.addGranted(ctx, one); err != nil {
+		return nil, err
 	}
 	return dropped, p.updateList(ctx, user, func(v *permissionList) (bool, error) {
 		if dropped = nil; v.Deleted {
@@ -82,7 +82,7 @@ func (p *permissions) add(ctx context.Context, user string, one permission) (dro
 			return false, nil
 		}
 		v.All = slices.DeleteFunc(v.All, func(old permission) bool {
-			return old.ID == one.ID || !old.Managed && !old.Until.After(one.Since)
+			return old.ID == one.ID || !old.Until.After(one.Since)
 		})
 		if v.All = append(v.All, one); len(v.All) > maxApps {
 			dropped, v.All = slices.Clone(v.All[:len(v.All)-maxApps]), v.All[len(v.All)-maxApps:]
@@ -112,7 +112,7 @@ func (p *permissions) remove(ctx context.Context, user string, one permission) e
 		v.All = slices.DeleteFunc(v.All, func(old permission) bool { return old.ID == one.ID })
 		return len(v.All) < before, nil
 	})
-	if err != nil || one.Managed {
+	if err != nil {
 		return err
 	}
 	return records.Update(ctx, p.records, "permission", one.ID, time.Minute, func(v *storedGranted) (bool, error) {
@@ -122,8 +122,8 @@ func (p *permissions) remove(ctx context.Context, user string, one permission) e
 	})
 }
 
-// close prevents new permissions of a deleted user. It returns those that
-// exist.
+// close prevents new permissions of a deleted user. It returns the
+// authorizations that exist.
 func (p *permissions) close(ctx context.Context, user string) (all []permission, err error) {
 	return all, p.updateList(ctx, user, func(v *permissionList) (bool, error) {
 		all = v.All
@@ -133,15 +133,15 @@ func (p *permissions) close(ctx context.Context, user string) (all []permission,
 	})
 }
 
-// of returns the permissions of a user, oldest first, without what they permit.
-func (p *permissions) of(ctx context.Context, user string) ([]permission, error) {
-	var v permissionList
-	_, err := p.records.Get(ctx, "permissions", user, &v)
-	return v.All, err
+// of returns the record of a user, with the authorizations, oldest first,
+// without what they permit.
+func (p *permissions) of(ctx context.Context, user string) (v permissionList, err error) {
+	_, err = p.records.Get(ctx, "permissions", user, &v)
+	return v, err
 }
 
-// remember stores a permission that a user has just given. Grants are stored by
-// their events instead: a grant exists only after the client has redeemed its
+// remember stores an authorization that a user has just given. The server
+// stores grants itself: a grant exists only after the client has redeemed its
 // code.
 func (b *bank) remember(ctx context.Context, a *authserver.Authorization, response *authserver.AuthorizationResponse,
 	approval authserver.Approval) error {
@@ -150,32 +150,82 @@ func (b *bank) remember(ctx context.Context, a *authserver.Authorization, respon
 	}
 	dropped, err := b.permissions.add(ctx, approval.Subject, permission{
 		ID: response.AuthorizationID(), ClientID: a.ClientID(), Since: b.now(), Until: b.ends(a),
-		granted: granted{approval.Scopes, approval.Details},
+		granted: granted{scopes: approval.Scopes, details: approval.Details},
 	})
 	b.drop(ctx, dropped)
 	return err
 }
 
-// grantChanged receives the event of each change of a grant.
+// errDeleted fails the event of a new grant of a deleted user, until the grant
+// has ended. The client therefore receives no tokens.
+var errDeleted = errors.New("the user was deleted")
+
+// grantChanged receives the event of each change of a grant. It ends the grants
+// above the bound, and a new grant of a deleted user.
 func (b *bank) grantChanged(ctx context.Context, e grants.Event) error {
-	b.log.InfoContext(ctx, "grant "+e.Kind, "client", e.New.ClientID, "subject", e.New.Subject, "by", e.By)
-	one := permission{ID: e.New.ID, ClientID: e.New.ClientID, Managed: true, Since: e.Time}
-	if e.New.Status != "active" {
-		return b.permissions.remove(ctx, e.New.Subject, one)
-	}
-	if e.Kind != "created" {
+	user := e.New.Subject
+	b.log.InfoContext(ctx, "grant "+e.Kind, "client", e.New.ClientID, "subject", user, "by", e.By)
+	if e.Kind != "created" || user == b.permissions.nobody {
 		return nil
 	}
-	dropped, err := b.permissions.add(ctx, e.New.Subject, one)
-	b.drop(ctx, dropped)
-	return err
+	stored, err := b.permissions.of(ctx, user)
+	if err != nil {
+		return err
+	}
+	if stored.Deleted {
+		return b.endOfDeleted(ctx, e.New.ID)
+	}
+	all, err := b.grantsOf(ctx, user)
+	if err != nil {
+		return err
+	}
+	b.drop(ctx, all[min(len(all), maxApps):])
+	return nil
+}
+
+// endOfDeleted ends a grant. The operation that delivers its event locks the
+// grant, so the withdrawal waits in the background. If the process dies before,
+// the event is still pending, and the next sweep repeats it.
+func (b *bank) endOfDeleted(ctx context.Context, id string) error {
+	g, err := b.server.Grants().Get(ctx, id)
+	if err != nil || g.Status != "active" {
+		return err
+	}
+	go b.drop(context.WithoutCancel(ctx), []permission{ofGrant(g)})
+	return errDeleted
+}
+
+// grantsOf returns the active grants of a user, newest first.
+func (b *bank) grantsOf(ctx context.Context, user string) (all []permission, err error) {
+	for after := ""; ; {
+		page, next, err := b.server.Grants().List(ctx, user, after, maxApps)
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range page {
+			if g.Status == "active" {
+				all = append(all, ofGrant(g))
+			}
+		}
+		if next == "" {
+			return all, nil
+		}
+		after = next
+	}
+}
+
+// ofGrant returns a grant as a permission, without its details.
+func ofGrant(g grants.Grant) permission {
+	return permission{
+		ID: g.ID, ClientID: g.ClientID, Since: g.CreatedAt, Until: g.ExpiresAt, managed: true,
+		granted: granted{scopes: g.ScopeValues(), raw: g.AuthorizationDetails},
+	}
 }
 
 // deliverEvery is the interval of deliver.
 const deliverEvery = time.Minute
 
-// deliver repeats events of grants that failed or whose process crashed. It
-// needs an index of the store.
+// deliver repeats events of grants that failed or whose process crashed.
 func (b *bank) deliver(ctx context.Context) {
 	if _, err := b.server.Grants().DeliverPending(ctx, maxApps); err != nil && ctx.Err() == nil {
 		b.log.WarnContext(ctx, "events of grants not delivered", "reason", err.Error())
@@ -184,9 +234,6 @@ func (b *bank) deliver(ctx context.Context) {
 
 // deliverAlways calls deliver at an interval until ctx ends.
 func (b *bank) deliverAlways(ctx context.Context) {
-	if b.kept.isShared() && b.kept.index() == nil {
-		return
-	}
 	ticker := time.NewTicker(deliverEvery)
 	defer ticker.Stop()
 	for {
@@ -209,50 +256,64 @@ func (b *bank) drop(ctx context.Context, all []permission) {
 
 // withdraw ends a permission, with its tokens.
 func (b *bank) withdraw(ctx context.Context, one permission) error {
-	if one.Managed {
-		return b.server.Grants().Withdraw(ctx, one.ID)
+	if one.managed {
+		err := b.server.Grants().Withdraw(ctx, one.ID)
+		if errors.Is(err, grants.ErrNotFound) { // it has ended
+			return nil
+		}
+		return err
 	}
 	return b.server.Withdraw(ctx, one.ID)
 }
 
-// end withdraws a permission of a user and removes it from the list. If the
-// second step fails, the page removes the ended permission later.
+// end withdraws a permission of a user and removes an authorization from the
+// list. If the second step fails, the page removes it later.
 func (b *bank) end(ctx context.Context, user string, one permission) error {
-	if err := b.withdraw(ctx, one); err != nil {
+	if err := b.withdraw(ctx, one); err != nil || one.managed {
 		return err
 	}
 	return b.permissions.remove(ctx, user, one)
 }
 
-// current fills in the present state of a permission. If the permission has
-// ended, ok is false.
+// current fills in the present state of an authorization. If it has ended, ok
+// is false.
 func (b *bank) current(ctx context.Context, one permission) (_ permission, ok bool, err error) {
-	var stored storedGranted
-	if one.Managed {
-		g, err := b.server.Grants().Get(ctx, one.ID)
-		if errors.Is(err, grants.ErrNotFound) {
-			return one, false, nil
-		}
-		if err != nil || g.Status != "active" {
-			return one, false, err
-		}
-		stored, one.Until = storedGranted{g.ScopeValues(), g.AuthorizationDetails}, g.ExpiresAt
-	} else {
-		revoked, err := b.server.Revoked(ctx, one.ID)
-		if err != nil || revoked || !one.Until.After(b.now()) {
-			return one, false, err
-		}
-		if _, err := b.permissions.records.Get(ctx, "permission", one.ID, &stored); err != nil {
-			return one, false, err
-		}
+	revoked, err := b.server.Revoked(ctx, one.ID)
+	if err != nil || revoked || !one.Until.After(b.now()) {
+		return one, false, err
 	}
-	one.scopes = stored.Scopes
-	if one.details, err = b.parseGranted(stored.Details); err != nil {
-		// The configuration no longer has the type. The user can still end the
-		// access.
+	var stored storedGranted
+	if _, err := b.permissions.records.Get(ctx, "permission", one.ID, &stored); err != nil {
+		return one, false, err
+	}
+	one.scopes, one.raw = stored.Scopes, stored.Details
+	return one, true, nil
+}
+
+// find returns a permission of a user that lasts. If there is none, ok is
+// false: it is another user's, or has ended.
+func (b *bank) find(ctx context.Context, user, id string) (one permission, ok bool, err error) {
+	stored, err := b.permissions.of(ctx, user)
+	if err != nil {
+		return one, false, err
+	}
+	if i := slices.IndexFunc(stored.All, func(one permission) bool { return one.ID == id }); i >= 0 {
+		return b.current(ctx, stored.All[i])
+	}
+	g, err := b.server.Grants().Get(ctx, id)
+	if errors.Is(err, grants.ErrNotFound) {
+		return one, false, nil
+	}
+	return ofGrant(g), err == nil && g.Subject == user && g.Status == "active", err
+}
+
+// parseDetails reads the details of a permission. If the configuration no
+// longer has their type, there are none, and the user can still end the access.
+func (b *bank) parseDetails(ctx context.Context, one *permission) {
+	var err error
+	if one.details, err = b.parseGranted(one.raw); err != nil {
 		b.log.WarnContext(ctx, "details not shown", "client", one.ClientID, "reason", err.Error())
 	}
-	return one, true, nil
 }
 
 func (b *bank) parseGranted(raw json.RawMessage) (rar.Details, error) {
@@ -358,27 +419,46 @@ func (b *bank) apps(w http.ResponseWriter, r *http.Request) {
 	b.show(w, r, appsPage, http.StatusOK, staysHere, data)
 }
 
-// ownData returns the permissions and the payments of a user, newest first. It
-// removes permissions that have ended.
+// ownData returns the permissions and the payments of a user, newest first.
 func (b *bank) ownData(ctx context.Context, user string) (all []permission, made []payment, err error) {
-	stored, err := b.permissions.of(ctx, user)
-	if err != nil {
+	if all, err = b.permissionsOf(ctx, user); err != nil {
 		return nil, nil, err
 	}
-	for _, one := range slices.Backward(stored) {
+	for i := range all {
+		b.parseDetails(ctx, &all[i])
+	}
+	made, err = b.payments.of(ctx, user)
+	return all, made, err
+}
+
+// permissionsOf returns the permissions of a user that last, newest first. It
+// removes authorizations that have ended from the list.
+func (b *bank) permissionsOf(ctx context.Context, user string) ([]permission, error) {
+	all, err := b.grantsOf(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := b.permissions.of(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range slices.Backward(stored.All) {
 		one, ok, err := b.current(ctx, one)
 		if err == nil && !ok {
 			err = b.permissions.remove(ctx, user, one)
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if ok {
 			all = append(all, one)
 		}
 	}
-	made, err = b.payments.of(ctx, user)
-	return all, made, err
+	// A grant has whole seconds.
+	slices.SortStableFunc(all, func(a, b permission) int {
+		return b.Since.Truncate(time.Second).Compare(a.Since.Truncate(time.Second))
+	})
+	return all, nil
 }
 
 // revoke ends the access of an application, after the user has confirmed it.
@@ -391,39 +471,29 @@ func (b *bank) revoke(w http.ResponseWriter, r *http.Request) {
 	if !b.readForm(w, r, "revoke", in.id) {
 		return
 	}
-	id := r.PostForm.Get("id")
-	all, err := b.permissions.of(r.Context(), in.user)
+	one, ok, err := b.find(r.Context(), in.user, r.PostForm.Get("id"))
 	if err != nil {
 		b.fail(w, r, errStore, err)
 		return
 	}
-	i := slices.IndexFunc(all, func(one permission) bool { return one.ID == id })
-	if i < 0 { // another user's, or a second click
+	if !ok { // another user's, or a second click
 		redirect(w, b.cfg.path("/apps"))
 		return
 	}
 	if !r.PostForm.Has("confirm") {
-		b.confirmRevoke(w, r, in, all[i])
+		b.confirmRevoke(w, r, in, one)
 		return
 	}
-	if err := b.end(r.Context(), in.user, all[i]); err != nil {
+	if err := b.end(r.Context(), in.user, one); err != nil {
 		b.fail(w, r, errStore, err)
 		return
 	}
-	b.log.InfoContext(r.Context(), "access withdrawn", "client", all[i].ClientID, "subject", in.user)
-	redirect(w, b.cfg.path("/apps?ended="+url.QueryEscape(all[i].ClientID)))
+	b.log.InfoContext(r.Context(), "access withdrawn", "client", one.ClientID, "subject", in.user)
+	redirect(w, b.cfg.path("/apps?ended="+url.QueryEscape(one.ClientID)))
 }
 
 func (b *bank) confirmRevoke(w http.ResponseWriter, r *http.Request, in *session, one permission) {
-	one, ok, err := b.current(r.Context(), one)
-	if err != nil {
-		b.fail(w, r, errStore, err)
-		return
-	}
-	if !ok {
-		redirect(w, b.cfg.path("/apps"))
-		return
-	}
+	b.parseDetails(r.Context(), &one)
 	data := struct {
 		view
 		App shownApp

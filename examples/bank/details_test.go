@@ -23,7 +23,8 @@ const (
 	information = `{"type":"account_information","actions":["list_accounts","read_balances","read_transactions"]}`
 )
 
-// details adds authorization details to a request, and the scope that goes with payments.
+// details adds authorization details to a request, and the scope that goes with
+// payments.
 func details(all ...string) func(*request) {
 	return func(r *request) {
 		r.with("authorization_details", "["+strings.Join(all, ",")+"]")

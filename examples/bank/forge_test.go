@@ -18,7 +18,8 @@ import (
 
 // The library makes no bad JWTs, so the tests make their own.
 
-// A change alters the header or the claims of a JWT before it is signed; a nil value leaves a member out.
+// A change alters the header or the claims of a JWT before it is signed; a nil
+// value leaves a member out.
 type change func(header, claims object)
 
 func header(name string, value any) change {
@@ -34,7 +35,8 @@ func set(o, members object) {
 	maps.DeleteFunc(o, func(_ string, value any) bool { return value == nil })
 }
 
-// forge makes a JWT (RFC 7515 §7.1) by the algorithm that its header names, as far as key can.
+// forge makes a JWT (RFC 7515 §7.1) by the algorithm that its header names, as
+// far as key can.
 func forge(t testing.TB, key crypto.Signer, h, c object, changes ...change) string {
 	t.Helper()
 	h, c = maps.Clone(h), maps.Clone(c)

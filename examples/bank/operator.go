@@ -169,7 +169,7 @@ func (b *bank) shownUsers(ctx context.Context, names []string) ([]shownUser, err
 		if err != nil {
 			return nil, err
 		}
-		permissions, err := b.permissions.of(ctx, name)
+		permissions, err := b.permissionsOf(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -251,7 +251,11 @@ func (b *bank) forget(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	for _, one := range all {
+	given, err := b.grantsOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, one := range append(all, given...) {
 		if err := b.end(ctx, name, one); err != nil {
 			return err
 		}

@@ -7,12 +7,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gofapi/fapi2/examples/internal/records"
 	"github.com/stretchr/testify/require"
+
+	"github.com/gofapi/fapi2/grants"
 )
 
 const operatorSecret = "a secret of the operator"
@@ -118,10 +121,7 @@ func TestTheOperatorDeletesAUser(t *testing.T) {
 	require.Contains(t, string(w.newBrowser().logInAt(w.issuer, "correct horse").body), `id="password"`)
 	require.Empty(t, w.made())
 	w.one.redeem(unredeemed).do().refused(http.StatusBadRequest, "invalid_grant")
-	late := w.one.redeem(unredeemedGrant).do()
-	if late.status == http.StatusOK {
-		require.Equal(t, http.StatusUnauthorized, w.one.call(http.MethodGet, "/accounts", late.str("access_token")).do().status)
-	}
+	w.one.redeem(unredeemedGrant).do().ok(http.StatusServiceUnavailable) // the event of the grant fails until it has ended
 	shown = w.asOperator(http.MethodGet, "/", nil, nil).Body.String()
 	require.Contains(t, shown, "deleted")
 	require.Equal(t, "bob", w.two.call(http.MethodGet, "/accounts", ofBob.str("access_token")).do().ok(http.StatusOK).str("owner"))
@@ -160,23 +160,51 @@ func TestAGrantAppearsThoughTheStoreHasFailed(t *testing.T) {
 	b := w.newBrowser()
 	page := b.open(w.one.front(w.one.pushed(param("grant_management_action", "create"))))
 	code := b.approve(b.logIn(page, "alice", "correct horse")).Query().Get("code")
+	appears := func(reason string) {
+		t.Helper()
+		all, err := w.bank.permissionsOf(t.Context(), "alice")
+		require.NoError(t, err)
+		require.Len(t, all, 1, reason)
+	}
+	all, err := w.bank.permissionsOf(t.Context(), "alice")
+	require.NoError(t, err)
+	require.Empty(t, all)
 	working := w.bank.permissions.records
 	w.bank.permissions.records = &records.Records{Store: broken{}, Owner: w.issuer, Now: w.now}
 	w.one.redeem(code).do().ok(http.StatusServiceUnavailable)
 	w.bank.permissions.records = working
-	all, err := w.bank.permissions.of(t.Context(), "alice")
-	require.NoError(t, err)
-	require.Empty(t, all)
+	appears("the grant exists, and its event is pending")
 	w.advance(15 * time.Second)
 	w.bank.deliver(t.Context())
-	all, err = w.bank.permissions.of(t.Context(), "alice")
-	require.NoError(t, err)
-	require.Len(t, all, 1)
+	appears("after the event")
 	w.bank.deliver(t.Context())
 	w.one.redeem(code).do().ok(http.StatusOK)
-	all, err = w.bank.permissions.of(t.Context(), "alice")
+	appears("the event may come twice")
+}
+
+// The event of a grant ends those above the bound, even if the process that
+// created the grant crashed.
+func TestGrantsAreBounded(t *testing.T) {
+	w := newWorld(t, with("auto_approve", nil))
+	manager := w.bank.server.Grants()
+	create := func() {
+		request, err := manager.Check(t.Context(), w.one.id, url.Values{"grant_management_action": {"create"}})
+		require.NoError(t, err)
+		change, err := manager.Prepare(t.Context(), request, grants.Approval{
+			AuthorizationID: newID(), Subject: "alice", Scopes: []grants.Scope{{Scope: "accounts"}},
+		})
+		require.NoError(t, err)
+		_, err = manager.Claim(t.Context(), change)
+		require.NoError(t, err)
+	}
+	for range maxApps + 2 {
+		create()
+		w.advance(time.Second)
+	}
+	all, err := w.bank.grantsOf(t.Context(), "alice")
 	require.NoError(t, err)
-	require.Len(t, all, 1, "the event may come twice")
+	require.Len(t, all, maxApps)
+	require.True(t, slices.IsSortedFunc(all, func(a, b permission) int { return b.Since.Compare(a.Since) }), "the oldest have ended")
 }
 
 func TestReadiness(t *testing.T) {

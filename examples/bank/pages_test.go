@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A browser follows redirects as long as they stay at the bank, keeps cookies, and knows no script.
+// A browser follows redirects as long as they stay at the bank, keeps cookies,
+// and knows no script.
 type browser struct {
 	w        *world
 	http     *http.Client

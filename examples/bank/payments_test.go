@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// paymentOf is a payment with these actions, or without the member if there are none.
+// paymentOf is a payment with these actions, or without the member if there are
+// none.
 func paymentOf(amount string, actions ...string) string {
 	detail := strings.Replace(order, "12.34", amount, 1)
 	if len(actions) == 0 {
@@ -176,7 +177,8 @@ func TestDetailsForAnotherAPI(t *testing.T) {
 	})
 }
 
-// bigInformation is account information of about 6 KB, a different one for each number.
+// bigInformation is account information of about 6 KB, a different one for each
+// number.
 func bigInformation(w *world, number int) string {
 	locations := make([]string, 40)
 	for i := range locations {

@@ -71,7 +71,8 @@ func (r reply) ok(status int) reply {
 	return r
 }
 
-// http is a client that follows no redirects. A new one has no connection whose certificate could be another's.
+// http is a client that follows no redirects. A new one has no connection whose
+// certificate could be another's.
 func (w *world) http(certificate *tls.Certificate) *http.Client {
 	keeping := profile.TLSConfig()
 	keeping.RootCAs = w.roots

@@ -164,10 +164,48 @@ func (p *world) flow(interrupt func()) {
 		"the replay of the code has ended the tokens")
 }
 
+// managed plays a flow with a grant, which the user ends, and calls interrupt
+// between all steps. The page of applications is exact after each.
+func (p *program) managed(interrupt func()) {
+	t := p.t
+	b := p.newBrowser()
+	b.logInAt(p.issuer, "correct horse")
+	before := strings.Count(string(b.open(p.issuer+"/apps").ok(http.StatusOK).body), `id="revoke-`)
+	shown := func(want int) reply {
+		t.Helper()
+		interrupt()
+		page := b.open(p.issuer + "/apps").ok(http.StatusOK)
+		require.Equal(t, before+want, strings.Count(string(page.body), `id="revoke-`))
+		return page
+	}
+	requestURI := p.one.pushed(details(information), param("grant_management_action", "create"))
+	interrupt()
+	consent := b.open(p.one.front(requestURI)).ok(http.StatusOK)
+	interrupt()
+	code := b.approve(consent).Query().Get("code")
+	shown(0)
+	tokens := p.one.redeem(code).do().ok(http.StatusOK)
+	shown(1)
+	merge := p.one.pushed(details(order), param("grant_management_action", "merge"), param("grant_id", tokens.str("grant_id")))
+	merged := p.one.redeem(b.approve(b.open(p.one.front(merge)).ok(http.StatusOK)).Query().Get("code")).do().ok(http.StatusOK)
+	require.Equal(t, tokens.str("grant_id"), merged.str("grant_id"))
+	page := shown(1)
+	require.Contains(t, string(page.body), "ACME", "the grant as it is now")
+	confirm := b.press(page, "revoke-0", nil).ok(http.StatusOK)
+	interrupt()
+	b.press(confirm, "confirm", nil).ok(http.StatusOK)
+	shown(0)
+	for _, token := range []string{tokens.str("access_token"), merged.str("access_token")} {
+		require.Equal(t, http.StatusUnauthorized, p.one.call(http.MethodGet, "/accounts", token).do().status)
+	}
+	p.one.refresh(merged.str("refresh_token")).do().refused(http.StatusBadRequest, "invalid_grant")
+}
+
 func TestARestartLosesNothing(t *testing.T) {
 	p := newProgram(t)
 	keys := p.get(p.issuer + "/jwks").ok(http.StatusOK).body
 	p.flow(p.restart)
+	p.managed(p.restart)
 	require.Equal(t, string(keys), string(p.get(p.issuer+"/jwks").body))
 	data := filepath.Join(p.directory, "bank.data")
 	for path, mode := range map[string]os.FileMode{data: 0o700, filepath.Join(data, "bank.db"): 0o600} {
@@ -328,11 +366,13 @@ func TestServersKeepWhatTheBankHas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newProgram(t, with("store", start(t)))
 			p.flow(p.sometimes())
+			p.managed(p.sometimes())
 		})
 	}
 	t.Run("SQLite, with Redis for replays", func(t *testing.T) {
 		p := newProgram(t, with("replay", "redis://"+testserver.Redis(t).Addr))
 		p.flow(p.sometimes())
+		p.managed(p.sometimes())
 		db, err := sql.Open("sqlite", filepath.Join(p.directory, "bank.data", "bank.db"))
 		require.NoError(t, err)
 		defer db.Close()

@@ -157,7 +157,8 @@ func advice(err error) string {
 	case redis.IsPermissionError(err), redis.HasErrorPrefix(err, "The user executing the script can't"),
 		redis.HasErrorPrefix(err, "ACL failure in script"):
 		return "missing permission: the user of the client requires +get +set +pttl +getrange +evalsha +eval +time " +
-			"+zadd +zrem +zrangebylex +zrandmember +pexpireat +info and the keys of the prefix, for Replicas also +wait +watch +unwatch, for a Cluster also +cluster"
+			"+zadd +zrem +zrangebylex +zrandmember +pexpireat +info and the keys of the prefix, " +
+			"for Replicas also +wait +watch +unwatch, for a Cluster also +cluster"
 	case moved:
 		return "server is a node of a Cluster: use redis.NewClusterClient"
 	case redis.IsReadOnlyError(err):

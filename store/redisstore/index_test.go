@@ -178,7 +178,7 @@ func TestChangeSet(t *testing.T) {
 		members, err := s.List(t.Context(), key("shared"), "", store.MaxList)
 		require.NoError(t, err)
 		require.Contains(t, members, member)
-		require.NoError(t, s.Put(t.Context(), key("shared"), "common", time.Now().Add(time.Duration(100*i)*time.Second+time.Minute)))
+		require.NoError(t, s.Put(t.Context(), key("shared"), "common", time.Now().Add(time.Duration(i+1)*time.Minute)))
 		if i%2 == 0 {
 			require.NoError(t, s.Delete(t.Context(), key("shared"), member))
 		}
