@@ -2,12 +2,15 @@ package idtoken
 
 import "errors"
 
-// Errors of [Verifier.Verify]. They have no wire form, because a client sends
-// no response to an ID token. After an error the client ends the flow. It uses
-// neither the ID token nor the access token of the same response.
+// Errors of [Verifier.Verify] and [Verifier.VerifyUserInfo]. They have no wire
+// form, because a client sends no response to an ID token. After an error of
+// Verify the client ends the flow. It uses neither the ID token nor the access
+// token of the same response. After an error of VerifyUserInfo the client uses
+// no claim of the response.
 var (
 	// ErrMalformed means that the token is not a compact JWT with strict JSON
-	// inside, or is too long.
+	// inside, or is too long. It also means that a UserInfo response has
+	// another Content-Type.
 	ErrMalformed = errors.New("idtoken: malformed token")
 	// ErrEncryption means that the token cannot be decrypted, for example
 	// because it is encrypted to another key. It also means that the token is
@@ -46,7 +49,8 @@ var (
 	// ErrAccessToken means that the token belongs to another access token
 	// ("at_hash").
 	ErrAccessToken = errors.New("idtoken: wrong access token")
-	// ErrSignature means that no key of the issuer verifies the signature.
+	// ErrSignature means that no key of the issuer verifies the signature, or
+	// that a UserInfo response is not signed though the client requires it.
 	ErrSignature = errors.New("idtoken: signature does not verify")
 	// ErrUnavailable means that the keys of the issuer are unavailable. It
 	// wraps the cause.

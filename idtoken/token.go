@@ -1,6 +1,7 @@
 // Package idtoken implements ID tokens (OpenID Connect Core 1.0 §2 and
 // §3.1.3.7): signed statements of an OpenID provider to a client about the
-// login of a user.
+// login of a user. It also verifies UserInfo responses (§5.3), which have
+// further claims about the same user.
 //
 // An OpenID provider issues them with an [Issuer], in the token response to
 // requests with the scope value openid. A client checks each with a [Verifier]
@@ -97,10 +98,12 @@ func (t *Token) Dropped() []string { return slices.Clone(t.dropped) }
 // Claims decodes all claims into v, a pointer to a struct. A field matches the
 // claim whose exact name is in its json tag. A claim without a field is
 // ignored. The error matches [ErrClaims].
-func (t *Token) Claims(v any) error {
+func (t *Token) Claims(v any) error { return decode(t.payload, v) }
+
+func decode(claims strictjson.Object, v any) error {
 	all := make(map[string]json.RawMessage)
-	for _, name := range t.payload.Names() {
-		all[name], _ = t.payload.Get(name)
+	for _, name := range claims.Names() {
+		all[name], _ = claims.Get(name)
 	}
 	raw, err := json.Marshal(all)
 	if err == nil {

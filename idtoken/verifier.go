@@ -44,6 +44,9 @@ type VerifierConfig struct {
 	// empty, an encrypted token is rejected. Otherwise a token that is not
 	// encrypted is rejected.
 	DecryptionKeys []DecryptionKey
+	// UserInfo configures VerifyUserInfo. The zero value accepts JSON and
+	// signed responses.
+	UserInfo UserInfoConfig
 	// TrustedAudiences contains the recipients that a token may have in
 	// addition to this client. The default is none.
 	TrustedAudiences []string
@@ -88,8 +91,16 @@ func (e Expected) LogValue() slog.Value { return slog.StringValue(e.String()) }
 // A Verifier checks ID tokens of one issuer for one client. It is safe for
 // concurrent use.
 type Verifier struct {
-	cfg   VerifierConfig
-	rules jwt.Rules
+	cfg      VerifierConfig
+	rules    jwt.Rules
+	userInfo jwt.Rules
+}
+
+func sentinels() jwt.Errors {
+	return jwt.Errors{
+		Malformed: ErrMalformed, Algorithm: ErrAlgorithm, Type: ErrType, Signature: ErrSignature,
+		Unavailable: ErrUnavailable, Encryption: ErrEncryption,
+	}
 }
 
 // NewVerifier validates and copies cfg.
@@ -108,24 +119,23 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("idtoken: %w", err)
 	}
-	var decrypter *jose.Decrypter
-	if len(cfg.DecryptionKeys) > 0 { // CA-OIDC-3.1.3.7-1
-		if decrypter, err = jose.NewDecrypter(cfg.DecryptionKeys); err != nil {
-			return nil, fmt.Errorf("idtoken: %w", err)
-		}
+	decrypter, err := jose.NewDecrypter(cfg.DecryptionKeys) // CA-OIDC-3.1.3.7-1
+	if err != nil {
+		return nil, fmt.Errorf("idtoken: %w", err)
 	}
 	cfg.TrustedAudiences = slices.Clone(cfg.TrustedAudiences)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	userInfo, err := userInfoRules(cfg.UserInfo, algorithms)
+	if err != nil {
+		return nil, fmt.Errorf("idtoken: %w", err)
+	}
 	// JWT-3.12-1: every other kind of JWT has a typ. An access token (at+jwt)
 	// must not pass for an ID token.
-	return &Verifier{cfg: cfg, rules: jwt.Rules{
+	return &Verifier{cfg: cfg, userInfo: userInfo, rules: jwt.Rules{
 		MaxBytes: maxTokenBytes, Algorithms: algorithms, Untyped: true, Peer: true, Decrypter: decrypter,
-		Errors: jwt.Errors{
-			Malformed: ErrMalformed, Algorithm: ErrAlgorithm, Type: ErrType, Signature: ErrSignature,
-			Unavailable: ErrUnavailable, Encryption: ErrEncryption,
-		},
+		Errors: sentinels(),
 	}}, nil
 }
 

@@ -113,11 +113,9 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jarm: %w", err)
 	}
-	var decrypter *jose.Decrypter
-	if len(cfg.DecryptionKeys) > 0 { // JARM-2.4-1
-		if decrypter, err = jose.NewDecrypter(cfg.DecryptionKeys); err != nil {
-			return nil, fmt.Errorf("jarm: %w", err)
-		}
+	decrypter, err := jose.NewDecrypter(cfg.DecryptionKeys) // JARM-2.4-1
+	if err != nil {
+		return nil, fmt.Errorf("jarm: %w", err)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

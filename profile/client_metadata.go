@@ -121,6 +121,8 @@ type ClientMetadata struct {
 	IntrospectionEncryptedResponseEnc string `json:"introspection_encrypted_response_enc,omitempty"`
 	IDTokenEncryptedResponseAlg       string `json:"id_token_encrypted_response_alg,omitempty"`
 	IDTokenEncryptedResponseEnc       string `json:"id_token_encrypted_response_enc,omitempty"`
+	UserInfoEncryptedResponseAlg      string `json:"userinfo_encrypted_response_alg,omitempty"`
+	UserInfoEncryptedResponseEnc      string `json:"userinfo_encrypted_response_enc,omitempty"`
 
 	// These members are from OpenID Connect Dynamic Client Registration §2.
 	ApplicationType        string   `json:"application_type,omitempty"`

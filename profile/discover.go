@@ -96,6 +96,8 @@ func (m *ServerMetadata) completeOpenID(more *ServerMetadata) {
 		{&m.ACRValuesSupported, &more.ACRValuesSupported},
 		{&m.SubjectTypesSupported, &more.SubjectTypesSupported},
 		{&m.UserInfoSigningAlgValuesSupported, &more.UserInfoSigningAlgValuesSupported},
+		{&m.UserInfoEncryptionAlgValuesSupported, &more.UserInfoEncryptionAlgValuesSupported},
+		{&m.UserInfoEncryptionEncValuesSupported, &more.UserInfoEncryptionEncValuesSupported},
 		{&m.ClaimTypesSupported, &more.ClaimTypesSupported}, {&m.ClaimsSupported, &more.ClaimsSupported},
 		{&m.ClaimsLocalesSupported, &more.ClaimsLocalesSupported},
 	} {

@@ -174,19 +174,19 @@ func (c *ClientMetadata) keySetRules(set *jwks.Set) []rule {
 				"Register keys that FAPI 2.0 permits, with x5c in base64."},
 		}...)
 	}
-	encryption := c.AuthorizationEncryptedResponseAlg
-	lacks := false
-	if isOne(encryption, jose.EncryptionAlgorithms()...) {
-		keys, err := set.EncryptionKeys(ctx, encryption)
-		lacks = err != nil || len(keys) == 0
+	rules = append(rules, rule{"SP-5.4.1-1.2", forbidden, "jwks",
+		when(!hasKey(jose.Algorithms()...), "jwks without a signature key that FAPI 2.0 permits"),
+		"Register a P-256, Ed25519 or RSA key (2048 bits or more) that is not for encryption only."})
+	for _, e := range []struct{ clause, alg string }{
+		{"JARM-3-2", c.AuthorizationEncryptedResponseAlg},
+		{"CA-OIDC-10.2-1", c.IDTokenEncryptedResponseAlg},
+		{"CA-OIDC-10.2-1", c.UserInfoEncryptedResponseAlg},
+	} {
+		keys, err := set.EncryptionKeys(ctx, e.alg)
+		lacks := isOne(e.alg, jose.EncryptionAlgorithms()...) && (err != nil || len(keys) == 0)
+		rules = append(rules, rule{e.clause, warning, "jwks", when(lacks, "jwks without a key for %s", e.alg),
+			"Register a key with use enc, or remove the member for its algorithm."})
 	}
-	rules = append(rules, []rule{
-		{"SP-5.4.1-1.2", forbidden, "jwks",
-			when(!hasKey(jose.Algorithms()...), "jwks without a signature key that FAPI 2.0 permits"),
-			"Register a P-256, Ed25519 or RSA key (2048 bits or more) that is not for encryption only."},
-		{"JARM-3-2", warning, "jwks", when(lacks, "jwks without a key for %s", encryption),
-			"Register a key with use enc, or remove authorization_encrypted_response_alg."},
-	}...)
 	for _, alg := range []string{c.TokenEndpointAuthSigningAlg, c.RequestObjectSigningAlg} {
 		rules = append(rules, rule{"JWT-3.1-2", forbidden, "jwks",
 			when(jose.Allowed(alg) && !hasKey(alg), "jwks without a key for %s", alg),
@@ -256,6 +256,7 @@ func (c *ClientMetadata) encryptionRules() (rules []rule) {
 		{"INT-9701-6-1", "introspection_encrypted_response",
 			c.IntrospectionEncryptedResponseAlg, c.IntrospectionEncryptedResponseEnc},
 		{"SP-5.3.2.3-1", "id_token_encrypted_response", c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc},
+		{"SP-5.3.2.3-1", "userinfo_encrypted_response", c.UserInfoEncryptedResponseAlg, c.UserInfoEncryptedResponseEnc},
 	} {
 		alg, enc := e.name+"_alg", e.name+"_enc"
 		rules = append(rules, []rule{
@@ -266,9 +267,15 @@ func (c *ClientMetadata) encryptionRules() (rules []rule) {
 		}...)
 		rules = append(rules, encryptionRules(alg, e.alg)...)
 	}
-	return append(rules, rule{"MS-6.1-1", advice, "authorization_encrypted_response_alg",
-		when(c.AuthorizationEncryptedResponseAlg != "", "encryption of authorization responses"),
-		"Omit it unless it is required: a code is bound to the client and useless to others."})
+	return append(rules, []rule{
+		{"CA-OIDC-10.2-1", warning, "userinfo_signed_response_alg",
+			when(c.UserInfoEncryptedResponseAlg != "" && c.UserInfoSignedResponseAlg == "",
+				"userinfo_encrypted_response_alg without userinfo_signed_response_alg"),
+			"Register both: every party can encrypt to a public key, and only a signature shows the sender."},
+		{"MS-6.1-1", advice, "authorization_encrypted_response_alg",
+			when(c.AuthorizationEncryptedResponseAlg != "", "encryption of authorization responses"),
+			"Omit it unless it is required: a code is bound to the client and useless to others."},
+	}...)
 }
 
 func (c *ClientMetadata) bindingRules() []rule {

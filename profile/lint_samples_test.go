@@ -118,6 +118,9 @@ var lintServerSamples = []lintServerSample{
 	{"JWT-3.2-2 padding of PKCS #1 v1.5", 0, func(m *profile.ServerMetadata) {
 		m.IDTokenEncryptionAlgValuesSupported = []string{"RSA-OAEP-256", "RSA1_5"}
 	}, []string{"warning JWT-3.2-2 id_token_encryption_alg_values_supported"}},
+	{"JWT-3.2-2 padding of PKCS #1 v1.5 at UserInfo", 0, func(m *profile.ServerMetadata) {
+		m.UserInfoEncryptionAlgValuesSupported = []string{"RSA1_5"}
+	}, []string{"warning JWT-3.2-2 userinfo_encryption_alg_values_supported"}},
 	{"JWT-BIS-1 passwords", 0, func(m *profile.ServerMetadata) {
 		m.RequestObjectEncryptionAlgValuesSupported = []string{"PBES2-HS256+A128KW"}
 	}, []string{"warning JWT-BIS-1 request_object_encryption_alg_values_supported"}},
@@ -220,6 +223,14 @@ func lintClientSamples(t testing.TB) []lintClientSample {
 		{"MS-6.1-1 encrypted responses", 0, func(c *profile.ClientMetadata) {
 			c.AuthorizationEncryptedResponseAlg, c.AuthorizationEncryptedResponseEnc = "RSA1_5", "A256GCM"
 		}, []string{"warning JWT-3.2-2 authorization_encrypted_response_alg", "advice MS-6.1-1 authorization_encrypted_response_alg"}},
+		{"CA-OIDC-10.2-1 an ID token that no key decrypts", 0, func(c *profile.ClientMetadata) {
+			c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc = "ECDH-ES+A256KW", "A256CBC-HS512"
+			c.JWKS, c.JWKSURI = keySet(t), ""
+		}, []string{"warning CA-OIDC-10.2-1 jwks", "advice SP-6.8-1 jwks"}},
+		{"CA-OIDC-10.2-1 UserInfo that is encrypted and not signed", 0, func(c *profile.ClientMetadata) {
+			c.UserInfoEncryptedResponseAlg, c.UserInfoEncryptedResponseEnc = "RSA-OAEP-256", "A256GCM"
+		}, []string{"warning CA-OIDC-10.2-1 userinfo_signed_response_alg"}},
+		{"SP-5.3.2.3-1 UserInfo with enc without alg", 0, func(c *profile.ClientMetadata) { c.UserInfoEncryptedResponseEnc = "A256GCM" }, []string{"error SP-5.3.2.3-1 userinfo_encrypted_response_alg"}},
 		{"JARM-3-2 encrypted responses, and no key for that", 0, func(c *profile.ClientMetadata) {
 			c.AuthorizationEncryptedResponseAlg, c.AuthorizationEncryptedResponseEnc = "ECDH-ES", "A256GCM"
 			c.JWKS, c.JWKSURI = keySet(t), ""

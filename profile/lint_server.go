@@ -418,6 +418,7 @@ func (m *ServerMetadata) encryptionRules() (rules []rule) {
 		{"authorization_encryption_alg_values_supported", m.AuthorizationEncryptionAlgValuesSupported},
 		{"introspection_encryption_alg_values_supported", m.IntrospectionEncryptionAlgValuesSupported},
 		{"id_token_encryption_alg_values_supported", m.IDTokenEncryptionAlgValuesSupported},
+		{"userinfo_encryption_alg_values_supported", m.UserInfoEncryptionAlgValuesSupported},
 	} {
 		rules = append(rules, encryptionRules(e.member, e.algorithms...)...)
 	}

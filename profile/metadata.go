@@ -103,15 +103,17 @@ type ServerMetadata struct {
 	IntrospectionEncryptionEncValuesSupported []string `json:"introspection_encryption_enc_values_supported,omitempty"`
 
 	// These members are from OpenID Connect Discovery §3.
-	SubjectTypesSupported               []string `json:"subject_types_supported,omitempty"`
-	IDTokenSigningAlgValuesSupported    []string `json:"id_token_signing_alg_values_supported,omitempty"`
-	IDTokenEncryptionAlgValuesSupported []string `json:"id_token_encryption_alg_values_supported,omitempty"`
-	IDTokenEncryptionEncValuesSupported []string `json:"id_token_encryption_enc_values_supported,omitempty"`
-	UserInfoSigningAlgValuesSupported   []string `json:"userinfo_signing_alg_values_supported,omitempty"`
-	ClaimTypesSupported                 []string `json:"claim_types_supported,omitempty"`
-	ClaimsSupported                     []string `json:"claims_supported,omitempty"`
-	ClaimsLocalesSupported              []string `json:"claims_locales_supported,omitempty"`
-	ClaimsParameterSupported            bool     `json:"claims_parameter_supported,omitempty"`
+	SubjectTypesSupported                []string `json:"subject_types_supported,omitempty"`
+	IDTokenSigningAlgValuesSupported     []string `json:"id_token_signing_alg_values_supported,omitempty"`
+	IDTokenEncryptionAlgValuesSupported  []string `json:"id_token_encryption_alg_values_supported,omitempty"`
+	IDTokenEncryptionEncValuesSupported  []string `json:"id_token_encryption_enc_values_supported,omitempty"`
+	UserInfoSigningAlgValuesSupported    []string `json:"userinfo_signing_alg_values_supported,omitempty"`
+	UserInfoEncryptionAlgValuesSupported []string `json:"userinfo_encryption_alg_values_supported,omitempty"`
+	UserInfoEncryptionEncValuesSupported []string `json:"userinfo_encryption_enc_values_supported,omitempty"`
+	ClaimTypesSupported                  []string `json:"claim_types_supported,omitempty"`
+	ClaimsSupported                      []string `json:"claims_supported,omitempty"`
+	ClaimsLocalesSupported               []string `json:"claims_locales_supported,omitempty"`
+	ClaimsParameterSupported             bool     `json:"claims_parameter_supported,omitempty"`
 
 	// These members are from Grant Management for OAuth 2.0 §7.1.
 	GrantManagementActionsSupported []string `json:"grant_management_actions_supported,omitempty"`

@@ -9,6 +9,7 @@ import (
 	_ "crypto/sha1" // for RSA-OAEP
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwe"
@@ -47,13 +48,13 @@ type recipient struct {
 	decrypter     crypto.Decrypter
 }
 
-// NewDecrypter checks the keys, of which there is at least one.
+// NewDecrypter checks the keys. Without keys it returns nil.
 func NewDecrypter[K ~struct {
 	Key                                 crypto.PrivateKey
 	KeyID, Algorithm, ContentEncryption string
 }](keys []K) (*Decrypter, error) {
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("%w: no keys for decryption", ErrKey)
+		return nil, nil
 	}
 	d := &Decrypter{}
 	for i, k := range keys {
@@ -130,6 +131,14 @@ func (d *Decrypter) Accepts(alg, enc string) bool {
 		}
 	}
 	return false
+}
+
+// Suits reports whether a sender that supports only these algorithms can use a
+// key. A nil list has all algorithms. A nil Decrypter needs none.
+func (d *Decrypter) Suits(algs, encs []string) bool {
+	return d == nil || slices.ContainsFunc(d.keys, func(r recipient) bool {
+		return (algs == nil || slices.Contains(algs, r.alg)) && (encs == nil || slices.Contains(encs, r.enc))
+	})
 }
 
 // Decrypt returns the content of a Nested JWT of at most max bytes. Only the

@@ -222,8 +222,30 @@ func TestNewDecrypterRejects(t *testing.T) {
 			require.Nil(t, d)
 		})
 	}
-	_, err := jose.NewDecrypter[jose.DecryptionKey](nil)
-	require.ErrorIs(t, err, jose.ErrKey)
+}
+
+func TestSuits(t *testing.T) {
+	d := recipient(t, jose.DecryptionKey{Key: testkit.ECKey(t, "recipient")}, jose.DecryptionKey{
+		Key: testkit.RSAKey(t, "recipient"), Algorithm: "RSA-OAEP", ContentEncryption: "A128CBC-HS256",
+	})
+	for _, tc := range []struct {
+		algs, encs []string
+		want       bool
+	}{
+		{nil, nil, true},
+		{[]string{"dir", "ECDH-ES"}, nil, true},
+		{[]string{"RSA-OAEP"}, []string{"A128CBC-HS256"}, true},
+		{[]string{"RSA-OAEP"}, []string{"A256GCM"}, false},
+		{[]string{"RSA-OAEP-256"}, nil, false},
+		{nil, []string{"A128GCM"}, false},
+		{[]string{}, nil, false},
+	} {
+		require.Equal(t, tc.want, d.Suits(tc.algs, tc.encs), "%q %q", tc.algs, tc.encs)
+	}
+	none, err := jose.NewDecrypter[jose.DecryptionKey](nil)
+	require.NoError(t, err)
+	require.Nil(t, none)
+	require.True(t, none.Suits([]string{}, nil))
 }
 
 func TestPublishedEncryption(t *testing.T) {

@@ -82,6 +82,9 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	case err != nil:
 		return "", nil, err
 	}
+	if client.UserInfoEncryptedResponseAlg != "" {
+		return "", nil, fmt.Errorf("%w: unsupported encryption of UserInfo responses", ErrClientNotAllowed)
+	}
 	// OpenID Connect Core §5.3.2: it would not take what is not signed, or
 	// signed otherwise.
 	by, err := s.signatory(r.Context(), memberUserInfoAlg, client.UserInfoSignedResponseAlg)

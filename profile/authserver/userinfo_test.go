@@ -216,9 +216,10 @@ func TestUserInfoOfTheRegistration(t *testing.T) {
 		status int
 		code   string
 	}{
-		"a client that is gone":                        {func(w *world) { delete(w.clients, "client-1") }, 401, "invalid_token"},
-		"a client that wants it signed by another key": {func(w *world) { w.clients["client-1"].UserInfoSignedResponseAlg = "PS256" }, 400, "unauthorized_client"},
-		"a registry that answers nonsense":             {func(w *world) { w.clients["client-1"] = w.clients["client-2"] }, 503, "server_error"},
+		"a client that is gone":                               {func(w *world) { delete(w.clients, "client-1") }, 401, "invalid_token"},
+		"CA-OIDC-5.3.4-1 a client that registered encryption": {func(w *world) { w.clients["client-1"].UserInfoEncryptedResponseAlg = "ECDH-ES" }, 400, "unauthorized_client"},
+		"a client that wants it signed by another key":        {func(w *world) { w.clients["client-1"].UserInfoSignedResponseAlg = "PS256" }, 400, "unauthorized_client"},
+		"a registry that answers nonsense":                    {func(w *world) { w.clients["client-1"] = w.clients["client-2"] }, 503, "server_error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, withUserInfo(about))

@@ -51,6 +51,7 @@ func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {
 type apiTransport struct {
 	client *Client
 	source oauth2.TokenSource
+	base   http.RoundTripper // nil for the transport for APIs of the newest generation
 	last   atomic.Pointer[authorization]
 }
 
@@ -70,7 +71,7 @@ func (t *apiTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	response, err := t.client.sendToAPI(a.proofs, withAuthorization(r, a.header))
+	response, err := t.send(a, r)
 	if err != nil || !rejectsToken(response) {
 		return response, err
 	}
@@ -97,12 +98,30 @@ func (t *apiTransport) repeat(r *http.Request, rejected *http.Response, token st
 			return rejected
 		}
 	}
-	response, err := t.client.sendToAPI(a.proofs, withAuthorization(second, a.header))
+	response, err := t.send(a, second)
 	if err != nil {
 		return rejected
 	}
 	rejected.Body.Close()
 	return response
+}
+
+func (t *apiTransport) transport() http.RoundTripper {
+	if t.base != nil {
+		return t.base
+	}
+	return t.client.last().api
+}
+
+func (t *apiTransport) send(a *authorization, r *http.Request) (*http.Response, error) {
+	r = withAuthorization(r, a.header)
+	switch {
+	case t.base == nil:
+		return t.client.sendToAPI(a.proofs, r)
+	case a.proofs != nil:
+		return a.proofs.RoundTrip(r)
+	}
+	return t.base.RoundTrip(r)
 }
 
 // authorization returns the Authorization header for a request.
@@ -126,7 +145,7 @@ func (t *apiTransport) authorization(r *http.Request) (*authorization, error) {
 	}
 	a := &authorization{
 		token: token.AccessToken, header: string(scheme) + " " + token.AccessToken,
-		proofs: t.client.apiTransportFor(token),
+		proofs: withKeyOf(token, t.transport()),
 	}
 	t.last.Store(a)
 	return a, nil

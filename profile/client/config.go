@@ -11,9 +11,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
@@ -72,6 +75,10 @@ type Config struct {
 	// SignedResponses and a registration for encrypted responses. If nil, the
 	// client rejects encrypted responses.
 	ResponseDecryptionKeys []jarm.DecryptionKey
+	// OpenID configures ID tokens and UserInfo responses as the client is
+	// registered for them. If nil, the client rejects those that are encrypted,
+	// and accepts UserInfo responses without a signature.
+	OpenID *OpenID
 	// ServerKeys sets how often the keys of the authorization server are
 	// fetched, how long they serve, and who receives reports about them. Its
 	// URL, HTTPClient, Now, PublicOnly, AllowPrefixes and InsecureAllowHTTP
@@ -106,6 +113,27 @@ type MutualTLS struct {
 	// requests go to the server's mtls_endpoint_aliases, and New fails if one
 	// is missing. If false, the client uses the aliases that exist.
 	UseEndpointAliases bool
+}
+
+// OpenID configures ID tokens and UserInfo responses (OpenID Connect Core 1.0).
+type OpenID struct {
+	// IDTokenDecryptionKeys decrypt ID tokens, for a client that has registered
+	// id_token_encrypted_response_alg. With them, the client accepts only ID
+	// tokens that are signed and then encrypted.
+	IDTokenDecryptionKeys []idtoken.DecryptionKey
+	// UserInfo configures [Client.UserInfo].
+	UserInfo idtoken.UserInfoConfig
+}
+
+func (o *OpenID) check() (err error) {
+	for name, keys := range map[string][]idtoken.DecryptionKey{
+		"IDTokenDecryptionKeys": o.IDTokenDecryptionKeys, "UserInfo.DecryptionKeys": o.UserInfo.DecryptionKeys,
+	} {
+		if _, bad := jose.NewDecrypter(keys); bad != nil {
+			err = errors.Join(err, fmt.Errorf("client: OpenID.%s: %w", name, bad))
+		}
+	}
+	return err
 }
 
 // Hooks are functions of a host that follow what a client does. The zero value
@@ -176,6 +204,9 @@ func (cfg *Config) check() error {
 	signed := cfg.Profile.Has(profile.SignedResponses)
 	require(signed || len(cfg.ResponseDecryptionKeys) == 0, "ResponseDecryptionKeys without SignedResponses")
 	require(!cfg.Profile.Has(profile.SignedRequests) || !wire.IsNil(cfg.Key), "SignedRequests without Key")
+	if cfg.OpenID != nil {
+		errs = append(errs, cfg.OpenID.check())
+	}
 	mutual := cfg.mutualTLS()
 	switch mutual.AuthMethod { // SP-5.3.3.1-2
 	case clientauth.MethodPrivateKeyJWT:
@@ -248,6 +279,13 @@ func (cfg *Config) setDefaults() error {
 		keys := *cfg.ServerKeys
 		cfg.ServerKeys = &keys
 	}
+	var openID OpenID
+	if cfg.OpenID != nil {
+		openID = *cfg.OpenID
+		openID.IDTokenDecryptionKeys = slices.Clone(openID.IDTokenDecryptionKeys)
+		openID.UserInfo.DecryptionKeys = slices.Clone(openID.UserInfo.DecryptionKeys)
+	}
+	cfg.OpenID = &openID
 	own := &http.Client{}
 	if cfg.HTTPClient != nil {
 		own.Transport, own.Timeout = cfg.HTTPClient.Transport, cfg.HTTPClient.Timeout

@@ -105,6 +105,7 @@ func (c *Client) checkServer() (err error) {
 			"mtls_endpoint_aliases lacks pushed_authorization_request_endpoint")
 	}
 	c.checkSigning(&p)
+	c.checkEncryption(&p)
 	if err := errors.Join(p...); err != nil {
 		return err
 	}
@@ -139,6 +140,28 @@ func (c *Client) checkSigning(p *serverProblems) {
 	algs := c.server.AuthorizationSigningAlgValuesSupported // JARM-4-1
 	p.require(!responses || algs == nil || intersects(algs, jose.Algorithms()),
 		"authorization_signing_alg_values_supported has none of %q", jose.Algorithms())
+}
+
+// checkEncryption compares the decryption keys with the server's metadata. A
+// missing list permits every algorithm.
+func (c *Client) checkEncryption(p *serverProblems) {
+	m, openID := c.server, c.cfg.OpenID
+	responses, _ := jose.NewDecrypter(c.cfg.ResponseDecryptionKeys) // jarm reports errors
+	idTokens, _ := jose.NewDecrypter(openID.IDTokenDecryptionKeys)
+	userInfo, _ := jose.NewDecrypter(openID.UserInfo.DecryptionKeys)
+	for _, e := range []struct {
+		name       string
+		keys       *jose.Decrypter
+		algs, encs []string
+	}{
+		{"authorization", responses, m.AuthorizationEncryptionAlgValuesSupported,
+			m.AuthorizationEncryptionEncValuesSupported},
+		{"id_token", idTokens, m.IDTokenEncryptionAlgValuesSupported, m.IDTokenEncryptionEncValuesSupported},
+		{"userinfo", userInfo, m.UserInfoEncryptionAlgValuesSupported, m.UserInfoEncryptionEncValuesSupported},
+	} {
+		p.require(e.keys.Suits(e.algs, e.encs),
+			"%s_encryption_alg_values_supported and enc lack the algorithms of the decryption keys", e.name)
+	}
 }
 
 // known returns the server's name for an algorithm. RFC 9864 renames the only
@@ -178,6 +201,7 @@ func (c *Client) compose() (err error) {
 	}
 	c.idTokens, err = idtoken.NewVerifier(idtoken.VerifierConfig{
 		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys.Keys, Now: cfg.Hooks.Now,
+		DecryptionKeys: cfg.OpenID.IDTokenDecryptionKeys, UserInfo: cfg.OpenID.UserInfo,
 	})
 	if err != nil || !cfg.Profile.Has(profile.SignedResponses) {
 		return err

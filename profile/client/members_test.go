@@ -160,6 +160,25 @@ func idTokenMembers(name string, expected idtoken.Expected) memberVerifier {
 		}}
 }
 
+func userInfoMembers() memberVerifier {
+	return memberVerifier{
+		"signed UserInfo response", "idtoken/userinfo.go", "", idtoken.ErrMalformed, idtoken.ErrAlgorithm, idtoken.ErrType,
+		map[string]any{"iss": memberAS, "sub": "alice", "aud": memberID, "exp": memberNow.Unix() + 60, "iat": memberNow.Unix(), "email": "a@b"},
+		func(t testing.TB, token, alg string) ([]string, error) {
+			return nil, verifyUserInfo(t, "application/jwt", token, alg)
+		}}
+}
+
+func verifyUserInfo(t testing.TB, mediaType, body, alg string) error {
+	v, err := idtoken.NewVerifier(idtoken.VerifierConfig{
+		Issuer: memberAS, ClientID: memberID, Keys: memberKeys(t), Algorithms: algorithmsOf(alg), Now: anyTime,
+	})
+	require.NoError(t, err)
+	got, err := v.VerifyUserInfo(t.Context(), mediaType, []byte(body), "alice")
+	require.Equal(t, err != nil, got == nil)
+	return err
+}
+
 // leftHalfOf is the at_hash for EdDSA.
 func leftHalfOf(token string) string {
 	sum := crypto.SHA512.New()
@@ -302,7 +321,7 @@ func signedIntrospection() memberVerifier {
 // memberVerifiers are all kinds of JWT.
 func memberVerifiers(t testing.TB) []memberVerifier {
 	return []memberVerifier{
-		idTokenMembers("ID token", idtoken.Expected{}), accessTokenMembers("access token", false), signedIntrospection(), jarMembers(),
+		idTokenMembers("ID token", idtoken.Expected{}), userInfoMembers(), accessTokenMembers("access token", false), signedIntrospection(), jarMembers(),
 		assertionMembers(), proofMembers(t), responseMembers("authorization response", map[string]any{"code": "c"}),
 	}
 }
@@ -382,6 +401,14 @@ func memberParsers(t testing.TB) []memberParser {
 		idTokenMembers("ID token with demands", demanding).payload(idtoken.ErrClaims, idTokenRows(
 			memberRow{"acr", rowRefused, idtoken.ErrAuthentication}, memberRow{"amr", rowLenientList, nil}, memberRow{"auth_time", rowRefused, idtoken.ErrAuthentication},
 			memberRow{"at_hash", "a!xxxxx!xx", nil})...),
+		userInfoMembers().payload(idtoken.ErrClaims,
+			memberRow{"iss", rowIssuer, nil}, memberRow{"sub", "x!xxxxxxxx", nil}, memberRow{"aud", rowAudience, nil}, memberRow{"exp", "ax!xxxxxxx", nil},
+			memberRow{"iat", rowAny, nil}, memberRow{"nonce", rowRefused, idtoken.ErrType}, memberRow{"email", rowAny, nil}),
+		{"UserInfo response", "idtoken/userinfo.go", map[string]any{"sub": "alice", "iss": memberAS, "aud": memberID, "exp": 1, "nonce": "x"}, idtoken.ErrClaims, []memberRow{
+			{"sub", "x!xxxxxxxx", nil}, {"iss", rowAny, nil}, {"aud", rowAny, nil}, {"exp", rowAny, nil}, {"nonce", rowAny, nil}, {"email", rowAny, nil},
+		}, func(t testing.TB, document []byte) ([]string, error) {
+			return nil, verifyUserInfo(t, "application/json", string(document), "")
+		}},
 		accessTokenMembers("access token", false).payload(accesstoken.ErrClaims, accessRows...),
 		accessTokenMembers("bearer token", true).payload(accesstoken.ErrClaims, accessRows...),
 		signedIntrospection().payload(introspection.ErrClaims,

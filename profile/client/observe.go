@@ -24,6 +24,7 @@ const (
 	tokenEndpoint         = "token"
 	introspectionEndpoint = "introspection"
 	revocationEndpoint    = "revocation"
+	userInfoEndpoint      = "userinfo"
 	resourceEndpoint      = "resource"
 )
 
@@ -51,7 +52,7 @@ func (c *Client) observe(endpoint, grantType string) (o observation) {
 		o.event.ClientAuth = c.cfg.MutualTLS.AuthMethod
 	}
 	switch endpoint {
-	case tokenEndpoint, pushEndpoint, resourceEndpoint:
+	case tokenEndpoint, pushEndpoint, userInfoEndpoint, resourceEndpoint:
 		if o.event.Binding = "DPoP"; c.cfg.MutualTLS.BindTokens {
 			o.event.Binding = "mTLS"
 		}
@@ -117,14 +118,14 @@ func reason(err error) string {
 		return ""
 	}
 	for _, sentinel := range [...]error{
-		idtoken.ErrMalformed, idtoken.ErrAlgorithm, idtoken.ErrType, idtoken.ErrClaims, idtoken.ErrIssuer,
+		idtoken.ErrMalformed, idtoken.ErrEncryption, idtoken.ErrAlgorithm, idtoken.ErrType, idtoken.ErrClaims, idtoken.ErrIssuer,
 		idtoken.ErrAudience, idtoken.ErrAuthorizedParty, idtoken.ErrExpired, idtoken.ErrIssuedAt, idtoken.ErrNonce,
 		idtoken.ErrSubject, idtoken.ErrAuthentication, idtoken.ErrAccessToken, idtoken.ErrSignature,
 		idtoken.ErrUnavailable,
 		jarm.ErrNoResponse, jarm.ErrMalformed, jarm.ErrEncryption, jarm.ErrAlgorithm, jarm.ErrType, jarm.ErrClaims,
 		jarm.ErrIssuer, jarm.ErrAudience, jarm.ErrExpired, jarm.ErrSignature, jarm.ErrUnavailable, jarm.ErrParameters,
 		jarm.ErrState,
-		ErrReauthorize, ErrTokenResponse, ErrAuthorizationResponse, ErrNotRepeatable,
+		ErrReauthorize, ErrTokenResponse, ErrUserInfo, ErrAuthorizationResponse, ErrNotRepeatable,
 		profile.ErrIssuerMismatch, profile.ErrServerMetadata, profile.ErrDiscovery,
 	} {
 		if errors.Is(err, sentinel) {

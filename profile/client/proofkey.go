@@ -97,12 +97,18 @@ func (t serverProofs) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.proofs.RoundTrip(r)
 }
 
-// apiTransportFor returns the transport for requests with a token that has a
-// key of its own. It is nil for the others.
-func (c *Client) apiTransportFor(token *oauth2.Token) http.RoundTripper {
-	proofs, ok := c.last().api.(*dpop.Transport)
-	if key := proofKeyOf(token); ok && key != nil {
+// withKeyOf returns base with the key of a token that has one of its own. It is
+// nil for the others.
+func withKeyOf(token *oauth2.Token, base http.RoundTripper) http.RoundTripper {
+	key := proofKeyOf(token)
+	if key == nil {
+		return nil
+	}
+	switch proofs := base.(type) {
+	case *dpop.Transport:
 		return proofs.WithProver(key.prover)
+	case serverProofs:
+		return proofs.proofs.WithProver(key.prover)
 	}
 	return nil
 }
