@@ -40,9 +40,9 @@ func (c *Client) UserInfo(ctx context.Context, token *oauth2.Token) (*idtoken.Us
 //
 // The request carries a DPoP proof or the client's certificate. The response is
 // JSON or a JWT, as [OpenID] requires. If the server rejects the access token
-// and source is one of this package, the client refreshes the token and
-// repeats the request once. An error of the server is an *oauth2.RetrieveError.
-// If the client rejects the response, the error matches [ErrUserInfo].
+// and source is one of this package, the client refreshes the token and repeats
+// the request once. An error of the server is an *oauth2.RetrieveError. If the
+// client rejects the response, the error matches [ErrUserInfo].
 func (c *Client) UserInfoOf(
 	ctx context.Context, subject string, source oauth2.TokenSource,
 ) (*idtoken.UserInfo, error) {
