@@ -156,7 +156,9 @@ func TestUserInfo(t *testing.T) {
 		}},
 		{"CA-OIDC-5.3.4-1 signed, then encrypted", func(p *peer, to idtoken.Encryption) {
 			p.informs("application/jwt", sealed(p.t, to, p.sign(p.userInfo())))
-		}, func(o *client.OpenID, key idtoken.DecryptionKey) { o.UserInfo.DecryptionKeys = []idtoken.DecryptionKey{key} }},
+		}, func(o *client.OpenID, key idtoken.DecryptionKey) {
+			o.UserInfo.DecryptionKeys = []idtoken.DecryptionKey{key}
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPeer(t)
