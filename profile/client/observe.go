@@ -125,7 +125,8 @@ func reason(err error) string {
 		jarm.ErrNoResponse, jarm.ErrMalformed, jarm.ErrEncryption, jarm.ErrAlgorithm, jarm.ErrType, jarm.ErrClaims,
 		jarm.ErrIssuer, jarm.ErrAudience, jarm.ErrExpired, jarm.ErrSignature, jarm.ErrUnavailable, jarm.ErrParameters,
 		jarm.ErrState,
-		ErrReauthorize, ErrTokenResponse, ErrUserInfo, ErrAuthorizationResponse, ErrNotRepeatable,
+		ErrReauthorize, ErrTokenResponse,
+		ErrUserInfo, ErrAuthorizationResponse, ErrNotRepeatable,
 		profile.ErrIssuerMismatch, profile.ErrServerMetadata, profile.ErrDiscovery,
 	} {
 		if errors.Is(err, sentinel) {
