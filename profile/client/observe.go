@@ -118,15 +118,14 @@ func reason(err error) string {
 		return ""
 	}
 	for _, sentinel := range [...]error{
-		idtoken.ErrMalformed, idtoken.ErrEncryption, idtoken.ErrAlgorithm, idtoken.ErrType, idtoken.ErrClaims, idtoken.ErrIssuer,
-		idtoken.ErrAudience, idtoken.ErrAuthorizedParty, idtoken.ErrExpired, idtoken.ErrIssuedAt, idtoken.ErrNonce,
-		idtoken.ErrSubject, idtoken.ErrAuthentication, idtoken.ErrAccessToken, idtoken.ErrSignature,
+		idtoken.ErrMalformed, idtoken.ErrEncryption, idtoken.ErrAlgorithm, idtoken.ErrType, idtoken.ErrClaims,
+		idtoken.ErrIssuer, idtoken.ErrAudience, idtoken.ErrAuthorizedParty, idtoken.ErrExpired, idtoken.ErrIssuedAt,
+		idtoken.ErrNonce, idtoken.ErrSubject, idtoken.ErrAuthentication, idtoken.ErrAccessToken, idtoken.ErrSignature,
 		idtoken.ErrUnavailable,
 		jarm.ErrNoResponse, jarm.ErrMalformed, jarm.ErrEncryption, jarm.ErrAlgorithm, jarm.ErrType, jarm.ErrClaims,
 		jarm.ErrIssuer, jarm.ErrAudience, jarm.ErrExpired, jarm.ErrSignature, jarm.ErrUnavailable, jarm.ErrParameters,
 		jarm.ErrState,
-		ErrReauthorize, ErrTokenResponse,
-		ErrUserInfo, ErrAuthorizationResponse, ErrNotRepeatable,
+		ErrReauthorize, ErrTokenResponse, ErrUserInfo, ErrAuthorizationResponse, ErrNotRepeatable,
 		profile.ErrIssuerMismatch, profile.ErrServerMetadata, profile.ErrDiscovery,
 	} {
 		if errors.Is(err, sentinel) {
