@@ -482,7 +482,7 @@ func metadataMembers() memberParser {
 	for i, document := 0, reflect.TypeFor[profile.ServerMetadata](); i < document.NumField(); i++ {
 		field := document.Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if !field.IsExported() || slices.ContainsFunc(rows, func(row memberRow) bool { return row.member == name }) {
+		if !field.IsExported() || name == "-" || slices.ContainsFunc(rows, func(row memberRow) bool { return row.member == name }) {
 			continue
 		}
 		row := map[reflect.Kind]string{reflect.String: rowLenientText, reflect.Slice: rowLenientList, reflect.Bool: "addvdddddd"}[field.Type.Kind()]
