@@ -52,3 +52,53 @@ func Example() {
 	// https://as.example.com alice
 	// true
 }
+
+// A provider signs a token and encrypts it for a client, which has registered
+// the algorithms. Singpass and Corppass require these ones.
+func ExampleEncryption() {
+	ctx := context.Background()
+	signing, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		log.Fatal(err)
+	}
+	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // the client's
+	if err != nil {
+		log.Fatal(err)
+	}
+	const alg, enc = "ECDH-ES+A256KW", "A256CBC-HS512"
+
+	op, err := idtoken.NewIssuer(idtoken.IssuerConfig{Issuer: "https://as.example.com", Key: signing})
+	if err != nil {
+		log.Fatal(err)
+	}
+	signed, err := op.Issue(idtoken.Claims{Subject: "alice", ClientID: "fintech", Nonce: "n-1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	sealed, err := idtoken.Encryption{Key: own.Public(), KeyID: "k-1", Algorithm: alg, ContentEncryption: enc}.Seal(signed)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	client, err := idtoken.NewVerifier(idtoken.VerifierConfig{
+		Issuer: "https://as.example.com", ClientID: "fintech",
+		Keys: func(context.Context, string, string) ([]crypto.PublicKey, error) {
+			return []crypto.PublicKey{signing.Public()}, nil
+		},
+		DecryptionKeys: []idtoken.DecryptionKey{{Key: own, KeyID: "k-1", Algorithm: alg, ContentEncryption: enc}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := client.Verify(ctx, sealed, idtoken.Expected{Nonce: "n-1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Subject())
+
+	_, err = client.Verify(ctx, signed, idtoken.Expected{Nonce: "n-1"}) // a downgrade
+	fmt.Println(errors.Is(err, idtoken.ErrEncryption))
+	// Output:
+	// alice
+	// true
+}

@@ -248,6 +248,34 @@ func TestSuits(t *testing.T) {
 	require.True(t, none.Suits([]string{}, nil))
 }
 
+// A token is rejected with one class of error, or it has the content that was
+// encrypted.
+func FuzzDecrypt(f *testing.F) {
+	var keys []jose.DecryptionKey
+	for _, w := range ways(f) {
+		keys = append(keys, w.key())
+		f.Add(w.seal(f, claims))
+	}
+	f.Add(sealEC(f, claims, "alg", "ECDH-ES+A256KW", "enc", "A256CBC-HS512"))
+	f.Add("....")
+	d := recipient(f, keys...)
+	f.Fuzz(func(t *testing.T, token string) {
+		got, err := d.Decrypt(token, maxJWE)
+		if err == nil {
+			require.Equal(t, claims, got)
+			return
+		}
+		require.Empty(t, got)
+		classes := 0
+		for _, class := range []error{jose.ErrMalformed, jose.ErrAlgorithm, jose.ErrKey, jose.ErrDecryption} {
+			if errors.Is(err, class) {
+				classes++
+			}
+		}
+		require.Equal(t, 1, classes, "%v", err)
+	})
+}
+
 func TestPublishedEncryption(t *testing.T) {
 	classes := map[string]error{"algorithm": jose.ErrAlgorithm, "key": jose.ErrKey}
 	for _, v := range testkit.LoadVectors[struct {

@@ -37,6 +37,8 @@ async function listen(server) {
 
 const algs = ['PS256', 'ES256', 'EdDSA', 'Ed25519']
 const signs = ['PS256', 'ES256']
+const wraps = ['ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW', 'RSA-OAEP', 'RSA-OAEP-256']
+const ciphers = ['A128GCM', 'A256GCM', 'A128CBC-HS256', 'A256CBC-HS512']
 const list = (v) => (typeof v === 'string' ? JSON.parse(v) : v)
 
 const provider = new Provider(issuer, {
@@ -53,6 +55,8 @@ const provider = new Provider(issuer, {
   enabledJWA: {
     authorizationSigningAlgValues: signs, idTokenSigningAlgValues: signs, userinfoSigningAlgValues: signs, introspectionSigningAlgValues: signs,
     requestObjectSigningAlgValues: algs, clientAuthSigningAlgValues: algs, dPoPSigningAlgValues: algs,
+    authorizationEncryptionAlgValues: wraps, idTokenEncryptionAlgValues: wraps, userinfoEncryptionAlgValues: wraps,
+    authorizationEncryptionEncValues: ciphers, idTokenEncryptionEncValues: ciphers, userinfoEncryptionEncValues: ciphers,
   },
   discovery: {
     mtls_endpoint_aliases: {
@@ -92,6 +96,8 @@ const provider = new Provider(issuer, {
         (ctx.socket.getPeerX509Certificate()?.subjectAltName?.split(', ').includes(`DNS:${expected}`) ?? false),
     },
     jwtResponseModes: { enabled: true },
+    jwtUserinfo: { enabled: true },
+    encryption: { enabled: true },
     requestObjects: { enabled: true, requireSignedRequestObject: false },
     clientCredentials: { enabled: true },
     introspection: { enabled: true },

@@ -6,9 +6,10 @@
 // [Client.CallbackHandler], which store unfinished logins in the browsers
 // ([Sessions]). The callback receives an ordinary *oauth2.Token.
 // [Client.StoredToken] stores it for all processes of the application and
-// refreshes it, and [Client.HTTPClient] calls APIs with it.
-// [Client.TokenSource] refreshes tokens that the host stores. An application of
-// several servers uses a [Set], whose handlers find the server by the session.
+// refreshes it, and [Client.HTTPClient] calls APIs with it. [Client.UserInfo]
+// requests the claims about the user. [Client.TokenSource] refreshes tokens
+// that the host stores. An application of several servers uses a [Set], whose
+// handlers find the server by the session.
 //
 // A host with handlers of its own calls [Client.Begin] and [Client.Finish]. A
 // client that acts for itself uses [Client.ClientCredentialsSource]. A host

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -333,6 +334,36 @@ func TestUserInfoRejects(t *testing.T) {
 		require.Len(t, events, 1)
 		require.Equal(t, []string{"userinfo", "rejected", "idtoken: wrong subject", "DPoP"}, []string{events[0].Endpoint, events[0].Outcome, events[0].Reason, events[0].Binding})
 	})
+}
+
+// The proof has the key of the stored token, also after a refresh.
+func TestUserInfoOfAStoredToken(t *testing.T) {
+	w, ctx := newStoredWorld(t, true), context.Background()
+	w.says("userinfo_endpoint", w.peer.api.URL+"/userinfo")
+	w.respond = func(rw http.ResponseWriter, r *http.Request) {
+		checked := httptest.NewRecorder()
+		if w.serveAPI(checked, r); checked.Code != http.StatusOK {
+			rw.Header().Set("WWW-Authenticate", checked.Header().Get("WWW-Authenticate"))
+			rw.WriteHeader(checked.Code)
+			return
+		}
+		reply(rw, http.StatusOK, w.userInfo())
+	}
+	app := w.replica()
+	stored := w.login(app, "user 1")
+	for range 2 {
+		user, err := app.UserInfoOf(ctx, "alice", stored)
+		require.NoError(t, err)
+		require.Equal(t, "alice", user.Subject())
+		loaded, err := stored.Load(ctx)
+		require.NoError(t, err)
+		_, err = app.UserInfoOf(ctx, "alice", oauth2.StaticTokenSource(loaded))
+		require.NoError(t, err)
+		w.family.mu.Lock()
+		w.access = "revoked"
+		w.family.mu.Unlock()
+	}
+	require.Equal(t, 1, w.refreshes())
 }
 
 // twoTypes keeps a header that the handler sets again.
