@@ -90,18 +90,22 @@ func (a *app) pay(r *http.Request) (client.Request, error) {
 
 // done completes either request with the token. It makes a payment at once.
 func (a *app) done(w http.ResponseWriter, r *http.Request, session *client.Session, token *oauth2.Token) {
-	c := connection{ID: rand.Text(), Token: token}
+	c := connection{ID: rand.Text(), Briefly: token.RefreshToken == ""}
 	c.GrantID, _ = token.Extra("grant_id").(string)
 	if who, ok := client.IDToken(token); ok { // already verified
 		c.Subject = who.Subject()
+	}
+	if err := a.StoredToken(c.ID).Save(r.Context(), token); err != nil {
+		a.fail(w, r, err)
+		return
 	}
 	var p *payment
 	var err error
 	next := "/accounts"
 	if session.Keep != "" {
 		next = "/payments"
-		p, err = a.newPayment(&c, json.RawMessage(session.Keep))
-	} else if !a.seesAccounts(c) {
+		p, err = a.newPayment(&c, token, json.RawMessage(session.Keep))
+	} else if !a.seesAccounts(token) {
 		err = errNoAccounts
 	}
 	var u *user
@@ -129,17 +133,17 @@ var errNoAccounts = errors.New("the user has not allowed the accounts")
 
 // seesAccounts reports whether a token permits to read accounts, by its scope
 // or by its details.
-func (a *app) seesAccounts(c connection) bool {
-	scope, _ := c.Token.Extra("scope").(string)
+func (a *app) seesAccounts(token *oauth2.Token) bool {
+	scope, _ := token.Extra("scope").(string)
 	return slices.Contains(strings.Fields(scope), "accounts") ||
-		len(a.describe("", client.AuthorizationDetails(c.Token))) > 0
+		len(a.describe("", client.AuthorizationDetails(token))) > 0
 }
 
 // newPayment returns the payment that the user has agreed to, as the bank
 // describes it. The store keeps the payment before the bank makes it. After a
 // crash the user can therefore repeat the attempt under the same key.
-func (a *app) newPayment(c *connection, ordered json.RawMessage) (*payment, error) {
-	granted, err := a.granted(ordered, client.AuthorizationDetails(c.Token))
+func (a *app) newPayment(c *connection, token *oauth2.Token, ordered json.RawMessage) (*payment, error) {
+	granted, err := a.granted(ordered, client.AuthorizationDetails(token))
 	if err != nil {
 		return nil, at(stageToken, err)
 	}
@@ -156,7 +160,7 @@ func (a *app) makePayment(ctx context.Context, u *user, c connection, p payment)
 	var answer struct {
 		Status string `json:"status"`
 	}
-	err := a.call(ctx, u, c, http.MethodPost, a.paymentsURL(), p.Detail, &answer, "Idempotency-Key", p.Key)
+	err := a.call(ctx, c, http.MethodPost, a.paymentsURL(), p.Detail, &answer, "Idempotency-Key", p.Key)
 	var said *apiError
 	switch {
 	case err == nil:
@@ -209,31 +213,38 @@ func (a account) Grouped() string {
 	return strings.Join(groups, " ")
 }
 
-func (a *app) readAccounts(ctx context.Context, u *user, c connection) (answer accounts, err error) {
-	err = a.call(ctx, u, c, http.MethodGet, a.config.ResourceURL, nil, &answer)
-	answer.Briefly = c.Token.RefreshToken == ""
+func (a *app) readAccounts(ctx context.Context, c connection) (answer accounts, err error) {
+	err = a.call(ctx, c, http.MethodGet, a.config.ResourceURL, nil, &answer)
+	answer.Briefly = c.Briefly
 	return answer, err
 }
 
 // end revokes the permission at the bank: the grant or, without grant
-// management, the refresh token. At most banks this ends the access tokens too.
+// management, the token. At most banks this ends the access tokens too. Then it
+// deletes the stored token.
 func (a *app) end(ctx context.Context, c connection) error {
+	token := a.StoredToken(c.ID)
 	switch {
 	case a.grants != nil && c.GrantID != "":
-		return a.revokeGrant(ctx, c)
-	case a.ServerMetadata().RevocationEndpoint == "":
-		return nil // access tokens expire, and the application drops its refresh tokens
-	case c.Token.RefreshToken != "":
-		return a.Revoke(ctx, c.Token.RefreshToken, "refresh_token")
+		if err := a.revokeGrant(ctx, c); err != nil {
+			return err
+		}
+	case a.ServerMetadata().RevocationEndpoint != "": // otherwise access tokens expire
+		return token.Revoke(ctx)
 	}
-	return a.Revoke(ctx, c.Token.AccessToken, "access_token")
+	return token.Delete(ctx)
 }
 
 // tryToEnd calls end and logs the error, for requests without a page that could
-// show it.
+// show it. It deletes the stored token in any case.
 func (a *app) tryToEnd(ctx context.Context, c connection) {
-	if err := a.end(ctx, c); err != nil {
-		a.log.WarnContext(ctx, "what the bank has granted could not be given back", "reason", explain(err))
+	err := a.end(ctx, c)
+	if err == nil {
+		return
+	}
+	a.log.WarnContext(ctx, "what the bank has granted could not be given back", "reason", explain(err))
+	if err := a.StoredToken(c.ID).Delete(ctx); err != nil {
+		a.log.WarnContext(ctx, "a token was not deleted", "reason", explain(err))
 	}
 }
 
@@ -254,9 +265,7 @@ func (e *apiError) Error() string {
 // its refresh token.
 func isOver(err error) bool {
 	var api *apiError
-	var server *oauth2.RetrieveError
-	return errors.As(err, &api) && api.code == "invalid_token" ||
-		errors.As(err, &server) && server.ErrorCode == "invalid_grant"
+	return errors.Is(err, client.ErrReauthorize) || errors.As(err, &api) && api.code == "invalid_token"
 }
 
 // maxAnswer bounds the response of an API, apiTimeout bounds the time of a
@@ -307,29 +316,14 @@ func do(ctx context.Context, api *http.Client, method, target string, body json.
 	return response.StatusCode, answer, err
 }
 
-// call calls an API that responds with JSON, with the token of a connection. If
-// the token was refreshed, the store keeps the new one.
-func (a *app) call(ctx context.Context, u *user, c connection, method, target string, body json.RawMessage, into any,
+// call calls an API that responds with JSON, with the token of a connection.
+func (a *app) call(ctx context.Context, c connection, method, target string, body json.RawMessage, into any,
 	headers ...string) error {
-	// All sources of one refresh token share a refresh. It continues if the
-	// browser does not wait.
-	source := a.TokenSource(context.WithoutCancel(ctx), c.Token)
-	api, err := a.HTTPClient(source)
+	api, err := a.HTTPClient(a.StoredToken(c.ID))
 	if err != nil {
 		return err
 	}
 	_, answer, err := do(ctx, api, method, target, body, headers...)
-	// valid or just refreshed, so that no request is necessary
-	if fresh, failed := source.Token(); failed == nil && fresh.AccessToken != c.Token.AccessToken {
-		kept := a.users.edit(ctx, u, func(u *user) {
-			if its := u.find(func(other connection) bool { return other.ID == c.ID }); its != nil {
-				its.Token = fresh
-			}
-		})
-		if kept != nil {
-			a.log.WarnContext(ctx, "a refreshed token is not kept", "reason", kept.Error())
-		}
-	}
 	if err == nil && json.Unmarshal(answer, into) != nil {
 		err = errors.New("the API answered what is not the JSON that it should be")
 	}

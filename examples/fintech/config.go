@@ -103,8 +103,8 @@ type config struct {
 	roots       *x509.CertPool   // nil for the roots of the system
 	store       storage.Name
 
-	dpopKey   crypto.Signer // of the store; if nil, a new one
-	shared    bool          // other instances use the same tokens
+	tokens    *client.Tokens // of the store; nil with -once
+	shared    bool           // other instances use the same tokens
 	telemetry *telemetry.Telemetry
 }
 
@@ -299,7 +299,7 @@ func (c *config) client() client.Config {
 		MutualTLS: &client.MutualTLS{
 			Certificate: c.certificate, AuthMethod: c.AuthMethod, BindTokens: c.certificateBound(),
 		},
-		Profile: c.signing, HTTPClient: c.httpClient(), DPoPKey: c.dpopKey, SeveralInstances: c.shared,
+		Profile: c.signing, HTTPClient: c.httpClient(), Tokens: c.tokens, SeveralInstances: c.shared,
 		Hooks: client.Hooks{Observe: c.telemetry.ObserveClient(), Transport: c.telemetry.Transport},
 	}
 }

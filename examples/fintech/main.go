@@ -17,10 +17,9 @@
 //
 // Users with their tokens and payments, and the keys, are in a store: a SQLite
 // file next to the configuration, or the member store. A restart therefore
-// loses nothing, and several instances with one client can share a store. The
-// tokens are not encrypted in the store. The DPoP key does not rotate, because
-// the tokens are bound to it. The key of unfinished logins rotates every 90
-// days.
+// loses nothing, and several instances with one client can share a store.
+// Package client encrypts each token, with its DPoP key. The keys of tokens and
+// of unfinished logins rotate every 90 days.
 //
 // GET /healthz reports that the process serves requests, and GET /readyz that
 // its store responds. If the environment has OTEL_EXPORTER_OTLP_ENDPOINT,

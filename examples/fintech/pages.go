@@ -170,7 +170,7 @@ func (a *app) showAccounts(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	answer, err := a.readAccounts(r.Context(), u, *c)
+	answer, err := a.readAccounts(r.Context(), *c)
 	if isOver(err) {
 		if err := a.users.edit(r.Context(), u, func(u *user) { u.drop(*c) }); err != nil {
 			a.fail(w, r, err)

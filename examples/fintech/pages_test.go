@@ -44,7 +44,7 @@ func (w *world) newInstance(c *config) http.Handler {
 	w.kept, err = openStore(w.t.Context(), c, around)
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { w.kept.Close() })
-	c.shared = w.kept.isShared()
+	c.tokens, c.shared = w.kept.tokens(around.log), w.kept.isShared()
 	client, err := discover(w.t.Context(), c)
 	require.NoError(w.t, err)
 	a, err := newApp(c, client, w.kept, around)

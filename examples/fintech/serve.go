@@ -43,7 +43,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer kept.Close() //nolint:errcheck // the program ends
-	c.telemetry, c.shared = exported, kept.isShared()
+	c.telemetry, c.tokens, c.shared = exported, kept.tokens(log), kept.isShared()
 	client, err := discover(ctx, c)
 	if err != nil {
 		return at(stageDiscovery, err)

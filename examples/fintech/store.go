@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -18,6 +15,7 @@ import (
 	"github.com/gofapi/fapi2/examples/internal/storage"
 	"github.com/gofapi/fapi2/examples/internal/telemetry"
 	"github.com/gofapi/fapi2/examples/internal/vault"
+	"github.com/gofapi/fapi2/profile/client"
 )
 
 // surroundings are what the program gives to its parts.
@@ -38,6 +36,7 @@ type kept struct {
 // These are uses of keys.
 const (
 	useLogins = "logins" // encrypts unfinished logins in the browsers
+	useTokens = "tokens" // encrypts tokens in the store
 	keyPeriod = 90 * 24 * time.Hour
 )
 
@@ -54,45 +53,24 @@ func openStore(ctx context.Context, c *config, s surroundings) (*kept, error) {
 		Store: opened, Owner: "fapi2/examples/fintech\x00" + c.Issuer + "\x00" + c.ClientID, Now: time.Now,
 	}
 	k.vault, err = vault.New(ctx, vault.Config{
-		Records: k.records, Uses: []vault.Use{{Name: useLogins, Kept: vault.Planned}}, Period: keyPeriod,
+		Records: k.records, Period: keyPeriod,
+		Uses: []vault.Use{{Name: useLogins, Kept: vault.Planned}, {Name: useTokens, Kept: vault.Planned}},
 	})
-	if err == nil {
-		err = k.loadDPoPKey(ctx, c)
-	}
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
 	return k, nil
 }
 
-// loadDPoPKey gives the configuration the key that the tokens are bound to. It
-// does not rotate, because the tokens of the users would end.
-func (k *kept) loadDPoPKey(ctx context.Context, c *config) error {
-	if c.certificateBound() {
-		return nil
+// tokens returns the configuration of the stored tokens. Each has a DPoP key of
+// its own.
+func (k *kept) tokens(log *slog.Logger) *client.Tokens {
+	return &client.Tokens{
+		Store: k.Storage, KeySource: k.vault.Source(useTokens), KeyRefresh: vault.Refresh, Lifetime: userKept,
+		Report: func(ctx context.Context, err error) {
+			log.WarnContext(ctx, "stored tokens or their keys have failed", "reason", err.Error())
+		},
 	}
-	type storedKey struct {
-		Key []byte `json:"key"` // PKCS #8
-	}
-	edit := func(v *storedKey) (created bool, err error) {
-		if len(v.Key) == 0 {
-			if v.Key, err = vault.NewKey("ES256"); err != nil {
-				return false, err
-			}
-			created = true
-		}
-		parsed, err := x509.ParsePKCS8PrivateKey(v.Key)
-		if err != nil {
-			return false, fmt.Errorf("malformed DPoP key in the store: %w", err)
-		}
-		signer, ok := parsed.(crypto.Signer)
-		if !ok {
-			return false, errors.New("malformed DPoP key in the store")
-		}
-		c.dpopKey = signer
-		return created, nil
-	}
-	return records.Update(ctx, k.records, "DPoP key", "", records.Forever, edit)
 }
 
 // isShared reports whether the store outlives the process. Then several

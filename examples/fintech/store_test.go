@@ -39,6 +39,14 @@ func TestARestartLosesNothing(t *testing.T) {
 	require.Equal(t, "/accounts", b.post("/connect", nil).path)
 	restart()
 	require.Contains(t, b.get("/accounts").text, "Checking")
+	files, err := filepath.Glob(filepath.Join(w.dir, "fintech.data", "*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NotContains(t, string(content), "eyJ", "attack: a token in a copy of the store")
+	}
 	restart()
 	require.Contains(t, b.post("/payment", order).text, `<strong class="good">Paid</strong>`)
 	restart()

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/gofapi/fapi2/examples/internal/records"
 )
 
@@ -47,12 +45,13 @@ type payment struct {
 }
 
 // A connection is a permission that the bank has granted to this application.
+// Its ID is that of the stored token.
 type connection struct {
-	ID      string        `json:"id"`                // for forms
-	Subject string        `json:"subject,omitempty"` // the user at the bank; empty without an ID token
-	Payment string        `json:"payment,omitempty"` // the ID of the payment; empty for a connection to the accounts
-	Token   *oauth2.Token `json:"token"`
-	GrantID string        `json:"grant_id,omitempty"` // empty if the bank has no grant management
+	ID      string `json:"id"`                 // for forms
+	Subject string `json:"subject,omitempty"`  // the user at the bank; empty without an ID token
+	Payment string `json:"payment,omitempty"`  // the ID of the payment; empty for a connection to the accounts
+	Briefly bool   `json:"briefly,omitempty"`  // the user has not granted offline access
+	GrantID string `json:"grant_id,omitempty"` // empty if the bank has no grant management
 }
 
 // add inserts a connection at the front and returns the connections above the
