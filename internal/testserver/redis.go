@@ -41,6 +41,18 @@ func (s *Server) RedisReplica(settings ...string) *Server {
 	return serve(s.t, k)
 }
 
+// AwaitPromotion waits until Sentinel has made a replica of Redis the primary.
+func (s *Server) AwaitPromotion() {
+	s.t.Helper()
+	s.wait("INFO replication", "role:master")
+}
+
+// Flush removes all entries of a Redis server.
+func (s *Server) Flush() {
+	s.t.Helper()
+	s.must("FLUSHALL")
+}
+
 // RedisSentinel starts a Sentinel that monitors a primary. It returns when it
 // has found the number of replicas. It promotes a replica a second after the
 // primary has failed.

@@ -13,6 +13,9 @@
 // Tests of failures call [Server.Kill], [Server.Pause] and [Server.Stop], and
 // then [Server.Start]. A server keeps its address and its data.
 //
+// A [Proxy] between a server and its clients cuts and delays connections, loses
+// replies, and moves to another server.
+//
 // The package imports the standard library and testkit only. It has no client:
 // tests create databases and users with the driver that they test.
 package testserver
