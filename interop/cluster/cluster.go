@@ -83,7 +83,7 @@ func Start(t testing.TB, cfg Config) *Cluster {
 	c.write(t, "bank.key", server.Key)
 	c.write(t, "haproxy.pem", server.Cert+server.Key)
 	for i := range cfg.Instances {
-		c.Instances = append(c.Instances, &Instance{cluster: c, t: t, number: i + 1})
+		c.Instances = append(c.Instances, &Instance{cluster: c, t: t, number: i + 1, program: c.program})
 	}
 	// The first instance creates the table and the keys.
 	c.Instances[0].Start()

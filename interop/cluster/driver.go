@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"errors"
 	"fmt"
 	"html"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/interop/internal/testkit"
 	"github.com/gofapi/fapi2/profile/client"
 	"golang.org/x/oauth2"
 )
@@ -29,6 +31,12 @@ type DriverConfig struct {
 	// Scopes are the requested scopes. The default is accounts and
 	// offline_access.
 	Scopes []string
+	// Through is the instance that receives all requests. If nil, they go
+	// through HAProxy.
+	Through *Instance
+	// Like is a driver whose user, browser session and DPoP key the new one has.
+	// If nil, they are its own.
+	Like *Driver
 	// Wrap returns a transport that sends requests through base. It is called
 	// once for the application and once for the browser. If nil, base is used.
 	Wrap func(base http.RoundTripper) http.RoundTripper
@@ -42,21 +50,31 @@ type Driver struct {
 
 	cluster *Cluster
 	browser *http.Client
+	key     *ecdsa.PrivateKey // of DPoP
 	user    string
 	scopes  []string
 }
 
-// NewDriver returns a driver with its own DPoP key and its own connections.
+// NewDriver returns a driver with its own connections.
 func (c *Cluster) NewDriver(t testing.TB, cfg DriverConfig) *Driver {
 	t.Helper()
-	d := &Driver{cluster: c, browser: c.HTTPClient(t), user: userName(cfg.User), scopes: cfg.Scopes}
+	connections := func() *http.Client {
+		if cfg.Through != nil {
+			return cfg.Through.HTTPClient(t)
+		}
+		return c.HTTPClient(t)
+	}
+	d := &Driver{cluster: c, browser: connections(), key: testkit.NewKey(t), user: userName(cfg.User), scopes: cfg.Scopes}
 	if d.scopes == nil {
 		d.scopes = []string{"accounts", "offline_access"}
 	}
 	d.browser.Jar, _ = cookiejar.New(nil) // never fails
+	if cfg.Like != nil {
+		d.browser.Jar, d.key, d.user = cfg.Like.browser.Jar, cfg.Like.key, cfg.Like.user
+	}
 	settings := client.Config{
 		Issuer: c.Issuer, ClientID: clientID, RedirectURI: redirectURI, Key: c.key, KeyID: clientKeyID,
-		HTTPClient: c.HTTPClient(t),
+		DPoPKey: d.key, HTTPClient: connections(),
 	}
 	if cfg.Wrap != nil {
 		d.browser.Transport = cfg.Wrap(d.browser.Transport)
@@ -147,11 +165,23 @@ func (d *Driver) Authorize(ctx context.Context, session *client.Session) (url.Va
 	if err != nil || callback != nil {
 		return callback, err
 	}
-	page, err := send(d.browser, consent)
+	return d.Approve(consent)
+}
+
+// Approve sends a request of [Driver.Consent] and returns the parameters of the
+// callback. The request can be sent several times.
+func (d *Driver) Approve(consent *http.Request) (url.Values, error) {
+	request := consent.Clone(consent.Context())
+	var err error
+	if request.Body, err = consent.GetBody(); err != nil {
+		return nil, err
+	}
+	page, err := send(d.browser, request)
 	if err != nil {
 		return nil, err
 	}
-	if callback = page.callback(); callback == nil {
+	callback := page.callback()
+	if callback == nil {
 		return nil, page.unexpected()
 	}
 	return callback, nil

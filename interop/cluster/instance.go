@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gofapi/fapi2/interop/internal/testkit"
 )
@@ -31,6 +32,7 @@ type Instance struct {
 
 	mu      sync.Mutex
 	address string
+	program string
 	process *testkit.Process
 }
 
@@ -77,7 +79,7 @@ func (i *Instance) launch() error {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // the process has its own descriptor
-	command := exec.Command(i.cluster.program, "-config", path)
+	command := exec.Command(i.program, "-config", path)
 	command.Stderr = log
 	process, err := testkit.Launch(command)
 	if err != nil {
@@ -97,6 +99,22 @@ func (i *Instance) launch() error {
 	}
 	i.process = process
 	return nil
+}
+
+// SetClock makes the clock of the instance run ahead. It takes effect when the
+// instance starts again. The program is built with another clock, because Go
+// programs read the clock of the kernel without a library that a test could
+// replace.
+func (i *Instance) SetClock(ahead time.Duration) {
+	i.t.Helper()
+	program := i.cluster.program
+	if ahead != 0 {
+		program = testkit.BuildChanged(i.t, "bank", "ahead-"+ahead.String(), "main.go", "time.Now",
+			fmt.Sprintf("func() time.Time { return time.Now().Add(%d) }", ahead))
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.program = program
 }
 
 // Kill ends the instance with SIGKILL. Running requests get no response.

@@ -37,11 +37,38 @@ func Main(m *testing.M) int {
 // it. The program's own tests use the race detector.
 func Build(t testing.TB, name string) string {
 	t.Helper()
+	return build(t, name, name)
+}
+
+// BuildChanged is Build for a program in which the text old of one source file
+// is replaced by text. It requires that the file contains old. variant
+// distinguishes the changes of one program.
+func BuildChanged(t testing.TB, name, variant, file, old, text string) string {
+	t.Helper()
+	source, err := filepath.Abs(filepath.Join(examples(t), name, file))
+	check(t, err)
+	content, err := os.ReadFile(source)
+	check(t, err)
+	if !bytes.Contains(content, []byte(old)) {
+		t.Fatalf("%s does not contain %q", source, old)
+	}
+	dir := t.TempDir()
+	changed := filepath.Join(dir, file)
+	check(t, os.WriteFile(changed, bytes.ReplaceAll(content, []byte(old), []byte(text)), 0o600))
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {source: changed}})
+	check(t, err)
+	check(t, os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600))
+	return build(t, name, name+"-"+variant, "-overlay", filepath.Join(dir, "overlay.json"))
+}
+
+// build builds a program once for each output.
+func build(t testing.TB, name, output string, flags ...string) string {
+	t.Helper()
 	_, err := exec.LookPath("go")
 	Require(t, "the go command", err == nil)
 	builds.mu.Lock()
 	defer builds.mu.Unlock()
-	if path, ok := builds.made[name]; ok {
+	if path, ok := builds.made[output]; ok {
 		return path
 	}
 	if builds.dir == "" {
@@ -49,14 +76,14 @@ func Build(t testing.TB, name string) string {
 		check(t, err)
 		builds.made = map[string]string{}
 	}
-	path := filepath.Join(builds.dir, name)
-	args := []string{"build", "-o", path, "./" + name}
+	path := filepath.Join(builds.dir, output)
+	args := append(append([]string{"build", "-o", path}, flags...), "./"+name)
 	cmd := exec.Command("go", args...)
 	cmd.Dir = examples(t)
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go %v: %v\n%s", args, err, said)
 	}
-	builds.made[name] = path
+	builds.made[output] = path
 	return path
 }
 
