@@ -179,13 +179,7 @@ func (i *Instance) WaitReady(t testing.TB) {
 }
 
 func (i *Instance) clean() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.process != nil {
-		if err := i.process.Stop(); err != nil {
-			i.t.Errorf("%v: %v", i, err)
-		}
-	}
+	i.Stop()
 	if i.t.Failed() {
 		i.t.Logf("the end of the log of %v:\n%s", i, i.log())
 	}
