@@ -46,7 +46,8 @@
 // # Operation
 //
 // GET /healthz reports that the process serves requests, and GET /readyz that
-// its store responds. If the store fails, requests receive status 503 with
+// its store responds and the clock differs from the store's by at most ten
+// seconds. If the store fails, requests receive status 503 with
 // Retry-After. With drain_seconds, /readyz fails for that time before the bank
 // ends, so that a load balancer sends new requests to other instances. The
 // members operator_listen and operator_secret add a page on a loopback address.

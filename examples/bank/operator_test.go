@@ -230,6 +230,17 @@ func TestReadiness(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, w.asOperator(http.MethodGet, "/", nil, nil).Code)
 	w.bank.kept.main.Store = working
 	w.get(w.issuer + "/readyz").ok(http.StatusOK)
+	for name, difference := range map[string]time.Duration{"ahead of": 15 * time.Second, "behind": -15 * time.Second} {
+		t.Run("a bank is not ready if its clock is "+name+" the clock of the store", func(t *testing.T) {
+			w.advance(difference)
+			for range 2 { // the first check leaves nothing that hides the difference
+				w.get(w.issuer + "/readyz").ok(http.StatusServiceUnavailable)
+			}
+			require.Contains(t, w.log.String(), "the clock is more than 10s "+name)
+			w.advance(-difference)
+			w.get(w.issuer + "/readyz").ok(http.StatusOK)
+		})
+	}
 	t.Run("a bank that ends is not ready, and serves requests meanwhile", func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		drained := w.bank.probe.Drain(ctx, time.Hour)

@@ -34,7 +34,7 @@ backend banks
     http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host bank
     http-check expect status 200
     http-error status 503 content-type text/plain hdr Retry-After 1 string unavailable
-    default-server check inter 250ms fall 2 rise 1 ssl verify required ca-file DIR/ca.pem verifyhost 127.0.0.1
+    default-server check inter 100ms fall 2 rise 1 ssl verify required ca-file DIR/ca.pem verifyhost 127.0.0.1
 `
 
 // findHAProxy returns the path of HAProxy, or an empty string. Debian installs

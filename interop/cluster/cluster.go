@@ -23,6 +23,10 @@ const (
 	redirectURI = "https://app.example/callback"
 	password    = "correct horse"
 
+	// drainSeconds is longer than HAProxy needs to notice that an instance is
+	// not ready.
+	drainSeconds = 1
+
 	// readyTime is sufficient on a loaded machine.
 	readyTime = time.Minute
 	pollTime  = 20 * time.Millisecond
@@ -85,6 +89,7 @@ func Start(t testing.TB, cfg Config) *Cluster {
 	for i := range cfg.Instances {
 		c.Instances = append(c.Instances, &Instance{cluster: c, t: t, number: i + 1, program: c.program})
 	}
+	t.Cleanup(c.stop)
 	// The first instance creates the table and the keys.
 	c.Instances[0].Start()
 	var started sync.WaitGroup
@@ -98,6 +103,15 @@ func Start(t testing.TB, cfg Config) *Cluster {
 	c.balance(t, haproxy, socket)
 	c.WaitReady(t)
 	return c
+}
+
+// stop ends all instances.
+func (c *Cluster) stop() {
+	var stopped sync.WaitGroup
+	for _, one := range c.Instances {
+		stopped.Go(one.clean)
+	}
+	stopped.Wait()
 }
 
 // HTTPClient returns a client that sends its requests through HAProxy. It
@@ -138,7 +152,7 @@ func (c *Cluster) document(listen string) (string, error) {
 		return "", err
 	}
 	document := map[string]any{
-		"issuer": c.Issuer, "listen": listen, "store": c.config.Store, "openid": true,
+		"issuer": c.Issuer, "listen": listen, "store": c.config.Store, "openid": true, "drain_seconds": drainSeconds,
 		"tls_cert_file": c.file("bank.crt"), "tls_key_file": c.file("bank.key"),
 		"clients": []any{&profile.ClientMetadata{
 			ClientID: clientID, RedirectURIs: []string{redirectURI}, JWKS: keys,

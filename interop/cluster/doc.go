@@ -9,7 +9,7 @@
 //	tokens, err := driver.Flow(t.Context())
 //
 // HAProxy ends TLS, spreads the requests over the instances, and checks /readyz
-// four times a second. If no instance is ready, it responds with status 503 and
+// ten times a second. If no instance is ready, it responds with status 503 and
 // Retry-After. [Cluster.HTTPClient] sends requests through HAProxy.
 // [Instance.HTTPClient] sends the same requests to one instance.
 //

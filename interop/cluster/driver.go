@@ -34,8 +34,8 @@ type DriverConfig struct {
 	// Through is the instance that receives all requests. If nil, they go
 	// through HAProxy.
 	Through *Instance
-	// Like is a driver whose user, browser session and DPoP key the new one has.
-	// If nil, they are its own.
+	// Like is a driver whose user, browser session and DPoP key the new one
+	// has. If nil, they are its own.
 	Like *Driver
 	// Wrap returns a transport that sends requests through base. It is called
 	// once for the application and once for the browser. If nil, base is used.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ import (
 )
 
 const (
-	users = 2
+	users = 3
 	page  = "../../docs/faults.md"
 	begin = "<!-- report -->\n"
 	end   = "<!-- end of the report -->\n"
@@ -55,28 +56,32 @@ type row struct {
 
 // A stage is a cluster with its servers.
 type stage struct {
-	store string
+	name, store string
 	// start starts the servers and the cluster.
 	start  func(t *testing.T) *cluster.Cluster
 	faults []fault
 }
 
 func TestFaults(t *testing.T) {
-	var rows []row
-	for _, s := range stages() {
-		t.Run(s.store, func(t *testing.T) {
-			c := s.start(t)
-			tr := newTraffic(t, c)
-			for _, f := range s.faults {
-				t.Run(f.name, func(t *testing.T) {
-					r := strike(t, tr, f)
-					r.store = s.store
-					rows = append(rows, r)
-				})
-			}
-		})
-	}
-	text := table(rows)
+	all := stages()
+	rows := make([][]row, len(all))
+	t.Run("stores", func(t *testing.T) {
+		for i, s := range all {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				c := s.start(t)
+				tr := newTraffic(t, c)
+				for _, f := range s.faults {
+					t.Run(f.name, func(t *testing.T) {
+						r := strike(t, tr, f)
+						r.store = s.store
+						rows[i] = append(rows[i], r)
+					})
+				}
+			})
+		}
+	})
+	text := table(slices.Concat(rows...))
 	t.Log("\n" + text)
 	if *report && !t.Failed() {
 		before, _, rest := split(t)
@@ -166,7 +171,9 @@ func TestReportNamesAllFaults(t *testing.T) {
 	require.Len(t, strings.Split(strings.TrimSpace(text), "\n"), 2+len(want))
 }
 
-func stages() []stage { return []stage{postgreSQLStage(), redisStage(), mariaDBStage()} }
+func stages() []stage {
+	return []stage{instancesStage(), postgreSQLStage(), redisStage(), mariaDBStage()}
+}
 
 // everyThird returns a function that is true for every third request that
 // writes. Others are forwarded.
@@ -178,10 +185,18 @@ func everyThird(writes ...string) func(request []byte) bool {
 	}
 }
 
-// killed are the failures of requests that an instance had received when it
-// was killed. HAProxy responds with 502, or closes the connection.
+// killed are the failures of requests that an instance had received when it was
+// killed. HAProxy responds with 502, or closes the connection.
 var killed = []string{
 	"connection", "502 /par", "502 /token", "502 /accounts", "502 /authorize", "502 /consent", "502 /login",
+}
+
+// restart stops an instance and starts it with its clock ahead.
+func restart(t *testing.T, one *cluster.Instance, ahead time.Duration) {
+	t.Helper()
+	one.SetClock(ahead)
+	one.Stop()
+	one.Start()
 }
 
 // repeat calls f ten times a second as long as a fault lasts.
@@ -206,19 +221,11 @@ func losesReplies(proxy **testserver.Proxy, writes ...string) fault {
 	}
 }
 
-func postgreSQLStage() stage {
-	var primary, replica *testserver.Server
-	var proxy *testserver.Proxy
+func instancesStage() stage {
 	var c *cluster.Cluster
-	s := stage{store: "PostgreSQL", start: func(t *testing.T) *cluster.Cluster {
-		// Every commit waits for the replica, as docs/stores.md requires it.
-		primary = testserver.PostgreSQL(t, "synchronous_standby_names=*")
-		replica = primary.Replica("wal_retrieve_retry_interval=100ms")
-		proxy = testserver.NewProxy(t, primary.Addr)
-		url := strings.Replace(primary.PostgreSQLURL("postgres", ""), primary.Addr, proxy.Addr, 1)
-		// The proxy recognizes statements by their text.
+	s := stage{name: "instances", store: "PostgreSQL", start: func(t *testing.T) *cluster.Cluster {
 		c = cluster.Start(t, cluster.Config{
-			Instances: 3, Pages: true, Users: users, Store: url + "&default_query_exec_mode=exec",
+			Instances: 3, Pages: true, Users: users, Store: testserver.PostgreSQL(t).PostgreSQLURL("postgres", ""),
 		})
 		return c
 	}}
@@ -231,6 +238,48 @@ func postgreSQLStage() stage {
 			c.Instances[1].WaitReady(t)
 		},
 	}, {
+		name: "stop of one instance after the other, and their start",
+		begin: func(t *testing.T) {
+			for _, one := range c.Instances {
+				one.Stop()
+				time.Sleep(*hold / 3)
+				one.Start()
+				one.WaitReady(t)
+				time.Sleep(*hold / 3) // HAProxy notices it
+			}
+		},
+	}, {
+		name: "the clock of an instance two minutes ahead",
+		begin: func(t *testing.T) {
+			restart(t, c.Instances[2], 2*time.Minute)
+			response, err := c.Instances[2].HTTPClient(t).Get(c.Issuer + "/readyz")
+			require.NoError(t, err)
+			defer response.Body.Close()
+			require.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+		},
+		end: func(t *testing.T) {
+			restart(t, c.Instances[2], 0)
+			c.Instances[2].WaitReady(t)
+		},
+	}}
+	return s
+}
+
+func postgreSQLStage() stage {
+	var primary, replica *testserver.Server
+	var proxy *testserver.Proxy
+	s := stage{name: "database", store: "PostgreSQL", start: func(t *testing.T) *cluster.Cluster {
+		// Every commit waits for the replica, as docs/stores.md requires it.
+		primary = testserver.PostgreSQL(t, "synchronous_standby_names=*")
+		replica = primary.Replica("wal_retrieve_retry_interval=100ms")
+		proxy = testserver.NewProxy(t, primary.Addr)
+		url := strings.Replace(primary.PostgreSQLURL("postgres", ""), primary.Addr, proxy.Addr, 1)
+		// The proxy recognizes statements by their text.
+		return cluster.Start(t, cluster.Config{
+			Instances: 3, Pages: true, Users: users, Store: url + "&default_query_exec_mode=exec",
+		})
+	}}
+	s.faults = []fault{{
 		name:  "kill -9 of the database, and its start",
 		begin: func(*testing.T) { primary.Kill() },
 		end:   func(*testing.T) { primary.Start() },
@@ -251,31 +300,6 @@ func postgreSQLStage() stage {
 			proxy.SetDelay(0)
 		},
 	}, {
-		name: "stop of one instance after the other, and their start",
-		begin: func(t *testing.T) {
-			for _, one := range c.Instances {
-				one.Stop()
-				time.Sleep(*hold / 3)
-				one.Start()
-				one.WaitReady(t)
-				time.Sleep(*hold / 3) // HAProxy notices it
-			}
-		},
-	}, {
-		name: "the clock of an instance two minutes ahead",
-		begin: func(t *testing.T) {
-			c.Instances[2].SetClock(2 * time.Minute)
-			c.Instances[2].Kill()
-			c.Instances[2].Start()
-		},
-		end: func(t *testing.T) {
-			c.Instances[2].SetClock(0)
-			c.Instances[2].Kill()
-			c.Instances[2].Start()
-			c.Instances[2].WaitReady(t)
-		},
-		outcomes: killed,
-	}, {
 		name: "failover to the replica",
 		begin: func(*testing.T) {
 			primary.Kill()
@@ -289,7 +313,7 @@ func postgreSQLStage() stage {
 func redisStage() stage {
 	var primary, replica *testserver.Server
 	var proxy *testserver.Proxy
-	s := stage{store: "PostgreSQL, replays in Redis", start: func(t *testing.T) *cluster.Cluster {
+	s := stage{name: "replays", store: "PostgreSQL, replays in Redis", start: func(t *testing.T) *cluster.Cluster {
 		database := testserver.PostgreSQL(t)
 		primary = testserver.Redis(t, "appendonly=yes", "appendfsync=always")
 		replica = primary.RedisReplica("appendonly=yes")
@@ -323,7 +347,7 @@ func redisStage() stage {
 func mariaDBStage() stage {
 	var server *testserver.Server
 	var proxy *testserver.Proxy
-	s := stage{store: "MariaDB", start: func(t *testing.T) *cluster.Cluster {
+	s := stage{name: "MariaDB", store: "MariaDB", start: func(t *testing.T) *cluster.Cluster {
 		server = testserver.MariaDB(t)
 		proxy = testserver.NewProxy(t, server.Addr)
 		return cluster.Start(t, cluster.Config{

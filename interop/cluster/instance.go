@@ -48,7 +48,7 @@ func (i *Instance) Start() {
 	isNew := i.address == ""
 	var err error
 	for range startAttempts {
-		if isNew {
+		if isNew { // later, HAProxy knows the address
 			i.address = freeAddress(i.t)
 		}
 		if err = i.launch(); err == nil {
@@ -57,10 +57,6 @@ func (i *Instance) Start() {
 	}
 	if err != nil {
 		i.t.Errorf("%v does not start: %v\n%s", i, err, i.log())
-		return
-	}
-	if isNew {
-		i.t.Cleanup(i.clean)
 	}
 }
 
