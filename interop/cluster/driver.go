@@ -64,7 +64,9 @@ func (c *Cluster) NewDriver(t testing.TB, cfg DriverConfig) *Driver {
 		}
 		return c.HTTPClient(t)
 	}
-	d := &Driver{cluster: c, browser: connections(), key: testkit.NewKey(t), user: userName(cfg.User), scopes: cfg.Scopes}
+	d := &Driver{
+		cluster: c, browser: connections(), key: testkit.NewKey(t), user: userName(cfg.User), scopes: cfg.Scopes,
+	}
 	if d.scopes == nil {
 		d.scopes = []string{"accounts", "offline_access"}
 	}

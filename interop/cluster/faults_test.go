@@ -137,7 +137,8 @@ func strike(t *testing.T, tr *traffic, f fault) row {
 }
 
 func table(rows []row) string {
-	text := "| store | fault | flows under way | lost | accepted twice | seconds to recovery |\n|---|---|---|---|---|---|\n"
+	text := "| store | fault | flows under way | lost | accepted twice | seconds to recovery |\n" +
+		"|---|---|---|---|---|---|\n"
 	for _, r := range rows {
 		text += fmt.Sprintf("| %s | %s | %d | %d | %d of %d | %.1f |\n", r.store, r.fault, r.underWay, r.lost, r.twice,
 			r.messages, r.recovery.Seconds())

@@ -224,9 +224,8 @@ type worker struct {
 func newWorker(t *testing.T, tr *traffic, i int) *worker {
 	t.Helper()
 	w := &worker{traffic: tr}
-	w.driver = tr.c.NewDriver(t, cluster.DriverConfig{User: i % users, Wrap: func(base http.RoundTripper) http.RoundTripper {
-		return &observer{w, base}
-	}})
+	wrap := func(base http.RoundTripper) http.RoundTripper { return &observer{w, base} }
+	w.driver = tr.c.NewDriver(t, cluster.DriverConfig{User: i % users, Wrap: wrap})
 	for _, one := range tr.c.Instances {
 		w.through = append(w.through, tr.c.NewDriver(t, cluster.DriverConfig{Through: one, Like: w.driver}))
 	}
