@@ -225,13 +225,11 @@ func insertNumbered(t testing.TB, e engine, cfg sqlstore.Config, live, expired i
 			decode(repeat('ab', 600), 'hex'), `+row+` FROM generate_series(1, %[4]d) i;
 			ALTER TABLE %[1]s ADD PRIMARY KEY (id); COMMIT`, arguments...)
 	case sqlstore.MySQL:
-		// Without these checks, MariaDB sorts the rows of an empty table.
-		execute(t, one, "SET unique_checks = 0, foreign_key_checks = 0")
-		execute(t, one, "TRUNCATE %s", cfg.Table)
-		execute(t, one, `INSERT INTO %[1]s SELECT REPLACE(REPLACE(TRIM(TRAILING '=' FROM
-			TO_BASE64(UNHEX(SHA2(i, 256)))), '+', '-'), '/', '_'), REPEAT('x', 600), `+row+
-			` FROM (SELECT seq AS i FROM seq_1_to_%[4]d) AS n`, arguments...)
-		execute(t, one, "SET unique_checks = 1, foreign_key_checks = 1")
+		// In the order of the keys, each page is written once.
+		execute(t, one, "SET sort_buffer_size = 268435456")
+		execute(t, one, `INSERT INTO %[1]s SELECT k, REPEAT('x', 600), `+row+` FROM (SELECT seq AS i,
+			CAST(REPLACE(REPLACE(TRIM(TRAILING '=' FROM TO_BASE64(UNHEX(SHA2(seq, 256)))), '+', '-'), '/', '_')
+			AS CHAR(43) CHARACTER SET ascii) COLLATE ascii_bin AS k FROM seq_1_to_%[4]d) AS n ORDER BY k`, arguments...)
 	case sqlstore.SQLite:
 		// The file is written once, without a log. This connection is the only
 		// one, and ends here.
