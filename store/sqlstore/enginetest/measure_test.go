@@ -42,22 +42,21 @@ const (
 // an operation does.
 func TestMeasure(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(testing.TB) engine{
-		"PostgreSQL": func(t testing.TB) engine {
-			return postgreSQL(testserver.PostgreSQL(t, "fsync=on", "shared_buffers=1GB", "max_wal_size=8GB",
+	for name, start := range map[string]func(t testing.TB, durable bool) engine{
+		"PostgreSQL": func(t testing.TB, durable bool) engine {
+			fsync := map[bool]string{true: "fsync=on", false: "fsync=off"}[durable]
+			return postgreSQL(testserver.PostgreSQL(t, fsync, "shared_buffers=1GB", "max_wal_size=8GB",
 				"maintenance_work_mem=1GB", "wal_level=minimal", "max_wal_senders=0"))
 		},
-		"MariaDB": func(t testing.TB) engine {
-			return mariaDB(testserver.MariaDB(t, "innodb-flush-log-at-trx-commit=1", "innodb-flush-method=fsync",
+		"MariaDB": func(t testing.TB, durable bool) engine {
+			flush := map[bool]string{true: "1", false: "2"}[durable]
+			return mariaDB(testserver.MariaDB(t, "innodb-flush-log-at-trx-commit="+flush, "innodb-flush-method=fsync",
 				"innodb-buffer-pool-size=1G", "innodb-log-file-size=1G"))
 		},
-		"SQLite": func(t testing.TB) engine { return sqlite(filepath.Join(t.TempDir(), "entries.db")) },
+		"SQLite": func(t testing.TB, _ bool) engine { return sqlite(filepath.Join(t.TempDir(), "entries.db")) },
 	} {
-		t.Run(name, func(t *testing.T) {
-			e := start(t)
-			t.Run("sweeping", func(t *testing.T) { measureSweeping(t, e) })
-			t.Run("growth", func(t *testing.T) { measureGrowth(t, e) })
-		})
+		t.Run(name+" sweeping", func(t *testing.T) { measureSweeping(t, start(t, true)) })
+		t.Run(name+" growth", func(t *testing.T) { measureGrowth(t, start(t, false)) })
 	}
 }
 
@@ -65,9 +64,10 @@ func TestMeasure(t *testing.T) {
 // one, in alternating blocks. Commits do not wait for the disk, which would
 // hide the difference.
 func measureGrowth(t *testing.T, e engine) {
-	parameter := map[sqlstore.Dialect]string{
-		sqlstore.PostgreSQL: "synchronous_commit=off", sqlstore.SQLite: "_pragma=synchronous(NORMAL)",
-	}[e.dialect]
+	parameter := ""
+	if e.dialect == sqlstore.SQLite {
+		parameter = "_pragma=synchronous(NORMAL)"
+	}
 	var stores [2]*sqlstore.Store
 	sizes := [2]int{smallTable, *rows}
 	for i, size := range sizes {
@@ -75,9 +75,6 @@ func measureGrowth(t *testing.T, e engine) {
 			e = sqlite(filepath.Join(t.TempDir(), "entries.db"))
 		}
 		cfg := e.config(t, parameter)
-		if e.dialect == sqlstore.MySQL {
-			execute(t, cfg.DB, "SET GLOBAL innodb_flush_log_at_trx_commit = 2")
-		}
 		start := time.Now()
 		fillNumbered(t, e, cfg, size, 0)
 		t.Logf("filled %d rows in %v", size, time.Since(start).Round(time.Second))
@@ -117,23 +114,19 @@ func measureGrowth(t *testing.T, e engine) {
 func measureSweeping(t *testing.T, e engine) {
 	cfg := e.config(t)
 	fillNumbered(t, e, cfg, *rows, int(turns*turn.Seconds()*sweptPerSecond))
-	s := newStore(t, cfg)
-	sweeping := cfg
-	sweeping.SweepInterval = time.Millisecond
-	sweeping.SweepFailed = func(err error) { t.Error(err) }
 	const expired = "expires < 1000000000"
+	intervals := [2]time.Duration{-1, time.Millisecond}
 	var p50, p99, most [2][]float64
 	var swept []int64
 	for range turns {
-		for kind := range 2 {
+		for kind, interval := range intervals {
+			cfg.SweepInterval = interval
+			cfg.SweepFailed = func(err error) { t.Error(err) }
 			left := count(t, cfg, expired)
-			var sweeper *sqlstore.Store
-			if kind == 1 {
-				sweeper = newStore(t, sweeping)
-			}
+			s := newStore(t, cfg)
 			times := loaded(t, s)
-			if kind == 1 {
-				require.NoError(t, sweeper.Close())
+			require.NoError(t, s.Close())
+			if interval > 0 {
 				swept = append(swept, left-count(t, cfg, expired))
 			}
 			p50[kind] = append(p50[kind], testkit.Percentile(times, 50))
