@@ -182,7 +182,7 @@ func (s *Store) probeSweep(ctx context.Context) error {
 		return nil
 	}
 	for _, text := range []string{s.text.sweep, s.text.sweepMembers} {
-		if err := s.retry(ctx, func() error { _, err := s.sweep(ctx, text); return err }); err != nil {
+		if err := s.retry(ctx, func() error { _, _, err := s.sweep(ctx, text, 0); return err }); err != nil {
 			return fmt.Errorf("rejected sweep of table %s: %w", s.cfg.Table, err)
 		}
 	}

@@ -112,9 +112,10 @@ func postgreSQL() (s statements, sweep string) {
 		WHERE oid IN (to_regclass('{table}'), to_regclass('{members}')) ORDER BY problem DESC LIMIT 1`
 	// An array is computed once. A sub-query could be repeated, and would then
 	// exceed its limit. A row that is locked keeps its ctid.
-	return s, `DELETE FROM {from} WHERE ctid = ANY (ARRAY(
-		SELECT ctid FROM {from} WHERE expires < (SELECT {now}) - {keep}
-		ORDER BY expires LIMIT {batch} FOR UPDATE SKIP LOCKED))`
+	return s, `WITH swept AS (DELETE FROM {from} WHERE ctid = ANY (ARRAY(
+		SELECT ctid FROM {from} WHERE expires >= ?1::bigint AND expires < (SELECT {now}) - {keep}
+		ORDER BY expires LIMIT {batch} FOR UPDATE SKIP LOCKED)) RETURNING expires)
+		SELECT count(*), coalesce(max(expires), 0) FROM swept`
 }
 
 func mySQL() (s statements, sweep string) {

@@ -60,10 +60,11 @@ func (s *Store) sweepAll(ctx context.Context) error {
 }
 
 func (s *Store) sweepTable(ctx context.Context, text string) error {
+	var from int64
 	for {
 		var deleted int64
 		err := s.retry(ctx, func() (err error) {
-			deleted, err = s.sweep(ctx, text)
+			deleted, from, err = s.sweep(ctx, text, from)
 			return err
 		})
 		if err != nil || deleted < int64(s.cfg.Dialect.batch()) || !s.pause(ctx, sweepPause) {
@@ -79,21 +80,28 @@ func (d Dialect) batch() int {
 	return serverBatch
 }
 
-// sweep deletes one batch.
-func (s *Store) sweep(ctx context.Context, text string) (deleted int64, err error) {
+// sweep deletes one batch. In PostgreSQL, the next batch starts at the expiry
+// that it returns. It would otherwise read the rows again that are deleted and
+// that no vacuum has removed.
+func (s *Store) sweep(ctx context.Context, text string, from int64) (deleted, next int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTime)
 	defer cancel()
 	statement := s.cfg.Dialect.statement(text)
 	var result sql.Result
-	if s.cfg.Dialect == MySQL {
+	switch s.cfg.Dialect {
+	case PostgreSQL:
+		err = s.row(ctx, &statement, from).Scan(&deleted, &next)
+		return deleted, next, err
+	case MySQL:
 		result, err = s.execReadCommitted(ctx, statement.text)
-	} else {
+	default:
 		result, err = s.exec(ctx, &statement)
 	}
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return result.RowsAffected()
+	deleted, err = result.RowsAffected()
+	return deleted, 0, err
 }
 
 // execReadCommitted runs a statement that locks only the rows it finds. The

@@ -48,6 +48,7 @@ var tests = map[string]func(*testing.T, engine){
 	"a call that waits for a lock":           testWaitingCall,
 	"rows stay for a minute":                 testRowsStay,
 	"a sweep":                                testSweep,
+	"rows that are read":                     testReads,
 	"a sweep that fails":                     testSweepFails,
 	"a sweep during Add":                     testSweepDuringAdd,
 	"statements that fail":                   testFaults,
@@ -63,6 +64,7 @@ var tests = map[string]func(*testing.T, engine){
 // serverTests are those of databases with a server.
 var serverTests = map[string]func(*testing.T, engine){
 	"a sweep beside locked rows":             testSweepLocked,
+	"a sweep of several batches":             testSweepStart,
 	"a user without rights":                  testRights,
 	"a table in another schema":              testSchemaName,
 	"a server that is killed and comes back": testKill,

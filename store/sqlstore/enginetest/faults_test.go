@@ -23,6 +23,8 @@ type faults struct {
 	driver driver.Driver
 	dsn    string
 
+	query func(query string, arguments []driver.NamedValue) // before a query; may be nil
+
 	mu       sync.Mutex
 	before   func(query string) error // instead of the statement
 	after    func(query string) error // when the statement has taken effect
@@ -111,6 +113,9 @@ func (s *faultyStmt) ExecContext(ctx context.Context, arguments []driver.NamedVa
 }
 
 func (s *faultyStmt) QueryContext(ctx context.Context, arguments []driver.NamedValue) (rows driver.Rows, err error) {
+	if s.conn.faults.query != nil {
+		s.conn.faults.query(s.query, arguments)
+	}
 	rows, err = s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, arguments)
 	if err != nil {
 		return nil, err

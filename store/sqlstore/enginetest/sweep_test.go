@@ -1,6 +1,7 @@
 package enginetest_test
 
 import (
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -95,6 +96,32 @@ func testSweepLocked(t *testing.T, e engine) {
 	require.NoError(t, tx.Commit())
 	require.Eventually(t, left(0, 1), 20*time.Second, 10*time.Millisecond, "the member with a new expiry stays")
 	require.NoError(t, s.Close())
+}
+
+// PostgreSQL keeps deleted rows in an index until a vacuum removes them. A
+// sweep does not read them again for each batch, because each batch starts at
+// the expiry at which the one before ended.
+func testSweepStart(t *testing.T, e engine) {
+	if e.dialect != sqlstore.PostgreSQL {
+		return
+	}
+	f := newFaults(t, e)
+	cfg := e.config(t)
+	fillNumbered(t, e, cfg, 0, 2500) // with the expiries 1 to 2500
+	starts := make(chan any, 1000)
+	f.query = func(query string, arguments []driver.NamedValue) {
+		if strings.Contains(query, "FROM "+cfg.Table+" WHERE ctid") {
+			starts <- arguments[0].Value
+		}
+	}
+	cfg.DB, cfg.SweepInterval = f.db, 10*time.Millisecond
+	s := newStore(t, cfg)
+	require.EqualValues(t, 0, <-starts, "New sweeps one batch")
+	require.EqualValues(t, 0, <-starts, "the first batch of the first sweep")
+	require.EqualValues(t, 2000, <-starts, "the second batch")
+	require.EqualValues(t, 0, <-starts, "the next sweep")
+	require.NoError(t, s.Close())
+	require.Zero(t, count(t, cfg, old))
 }
 
 func fillKey(t *testing.T, cfg sqlstore.Config, key string) {
