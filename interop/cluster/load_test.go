@@ -18,6 +18,7 @@ import (
 
 	"github.com/gofapi/fapi2/internal/testserver"
 	"github.com/gofapi/fapi2/interop/cluster"
+	"github.com/gofapi/fapi2/interop/internal/testkit"
 )
 
 // The flags of TestThroughput and TestSoak. PERFORMANCE.md lists the commands.
@@ -57,7 +58,7 @@ func postgreSQLStore(t testing.TB) string {
 // TestThroughput measures whole flows of one instance in memory, and of one and
 // three instances on an engine, in turns. It fails only if a flow does.
 func TestThroughput(t *testing.T) {
-	requireProc(t)
+	testkit.Require(t, "Linux", runtime.GOOS == "linux") // its /proc
 	memory := startLoad(t, cluster.Config{Store: "memory:"})
 	for name, start := range engines {
 		t.Run(name, func(t *testing.T) {
@@ -85,7 +86,7 @@ func TestThroughput(t *testing.T) {
 // TestSoak runs flows at a constant rate and logs the memory of the instance in
 // each twelfth of the time.
 func TestSoak(t *testing.T) {
-	requireProc(t)
+	testkit.Require(t, "Linux", runtime.GOOS == "linux") // its /proc
 	l := startLoad(t, cluster.Config{Store: postgreSQLStore(t)})
 	pid := l.cluster.Instances[0].PID()
 	ctx, cancel := context.WithTimeout(t.Context(), *soak)
@@ -192,11 +193,4 @@ func residentKiB(t testing.TB, pid int) (size int64) {
 func median(all []float64) float64 {
 	slices.Sort(all)
 	return all[len(all)/2]
-}
-
-func requireProc(t *testing.T) {
-	t.Helper()
-	if runtime.GOOS != "linux" {
-		t.Skip("the measurements read /proc of Linux")
-	}
 }

@@ -14,12 +14,15 @@ const (
 	// by less finds the row again.
 	keep = time.Minute
 	// serverBatch and sqliteBatch bound the rows of one statement, and thereby
-	// its locks. SQLite locks the whole database.
-	serverBatch = 1000
-	sqliteBatch = 100
+	// the time for which others wait for the disk. SQLite locks the whole
+	// database.
+	serverBatch = 250
+	sqliteBatch = 50
 	// sweepTime bounds one statement, so that a lost connection ends.
 	sweepTime = time.Minute
-	// sweepPause is the time between two statements, in which others write.
+	// sweepPause is the least time between two statements, in which others
+	// write. The pause takes at least twice the time of a statement, so that a
+	// busy database spends a third of it on a sweep at most.
 	sweepPause = 20 * time.Millisecond
 )
 
@@ -63,11 +66,13 @@ func (s *Store) sweepTable(ctx context.Context, text string) error {
 	var from int64
 	for {
 		var deleted int64
+		start := time.Now()
 		err := s.retry(ctx, func() (err error) {
 			deleted, from, err = s.sweep(ctx, text, from)
 			return err
 		})
-		if err != nil || deleted < int64(s.cfg.Dialect.batch()) || !s.pause(ctx, sweepPause) {
+		pause := max(sweepPause, 2*time.Since(start))
+		if err != nil || deleted < int64(s.cfg.Dialect.batch()) || !s.pause(ctx, pause) {
 			return err
 		}
 	}
