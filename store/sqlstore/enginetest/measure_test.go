@@ -35,7 +35,7 @@ const (
 	// and Swap.
 	flowsPerSecond = 200
 	// sweptPerSecond is more than a sweep deletes in a second.
-	sweptPerSecond = 50_000
+	sweptPerSecond = 15_000
 )
 
 // TestMeasure measures a large table, and sweeping under load. It fails only if
