@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -330,35 +328,13 @@ func TestMemoryIsAMap(t *testing.T) {
 	}
 }
 
-// race calls f in 64 goroutines and returns how many reported true.
-func race(t *testing.T, f func(i int) (bool, error)) int64 {
-	var won atomic.Int64
-	var group sync.WaitGroup
-	start := make(chan struct{})
-	for i := range 64 {
-		group.Go(func() {
-			<-start
-			ok, err := f(i)
-			if err != nil {
-				t.Error(err)
-			}
-			if ok {
-				won.Add(1)
-			}
-		})
-	}
-	close(start)
-	group.Wait()
-	return won.Load()
-}
-
 func TestMemoryHasOneWinner(t *testing.T) {
 	m, clock := newMemory(t, store.MemoryConfig{})
 	ctx, later := t.Context(), clock.Now().Add(time.Hour)
 	for round := range 50 {
 		k := key(fmt.Sprint(round))
-		require.EqualValues(t, 1, race(t, func(i int) (bool, error) { return m.Add(ctx, k, []byte{byte(i)}, later) }), "of 64 that add")
-		require.EqualValues(t, 1, race(t, func(i int) (bool, error) { return m.Swap(ctx, k, 1, []byte{byte(i)}, later) }), "of 64 that swap")
+		require.Equal(t, 1, testkit.Winners(t, 64, func(i int) (bool, error) { return m.Add(ctx, k, []byte{byte(i)}, later) }), "of 64 that add")
+		require.Equal(t, 1, testkit.Winners(t, 64, func(i int) (bool, error) { return m.Swap(ctx, k, 1, []byte{byte(i)}, later) }), "of 64 that swap")
 		_, version, err := m.Get(ctx, k)
 		require.NoError(t, err)
 		require.EqualValues(t, 2, version)
@@ -371,7 +347,7 @@ func TestMemoryIsLinearizable(t *testing.T) {
 	ctx, k, later := t.Context(), key("counter"), clock.Now().Add(time.Hour)
 	_, err := m.Add(ctx, k, nil, later)
 	require.NoError(t, err)
-	race(t, func(int) (bool, error) {
+	testkit.Winners(t, 64, func(int) (bool, error) {
 		for {
 			value, version, err := m.Get(ctx, k)
 			if err != nil {

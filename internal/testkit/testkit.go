@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -53,6 +54,23 @@ func Hammer(n int, f func(i int)) {
 	ready.Wait()
 	close(start)
 	done.Wait()
+}
+
+// Winners calls f like [Hammer] and returns how many calls reported true. An
+// error fails the test.
+func Winners(t testing.TB, n int, f func(i int) (bool, error)) int {
+	t.Helper()
+	var won atomic.Int64
+	Hammer(n, func(i int) {
+		ok, err := f(i)
+		if err != nil {
+			t.Error(err)
+		}
+		if ok {
+			won.Add(1)
+		}
+	})
+	return int(won.Load())
 }
 
 // OneWinner calls use on 64 goroutines. It requires that one call succeeds and

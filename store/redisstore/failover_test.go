@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/internal/testserver"
 	"github.com/gofapi/fapi2/store/redisstore"
 )
@@ -72,7 +73,7 @@ func failover(t *testing.T, c redis.UniversalClient, primary *testserver.Server,
 			names[i] = append(names[i], name(fmt.Sprint("proof ", i, " ", j)))
 		}
 	}
-	race(t, writers, func(i int) (bool, error) {
+	testkit.Winners(t, writers, func(i int) (bool, error) {
 		for j, name := range names[i] {
 			if i == 0 && j == proofs/2 {
 				detach(t, primary)

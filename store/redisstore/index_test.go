@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/internal/testserver"
 	"github.com/gofapi/fapi2/store"
 	"github.com/gofapi/fapi2/store/redisstore"
@@ -190,7 +191,7 @@ func TestProcessesShareASet(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
 	addr := testserver.Redis(t).Addr
-	race(t, processes, func(i int) (bool, error) {
+	testkit.Winners(t, processes, func(i int) (bool, error) {
 		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestChangeSet$", "-test.v")
 		cmd.Env = append(os.Environ(), "REDISSTORE_SET_ADDR="+addr, fmt.Sprint("REDISSTORE_MEMBER=m", i))
 		output, err := cmd.CombinedOutput()

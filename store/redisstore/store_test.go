@@ -11,13 +11,13 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/internal/testserver"
 	"github.com/gofapi/fapi2/store"
 	"github.com/gofapi/fapi2/store/redisstore"
@@ -125,10 +125,10 @@ func TestCluster(t *testing.T) {
 	s := open(t, clusterClient(t, options), patient)
 	for i := range 8 { // keys of all masters
 		name := fmt.Sprint("confirmed ", i)
-		require.EqualValues(t, 1, race(t, 64, func(int) (bool, error) {
+		require.Equal(t, 1, testkit.Winners(t, 64, func(int) (bool, error) {
 			return s.Add(t.Context(), key(name), nil, hour())
 		}))
-		require.EqualValues(t, 1, race(t, 64, func(i int) (bool, error) {
+		require.Equal(t, 1, testkit.Winners(t, 64, func(i int) (bool, error) {
 			return s.Swap(t.Context(), key(name), 1, []byte("value"), hour())
 		}))
 		requireGet(t, s, name, "value", 2)
@@ -336,28 +336,6 @@ func TestTextsDiscloseNothing(t *testing.T) {
 	require.Equal(t, "redisstore.Store", slog.AnyValue(s).Resolve().String())
 }
 
-// race calls f in n goroutines and returns how many reported true.
-func race(t testing.TB, n int, f func(i int) (bool, error)) int64 {
-	var won atomic.Int64
-	var group sync.WaitGroup
-	start := make(chan struct{})
-	for i := range n {
-		group.Go(func() {
-			<-start
-			ok, err := f(i)
-			if err != nil {
-				t.Error(err)
-			}
-			if ok {
-				won.Add(1)
-			}
-		})
-	}
-	close(start)
-	group.Wait()
-	return won.Load()
-}
-
 func TestScriptsAreFlushed(t *testing.T) {
 	t.Parallel()
 	c := client(t, testserver.Redis(t).Addr)
@@ -371,7 +349,7 @@ func TestScriptsAreFlushed(t *testing.T) {
 			c.ScriptFlush(ctx)
 		}
 	})
-	race(t, writers, func(int) (bool, error) {
+	testkit.Winners(t, writers, func(int) (bool, error) {
 		for range each {
 			for swapped := false; !swapped; {
 				value, version, err := s.Get(t.Context(), key("counter"))
@@ -405,8 +383,8 @@ func TestContend(t *testing.T) {
 	s := open(t, client(t, addr))
 	for i := range contested {
 		k := key(fmt.Sprint("contested ", i))
-		added := race(t, contenders, func(int) (bool, error) { return s.Add(t.Context(), k, nil, hour()) })
-		swapped := race(t, contenders, func(int) (bool, error) { return s.Swap(t.Context(), k, 1, nil, hour()) })
+		added := testkit.Winners(t, contenders, func(int) (bool, error) { return s.Add(t.Context(), k, nil, hour()) })
+		swapped := testkit.Winners(t, contenders, func(int) (bool, error) { return s.Swap(t.Context(), k, 1, nil, hour()) })
 		fmt.Printf("won %d %d %d\n", i, added, swapped)
 	}
 }
@@ -417,7 +395,7 @@ func TestProcessesHaveOneWinner(t *testing.T) {
 	require.NoError(t, err)
 	addr := testserver.Redis(t).Addr
 	outputs := make([]string, processes)
-	race(t, processes, func(i int) (bool, error) {
+	testkit.Winners(t, processes, func(i int) (bool, error) {
 		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestContend$", "-test.v")
 		cmd.Env = append(os.Environ(), "REDISSTORE_ADDR="+addr)
 		output, err := cmd.CombinedOutput()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -12,10 +13,7 @@ import (
 	"github.com/gofapi/fapi2/store"
 )
 
-var checks = []struct {
-	name string
-	run  func(k kit)
-}{
+var checks = []check[kit]{
 	{"Add sets version 1, and Get returns it as often as it is called", addAndGet},
 	{"Add does not change an entry that exists", addTwice},
 	{"Swap replaces the value and increments the version", swap},
@@ -291,45 +289,31 @@ func expires(k kit) {
 	}
 }
 
-// livesLong uses expiries that lose much if a store rounds whole seconds down,
-// or to the nearest.
 func livesLong(k kit) {
-	k.race(2, func(i int, s store.Store) (bool, error) {
-		fraction := []time.Duration{999 * time.Millisecond, 499 * time.Millisecond}[i]
-		end := time.Now().Add(short).Truncate(time.Second).Add(time.Second + fraction)
-		return true, livesUntil(k.ctx(), s, end)
-	})
+	k.race(2, func(i int, s store.Store) (bool, error) { return true, livesUntil(k.ctx(), s, lateIn(i)) })
 }
 
-// livesUntil calls Get and Add more and more often until the expiry is near. It
-// ignores results that arrive when the expiry may have passed by the clock of
-// the store.
+// livesUntil calls Get and Add until the expiry is near.
 func livesUntil(ctx context.Context, s store.Store, end time.Time) error {
 	key := newKey()
 	if added, err := s.Add(ctx, key, []byte("x"), end); err != nil || !added {
 		return fmt.Errorf("Add with the expiry %v returned %v and the error %v", end, added, err)
 	}
-	for {
-		_, version, err := s.Get(ctx, key)
-		added, failed := false, error(nil)
-		if err == nil && version == 1 {
-			added, failed = s.Add(ctx, key, []byte("y"), hour())
-		}
-		left := time.Until(end)
-		switch {
-		case left < agree:
-			return nil
+	return until(end, func() error {
+		switch _, version, err := s.Get(ctx, key); {
 		case err != nil:
 			return fmt.Errorf("Get: %w", err)
-		case failed != nil:
-			return fmt.Errorf("Add of a key that exists: %w", failed)
 		case version != 1:
-			return fmt.Errorf("Get returned version %d %v before the expiry %v, want 1", version, left, end)
-		case added:
-			return fmt.Errorf("Add replaced an entry %v before its expiry %v", left, end)
+			return fmt.Errorf("Get returned version %d, want 1", version)
 		}
-		time.Sleep(max(left/10, 10*time.Millisecond))
-	}
+		switch added, err := s.Add(ctx, key, []byte("y"), hour()); {
+		case err != nil:
+			return fmt.Errorf("Add of a key that exists: %w", err)
+		case added:
+			return errors.New("Add replaced an entry")
+		}
+		return nil
+	})
 }
 
 func addKeepsExpiry(k kit) {
@@ -352,28 +336,17 @@ func swapMovesExpiry(k kit) {
 }
 
 func farExpiry(k kit) {
-	soon := func() time.Time { return time.Now().Add(time.Minute) }
-	for name, expires := range map[string]time.Time{
-		"with an expiry in twenty years":           time.Now().AddDate(20, 0, 0),
-		"with an expiry 14 hours ahead of UTC":     soon().In(time.FixedZone("", 14*60*60)),
-		"with an expiry 12 hours behind UTC":       soon().In(time.FixedZone("", -12*60*60)),
-		"with an expiry in the time zone UTC":      soon().UTC(),
-		"with an expiry that the local clock made": soon(),
-	} {
+	for name, expires := range farExpiries() {
 		key := newKey()
 		k.wantAdd(name, key, "x", expires, true)
 		k.wantEntry(name, key, "x", 1)
-		k.wantSwap("of an entry "+name, key, 1, "", soon(), true) // nothing stays for long
+		k.wantSwap("of an entry "+name, key, 1, "", time.Now().Add(time.Minute), true) // nothing stays for long
 	}
 }
 
 func ended(k kit) {
 	key, other := k.add("x", hour()), newKey()
-	canceled, cancel := context.WithCancel(k.ctx())
-	cancel()
-	late, cancel := context.WithDeadline(k.ctx(), time.Now().Add(-time.Minute))
-	defer cancel()
-	for name, over := range map[string]context.Context{"a canceled context": canceled, "a deadline that passed": late} {
+	for name, over := range k.over() {
 		added, err := k.Add(over, other, []byte("x"), hour())
 		k.wantError("Add with "+name, added, err)
 		if _, version, err := k.Get(over, key); err == nil || version != 0 {
@@ -387,18 +360,13 @@ func ended(k kit) {
 	}
 }
 
-// endsDuringGet makes the database fail as the kit can: in the middle of a
-// call.
 func endsDuringGet(k kit) {
 	key := k.add("x", hour())
-	for d := 10 * time.Microsecond; d < 20*time.Millisecond; d += d / 4 {
-		over, cancel := context.WithTimeout(k.ctx(), d)
-		value, version, err := k.Get(over, key)
-		cancel()
-		if err == nil && (version != 1 || string(value) != "x") {
+	k.endingDuring(func(ctx context.Context, d time.Duration) {
+		if value, version, err := k.Get(ctx, key); err == nil && (version != 1 || string(value) != "x") {
 			k.Fatalf("Get returned %q, version %d and no error when its context ended after %v, "+
 				"want an error, because a failure is not an absent entry", value, version, d)
 		}
-	}
+	})
 	k.wantEntry("after calls whose context has ended", key, "x", 1)
 }

@@ -16,17 +16,8 @@ import (
 // like [Test]. Names of sets are random, so the database need not be empty.
 func TestIndex(t *testing.T, open func(t *testing.T) store.Index) {
 	t.Helper()
-	if !t.Run("the indexes that open returns share their members", func(t *testing.T) {
-		newIndexKit(t, open).sharing()
-	}) {
-		return
-	}
-	for _, c := range indexChecks {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			c.run(newIndexKit(t, open))
-		})
-	}
+	runAll(t, "the indexes that open returns share their members", indexKit.sharing, indexChecks,
+		func(t *testing.T) indexKit { return newIndexKit(t, open) })
 }
 
 // An indexKit is the kit of an index.
@@ -99,10 +90,7 @@ func few(members []string) string {
 	return fmt.Sprintf("%d members from %q to %q", len(members), members[0], members[len(members)-1])
 }
 
-var indexChecks = []struct {
-	name string
-	run  func(k indexKit)
-}{
+var indexChecks = []check[indexKit]{
 	{"List returns the members of Put, whose order does not matter", putAndList},
 	{"members are ordered and compared byte by byte", memberOrder},
 	{"sets are compared byte by byte", setsByteByByte},
@@ -281,25 +269,19 @@ func memberExpires(k indexKit) {
 	}
 }
 
-// memberLives uses expiries like livesLong.
 func memberLives(k indexKit) {
 	k.race(2, func(i int, s store.Index) (bool, error) {
-		fraction := []time.Duration{999 * time.Millisecond, 499 * time.Millisecond}[i]
-		end, set := time.Now().Add(short).Truncate(time.Second).Add(time.Second+fraction), newKey()
+		end, set := lateIn(i), newKey()
 		if err := s.Put(k.ctx(), set, "a", end); err != nil {
 			return false, fmt.Errorf("Put with the expiry %v: %w", end, err)
 		}
-		for {
+		return true, until(end, func() error {
 			members, err := s.List(k.ctx(), set, "", 9)
-			left := time.Until(end)
-			switch {
-			case left < agree:
-				return true, nil
-			case err != nil || len(members) != 1:
-				return false, fmt.Errorf("List returned %q and the error %v %v before the expiry", members, err, left)
+			if err != nil || len(members) != 1 {
+				return fmt.Errorf("List returned %q and the error %v", members, err)
 			}
-			time.Sleep(max(left/4, 5*time.Millisecond))
-		}
+			return nil
+		})
 	})
 }
 
@@ -339,14 +321,7 @@ func memberPassed(k indexKit) {
 }
 
 func memberFarExpiry(k indexKit) {
-	soon := func() time.Time { return time.Now().Add(time.Minute) }
-	for name, expires := range map[string]time.Time{
-		"with an expiry in twenty years":           time.Now().AddDate(20, 0, 0),
-		"with an expiry 14 hours ahead of UTC":     soon().In(time.FixedZone("", 14*60*60)),
-		"with an expiry 12 hours behind UTC":       soon().In(time.FixedZone("", -12*60*60)),
-		"with an expiry in the time zone UTC":      soon().UTC(),
-		"with an expiry that the local clock made": soon(),
-	} {
+	for name, expires := range farExpiries() {
 		set := newKey()
 		k.put(name, set, "a", expires)
 		k.want(name, set, "a")
@@ -432,11 +407,7 @@ func listDuringChanges(k indexKit) {
 func indexEnded(k indexKit) {
 	set := newKey()
 	k.put("of a new member", set, "a", hour())
-	canceled, cancel := context.WithCancel(k.ctx())
-	cancel()
-	late, cancel := context.WithDeadline(k.ctx(), time.Now().Add(-time.Minute))
-	defer cancel()
-	for name, over := range map[string]context.Context{"a canceled context": canceled, "a deadline that passed": late} {
+	for name, over := range k.over() {
 		if err := k.Put(over, set, "b", hour()); err == nil {
 			k.Fatalf("Put with %s returned no error, want an error", name)
 		}
@@ -458,14 +429,11 @@ func endsDuringList(k indexKit) {
 		want = append(want, fmt.Sprintf("m%02d", i))
 		k.put("of a new member", set, want[i], hour())
 	}
-	for d := 10 * time.Microsecond; d < 20*time.Millisecond; d += d / 4 {
-		over, cancel := context.WithTimeout(k.ctx(), d)
-		members, err := k.List(over, set, "", store.MaxList)
-		cancel()
-		if err == nil && !slices.Equal(members, want) {
+	k.endingDuring(func(ctx context.Context, d time.Duration) {
+		if members, err := k.List(ctx, set, "", store.MaxList); err == nil && !slices.Equal(members, want) {
 			k.Fatalf("List returned %s and no error when its context ended after %v, "+
 				"want an error, because a failure is not an absent member", few(members), d)
 		}
-	}
+	})
 	k.want("after calls whose context has ended", set, want...)
 }

@@ -54,15 +54,26 @@ const (
 // the database need not be empty.
 func Test(t *testing.T, open func(t *testing.T) store.Store) {
 	t.Helper()
-	if !t.Run("the stores that open returns share their entries", func(t *testing.T) {
-		newKit(t, open).sharing()
-	}) {
+	runAll(t, "the stores that open returns share their entries", kit.sharing, checks,
+		func(t *testing.T) kit { return newKit(t, open) })
+}
+
+// A check of a kit K.
+type check[K any] struct {
+	name string
+	run  func(k K)
+}
+
+// runAll runs the other checks in parallel if sharing passes.
+func runAll[K any](t *testing.T, name string, sharing func(K), checks []check[K], newKit func(*testing.T) K) {
+	t.Helper()
+	if !t.Run(name, func(t *testing.T) { sharing(newKit(t)) }) {
 		return
 	}
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			c.run(newKit(t, open))
+			c.run(newKit(t))
 		})
 	}
 }
@@ -240,6 +251,61 @@ func (k kit) oneWins(verb string, f func(s store.Store, value []byte) (bool, err
 		k.Fatalf("%d of %d concurrent calls of %s returned true, want 1", len(winners), contenders, verb)
 	}
 	return fmt.Sprint(winners[0])
+}
+
+// until calls f more and more often until end is near. It ignores errors that
+// arrive when end may have passed by the clock of the store.
+func until(end time.Time, f func() error) error {
+	for {
+		err := f()
+		left := time.Until(end)
+		switch {
+		case left < agree:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%v before the expiry %v: %w", left, end, err)
+		}
+		time.Sleep(max(left/10, 10*time.Millisecond))
+	}
+}
+
+// lateIn returns two expiries after a time that lose much if a store rounds
+// whole seconds down, or to the nearest.
+func lateIn(i int) time.Time {
+	fraction := []time.Duration{999 * time.Millisecond, 499 * time.Millisecond}[i]
+	return time.Now().Add(short).Truncate(time.Second).Add(time.Second + fraction)
+}
+
+// farExpiries are expiries that a store could store in another form.
+func farExpiries() map[string]time.Time {
+	soon := time.Now().Add(time.Minute)
+	return map[string]time.Time{
+		"with an expiry in twenty years":           time.Now().AddDate(20, 0, 0),
+		"with an expiry 14 hours ahead of UTC":     soon.In(time.FixedZone("", 14*60*60)),
+		"with an expiry 12 hours behind UTC":       soon.In(time.FixedZone("", -12*60*60)),
+		"with an expiry in the time zone UTC":      soon.UTC(),
+		"with an expiry that the local clock made": soon,
+	}
+}
+
+// over returns contexts that have ended.
+func (g group[S]) over() map[string]context.Context {
+	canceled, cancel := context.WithCancel(g.ctx())
+	cancel()
+	late, cancel := context.WithDeadline(g.ctx(), time.Now().Add(-time.Minute))
+	g.Cleanup(cancel)
+	return map[string]context.Context{"a canceled context": canceled, "a deadline that passed": late}
+}
+
+// endingDuring calls f with contexts that end during the call, which is how the
+// kit makes the database fail.
+func (g group[S]) endingDuring(f func(ctx context.Context, d time.Duration)) {
+	g.Helper()
+	for d := 10 * time.Microsecond; d < 20*time.Millisecond; d += d / 4 {
+		ctx, cancel := context.WithTimeout(g.ctx(), d)
+		f(ctx, d)
+		cancel()
+	}
 }
 
 // wait lets the store's time pass.

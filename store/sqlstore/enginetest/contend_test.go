@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,17 +51,7 @@ func testSettings(t *testing.T, e engine) {
 // oneWins calls f in 64 goroutines on two stores.
 func oneWins(t *testing.T, stores []*sqlstore.Store, f func(*sqlstore.Store) (bool, error)) {
 	t.Helper()
-	var won atomic.Int64
-	testkit.Hammer(64, func(i int) {
-		ok, err := f(stores[i%len(stores)])
-		if err != nil {
-			t.Error(err)
-		}
-		if ok {
-			won.Add(1)
-		}
-	})
-	require.EqualValues(t, 1, won.Load())
+	require.Equal(t, 1, testkit.Winners(t, 64, func(i int) (bool, error) { return f(stores[i%len(stores)]) }))
 }
 
 func testGoroutines(t *testing.T, e engine) {
