@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
@@ -19,7 +20,7 @@ type Approval struct {
 	// visible ASCII characters that are new for each approval, for example
 	// random ones. Required.
 	AuthorizationID string
-	// Subject is the user. Required.
+	// Subject is the user: 1 to 255 bytes of UTF-8. Required.
 	Subject string
 	// Scopes, Claims and AuthorizationDetails are the permissions of this
 	// consent, without those that the grant already has.
@@ -172,8 +173,8 @@ func checkApproval(a Approval) error {
 	if id := a.AuthorizationID; len(id) < 16 || len(id) > 128 || !syntax.IsVisible(id) {
 		return errors.New("grants: malformed AuthorizationID, want 16 to 128 visible ASCII characters")
 	}
-	if a.Subject == "" || len(a.Subject) > 255 {
-		return fmt.Errorf("grants: malformed Subject of %d bytes, want 1 to 255", len(a.Subject))
+	if a.Subject == "" || len(a.Subject) > 255 || !utf8.ValidString(a.Subject) { // JSON would change other bytes
+		return fmt.Errorf("grants: malformed Subject of %d bytes, want 1 to 255 bytes of UTF-8", len(a.Subject))
 	}
 	return nil
 }

@@ -396,6 +396,7 @@ func TestApprovalIsChecked(t *testing.T) {
 		{"a long authorization ID", func(a *grants.Approval) { a.AuthorizationID = strings.Repeat("a", 129) }},
 		{"an authorization ID with a space", func(a *grants.Approval) { a.AuthorizationID = "authorization 1234" }},
 		{"no user", func(a *grants.Approval) { a.Subject = "" }},
+		{"attack: a user whose name JSON would change", func(a *grants.Approval) { a.Subject = "al\xffice" }},
 		{"an expiry in the past", func(a *grants.Approval) { a.Expires = t0 }},
 		{"an expiry beyond the lifetime", func(a *grants.Approval) { a.Expires = t0.Add(year + time.Second) }},
 		{"a scope with a quotation mark", func(a *grants.Approval) { a.Scopes = []grants.Scope{{Scope: `a"b`}} }},

@@ -20,7 +20,8 @@ const (
 // An Event describes a change of a grant. The change is stored and in effect
 // before the event is delivered. The operation succeeds only after
 // [ManagerConfig].Events has returned nil. A revocation with
-// [ManagerConfig].EndAccess and an Index does not wait for that.
+// [ManagerConfig].EndAccess and an Index also succeeds if Events fails, or does
+// not return within 10 seconds.
 //
 // Events are delivered at least once and in the order of the changes, each
 // before the next change is made. A revocation does not wait; its event comes

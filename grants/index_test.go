@@ -653,6 +653,15 @@ func TestSweep(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, n)
 	})
+	t.Run("an event of a process whose clock was wrong is swept", func(t *testing.T) {
+		c, ids := failing(t, 1)
+		c.log.setFail(nil)
+		c.clock.Advance(-24 * time.Hour)
+		n, err := c.DeliverPending(t.Context(), 10)
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		c.requireDelivered(c.Manager, ids)
+	})
 	t.Run("events that fail do not hold up others", func(t *testing.T) {
 		c, ids := failing(t, 9)
 		c.clock.Advance(time.Minute)
