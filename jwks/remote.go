@@ -89,7 +89,8 @@ type RemoteConfig struct {
 	// reported.
 	Report func(ctx context.Context, dropped []Dropped)
 	// Observe is called after each request for the set, successful or not. It
-	// is called outside locks and must not block. If nil, nothing is observed.
+	// is called outside locks and must not block. Panics of Report and Observe
+	// are recovered. If nil, nothing is observed.
 	Observe func(ctx context.Context, f Fetch)
 	// Now returns the current time. It is called concurrently. If nil, time.Now
 	// is used.
@@ -305,17 +306,25 @@ func (r *Remote) start(ctx context.Context, now time.Time) {
 		defer cancel()
 		set, age, err := r.fetch(ctx)
 		news, err := r.finish(flight, set, now, age, err)
-		if len(news) > 0 && r.cfg.Report != nil {
-			r.cfg.Report(ctx, news)
-		}
-		if r.cfg.Observe != nil {
-			f := Fetch{URL: r.url.Redacted(), Duration: r.cfg.Now().Sub(now), Err: err}
-			if set != nil {
-				f.Keys, f.Dropped = len(set.keys), len(set.dropped)
-			}
-			r.cfg.Observe(ctx, f)
-		}
+		r.report(ctx, news, set, now, err)
 	}()
+}
+
+// report calls the functions of the host after a request that started at now. A
+// panic would end the process, because no server recovers it in the goroutine
+// of the request.
+func (r *Remote) report(ctx context.Context, news []Dropped, set *Set, now time.Time, err error) {
+	defer func() { _ = recover() }()
+	if len(news) > 0 && r.cfg.Report != nil {
+		r.cfg.Report(ctx, news)
+	}
+	if r.cfg.Observe != nil {
+		f := Fetch{URL: r.url.Redacted(), Duration: r.cfg.Now().Sub(now), Err: err}
+		if set != nil {
+			f.Keys, f.Dropped = len(set.keys), len(set.dropped)
+		}
+		r.cfg.Observe(ctx, f)
+	}
 }
 
 // finish records the outcome of a request that started at now. It returns the

@@ -439,6 +439,21 @@ func TestRemoteObserves(t *testing.T) {
 	})
 }
 
+func TestAPanicOfAHookEndsNothing(t *testing.T) {
+	calls := make(chan string, 8)
+	rt := newRemoteTest(t, publish(t, "a"), func(c *jwks.RemoteConfig) {
+		c.Observe = func(context.Context, jwks.Fetch) { calls <- "Observe"; panic("a bug of the host") }
+		c.Report = func(context.Context, []jwks.Dropped) { calls <- "Report"; panic("a bug of the host") }
+	})
+	rt.want("a", true, 1)
+	require.Equal(t, "Observe", <-calls)
+	rt.answer(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"keys":[null]}`)) })
+	rt.clock.Advance(3 * time.Hour)
+	_, err := rt.remote.Keys(t.Context(), "a", "ES256")
+	require.ErrorIs(t, err, jwks.ErrUnavailable)
+	require.Equal(t, "Report", <-calls)
+}
+
 func TestRemoteWithoutHooksReadsNoClock(t *testing.T) {
 	var reads atomic.Int32
 	rt := newRemoteTest(t, publish(t, "a"), func(c *jwks.RemoteConfig) {

@@ -39,7 +39,8 @@ type Config[T any] struct {
 	// Every is the longest age of a value in use while Load works.
 	Every time.Duration
 	// Observe receives the outcome of each call of Load. It is called outside
-	// locks. If nil, nothing is observed.
+	// locks. A panic of Observe ends only that call. If nil, nothing is
+	// observed.
 	Observe func(ctx context.Context, took time.Duration, err error)
 	// Now is the clock. Required.
 	Now func() time.Time
@@ -260,7 +261,10 @@ func (v *Value[T]) pause() {
 	v.state.Store(&kept)
 }
 
+// observe calls Observe. Like a panic of Load, a panic would end the process,
+// for example at the first outage of the source.
 func (v *Value[T]) observe(c *call, err error) {
+	defer func() { _ = recover() }()
 	if v.cfg.Observe != nil {
 		v.cfg.Observe(context.WithoutCancel(c.ctx), v.cfg.Now().Sub(c.began), err)
 	}

@@ -183,6 +183,23 @@ func TestAFailingSourceKeepsTheOldValue(t *testing.T) {
 	}
 }
 
+func TestAPanicOfTheObserverEndsNothing(t *testing.T) {
+	for name, s := range map[string]*source{"after a value": {}, "after an error": {err: errSource}, "of an overdue call": {takes: time.Hour}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := refresh.New(refresh.Config[time.Time]{
+					Load: s.load, Every: time.Minute, Observe: func(context.Context, time.Duration, error) { panic("a bug of the host") }, Now: time.Now,
+				}, time.Now(), time.Now())
+				for range 100 {
+					time.Sleep(time.Second)
+					use(t.Context(), v)
+				}
+				require.Greater(t, s.calls.Load(), int32(1), "it goes on")
+			})
+		})
+	}
+}
+
 func TestACallThatNeverReturnsIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{takes: 100 * time.Minute, stubborn: true}

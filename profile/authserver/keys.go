@@ -201,10 +201,16 @@ func (s *Server) RefreshKeys(ctx context.Context) error {
 	return nil
 }
 
-// observeKeys reports a call of KeySource.
+// observeKeys reports a call of KeySource. No server reports a panic of the
+// hook.
 func (s *Server) observeKeys(ctx context.Context, took time.Duration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.cfg.Hooks.Logger.ErrorContext(ctx, "panic in Hooks.Observe", "type", fmt.Sprintf("%T", p))
+		}
+	}()
 	if err != nil {
-		s.cfg.Hooks.Logger.Error("the signing keys were not refreshed; the old ones serve",
+		s.cfg.Hooks.Logger.ErrorContext(ctx, "the signing keys were not refreshed; the old ones serve",
 			"error", fmt.Errorf("authserver: KeySource: %w", err))
 	}
 	if s.cfg.Hooks.Observe != nil {

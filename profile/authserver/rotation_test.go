@@ -480,6 +480,25 @@ func TestASourceThatIsDown(t *testing.T) {
 	})
 }
 
+func TestAPanicOfTheObserverOfKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, 1, signingKey(t, "a"))
+		s.change = func(cfg *authserver.Config) {
+			cfg.Hooks.Observe = func(_ context.Context, e profile.Event) {
+				if e.Endpoint == "keys" {
+					panic("secret")
+				}
+			}
+		}
+		as := s.start(0)
+		time.Sleep(time.Minute)
+		s.token(as)
+		require.Len(t, s.logged, 1)
+		require.Contains(t, s.logged[0], `level=ERROR msg="panic in Hooks.Observe" type=string`)
+		require.NotContains(t, s.logged[0], "secret")
+	})
+}
+
 // A reader caches the JWK Set as long as it may, and not longer. It never
 // fetches because a kid is unknown.
 type reader struct {
