@@ -16,7 +16,7 @@ func Example() {
 	ctx := context.Background()
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: []string{"10.0.0.1:6379"}, Username: "fapi2", Password: "from the secret store",
-		ContextTimeoutEnabled: true, // a call ends with its context
+		ContextTimeoutEnabled: true, // a call ends at its deadline
 	})
 	defer client.Close() //nolint:errcheck // the process ends
 	replays, err := redisstore.New(ctx, redisstore.Config{Client: client})

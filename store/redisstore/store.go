@@ -50,8 +50,9 @@ var (
 type Config struct {
 	// Client is a *redis.Client, also that of redis.NewFailoverClient, or a
 	// *redis.ClusterClient. It must not read from replicas or from a cache. Set
-	// its option ContextTimeoutEnabled, so that calls end with their context.
-	// Its hooks must not record arguments, because these contain values.
+	// its option ContextTimeoutEnabled, so that calls end at the deadline of
+	// their context. A context without a deadline ends a call only after the
+	// client's timeouts. Commands that a hook prints do not contain values.
 	Client redis.UniversalClient
 	// Prefix begins each key. The default is "fapi2:". Braces are not allowed,
 	// because they would put all entries on one master of a Cluster.
@@ -175,6 +176,9 @@ func (w *write) MarshalBinary() ([]byte, error) {
 	w.sent++
 	return w.entry, nil
 }
+
+// String omits the value, because tracing hooks print commands.
+func (w *write) String() string { return "entry" }
 
 // isIn reports whether a header is that of w.
 func (w *write) isIn(header any) bool {

@@ -329,9 +329,34 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A tracing hook prints commands.
+type tracing struct{ text string }
+
+func (*tracing) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*tracing) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (h *tracing) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, commands []redis.Cmder) error {
+		for _, c := range commands {
+			h.text += c.String() + fmt.Sprint(c.Args()...) + "\n"
+		}
+		return next(ctx, commands)
+	}
+}
+
 func TestTextsDiscloseNothing(t *testing.T) {
 	t.Parallel()
-	s := open(t, client(t, testserver.Redis(t).Addr))
+	c, hook, value := client(t, testserver.Redis(t).Addr), &tracing{}, []byte("secret")
+	s := open(t, c)
+	c.AddHook(hook)
+	requireAdd(t, s, "traced", string(value), true)
+	swapped, err := s.Swap(t.Context(), key("traced"), 1, value, hour())
+	require.NoError(t, err)
+	require.True(t, swapped)
+	require.Contains(t, strings.ToLower(hook.text), "evalsha")
+	require.NotContains(t, hook.text, string(value))
+	require.NotContains(t, hook.text, strings.Trim(fmt.Sprint(value), "[]"))
 	require.Equal(t, "redisstore.Store", fmt.Sprint(s))
 	require.Equal(t, "redisstore.Store", slog.AnyValue(s).Resolve().String())
 }
