@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,17 @@ type NonceSourceConfig struct {
 	// Now is the clock. If nil, time.Now is used. It is called concurrently.
 	Now func() time.Time
 }
+
+// String returns a text without the keys.
+func (c NonceSourceConfig) String() string {
+	return fmt.Sprintf("dpop.NonceSourceConfig(%d keys, %d × %v)", len(c.Keys), c.Steps, c.Step)
+}
+
+// GoString is String.
+func (c NonceSourceConfig) GoString() string { return c.String() }
+
+// LogValue is String for package log/slog.
+func (c NonceSourceConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // A NonceSource makes and recognizes nonces without a store. A nonce is a
 // message authentication code over the current time step. It is the same for

@@ -3,6 +3,8 @@ package dpop_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -235,6 +237,16 @@ func TestNewNonceSourceRefuses(t *testing.T) {
 	before := s.Nonce()
 	clear(key)
 	require.Equal(t, before, newNonces(t, func() time.Time { return start }, secret("a")).Nonce(), "keys are copied")
+}
+
+func TestTextsOmitNonceKeys(t *testing.T) {
+	cfg := dpop.NonceSourceConfig{Keys: [][]byte{secret("a")}}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+		text := fmt.Sprintf(format, cfg)
+		require.Equal(t, "dpop.NonceSourceConfig(1 keys, 0 × 0s)", text)
+		require.Contains(t, fmt.Sprintf(format, []any{cfg}), text, "in another value")
+	}
+	require.Equal(t, cfg.String(), slog.AnyValue(cfg).Resolve().String())
 }
 
 func TestReplies(t *testing.T) {
