@@ -34,7 +34,8 @@ type NonceSourceConfig struct {
 	// a secret store. It is called once at the start. The keys rotate without a
 	// restart, because later uses call it again when KeyRefresh requires it.
 	// Uses do not wait for it, except after a time without uses. If it fails or
-	// returns unsuitable keys, the old keys are used and it is called again.
+	// returns unsuitable keys, the old keys are used and it is called again. It
+	// must return when ctx ends, because it is not called again before.
 	//
 	// A new first key makes nonces after KeyRefresh, when all processes know
 	// it. Until then, the first of the other keys makes them.

@@ -28,19 +28,20 @@ const fileTime = "20060102T150405Z"
 
 // keyDirectory returns the signing keys in a directory. A file is named after
 // the key and the time from which it signs, for example
-// bank-2026@20260701T060000Z.pem, and contains a private key in PKCS #8. Rename
+// bank-2026.20260701T060000Z.pem, and contains a private key in PKCS #8. Rename
 // a complete file into the directory. Files with other names are not keys.
 func keyDirectory(dir string) func(context.Context) ([]profile.SigningKey, error) {
 	return func(context.Context) ([]profile.SigningKey, error) {
-		files, err := filepath.Glob(filepath.Join(dir, "*@*.pem")) // in the order of their names
+		files, err := filepath.Glob(filepath.Join(dir, "*.*.pem")) // in the order of their names
 		if err != nil {
 			return nil, err
 		}
 		var keys []profile.SigningKey
 		for _, file := range files {
-			kid, from, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".pem"), "@")
+			name := strings.TrimSuffix(filepath.Base(file), ".pem")
+			kid := strings.TrimSuffix(name, filepath.Ext(name))
 			key := profile.SigningKey{KeyID: kid}
-			if key.SignsFrom, err = time.Parse(fileTime, from); err != nil {
+			if key.SignsFrom, err = time.Parse("."+fileTime, filepath.Ext(name)); err != nil {
 				return nil, fmt.Errorf("key %q: malformed time in the name of the file", kid)
 			}
 			if key.Key, err = readKey(file); err != nil {
@@ -88,7 +89,7 @@ func writeKey(dir, kid string, from time.Time) error {
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(dir, kid+"@"+from.UTC().Format(fileTime)+".pem")
+	file := filepath.Join(dir, kid+"."+from.UTC().Format(fileTime)+".pem")
 	block := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	if err := os.WriteFile(file+".new", block, 0o600); err != nil {
 		return err
@@ -127,7 +128,7 @@ func ExampleServer_RefreshKeys() {
 	}
 	printKeys(server)
 
-	if err := os.WriteFile(filepath.Join(dir, "bank-2027@soon.pem"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "bank-2027.soon.pem"), nil, 0o600); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(server.RefreshKeys(context.Background()))
