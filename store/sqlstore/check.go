@@ -25,25 +25,27 @@ func (s *Store) reach(ctx context.Context) error {
 	return s.checkSession(ctx)
 }
 
-// checkSession finds settings of the connections with which a commit does not
-// last. The result of the statement has a row only if there is a problem.
+// checkSession finds settings of the connections that break the contract. The
+// statement returns each of them with its value.
 func (s *Store) checkSession(ctx context.Context) error {
-	var setting, text string
+	var text string
 	switch s.cfg.Dialect {
 	case PostgreSQL: // a crash would lose commits
-		setting, text = "synchronous_commit", `SELECT 1 WHERE current_setting('synchronous_commit') = 'off'`
-	case MySQL: // nothing would be committed
-		setting, text = "autocommit", `SELECT 1 FROM DUAL WHERE NOT @@autocommit`
+		text = `SELECT name, setting FROM pg_settings WHERE name = 'synchronous_commit' AND setting = 'off'`
+	case MySQL: // nothing would be committed, or Get would find values that are being written
+		text = `SHOW SESSION VARIABLES WHERE variable_name = 'autocommit' AND value = 'OFF'
+			OR variable_name IN ('transaction_isolation', 'tx_isolation') AND value = 'READ-UNCOMMITTED'`
 	default:
 		return nil
 	}
-	switch err := s.cfg.DB.QueryRowContext(ctx, text).Scan(new(int)); {
+	var name, value string
+	switch err := s.cfg.DB.QueryRowContext(ctx, text).Scan(&name, &value); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
 		return fmt.Errorf("unreadable settings, check whether the database is %v: %w", s.cfg.Dialect, err)
 	}
-	return fmt.Errorf("%s is off, want on: set it in the data source name", setting)
+	return fmt.Errorf("unsuitable setting %s=%s: set another in the data source name", name, value)
 }
 
 // inspect finds settings with which the database forgets entries or fails.

@@ -254,7 +254,7 @@ func testUnsuitable(t *testing.T, e engine) {
 		replica.Stop()
 		cfg = e.config(t)
 		cfg.DB = e.open(t, "synchronous_commit=off")
-		requireProblem(t, cfg, "synchronous_commit is off, want on")
+		requireProblem(t, cfg, "unsuitable setting synchronous_commit=off")
 	case sqlstore.MySQL:
 		cfg := e.config(t)
 		for _, table := range []string{cfg.Table, cfg.Table + "_members"} {
@@ -270,7 +270,9 @@ func testUnsuitable(t *testing.T, e engine) {
 		require.ErrorContains(t, err, "a replica, want the primary")
 		cfg = e.config(t)
 		cfg.DB = e.open(t, "autocommit=0")
-		requireProblem(t, cfg, "autocommit is off, want on")
+		requireProblem(t, cfg, "unsuitable setting autocommit=OFF")
+		cfg.DB = e.open(t, "tx_isolation=%27READ-UNCOMMITTED%27") // Get would return a part of a value
+		requireProblem(t, cfg, "isolation=READ-UNCOMMITTED")
 		cfg.DB, cfg.SweepInterval = e.open(t, "binlog_format=STATEMENT"), time.Hour
 		_, err = sqlstore.New(t.Context(), cfg)
 		require.ErrorContains(t, err, "rejected sweep")
