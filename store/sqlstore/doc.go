@@ -8,9 +8,11 @@
 // database.
 //
 // Each statement stands alone, and its row count decides which call wins.
-// Expiries are compared with the clock of the database, so the clocks of the
-// processes do not matter. Rows stay for a minute after their expiry. If the
-// clock is set back by less, a used code or proof is still found.
+// Expiries are compared with the clock of the database, so all processes agree.
+// If the database is ahead of a process, entries of the process live shorter,
+// and an expiry that has passed is an error. Rows stay for a minute after their
+// expiry. If the clock is set back by less, a used code or proof is still
+// found.
 //
 // The store retries statements that the database has rolled back: serialization
 // failures, deadlocks and a busy SQLite database. It does not retry after any
