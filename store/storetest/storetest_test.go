@@ -52,6 +52,7 @@ var faults = map[string]string{
 	"any version is swapped":              "Swap does not change an entry of another version",
 	"the version stays":                   "Swap replaces the value and increments the version",
 	"the version is one byte":             "Get during 300 calls of Swap returns a value and its own version",
+	"large values are stored in parts":    "Get during 300 calls of Swap returns a value and its own version",
 	"an equal value is no change":         "Swap replaces the value and increments the version",
 	"versions continue after an end":      "an entry does not exist after its expiry",
 	"late expiry":                         "an entry does not exist after its expiry",
@@ -306,6 +307,12 @@ func (p *plain) Swap(ctx context.Context, key string, version int64, value []byt
 	}
 	if p.is("Swap keeps the expiry") {
 		next.expires = e.expires
+	}
+	if p.is("large values are stored in parts") && len(value) > 1<<10 {
+		p.entries[p.key(key)] = plainEntry{next.value[:1<<10], next.version, next.expires}
+		p.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		p.mu.Lock()
 	}
 	p.entries[p.key(key)] = next
 	return true, nil
