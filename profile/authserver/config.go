@@ -216,8 +216,8 @@ type Config struct {
 	// without a restart, because later requests call it again when KeyRefresh
 	// requires it. Requests do not wait for it, except after a time without
 	// requests. If it fails or returns invalid keys, the server keeps the old
-	// keys, reports the error to Hooks.Logger and retries. KeySource must return
-	// when ctx ends, because it is not called again before.
+	// keys, reports the error to Hooks.Logger and retries. KeySource must
+	// return when ctx ends, because it is not called again before.
 	//
 	// A key that appears in a running server signs when the readers of the JWK
 	// Set know it: KeyRefresh and five minutes later, or at its SignsFrom if
