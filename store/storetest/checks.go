@@ -169,7 +169,8 @@ func getDuringSwap(k kit) {
 			case err != nil:
 				return false, fmt.Errorf("Get: %w", err)
 			case string(value) != valueOf(version):
-				return false, fmt.Errorf("Get returned version %d with %d bytes, the value %.20q", version, len(value), value)
+				return false, fmt.Errorf("Get returned version %d with the value %.20q of %d bytes",
+					version, value, len(value))
 			case version < last:
 				return false, fmt.Errorf("Get returned version %d after version %d", version, last)
 			}
