@@ -131,7 +131,7 @@ func (s *StoredToken) renew(ctx context.Context, e *tokenEntry, rejected string)
 func (s *StoredToken) run(
 	ctx context.Context, call *storedRefresh, e *tokenEntry, rejected string,
 ) (*tokenEntry, error) {
-	poll, began := firstPoll, time.Now()
+	w := newLeaseWait(e)
 	for {
 		now := s.client.cfg.Hooks.Now()
 		useful := s.usable(e, now)
@@ -141,7 +141,7 @@ func (s *StoredToken) run(
 		if err := s.hopeless(e, now); err != nil {
 			return nil, err
 		}
-		claimed, err := s.claim(ctx, e, began)
+		claimed, err := s.claim(ctx, e, w)
 		switch {
 		case err != nil:
 			return nil, err
@@ -151,7 +151,7 @@ func (s *StoredToken) run(
 				return renewed, err
 			}
 		}
-		if e, err = s.await(ctx, &poll); err != nil {
+		if e, err = s.await(ctx, w); err != nil {
 			return nil, err
 		}
 	}
@@ -170,17 +170,30 @@ func (s *StoredToken) hopeless(e *tokenEntry, now time.Time) error {
 	return e.paused(now)
 }
 
+// A leaseWait is the wait of a process for the lease of another process.
+type leaseWait struct {
+	poll    time.Duration
+	version int64     // of the entry
+	since   time.Time // when this process has first seen that version
+}
+
+func newLeaseWait(e *tokenEntry) *leaseWait { return &leaseWait{firstPoll, e.version, time.Now()} }
+
 // await reads the entry again after a while.
-func (s *StoredToken) await(ctx context.Context, poll *time.Duration) (*tokenEntry, error) {
-	timer := time.NewTimer(*poll)
+func (s *StoredToken) await(ctx context.Context, w *leaseWait) (*tokenEntry, error) {
+	timer := time.NewTimer(w.poll)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("client: waiting for a refresh: %w", context.Cause(ctx))
 	}
-	*poll = min(2**poll, longestPoll)
-	return s.load(ctx)
+	w.poll = min(2*w.poll, longestPoll)
+	e, err := s.load(ctx)
+	if err == nil && e.version != w.version {
+		w.version, w.since = e.version, time.Now()
+	}
+	return e, err
 }
 
 func (e *tokenEntry) leased(now time.Time) bool { return e.Lease > now.UnixMilli() }
@@ -194,12 +207,16 @@ func (e *tokenEntry) paused(now time.Time) error {
 }
 
 // claim writes a lease into the entry, unless another process has one. It
-// returns nil if the entry has changed or is leased. The caller began to wait
-// at a time of this process, which bounds the wait: the clock of another
-// process may be wrong.
-func (s *StoredToken) claim(ctx context.Context, e *tokenEntry, began time.Time) (*tokenEntry, error) {
+// returns nil if the entry has changed or is leased. A lease that this process
+// has seen for its whole life has ended, whatever the clocks say.
+func (s *StoredToken) claim(ctx context.Context, e *tokenEntry, w *leaseWait) (*tokenEntry, error) {
+	// A client of a Set may have to discover its server, which takes a part of
+	// the lease otherwise.
+	if _, err := s.client.latest(ctx); err != nil {
+		return nil, err
+	}
 	now := s.client.cfg.Hooks.Now()
-	if e.leased(now) && time.Since(began) <= s.client.leaseLife() {
+	if e.leased(now) && time.Since(w.since) <= s.client.leaseLife() {
 		return nil, nil //nolint:nilnil // no lease
 	}
 	record := e.tokenRecord

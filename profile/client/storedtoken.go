@@ -159,19 +159,19 @@ func (s *StoredToken) Revoke(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	poll, began := firstPoll, time.Now()
+	w := newLeaseWait(e)
 	for {
 		if e.final(s.client.cfg.Hooks.Now()) != nil && e.RefreshToken == "" && e.AccessToken == "" {
 			return s.Delete(ctx)
 		}
-		claimed, err := s.claim(ctx, e, began)
+		claimed, err := s.claim(ctx, e, w)
 		if err != nil {
 			return err
 		}
 		if claimed != nil {
 			return s.revokeClaimed(ctx, claimed)
 		}
-		if e, err = s.await(ctx, &poll); err != nil {
+		if e, err = s.await(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -189,7 +189,10 @@ func (s *StoredToken) revokeClaimed(ctx context.Context, claimed *tokenEntry) er
 		_, failed := vault.replace(context.WithoutCancel(ctx), s.id, claimed, released, claimed.key)
 		return errors.Join(err, failed)
 	}
-	return s.Delete(ctx)
+	s.held.Store(nil)
+	// If a login has replaced the entry in the meantime, its token remains.
+	_, err := vault.replace(context.WithoutCancel(ctx), s.id, claimed, tokenRecord{deleted: true}, nil)
+	return err
 }
 
 // write replaces the entry, whatever other processes do. A login or a deletion
@@ -270,12 +273,17 @@ func (s *StoredToken) tokenFor(ctx context.Context) (*oauth2.Token, error) {
 		return held.token, nil
 	case err != nil:
 		return nil, err
-	case !s.usable(e, now):
-		if e, err = s.renew(ctx, e, ""); err != nil {
-			return nil, err
-		}
+	case s.usable(e, now):
+		return s.hold(e), nil
 	}
-	return s.hold(e), nil
+	renewed, err := s.renew(ctx, e, "")
+	if err == nil {
+		return s.hold(renewed), nil
+	}
+	if !errors.Is(err, ErrReauthorize) && s.usableFor(e, now, 0) { // the refresh was early
+		return e.oauth2Token(), nil
+	}
+	return nil, err
 }
 
 func heldSince(held *heldToken) time.Time {
@@ -309,6 +317,11 @@ func (s *StoredToken) replace(ctx context.Context, rejected string) bool {
 
 // usable reports whether the token of an entry can be used without a refresh.
 func (s *StoredToken) usable(e *tokenEntry, now time.Time) bool {
+	return s.usableFor(e, now, margin(&oauth2.Token{ExpiresIn: e.ExpiresIn}))
+}
+
+// usableFor reports whether the token of an entry can be used for a time.
+func (s *StoredToken) usableFor(e *tokenEntry, now time.Time, life time.Duration) bool {
 	c := s.client
 	switch {
 	case e.AccessToken == "" || e.deleted || e.Dead || !now.Before(time.Unix(e.Ends, 0)):
@@ -318,8 +331,7 @@ func (s *StoredToken) usable(e *tokenEntry, now time.Time) bool {
 	case e.Expires == 0:
 		return true
 	}
-	early := margin(&oauth2.Token{ExpiresIn: e.ExpiresIn})
-	return now.Add(early).Before(time.Unix(e.Expires, 0))
+	return now.Add(life).Before(time.Unix(e.Expires, 0))
 }
 
 // final returns the reason why no request can help: the user must authorize

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gofapi/fapi2/idtoken"
@@ -700,6 +702,34 @@ func TestStoredTokenLeases(t *testing.T) {
 		require.Equal(t, "at-of-code-1", token.AccessToken)
 		require.Zero(t, w.refreshes())
 	})
+	t.Run("a login during a revocation wins", func(t *testing.T) {
+		w := newStoredWorld(t, true)
+		w.says("revocation_endpoint", w.as.URL+"/par")
+		app := w.replica()
+		alice := w.login(app, "alice")
+		w.push = func(http.ResponseWriter, *http.Request) {
+			login := &oauth2.Token{RefreshToken: "rt-of-code-1"}
+			assert.NoError(t, app.StoredToken("alice").Save(context.Background(), login))
+		}
+		require.NoError(t, alice.Revoke(context.Background()))
+		_, err := alice.Token()
+		require.NoError(t, err)
+	})
+	t.Run("a failed refresh before the expiry does not end the token", func(t *testing.T) {
+		w := newStoredWorld(t, true)
+		app := w.replica()
+		w.login(app, "alice")
+		w.fails = func(rw http.ResponseWriter, _ *http.Request) { reply(rw, 503, `{}`) }
+		w.clock.Advance(295 * time.Second)
+		for range 3 {
+			_, err := app.StoredToken("alice").Token()
+			require.NoError(t, err)
+		}
+		require.Equal(t, 1, w.refreshes())
+		w.clock.Advance(5 * time.Second)
+		_, err := app.StoredToken("alice").Token()
+		require.Error(t, err)
+	})
 	t.Run("a deletion during a refresh wins", func(t *testing.T) {
 		w := newStoredWorld(t, true)
 		app := w.replica()
@@ -744,6 +774,76 @@ func TestStoredTokenLeases(t *testing.T) {
 		})
 		require.PanicsWithValue(t, "the store is gone", func() { app.StoredToken("alice").Token() })
 	})
+}
+
+// A process that waits for a lease takes over when it has seen that lease for
+// its whole life. A lease of a third process begins anew.
+func TestStoredTokenLeasesOfSeveralProcesses(t *testing.T) {
+	for name, skew := range map[string]time.Duration{
+		"a crashed process": 0, "a crashed process whose clock is an hour ahead": time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &peer{t: t, as: &httptest.Server{URL: "https://as.example"}, seen: map[string][]message{}}
+				shared := newEntryStore(t, time.Now)
+				crashed, leave := make(chan struct{}), make(chan struct{})
+				requests := 0
+				process := func(ahead time.Duration, send func() *http.Response) *client.StoredToken {
+					cfg := p.config()
+					cfg.Hooks.Now = func() time.Time { return time.Now().Add(ahead) }
+					cfg.Tokens = &client.Tokens{Store: shared, InsecureAllowPlaintext: true}
+					cfg.HTTPClient = &http.Client{Transport: testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
+						if r.URL.Path == "/token" {
+							return send(), nil
+						}
+						w := httptest.NewRecorder()
+						p.serve(w, httptest.NewRequest(r.Method, r.URL.String(), nil))
+						return w.Result(), nil
+					})}
+					app, err := client.New(t.Context(), cfg)
+					require.NoError(t, err)
+					return app.StoredToken("alice")
+				}
+				first := process(skew, func() *http.Response {
+					close(crashed)
+					<-leave
+					return nil
+				})
+				require.NoError(t, first.Save(t.Context(), &oauth2.Token{RefreshToken: "rt-0"}))
+				go func() {
+					defer func() { recover() }()
+					first.Token()
+				}()
+				<-crashed
+				slow := func() *http.Response {
+					requests++
+					time.Sleep(20 * time.Second)
+					w := httptest.NewRecorder()
+					reply(w, 200, `{"access_token":"at","token_type":"DPoP","expires_in":300,"refresh_token":"rt-1"}`)
+					return w.Result()
+				}
+				began := time.Now()
+				var done sync.WaitGroup
+				for range 8 {
+					waiting := process(0, slow)
+					done.Go(func() {
+						for {
+							token, err := waiting.Token()
+							if err == nil {
+								assert.Equal(t, "at", token.AccessToken)
+								return
+							}
+							assert.ErrorIs(t, err, context.DeadlineExceeded)
+						}
+					})
+				}
+				done.Wait()
+				require.Equal(t, 1, requests)
+				require.Less(t, time.Since(began), 70*time.Second)
+				close(leave)
+			})
+		})
+	}
 }
 
 func TestKeysOfStoredTokens(t *testing.T) {

@@ -21,6 +21,9 @@ const (
 	// Versions start again when the store has removed an entry. No process
 	// waits that long between reading an entry and replacing it.
 	tokenGrace = 24 * time.Hour
+	// storeTimeout bounds an operation of the store. A refresh has no other
+	// deadline, because it outlives its callers.
+	storeTimeout = 10 * time.Second
 	// maxProofKeys bounds the keys of users that a client keeps in memory.
 	maxProofKeys = 1 << 10
 )
@@ -141,6 +144,8 @@ type tokenEntry struct {
 
 // load returns the entry of a key.
 func (v *tokenVault) load(ctx context.Context, key string) (*tokenEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	value, version, err := v.Store.Get(ctx, key)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStore, err)
@@ -184,6 +189,8 @@ func (v *tokenVault) replace(
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	expires, written := time.Unix(record.Ends, 0).Add(tokenGrace), false
 	if old.version == 0 {
 		written, err = v.Store.Add(ctx, key, value, expires)
