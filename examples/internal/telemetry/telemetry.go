@@ -127,7 +127,7 @@ func (t *Telemetry) Shutdown(log *slog.Logger) {
 	}
 }
 
-// Metrics returns the page for Prometheus, or nil if there is none.
+// Metrics returns the page for Prometheus. It is nil without Config.Prometheus.
 func (t *Telemetry) Metrics() http.Handler {
 	if t == nil || t.registry == nil {
 		return nil
