@@ -111,6 +111,13 @@ func TestVerifyEncryptedRejects(t *testing.T) {
 		_, err = newVerifier(t, decrypting(otherKeyID)).Verify(context.Background(), sealed, sent)
 		require.ErrorContains(t, err, `no key with kid "k1"`)
 	})
+	t.Run("CA-OIDC-10.2-1 any content but a signed JWT is rejected, without the help of cty", func(t *testing.T) {
+		for _, content := range []string{payload, "x", "..", good + ".", good + "\n"} {
+			sealed, err := to.Seal(content)
+			require.NoError(t, err)
+			requireRefused(t, sealed, idtoken.ErrMalformed, sent, decrypting(key))
+		}
+	})
 	t.Run("CA-OIDC-3.1.3.7-1 while the registration changes", func(t *testing.T) {
 		old, toOld := pair(t, "RSA-OAEP", "A128CBC-HS256")
 		for _, token := range []string{seal(t, toOld, good), sealed} {

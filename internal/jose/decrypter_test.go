@@ -304,8 +304,6 @@ func TestPublishedEncryption(t *testing.T) {
 			got, err := d.DecryptAny(v.JWE, maxJWE)
 			require.NoError(t, err)
 			require.Equal(t, v.Payload, got)
-			_, err = d.Decrypt(v.JWE, maxJWE)
-			require.ErrorIs(t, err, jose.ErrMalformed, "it is not a JWT")
 			for i := range 63 {
 				_, err := d.DecryptAny(testkit.MutateJWS(v.JWE, 11*i), maxJWE)
 				require.Error(t, err)

@@ -1,13 +1,13 @@
 package jose
 
-// The published vectors of JWE do not contain JWTs, and those of its parts are
-// no JWE.
+// Some published vectors are for the steps of the decryption.
 var (
 	ConcatKDF = concatKDF
 	Unwrap    = unwrap
 )
 
-// DecryptAny is Decrypt for content that is not a JWT.
+// DecryptAny is Decrypt for content that is not a JWT. The content of one
+// vector has four full stops.
 func (d *Decrypter) DecryptAny(token string, max int) (string, error) {
 	s, err := parseJWE(token, max, d.Accepts)
 	if err != nil {
