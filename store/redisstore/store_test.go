@@ -151,8 +151,8 @@ func TestClusterMovesSlots(t *testing.T) {
 		t.Helper()
 		require.NoError(t, admins[node].Do(t.Context(), append([]any{"CLUSTER", "SETSLOT", slot}, arguments...)...).Err())
 	}
-	move := func(name string) (finish func()) {
-		slot, err := c.ClusterKeySlot(t.Context(), "fapi2:"+key(name)).Result()
+	move := func(key string) (finish func()) {
+		slot, err := c.ClusterKeySlot(t.Context(), "fapi2:"+key).Result()
 		require.NoError(t, err)
 		from := int(slot / 8192)
 		set(1-from, slot, "IMPORTING", ids[from])
@@ -163,14 +163,20 @@ func TestClusterMovesSlots(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]*redisstore.Store{"moved": s, "moved, confirmed": confirmed} {
-		move(name)()
+		move(key(name))()
 		requireAdd(t, s, name, "1", true)
 		swapped, err := s.Swap(t.Context(), key(name), 1, []byte("2"), hour())
 		require.NoError(t, err)
 		require.True(t, swapped)
 		requireGet(t, s, name, "2", 2)
 	}
-	finish := move("moving")
+	move("set:" + key("moved"))()
+	require.Eventually(t, func() bool { // the client does not repeat the first call at the other master
+		return s.Put(t.Context(), key("moved"), "a", hour()) == nil
+	}, 10*time.Second, 10*time.Millisecond)
+	requireList(t, s, "moved", "a")
+	requireList(t, confirmed, "moved", "a")
+	finish := move(key("moving"))
 	requireAdd(t, s, "moving", "1", true)
 	requireAdd(t, s, "moving", "1", false)
 	swapped, err := s.Swap(t.Context(), key("moving"), 1, []byte("2"), hour())
