@@ -216,8 +216,9 @@ func losesReplies(proxy **testserver.Proxy, writes ...string) fault {
 			(*proxy).LoseReplies(everyThird(writes...))
 		},
 		end: func(t *testing.T) {
+			lost := func() bool { return (*proxy).Lost() > before }
+			require.Eventually(t, lost, flowTime, 10*time.Millisecond)
 			(*proxy).LoseReplies(nil)
-			require.Greater(t, (*proxy).Lost(), before)
 		},
 	}
 }
