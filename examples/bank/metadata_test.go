@@ -67,7 +67,8 @@ func TestMetadata(t *testing.T) {
 	t.Run("OpenID Connect", func(t *testing.T) {
 		require.Contains(t, m, "subject_types_supported")
 		has("scopes_supported", "openid", "accounts", "payments")
-		require.NotEqual(t, true, m["claims_parameter_supported"], "not advertised, as it is not there")
+		has("claims_supported", "preferred_username")
+		require.Equal(t, true, m["claims_parameter_supported"])
 	})
 	t.Run("signed responses", func(t *testing.T) { has("response_modes_supported", "jwt") })
 	t.Run("aliases are of endpoints that exist, and not that of browsers", func(t *testing.T) {
