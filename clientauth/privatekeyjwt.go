@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
 )
@@ -41,6 +42,13 @@ type PrivateKeyJWTConfig struct {
 	// Lifetime is the time from iat to exp: 1 second to 10 minutes. The default
 	// is 1 minute.
 	Lifetime time.Duration
+	// Claims returns further claims for an assertion, for example the
+	// authorization_details that a server expects there. It receives the
+	// context of [PrivateKeyJWT.Authenticate] and is called concurrently. It
+	// must return the same claims for the attempts of one request. The claims
+	// that an assertion always has, and nbf, are errors. If nil, there are no
+	// further claims.
+	Claims func(ctx context.Context) (map[string]any, error)
 	// Now is the clock. If nil, time.Now is used. If the local clock may be
 	// wrong, use one that is corrected by the Date header of responses. It is
 	// called concurrently.
@@ -65,6 +73,7 @@ type PrivateKeyJWT struct {
 	clientID, audience string
 	signer             *jose.Signer
 	lifetime           time.Duration
+	claims             func(ctx context.Context) (map[string]any, error)
 	now                func() time.Time
 }
 
@@ -93,13 +102,23 @@ func NewPrivateKeyJWT(cfg PrivateKeyJWTConfig) (*PrivateKeyJWT, error) { // SP-5
 		return nil, fmt.Errorf("clientauth: %w", err)
 	}
 	return &PrivateKeyJWT{
-		clientID: cfg.ClientID, audience: cfg.Audience, signer: signer, lifetime: cfg.Lifetime, now: cfg.Now,
+		clientID: cfg.ClientID, audience: cfg.Audience, signer: signer, lifetime: cfg.Lifetime,
+		claims: cfg.Claims, now: cfg.Now,
 	}, nil
 }
 
 // Assertion returns a new assertion for one request. An error comes from the
-// key.
-func (c *PrivateKeyJWT) Assertion() (string, error) {
+// key or from Claims, which receives an empty context.
+func (c *PrivateKeyJWT) Assertion() (string, error) { return c.assertion(context.Background()) }
+
+func (c *PrivateKeyJWT) assertion(ctx context.Context) (string, error) {
+	var more map[string]any
+	if c.claims != nil {
+		var err error
+		if more, err = c.claims(ctx); err != nil {
+			return "", fmt.Errorf("clientauth: Claims: %w", err)
+		}
+	}
 	now := c.now()
 	var w strictjson.Writer // CA-OIDC-9-1
 	w.String("iss", c.clientID)
@@ -110,7 +129,11 @@ func (c *PrivateKeyJWT) Assertion() (string, error) {
 	// clock.
 	w.Int("iat", now.Unix())
 	w.Int("exp", now.Add(c.lifetime).Unix())
-	assertion, err := c.signer.Sign(w.Bytes())
+	payload, err := jwt.Encode(&w, more, []string{"iss", "sub", "aud", "jti", "iat", "exp", "nbf"})
+	if err != nil {
+		return "", fmt.Errorf("clientauth: Claims: %w", err)
+	}
+	assertion, err := c.signer.Sign(payload)
 	if err != nil {
 		return "", fmt.Errorf("clientauth: signing: %w", err)
 	}
@@ -119,8 +142,8 @@ func (c *PrivateKeyJWT) Assertion() (string, error) {
 
 // Authenticate sets client_id, client_assertion_type and a new client_assertion
 // in the form of a request to the authorization server, and removes
-// client_secret. Call it again for every retry. An error comes from the key or
-// from ctx. After an error the form is unchanged.
+// client_secret. Call it again for every retry. An error comes from the key,
+// from Claims or from ctx. After an error the form is unchanged.
 func (c *PrivateKeyJWT) Authenticate(ctx context.Context, form url.Values) error {
 	if form == nil {
 		return errors.New("clientauth: nil form")
@@ -128,7 +151,7 @@ func (c *PrivateKeyJWT) Authenticate(ctx context.Context, form url.Values) error
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	assertion, err := c.Assertion()
+	assertion, err := c.assertion(ctx)
 	if err != nil {
 		return err
 	}

@@ -163,3 +163,26 @@ func TestKeysAreNotPrinted(t *testing.T) {
 		require.NotContains(t, text, fmt.Sprint(secret))
 	}
 }
+
+func TestClaimsOfAssertions(t *testing.T) {
+	s := newServer(t)
+	claims, failure := map[string]any{"authorization_details": map[string]any{"type": "x"}}, error(nil)
+	c := newClient(t, s, func(c *clientauth.PrivateKeyJWTConfig) {
+		c.Claims = func(context.Context) (map[string]any, error) { return claims, failure }
+	})
+	form := url.Values{}
+	require.NoError(t, c.Authenticate(t.Context(), form))
+	payload := decode(t, strings.Split(form.Get("client_assertion"), ".")[1])
+	require.JSONEq(t, `{"type":"x"}`, string(payload["authorization_details"]))
+	require.Len(t, payload, 7)
+	for _, name := range []string{"iss", "sub", "aud", "jti", "iat", "exp", "nbf", "Aud"} {
+		claims = map[string]any{name: "x"}
+		require.ErrorContains(t, c.Authenticate(t.Context(), url.Values{}), "reserved name", name)
+	}
+	claims = map[string]any{"x": func() {}}
+	require.Error(t, c.Authenticate(t.Context(), url.Values{}))
+	failure = errors.New("no claims")
+	form = url.Values{}
+	require.ErrorIs(t, c.Authenticate(t.Context(), form), failure)
+	require.Empty(t, form)
+}

@@ -194,7 +194,11 @@ func withAuthorization(r *http.Request, header string) *http.Request {
 // sendToAPI sends a request with an access token. If by is nil, the transport
 // of the client sends it. It reports a request whose token is rejected.
 func (c *Client) sendToAPI(by http.RoundTripper, r *http.Request) (*http.Response, error) {
+	if c.cfg.Requests.InteractionID || c.cfg.Requests.Header != nil {
+		r = withInteraction(r.WithContext(c.interact(r.Context())))
+	}
 	o := c.observe(resourceEndpoint, "")
+	o.event.InteractionID = r.Header.Get(headerInteractionID)
 	if by == nil {
 		by = c.last().api
 	}

@@ -115,12 +115,16 @@ func configure(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	if cfg.MutualTLS.used() {
-		own, err := cfg.MutualTLS.transport(base)
-		if err != nil {
-			return nil, err
+		certified := cfg.MutualTLS.Transport
+		if certified == nil {
+			own, err := cfg.MutualTLS.transport(base)
+			if err != nil {
+				return nil, err
+			}
+			c.close = append(c.close, own.CloseIdleConnections)
+			certified = own
 		}
-		c.close = append(c.close, own.CloseIdleConnections)
-		if c.certified, err = cfg.Hooks.observed(own); err != nil {
+		if c.certified, err = cfg.Hooks.observed(certified); err != nil {
 			return nil, err
 		}
 	}

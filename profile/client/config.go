@@ -85,6 +85,9 @@ type Config struct {
 	// must be unset, because the client sets them. If nil, the defaults of
 	// package jwks are used.
 	ServerKeys *jwks.RemoteConfig
+	// Requests adapts requests to the rules of an ecosystem. If nil, nothing is
+	// changed.
+	Requests *RequestConfig
 	// Hooks follow what the client does.
 	Hooks Hooks
 }
@@ -93,14 +96,21 @@ type Config struct {
 // presents it only to servers for which a field of MutualTLS requires it.
 type MutualTLS struct {
 	// Certificate is the client's certificate with its key. Required, unless
-	// GetCertificate is set. To replace the certificate, create another Client.
-	// It can finish the sessions and refresh the tokens of the previous one.
+	// GetCertificate or Transport is set. To replace the certificate, create
+	// another Client. It can finish the sessions and refresh the tokens of the
+	// previous one.
 	Certificate *tls.Certificate
 	// GetCertificate returns the certificate for a new connection. After a
 	// change, call [Client.CloseIdleConnections]. It cannot be combined with
 	// BindTokens, because a token is bound to one certificate. If nil,
 	// Certificate is used.
 	GetCertificate func() (*tls.Certificate, error)
+	// Transport presents the certificate in place of the client, for example
+	// through a proxy that has the key. The client cannot check it. It cannot
+	// be combined with Certificate and GetCertificate. If nil, the client
+	// presents the certificate on connections of HTTPClient.Transport, which
+	// must be a *http.Transport.
+	Transport http.RoundTripper
 	// AuthMethod is the registered token_endpoint_auth_method: tls_client_auth,
 	// self_signed_tls_client_auth or private_key_jwt. The default is
 	// private_key_jwt.
@@ -216,12 +226,18 @@ func (cfg *Config) check() error {
 		require(false, "unsupported MutualTLS.AuthMethod")
 	}
 	switch problem := certificateProblem(mutual.Certificate); {
+	case mutual.Transport != nil:
+		require(mutual.Certificate == nil && mutual.GetCertificate == nil,
+			"MutualTLS.Transport with Certificate or GetCertificate")
 	case mutual.GetCertificate == nil:
 		require(!mutual.used() || problem == "", "MutualTLS.Certificate "+problem) // MTLS-2-1
 	case mutual.Certificate != nil:
 		require(false, "both MutualTLS.Certificate and GetCertificate")
 	default: // MTLS-3-2: the token request and the API see one certificate
 		require(!mutual.BindTokens, "MutualTLS.BindTokens with GetCertificate")
+	}
+	if cfg.Requests != nil {
+		errs = append(errs, cfg.Requests.problems(cfg)...)
 	}
 	if problem := cfg.serverKeysProblem(); problem != "" {
 		require(false, problem)
@@ -286,6 +302,11 @@ func (cfg *Config) setDefaults() error {
 		openID.UserInfo.DecryptionKeys = slices.Clone(openID.UserInfo.DecryptionKeys)
 	}
 	cfg.OpenID = &openID
+	requests := RequestConfig{}
+	if cfg.Requests != nil {
+		requests = *cfg.Requests
+	}
+	cfg.Requests = &requests
 	own := &http.Client{}
 	if cfg.HTTPClient != nil {
 		own.Transport, own.Timeout = cfg.HTTPClient.Transport, cfg.HTTPClient.Timeout

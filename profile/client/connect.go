@@ -36,6 +36,7 @@ func (c *Client) useKeys(algorithms signingAlgorithms) (err error) {
 		assertions, err := clientauth.NewPrivateKeyJWT(clientauth.PrivateKeyJWTConfig{
 			ClientID: cfg.ClientID, Audience: cfg.Issuer, // SP-5.3.3.1-5: the issuer of the configuration
 			Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: algorithms.assertions, Now: cfg.Hooks.Now,
+			Lifetime: cfg.Requests.AssertionLifetime, Claims: cfg.Requests.AssertionClaims,
 		})
 		if err != nil {
 			return fmt.Errorf("client: %w", err)
@@ -185,8 +186,10 @@ func (c *Client) compose() (err error) {
 		return err
 	}
 	if endpoint := c.endpoints.PushedAuthorizationRequestEndpoint; endpoint != "" {
-		push := par.ClientConfig{Endpoint: endpoint, HTTPClient: c.http, Authenticate: c.authenticate}
-		c.push, err = par.NewClient(push)
+		c.push, err = par.NewClient(par.ClientConfig{
+			Endpoint: endpoint, HTTPClient: c.serverClient(interactionTransport{c.http.Transport}),
+			Authenticate: c.pushAuthentication(),
+		})
 		if err != nil {
 			return err
 		}

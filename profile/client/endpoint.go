@@ -73,7 +73,7 @@ func (c *Client) endpointRequest(ctx context.Context, endpoint string, params ur
 		return io.NopCloser(strings.NewReader(again)), nil
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return r, nil
+	return withInteraction(r), nil
 }
 
 // authenticated returns an encoded form with client authentication.

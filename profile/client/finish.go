@@ -34,7 +34,8 @@ const discardTimeout = 5 * time.Second
 // it comes from the authorization response, otherwise from the token endpoint.
 // The error matches [ErrAuthorizationResponse] if Finish sent nothing, and
 // [ErrTokenResponse] if it rejected the server's response. If the ID token was
-// the reason, the error also matches an error of package idtoken.
+// the reason, the error also matches an error of package idtoken, or
+// [claims.ErrValue] if a requested value of a claim is missing.
 func (c *Client) Finish(ctx context.Context, session *Session, callback url.Values) (*oauth2.Token, error) {
 	c, err := c.latest(ctx)
 	if err != nil {
@@ -49,7 +50,7 @@ func (c *Client) Finish(ctx context.Context, session *Session, callback url.Valu
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("client: %w", context.Cause(ctx))
 	}
-	ctx = withProofKey(context.WithoutCancel(ctx), key)
+	ctx = c.interact(withProofKey(context.WithoutCancel(ctx), key))
 	o = c.observe(tokenEndpoint, wire.GrantAuthorizationCode)
 	response, err := c.requestToken(ctx, url.Values{
 		"grant_type": {wire.GrantAuthorizationCode}, "code": {code},
@@ -174,6 +175,9 @@ func (c *Client) checkIDToken(ctx context.Context, session *Session, response *t
 		Nonce: session.Nonce, MaxAge: session.MaxAge, AccessToken: response.token.AccessToken,
 	})
 	if err != nil {
+		return fmt.Errorf("%w: %w", ErrTokenResponse, err)
+	}
+	if err := checkRequiredClaims(session.Claims, verified); err != nil {
 		return fmt.Errorf("%w: %w", ErrTokenResponse, err)
 	}
 	response.verified = verified

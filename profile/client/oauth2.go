@@ -89,7 +89,8 @@ func (t *hostTransport) authenticatedTo(endpoint string, r *http.Request) (*http
 	if err != nil {
 		return nil, err
 	}
-	own, err := t.endpointRequest(r.Context(), r.URL.String(), params)
+	ctx := t.interact(r.Context())
+	own, err := t.endpointRequest(ctx, r.URL.String(), params)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +106,7 @@ func (t *hostTransport) authenticatedTo(endpoint string, r *http.Request) (*http
 		by = t.plain
 	}
 	o := t.observe(endpoint, params.Get("grant_type"))
+	o.event.InteractionID = own.Header.Get(headerInteractionID)
 	response, err := by.Transport.RoundTrip(own)
 	var reported error // package oauth2 reads it from the response
 	switch {
@@ -114,7 +116,7 @@ func (t *hostTransport) authenticatedTo(endpoint string, r *http.Request) (*http
 	case endpoint == tokenEndpoint && response.StatusCode == http.StatusOK:
 		reported, err = t.checkTokenResponse(response)
 	}
-	o.end(r.Context(), errors.Join(err, reported))
+	o.end(ctx, errors.Join(err, reported))
 	if err != nil {
 		return nil, err
 	}

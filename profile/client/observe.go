@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/syntax"
@@ -69,6 +70,9 @@ func (o *observation) end(ctx context.Context, err error) {
 }
 
 func (o *observation) report(ctx context.Context) {
+	if o.event.InteractionID == "" {
+		o.event.InteractionID = interactionOf(ctx).Get(headerInteractionID)
+	}
 	o.event.Duration = o.client.cfg.Hooks.Now().Sub(o.start)
 	o.client.cfg.Hooks.Observe(ctx, o.event)
 }
@@ -125,7 +129,7 @@ func reason(err error) string {
 		jarm.ErrNoResponse, jarm.ErrMalformed, jarm.ErrEncryption, jarm.ErrAlgorithm, jarm.ErrType, jarm.ErrClaims,
 		jarm.ErrIssuer, jarm.ErrAudience, jarm.ErrExpired, jarm.ErrSignature, jarm.ErrUnavailable, jarm.ErrParameters,
 		jarm.ErrState,
-		ErrReauthorize, ErrTokenResponse, ErrUserInfo, ErrAuthorizationResponse, ErrNotRepeatable,
+		claims.ErrValue, ErrReauthorize, ErrTokenResponse, ErrUserInfo, ErrAuthorizationResponse, ErrNotRepeatable,
 		profile.ErrIssuerMismatch, profile.ErrServerMetadata, profile.ErrDiscovery,
 	} {
 		if errors.Is(err, sentinel) {

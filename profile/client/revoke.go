@@ -38,6 +38,7 @@ func (c *Client) Revoke(ctx context.Context, token, hint string) error {
 	if hint != "" {
 		params.Set("token_type_hint", hint)
 	}
+	ctx = c.interact(ctx)
 	o := c.observe(revocationEndpoint, "")
 	response, body, err := c.post(ctx, endpoint, params)
 	if err == nil && response.StatusCode != http.StatusOK { // REV-2.2-3, REV-2.2.1-2

@@ -44,6 +44,9 @@ type Session struct {
 	// DPoPKey is the private key of the user in PKCS #8, if [Config.Tokens] is
 	// set and [Config.DPoPKey] is not. The code and the tokens are bound to it.
 	DPoPKey []byte `json:"dpop_key,omitempty"`
+	// Claims is the part of the parameter claims that requests values in the ID
+	// token. [Client.Finish] requires them. If empty, none were requested.
+	Claims string `json:"claims,omitempty"`
 	// URL is the address to which the browser must be redirected.
 	URL string `json:"url"`
 }
@@ -97,6 +100,7 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 	// SP-5.3.3.2-2, PAR-4-1: each request_uri is for one authorization.
 	// RAR-11.4-1, RAR-12-1: no parameter goes through the browser, where it
 	// could be changed.
+	ctx = c.interact(ctx)
 	o := c.observe(pushEndpoint, "")
 	pushed, err := c.push.Push(ctx, params)
 	err = withoutPage(err)
@@ -134,7 +138,13 @@ func (c *Client) newSession(params url.Values, request Request) (*Session, error
 		session.SignedResponse = true
 		params.Set("response_mode", "jwt") // MS-5.4.2-1
 	}
+	if session.Claims, err = requiredClaims(params.Get("claims")); err != nil {
+		return nil, err
+	}
 	if !slices.Contains(request.Scopes, "openid") {
+		if session.Claims != "" { // the client could not check the values
+			return nil, errors.New("client: claims of the ID token with values, without scope openid")
+		}
 		return session, nil
 	}
 	return session, c.expectIDToken(session, params)

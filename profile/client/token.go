@@ -35,6 +35,7 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string, request Reque
 		return nil, err
 	}
 	ctx = context.WithoutCancel(ctx)
+	ctx = c.interact(ctx)
 	o := c.observe(tokenEndpoint, wire.GrantRefreshToken)
 	response, err := c.requestToken(ctx, params)
 	if received := (*oauth2.RetrieveError)(nil); errors.As(err, &received) && received.ErrorCode == "invalid_grant" {
@@ -62,6 +63,7 @@ func (c *Client) ClientCredentials(ctx context.Context, request Request) (*oauth
 		return nil, err
 	}
 	params.Set("grant_type", wire.GrantClientCredentials)
+	ctx = c.interact(ctx)
 	o := c.observe(tokenEndpoint, wire.GrantClientCredentials)
 	response, err := c.requestToken(ctx, params)
 	o.end(ctx, err)
