@@ -31,6 +31,7 @@ import (
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
+	signed "github.com/gofapi/fapi2/message"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/client"
@@ -318,11 +319,27 @@ func signedIntrospection() memberVerifier {
 		}}
 }
 
+func messageMembers() memberVerifier {
+	return memberVerifier{
+		"application message", "message/verifier.go", "", signed.ErrMalformed, signed.ErrAlgorithm, signed.ErrType,
+		map[string]any{"iss": memberAS, "aud": "https://api", "iat": memberNow.Unix(), "exp": memberNow.Unix() + 60, "nbf": memberNow.Unix(), "jti": "1"},
+		func(t testing.TB, token, alg string) ([]string, error) {
+			v, err := signed.NewVerifier(signed.VerifierConfig{
+				Issuer: memberAS, Audience: []string{"https://api"}, Keys: memberKeys(t), Algorithms: algorithmsOf(alg), Now: anyTime,
+			})
+			require.NoError(t, err)
+			got, err := v.Verify(t.Context(), token)
+			require.Equal(t, err == nil, got != nil)
+			return nil, err
+		}}
+}
+
 // memberVerifiers are all kinds of JWT.
 func memberVerifiers(t testing.TB) []memberVerifier {
 	return []memberVerifier{
 		idTokenMembers("ID token", idtoken.Expected{}), userInfoMembers(), accessTokenMembers("access token", false), signedIntrospection(), jarMembers(),
 		assertionMembers(), proofMembers(t), responseMembers("authorization response", map[string]any{"code": "c"}),
+		messageMembers(),
 	}
 }
 
@@ -414,6 +431,9 @@ func memberParsers(t testing.TB) []memberParser {
 		signedIntrospection().payload(introspection.ErrClaims,
 			memberRow{"iss", rowIssuer, nil}, memberRow{"aud", rowAudience, nil}, memberRow{"iat", rowPast, nil}, memberRow{"exp", rowPast, nil},
 			memberRow{"nbf", rowNotBefore, nil}, memberRow{"token_introspection", rowRefused, nil}, memberRow{"x_own", rowAny, nil}),
+		messageMembers().payload(signed.ErrClaims,
+			memberRow{"iss", rowIssuer, nil}, memberRow{"aud", rowAudience, nil}, memberRow{"iat", rowPast, nil}, memberRow{"exp", rowPast, nil},
+			memberRow{"nbf", rowNotBefore, nil}, memberRow{"jti", rowIdentifier, nil}, memberRow{"x_own", rowAny, nil}),
 		jarMembers().payload(jar.ErrParameter, jarRows()...),
 		assertionMembers().payload(clientauth.ErrMalformed,
 			memberRow{"iss", rowIssuer, nil}, memberRow{"sub", "x!xxxxx!xx", nil},
@@ -658,8 +678,8 @@ func TestEveryParserIsInTheTable(t *testing.T) {
 		"dpop/transport.go": true,
 		// grants, rar: formats of their own, whose members all say what is permitted.
 		"grants/client.go": true,
-		// jar: the signer's own claims.
-		"jar/signer.go": true,
+		// jar, message: the signer's own claims.
+		"jar/signer.go": true, "message/signer.go": true,
 		// jose: keys and encrypted tokens, whose members are all strict.
 		"internal/jose/key.go": true, "internal/jose/private.go": true, "internal/jose/jwe.go": true,
 	}
