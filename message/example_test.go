@@ -82,6 +82,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println("the client received", string(response.Claim("consentId")))
-	// Output: the bank received ["ReadBalances"] the client received
-	// "urn:bank:1"
+	// Output:
+	// the bank received ["ReadBalances"]
+	// the client received "urn:bank:1"
 }

@@ -198,7 +198,7 @@ func (c *Client) sendToAPI(by http.RoundTripper, r *http.Request) (*http.Respons
 		r = withInteraction(r.WithContext(c.interact(r.Context())))
 	}
 	o := c.observe(resourceEndpoint, "")
-	o.event.InteractionID = r.Header.Get(headerInteractionID)
+	o.event.InteractionID = r.Header.Get(wire.InteractionHeader)
 	if by == nil {
 		by = c.last().api
 	}

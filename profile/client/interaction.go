@@ -2,12 +2,10 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
 	"net/http"
-)
 
-const headerInteractionID = "X-Fapi-Interaction-Id"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+)
 
 type interactionKey struct{}
 
@@ -18,11 +16,11 @@ func (c *Client) interact(ctx context.Context) context.Context {
 	if c.cfg.Requests.Header != nil {
 		h = c.cfg.Requests.Header(ctx).Clone()
 	}
-	if c.cfg.Requests.InteractionID && h.Get(headerInteractionID) == "" {
+	if c.cfg.Requests.InteractionID && h.Get(wire.InteractionHeader) == "" {
 		if h == nil {
 			h = make(http.Header, 1)
 		}
-		h.Set(headerInteractionID, newUUID())
+		h.Set(wire.InteractionHeader, wire.NewUUID())
 	}
 	if len(h) == 0 {
 		return ctx
@@ -62,12 +60,4 @@ type interactionTransport struct{ base http.RoundTripper }
 // RoundTrip implements http.RoundTripper.
 func (t interactionTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(withInteraction(r))
-}
-
-// newUUID returns a random UUID (RFC 9562 §5.4).
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gofapi/fapi2/internal/form"
+	"github.com/gofapi/fapi2/profile/internal/wire"
 	"golang.org/x/oauth2"
 )
 
@@ -106,7 +107,7 @@ func (t *hostTransport) authenticatedTo(endpoint string, r *http.Request) (*http
 		by = t.plain
 	}
 	o := t.observe(endpoint, params.Get("grant_type"))
-	o.event.InteractionID = own.Header.Get(headerInteractionID)
+	o.event.InteractionID = own.Header.Get(wire.InteractionHeader)
 	response, err := by.Transport.RoundTrip(own)
 	var reported error // package oauth2 reads it from the response
 	switch {

@@ -71,7 +71,7 @@ func (o *observation) end(ctx context.Context, err error) {
 
 func (o *observation) report(ctx context.Context) {
 	if o.event.InteractionID == "" {
-		o.event.InteractionID = interactionOf(ctx).Get(headerInteractionID)
+		o.event.InteractionID = interactionOf(ctx).Get(wire.InteractionHeader)
 	}
 	o.event.Duration = o.client.cfg.Hooks.Now().Sub(o.start)
 	o.client.cfg.Hooks.Observe(ctx, o.event)
