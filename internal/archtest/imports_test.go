@@ -124,7 +124,7 @@ func rejectRole(from, to string) string {
 		return ""
 	case isBelow(from, shared):
 		return "what the roles share imports no role"
-	case isBelow(to, shared), from == authServer && to == resourceServer:
+	case isBelow(to, shared), from == authServer && to == resourceServer, isBelow(from, to):
 		return ""
 	}
 	return "a role imports no other role"

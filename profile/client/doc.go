@@ -28,4 +28,5 @@
 // also one of the package that made the check.
 //
 // The package does not read access tokens and does not register clients.
+// Package loopback logs the user of a command-line program in.
 package client

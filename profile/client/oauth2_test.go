@@ -13,6 +13,7 @@ import (
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 )
 
 func TestOAuth2HostRequests(t *testing.T) {
@@ -119,3 +120,30 @@ func TestOAuth2HostRequests(t *testing.T) {
 type brokenOff struct{}
 
 func (brokenOff) Read([]byte) (int, error) { return 0, errors.New("gone") }
+
+// A program on clientcredentials.Config continues with its own token handling.
+func TestOAuth2ClientCredentials(t *testing.T) {
+	p := newPeer(t)
+	cfg, own := p.client().OAuth2()
+	credentials := clientcredentials.Config{
+		ClientID: cfg.ClientID, TokenURL: cfg.Endpoint.TokenURL, AuthStyle: cfg.Endpoint.AuthStyle, Scopes: []string{"rates"},
+	}
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, own)
+	response, err := credentials.Client(ctx).Get(p.api.URL + "/rates")
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	sent, called := p.last("/token"), p.last("/rates")
+	require.Equal(t, "client_credentials", sent.form.Get("grant_type"))
+	require.Equal(t, "rates", sent.form.Get("scope"))
+	require.NotEmpty(t, sent.form.Get("client_assertion"))
+	require.NotContains(t, sent.form, "client_secret")
+	require.NotEmpty(t, sent.proof)
+	require.Equal(t, "DPoP at-1", called.header.Get("Authorization"))
+	require.NotEmpty(t, called.proof["ath"])
+
+	p.token = func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, 200, `{"access_token":"at-2","token_type":"Bearer"}`)
+	}
+	_, err = credentials.Token(ctx)
+	require.ErrorIs(t, err, client.ErrTokenResponse, "DPOP-5-7")
+}
