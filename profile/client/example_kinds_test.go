@@ -93,11 +93,8 @@ func ExampleSet() {
 	var dpopKeys map[string]crypto.Signer // one for each bank
 	var sessions *client.Sessions
 
-	banks, err := client.NewSet(client.SetConfig{
+	banks := &client.Set{
 		Report: func(_ context.Context, issuer string, err error) { log.Print(issuer, ": ", err) },
-	})
-	if err != nil {
-		log.Fatal(err)
 	}
 	for issuer, dpopKey := range dpopKeys { // sends no request: a bank may be down
 		err := banks.Put(client.Config{

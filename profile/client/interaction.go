@@ -12,6 +12,9 @@ type interactionKey struct{}
 // interact returns a context with the header fields for the requests of an
 // operation.
 func (c *Client) interact(ctx context.Context) context.Context {
+	if len(interactionOf(ctx)) > 0 { // the operation is part of another one
+		return ctx
+	}
 	var h http.Header
 	if c.cfg.Requests.Header != nil {
 		h = c.cfg.Requests.Header(ctx).Clone()

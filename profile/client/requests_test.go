@@ -98,7 +98,9 @@ var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9
 
 func TestInteractionIDs(t *testing.T) {
 	p := newPeer(t)
-	p.metadata = func(m map[string]any) { m["revocation_endpoint"] = p.as.URL + "/revoke" }
+	p.metadata = func(m map[string]any) {
+		m["revocation_endpoint"], m["userinfo_endpoint"] = p.as.URL+"/revoke", p.as.URL+"/userinfo"
+	}
 	c, events, err := observed(p, func(c *client.Config) { c.Requests = &client.RequestConfig{InteractionID: true} })
 	require.NoError(t, err)
 	session, err := c.Begin(t.Context(), client.Request{Scopes: []string{"a"}})
@@ -110,6 +112,8 @@ func TestInteractionIDs(t *testing.T) {
 	_, err = c.ClientCredentials(t.Context(), client.Request{})
 	require.NoError(t, err)
 	require.Error(t, c.Revoke(t.Context(), "rt-1", ""))
+	_, err = c.UserInfoOf(t.Context(), "alice", oauth2.StaticTokenSource(dpopToken("at-1")))
+	require.Error(t, err)
 	p.respond = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }
 	api, err := c.HTTPClient(oauth2.StaticTokenSource(dpopToken("at-1")))
 	require.NoError(t, err)
@@ -117,7 +121,7 @@ func TestInteractionIDs(t *testing.T) {
 	require.NoError(t, err)
 
 	seen := make(map[string]bool)
-	for _, path := range []string{"/par", "/token", "/revoke", "/accounts"} {
+	for _, path := range []string{"/par", "/token", "/revoke", "/userinfo", "/accounts"} {
 		for _, m := range p.messages(path) {
 			id := m.header.Get("X-Fapi-Interaction-Id")
 			require.Regexp(t, uuid4, id, path)
@@ -125,7 +129,7 @@ func TestInteractionIDs(t *testing.T) {
 			seen[id] = true
 		}
 	}
-	require.Len(t, seen, 6)
+	require.Len(t, seen, 7)
 	require.True(t, seen[response.Request.Header.Get("X-Fapi-Interaction-Id")], "the application can log it")
 	for _, e := range drain(t, events) {
 		switch e.Endpoint {

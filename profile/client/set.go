@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,23 +22,6 @@ const (
 // server.
 var ErrUnknownServer = errors.New("client: unknown authorization server")
 
-// SetConfig configures [NewSet]. The zero value has the defaults.
-type SetConfig struct {
-	// Refresh is the age of the metadata of a server from which the set fetches
-	// them again. The fetch begins at a random time in the last fifth of that
-	// age, and the old metadata serve while it runs. The default is 1 hour, the
-	// minimum 1 minute.
-	Refresh time.Duration
-	// MaxStale is the longest time for which metadata serve after they were
-	// fetched. It bridges an outage of the server. The default is 24 hours, or
-	// Refresh if that is longer. The maximum is 7 days.
-	MaxStale time.Duration
-	// Report receives each failed fetch of metadata. It must not block. If nil,
-	// nothing is reported. [Hooks].Observe receives an event for each fetch,
-	// too.
-	Report func(ctx context.Context, issuer string, err error)
-}
-
 // A Set contains the clients of one application at several authorization
 // servers. It discovers a server when the application first uses it. A server
 // that is down therefore does not prevent the start, and other servers are not
@@ -54,50 +38,67 @@ type SetConfig struct {
 // existing tokens continue with the old metadata until MaxStale.
 //
 // A Set has no goroutines except one for each running fetch, which lasts at
-// most 30 seconds. It fetches nothing for servers that are not used. It is safe
-// for concurrent use.
+// most 30 seconds. It fetches nothing for servers that are not used.
+//
+// The zero value is an empty set. Do not change the fields after the first Put.
+// The methods are safe for concurrent use.
 type Set struct {
-	cfg     SetConfig
+	// Refresh is the age of the metadata of a server from which the set fetches
+	// them again. The fetch begins at a random time in the last fifth of that
+	// age, and the old metadata serve while it runs. The default is 1 hour, the
+	// minimum 1 minute.
+	Refresh time.Duration
+	// MaxStale is the longest time for which metadata serve after they were
+	// fetched. It bridges an outage of the server. The default is 24 hours, or
+	// Refresh if that is longer. The maximum is 7 days.
+	MaxStale time.Duration
+	// Report receives each failed fetch of metadata. It must not block. If nil,
+	// nothing is reported. [Hooks].Observe receives an event for each fetch,
+	// too.
+	Report func(ctx context.Context, issuer string, err error)
+
 	mu      sync.RWMutex
 	servers map[string]*renewal // by issuer
 }
 
-// NewSet returns a Set without clients. It returns an error if a field of cfg
-// is outside its limits.
-func NewSet(cfg SetConfig) (*Set, error) {
-	if cfg.Refresh == 0 {
-		cfg.Refresh = defaultSetRefresh
+// times returns Refresh and MaxStale with their defaults.
+func (s *Set) times() (refresh, maxStale time.Duration, err error) {
+	refresh = cmp.Or(s.Refresh, defaultSetRefresh)
+	maxStale = cmp.Or(s.MaxStale, max(defaultSetMaxStale, refresh))
+	if refresh < shortestSetRefresh || maxStale < refresh || maxStale > longestSetMaxStale {
+		err = fmt.Errorf("client: set: Refresh %v and MaxStale %v, want %v <= Refresh <= MaxStale <= %v",
+			refresh, maxStale, shortestSetRefresh, longestSetMaxStale)
 	}
-	if cfg.MaxStale == 0 {
-		cfg.MaxStale = max(defaultSetMaxStale, cfg.Refresh)
-	}
-	if cfg.Refresh < shortestSetRefresh || cfg.MaxStale < cfg.Refresh || cfg.MaxStale > longestSetMaxStale {
-		return nil, fmt.Errorf("client: set: Refresh %v and MaxStale %v, want %v <= Refresh <= MaxStale <= %v",
-			cfg.Refresh, cfg.MaxStale, shortestSetRefresh, longestSetMaxStale)
-	}
-	return &Set{cfg: cfg, servers: make(map[string]*renewal)}, nil
+	return refresh, maxStale, err
 }
 
 // Put adds the client of cfg, or replaces the client with the same Issuer. It
-// sends no request. The error reports all problems of cfg; the set is then
-// unchanged. Clients and token sources that the application obtained before
-// keep the old configuration.
+// sends no request. The error reports all problems of cfg, or a field of the
+// set that is outside its limits. The set is then unchanged. Clients and token
+// sources that the application obtained before keep the old configuration.
 func (s *Set) Put(cfg Config) error {
+	refresh, maxStale, err := s.times()
+	if err != nil {
+		return err
+	}
 	configured, err := configure(cfg)
 	if err != nil {
 		return err
 	}
-	server := &renewal{template: configured, refresh: s.cfg.Refresh, maxStale: s.cfg.MaxStale, report: s.cfg.Report}
+	server := &renewal{template: configured, refresh: refresh, maxStale: maxStale, report: s.Report}
 	configured.shared.renewal = server
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.servers == nil {
+		s.servers = make(map[string]*renewal)
+	}
 	s.servers[cfg.Issuer] = server
 	return nil
 }
 
-// Remove removes the client of an issuer. Unfinished logins at that server
-// fail with [ErrUnknownServer]. Token sources that the application obtained
-// before continue. Remove returns false if the set has no such client.
+// Remove removes the client of an issuer. Unfinished logins at that server fail
+// with [ErrUnknownServer]. Token sources that the application obtained before
+// continue. Remove returns false if the set has no such client.
 func (s *Set) Remove(issuer string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

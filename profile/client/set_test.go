@@ -34,9 +34,7 @@ func (p *peer) down() *atomic.Bool {
 }
 
 // newSet returns a set of the peers.
-func newSet(t testing.TB, cfg client.SetConfig, peers ...*peer) *client.Set {
-	set, err := client.NewSet(cfg)
-	require.NoError(t, err)
+func newSet(t testing.TB, set *client.Set, peers ...*peer) *client.Set {
 	for _, p := range peers {
 		require.NoError(t, set.Put(p.config()))
 	}
@@ -47,7 +45,7 @@ func newSet(t testing.TB, cfg client.SetConfig, peers ...*peer) *client.Set {
 // that it reports.
 func reportingSet(t testing.TB, p *peer) (*client.Set, <-chan error) {
 	reports := make(chan error, 16)
-	return newSet(t, client.SetConfig{
+	return newSet(t, &client.Set{
 		Refresh: time.Hour, MaxStale: 3 * time.Hour,
 		Report: func(_ context.Context, _ string, err error) { reports <- err },
 	}, p), reports
@@ -63,14 +61,17 @@ func renewed(t testing.TB, set *client.Set, p *peer, ok func(*profile.ServerMeta
 }
 
 func TestSetConfiguration(t *testing.T) {
-	testkit.Reject(t, client.NewSet, map[string]client.SetConfig{
+	p, other := newPeer(t), newPeer(t)
+	for name, set := range map[string]*client.Set{
 		"Refresh of seconds":         {Refresh: time.Second},
 		"MaxStale below Refresh":     {Refresh: time.Hour, MaxStale: time.Minute},
 		"MaxStale of more than week": {MaxStale: 8 * 24 * time.Hour},
 		"negative Refresh":           {Refresh: -time.Hour},
-	})
-	p, other := newPeer(t), newPeer(t)
-	set := newSet(t, client.SetConfig{}, p)
+	} {
+		require.ErrorContains(t, set.Put(p.config()), "client: set: Refresh", name)
+		require.Empty(t, set.Issuers(), name)
+	}
+	set := newSet(t, &client.Set{}, p)
 	bad := p.config()
 	bad.ClientID, bad.Key = "", nil
 	err := set.Put(bad)
@@ -117,7 +118,7 @@ func TestSetOfTwentyServers(t *testing.T) {
 	down := lost.down()
 	down.Store(true)
 	var reports atomic.Int64
-	set := newSet(t, client.SetConfig{Report: func(_ context.Context, issuer string, err error) {
+	set := newSet(t, &client.Set{Report: func(_ context.Context, issuer string, err error) {
 		if issuer == lost.as.URL && errors.Is(err, profile.ErrDiscovery) {
 			reports.Add(1)
 		}
@@ -171,7 +172,7 @@ func TestSetCallersStopWaiting(t *testing.T) {
 	p := newPeer(t)
 	release := make(chan struct{})
 	p.metadata = func(map[string]any) { <-release }
-	set := newSet(t, client.SetConfig{}, p)
+	set := newSet(t, &client.Set{}, p)
 	ctx, cancel := context.WithCancel(t.Context())
 	waiting := make(chan error)
 	go func() {
@@ -190,7 +191,7 @@ func TestSetCallersStopWaiting(t *testing.T) {
 // The host's transport panics in the goroutine of a discovery.
 func TestSetSurvivesPanics(t *testing.T) {
 	p := newPeer(t)
-	set := newSet(t, client.SetConfig{})
+	set := newSet(t, &client.Set{})
 	cfg := p.config()
 	cfg.HTTPClient.Transport = roundTrip(func(*http.Request) (*http.Response, error) { panic("secret-1") })
 	require.NoError(t, set.Put(cfg))
@@ -204,7 +205,7 @@ func TestSetSurvivesPanics(t *testing.T) {
 func TestSetFollowsMovedEndpoints(t *testing.T) {
 	p, moved := newPeer(t), newPeer(t)
 	p.http.Transport.(*http.Transport).TLSClientConfig.RootCAs.AddCert(moved.as.Certificate())
-	set := newSet(t, client.SetConfig{Refresh: time.Hour, MaxStale: 6 * time.Hour}, p)
+	set := newSet(t, &client.Set{Refresh: time.Hour, MaxStale: 6 * time.Hour}, p)
 	kept, err := set.Client(t.Context(), p.as.URL)
 	require.NoError(t, err)
 	source := kept.TokenSource(t.Context(), &oauth2.Token{RefreshToken: "rt-1"})
@@ -330,7 +331,7 @@ func TestSetRejectsAnotherIssuer(t *testing.T) {
 func TestSetKeepsKeys(t *testing.T) {
 	p := newPeer(t)
 	p.metadata = func(m map[string]any) { m["response_modes_supported"] = []string{"jwt"} }
-	set := newSet(t, client.SetConfig{Refresh: time.Minute, MaxStale: time.Hour})
+	set := newSet(t, &client.Set{Refresh: time.Minute, MaxStale: time.Hour})
 	cfg := p.config()
 	cfg.Profile = profile.SignedResponses
 	cfg.ServerKeys = &jwks.RemoteConfig{Refresh: 24 * time.Hour}

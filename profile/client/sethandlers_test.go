@@ -79,7 +79,7 @@ func (a *setApp) callback(query url.Values) error {
 
 func TestSetHandlers(t *testing.T) {
 	plain, signed, encrypted := newPeer(t), newPeer(t), newPeer(t)
-	set := newSet(t, client.SetConfig{}, plain)
+	set := newSet(t, &client.Set{}, plain)
 	to := jarm.Encryption{
 		Key: testkit.ECKey(t, "enc").Public(), KeyID: "enc", Algorithm: "ECDH-ES", ContentEncryption: "A256GCM",
 	}
@@ -123,7 +123,7 @@ func TestSetMixUp(t *testing.T) {
 	honest, evil := newPeer(t), newPeer(t)
 	evilSigned := newPeer(t)
 	evilSigned.metadata = func(m map[string]any) { m["response_modes_supported"] = []string{"jwt"} }
-	set := newSet(t, client.SetConfig{}, honest, evil)
+	set := newSet(t, &client.Set{}, honest, evil)
 	cfg := evilSigned.config()
 	cfg.Profile = profile.SignedResponses
 	require.NoError(t, set.Put(cfg))
@@ -172,7 +172,7 @@ func TestSetMixUp(t *testing.T) {
 func TestSetCallbackDuringAnOutage(t *testing.T) {
 	p := newPeer(t)
 	down := p.down()
-	a := newSetApp(t, newSet(t, client.SetConfig{}, p))
+	a := newSetApp(t, newSet(t, &client.Set{}, p))
 	session := a.login(t, p, p.as.URL)
 	a.set.Remove(p.as.URL)
 	require.NoError(t, a.set.Put(p.config())) // without metadata

@@ -996,8 +996,7 @@ func TestStoredTokensOfSeveralServers(t *testing.T) {
 	worlds := []*storedWorld{newStoredWorld(t, true), newStoredWorld(t, true)}
 	worlds[1].store = worlds[0].store // one store, and one Tokens for all
 	tokens := &client.Tokens{Store: worlds[0].store, Keys: worlds[0].keys}
-	banks, err := client.NewSet(client.SetConfig{})
-	require.NoError(t, err)
+	banks := new(client.Set)
 	for _, w := range worlds {
 		cfg := w.config()
 		cfg.Tokens = tokens

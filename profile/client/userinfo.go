@@ -56,6 +56,7 @@ func (c *Client) UserInfoOf(
 	if c.endpoints.UserInfoEndpoint == "" || c.idTokens == nil {
 		return nil, fmt.Errorf("%w: missing userinfo_endpoint or jwks_uri", profile.ErrServerMetadata)
 	}
+	ctx = c.interact(ctx)
 	o := c.observe(userInfoEndpoint, "")
 	contentType, body, err := c.requestUserInfo(ctx, source)
 	var info *idtoken.UserInfo
@@ -85,7 +86,7 @@ func (c *Client) requestUserInfo(
 		return "", nil, fmt.Errorf("client: %w", err)
 	}
 	r.Header.Set("Accept", "application/jwt, application/json")
-	response, err := c.serverClient(&apiTransport{client: c, source: source, base: transport}).Do(r)
+	response, err := c.serverClient(&apiTransport{client: c, source: source, base: transport}).Do(withInteraction(r))
 	if err != nil {
 		return "", nil, fmt.Errorf("client: %w", err)
 	}
