@@ -37,8 +37,9 @@ type Config struct {
 	// does not sweep.
 	SweepInterval time.Duration
 	// SweepFailed is called with the error of a sweep, on the goroutine that
-	// sweeps. If nil, such errors are dropped. A failed sweep affects only the
-	// size of the table, and the next sweep retries it.
+	// sweeps. Its panics are recovered. If nil, such errors are dropped. A
+	// failed sweep affects only the size of the table, and the next sweep
+	// retries it.
 	SweepFailed func(error)
 	// Retryable reports that the database has rolled back the failed statement,
 	// so that the store may retry it. It is called for errors that the store

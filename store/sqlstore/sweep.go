@@ -36,14 +36,23 @@ func (s *Store) startSweeper() (stop func()) {
 	go func() {
 		defer close(done)
 		for s.pause(ctx, s.cfg.SweepInterval/2+rand.N(s.cfg.SweepInterval)) {
-			if err := s.sweepAll(ctx); err != nil && ctx.Err() == nil && s.cfg.SweepFailed != nil {
-				s.cfg.SweepFailed(fmt.Errorf("sqlstore: sweep: %w", err))
+			if err := s.sweepAll(ctx); err != nil && ctx.Err() == nil {
+				s.report(fmt.Errorf("sqlstore: sweep: %w", err))
 			}
 		}
 	}()
 	return func() {
 		cancel()
 		<-done
+	}
+}
+
+// report calls SweepFailed. A panic would end the process, because no server
+// recovers it in the goroutine that sweeps.
+func (s *Store) report(err error) {
+	defer func() { _ = recover() }()
+	if s.cfg.SweepFailed != nil {
+		s.cfg.SweepFailed(err)
 	}
 }
 

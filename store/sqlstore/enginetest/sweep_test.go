@@ -138,7 +138,7 @@ func testSweepFails(t *testing.T, e engine) {
 	cfg := e.config(t)
 	cfg.DB, cfg.SweepInterval = f.db, 10*time.Millisecond
 	failures := make(chan error, 1000)
-	cfg.SweepFailed = func(err error) { failures <- err }
+	cfg.SweepFailed = func(err error) { failures <- err; panic("a bug of the host") }
 	broken := errors.New("broken")
 	var opened atomic.Bool
 	f.before = func(query string) error {
