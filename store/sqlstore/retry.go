@@ -10,9 +10,9 @@ import (
 )
 
 // The bounds of a retry. The last pauses are about as long as a burst of calls
-// on one key needs. All pauses take half a second at most.
+// on one key needs. All pauses take about one second at most.
 const (
-	attempts   = 10
+	attempts   = 16
 	firstPause = 2 * time.Millisecond
 	lastPause  = 100 * time.Millisecond
 )

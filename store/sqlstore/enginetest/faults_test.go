@@ -302,7 +302,7 @@ func testFaults(t *testing.T, e engine) {
 			err := rollbacks[e.dialect][0]
 			f.set(func(string) error { return err }, nil)
 			failing(t, err, false)
-			require.Equal(t, 10, f.attempts)
+			require.Equal(t, 16, f.attempts)
 		})
 		t.Run(name+": the retries end with the context", func(t *testing.T) {
 			key := newKey()
