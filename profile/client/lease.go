@@ -32,7 +32,7 @@ func (c *Client) leaseLife() time.Duration {
 	return cmp.Or(c.cfg.HTTPClient.Timeout, clientTimeout) + leaseMargin
 }
 
-// A storedRefreshGroup runs one renewal at a time for each entry. A renewal
+// A storedRefreshGroup runs one refresh at a time for each entry. A refresh
 // outlives its callers, because its response may be the only one with the new
 // refresh token.
 type storedRefreshGroup struct {
