@@ -240,17 +240,6 @@ func instancesStage() stage {
 			c.Instances[1].WaitReady(t)
 		},
 	}, {
-		name: "stop of one instance after the other, and their start",
-		begin: func(t *testing.T) {
-			for _, one := range c.Instances {
-				one.Stop()
-				time.Sleep(*hold / 3)
-				one.Start()
-				one.WaitReady(t)
-				time.Sleep(*hold / 3) // HAProxy notices it
-			}
-		},
-	}, {
 		name: "the clock of an instance two minutes ahead",
 		begin: func(t *testing.T) {
 			restart(t, c.Instances[2], 2*time.Minute)
