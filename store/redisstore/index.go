@@ -3,9 +3,10 @@ package redisstore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
+
+	"github.com/gofapi/fapi2/store"
 )
 
 // A set is one sorted set of Redis, whose elements have the score 0 and are
@@ -69,8 +70,8 @@ until #page < limit
 return live`)
 
 const (
-	maxMember = 128
-	maxList   = 1000
+	maxMember = store.MaxMember
+	maxList   = store.MaxList
 )
 
 // Put implements store.Index.
@@ -91,7 +92,7 @@ func (s *Store) Put(ctx context.Context, set, member string, expires time.Time) 
 	}
 	result, _ := replies[0].(int64)
 	if result <= 1 {
-		return fmt.Errorf("%w: %v by the clock of the server", ErrExpiry, expires)
+		return pastExpiry(expires)
 	}
 	_, err = s.succeeded(true, result, replies)
 	return err
@@ -117,7 +118,7 @@ func (s *Store) List(ctx context.Context, set, after string, limit int) (members
 		return nil, failed("List", err)
 	}
 	if limit < 1 || limit > maxList {
-		return nil, fmt.Errorf("redisstore: List: limit %d, want 1 to %d", limit, maxList)
+		return nil, fmt.Errorf("redisstore: List: %w: limit %d, want 1 to %d", store.ErrInvalid, limit, maxList)
 	}
 	from := "-" // of Redis: the beginning
 	if after != "" {
@@ -141,13 +142,13 @@ func (s *Store) List(ctx context.Context, set, after string, limit int) (members
 // checkMember rejects members that would break the form of elements.
 func checkMember(member string) error {
 	if member == "" || len(member) > maxMember {
-		return fmt.Errorf("member of %d bytes, want 1 to %d", len(member), maxMember)
+		return fmt.Errorf("%w: member of %d bytes, want 1 to %d", store.ErrInvalid, len(member), maxMember)
 	}
 	for _, c := range []byte(member) {
 		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
 		default:
-			return errors.New("malformed member")
+			return fmt.Errorf("%w: malformed member", store.ErrInvalid)
 		}
 	}
 	return nil

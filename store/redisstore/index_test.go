@@ -99,13 +99,13 @@ func TestIndexRejects(t *testing.T) {
 	}
 	requirePut(t, s, "a", "a")
 	clock = -time.Hour
-	require.ErrorIs(t, s.Put(ctx, set, "b", time.Now().Add(-time.Minute)), redisstore.ErrExpiry)
-	require.ErrorIs(t, s.Put(ctx, set, "a", time.Now().Add(-time.Minute)), redisstore.ErrExpiry)
+	require.ErrorIs(t, s.Put(ctx, set, "b", time.Now().Add(-time.Minute)), store.ErrInvalid)
+	require.ErrorIs(t, s.Put(ctx, set, "a", time.Now().Add(-time.Minute)), store.ErrInvalid)
 	requireList(t, right, "a", "a")
 	clock = -2 * time.Second
 	require.ErrorIs(t, s.Put(ctx, set, "a", hour()), redisstore.ErrClock)
 	clock = 2 * time.Hour
-	require.ErrorIs(t, s.Put(ctx, set, "c", hour()), redisstore.ErrExpiry)
+	require.ErrorIs(t, s.Put(ctx, set, "c", hour()), store.ErrInvalid)
 	requireList(t, right, "a", "a")
 
 	require.NoError(t, c.HSet(ctx, "fapi2:set:"+key("hash"), "a", "b").Err())

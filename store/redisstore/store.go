@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofapi/fapi2/store"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -26,12 +27,9 @@ const (
 )
 
 // Errors of a [Store]. The caller does not know whether the operation took
-// effect, except after ErrExpiry. Errors of Redis and of its client are
-// returned as they are.
+// effect, except after [store.ErrInvalid]. Errors of Redis and of its client
+// are returned as they are.
 var (
-	// ErrExpiry means that the expiry is not in the future. Nothing was
-	// changed.
-	ErrExpiry = errors.New("redisstore: expiry not in the future")
 	// ErrClock means that the clock of the server is more than half a second
 	// ahead of the clock of this process. The entry could end before its
 	// expiry. Synchronize the clocks.
@@ -151,7 +149,7 @@ func (s *Store) end(ctx context.Context, expires time.Time) (int64, error) {
 		return 0, fmt.Errorf("redisstore: %w", err)
 	}
 	if now := s.now(); !expires.After(now) {
-		return 0, fmt.Errorf("%w: %v at %v", ErrExpiry, expires, now)
+		return 0, fmt.Errorf("redisstore: %w: expiry %v at %v", store.ErrInvalid, expires, now)
 	}
 	return expires.UnixMilli() + 1 + margin, nil
 }
@@ -226,7 +224,7 @@ func (s *Store) Add(ctx context.Context, key string, value []byte, expires time.
 	}
 	remaining, _ := left.(int64)
 	if remaining <= 0 {
-		return false, fmt.Errorf("%w: %v by the clock of the server", ErrExpiry, expires)
+		return false, pastExpiry(expires)
 	}
 	return s.succeeded(ours, w.end-remaining, replies)
 }
@@ -308,7 +306,7 @@ func (s *Store) Swap(
 	case result == 0:
 		return false, nil
 	case result == 1:
-		return false, fmt.Errorf("%w: %v by the clock of the server", ErrExpiry, expires)
+		return false, pastExpiry(expires)
 	case result < 0:
 		return s.succeeded(false, -result, replies)
 	default:
@@ -342,6 +340,10 @@ func (s *Store) succeeded(written bool, serverTime int64, replies []any) (bool, 
 		return false, fmt.Errorf("%w: %d of %d", ErrReplicas, confirmed, s.replicas)
 	}
 	return true, nil
+}
+
+func pastExpiry(expires time.Time) error {
+	return fmt.Errorf("redisstore: %w: expiry %v has passed for the server", store.ErrInvalid, expires)
 }
 
 func failed(method string, err error) error { return fmt.Errorf("redisstore: %s: %w", method, err) }

@@ -202,12 +202,12 @@ func TestExpiryByTheClockOfTheServer(t *testing.T) {
 		past := time.Now().Add(-time.Minute)
 		for range 2 {
 			added, err := s.Add(t.Context(), key("past"), nil, past)
-			require.ErrorIs(t, err, redisstore.ErrExpiry)
+			require.ErrorIs(t, err, store.ErrInvalid)
 			require.False(t, added)
 		}
 		requireAdd(t, right, "past", "x", true)
 		swapped, err := s.Swap(t.Context(), key("past"), 1, nil, past)
-		require.ErrorIs(t, err, redisstore.ErrExpiry)
+		require.ErrorIs(t, err, store.ErrInvalid)
 		require.False(t, swapped)
 		requireGet(t, right, "past", "x", 1)
 	})
@@ -225,9 +225,9 @@ func TestExpiryByTheClockOfTheServer(t *testing.T) {
 	t.Run("an expiry that is past for the process", func(t *testing.T) {
 		clock = 2 * time.Hour
 		_, err := s.Add(t.Context(), key("behind"), nil, hour())
-		require.ErrorIs(t, err, redisstore.ErrExpiry)
+		require.ErrorIs(t, err, store.ErrInvalid)
 		_, err = s.Swap(t.Context(), key("behind"), 1, nil, hour())
-		require.ErrorIs(t, err, redisstore.ErrExpiry)
+		require.ErrorIs(t, err, store.ErrInvalid)
 		requireGet(t, right, "behind", "", 0)
 	})
 	t.Run("a process ahead of the server ends no entry early", func(t *testing.T) {
