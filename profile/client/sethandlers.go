@@ -65,13 +65,15 @@ func (s *Set) clientOf(r *http.Request, sessions *Sessions) (*Client, error) {
 	// A forged state leads to no cookie, or to a session that the response does
 	// not match.
 	for _, state := range unverifiedStates(callback) {
-		for _, cookie := range r.CookiesNamed(sessions.cookies.name(state)) {
-			sealed, err := sessions.cookies.open(cookie)
-			if err != nil {
-				return nil, err
-			}
-			return s.Client(r.Context(), sealed.Session.Issuer)
+		cookies := r.CookiesNamed(sessions.cookies.name(state))
+		if len(cookies) == 0 {
+			continue
 		}
+		sealed, err := sessions.cookies.open(cookies[0])
+		if err != nil {
+			return nil, err
+		}
+		return s.Client(r.Context(), sealed.Session.Issuer)
 	}
 	return nil, fmt.Errorf("%w: missing cookie", ErrSession)
 }

@@ -37,8 +37,7 @@ type setApp struct {
 	set      *client.Set
 	sessions *client.Sessions
 	failed   error
-	begun    *client.Session // with the state of the latest login
-	finished []string        // issuers
+	finished []string // issuers
 }
 
 func newSetApp(t testing.TB, set *client.Set) *setApp {
