@@ -14,11 +14,12 @@ import (
 )
 
 // A web application reads the accounts of its users at a bank. Two handlers log
-// the user in. The third calls the API of the bank. The tokens and their DPoP
-// keys are in a store, which all processes of the application share.
+// the user in: a form of the application POSTs to /login. The third calls the
+// API of the bank. The tokens and their DPoP keys are in a store, which all
+// processes of the application share.
 func ExampleClient() {
 	var key crypto.Signer  // the registered key, from a file, a KMS or an HSM
-	var secret []byte      // 32 random bytes
+	var secret []byte      // 32 random bytes, the same in all processes
 	var shared store.Store // for example of package sqlstore
 
 	app, err := client.New(context.Background(), client.Config{
@@ -34,7 +35,7 @@ func ExampleClient() {
 	}
 	users := &userCookies{}
 
-	http.Handle("/login", app.LoginHandler(sessions, func(r *http.Request) (client.Request, error) {
+	http.Handle("POST /login", app.LoginHandler(sessions, func(r *http.Request) (client.Request, error) {
 		return client.Request{Scopes: []string{"openid", "accounts"}}, nil
 	}))
 	http.Handle("/callback", app.CallbackHandler(sessions,
@@ -48,12 +49,12 @@ func ExampleClient() {
 			http.Redirect(w, r, "/accounts", http.StatusSeeOther)
 		}))
 	http.HandleFunc("/accounts", func(w http.ResponseWriter, r *http.Request) {
-		bank, err := app.HTTPClient(app.StoredToken(users.user(r))) // refreshes the token if necessary
-		if err != nil {
+		user := users.user(r)
+		if user == "" {
 			http.Error(w, "please log in", http.StatusUnauthorized)
 			return
 		}
-		response, err := bank.Get("https://api.bank.example/accounts")
+		response, err := readAccounts(r.Context(), app, user)
 		switch {
 		case errors.Is(err, client.ErrReauthorize):
 			http.Error(w, "please connect your bank again", http.StatusUnauthorized)
@@ -66,6 +67,18 @@ func ExampleClient() {
 		io.Copy(w, response.Body)
 	})
 	log.Fatal(http.ListenAndServeTLS(":443", "app.crt", "app.key", nil))
+}
+
+func readAccounts(ctx context.Context, app *client.Client, user string) (*http.Response, error) {
+	bank, err := app.HTTPClient(app.StoredToken(user)) // refreshes the token if necessary
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://api.bank.example/accounts", nil)
+	if err != nil {
+		return nil, err
+	}
+	return bank.Do(r)
 }
 
 // userCookies are the application's own sessions of logged-in users.

@@ -39,7 +39,7 @@ func (p *peer) begin(c *client.Client, scopes ...string) *client.Session {
 }
 
 // last returns the latest request at a path.
-func (p *peer) last(path string) message {
+func (p *peer) last(path string) recorded {
 	sent := p.messages(path)
 	require.NotEmpty(p.t, sent)
 	return sent[len(sent)-1]
@@ -106,7 +106,7 @@ func TestClientItemsOfTheRequest(t *testing.T) {
 		}},
 		{"client item 8: SP-5.3.3.1-5 assertions for the issuer, each once and for a short time", func(t *testing.T) {
 			used := map[any]bool{}
-			for _, m := range []message{pushed, redeemed} {
+			for _, m := range []recorded{pushed, redeemed} {
 				claims, header := jwtClaims(t, m.form.Get("client_assertion")), jwtHeader(t, m.form.Get("client_assertion"))
 				require.Equal(t, p.as.URL, claims["aud"], "a string")
 				require.Equal(t, []any{"c-1", "c-1"}, []any{claims["iss"], claims["sub"]})

@@ -35,11 +35,11 @@ type peer struct {
 	push, token, respond http.HandlerFunc
 
 	mu   sync.Mutex
-	seen map[string][]message
+	seen map[string][]recorded
 }
 
-// A message is a request that a peer received.
-type message struct {
+// A recorded is a request that a peer received.
+type recorded struct {
 	form   url.Values
 	header http.Header
 	proof  map[string]any // claims
@@ -57,7 +57,7 @@ func jwtClaims(t testing.TB, jwt string) (out map[string]any) {
 }
 
 func newPeer(t testing.TB) *peer {
-	p := &peer{t: t, clock: testkit.NewClock(time.Now()), seen: map[string][]message{}}
+	p := &peer{t: t, clock: testkit.NewClock(time.Now()), seen: map[string][]recorded{}}
 	p.as = httptest.NewUnstartedServer(http.HandlerFunc(p.serve))
 	p.as.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // clients that do not trust it
 	p.as.StartTLS()
@@ -77,7 +77,7 @@ func newPeer(t testing.TB) *peer {
 func (p *peer) note(r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	form, _ := url.ParseQuery(string(body))
-	m := message{form: form, header: r.Header, length: int64(len(body))}
+	m := recorded{form: form, header: r.Header, length: int64(len(body))}
 	if proof := r.Header.Get("DPoP"); proof != "" {
 		m.proof = jwtClaims(p.t, proof)
 	}
@@ -87,10 +87,10 @@ func (p *peer) note(r *http.Request) {
 	p.seen[r.URL.Path] = append(p.seen[r.URL.Path], m)
 }
 
-func (p *peer) messages(path string) []message {
+func (p *peer) messages(path string) []recorded {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]message(nil), p.seen[path]...)
+	return append([]recorded(nil), p.seen[path]...)
 }
 
 func reply(w http.ResponseWriter, status int, v any) {

@@ -784,7 +784,7 @@ func TestStoredTokenLeasesOfSeveralProcesses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := &peer{t: t, as: &httptest.Server{URL: "https://as.example"}, seen: map[string][]message{}}
+				p := &peer{t: t, as: &httptest.Server{URL: "https://as.example"}, seen: map[string][]recorded{}}
 				shared := newEntryStore(t, time.Now)
 				crashed, leave := make(chan struct{}), make(chan struct{})
 				requests := 0
