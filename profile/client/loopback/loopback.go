@@ -1,15 +1,19 @@
-// Package loopback logs the user of a command-line or desktop program in with
-// the browser of the computer. It receives the authorization response at an
-// http URL of the loopback interface (RFC 8252 §7.3), which FAPI 2.0 permits
-// for such programs only.
+// Package loopback implements logins of command-line and desktop programs with
+// a browser on the same computer. The program receives the authorization
+// response at an http URL of the loopback interface (RFC 8252 §7.3). FAPI 2.0
+// permits http only for such programs.
 //
 // [Listen] chooses a free port. The program passes the redirect URI to a
 // client, and calls [Listener.Login]. Register the redirect URI without a port,
 // for example http://127.0.0.1/callback: the server must accept every port.
 //
-// Every installation of a program that is distributed has the same files, so
-// its client key is not a secret. Register a client for each installation, or
-// let a server of yours be the client.
+// To use a token in later runs of the program, set [client.Config].Tokens and
+// save the token in a [client.StoredToken]. Its DPoP key is saved with it. A
+// program that stores tokens elsewhere sets [client.Config].DPoPKey.
+//
+// All installations of a distributed program have the same files, so a key in
+// these files is not a secret. Register a client for each installation, or let
+// a server of yours be the client.
 package loopback
 
 import (
@@ -40,26 +44,26 @@ type Config struct {
 	// Path is the path of the registered redirect URI. The default is
 	// /callback.
 	Path string
-	// Open shows an https URL to the user. A program without a browser prints
-	// it. If Open returns an error, the login fails. If nil, the default
-	// browser of the system is opened.
+	// Open shows an https URL to the user, for example as text in the terminal.
+	// If Open returns an error, the login fails. If nil, the default browser of
+	// the system is opened.
 	Open func(url string) error
-	// Page writes the response that the browser shows at the end. err is the
-	// result of the login. The default is a short text, which contains no
-	// detail of err.
+	// Page writes the response that the browser shows at the end. If the login
+	// failed, err is not nil. If Page is nil, the response is a short text
+	// without details of err.
 	Page func(w http.ResponseWriter, r *http.Request, err error)
 }
 
-// A Listener receives the authorization response of one login. It is safe for
-// concurrent use, but Login can be called once.
+// A Listener receives the authorization response of one login. Login can be
+// called once. A Listener is safe for concurrent use.
 type Listener struct {
 	cfg      Config
 	listener net.Listener
 	logins   chan struct{} // has one entry until Login is called
 }
 
-// Listen listens on 127.0.0.1, at a port that the system chooses. Call
-// [Listener.Close] if Login is not called.
+// Listen listens on 127.0.0.1, at a port that the system chooses. The caller
+// calls [Listener.Login] or [Listener.Close].
 func Listen(cfg Config) (*Listener, error) {
 	if cfg.Path == "" {
 		cfg.Path = defaultPath
@@ -95,10 +99,11 @@ func (l *Listener) Close() error {
 }
 
 // Login begins an authorization, opens the browser and waits for its result. It
-// returns the token of [client.Client.Finish], and closes the listener.
-// Callbacks that do not belong to the login are rejected, and Login continues
-// to wait: any page in the browser can send requests to the loopback interface.
-// Login ends with ctx, so give ctx a deadline of some minutes.
+// returns the token of [client.Client.Finish], and closes the listener. app has
+// the RedirectURI of the Listener. Login rejects callbacks that do not belong
+// to the login and continues to wait, because any page in the browser can send
+// requests to the loopback interface. Login ends with ctx, so give ctx a
+// deadline of some minutes.
 func (l *Listener) Login(ctx context.Context, app *client.Client, request client.Request) (*oauth2.Token, error) {
 	select {
 	case <-l.logins:
@@ -180,8 +185,8 @@ func (l *Listener) callback(
 	}
 	token, err := finish(callback)
 	l.cfg.Page(w, r, err)
-	// Finish has sent nothing. The response belongs to another login, or an
-	// attacker has made it.
+	// Finish has sent nothing. The response belongs to another login, or comes
+	// from an attacker.
 	if errors.Is(err, client.ErrAuthorizationResponse) {
 		<-one
 		return
