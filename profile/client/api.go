@@ -30,10 +30,12 @@ var ErrNotRepeatable = errors.New("client: nonce required for a request without 
 // If an API demands a nonce, the client repeats the request once with that
 // nonce. If the body cannot be read again because GetBody is missing, the error
 // matches [ErrNotRepeatable]. If an API rejects the access token as
-// invalid_token and source is a [Client.TokenSource], the client refreshes the
+// invalid_token and source is one of this package, the client replaces the
 // token and repeats the request once. The token may have been revoked, or bound
 // to a key that the client no longer has.
 //
+// HTTPClient sends no request, and returns an error only if source is nil.
+// Errors of source, for example [ErrReauthorize], are those of the requests.
 // HTTP clients of one Client share the nonces of the APIs. A request that waits
 // for a refresh ends with its context.
 func (c *Client) HTTPClient(source oauth2.TokenSource) (*http.Client, error) {

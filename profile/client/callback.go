@@ -20,9 +20,9 @@ const maxSignedResponse = 64 << 10
 // CallbackHandler serves the redirect URI. It removes the session from the
 // browser, finishes it ([Client.Finish]) and calls done with the token. done
 // writes the response. It logs the user in with a cookie of the host, and
-// redirects the browser away from the URL with the code. [IDToken] returns the
-// identity of the user. Errors go to Fail of sessions. The session is then used
-// up, and the user must start again.
+// redirects the browser away from the URL with the code. [Subject] and
+// [IDToken] identify the user. Errors go to Fail of sessions. The session is
+// then used up, and the user must start again.
 //
 // The code is redeemed even if the browser disconnects. The context of the
 // request that done receives is not cancelled. If the browser repeats the

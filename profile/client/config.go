@@ -25,7 +25,7 @@ import (
 
 // A Config configures [New]. Issuer and ClientID are required, and Key unless
 // the client authenticates with a certificate. Most clients also set
-// RedirectURI, KeyID and DPoPKey. All functions may be called concurrently.
+// RedirectURI, KeyID and Tokens. All functions may be called concurrently.
 type Config struct {
 	// Issuer is the issuer identifier of the authorization server, from an
 	// authoritative source. The client discovers everything else about the
@@ -33,11 +33,13 @@ type Config struct {
 	// for each.
 	Issuer string
 	// ClientID and RedirectURI are the registered values. RedirectURI may be
-	// empty for a client that only calls [Client.ClientCredentials].
+	// empty for a client that acts only for itself.
 	ClientID, RedirectURI string
 	// Key signs client assertions (private_key_jwt) and request objects. KeyID
-	// is its kid in the registered JWK Set. Algorithm is PS256, ES256, EdDSA or
-	// Ed25519. If empty, it follows from the key and the server's metadata.
+	// is its kid in the registered JWK Set. If KeyID is empty, the signatures
+	// have no kid. Algorithm is PS256, ES256, EdDSA or Ed25519. If Algorithm is
+	// empty, it follows from the key and the server's metadata. To rotate the
+	// key, create another Client.
 	Key              crypto.Signer
 	KeyID, Algorithm string
 	// Tokens stores the tokens of users, each with a DPoP key of its own. If
@@ -67,20 +69,20 @@ type Config struct {
 	// is 0, a request to the authorization server takes at most 30 seconds.
 	HTTPClient *http.Client
 
-	// MutualTLS gives the client a certificate (RFC 8705). If nil, it
-	// authenticates with Key, and tokens are bound to DPoPKey.
+	// MutualTLS configures a certificate (RFC 8705). If nil, the client
+	// authenticates with Key, and tokens are bound to DPoP keys.
 	MutualTLS *MutualTLS
-	// ResponseDecryptionKeys decrypt authorization responses. With them, the
-	// client accepts only responses that are signed and encrypted. They require
-	// SignedResponses and a registration for encrypted responses. If nil, the
-	// client rejects encrypted responses.
+	// ResponseDecryptionKeys decrypt authorization responses. With such keys,
+	// the client accepts only responses that are signed and encrypted. The keys
+	// require SignedResponses and a registration for encrypted responses. If
+	// nil, the client rejects encrypted responses.
 	ResponseDecryptionKeys []jarm.DecryptionKey
 	// OpenID configures ID tokens and UserInfo responses as the client is
-	// registered for them. If nil, the client rejects those that are encrypted,
-	// and accepts UserInfo responses without a signature.
+	// registered for them. If nil, the client rejects encrypted ones, and
+	// accepts UserInfo responses without a signature.
 	OpenID *OpenID
 	// ServerKeys sets how often the keys of the authorization server are
-	// fetched, how long they serve, and who receives reports about them. Its
+	// fetched, how long they are used, and who receives reports about them. Its
 	// URL, HTTPClient, Now, PublicOnly, AllowPrefixes and InsecureAllowHTTP
 	// must be unset, because the client sets them. If nil, the defaults of
 	// package jwks are used.
@@ -117,7 +119,7 @@ type MutualTLS struct {
 	AuthMethod string
 	// BindTokens binds access tokens to Certificate, as the client metadata
 	// tls_client_certificate_bound_access_tokens registers it. If false, tokens
-	// are bound to DPoPKey.
+	// are bound to DPoP keys.
 	BindTokens bool
 	// UseEndpointAliases is the client metadata use_mtls_endpoint_aliases. All
 	// requests go to the server's mtls_endpoint_aliases, and New fails if one
@@ -128,8 +130,8 @@ type MutualTLS struct {
 // OpenID configures ID tokens and UserInfo responses (OpenID Connect Core 1.0).
 type OpenID struct {
 	// IDTokenDecryptionKeys decrypt ID tokens, for a client that has registered
-	// id_token_encrypted_response_alg. With them, the client accepts only ID
-	// tokens that are signed and then encrypted.
+	// id_token_encrypted_response_alg. With such keys, the client accepts only
+	// ID tokens that are signed and then encrypted.
 	IDTokenDecryptionKeys []idtoken.DecryptionKey
 	// UserInfo configures [Client.UserInfo].
 	UserInfo idtoken.UserInfoConfig

@@ -7,14 +7,14 @@
 // ([Sessions]). The callback receives an ordinary *oauth2.Token.
 // [Client.StoredToken] stores it for all processes of the application and
 // refreshes it, and [Client.HTTPClient] calls APIs with it. [Client.UserInfo]
-// requests the claims about the user. [Client.TokenSource] refreshes tokens
-// that the host stores. An application of several servers uses a [Set], whose
-// handlers find the server by the session.
+// requests the claims about the user. An application that uses several servers
+// has a [Set], whose handlers find the server by the session.
 //
-// A host with handlers of its own calls [Client.Begin] and [Client.Finish]. A
-// client that acts for itself uses [Client.ClientCredentialsSource]. A host
-// that continues to use golang.org/x/oauth2 can use the connections alone, see
-// [Client.OAuth2].
+// A client that acts for itself uses [Client.ClientCredentialsSource]. A
+// command-line program uses package loopback. A host with handlers of its own
+// calls [Client.Begin] and [Client.Finish]. A host that stores the tokens
+// itself uses [Client.TokenSource]. A host that continues to use
+// golang.org/x/oauth2 uses [Client.OAuth2].
 //
 // The client authenticates with signed assertions (private_key_jwt) or with a
 // certificate. It pushes each authorization request (RFC 9126) with a PKCE
@@ -28,5 +28,4 @@
 // also one of the package that made the check.
 //
 // The package does not read access tokens and does not register clients.
-// Package loopback logs the user of a command-line program in.
 package client

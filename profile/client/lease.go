@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// leaseMargin is the part of a lease that remains after the timeout of a
-	// refresh, to save the token.
+	// leaseMargin is the part of a lease after the timeout of a refresh. It
+	// suffices to save the token.
 	leaseMargin = 15 * time.Second
 	// claimLimit bounds the time of a claim, which is a part of the lease.
 	claimLimit = 5 * time.Second
@@ -51,7 +51,7 @@ type storedRefresh struct {
 
 type storedRefreshFunc func(context.Context, *storedRefresh) (*tokenEntry, error)
 
-// publish gives the result to the callers.
+// publish sets the result, and wakes the callers.
 func (c *storedRefresh) publish(e *tokenEntry, err error) {
 	c.once.Do(func() {
 		c.entry, c.err = e, err
@@ -208,7 +208,7 @@ func (e *tokenEntry) paused(now time.Time) error {
 
 // claim writes a lease into the entry, unless another process has one. It
 // returns nil if the entry has changed or is leased. A lease that this process
-// has seen for its whole life has ended, whatever the clocks say.
+// has seen for its whole life has ended, even if the clocks differ.
 func (s *StoredToken) claim(ctx context.Context, e *tokenEntry, w *leaseWait) (*tokenEntry, error) {
 	// A client of a Set may have to discover its server, which takes a part of
 	// the lease otherwise.
@@ -248,7 +248,7 @@ func (s *StoredToken) claim(ctx context.Context, e *tokenEntry, w *leaseWait) (*
 
 // refresh refreshes a token whose entry this process has claimed, and saves the
 // result. It returns nil if another process has changed the entry in the
-// meantime: its token is newer.
+// meantime, because the token of that process is newer.
 func (s *StoredToken) refresh(
 	ctx context.Context, call *storedRefresh, claimed *tokenEntry, rejected string,
 ) (*tokenEntry, error) {

@@ -17,10 +17,11 @@ import (
 var ErrCrossOrigin = errors.New("client: login request from another origin")
 
 // LoginHandler begins a login and redirects the browser to the authorization
-// server. The login button of the application POSTs to it. request returns the
-// parameters of the authorization request. It may read the HTTP request, for
-// example to store the next page in [Request.Keep]. If request returns an
-// error, the login fails. Fail of sessions receives all errors.
+// server. The login button of the application POSTs to it. A link sends GET,
+// which only [SessionsConfig].AllowGET permits. request returns the parameters
+// of the authorization request. It may read the HTTP request, for example to
+// store the next page in [Request.Keep]. If request returns an error, the login
+// fails. Fail of sessions receives all errors.
 //
 // LoginHandler rejects requests from other sites with [ErrCrossOrigin] before
 // it calls request (FAPI 2.0 Security Profile §5.3.3.1). Otherwise another site

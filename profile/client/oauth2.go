@@ -28,6 +28,9 @@ import (
 // is not bound like this client's. Requests with an access token have the
 // restrictions of [Client.HTTPClient]. Other requests are sent unchanged. A
 // par.Client and an introspection.Client can use it without Authenticate.
+// Unless tokens are bound to a certificate, set [Config.DPoPKey]. Otherwise
+// they are bound to a key that ends with the process, even with
+// [Config.Tokens].
 //
 // The host itself is responsible for pushed requests, PKCE, iss, state and the
 // ID token. [Client.Begin] and [Client.Finish] are the alternative. The

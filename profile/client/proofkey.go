@@ -20,14 +20,14 @@ import (
 const proofKeyKey = "client: DPoP key"
 
 // A proofKey is the DPoP key of one user. It is made at the login, and stored
-// beside the token.
+// with the token.
 type proofKey struct {
 	prover *dpop.Prover
 	pkcs8  []byte
 }
 
-// newProofKey makes a P-256 key. Proofs with RSA keys are longer, and the
-// session in the cookie of a browser could not contain such a key.
+// newProofKey makes a P-256 key. Proofs with RSA keys are longer, and such a
+// key does not fit into a session in a cookie.
 func (c *Client) newProofKey() (*proofKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -97,8 +97,8 @@ func (t serverProofs) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.proofs.RoundTrip(r)
 }
 
-// withKeyOf returns base with the key of a token that has one of its own. It is
-// nil for the others.
+// withKeyOf returns base with the key of a token that has one of its own. It
+// returns nil for other tokens.
 func withKeyOf(token *oauth2.Token, base http.RoundTripper) http.RoundTripper {
 	key := proofKeyOf(token)
 	if key == nil {

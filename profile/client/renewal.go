@@ -48,8 +48,8 @@ func (n *renewal) client(ctx context.Context) (*Client, error) {
 	}
 }
 
-// look returns the client at hand, or the discovery for which the caller must
-// wait. If start is true, it starts a discovery that is due.
+// look returns the current client, or the discovery for which the caller must
+// wait. If start is true, look starts a discovery that is due.
 func (n *renewal) look(ctx context.Context, start bool) (c *Client, flight <-chan struct{}, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -42,9 +42,9 @@ type Request struct {
 	// an earlier token. It is required for merge and replace, and must be empty
 	// for create.
 	GrantManagementAction, GrantID string
-	// Params are further parameters, for example prompt, max_age and
-	// login_hint. Parameters that the client sets itself and repeated
-	// parameters are errors.
+	// Params are further parameters, for example prompt, max_age, login_hint
+	// and claims (OpenID Connect Core 1.0 §5.5). Parameters that the client
+	// sets itself and repeated parameters are errors.
 	Params url.Values
 	// Keep is data of the host, at most 1 KiB. It is returned in the [Session]
 	// and never sent to the server. If it is an address for a redirect, accept

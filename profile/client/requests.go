@@ -15,9 +15,9 @@ import (
 // The zero value changes nothing.
 type RequestConfig struct {
 	// OmitClientID omits client_id from the forms of pushed requests. The
-	// request object and the client assertion then name the client, as
-	// ConnectID requires. It requires SignedRequests and private_key_jwt. If
-	// false, client_id is sent (RFC 9126 §2.1).
+	// request object and the client assertion then name the client. ConnectID
+	// requires that. OmitClientID requires SignedRequests and private_key_jwt.
+	// If false, client_id is sent (RFC 9126 §2.1).
 	OmitClientID bool
 	// AssertionLifetime is the time from iat to exp of client assertions: 1
 	// second to 10 minutes. The default is 1 minute.
@@ -29,13 +29,17 @@ type RequestConfig struct {
 	AssertionClaims func(ctx context.Context) (map[string]any, error)
 	// Header returns header fields for the requests of an operation, for
 	// example x-fapi-auth-date and x-fapi-customer-ip-address. They are sent to
-	// the authorization server, except for metadata and keys, and to APIs.
-	// Header receives the context of the operation or of the request to an API,
-	// in which the application may have stored the values. A field that a
-	// request already has is not changed. If nil, there are no further fields.
+	// APIs and to the authorization server, but not in requests for metadata
+	// and keys. Header receives the context of the operation or of the request
+	// to an API, in which the application may have stored the values. The
+	// handlers of logins use the context of the browser's request. A refresh
+	// uses the context of a request that needs it. A field that a request
+	// already has is not changed. If nil, there are no further fields.
 	Header func(ctx context.Context) http.Header
-	// InteractionID sends a new random UUID as x-fapi-interaction-id, unless
-	// Header or the request has one. [profile.Event] contains it.
+	// InteractionID sends a new random UUID as x-fapi-interaction-id with each
+	// operation and each request to an API, unless Header or the request has
+	// one. [profile.Event] contains it. The UUID of the response is not
+	// compared.
 	InteractionID bool
 }
 

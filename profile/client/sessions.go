@@ -62,10 +62,10 @@ type SessionsConfig struct {
 	// MaxAge is the longest time between the login request and the callback. It
 	// is at most one hour. The default is 15 minutes.
 	MaxAge time.Duration
-	// Used remembers the used sessions. If nil, each process remembers its own
-	// sessions in memory. A copy of both the callback URL and the cookie then
-	// works once in every other process, but the authorization server rejects
-	// the code.
+	// Used remembers the used sessions. Every store.Store is suitable. If nil,
+	// each process remembers its own sessions in memory. A copy of both the
+	// callback URL and the cookie then works once in every other process, but
+	// the authorization server rejects the code.
 	Used dpop.ReplayStore
 	// SeveralInstances declares that several processes serve the logins.
 	// NewSessions then rejects a nil or memory Used. It does not recognize a

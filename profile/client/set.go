@@ -27,11 +27,11 @@ var ErrUnknownServer = errors.New("client: unknown authorization server")
 // that is down therefore does not prevent the start, and other servers are not
 // affected.
 //
-// The set fetches the metadata of a server again when they become old, and the
-// keys like every [Client] does. All clients and token sources of the set then
-// use the new metadata. If fetching fails, the old metadata serve until
-// MaxStale. The next attempts follow after one second, and after twice as long
-// each time, up to one minute.
+// The set fetches the metadata of a server again when they become old. All
+// clients and token sources of the set then use the new metadata. If fetching
+// fails, the old metadata are used until MaxStale. The set fetches again after
+// one second, and after twice as long each time, up to one minute. Keys are
+// fetched as in every [Client].
 //
 // If the issuer in the metadata has changed, no new login begins at that
 // server, because another party may control its address. Unfinished logins and
@@ -43,18 +43,18 @@ var ErrUnknownServer = errors.New("client: unknown authorization server")
 // The zero value is an empty set. Do not change the fields after the first Put.
 // The methods are safe for concurrent use.
 type Set struct {
-	// Refresh is the age of the metadata of a server from which the set fetches
-	// them again. The fetch begins at a random time in the last fifth of that
-	// age, and the old metadata serve while it runs. The default is 1 hour, the
+	// Refresh is the age at which the set fetches the metadata of a server
+	// again. The fetch begins at a random time in the last fifth of that age,
+	// and the old metadata are used while it runs. The default is 1 hour, the
 	// minimum 1 minute.
 	Refresh time.Duration
-	// MaxStale is the longest time for which metadata serve after they were
+	// MaxStale is the longest time for which metadata are used after they were
 	// fetched. It bridges an outage of the server. The default is 24 hours, or
 	// Refresh if that is longer. The maximum is 7 days.
 	MaxStale time.Duration
 	// Report receives each failed fetch of metadata. It must not block. If nil,
-	// nothing is reported. [Hooks].Observe receives an event for each fetch,
-	// too.
+	// nothing is reported. [Hooks].Observe also receives an event for each
+	// fetch.
 	Report func(ctx context.Context, issuer string, err error)
 
 	mu      sync.RWMutex
@@ -72,10 +72,12 @@ func (s *Set) times() (refresh, maxStale time.Duration, err error) {
 	return refresh, maxStale, err
 }
 
-// Put adds the client of cfg, or replaces the client with the same Issuer. It
-// sends no request. The error reports all problems of cfg, or a field of the
-// set that is outside its limits. The set is then unchanged. Clients and token
-// sources that the application obtained before keep the old configuration.
+// Put adds the client of cfg, or replaces the client with the same Issuer, for
+// example to rotate its key. It sends no request. The next use discovers the
+// server. The handlers of the set use the new client at once. Clients and token
+// sources that the application obtained before keep the old configuration. The
+// error reports all problems of cfg, or a field of the set that is outside its
+// limits. The set is then unchanged.
 func (s *Set) Put(cfg Config) error {
 	refresh, maxStale, err := s.times()
 	if err != nil {
@@ -122,7 +124,7 @@ func (s *Set) Issuers() []string {
 //
 // The application may keep the client, which follows the metadata of the
 // server. The error matches [ErrUnknownServer], or is one that [New] returns
-// for the server.
+// for the server: [profile.ErrDiscovery] if the server does not respond.
 func (s *Set) Client(ctx context.Context, issuer string) (*Client, error) {
 	s.mu.RLock()
 	server := s.servers[issuer]

@@ -11,8 +11,8 @@ import (
 )
 
 // LoginHandler is [Client.LoginHandler] for all servers of a set. request
-// returns the issuer as well, usually the one that the user has chosen. If the
-// set does not know the issuer, the error is [ErrUnknownServer].
+// returns the issuer as well, usually the one that the user has chosen. Fail of
+// sessions receives the errors of [Set.Client] too.
 //
 // LoginHandler panics if an argument is nil.
 func (s *Set) LoginHandler(
@@ -34,8 +34,8 @@ func (s *Set) LoginHandler(
 // CallbackHandler is [Client.CallbackHandler] for all servers of a set. One
 // handler serves one redirect URI or several. The session of the browser
 // decides which client finishes the login, and never the response. That client
-// then rejects the response of another server (RFC 9207). The Issuer of the
-// session identifies the server for done.
+// rejects the response of another server (RFC 9207). done finds the server by
+// the Issuer of the session.
 //
 // If the metadata of the server are not available, the session is not used up,
 // and the user may reload the page.

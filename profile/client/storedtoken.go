@@ -20,10 +20,9 @@ const (
 	maxSaves = 16
 )
 
-// A StoredToken is the token of one user in the store of [Config.Tokens]. Make
-// one with [Client.StoredToken] for each request of the user, or keep it: both
-// are cheap. It is an oauth2.TokenSource for [Client.HTTPClient]. It is safe
-// for concurrent use.
+// A StoredToken is the token of one user in the store of [Config.Tokens].
+// [Client.StoredToken] returns one for each request of the user. It is an
+// oauth2.TokenSource for [Client.HTTPClient]. It is safe for concurrent use.
 //
 // A StoredToken reads the store at its first use, and then again every 10
 // seconds. If the token expires, one process refreshes it and saves the new
@@ -33,9 +32,9 @@ const (
 // the server are stored too: no process repeats the refresh during the pause
 // that [Client.TokenSource] describes.
 //
-// Errors match [ErrReauthorize] if the user must authorize again. The store has
-// no token, the server has rejected the refresh token, or an expired token has
-// no refresh token. After the user has done so, Save ends this state in all
+// Errors match [ErrReauthorize] if the user must authorize again, because the
+// store has no token, the server has rejected the refresh token, or an expired
+// token has no refresh token. The next Save makes the StoredToken usable in all
 // processes. Other errors match [ErrStore] or [ErrStoredToken], or are those of
 // [Client.Refresh]. While the store fails, a token that has been read is used
 // until it expires.
@@ -43,9 +42,9 @@ const (
 // A refresh that has been sent is finished and saved, even if the store fails
 // for some minutes. If the process ends before that, the next process sends the
 // old refresh token again, after the lease. If the server has rotated the
-// refresh token and does not accept the old one again, the user must authorize
-// again. No client can prevent that. FAPI 2.0 Security Profile §5.3.2.1 permits
-// rotation in extraordinary circumstances only.
+// refresh token and rejects the old one, the user must authorize again. No
+// client can prevent that. FAPI 2.0 Security Profile §5.3.2.1 permits rotation
+// in extraordinary circumstances only.
 type StoredToken struct {
 	client  *Client
 	id      string   // the key of the entry
@@ -61,11 +60,13 @@ type heldToken struct {
 }
 
 // StoredToken returns the token of a user. user is a permanent identifier of
-// the host, for example the number of the account. It must come from the host's
+// the host, for example the number of the account. A host that has no accounts
+// of its own uses the [Subject] of the login. user must come from the host's
 // own session, and never from a parameter of the request. An account that is
-// connected twice to the same server needs two identifiers. StoredToken does
-// not read the store. The token and its key are found only by a client with the
-// same Issuer and ClientID.
+// connected twice to the same server needs two identifiers. If user is empty,
+// the methods of the result return an error. StoredToken does not read the
+// store. A client with another Issuer or ClientID has other tokens for the same
+// user.
 func (c *Client) StoredToken(user string) *StoredToken {
 	s := &StoredToken{client: c}
 	switch {
@@ -112,8 +113,9 @@ func (s *StoredToken) Load(ctx context.Context) (*oauth2.Token, error) {
 // Save stores the token of a login in place of an earlier token of the user.
 // The token comes from [Client.Finish] or [Client.CallbackHandler]. Save keeps
 // its scope, grant_id, authorization_details, ID token and DPoP key. A token of
-// another origin is accepted if it has a refresh token. The first use then
-// refreshes it, because its key is unknown.
+// another origin, for example from an earlier store of the host, is accepted if
+// it has a refresh token. The first use then refreshes it, because its key is
+// unknown.
 //
 // An entry that cannot be read is not replaced, see [ErrStoredToken]. Save does
 // not revoke the earlier token, because both may belong to one grant.

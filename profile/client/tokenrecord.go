@@ -46,8 +46,8 @@ type tokenRecord struct {
 	deleted bool // a tombstone, without the other fields
 }
 
-// set takes over the members of a token, which may have come from a refresh. A
-// member that a refresh omits is unchanged.
+// set copies the members of a token, which may come from a refresh. A member
+// that a refresh omits is unchanged.
 func (r *tokenRecord) set(token *oauth2.Token) {
 	r.AccessToken, r.Type, r.ExpiresIn, r.Expires = token.AccessToken, token.TokenType, token.ExpiresIn, 0
 	if !token.Expiry.IsZero() {
@@ -92,8 +92,9 @@ func (e *tokenEntry) oauth2Token() *oauth2.Token {
 }
 
 // Subject returns the sub of the ID token that came with the login. The token
-// comes from [Client.Finish] or from a [StoredToken]. Subject returns an empty
-// string if the login had no ID token.
+// comes from [Client.Finish] or from a [StoredToken]. A sub identifies a user
+// at one issuer: another server may use the same sub for another user. Subject
+// returns an empty string if the login had no ID token.
 func Subject(token *oauth2.Token) string {
 	if verified, ok := IDToken(token); ok {
 		return verified.Subject()

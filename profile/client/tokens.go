@@ -28,15 +28,15 @@ const (
 	maxProofKeys = 1 << 10
 )
 
-// ErrStoredToken means that the entry of a stored token cannot be read. It is
-// damaged, encrypted with an unknown key, or the entry of another user. The
+// ErrStoredToken means that the entry of a stored token cannot be read. The
+// entry is damaged, encrypted with an unknown key, or of another user. The
 // client neither uses nor replaces such an entry. [StoredToken.Delete] removes
 // it.
 var ErrStoredToken = errors.New("client: unreadable stored token")
 
-// Tokens configures where a client stores tokens, see [Client.StoredToken]. One
-// value may serve all clients of an application: an entry belongs to one user,
-// client ID and issuer.
+// Tokens configures where a client stores tokens, see [Client.StoredToken]. All
+// clients of an application can share one value, because an entry belongs to
+// one user, client ID and issuer.
 //
 // With Tokens, and unless [Config.DPoPKey] is set, every login has a DPoP key
 // of its own, which is stored with the token. APIs cannot link users by such
@@ -48,13 +48,15 @@ type Tokens struct {
 	Store store.Store
 	// Keys are one to eight secrets of 32 random bytes that encrypt the entries
 	// (AES-256-GCM). All processes have the same keys. The first key encrypts,
-	// every key decrypts. To rotate a key, append the new key in all processes.
-	// Then move it to the front in all processes. Then remove the old key,
-	// after Lifetime. An entry is encrypted again whenever its token is
-	// refreshed. Required, unless KeySource or InsecureAllowPlaintext is set.
+	// every key decrypts. [SessionsConfig] may have the same secrets, because a
+	// key for each use is derived. To rotate a key, append the new key in all
+	// processes. Then move it to the front in all processes. Then remove the
+	// old key, after Lifetime. An entry is encrypted again whenever its token
+	// is refreshed. Required, unless KeySource or InsecureAllowPlaintext is
+	// set.
 	Keys [][]byte
 	// KeySource returns the keys, in place of Keys. KeyRefresh is the maximum
-	// age of the keys in use. They work as in [SessionsConfig].
+	// age of the keys in use. Both are as in [SessionsConfig].
 	KeySource  func(ctx context.Context) ([][]byte, error)
 	KeyRefresh time.Duration
 	// Lifetime is the time for which an entry is kept after the latest login or
@@ -63,7 +65,7 @@ type Tokens struct {
 	Lifetime time.Duration
 	// InsecureAllowPlaintext accepts entries that are not encrypted. Without
 	// Keys, the client writes such entries. A reader of the store can then use
-	// the tokens, and a writer can exchange them.
+	// the tokens, and a writer can give one user the token of another.
 	InsecureAllowPlaintext bool
 	// Report receives errors that no caller receives: those of KeySource, and
 	// those of the store after a refresh whose token was not saved at once. It

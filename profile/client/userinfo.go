@@ -24,8 +24,9 @@ var ErrUserInfo = errors.New("client: invalid UserInfo response")
 const maxUserInfo = 256 << 10
 
 // UserInfo requests the claims about the user from the UserInfo endpoint
-// (OpenID Connect Core 1.0 §5.3). [Subject] of the token must not be empty: the
-// login had an ID token. For the tokens of a source, use [Client.UserInfoOf].
+// (OpenID Connect Core 1.0 §5.3). The login must have had an ID token, which is
+// the case if [Subject] of the token is not empty. For the tokens of a source,
+// use [Client.UserInfoOf].
 func (c *Client) UserInfo(ctx context.Context, token *oauth2.Token) (*idtoken.UserInfo, error) {
 	subject := Subject(token)
 	if subject == "" {
@@ -34,15 +35,16 @@ func (c *Client) UserInfo(ctx context.Context, token *oauth2.Token) (*idtoken.Us
 	return c.UserInfoOf(ctx, subject, oauth2.StaticTokenSource(token))
 }
 
-// UserInfoOf is [Client.UserInfo] for a subject that the host has stored: the
-// sub of the ID token with which the tokens of source began. The response must
-// be about the same user.
+// UserInfoOf is [Client.UserInfo] for a token source and the [Subject] of the
+// login with which its tokens began. The response must be about that user.
 //
 // The request carries a DPoP proof or the client's certificate. The response is
-// JSON or a JWT, as [OpenID] requires. If the server rejects the access token
-// and source is one of this package, the client refreshes the token and repeats
-// the request once. An error of the server is an *oauth2.RetrieveError. If the
-// client rejects the response, the error matches [ErrUserInfo].
+// JSON or a JWT, as [OpenID] requires. Values that the request asked for in the
+// parameter claims are not compared, see claims.Set.Check. If the server
+// rejects the access token and source is one of this package, the client
+// replaces the token and repeats the request once. An error of the server is an
+// *oauth2.RetrieveError. If the client rejects the response, the error matches
+// [ErrUserInfo].
 func (c *Client) UserInfoOf(
 	ctx context.Context, subject string, source oauth2.TokenSource,
 ) (*idtoken.UserInfo, error) {
