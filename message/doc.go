@@ -4,13 +4,17 @@
 // of requests and responses.
 //
 // A sender signs a body with a [Signer] and sends the token as application/jwt.
-// The recipient reads it with [ReadBody] and checks it with a [Verifier]. Only
-// a Verifier returns a [Message], whose members the recipient then decodes.
+// The recipient reads the token with [ReadBody] and checks it with a
+// [Verifier]. Only a Verifier returns a [Message], whose members the recipient
+// decodes. Keys of the other party come from package jwks: those of a bank
+// usually from its jwks_uri or from a directory, those of a client from its
+// registration.
 //
-// A signature shows who made a message, and not that the message is for this
-// request. The Verifier therefore requires the audience, a recent iat and a
-// jti, and can reject a repeated jti. An API compares the members of the body,
-// for example the client and the consent, with the access token of the request.
+// A signature proves the sender of a message. It does not prove that the
+// message belongs to this request. The Verifier therefore requires the
+// audience, a recent iat and a jti, and can reject a repeated jti. An API first
+// checks the access token of the request, then the message. It compares the
+// members of the body, for example the client and the consent, with the token.
 //
 // The algorithms are ES256, PS256 and EdDSA. Encrypted messages, detached
 // signatures (the header x-jws-signature of some ecosystems), the unencoded
@@ -43,7 +47,7 @@ var (
 	// ErrClaims means that a required claim is missing, or that a claim is
 	// malformed.
 	ErrClaims = errors.New("message: claim missing or malformed")
-	// ErrIssuer means that another party has signed the message.
+	// ErrIssuer means that the message names another sender.
 	ErrIssuer = errors.New("message: wrong issuer")
 	// ErrAudience means that the message is for another recipient.
 	ErrAudience = errors.New("message: wrong audience")

@@ -27,7 +27,7 @@ type SignerConfig struct {
 	// key of a KMS or HSM is supported. Required.
 	Key crypto.Signer
 	// KeyID is the kid by which the recipient finds the key. The default is the
-	// thumbprint of the key.
+	// thumbprint of the key (RFC 7638).
 	KeyID string
 	// Algorithm is "PS256", "ES256", "EdDSA" or "Ed25519". The default is the
 	// algorithm that fits Key.
@@ -88,9 +88,11 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 // or nil. audience identifies the recipient by the rules of the ecosystem:
 // usually its identifier or the URL of the request.
 //
-// Sign adds iss, aud, iat, exp and jti. These names and nbf are errors in body.
-// Each call makes another jti, so sign again for each request, also for a
-// retry. Other errors come from the key.
+// Sign adds iss, aud, iat, exp and jti. A body with one of these members, or
+// with nbf, is an error. Each message has a new jti. Sign a body again for each
+// request, including retries. A client that repeats a request because of a DPoP
+// nonce sends the same message. An API that checks the access token before the
+// message accepts it. Other errors come from the key.
 func (s *Signer) Sign(audience string, body any) (string, error) {
 	if audience == "" || !jwt.UTF8(audience) {
 		return "", errors.New("message: audience is empty or not UTF-8")

@@ -25,8 +25,8 @@ const (
 	maxID         = 256
 )
 
-// A ReplayStore remembers the messages that were accepted. It is the method Add
-// of store.Store.
+// A ReplayStore remembers the messages that were accepted. Every store.Store is
+// one.
 type ReplayStore interface {
 	// Add stores value under key until expires and returns true, unless key
 	// exists.
@@ -50,11 +50,11 @@ type VerifierConfig struct {
 	// Type is the required typ of the header. If empty, typ must be JWT or
 	// absent.
 	Type string
-	// MaxAge is the longest time since iat: 1 second to 24 hours. It also
-	// bounds a later exp. The default is 5 minutes.
+	// MaxAge is the longest time since iat, even if exp is later: 1 second to
+	// 24 hours. The default is 5 minutes.
 	MaxAge time.Duration
-	// AllowNoExpiry accepts messages without exp, which some ecosystems do not
-	// define. MaxAge alone then bounds their life.
+	// AllowNoExpiry accepts messages without exp, because some ecosystems do
+	// not use it. Only MaxAge then bounds the life of a message.
 	AllowNoExpiry bool
 	// Replay rejects a jti of this sender that was used before. If nil, a
 	// message can be used several times until it is too old. That suits a
@@ -65,8 +65,9 @@ type VerifierConfig struct {
 	Now func() time.Time
 }
 
-// A Verifier checks the messages of one sender to one recipient. It is safe for
-// concurrent use.
+// A Verifier checks the messages of one sender to one recipient. An API has one
+// for each client, and chooses it by the client_id of the access token. It is
+// safe for concurrent use.
 type Verifier struct {
 	cfg   VerifierConfig
 	rules jwt.Rules
@@ -121,8 +122,8 @@ func ReadBody(h http.Header, body io.Reader) (string, error) {
 	return strings.TrimRight(string(raw), "\r\n"), nil
 }
 
-// Verify checks a message and returns its body. The replay store is written
-// last, so a message that is rejected for another reason can be repeated.
+// Verify checks a message and returns its claims. The replay store is written
+// last, so a message that is rejected for another reason can be sent again.
 func (v *Verifier) Verify(ctx context.Context, token string) (*Message, error) {
 	t, err := v.rules.Open(token)
 	if err != nil {
