@@ -3,14 +3,15 @@
 //
 // An OpenID provider parses the parameter with [Parse]. It sends the claims
 // that it has and that the user permits: [Set.Select] finds them among all
-// claims of a user. A client that requested certain values checks with
-// [Set.Check] that the ID token and the UserInfo response have no others.
+// claims of a user. A client writes the parameter as JSON. If it requested
+// certain values, it parses its own parameter, and checks with [Set.Check] that
+// a response has no others. Package profile/client does so for ID tokens.
 //
 // An absent claim is never an error of this package, even if it is essential
 // (OpenID Connect Core 1.0 §5.5.1). The claims sub, acr and auth_time have
-// rules of their own, which profile/authserver enforces. The package hands on
-// verified_claims (OpenID Connect for Identity Assurance) and does not evaluate
-// it.
+// rules of their own, which profile/authserver enforces. Requests for
+// verified_claims (OpenID Connect for Identity Assurance) are parsed and not
+// evaluated.
 package claims
 
 import (

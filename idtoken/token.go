@@ -3,12 +3,12 @@
 // login of a user. It also verifies UserInfo responses (§5.3), which have
 // further claims about the same user.
 //
-// An OpenID provider issues them with an [Issuer], in the token response to
-// requests with the scope value openid. A client checks each with a [Verifier]
-// before it uses anything else of that response. Most clients call Verify(ctx,
-// raw, Expected{Nonce: nonce}) with the nonce of the request, and then
-// [Token.Subject]. The pair of issuer and subject identifies the user. No other
-// claim does.
+// An OpenID provider issues ID tokens with an [Issuer], in the token response
+// to requests with the scope value openid. A client checks each with a
+// [Verifier] before it uses another part of that response. Most clients call
+// Verify(ctx, raw, Expected{Nonce: nonce}) with the nonce of the request, and
+// then [Token.Subject]. Only the pair of issuer and subject identifies the
+// user.
 //
 // The signature is always checked. FAPI 2.0 Message Signing removes the
 // exception of OpenID Connect for tokens that come over TLS from the token
@@ -16,16 +16,16 @@
 // with RS256, the default of OpenID Connect, uses another algorithm if the
 // client registers it as id_token_signed_response_alg.
 //
-// An optional claim that is null counts as absent. So does acr, amr or
+// An optional claim counts as absent if it is null, and so does an acr, amr or
 // auth_time of the wrong type. If acr or auth_time was required, such a token
 // is rejected. An at_hash that is not a string is an error if the response has
-// an access token, because its check would be skipped; otherwise it counts as
-// absent. [Token.Dropped] names the ignored claims.
+// an access token, because its check would be skipped. [Token.Dropped] names
+// the ignored claims.
 //
-// A client with [DecryptionKey] values accepts only tokens that are signed and
-// then encrypted, and a provider makes them with an [Encryption]. The
-// algorithms are those that the client has registered, and never those that a
-// token chooses.
+// A client with a [DecryptionKey] accepts only tokens that are signed and then
+// encrypted. A provider encrypts them with an [Encryption]. Both use the
+// algorithms that the client has registered, and never those that a token
+// chooses.
 //
 // The package does not support the implicit flow, the hybrid flow, logout
 // tokens or self-issued tokens. It does not store nonces: the caller ensures

@@ -13,8 +13,8 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// maxUserInfo bounds a UserInfo response. An encrypted one is almost twice as
-// long as its claims.
+// maxUserInfo bounds a UserInfo response. An encrypted response is almost twice
+// as long as its claims.
 const maxUserInfo = 256 << 10
 
 // UserInfoConfig configures [Verifier.VerifyUserInfo] by the registration of
@@ -27,8 +27,8 @@ type UserInfoConfig struct {
 	// DecryptionKeys contains the keys of this client for encrypted responses.
 	// Their algorithms are userinfo_encrypted_response_alg and
 	// userinfo_encrypted_response_enc. If empty, an encrypted response is
-	// rejected. Otherwise a response that is not signed and then encrypted is
-	// rejected.
+	// rejected. Otherwise only a response that is signed and then encrypted is
+	// accepted.
 	DecryptionKeys []DecryptionKey
 }
 
@@ -154,7 +154,7 @@ func (v *Verifier) signedUserInfo(ctx context.Context, raw, subject string) (*Us
 	return u, nil
 }
 
-// about returns claims about the expected user.
+// about returns the claims if they are about the expected user.
 func (v *Verifier) about(claims strictjson.Object, subject string) (*UserInfo, error) {
 	c := jwt.Read(claims, ErrClaims)
 	sub := c.String("sub")

@@ -37,7 +37,7 @@ type KeyAgreement interface {
 }
 
 // A Decrypter decrypts Nested JWTs with the keys of one recipient. It is safe
-// for concurrent use if they are.
+// for concurrent use if the keys are.
 type Decrypter struct{ keys []recipient }
 
 // A recipient is a DecryptionKey that has been checked. One of its two keys is
@@ -95,7 +95,8 @@ func newRecipient(k DecryptionKey) (r recipient, err error) {
 	return r, nil
 }
 
-// keyAgreement returns nil if key is of another kind.
+// keyAgreement returns the key for ECDH. It returns nil if key is of another
+// kind.
 func keyAgreement(key crypto.PrivateKey) (agreement KeyAgreement, err error) {
 	switch k := key.(type) {
 	case *ecdsa.PrivateKey:
@@ -134,7 +135,7 @@ func (d *Decrypter) Accepts(alg, enc string) bool {
 }
 
 // Suits reports whether a sender that supports only these algorithms can use a
-// key. A nil list has all algorithms. A nil Decrypter needs none.
+// key. A nil list permits every algorithm. Suits of a nil Decrypter is true.
 func (d *Decrypter) Suits(algs, encs []string) bool {
 	return d == nil || slices.ContainsFunc(d.keys, func(r recipient) bool {
 		return (algs == nil || slices.Contains(algs, r.alg)) && (encs == nil || slices.Contains(encs, r.enc))
@@ -197,9 +198,9 @@ type contentKey struct {
 }
 
 // DecryptKey implements jwe.KeyDecrypter. If the content key cannot be
-// decrypted, or has the wrong length, it returns a random one (RFC 7516 §11.5).
-// The token then fails like one with a damaged ciphertext, and an attacker
-// cannot distinguish the two.
+// decrypted, or has the wrong length, DecryptKey returns a random key (RFC 7516
+// §11.5). The token then fails like one with a damaged ciphertext, and an
+// attacker cannot distinguish the two.
 func (k contentKey) DecryptKey(jwa.KeyEncryptionAlgorithm, []byte, jwe.Recipient, *jwe.Message) ([]byte, error) {
 	cek := make([]byte, contentSizes(k.message.enc).cek) // JWE-11.5-1
 	rand.Read(cek)                                       // never fails
@@ -211,7 +212,7 @@ func (k contentKey) DecryptKey(jwa.KeyEncryptionAlgorithm, []byte, jwe.Recipient
 
 var errContentKey = errors.New("content key cannot be decrypted")
 
-// contentKey decrypts or agrees on the content key.
+// contentKey decrypts the content key, or derives it from the key agreement.
 func (r recipient) contentKey(s *sealed) ([]byte, error) {
 	switch r.alg {
 	case RSAOAEP256:

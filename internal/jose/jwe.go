@@ -40,8 +40,8 @@ func EncryptionAlgorithms() []string {
 // ones first.
 func ContentEncryptions() []string { return []string{A256GCM, A128GCM, A256CBCHS512, A128CBCHS256} }
 
-// ErrDecryption means that no key decrypts a JWE. It does not say which step
-// has failed, so that an attacker learns nothing from it.
+// ErrDecryption means that no key decrypts a JWE. It does not name the step
+// that failed, so that an attacker learns nothing from it.
 var ErrDecryption = errors.New("JWE cannot be decrypted")
 
 const maxJWEHeader = 8 << 10 // base64url; the JOSE library parses it again
@@ -68,7 +68,8 @@ func contentSizes(enc string) (s sizes) {
 	return s
 }
 
-// agrees reports whether alg is a key agreement, and not a key encryption.
+// agrees reports whether alg is a key agreement. The other algorithms encrypt a
+// key.
 func agrees(alg string) bool { return alg == ECDHES || wrapSize(alg) > 0 }
 
 // wrapSize returns the length of the agreed key that wraps the content key. It
@@ -140,7 +141,7 @@ func (to Encryption) Seal(token string, max int) (string, error) {
 	return string(sealed), nil
 }
 
-// A sealed is a JWE that has been checked as far as that needs no key.
+// A sealed is a JWE that has passed all checks that need no key.
 type sealed struct {
 	token         string
 	alg, enc, kid string
@@ -198,9 +199,8 @@ func parseJWE(token string, max int, accepted openable) (s sealed, err error) {
 }
 
 func (s *sealed) readHeader(h strictjson.Object, accepted openable) (err error) {
-	// JWE-4.1.13-1: no extension is supported. JWT-3.6-1, JWT-BIS-1:
-	// compressed content may expand without bound, and its length reveals
-	// content.
+	// JWE-4.1.13-1: no extension is supported. JWT-3.6-1, JWT-BIS-1: compressed
+	// content may expand without bound, and its length reveals content.
 	if h.Has("crit") || h.Has("zip") {
 		return fmt.Errorf("%w: crit or zip in the header of a JWE", ErrMalformed)
 	}
@@ -213,8 +213,8 @@ func (s *sealed) readHeader(h strictjson.Object, accepted openable) (err error) 
 			return fmt.Errorf("%w: JWE header: %w", ErrMalformed, err)
 		}
 	}
-	// JWT-3.1-1, JWE-5.2-1: before a key is chosen. A token can therefore not
-	// demand iterations of PBES2. The configuration of the recipient decides.
+	// JWT-3.1-1, JWE-5.2-1: before a key is chosen. The configuration of the
+	// recipient decides. A token therefore cannot demand iterations of PBES2.
 	if !accepted(s.alg, s.enc) {
 		return fmt.Errorf("%w: %.32q with %.32q", ErrAlgorithm, s.alg, s.enc)
 	}
