@@ -6,9 +6,9 @@
 // A sender signs a body with a [Signer] and sends the token as application/jwt.
 // The recipient reads the token with [ReadBody] and checks it with a
 // [Verifier]. Only a Verifier returns a [Message], whose members the recipient
-// decodes. Keys of the other party come from package jwks: those of a bank
-// usually from its jwks_uri or from a directory, those of a client from its
-// registration.
+// decodes. Package jwks provides the keys of the other party. A bank usually
+// publishes its keys at its jwks_uri or in a directory. A client registers its
+// keys.
 //
 // A signature proves the sender of a message. It does not prove that the
 // message belongs to this request. The Verifier therefore requires the

@@ -31,7 +31,7 @@ var ErrNotRepeatable = errors.New("client: nonce required for a request without 
 // nonce. If the body cannot be read again because GetBody is missing, the error
 // matches [ErrNotRepeatable]. If an API rejects the access token as
 // invalid_token and source is one of this package, the client replaces the
-// token and repeats the request once. The token may have been revoked, or bound
+// token. It repeats the request once. The token may have been revoked, or bound
 // to a key that the client no longer has.
 //
 // HTTPClient sends no request, and returns an error only if source is nil.

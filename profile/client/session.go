@@ -19,9 +19,9 @@ import (
 
 // A Session is an authorization in progress. It contains the code verifier.
 // Store it on the server or encrypted, so that only the browser that began the
-// authorization can return it. Remove it when the callback uses it. A session
-// is valid for one callback, but a copy cannot detect that. [Sessions] does all
-// this. A Session can be encoded as JSON. Its String shows only the issuer.
+// authorization can return it. Remove it when the callback uses it, because a
+// Session cannot detect that it is used twice. [Sessions] does all this. A
+// Session can be encoded as JSON. Its String shows only the issuer.
 type Session struct {
 	// Issuer, ClientID and RedirectURI are those of the client that began the
 	// authorization. Other clients reject the session.

@@ -47,8 +47,8 @@ type SessionsConfig struct {
 	// restart, because later logins call it again when KeyRefresh requires it.
 	// Logins do not wait for it, except after a time without logins. If it
 	// fails or returns unsuitable keys, the old keys are used and it is called
-	// again. It must return when ctx ends, because it is not called again
-	// before.
+	// again. It must return when ctx ends, because it is not called again until
+	// it returns.
 	//
 	// A new first key encrypts after KeyRefresh, when all processes know it.
 	// Until then, the first of the other keys encrypts.

@@ -32,12 +32,12 @@ const (
 // the server are stored too: no process repeats the refresh during the pause
 // that [Client.TokenSource] describes.
 //
-// Errors match [ErrReauthorize] if the user must authorize again, because the
-// store has no token, the server has rejected the refresh token, or an expired
-// token has no refresh token. The next Save makes the StoredToken usable in all
-// processes. Other errors match [ErrStore] or [ErrStoredToken], or are those of
-// [Client.Refresh]. While the store fails, a token that has been read is used
-// until it expires.
+// Errors match [ErrReauthorize] if the user must authorize again. There are
+// three reasons: the store has no token, the server has rejected the refresh
+// token, or an expired token has no refresh token. The next Save makes the
+// StoredToken usable in all processes. Other errors match [ErrStore] or
+// [ErrStoredToken], or are those of [Client.Refresh]. While the store fails, a
+// token that has been read is used until it expires.
 //
 // A refresh that has been sent is finished and saved, even if the store fails
 // for some minutes. If the process ends before that, the next process sends the

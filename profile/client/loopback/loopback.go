@@ -101,7 +101,7 @@ func (l *Listener) Close() error {
 // Login begins an authorization, opens the browser and waits for its result. It
 // returns the token of [client.Client.Finish], and closes the listener. app has
 // the RedirectURI of the Listener. Login rejects callbacks that do not belong
-// to the login and continues to wait, because any page in the browser can send
+// to the login, and continues to wait. Any page in the browser can send
 // requests to the loopback interface. Login ends with ctx, so give ctx a
 // deadline of some minutes.
 func (l *Listener) Login(ctx context.Context, app *client.Client, request client.Request) (*oauth2.Token, error) {
