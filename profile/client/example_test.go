@@ -25,11 +25,14 @@ func ExampleClient() {
 	app, err := client.New(context.Background(), client.Config{
 		Issuer: "https://as.bank.example", ClientID: "my-app", RedirectURI: "https://app.example/callback",
 		Key: key, KeyID: "2026-11", Tokens: &client.Tokens{Store: shared, Keys: [][]byte{secret}},
+		SeveralInstances: true,
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	sessions, err := client.NewSessions(client.SessionsConfig{Keys: [][]byte{secret}})
+	sessions, err := client.NewSessions(client.SessionsConfig{
+		Keys: [][]byte{secret}, Used: shared, SeveralInstances: true,
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -27,7 +27,7 @@ const (
 // requested for.
 type Request struct {
 	// Scopes are the requested scopes. With "openid", the token comes with an
-	// ID token.
+	// ID token. Some servers issue a refresh token only with "offline_access".
 	Scopes []string
 	// Resources are the URIs of the APIs that the token is for (RFC 8707). If
 	// empty, the server chooses them.
