@@ -19,9 +19,9 @@ const (
 
 // SignerConfig configures a [Signer].
 type SignerConfig struct {
-	// Issuer is the identifier of the sender by the rules of the ecosystem: the
-	// client ID, the issuer of the server, or the ID of an organization.
-	// Required.
+	// Issuer is the identifier of the sender. The ecosystem defines whether
+	// this is the client ID, the issuer of the server, or the ID of an
+	// organization. Required.
 	Issuer string
 	// Key signs the messages: P-256, Ed25519, or RSA of at least 2048 bits. A
 	// key of a KMS or HSM is supported. Required.
@@ -85,8 +85,8 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 }
 
 // Sign returns a message with the members of body, which must be a JSON object
-// or nil. audience identifies the recipient by the rules of the ecosystem:
-// usually its identifier or the URL of the request.
+// or nil. audience identifies the recipient. The ecosystem defines it: usually
+// it is the identifier of the recipient or the URL of the request.
 //
 // Sign adds iss, aud, iat, exp and jti. A body with one of these members, or
 // with nbf, is an error. Each message has a new jti. Sign a body again for each
