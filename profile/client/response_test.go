@@ -147,7 +147,7 @@ func TestTokenResponseAccepted(t *testing.T) {
 	}
 	p.token = func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, 200, `{"access_token":"at","token_type":"DPoP","expires_in":60,"refresh_expires_in":1800,"grant_id":"g",
-			"authorization_details":[{"type":"a"}],"scope":"a b","acme":1e999}`)
+			"authorization_details":[{"type":"a"}],"scope":"a b","acme":1e999,"client: subject":"mallory"}`)
 	}
 	token, err := app.ClientCredentials(ctx, client.Request{})
 	require.NoError(t, err)
@@ -156,6 +156,7 @@ func TestTokenResponseAccepted(t *testing.T) {
 	require.Equal(t, "a b", token.Extra("scope"))
 	require.Equal(t, json.RawMessage("1e999"), token.Extra("acme"))
 	require.Equal(t, []any{map[string]any{"type": "a"}}, token.Extra("authorization_details"))
+	require.Empty(t, client.Subject(token), "attack: a member without a signature is not the sub of an ID token")
 }
 
 func TestTokenResponseRefused(t *testing.T) {

@@ -18,6 +18,10 @@ import (
 
 const subjectKey = "client: subject"
 
+// A storedSubject is the Extra value of subjectKey. No JSON document can
+// produce its type.
+type storedSubject string
+
 // A tokenRecord is the plaintext of a stored token. Times are Unix seconds or,
 // for the short times of a refresh, milliseconds.
 type tokenRecord struct {
@@ -76,11 +80,14 @@ func (e *tokenEntry) oauth2Token() *oauth2.Token {
 	}
 	extra := map[string]any{}
 	for name, value := range map[string]string{
-		"scope": e.Scope, "grant_id": e.GrantID, "id_token": e.IDToken, subjectKey: e.Subject,
+		"scope": e.Scope, "grant_id": e.GrantID, "id_token": e.IDToken,
 	} {
 		if value != "" {
 			extra[name] = value
 		}
+	}
+	if e.Subject != "" {
+		extra[subjectKey] = storedSubject(e.Subject)
 	}
 	if e.Details != nil {
 		extra[detailsKey] = json.RawMessage(e.Details)
@@ -102,8 +109,8 @@ func Subject(token *oauth2.Token) string {
 	if token == nil {
 		return ""
 	}
-	subject, _ := token.Extra(subjectKey).(string)
-	return subject
+	subject, _ := token.Extra(subjectKey).(storedSubject)
+	return string(subject)
 }
 
 const (
