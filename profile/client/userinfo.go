@@ -25,12 +25,16 @@ const maxUserInfo = 256 << 10
 
 // UserInfo requests the claims about the user from the UserInfo endpoint
 // (OpenID Connect Core 1.0 §5.3). The login must have had an ID token, which is
-// the case if [Subject] of the token is not empty. For the tokens of a source,
-// use [Client.UserInfoOf].
+// the case if [Subject] of the token is not empty. An ID token of another
+// server is an error, because the same subject is another user there. For the
+// tokens of a source, use [Client.UserInfoOf].
 func (c *Client) UserInfo(ctx context.Context, token *oauth2.Token) (*idtoken.UserInfo, error) {
 	subject := Subject(token)
 	if subject == "" {
 		return nil, fmt.Errorf("%w: %w: token without a verified ID token", ErrUserInfo, idtoken.ErrSubject)
+	}
+	if verified, ok := IDToken(token); ok && verified.Issuer() != c.cfg.Issuer {
+		return nil, fmt.Errorf("%w: %w: ID token of %.256q", ErrUserInfo, idtoken.ErrIssuer, verified.Issuer())
 	}
 	return c.UserInfoOf(ctx, subject, oauth2.StaticTokenSource(token))
 }

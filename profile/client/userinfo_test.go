@@ -318,6 +318,16 @@ func TestUserInfoRejects(t *testing.T) {
 		_, err = app.UserInfo(ctx, nil)
 		require.ErrorIs(t, err, client.ErrUserInfo)
 	})
+	t.Run("attack: the token of a login at another server", func(t *testing.T) {
+		honest, evil := newPeer(t), newPeer(t)
+		evil.informs("application/json", evil.userInfo())
+		token, err := honest.login(honest.client(), nil)
+		require.NoError(t, err)
+		_, err = evil.client().UserInfo(ctx, token)
+		require.ErrorIs(t, err, client.ErrUserInfo)
+		require.ErrorIs(t, err, idtoken.ErrIssuer)
+		require.Empty(t, evil.messages("/userinfo"))
+	})
 	t.Run("events", func(t *testing.T) {
 		p := newPeer(t)
 		p.informs("application/json", p.userInfo("sub", "mallory"))
