@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/jarm"
 	"golang.org/x/oauth2"
 )
 
@@ -115,12 +116,13 @@ func (c *Client) takeSession(
 	if c.responses == nil || !jose.IsEncrypted(callback.Get("response")) {
 		return sessions.Take(w, r)
 	}
-	// JARM-2.4-1: only this client can decrypt the state.
-	response, err := c.responses.VerifyValues(r.Context(), callback)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAuthorizationResponse, err)
-	}
-	return sessions.takeMatching(w, r, func(s *Session) bool { return response.CheckState(s.State) == nil })
+	return sessions.takeMatching(w, r, func() (*jarm.Response, error) {
+		response, err := c.responses.VerifyValues(r.Context(), callback) // JARM-2.4-1: only this client can decrypt it
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrAuthorizationResponse, err)
+		}
+		return response, nil
+	})
 }
 
 // callbackKey identifies a callback by its URL and by the session cookies that

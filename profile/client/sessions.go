@@ -14,6 +14,7 @@ import (
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
 
@@ -260,10 +261,23 @@ func (s *Sessions) Take(w http.ResponseWriter, r *http.Request) (*Session, error
 }
 
 // takeMatching is Take for an encrypted response, which does not show its
-// state.
-func (s *Sessions) takeMatching(w http.ResponseWriter, r *http.Request, matches func(*Session) bool) (*Session, error) {
+// state. It calls decrypt once, and only for a browser with a session. Other
+// senders cause no operation of the private key.
+func (s *Sessions) takeMatching(
+	w http.ResponseWriter, r *http.Request, decrypt func() (*jarm.Response, error),
+) (*Session, error) {
+	var response *jarm.Response
 	for _, cookie := range s.cookies.all(r) {
-		if sealed, err := s.cookies.open(cookie); err == nil && matches(sealed.Session) {
+		sealed, err := s.cookies.open(cookie)
+		if err != nil {
+			continue
+		}
+		if response == nil {
+			if response, err = decrypt(); err != nil {
+				return nil, err
+			}
+		}
+		if response.CheckState(sealed.Session.State) == nil {
 			s.cookies.remove(w, cookie.Name)
 			return s.use(r.Context(), sealed)
 		}

@@ -1,8 +1,11 @@
 package client_test
 
 import (
+	"crypto/ecdh"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -182,4 +185,57 @@ func TestSetCallbackDuringAnOutage(t *testing.T) {
 	p.clock.Advance(2 * time.Second)
 	require.NoError(t, a.callback(callback(session)))
 	require.Equal(t, []string{p.as.URL}, a.finished)
+}
+
+// A countedKey counts the operations of a hardware module.
+type countedKey struct {
+	*ecdh.PrivateKey
+	calls *atomic.Int32
+}
+
+func (k countedKey) ECDH(with *ecdh.PublicKey) ([]byte, error) {
+	k.calls.Add(1)
+	return k.PrivateKey.ECDH(with)
+}
+
+// A sender without a session does not use the private key.
+func TestEncryptedCallbackWithoutASession(t *testing.T) {
+	p := newPeer(t)
+	p.metadata = func(m map[string]any) { m["response_modes_supported"] = []string{"jwt"} }
+	private, err := testkit.ECKey(t, "enc").ECDH()
+	require.NoError(t, err)
+	key := countedKey{private, new(atomic.Int32)}
+	app, err := p.try(func(c *client.Config) {
+		c.Profile, c.ResponseDecryptionKeys = profile.SignedResponses, []jarm.DecryptionKey{{Key: key, KeyID: "enc"}}
+	})
+	require.NoError(t, err)
+	var failed error
+	sessions := roletest.NewSessions(t, func(c *client.SessionsConfig) {
+		c.Fail = func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err }
+	})
+	handler := app.CallbackHandler(sessions, func(http.ResponseWriter, *http.Request, *client.Session, *oauth2.Token) {})
+	session, err := app.Begin(t.Context(), client.Request{Scopes: []string{"a"}})
+	require.NoError(t, err)
+	good := putIn(t, sessions, nil, session)
+	target := "/cb?" + p.signedCallback("k1", session, jarm.Encryption{
+		Key: testkit.ECKey(t, "enc").Public(), KeyID: "enc", Algorithm: "ECDH-ES", ContentEncryption: "A256GCM",
+	}).Encode()
+	for _, row := range []struct {
+		name    string
+		cookies []*http.Cookie
+		want    error
+	}{
+		{"no cookie", nil, client.ErrSession},
+		{"a forged cookie", []*http.Cookie{{Name: good[0].Name, Value: "AAAA"}}, client.ErrSession},
+		{"the session", good, nil},
+	} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		for _, cookie := range row.cookies {
+			r.AddCookie(cookie)
+		}
+		failed = nil
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+		require.ErrorIs(t, failed, row.want, row.name)
+		require.Equal(t, row.want == nil, key.calls.Load() > 0, row.name)
+	}
 }
