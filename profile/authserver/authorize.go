@@ -290,7 +290,8 @@ type Approval struct {
 	ACR string
 	AMR []string
 	// IDTokenClaims are further claims for the ID token, as encoding/json
-	// writes them. They cannot replace its own.
+	// writes them. They cannot replace its own. A sub is omitted, and must be
+	// Subject.
 	IDTokenClaims map[string]any
 }
 
@@ -372,6 +373,9 @@ func (s *Server) newGrant(a *Authorization, approval Approval) (grant, error) {
 	}
 	g.Claims = make(map[string]json.RawMessage, len(approval.IDTokenClaims))
 	for name, claim := range approval.IDTokenClaims {
+		if name == "sub" && claim == approval.Subject { // the client may request it by name
+			continue
+		}
 		value, err := json.Marshal(claim)
 		if err != nil {
 			return grant{}, fmt.Errorf("authserver: approval: IDTokenClaims: %w", err)

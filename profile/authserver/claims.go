@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -21,15 +22,19 @@ const kindClaims = "claims"
 var errSubject = fmt.Errorf("%w: %w", oautherr.New("authserver: another user than requested", "login_required",
 	http.StatusBadRequest, "another user has to log in"), ErrLogin)
 
-// Claims returns the claims that the client requests one by one, with the
-// parameter claims (OpenID Connect Core §5.5). The host decides which of them
-// the client receives. It passes those for the ID token in
+// Claims returns a copy of the claims that the client requests one by one, with
+// the parameter claims (OpenID Connect Core §5.5). The host decides which of
+// them the client receives. It passes those for the ID token in
 // [Approval.IDTokenClaims], usually the result of [claims.Set.Select]. The
 // function [Config.UserInfo] receives those for UserInfo responses.
 //
 // [Server.Approve] enforces what OpenID Connect requires of sub, acr and
 // auth_time.
-func (a *Authorization) Claims() claims.Request { return a.claims }
+func (a *Authorization) Claims() claims.Request {
+	c := a.claims
+	c.IDToken, c.UserInfo, c.Other = maps.Clone(c.IDToken), maps.Clone(c.UserInfo), maps.Clone(c.Other)
+	return c
+}
 
 // requestedClaims reads the parameter claims.
 func requestedClaims(text string) (claims.Request, error) {
@@ -40,20 +45,19 @@ func requestedClaims(text string) (claims.Request, error) {
 	return request, nil
 }
 
-// essentialACR returns the classes one of which the login must have, and false
-// if the client has not requested acr as an essential claim. Without classes,
-// any class meets the request.
-func essentialACR(requested claims.Request) (classes []string, essential bool) {
+// meetsACR reports whether a login of a class meets the request for acr. A
+// request with values of other types than string is met by no class.
+func meetsACR(requested claims.Request, class string) bool {
 	acr := requested.IDToken["acr"]
-	return acr.Strings(), acr.Essential
+	return !acr.Essential || class != "" && (acr.Values == nil || slices.Contains(acr.Strings(), class))
 }
 
 // checkClaimsPossible rejects a request for an essential acr that no login here
 // meets.
 func (s *Server) checkClaimsPossible(requested claims.Request) error {
-	classes, essential := essentialACR(requested)
-	possible := func(acr string) bool { return slices.Contains(s.cfg.ACRValues, acr) }
-	if essential && len(classes) > 0 && len(s.cfg.ACRValues) > 0 && !slices.ContainsFunc(classes, possible) {
+	acr := requested.IDToken["acr"]
+	possible := func(class string) bool { return len(s.cfg.ACRValues) == 0 || slices.Contains(s.cfg.ACRValues, class) }
+	if acr.Essential && acr.Values != nil && !slices.ContainsFunc(acr.Strings(), possible) {
 		return fmt.Errorf("%w: logins here meet %q", errACR, s.cfg.ACRValues) // CA-OIDC-5.5.1.1-1
 	}
 	return nil
@@ -65,10 +69,9 @@ func (s *Server) checkClaims(requested claims.Request, approval Approval) error 
 	if sub, ok := requested.IDToken["sub"]; ok && !sub.Accepts(subject) {
 		return fmt.Errorf("%w: the client requests claims about another one", errSubject) // CA-OIDC-3.1.2.2-1
 	}
-	classes, essential := essentialACR(requested)
-	if essential && (approval.ACR == "" || len(classes) > 0 && !slices.Contains(classes, approval.ACR)) {
-		return fmt.Errorf("%w: acr is %.128q, and the client requires one of %.512q", // CA-OIDC-5.5.1.1-1
-			errACR, approval.ACR, classes)
+	if !meetsACR(requested, approval.ACR) { // CA-OIDC-5.5.1.1-1
+		return fmt.Errorf("%w: acr is %.128q, and the client requires one of %.512q",
+			errACR, approval.ACR, requested.IDToken["acr"].Strings())
 	}
 	if requested.IDToken["auth_time"].Essential && approval.AuthTime.IsZero() {
 		return errors.New("authserver: approval: AuthTime is required when the client requests auth_time as essential")

@@ -116,12 +116,37 @@ func TestClaimsOfTheLogin(t *testing.T) {
 			require.ErrorIs(t, err, tc.want)
 		})
 	}
+	for about, ok := range map[string]bool{"alice": true, "bob": false} {
+		form := open.pushForm("client-1")
+		form.Set("claims", `{"id_token":{"sub":{"value":"alice"},"email":null}}`)
+		a := open.load("client-1", form)
+		_, err := open.as.Approve(context.Background(), a, authserver.Approval{
+			Subject: "alice", Scopes: []string{"accounts"},
+			IDTokenClaims: map[string]any{"sub": about, "email": "alice@example.com"},
+		})
+		require.Equal(t, ok, err == nil, "%s: %v", about, err)
+	}
 	form := open.pushForm("client-1")
+	form.Set("claims", `{"id_token":{"acr":{"essential":true,"value":"gold"}}}`)
+	a := open.load("client-1", form)
+	delete(a.Claims().IDToken, "acr")
+	_, err := open.as.Approve(context.Background(), a, authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+	require.ErrorIs(t, err, authserver.ErrLogin, "the host changes a copy")
+
+	form = open.pushForm("client-1")
 	form.Set("claims", `{"id_token":{"auth_time":{"essential":true}}}`)
-	_, err := open.as.Approve(context.Background(), open.load("client-1", form), authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
+	_, err = open.as.Approve(context.Background(), open.load("client-1", form), authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}})
 	require.ErrorContains(t, err, "AuthTime is required")
 	require.NotErrorIs(t, err, authserver.ErrLogin)
 
+	for _, w := range []*world{open, strict} {
+		for _, values := range []string{`"value":1`, `"value":null`, `"value":["gold"]`, `"values":[1,{"a":"gold"}]`} {
+			form = w.pushForm("client-1")
+			form.Set("claims", `{"id_token":{"acr":{"essential":true,`+values+`}}}`)
+			got := w.send(w.parURL(), form)
+			require.Equal(t, "unmet_authentication_requirements", got.code, "CA-OIDC-5.5.1.1-1 no class equals %s", values)
+		}
+	}
 	form = strict.pushForm("client-1")
 	form.Set("claims", `{"id_token":{"acr":{"essential":true,"values":["platinum"]}}}`)
 	got := strict.send(strict.parURL(), form)
