@@ -15,6 +15,7 @@
 // audience, a recent iat and a jti, and can reject a repeated jti. An API first
 // checks the access token of the request, then the message. It compares the
 // members of the body, for example the client and the consent, with the token.
+// It requires members that other JWTs of the sender do not have, or a Type.
 //
 // The algorithms are ES256, PS256 and EdDSA. Encrypted messages, detached
 // signatures (the header x-jws-signature of some ecosystems), the unencoded

@@ -161,6 +161,8 @@ func TestVerifierRejects(t *testing.T) {
 		"another audience":             {header, claims("aud", receiver+"/"), message.ErrAudience},
 		"a request object":             {map[string]any{"alg": "ES256", "typ": "oauth-authz-req+jwt"}, claims(), message.ErrType},
 		"an access token":              {map[string]any{"alg": "ES256", "typ": "at+jwt"}, claims(), message.ErrType},
+		"a client assertion":           {header, claims("sub", sender, "amount", nil), message.ErrType},
+		"a body with a sub":            {header, claims("sub", sender), nil},
 		"no signature":                 {map[string]any{"alg": "none"}, claims(), message.ErrAlgorithm},
 		"an array":                     {header, `[]`, message.ErrMalformed},
 		"a name twice":                 {header, `{"iss":"a","iss":"a"}`, message.ErrMalformed},

@@ -151,6 +151,16 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Message, error) {
 	return m, nil
 }
 
+// A client assertion (RFC 7523 §3) has these claims, and usually no others.
+var assertionClaims = []string{"iss", "sub", "aud", "iat", "exp", "nbf", "jti"}
+
+// isAssertion reports whether claims are those of a client assertion. A sender
+// signs its assertions with the same key, and their typ may be JWT.
+func isAssertion(claims strictjson.Object) bool {
+	other := func(name string) bool { return !slices.Contains(assertionClaims, name) }
+	return claims.Has("sub") && !slices.ContainsFunc(claims.Names(), other)
+}
+
 // check checks the claims of a message.
 func (v *Verifier) check(claims strictjson.Object) (*Message, error) {
 	c := jwt.Read(claims, ErrClaims)
@@ -166,6 +176,9 @@ func (v *Verifier) check(claims strictjson.Object) (*Message, error) {
 	}
 	if err := c.Err(); err != nil {
 		return nil, err
+	}
+	if v.rules.Untyped && isAssertion(claims) { // RFC 8725 §3.12
+		return nil, fmt.Errorf("%w: it has the claims of a client assertion", ErrType)
 	}
 	if m.issuer != v.cfg.Issuer {
 		return nil, fmt.Errorf("%w: got %.256q, want %q", ErrIssuer, m.issuer, v.cfg.Issuer)
