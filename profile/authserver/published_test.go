@@ -3,6 +3,7 @@ package authserver_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/gofapi/fapi2/profile"
@@ -95,10 +96,11 @@ func TestResourceMetadataInChallenges(t *testing.T) {
 
 // What the host adds is published, and what the server says of itself stays.
 func TestMetadataOfTheHost(t *testing.T) {
-	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+	w := newMTLSWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
 		as.Metadata = func(m *profile.ServerMetadata) {
 			m.ServiceDocumentation, m.Issuer, m.TokenEndpoint = "https://as.example/docs", "https://evil.example", ""
 			m.RequirePushedAuthorizationRequests, m.ScopesSupported = false, []string{"admin"}
+			m.ResponseTypesSupported[0], m.MTLSEndpointAliases.TokenEndpoint = "token", "https://evil.example/token"
 			m.Other = map[string]json.RawMessage{"cdr_arrangement_revocation_endpoint": json.RawMessage(`"https://as.example/arrangements"`)}
 		}
 	})
@@ -110,4 +112,20 @@ func TestMetadataOfTheHost(t *testing.T) {
 	require.Equal(t, w.tokenURL(), m.TokenEndpoint)
 	require.True(t, m.RequirePushedAuthorizationRequests)
 	require.Equal(t, []string{"openid", "accounts", "payments"}, m.ScopesSupported)
+	require.Equal(t, []string{"code"}, m.ResponseTypesSupported)
+	require.Equal(t, w.aliases.URL+"/token", m.MTLSEndpointAliases.TokenEndpoint)
+}
+
+// The endpoints of the host's other services are elsewhere, perhaps at the same
+// paths.
+func TestEndpointsOfTheHost(t *testing.T) {
+	w := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		as.Metadata = func(m *profile.ServerMetadata) {
+			m.IntrospectionEndpoint = "https://elsewhere.example/introspect"
+			m.UserInfoEndpoint = "https://elsewhere.example/token"
+		}
+	})
+	require.Equal(t, http.StatusOK, w.tokens("client-1", "d").status)
+	got := w.send(w.asHTTP.URL+"/introspect", w.authenticated("client-1", url.Values{"token": {"x"}}))
+	require.Equal(t, http.StatusNotFound, got.status)
 }

@@ -11,15 +11,16 @@ import (
 )
 
 // Handler serves everything that [Server.Metadata] names and that is
-// configured: both metadata documents, the JWK Set and the endpoints. Without
-// [Config.Interact], the host serves the authorization endpoint itself. Handler
-// responds with 404 to any other path, so a host may mount it together with its
-// own handlers. Serve it with [profile.TLSConfig].
+// configured: both metadata documents, the JWK Set and the endpoints. It does
+// not serve endpoints that [Config.Metadata] adds. Without [Config.Interact],
+// the host serves the authorization endpoint itself. Handler responds with 404
+// to any other path, so a host may mount it together with its own handlers.
+// Serve it with [profile.TLSConfig].
 //
 // A host that mounts the endpoints one by one serves the metadata with
 // [profile.ServerMetadata.Handler] of Metadata, and the JWK Set with Keys.
 func (s *Server) Handler() http.Handler {
-	metadata := s.Metadata()
+	metadata := s.ownMetadata() // an endpoint that the host has added is not one of this server
 	// SP-5.3.2.2-10, BCP-2.1-5: a ServeMux would redirect other spellings of a
 	// path with 307, and the browser would post a password again. Each path has
 	// one spelling.
@@ -45,7 +46,7 @@ func (s *Server) Handler() http.Handler {
 	mount(s.called("introspection", s.serveIntrospection),
 		metadata.IntrospectionEndpoint, aliases.IntrospectionEndpoint)
 	mount(s.UserInfo(), metadata.UserInfoEndpoint, aliases.UserInfoEndpoint)
-	documents := metadata.Handler()
+	documents := s.Metadata().Handler()
 	below := s.grantPaths(metadata)
 	grantAPI := s.called("grants", s.serveGrants)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -13,6 +13,23 @@ import (
 // the authorization endpoint even without Config.Interact. A host that does not
 // serve an endpoint, or a grant type, removes it from the copy and serves that.
 func (s *Server) Metadata() *profile.ServerMetadata {
+	m := s.ownMetadata()
+	if s.cfg.Metadata == nil {
+		return m
+	}
+	s.cfg.Metadata(m)
+	// The function may have changed the elements of a list as well.
+	all, own := reflect.ValueOf(m).Elem(), reflect.ValueOf(s.ownMetadata()).Elem()
+	for i := range all.NumField() {
+		if field := all.Field(i); field.CanSet() && !own.Field(i).IsZero() {
+			field.Set(own.Field(i))
+		}
+	}
+	return m
+}
+
+// ownMetadata returns the metadata without what [Config.Metadata] adds.
+func (s *Server) ownMetadata() *profile.ServerMetadata {
 	// BCP-2.6-1, MD-2-12
 	e := s.cfg.Endpoints
 	m := &profile.ServerMetadata{
@@ -49,23 +66,7 @@ func (s *Server) Metadata() *profile.ServerMetadata {
 		m.SubjectTypesSupported = []string{"public"}
 		m.IDTokenSigningAlgValuesSupported = s.algorithms()
 	}
-	return s.completed(m)
-}
-
-// completed returns the metadata with what [Config.Metadata] adds.
-func (s *Server) completed(own *profile.ServerMetadata) *profile.ServerMetadata {
-	if s.cfg.Metadata == nil {
-		return own
-	}
-	m := *own
-	s.cfg.Metadata(&m)
-	all, ours := reflect.ValueOf(&m).Elem(), reflect.ValueOf(own).Elem()
-	for i := range all.NumField() {
-		if field := all.Field(i); field.CanSet() && !ours.Field(i).IsZero() {
-			field.Set(ours.Field(i))
-		}
-	}
-	return &m
+	return m
 }
 
 // endpointMetadata is what Metadata says of the endpoints after the token
