@@ -68,8 +68,9 @@ func Listen(cfg Config) (*Listener, error) {
 	if cfg.Path == "" {
 		cfg.Path = defaultPath
 	}
-	if !strings.HasPrefix(cfg.Path, "/") || strings.ContainsAny(cfg.Path, "?#") {
-		return nil, errors.New("loopback: invalid Path, want an absolute path without query")
+	// A browser encodes a path that is not in its encoded form.
+	if u, err := url.Parse(cfg.Path); err != nil || !strings.HasPrefix(cfg.Path, "/") || u.EscapedPath() != cfg.Path {
+		return nil, errors.New("loopback: invalid Path, want an encoded absolute path without query")
 	}
 	if cfg.Open == nil {
 		cfg.Open = openBrowser
@@ -90,7 +91,8 @@ func Listen(cfg Config) (*Listener, error) {
 // [client.Config].RedirectURI.
 func (l *Listener) RedirectURI() string { return "http://" + l.listener.Addr().String() + l.cfg.Path }
 
-// Close stops listening. Closing twice is not an error.
+// Close stops listening, and ends a Login that waits. Closing twice is not an
+// error.
 func (l *Listener) Close() error {
 	if err := l.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("loopback: %w", err)
@@ -128,8 +130,9 @@ func (l *Listener) Login(ctx context.Context, app *client.Client, request client
 			})
 		}),
 	}
-	go server.Serve(l.listener) //nolint:errcheck // it ends with the listener
-	defer func() {              // the browser receives the page
+	closed := make(chan error, 1)
+	go func() { closed <- server.Serve(l.listener) }()
+	defer func() { // the browser receives the page
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		if server.Shutdown(stop) != nil {
@@ -142,6 +145,8 @@ func (l *Listener) Login(ctx context.Context, app *client.Client, request client
 	select {
 	case r := <-results:
 		return r.token, r.err
+	case err := <-closed:
+		return nil, fmt.Errorf("loopback: %w", err)
 	case <-ctx.Done():
 		return nil, fmt.Errorf("loopback: waiting for the browser: %w", context.Cause(ctx))
 	}
@@ -183,15 +188,24 @@ func (l *Listener) callback(
 	case <-r.Context().Done():
 		return
 	}
-	token, err := finish(callback)
-	l.cfg.Page(w, r, err)
-	// Finish has sent nothing. The response belongs to another login, or comes
-	// from an attacker.
-	if errors.Is(err, client.ErrAuthorizationResponse) {
-		<-one
-		return
-	}
-	results <- result{token, err} // later callbacks wait until the server ends
+	// Login does not wait for the page, which a client may read slowly.
+	l.cfg.Page(w, r, deliver(one, results, func() (*oauth2.Token, error) { return finish(callback) }))
+}
+
+// deliver gives the result of a callback to Login, even if finish panics.
+func deliver(one <-chan struct{}, results chan<- result, finish func() (*oauth2.Token, error)) error {
+	r := result{nil, errors.New("loopback: login aborted")} // by a panic in a key or a transport of the host
+	defer func() {
+		// Finish has sent nothing. The response belongs to another login, or comes
+		// from an attacker.
+		if errors.Is(r.err, client.ErrAuthorizationResponse) {
+			<-one
+			return
+		}
+		results <- r // later callbacks wait until the server ends
+	}()
+	r.token, r.err = finish()
+	return r.err
 }
 
 // showResult is the default of Config.Page.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -155,11 +156,44 @@ func TestLoginFails(t *testing.T) {
 	waiting, stop := context.WithCancelCause(t.Context())
 	require.ErrorIs(t, login(waiting, func(*loopback.Listener) error { stop(failure); return nil }), failure)
 
-	_, err = loopback.Listen(loopback.Config{Path: "cb"})
-	require.Error(t, err)
+	require.ErrorIs(t, login(t.Context(), func(l *loopback.Listener) error { return l.Close() }), net.ErrClosed)
+
+	for _, path := range []string{"cb", "/a b", "/ä", "/%zz", "//evil.example/cb", "/cb?a=b", "/cb#a"} {
+		_, err = loopback.Listen(loopback.Config{Path: path})
+		require.Error(t, err, path)
+	}
 	l, err := loopback.Listen(loopback.Config{})
 	require.NoError(t, err)
 	_, err = l.Login(t.Context(), b.client(t, "http://127.0.0.1:1/callback"), client.Request{Scopes: []string{"a"}})
 	require.ErrorContains(t, err, "another RedirectURI")
 	require.Zero(t, b.codes)
+}
+
+// A page of the host panics, or a client does not read it.
+func TestLoginDoesNotWaitForThePage(t *testing.T) {
+	b := newBank(t)
+	blocked := make(chan struct{})
+	defer close(blocked)
+	for name, page := range map[string]func(http.ResponseWriter, *http.Request, error){
+		"it panics": func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+		"it blocks": func(http.ResponseWriter, *http.Request, error) { <-blocked },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l *loopback.Listener
+			open := func(string) error {
+				for _, state := range []string{"x", b.state} { // the first is an attack
+					go http.Get(l.RedirectURI() + "?" + url.Values{"iss": {b.URL}, "state": {state}, "code": {"1"}}.Encode()) //nolint:bodyclose,errcheck,noctx // see above
+				}
+				return nil
+			}
+			var err error
+			l, err = loopback.Listen(loopback.Config{Open: open, Page: page})
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			token, err := l.Login(ctx, b.client(t, l.RedirectURI()), client.Request{Scopes: []string{"a"}})
+			require.NoError(t, err)
+			require.Equal(t, "at-1", token.AccessToken)
+		})
+	}
 }
