@@ -54,7 +54,8 @@ func (n *renewal) look(ctx context.Context, start bool) (c *Client, flight <-cha
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.template.cfg.Hooks.Now()
-	turnedBack := now.Before(n.fetched) // the clock
+	// After the clock was turned back, the pause after a failure continues.
+	turnedBack := now.Before(n.fetched) && n.due.Sub(now) > 2*longestPause
 	if start && n.flight == nil && (!now.Before(n.due) || turnedBack) {
 		n.start(ctx, now)
 	}
@@ -84,6 +85,7 @@ func (n *renewal) start(ctx context.Context, now time.Time) {
 			close(flight)
 			cancel()
 			if err != nil && n.report != nil {
+				defer func() { _ = recover() }() // a panic of Report ends only that call
 				n.report(ctx, n.template.cfg.Issuer, err)
 			}
 		}()

@@ -198,6 +198,39 @@ func TestSetSurvivesPanics(t *testing.T) {
 	_, err := set.Client(t.Context(), p.as.URL)
 	require.ErrorContains(t, err, "panic in the discovery: string")
 	require.NotContains(t, err.Error(), "secret-1")
+
+	reported := make(chan struct{})
+	noisy := newSet(t, &client.Set{Report: func(context.Context, string, error) {
+		defer close(reported)
+		panic("a bug of the host")
+	}})
+	require.NoError(t, noisy.Put(cfg))
+	_, err = noisy.Client(t.Context(), p.as.URL)
+	require.ErrorContains(t, err, "panic in the discovery")
+	<-reported
+}
+
+// The clock is turned back during an outage.
+func TestSetPausesAfterAClockChange(t *testing.T) {
+	p := newPeer(t)
+	down := p.down()
+	set, reports := reportingSet(t, p)
+	_, err := set.Client(t.Context(), p.as.URL)
+	require.NoError(t, err)
+	down.Store(true)
+	p.clock.Advance(-10 * time.Hour)
+	_, err = set.Client(t.Context(), p.as.URL)
+	require.NoError(t, err)
+	require.Error(t, <-reports)
+	for range 20 { // the clock stands still
+		_, err = set.Client(t.Context(), p.as.URL)
+		require.NoError(t, err)
+		time.Sleep(5 * time.Millisecond)
+	}
+	require.Len(t, p.messages(metadataPath), 2, "back-off")
+	down.Store(false)
+	p.clock.Advance(2 * time.Second)
+	renewed(t, set, p, func(*profile.ServerMetadata) bool { return len(p.messages(metadataPath)) == 3 })
 }
 
 // The token endpoint of a bank moves. Clients and token sources that the
