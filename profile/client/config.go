@@ -231,6 +231,7 @@ func (cfg *Config) check() error {
 	case mutual.Transport != nil:
 		require(mutual.Certificate == nil && mutual.GetCertificate == nil,
 			"MutualTLS.Transport with Certificate or GetCertificate")
+		require(!wire.IsNil(mutual.Transport), "MutualTLS.Transport is a nil pointer")
 	case mutual.GetCertificate == nil:
 		require(!mutual.used() || problem == "", "MutualTLS.Certificate "+problem) // MTLS-2-1
 	case mutual.Certificate != nil:

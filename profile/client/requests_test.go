@@ -36,6 +36,9 @@ func TestRequestConfiguration(t *testing.T) {
 				Certificate: testkit.Certify(t, "c-1", nil), BindTokens: true, Transport: http.DefaultTransport,
 			}
 		},
+		"Transport that is a nil pointer": func(c *client.Config) {
+			c.MutualTLS = &client.MutualTLS{BindTokens: true, Transport: (*http.Transport)(nil)}
+		},
 		"HTTPClient.Transport that cannot present the certificate": func(c *client.Config) {
 			c.MutualTLS = &client.MutualTLS{Certificate: testkit.Certify(t, "c-1", nil), BindTokens: true}
 			c.HTTPClient = &http.Client{Transport: roundTrip(p.http.Transport.RoundTrip)}

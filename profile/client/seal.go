@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -81,12 +82,15 @@ func (s *sealer) seal(session *Session, binding string) (string, error) {
 	kept := *session
 	kept.URL = ""
 	now := s.now()
-	plain, err := json.Marshal(sealedSession{&kept, now.Unix()})
-	if err != nil {
+	var plain bytes.Buffer
+	encoder := json.NewEncoder(&plain)
+	encoder.SetEscapeHTML(false) // an address in Keep would have 6 bytes for each "&"
+	if err := encoder.Encode(sealedSession{&kept, now.Unix()}); err != nil {
 		return "", fmt.Errorf("client: sessions: %w", err)
 	}
 	ring := s.keys.At(context.Background(), now)
-	value := base64.RawURLEncoding.EncodeToString(ring.Keys[ring.Maker(now)].Seal(nil, nil, plain, []byte(binding)))
+	sealed := ring.Keys[ring.Maker(now)].Seal(nil, nil, plain.Bytes(), []byte(binding))
+	value := base64.RawURLEncoding.EncodeToString(sealed)
 	if len(value) > maxSealed {
 		return "", fmt.Errorf("client: sessions: session of %d bytes, want at most %d", len(value), maxSealed)
 	}

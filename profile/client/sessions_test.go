@@ -360,6 +360,9 @@ func TestSessionCookies(t *testing.T) {
 		long := begin()
 		long.Keep, long.Issuer = strings.Repeat("<", 1024), strings.Repeat("x", 2000)
 		require.Error(t, sessions.Put(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil), long), "larger than a cookie")
+		full := begin() // Keep is an address, and all fields have their greatest length
+		full.Keep, full.Claims, full.DPoPKey = strings.Repeat("&", 1024), strings.Repeat("c", 1024), make([]byte, 138)
+		require.NoError(t, sessions.Put(httptest.NewRecorder(), httptest.NewRequest("POST", "/", nil), full))
 	})
 }
 
