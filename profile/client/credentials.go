@@ -15,9 +15,10 @@ import (
 // pauses after failures are those of [Client.TokenSource]. All callers that
 // need a token wait for the same request.
 //
-// With [Config.Tokens], all processes share one token for each request. Without
-// Tokens, each source has its own token: make one source for each request, and
-// keep it. It is safe for concurrent use.
+// With [Config.Tokens], all processes share one token for each request. The
+// source is then a *[StoredToken], and its Delete removes an entry that cannot
+// be read. Without Tokens, each source has its own token: make one source for
+// each request, and keep it. It is safe for concurrent use.
 func (c *Client) ClientCredentialsSource(request Request) oauth2.TokenSource {
 	request.Scopes, request.Resources = slices.Clone(request.Scopes), slices.Clone(request.Resources)
 	request.AuthorizationDetails = slices.Clone(request.AuthorizationDetails)

@@ -134,6 +134,10 @@ func TestClientCredentialsSource(t *testing.T) {
 		_, err = w.replica().ClientCredentialsSource(request).Token()
 		require.ErrorIs(t, err, client.ErrStoredToken)
 		require.Equal(t, 1, w.refreshes())
+		source := w.replica().ClientCredentialsSource(request)
+		require.NoError(t, source.(*client.StoredToken).Delete(context.Background()))
+		_, err = source.Token()
+		require.NoError(t, err)
 	})
 }
 

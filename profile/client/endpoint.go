@@ -33,6 +33,9 @@ func (c *Client) post(ctx context.Context, endpoint string, params url.Values) (
 		return nil, nil, err
 	}
 	r.Header.Set("Accept", "application/json")
+	if err := checkLease(ctx); err != nil {
+		return nil, nil, err
+	}
 	response, err := c.http.Do(r)
 	if err != nil {
 		return nil, nil, fmt.Errorf("client: %w", err)

@@ -20,6 +20,14 @@ const (
 	leaseMargin = 15 * time.Second
 	// claimLimit bounds the time of a claim, which is a part of the lease.
 	claimLimit = 5 * time.Second
+	// sendLimit bounds the time from the beginning of the claim until the
+	// refresh is sent. A slow hardware module or a suspended process may exceed
+	// it. Otherwise two processes could send one refresh token.
+	sendLimit = 10 * time.Second
+	// takeover is the time for which a process waits after the end of a lease
+	// that was not released. The holder may have a refreshed token, and could
+	// not save it. It retries once a second.
+	takeover = 2 * time.Second
 	// A process polls the entry while another process has the lease.
 	firstPoll, longestPoll = 10 * time.Millisecond, 500 * time.Millisecond
 	// maxSaving bounds the time for which a process retries to save a token.
@@ -51,10 +59,11 @@ type storedRefresh struct {
 
 type storedRefreshFunc func(context.Context, *storedRefresh) (*tokenEntry, error)
 
-// publish sets the result, and wakes the callers.
-func (c *storedRefresh) publish(e *tokenEntry, err error) {
+// publish sets the result, and wakes the callers. Only the first call has an
+// effect.
+func (c *storedRefresh) publish(e *tokenEntry, err error, panicked any) {
 	c.once.Do(func() {
-		c.entry, c.err = e, err
+		c.entry, c.err, c.panicked = e, err, panicked
 		close(c.done)
 	})
 }
@@ -101,11 +110,11 @@ func (g *storedRefreshGroup) do(ctx context.Context, id string, renew storedRefr
 func (g *storedRefreshGroup) run(ctx context.Context, id string, call *storedRefresh, renew storedRefreshFunc) {
 	e, err := (*tokenEntry)(nil), errors.New("client: refresh aborted") // by runtime.Goexit in code of the host
 	defer func() {
-		call.panicked = recover()
+		panicked := recover()
 		g.mu.Lock()
 		delete(g.calls, id)
 		g.mu.Unlock()
-		call.publish(e, err)
+		call.publish(e, err, panicked)
 	}()
 	e, err = renew(ctx, call)
 }
@@ -119,11 +128,24 @@ func (s *StoredToken) renew(ctx context.Context, e *tokenEntry, rejected string)
 			own = true
 			return s.run(ctx, call, e, rejected)
 		}
-		renewed, err := s.client.shared.storedRefreshes.do(ctx, s.id, run)
-		if err != nil || own || renewed.AccessToken != rejected {
+		refreshes := &s.client.shared.storedRefreshes
+		renewed, err := refreshes.do(ctx, s.id, run)
+		if err != nil || own {
 			return renewed, err
 		}
-		e = renewed // the refresh was for another reason
+		unsaved := refreshes.published(s.id) == renewed
+		switch useful := s.usableFor(renewed, s.client.cfg.Hooks.Now(), 0); {
+		case unsaved && e.version > renewed.version: // a login or a deletion came first, which the refresh notices soon
+			if err := waitFor(ctx, longestPoll); err != nil {
+				return nil, err
+			}
+		case useful && (unsaved || renewed.AccessToken != rejected):
+			return renewed, nil
+		case unsaved: // another refresh must not begin before
+			return nil, fmt.Errorf("%w: the refreshed token has expired before it was saved", ErrStore)
+		default:
+			e = renewed // the refresh was for another reason
+		}
 	}
 }
 
@@ -181,12 +203,8 @@ func newLeaseWait(e *tokenEntry) *leaseWait { return &leaseWait{firstPoll, e.ver
 
 // await reads the entry again after a while.
 func (s *StoredToken) await(ctx context.Context, w *leaseWait) (*tokenEntry, error) {
-	timer := time.NewTimer(w.poll)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("client: waiting for a refresh: %w", context.Cause(ctx))
+	if err := waitFor(ctx, w.poll); err != nil {
+		return nil, err
 	}
 	w.poll = min(2*w.poll, longestPoll)
 	e, err := s.load(ctx)
@@ -196,11 +214,23 @@ func (s *StoredToken) await(ctx context.Context, w *leaseWait) (*tokenEntry, err
 	return e, err
 }
 
+func waitFor(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("client: waiting for a refresh: %w", context.Cause(ctx))
+	}
+}
+
 func (e *tokenEntry) leased(now time.Time) bool { return e.Lease > now.UnixMilli() }
 
 // paused returns an error during the pause after a failed refresh.
 func (e *tokenEntry) paused(now time.Time) error {
-	if wait := time.UnixMilli(e.Pause).Sub(now); e.Failure != "" && wait > 0 {
+	// A longer pause was written by a process whose clock was wrong.
+	if wait := time.UnixMilli(e.Pause).Sub(now); e.Failure != "" && wait > 0 && wait <= longestRetryAfter+time.Minute {
 		return fmt.Errorf("client: no refresh for %v, after: %s", wait.Round(time.Second), e.Failure)
 	}
 	return nil
@@ -208,7 +238,8 @@ func (e *tokenEntry) paused(now time.Time) error {
 
 // claim writes a lease into the entry, unless another process has one. It
 // returns nil if the entry has changed or is leased. A lease that this process
-// has seen for its whole life has ended, even if the clocks differ.
+// has seen for its whole life has ended, even if the clocks differ. A lease
+// that was not released ends after takeover.
 func (s *StoredToken) claim(ctx context.Context, e *tokenEntry, w *leaseWait) (*tokenEntry, error) {
 	// A client of a Set may have to discover its server, which takes a part of
 	// the lease otherwise.
@@ -216,23 +247,18 @@ func (s *StoredToken) claim(ctx context.Context, e *tokenEntry, w *leaseWait) (*
 		return nil, err
 	}
 	now := s.client.cfg.Hooks.Now()
-	if e.leased(now) && time.Since(w.since) <= s.client.leaseLife() {
+	wait := takeover
+	if e.leased(now) {
+		wait = s.client.leaseLife()
+	}
+	if e.Lease != 0 && time.Since(w.since) <= wait {
 		return nil, nil //nolint:nilnil // no lease
 	}
 	record := e.tokenRecord
 	record.Holder, record.Lease = jose.RandomString(16), now.Add(s.client.leaseLife()).UnixMilli()
-	key := e.key
-	if s.request != nil {
-		var err error
-		if record.deleted = false; key == nil && s.client.keyPerLogin {
-			if key, err = s.client.newProofKey(); err != nil {
-				return nil, err
-			}
-			record.ProofKey = key.pkcs8
-		}
-	}
+	record.deleted = record.deleted && s.request == nil
 	asked := time.Now()
-	claimed, err := s.client.shared.vault.replace(ctx, s.id, e, record, key)
+	claimed, err := s.client.shared.vault.replace(ctx, s.id, e, record, e.key)
 	if err != nil && errors.Is(err, ErrStore) { // the lease may have been written
 		again, failed := s.load(ctx)
 		if failed != nil || again.Holder != record.Holder {
@@ -240,10 +266,28 @@ func (s *StoredToken) claim(ctx context.Context, e *tokenEntry, w *leaseWait) (*
 		}
 		claimed, err = again, nil
 	}
-	if time.Since(asked) > claimLimit { // the process was suspended: too little of the lease remains
+	if err != nil || claimed == nil || time.Since(asked) > claimLimit { // too little of the lease may remain
 		return nil, err
 	}
-	return claimed, err
+	claimed.asked = asked
+	return claimed, nil
+}
+
+type claimedContext struct{}
+
+// checkLease returns an error if the lease for which a request is made has
+// nearly ended. It compares the times of the wall clock too, because the other
+// clock stops while a computer sleeps.
+func checkLease(ctx context.Context) error {
+	asked, ok := ctx.Value(claimedContext{}).(time.Time)
+	if !ok {
+		return nil
+	}
+	now := time.Now()
+	if took := max(now.Sub(asked), now.Round(0).Sub(asked.Round(0))); took > sendLimit {
+		return fmt.Errorf("client: refresh not sent, prepared for %v, want at most %v", took, sendLimit)
+	}
+	return nil
 }
 
 // refresh refreshes a token whose entry this process has claimed, and saves the
@@ -253,15 +297,20 @@ func (s *StoredToken) refresh(
 	ctx context.Context, call *storedRefresh, claimed *tokenEntry, rejected string,
 ) (*tokenEntry, error) {
 	c := s.client
-	record, key := claimed.tokenRecord, claimed.key
-	token, err := s.obtain(withProofKey(ctx, key), claimed)
+	record, key, err := claimed.tokenRecord, claimed.key, error(nil)
+	if key == nil && c.keyPerLogin { // the first token, or one that was bound to an earlier DPoPKey or a certificate
+		key, err = c.newProofKey()
+	}
+	var token *oauth2.Token
+	if err == nil {
+		token, err = s.obtain(withProofKey(ctx, key), claimed)
+	}
 	switch {
 	case err == nil:
 		record.set(token)
-		if record.Replaced = rejected != "" && claimed.AccessToken == rejected; key == nil && c.prover != nil {
-			record.Thumbprint = c.prover.Thumbprint()
-		}
-		return s.save(ctx, call, claimed, record)
+		record.Replaced = rejected != "" && claimed.AccessToken == rejected
+		record.bind(key, c.prover)
+		return s.save(ctx, call, claimed, record, key)
 	case errors.Is(err, ErrReauthorize):
 		record.Dead, record.AccessToken, record.RefreshToken, record.Lease = true, "", "", 0
 	default:
@@ -270,7 +319,7 @@ func (s *StoredToken) refresh(
 	if received := (*oauth2.RetrieveError)(nil); errors.As(err, &received) && received.Response != nil {
 		received.Response.Body = http.NoBody // several callers receive it, and a body can be read once
 	}
-	failed, unsaved := c.shared.vault.replace(ctx, s.id, claimed, record, key)
+	failed, unsaved := c.shared.vault.replace(ctx, s.id, claimed, record, claimed.key)
 	switch {
 	case unsaved != nil:
 		return nil, errors.Join(err, unsaved)
@@ -282,6 +331,7 @@ func (s *StoredToken) refresh(
 
 // obtain sends the token request.
 func (s *StoredToken) obtain(ctx context.Context, claimed *tokenEntry) (*oauth2.Token, error) {
+	ctx = context.WithValue(ctx, claimedContext{}, claimed.asked)
 	if s.request != nil {
 		return s.client.ClientCredentials(ctx, *s.request)
 	}
@@ -308,26 +358,17 @@ func (r *tokenRecord) fail(err error, now time.Time, retryAfter time.Duration) {
 // save writes a refreshed token. If the store fails, the callers receive the
 // token, and save retries: the old refresh token may be used up.
 func (s *StoredToken) save(
-	ctx context.Context, call *storedRefresh, claimed *tokenEntry, record tokenRecord,
+	ctx context.Context, call *storedRefresh, claimed *tokenEntry, record tokenRecord, key *proofKey,
 ) (*tokenEntry, error) {
 	vault, now := s.client.shared.vault, s.client.cfg.Hooks.Now()
-	unsaved := &tokenEntry{tokenRecord: record, version: claimed.version, key: claimed.key, read: now}
+	unsaved := &tokenEntry{tokenRecord: record, version: claimed.version, key: key, read: now}
 	unsaved.Ends = now.Add(vault.Lifetime).Unix()
 	for began, pause := time.Now(), firstPoll; ; pause = min(2*pause, firstPause) {
-		saved, err := vault.replace(ctx, s.id, claimed, record, claimed.key)
-		if saved != nil {
+		saved, err := s.saveOnce(ctx, claimed, record, key)
+		if err == nil {
 			return saved, nil
 		}
-		current, failed := s.load(ctx)
-		switch {
-		case failed == nil && current.Holder == claimed.Holder && current.Lease == 0: // the failed attempt took effect
-			return current, nil
-		case failed == nil && current.version != claimed.version: // a login or a deletion came first
-			return nil, nil //nolint:nilnil // the caller reads the entry again
-		case err == nil: // unreadable
-			err = cmp.Or(failed, errors.New("no entry was written"))
-		}
-		call.publish(unsaved, nil)
+		call.publish(unsaved, nil, nil)
 		vault.report(ctx, fmt.Errorf("client: saving a refreshed token: %w", err))
 		if time.Since(began) > maxSaving {
 			return unsaved, nil
@@ -336,7 +377,36 @@ func (s *StoredToken) save(
 	}
 }
 
+// saveOnce returns the entry with a refreshed token, or nil if a login or a
+// deletion came first. A panic of the store is an error, so that the new
+// refresh token is not lost.
+func (s *StoredToken) saveOnce(
+	ctx context.Context, claimed *tokenEntry, record tokenRecord, key *proofKey,
+) (saved *tokenEntry, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %T", ErrStore, p) // the value may contain a secret
+		}
+	}()
+	saved, err = s.client.shared.vault.replace(ctx, s.id, claimed, record, key)
+	if saved != nil {
+		return saved, nil
+	}
+	current, failed := s.load(ctx)
+	switch {
+	case failed == nil && current.Holder == claimed.Holder && current.Lease == 0: // the failed attempt took effect
+		return current, nil
+	case failed == nil && current.version != claimed.version: // a login or a deletion came first
+		return nil, nil //nolint:nilnil // the caller reads the entry again
+	case err == nil: // unreadable
+		err = cmp.Or(failed, errors.New("no entry was written"))
+	}
+	return nil, err
+}
+
+// report calls Report. A panic of Report ends only that call.
 func (v *tokenVault) report(ctx context.Context, err error) {
+	defer func() { _ = recover() }()
 	if v.Report != nil {
 		v.Report(ctx, err)
 	}

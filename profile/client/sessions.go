@@ -32,7 +32,7 @@ var (
 	ErrSession = errors.New("client: no session for this callback")
 	// ErrStore means that a store failed: [SessionsConfig.Used] or the store of
 	// [Config.Tokens].
-	ErrStore = errors.New("client: session store failed")
+	ErrStore = errors.New("client: store failed")
 )
 
 // SessionsConfig configures [NewSessions].

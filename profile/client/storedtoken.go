@@ -237,14 +237,10 @@ func (c *Client) recordKey(record *tokenRecord, token *oauth2.Token) (*proofKey,
 		}
 		record.AccessToken = ""
 	}
-	switch {
-	case c.cfg.MutualTLS.BindTokens:
+	if c.cfg.MutualTLS.BindTokens {
 		return nil, nil //nolint:nilnil // bound to the certificate
-	case key != nil:
-		record.ProofKey = key.pkcs8
-	default:
-		record.Thumbprint = c.prover.Thumbprint()
 	}
+	record.bind(key, c.prover)
 	return key, nil
 }
 
@@ -264,7 +260,8 @@ func (s *StoredToken) tokenFor(ctx context.Context) (*oauth2.Token, error) {
 		return held.token, nil
 	}
 	e, err := s.load(ctx)
-	if running := s.client.shared.storedRefreshes.published(s.id); running != nil {
+	running := s.client.shared.storedRefreshes.published(s.id)
+	if running != nil && (err != nil || e.version == running.version) {
 		e, err = running, nil // a refreshed token that is not saved yet
 	}
 	switch {
@@ -327,6 +324,8 @@ func (s *StoredToken) usableFor(e *tokenEntry, now time.Time, life time.Duration
 	c := s.client
 	switch {
 	case e.AccessToken == "" || e.deleted || e.Dead || !now.Before(time.Unix(e.Ends, 0)):
+		return false
+	case c.tokenType().CheckTokenType(e.Type) != nil: // bound to a key or a certificate, now to the other
 		return false
 	case e.key == nil && c.prover != nil && e.Thumbprint != c.prover.Thumbprint(): // DPoPKey is another key now
 		return false

@@ -776,6 +776,35 @@ func TestStoredTokenLeases(t *testing.T) {
 	})
 }
 
+// process returns the token of alice in a process without a network. The test
+// runs in a bubble of synctest.
+func (p *peer) process(shared store.Store, send func() *http.Response, change ...func(*client.Config)) *client.StoredToken {
+	cfg := p.config()
+	cfg.Hooks.Now = time.Now
+	cfg.Tokens = &client.Tokens{Store: shared, InsecureAllowPlaintext: true}
+	cfg.HTTPClient = &http.Client{Transport: testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Path == "/token" {
+			return send(), nil
+		}
+		w := httptest.NewRecorder()
+		p.serve(w, httptest.NewRequest(r.Method, r.URL.String(), nil))
+		return w.Result(), nil
+	})}
+	for _, f := range change {
+		f(&cfg)
+	}
+	app, err := client.New(p.t.Context(), cfg)
+	require.NoError(p.t, err)
+	return app.StoredToken("alice")
+}
+
+// refreshed is the response to a refresh.
+func refreshed() *http.Response {
+	w := httptest.NewRecorder()
+	reply(w, 200, `{"access_token":"at","token_type":"DPoP","expires_in":300,"refresh_token":"rt-1"}`)
+	return w.Result()
+}
+
 // A process that waits for a lease takes over when it has seen that lease for
 // its whole life. A lease of a third process begins anew.
 func TestStoredTokenLeasesOfSeveralProcesses(t *testing.T) {
@@ -789,20 +818,9 @@ func TestStoredTokenLeasesOfSeveralProcesses(t *testing.T) {
 				crashed, leave := make(chan struct{}), make(chan struct{})
 				requests := 0
 				process := func(ahead time.Duration, send func() *http.Response) *client.StoredToken {
-					cfg := p.config()
-					cfg.Hooks.Now = func() time.Time { return time.Now().Add(ahead) }
-					cfg.Tokens = &client.Tokens{Store: shared, InsecureAllowPlaintext: true}
-					cfg.HTTPClient = &http.Client{Transport: testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
-						if r.URL.Path == "/token" {
-							return send(), nil
-						}
-						w := httptest.NewRecorder()
-						p.serve(w, httptest.NewRequest(r.Method, r.URL.String(), nil))
-						return w.Result(), nil
-					})}
-					app, err := client.New(t.Context(), cfg)
-					require.NoError(t, err)
-					return app.StoredToken("alice")
+					return p.process(shared, send, func(c *client.Config) {
+						c.Hooks.Now = func() time.Time { return time.Now().Add(ahead) }
+					})
 				}
 				first := process(skew, func() *http.Response {
 					close(crashed)
@@ -818,9 +836,7 @@ func TestStoredTokenLeasesOfSeveralProcesses(t *testing.T) {
 				slow := func() *http.Response {
 					requests++
 					time.Sleep(20 * time.Second)
-					w := httptest.NewRecorder()
-					reply(w, 200, `{"access_token":"at","token_type":"DPoP","expires_in":300,"refresh_token":"rt-1"}`)
-					return w.Result()
+					return refreshed()
 				}
 				began := time.Now()
 				var done sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/internal/refresh"
 	"golang.org/x/oauth2"
 )
@@ -68,6 +69,17 @@ func (r *tokenRecord) set(token *oauth2.Token) {
 	}
 	r.IDToken, r.Subject = text("id_token", r.IDToken), cmp.Or(Subject(token), r.Subject)
 	r.Dead, r.Lease, r.Failures, r.Pause, r.Failure = false, 0, 0, 0, ""
+}
+
+// bind records the key that the token is bound to. If key is nil, it is that of
+// prover or, without one, a certificate.
+func (r *tokenRecord) bind(key *proofKey, prover *dpop.Prover) {
+	switch {
+	case key != nil:
+		r.ProofKey, r.Thumbprint = key.pkcs8, ""
+	case prover != nil:
+		r.Thumbprint = prover.Thumbprint()
+	}
 }
 
 // oauth2Token returns the token with the Extra values of [StoredToken.Load].

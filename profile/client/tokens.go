@@ -142,6 +142,7 @@ type tokenEntry struct {
 	version int64     // 0 if the store has no entry
 	key     *proofKey // nil if the token is bound to DPoPKey or a certificate
 	read    time.Time
+	asked   time.Time // when this process began to claim the entry; zero without a claim
 }
 
 // load returns the entry of a key.

@@ -196,8 +196,8 @@ func (l *Listener) callback(
 func deliver(one <-chan struct{}, results chan<- result, finish func() (*oauth2.Token, error)) error {
 	r := result{nil, errors.New("loopback: login aborted")} // by a panic in a key or a transport of the host
 	defer func() {
-		// Finish has sent nothing. The response belongs to another login, or comes
-		// from an attacker.
+		// Finish has sent nothing. The response belongs to another login, or
+		// comes from an attacker.
 		if errors.Is(r.err, client.ErrAuthorizationResponse) {
 			<-one
 			return
