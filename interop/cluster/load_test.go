@@ -24,12 +24,13 @@ import (
 // The flags of TestThroughput and TestSoak. PERFORMANCE.md lists the commands.
 // With the defaults, the tests only show that the measurements work.
 var (
-	turn = flag.Duration("turn", 100*time.Millisecond, "the time of one turn of a measurement")
+	turn = flag.Duration("turn", shortTurn, "the time of one turn of a measurement")
 	soak = flag.Duration("soak", time.Second, "the time of the soak")
 )
 
 const (
-	turns = 3
+	shortTurn = 100 * time.Millisecond
+	turns     = 3
 	// clients is the number of applications that run flows at the same time.
 	clients = 6
 	// soakFlows is the number of flows per second in the soak.
@@ -65,7 +66,8 @@ func TestThroughput(t *testing.T) {
 			store, replay := start(t)
 			memory.rates, memory.cpu = nil, nil
 			all := []*load{memory, startLoad(t, cluster.Config{Store: store, Replay: replay})}
-			if name != "SQLite" { // a file of one machine
+			// SQLite is a file of one machine. The short run has one cluster.
+			if name != "SQLite" && (*turn > shortTurn || name == "PostgreSQL and Redis") {
 				store, replay = start(t)
 				all = append(all, startLoad(t, cluster.Config{Instances: 3, Store: store, Replay: replay}))
 			}
