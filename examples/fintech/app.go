@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,31 +17,29 @@ import (
 
 	"github.com/gofapi/fapi2/examples/internal/ready"
 	"github.com/gofapi/fapi2/examples/internal/vault"
-	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar"
 	"golang.org/x/oauth2"
 )
 
-// An app is the web application. This file, payment.go and grants.go contain
-// its use of FAPI.
+// An app is the web application. This file, banks.go, payment.go and grants.go
+// contain its use of FAPI.
 type app struct {
-	*client.Client
 	surroundings
 	config   *config
+	set      *client.Set      // our clients at the banks
 	sessions *client.Sessions // unfinished logins, stored in the browsers
 	types    *rar.Registry
-	grants   *grants.Client // nil if the bank has no grant management
 	users    users
 	probe    *ready.Probe
 }
 
-func newApp(c *config, ours *client.Client, kept *kept, s surroundings) (a *app, err error) {
-	a = &app{Client: ours, surroundings: s, config: c, users: users{kept.records}, probe: kept.probe(s.log)}
+func newApp(c *config, kept *kept, s surroundings) (a *app, err error) {
+	a = &app{surroundings: s, config: c, users: users{kept.records}, probe: kept.probe(s.log)}
 	if a.types, err = newRegistry(); err != nil {
 		return nil, err
 	}
-	if a.grants, err = newGrants(ours); err != nil {
+	if a.set, err = newSet(c, s.log); err != nil {
 		return nil, err
 	}
 	a.sessions, err = client.NewSessions(client.SessionsConfig{
@@ -56,51 +53,61 @@ func newApp(c *config, ours *client.Client, kept *kept, s surroundings) (a *app,
 }
 
 // connect returns the request for the accounts.
-func (a *app) connect(*http.Request) (client.Request, error) {
-	return a.ask("payments"), nil
+func (a *app) connect(r *http.Request) (issuer string, wanted client.Request, err error) {
+	r.Body = http.MaxBytesReader(nil, r.Body, maxForm)
+	return a.ask(r, "payments")
 }
 
-// ask returns the configured request without the given scopes and without the
-// scopes of the application itself. The user sees only what is needed now. If
-// the bank has grant management, the request creates a grant, which both sides
-// can query and end.
-func (a *app) ask(without ...string) client.Request {
-	request := a.config.request(a.ServerMetadata())
-	request.Scopes = slices.DeleteFunc(request.Scopes, func(s string) bool {
+// ask returns the request to the bank that the user has chosen: the configured
+// one without the given scopes and without the scopes of the application
+// itself. The user sees only what is needed now. If the bank has grant
+// management, the request creates a grant, which both sides can query and end.
+func (a *app) ask(r *http.Request, without ...string) (issuer string, wanted client.Request, err error) {
+	b, ours, err := a.bank(r.Context(), a.chosen(r))
+	if err != nil {
+		return "", client.Request{}, err
+	}
+	server := ours.ServerMetadata()
+	wanted = b.request(server)
+	wanted.Scopes = slices.DeleteFunc(wanted.Scopes, func(s string) bool {
 		return slices.Contains(without, s) || s == scopeQuery || s == scopeRevoke
 	})
-	if slices.Contains(a.ServerMetadata().GrantManagementActionsSupported, "create") {
-		request.GrantManagementAction = "create"
+	if slices.Contains(server.GrantManagementActionsSupported, "create") {
+		wanted.GrantManagementAction = "create"
 	}
-	return request
+	return b.Issuer, wanted, nil
 }
 
 // pay returns the request for one payment. The user sees the payment at the
 // bank before the consent. The browser keeps it, encrypted, until it returns.
-func (a *app) pay(r *http.Request) (client.Request, error) {
+func (a *app) pay(r *http.Request) (issuer string, wanted client.Request, err error) {
 	order, err := a.readOrder(r)
 	if err != nil {
-		return client.Request{}, err
+		return "", client.Request{}, err
 	}
-	request := a.ask("accounts", "offline_access")
-	request.AuthorizationDetails = asJSON(order)
-	request.Keep = string(request.AuthorizationDetails)
-	return request, nil
+	issuer, wanted, err = a.ask(r, "accounts", "offline_access")
+	wanted.AuthorizationDetails = asJSON(order)
+	wanted.Keep = string(wanted.AuthorizationDetails)
+	return issuer, wanted, err
 }
 
-// done completes either request with the token. It makes a payment at once.
+// done completes either request with the token. The bank is that of the
+// session. done makes a payment at once.
 func (a *app) done(w http.ResponseWriter, r *http.Request, session *client.Session, token *oauth2.Token) {
-	c := connection{ID: rand.Text(), Briefly: token.RefreshToken == ""}
+	c := connection{ID: rand.Text(), Issuer: session.Issuer, Briefly: token.RefreshToken == ""}
 	c.GrantID, _ = token.Extra("grant_id").(string)
 	if who, ok := client.IDToken(token); ok { // already verified
 		c.Subject = who.Subject()
 	}
-	if err := a.StoredToken(c.ID).Save(r.Context(), token); err != nil {
+	_, ours, err := a.bank(r.Context(), c.Issuer)
+	if err == nil {
+		err = ours.StoredToken(c.ID).Save(r.Context(), token)
+	}
+	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	var p *payment
-	var err error
 	next := "/accounts"
 	if session.Keep != "" {
 		next = "/payments"
@@ -121,9 +128,7 @@ func (a *app) done(w http.ResponseWriter, r *http.Request, session *client.Sessi
 		a.fail(w, r, err)
 		return
 	}
-	for _, old := range dropped {
-		a.tryToEnd(r.Context(), old)
-	}
+	a.tryToEnd(r.Context(), dropped...)
 	http.Redirect(w, r, next, http.StatusSeeOther) // removes the code from the address bar
 }
 
@@ -148,7 +153,7 @@ func (a *app) newPayment(c *connection, token *oauth2.Token, ordered json.RawMes
 		return nil, at(stageToken, err)
 	}
 	c.Payment = rand.Text()
-	return &payment{ID: c.Payment, Key: rand.Text(), Detail: asJSON(granted[0])}, nil
+	return &payment{ID: c.Payment, Issuer: c.Issuer, Key: rand.Text(), Detail: asJSON(granted[0])}, nil
 }
 
 // makePayment orders a payment. The key is the same at each attempt, so the
@@ -160,7 +165,7 @@ func (a *app) makePayment(ctx context.Context, u *user, c connection, p payment)
 	var answer struct {
 		Status string `json:"status"`
 	}
-	err := a.call(ctx, c, http.MethodPost, a.paymentsURL(), p.Detail, &answer, "Idempotency-Key", p.Key)
+	err := a.call(ctx, c, http.MethodPost, "payments", p.Detail, &answer, "Idempotency-Key", p.Key)
 	var said *apiError
 	switch {
 	case err == nil:
@@ -181,14 +186,6 @@ func (a *app) makePayment(ctx context.Context, u *user, c connection, p payment)
 		a.log.WarnContext(ctx, "the bank has not said whether it has made a payment", "reason", explain(err))
 	}
 	return nil
-}
-
-func (a *app) paymentsURL() string {
-	accounts, err := url.Parse(a.config.ResourceURL)
-	if err != nil { // checked before
-		return ""
-	}
-	return accounts.ResolveReference(&url.URL{Path: "payments"}).String()
 }
 
 // accounts is the response of the bank's API.
@@ -214,38 +211,54 @@ func (a account) Grouped() string {
 }
 
 func (a *app) readAccounts(ctx context.Context, c connection) (answer accounts, err error) {
-	err = a.call(ctx, c, http.MethodGet, a.config.ResourceURL, nil, &answer)
+	err = a.call(ctx, c, http.MethodGet, "", nil, &answer)
 	answer.Briefly = c.Briefly
 	return answer, err
 }
 
 // end revokes the permission at the bank: the grant or, without grant
 // management, the token. At most banks this ends the access tokens too. Then it
-// deletes the stored token.
+// deletes the stored token. If the configuration has the bank no longer, the
+// token expires by itself.
 func (a *app) end(ctx context.Context, c connection) error {
-	token := a.StoredToken(c.ID)
+	_, ours, err := a.bank(ctx, c.Issuer)
+	if errors.Is(err, client.ErrUnknownServer) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	token := ours.StoredToken(c.ID)
 	switch {
-	case a.grants != nil && c.GrantID != "":
-		if err := a.revokeGrant(ctx, c); err != nil {
+	case managed(ours, c):
+		if err := revokeGrant(ctx, ours, c); err != nil {
 			return err
 		}
-	case a.ServerMetadata().RevocationEndpoint != "": // otherwise access tokens expire
+	case ours.ServerMetadata().RevocationEndpoint != "": // otherwise access tokens expire
 		return token.Revoke(ctx)
 	}
 	return token.Delete(ctx)
 }
 
-// tryToEnd calls end and logs the error, for requests without a page that could
-// show it. It deletes the stored token in any case.
-func (a *app) tryToEnd(ctx context.Context, c connection) {
-	err := a.end(ctx, c)
-	if err == nil {
-		return
-	}
-	a.log.WarnContext(ctx, "what the bank has granted could not be given back", "reason", explain(err))
-	if err := a.StoredToken(c.ID).Delete(ctx); err != nil {
-		a.log.WarnContext(ctx, "a token was not deleted", "reason", explain(err))
-	}
+// tryToEnd calls end and logs the errors, for requests without a page that
+// could show them. It deletes the stored tokens in any case.
+func (a *app) tryToEnd(ctx context.Context, all ...connection) {
+	each(ctx, apiTimeout, all, func(ctx context.Context, c connection) error {
+		err := a.end(ctx, c)
+		if err == nil {
+			return nil
+		}
+		a.log.WarnContext(ctx, "what the bank has granted could not be given back", "bank", c.Issuer,
+			"reason", explain(err))
+		_, ours, err := a.bank(ctx, c.Issuer)
+		if err == nil {
+			err = ours.StoredToken(c.ID).Delete(context.WithoutCancel(ctx))
+		}
+		if err != nil { // it expires
+			a.log.WarnContext(ctx, "a token was not deleted", "bank", c.Issuer, "reason", explain(err))
+		}
+		return err
+	})
 }
 
 // An apiError is an error response of an API.
@@ -316,14 +329,19 @@ func do(ctx context.Context, api *http.Client, method, target string, body json.
 	return response.StatusCode, answer, err
 }
 
-// call calls an API that responds with JSON, with the token of a connection.
-func (a *app) call(ctx context.Context, c connection, method, target string, body json.RawMessage, into any,
+// call calls the API of a bank with the token of a connection. The path is
+// relative to the accounts. The API responds with JSON.
+func (a *app) call(ctx context.Context, c connection, method, path string, body json.RawMessage, into any,
 	headers ...string) error {
-	api, err := a.HTTPClient(a.StoredToken(c.ID))
+	b, ours, err := a.bank(ctx, c.Issuer)
 	if err != nil {
 		return err
 	}
-	_, answer, err := do(ctx, api, method, target, body, headers...)
+	api, err := ours.HTTPClient(ours.StoredToken(c.ID))
+	if err != nil {
+		return err
+	}
+	_, answer, err := do(ctx, api, method, b.resource(path), body, headers...)
 	if err == nil && json.Unmarshal(answer, into) != nil {
 		err = errors.New("the API answered what is not the JSON that it should be")
 	}

@@ -107,9 +107,9 @@ func TestWhatIsLeftOut(t *testing.T) {
 	}
 	c, err := loadConfig(w.configFile())
 	require.NoError(t, err)
-	require.Equal(t, "private_key_jwt", c.AuthMethod)
-	require.False(t, c.certificateBound())
-	require.Equal(t, []string{"openid", "accounts"}, c.scopes())
+	require.Equal(t, "private_key_jwt", c.banks[0].AuthMethod)
+	require.False(t, c.banks[0].certificateBound())
+	require.Equal(t, []string{"openid", "accounts"}, c.banks[0].scopes())
 	for _, tc := range []struct {
 		scope  string
 		openid bool
@@ -118,7 +118,7 @@ func TestWhatIsLeftOut(t *testing.T) {
 		w.settings["scope"], w.settings["openid"] = tc.scope, tc.openid
 		c, err := loadConfig(w.configFile())
 		require.NoError(t, err)
-		require.Equal(t, tc.want, strings.Join(c.scopes(), " "))
+		require.Equal(t, tc.want, strings.Join(c.banks[0].scopes(), " "))
 	}
 	w.settings["redirect_uri"] = "http://127.0.0.1:1/cb"
 	c, err = loadConfig(w.configFile())

@@ -11,6 +11,22 @@
 // in this order and in two terminals, are a demonstration. The pages are at the
 // host and port of redirect_uri.
 //
+// The member banks of the configuration lists several banks, which share the
+// redirect URI:
+//
+//	{
+//	    "redirect_uri": "https://app.example/callback",
+//	    "client_id": "app", "jwks": {…}, "scope": "openid accounts",
+//	    "banks": [
+//	        {"name": "First", "issuer": "https://first.example", "resource_url": "https://first.example/accounts"},
+//	        {"name": "Second", "issuer": "https://second.example", "resource_url": "https://second.example/accounts"}
+//	    ]
+//	}
+//
+// fintech starts as soon as one bank responds. It discovers the other banks
+// when they respond. A bank that is down affects only its own accounts and
+// payments.
+//
 // With -once it serves no pages. It performs one authorization as a browser
 // without a user, at a server that requires no interaction. Then it reads
 // resource_url with the token and prints one line of JSON.
@@ -81,8 +97,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (exit int
 		return 2
 	}
 	c, err := configured(*path, *state)
-	if err == nil && !*unattended {
+	switch {
+	case err != nil:
+	case !*unattended:
 		err = c.checkPages()
+	case len(c.banks) > 1:
+		err = errors.New("banks: -once is for one bank")
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "fintech: the configuration is no good:\n%v\n", err)

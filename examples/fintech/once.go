@@ -51,11 +51,15 @@ func once(ctx context.Context, c *config, out io.Writer) (exit int) {
 // authorize performs the authorization. It stops at the first stage that fails,
 // and sends nothing after a rejected response.
 func (o *outcome) authorize(ctx context.Context, c *config) error {
-	app, err := discover(ctx, c)
+	b := c.banks[0] // the only one
+	app, err := client.New(ctx, c.client(b))
+	if err == nil {
+		err = c.checkKeys(ctx, b, app)
+	}
 	if err != nil {
 		return at(stageDiscovery, err)
 	}
-	session, err := app.Begin(ctx, c.request(app.ServerMetadata()))
+	session, err := app.Begin(ctx, b.request(app.ServerMetadata()))
 	if err != nil {
 		return at(stagePAR, err)
 	}
@@ -72,33 +76,32 @@ func (o *outcome) authorize(ctx context.Context, c *config) error {
 	if err != nil {
 		return at(stageResource, err)
 	}
-	o.ResourceStatus, _, err = do(ctx, api, http.MethodGet, c.ResourceURL, nil)
+	o.ResourceStatus, _, err = do(ctx, api, http.MethodGet, b.ResourceURL, nil)
 	return at(stageResource, err)
 }
 
-// discover creates the client and, if it needs the keys of the server, fetches
-// them. The program therefore fails at its start, and not when a user waits.
-func discover(ctx context.Context, c *config) (*client.Client, error) {
-	app, err := client.New(ctx, c.client())
-	if err != nil || !c.wantsIDToken() && c.signing&profile.SignedResponses == 0 {
-		return app, err
+// checkKeys fetches the keys of a bank if its client needs them. A wrong
+// configuration is therefore known at the start, and not when a user waits.
+func (c *config) checkKeys(ctx context.Context, b *bank, app *client.Client) error {
+	if !b.wantsIDToken() && b.signing&profile.SignedResponses == 0 {
+		return nil
 	}
 	keys, err := jwks.NewRemote(jwks.RemoteConfig{
-		URL: app.ServerMetadata().JWKSURI, HTTPClient: c.httpClient(), Observe: c.telemetry.ObserveKeys(),
+		URL: app.ServerMetadata().JWKSURI, HTTPClient: b.httpClient(), Observe: c.telemetry.ObserveKeys(),
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, alg := range []string{"PS256", "ES256", "EdDSA"} {
 		usable, err := keys.Keys(ctx, "", alg)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(usable) > 0 {
-			return app, nil
+			return nil
 		}
 	}
-	return nil, errors.New("the server publishes no key for PS256, ES256 or EdDSA")
+	return errors.New("the server publishes no key for PS256, ES256 or EdDSA")
 }
 
 // maxHops bounds the redirects from the authorization endpoint to the callback.
@@ -108,7 +111,7 @@ const maxHops = 10
 // redirects. It stops at the redirect to the client and returns its parameters,
 // which never go over the network.
 func browse(ctx context.Context, c *config, target string) (callback url.Values, err error) {
-	browser := c.httpClient()
+	browser := c.banks[0].httpClient()
 	browser.Jar, _ = cookiejar.New(nil) // never fails
 	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for range maxHops {

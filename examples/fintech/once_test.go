@@ -253,7 +253,7 @@ func (w *world) deny(rw http.ResponseWriter, r *http.Request, a *authserver.Auth
 
 // changeCallback has the redirect to the client changed.
 func (w *world) changeCallback(change func(q url.Values)) {
-	w.tampers["/authorize"] = func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	w.tamper("/authorize", func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		answer := httptest.NewRecorder()
 		next.ServeHTTP(answer, r)
 		to, err := answer.Result().Location()
@@ -263,7 +263,7 @@ func (w *world) changeCallback(change func(q url.Values)) {
 		to.RawQuery = query.Encode()
 		rw.Header().Set("Location", to.String())
 		rw.WriteHeader(answer.Code)
-	}
+	})
 }
 
 func status(code int, body string) tamper {

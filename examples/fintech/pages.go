@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"encoding/base64"
 	"encoding/json"
@@ -42,7 +43,8 @@ var (
 // A view contains the data that every page shows.
 type view struct {
 	Lang, Title, Path, Subject string
-	Connected                  bool // the accounts are connected
+	Connected                  bool        // the accounts of a bank are connected
+	Banks                      []shownBank // if there are several
 	Data                       any
 }
 
@@ -70,10 +72,10 @@ func (a *app) handler() http.Handler {
 	routes := map[string]http.Handler{
 		"GET /":                http.HandlerFunc(a.home),
 		"GET /style.css":       http.HandlerFunc(style),
-		"POST /connect":        a.LoginHandler(a.sessions, a.connect),
+		"POST /connect":        a.set.LoginHandler(a.sessions, a.connect),
 		"GET /accounts":        http.HandlerFunc(a.showAccounts),
 		"GET /payment":         http.HandlerFunc(a.showPaymentForm),
-		"POST /payment":        a.LoginHandler(a.sessions, a.pay),
+		"POST /payment":        a.set.LoginHandler(a.sessions, a.pay),
 		"GET /payments":        http.HandlerFunc(a.showPayments),
 		"POST /payments/retry": http.HandlerFunc(a.retryPayment),
 		"GET /problem":         http.HandlerFunc(a.showProblem),
@@ -81,18 +83,14 @@ func (a *app) handler() http.Handler {
 		"POST /grants/revoke":  http.HandlerFunc(a.endGrant),
 		"POST /disconnect":     http.HandlerFunc(a.endAll),
 	}
-	routes["GET "+a.callbackPath()] = a.CallbackHandler(a.sessions, a.done)
-	// Forms lead to the bank as well, because browsers apply form-action to
-	// redirects.
-	policy := "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' " +
-		origin(a.ServerMetadata().AuthorizationEndpoint)
+	routes["GET "+a.callbackPath()] = a.set.CallbackHandler(a.sessions, a.done)
 	protection := http.NewCrossOriginProtection() // SP-5.3.3.1-12, and for the other forms
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, client.ErrCrossOrigin)
 	}))
 	pages := a.withUser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", a.policy(r.Context()))
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
@@ -115,6 +113,21 @@ func (a *app) handler() http.Handler {
 			pages.ServeHTTP(w, r)
 		}
 	})), "fintech")
+}
+
+// policy returns the Content-Security-Policy. Forms lead to the banks as well,
+// because browsers apply form-action to redirects. Before a bank is discovered,
+// its issuer is the best guess.
+func (a *app) policy(ctx context.Context) string {
+	policy := "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+	for _, b := range a.config.banks {
+		endpoint := b.Issuer
+		if ours, err := a.known(ctx, b.Issuer); err == nil {
+			endpoint = ours.ServerMetadata().AuthorizationEndpoint
+		}
+		policy += " " + origin(endpoint)
+	}
+	return policy
 }
 
 func (a *app) callbackPath() string {
@@ -142,10 +155,10 @@ func (a *app) show(w http.ResponseWriter, r *http.Request, page *template.Templa
 	data any) {
 	v := view{Lang: webtext.Language(r), Path: r.URL.Path, Data: data}
 	v.Title = v.T(title)
-	u := a.users.of(r)
-	v.Connected = u.accounts() != nil
-	if u != nil {
-		v.Subject = u.Subject
+	v.Banks = a.shownBanks(r.Context(), a.users.of(r))
+	v.Connected = slices.ContainsFunc(v.Banks, func(b shownBank) bool { return b.Connected })
+	if !a.several() {
+		v.Subject, v.Banks = v.Banks[0].Subject, nil
 	}
 	var text bytes.Buffer
 	if err := page.ExecuteTemplate(&text, "frame.html", v); err != nil {
@@ -163,27 +176,61 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 	a.show(w, r, homePage, http.StatusOK, "home.title", nil)
 }
 
+// shownAccounts are the accounts at one bank.
+type shownAccounts struct {
+	accounts
+	Bank    string // empty if there is one
+	Problem string // a key of texts; empty if the bank has responded
+	err     error
+}
+
+// showAccounts shows the accounts at all banks. A bank that does not respond
+// hides the others only if it is the only one.
 func (a *app) showAccounts(w http.ResponseWriter, r *http.Request) {
 	u := a.users.of(r)
-	c := u.accounts()
-	if c == nil {
+	var connections, over []connection
+	for _, b := range a.config.banks {
+		if c := u.accounts(b.Issuer); c != nil {
+			connections = append(connections, *c)
+		}
+	}
+	if connections == nil {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	answer, err := a.readAccounts(r.Context(), *c)
-	if isOver(err) {
-		if err := a.users.edit(r.Context(), u, func(u *user) { u.drop(*c) }); err != nil {
+	all := each(r.Context(), patience, connections, func(ctx context.Context, c connection) shownAccounts {
+		answer, err := a.readAccounts(ctx, c)
+		return shownAccounts{accounts: answer, Bank: a.bankName(c.Issuer), err: err}
+	})
+	var failed error
+	missing := 0
+	for i := range all {
+		switch its := &all[i]; {
+		case its.err == nil:
+			continue
+		case isOver(its.err):
+			its.Problem, over = "over.text", append(over, connections[i])
+		default:
+			its.Problem, failed = "accounts.problem", its.err
+			a.log.WarnContext(r.Context(), "a bank does not show accounts", "bank", connections[i].Issuer,
+				"reason", explain(its.err))
+		}
+		missing++
+	}
+	if over != nil {
+		if err := a.users.edit(r.Context(), u, func(u *user) { u.drop(over...) }); err != nil {
 			a.fail(w, r, err)
 			return
 		}
+	}
+	switch {
+	case missing < len(all):
+		a.show(w, r, accountsPage, http.StatusOK, "accounts.title", all)
+	case failed != nil:
+		a.fail(w, r, at(stageResource, failed))
+	default:
 		a.show(w, r, failurePage, http.StatusForbidden, "over.title", failure{Text: "over.text"})
-		return
 	}
-	if err != nil {
-		a.fail(w, r, at(stageResource, err))
-		return
-	}
-	a.show(w, r, accountsPage, http.StatusOK, "accounts.title", answer)
 }
 
 func (a *app) showPaymentForm(w http.ResponseWriter, r *http.Request) {
@@ -192,16 +239,16 @@ func (a *app) showPaymentForm(w http.ResponseWriter, r *http.Request) {
 
 // A shownPayment is a payment on its page.
 type shownPayment struct {
-	ID, Title, Status string
-	Made              bool
-	Fields            []rar.Field
+	ID, Title, Bank, Status string
+	Made                    bool
+	Fields                  []rar.Field
 }
 
 func (a *app) showPayments(w http.ResponseWriter, r *http.Request) {
 	language := webtext.Language(r)
 	var all []shownPayment
 	for _, p := range a.users.of(r).payments() {
-		shown := shownPayment{ID: p.ID, Status: p.Status, Made: p.Status != ""}
+		shown := shownPayment{ID: p.ID, Bank: a.bankName(p.Issuer), Status: p.Status, Made: p.Status != ""}
 		if parsed, err := a.types.New(openbanking.PaymentType, p.Detail); err == nil {
 			shown.Fields = parsed[0].Describe(language).Fields
 			if about, err := rar.Get[openbanking.Payment](parsed[0]); err == nil {
@@ -230,11 +277,12 @@ func (a *app) retryPayment(w http.ResponseWriter, r *http.Request) {
 
 // A shownGrant is what a connection permits.
 type shownGrant struct {
-	ID, Title string
-	Problem   bool // the bank has not responded
-	Scopes    []string
-	Details   []rar.Description
-	Managed   bool // the bank manages it
+	ID, Title, Bank string
+	Problem         bool // the bank has not responded
+	Scopes          []string
+	Details         []rar.Description
+	Managed         bool // the bank manages it
+	over            bool // the user has revoked it at the bank
 }
 
 func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
@@ -244,33 +292,54 @@ func (a *app) showGrants(w http.ResponseWriter, r *http.Request) {
 		Ended  bool
 	}{Ended: r.URL.Query().Has("ended")}
 	u := a.users.of(r)
-	for _, c := range slices.Clone(u.list()) {
-		g := shownGrant{ID: c.ID, Title: texts.Get(language, "grants.accounts"),
-			Managed: a.grants != nil && c.GrantID != ""}
-		if c.Payment != "" {
-			g.Title = texts.Get(language, "grants.payment")
-		}
-		if g.Managed {
-			// The user can revoke the grant at the bank, so each page queries
-			// it.
-			granted, err := a.grants.Query(r.Context(), c.GrantID)
-			if errors.Is(err, grants.ErrNotFound) { // revoked at the bank
-				if err := a.users.edit(r.Context(), u, func(u *user) { u.drop(c) }); err != nil {
-					a.fail(w, r, err)
-					return
-				}
-				continue
-			}
-			if err != nil {
-				g.Problem = true
-				a.log.WarnContext(r.Context(), "the bank does not tell of a grant", "reason", explain(err))
-			}
-			g.Scopes, g.Details = scopeTexts(language, granted.ScopeValues()),
-				a.describe(language, granted.AuthorizationDetails)
+	connections := slices.Clone(u.list())
+	var over []connection
+	for i, g := range each(r.Context(), patience, connections, func(ctx context.Context, c connection) shownGrant {
+		return a.queryGrant(ctx, language, c)
+	}) {
+		if g.over {
+			over = append(over, connections[i])
+			continue
 		}
 		data.Grants = append(data.Grants, g)
 	}
+	if over != nil {
+		if err := a.users.edit(r.Context(), u, func(u *user) { u.drop(over...) }); err != nil {
+			a.fail(w, r, err)
+			return
+		}
+	}
 	a.show(w, r, grantsPage, http.StatusOK, "grants.title", data)
+}
+
+// queryGrant returns what a connection permits. The user can revoke the grant
+// at the bank, so each page queries it.
+func (a *app) queryGrant(ctx context.Context, language string, c connection) shownGrant {
+	g := shownGrant{ID: c.ID, Bank: a.bankName(c.Issuer), Title: texts.Get(language, "grants.accounts")}
+	if c.Payment != "" {
+		g.Title = texts.Get(language, "grants.payment")
+	}
+	_, ours, err := a.bank(ctx, c.Issuer)
+	if err == nil && !managed(ours, c) {
+		return g
+	}
+	g.Managed = true
+	var management *grants.Client
+	if err == nil {
+		management, err = grantsAt(ours)
+	}
+	var granted grants.Grant
+	if err == nil {
+		granted, err = management.Query(ctx, c.GrantID)
+	}
+	g.over = errors.Is(err, grants.ErrNotFound)
+	if err != nil && !g.over {
+		g.Problem = true
+		a.log.WarnContext(ctx, "the bank does not tell of a grant", "bank", c.Issuer, "reason", explain(err))
+	}
+	g.Scopes = scopeTexts(language, granted.ScopeValues())
+	g.Details = a.describe(language, granted.AuthorizationDetails)
+	return g
 }
 
 // scopeTexts returns the descriptions of scopes.
@@ -310,13 +379,22 @@ func (a *app) endGrant(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/grants?ended", http.StatusSeeOther)
 }
 
-// endAll ends all connections. It drops their tokens even if the bank has not
-// revoked them.
+// endAll ends all connections, or those to the bank in the form. It drops their
+// tokens even if the bank has not revoked them.
 func (a *app) endAll(w http.ResponseWriter, r *http.Request) {
-	for _, c := range a.users.of(r).list() {
-		a.tryToEnd(r.Context(), c)
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	u, issuer := a.users.of(r), r.PostFormValue("bank")
+	a.tryToEnd(r.Context(), slices.DeleteFunc(slices.Clone(u.list()), func(c connection) bool {
+		return issuer != "" && c.Issuer != issuer
+	})...)
+	var err error
+	switch {
+	case issuer == "":
+		err = a.users.leave(w, r)
+	case u != nil:
+		err = a.users.edit(r.Context(), u, func(u *user) { u.forget(issuer) })
 	}
-	if err := a.users.leave(w, r); err != nil {
+	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
@@ -378,6 +456,8 @@ func (a *app) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, new(storeError)), errors.Is(err, client.ErrStore):
 		f, status = failure{Text: "failure.store"}, http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "5")
+	case errors.Is(err, client.ErrUnknownServer):
+		f, status = failure{Text: "failure.bank"}, http.StatusBadRequest
 	case errors.Is(err, errNoAccounts):
 		f, status = failure{Text: "failure.partial"}, http.StatusForbidden
 	case errors.Is(err, client.ErrCrossOrigin):

@@ -45,10 +45,9 @@ func (w *world) newInstance(c *config) http.Handler {
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { w.kept.Close() })
 	c.tokens, c.shared = w.kept.tokens(around.log), w.kept.isShared()
-	client, err := discover(w.t.Context(), c)
+	a, err := newApp(c, w.kept, around)
 	require.NoError(w.t, err)
-	a, err := newApp(c, client, w.kept, around)
-	require.NoError(w.t, err)
+	require.NoError(w.t, a.discover(w.t.Context()))
 	return a.handler()
 }
 
@@ -504,7 +503,7 @@ func TestWhatIsTooMuchIsGivenBack(t *testing.T) {
 			require.Equal(t, []connection{paid[len(paid)-maxConnections]}, dropped, "the oldest payment")
 		}
 	}
-	require.Equal(t, accounts, *u.accounts(), "payments leave the accounts where they are")
+	require.Equal(t, accounts, *u.accounts(""), "payments leave the accounts where they are")
 	require.Len(t, u.payments(), maxConnections)
 
 	w := newWorld(t, combination{auth: "private_key_jwt"})

@@ -29,9 +29,9 @@ func newRegistry() (*rar.Registry, error) {
 
 // A form contains the input of the payment page.
 type form struct {
-	Amount, Payee, IBAN, Reference string
-	Problem                        string // a key of texts, or empty
-	Wrong                          string // the field with the problem
+	Bank, Amount, Payee, IBAN, Reference string
+	Problem                              string // a key of texts, or empty
+	Wrong                                string // the field with the problem
 }
 
 // A formError is a form with a problem that the user has to correct.
@@ -55,7 +55,10 @@ func (a *app) readOrder(r *http.Request) (rar.Details, error) {
 		return nil, &formError{form{Problem: "problem.form"}}
 	}
 	field := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
-	f := form{Amount: field("amount"), Payee: field("payee"), IBAN: field("iban"), Reference: field("reference")}
+	f := form{
+		Bank: field("bank"), Amount: field("amount"), Payee: field("payee"), IBAN: field("iban"),
+		Reference: field("reference"),
+	}
 	order, err := a.types.New(openbanking.PaymentType, openbanking.Payment{
 		Actions: []openbanking.PaymentAction{"initiate"},
 		InstructedAmount: openbanking.Amount{Currency: "EUR",

@@ -26,7 +26,7 @@ import (
 // shutdownTime is the time for running requests when the program ends.
 const shutdownTime = 10 * time.Second
 
-// serve runs the program without -once. It discovers the bank and serves the
+// serve runs the program without -once. It discovers the banks and serves the
 // pages until ctx ends.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	log := slog.New(telemetry.Log(slog.NewTextHandler(stderr, nil)))
@@ -44,10 +44,6 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	}
 	defer kept.Close() //nolint:errcheck // the program ends
 	c.telemetry, c.tokens, c.shared = exported, kept.tokens(log), kept.isShared()
-	client, err := discover(ctx, c)
-	if err != nil {
-		return at(stageDiscovery, err)
-	}
 	own, err := url.Parse(c.RedirectURI)
 	if err != nil {
 		return err
@@ -56,8 +52,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	pages, err := newApp(c, client, kept, around)
+	pages, err := newApp(c, kept, around)
 	if err != nil {
+		return err
+	}
+	if err := pages.discover(ctx); err != nil {
 		return err
 	}
 	sockets := []socket{{address: c.address(own), handler: pages.handler(), certificate: certificate}}
@@ -131,12 +130,14 @@ func serveAll(ctx context.Context, log *slog.Logger, sockets []socket) error {
 	return err
 }
 
-// pageCertificate returns the certificate of tls_cert_file if it is valid for
-// this host and for servers. Otherwise it creates one.
+// pageCertificate returns the first certificate of a tls_cert_file that is
+// valid for this host and for servers. Otherwise it creates one.
 func (c *config) pageCertificate(host string) (*tls.Certificate, error) {
-	if c.certificate != nil && c.certificate.Leaf.VerifyHostname(host) == nil &&
-		slices.Contains(c.certificate.Leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
-		return c.certificate, nil
+	for _, b := range c.banks {
+		if b.certificate != nil && b.certificate.Leaf.VerifyHostname(host) == nil &&
+			slices.Contains(b.certificate.Leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
+			return b.certificate, nil
+		}
 	}
 	return selfSigned(host)
 }

@@ -65,14 +65,14 @@ func TestTheCertificateOfThePages(t *testing.T) {
 	for host, taken := range map[string]bool{"localhost": false, "fintech.client.example": false} {
 		pair, err := c.pageCertificate(host)
 		require.NoError(t, err)
-		require.Equal(t, taken, pair == c.certificate, "%s: a certificate for clients alone", host)
+		require.Equal(t, taken, pair == c.banks[0].certificate, "%s: a certificate for clients alone", host)
 	}
 	pair, err := selfSigned("localhost")
 	require.NoError(t, err)
-	c.certificate = pair
+	c.banks[0].certificate = pair
 	for host, taken := range map[string]bool{"localhost": true, "other.example": false} {
 		pair, err := c.pageCertificate(host)
 		require.NoError(t, err)
-		require.Equal(t, taken, pair == c.certificate, host)
+		require.Equal(t, taken, pair == c.banks[0].certificate, host)
 	}
 }

@@ -50,7 +50,7 @@ func openStore(ctx context.Context, c *config, s surroundings) (*kept, error) {
 	opened.Store = s.telemetry.Store(opened.Store, opened.Kind)
 	k := &kept{Storage: opened, name: c.store}
 	k.records = &records.Records{
-		Store: opened, Owner: "fapi2/examples/fintech\x00" + c.Issuer + "\x00" + c.ClientID, Now: time.Now,
+		Store: opened, Owner: "fapi2/examples/fintech\x00" + c.RedirectURI, Now: time.Now, // banks come and go
 	}
 	k.vault, err = vault.New(ctx, vault.Config{
 		Records: k.records, Period: keyPeriod,

@@ -148,7 +148,7 @@ func TestSessionsEnd(t *testing.T) {
 	r.AddCookie(recorder.Result().Cookies()[0])
 	u, err := s.read(r)
 	require.NoError(t, err)
-	require.Equal(t, "alice", u.Subject)
+	require.Equal(t, "alice", u.subject(""))
 	now = now.Add(userLifetime)
 	u, err = s.read(r)
 	require.NoError(t, err)
@@ -171,6 +171,49 @@ func TestTwoTabsKeepBothConnections(t *testing.T) {
 	seen := *first // by both tabs
 	enter(first, "2")
 	require.Len(t, enter(&seen, "3").Connections, 3)
+}
+
+// enterWith has a browser with the cookies return from a bank.
+func enterWith(t *testing.T, s users, c connection, cookies []*http.Cookie) (*user, []*http.Cookie) {
+	recorder, r := httptest.NewRecorder(), asks(cookies)
+	u, err := s.read(r)
+	require.NoError(t, err)
+	u, _, err = s.enter(recorder, r.WithContext(context.WithValue(r.Context(), userKey{}, u)), c, nil)
+	require.NoError(t, err)
+	all := recorder.Result().Cookies()
+	return u, all[len(all)-1:] // an earlier one ends the old session
+}
+
+func asks(cookies []*http.Cookie) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, cookie := range cookies {
+		r.AddCookie(cookie)
+	}
+	return r
+}
+
+// An attacker who has two sessions plants one of them in the browser of a
+// victim.
+func TestASecondSessionDoesNotSeeANewBank(t *testing.T) {
+	memory, err := store.NewMemory(store.MemoryConfig{})
+	require.NoError(t, err)
+	s := users{&records.Records{Store: memory, Owner: "test", Now: time.Now}}
+	first, planted := enterWith(t, s, connection{ID: "1", Issuer: "one", Subject: "mallory"}, nil)
+	other := []*http.Cookie{{Name: cookieName, Value: "another tab"}}
+	require.NoError(t, s.create(t.Context(), "session", other[0].Value, session{User: first.ID, Expires: time.Now().Add(time.Hour)}, time.Hour))
+	u, err := s.read(asks(other))
+	require.NoError(t, err)
+	require.Equal(t, first.ID, u.ID)
+	victim, cookies := enterWith(t, s, connection{ID: "2", Issuer: "two", Subject: "alice"}, planted)
+	require.Len(t, victim.Connections, 2)
+	for _, attack := range [][]*http.Cookie{planted, other} {
+		u, err := s.read(asks(attack))
+		require.NoError(t, err)
+		require.Nil(t, u, "attack: a session from before")
+	}
+	again, _ := enterWith(t, s, connection{ID: "3", Issuer: "two", Subject: "alice"}, cookies)
+	require.Equal(t, victim.ID, again.ID)
+	require.Len(t, again.Connections, 3)
 }
 
 // broken is a store whose server has gone.

@@ -24,6 +24,14 @@ var texts = webtext.Texts{
 		"Verbinden Sie Ihre Bank, um Ihre Konten hier zu sehen. Sie melden sich bei der Bank an, und sie fragt, " +
 			"was wir sehen dürfen. Wir erfahren Ihr Passwort nicht.",
 	},
+	"home.choose": {
+		"Connect your banks to see all your accounts here. You log in at each bank, and it asks you what we may " +
+			"see. We never see your passwords.",
+		"Verbinden Sie Ihre Banken, um alle Ihre Konten hier zu sehen. Sie melden sich bei jeder Bank an, und sie " +
+			"fragt, was wir sehen dürfen. Wir erfahren Ihre Passwörter nicht.",
+	},
+	"home.as":      {"Connected", "Verbunden"},
+	"home.away":    {"This bank does not respond at the moment.", "Diese Bank antwortet im Moment nicht."},
 	"home.connect": {"Connect your bank", "Bank verbinden"},
 	"home.no_need": {"You can pay somebody without connecting your bank: the bank asks you about each payment.",
 		"Zum Bezahlen müssen Sie Ihre Bank nicht verbinden: Sie fragt Sie bei jeder Zahlung."},
@@ -33,10 +41,13 @@ var texts = webtext.Texts{
 	"accounts.none":  {"The bank shows us no accounts.", "Die Bank zeigt uns keine Konten."},
 	"accounts.briefly": {"You allowed us to see your accounts for a few minutes. After that we ask you again.",
 		"Sie haben uns erlaubt, Ihre Konten einige Minuten lang zu sehen. Danach fragen wir Sie noch einmal."},
+	"accounts.problem": {"The bank cannot show your accounts at the moment.",
+		"Die Bank kann Ihre Konten im Moment nicht anzeigen."},
 	"accounts.currency": {"Currency", "Währung"},
 
 	"payment.title":     {"Pay somebody", "Jemanden bezahlen"},
 	"payment.wrong":     {"Nothing was paid.", "Es wurde nichts bezahlt."},
+	"payment.bank":      {"Your bank", "Ihre Bank"},
 	"payment.payee":     {"Name of the payee", "Name des Empfängers"},
 	"payment.iban":      {"Account of the payee (IBAN)", "Konto des Empfängers (IBAN)"},
 	"payment.amount":    {"Amount in euros", "Betrag in Euro"},
@@ -109,6 +120,8 @@ var texts = webtext.Texts{
 		"Eine andere Website hat Ihren Browser hierher geschickt. Es wurde nichts ausgeführt."},
 	"failure.expired": {"This page has expired, or you have already finished. Please start again.",
 		"Diese Seite ist abgelaufen, oder der Vorgang ist schon abgeschlossen. Bitte beginnen Sie neu."},
+	"failure.bank": {"We do not know this bank. Please choose a bank.",
+		"Wir kennen diese Bank nicht. Bitte wählen Sie eine Bank."},
 	"failure.answer": {"The bank's response does not match what you have started here. Nothing was done.",
 		"Die Antwort der Bank passt nicht zu dem Vorgang, den Sie hier begonnen haben. Es wurde nichts ausgeführt."},
 	"failure.denied": {"You or the bank did not agree. Nothing was done.",

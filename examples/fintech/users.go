@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -30,24 +31,42 @@ type session struct {
 
 // A user is the data of one or more sessions.
 type user struct {
-	ID          string       `json:"id"`      // empty after the end
-	Subject     string       `json:"subject"` // the user at the bank
+	ID          string       `json:"id"` // empty after the end
 	Connections []connection `json:"connections"`
 	Payments    []payment    `json:"payments"`
+	// Subjects are the names of the user at the banks, by issuer.
+	Subjects map[string]string `json:"subjects"`
+}
+
+// subject returns the name of the user at a bank, if it is known.
+func (u *user) subject(issuer string) string {
+	if u == nil {
+		return ""
+	}
+	return u.Subjects[issuer]
+}
+
+// forget removes all data about a bank.
+func (u *user) forget(issuer string) {
+	delete(u.Subjects, issuer)
+	u.Connections = slices.DeleteFunc(u.Connections, func(c connection) bool { return c.Issuer == issuer })
+	u.Payments = slices.DeleteFunc(u.Payments, func(p payment) bool { return p.Issuer == issuer })
 }
 
 // A payment is a payment that the user has consented to.
 type payment struct {
 	ID     string          `json:"id"`
-	Key    string          `json:"key"` // identifies repeated attempts at the bank
+	Issuer string          `json:"issuer"` // of the bank
+	Key    string          `json:"key"`    // identifies repeated attempts at the bank
 	Detail json.RawMessage `json:"detail"`
 	Status string          `json:"status,omitempty"` // reported by the bank; empty if the outcome is unknown
 }
 
-// A connection is a permission that the bank has granted to this application.
-// Its ID is that of the stored token.
+// A connection is a permission that a bank has granted to this application. Its
+// ID is that of the stored token.
 type connection struct {
 	ID      string `json:"id"`                 // for forms
+	Issuer  string `json:"issuer"`             // of the bank
 	Subject string `json:"subject,omitempty"`  // the user at the bank; empty without an ID token
 	Payment string `json:"payment,omitempty"`  // the ID of the payment; empty for a connection to the accounts
 	Briefly bool   `json:"briefly,omitempty"`  // the user has not granted offline access
@@ -58,6 +77,10 @@ type connection struct {
 // bound. It drops connections for payments, the oldest first, before
 // connections to accounts.
 func (u *user) add(c connection, p *payment) (dropped []connection) {
+	if u.Subjects == nil {
+		u.Subjects = map[string]string{}
+	}
+	u.Subjects[c.Issuer] = c.Subject
 	if p == nil || p.Status == "" { // a completed payment has no connection any more
 		u.Connections = slices.Insert(u.Connections, 0, c)
 	}
@@ -78,9 +101,11 @@ func (u *user) add(c connection, p *payment) (dropped []connection) {
 	return dropped
 }
 
-// drop removes a connection.
-func (u *user) drop(c connection) {
-	u.Connections = slices.DeleteFunc(u.Connections, func(other connection) bool { return other.ID == c.ID })
+// drop removes connections.
+func (u *user) drop(all ...connection) {
+	u.Connections = slices.DeleteFunc(u.Connections, func(other connection) bool {
+		return slices.ContainsFunc(all, func(c connection) bool { return other.ID == c.ID })
+	})
 }
 
 // payments returns the payments, the newest first. A nil user has none.
@@ -115,9 +140,9 @@ func (u *user) find(fits func(connection) bool) *connection {
 	return nil
 }
 
-// accounts returns the newest connection to accounts.
-func (u *user) accounts() *connection {
-	return u.find(func(c connection) bool { return c.Payment == "" })
+// accounts returns the newest connection to the accounts at a bank.
+func (u *user) accounts(issuer string) *connection {
+	return u.find(func(c connection) bool { return c.Payment == "" && c.Issuer == issuer })
 }
 
 // users recognizes browsers by their cookies. The store keeps the users, so
@@ -177,22 +202,37 @@ func (s users) edit(ctx context.Context, u *user, change func(*user)) error {
 	return asStoreError(err)
 }
 
-// enter starts or continues the session of a browser that returns from the
-// bank. The browser gets a new cookie. An attacker who has planted the old
-// cookie therefore gets no access. The browser keeps its connections unless the
-// bank reports another user. The caller revokes the dropped connections,
-// because no user can do that any more.
+// enter starts or continues the session of a browser that returns from a bank.
+// The browser gets a new cookie. An attacker who has planted the old cookie
+// therefore gets no access. The browser keeps its connections to all banks,
+// unless the bank reports another user than before. If the bank is new to the
+// user, the data move to a new name. Other sessions of the old name therefore
+// do not see that bank. The caller revokes the dropped connections, because no
+// user can do that any more.
 func (s users) enter(w http.ResponseWriter, r *http.Request, c connection, p *payment) (
 	u *user, dropped []connection, err error) {
 	ctx, old, cookie := r.Context(), s.of(r), rand.Text()
-	if old != nil && old.Subject == c.Subject {
-		u = old
-		err = s.edit(ctx, u, func(u *user) { dropped = u.add(c, p) })
-	} else {
-		u = &user{ID: rand.Text(), Subject: c.Subject}
-		u.add(c, p)
+	var exists, known, same bool
+	if u = old; u != nil {
+		err = s.edit(ctx, u, func(u *user) { // another tab may have been faster
+			exists = true
+			subject, knows := u.Subjects[c.Issuer]
+			if known, same = knows, knows && subject == c.Subject; same {
+				dropped = u.add(c, p)
+			}
+		})
+	}
+	if err == nil && !same {
+		u = &user{ID: rand.Text()}
+		switch {
+		case exists && known: // another user
+			dropped = old.list()
+		case exists:
+			u.Subjects, u.Connections = maps.Clone(old.Subjects), slices.Clone(old.Connections)
+			u.Payments = slices.Clone(old.Payments)
+		}
+		dropped = append(dropped, u.add(c, p)...)
 		err = s.create(ctx, "user", u.ID, u, userKept)
-		dropped = old.list()
 	}
 	if err == nil {
 		err = s.create(ctx, "session", cookie, session{User: u.ID, Expires: s.Now().Add(userLifetime)}, userLifetime)

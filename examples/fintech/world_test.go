@@ -59,13 +59,15 @@ type world struct {
 	apiMTLS  *httptest.Server
 	app      *httptest.Server // the pages, when servePages has been called
 	pages    http.Handler
-	log      bytes.Buffer // of the pages
-	kept     *kept        // of the pages
-	user     string       // who is at the bank
+	log      journal // of the pages
+	kept     *kept   // of the pages
+	user     string  // who is at the bank
 	// interact is what happens at the authorization endpoint.
-	interact func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization)
+	interact   func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization)
+	restartAPI func()
 
 	mu      sync.Mutex
+	down    bool // the bank aborts all connections
 	tampers map[string]tamper
 	calls   map[string]int
 }
@@ -73,12 +75,17 @@ type world struct {
 // A tamper stands in front of the endpoint with a path.
 type tamper func(rw http.ResponseWriter, r *http.Request, next http.Handler)
 
-func newWorld(t *testing.T, c combination) *world {
+func newWorld(t *testing.T, c combination) *world { return newBank(t, c, nil) }
+
+// newBank returns a world. If app is not nil, it is that of another world.
+func newBank(t *testing.T, c combination, app *httptest.Server) *world {
 	w := &world{t: t, user: "alice", dir: t.TempDir(), key: newKey(t), tampers: map[string]tamper{}, calls: map[string]int{}}
 	var server, api http.Handler
 	w.as, w.asMTLS = w.open(&server, tls.NoClientCert), w.open(&server, tls.RequestClientCert)
 	w.api, w.apiMTLS = w.open(&api, tls.NoClientCert), w.open(&api, tls.RequestClientCert)
-	w.app, w.pages = w.open(&w.pages, tls.NoClientCert), http.NotFoundHandler()
+	if w.app, w.pages = app, http.NotFoundHandler(); app == nil {
+		w.app = w.open(&w.pages, tls.NoClientCert)
+	}
 	w.interact = w.approve
 	registration, clientCAs := w.register(c)
 
@@ -86,7 +93,7 @@ func newWorld(t *testing.T, c combination) *world {
 	require.NoError(t, err)
 	cfg := authserver.Config{
 		AuthorizationDetails: types,
-		Issuer:               w.as.URL, Keys: []profile.SigningKey{{Key: w.key}}, Scopes: []string{"openid", "accounts", "payments", "offline_access"}, Resources: []string{w.api.URL},
+		Issuer:               w.as.URL, KeySource: w.keys, Scopes: []string{"openid", "accounts", "payments", "offline_access"}, Resources: []string{w.api.URL},
 		Clients:   func(context.Context, string) (*profile.ClientMetadata, error) { return registration, nil },
 		Interact:  func(rw http.ResponseWriter, r *http.Request, a *authserver.Authorization) { w.interact(rw, r, a) },
 		MutualTLS: &authserver.MutualTLS{ClientCAs: clientCAs, BaseURL: w.asMTLS.URL},
@@ -103,12 +110,16 @@ func newWorld(t *testing.T, c combination) *world {
 	w.server, err = authserver.New(cfg)
 	require.NoError(t, err)
 	apiCfg.Issuers = []resourceserver.Issuer{{ID: w.as.URL, Keys: w.server.Keys().Keys, Revoked: w.server.Revoked}}
-	guard, err := resourceserver.New(apiCfg)
-	require.NoError(t, err)
-	mux := http.NewServeMux()
-	mux.Handle("GET /accounts", guard.Require("accounts")(http.HandlerFunc(listAccounts)))
-	mux.Handle("POST /payments", guard.Require("payments")(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { pay(rw, r, guard, types) })))
-	server, api = w.server.Handler(), mux
+	w.restartAPI = func() {
+		guard, err := resourceserver.New(apiCfg)
+		require.NoError(t, err)
+		mux := http.NewServeMux()
+		mux.Handle("GET /accounts", guard.Require("accounts")(http.HandlerFunc(listAccounts)))
+		mux.Handle("POST /payments", guard.Require("payments")(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { pay(rw, r, guard, types) })))
+		api = mux
+	}
+	w.restartAPI()
+	server = w.server.Handler()
 	return w
 }
 
@@ -139,8 +150,11 @@ func (w *world) open(handler *http.Handler, clientAuth tls.ClientAuthType) *http
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		w.calls[r.URL.Path]++
-		change := w.tampers[r.URL.Path]
+		change, down := w.tampers[r.URL.Path], w.down && handler != &w.pages
 		w.mu.Unlock()
+		if down {
+			panic(http.ErrAbortHandler)
+		}
 		if change == nil {
 			(*handler).ServeHTTP(rw, r)
 			return
@@ -245,6 +259,56 @@ func (w *world) approve(rw http.ResponseWriter, r *http.Request, a *authserver.A
 	to, err := w.server.Approve(r.Context(), a, authserver.Approval{Subject: w.user, Scopes: a.Scopes(), AuthTime: time.Now(), Details: details})
 	require.NoError(w.t, err)
 	to.ServeHTTP(rw, r)
+}
+
+// A journal is a log that can be read while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// keys is the source of the server's keys.
+func (w *world) keys(context.Context) ([]profile.SigningKey, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return []profile.SigningKey{{Key: w.key}}, nil
+}
+
+// rotate replaces the server's key at once. The API restarts, because it does
+// not check tokens again for some minutes.
+func (w *world) rotate() {
+	key := newKey(w.t)
+	w.mu.Lock()
+	w.key = key
+	w.mu.Unlock()
+	require.NoError(w.t, w.server.RefreshKeys(w.t.Context()))
+	w.restartAPI()
+}
+
+// tamper puts a tamper in front of an endpoint, or removes it.
+func (w *world) tamper(path string, t tamper) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tampers[path] = t
+}
+
+// setDown ends the server and the API, or starts them again.
+func (w *world) setDown(down bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = down
 }
 
 // count returns how many requests came to a path.
