@@ -187,6 +187,9 @@ func TestVerifierRejects(t *testing.T) {
 	require.ErrorIs(t, err, lost)
 	_, err = newVerifier(t, func(c *message.VerifierConfig) { c.Type = "consent+jwt" }).Verify(t.Context(), good)
 	require.ErrorIs(t, err, message.ErrType)
+	assertion := testkit.SignJWS(t, header, claims("sub", sender, "amount", nil), testkit.ECKey(t, "sender"))
+	_, err = newVerifier(t, func(c *message.VerifierConfig) { c.Type = "JWT" }).Verify(t.Context(), assertion)
+	require.ErrorIs(t, err, message.ErrType, "a client assertion")
 	_, err = newVerifier(t, func(c *message.VerifierConfig) { c.Algorithms = []string{"PS256"} }).Verify(t.Context(), good)
 	require.ErrorIs(t, err, message.ErrAlgorithm)
 

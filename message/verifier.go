@@ -177,7 +177,7 @@ func (v *Verifier) check(claims strictjson.Object) (*Message, error) {
 	if err := c.Err(); err != nil {
 		return nil, err
 	}
-	if v.rules.Untyped && isAssertion(claims) { // RFC 8725 §3.12
+	if isAssertion(claims) { // RFC 8725 §3.12
 		return nil, fmt.Errorf("%w: it has the claims of a client assertion", ErrType)
 	}
 	if m.issuer != v.cfg.Issuer {

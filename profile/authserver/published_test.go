@@ -100,6 +100,7 @@ func TestMetadataOfTheHost(t *testing.T) {
 		as.Metadata = func(m *profile.ServerMetadata) {
 			m.ServiceDocumentation, m.Issuer, m.TokenEndpoint = "https://as.example/docs", "https://evil.example", ""
 			m.RequirePushedAuthorizationRequests, m.ScopesSupported = false, []string{"admin"}
+			m.RequestURIParameterSupported = true
 			m.ResponseTypesSupported[0], m.MTLSEndpointAliases.TokenEndpoint = "token", "https://evil.example/token"
 			m.Other = map[string]json.RawMessage{"cdr_arrangement_revocation_endpoint": json.RawMessage(`"https://as.example/arrangements"`)}
 		}
@@ -113,6 +114,7 @@ func TestMetadataOfTheHost(t *testing.T) {
 	require.True(t, m.RequirePushedAuthorizationRequests)
 	require.Equal(t, []string{"openid", "accounts", "payments"}, m.ScopesSupported)
 	require.Equal(t, []string{"code"}, m.ResponseTypesSupported)
+	require.False(t, m.RequestURIParameterSupported)
 	require.Equal(t, w.aliases.URL+"/token", m.MTLSEndpointAliases.TokenEndpoint)
 }
 

@@ -25,6 +25,7 @@ func (s *Server) Metadata() *profile.ServerMetadata {
 			field.Set(own.Field(i))
 		}
 	}
+	m.RequestURIParameterSupported = false // published also if false
 	return m
 }
 
