@@ -242,8 +242,10 @@ func TestReadBody(t *testing.T) {
 		_, err := message.ReadBody(http.Header{"Content-Type": {mediaType}}, strings.NewReader("a.b.c"))
 		require.ErrorIs(t, err, message.ErrMediaType, mediaType)
 	}
+	_, err := message.ReadBody(http.Header{"Content-Type": {message.MediaType, "text/plain"}}, strings.NewReader("a.b.c"))
+	require.ErrorIs(t, err, message.ErrMediaType, "two header fields")
 	h := http.Header{"Content-Type": {message.MediaType}}
-	_, err := message.ReadBody(h, strings.NewReader(strings.Repeat("a", 1<<20+1)))
+	_, err = message.ReadBody(h, strings.NewReader(strings.Repeat("a", 1<<20+1)))
 	require.ErrorIs(t, err, message.ErrMalformed)
 	_, err = message.ReadBody(h, broken{})
 	require.ErrorIs(t, err, errBroken)

@@ -109,7 +109,8 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 // at most 1 MiB. The error matches [ErrMediaType] or [ErrMalformed], or comes
 // from body.
 func ReadBody(h http.Header, body io.Reader) (string, error) {
-	if mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type")); err != nil || mediaType != MediaType {
+	contentType := strings.Join(h.Values("Content-Type"), ", ")
+	if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != MediaType {
 		return "", fmt.Errorf("%w: got %.64q, want %s", ErrMediaType, mediaType, MediaType)
 	}
 	raw, err := io.ReadAll(io.LimitReader(body, maxMessage+1))
