@@ -114,7 +114,7 @@ func TestSignerRejects(t *testing.T) {
 		})
 	for name, body := range map[string]any{
 		"an array": []int{1}, "a string": "x", "iss": map[string]any{"iss": "x"}, "Exp": map[string]any{"Exp": 1},
-		"nbf": map[string]any{"nbf": 1}, "not JSON": func() {}, "a name twice": map[string]any{"a": 1, "A": 2},
+		"nbf": map[string]any{"nbf": 1}, "a client assertion": map[string]any{"sub": sender}, "not JSON": func() {}, "a name twice": map[string]any{"a": 1, "A": 2},
 		"too long": map[string]any{"a": strings.Repeat("a", 1<<20)},
 	} {
 		_, err := newSigner(t).Sign(receiver, body)

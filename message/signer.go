@@ -89,10 +89,11 @@ func NewSigner(cfg SignerConfig) (*Signer, error) {
 // it is the identifier of the recipient or the URL of the request.
 //
 // Sign adds iss, aud, iat, exp and jti. A body with one of these members, or
-// with nbf, is an error. Each message has a new jti. Sign a body again for each
-// request, including retries. A client that repeats a request because of a DPoP
-// nonce sends the same message. An API that checks the access token before the
-// message accepts it. Other errors come from the key.
+// with nbf, is an error. So is a body with sub alone. Each message has a new
+// jti. Sign a body again for each request, including retries. A client that
+// repeats a request because of a DPoP nonce sends the same message. An API that
+// checks the access token before the message accepts it. Other errors come from
+// the key.
 func (s *Signer) Sign(audience string, body any) (string, error) {
 	if audience == "" || !jwt.UTF8(audience) {
 		return "", errors.New("message: audience is empty or not UTF-8")
@@ -135,6 +136,9 @@ func marshal(body any) ([]byte, error) {
 		if jwt.Reserved([]string{"iss", "aud", "iat", "exp", "jti", "nbf"}, name) {
 			return nil, fmt.Errorf("reserved name %.64q", name)
 		}
+	}
+	if isAssertion(object) {
+		return nil, errors.New("sub without another member, as in a client assertion")
 	}
 	return raw, nil
 }
