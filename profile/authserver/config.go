@@ -222,10 +222,11 @@ type Config struct {
 	// A key that appears in a running server signs when the readers of the JWK
 	// Set know it: KeyRefresh and five minutes later, or at its SignsFrom if
 	// that is later. It signs at once if no other key of its algorithm is left.
-	// A key that is missing is withdrawn at once, which rejects its tokens.
-	// Therefore keep a key until its last token has expired. The algorithms
-	// cannot change, and the default algorithm remains that of the first key at
-	// New. See docs/rotation.md.
+	// A key that is missing is withdrawn at once. The server then rejects its
+	// tokens. APIs reject them within five minutes after they have fetched the
+	// JWK Set. Therefore keep a key until its last token has expired. The
+	// algorithms cannot change, and the default algorithm remains that of the
+	// first key at New. See docs/rotation.md.
 	KeySource func(ctx context.Context) ([]profile.SigningKey, error)
 	// KeyRefresh is the maximum age of the keys that the server uses while
 	// KeySource works: 10 seconds to 1 hour. The default is 1 minute.
