@@ -183,6 +183,7 @@ func TestReadBounds(t *testing.T) {
 
 // Senders are not authenticated when their body is read.
 func TestReadMemory(t *testing.T) {
+	const block = 4 << 10 // of the pool, which may be empty
 	for name, tc := range map[string]struct {
 		body string
 		most uint64
@@ -200,7 +201,7 @@ func TestReadMemory(t *testing.T) {
 			_, err := form.Read(r)
 			runtime.ReadMemStats(&after)
 			require.NoError(t, err)
-			require.Less(t, after.TotalAlloc-before.TotalAlloc, tc.most)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, tc.most+block)
 		})
 	}
 	got, err := form.Parse(numbered(255))
