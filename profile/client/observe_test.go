@@ -288,10 +288,11 @@ func TestObserveCostsNothingWithoutAHook(t *testing.T) {
 		reads.Store(0)
 		send()
 		clock = reads.Load()
-		return testing.AllocsPerRun(100, send), clock
+		return testing.AllocsPerRun(1000, send), clock
 	}
 	without, clock := measure(nil)
 	with, observed := measure(func(context.Context, profile.Event) {})
 	require.Equal(t, clock+2, observed)
-	require.LessOrEqual(t, without, with)
+	// The race detector drops pooled memory at random.
+	require.LessOrEqual(t, without, with+1)
 }
