@@ -27,7 +27,7 @@ const (
 	// takeover is the time for which a process waits after the end of a lease
 	// that was not released. The holder may have a refreshed token, and could
 	// not save it. It retries once a second.
-	takeover = 2 * time.Second
+	takeover = 5 * time.Second
 	// A process polls the entry while another process has the lease.
 	firstPoll, longestPoll = 10 * time.Millisecond, 500 * time.Millisecond
 	// maxSaving bounds the time for which a process retries to save a token.

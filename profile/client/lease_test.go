@@ -1,10 +1,15 @@
 package client_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +17,8 @@ import (
 
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/store"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 )
@@ -129,7 +136,7 @@ func TestStoredTokenIsNotRefreshedAfterTheLease(t *testing.T) {
 		p := &peer{t: t, as: &httptest.Server{URL: "https://as.example"}, seen: map[string][]recorded{}}
 		shared := newEntryStore(t, time.Now)
 		requests := 0
-		send := func() *http.Response { requests++; return refreshed() }
+		send := func(url.Values) *http.Response { requests++; return refreshed() }
 		slow := p.process(shared, send, func(c *client.Config) {
 			c.Requests = &client.RequestConfig{AssertionClaims: func(context.Context) (map[string]any, error) {
 				time.Sleep(time.Minute)
@@ -223,4 +230,113 @@ func TestPauseOfAWrongClock(t *testing.T) {
 	w.clock.Advance(time.Hour)
 	_, err = app.StoredToken("alice").Token()
 	require.NoError(t, err, "a pause lasts some minutes")
+}
+
+// An unreliableStore is slow. An eighth of its operations fails, and half of
+// those take effect. Sometimes it is down for up to two minutes.
+type unreliableStore struct {
+	store.Store
+	random func(n int) int
+	mu     sync.Mutex
+	down   time.Time // until then
+}
+
+var errUnreliable = errors.New("connection reset")
+
+// operate runs an operation, or fails before or after it.
+func (s *unreliableStore) operate(operation func()) error {
+	time.Sleep(time.Duration(s.random(300)) * time.Millisecond)
+	s.mu.Lock()
+	if s.random(400) == 0 {
+		s.down = time.Now().Add(time.Duration(s.random(120)) * time.Second)
+	}
+	down := time.Now().Before(s.down)
+	s.mu.Unlock()
+	fails := down || s.random(8) == 0
+	if !fails || !down && s.random(2) == 0 {
+		operation()
+	}
+	if fails {
+		return errUnreliable
+	}
+	return nil
+}
+
+func (s *unreliableStore) Get(ctx context.Context, key string) (value []byte, version int64, err error) {
+	failed := s.operate(func() { value, version, err = s.Store.Get(ctx, key) })
+	return value, version, cmp.Or(failed, err)
+}
+
+func (s *unreliableStore) Add(ctx context.Context, key string, value []byte, expires time.Time) (ok bool, err error) {
+	failed := s.operate(func() { ok, err = s.Store.Add(ctx, key, value, expires) })
+	return ok, cmp.Or(failed, err)
+}
+
+func (s *unreliableStore) Swap(
+	ctx context.Context, key string, version int64, value []byte, expires time.Time,
+) (ok bool, err error) {
+	failed := s.operate(func() { ok, err = s.Store.Swap(ctx, key, version, value, expires) })
+	return ok, cmp.Or(failed, err)
+}
+
+// Three processes, whose clocks differ by 7 seconds, use a token for an hour.
+// The server rotates refresh tokens, and responds after up to 20 seconds.
+func TestStoredTokenInAnUnreliableStore(t *testing.T) {
+	for seed := range uint64(24) {
+		synctest.Test(t, func(t *testing.T) {
+			source, mu := rand.New(rand.NewPCG(seed, 1)), sync.Mutex{}
+			random := func(n int) int {
+				mu.Lock()
+				defer mu.Unlock()
+				return source.IntN(n)
+			}
+			memory, err := store.NewMemory(store.MemoryConfig{})
+			require.NoError(t, err)
+			shared := &unreliableStore{Store: memory, random: random}
+			p := &peer{t: t, as: &httptest.Server{URL: "https://as.example"}, seen: map[string][]recorded{}}
+			used, ends := sync.Map{}, sync.Map{} // by refresh token and by access token
+			count := atomic.Int32{}
+			send := func(form url.Values) *http.Response {
+				time.Sleep(time.Duration(random(5000)) * time.Millisecond)
+				_, again := used.LoadOrStore(form.Get("refresh_token"), true)
+				assert.False(t, again, "seed %d: a refresh token was sent twice", seed)
+				access := fmt.Sprintf("at-%d", count.Add(1))
+				ends.Store(access, time.Now().Add(time.Minute))
+				time.Sleep(time.Duration(random(15000)) * time.Millisecond)
+				w := httptest.NewRecorder()
+				reply(w, 200, map[string]any{
+					"access_token": access, "token_type": "DPoP", "expires_in": 60, "refresh_token": "rt of " + access,
+				})
+				return w.Result()
+			}
+			var all sync.WaitGroup
+			end := time.Now().Add(time.Hour)
+			for i, ahead := range []time.Duration{0, 3 * time.Second, -4 * time.Second} {
+				alice := p.process(shared, send, func(c *client.Config) {
+					c.Hooks.Now = func() time.Time { return time.Now().Add(ahead) }
+				})
+				for i == 0 && alice.Save(t.Context(), &oauth2.Token{RefreshToken: "rt"}) != nil {
+					time.Sleep(time.Second)
+				}
+				for range 2 {
+					all.Go(func() {
+						for time.Now().Before(end) {
+							time.Sleep(time.Duration(random(4000)) * time.Millisecond)
+							token, err := alice.Token()
+							if err != nil {
+								assert.NotErrorIs(t, err, client.ErrReauthorize, "seed %d", seed)
+								continue
+							}
+							// The response takes 15 seconds, the clock is 4 seconds behind.
+							expiry, _ := ends.Load(token.AccessToken)
+							assert.Less(t, time.Since(expiry.(time.Time)), 22*time.Second, "seed %d", seed)
+						}
+					})
+				}
+			}
+			all.Wait()
+			require.Greater(t, count.Load(), int32(30))
+			time.Sleep(15 * time.Minute) // a token may not be saved yet
+		})
+	}
 }

@@ -279,7 +279,7 @@ func (s *StoredToken) tokenFor(ctx context.Context) (*oauth2.Token, error) {
 	if err == nil {
 		return s.hold(renewed), nil
 	}
-	if !errors.Is(err, ErrReauthorize) && s.usableFor(e, now, 0) { // the refresh was early
+	if !errors.Is(err, ErrReauthorize) && s.usableFor(e, s.client.cfg.Hooks.Now(), 0) { // the refresh was early
 		return e.oauth2Token(), nil
 	}
 	return nil, err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -778,13 +779,14 @@ func TestStoredTokenLeases(t *testing.T) {
 
 // process returns the token of alice in a process without a network. The test
 // runs in a bubble of synctest.
-func (p *peer) process(shared store.Store, send func() *http.Response, change ...func(*client.Config)) *client.StoredToken {
+func (p *peer) process(shared store.Store, send func(url.Values) *http.Response, change ...func(*client.Config)) *client.StoredToken {
 	cfg := p.config()
 	cfg.Hooks.Now = time.Now
 	cfg.Tokens = &client.Tokens{Store: shared, InsecureAllowPlaintext: true}
 	cfg.HTTPClient = &http.Client{Transport: testkit.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Path == "/token" {
-			return send(), nil
+			assert.NoError(p.t, r.ParseForm())
+			return send(r.PostForm), nil
 		}
 		w := httptest.NewRecorder()
 		p.serve(w, httptest.NewRequest(r.Method, r.URL.String(), nil))
@@ -817,12 +819,12 @@ func TestStoredTokenLeasesOfSeveralProcesses(t *testing.T) {
 				shared := newEntryStore(t, time.Now)
 				crashed, leave := make(chan struct{}), make(chan struct{})
 				requests := 0
-				process := func(ahead time.Duration, send func() *http.Response) *client.StoredToken {
+				process := func(ahead time.Duration, send func(url.Values) *http.Response) *client.StoredToken {
 					return p.process(shared, send, func(c *client.Config) {
 						c.Hooks.Now = func() time.Time { return time.Now().Add(ahead) }
 					})
 				}
-				first := process(skew, func() *http.Response {
+				first := process(skew, func(url.Values) *http.Response {
 					close(crashed)
 					<-leave
 					return nil
@@ -833,7 +835,7 @@ func TestStoredTokenLeasesOfSeveralProcesses(t *testing.T) {
 					first.Token()
 				}()
 				<-crashed
-				slow := func() *http.Response {
+				slow := func(url.Values) *http.Response {
 					requests++
 					time.Sleep(20 * time.Second)
 					return refreshed()
