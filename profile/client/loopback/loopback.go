@@ -148,6 +148,12 @@ func (l *Listener) Login(ctx context.Context, app *client.Client, request client
 	case err := <-closed:
 		return nil, fmt.Errorf("loopback: %w", err)
 	case <-ctx.Done():
+	}
+	// A code that was sent is not lost: Finish ends soon.
+	select {
+	case r := <-results:
+		return r.token, r.err
+	case one <- struct{}{}: // no callback is being finished
 		return nil, fmt.Errorf("loopback: waiting for the browser: %w", context.Cause(ctx))
 	}
 }

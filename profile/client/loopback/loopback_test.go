@@ -23,8 +23,9 @@ import (
 // A bank is an authorization server that remembers the state of the last push.
 type bank struct {
 	*httptest.Server
-	state string
-	codes int
+	state    string
+	codes    int
+	redeemed func() // called for each code
 }
 
 func newBank(t testing.TB) *bank {
@@ -37,7 +38,9 @@ func newBank(t testing.TB) *bank {
 			w.WriteHeader(http.StatusCreated)
 			io.WriteString(w, `{"request_uri":"urn:ietf:params:oauth:request_uri:1","expires_in":60}`)
 		case "/token":
-			b.codes++
+			if b.codes++; b.redeemed != nil {
+				b.redeemed()
+			}
 			io.WriteString(w, `{"access_token":"at-1","token_type":"DPoP"}`)
 		default:
 			json.NewEncoder(w).Encode(map[string]any{
@@ -167,6 +170,25 @@ func TestLoginFails(t *testing.T) {
 	_, err = l.Login(t.Context(), b.client(t, "http://127.0.0.1:1/callback"), client.Request{Scopes: []string{"a"}})
 	require.ErrorContains(t, err, "another RedirectURI")
 	require.Zero(t, b.codes)
+}
+
+// The user is slow, and the deadline passes while the code is redeemed.
+func TestLoginKeepsARedeemedCode(t *testing.T) {
+	b := newBank(t)
+	ctx, stop := context.WithCancel(t.Context())
+	b.redeemed = func() {
+		stop()
+		time.Sleep(50 * time.Millisecond)
+	}
+	var l *loopback.Listener
+	l, err := loopback.Listen(loopback.Config{Open: func(string) error {
+		go visit(t, http.MethodGet, l.RedirectURI()+"?"+url.Values{"iss": {b.URL}, "state": {b.state}, "code": {"1"}}.Encode())
+		return nil
+	}})
+	require.NoError(t, err)
+	token, err := l.Login(ctx, b.client(t, l.RedirectURI()), client.Request{Scopes: []string{"a"}})
+	require.NoError(t, err)
+	require.Equal(t, "at-1", token.AccessToken)
 }
 
 // A page of the host panics, or a client does not read it.
