@@ -126,11 +126,25 @@ func (s *Set) Issuers() []string {
 // server. The error matches [ErrUnknownServer], or is one that [New] returns
 // for the server: [profile.ErrDiscovery] if the server does not respond.
 func (s *Set) Client(ctx context.Context, issuer string) (*Client, error) {
-	s.mu.RLock()
-	server := s.servers[issuer]
-	s.mu.RUnlock()
+	server := s.server(issuer)
 	if server == nil { // the issuer may come from a browser
 		return nil, fmt.Errorf("%w %.200q", ErrUnknownServer, issuer)
 	}
 	return server.client(ctx)
+}
+
+func (s *Set) server(issuer string) *renewal {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.servers[issuer]
+}
+
+// known reports whether Client returns without waiting for a discovery.
+func (s *Set) known(ctx context.Context, issuer string) bool {
+	server := s.server(issuer)
+	if server == nil {
+		return true
+	}
+	c, _, _ := server.look(ctx, false)
+	return c != nil
 }

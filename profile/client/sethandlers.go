@@ -82,13 +82,20 @@ func (s *Set) clientOf(r *http.Request, sessions *Sessions) (*Client, error) {
 // session in this browser the response matches. It tries the servers of open
 // sessions only, of which a browser has at most six.
 func (s *Set) clientOfEncrypted(r *http.Request, sessions *Sessions, callback url.Values) (*Client, error) {
-	var unavailable []error
+	var known, others []*Session // the user does not wait for another server that is down
 	for _, cookie := range sessions.cookies.all(r) {
 		sealed, err := sessions.cookies.open(cookie)
-		if err != nil || !sealed.Session.SignedResponse {
-			continue
+		switch {
+		case err != nil || !sealed.Session.SignedResponse:
+		case s.known(r.Context(), sealed.Session.Issuer):
+			known = append(known, sealed.Session)
+		default:
+			others = append(others, sealed.Session)
 		}
-		c, err := s.Client(r.Context(), sealed.Session.Issuer)
+	}
+	var unavailable []error
+	for _, session := range append(known, others...) {
+		c, err := s.Client(r.Context(), session.Issuer)
 		if err != nil {
 			unavailable = append(unavailable, err)
 			continue
@@ -97,7 +104,7 @@ func (s *Set) clientOfEncrypted(r *http.Request, sessions *Sessions, callback ur
 			continue
 		}
 		response, err := c.responses.VerifyValues(r.Context(), callback)
-		if err == nil && response.CheckState(sealed.Session.State) == nil {
+		if err == nil && response.CheckState(session.State) == nil {
 			return c, nil
 		}
 	}

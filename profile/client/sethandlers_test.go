@@ -119,6 +119,41 @@ func TestSetHandlers(t *testing.T) {
 	require.Len(t, plain.messages("/token"), 1)
 }
 
+// The application restarts during two logins. A server does not respond, and
+// the browser returns from the other one.
+func TestSetEncryptedCallbackDuringAnOutage(t *testing.T) {
+	silent, p := newPeer(t), newPeer(t)
+	to := jarm.Encryption{
+		Key: testkit.ECKey(t, "enc").Public(), KeyID: "enc", Algorithm: "ECDH-ES", ContentEncryption: "A256GCM",
+	}
+	put := func(set *client.Set, p *peer) {
+		cfg := p.config()
+		cfg.Profile = profile.SignedResponses
+		cfg.ResponseDecryptionKeys = []jarm.DecryptionKey{{Key: testkit.ECKey(t, "enc"), KeyID: "enc"}}
+		require.NoError(t, set.Put(cfg))
+	}
+	a := newSetApp(t, &client.Set{})
+	release := make(chan struct{})
+	for _, p := range []*peer{silent, p} {
+		p.metadata = func(m map[string]any) { m["response_modes_supported"] = []string{"jwt"} }
+		put(a.set, p)
+	}
+	a.login(t, silent, silent.as.URL)
+	session := a.login(t, p, p.as.URL)
+	a.login(t, silent, silent.as.URL) // before and after, in any order of the cookies
+	silent.metadata = func(map[string]any) { <-release }
+	put(a.set, silent) // without metadata
+	done := make(chan error, 1)
+	go func() { done <- a.callback(p.signedCallback("k1", session, to)) }()
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(10 * time.Second):
+		t.Error("the user waits for another server")
+	}
+	close(release)
+}
+
 // A server that the attacker controls must not receive the code of another
 // server, and its responses must not finish a login at another server.
 func TestSetMixUp(t *testing.T) {
