@@ -137,7 +137,7 @@ func TestTheDefaultConfiguration(t *testing.T) {
 	demo := filepath.Join(temp, "demo")
 	w := newWorld(t, combination{auth: "private_key_jwt"})
 	runIt := func() (int, string) {
-		var stdout, stderr bytes.Buffer
+		var stdout, stderr journal
 		return run(t.Context(), []string{"-once", "-state", demo}, &stdout, &stderr), stdout.String() + stderr.String()
 	}
 	exit, said := runIt()

@@ -17,7 +17,8 @@ import (
 
 // runOnce is the whole program with -once.
 func (w *world) runOnce() (exit int, o outcome) {
-	var stdout, stderr bytes.Buffer
+	var stdout bytes.Buffer
+	var stderr journal
 	exit = run(w.t.Context(), []string{"-config", w.configFile(), "-once"}, &stdout, &stderr)
 	require.Empty(w.t, stderr.String())
 	require.Equal(w.t, 1, strings.Count(stdout.String(), "\n"), "one line")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"net"
@@ -31,7 +30,7 @@ func TestServeUntilTheEnd(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	began, ended := make(announced, 1), make(chan int, 1)
-	var stderr bytes.Buffer
+	var stderr journal
 	go func() { ended <- run(ctx, []string{"-config", w.configFile()}, began, &stderr) }()
 	require.Contains(t, <-began, "https://"+host+"/")
 	// The certificate was made by the program just now, so there is nothing
@@ -50,7 +49,7 @@ func TestServeUntilTheEnd(t *testing.T) {
 func TestServeNeedsTheBank(t *testing.T) {
 	w := newWorld(t, combination{auth: "private_key_jwt"})
 	w.as.Close()
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr journal // a fetch of metadata may end later, with a report
 	require.Equal(t, 1, run(t.Context(), []string{"-config", w.configFile()}, &stdout, &stderr))
 	require.Contains(t, stderr.String(), "discovery: ")
 	require.Empty(t, stdout.String())
