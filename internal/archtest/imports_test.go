@@ -114,6 +114,7 @@ func rejectRole(from, to string) string {
 		resourceServer = profileRoom + "/resourceserver"
 		shared         = profileRoom + "/internal"
 		kit            = profileRoom + "/profiletest"
+		ruleSets       = profileRoom + "/rules"
 	)
 	switch {
 	case from == to, from == kit:
@@ -124,7 +125,9 @@ func rejectRole(from, to string) string {
 		return ""
 	case isBelow(from, shared):
 		return "what the roles share imports no role"
-	case isBelow(to, shared), from == authServer && to == resourceServer, isBelow(from, to):
+	case from == ruleSets:
+		return "the rules of ecosystems import no role"
+	case to == ruleSets, isBelow(to, shared), from == authServer && to == resourceServer, isBelow(from, to):
 		return ""
 	}
 	return "a role imports no other role"
