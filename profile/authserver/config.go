@@ -25,6 +25,7 @@ import (
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/profile/rules"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/store"
 	"github.com/gofapi/fapi2/tokenbinding"
@@ -36,6 +37,16 @@ type Config struct {
 	// Profile contains the parts of FAPI 2.0 Message Signing that the server
 	// requires of every client. The default is Baseline.
 	Profile profile.Profile
+	// Rules are the rules of the ecosystem of this server. They narrow what
+	// every client may do, what an approval may grant and what the metadata
+	// announces. New rejects a Set that permits more than FAPI 2.0, and a
+	// Config that contradicts it. If nil, there are no further rules.
+	Rules *rules.Set
+	// ClientRules returns the rules for one client, in place of Rules, or nil
+	// for Rules. It is for servers of several ecosystems. Each Set must have
+	// passed [rules.Set.Validate]. The metadata follows Rules alone. If nil,
+	// Rules are for all clients.
+	ClientRules func(client *profile.ClientMetadata) *rules.Set
 	// Issuer is the issuer identifier, an https URL without query and fragment.
 	// Required. The server makes the URLs of its endpoints from it, and never
 	// from the headers of a request.
