@@ -131,7 +131,7 @@ type Lifetimes struct {
 // A Span is a range of durations, both ends included. A zero end is open. In
 // JSON it is the longest duration, "10m", or an array of both, ["60s", "90s"].
 type Span struct {
-	// Min and Max are the ends, in whole milliseconds.
+	// Min and Max are the ends, in whole seconds.
 	Min, Max time.Duration
 }
 
