@@ -83,8 +83,8 @@ func (s *Set) Validate() error {
 
 // tokenMembers are the members of token responses that have a meaning.
 var tokenMembers = []string{
-	"access_token", "token_type", "expires_in", "refresh_token", "scope", "id_token", "authorization_details", "grant_id",
-	"issued_token_type", "error", "error_description", "error_uri",
+	"access_token", "token_type", "expires_in", "refresh_token", "scope", "id_token", "authorization_details",
+	"grant_id", "issued_token_type", "error", "error_description", "error_uri",
 }
 
 func (a *Algorithms) check(found *problems) {
@@ -103,11 +103,12 @@ func (a *Algorithms) check(found *problems) {
 }
 
 func (e *Encryption) check(found *problems) {
-	for path, kind := range map[string]Encrypted{
-		"encryption.id_token": e.IDToken, "encryption.userinfo": e.UserInfo, "encryption.introspection": e.Introspection,
+	for kind, rule := range map[string]Encrypted{
+		"id_token": e.IDToken, "userinfo": e.UserInfo, "introspection": e.Introspection,
 	} {
-		found.subset(path+".alg", kind.Algorithms, jose.EncryptionAlgorithms())
-		found.subset(path+".enc", kind.ContentEncryptions, jose.ContentEncryptions())
+		path := "encryption." + kind
+		found.subset(path+".alg", rule.Algorithms, jose.EncryptionAlgorithms())
+		found.subset(path+".enc", rule.ContentEncryptions, jose.ContentEncryptions())
 	}
 }
 
