@@ -22,6 +22,7 @@ import (
 // A traceHandler adds the IDs of the trace and the span to each record.
 type traceHandler struct{ slog.Handler }
 
+//docs:begin handle
 func (h traceHandler) Handle(ctx context.Context, record slog.Record) error {
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		record = record.Clone()
@@ -29,6 +30,8 @@ func (h traceHandler) Handle(ctx context.Context, record slog.Record) error {
 	}
 	return h.Handler.Handle(ctx, record)
 }
+
+//docs:end
 
 func (h traceHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return traceHandler{h.Handler.WithAttrs(attrs)}
@@ -67,6 +70,7 @@ func Example() {
 	}
 	var shared store.Store // of a database
 
+	//docs:begin server
 	server, err := authserver.New(authserver.Config{
 		// Issuer, Clients, Keys and so on
 		Store: telemetry.Store(shared, "postgresql"),
@@ -76,8 +80,11 @@ func Example() {
 		log.Fatal(err)
 	}
 	http.Handle("/", otelhttp.NewHandler(server.Handler(), "authorization server"))
+	//docs:end
 
+	//docs:begin keys
 	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: "https://as.example/jwks", Observe: telemetry.ObserveKeys})
+	//docs:end
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -101,10 +108,12 @@ func ExampleTelemetry_ObserveClient() {
 	}
 	app, err := client.New(context.Background(), client.Config{
 		// Issuer, ClientID, Key and so on
+		//docs:begin clientHooks
 		Hooks: client.Hooks{
 			Observe:   telemetry.ObserveClient,
 			Transport: func(base http.RoundTripper) http.RoundTripper { return otelhttp.NewTransport(base) },
 		},
+		//docs:end
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -25,11 +25,16 @@ var rules = map[string]func(*repo) []string{
 	"no skips":            skipRule,
 	"words":               wordRule,
 	"prose":               proseRule,
+	"links":               linkRule,
+	"snippets":            snippetRule,
+	"names in pages":      nameRule,
+	"commands in pages":   commandRule,
 }
 
 func TestArchitecture(t *testing.T) {
 	if *update {
 		lowerLimits(t)
+		rewriteSnippets(t)
 	}
 	r, err := load(os.DirFS("../.."))
 	require.NoError(t, err)
@@ -268,7 +273,66 @@ var samples = map[string][]sample{
 		one("a limit of a package that does not exist", proseTable, "dpop\t6\t3\t0\t0\n", "prose.tsv:dpop: no such package"),
 		one("a table that cannot be read", proseTable, "dpop\n", "prose.tsv:1"),
 	},
+	"links": {
+		tree("links that lead somewhere", "a", "docs/b.md", "# A `B`, c_d!\n\n# A B c_d\n\n<a id=\"own\"></a>\n"),
+		tree("a missing file", "[a](docs/c.md)\n", "docs/b.md", "", "README.md:1: docs/c.md does not exist"),
+		tree("a file from another directory", "", "docs/b.md", "\n[a](README.md) [b](../README.md) [c](../docs) [d](../docs/)\n", "docs/b.md:2: README.md does not exist"),
+		tree("headings", "[a](docs/b.md#a-b-c_d) [b](docs/b.md#a-b-c_d-1) [c](docs/b.md#own) [d](#here)\n\n## Here\n", "docs/b.md",
+			"# A `B`, c_d!\n\n# A B c_d\n\n<a id=\"own\"></a>\n"),
+		tree("missing headings", "[a](docs/b.md#a) [b](#b)\n\n# C\n", "docs/b.md", "    # a\n", "docs/b.md#a: no such heading", "#b: no such heading"),
+		tree("a picture", "<img src=\"a.png\" alt=\"\"> ![b](docs/b.md)\n", "docs/b.md", "", "a.png does not exist"),
+		tree("other sites", "[a](https://example.org/a) [b](http://example.org/b) [c](mailto:a@example.org)\n", "docs/b.md", "", "http://example.org/b: want https"),
+		tree("links in code", "`[a](b.md)`\n\n```\n[a](b.md)\n```\n\n    [a](b.md)\n", "docs/b.md", ""),
+	},
+	"snippets": {
+		tree("a region", "<!-- code: dpop/a_test.go part -->\n```go\ng()\n```\n", "dpop/a_test.go", region),
+		tree("the body of a function", "<!-- code: dpop/a_test.go f -->\n```go\ng()\n```\n", "dpop/a_test.go", goFile("dpop_test", "func f() {\n\tg()\n}\n")),
+		tree("code that differs", "<!-- code: dpop/a_test.go part -->\n```go\nh()\n```\n", "dpop/a_test.go", region, "README.md:3: differs from dpop/a_test.go part"),
+		tree("Go code of its own", "```go\ng()\n```\n", "dpop/a_test.go", region, "README.md:2: Go code without"),
+		tree("a marker that is not on the line above", "<!-- code: dpop/a_test.go part -->\n\n```go\ng()\n```\n", "dpop/a_test.go", region, "README.md:4: Go code without"),
+		tree("a missing file", "<!-- code: dpop/b_test.go part -->\n```go\ng()\n```\n", "dpop/a_test.go", region, "dpop/b_test.go does not exist"),
+		tree("a missing region", "<!-- code: dpop/a_test.go other -->\n```go\ng()\n```\n", "dpop/a_test.go", region, "neither a region nor a function other"),
+		tree("a region without an end", "<!-- code: dpop/a_test.go part -->\n```go\ng()\n```\n", "dpop/a_test.go", strings.ReplaceAll(region, "//docs:end", "//"), "region part has no end"),
+		tree("a region in a region", "<!-- code: dpop/a_test.go part -->\n```go\ng()\n```\n", "dpop/a_test.go",
+			strings.ReplaceAll(region, "\tg()", "\t//docs:begin inner\n\tg()"), "region part contains another"),
+		tree("code in other languages", "```sql\nSELECT 1\n```\n\n```\ng()\n```\n", "dpop/a_test.go", region),
+	},
+	"names in pages": {
+		tree("names that exist", "`dpop.Config`, `dpop.Config.Inner.Deep`, `Config.Do()`, `dpop.New(dpop.Config{Inner: nil})`, `v.Config`, `ExampleNew`\n", "dpop/a.go", nameSample),
+		tree("a missing name", "`dpop.Nothing`\n", "dpop/a.go", nameSample, "README.md:1: `dpop.Nothing` does not exist"),
+		tree("a missing field", "`dpop.Config.Outer` `dpop.Config.Inner.Flat`\n", "dpop/a.go", nameSample, "`dpop.Config.Outer`", "`dpop.Config.Inner.Flat`"),
+		tree("a missing field in a literal", "`c := dpop.Config{Inner: nil, Outer: 1}`\n", "dpop/a.go", nameSample, "`dpop.Config.Outer`"),
+		tree("a missing method", "`Config.Undo`\n", "dpop/a.go", nameSample, "`Config.Undo` does not exist"),
+		tree("a missing test", "`ExampleOld`\n", "dpop/a.go", nameSample, "`ExampleOld` does not exist"),
+		tree("names of other modules", "`oauth2.Nothing` `dpop.example.org` `http.Client`\n", "dpop/a.go", nameSample),
+		tree("names outside of code", "dpop.Nothing\n\n    dpop.Nothing\n", "dpop/a.go", nameSample),
+	},
+	"commands in pages": {
+		tree("commands that work", "    go test work\n    go test ./cmd -run 'TestA$' -own=3 x\n    go run -race ./cmd -own x # now\n    go get "+module+"\n    go run example.org/x@v1\n    .ci/run\n\n"+
+			"`go test ./...` and `A=1 go run "+module+"/cmd@latest`\n\n```sh\n$ cd cmd\n$ go run .\n```\n", "cmd/a.go", program),
+		tree("a missing directory", "`go run ./b` and `go test ./b/...`\n", "cmd/a.go", program, "README.md:1: go run ./b: no such package", "no such directory"),
+		tree("a package that is not a program", "`go run ./dpop`\n", "dpop/a.go", goFile("dpop", ""), "not a program"),
+		tree("a directory without a dot", "`go run cmd`\n", "cmd/a.go", program, "write ./cmd"),
+		tree("a missing flag", "    go run ./cmd -other\n", "cmd/a.go", program, "README.md:1: go run ./cmd -other: no flag -other"),
+		tree("a missing test", "`go test ./cmd -run TestB`\n", "cmd/a.go", program, "no test matches TestB"),
+		tree("a test in another package", "`go test ./dpop -run TestA`\n", "dpop/a.go", goFile("dpop", ""), "no test matches TestA"),
+		tree("a missing script", "`.ci/walk`\n", "cmd/a.go", program, "no such script"),
+	},
 }
+
+// tree returns a sample with a README, a second file and some others.
+func tree(name, readme, file, text string, want ...string) sample {
+	return sample{name, map[string]string{
+		"README.md": readme, ".ci/run": "", "cmd/a_test.go": goFile("main_test", "func TestA() {}\n"), "dpop/example_test.go": goFile("dpop_test", "func ExampleNew() {}\n"), file: text,
+	}, want}
+}
+
+const nameSample = "// Package dpop is.\npackage dpop\n\ntype Config struct { Inner *Inner }\ntype Inner struct { Deep int }\nfunc (c *Config) Do() {}\nfunc New(Config) {}\n"
+
+var (
+	region  = goFile("dpop_test", "func f() {\n\t//docs:begin part\n\tg()\n\t//docs:end\n}\n")
+	program = goFile("main", "func main() { flag.Int(\"own\", 0, \"\") }\n", `"flag"`)
+)
 
 // oddComments has an odd turn on each line.
 const oddComments = "// What is next is code.\n// It reaches nobody.\n// The store refuses.\n// The header, say.\n"
