@@ -148,6 +148,8 @@ func algorithmClause(algs ...string) string {
 // not restrict them.
 func encryptionRules(member string, algs ...string) []rule {
 	password := func(alg string) bool { return strings.HasPrefix(alg, "PBES2-") }
+	sha1 := slices.Contains(algs, jose.RSAOAEP) &&
+		!hasAny(algs, jose.ECDHES, jose.ECDHESA128KW, jose.ECDHESA256KW, jose.RSAOAEP256)
 	return []rule{
 		// One server with distinguishable errors decrypts for every attacker.
 		{"JWT-3.2-2", warning, member, when(slices.Contains(algs, "RSA1_5"), "RSA1_5 in %s", member),
@@ -155,6 +157,8 @@ func encryptionRules(member string, algs ...string) []rule {
 		{"JWT-BIS-1", warning, member,
 			when(slices.ContainsFunc(algs, password), "password-based algorithm in %s", member),
 			"Use RSA-OAEP-256 or ECDH-ES: with PBES2, the sender chooses how long the receiver computes."},
+		{"JWT-3.2-1", advice, member, when(sha1, "only RSA-OAEP, with SHA-1, in %s", member),
+			"Use RSA-OAEP-256 or ECDH-ES: policies forbid SHA-1, although it does not weaken OAEP."},
 	}
 }
 

@@ -181,6 +181,7 @@ func (c *ClientMetadata) keySetRules(set *jwks.Set) []rule {
 		{"JARM-3-2", c.AuthorizationEncryptedResponseAlg},
 		{"CA-OIDC-10.2-1", c.IDTokenEncryptedResponseAlg},
 		{"CA-OIDC-10.2-1", c.UserInfoEncryptedResponseAlg},
+		{"INT-9701-6-1", c.IntrospectionEncryptedResponseAlg},
 	} {
 		keys, err := set.EncryptionKeys(ctx, e.alg)
 		lacks := isOne(e.alg, jose.EncryptionAlgorithms()...) && (err != nil || len(keys) == 0)

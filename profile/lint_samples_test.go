@@ -124,6 +124,10 @@ var lintServerSamples = []lintServerSample{
 	{"JWT-BIS-1 passwords", 0, func(m *profile.ServerMetadata) {
 		m.RequestObjectEncryptionAlgValuesSupported = []string{"PBES2-HS256+A128KW"}
 	}, []string{"warning JWT-BIS-1 request_object_encryption_alg_values_supported"}},
+	{"JWT-3.2-1 only RSA-OAEP with SHA-1", 0, func(m *profile.ServerMetadata) {
+		m.UserInfoEncryptionAlgValuesSupported = []string{"RSA-OAEP"}
+		m.IDTokenEncryptionAlgValuesSupported = []string{"RSA-OAEP", "RSA-OAEP-256"}
+	}, []string{"advice JWT-3.2-1 userinfo_encryption_alg_values_supported"}},
 	{"MS-6.1-1 encrypted responses", 0, func(m *profile.ServerMetadata) {
 		m.AuthorizationEncryptionAlgValuesSupported = []string{"ECDH-ES"}
 	}, []string{"advice MS-6.1-1 authorization_encryption_alg_values_supported"}},
@@ -230,6 +234,13 @@ func lintClientSamples(t testing.TB) []lintClientSample {
 		{"CA-OIDC-10.2-1 UserInfo that is encrypted and not signed", 0, func(c *profile.ClientMetadata) {
 			c.UserInfoEncryptedResponseAlg, c.UserInfoEncryptedResponseEnc = "RSA-OAEP-256", "A256GCM"
 		}, []string{"warning CA-OIDC-10.2-1 userinfo_signed_response_alg"}},
+		{"JWT-3.2-1 an ID token by RSA-OAEP with SHA-1", 0, func(c *profile.ClientMetadata) {
+			c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc = "RSA-OAEP", "A256GCM"
+		}, []string{"advice JWT-3.2-1 id_token_encrypted_response_alg"}},
+		{"INT-9701-6-1 an introspection response that no key decrypts", 0, func(c *profile.ClientMetadata) {
+			c.IntrospectionEncryptedResponseAlg, c.IntrospectionEncryptedResponseEnc = "ECDH-ES", "A256GCM"
+			c.JWKS, c.JWKSURI = keySet(t), ""
+		}, []string{"warning INT-9701-6-1 jwks", "advice SP-6.8-1 jwks"}},
 		{"SP-5.3.2.3-1 UserInfo with enc without alg", 0, func(c *profile.ClientMetadata) { c.UserInfoEncryptedResponseEnc = "A256GCM" }, []string{"error SP-5.3.2.3-1 userinfo_encrypted_response_alg"}},
 		{"JARM-3-2 encrypted responses, and no key for that", 0, func(c *profile.ClientMetadata) {
 			c.AuthorizationEncryptedResponseAlg, c.AuthorizationEncryptedResponseEnc = "ECDH-ES", "A256GCM"

@@ -317,7 +317,7 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	now := s.cfg.Hooks.Now()
 	// rounded down: never more than 60 s
 	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.Lifetimes.Code).Unix()}
-	if record.Grant, err = s.newGrant(a, approval); err != nil {
+	if record.Grant, err = s.newGrant(ctx, a, approval); err != nil {
 		return nil, err
 	}
 	if record.Change, err = s.prepareGrant(ctx, a, approval, record.Grant); err != nil {
@@ -344,7 +344,7 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	return response, nil
 }
 
-func (s *Server) newGrant(a *Authorization, approval Approval) (grant, error) {
+func (s *Server) newGrant(ctx context.Context, a *Authorization, approval Approval) (grant, error) {
 	g := grant{
 		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject,
 		Scopes: approval.Scopes, Targets: a.targets,
@@ -384,7 +384,11 @@ func (s *Server) newGrant(a *Authorization, approval Approval) (grant, error) {
 	}
 	// Tried now, since at the token endpoint it would be too late to tell the
 	// host.
-	if _, err := issueIDToken(s.first(), g); err != nil {
+	trial := idTokenIssuer{by: s.first()}
+	if trial.to, err = s.idTokenRecipient(ctx, a.client); err != nil {
+		return grant{}, err
+	}
+	if _, err := trial.issue(g); err != nil {
 		return grant{}, fmt.Errorf("authserver: approval: IDTokenClaims: %w", err)
 	}
 	return g, nil

@@ -35,7 +35,7 @@ type redemption struct {
 	current  grants.Grant // of grant management, as it will be; zero without
 	token    grant        // narrowed, for the access token
 	claims   accesstoken.Claims
-	idTokens *signatory // nil if no ID token is to be issued
+	idTokens idTokenIssuer // zero if no ID token is to be issued
 }
 
 // redeem serves the authorization code grant. It plans without writes, then
@@ -103,7 +103,7 @@ func (s *Server) planTokens(ctx context.Context, t *TokenRequest, r *redemption)
 		return err
 	}
 	if slices.Contains(record.Grant.Scopes, scopeOpenID) {
-		r.idTokens, err = s.idTokenSignatory(ctx, t.client) // its registration may have changed
+		r.idTokens, err = s.idTokenIssuer(ctx, t.client) // its registration may have changed
 	}
 	return err
 }
@@ -143,8 +143,8 @@ func (s *Server) makeTokens(ctx context.Context, t *TokenRequest, r *redemption)
 	if err != nil {
 		return nil, err
 	}
-	if r.idTokens != nil {
-		if response.IDToken, err = issueIDToken(r.idTokens, r.grant); err != nil {
+	if r.idTokens.by != nil {
+		if response.IDToken, err = r.idTokens.issue(r.grant); err != nil {
 			return nil, err
 		}
 	}

@@ -1,14 +1,20 @@
 package authserver_test
 
 import (
+	"cmp"
 	"context"
 	"crypto"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
@@ -17,6 +23,7 @@ import (
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 func encrypting(as *authserver.Config, _ *resourceserver.Config) {
@@ -126,4 +133,151 @@ func TestEncryptedResponsesRefused(t *testing.T) {
 			require.Equal(t, http.StatusCreated, w.send(w.parURL(), w.pushForm("client-1")).status, "plain responses are not what it is registered to have encrypted")
 		})
 	}
+}
+
+// encryptFor registers client-1 for ID tokens and UserInfo responses that are
+// encrypted by a pair of algorithms, and returns the key of the client.
+func (w *world) encryptFor(alg, enc string) idtoken.DecryptionKey {
+	private := crypto.Signer(testkit.RSAKey(w.t, "enc"))
+	if strings.HasPrefix(alg, "ECDH") {
+		private = testkit.ECKey(w.t, "enc")
+	}
+	set, err := jwks.NewSet(
+		jwks.Key{Public: testkit.ECKey(w.t, "client-1").Public(), KeyID: "client-1-key", Use: "sig"},
+		jwks.Key{Public: testkit.ECKey(w.t, "other").Public(), KeyID: "other", Use: "enc", Algorithm: "RSA-OAEP"},
+		jwks.Key{Public: private.Public(), KeyID: "enc", Use: "enc"},
+	)
+	require.NoError(w.t, err)
+	c := w.clients["client-1"]
+	c.JWKS, c.UserInfoSignedResponseAlg = set, "ES256"
+	c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc = alg, enc
+	c.UserInfoEncryptedResponseAlg, c.UserInfoEncryptedResponseEnc = alg, enc
+	require.NoError(w.t, c.Validate())
+	return idtoken.DecryptionKey{Key: private, KeyID: "enc", Algorithm: alg, ContentEncryption: cmp.Or(enc, "A128CBC-HS256")}
+}
+
+// Our client and our server over sockets.
+func TestEncryptedIDTokensAndUserInfo(t *testing.T) {
+	w, ctx := newWorld(t, withUserInfo(about)), context.Background()
+	for _, pair := range [][2]string{
+		{"ECDH-ES", "A256GCM"}, {"ECDH-ES+A128KW", "A128GCM"}, {"ECDH-ES+A256KW", "A256CBC-HS512"},
+		{"RSA-OAEP-256", "A256GCM"}, {"RSA-OAEP", "A128CBC-HS256"}, {"RSA-OAEP-256", ""}, {"ECDH-ES", ""},
+	} {
+		t.Run(fmt.Sprintf("CA-OIDC-10.2-1 CA-OIDC-10.2-2 CA-OIDC-5.3.2-3 CA-REG-2-1 %q", pair), func(t *testing.T) {
+			key := w.encryptFor(pair[0], pair[1])
+			keys := []idtoken.DecryptionKey{key}
+			app := w.client("client-1", func(c *client.Config) {
+				c.OpenID = &client.OpenID{IDTokenDecryptionKeys: keys, UserInfo: idtoken.UserInfoConfig{Signed: true, DecryptionKeys: keys}}
+			})
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
+			require.NoError(t, err)
+			token, err := app.Finish(ctx, session, w.browse(session.URL))
+			require.NoError(t, err)
+			require.Equal(t, "alice", client.Subject(token))
+			idToken := token.Extra("id_token").(string)
+			require.Equal(t, 4, strings.Count(idToken, "."), "five parts: a JWE")
+			header := decodeHeader(t, idToken)
+			require.Equal(t, map[string]any{"alg": pair[0], "enc": key.ContentEncryption, "kid": "enc", "cty": "JWT"}, header)
+
+			user, err := app.UserInfo(ctx, token)
+			require.NoError(t, err)
+			require.JSONEq(t, `"Alice & <Bob>"`, string(user.Claim("name")))
+			refreshed, err := app.Refresh(ctx, token.RefreshToken, client.Request{})
+			require.NoError(t, err)
+			_, err = app.UserInfoOf(ctx, "alice", oauth2.StaticTokenSource(refreshed))
+			require.NoError(t, err)
+			_, err = app.UserInfoOf(ctx, "bob", oauth2.StaticTokenSource(refreshed))
+			require.ErrorIs(t, err, idtoken.ErrSubject, "CA-OIDC-5.3.2-1")
+			status, mediaType, sealed := w.signedUserInfo(w.as.Metadata().UserInfoEndpoint, w.tokens("client-1", "d").body["access_token"].(string))
+			require.Equal(t, http.StatusOK, status)
+			require.Equal(t, "application/jwt", mediaType)
+			require.Equal(t, 4, strings.Count(sealed, "."))
+		})
+	}
+	m := w.as.Metadata()
+	for _, algs := range [][]string{m.IDTokenEncryptionAlgValuesSupported, m.UserInfoEncryptionAlgValuesSupported} {
+		require.Equal(t, jose.EncryptionAlgorithms(), algs, "MD-2-12")
+	}
+	for _, encs := range [][]string{m.IDTokenEncryptionEncValuesSupported, m.UserInfoEncryptionEncValuesSupported} {
+		require.Equal(t, jose.ContentEncryptions(), encs, "MD-2-12")
+	}
+	require.Empty(t, m.AuthorizationEncryptionAlgValuesSupported)
+	bare := newWorld(t, func(as *authserver.Config, _ *resourceserver.Config) { as.Scopes = []string{"accounts"} }).as.Metadata()
+	require.Empty(t, bare.IDTokenEncryptionAlgValuesSupported, "without OpenID Connect")
+	require.Empty(t, bare.UserInfoEncryptionEncValuesSupported)
+}
+
+// decodeHeader returns the header of a JWE without the ephemeral key.
+func decodeHeader(t testing.TB, token string) (header map[string]any) {
+	first, _, _ := strings.Cut(token, ".")
+	raw, err := base64.RawURLEncoding.DecodeString(first)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &header))
+	delete(header, "epk")
+	return header
+}
+
+// A registration that cannot be served is an error before anything is consumed.
+func TestEncryptionIsImpossible(t *testing.T) {
+	down := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) }))
+	t.Cleanup(down.Close)
+	m, ctx := newMTLSWorld(t, withUserInfo(about), func(as *authserver.Config, _ *resourceserver.Config) { as.JWKSClient = down.Client() }), context.Background()
+	for _, tc := range []struct {
+		name   string
+		change func(*profile.ClientMetadata)
+		code   string
+	}{
+		{"JWT-3.2-2 RSA1_5", func(c *profile.ClientMetadata) { c.IDTokenEncryptedResponseAlg = "RSA1_5" }, "unauthorized_client"},
+		{"CA-REG-2-1 a shared key", func(c *profile.ClientMetadata) { c.IDTokenEncryptedResponseAlg = "dir" }, "unauthorized_client"},
+		{"CA-REG-2-1 an enc that is not supported", func(c *profile.ClientMetadata) { c.IDTokenEncryptedResponseEnc = "A192GCM" }, "unauthorized_client"},
+		{"CA-OIDC-10.2-2 an alg that no key is for", func(c *profile.ClientMetadata) { c.IDTokenEncryptedResponseAlg = "RSA-OAEP-256" }, "unauthorized_client"},
+		{"CA-OIDC-10.2-2 a key for signatures", func(c *profile.ClientMetadata) {
+			c.JWKS = testkit.Must(jwks.NewSet(jwks.Key{Public: testkit.ECKey(t, "enc").Public(), KeyID: "enc"}))
+		}, "unauthorized_client"},
+		{"CA-OIDC-10.2-2 no keys", func(c *profile.ClientMetadata) { c.JWKS = nil }, "unauthorized_client"},
+		{"CA-OIDC-10.2-2 a jwks_uri that fails", func(c *profile.ClientMetadata) { c.JWKS, c.JWKSURI = nil, down.URL }, "server_error"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := m.enrol("app", "tls_client_auth", false)
+			c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc = "ECDH-ES", "A256GCM"
+			c.JWKS = testkit.Must(jwks.NewSet(jwks.Key{Public: testkit.ECKey(t, "enc").Public(), KeyID: "enc", Use: "enc"}))
+			app := m.client("app", func(c *client.Config) {
+				c.Key, c.MutualTLS = nil, &client.MutualTLS{AuthMethod: "tls_client_auth", Certificate: testkit.Certify(t, "app", m.ca)}
+				c.OpenID = &client.OpenID{IDTokenDecryptionKeys: []idtoken.DecryptionKey{{Key: testkit.ECKey(t, "enc")}}}
+			})
+			session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
+			require.NoError(t, err)
+			callback, good := m.browse(session.URL), *c
+			tc.change(c)
+			said := (*oauth2.RetrieveError)(nil)
+			_, err = app.Finish(ctx, session, callback)
+			require.ErrorAs(t, err, &said)
+			require.Equal(t, tc.code, said.ErrorCode)
+			_, err = app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
+			require.ErrorAs(t, err, &said, "rejected at the push")
+			require.Equal(t, tc.code, said.ErrorCode)
+			*c = good
+			token, err := app.Finish(ctx, session, callback)
+			require.NoError(t, err, "the code was not consumed")
+			require.NotEmpty(t, token.RefreshToken)
+		})
+	}
+	t.Run("CA-OIDC-10.2-1 UserInfo that is encrypted and not signed", func(t *testing.T) {
+		m.encryptFor("ECDH-ES", "A256GCM")
+		raw := m.tokens("client-1", "d").body["access_token"].(string)
+		m.clients["client-1"].UserInfoSignedResponseAlg = ""
+		got := m.userInfo("GET", m.as.Metadata().UserInfoEndpoint, "Authorization", "DPoP "+raw, "DPoP", m.userInfoProof("d", "GET", raw))
+		require.Equal(t, "unauthorized_client", got.code)
+		require.Contains(t, got.body["error_description"], "userinfo_signed_response_alg")
+	})
+	t.Run("claims that do not fit into an encrypted ID token", func(t *testing.T) {
+		m.encryptFor("ECDH-ES", "A256GCM")
+		long := map[string]any{"long": strings.Repeat("x", 40<<10)} // 54 KiB signed, 72 KiB encrypted
+		a := m.load("client-1", m.pushForm("client-1"))
+		_, err := m.as.Approve(ctx, a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), IDTokenClaims: long})
+		require.ErrorContains(t, err, "IDTokenClaims", "at the approval, and not after the login")
+		m.clients["client-1"].IDTokenEncryptedResponseAlg = ""
+		_, err = m.as.Approve(ctx, a, authserver.Approval{Subject: "alice", Scopes: a.Scopes(), IDTokenClaims: long})
+		require.NoError(t, err)
+	})
 }

@@ -197,7 +197,7 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 		return a, err
 	}
 	if slices.Contains(a.scopes, "openid") {
-		if _, err = s.idTokenSignatory(ctx, a.client); err != nil {
+		if _, err = s.idTokenIssuer(ctx, a.client); err != nil {
 			return a, err
 		}
 	}

@@ -184,12 +184,12 @@ func (s *Server) newSignedResponse(
 		return nil, fmt.Errorf("%w: signing an authorization response: %w", ErrStore, err)
 	}
 	response := &AuthorizationResponse{redirectURI: a.request.Get("redirect_uri"), post: signed}
-	to, err := s.encryption(ctx, a.client)
+	to, err := s.responseRecipient(ctx, a.client)
 	if err != nil {
 		return nil, err
 	}
 	if to != nil { // JARM-2.2-1
-		if response.post, err = to.Seal(signed); err != nil {
+		if response.post, err = jarm.Encryption(*to).Seal(signed); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrStore, err)
 		}
 	}

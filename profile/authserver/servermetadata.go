@@ -59,6 +59,7 @@ func (s *Server) ownMetadata() *profile.ServerMetadata {
 		m.TLSClientCertificateBoundAccessTokens = true // MTLS-3.3-1
 	}
 	s.endpointMetadata(m)
+	s.encryptionMetadata(m)
 	s.aliasMetadata(m)
 	if len(s.cfg.Claims) > 0 {
 		m.ClaimsSupported, m.ClaimsParameterSupported = slices.Clone(s.cfg.Claims), true

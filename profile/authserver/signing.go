@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 
-	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/jar"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/profile"
@@ -20,10 +19,6 @@ func (s *Server) signingMetadata(m *profile.ServerMetadata) {
 	m.AuthorizationSigningAlgValuesSupported = s.algorithms()                // JARM-4-1
 	m.ResponseModesSupported = []string{                                     // JARM-4-2
 		string(jarm.ModeJWT), string(jarm.ModeQueryJWT), string(jarm.ModeFormPostJWT),
-	}
-	if s.cfg.EncryptedResponses { // JARM-4-1
-		m.AuthorizationEncryptionAlgValuesSupported = jose.EncryptionAlgorithms()
-		m.AuthorizationEncryptionEncValuesSupported = []string{contentEncryption}
 	}
 	if !s.cfg.Profile.Has(profile.SignedResponses) {
 		m.ResponseModesSupported = append([]string{"query"}, m.ResponseModesSupported...)
@@ -110,32 +105,8 @@ func (s *Server) checkSigns(ctx context.Context, client *profile.ClientMetadata)
 	if _, err := s.signatory(ctx, memberResponseAlg, client.AuthorizationSignedResponseAlg); err != nil {
 		return err
 	}
-	_, err := s.encryption(ctx, client)
+	_, err := s.responseRecipient(ctx, client)
 	return err
-}
-
-const contentEncryption = "A256GCM"
-
-// encryption says how signed responses to a client are encrypted, nil if they
-// are not. MS-6.1-1: only to clients that are registered for it, on servers
-// that are configured for it. JARM-3-2: a registration with alg alone means an
-// enc that this server does not support.
-func (s *Server) encryption(ctx context.Context, client *profile.ClientMetadata) (*jarm.Encryption, error) {
-	alg, enc := client.AuthorizationEncryptedResponseAlg, client.AuthorizationEncryptedResponseEnc
-	if alg == "" {
-		return nil, nil
-	}
-	if !s.cfg.EncryptedResponses || !slices.Contains(jose.EncryptionAlgorithms(), alg) || enc != contentEncryption {
-		return nil, fmt.Errorf("%w: unsupported encryption of authorization responses", ErrClientNotAllowed)
-	}
-	keys, err := s.remoteKeys.encryption(ctx, client, alg)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("%w: missing key with use enc for %s", ErrClientNotAllowed, alg)
-	}
-	return &jarm.Encryption{Key: keys[0].Public, KeyID: keys[0].KeyID, Algorithm: alg, ContentEncryption: enc}, nil
 }
 
 // errorMode returns the mode of an error response. It is the requested mode, if

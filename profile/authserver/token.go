@@ -300,17 +300,24 @@ func (s *Server) issue(
 	}, nil
 }
 
-// idTokenSignatory returns the signatory of a client's ID tokens, by the
-// registered algorithm. ID tokens are never encrypted.
-func (s *Server) idTokenSignatory(ctx context.Context, client *profile.ClientMetadata) (*signatory, error) {
-	if client.IDTokenEncryptedResponseAlg != "" {
-		return nil, fmt.Errorf("%w: unsupported encryption of ID tokens", ErrClientNotAllowed)
-	}
-	return s.signatory(ctx, memberIDTokenAlg, client.IDTokenSignedResponseAlg)
+// An idTokenIssuer issues the ID tokens of a client as it has registered them.
+type idTokenIssuer struct {
+	by *signatory
+	to *jose.Encryption // nil if they are not encrypted
 }
 
-// issueIDToken: SP-5.3.2.3-1.
-func issueIDToken(by *signatory, g grant) (string, error) {
+// idTokenIssuer returns the issuer of a client's ID tokens. It fails if no ID
+// token can be issued for the registration.
+func (s *Server) idTokenIssuer(ctx context.Context, client *profile.ClientMetadata) (i idTokenIssuer, err error) {
+	if i.by, err = s.signatory(ctx, memberIDTokenAlg, client.IDTokenSignedResponseAlg); err != nil {
+		return i, err
+	}
+	i.to, err = s.idTokenRecipient(ctx, client)
+	return i, err
+}
+
+// issue: SP-5.3.2.3-1.
+func (i idTokenIssuer) issue(g grant) (string, error) {
 	claims := idtoken.Claims{
 		Subject: g.Subject, ClientID: g.ClientID, Nonce: g.Nonce, ACR: g.ACR, AMR: g.AMR,
 	}
@@ -323,9 +330,15 @@ func issueIDToken(by *signatory, g grant) (string, error) {
 	if g.AuthTime != 0 {
 		claims.AuthTime = time.Unix(g.AuthTime, 0)
 	}
-	token, err := by.idTokens.Issue(claims)
+	token, err := i.by.idTokens.Issue(claims)
 	if err != nil {
 		return "", fmt.Errorf("%w: signing an ID token: %w", ErrStore, err)
+	}
+	if i.to == nil {
+		return token, nil
+	}
+	if token, err = idtoken.Encryption(*i.to).Seal(token); err != nil { // CA-OIDC-10.2-1
+		return "", fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return token, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 )
@@ -39,7 +40,9 @@ func (s *Server) newUserInfo() (err error) {
 // access token with scope openid in the Authorization header, for any resource,
 // and proof of possession. It makes the checks of a [resourceserver.Server].
 // The response is JSON, or a JWT if the client is registered for one
-// (userinfo_signed_response_alg). Without [Config.UserInfo] it is 404.
+// (userinfo_signed_response_alg). The JWT is encrypted if the client is
+// registered for that as well (userinfo_encrypted_response_alg). Without
+// [Config.UserInfo] the response is 404.
 func (s *Server) UserInfo() http.Handler {
 	if s.userInfo == nil {
 		return http.NotFoundHandler()
@@ -82,12 +85,13 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	case err != nil:
 		return "", nil, err
 	}
-	if client.UserInfoEncryptedResponseAlg != "" {
-		return "", nil, fmt.Errorf("%w: unsupported encryption of UserInfo responses", ErrClientNotAllowed)
-	}
-	// OpenID Connect Core §5.3.2: it would not take what is not signed, or
-	// signed otherwise.
+	// OpenID Connect Core §5.3.2: it would not take what is not signed or
+	// encrypted, or otherwise.
 	by, err := s.signatory(r.Context(), memberUserInfoAlg, client.UserInfoSignedResponseAlg)
+	if err != nil {
+		return "", nil, err
+	}
+	to, err := s.userInfoRecipient(r.Context(), client)
 	if err != nil {
 		return "", nil, err
 	}
@@ -120,15 +124,30 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 		}
 	}
 	claims["iss"], claims["aud"] = s.cfg.Issuer, client.ClientID // OpenID Connect Core §5.3.2
-	if body, err = encodeClaims(claims); err != nil {
-		return "", nil, err
+	body, err = signUserInfo(by, to, claims)
+	return "application/jwt", body, err
+}
+
+// signUserInfo signs claims and, if to is not nil, encrypts the result.
+func signUserInfo(by *signatory, to *jose.Encryption, claims map[string]any) ([]byte, error) {
+	body, err := encodeClaims(claims)
+	if err != nil {
+		return nil, err
 	}
 	signed, err := by.userInfo.Sign(body)
 	if err != nil {
-		return "", nil, fmt.Errorf("%w: signing a UserInfo response: %w", ErrStore, err)
+		return nil, fmt.Errorf("%w: signing a UserInfo response: %w", ErrStore, err)
 	}
-	return "application/jwt", []byte(signed), nil
+	if to != nil { // CA-OIDC-5.3.2-3, CA-OIDC-10.2-1
+		if signed, err = to.Seal(signed, maxUserInfo); err != nil {
+			return nil, fmt.Errorf("authserver: UserInfo: %w", err)
+		}
+	}
+	return []byte(signed), nil
 }
+
+// maxUserInfo bounds an encrypted response, like the client of this module.
+const maxUserInfo = 256 << 10
 
 // ofOtherJWTs are claims that the host cannot add to a signed UserInfo
 // response. Without them, above all exp, it cannot pass for another JWT that
