@@ -18,6 +18,7 @@ type assertion struct {
 	clientID string
 	id       string // jti
 	expires  time.Time
+	issued   time.Time // zero without iat
 }
 
 // read makes the checks that need only the assertion.
@@ -41,7 +42,7 @@ func (v *Verifier) read(raw string, now time.Time) (a assertion, err error) {
 	if err := v.checkAudience(claims); err != nil {
 		return assertion{}, err
 	}
-	if a.expires, err = v.checkTimes(&c, now); err != nil {
+	if err := v.checkTimes(&c, &a, now); err != nil {
 		return assertion{}, err
 	}
 	// CA-OIDC-9-1: without a jti the assertion could be replayed until exp.
@@ -93,38 +94,44 @@ func (v *Verifier) checkAudience(claims strictjson.Object) error {
 	return nil
 }
 
-// checkTimes returns exp, the first instant at which the assertion is rejected.
-// There is no leeway after exp: a client with a slow clock can choose a longer
-// lifetime.
-func (v *Verifier) checkTimes(c *jwt.Reader, now time.Time) (time.Time, error) {
+// checkTimes sets exp, the first instant at which the assertion is rejected,
+// and iat. There is no leeway after exp: a client with a slow clock can choose
+// a longer lifetime.
+func (v *Verifier) checkTimes(c *jwt.Reader, a *assertion, now time.Time) error {
 	exp := c.Time("exp") // CA-7523-3-4
 	if err := c.Err(); err != nil {
-		return time.Time{}, err
+		return err
 	}
 	if !now.Before(exp) {
-		return time.Time{}, expired(exp, now)
+		return expired(exp, now)
 	}
-	// CA-7521-5.2-1: the clock of the client may be ahead, and exp with it.
-	if latest := now.Add(v.cfg.MaxLifetime + v.cfg.FutureSkew); exp.After(latest) {
-		return time.Time{}, tooLong(fmt.Sprintf("exp %s, want at most %s", stamp(exp), stamp(latest)))
-	}
-	iat, dated := c.OptionalTime("iat")
+	a.expires = exp
+	a.issued, _ = c.OptionalTime("iat")
 	nbf, _ := c.OptionalTime("nbf")
 	if err := c.Err(); err != nil {
-		return time.Time{}, err
+		return err
 	}
 	// SP-5.3.2.1-13a, SP-5.3.2.1-13b, CS-2 by the limits of FutureSkew;
 	// CA-7523-3-5.
-	if latest := now.Add(v.cfg.FutureSkew); iat.After(latest) || nbf.After(latest) {
-		return time.Time{}, fmt.Errorf("%w: iat %s, nbf %s, now %s, want at most %s", ErrNotYetValid,
-			stamp(iat), stamp(nbf), stamp(now), stamp(latest))
+	if latest := now.Add(v.cfg.FutureSkew); a.issued.After(latest) || nbf.After(latest) {
+		return fmt.Errorf("%w: iat %s, nbf %s, now %s, want at most %s", ErrNotYetValid,
+			stamp(a.issued), stamp(nbf), stamp(now), stamp(latest))
+	}
+	return v.checkLifetime(*a, v.cfg.MaxLifetime, now)
+}
+
+// checkLifetime checks that an assertion lives for at most max.
+func (v *Verifier) checkLifetime(a assertion, max time.Duration, now time.Time) error {
+	// CA-7521-5.2-1: the clock of the client may be ahead, and exp with it.
+	if latest := now.Add(max + v.cfg.FutureSkew); a.expires.After(latest) {
+		return tooLong(fmt.Sprintf("exp %s, want at most %s", stamp(a.expires), stamp(latest)))
 	}
 	// CA-7523-3-6: an old assertion may have a long lifetime.
-	if dated && exp.Sub(iat) > v.cfg.MaxLifetime {
-		return time.Time{}, tooLong(fmt.Sprintf("iat %s, exp %s, want at most %v between them",
-			stamp(iat), stamp(exp), v.cfg.MaxLifetime))
+	if !a.issued.IsZero() && a.expires.Sub(a.issued) > max {
+		return tooLong(fmt.Sprintf("iat %s, exp %s, want at most %v between them",
+			stamp(a.issued), stamp(a.expires), max))
 	}
-	return exp, nil
+	return nil
 }
 
 func expired(exp, now time.Time) error {
@@ -150,6 +157,14 @@ func (a assertion) verify(ctx context.Context, client Client) error {
 		err := fmt.Errorf("%w: %s, registered is %.32q", ErrAlgorithm, alg, client.Algorithm)
 		return oautherr.Describe(err, failed)
 	}
-	_, err := a.token.Verify(ctx, client.Keys) // CA-7523-3-9
+	if len(client.Algorithms) > 0 && !jose.Accepts(client.Algorithms, alg) {
+		err := fmt.Errorf("%w: %s, want one of %q", ErrAlgorithm, alg, client.Algorithms)
+		return oautherr.Describe(err, failed)
+	}
+	key, err := a.token.Verify(ctx, client.Keys) // CA-7523-3-9
+	if err == nil && !jose.HasRSABits(key, client.MinRSABits) {
+		err = fmt.Errorf("%w: RSA key of fewer than %d bits", ErrAlgorithm, client.MinRSABits)
+		err = oautherr.Describe(err, failed)
+	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -26,6 +27,15 @@ type Client struct {
 	// algorithm that the verifier accepts may be used. EdDSA and Ed25519 are
 	// one algorithm (RFC 9864 §2.2).
 	Algorithm string
+	// Algorithms are the only algorithms that the client may use. If empty, it
+	// may use all that the verifier accepts.
+	Algorithms []string
+	// MaxLifetime replaces that of the verifier if it is shorter. If 0, that of
+	// the verifier applies.
+	MaxLifetime time.Duration
+	// MinRSABits is the least size of RSA keys in bits, also of the key of a
+	// certificate. The minimum of FAPI 2.0 is 2048, also if MinRSABits is 0.
+	MinRSABits int
 	// Keys returns the public keys of the client for a kid and an accepted
 	// algorithm. If kid is empty, the assertion has no kid. Otherwise kid is a
 	// value of up to 1024 bytes from the sender. At most eight keys are tried.
@@ -70,6 +80,11 @@ func (c Client) Validate() error {
 	}
 	if c.Algorithm != "" && !jose.Allowed(c.Algorithm) {
 		return fmt.Errorf("%w: algorithm %.32q", errRegistration, c.Algorithm)
+	}
+	for _, algorithm := range c.Algorithms {
+		if !jose.Allowed(algorithm) {
+			return fmt.Errorf("%w: algorithm %.32q among Algorithms", errRegistration, algorithm)
+		}
 	}
 	switch c.Method {
 	case "", MethodPrivateKeyJWT, MethodSelfSignedTLSClientAuth:

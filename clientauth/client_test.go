@@ -94,6 +94,7 @@ func TestValidate(t *testing.T) {
 		"SP-5.3.2.1-6 client_secret_basic":                           {ID: "c", Method: "client_secret_basic"},
 		"SP-5.3.2.1-6 none":                                          {ID: "c", Method: "none"},
 		"SP-5.4.1-1.2 RS256":                                         {ID: "c", Algorithm: "RS256"},
+		"SP-5.4.1-1.2 RS256 among others":                            {ID: "c", Algorithms: []string{"PS256", "RS256"}},
 		"MTLS-2.1.2-1 a subject for private_key_jwt":                 {ID: "c", SubjectDN: "CN=c"},
 		"MTLS-2.1.2-1 a subject for self_signed_tls_client_auth":     {ID: "c", Method: clientauth.MethodSelfSignedTLSClientAuth, SANDNS: "c.example"},
 		"MTLS-2.1.2-1 no subject for tls_client_auth":                {ID: "c", Method: clientauth.MethodTLSClientAuth},

@@ -80,6 +80,9 @@ func (v *Verifier) checkCertificate(
 	default:
 		err = client.wrongMethod("certificate without assertion")
 	}
+	if err == nil && !jose.HasRSABits(leaf.PublicKey, client.MinRSABits) {
+		err = fmt.Errorf("%w: RSA key of fewer than %d bits", ErrCertificate, client.MinRSABits)
+	}
 	if err != nil {
 		return Authentication{}, err
 	}

@@ -271,6 +271,11 @@ func (v *Verifier) Check(ctx context.Context, c Credentials) (Authentication, er
 	if err := a.verify(ctx, client); err != nil {
 		return Authentication{}, err
 	}
+	if client.MaxLifetime > 0 {
+		if err := v.checkLifetime(a, client.MaxLifetime, now); err != nil {
+			return Authentication{}, err
+		}
+	}
 	return Authentication{
 		clientID: client.ID, method: MethodPrivateKeyJWT, by: v, replayKey: v.replayKey(a), expires: a.expires,
 	}, nil

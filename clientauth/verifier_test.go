@@ -267,6 +267,12 @@ func TestRegistrationDecides(t *testing.T) {
 	}{
 		{"CA-OIDC-9-2 another algorithm is registered", func(c *clientauth.Client) { c.Algorithm = "PS256" }, clientauth.ErrAlgorithm},
 		{"CA-OIDC-9-2 this algorithm is registered", func(c *clientauth.Client) { c.Algorithm = "ES256" }, nil},
+		{"another algorithm is permitted", func(c *clientauth.Client) { c.Algorithms = []string{"PS256", "EdDSA"} }, clientauth.ErrAlgorithm},
+		{"this algorithm is permitted", func(c *clientauth.Client) { c.Algorithms = []string{"PS256", "ES256"} }, nil},
+		{"a lifetime of 59 s is permitted", func(c *clientauth.Client) { c.MaxLifetime = 59 * time.Second }, clientauth.ErrExpired},
+		{"a lifetime of 60 s is permitted", func(c *clientauth.Client) { c.MaxLifetime = time.Minute }, nil},
+		{"a longer lifetime than the verifier's is permitted", func(c *clientauth.Client) { c.MaxLifetime = 3 * time.Hour }, nil},
+		{"larger RSA keys are required", func(c *clientauth.Client) { c.MinRSABits = 4096 }, nil},
 		{"PAR-2-4 the method is registered", func(c *clientauth.Client) { c.Method = "private_key_jwt" }, nil},
 		{"PAR-2-4 another method is registered", func(c *clientauth.Client) { c.Method = "tls_client_auth" }, clientauth.ErrMethod},
 		{"SP-5.3.2.1-3 the method none is registered", func(c *clientauth.Client) { c.Method = "none" }, clientauth.ErrMethod},
@@ -287,6 +293,21 @@ func TestRegistrationDecides(t *testing.T) {
 			_, err := s.Verify(t.Context(), c)
 			require.NoError(t, err)
 		})
+	}
+}
+
+// A verified key with too few bits does not authenticate.
+func TestSizeOfRSAKeys(t *testing.T) {
+	for bits, want := range map[int]error{0: nil, 2048: nil, 2049: clientauth.ErrAlgorithm} {
+		s := newServer(t)
+		s.registered(func(c *clientauth.Client) { c.MinRSABits = bits })
+		c := credentials(testkit.SignJWS(t, claims{"alg": "PS256", "kid": "k1"}, s.good(nil), testkit.RSAKey(t, clientID)))
+		if want != nil {
+			s.requireRefused(t, want, c)
+			continue
+		}
+		_, err := s.Verify(t.Context(), c)
+		require.NoError(t, err)
 	}
 }
 

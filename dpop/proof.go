@@ -22,11 +22,31 @@ type Proof struct {
 	replayKey  string
 	expires    time.Time // of the replay entry
 	resource   bool      // checked at a resource server
+	by         *header
 }
 
 // Thumbprint returns the JWK SHA-256 thumbprint of the key of the proof (RFC
 // 7638), 43 characters. The cnf.jkt of a bound token has this value.
 func (p Proof) Thumbprint() string { return p.thumbprint }
+
+// Algorithm returns the signature algorithm of the proof. EdDSA and Ed25519 are
+// one algorithm, which has the name that the verifier accepts.
+func (p Proof) Algorithm() string {
+	if p.by == nil {
+		return ""
+	}
+	return p.by.algorithm
+}
+
+// PublicKey returns the key of the proof: an *ecdsa.PublicKey, *rsa.PublicKey
+// or ed25519.PublicKey, and nil for the zero Proof. The caller must not change
+// it.
+func (p Proof) PublicKey() crypto.PublicKey {
+	if p.by == nil {
+		return nil
+	}
+	return p.by.key
+}
 
 // IssuedAt returns when the client made the proof ("iat").
 func (p Proof) IssuedAt() time.Time { return p.issuedAt }
@@ -77,7 +97,7 @@ func (v *Verifier) check(r *http.Request, at *presented) (Proof, error) {
 	if err := v.checkNonce(claims); err != nil {
 		return Proof{}, err
 	}
-	p.resource = at != nil
+	p.resource, p.by = at != nil, h
 	return p, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gofapi/fapi2/dpop"
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
 )
 
@@ -95,9 +96,13 @@ func TestEveryAlgorithm(t *testing.T) {
 			require.NoError(t, err)
 			v, _ := newVerifier(t, nil)
 			for range 2 { // with and without the header known
-				_, err = v.CheckToken(request(proof), aToken, p.Thumbprint())
+				checked, err := v.CheckToken(request(proof), aToken, p.Thumbprint())
 				require.NoError(t, err)
+				require.True(t, jose.Same(k.alg, checked.Algorithm()), checked.Algorithm())
+				require.True(t, jose.Equal(k.Key.Public(), checked.PublicKey()))
 			}
+			require.Empty(t, dpop.Proof{}.Algorithm())
+			require.Nil(t, dpop.Proof{}.PublicKey())
 			only, _ := newVerifier(t, func(c *dpop.VerifierConfig) { c.Algorithms = []string{k.alg} })
 			_, err = only.Check(request(proof))
 			require.NoError(t, err)

@@ -51,14 +51,14 @@ var (
 	// ErrNotYetValid means that nbf or iat is too far in the future.
 	ErrNotYetValid = oautherr.New("jar: request object not valid yet", invalidObject, 400,
 		"request object not valid yet")
-	// ErrTooOld means that nbf is more than 60 minutes ago.
-	ErrTooOld = oautherr.New("jar: request object too old", invalidObject, 400, "nbf is more than 60 minutes ago")
+	// ErrTooOld means that nbf is more than VerifierConfig.MaxAge ago.
+	ErrTooOld = oautherr.New("jar: request object too old", invalidObject, 400, "nbf is too long ago")
 	// ErrExpired means that the object has expired.
 	ErrExpired = oautherr.New("jar: request object expired", invalidObject, 400, "request object expired")
-	// ErrLifetime means that exp is not after nbf, or more than 60 minutes
-	// after it.
+	// ErrLifetime means that exp is not after nbf, or more than
+	// VerifierConfig.MaxLifetime after it.
 	ErrLifetime = oautherr.New("jar: invalid lifetime of the request object", invalidObject, 400,
-		"exp must be after nbf by at most 60 minutes")
+		"exp must be after nbf, and not by too much")
 	// ErrNested means that the object contains request or request_uri.
 	ErrNested = oautherr.New("jar: request object refers to another request", invalidObject, 400,
 		"request and request_uri must not be inside a request object")

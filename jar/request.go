@@ -11,6 +11,7 @@ import (
 	"github.com/gofapi/fapi2/internal/form"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
+	"github.com/gofapi/fapi2/internal/oautherr"
 )
 
 // A Request is an authorization request whose signature is verified. Only a
@@ -78,7 +79,7 @@ type draft struct {
 }
 
 // read makes the checks that need no key.
-func (v *Verifier) read(raw, clientID string, now time.Time) (d draft, err error) {
+func (v *Verifier) read(raw string, client Client, now time.Time) (d draft, err error) {
 	if len(raw) <= maxObject && jose.IsEncrypted(raw) { // JAR-6.1-1
 		return draft{}, ErrEncrypted
 	}
@@ -86,17 +87,17 @@ func (v *Verifier) read(raw, clientID string, now time.Time) (d draft, err error
 		return draft{}, err
 	}
 	claims, c := d.token.Claims, jwt.Read(d.token.Claims, ErrClaims)
-	if err := checkKind(d.token, &c, clientID); err != nil {
+	if err := checkKind(d.token, &c, client.ID); err != nil {
 		return draft{}, err
 	}
-	if err := checkClient(&c, clientID); err != nil {
+	if err := checkClient(&c, client.ID); err != nil {
 		return draft{}, err
 	}
 	aud := c.Audience()
 	if c.Err() == nil && !slices.Contains(aud, v.cfg.Issuer) { // MS-5.3.1-2: a trailing slash counts
 		return draft{}, fmt.Errorf("%w: %.256q, want %q", ErrAudience, aud[:min(len(aud), 4)], v.cfg.Issuer)
 	}
-	if d.expires, err = v.checkTimes(&c, now); err != nil {
+	if d.expires, err = v.checkTimes(&c, client, now); err != nil {
 		return draft{}, err
 	}
 	if d.id = c.NonEmpty("jti"); c.Err() != nil {
@@ -142,7 +143,7 @@ func checkClient(c *jwt.Reader, clientID string) error {
 // checkTimes returns exp, the first instant at which the object is rejected.
 // There is no leeway after exp: a client with a slow clock can choose a longer
 // lifetime.
-func (v *Verifier) checkTimes(c *jwt.Reader, now time.Time) (time.Time, error) {
+func (v *Verifier) checkTimes(c *jwt.Reader, client Client, now time.Time) (time.Time, error) {
 	nbf, exp := c.Time("nbf"), c.Time("exp") // MS-5.3.1-3, MS-5.3.1-4
 	iat, _ := c.OptionalTime("iat")
 	if err := c.Err(); err != nil {
@@ -154,17 +155,37 @@ func (v *Verifier) checkTimes(c *jwt.Reader, now time.Time) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%w: nbf %s, iat %s, now %s, want at most %s", ErrNotYetValid,
 			stamp(nbf), stamp(iat), stamp(now), stamp(latest))
 	}
-	if earliest := now.Add(-maxAge); nbf.Before(earliest) { // MS-5.3.1-3
-		return time.Time{}, fmt.Errorf("%w: nbf %s, want at least %s", ErrTooOld, stamp(nbf), stamp(earliest))
+	oldest := shorter(v.cfg.MaxAge, client.MaxAge)
+	if earliest := now.Add(-oldest); nbf.Before(earliest) { // MS-5.3.1-3
+		err := fmt.Errorf("%w: nbf %s, want at least %s", ErrTooOld, stamp(nbf), stamp(earliest))
+		return time.Time{}, oautherr.Describe(err, fmt.Sprintf("nbf is more than %s ago", inWords(oldest)))
 	}
-	if life := exp.Sub(nbf); life <= 0 || life > maxLifetime { // MS-5.3.1-4
-		return time.Time{}, fmt.Errorf("%w: nbf %s, exp %s, want at most %v between them", ErrLifetime,
-			stamp(nbf), stamp(exp), maxLifetime)
+	longest := shorter(v.cfg.MaxLifetime, client.MaxLifetime)
+	if life := exp.Sub(nbf); life <= 0 || life > longest { // MS-5.3.1-4
+		err := fmt.Errorf("%w: nbf %s, exp %s, want at most %v between them", ErrLifetime,
+			stamp(nbf), stamp(exp), longest)
+		return time.Time{}, oautherr.Describe(err, fmt.Sprintf("exp must be after nbf by at most %s", inWords(longest)))
 	}
 	if !now.Before(exp) {
 		return time.Time{}, expired(exp, now)
 	}
 	return exp, nil
+}
+
+// shorter returns the limit of a client if it is shorter than that of the
+// verifier.
+func shorter(limit, client time.Duration) time.Duration {
+	if client > 0 {
+		return min(limit, client)
+	}
+	return limit
+}
+
+func inWords(d time.Duration) string {
+	if d%time.Minute == 0 {
+		return fmt.Sprintf("%d minutes", d/time.Minute)
+	}
+	return fmt.Sprintf("%.0f seconds", d.Seconds())
 }
 
 func expired(exp, now time.Time) error {

@@ -31,6 +31,10 @@ type VerifierConfig struct {
 	// "ES256", "PS256", "EdDSA" and "Ed25519". Other algorithms are not
 	// supported.
 	Algorithms []string
+	// MaxLifetime is the longest time from nbf to exp, and MaxAge the longest
+	// time since nbf. Each is 1 second to 60 minutes, which FAPI 2.0 permits.
+	// The default is 60 minutes.
+	MaxLifetime, MaxAge time.Duration
 	// FutureSkew is how far nbf and iat may lie in the future: 10 to 60
 	// seconds. The default is 10 seconds.
 	FutureSkew time.Duration
@@ -74,6 +78,18 @@ func NewVerifier(cfg VerifierConfig) (*Verifier, error) {
 		return nil, fmt.Errorf("jar: invalid FutureSkew %v, want %v to %v", cfg.FutureSkew,
 			minFutureSkew, maxFutureSkew)
 	}
+	for _, limit := range []struct {
+		name  string
+		value *time.Duration
+		max   time.Duration
+	}{{"MaxLifetime", &cfg.MaxLifetime, maxLifetime}, {"MaxAge", &cfg.MaxAge, maxAge}} {
+		if *limit.value == 0 {
+			*limit.value = limit.max
+		}
+		if *limit.value < time.Second || *limit.value > limit.max {
+			return nil, fmt.Errorf("jar: invalid %s %v, want 1s to %v", limit.name, *limit.value, limit.max)
+		}
+	}
 	if err := checkExtra(cfg.JSONParameters); err != nil {
 		return nil, fmt.Errorf("jar: %w", err)
 	}
@@ -111,6 +127,15 @@ type Client struct {
 	// algorithm that the verifier accepts may be used. EdDSA and Ed25519 are
 	// one algorithm (RFC 9864 §2.2).
 	Algorithm string
+	// Algorithms are the only algorithms that the client may use. If empty, it
+	// may use all that the verifier accepts.
+	Algorithms []string
+	// MaxLifetime and MaxAge replace those of the verifier if they are shorter.
+	// If 0, those of the verifier apply.
+	MaxLifetime, MaxAge time.Duration
+	// MinRSABits is the least size of RSA keys, in bits. The minimum of FAPI
+	// 2.0 is 2048, also if MinRSABits is 0.
+	MinRSABits int
 	// Keys returns the public keys of the client for a kid and an accepted
 	// algorithm. If kid is empty, the object has no kid. Otherwise kid is a
 	// value of up to 1024 bytes from the sender, and Keys returns only keys
@@ -154,7 +179,7 @@ func (v *Verifier) Check(ctx context.Context, client Client, form url.Values) (R
 	if err != nil {
 		return Request{}, err
 	}
-	d, err := v.read(raw, client.ID, v.cfg.Now())
+	d, err := v.read(raw, client, v.cfg.Now())
 	if err != nil {
 		return Request{}, err
 	}
@@ -162,9 +187,16 @@ func (v *Verifier) Check(ctx context.Context, client Client, form url.Values) (R
 	if client.Algorithm != "" && !jose.Same(client.Algorithm, header.Algorithm) { // JAR-6.2-1
 		return Request{}, fmt.Errorf("%w: %s, registered is %.32q", ErrAlgorithm, header.Algorithm, client.Algorithm)
 	}
+	if len(client.Algorithms) > 0 && !jose.Accepts(client.Algorithms, header.Algorithm) {
+		return Request{}, fmt.Errorf("%w: %s, want one of %q", ErrAlgorithm, header.Algorithm, client.Algorithms)
+	}
 	key, err := d.token.Verify(ctx, client.Keys) // PAR-3-2, MS-5.3.1-1, JAR-6.2-1, JAR-10.2-1
 	if err != nil {
 		return Request{}, err
+	}
+	if !jose.HasRSABits(key, client.MinRSABits) {
+		err := fmt.Errorf("%w: RSA key of fewer than %d bits", ErrAlgorithm, client.MinRSABits)
+		return Request{}, oautherr.Describe(err, "the key of the request object is too small")
 	}
 	r := Request{
 		by: v, clientID: client.ID, params: d.params, raw: raw, algorithm: header.Algorithm, keyID: header.KeyID,

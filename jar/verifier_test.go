@@ -181,6 +181,64 @@ func TestClaimsRefused(t *testing.T) {
 	}
 }
 
+// The limits of a verifier and those of one client: the shorter ones apply.
+func TestNarrowLimits(t *testing.T) {
+	now := newServer(t).clock.Now().Unix()
+	minutes := func(n int) time.Duration { return time.Duration(n) * time.Minute }
+	verifier := func(life, age int) func(*jar.VerifierConfig) {
+		return func(c *jar.VerifierConfig) { c.MaxLifetime, c.MaxAge = minutes(life), minutes(age) }
+	}
+	rsa := func(c *jar.Client) {
+		c.Keys = testkit.KeySource(testkit.RSAKey(t, clientID).Public(), nil, "k1")
+	}
+	for _, row := range []struct {
+		name   string
+		change func(*jar.VerifierConfig)
+		client func(*jar.Client)
+		object obj
+		want   error
+	}{
+		{"exp 10 min after nbf", verifier(10, 10), nil, obj{"exp": now + 600}, nil},
+		{"exp 10 min and a second after nbf", verifier(10, 10), nil, obj{"exp": now + 601}, jar.ErrLifetime},
+		{"nbf 10 min ago", verifier(20, 10), nil, obj{"nbf": now - 600}, nil},
+		{"nbf 10 min and a second ago", verifier(20, 10), nil, obj{"nbf": now - 601}, jar.ErrTooOld},
+		{"exp at the client's limit", verifier(20, 20), func(c *jar.Client) { c.MaxLifetime = minutes(10) }, obj{"exp": now + 600}, nil},
+		{"exp after the client's limit", verifier(20, 20), func(c *jar.Client) { c.MaxLifetime = minutes(10) }, obj{"exp": now + 601}, jar.ErrLifetime},
+		{"nbf at the client's limit", verifier(20, 20), func(c *jar.Client) { c.MaxAge = minutes(10) }, obj{"nbf": now - 600}, nil},
+		{"nbf before the client's limit", verifier(20, 20), func(c *jar.Client) { c.MaxAge = minutes(10) }, obj{"nbf": now - 601}, jar.ErrTooOld},
+		{"a client's limit that is longer", verifier(10, 10), func(c *jar.Client) { c.MaxLifetime = minutes(20) }, obj{"exp": now + 601}, jar.ErrLifetime},
+		{"an algorithm that the client may use", verifier(0, 0), func(c *jar.Client) { c.Algorithms = []string{"PS256", "ES256"} }, nil, nil},
+		{"another algorithm", verifier(0, 0), func(c *jar.Client) { c.Algorithms = []string{"PS256", "EdDSA"} }, nil, jar.ErrAlgorithm},
+		{"a key that is not RSA", verifier(0, 0), func(c *jar.Client) { c.MinRSABits = 4096 }, nil, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := newServer(t, row.change)
+			if row.client != nil {
+				row.client(&s.client)
+			}
+			f := form(s.object(t, row.object))
+			if row.want != nil {
+				s.requireRefused(t, row.want, f)
+				return
+			}
+			_, err := s.Verify(t.Context(), s.client, f)
+			require.NoError(t, err)
+		})
+	}
+	for bits, want := range map[int]error{0: nil, 2048: nil, 2049: jar.ErrAlgorithm} {
+		s := newServer(t)
+		rsa(&s.client)
+		s.client.MinRSABits = bits
+		f := form(testkit.SignJWS(t, obj{"alg": "PS256", "kid": "k1"}, s.good(nil), testkit.RSAKey(t, clientID)))
+		if want != nil {
+			s.requireRefused(t, want, f)
+			continue
+		}
+		_, err := s.Verify(t.Context(), s.client, f)
+		require.NoError(t, err)
+	}
+}
+
 func TestFutureSkew(t *testing.T) {
 	s := newServer(t, func(c *jar.VerifierConfig) { c.FutureSkew = time.Minute })
 	now := s.clock.Now().Unix()
@@ -275,6 +333,9 @@ func TestNewVerifierRefuses(t *testing.T) {
 		"SP-5.3.2.1-13a 9 s ahead":    func(c *jar.VerifierConfig) { c.FutureSkew = 9 * time.Second },
 		"SP-5.3.2.1-13b 61 s ahead":   func(c *jar.VerifierConfig) { c.FutureSkew = 61 * time.Second },
 		"a nil store":                 func(c *jar.VerifierConfig) { c.Replay = nobody },
+		"a lifetime of 61 minutes":    func(c *jar.VerifierConfig) { c.MaxLifetime = 61 * time.Minute },
+		"a negative lifetime":         func(c *jar.VerifierConfig) { c.MaxLifetime = -1 },
+		"an age of 61 minutes":        func(c *jar.VerifierConfig) { c.MaxAge = 61 * time.Minute },
 		"a claim as a parameter":      func(c *jar.VerifierConfig) { c.JSONParameters = []string{"aud"} },
 		"request as a JSON parameter": func(c *jar.VerifierConfig) { c.JSONParameters = []string{"request"} },
 		"client_id as JSON":           func(c *jar.VerifierConfig) { c.JSONParameters = []string{"client_id"} },

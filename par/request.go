@@ -83,6 +83,8 @@ type CheckedRequest struct {
 	server  *Server
 	request Request // without a reference
 	content []byte  // of the row
+
+	lifetime time.Duration
 }
 
 // Params returns a copy of the parameters that will be stored. They have

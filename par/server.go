@@ -1,6 +1,7 @@
 package par
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -112,9 +113,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if s.lifetime == 0 {
 		s.lifetime = defaultLifetime // SP-5.3.2.2-N2: slow devices need more than half a minute
 	}
-	// SP-5.3.2.2-12: 600 is one second too many.
-	if s.lifetime < minLifetime || s.lifetime > maxLifetime || s.lifetime%time.Second != 0 {
-		return nil, fmt.Errorf("par: Lifetime is %v, not 5 to 599 whole seconds", s.lifetime)
+	if err := checkLifetime(s.lifetime); err != nil {
+		return nil, err
 	}
 	if s.loginTime == 0 {
 		s.loginTime = defaultLoginTime
@@ -123,6 +123,14 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, fmt.Errorf("par: LoginTime is %v, not 0 to %v", s.loginTime, maxLoginTime)
 	}
 	return s, nil
+}
+
+// checkLifetime: SP-5.3.2.2-12, 600 is one second too many.
+func checkLifetime(lifetime time.Duration) error {
+	if lifetime < minLifetime || lifetime > maxLifetime || lifetime%time.Second != 0 {
+		return fmt.Errorf("par: Lifetime is %v, not 5 to 599 whole seconds", lifetime)
+	}
+	return nil
 }
 
 // A PushRequest is a pushed authorization request of an authenticated client.
@@ -136,6 +144,9 @@ type PushRequest struct {
 	// DPoPThumbprint is the JWK SHA-256 thumbprint (RFC 7638) of the verified
 	// DPoP proof of the request, or "" without a proof (RFC 9449 §10.1).
 	DPoPThumbprint string
+	// Lifetime is the lifetime of the request_uri, 5 to 599 whole seconds. If
+	// 0, ServerConfig.Lifetime applies.
+	Lifetime time.Duration
 	// Data is a JSON value that the server stores with the request, for example
 	// how the request was signed. It is optional. It must not repeat a member,
 	// have members that differ only by case, or nest deeper than 32 levels.
@@ -202,6 +213,10 @@ func (s *Server) Check(ctx context.Context, push PushRequest) (*CheckedRequest, 
 	if push.ClientID == "" || !utf8.ValidString(push.ClientID) || strings.ContainsRune(push.ClientID, 0) {
 		return nil, ErrUnauthenticated
 	}
+	lifetime := cmp.Or(push.Lifetime, s.lifetime)
+	if err := checkLifetime(lifetime); err != nil {
+		return nil, err
+	}
 	values, err := normalise(push)
 	if err != nil {
 		return nil, err
@@ -220,7 +235,7 @@ func (s *Server) Check(ctx context.Context, push PushRequest) (*CheckedRequest, 
 	if err := s.check(ctx, push.ClientID, values); err != nil { // PAR-2.1-6
 		return nil, notInteraction(err)
 	}
-	return &CheckedRequest{server: s, request: req, content: content}, nil
+	return &CheckedRequest{server: s, request: req, content: content, lifetime: lifetime}, nil
 }
 
 // Store stores a request that [Server.Check] has accepted. It does not check
@@ -236,7 +251,7 @@ func (s *Server) Store(ctx context.Context, checked *CheckedRequest) (Pushed, er
 	// JAR-10.2-2, SP-5.4.1-4: the same.
 	requestURI := urnPrefix + jose.RandomString(referenceBytes)
 	key, _ := s.storeKey(requestURI)
-	expires := s.now().Add(s.lifetime).Truncate(time.Millisecond)
+	expires := s.now().Add(checked.lifetime).Truncate(time.Millisecond)
 	value := seal(key, expires, checked.content)
 	added, err := s.store.Add(expiring.WithClient(ctx, s.issuer, checked.request.clientID), key, value, expires)
 	switch {
@@ -247,7 +262,7 @@ func (s *Server) Store(ctx context.Context, checked *CheckedRequest) (Pushed, er
 	case !added: // 256 random bits do not repeat
 		return Pushed{}, storeError(errors.New("the key of a new request exists"))
 	}
-	return Pushed{RequestURI: requestURI, ExpiresIn: s.lifetime}, nil
+	return Pushed{RequestURI: requestURI, ExpiresIn: checked.lifetime}, nil
 }
 
 // credentials are the parameters of client authentication.

@@ -323,6 +323,26 @@ func TestCheckedRequest(t *testing.T) {
 	}
 }
 
+// A request can have another lifetime than those of the server.
+func TestLifetimeOfOneRequest(t *testing.T) {
+	r := newRig(t)
+	for _, lifetime := range []time.Duration{5 * time.Second, 599 * time.Second} {
+		pushed, err := r.Push(t.Context(), par.PushRequest{ClientID: "app", Params: honest(), Lifetime: lifetime})
+		require.NoError(t, err)
+		require.Equal(t, lifetime, pushed.ExpiresIn)
+		r.clock.Advance(lifetime - time.Second)
+		_, err = r.Load(t.Context(), "app", pushed.RequestURI)
+		require.NoError(t, err)
+		r.clock.Advance(time.Second)
+		_, err = r.Load(t.Context(), "app", pushed.RequestURI)
+		require.ErrorIs(t, err, par.ErrExpired)
+	}
+	for _, lifetime := range []time.Duration{-1, 4 * time.Second, 600 * time.Second, 5500 * time.Millisecond} {
+		_, err := r.Check(t.Context(), par.PushRequest{ClientID: "app", Params: honest(), Lifetime: lifetime})
+		require.Error(t, err, "SP-5.3.2.2-12 %v", lifetime)
+	}
+}
+
 // The bound of a request does not count parameters that are not stored.
 func TestCredentialsDoNotCount(t *testing.T) {
 	r := newRig(t)

@@ -85,6 +85,12 @@ func AlgorithmFor(key crypto.PublicKey) (string, error) {
 		ErrKey, key, minRSABits, maxRSABits)
 }
 
+// HasRSABits reports whether a key has at least min bits, if it is an RSA key.
+func HasRSABits(key crypto.PublicKey, min int) bool {
+	k, ok := key.(*rsa.PublicKey)
+	return !ok || k.N.BitLen() >= min
+}
+
 // KeyFits reports whether a key may be used with alg.
 func KeyFits(key crypto.PublicKey, alg string) bool {
 	// JWT-3.1-2: the type of the key decides, so that a token cannot choose
