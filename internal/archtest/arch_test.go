@@ -29,6 +29,7 @@ var rules = map[string]func(*repo) []string{
 	"snippets":            snippetRule,
 	"names in pages":      nameRule,
 	"commands in pages":   commandRule,
+	"forge":               forgeRule,
 }
 
 func TestArchitecture(t *testing.T) {
@@ -318,6 +319,16 @@ var samples = map[string][]sample{
 		tree("a test in another package", "`go test ./dpop -run TestA`\n", "dpop/a.go", goFile("dpop", ""), "no test matches TestA"),
 		tree("a missing script", "`.ci/walk`\n", "cmd/a.go", program, "no such script"),
 	},
+	"forge": {
+		{"a workflow", map[string]string{workflow: "      - uses: a/b/c@" + strings.Repeat("0a", 20) + " # v1.2.3\n      - run: set -e; go vet work | tee log\n", dependabot: updates}, nil},
+		{"an action by its tag", map[string]string{workflow: "      - uses: a/b@v1\n", dependabot: updates}, []string{workflow + ":1: a/b@v1: want a commit"}},
+		{"an action without its version", map[string]string{workflow: "        uses: a/b@" + strings.Repeat("0a", 20) + "\n", dependabot: updates}, []string{"want a commit"}},
+		{"a missing script", map[string]string{workflow: "      - run: .ci/walk x\n", dependabot: updates}, []string{workflow + ":1: .ci/walk x: no such script"}},
+		{"a module that is not updated", map[string]string{workflow: "", dependabot: updates, "store/sql/go.mod": "module " + module + "/store/sql\n"}, []string{"no entry for gomod /store/sql"}},
+		{"a package of npm that is not updated", map[string]string{workflow: "", dependabot: updates, "interop/package.json": "{}\n"}, []string{"no entry for npm /interop"}},
+		{"a module that is gone", map[string]string{workflow: "", dependabot: updates + "  - package-ecosystem: gomod\n    directory: /gone\n"}, []string{"nothing to update for gomod /gone"}},
+		{"no updates", map[string]string{workflow: ""}, []string{"no entry for github-actions /", "no entry for gomod /"}},
+	},
 }
 
 // tree returns a sample with a README, a second file and some others.
@@ -328,6 +339,11 @@ func tree(name, readme, file, text string, want ...string) sample {
 }
 
 const nameSample = "// Package dpop is.\npackage dpop\n\ntype Config struct { Inner *Inner }\ntype Inner struct { Deep int }\nfunc (c *Config) Do() {}\nfunc New(Config) {}\n"
+
+const (
+	workflow = ".github/workflows/ci.yml"
+	updates  = "  - package-ecosystem: gomod\n    directory: /\n  - package-ecosystem: github-actions\n    directory: /\n"
+)
 
 var (
 	region  = goFile("dpop_test", "func f() {\n\t//docs:begin part\n\tg()\n\t//docs:end\n}\n")

@@ -81,7 +81,7 @@ type blob struct {
 var moduleLine = regexp.MustCompile(`(?m)^module\s+(\S+)`)
 
 // load parses the tree. It leaves out testdata, node_modules and hidden
-// directories (.ci excepted).
+// directories (.ci and .github excepted).
 func load(tree fs.FS) (*repo, error) {
 	r := &repo{texts: make(map[string][]byte)}
 	if err := r.weigh(tree); err != nil {
@@ -93,7 +93,7 @@ func load(tree fs.FS) (*repo, error) {
 		}
 		base := path.Base(name)
 		if d.IsDir() {
-			hidden := name != "." && (base[0] == '.' || base[0] == '_') && name != ".ci"
+			hidden := name != "." && (base[0] == '.' || base[0] == '_') && name != ".ci" && name != ".github"
 			if hidden || base == "testdata" || base == "node_modules" || base == "vendor" {
 				return fs.SkipDir
 			}
