@@ -342,3 +342,27 @@ func ParsePrivateKey(data []byte) (crypto.Signer, Key, error) {
 	}
 	return signer, exported(k), nil
 }
+
+// MarshalPrivateKey returns a private JWK, which [ParsePrivateKey] reads. It
+// takes its other members from public, with the defaults of [NewSet]. The
+// Public of public may be nil, or else belongs to key. The key must be an
+// *ecdsa.PrivateKey, an ed25519.PrivateKey or an *rsa.PrivateKey. The error
+// matches [ErrInvalid] and never quotes the key. Store the result in a file
+// that only the program can read.
+func MarshalPrivateKey(key crypto.Signer, public Key) ([]byte, error) {
+	if key == nil {
+		return nil, fmt.Errorf("%w: missing key", ErrInvalid)
+	}
+	if public.Public == nil {
+		public.Public = key.Public()
+	}
+	k, err := publish(public)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	data, err := jose.MarshalPrivateKey(key, k)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return data, nil
+}

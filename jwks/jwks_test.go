@@ -208,6 +208,46 @@ func TestPrivateKeys(t *testing.T) {
 	require.ErrorIs(t, err, jwks.ErrInvalid)
 }
 
+func TestMarshalPrivateKey(t *testing.T) {
+	for name, key := range map[string]crypto.Signer{
+		"ES256": testkit.ECKey(t, "a"), "EdDSA": testkit.Ed25519Key(t, "a"), "PS256": testkit.RSAKey(t, "a"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			data, err := jwks.MarshalPrivateKey(key, jwks.Key{KeyID: "k"})
+			require.NoError(t, err)
+			signer, public, err := jwks.ParsePrivateKey(data)
+			require.NoError(t, err)
+			require.True(t, signer.(interface{ Equal(crypto.PrivateKey) bool }).Equal(key))
+			require.Equal(t, []string{"k", name, "sig"}, []string{public.KeyID, public.Algorithm, public.Use})
+			again, err := jwks.MarshalPrivateKey(signer, public)
+			require.NoError(t, err)
+			require.JSONEq(t, string(data), string(again))
+		})
+	}
+	key := testkit.ECKey(t, "a")
+	wrongCurve, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		key    crypto.Signer
+		public jwks.Key
+	}{
+		"no key":                   {nil, jwks.Key{}},
+		"a key in a module":        {testkit.RemoteKey{Signer: key}, jwks.Key{}},
+		"the public half of other": {key, jwks.Key{Public: testkit.ECKey(t, "b").Public()}},
+		"an unsuitable algorithm":  {key, jwks.Key{Algorithm: "PS256"}},
+		"a key for encryption":     {key, jwks.Key{Use: "enc", Algorithm: "ECDH-ES"}},
+		"another curve":            {wrongCurve, jwks.Key{}},
+		"a truncated key":          {testkit.Ed25519Key(t, "a")[:40], jwks.Key{Public: testkit.Ed25519Key(t, "a").Public()}},
+		"RSA without its primes":   {&rsa.PrivateKey{PublicKey: testkit.RSAKey(t, "a").PublicKey}, jwks.Key{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data, err := jwks.MarshalPrivateKey(c.key, c.public)
+			require.ErrorIs(t, err, jwks.ErrInvalid)
+			require.Empty(t, data)
+		})
+	}
+}
+
 func certificate(t *testing.T, key *ecdsa.PrivateKey) *x509.Certificate {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{}, key.Public(), key)

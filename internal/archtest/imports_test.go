@@ -92,14 +92,14 @@ func (r *repo) rejectRoom(from, to string, test bool) string {
 			return "the test harness is for _test.go files"
 		}
 		return ""
-	case to == archRoom || to == specRoom || to == rootRoom:
+	case to == archRoom || to == specRoom || to == rootRoom || to == commandRoom && from != commandRoom:
 		return "nothing to import there"
 	case strings.HasPrefix(to, internalRoom):
 		if from == rootRoom {
 			return "the root holds no code"
 		}
 		return ""
-	case from == to || from == profileRoom || from == roleKitRoom:
+	case from == to || from == profileRoom || from == roleKitRoom || from == commandRoom:
 		return ""
 	case isLeaf(from):
 		return "a leaf imports no other leaf and not profile"

@@ -183,6 +183,7 @@ const (
 	kitRoom      = "internal/testkit"
 	serverKit    = "internal/testserver" // a part of kitRoom
 	specRoom     = "spec"
+	commandRoom  = "cmd"
 	profileRoom  = "profile"
 	roleKitRoom  = "profile/internal/roletest"
 	nestedRoom   = "nested module"
@@ -208,7 +209,7 @@ func (r *repo) room(dir string) string {
 
 func isLeaf(room string) bool {
 	return !slices.Contains([]string{
-		rootRoom, joseRoom, internalRoom, archRoom, kitRoom, specRoom, profileRoom, roleKitRoom, nestedRoom,
+		rootRoom, joseRoom, internalRoom, archRoom, kitRoom, specRoom, profileRoom, roleKitRoom, nestedRoom, commandRoom,
 	}, room)
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -57,6 +58,55 @@ func ParsePrivateKey(raw []byte) (crypto.Signer, *Key, error) {
 		return nil, nil, fmt.Errorf("%w: mismatching private and public halves of JWK", ErrKey)
 	}
 	return signer, key, nil
+}
+
+// MarshalPrivateKey returns the private JWK of a signing key. key is the public
+// half with its members. The signer must be a key of the standard library, and
+// an RSA key has two primes.
+func MarshalPrivateKey(signer crypto.Signer, key *Key) ([]byte, error) {
+	secret := map[string][]byte{}
+	switch k := signer.(type) {
+	case *ecdsa.PrivateKey:
+		d, err := k.Bytes()
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrKey, err)
+		}
+		secret["d"] = d
+	case ed25519.PrivateKey:
+		if len(k) != ed25519.PrivateKeySize {
+			return nil, fmt.Errorf("%w: %d bytes of an Ed25519 key", ErrKey, len(k))
+		}
+		secret["d"] = k.Seed()
+	case *rsa.PrivateKey:
+		if len(k.Primes) != 2 || k.Precomputed.Dp == nil {
+			return nil, fmt.Errorf("%w: RSA without two primes and precomputed values", ErrKey)
+		}
+		for name, value := range map[string]*big.Int{
+			"d": k.D, "p": k.Primes[0], "q": k.Primes[1],
+			"dp": k.Precomputed.Dp, "dq": k.Precomputed.Dq, "qi": k.Precomputed.Qinv,
+		} {
+			secret[name] = value.Bytes()
+		}
+	default:
+		return nil, fmt.Errorf("%w: %T does not reveal its private key", ErrKey, signer)
+	}
+	public, err := key.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	private := map[string]string{}
+	for name, value := range secret {
+		private[name] = base64.RawURLEncoding.EncodeToString(value)
+	}
+	members, err := json.Marshal(private)
+	if err != nil {
+		return nil, err
+	}
+	raw := append(append(public[:len(public)-1:len(public)-1], ','), members[1:]...)
+	if _, _, err = ParsePrivateKey(raw); err != nil { // the halves do not belong together
+		return nil, err
+	}
+	return raw, nil
 }
 
 // privateHalf parses the private key with the JOSE library, which receives only
