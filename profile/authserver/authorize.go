@@ -248,10 +248,10 @@ type Approval struct {
 	Subject string
 	// Scopes are the granted scopes, a subset of [Authorization.Scopes]. Use
 	// [Authorization.ScopesFor] to compute them from the user's choices.
-	// Approve adds openid if it was requested. If a scope goes with requested
-	// details (rar.TypeConfig.Scope) and none of these is granted, Approve
-	// omits the scope. If neither Scopes nor Details grant anything, Approve
-	// returns [ErrNothingGranted].
+	// Approve adds openid and the scope of an [Intent] if they were requested.
+	// If a scope goes with requested details (rar.TypeConfig.Scope) and none of
+	// these is granted, Approve omits the scope. If neither Scopes nor Details
+	// grant anything, Approve returns [ErrNothingGranted].
 	Scopes []string
 	// Details are the granted authorization details: all or some of
 	// [Authorization.Details]. The host may change them with [rar.Edit] as far
@@ -265,7 +265,8 @@ type Approval struct {
 	NoRefreshToken bool
 	// Expires is the end of the authorization. No access token and no refresh
 	// token outlives it. With grant management it is also the end of the grant.
-	// If zero, tokens have their configured lifetimes, and a grant has its
+	// It cannot be after [Intent.Expires], which is the default. If both are
+	// zero, tokens have their configured lifetimes, and a grant has its
 	// Lifetime.
 	Expires time.Time
 	// GrantData is a JSON value of the host that is stored with the managed
@@ -307,10 +308,16 @@ const (
 // concurrent calls for one request exactly one succeeds. Give an error, with a,
 // to [Server.WriteAuthorizationError].
 func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approval) (*AuthorizationResponse, error) {
+	if err := s.checkGood(a); err != nil {
+		return nil, err
+	}
+	approval, err := a.withIntent(approval)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.checkApproval(a, approval); err != nil {
 		return nil, err
 	}
-	var err error
 	if approval.Scopes, err = a.grantedScopes(approval); err != nil {
 		return nil, err
 	}
@@ -326,6 +333,9 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	if err := s.checkApprovalSize(ctx, a, record); err != nil {
 		return nil, fmt.Errorf("authserver: approval: %w", err)
 	}
+	if err := s.checkIntentAgain(ctx, a); err != nil { // the last check, because the host may reserve it
+		return nil, err
+	}
 	if err := s.keepClaims(ctx, a, record.Grant); err != nil {
 		return nil, err
 	}
@@ -336,7 +346,7 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	if err := s.add(ctx, s.stores.codes, a.client.ClientID, key, record.encode(), record.kept()); err != nil {
 		return nil, fmt.Errorf("%w: storing a code", err)
 	}
-	response, err := s.Complete(ctx, a, code)
+	response, err := s.complete(ctx, a, code)
 	if err != nil {
 		return nil, err
 	}
@@ -395,9 +405,6 @@ func (s *Server) newGrant(ctx context.Context, a *Authorization, approval Approv
 }
 
 func (s *Server) checkApproval(a *Authorization, approval Approval) error {
-	if err := s.checkGood(a); err != nil {
-		return err
-	}
 	unprintable := func(r rune) bool { return r < 0x20 || r > 0x7e }
 	if n := len(approval.Subject); n == 0 || n > maxSubject || strings.ContainsFunc(approval.Subject, unprintable) {
 		return errors.New("authserver: approval: Subject is not 1 to 255 ASCII characters")

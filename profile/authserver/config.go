@@ -47,6 +47,24 @@ type Config struct {
 	// passed [rules.Set.Validate]. The metadata follows Rules alone. If nil,
 	// Rules are for all clients.
 	ClientRules func(client *profile.ClientMetadata) *rules.Set
+	// Intent returns the consent that an authorization request names, if Rules
+	// have an Intent. A client makes such a consent before, at an endpoint of
+	// the host. Intent returns an error that matches [ErrIntent] for a consent
+	// that is unknown, expired, used or of another client. After any other
+	// error, the server responds with 503 and consumes nothing.
+	//
+	// The server calls Intent when the client pushes the request, when the
+	// browser arrives, and for the approval. In the last call RequestID is not
+	// empty, and Intent can reserve the consent for this request. It then
+	// returns ErrIntent for other requests, and the consent again for the same
+	// request, because the user may have to retry. The server approves each
+	// request once. Without a reservation, two concurrent requests can have the
+	// same consent approved. A consent must not change after it was made.
+	//
+	// The scopes of an access token, its details or the ID token contain the
+	// identifier. A refresh does not call Intent. To end the tokens of a
+	// consent, call [Server.Withdraw]. Required if Rules have an Intent.
+	Intent func(ctx context.Context, request IntentRequest) (Intent, error)
 	// Issuer is the issuer identifier, an https URL without query and fragment.
 	// Required. The server makes the URLs of its endpoints from it, and never
 	// from the headers of a request.
@@ -479,6 +497,7 @@ func (cfg *Config) check() error {
 	cfg.checkPaths(bad)
 	cfg.checkStores(bad)
 	cfg.checkDetailScopes(bad)
+	cfg.checkIntents(bad)
 	for _, l := range cfg.lifetimes() {
 		if *l.value < l.min || *l.value > l.max {
 			bad("invalid Lifetimes.%s %v, want %v to %v", l.name, *l.value, l.min, l.max)

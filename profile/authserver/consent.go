@@ -20,32 +20,45 @@ const (
 	scopeOfflineAccess = "offline_access"
 )
 
-// Choices returns the scopes that a consent page offers one by one. Two kinds
-// of requested scopes are not among them: openid, which every approval
-// includes, and scopes that go with requested details (rar.TypeConfig.Scope).
-// The user decides about such a scope together with the details.
+// Choices returns the scopes that a consent page offers one by one. Three kinds
+// of requested scopes are not among them. They are openid and a scope that
+// contains the identifier of a consent ([Authorization.Intent]), which every
+// approval includes, and scopes that go with requested details
+// (rar.TypeConfig.Scope). The user decides about such a scope together with the
+// details.
 func (a *Authorization) Choices() []string {
 	bound := a.details.Scopes()
 	return slices.DeleteFunc(slices.Clone(a.scopes), func(scope string) bool {
-		return scope == scopeOpenID || slices.Contains(bound, scope)
+		return a.isImplied(scope) || slices.Contains(bound, scope)
 	})
+}
+
+// isImplied reports whether every approval includes a requested scope.
+func (a *Authorization) isImplied(scope string) bool {
+	return scope == scopeOpenID || scope == a.intentScope
 }
 
 // ScopesFor returns the value of [Approval.Scopes] for the user's choices. It
 // contains the chosen scopes, the scopes that go with the granted details, and
-// openid if it was requested. It is empty if the user has granted nothing.
+// the requested scopes that every approval includes: see
+// [Authorization.Choices]. It is empty if the user has granted nothing.
 func (a *Authorization) ScopesFor(choices []string, details rar.Details) []string {
 	scopes := slices.Concat(choices, details.Scopes())
-	if slices.Contains(a.scopes, scopeOpenID) && (len(scopes) > 0 || len(details) > 0 || !a.asks()) {
-		scopes = append(scopes, scopeOpenID)
+	if len(scopes) > 0 || len(details) > 0 || !a.asks() {
+		scopes = append(scopes, a.impliedScopes()...)
 	}
 	slices.Sort(scopes)
 	return slices.Compact(scopes)
 }
 
+// impliedScopes returns the requested scopes that every approval includes.
+func (a *Authorization) impliedScopes() []string {
+	return slices.DeleteFunc(slices.Clone(a.scopes), func(scope string) bool { return !a.isImplied(scope) })
+}
+
 // asks reports whether the user has to decide anything besides the login.
 func (a *Authorization) asks() bool {
-	return len(a.details) > 0 || slices.ContainsFunc(a.scopes, func(scope string) bool { return scope != scopeOpenID })
+	return len(a.details) > 0 || slices.ContainsFunc(a.scopes, func(scope string) bool { return !a.isImplied(scope) })
 }
 
 // NamedResources returns the resource servers that a consent page shows:
@@ -82,8 +95,8 @@ func detailError(index int, d rar.Detail, member, problem string) error {
 }
 
 // grantedScopes returns the scopes that an approval grants, in their normal
-// form. It adds openid if it was requested. It omits a scope that goes with
-// requested details if the user granted none of them.
+// form. It adds the requested scopes that every approval includes. It omits a
+// scope that goes with requested details if the user granted none of them.
 func (a *Authorization) grantedScopes(approval Approval) ([]string, error) {
 	for _, scope := range approval.Scopes {
 		if !slices.Contains(a.scopes, scope) {
@@ -100,9 +113,7 @@ func (a *Authorization) grantedScopes(approval Approval) ([]string, error) {
 	if len(scopes) == 0 && len(approval.Details) == 0 && a.asks() {
 		return nil, ErrNothingGranted
 	}
-	if slices.Contains(a.scopes, scopeOpenID) {
-		scopes = append(scopes, scopeOpenID)
-	}
+	scopes = append(scopes, a.impliedScopes()...)
 	slices.Sort(scopes)
 	return slices.Compact(scopes), nil
 }

@@ -64,7 +64,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 		ID: client.ClientID, Audience: slices.Clone(resources),
 		RequireJWT: client.IntrospectionSignedResponseAlg != "", // INT-9701-6-1
 	}
-	if err := s.limit(&asking, &response); err != nil {
+	if err := s.limit(ctx, &asking, &response); err != nil {
 		return fail(err)
 	}
 	mediaType, body, err := signatory.answers.Answer(asking, request.WantsJWT, response)
@@ -89,7 +89,9 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 
 // limit removes the audience, details and scopes of other resource servers
 // (INT-9701-5-5, INT-7662-2.2-3).
-func (s *Server) limit(asking *introspection.ResourceServer, response *introspection.Response) error {
+func (s *Server) limit(
+	ctx context.Context, asking *introspection.ResourceServer, response *introspection.Response,
+) error {
 	response.Audience = slices.DeleteFunc(slices.Clone(response.Audience), func(resource string) bool {
 		return !slices.Contains(asking.Audience, resource)
 	})
@@ -112,7 +114,9 @@ func (s *Server) limit(asking *introspection.ResourceServer, response *introspec
 	for _, resource := range response.Audience { // not of what it serves besides, and this token is not for
 		asking.Scopes = append(asking.Scopes, s.cfg.Introspection.Scopes[resource]...)
 	}
-	return nil
+	scopes, err := s.intentScopes(ctx, response)
+	asking.Scopes = append(asking.Scopes, scopes...)
+	return err
 }
 
 // tokenState returns the introspection response of a token. A token that does

@@ -23,6 +23,7 @@ import (
 	"github.com/gofapi/fapi2/pkce"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/profile/rules"
 	"github.com/gofapi/fapi2/rar"
 )
 
@@ -140,6 +141,10 @@ type asked struct {
 	targets   []string
 	grant     grants.Request
 	claims    claims.Request
+
+	rules       *rules.Set
+	intent      Intent
+	intentScope string // that contains the ID of the intent, or ""
 }
 
 // askedKey is the key of an *asked in a context. checkRequest stores its result
@@ -166,6 +171,7 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	if a.client, err = s.client(ctx, clientID); err != nil {
 		return a, err
 	}
+	a.rules = s.rulesOf(a.client)
 	if !a.client.HasGrantType("authorization_code") {
 		return a, errGrantTypeNotRegistered
 	}
@@ -193,7 +199,7 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	if err := s.checkPossible(a.client, params, a.claims); err != nil {
 		return a, err
 	}
-	if a.scopes, err = s.scopes(a.client, params.Get("scope")); err != nil {
+	if a.scopes, err = s.scopes(a.client, params.Get("scope"), a.rules.Intent); err != nil {
 		return a, err
 	}
 	if slices.Contains(a.scopes, "openid") {
@@ -206,7 +212,11 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 			return a, err
 		}
 	}
-	return a, s.askContent(ctx, &a, params)
+	if err := s.askContent(ctx, &a, params); err != nil {
+		return a, err
+	}
+	a.intent, err = s.checkIntent(ctx, &a, "")
+	return a, err
 }
 
 // checkPossible rejects a request that no login and no token can satisfy, even
@@ -236,6 +246,9 @@ func (s *Server) askContent(ctx context.Context, a *asked, params url.Values) (e
 	if err = checkTogether(a.requested, a.scopes); err != nil {
 		return err
 	}
+	if err = a.findIntent(); err != nil {
+		return err
+	}
 	if a.grant, err = s.grantRequest(ctx, a.client.ClientID, params); err != nil {
 		return err
 	}
@@ -246,14 +259,15 @@ func (s *Server) askContent(ctx context.Context, a *asked, params url.Values) (e
 }
 
 // scopes reads a scope parameter and checks that server and client have each
-// value.
-func (s *Server) scopes(client *profile.ClientMetadata, scope string) ([]string, error) {
+// value. A scope that contains the identifier of a consent needs no
+// registration. The host knows the client of the consent.
+func (s *Server) scopes(client *profile.ClientMetadata, scope string, intent *rules.Intent) ([]string, error) {
 	scopes, err := splitScope(scope)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range scopes {
-		if !s.hasScope(client, name) {
+		if !isIntentScope(intent, name) && !s.hasScope(client, name) {
 			return nil, fmt.Errorf("%w: %.64q", ErrScope, name)
 		}
 	}

@@ -87,7 +87,8 @@ func (s *Server) checkGood(a *Authorization) error {
 // Complete ends the authorization with a code of the host. The host has bound
 // the code to [Authorization.Binding] and stored it, because the client may
 // redeem it at once. The code must be unguessable and valid for one use within
-// 60 seconds. Complete consumes the request_uri, so it succeeds once.
+// 60 seconds. Complete consumes the request_uri, so it succeeds once. It passes
+// a consent that the request names to [Config.Intent], as Approve does.
 func (s *Server) Complete(ctx context.Context, a *Authorization, code string) (*AuthorizationResponse, error) {
 	if err := s.checkGood(a); err != nil {
 		return nil, err
@@ -95,6 +96,13 @@ func (s *Server) Complete(ctx context.Context, a *Authorization, code string) (*
 	if code == "" {
 		return nil, errors.New("authserver: completion without a code")
 	}
+	if err := s.checkIntentAgain(ctx, a); err != nil {
+		return nil, err
+	}
+	return s.complete(ctx, a, code)
+}
+
+func (s *Server) complete(ctx context.Context, a *Authorization, code string) (*AuthorizationResponse, error) {
 	return s.respond(ctx, a, url.Values{"code": {code}}) // PAR-4-2, SP-5.3.2.2-N3
 }
 

@@ -112,7 +112,7 @@ func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, 
 // clientCredentials issues a token about the client itself, without a refresh
 // token.
 func (s *Server) clientCredentials(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
-	scopes, err := s.scopes(t.client, t.Param("scope"))
+	scopes, err := s.scopes(t.client, t.Param("scope"), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -222,13 +222,15 @@ func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
 // is granted at every one of the resource servers where it has a meaning. A
 // scope that goes with a detail is granted wherever the detail is for.
 func (s *Server) narrowScopes(t *TokenRequest, p permission, targets []string, details rar.Details) ([]string, error) {
+	intent := s.rulesOf(t.client).Intent
 	scopes := slices.DeleteFunc(slices.Clone(p.Scopes), func(name string) bool {
 		places := s.targetsOfScope(name, targets)
 		missing := func(target string) bool {
 			return !slices.Contains(p.scopesAt(target), name) &&
 				!slices.Contains(s.detailsFor(details, []string{target}).Scopes(), name)
 		}
-		return !s.hasScope(t.client, name) || len(places) == 0 || slices.ContainsFunc(places, missing)
+		permitted := s.hasScope(t.client, name) || isIntentScope(intent, name)
+		return !permitted || len(places) == 0 || slices.ContainsFunc(places, missing)
 	})
 	scope := t.Param("scope")
 	if scope == "" {

@@ -1,0 +1,271 @@
+package authserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/claims"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/internal/syntax"
+	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/rules"
+	"github.com/gofapi/fapi2/rar"
+)
+
+// ErrIntent reports an authorization request that names an unusable consent, or
+// not the required number of consents: see [Config.Intent]. The client receives
+// invalid_request, invalid_scope or invalid_authorization_details, depending on
+// the place of the identifier.
+var ErrIntent = oautherr.New("authserver: consent of a request rejected", "invalid_request",
+	http.StatusBadRequest, "the request names no usable consent")
+
+// Rows of [ErrIntent].
+var (
+	errIntentScope = fmt.Errorf("%w: %w", oautherr.New("authserver: consent of a scope rejected", "invalid_scope",
+		http.StatusBadRequest, "the scope names no usable consent"), ErrIntent)
+	errIntentDetail = fmt.Errorf("%w: %w", oautherr.New("authserver: consent of authorization details rejected",
+		"invalid_authorization_details", http.StatusBadRequest,
+		"authorization_details name no usable consent"), ErrIntent)
+)
+
+// maxIntent is the greatest length of the identifier of a consent. That of
+// Brazil is the longest known one.
+const maxIntent = 256
+
+// An IntentRequest identifies a consent that a client has made before its
+// authorization request. It is the argument of [Config.Intent].
+type IntentRequest struct {
+	// Client is the registration of the client that sent the request. The
+	// consent must be of this client.
+	Client *profile.ClientMetadata
+	// ID is the identifier of the consent: 1 to 256 characters of ASCII,
+	// without spaces, quotes and backslashes.
+	ID string
+	// RequestID is empty until the approval. Then it identifies the pushed
+	// request that is approved. It is the same for each attempt to approve this
+	// request, and it is not a secret.
+	RequestID string
+}
+
+// An Intent is a consent that exists before the authorization request, as
+// [Config.Intent] returns it.
+type Intent struct {
+	// ID is the identifier of the consent. The server sets it.
+	ID string
+	// Content is a value of the host for its consent page. The server does not
+	// use it.
+	Content any
+	// Expires is the end of the consent. It is the end of the authorization
+	// unless [Approval.Expires] is earlier. If zero, the consent has no end.
+	Expires time.Time
+}
+
+// Intent returns the consent that the request names, as [Config.Intent] has
+// returned it when the browser arrived. It is zero if the request names none.
+func (a *Authorization) Intent() Intent { return a.intent }
+
+// isIntentScope reports whether a scope contains the identifier of a consent.
+func isIntentScope(intent *rules.Intent, scope string) bool {
+	return intent != nil && intent.Scope != "" && strings.HasPrefix(scope, intent.Scope)
+}
+
+// intentError returns an error with the code for the place of the identifier.
+// The client receives the problem.
+func intentError(place *rules.Intent, problem string) error {
+	return oautherr.Describe(fmt.Errorf("%w: %s", intentRow(place), problem), problem)
+}
+
+func intentRow(place *rules.Intent) error {
+	switch {
+	case place.Scope != "":
+		return errIntentScope
+	case place.Detail != "":
+		return errIntentDetail
+	}
+	return ErrIntent
+}
+
+// findIntent finds the identifier of the consent that a request names. It
+// requires exactly one if the rules do, and otherwise at most one.
+func (a *asked) findIntent() error {
+	place := a.rules.Intent
+	if place == nil {
+		return nil
+	}
+	var ids []string
+	switch {
+	case place.Scope != "":
+		for _, scope := range a.scopes {
+			if id, ok := strings.CutPrefix(scope, place.Scope); ok {
+				ids, a.intentScope = append(ids, id), scope
+			}
+		}
+	case place.Claim != "":
+		ids = a.claimedIntents(place.Claim)
+	default:
+		ids = detailedIntents(a.requested, place.Detail)
+	}
+	switch {
+	case len(ids) > 1:
+		return intentError(place, "more than one consent")
+	case len(ids) == 0 && place.Required:
+		return intentError(place, "missing consent")
+	case len(ids) == 0:
+		return nil
+	case len(ids[0]) > maxIntent || !syntax.IsScope(ids[0]):
+		return intentError(place, "malformed identifier of a consent")
+	}
+	a.intent.ID = ids[0]
+	return nil
+}
+
+// claimedIntents returns the identifiers in the request for a claim. A client
+// may request the claim for UserInfo responses too, with the same value. A
+// value that is not a string, or is absent, is a malformed identifier.
+func (a *asked) claimedIntents(name string) []string {
+	var ids []string
+	for _, set := range []claims.Set{a.claims.IDToken, a.claims.UserInfo} {
+		requested, ok := set[name]
+		if !ok {
+			continue
+		}
+		values := requested.Strings()
+		if len(values) == 0 || len(values) != len(requested.Values) {
+			values = []string{""}
+		}
+		ids = append(ids, values...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// detailedIntents returns the identifiers at a path of authorization details.
+func detailedIntents(details rar.Details, path string) []string {
+	var ids []string
+	for _, d := range details {
+		value, err := d.MarshalJSON()
+		for _, name := range strings.Split(path, ".") {
+			var members map[string]json.RawMessage
+			if err != nil || json.Unmarshal(value, &members) != nil {
+				value = nil
+				break
+			}
+			value = members[name]
+		}
+		if value == nil {
+			continue
+		}
+		var id string
+		_ = json.Unmarshal(value, &id) // another type is a malformed identifier
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// checkIntent passes the consent that a request names to the host. It returns
+// an [ErrIntent] if the host rejects the consent, and an [ErrStore] if the host
+// fails.
+func (s *Server) checkIntent(ctx context.Context, a *asked, requestID string) (Intent, error) {
+	if a.intent.ID == "" {
+		return Intent{}, nil
+	}
+	if s.cfg.Intent == nil {
+		return Intent{}, errors.New("authserver: ClientRules has an Intent, and Config has none")
+	}
+	intent, err := s.cfg.Intent(ctx, IntentRequest{Client: a.client, ID: a.intent.ID, RequestID: requestID})
+	switch {
+	case errors.Is(err, ErrIntent):
+		return Intent{}, fmt.Errorf("%w: %w", intentRow(a.rules.Intent), err)
+	case err != nil:
+		return Intent{}, fmt.Errorf("%w: consent of a request: %w", ErrStore, err)
+	case !intent.Expires.IsZero() && !intent.Expires.After(s.cfg.Hooks.Now()):
+		return Intent{}, intentError(a.rules.Intent, "expired consent")
+	}
+	intent.ID = a.intent.ID
+	return intent, nil
+}
+
+// checkIntentAgain passes the consent to the host once more, at the approval.
+func (s *Server) checkIntentAgain(ctx context.Context, a *Authorization) error {
+	_, err := s.checkIntent(ctx, &a.asked, jose.SHA256Base64(a.request.RequestURI()))
+	return err
+}
+
+// withIntent adds to an approval what the consent determines: the end of the
+// authorization, and the claim of the ID token.
+func (a *Authorization) withIntent(approval Approval) (Approval, error) {
+	id, end := a.intent.ID, a.intent.Expires
+	if id == "" {
+		return approval, nil
+	}
+	if !end.IsZero() && approval.Expires.IsZero() {
+		approval.Expires = end
+	}
+	if !end.IsZero() && approval.Expires.After(end) {
+		return approval, errors.New("authserver: approval: Expires is after the end of the consent")
+	}
+	switch place := a.rules.Intent; {
+	case place.Claim != "":
+		if value, ok := approval.IDTokenClaims[place.Claim]; ok && value != any(id) {
+			return approval, fmt.Errorf("authserver: approval: IDTokenClaims has another %s than the request",
+				place.Claim)
+		}
+		approval.IDTokenClaims = maps.Clone(approval.IDTokenClaims)
+		if approval.IDTokenClaims == nil {
+			approval.IDTokenClaims = map[string]any{}
+		}
+		approval.IDTokenClaims[place.Claim] = id
+	case place.Detail != "":
+		granted := detailedIntents(approval.Details, place.Detail)
+		if slices.ContainsFunc(granted, func(other string) bool { return other != id }) {
+			return approval, errors.New("authserver: approval: Details have another consent than the request")
+		}
+	}
+	return approval, nil
+}
+
+// checkIntents finds rules for consents that this server cannot apply.
+func (cfg *Config) checkIntents(bad func(format string, args ...any)) {
+	if cfg.Rules == nil || cfg.Rules.Intent == nil {
+		return
+	}
+	place := cfg.Rules.Intent
+	if cfg.Intent == nil {
+		bad("Rules.Intent requires Intent")
+	}
+	if place.Claim != "" && !slices.Contains(cfg.Claims, place.Claim) {
+		bad("Claims has no %q, which is Rules.Intent.Claim", place.Claim)
+	}
+	if place.Detail != "" && cfg.AuthorizationDetails == nil {
+		bad("Rules.Intent.Detail requires AuthorizationDetails")
+	}
+	for _, scope := range cfg.Scopes {
+		if isIntentScope(place, scope) {
+			bad("scope %q begins with Rules.Intent.Scope", scope)
+		}
+	}
+}
+
+// intentScopes returns the scopes of a token that contain the identifier of a
+// consent. They narrow the other scopes, so each resource server receives them.
+func (s *Server) intentScopes(ctx context.Context, token *introspection.Response) ([]string, error) {
+	if s.cfg.Intent == nil || !token.Active {
+		return nil, nil
+	}
+	client, err := s.client(ctx, token.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	intent := s.rulesOf(client).Intent
+	other := func(scope string) bool { return !isIntentScope(intent, scope) }
+	return slices.DeleteFunc(strings.Fields(token.Scope), other), nil
+}
