@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/jwt"
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/internal/syntax"
@@ -64,6 +65,11 @@ type ClientConfig struct {
 	// default is ES256, PS256, EdDSA and Ed25519. Other algorithms are not
 	// supported.
 	Algorithms []string
+	// DecryptionKeys are the keys of this resource server, which has registered
+	// introspection_encrypted_response_alg. With such keys, the client accepts
+	// only responses that are signed and then encrypted. If empty, encrypted
+	// responses are rejected.
+	DecryptionKeys []DecryptionKey
 	// MaxAge is the maximum age of a signed response. It includes the time by
 	// which the clock of the authorization server is behind. The default is 1
 	// minute, the maximum 10 minutes.
@@ -121,9 +127,12 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		cfg.FutureSkew = defaultFutureSkew
 	}
 	algorithms, err := jwt.Algorithms(cfg.Algorithms)
+	decrypter, bad := jose.NewDecrypter(cfg.DecryptionKeys)
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("introspection: %w", err)
+	case err != nil || bad != nil:
+		return nil, fmt.Errorf("introspection: %w", errors.Join(err, bad))
+	case cfg.Unsigned && decrypter != nil:
+		return nil, errors.New("introspection: both Unsigned and DecryptionKeys")
 	case cfg.Issuer == "":
 		return nil, errors.New("introspection: missing Issuer")
 	case cfg.ClientID == "":
@@ -152,10 +161,10 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	// A redirect would send the token and the credentials to another server.
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c := &Client{cfg: cfg, http: &hc, rules: jwt.Rules{
-		MaxBytes: maxResponse, Algorithms: algorithms, Type: typ,
+		MaxBytes: maxResponse, Algorithms: algorithms, Type: typ, Decrypter: decrypter,
 		Errors: jwt.Errors{
 			Malformed: ErrMalformed, Algorithm: ErrAlgorithm, Type: ErrType, Signature: ErrSignature,
-			Unavailable: ErrUnavailable,
+			Unavailable: ErrUnavailable, Encryption: ErrUnprotected,
 		},
 	}}
 	if cfg.CacheSize == 0 {
@@ -255,9 +264,9 @@ func (c *Client) request(ctx context.Context, token string) (*Token, error) {
 	// MS-5.5.2-2, INT-9701-5-1: an attacker without the key could send plain
 	// JSON.
 	if mediaType != mediaJWT {
-		return nil, fmt.Errorf("%w: media type %.64q", ErrUnsigned, mediaType)
+		return nil, fmt.Errorf("%w: media type %.64q", ErrUnprotected, mediaType)
 	}
-	o, err := c.verify(ctx, string(body), now)
+	o, signed, err := c.verify(ctx, string(body), now)
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +274,7 @@ func (c *Client) request(ctx context.Context, token string) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.signed = string(body)
+	t.signed = signed
 	return t, nil
 }
 

@@ -126,19 +126,19 @@ func TestEvilServers(t *testing.T) {
 		name, mediaType, body string
 		want                  error
 	}{
-		{"MS-5.5.2-2 plain JSON", "application/json", plain, introspection.ErrUnsigned},
+		{"MS-5.5.2-2 plain JSON", "application/json", plain, introspection.ErrUnprotected},
 		{"MS-5.5.2-2 plain JSON that says it is a JWT", mediaJWT, plain, introspection.ErrMalformed},
-		{"MS-5.5.2-2 plain JSON that is inactive", "application/json", `{"active":false}`, introspection.ErrUnsigned},
-		{"INT-9701-5-1 a JWT that says it is JSON", "application/json", jwt, introspection.ErrUnsigned},
-		{"INT-9701-5-1 a JWT of no kind", "application/jwt", jwt, introspection.ErrUnsigned},
-		{"a login page", "text/html", "<html>", introspection.ErrUnsigned},
-		{"no media type", "", jwt, introspection.ErrUnsigned},
+		{"MS-5.5.2-2 plain JSON that is inactive", "application/json", `{"active":false}`, introspection.ErrUnprotected},
+		{"INT-9701-5-1 a JWT that says it is JSON", "application/json", jwt, introspection.ErrUnprotected},
+		{"INT-9701-5-1 a JWT of no kind", "application/jwt", jwt, introspection.ErrUnprotected},
+		{"a login page", "text/html", "<html>", introspection.ErrUnprotected},
+		{"no media type", "", jwt, introspection.ErrUnprotected},
 		{"nothing", mediaJWT, "", introspection.ErrMalformed},
 		{"a line break after it", mediaJWT, jwt + "\n", introspection.ErrMalformed},
 		{"a line break within", mediaJWT, jwt[:dot-4] + "\n" + jwt[dot-4:], introspection.ErrMalformed},
 		{"padding", mediaJWT, jwt + "=", introspection.ErrMalformed},
 		{"a fourth segment", mediaJWT, jwt + ".x", introspection.ErrMalformed},
-		{"INT-9701-5-6 an encrypted one, which nobody asked for", mediaJWT, "a.b.c.d.e", introspection.ErrMalformed},
+		{"INT-9701-5-6 an encrypted one, which nobody asked for", mediaJWT, "a.b.c.d.e", introspection.ErrUnprotected},
 		{"JWS in JSON serialization", mediaJWT, `{"payload":"e30","signatures":[]}`, introspection.ErrMalformed},
 		{"longer than is read", mediaJWT, jwt + strings.Repeat("A", 64<<10), introspection.ErrMalformed},
 		{"a flood", mediaJWT, strings.Repeat("A", 8<<20), introspection.ErrMalformed},
@@ -172,7 +172,7 @@ func TestEvilServers(t *testing.T) {
 			w.Header()["Content-Type"] = []string{mediaJWT, "application/json"}
 			_, _ = w.Write([]byte(jwt))
 		}, nil)
-		requireRefused(t, c, introspection.ErrUnsigned)
+		requireRefused(t, c, introspection.ErrUnprotected)
 	})
 	t.Run("of the algorithms only those that were named", func(t *testing.T) {
 		c := newClient(t, answer(mediaJWT, jwt), func(cfg *introspection.ClientConfig) { cfg.Algorithms = []string{"PS256"} })

@@ -29,12 +29,14 @@ var (
 	// also means that the value does not have the syntax of a token. No request
 	// is sent in that case.
 	ErrInactive error = invalid("token inactive")
-	// ErrUnsigned means that the response is not signed though it must be.
-	ErrUnsigned error = invalid("response not signed")
+	// ErrUnprotected means that the response is not signed or not encrypted
+	// though it must be, or that it cannot be decrypted.
+	ErrUnprotected error = invalid("response not protected as registered")
 	// ErrMalformed means that the response is not a compact JWS or strict JSON,
 	// or is too long.
 	ErrMalformed error = invalid("malformed response")
-	// ErrAlgorithm means that the signature algorithm is not accepted.
+	// ErrAlgorithm means that the algorithm of the signature or of the
+	// encryption is not accepted.
 	ErrAlgorithm error = invalid("response algorithm not allowed")
 	// ErrType means that the response is a JWT of another kind.
 	ErrType error = invalid("response not typed as a token introspection response")

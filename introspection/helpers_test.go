@@ -39,7 +39,7 @@ var (
 
 // sentinels by the class that vectors name.
 var sentinels = map[string]error{
-	"inactive": introspection.ErrInactive, "unsigned": introspection.ErrUnsigned, "malformed": introspection.ErrMalformed,
+	"inactive": introspection.ErrInactive, "unsigned": introspection.ErrUnprotected, "malformed": introspection.ErrMalformed,
 	"algorithm": introspection.ErrAlgorithm, "type": introspection.ErrType, "issuer": introspection.ErrIssuer,
 	"audience": introspection.ErrAudience, "stale": introspection.ErrStale, "signature": introspection.ErrSignature,
 	"claims": introspection.ErrClaims, "expired": introspection.ErrExpired, "not yet": introspection.ErrNotYetValid,

@@ -22,8 +22,9 @@
 //
 // A response does not name the token of its request: only the TLS connection
 // binds it. A signed response must therefore be recent, see
-// [ClientConfig.MaxAge]. The package does not encrypt or decrypt responses. It
-// does not accept RS256, the default of RFC 9701, because FAPI 2.0 forbids it.
+// [ClientConfig.MaxAge]. It can be encrypted as well: see
+// [ResourceServer].Encrypt and [DecryptionKey]. The package does not accept
+// RS256, the default of RFC 9701, because FAPI 2.0 forbids it.
 package introspection
 
 const (

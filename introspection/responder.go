@@ -99,7 +99,7 @@ func (s *Responder) Answer(rs ResourceServer, wantsJWT bool, resp Response) (med
 	if !jwt.UTF8(rs.ID) {
 		return "", nil, errors.New("introspection: ID of the resource server is not UTF-8")
 	}
-	required := rs.RequireJWT || s.cfg.RequireJWT
+	required := rs.RequireJWT || rs.Encrypt != nil || s.cfg.RequireJWT
 	if required && s.signer == nil {
 		return "", nil, fmt.Errorf("introspection: %.256q requires a signed response, which needs Key", rs.ID)
 	}
@@ -113,8 +113,6 @@ func (s *Responder) Answer(rs ResourceServer, wantsJWT bool, resp Response) (med
 			return "", nil, fmt.Errorf("introspection: %w", err)
 		}
 	}
-	// Responses are not encrypted. The caller rejects a resource server that
-	// has registered encryption.
 	if s.signer != nil && (wantsJWT || required) { // MS-5.5.1-1
 		// INT-9701-5-2, INT-9701-5-4: there is neither sub nor exp, so a reader
 		// that ignores typ does not take the response for an access token.
@@ -126,6 +124,11 @@ func (s *Responder) Answer(rs ResourceServer, wantsJWT bool, resp Response) (med
 		token, err := s.signer.Sign(w.Bytes())
 		if err != nil {
 			return "", nil, fmt.Errorf("introspection: signing: %w", err)
+		}
+		if rs.Encrypt != nil { // INT-9701-5-6: the reverse order would not show the sender
+			if token, err = rs.Encrypt(token); err != nil {
+				return "", nil, fmt.Errorf("introspection: encrypting: %w", err)
+			}
 		}
 		mediaType, body = mediaJWT, []byte(token)
 	}

@@ -33,6 +33,11 @@ type ResourceServer struct {
 	// responses even if a request prefers plain JSON. An attacker could have
 	// changed the request.
 	RequireJWT bool
+	// Encrypt encrypts a signed response to a Nested JWT, for a resource server
+	// that has registered this (introspection_encrypted_response_alg). For
+	// example, it is the method Seal of idtoken.Encryption. If it is not nil,
+	// every response is signed. If nil, responses are not encrypted.
+	Encrypt func(signed string) (encrypted string, err error)
 }
 
 // A Response describes a token. The zero Response describes an inactive token.
@@ -97,8 +102,8 @@ type Response struct {
 	Extra map[string]any
 }
 
-// members has the members in the order in which they are written.
-// reserved names are not permitted in Extra.
+// members has the members in the order in which they are written. reserved
+// names are not permitted in Extra.
 var reserved = []string{
 	"active", "iss", "sub", "aud", "client_id", "username", "token_type", "iat", "nbf", "exp", "jti", "scope", "cnf",
 	"auth_time", "acr", "amr", "authorization_details", "grant_id",

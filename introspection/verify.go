@@ -11,27 +11,30 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 )
 
-// verify checks a signed response and returns its member token_introspection.
-// It makes the checks that need no key first, so that no key is fetched for a
-// response that is rejected anyway.
-func (c *Client) verify(ctx context.Context, raw string, now time.Time) (strictjson.Object, error) {
+// verify checks a signed response and returns its member token_introspection,
+// and the response without encryption. It makes the checks that need no key of
+// the server first, so that no key is fetched for a response that is rejected
+// anyway.
+func (c *Client) verify(
+	ctx context.Context, raw string, now time.Time,
+) (o strictjson.Object, signed string, err error) {
 	// INT-9701-5-1, JWT-3.12-1: an access token or a userinfo response of this
 	// issuer is not an introspection response, even if it has all members of
 	// one.
 	opened, err := c.rules.Open(raw)
 	if err != nil {
-		return strictjson.Object{}, err
+		return o, "", err
 	}
 	introspection, err := c.checkClaims(opened.Claims, now)
 	if err != nil {
-		return strictjson.Object{}, err
+		return o, "", err
 	}
 	// JWT-3.8-1, MS-5.5.2-2: the keys are those of the issuer that the response
 	// names.
 	if _, err := opened.Verify(ctx, c.cfg.Keys); err != nil {
-		return strictjson.Object{}, err
+		return o, "", err
 	}
-	return introspection, nil
+	return introspection, opened.Signed, nil
 }
 
 // checkClaims checks the claims of a signed response.

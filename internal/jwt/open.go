@@ -107,6 +107,7 @@ func Algorithms(configured []string) ([]string, error) {
 type Token struct {
 	Header jose.Header
 	Claims strictjson.Object
+	Signed string // the compact JWS, decrypted
 
 	jws   jose.Compact
 	rules *Rules
@@ -122,6 +123,7 @@ func (r *Rules) Open(raw string) (t Token, err error) {
 			return Token{}, err
 		}
 	}
+	t.Signed = raw
 	if t.jws, err = jose.Split(raw, r.MaxBytes); err == nil {
 		t.Header, t.known, err = r.header(t.jws)
 	}

@@ -30,6 +30,9 @@ func (s *Server) encryptionMetadata(m *profile.ServerMetadata) {
 	if s.userInfo != nil {
 		m.UserInfoEncryptionAlgValuesSupported, m.UserInfoEncryptionEncValuesSupported = algs(), encs()
 	}
+	if s.cfg.Introspection != nil { // INT-9701-7-1
+		m.IntrospectionEncryptionAlgValuesSupported, m.IntrospectionEncryptionEncValuesSupported = algs(), encs()
+	}
 }
 
 // wanted has the members of a registration that request encryption.
@@ -85,6 +88,11 @@ func (s *Server) userInfoRecipient(ctx context.Context, c *profile.ClientMetadat
 	}
 	return s.recipient(ctx, c,
 		wanted{"userinfo_encrypted_response", c.UserInfoEncryptedResponseAlg, c.UserInfoEncryptedResponseEnc})
+}
+
+func (s *Server) introspectionRecipient(ctx context.Context, c *profile.ClientMetadata) (*jose.Encryption, error) {
+	return s.recipient(ctx, c, wanted{"introspection_encrypted_response",
+		c.IntrospectionEncryptedResponseAlg, c.IntrospectionEncryptedResponseEnc})
 }
 
 // responseRecipient returns the recipient of authorization responses. MS-6.1-1:

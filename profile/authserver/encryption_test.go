@@ -16,6 +16,7 @@ import (
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/jarm"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
@@ -135,21 +136,28 @@ func TestEncryptedResponsesRefused(t *testing.T) {
 	}
 }
 
-// encryptFor registers client-1 for ID tokens and UserInfo responses that are
-// encrypted by a pair of algorithms, and returns the key of the client.
-func (w *world) encryptFor(alg, enc string) idtoken.DecryptionKey {
+// encryptionKey registers a key of a client for an algorithm, among others.
+func (w *world) encryptionKey(id, alg string) crypto.Signer {
 	private := crypto.Signer(testkit.RSAKey(w.t, "enc"))
 	if strings.HasPrefix(alg, "ECDH") {
 		private = testkit.ECKey(w.t, "enc")
 	}
 	set, err := jwks.NewSet(
-		jwks.Key{Public: testkit.ECKey(w.t, "client-1").Public(), KeyID: "client-1-key", Use: "sig"},
+		jwks.Key{Public: testkit.ECKey(w.t, id).Public(), KeyID: id + "-key", Use: "sig"},
 		jwks.Key{Public: testkit.ECKey(w.t, "other").Public(), KeyID: "other", Use: "enc", Algorithm: "RSA-OAEP"},
 		jwks.Key{Public: private.Public(), KeyID: "enc", Use: "enc"},
 	)
 	require.NoError(w.t, err)
+	w.clients[id].JWKS = set
+	return private
+}
+
+// encryptFor registers client-1 for ID tokens and UserInfo responses that are
+// encrypted by a pair of algorithms, and returns the key of the client.
+func (w *world) encryptFor(alg, enc string) idtoken.DecryptionKey {
+	private := w.encryptionKey("client-1", alg)
 	c := w.clients["client-1"]
-	c.JWKS, c.UserInfoSignedResponseAlg = set, "ES256"
+	c.UserInfoSignedResponseAlg = "ES256"
 	c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc = alg, enc
 	c.UserInfoEncryptedResponseAlg, c.UserInfoEncryptedResponseEnc = alg, enc
 	require.NoError(w.t, c.Validate())
@@ -281,3 +289,50 @@ func TestEncryptionIsImpossible(t *testing.T) {
 		require.NoError(t, err)
 	})
 }
+
+// An API that is registered for encryption receives nothing else.
+func TestEncryptedIntrospection(t *testing.T) {
+	held := &archive{}
+	w, ctx := newWorld(t, demanding(profile.SignedIntrospection), archiving(held)), context.Background()
+	require.Equal(t, jose.EncryptionAlgorithms(), w.as.Metadata().IntrospectionEncryptionAlgValuesSupported, "INT-9701-7-1")
+	require.Equal(t, jose.ContentEncryptions(), w.as.Metadata().IntrospectionEncryptionEncValuesSupported, "INT-9701-7-1")
+	access := w.tokens("client-1", "d").body["access_token"].(string)
+	api := w.clients["client-2"]
+	for _, pair := range [][2]string{{"ECDH-ES", "A256GCM"}, {"ECDH-ES+A256KW", "A256CBC-HS512"}, {"RSA-OAEP-256", ""}} {
+		t.Run(fmt.Sprintf("INT-9701-5-6 INT-9701-6-1 %q", pair), func(t *testing.T) {
+			private := w.encryptionKey("client-2", pair[0])
+			api.IntrospectionEncryptedResponseAlg, api.IntrospectionEncryptedResponseEnc = pair[0], pair[1]
+			key := introspection.DecryptionKey{Key: private, KeyID: "enc", Algorithm: pair[0], ContentEncryption: cmp.Or(pair[1], "A128CBC-HS256")}
+			keys := func(c *introspection.ClientConfig) { c.DecryptionKeys = []introspection.DecryptionKey{key} }
+			held.take()
+			token, err := w.newIntrospection(keys).Introspect(ctx, access)
+			require.NoError(t, err)
+			require.Equal(t, "alice", token.Subject())
+			require.Equal(t, 2, strings.Count(token.Signed(), "."))
+			require.Equal(t, []string{"introspection response true"}, held.take(), "MS-7-1 the signed response")
+			_, err = w.newIntrospection(keys).Introspect(ctx, "no token of ours")
+			require.ErrorIs(t, err, introspection.ErrInactive, "an inactive token in an encrypted response")
+			_, err = w.newIntrospection().Introspect(ctx, access)
+			require.ErrorIs(t, err, introspection.ErrUnprotected)
+			plain := w.send(w.as.Metadata().IntrospectionEndpoint, w.authenticated("client-2", url.Values{"token": {access}}))
+			require.Equal(t, mediaTypeIntrospection, plain.header.Get("Content-Type"), "INT-9701-6-1 encrypted, whatever the request prefers")
+		})
+	}
+	for name, change := range map[string]func(){
+		"JWT-3.2-2 RSA1_5":                          func() { api.IntrospectionEncryptedResponseAlg = "RSA1_5" },
+		"INT-9701-6-1 an enc that is not supported": func() { api.IntrospectionEncryptedResponseEnc = "A192GCM" },
+		"INT-9701-6-1 an alg that no key is for":    func() { api.IntrospectionEncryptedResponseAlg = "ECDH-ES" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.encryptionKey("client-2", "RSA-OAEP-256")
+			api.IntrospectionEncryptedResponseAlg, api.IntrospectionEncryptedResponseEnc = "RSA-OAEP-256", "A256GCM"
+			change()
+			form := w.authenticated("client-2", url.Values{"token": {access}})
+			require.Equal(t, "unauthorized_client", w.send(w.as.Metadata().IntrospectionEndpoint, form).code)
+			api.IntrospectionEncryptedResponseAlg, api.IntrospectionEncryptedResponseEnc = "", ""
+			require.Equal(t, http.StatusOK, w.send(w.as.Metadata().IntrospectionEndpoint, form).status, "the assertion was not consumed")
+		})
+	}
+}
+
+const mediaTypeIntrospection = "application/token-introspection+jwt"

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
@@ -46,8 +48,9 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
-	if client.IntrospectionEncryptedResponseAlg != "" {
-		return fail(fmt.Errorf("%w: unsupported encryption of introspection responses", ErrClientNotAllowed))
+	to, err := s.introspectionRecipient(ctx, client)
+	if err != nil {
+		return fail(err)
 	}
 	resources, err := s.cfg.Introspection.ResourceServers(ctx, client.ClientID)
 	if err != nil {
@@ -67,24 +70,35 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if err := s.limit(ctx, &asking, &response); err != nil {
 		return fail(err)
 	}
+	var signed string
+	if to != nil {
+		asking.Encrypt = func(jws string) (string, error) {
+			signed = jws
+			return idtoken.Encryption(*to).Seal(jws)
+		}
+	}
 	mediaType, body, err := signatory.answers.Answer(asking, request.WantsJWT, response)
+	if err == nil && mediaType != "application/json" { // signed
+		err = s.archiveIntrospection(ctx, client, signatory, cmp.Or(signed, string(body)))
+	}
 	if err != nil {
 		return fail(err)
-	}
-	if mediaType != "application/json" { // signed
-		evidence := profile.Evidence{
-			Kind: profile.EvidenceIntrospection, Issued: true, ClientID: client.ClientID,
-			JWT: string(body), Key: signatory.public, Time: s.cfg.Hooks.Now(),
-		}
-		if err := wire.Archive(ctx, s.cfg.Hooks.Evidence, evidence); err != nil {
-			return fail(err)
-		}
 	}
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "no-store")
 	_, err = w.Write(body)
 	return err
+}
+
+// archiveIntrospection archives a signed response.
+func (s *Server) archiveIntrospection(
+	ctx context.Context, client *profile.ClientMetadata, by *signatory, signed string,
+) error {
+	return wire.Archive(ctx, s.cfg.Hooks.Evidence, profile.Evidence{
+		Kind: profile.EvidenceIntrospection, Issued: true, ClientID: client.ClientID,
+		JWT: signed, Key: by.public, Time: s.cfg.Hooks.Now(),
+	})
 }
 
 // limit removes the audience, details and scopes of other resource servers
