@@ -37,7 +37,7 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 	settings := resourceserver.Config{
 		Resource: b.cfg.resources[0], BaseURLs: []string{origin(base)}, ResourceMetadata: metadataURL,
 		AuthorizationDetails: b.details, Replay: b.kept.proofs(), SeveralInstances: b.kept.isShared(),
-		Hooks: resourceserver.Hooks{Observe: b.telemetry.ObserveRequest()},
+		InteractionIDs: b.cfg.interactionIDs, Hooks: resourceserver.Hooks{Observe: b.telemetry.ObserveRequest()},
 	}
 	if settings.Nonces, err = b.nonces(useAPINonces); err != nil {
 		return nil, err
@@ -52,11 +52,13 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 		return nil, err
 	}
 	a := &api{b, guard}
-	return map[string]http.Handler{
+	own := map[string]http.Handler{
 		urlPath(metadataURL):    metadata.Handler(),
 		b.cfg.path("/accounts"): guard.Require()(only(map[string]http.HandlerFunc{http.MethodGet: a.accounts})),
 		b.cfg.path("/payments"): guard.Require()(only(map[string]http.HandlerFunc{http.MethodPost: a.pay})),
-	}, nil
+	}
+	a.addConsents(own)
+	return own, nil
 }
 
 func (b *bank) resourceMetadata() *profile.ResourceMetadata {

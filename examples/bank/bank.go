@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/examples/internal/ready"
@@ -19,7 +18,6 @@ import (
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
-	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/uses"
 	"github.com/gofapi/fapi2/tokenbinding"
@@ -41,7 +39,9 @@ type bank struct {
 
 	permissions permissions
 	payments    payments
-	uses        *uses.Uses // of consents to payments
+	consents    consents
+	keysOf      map[string]keySource // of clients, for messages
+	uses        *uses.Uses           // of consents to payments
 }
 
 // surroundings are what the program gives to its parts.
@@ -82,6 +82,10 @@ func (b *bank) load(ctx context.Context) (err error) {
 	r := &records.Records{Store: b.kept.main, Owner: "fapi2/examples/bank\x00" + b.cfg.issuer, Now: b.now}
 	b.permissions = permissions{records: r, nobody: b.cfg.autoApprove}
 	b.payments = payments{records: r, details: b.details}
+	b.consents = consents{records: r}
+	if b.keysOf, err = b.newKeysOf(); err != nil {
+		return err
+	}
 	b.vault, err = vault.New(ctx, vault.Config{Records: r, Uses: b.cfg.uses(), Period: b.cfg.keyPeriod()})
 	if err != nil {
 		return err
@@ -110,7 +114,7 @@ func (b *bank) settings() (authserver.Config, error) {
 		Grants: &grants.ManagerConfig{
 			Index: b.kept.index(), Events: b.grantChanged, Lifetime: grantLifetime,
 		},
-		GrantIDInTokens: true,
+		GrantIDInTokens: true, ACRValues: cfg.acrValues, InteractionIDs: cfg.interactionIDs,
 		Lifetimes: authserver.Lifetimes{
 			Request: cfg.requestLifetime(), AccessToken: accessTokenLifetime, RefreshToken: refreshTokenLifetime,
 		},
@@ -129,7 +133,7 @@ func (b *bank) settings() (authserver.Config, error) {
 		}
 	}
 	if cfg.openid {
-		settings.UserInfo, settings.Claims = userInfo, []string{"preferred_username"}
+		settings.UserInfo, settings.Claims = b.userInfo, cfg.supportedClaims()
 	}
 	if cfg.accessToken == "opaque" {
 		settings.OpaqueAccessTokens = true
@@ -169,18 +173,6 @@ func (b *bank) client(_ context.Context, clientID string) (*profile.ClientMetada
 // resourceServers returns the APIs of this bank that a client operates.
 func (b *bank) resourceServers(_ context.Context, clientID string) ([]string, error) {
 	return b.cfg.resourceServers[clientID], nil
-}
-
-// userInfo returns the claims that this bank has about a user. A client
-// receives a claim that its scope includes, or that it requested by name.
-func userInfo(
-	_ context.Context, token *resourceserver.Token, requested claims.Set,
-) (map[string]any, error) {
-	user := map[string]any{"preferred_username": token.Subject()}
-	if token.HasScope("profile") {
-		return user, nil
-	}
-	return requested.Select(user), nil
 }
 
 // certificates reads client certificates from the TLS connection. The command
@@ -233,11 +225,17 @@ func (b *bank) mtlsHandler() (http.Handler, error) {
 }
 
 // routes serves a path only in this exact spelling. http.ServeMux would
-// redirect other spellings, and a browser would send its password again. All
-// other paths go to the protocol handler.
+// redirect other spellings, and a browser would send its password again. A path
+// that ends in {id} is for any last segment. All other paths go to the protocol
+// handler.
 func (b *bank) routes(own map[string]http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if handler, ok := own[r.URL.EscapedPath()]; ok {
+		path := r.URL.EscapedPath()
+		handler, ok := own[path]
+		if !ok {
+			handler, ok = own[path[:strings.LastIndexByte(path, '/')+1]+"{id}"]
+		}
+		if ok {
 			handler.ServeHTTP(w, r)
 			return
 		}

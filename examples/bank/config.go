@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -34,6 +35,9 @@ type config struct {
 	accessToken, autoApprove              string
 	store, replay                         string
 	operatorListen, operatorSecret        string
+	interactionIDs, detailTypesFile       string
+	acrValues                             []string
+	consents                              []consentAPI
 	users                                 []user
 	clients                               []json.RawMessage
 
@@ -41,7 +45,9 @@ type config struct {
 
 	// The fields below are derived from the fields above.
 	registered map[string]*profile.ClientMetadata
-	details    *rar.Registry // of the configured types
+	details    *rar.Registry            // of the configured types
+	claimsOf   map[string]object        // by username
+	bodies     map[string]*rar.Registry // of consents, by the path of their endpoint
 	profile    profile.Profile
 	clientCAs  *x509.CertPool // nil without client_ca_file
 	stores     storeNames
@@ -53,11 +59,15 @@ type config struct {
 }
 
 type user struct {
-	Username string `json:"username"`
-	Password string `json:"password"`
+	Username string                     `json:"username"`
+	Password string                     `json:"password"`
+	Claims   map[string]json.RawMessage `json:"claims,omitempty"`
 }
 
-const maxConfig = 8 << 20
+const (
+	maxConfig  = 8 << 20
+	maxSchemas = 1 << 20
+)
 
 // loadConfig reads a configuration file. The error lists all problems.
 func loadConfig(path string) (*config, error) {
@@ -90,6 +100,10 @@ func newConfig() *config {
 
 // members returns the table of the members of a configuration file.
 func (c *config) members() []configfile.Member {
+	return append(c.ownMembers(), c.ecosystemMembers()...)
+}
+
+func (c *config) ownMembers() []configfile.Member {
 	return []configfile.Member{
 		{Name: "issuer", Into: &c.issuer, Default: "required",
 			Meaning: "The issuer identifier, an https URL. Its path stands before all other paths."},
@@ -124,7 +138,8 @@ func (c *config) members() []configfile.Member {
 		{Name: "access_token", Into: &c.accessToken, Default: "jwt",
 			Meaning: "The form of access tokens: jwt or opaque."},
 		{Name: "users", Into: &c.users, Default: "none",
-			Meaning: "Users, in addition to those of the store. The username is the subject of tokens."},
+			Meaning: "Users, in addition to those of the store. The username is the subject of tokens. The claims " +
+				"of a user, among them verified_claims, go into ID tokens and user information as requested."},
 		{Name: "auto_approve", Into: &c.autoApprove, Default: "none",
 			Meaning: "A username. Every request is approved in its name and no page is shown. For tests alone."},
 		{Name: "store", Into: &c.store, Default: "sqlite:NAME.data/bank.db for a configuration NAME.json",
@@ -164,6 +179,8 @@ func parseConfig(data []byte, store string) (*config, error) {
 	c.checkOperator(p)
 	c.checkFiles(p)
 	c.checkUsers(p)
+	c.checkClaims(p)
+	c.checkConsents(p)
 	c.checkClients(p)
 	c.checkDetails(p)
 	c.checkResources(p)
@@ -194,6 +211,11 @@ func (c *config) checkServer(p *configfile.Problems) {
 	p.Require(c.drainSeconds >= 0 && c.drainSeconds <= 300, "drain_seconds", "%d is not 0 to 300", c.drainSeconds)
 	p.Require(c.accessToken == "jwt" || c.accessToken == "opaque", "access_token", "%.40q is neither jwt nor opaque",
 		c.accessToken)
+	p.Require(slices.Contains([]string{"", "echo", "make", "require"}, c.interactionIDs), "interaction_ids",
+		"%.40q is neither echo nor make nor require", c.interactionIDs)
+	for _, class := range c.acrValues {
+		p.Require(isScope(class), "acr_values", "%.100q is not printable ASCII without spaces", class)
+	}
 	parts := map[string]profile.Profile{
 		"authorization_request": profile.SignedRequests, "authorization_response": profile.SignedResponses,
 		"introspection": profile.SignedIntrospection,
@@ -310,21 +332,44 @@ func (c *config) checkClient(p *configfile.Problems, client *profile.ClientMetad
 	}
 }
 
-// checkDetails creates a registry of the types that the bank supports and of
-// all other registered types, so that any client can be tried out.
+// checkDetails creates a registry of the types that the bank supports, those of
+// the file, and all other registered types, so that any client can be tried
+// out.
 func (c *config) checkDetails(p *configfile.Problems) {
-	var names []string
+	types, err := c.readTypes()
+	if err != nil {
+		p.Add("authorization_details_types", "%w", err)
+		return
+	}
+	known, err := newRegistry(types)
+	if err != nil {
+		p.Add("authorization_details_types", "%w", err)
+		return
+	}
 	for _, client := range c.registered {
-		names = append(names, client.AuthorizationDetailsTypes...)
+		for _, name := range client.AuthorizationDetailsTypes {
+			if known.Type(name) == nil {
+				types[name] = json.RawMessage(anyObject)
+			}
+		}
 	}
-	known, err := newRegistry()
-	if err == nil {
-		slices.Sort(names)
-		c.details, err = newRegistry(slices.DeleteFunc(slices.Compact(names), func(name string) bool {
-			return known.Type(name) != nil
-		})...)
-	}
+	c.details, err = newRegistry(types)
 	p.Require(err == nil, "clients", "authorization_details_types: %w", err)
+}
+
+// readTypes returns the JSON Schemas of the configured types by their names.
+func (c *config) readTypes() (types map[string]json.RawMessage, err error) {
+	if c.detailTypesFile == "" {
+		return map[string]json.RawMessage{}, nil
+	}
+	data, err := readFile(c.detailTypesFile, maxSchemas)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, &types); err != nil || types == nil {
+		return nil, errors.New("the file is not a JSON object of schemas")
+	}
+	return types, nil
 }
 
 func (c *config) checkResources(p *configfile.Problems) {

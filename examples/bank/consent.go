@@ -17,6 +17,7 @@ type consentView struct {
 	Flow, Client, ClientURI, ReturnTo string
 	Lead, Approve, Until              string
 	Scopes, Details, Before           []entry
+	Claims                            []rar.Field
 	Resources                         []string // other than the bank's own API
 	Change                            string   // merge or replace: the change to Before
 	OpenID                            bool     // the client learns who the user is
@@ -33,6 +34,10 @@ func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *a
 	data.Resources, data.OpenID = a.NamedResources(), slices.Contains(a.Scopes(), "openid")
 	data.decideHeading(a)
 	var err error
+	if data.Claims, err = b.cfg.shownClaims(a, in.user, data.Lang); err != nil {
+		b.fail(w, r, errInternal, err)
+		return
+	}
 	if data.Change, data.Before, err = b.before(r.Context(), a, in.user, data.Lang); err != nil {
 		b.sessions.end(w, f)
 		b.leave(w, r, a, nil, err)

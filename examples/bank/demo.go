@@ -61,7 +61,7 @@ func newDemo(directory string) (*config, *demonstration, error) {
 	document, err := json.Marshal(map[string]any{
 		"issuer": demoIssuer, "listen": demoListen, "mtls_listen": demoMTLS, "openid": true,
 		"resource_servers": map[string][]string{},
-		"users":            []user{{demoUser, demoPassword}},
+		"users":            []user{{Username: demoUser, Password: demoPassword}},
 		"clients": []any{map[string]any{
 			"client_id": demoClient, "client_name": "The Fintech", "redirect_uris": []string{demoRedirect},
 			"scope":                       demoScope + " grant_management_query grant_management_revoke",

@@ -3,7 +3,9 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -21,20 +23,22 @@ import (
 var scopesOfDetails = map[string]string{openbanking.PaymentType: "payments",
 	openbanking.RecurringPaymentType: "payments"}
 
+// anyObject is the JSON Schema of an object with any members.
+const anyObject = `{"type":"object","additionalProperties":true}`
+
 // newRegistry returns the types of authorization details for accounts and
-// payments, and other types that have no meaning at this bank's API. A detail
-// of another type can be any object. The user sees all its members, and it
-// covers only an equal detail.
-func newRegistry(others ...string) (*rar.Registry, error) {
+// payments, and other types, with their JSON Schemas, that have no meaning at
+// this bank's API. The user sees all members of a detail of another type, and
+// it covers only an equal detail.
+func newRegistry(others map[string]json.RawMessage) (*rar.Registry, error) {
 	types, err := openbanking.Types(scopesOfDetails)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range others {
-		other, err := rar.TypeFromSchema(name, []byte(`{"type":"object","additionalProperties":true}`),
-			rar.TypeConfig[rar.Detail]{})
+	for _, name := range slices.Sorted(maps.Keys(others)) {
+		other, err := rar.TypeFromSchema(name, others[name], rar.TypeConfig[rar.Detail]{})
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%.100q: %w", name, err)
 		}
 		types = append(types, other)
 	}

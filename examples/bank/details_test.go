@@ -167,7 +167,7 @@ func TestAPersonSeesWhatIsAskedFor(t *testing.T) {
 }
 
 func TestAccountNumbersAreValid(t *testing.T) {
-	r, err := newRegistry()
+	r, err := newRegistry(nil)
 	require.NoError(t, err)
 	for _, user := range []string{"alice", "bob", "x"} {
 		for _, a := range accountsOf(user) {

@@ -66,6 +66,12 @@ func (b *bank) mustLogIn(a *authserver.Authorization, in *session, flowBegan tim
 // flow in the browser if there is one.
 func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *authserver.Authorization,
 	approval authserver.Approval) {
+	approval.ACR = b.cfg.loginClass(a)
+	var err error
+	if approval.IDTokenClaims, err = b.cfg.requestedClaims(approval.Subject, a.Claims().IDToken); err != nil {
+		b.fail(w, r, errInternal, err)
+		return
+	}
 	response, err := b.server.Approve(r.Context(), a, approval)
 	if errors.Is(err, authserver.ErrNothingGranted) && f != nil {
 		b.deny(w, r, f, a)

@@ -16,7 +16,7 @@ import (
 
 func newTestUsers(t *testing.T) (*users, *time.Time) {
 	now := time.Now()
-	u, err := newUsers(t.Context(), newRecords(t, time.Now), []user{{"alice", "right"}, {"bob", "right"}}, 10, func() time.Time { return now })
+	u, err := newUsers(t.Context(), newRecords(t, time.Now), []user{{Username: "alice", Password: "right"}, {Username: "bob", Password: "right"}}, 10, func() time.Time { return now })
 	require.NoError(t, err)
 	return u, &now
 }
