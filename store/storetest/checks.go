@@ -140,8 +140,9 @@ func noLostUpdate(k kit) {
 	k.wantEntry("after all writers", key, string(number(writers*each)), writers*each+1)
 }
 
-// getDuringSwap also finds versions that are stored in one byte.
-// getDuringSwap has some large values, which a database may store in parts.
+// getDuringSwap also finds versions that are stored in one byte. It has some
+// large values, which a database may store in parts. It continues until Get was
+// called during the calls of Swap.
 func getDuringSwap(k kit) {
 	const rounds = 300
 	valueOf := func(version int64) string {
@@ -152,10 +153,12 @@ func getDuringSwap(k kit) {
 	}
 	key := k.add("1", hour())
 	var ended atomic.Bool
+	var reads atomic.Int64
+	version := int64(1)
 	k.race(4, func(i int, s store.Store) (bool, error) {
 		if i == 0 {
 			defer ended.Store(true)
-			for version := int64(1); version <= rounds; version++ {
+			for ; version <= rounds || reads.Load() < concurrentReads; version++ {
 				swapped, err := s.Swap(k.ctx(), key, version, []byte(valueOf(version+1)), hour())
 				if err != nil || !swapped {
 					return false, fmt.Errorf("Swap of version %d returned %v and the error %v", version, swapped, err)
@@ -163,7 +166,8 @@ func getDuringSwap(k kit) {
 			}
 			return true, nil
 		}
-		for last := int64(0); last <= rounds && !ended.Load(); {
+		defer reads.Add(concurrentReads) // a call that failed ends the check
+		for last := int64(0); !ended.Load(); reads.Add(1) {
 			value, version, err := s.Get(k.ctx(), key)
 			switch {
 			case err != nil:
@@ -178,7 +182,7 @@ func getDuringSwap(k kit) {
 		}
 		return true, nil
 	})
-	k.wantEntry("after all calls of Swap", key, valueOf(rounds+1), rounds+1)
+	k.wantEntry("after all calls of Swap", key, valueOf(version), version)
 }
 
 func byteByByte(k kit) {
@@ -298,14 +302,19 @@ func expires(k kit) {
 }
 
 func livesLong(k kit) {
-	k.race(2, func(i int, s store.Store) (bool, error) { return true, livesUntil(k.ctx(), s, lateIn(i)) })
+	k.race(2, func(i int, s store.Store) (bool, error) { return true, lives(k.ctx(), s, i) })
+}
+
+// lives uses the expiry lateIn(i).
+func lives(ctx context.Context, s store.Store, i int) error {
+	return untilLooked(func() (looked bool, err error) { return livesUntil(ctx, s, lateIn(i)) })
 }
 
 // livesUntil calls Get and Add until the expiry is near.
-func livesUntil(ctx context.Context, s store.Store, end time.Time) error {
+func livesUntil(ctx context.Context, s store.Store, end time.Time) (looked bool, err error) {
 	key := newKey()
 	if added, err := s.Add(ctx, key, []byte("x"), end); err != nil || !added {
-		return fmt.Errorf("Add with the expiry %v returned %v and the error %v", end, added, err)
+		return false, fmt.Errorf("Add with the expiry %v returned %v and the error %v", end, added, err)
 	}
 	return until(end, func() error {
 		switch _, version, err := s.Get(ctx, key); {
@@ -325,17 +334,25 @@ func livesUntil(ctx context.Context, s store.Store, end time.Time) error {
 }
 
 func addKeepsExpiry(k kit) {
-	expiring, lasting := k.add("x", time.Now().Add(short)), k.add("x", hour())
-	k.wantAdd("of a key that exists", expiring, "x", hour(), false)
+	lasting, expiring := k.add("x", hour()), ""
 	k.wantAdd("of a key that exists", lasting, "x", time.Now().Add(short), false)
+	k.inTime(func(expires time.Time) error {
+		expiring = k.add("x", expires)
+		added, err := k.Add(k.ctx(), expiring, []byte("x"), hour())
+		return outcome("Add of a key that exists", added, err, false)
+	})
 	k.waitShort()
 	k.wantEntry("of an entry that was added again with an earlier expiry", lasting, "x", 1)
 	k.wantAbsent("after the expiry of an entry that was added again with a later one", expiring)
 }
 
 func swapMovesExpiry(k kit) {
-	longer := k.add("x", time.Now().Add(short))
-	k.wantSwap("to a later expiry", longer, 1, "x", hour(), true)
+	var longer string
+	k.inTime(func(expires time.Time) error {
+		longer = k.add("x", expires)
+		swapped, err := k.Swap(k.ctx(), longer, 1, []byte("x"), hour())
+		return outcome("Swap to a later expiry", swapped, err, true)
+	})
 	shorter := k.add("x", hour())
 	k.wantSwap("to an earlier expiry", shorter, 1, "x", time.Now().Add(short), true)
 	k.waitShort()

@@ -71,10 +71,17 @@ func (k indexKit) remove(step, set, member string) {
 // wantList expects the members after a string, at most limit of them.
 func (k indexKit) wantList(step, set, after string, limit int, want ...string) {
 	k.Helper()
+	if err := k.list(step, set, after, limit, want...); err != nil {
+		k.Fatal(err)
+	}
+}
+
+func (k indexKit) list(step, set, after string, limit int, want ...string) error {
 	got, err := k.List(k.ctx(), set, after, limit)
 	if err != nil || !slices.Equal(got, want) {
-		k.Fatalf("List %s returned %s and the error %v, want %s and no error", step, few(got), err, few(want))
+		return fmt.Errorf("List %s returned %s and the error %v, want %s and no error", step, few(got), err, few(want))
 	}
+	return nil
 }
 
 // want expects the members of a set.
@@ -252,9 +259,11 @@ func deleteAbsent(k indexKit) {
 func putAfterDelete(k indexKit) {
 	set := newKey()
 	k.put("of a new member", set, "a", hour())
-	k.remove("of a member", set, "a")
-	k.put("after Delete", set, "a", time.Now().Add(short))
-	k.want("after Delete and Put", set, "a")
+	k.inTime(func(expires time.Time) error {
+		k.remove("of a member", set, "a")
+		k.put("after Delete", set, "a", expires)
+		return k.list("after Delete and Put", set, "", 9, "a")
+	})
 	k.waitShort()
 	k.want("after the expiry of a member that once had a later one", set)
 }
@@ -271,25 +280,27 @@ func memberExpires(k indexKit) {
 
 func memberLives(k indexKit) {
 	k.race(2, func(i int, s store.Index) (bool, error) {
-		end, set := lateIn(i), newKey()
-		if err := s.Put(k.ctx(), set, "a", end); err != nil {
-			return false, fmt.Errorf("Put with the expiry %v: %w", end, err)
-		}
-		return true, until(end, func() error {
-			members, err := s.List(k.ctx(), set, "", 9)
-			if err != nil || len(members) != 1 {
-				return fmt.Errorf("List returned %q and the error %v", members, err)
+		return true, untilLooked(func() (looked bool, err error) {
+			end, set := lateIn(i), newKey()
+			if err := s.Put(k.ctx(), set, "a", end); err != nil {
+				return false, fmt.Errorf("Put with the expiry %v: %w", end, err)
 			}
-			return nil
+			return until(end, func() error {
+				members, err := s.List(k.ctx(), set, "", 9)
+				if err != nil || len(members) != 1 {
+					return fmt.Errorf("List returned %q and the error %v", members, err)
+				}
+				return nil
+			})
 		})
 	})
 }
 
 func expiredInPage(k indexKit) {
-	set, expires := newKey(), time.Now().Add(short)
+	set := newKey()
 	for i := range 20 {
 		if i%2 == 0 {
-			k.put("of a member that expires", set, fmt.Sprintf("m%02d", i), expires)
+			k.put("of a member that expires", set, fmt.Sprintf("m%02d", i), time.Now().Add(short))
 		} else {
 			k.put("of a member that stays", set, fmt.Sprintf("m%02d", i), hour())
 		}
@@ -364,7 +375,7 @@ func concurrentExpiries(k indexKit) {
 }
 
 // listDuringChanges requires that concurrent changes neither hide other members
-// nor show them twice.
+// nor show them twice. It continues until List was called during the changes.
 func listDuringChanges(k indexKit) {
 	const stay, rounds = 20, 40
 	set := newKey()
@@ -373,12 +384,12 @@ func listDuringChanges(k indexKit) {
 		want = append(want, fmt.Sprintf("m%02d", i))
 		k.put("of a new member", set, want[i], hour())
 	}
-	var changing atomic.Int32
+	var changing, reads atomic.Int32
 	changing.Store(2)
 	k.race(4, func(i int, s store.Index) (bool, error) {
 		if i >= 2 {
 			defer changing.Add(-1)
-			for j := range rounds {
+			for j := 0; j < rounds || reads.Load() < concurrentReads; j++ {
 				member := fmt.Sprintf("m%02d-%d", j%stay, i)
 				if err := s.Put(k.ctx(), set, member, hour()); err != nil {
 					return false, fmt.Errorf("Put: %w", err)
@@ -393,7 +404,8 @@ func listDuringChanges(k indexKit) {
 			}
 			return true, nil
 		}
-		for changing.Load() > 0 {
+		defer reads.Add(concurrentReads) // a call that failed ends the check
+		for ; changing.Load() > 0; reads.Add(1) {
 			members, err := s.List(k.ctx(), set, "", store.MaxList)
 			if err != nil {
 				return false, fmt.Errorf("List: %w", err)

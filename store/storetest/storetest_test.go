@@ -3,11 +3,13 @@ package storetest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -353,10 +355,57 @@ func TestFaultsAreFound(t *testing.T) {
 	}
 }
 
+// A slowStore is a store whose calls of Get are slow until a time.
+type slowStore struct {
+	store.Store
+	until time.Time
+}
+
+func (s slowStore) Get(ctx context.Context, key string) ([]byte, int64, error) {
+	if time.Now().Before(s.until) {
+		time.Sleep(300 * time.Millisecond)
+	}
+	return s.Store.Get(ctx, key)
+}
+
+// A call that takes longer than the time in which an early expiry can be seen
+// does not see it.
+func TestTheKitPassesOnlyIfItLooked(t *testing.T) {
+	for _, tc := range []struct {
+		name, fault string
+		slow        time.Duration
+		want        string // part of the error
+	}{
+		{"a fast store without a fault", "none", 0, ""},
+		{"a fast store that expires entries early", "early expiry by 300 ms", 0, "Get returned version 0"},
+		{"a store that is slow at first", "none", 5 * time.Second, ""},
+		{"a store that is slow at first and expires entries early", "early expiry by 300 ms", 5 * time.Second, "Get returned version 0"},
+		{"a slow store", "none", time.Hour, storetest.TooSlow},
+	} {
+		for i := range 2 {
+			t.Run(fmt.Sprint(tc.name, ", expiry ", i), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := &plain{entries: make(map[string]plainEntry), fault: tc.fault}
+					err := storetest.LivesUntil(t.Context(), slowStore{s, time.Now().Add(tc.slow)}, i)
+					if tc.want == "" {
+						require.NoError(t, err)
+						return
+					}
+					require.ErrorContains(t, err, tc.want)
+				})
+			})
+		}
+	}
+}
+
 type result struct {
 	output string
 	err    error
 }
+
+// running bounds the processes of all calls of runBroken, because more of them
+// would be late for the expiries that they observe.
+var running = make(chan struct{}, 24)
 
 // runBroken runs a test for each fault, in processes of their own.
 func runBroken(t *testing.T, test string, faults map[string]string) map[string]result {
@@ -366,7 +415,9 @@ func runBroken(t *testing.T, test string, faults map[string]string) map[string]r
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for fault := range faults {
-		all.Go(func() { // each waits for seconds and does little else
+		all.Go(func() {
+			running <- struct{}{}
+			defer func() { <-running }()
 			cmd := exec.CommandContext(t.Context(), self, "-test.run=^"+test+"$", "-test.parallel=64")
 			cmd.Env = append(os.Environ(), "STORETEST_FAULT="+fault)
 			output, err := cmd.CombinedOutput()
@@ -391,4 +442,7 @@ func requireFound(t *testing.T, got result, test, check string) {
 	require.Error(t, got.err, "the kit is content")
 	require.Contains(t, got.output, "--- FAIL: "+test+"/"+strings.ReplaceAll(check, " ", "_"), got.output)
 	require.NotContains(t, got.output, "%!", "a message with a wrong verb")
+	if strings.Contains(check, "exists until its expiry") {
+		require.NotContains(t, got.output, storetest.TooSlow, "the check did not look")
+	}
 }
