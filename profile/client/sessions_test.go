@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -142,6 +143,7 @@ func TestSealedSessions(t *testing.T) {
 	p, ctx := newPeer(t), context.Background()
 	session, err := p.client().Begin(ctx, client.Request{Scopes: []string{"openid"}, Keep: "/accounts?tab=2"})
 	require.NoError(t, err)
+	session.ClientID = "client-of-sessions" // does not occur by chance in encrypted text
 	clock, old := testkit.NewClock(time.Now()), roletest.SessionKey()
 	at := func(keys ...[]byte) func(*client.SessionsConfig) {
 		return func(c *client.SessionsConfig) { c.Keys, c.Now = keys, clock.Now }
@@ -155,8 +157,11 @@ func TestSealedSessions(t *testing.T) {
 	value := seal()
 	t.Run("it is opaque, and another one each time", func(t *testing.T) {
 		require.NotEqual(t, value, seal())
-		for _, part := range []string{session.State, session.CodeVerifier, session.Nonce, "c-1", "accounts"} {
+		decoded, err := base64.RawURLEncoding.DecodeString(value)
+		require.NoError(t, err)
+		for _, part := range []string{session.State, session.CodeVerifier, session.Nonce, session.ClientID, "accounts"} {
 			require.NotContains(t, value, part)
+			require.NotContains(t, string(decoded), part)
 		}
 		require.Less(t, len(value), 1000)
 	})
