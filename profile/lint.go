@@ -16,7 +16,8 @@ import (
 type Finding struct {
 	// Clause is the requirement that the document does not meet. It is an ID of
 	// spec/requirements.tsv in the repository of this module. For example,
-	// "MD-2-5" is in RFC 8414 §2.
+	// "MD-2-5" is in RFC 8414 §2. For a rule of an ecosystem, it is the source
+	// of the rule.
 	Clause string `json:"clause"`
 	// Severity is "error", "warning" or "advice".
 	//

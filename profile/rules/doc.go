@@ -18,5 +18,6 @@
 // ecosystems.
 //
 // Each member of a document has a source, which is the clause that requires
-// it. A rule without a known source is not a rule.
+// it. A rule without a known source is not a rule. The file schema.json is the
+// JSON Schema of documents, for example for an editor.
 package rules
