@@ -26,7 +26,7 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// The tests of this file run the proxies themselves, with the configurations of proxies.md.
+// The tests of this file run the proxies themselves, with the configurations of docs/mutual-tls-proxies.md.
 
 // installed finds a proxy, also where Debian puts what is for administrators.
 func installed(t *testing.T, name string) string {
@@ -39,10 +39,10 @@ func installed(t *testing.T, name string) string {
 	return path
 }
 
-// documented returns the configuration in proxies.md for a proxy.
+// documented returns the configuration in docs/mutual-tls-proxies.md for a proxy.
 func documented(t *testing.T, proxy string) string {
 	t.Helper()
-	text, err := os.ReadFile("proxies.md")
+	text, err := os.ReadFile("../docs/mutual-tls-proxies.md")
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```"+proxy+"\n(.*?)```").FindAllSubmatch(text, -1)
 	require.Len(t, blocks, 1)

@@ -25,8 +25,8 @@ const (
 
 // CertificateSourceConfig configures a [CertificateSource]. The zero value is
 // for a server that terminates TLS itself. It trusts the connection, and
-// rejects requests with a header of one of the proxies below. The file
-// proxies.md in this directory has a configuration for each proxy.
+// rejects requests with a header of one of the proxies below. The page
+// docs/mutual-tls-proxies.md has a configuration for each proxy.
 type CertificateSourceConfig struct {
 	// Proxy is the kind of proxy that terminates TLS. It determines the header
 	// and its form. If empty, this server terminates TLS.

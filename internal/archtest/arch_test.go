@@ -30,6 +30,8 @@ var rules = map[string]func(*repo) []string{
 	"names in pages":      nameRule,
 	"commands in pages":   commandRule,
 	"forge":               forgeRule,
+	"troubleshooting":     troubleRule,
+	"duties of hosts":     dutyRule,
 }
 
 func TestArchitecture(t *testing.T) {
@@ -332,6 +334,22 @@ var samples = map[string][]sample{
 		{"a module that is gone", map[string]string{workflow: "", dependabot: updates + "  - package-ecosystem: gomod\n    directory: /gone\n"}, []string{"nothing to update for gomod /gone"}},
 		{"no updates", map[string]string{workflow: ""}, []string{"no entry for github-actions /", "no entry for gomod /"}},
 	},
+	"troubleshooting": {
+		{"a row for each sentinel", trouble("| `dpop: late` | `dpop.ErrLate` | It is late. | Hurry. |\n| `dpop: odd` | `dpop.ErrOdd` | It is odd. | Add 1. |\n"), nil},
+		{"a sentinel without a row", trouble("| `dpop: late` | `dpop.ErrLate` | It is late. | Hurry. |\n"), []string{"dpop/a.go:9: dpop.ErrOdd has no row"}},
+		{"another text", trouble("| `dpop: early` | `dpop.ErrLate` | It is late. | Hurry. |\n| `dpop: odd` | `dpop.ErrOdd` | a | b |\n"), []string{"the text of dpop.ErrLate is \"dpop: late\""}},
+		{"a row of no sentinel, one that is repeated, and one without a remedy",
+			trouble("| `dpop: late` | `dpop.ErrLate` | a | b |\n| `dpop: odd` | `dpop.ErrOdd` | a | b |\n| `dpop: odd` | `dpop.ErrOdd` | a | b |\n| `x` | `dpop.ErrX` | a | b |\n| `x` | `dpop.ErrY` | a |\n"),
+			[]string{":3: dpop.ErrOdd has two rows", ":4: dpop.ErrX does not exist", ":5: want | `text`"}},
+		{"errors that users do not see", map[string]string{
+			troubleshooting: "", "internal/jose/a.go": goFile("jose", "var ErrA = errors.New(\"a\")\n", `"errors"`), "dpop/a_test.go": goFile("dpop_test", "var ErrA = errors.New(\"a\")\n", `"errors"`),
+		}, nil},
+	},
+	"duties of hosts": {
+		{"a duty in the checklist", map[string]string{requirements: dutyRow, checklist: "| `SP-1-2` | a |\n"}, nil},
+		{"a duty that is missing", map[string]string{requirements: dutyRow, checklist: "SP-1-2\n"}, []string{"no row for SP-1-2"}},
+		{"a clause that does not exist", map[string]string{requirements: dutyRow, checklist: "`SP-1-2` `SP-1-3`\n"}, []string{"SP-1-3 is not in"}},
+	},
 }
 
 // tree returns a sample with a README, a second file and some others.
@@ -340,6 +358,15 @@ func tree(name, readme, file, text string, want ...string) sample {
 		"README.md": readme, ".ci/run": "", "cmd/a_test.go": goFile("main_test", "func TestA() {}\n"), "dpop/example_test.go": goFile("dpop_test", "func ExampleNew() {}\n"), file: text,
 	}, want}
 }
+
+// trouble returns a package with two sentinels and a page about them.
+func trouble(rows string) map[string]string {
+	return map[string]string{troubleshooting: rows, "dpop/a.go": goFile("dpop",
+		"var (\n\tErrLate = errors.New(\"dpop: late\")\n\tErrOdd = fmt.Errorf(\"%w: %w\", oautherr.New(\"dpop: odd\"), ErrLate)\n)\n",
+		`"errors"`, `"fmt"`, `"example.org/m/internal/oautherr"`)}
+}
+
+const dutyRow = "SP-1-1\tSP\t1\tall\tMUST\tprofile\tdone\tA\nSP-1-2\tSP\t1\tall\tMUST\tprofile\thost\tB\n"
 
 const nameSample = "// Package dpop is.\npackage dpop\n\ntype Config struct { Inner *Inner }\ntype Inner struct { Deep int }\nfunc (c *Config) Do() {}\nfunc New(Config) {}\n"
 
