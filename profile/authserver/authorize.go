@@ -294,6 +294,14 @@ type Approval struct {
 	// writes them. They cannot replace its own. A sub is omitted, and must be
 	// Subject.
 	IDTokenClaims map[string]any
+	// TokenMembers are JSON values of the host in the token response for the
+	// code and for each refresh, for example the ID of an arrangement. The
+	// client reads them with the method Extra of its token. The names have 1 to
+	// 64 letters, digits, '-', '.' and '_', and are not those of members of the
+	// server. Names and values have at most 4 KiB together, and values have at
+	// most 8 levels. With [Introspection].TokenMembers, introspection responses
+	// contain them too. If nil, nothing is added or stored.
+	TokenMembers map[string]json.RawMessage
 }
 
 const (
@@ -339,6 +347,9 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	if err := s.keepClaims(ctx, a, record.Grant); err != nil {
 		return nil, err
 	}
+	if err := s.keepMembers(ctx, record.Grant); err != nil {
+		return nil, err
+	}
 	code := jose.RandomString(32) // SP-5.4.1-4
 	// The code is stored first. No client knows it before the request_uri is
 	// consumed, and if storing fails, the request can be repeated.
@@ -359,6 +370,7 @@ func (s *Server) newGrant(ctx context.Context, a *Authorization, approval Approv
 		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject,
 		Scopes: approval.Scopes, Targets: a.targets,
 		Nonce: a.request.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR, NoRefresh: a.noRefreshToken(approval),
+		Members: approval.TokenMembers,
 	}
 	if a.grant.IsZero() {
 		g.Ends = approval.Expires.UTC()
@@ -430,6 +442,9 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	}
 	if !fitsContext(approval.ACR, approval.AMR) {
 		return fmt.Errorf("authserver: approval: ACR and AMR are not UTF-8 of at most %d bytes", maxContext)
+	}
+	if err := checkMembers(approval.TokenMembers); err != nil {
+		return fmt.Errorf("authserver: approval: TokenMembers: %w", err)
 	}
 	return nil
 }

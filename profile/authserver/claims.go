@@ -85,10 +85,14 @@ func (s *Server) keepClaims(ctx context.Context, a *Authorization, g grant) erro
 	if len(a.claims.UserInfo) == 0 || len(s.cfg.Claims) == 0 || !slices.Contains(g.Scopes, scopeOpenID) {
 		return nil
 	}
+	return s.keep(ctx, kindClaims, g, []byte(a.request.Get("claims")))
+}
+
+// keep stores a value for as long as an authorization can have tokens.
+func (s *Server) keep(ctx context.Context, kind string, g grant, value []byte) error {
 	expires := s.cfg.Hooks.Now().Add(s.longestLife())
-	value := []byte(a.request.Get("claims"))
-	if err := s.add(ctx, s.stores.refresh, g.ClientID, s.storeKey(kindClaims, g.ID), value, expires); err != nil {
-		return fmt.Errorf("%w: storing requested claims", err)
+	if err := s.add(ctx, s.stores.refresh, g.ClientID, s.storeKey(kind, g.ID), value, expires); err != nil {
+		return fmt.Errorf("%w: storing the %s of an authorization", err, kind)
 	}
 	return nil
 }

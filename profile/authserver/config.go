@@ -305,6 +305,11 @@ type Introspection struct {
 	// which may be empty. If nil, a resource server receives all scopes of the
 	// token.
 	Scopes map[string][]string
+	// TokenMembers adds the [Approval].TokenMembers to responses about access
+	// tokens, for every resource server in the audience of a token. The server
+	// then stores them for each authorization that has some. If false,
+	// responses do not contain them.
+	TokenMembers bool
 }
 
 // Lifetimes are the lifetimes of what an authorization server issues and

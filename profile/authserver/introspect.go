@@ -143,13 +143,17 @@ func (s *Server) tokenState(ctx context.Context, raw string) (introspection.Resp
 	if err != nil {
 		return introspection.Response{}, nil
 	}
+	extra, err := s.keptMembers(ctx, token.ID)
+	if err != nil {
+		return introspection.Response{}, err
+	}
 	return introspection.Response{
 		Active: true, Scope: strings.Join(token.Scopes, " "),
 		ClientID: token.ClientID, Subject: token.Subject, Audience: token.Audience,
 		Expires: token.ExpiresAt, IssuedAt: token.IssuedAt, ID: token.ID,
 		JKT: token.Confirmation.JKT, X5TS256: token.Confirmation.X5TS256,
 		AuthTime: token.AuthTime, ACR: token.ACR, AMR: token.AMR, AuthorizationDetails: token.AuthorizationDetails,
-		GrantID: token.GrantID,
+		GrantID: token.GrantID, Extra: extra,
 	}, nil
 }
 

@@ -140,6 +140,8 @@ type grant struct {
 	// Claims are stored as they were encoded for the first time. A float64
 	// could not hold a large number.
 	Claims map[string]json.RawMessage
+	// Members are those of the host in token responses.
+	Members map[string]json.RawMessage
 }
 
 func (g *grant) write(w *strictjson.Writer) {
@@ -157,6 +159,7 @@ func (g *grant) write(w *strictjson.Writer) {
 	w.Time("ends", g.Ends)
 	w.Bool("no_refresh_token", g.NoRefresh)
 	w.Raws("claims", g.Claims)
+	w.Raws(kindMembers, g.Members)
 }
 
 func readGrant(r *strictjson.Record) grant {
@@ -175,6 +178,7 @@ func readGrant(r *strictjson.Record) grant {
 		Ends:      r.Time("ends"),
 		NoRefresh: r.Bool("no_refresh_token"),
 		Claims:    r.Raws("claims"),
+		Members:   r.Raws(kindMembers),
 	}
 }
 

@@ -41,6 +41,8 @@ type TokenResponse struct {
 	AuthorizationDetails json.RawMessage `json:"authorization_details,omitempty"`
 	// GrantID is the grant that was created or changed.
 	GrantID string `json:"grant_id,omitempty"`
+	// Members are the [Approval].TokenMembers. They follow the other members.
+	Members map[string]json.RawMessage `json:"-"`
 }
 
 // String leaves the tokens out.
@@ -298,7 +300,7 @@ func (s *Server) issue(
 		// DPOP-5-3: the type tells the client how the token is bound
 		AccessToken: token, TokenType: string(t.bound.TokenType()),
 		ExpiresIn: int64(claims.Lifetime / time.Second), Scope: claims.Scope, AuthorizationDetails: g.Details,
-		GrantID: g.Managed, // GM-5.5-3
+		GrantID: g.Managed, Members: g.Members, // GM-5.5-3
 	}, nil
 }
 
@@ -376,24 +378,40 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request) {
 
 // WriteTokenResponse writes a success response of the token endpoint, with
 // Cache-Control: no-store and, if [Config.Nonces] is set, the next DPoP-Nonce.
-// If AuthorizationDetails is not JSON, it writes a server_error instead.
+// If AuthorizationDetails or Members are invalid, it writes a server_error
+// instead.
 func (s *Server) WriteTokenResponse(w http.ResponseWriter, response *TokenResponse) {
 	s.tokenProofs.SetNonce(w.Header())
-	if details := response.AuthorizationDetails; len(details) > 0 && !json.Valid(details) { // of a host
+	body, err := response.MarshalJSON()
+	if err != nil { // of a host
 		writeJSON(w, http.StatusInternalServerError, errorResponse{Code: oautherr.ServerError})
 		return
 	}
+	writeBody(w, http.StatusOK, body)
+}
+
+// MarshalJSON returns the body of the response. It returns an error if
+// AuthorizationDetails is not JSON, or if Members do not satisfy the rules of
+// [Approval].TokenMembers.
+func (t TokenResponse) MarshalJSON() ([]byte, error) {
+	if details := t.AuthorizationDetails; len(details) > 0 && !json.Valid(details) {
+		return nil, errors.New("authserver: token response: malformed AuthorizationDetails")
+	}
+	if err := checkMembers(t.Members); err != nil {
+		return nil, fmt.Errorf("authserver: token response: Members: %w", err)
+	}
 	var body strictjson.Writer
-	body.String("access_token", response.AccessToken)
-	body.String("token_type", response.TokenType)
-	body.Raw("expires_in", strconv.AppendInt(nil, response.ExpiresIn, 10)) // 0 too
-	body.String("refresh_token", response.RefreshToken)
-	if response.Scope == "" {
+	body.String("access_token", t.AccessToken)
+	body.String("token_type", t.TokenType)
+	body.Raw("expires_in", strconv.AppendInt(nil, t.ExpiresIn, 10)) // 0 too
+	body.String("refresh_token", t.RefreshToken)
+	if t.Scope == "" {
 		body.Raw("scope", []byte(`""`))
 	}
-	body.String("scope", response.Scope)
-	body.String("id_token", response.IDToken)
-	body.Raw("authorization_details", response.AuthorizationDetails)
-	body.String("grant_id", response.GrantID)
-	writeBody(w, http.StatusOK, body.Bytes())
+	body.String("scope", t.Scope)
+	body.String("id_token", t.IDToken)
+	body.Raw("authorization_details", t.AuthorizationDetails)
+	body.String("grant_id", t.GrantID)
+	writeMembers(&body, t.Members)
+	return body.Bytes(), nil
 }

@@ -18,6 +18,7 @@ func TestTokenResponseMembers(t *testing.T) {
 	full := authserver.TokenResponse{
 		AccessToken: `a"<&`, TokenType: "DPoP", ExpiresIn: 300, RefreshToken: "r", Scope: "openid accounts", IDToken: "i.d.t",
 		AuthorizationDetails: json.RawMessage(`[{"type":"payment"}]`), GrantID: "g",
+		Members: map[string]json.RawMessage{"b": json.RawMessage(`{"x":1}`), "a": json.RawMessage(`"<&"`)},
 	}
 	for value, i := reflect.ValueOf(full), 0; i < value.NumField(); i++ {
 		require.False(t, value.Field(i).IsZero(), "the test has every member: %s", value.Type().Field(i).Name)
@@ -32,17 +33,29 @@ func TestTokenResponseMembers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := httptest.NewRecorder()
 			w.as.WriteTokenResponse(got, &response)
-			want, err := json.Marshal(response)
+			type fields authserver.TokenResponse
+			want, err := json.Marshal(fields(response))
+			for name, value := range response.Members {
+				want = append(append(want[:len(want)-1], `,"`+name+`":`+string(value)...), '}')
+			}
+			require.NoError(t, err)
+			again, err := json.Marshal(response)
+			require.JSONEq(t, string(want), string(again))
 			require.NoError(t, err)
 			require.Equal(t, http.StatusOK, got.Code)
 			require.Equal(t, "no-store", got.Header().Get("Cache-Control"), "BASE-6749-5.1-1")
 			require.JSONEq(t, string(want), got.Body.String())
 		})
 	}
-	bad := full
-	bad.AuthorizationDetails = json.RawMessage(`[{]`)
-	got := httptest.NewRecorder()
-	w.as.WriteTokenResponse(got, &bad)
-	require.Equal(t, http.StatusInternalServerError, got.Code)
-	require.JSONEq(t, `{"error":"server_error"}`, got.Body.String())
+	details, members := full, full
+	details.AuthorizationDetails = json.RawMessage(`[{]`)
+	members.Members = map[string]json.RawMessage{"access_token": json.RawMessage(`"evil"`)}
+	for _, bad := range []authserver.TokenResponse{details, members} {
+		got := httptest.NewRecorder()
+		w.as.WriteTokenResponse(got, &bad)
+		require.Equal(t, http.StatusInternalServerError, got.Code)
+		require.JSONEq(t, `{"error":"server_error"}`, got.Body.String())
+		_, err := json.Marshal(bad)
+		require.Error(t, err)
+	}
 }
