@@ -10,6 +10,7 @@ import (
 	"github.com/gofapi/fapi2/introspection"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/profile/rules"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -24,10 +25,13 @@ const (
 
 // newAccessToken makes an access token of these claims: a JWT, or a reference
 // to what has been stored when it returns.
-func (s *Server) newAccessToken(ctx context.Context, c accesstoken.Claims) (string, error) {
+func (s *Server) newAccessToken(ctx context.Context, set *rules.Set, c accesstoken.Claims) (string, error) {
 	if !s.cfg.OpaqueAccessTokens {
-		ring, now := s.keyring(ctx)
-		token, err := ring.lines[0].at(now).tokens.Issue(c)
+		by, err := s.signatory(ctx, set.Algorithms.Signing, "signing algorithm", "")
+		if err != nil {
+			return "", err
+		}
+		token, err := by.tokens.Issue(c)
 		if err != nil {
 			return "", fmt.Errorf("%w: signing an access token: %w", ErrStore, err)
 		}

@@ -211,13 +211,14 @@ func (s *Server) prepareRefusal(ctx context.Context, a *Authorization) (err erro
 		if a.client, err = s.client(ctx, a.request.ClientID()); err != nil {
 			return err
 		}
+		a.rules = s.rulesOf(a.client)
 	}
 	// BASE-6749-4.1.2.1-1, BCP-2.1-2: the browser is never sent to a URI that
 	// is not registered any more.
 	if err := par.CheckRedirectURI(a.client.RedirectURIs, a.request.Get("redirect_uri")); err != nil {
 		return err
 	}
-	if a.mode, err = s.errorMode(ctx, a.client, a.request.Params()); err != nil {
+	if a.mode, err = s.errorMode(ctx, &a.asked, a.request.Params()); err != nil {
 		return fmt.Errorf("%w (the client cannot receive it: %w)", a.refused, err)
 	}
 	return nil
@@ -225,7 +226,7 @@ func (s *Server) prepareRefusal(ctx context.Context, a *Authorization) (err erro
 
 // admit completes what is asked for, and checks whether it can be had.
 func (s *Server) admit(ctx context.Context, a *Authorization, data pushedData) (err error) {
-	if s.mustSign(a.client) && !data.Signed { // PAR-7.4-1: demanded since the push
+	if s.mustSign(a.client, a.rules) && !data.Signed { // PAR-7.4-1: demanded since the push
 		return fmt.Errorf("%w: the client has to sign its requests", ErrParameter)
 	}
 	if a.requested == nil {

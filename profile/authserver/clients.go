@@ -17,27 +17,43 @@ import (
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/rules"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
-// authenticate finds out who sends a request and what was registered for it.
-// Nothing is written before the returned Authentication is committed.
+// A sender is the authenticated client of a request.
+type sender struct {
+	auth        clientauth.Authentication
+	client      *profile.ClientMetadata
+	rules       *rules.Set
+	certificate tokenbinding.ClientCertificate // zero if none was presented
+}
+
+// authenticate finds out who sends a request and what was registered for it,
+// and applies the rules for an endpoint. Nothing is written before the returned
+// Authentication is committed.
 func (s *Server) authenticate(
-	ctx context.Context, r *http.Request, params url.Values, certificate tokenbinding.ClientCertificate,
-) (clientauth.Authentication, *profile.ClientMetadata, error) {
+	ctx context.Context, r *http.Request, params url.Values, endpoint string,
+) (from sender, err error) {
+	if from.certificate, err = s.certificate(r); err != nil {
+		return sender{}, err
+	}
 	ctx = s.withRegistration(ctx)
-	auth, err := s.clients.Check(ctx, clientauth.Credentials{
+	from.auth, err = s.clients.Check(ctx, clientauth.Credentials{
 		Form: params, Authorization: r.Header.Values("Authorization"),
-		Certificates: certificate.Chain, ChainVerified: certificate.Verified,
+		Certificates: from.certificate.Chain, ChainVerified: from.certificate.Verified,
 	})
 	if err != nil {
-		return clientauth.Authentication{}, nil, err
+		return sender{}, err
 	}
 	if e := eventOf(ctx); e != nil {
-		e.ClientID, e.ClientAuth = auth.ClientID(), auth.Method()
+		e.ClientID, e.ClientAuth = from.auth.ClientID(), from.auth.Method()
 	}
-	client, err := s.client(ctx, auth.ClientID())
-	return auth, client, err
+	if from.client, err = s.client(ctx, from.auth.ClientID()); err != nil {
+		return sender{}, err
+	}
+	from.rules = s.rulesIn(ctx, from.client)
+	return from, s.checkSender(r, &from, endpoint)
 }
 
 // registrationKey is the key of the registration of a client in a context.
@@ -49,7 +65,16 @@ func (s *Server) withRegistration(ctx context.Context) context.Context {
 	if ctx.Value(registrationKey{s}) != nil {
 		return ctx
 	}
-	return context.WithValue(ctx, registrationKey{s}, new(atomic.Pointer[profile.ClientMetadata]))
+	return context.WithValue(ctx, registrationKey{s}, new(registration))
+}
+
+// A registration is the value of a registrationKey.
+type registration struct{ found atomic.Pointer[registered] }
+
+// registered is a registration with the rules for its client.
+type registered struct {
+	client *profile.ClientMetadata
+	rules  *rules.Set
 }
 
 // certificate returns what the client has presented, nothing if mutual TLS is
@@ -69,10 +94,10 @@ func (s *Server) certificate(r *http.Request) (tokenbinding.ClientCertificate, e
 // client returns a registration. A host's failure is not the client's fault and
 // does not look like it.
 func (s *Server) client(ctx context.Context, clientID string) (*profile.ClientMetadata, error) {
-	known, ok := ctx.Value(registrationKey{s}).(*atomic.Pointer[profile.ClientMetadata])
+	known, ok := ctx.Value(registrationKey{s}).(*registration)
 	if ok {
-		if client := known.Load(); client != nil && client.ClientID == clientID {
-			return client, nil
+		if found := known.found.Load(); found != nil && found.client.ClientID == clientID {
+			return found.client, nil
 		}
 	}
 	client, err := s.cfg.Clients(ctx, clientID)
@@ -85,7 +110,7 @@ func (s *Server) client(ctx context.Context, clientID string) (*profile.ClientMe
 		return nil, fmt.Errorf("%w: Clients returned another client's registration", ErrStore)
 	}
 	if ok {
-		known.Store(client)
+		known.found.Store(&registered{client, s.rulesOf(client)})
 	}
 	return client, nil
 }
@@ -101,6 +126,9 @@ func (s *Server) lookup(ctx context.Context, clientID string) (clientauth.Client
 	}
 	known := client.Authentication() // CA-OIDC-9-2: and its algorithm
 	known.Keys = s.remoteKeys.of(client)
+	set := s.rulesIn(ctx, client)
+	known.Algorithms, known.MinRSABits = algorithms(set.Algorithms.Assertion, set), set.Algorithms.RSABits
+	known.MaxLifetime = set.Lifetimes.Assertion.Max
 	return known, nil
 }
 

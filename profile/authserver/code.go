@@ -103,7 +103,7 @@ func (s *Server) planTokens(ctx context.Context, t *TokenRequest, r *redemption)
 		return err
 	}
 	if slices.Contains(record.Grant.Scopes, scopeOpenID) {
-		r.idTokens, err = s.idTokenIssuer(ctx, t.client) // its registration may have changed
+		r.idTokens, err = s.idTokenIssuer(ctx, t.client, t.rules) // its registration may have changed
 	}
 	return err
 }

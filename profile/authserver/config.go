@@ -392,6 +392,7 @@ func (cfg *Config) setDefaults() {
 			*l.value = l.standard
 		}
 	}
+	cfg.InteractionIDs = cmp.Or(cfg.InteractionIDs, cfg.rules().InteractionIDs)
 	cfg.KeyRefresh = cmp.Or(cfg.KeyRefresh, refresh.DefaultEvery)
 	if cfg.Hooks.Now == nil {
 		cfg.Hooks.Now = time.Now
@@ -503,6 +504,7 @@ func (cfg *Config) check() error {
 	cfg.checkStores(bad)
 	cfg.checkDetailScopes(bad)
 	cfg.checkIntents(bad)
+	cfg.checkRules(bad)
 	for _, l := range cfg.lifetimes() {
 		if *l.value < l.min || *l.value > l.max {
 			bad("invalid Lifetimes.%s %v, want %v to %v", l.name, *l.value, l.min, l.max)
@@ -537,7 +539,7 @@ func (cfg *Config) checkScopes(bad func(format string, args ...any)) {
 
 // checkGroups checks the optional parts of a configuration.
 func (cfg *Config) checkGroups(bad func(format string, args ...any)) {
-	if cfg.Introspection == nil && cfg.Profile.Has(profile.SignedIntrospection) {
+	if cfg.Introspection == nil && cfg.profileUnder(cfg.rules()).Has(profile.SignedIntrospection) {
 		bad("SignedIntrospection requires Introspection")
 	}
 	if cfg.Introspection != nil {

@@ -41,6 +41,22 @@ type wanted struct {
 	alg, enc string
 }
 
+func idTokenWanted(c *profile.ClientMetadata) wanted {
+	return wanted{"id_token_encrypted_response", c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc}
+}
+
+func userInfoWanted(c *profile.ClientMetadata) wanted {
+	return wanted{"userinfo_encrypted_response", c.UserInfoEncryptedResponseAlg, c.UserInfoEncryptedResponseEnc}
+}
+
+func introspectionWanted(c *profile.ClientMetadata) wanted {
+	return wanted{"introspection_encrypted_response",
+		c.IntrospectionEncryptedResponseAlg, c.IntrospectionEncryptedResponseEnc}
+}
+
+// contentEncryption returns enc with its default (CA-REG-2-1, INT-9701-6-1).
+func (w wanted) contentEncryption() string { return cmp.Or(w.enc, jose.A128CBCHS256) }
+
 // recipient returns the key of a client and the algorithms for it, or nil if
 // the client is not registered for encryption. It does not fall back to other
 // algorithms or to none. The error of a set of keys that cannot be fetched is
@@ -51,7 +67,7 @@ func (s *Server) recipient(
 	if w.alg == "" {
 		return nil, nil
 	}
-	w.enc = cmp.Or(w.enc, jose.A128CBCHS256) // CA-REG-2-1, INT-9701-6-1
+	w.enc = w.contentEncryption()
 	algs, encs := jose.EncryptionAlgorithms(), jose.ContentEncryptions()
 	if !slices.Contains(algs, w.alg) || !slices.Contains(encs, w.enc) {
 		return nil, oautherr.Describe(
@@ -74,8 +90,7 @@ func (s *Server) recipient(
 }
 
 func (s *Server) idTokenRecipient(ctx context.Context, c *profile.ClientMetadata) (*jose.Encryption, error) {
-	return s.recipient(ctx, c,
-		wanted{"id_token_encrypted_response", c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc})
+	return s.recipient(ctx, c, idTokenWanted(c))
 }
 
 // userInfoRecipient requires that an encrypted response is signed as well.
@@ -86,13 +101,11 @@ func (s *Server) userInfoRecipient(ctx context.Context, c *profile.ClientMetadat
 			fmt.Errorf("%w: userinfo_encrypted_response_alg without %s", ErrClientNotAllowed, memberUserInfoAlg),
 			"the client's registration requires userinfo_signed_response_alg as well")
 	}
-	return s.recipient(ctx, c,
-		wanted{"userinfo_encrypted_response", c.UserInfoEncryptedResponseAlg, c.UserInfoEncryptedResponseEnc})
+	return s.recipient(ctx, c, userInfoWanted(c))
 }
 
 func (s *Server) introspectionRecipient(ctx context.Context, c *profile.ClientMetadata) (*jose.Encryption, error) {
-	return s.recipient(ctx, c, wanted{"introspection_encrypted_response",
-		c.IntrospectionEncryptedResponseAlg, c.IntrospectionEncryptedResponseEnc})
+	return s.recipient(ctx, c, introspectionWanted(c))
 }
 
 // responseRecipient returns the recipient of authorization responses. MS-6.1-1:

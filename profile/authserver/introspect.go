@@ -34,17 +34,19 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
-	certificate, err := s.certificate(r)
-	if err != nil {
-		return fail(err)
-	}
 	// INT-7662-2.1-1, INT-9701-3-1: unknown clients receive no information.
-	auth, client, err := s.authenticate(ctx, r, request.Form, certificate)
+	from, err := s.authenticate(ctx, r, request.Form, "introspection")
 	if err != nil {
 		return fail(err)
 	}
+	client := from.client
 	// INT-9701-6-1
-	signatory, err := s.signatory(ctx, memberIntrospectionAlg, client.IntrospectionSignedResponseAlg)
+	signatory, err := s.signatory(ctx, from.rules.Algorithms.Signing, memberIntrospectionAlg,
+		client.IntrospectionSignedResponseAlg)
+	if err != nil {
+		return fail(err)
+	}
+	err = checkEncrypted(from.rules, from.rules.Encryption.Introspection, introspectionWanted(client))
 	if err != nil {
 		return fail(err)
 	}
@@ -56,7 +58,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(errors.Join(ErrStore, err))
 	}
-	if err := s.clients.Commit(ctx, auth); err != nil {
+	if err := s.clients.Commit(ctx, from.auth); err != nil {
 		return fail(err)
 	}
 	response, err := s.tokenState(ctx, request.Token)
@@ -65,7 +67,8 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	}
 	asking := introspection.ResourceServer{
 		ID: client.ClientID, Audience: slices.Clone(resources),
-		RequireJWT: client.IntrospectionSignedResponseAlg != "", // INT-9701-6-1
+		RequireJWT: client.IntrospectionSignedResponseAlg != "" || // INT-9701-6-1
+			s.cfg.profileUnder(from.rules).Has(profile.SignedIntrospection),
 	}
 	if err := s.limit(ctx, &asking, &response); err != nil {
 		return fail(err)

@@ -54,6 +54,19 @@ func (r *keyring) find(kid string) *signatory {
 	return nil
 }
 
+// signatory returns the first signatory at a time with this algorithm, or with
+// any if it is empty, among the permitted algorithms. It returns nil if there
+// is none.
+func (r *keyring) signatory(now time.Time, permitted []string, algorithm string) *signatory {
+	for i := range r.lines {
+		l := &r.lines[i]
+		if (algorithm == "" || l.algorithm == algorithm) && permitsAlgorithm(permitted, l.algorithm) {
+			return l.at(now)
+		}
+	}
+	return nil
+}
+
 // newKeyring makes the keyring of completed keys, which were asked for at a
 // time. The keyring before is nil at New.
 func (s *Server) newKeyring(keys []profile.SigningKey, asked time.Time, before *keyring) (*keyring, error) {

@@ -94,7 +94,7 @@ func (cfg *Config) checkKeys(field string, keys []profile.SigningKey) ([]profile
 	}
 	if errs == nil {
 		_, err := cfg.newKeySet(completed)
-		errs = append(errs, err)
+		errs = append(errs, err, cfg.checkKeyRules(completed))
 	}
 	return completed, errors.Join(errs...)
 }
@@ -227,21 +227,19 @@ var errKeySource = oautherr.New("authserver: key source failed", oautherr.Server
 	http.StatusServiceUnavailable, "")
 
 // signatory returns who signs by the algorithm that a client has registered in
-// a member, by the default algorithm if it has registered none. It does not
-// fall back to another algorithm, because the client would have to reject the
-// signature.
-func (s *Server) signatory(ctx context.Context, member, algorithm string) (*signatory, error) {
+// a member, and that the rules permit. If the client has registered none, the
+// first permitted algorithm is the default. signatory does not fall back to
+// another algorithm, because the client would have to reject the signature.
+func (s *Server) signatory(
+	ctx context.Context, permitted []string, member, algorithm string,
+) (*signatory, error) {
 	ring, now := s.keyring(ctx)
-	if algorithm == "" {
-		return ring.lines[0].at(now), nil
-	}
-	for i := range ring.lines {
-		if ring.lines[i].algorithm == algorithm {
-			return ring.lines[i].at(now), nil
-		}
+	if by := ring.signatory(now, permitted, algorithm); by != nil {
+		return by, nil
 	}
 	return nil, oautherr.Describe(
-		fmt.Errorf("%w: unsupported %s %.20q, want one of %q", ErrClientNotAllowed, member, algorithm, s.algorithms()),
+		fmt.Errorf("%w: unsupported %s %.20q, want one of %q", ErrClientNotAllowed, member, algorithm,
+			only(s.algorithms(), permitsAlgorithm, permitted)),
 		"the client's "+member+" is not among the algorithms that this server signs with")
 }
 

@@ -74,11 +74,7 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 		return nil, err
 	}
 	// SP-5.3.2.2-4, PAR-2.1-4: no client, no request.
-	certificate, err := s.certificate(r)
-	if err != nil {
-		return nil, err
-	}
-	auth, client, err := s.authenticate(ctx, r, params, certificate)
+	from, err := s.authenticate(ctx, r, params, "pushed_authorization_request")
 	if err != nil {
 		return nil, err
 	}
@@ -90,21 +86,25 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 		if proof, err = s.pushProofs.Check(r); err != nil {
 			return nil, err
 		}
+		if err := checkProof(from.rules, proof); err != nil {
+			return nil, err
+		}
 	}
-	object, params, err := s.openRequest(ctx, client, params)
+	object, params, err := s.openRequest(ctx, from, params)
 	if err != nil {
 		return nil, err
 	}
 	data := pushedData{Signed: object.Raw() != "", Time: s.cfg.Hooks.Now().Unix()}
 	push, err := s.requests.Check(ctx, par.PushRequest{
-		ClientID: client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint(), Data: data.encode(),
+		ClientID: from.client.ClientID, Params: params, DPoPThumbprint: proof.Thumbprint(), Data: data.encode(),
+		Lifetime: from.rules.Lifetimes.RequestURI.Nearest(s.cfg.Lifetimes.Request),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &PushedRequest{
-		server: s, client: client, push: push, object: object,
-		auth: auth, proof: proof, hasProof: hasProof, committed: new(atomic.Bool),
+		server: s, client: from.client, push: push, object: object,
+		auth: from.auth, proof: proof, hasProof: hasProof, committed: new(atomic.Bool),
 	}, nil
 }
 
@@ -135,6 +135,7 @@ func (p *PushedRequest) commit(ctx context.Context) error {
 // asked is what a pushed request asks for.
 type asked struct {
 	client    *profile.ClientMetadata
+	rules     *rules.Set
 	mode      jarm.Mode // of the response; "" is an unsigned query
 	scopes    []string
 	requested rar.Details // as they were pushed
@@ -142,7 +143,6 @@ type asked struct {
 	grant     grants.Request
 	claims    claims.Request
 
-	rules       *rules.Set
 	intent      Intent
 	intentScope string // that contains the ID of the intent, or ""
 }
@@ -171,11 +171,14 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	if a.client, err = s.client(ctx, clientID); err != nil {
 		return a, err
 	}
-	a.rules = s.rulesOf(a.client)
+	a.rules = s.rulesIn(ctx, a.client)
 	if !a.client.HasGrantType("authorization_code") {
 		return a, errGrantTypeNotRegistered
 	}
-	if a.mode, err = s.responseMode(ctx, a.client, params.Get("response_mode")); err != nil {
+	if err := checkRegistration(a.rules, a.client); err != nil {
+		return a, err
+	}
+	if a.mode, err = s.responseMode(ctx, &a, params.Get("response_mode")); err != nil {
 		return a, err
 	}
 	if err := par.CheckRedirectURI(a.client.RedirectURIs, params.Get("redirect_uri")); err != nil {
@@ -203,7 +206,7 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 		return a, err
 	}
 	if slices.Contains(a.scopes, "openid") {
-		if _, err = s.idTokenIssuer(ctx, a.client); err != nil {
+		if err = s.checkOpenID(ctx, &a); err != nil {
 			return a, err
 		}
 	}
@@ -217,6 +220,15 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	}
 	a.intent, err = s.checkIntent(ctx, &a, "")
 	return a, err
+}
+
+// checkOpenID checks that the client can receive ID tokens and UserInfo
+// responses as it has registered them.
+func (s *Server) checkOpenID(ctx context.Context, a *asked) error {
+	if _, err := s.idTokenIssuer(ctx, a.client, a.rules); err != nil || s.userInfo == nil {
+		return err
+	}
+	return s.checkUserInfo(a.client, a.rules)
 }
 
 // checkPossible rejects a request that no login and no token can satisfy, even

@@ -183,7 +183,7 @@ func (s *Server) newResponse(ctx context.Context, a *Authorization, params url.V
 func (s *Server) newSignedResponse(
 	ctx context.Context, a *Authorization, params url.Values,
 ) (*AuthorizationResponse, error) {
-	signatory, err := s.signatory(ctx, memberResponseAlg, a.client.AuthorizationSignedResponseAlg) // JARM-3-1
+	signatory, err := s.responseSignatory(ctx, &a.asked) // JARM-3-1
 	if err != nil {
 		return nil, err
 	}

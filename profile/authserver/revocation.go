@@ -41,15 +41,11 @@ func (s *Server) RevocationRequest(r *http.Request) (*RevocationRequest, error) 
 	if params.Get("token") == "" { // REV-2.1-1
 		return nil, fmt.Errorf("%w: no token", ErrParameter)
 	}
-	certificate, err := s.certificate(r)
+	from, err := s.authenticate(r.Context(), r, params, "revocation") // REV-2.1-2
 	if err != nil {
 		return nil, err
 	}
-	auth, client, err := s.authenticate(r.Context(), r, params, certificate) // REV-2.1-2
-	if err != nil {
-		return nil, err
-	}
-	return &RevocationRequest{server: s, client: client, params: params, auth: auth}, nil
+	return &RevocationRequest{server: s, client: from.client, params: params, auth: from.auth}, nil
 }
 
 // ClientID returns the authenticated client.

@@ -52,12 +52,12 @@ func (s *Server) ownMetadata() *profile.ServerMetadata {
 		ProtectedResources:                         append(slices.Clone(s.cfg.Resources), s.ownResources()...),
 		ACRValuesSupported:                         slices.Clone(s.cfg.ACRValues), // SU-7-1
 	}
-	s.signingMetadata(m)
 	if s.cfg.MutualTLS != nil {
 		m.TokenEndpointAuthMethodsSupported = append(m.TokenEndpointAuthMethodsSupported,
 			clientauth.MethodTLSClientAuth, clientauth.MethodSelfSignedTLSClientAuth)
 		m.TLSClientCertificateBoundAccessTokens = true // MTLS-3.3-1
 	}
+	s.signingMetadata(m)
 	s.endpointMetadata(m)
 	s.encryptionMetadata(m)
 	s.aliasMetadata(m)
@@ -68,6 +68,7 @@ func (s *Server) ownMetadata() *profile.ServerMetadata {
 		m.SubjectTypesSupported = []string{"public"}
 		m.IDTokenSigningAlgValuesSupported = s.algorithms()
 	}
+	s.narrowMetadata(m)
 	return m
 }
 

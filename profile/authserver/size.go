@@ -14,6 +14,7 @@ import (
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/profile/rules"
 	"github.com/gofapi/fapi2/rar"
 )
 
@@ -34,7 +35,7 @@ var (
 
 // checkSize requires that an access token can hold these claims. It encodes
 // them like a token and signs nothing.
-func (s *Server) checkSize(c accesstoken.Claims) error {
+func (s *Server) checkSize(set *rules.Set, c accesstoken.Claims) error {
 	size := len(c.AuthorizationDetails) + len(c.Scope)
 	for _, audience := range c.Audience {
 		size += len(audience)
@@ -44,7 +45,11 @@ func (s *Server) checkSize(c accesstoken.Claims) error {
 	}
 	var err error
 	if !s.cfg.OpaqueAccessTokens {
-		_, err = s.first().tokens.Size(c)
+		by := s.keys.Latest().signatory(s.cfg.Hooks.Now(), set.Algorithms.Signing, "")
+		if by == nil {
+			by = s.first()
+		}
+		_, err = by.tokens.Size(c)
 	} else {
 		_, err = s.encodeReference(c)
 	}
@@ -124,7 +129,8 @@ func (s *Server) checkRequestSize(ctx context.Context, a *asked, details rar.Det
 // checkManagedSize is checkFits for tokens of a managed grant. It ignores the
 // end of the grant.
 func (s *Server) checkManagedSize(client *profile.ClientMetadata, g grant, current grants.Grant) error {
-	p, err := s.permitted(&TokenRequest{server: s, client: client, params: url.Values{}}, g, current)
+	t := &TokenRequest{server: s, client: client, rules: s.rulesOf(client), params: url.Values{}}
+	p, err := s.permitted(t, g, current)
 	if err != nil {
 		return err
 	}
@@ -177,7 +183,7 @@ func (s *Server) checkFits(client *profile.ClientMetadata, p permission) error {
 			requests = append(requests, url.Values{"resource": {place}})
 		}
 	}
-	t := &TokenRequest{server: s, client: client}
+	t := &TokenRequest{server: s, client: client, rules: s.rulesOf(client)}
 	t.bound.JKT = strings.Repeat("A", 43)
 	if client.TLSClientCertificateBoundAccessTokens {
 		t.bound.X5TS256 = t.bound.JKT

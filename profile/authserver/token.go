@@ -21,6 +21,7 @@ import (
 	"github.com/gofapi/fapi2/internal/strictjson"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/profile/rules"
 	"github.com/gofapi/fapi2/rar"
 )
 
@@ -286,13 +287,13 @@ func (s *Server) claims(t *TokenRequest, g grant) (accesstoken.Claims, error) {
 	if !bytes.Equal(g.Details, noDetails) {
 		claims.AuthorizationDetails = g.Details // RAR-9-1
 	}
-	return claims, s.checkSize(claims)
+	return claims, s.checkSize(t.rules, claims)
 }
 
 func (s *Server) issue(
 	ctx context.Context, t *TokenRequest, g grant, claims accesstoken.Claims,
 ) (*TokenResponse, error) {
-	token, err := s.newAccessToken(ctx, claims)
+	token, err := s.newAccessToken(ctx, t.rules, claims)
 	if err != nil {
 		return nil, err
 	}
@@ -312,8 +313,14 @@ type idTokenIssuer struct {
 
 // idTokenIssuer returns the issuer of a client's ID tokens. It fails if no ID
 // token can be issued for the registration.
-func (s *Server) idTokenIssuer(ctx context.Context, client *profile.ClientMetadata) (i idTokenIssuer, err error) {
-	if i.by, err = s.signatory(ctx, memberIDTokenAlg, client.IDTokenSignedResponseAlg); err != nil {
+func (s *Server) idTokenIssuer(
+	ctx context.Context, client *profile.ClientMetadata, set *rules.Set,
+) (i idTokenIssuer, err error) {
+	permitted := algorithms(set.Algorithms.IDToken, set)
+	if i.by, err = s.signatory(ctx, permitted, memberIDTokenAlg, client.IDTokenSignedResponseAlg); err != nil {
+		return i, err
+	}
+	if err = checkEncrypted(set, set.Encryption.IDToken, idTokenWanted(client)); err != nil {
 		return i, err
 	}
 	i.to, err = s.idTokenRecipient(ctx, client)

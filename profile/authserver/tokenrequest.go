@@ -18,6 +18,7 @@ import (
 	"github.com/gofapi/fapi2/pkce"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/profile/rules"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -35,6 +36,7 @@ import (
 type TokenRequest struct {
 	server *Server
 	client *profile.ClientMetadata
+	rules  *rules.Set
 	params url.Values
 	auth   clientauth.Authentication
 	proof  dpop.Proof // zero if the token is bound to a certificate alone
@@ -66,22 +68,22 @@ func (s *Server) TokenRequest(r *http.Request) (*TokenRequest, error) {
 	if e := eventOf(r.Context()); e != nil {
 		e.GrantType = params.Get("grant_type")
 	}
-	certificate, err := s.certificate(r)
+	from, err := s.authenticate(r.Context(), r, params, "token")
 	if err != nil {
 		return nil, err
 	}
-	auth, client, err := s.authenticate(r.Context(), r, params, certificate)
-	if err != nil {
-		return nil, err
-	}
+	client := from.client
 	if !client.HasGrantType(params.Get("grant_type")) {
 		return nil, errGrantTypeNotRegistered
 	}
-	t := &TokenRequest{server: s, client: client, params: params, auth: auth}
+	if err := checkBinding(from.rules, client); err != nil {
+		return nil, err
+	}
+	t := &TokenRequest{server: s, client: client, rules: from.rules, params: params, auth: from.auth}
 	// SP-5.3.2.1-4, SP-5.3.2.1-5: nothing proved, no token; there is no bearer
 	// token to fall back to.
 	if client.TLSClientCertificateBoundAccessTokens {
-		t.bound.X5TS256 = certificate.Thumbprint // MTLS-3-1, MTLS-3.4-1
+		t.bound.X5TS256 = from.certificate.Thumbprint // MTLS-3-1, MTLS-3.4-1
 		if t.bound.IsZero() {
 			return nil, fmt.Errorf("%w: no client certificate", tokenbinding.ErrNotBound)
 		}
@@ -94,6 +96,9 @@ func (s *Server) TokenRequest(r *http.Request) (*TokenRequest, error) {
 		}
 	}
 	if t.proof, err = s.tokenProofs.Check(r); err != nil { // DPOP-5.2-1
+		return nil, err
+	}
+	if err := checkProof(t.rules, t.proof); err != nil {
 		return nil, err
 	}
 	t.bound.JKT = t.proof.Thumbprint()

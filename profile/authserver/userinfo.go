@@ -14,7 +14,9 @@ import (
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/strictjson"
+	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/profile/rules"
 )
 
 // newUserInfo makes the guard of the UserInfo endpoint. It accepts tokens for
@@ -87,7 +89,12 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	}
 	// OpenID Connect Core §5.3.2: it would not take what is not signed or
 	// encrypted, or otherwise.
-	by, err := s.signatory(r.Context(), memberUserInfoAlg, client.UserInfoSignedResponseAlg)
+	set := s.rulesOf(client)
+	if err := s.checkUserInfo(client, set); err != nil {
+		return "", nil, err
+	}
+	by, err := s.signatory(r.Context(), algorithms(set.Algorithms.UserInfo, set), memberUserInfoAlg,
+		client.UserInfoSignedResponseAlg)
 	if err != nil {
 		return "", nil, err
 	}
@@ -148,6 +155,16 @@ func signUserInfo(by *signatory, to *jose.Encryption, claims map[string]any) ([]
 
 // maxUserInfo bounds an encrypted response, like the client of this module.
 const maxUserInfo = 256 << 10
+
+// checkUserInfo checks that the rules permit UserInfo responses as the client
+// has registered them.
+func (s *Server) checkUserInfo(client *profile.ClientMetadata, set *rules.Set) error {
+	permitted := algorithms(set.Algorithms.UserInfo, set)
+	if alg := client.UserInfoSignedResponseAlg; alg != "" && !permitsAlgorithm(permitted, alg) {
+		return violation(ErrClientNotAllowed, set, memberUserInfoAlg, alg, permitted)
+	}
+	return checkEncrypted(set, set.Encryption.UserInfo, userInfoWanted(client))
+}
 
 // ofOtherJWTs are claims that the host cannot add to a signed UserInfo
 // response. Without them, above all exp, it cannot pass for another JWT that

@@ -1,0 +1,159 @@
+package authserver
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/profile/rules"
+)
+
+// checkRules finds contradictions between Rules and the other fields of a
+// configuration with defaults.
+func (cfg *Config) checkRules(bad func(format string, args ...any)) {
+	set := cfg.Rules
+	if set == nil {
+		return
+	}
+	if err := set.Validate(); err != nil {
+		bad("Rules: %w", err)
+		return
+	}
+	if cfg.MutualTLS == nil {
+		cfg.checkWithoutMutualTLS(bad)
+	}
+	if cfg.profileUnder(set).Has(profile.SignedResponses) && slices.Equal(set.ResponseModes, []string{"query"}) {
+		bad("Rules: query is the only response mode, and Profile requires signed responses")
+	}
+	if stricter(cfg.InteractionIDs, set.InteractionIDs) != cfg.InteractionIDs {
+		bad("Rules: InteractionIDs is %q, want at least %q", cfg.InteractionIDs, set.InteractionIDs)
+	}
+	for _, scope := range set.Request.Scopes {
+		if !slices.Contains(cfg.Scopes, scope) {
+			bad("Rules: each request needs the scope %q, which is not among Scopes", scope)
+		}
+	}
+	if details := set.Request.AuthorizationDetails; cfg.AuthorizationDetails == nil && details.Required {
+		bad("Rules: each request needs authorization details, and AuthorizationDetails is nil")
+	} else if cfg.AuthorizationDetails != nil &&
+		len(only(cfg.AuthorizationDetails.Types(), permits, details.Types)) == 0 {
+		bad("Rules: none of the types %q is among AuthorizationDetails", details.Types)
+	}
+}
+
+// checkWithoutMutualTLS finds rules that require mutual TLS.
+func (cfg *Config) checkWithoutMutualTLS(bad func(format string, args ...any)) {
+	set := cfg.Rules
+	if !permits(set.ClientAuthentication, clientauth.MethodPrivateKeyJWT) {
+		bad("Rules: clients authenticate by %q, which requires MutualTLS", set.ClientAuthentication)
+	}
+	if !permits(set.Bindings, "DPoP") {
+		bad("Rules: tokens are bound by %q, which requires MutualTLS", set.Bindings)
+	}
+	if len(set.MutualTLS) > 0 {
+		bad("Rules: certificates at %q require MutualTLS", set.MutualTLS)
+	}
+}
+
+// checkKeyRules requires a key with a permitted algorithm for each use, and
+// large enough RSA keys. The keys have their defaults.
+func (cfg *Config) checkKeyRules(keys []profile.SigningKey) error {
+	set := cfg.rules()
+	for _, key := range keys {
+		if !jose.HasRSABits(key.Key.Public(), set.Algorithms.RSABits) {
+			return fmt.Errorf("Rules: the key %q has fewer than %d bits", key.KeyID, set.Algorithms.RSABits)
+		}
+	}
+	uses := map[string][]string{"access tokens": set.Algorithms.Signing}
+	if slices.Contains(cfg.Scopes, scopeOpenID) {
+		uses["ID tokens"] = algorithms(set.Algorithms.IDToken, set)
+	}
+	if cfg.UserInfo != nil {
+		uses["UserInfo responses"] = algorithms(set.Algorithms.UserInfo, set)
+	}
+	for use, permitted := range uses {
+		fits := func(key profile.SigningKey) bool { return permitsAlgorithm(permitted, key.Algorithm) }
+		if !slices.ContainsFunc(keys, fits) {
+			return fmt.Errorf("Rules: no key signs %s with one of %q", use, permitted)
+		}
+	}
+	return nil
+}
+
+// narrowMetadata removes from the metadata what Rules do not permit.
+func (s *Server) narrowMetadata(m *profile.ServerMetadata) {
+	set := s.cfg.Rules
+	if set == nil {
+		return
+	}
+	assertion := algorithms(set.Algorithms.Assertion, set)
+	for _, methods := range []*[]string{
+		&m.TokenEndpointAuthMethodsSupported, &m.RevocationEndpointAuthMethodsSupported,
+		&m.IntrospectionEndpointAuthMethodsSupported,
+	} {
+		*methods = only(*methods, permits, set.ClientAuthentication)
+	}
+	if !permits(set.ClientAuthentication, clientauth.MethodPrivateKeyJWT) {
+		m.TokenEndpointAuthSigningAlgValuesSupported, m.RevocationEndpointAuthSigningAlgValuesSupported = nil, nil
+		m.IntrospectionEndpointAuthSigningAlgValuesSupported = nil
+	}
+	for _, list := range []struct {
+		of        *[]string
+		permitted []string
+	}{
+		{&m.TokenEndpointAuthSigningAlgValuesSupported, assertion},
+		{&m.RevocationEndpointAuthSigningAlgValuesSupported, assertion},
+		{&m.IntrospectionEndpointAuthSigningAlgValuesSupported, assertion},
+		{&m.DPoPSigningAlgValuesSupported, set.Algorithms.Signing},
+		{&m.RequestObjectSigningAlgValuesSupported, algorithms(set.Algorithms.RequestObject, set)},
+		{&m.AuthorizationSigningAlgValuesSupported, set.Algorithms.Signing},
+		{&m.IntrospectionSigningAlgValuesSupported, set.Algorithms.Signing},
+		{&m.IDTokenSigningAlgValuesSupported, algorithms(set.Algorithms.IDToken, set)},
+		{&m.UserInfoSigningAlgValuesSupported, algorithms(set.Algorithms.UserInfo, set)},
+	} {
+		*list.of = only(*list.of, permitsAlgorithm, list.permitted)
+	}
+	m.ResponseModesSupported = only(m.ResponseModesSupported, permitsMode, set.ResponseModes)
+	if slices.Equal(m.ResponseModesSupported, []string{"query"}) {
+		m.AuthorizationSigningAlgValuesSupported = nil
+		m.AuthorizationEncryptionAlgValuesSupported, m.AuthorizationEncryptionEncValuesSupported = nil, nil
+	}
+	types := set.Request.AuthorizationDetails.Types
+	m.AuthorizationDetailsTypesSupported = only(m.AuthorizationDetailsTypesSupported, permits, types)
+	narrowEncryption(m, set)
+	if !permits(set.Bindings, "DPoP") {
+		m.DPoPSigningAlgValuesSupported = nil
+	}
+	if !permits(set.Bindings, "mTLS") {
+		m.TLSClientCertificateBoundAccessTokens = false
+	}
+}
+
+func narrowEncryption(m *profile.ServerMetadata, set *rules.Set) {
+	for _, kind := range []struct {
+		rule      rules.Encrypted
+		algs, enc *[]string
+	}{
+		{set.Encryption.IDToken, &m.IDTokenEncryptionAlgValuesSupported, &m.IDTokenEncryptionEncValuesSupported},
+		{set.Encryption.UserInfo, &m.UserInfoEncryptionAlgValuesSupported, &m.UserInfoEncryptionEncValuesSupported},
+		{set.Encryption.Introspection,
+			&m.IntrospectionEncryptionAlgValuesSupported, &m.IntrospectionEncryptionEncValuesSupported},
+	} {
+		*kind.algs = only(*kind.algs, permits, kind.rule.Algorithms)
+		*kind.enc = only(*kind.enc, permits, kind.rule.ContentEncryptions)
+	}
+}
+
+// strictness orders the treatments of interaction IDs.
+var strictness = []string{"", wire.EchoInteractionIDs, wire.MakeInteractionIDs, wire.RequireInteractionIDs}
+
+// stricter returns the stricter of two treatments of interaction IDs.
+func stricter(a, b string) string {
+	if slices.Index(strictness, a) > slices.Index(strictness, b) {
+		return a
+	}
+	return b
+}
