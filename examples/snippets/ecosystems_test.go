@@ -1,0 +1,58 @@
+package snippets_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/ecosystems"
+	"github.com/gofapi/fapi2/profile/rules"
+)
+
+var _ = []any{serverUnderRules, twoEcosystems, changedRules}
+
+type consents interface {
+	Find(ctx context.Context, clientID, id string) (authserver.Intent, error)
+}
+
+func serverUnderRules(config authserver.Config, consents consents) (*authserver.Server, error) {
+	//docs:begin serverUnderRules
+	set, err := ecosystems.Rules("uk-obl")
+	if err != nil {
+		return nil, err
+	}
+	config.Rules = set
+	config.Intent = func(ctx context.Context, r authserver.IntentRequest) (authserver.Intent, error) {
+		return consents.Find(ctx, r.Client.ClientID, r.ID) // authserver.ErrIntent: not a consent of this client
+	}
+	return authserver.New(config)
+	//docs:end
+}
+
+func twoEcosystems(config *authserver.Config, ours, theirs *rules.Set, isTheirs func(clientID string) bool) {
+	//docs:begin twoEcosystems
+	config.Rules = ours
+	config.ClientRules = func(client *profile.ClientMetadata) *rules.Set {
+		if isTheirs(client.ClientID) {
+			return theirs
+		}
+		return nil // Rules
+	}
+	//docs:end
+}
+
+func changedRules() (*rules.Set, error) {
+	//docs:begin changedRules
+	set, err := ecosystems.Rules("uk-obl")
+	if err != nil {
+		return nil, err
+	}
+	set.Name = "my-bank"
+	set.Bindings = nil // also DPoP
+	if err := set.Validate(); err != nil {
+		return nil, fmt.Errorf("more than FAPI 2.0 permits: %w", err)
+	}
+	//docs:end
+	return set, nil
+}
