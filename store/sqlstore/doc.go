@@ -2,9 +2,9 @@
 // SQL database: PostgreSQL, MySQL, MariaDB or SQLite.
 //
 // [Migrate] creates or upgrades the tables, and [New] opens the store on a
-// *sql.DB of the host. The module requires no driver. It is tested with
-// github.com/jackc/pgx/v5/stdlib, github.com/go-sql-driver/mysql and
-// modernc.org/sqlite. The page docs/stores.md describes the set-up of each
+// *sql.DB of the host. [Open] does both. The module requires no driver. It is
+// tested with github.com/jackc/pgx/v5/stdlib, github.com/go-sql-driver/mysql
+// and modernc.org/sqlite. The page docs/stores.md describes the set-up of each
 // database.
 //
 // Each statement stands alone, and its row count decides which call wins.

@@ -57,12 +57,8 @@ func open(ctx context.Context, db *sql.DB, dialect sqlstore.Dialect) (*sqlstore.
 	db.SetMaxOpenConns(20)
 	db.SetMaxIdleConns(20) // a new connection for each call would be slow
 	db.SetConnMaxLifetime(30 * time.Minute)
-	cfg := sqlstore.Config{
+	return sqlstore.Open(ctx, sqlstore.Config{
 		DB: db, Dialect: dialect,
 		SweepFailed: func(err error) { slog.Warn("expired entries are not deleted", "error", err) },
-	}
-	if err := sqlstore.Migrate(ctx, cfg); err != nil {
-		return nil, err
-	}
-	return sqlstore.New(ctx, cfg)
+	})
 }

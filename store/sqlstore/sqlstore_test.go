@@ -48,9 +48,12 @@ func TestConfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, err := sqlstore.New(t.Context(), c.cfg)
 			require.Nil(t, s)
+			opened, openErr := sqlstore.Open(t.Context(), c.cfg)
+			require.Nil(t, opened)
 			for _, want := range c.want {
 				require.ErrorContains(t, err, want)
 				require.ErrorContains(t, sqlstore.Migrate(t.Context(), c.cfg), want)
+				require.ErrorContains(t, openErr, want)
 			}
 		})
 	}

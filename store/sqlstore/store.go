@@ -118,6 +118,15 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// Open calls [Migrate] and then [New]. It is for programs that create their own
+// tables.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if err := Migrate(ctx, cfg); err != nil {
+		return nil, err
+	}
+	return New(ctx, cfg)
+}
+
 // open returns a store that has not been checked.
 func open(cfg Config) *Store {
 	text := cfg.Dialect.statements(cfg.Table)

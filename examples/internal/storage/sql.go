@@ -127,10 +127,7 @@ func openSQL(ctx context.Context, cfg Config, db *sql.DB, dialect sqlstore.Diale
 	settings := sqlstore.Config{DB: db, Dialect: dialect, SweepFailed: func(err error) {
 		cfg.Logger.Warn("expired entries not deleted", "reason", err.Error())
 	}}
-	if err := sqlstore.Migrate(ctx, settings); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	opened, err := sqlstore.New(ctx, settings)
+	opened, err := sqlstore.Open(ctx, settings)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
