@@ -10,8 +10,8 @@
 // An absent claim is never an error of this package, even if it is essential
 // (OpenID Connect Core 1.0 §5.5.1). The claims sub, acr and auth_time have
 // rules of their own, which profile/authserver enforces. Requests for
-// verified_claims (OpenID Connect for Identity Assurance) are parsed and not
-// evaluated.
+// verified_claims (OpenID Connect for Identity Assurance) are parsed, and only
+// [Set.Limit] evaluates them.
 package claims
 
 import (

@@ -288,11 +288,14 @@ type Approval struct {
 	AuthTime time.Time
 	// ACR and AMR say how (RFC 9068 §2.2.1); they may be empty and have at most
 	// 1 KiB together as JSON. With [Config.ACRValues], ACR has to be one of
-	// those that the client asked for, or it is an [ErrLogin].
+	// those that the client asked for, or it is an [ErrLogin]. Rules can
+	// require ACR for each ID token.
 	ACR string
 	AMR []string
 	// IDTokenClaims are further claims for the ID token, as encoding/json
-	// writes them. They cannot replace its own. A sub is omitted, and must be
+	// writes them. If the rules permit requested claims only
+	// (rules.Claims.OnlyRequested), the others are omitted. They cannot replace
+	// its own. A sub is omitted, and must be
 	// Subject.
 	IDTokenClaims map[string]any
 	// TokenMembers are JSON values of the host in the token response for the
@@ -404,6 +407,9 @@ func (s *Server) newGrant(ctx context.Context, a *Authorization, approval Approv
 			return grant{}, fmt.Errorf("authserver: approval: IDTokenClaims: %w", err)
 		}
 		g.Claims[name] = value
+	}
+	if a.rules.Claims.OnlyRequested {
+		g.Claims = a.claims.IDToken.Limit(g.Claims)
 	}
 	// Tried now, since at the token endpoint it would be too late to tell the
 	// host.

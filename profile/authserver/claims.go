@@ -54,24 +54,25 @@ func meetsACR(requested claims.Request, class string) bool {
 
 // checkClaimsPossible rejects a request for an essential acr that no login here
 // meets.
-func (s *Server) checkClaimsPossible(requested claims.Request) error {
-	acr := requested.IDToken["acr"]
+func (s *Server) checkClaimsPossible(a *asked) error {
+	acr := a.claims.IDToken["acr"]
 	possible := func(class string) bool { return len(s.cfg.ACRValues) == 0 || slices.Contains(s.cfg.ACRValues, class) }
 	if acr.Essential && acr.Values != nil && !slices.ContainsFunc(acr.Strings(), possible) {
-		return fmt.Errorf("%w: logins here meet %q", errACR, s.cfg.ACRValues) // CA-OIDC-5.5.1.1-1
+		return fmt.Errorf("%w: logins here meet %q", unmetACR(a.rules), s.cfg.ACRValues) // CA-OIDC-5.5.1.1-1
 	}
 	return nil
 }
 
 // checkClaims holds an approval to the requested claims of the ID token.
-func (s *Server) checkClaims(requested claims.Request, approval Approval) error {
+func (a *Authorization) checkClaims(approval Approval) error {
+	requested := a.claims
 	subject, _ := json.Marshal(approval.Subject)
 	if sub, ok := requested.IDToken["sub"]; ok && !sub.Accepts(subject) {
 		return fmt.Errorf("%w: the client requests claims about another one", errSubject) // CA-OIDC-3.1.2.2-1
 	}
 	if !meetsACR(requested, approval.ACR) { // CA-OIDC-5.5.1.1-1
 		return fmt.Errorf("%w: acr is %.128q, and the client requires one of %.512q",
-			errACR, approval.ACR, requested.IDToken["acr"].Strings())
+			unmetACR(a.rules), approval.ACR, requested.IDToken["acr"].Strings())
 	}
 	if requested.IDToken["auth_time"].Essential && approval.AuthTime.IsZero() {
 		return errors.New("authserver: approval: AuthTime is required when the client requests auth_time as essential")

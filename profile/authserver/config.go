@@ -505,6 +505,7 @@ func (cfg *Config) check() error {
 	cfg.checkDetailScopes(bad)
 	cfg.checkIntents(bad)
 	cfg.checkRules(bad)
+	cfg.checkClaimSupport(bad)
 	for _, l := range cfg.lifetimes() {
 		if *l.value < l.min || *l.value > l.max {
 			bad("invalid Lifetimes.%s %v, want %v to %v", l.name, *l.value, l.min, l.max)

@@ -199,7 +199,10 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	if a.claims, err = requestedClaims(params.Get("claims")); err != nil {
 		return a, err
 	}
-	if err := s.checkPossible(a.client, params, a.claims); err != nil {
+	if err := checkClaimRules(a.rules, a.claims, params.Get("acr_values")); err != nil {
+		return a, err
+	}
+	if err := s.checkPossible(&a, params); err != nil {
 		return a, err
 	}
 	if a.scopes, err = s.scopes(a.client, params.Get("scope"), a.rules.Intent); err != nil {
@@ -233,20 +236,18 @@ func (s *Server) checkOpenID(ctx context.Context, a *asked) error {
 
 // checkPossible rejects a request that no login and no token can satisfy, even
 // if the user consents to everything.
-func (s *Server) checkPossible(
-	client *profile.ClientMetadata, params url.Values, requested claims.Request,
-) error {
+func (s *Server) checkPossible(a *asked, params url.Values) error {
 	// MTLS-3-1: the server could not bind tokens to a certificate.
-	if client.TLSClientCertificateBoundAccessTokens && s.cfg.MutualTLS == nil {
+	if a.client.TLSClientCertificateBoundAccessTokens && s.cfg.MutualTLS == nil {
 		return fmt.Errorf("%w: unsupported certificate-bound access tokens", ErrClientNotAllowed)
 	}
 	// SU-5-1
 	wanted := strings.Fields(params.Get("acr_values"))
 	possible := func(acr string) bool { return slices.Contains(s.cfg.ACRValues, acr) }
 	if len(wanted) > 0 && len(s.cfg.ACRValues) > 0 && !slices.ContainsFunc(wanted, possible) {
-		return fmt.Errorf("%w: logins here meet %q", errACR, s.cfg.ACRValues)
+		return fmt.Errorf("%w: logins here meet %q", unmetACR(a.rules), s.cfg.ACRValues)
 	}
-	return s.checkClaimsPossible(requested)
+	return s.checkClaimsPossible(a)
 }
 
 // askContent reads the authorization details of a request. It checks that

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -120,6 +121,12 @@ func (s *Server) narrowMetadata(m *profile.ServerMetadata) {
 	if slices.Equal(m.ResponseModesSupported, []string{"query"}) {
 		m.AuthorizationSigningAlgValuesSupported = nil
 		m.AuthorizationEncryptionAlgValuesSupported, m.AuthorizationEncryptionEncValuesSupported = nil, nil
+	}
+	for name, value := range set.Metadata {
+		if m.Other == nil {
+			m.Other = make(map[string]json.RawMessage, len(set.Metadata))
+		}
+		m.Other[name] = slices.Clone(value)
 	}
 	types := set.Request.AuthorizationDetails.Types
 	m.AuthorizationDetailsTypesSupported = only(m.AuthorizationDetailsTypesSupported, permits, types)

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 
@@ -19,7 +20,12 @@ func (s *Server) Metadata() *profile.ServerMetadata {
 	}
 	s.cfg.Metadata(m)
 	// The function may have changed the elements of a list as well.
-	all, own := reflect.ValueOf(m).Elem(), reflect.ValueOf(s.ownMetadata()).Elem()
+	fixed := s.ownMetadata()
+	if fixed.Other != nil && m.Other != nil { // the members of the rules, and those of the host
+		maps.Copy(m.Other, fixed.Other)
+		fixed.Other = m.Other
+	}
+	all, own := reflect.ValueOf(m).Elem(), reflect.ValueOf(fixed).Elem()
 	for i := range all.NumField() {
 		if field := all.Field(i); field.CanSet() && !own.Field(i).IsZero() {
 			field.Set(own.Field(i))

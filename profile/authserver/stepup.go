@@ -67,7 +67,11 @@ func (s *Server) checkLogin(a *Authorization, approval Approval) error {
 	// SU-5-1: otherwise the API would reject the token again.
 	wanted := a.ACRValues()
 	if len(s.cfg.ACRValues) > 0 && len(wanted) > 0 && (approval.ACR == "" || !slices.Contains(wanted, approval.ACR)) {
-		return fmt.Errorf("%w: acr is %.128q, and the client asks for one of %.512q", errACR, approval.ACR, wanted)
+		return fmt.Errorf("%w: acr is %.128q, and the client asks for one of %.512q",
+			unmetACR(a.rules), approval.ACR, wanted)
 	}
-	return s.checkClaims(a.claims, approval)
+	if err := a.checkACRRule(approval); err != nil {
+		return err
+	}
+	return a.checkClaims(approval)
 }

@@ -110,6 +110,11 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	if err != nil {
 		return "", nil, fmt.Errorf("authserver: UserInfo: %w", err)
 	}
+	if s.rulesOf(client).Claims.OnlyRequested {
+		if host, err = limitUserInfo(requested, token.Scopes(), host); err != nil {
+			return "", nil, err
+		}
+	}
 	claims := make(map[string]any, len(host)+3)
 	for name, value := range host {
 		claims[name] = value
