@@ -135,6 +135,7 @@ func (b *bank) settings() (authserver.Config, error) {
 	if cfg.openid {
 		settings.UserInfo, settings.Claims = b.userInfo, cfg.supportedClaims()
 	}
+	b.useRules(&settings)
 	if cfg.accessToken == "opaque" {
 		settings.OpaqueAccessTokens = true
 	}

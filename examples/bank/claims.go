@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,10 +19,14 @@ import (
 // Connect for Identity Assurance 1.0 §5).
 const verifiedClaims = "verified_claims"
 
+// transaction is the claim that identifies the response in the records of the
+// bank (RFC 8417 §2.2).
+const transaction = "txn"
+
 // protocolClaims are the claims of ID tokens that the server makes itself.
 var protocolClaims = []string{
 	"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "nonce", "auth_time", "acr", "amr", "azp", "at_hash", "c_hash",
-	"s_hash", "cnf",
+	"s_hash", "cnf", transaction,
 }
 
 // claimsOfScopes are the claims of a scope (OpenID Connect Core §5.4).
@@ -55,9 +60,20 @@ func (c *config) checkClaims(p *configfile.Problems) {
 	}
 }
 
-// supportedClaims returns the names of the claims that some user has.
+// supportedClaims returns the names of the claims that some user has, and of
+// those that the bank makes.
 func (c *config) supportedClaims() []string {
-	names := map[string]bool{"preferred_username": true}
+	names := map[string]bool{"preferred_username": true, transaction: true}
+	for name, has := range map[string]bool{"acr": len(c.acrValues) > 0, c.durationClaim: c.durationClaim != ""} {
+		if has {
+			names[name] = true
+		}
+	}
+	for _, set := range c.allRules() {
+		if set.Intent != nil && set.Intent.Claim != "" {
+			names[set.Intent.Claim] = true
+		}
+	}
 	for _, about := range c.claimsOf {
 		for name := range about {
 			names[name] = true
@@ -80,6 +96,9 @@ func (c *config) about(user string) object {
 func (c *config) requestedClaims(user string, requested claims.Set) (object, error) {
 	about := c.about(user)
 	selected := requested.Select(about)
+	if _, ok := requested[transaction]; ok {
+		selected[transaction] = rand.Text()
+	}
 	request, isRequested := requested[verifiedClaims]
 	if verified, ok := about[verifiedClaims].(json.RawMessage); ok && isRequested {
 		found, err := selectVerified(request.JSON, verified)
@@ -118,6 +137,7 @@ func (c *config) shownClaims(a *authserver.Authorization, user, language string)
 		}
 		maps.Copy(all, selected)
 	}
+	delete(all, transaction)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		text, ok := all[name].(string)
 		if raw, isJSON := all[name].(json.RawMessage); isJSON && json.Unmarshal(raw, &text) == nil {

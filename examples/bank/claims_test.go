@@ -9,7 +9,7 @@ import (
 )
 
 var claimsOfAlice = object{
-	"given_name": "Alice", "family_name": "Ng", "email": "alice@mail.example", "txn": "t-1",
+	"given_name": "Alice", "family_name": "Ng", "email": "alice@mail.example",
 	"verified_claims": object{
 		"verification": object{"trust_framework": "a_framework", "time": "2026-01-01T00:00:00Z"},
 		"claims":       object{"given_name": "Alice", "family_name": "Ng", "birthdate": "1990-01-01"},
@@ -33,8 +33,8 @@ func TestClaimsThatAreRequested(t *testing.T) {
 		idToken, userURL object // the claims about the user
 	}{
 		{"none", nil, object{}, object{}},
-		{"for the ID token", object{"id_token": object{"given_name": nil, "txn": object{"essential": true}, "unknown": nil}},
-			object{"given_name": "Alice", "txn": "t-1"}, object{}},
+		{"for the ID token", object{"id_token": object{"given_name": nil, "unknown": nil}},
+			object{"given_name": "Alice"}, object{}},
 		{"for UserInfo", object{"userinfo": object{"family_name": object{"value": "Ng"}}}, object{}, object{"family_name": "Ng"}},
 		{"with another value", object{"id_token": object{"family_name": object{"value": "Wong"}}}, object{}, object{}},
 		{"verified", verified(object{"verification": framework, "claims": object{"given_name": nil}}),
@@ -60,6 +60,13 @@ func TestClaimsThatAreRequested(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an identifier of the response", func(t *testing.T) {
+		request := param("claims", `{"id_token":{"txn":{"essential":true}}}`)
+		_, first := unseal(t, w.one.tokens(request)["id_token"].(string))
+		_, second := unseal(t, w.one.tokens(request)["id_token"].(string))
+		require.NotEmpty(t, first["txn"])
+		require.NotEqual(t, first["txn"], second["txn"])
+	})
 	t.Run("by scope", func(t *testing.T) {
 		tokens := w.one.tokens(param("scope", "openid profile"))
 		about := w.one.call(http.MethodGet, "/userinfo", tokens["access_token"].(string)).do().ok(http.StatusOK).json()
@@ -107,9 +114,9 @@ func TestConfigurationsOfUsersAndTypesThatAreRefused(t *testing.T) {
 		says   string
 	}{
 		{"a claim of the protocol", of(object{"acr": "x"}), `users[0]: claims: "acr"`},
-		{"null", of(object{"txn": json.RawMessage("null")}), `"txn" is null`},
+		{"null", of(object{"name": json.RawMessage("null")}), `"name" is null`},
 		{"verified claims that are a text", of(object{"verified_claims": "x"}), "verified_claims"},
-		{"claims without openid", func(o object) { of(object{"txn": "x"})(o); o["openid"] = false }, "needs openid"},
+		{"claims without openid", func(o object) { of(object{"name": "x"})(o); o["openid"] = false }, "needs openid"},
 		{"a class with a space", with("acr_values", []string{"a b"}), "acr_values"},
 		{"another treatment", with("interaction_ids", "drop"), "neither echo nor make nor require"},
 		{"types in a file that is not there", with("authorization_details_types", "not-there.json"), "authorization_details_types"},

@@ -19,6 +19,7 @@ import (
 	"github.com/gofapi/fapi2/examples/internal/configfile"
 	"github.com/gofapi/fapi2/examples/internal/storage"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/rules"
 	"github.com/gofapi/fapi2/rar"
 )
 
@@ -36,6 +37,8 @@ type config struct {
 	store, replay                         string
 	operatorListen, operatorSecret        string
 	interactionIDs, detailTypesFile       string
+	rulesName, durationClaim, detailEnd   string
+	clientRulesNames                      map[string]string
 	acrValues                             []string
 	consents                              []consentAPI
 	users                                 []user
@@ -44,15 +47,17 @@ type config struct {
 	iterations int // of password hashing
 
 	// The fields below are derived from the fields above.
-	registered map[string]*profile.ClientMetadata
-	details    *rar.Registry            // of the configured types
-	claimsOf   map[string]object        // by username
-	bodies     map[string]*rar.Registry // of consents, by the path of their endpoint
-	profile    profile.Profile
-	clientCAs  *x509.CertPool // nil without client_ca_file
-	stores     storeNames
-	algorithms []string // of the server's keys; the first is the default
-	tellsAll   bool     // the introspection endpoint returns all tokens: there are no resource_servers
+	registered  map[string]*profile.ClientMetadata
+	details     *rar.Registry // of the configured types
+	rules       *rules.Set
+	clientRules map[string]*rules.Set
+	claimsOf    map[string]object        // by username
+	bodies      map[string]*rar.Registry // of consents, by the path of their endpoint
+	profile     profile.Profile
+	clientCAs   *x509.CertPool // nil without client_ca_file
+	stores      storeNames
+	algorithms  []string // of the server's keys; the first is the default
+	tellsAll    bool     // the introspection endpoint returns all tokens: there are no resource_servers
 
 	certificate *tls.Certificate // if nil, one is created
 	authority   *authority       // the issuer of a created certificate; if nil, a new one
@@ -182,6 +187,7 @@ func parseConfig(data []byte, store string) (*config, error) {
 	c.checkClaims(p)
 	c.checkConsents(p)
 	c.checkClients(p)
+	c.checkRules(p)
 	c.checkDetails(p)
 	c.checkResources(p)
 	if err := p.Err(); err != nil {
@@ -296,9 +302,6 @@ func (c *config) checkClients(p *configfile.Problems) {
 	for _, u := range c.users { // the subject of a client's own token is the client ID
 		p.Require(u.Username == "" || c.registered[u.Username] == nil, "users", "%.100q is the client_id of a client",
 			u.Username)
-	}
-	if len(c.algorithms) == 0 {
-		c.algorithms = []string{"ES256"}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -18,11 +19,13 @@ type consentView struct {
 	Lead, Approve, Until              string
 	Scopes, Details, Before           []entry
 	Claims                            []rar.Field
-	Resources                         []string // other than the bank's own API
-	Change                            string   // merge or replace: the change to Before
-	OpenID                            bool     // the client learns who the user is
-	Sole                              bool     // the request is for one payment only
-	Choices                           bool     // something can be unticked
+	Consent                           []rar.Field // that the client has created before
+	Purpose                           string      // in the words of the client
+	Resources                         []string    // other than the bank's own API
+	Change                            string      // merge or replace: the change to Before
+	OpenID                            bool        // the client learns who the user is
+	Sole                              bool        // the request is for one payment only
+	Choices                           bool        // something can be unticked
 }
 
 func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *authserver.Authorization, in *session) {
@@ -32,8 +35,13 @@ func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *a
 	data.Client, data.Until = clientName(a.Client(), data.Lang), webtext.Date(data.Lang, ends)
 	data.Scopes, data.Details = scopeEntries(data.Lang, a.Choices()), detailEntries(a, in.user, data.Lang, ends)
 	data.Resources, data.OpenID = a.NamedResources(), slices.Contains(a.Scopes(), "openid")
+	data.Purpose = rar.EscapeText(a.Params().Get("purpose"), data.Lang)
 	data.decideHeading(a)
 	var err error
+	if data.Consent, err = b.shownConsent(a, data.Lang); err != nil {
+		b.fail(w, r, errInternal, err)
+		return
+	}
 	if data.Claims, err = b.cfg.shownClaims(a, in.user, data.Lang); err != nil {
 		b.fail(w, r, errInternal, err)
 		return
@@ -44,6 +52,23 @@ func (b *bank) showConsent(w http.ResponseWriter, r *http.Request, f *flow, a *a
 		return
 	}
 	b.show(w, r, consentPage, http.StatusOK, leavesHere, data)
+}
+
+// shownConsent describes the consent that a request names.
+func (b *bank) shownConsent(a *authserver.Authorization, language string) ([]rar.Field, error) {
+	one, ok := a.Intent().Content.(consent)
+	if !ok {
+		return nil, nil
+	}
+	types := b.cfg.bodies[one.Path]
+	if types == nil {
+		return nil, errors.New("consent of an endpoint that the configuration no longer has")
+	}
+	details, err := types.New(bodyType, one.Body)
+	if err != nil {
+		return nil, err
+	}
+	return details[0].Describe(language).Fields, nil
 }
 
 // decideHeading sets the heading to the purpose of the consent. For a single
@@ -87,6 +112,9 @@ func solePayment(a *authserver.Authorization) (openbanking.Payment, bool) {
 
 // ends returns the end of an authorization that the user grants now.
 func (b *bank) ends(a *authserver.Authorization) time.Time {
+	if end, _ := b.lasts(a); !end.IsZero() {
+		return end
+	}
 	lasts := accessTokenLifetime + time.Minute // the code may take that long to be redeemed
 	switch {
 	case !a.GrantRequest().IsZero():

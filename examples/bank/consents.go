@@ -136,6 +136,9 @@ type consent struct {
 	Until    time.Time       `json:"until"`
 	// Authorization is the ID of the authorization that the user has given.
 	Authorization string `json:"authorization,omitempty"`
+	// Request identifies the request for whose approval the consent is
+	// reserved.
+	Request string `json:"request,omitempty"`
 }
 
 // consentWaits is the time in which the user decides about a new consent.
@@ -201,6 +204,23 @@ func (c *consents) update(ctx context.Context, clientID, id string, edit func(v 
 		write, err = edit(v)
 		changed = *v
 		return write, err
+	})
+}
+
+// reserve returns a consent that awaits its authorisation. With a request, it
+// reserves the consent for this request, and returns errConsentState for every
+// other one.
+func (c *consents) reserve(ctx context.Context, clientID, id, request string) (consent, error) {
+	return c.update(ctx, clientID, id, func(v *consent) (bool, error) {
+		reserved := v.Request != "" && request != "" && v.Request != request
+		if v.state(c.records.Now()) != consentAwaiting || reserved {
+			return false, errConsentState
+		}
+		write := request != v.Request && request != ""
+		if write {
+			v.Request = request
+		}
+		return write, nil
 	})
 }
 

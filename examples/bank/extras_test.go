@@ -123,7 +123,7 @@ func (p *party) signedPush(changes ...change) *request {
 	for name, values := range p.params() {
 		claims[name] = values[0]
 	}
-	object := forge(p.w.t, p.key, object{"alg": "ES256", "kid": "key-of-" + p.id, "typ": "oauth-authz-req+jwt"}, claims, changes...)
+	object := forge(p.w.t, p.key, object{"alg": p.alg(), "kid": "key-of-" + p.id, "typ": "oauth-authz-req+jwt"}, claims, changes...)
 	return p.post("/par", url.Values{"request": {object}, "client_id": {p.id}})
 }
 

@@ -112,6 +112,14 @@ func newEC(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
+// alg is the algorithm of the client's signatures.
+func (p *party) alg() string {
+	if _, ok := p.key.(*rsa.PrivateKey); ok {
+		return "PS256"
+	}
+	return "ES256"
+}
+
 // publicJWK is the public part of a P-256, RSA or Ed25519 key.
 func publicJWK(t testing.TB, key crypto.PublicKey) object {
 	t.Helper()

@@ -66,7 +66,9 @@ func (b *bank) mustLogIn(a *authserver.Authorization, in *session, flowBegan tim
 // flow in the browser if there is one.
 func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *authserver.Authorization,
 	approval authserver.Approval) {
-	approval.ACR = b.cfg.loginClass(a)
+	approval.ACR, approval.Expires = b.cfg.loginClass(a), b.ends(a)
+	_, refreshes := b.lasts(a)
+	approval.NoRefreshToken = !refreshes
 	var err error
 	if approval.IDTokenClaims, err = b.cfg.requestedClaims(approval.Subject, a.Claims().IDToken); err != nil {
 		b.fail(w, r, errInternal, err)
@@ -83,6 +85,13 @@ func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *auths
 		if err := b.remember(r.Context(), a, response, approval); err != nil {
 			b.fail(w, r, errStore, err)
 			return
+		}
+		if id := a.Intent().ID; id != "" {
+			err := b.consents.decide(r.Context(), a.ClientID(), id, consentAuthorised, response.AuthorizationID())
+			if err != nil { // the client receives no code
+				b.fail(w, r, errStore, err)
+				return
+			}
 		}
 		if f != nil {
 			b.sessions.keepAMoment(w, r, f)
@@ -213,7 +222,7 @@ func (b *bank) decide(w http.ResponseWriter, r *http.Request) {
 	}
 	// The approval contains only permissions that were requested and that the
 	// user has ticked.
-	approval := authserver.Approval{Subject: in.user, AuthTime: in.began, AMR: []string{"pwd"}, Expires: b.ends(a)}
+	approval := authserver.Approval{Subject: in.user, AuthTime: in.began, AMR: []string{"pwd"}}
 	var err error
 	if approval.Details, err = grantedDetails(a, in.user, r.PostForm); err != nil {
 		b.leave(w, r, a, nil, err)
@@ -227,6 +236,13 @@ func (b *bank) decide(w http.ResponseWriter, r *http.Request) {
 }
 
 func (b *bank) deny(w http.ResponseWriter, r *http.Request, f *flow, a *authserver.Authorization) {
+	if id := a.Intent().ID; id != "" {
+		err := b.consents.decide(r.Context(), a.ClientID(), id, consentRejected, "")
+		if err != nil && !errors.Is(err, errConsentState) {
+			b.fail(w, r, errStore, err)
+			return
+		}
+	}
 	b.sessions.keepAMoment(w, r, f)
 	response, err := b.server.Deny(r.Context(), a, "access_denied", "the user said no")
 	if err == nil {

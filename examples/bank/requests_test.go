@@ -168,6 +168,7 @@ func (r *request) do() reply {
 		}
 		sent.Header.Set("DPoP", r.p.w.proof(r.dpop, r.method, target, changes...))
 	}
+	maps.Copy(sent.Header, r.p.header)
 	maps.Copy(sent.Header, r.header)
 	return r.p.w.send(r.p.w.http(r.certificate), sent)
 }
@@ -177,7 +178,7 @@ func (p *party) assertion(key crypto.Signer, changes ...change) string {
 	p.w.t.Helper()
 	alg := "ES256"
 	if key == nil {
-		key = p.key
+		key, alg = p.key, p.alg()
 	}
 	now := p.w.now().Unix()
 	return forge(p.w.t, key, object{"alg": alg, "kid": "key-of-" + p.id, "typ": "JWT"}, object{

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -43,6 +44,7 @@ type world struct {
 	tlsOne       *party // tls_client_auth, certificate-bound
 	tlsTwo       *party
 	mixed        *party // private_key_jwt, certificate-bound
+	mixedTwo     *party
 	rs           *party // the server of the bank's own resource
 }
 
@@ -50,8 +52,10 @@ type world struct {
 type party struct {
 	w            *world
 	id, redirect string
-	key, dpop    *ecdsa.PrivateKey
+	key          crypto.Signer
+	dpop         *ecdsa.PrivateKey
 	certificate  *tls.Certificate // nil: none
+	header       http.Header      // of all requests
 	jwt, bound   bool             // authenticates by assertion; tokens bound to the certificate
 }
 
@@ -215,6 +219,7 @@ func (w *world) newParties() (clients []object, clientCA string) {
 	w.one, w.two = add("one", true, false), add("two", true, false)
 	w.tlsOne, w.tlsTwo = add("tls-one", false, true), add("tls-two", false, true)
 	w.mixed = add("mixed", true, true)
+	w.mixedTwo = add("mixed-two", true, true)
 	w.rs = add("rs", true, false)
 	return clients, clientCA
 }

@@ -1,0 +1,452 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// An ecosystem is a bank with the configuration of an ecosystem, and two
+// clients with private_key_jwt, PS256 and certificate-bound tokens.
+type ecosystem struct {
+	*world
+	name     string
+	one, two *party
+	manner   manner
+}
+
+// A manner is how a client of an ecosystem asks.
+type manner struct {
+	scope string
+	own   string // the scope of the client's own token
+	// ask returns what a request has beyond the common parameters.
+	ask func(t testing.TB, e *ecosystem, p *party) []change
+	// resource is the API that the ecosystem tries.
+	resource string
+}
+
+const interactionID = "1f2e3d4c-5b6a-4798-8a9b-0c1d2e3f4a5b"
+
+var rsaKeys = sync.OnceValues(func() (all [2]*rsa.PrivateKey, err error) {
+	for i := range all {
+		if all[i], err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+})
+
+// newEcosystem starts a bank with the configuration of an ecosystem in the
+// directory ecosystems, and further changes.
+func newEcosystem(t testing.TB, name string, changes ...func(cfg object)) *ecosystem {
+	t.Helper()
+	keys, err := rsaKeys()
+	require.NoError(t, err)
+	m := manners[name]
+	all := []func(cfg object){func(cfg object) {
+		raw, err := os.ReadFile("ecosystems/" + name + ".json")
+		require.NoError(t, err)
+		var document object
+		require.NoError(t, json.Unmarshal(raw, &document))
+		maps.Copy(cfg, document)
+		cfg["auto_approve"], cfg["resource_servers"] = "alice", nil
+		var clients []object
+		for i, id := range []string{"mixed", "mixed-two"} {
+			at := slices.IndexFunc(cfg["clients"].([]object), func(c object) bool { return c["client_id"] == id })
+			client := cfg["clients"].([]object)[at]
+			public := publicJWK(t, keys[i].Public())
+			public["kid"], public["use"] = "key-of-"+id, "sig"
+			client["scope"], client["authorization_details_types"] = m.scope+" "+m.own, detailTypes(t, cfg)
+			client["jwks"] = object{"keys": []object{public}}
+			clients = append(clients, client)
+		}
+		cfg["clients"] = clients
+	}}
+	e := &ecosystem{world: newWorld(t, append(all, changes...)...), name: name, manner: m}
+	e.one, e.two = e.mixed, e.mixedTwo
+	for i, p := range []*party{e.one, e.two} {
+		p.key = keys[i]
+		p.header = http.Header{"X-Fapi-Interaction-Id": {interactionID}}
+	}
+	return e
+}
+
+// detailTypes returns the configured types of authorization details.
+func detailTypes(t testing.TB, cfg object) []string {
+	file, ok := cfg["authorization_details_types"].(string)
+	if !ok {
+		return nil
+	}
+	raw, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var types object
+	require.NoError(t, json.Unmarshal(raw, &types))
+	return slices.Sorted(maps.Keys(types))
+}
+
+// push is a right request of the ecosystem, with changes to its request object.
+func (e *ecosystem) push(t testing.TB, p *party, changes ...change) *request {
+	t.Helper()
+	all := append([]change{claim("scope", e.manner.scope)}, e.manner.ask(t, e, p)...)
+	r := p.signedPush(append(all, changes...)...)
+	r.form.Del("client_id")
+	return r
+}
+
+// tokens completes a request.
+func (e *ecosystem) tokens(t testing.TB, p *party, changes ...change) object {
+	t.Helper()
+	return p.redeem(e.code(t, p, changes...)).do().ok(http.StatusOK).json()
+}
+
+func (e *ecosystem) code(t testing.TB, p *party, changes ...change) string {
+	t.Helper()
+	q := e.callback(t, p, changes...)
+	require.NotEmpty(t, q.Get("code"), "%v", q)
+	return q.Get("code")
+}
+
+func (e *ecosystem) callback(t testing.TB, p *party, changes ...change) url.Values {
+	t.Helper()
+	pushed := e.push(t, p, changes...).do().ok(http.StatusCreated)
+	require.Equal(t, interactionID, pushed.header.Get("X-Fapi-Interaction-Id"))
+	return e.get(p.front(pushed.str("request_uri"))).location().Query()
+}
+
+// consent creates a consent and returns its identifier.
+func (e *ecosystem) consent(t testing.TB, p *party) string {
+	t.Helper()
+	api := e.cfg.consents[0]
+	mediaType, body := "application/json", `{"Data":{"Permissions":["ReadBalances"]}}`
+	if api.MediaType == "jwt" {
+		now := e.now().Unix()
+		mediaType, body = "application/jwt", forge(t, p.key, object{"alg": p.alg(), "kid": "key-of-" + p.id, "typ": "JWT"},
+			object{"iss": p.id, "aud": []string{e.issuer}, "iat": now, "nbf": now, "exp": now + 300, "jti": rand.Text(),
+				"message": object{"Data": object{"Permissions": []string{"ReadAccountsBasic"}}}})
+	}
+	answer := p.consentCall(http.MethodPost, api.Path, e.manner.own, mediaType, body).do().ok(http.StatusCreated)
+	require.Equal(t, interactionID, answer.header.Get("X-Fapi-Interaction-Id"))
+	var members object
+	if api.MediaType == "jwt" {
+		head, claims := unseal(t, string(answer.body))
+		require.Equal(t, "PS256", head["alg"])
+		members = claims
+	} else {
+		members = answer.json()
+	}
+	id, _ := member(members, api.ID).(string)
+	require.NotEmpty(t, id)
+	return id
+}
+
+// claimsRequest returns a claims parameter.
+func claimsRequest(idToken object, top object) change {
+	all := maps.Clone(top)
+	if all == nil {
+		all = object{}
+	}
+	all["id_token"] = idToken
+	return claim("claims", all)
+}
+
+func ukClaims(id string, classes ...string) change {
+	return claimsRequest(object{
+		"openbanking_intent_id": object{"value": id, "essential": true}, "acr": object{"values": classes, "essential": true},
+	}, nil)
+}
+
+const (
+	ukSCA, ukCA = "urn:openbanking:psd2:sca", "urn:openbanking:psd2:ca"
+	uaeType     = "urn:openfinanceuae:account-access-consent:v2.1"
+)
+
+func uaeDetail(e *ecosystem, until time.Duration) object {
+	return object{"type": uaeType, "consent": object{
+		"ConsentId": "c-1", "Permissions": []string{"ReadBalances"},
+		"ExpirationDateTime": e.now().Add(until).UTC().Format(time.RFC3339),
+	}}
+}
+
+// manners has the requests that ECOSYSTEMS' test tools send.
+var manners = map[string]manner{
+	"uk-obl": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(t testing.TB, e *ecosystem, p *party) []change {
+		return []change{ukClaims(e.consent(t, p), ukSCA, ukCA)}
+	}},
+	"au-cdr": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(testing.TB, *ecosystem, *party) []change {
+		return []change{claimsRequest(object{"acr": object{"value": "urn:cds.au:cdr:2", "essential": true}}, object{"sharing_duration": 7776000})}
+	}},
+	"br-opf": {scope: "openid accounts", own: "consents", resource: "/accounts", ask: func(t testing.TB, e *ecosystem, p *party) []change {
+		return []change{claim("scope", "openid accounts consent:"+e.consent(t, p)),
+			claimsRequest(object{"acr": object{"essential": true}, "cpf": object{"essential": true}}, nil)}
+	}},
+	"au-connectid": {scope: "openid", own: "openid", resource: "/userinfo", ask: func(testing.TB, *ecosystem, *party) []change {
+		return []change{claim("purpose", "to open an account"), claimsRequest(object{
+			"given_name": nil, "family_name": object{"essential": true}, "birthdate": object{"essential": true}, "txn": object{"essential": true},
+			"verified_claims": object{"verification": object{"trust_framework": object{"value": "au_connectid"}}, "claims": object{"given_name": nil}},
+		}, nil)}
+	}},
+	"uae-cbuae": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(_ testing.TB, e *ecosystem, _ *party) []change {
+		return []change{claim("authorization_details", []object{uaeDetail(e, 24*time.Hour)})}
+	}},
+	"sa-ksa": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(t testing.TB, e *ecosystem, p *party) []change {
+		return []change{claim("scope", "openid accounts accounts:"+e.consent(t, p))}
+	}},
+}
+
+// Each client completes, and the responses are as the ecosystem checks them.
+func TestEcosystemFlows(t *testing.T) {
+	checks := map[string]func(t *testing.T, e *ecosystem, tokens, idToken object){
+		"uk-obl": func(t *testing.T, _ *ecosystem, _, idToken object) {
+			require.Regexp(t, "^urn:bank:", idToken["openbanking_intent_id"])
+			require.Equal(t, ukSCA, idToken["acr"])
+		},
+		"br-opf": func(t *testing.T, _ *ecosystem, tokens, idToken object) {
+			require.Contains(t, tokens["scope"], "consent:urn:bank:")
+			require.Equal(t, "76109277673", idToken["cpf"])
+			require.Equal(t, "urn:brasil:openbanking:loa2", idToken["acr"])
+			require.NotEmpty(t, tokens["refresh_token"])
+		},
+		"au-cdr": func(t *testing.T, _ *ecosystem, tokens, idToken object) {
+			require.Equal(t, "urn:cds.au:cdr:2", idToken["acr"])
+			require.NotEmpty(t, tokens["refresh_token"])
+		},
+		"au-connectid": func(t *testing.T, _ *ecosystem, _, idToken object) {
+			require.Equal(t, "Alice", idToken["given_name"])
+			require.Equal(t, "1990-01-01", idToken["birthdate"])
+			require.NotEmpty(t, idToken["txn"])
+			require.NotContains(t, idToken, "email")
+			require.Equal(t, object{"verification": object{"trust_framework": "au_connectid"}, "claims": object{"given_name": "Alice"}},
+				idToken["verified_claims"])
+		},
+		"uae-cbuae": func(t *testing.T, _ *ecosystem, tokens, _ object) {
+			require.Equal(t, uaeType, tokens["authorization_details"].([]any)[0].(object)["type"])
+		},
+		"sa-ksa": func(t *testing.T, _ *ecosystem, tokens, _ object) { require.Contains(t, tokens["scope"], "accounts:") },
+	}
+	for name, check := range checks {
+		t.Run(name, func(t *testing.T) {
+			e := newEcosystem(t, name)
+			for _, p := range []*party{e.one, e.two} {
+				answer := p.redeem(e.code(t, p)).do().ok(http.StatusOK)
+				require.Equal(t, interactionID, answer.header.Get("X-Fapi-Interaction-Id"))
+				tokens := answer.json()
+				require.Equal(t, "Bearer", tokens["token_type"])
+				require.GreaterOrEqual(t, tokens["expires_in"], 300.0)
+				require.LessOrEqual(t, tokens["expires_in"], 600.0)
+				head, idToken := unseal(t, tokens["id_token"].(string))
+				require.Equal(t, "PS256", head["alg"])
+				check(t, e, tokens, idToken)
+				call := p.call(http.MethodGet, e.manner.resource, tokens["access_token"].(string))
+				require.Equal(t, interactionID, call.do().ok(http.StatusOK).header.Get("X-Fapi-Interaction-Id"))
+				if refresh, ok := tokens["refresh_token"].(string); ok {
+					again := p.refresh(refresh).do().ok(http.StatusOK).json()
+					require.Equal(t, tokens["scope"], again["scope"])
+					require.Contains(t, []any{nil, refresh}, again["refresh_token"], "not rotated")
+				}
+			}
+		})
+	}
+	require.Len(t, checks, len(manners))
+}
+
+// An ecosystemCase is a behaviour that an ecosystem's test tools check.
+type ecosystemCase struct {
+	name string
+	in   string // ecosystems; empty for all
+	try  func(t *testing.T, e *ecosystem)
+}
+
+func (c ecosystemCase) isFor(name string) bool {
+	return c.in == "" || slices.Contains(strings.Fields(c.in), name)
+}
+
+// refusedPush is a case of a pushed request that is rejected with one of the
+// codes.
+func refusedPush(name, in, codes string, changes func(t *testing.T, e *ecosystem) []change) ecosystemCase {
+	return ecosystemCase{name, in, func(t *testing.T, e *ecosystem) {
+		e.push(t, e.one, changes(t, e)...).do().refused(http.StatusBadRequest, strings.Fields(codes)...)
+	}}
+}
+
+func fixed(changes ...change) func(*testing.T, *ecosystem) []change {
+	return func(*testing.T, *ecosystem) []change { return changes }
+}
+
+// otherIntents are identifiers of consents that the first client cannot use.
+func otherIntents(t *testing.T, e *ecosystem) map[string]string {
+	used := e.consent(t, e.one)
+	e.code(t, e.one, e.naming(used))
+	return map[string]string{"made up": "urn:bank:made-up", "of another client": e.consent(t, e.two), "used": used}
+}
+
+// naming makes a request name a consent.
+func (e *ecosystem) naming(id string) change {
+	switch e.name {
+	case "uk-obl":
+		return ukClaims(id, ukSCA, ukCA)
+	case "br-opf":
+		return claim("scope", "openid accounts consent:"+id)
+	default:
+		return claim("scope", "openid accounts accounts:"+id)
+	}
+}
+
+func TestEcosystemCases(t *testing.T) {
+	cases := []ecosystemCase{
+		refusedPush("a redirect URI that is not registered", "", "invalid_request invalid_request_object", fixed(claim("redirect_uri", "https://evil.example/cb"))),
+		{"a purpose of 280 characters of 3 bytes", "au-connectid", func(t *testing.T, e *ecosystem) {
+			e.tokens(t, e.one, claim("purpose", strings.Repeat("한", 280)))
+		}},
+		{"a request object by another algorithm", "", func(t *testing.T, e *ecosystem) {
+			if e.name == "au-cdr" { // which permits ES256
+				return
+			}
+			e.push(t, e.one, header("alg", "RS256")).do().refused(http.StatusBadRequest, "invalid_request_object")
+		}},
+		{"no certificate at the token endpoint", "", func(t *testing.T, e *ecosystem) { withoutCertificate(t, e, e.one.redeem(e.code(t, e.one))) }},
+		{"no certificate at the API", "", func(t *testing.T, e *ecosystem) {
+			call := e.one.call(http.MethodGet, e.manner.resource, e.tokens(t, e.one)["access_token"].(string))
+			call.certificate = nil
+			call.do().ok(http.StatusUnauthorized)
+		}},
+		{"consents of others", "uk-obl br-opf sa-ksa", func(t *testing.T, e *ecosystem) {
+			code := map[string]string{"uk-obl": "invalid_request", "br-opf": "invalid_scope", "sa-ksa": "invalid_scope"}[e.name]
+			for name, id := range otherIntents(t, e) {
+				got := e.push(t, e.one, e.naming(id)).do()
+				require.Equal(t, http.StatusBadRequest, got.status, name)
+				got.refused(http.StatusBadRequest, code)
+			}
+		}},
+	}
+	for name := range manners {
+		t.Run(name, func(t *testing.T) {
+			e := newEcosystem(t, name)
+			for _, c := range cases {
+				if c.isFor(name) {
+					t.Run(c.name, func(t *testing.T) {
+						e.t = t
+						c.try(t, e)
+					})
+				}
+			}
+		})
+	}
+}
+
+func withoutCertificate(t *testing.T, e *ecosystem, r *request) {
+	r.certificate = nil
+	got := r.do()
+	require.Contains(t, []int{http.StatusBadRequest, http.StatusUnauthorized}, got.status, e.name)
+	got.refused(got.status, "invalid_client", "invalid_request")
+}
+
+// status returns the state of a consent.
+func (e *ecosystem) status(t testing.TB, id string) string {
+	t.Helper()
+	api := e.cfg.consents[0]
+	read := e.one.consentCall(http.MethodGet, api.Path+"/"+id, e.manner.own, "", "").do().ok(http.StatusOK)
+	status, _ := member(read.json(), api.Status).(string)
+	return status
+}
+
+func TestTheUserDecidesAboutAConsent(t *testing.T) {
+	e := newEcosystem(t, "uk-obl", with("auto_approve", nil))
+	for button, want := range map[string]string{"approve": "Authorised", "deny": "Rejected"} {
+		id := e.consent(t, e.one)
+		push := func() string { return e.push(t, e.one, e.naming(id)).do().ok(http.StatusCreated).str("request_uri") }
+		first, second := push(), push()
+		b, other := e.newBrowser(), e.newBrowser()
+		page := b.logIn(b.open(e.one.front(first)), "alice", "correct horse")
+		require.Contains(t, string(page.body), "ReadBalances")
+		late := other.logIn(other.open(e.one.front(second)), "alice", "correct horse")
+		require.Equal(t, "AwaitingAuthorisation", e.status(t, id))
+		to := b.press(page, button, nil).location().Query()
+		require.Equal(t, want, e.status(t, id))
+		if button == "approve" {
+			tokens := e.one.redeem(to.Get("code")).do().ok(http.StatusOK).json()
+			_, idToken := unseal(t, tokens["id_token"].(string))
+			require.Equal(t, id, idToken["openbanking_intent_id"])
+		} else {
+			require.Equal(t, "access_denied", to.Get("error"))
+		}
+		q := other.press(late, "approve", nil).location().Query()
+		require.Empty(t, q.Get("code"), "a consent is decided once")
+		require.Equal(t, "invalid_request", q.Get("error"))
+		require.Equal(t, want, e.status(t, id))
+	}
+}
+
+func TestOneOfSeveralRequestsHasAConsentApproved(t *testing.T) {
+	e := newEcosystem(t, "br-opf")
+	id := e.consent(t, e.one)
+	const n = 12
+	fronts := make([]string, n)
+	for i := range fronts {
+		fronts[i] = e.one.front(e.push(t, e.one, e.naming(id)).do().ok(http.StatusCreated).str("request_uri"))
+	}
+	codes := make(chan string, n)
+	var all sync.WaitGroup
+	for _, front := range fronts {
+		all.Go(func() { codes <- e.get(front).location().Query().Get("code") })
+	}
+	all.Wait()
+	close(codes)
+	winners := 0
+	for code := range codes {
+		if code != "" {
+			winners++
+			e.one.redeem(code).do().ok(http.StatusOK)
+		}
+	}
+	require.Equal(t, 1, winners)
+	require.Equal(t, "AUTHORISED", e.status(t, id))
+}
+
+func TestTheEndOfAConsentEndsItsTokens(t *testing.T) {
+	t.Run("the client deletes it", func(t *testing.T) {
+		e := newEcosystem(t, "br-opf")
+		id := e.consent(t, e.one)
+		tokens := e.tokens(t, e.one, e.naming(id))
+		e.one.consentCall(http.MethodDelete, e.cfg.consents[0].Path+"/"+id, e.manner.own, "", "").do().ok(http.StatusNoContent)
+		e.one.call(http.MethodGet, "/accounts", tokens["access_token"].(string)).do().ok(http.StatusUnauthorized)
+		e.one.refresh(tokens["refresh_token"].(string)).do().refused(http.StatusBadRequest, "invalid_grant")
+	})
+	t.Run("its time is over", func(t *testing.T) {
+		e := newEcosystem(t, "uae-cbuae")
+		tokens := e.tokens(t, e.one)
+		e.advance(23 * time.Hour)
+		e.one.refresh(tokens["refresh_token"].(string)).do().ok(http.StatusOK)
+		e.advance(time.Hour)
+		e.one.refresh(tokens["refresh_token"].(string)).do().refused(http.StatusBadRequest, "invalid_grant")
+	})
+	t.Run("nothing to share", func(t *testing.T) {
+		e := newEcosystem(t, "au-cdr")
+		acr := object{"acr": object{"essential": true}}
+		for _, top := range []object{nil, {"sharing_duration": 0}} {
+			require.NotContains(t, e.tokens(t, e.one, claimsRequest(acr, top)), "refresh_token")
+		}
+		tokens := e.tokens(t, e.one, claimsRequest(acr, object{"sharing_duration": 9007199254740991}))
+		e.advance(364 * 24 * time.Hour)
+		e.one.refresh(tokens["refresh_token"].(string)).do().ok(http.StatusOK)
+		e.advance(48 * time.Hour)
+		e.one.refresh(tokens["refresh_token"].(string)).do().refused(http.StatusBadRequest, "invalid_grant")
+	})
+}
+
+// Two ecosystems are served by one bank.
+func TestRulesOfSingleClients(t *testing.T) {
+	e := newEcosystem(t, "uk-obl", with("rules", nil), with("client_rules", object{"mixed": "uk-obl"}))
+	e.push(t, e.one, claim("claims", nil)).do().refused(http.StatusBadRequest, "invalid_request")
+	e.push(t, e.two, claim("claims", nil)).do().ok(http.StatusCreated)
+}
