@@ -207,7 +207,12 @@ These are the rules of version %s, in addition to FAPI 2.0.
 	for _, question := range set.Open {
 		b.WriteString("- " + question + "\n")
 	}
+	registration, err := json.MarshalIndent(registrationUnder(set), "", "  ")
+	require.NoError(t, err)
 	b.WriteString("\n## Try it\n\n" + bankSection(set) + `
+This registration of a client follows the rules:
+
+` + "```json\n" + string(registration) + "\n```\n" + `
 A client of this library applies the same rules: see [a client under rules](your-own.md#a-client-under-rules).
 `)
 	return b.String()
