@@ -334,8 +334,9 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 		return nil, err
 	}
 	now := s.cfg.Hooks.Now()
+	lifetime := a.rules.Lifetimes.Code.Nearest(s.cfg.Lifetimes.Code)
 	// rounded down: never more than 60 s
-	record := codeRecord{Binding: a.Binding(), Expires: now.Add(s.cfg.Lifetimes.Code).Unix()}
+	record := codeRecord{Binding: a.Binding(), Expires: now.Add(lifetime).Unix()}
 	if record.Grant, err = s.newGrant(ctx, a, approval); err != nil {
 		return nil, err
 	}
@@ -431,6 +432,9 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	if !approval.Expires.IsZero() && !approval.Expires.After(s.cfg.Hooks.Now()) {
 		return errors.New("authserver: approval: Expires is in the past")
 	}
+	if err := a.checkEnd(approval); err != nil {
+		return err
+	}
 	// RFC 9700 §4.15: a token of the user would pass for one of the client
 	// itself
 	if approval.Subject == a.client.ClientID {
@@ -452,6 +456,17 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	}
 	if err := checkMembers(approval.TokenMembers); err != nil {
 		return fmt.Errorf("authserver: approval: TokenMembers: %w", err)
+	}
+	return nil
+}
+
+// checkEnd requires an end of an authorization whose client receives a refresh
+// token, if the rules do. A managed grant always has an end.
+func (a *Authorization) checkEnd(approval Approval) error {
+	if a.rules.RefreshTokens.EndWithConsent && approval.Expires.IsZero() && a.grant.IsZero() &&
+		a.client.HasGrantType(wire.GrantRefreshToken) && !a.noRefreshToken(approval) {
+		return fmt.Errorf("authserver: approval: missing Expires, which the rules %.64s require with a refresh token",
+			a.rules.Name)
 	}
 	return nil
 }

@@ -149,7 +149,7 @@ func (s *Server) makeTokens(ctx context.Context, t *TokenRequest, r *redemption)
 		}
 	}
 	if t.client.HasGrantType(wire.GrantRefreshToken) && !r.grant.NoRefresh {
-		if response.RefreshToken, err = s.newRefreshToken(ctx, r.grant); err != nil {
+		if response.RefreshToken, err = s.newRefreshToken(ctx, t.rules, r.grant); err != nil {
 			return nil, err
 		}
 	}

@@ -44,8 +44,12 @@ type Config struct {
 	Rules *rules.Set
 	// ClientRules returns the rules for one client, in place of Rules, or nil
 	// for Rules. It is for servers of several ecosystems. Each Set must have
-	// passed [rules.Set.Validate]. The metadata follows Rules alone. If nil,
-	// Rules are for all clients.
+	// passed [rules.Set.Validate]. The metadata follows Rules alone. A lifetime
+	// outside the Set of a client is the nearest that the Set permits for this
+	// client. A Set that requires longer refresh tokens than
+	// Lifetimes.RefreshToken is a server_error, because revocations are
+	// forgotten earlier. Of InteractionIDs, only "require" applies to one
+	// client. If nil, Rules are for all clients.
 	ClientRules func(client *profile.ClientMetadata) *rules.Set
 	// Intent returns the consent that an authorization request names, if Rules
 	// have an Intent. A client makes such a consent before, at an endpoint of
@@ -321,7 +325,8 @@ type Introspection struct {
 }
 
 // Lifetimes are the lifetimes of what an authorization server issues and
-// accepts. A zero field has the default.
+// accepts. A zero field has the default, or the nearest lifetime that
+// [Config].Rules permit.
 type Lifetimes struct {
 	// Request is the lifetime of a request_uri, 5 to 599 seconds. The default
 	// is 90 seconds.
@@ -475,16 +480,18 @@ type lifetime struct {
 	value    *time.Duration
 	min, max time.Duration
 	standard time.Duration
+	span     rules.Span // of Rules
 }
 
 func (cfg *Config) lifetimes() []lifetime {
-	l := &cfg.Lifetimes
+	l, set := &cfg.Lifetimes, cfg.rules()
+	const second, hour = time.Second, time.Hour
 	return []lifetime{
-		{"Request", &l.Request, 5 * time.Second, 599 * time.Second, 90 * time.Second}, // SP-5.3.2.2-12
-		{"Code", &l.Code, time.Second, maxCodeLifetime, maxCodeLifetime},              // SP-5.3.2.1-11
-		{"AccessToken", &l.AccessToken, time.Second, 24 * time.Hour, 5 * time.Minute},
-		{"RefreshToken", &l.RefreshToken, time.Second, maxRefreshLifetime, 90 * 24 * time.Hour},
-		{"Assertion", &l.Assertion, time.Second, time.Hour, time.Hour},
+		{"Request", &l.Request, 5 * second, 599 * second, 90 * second, set.Lifetimes.RequestURI}, // SP-5.3.2.2-12
+		{"Code", &l.Code, second, maxCodeLifetime, maxCodeLifetime, set.Lifetimes.Code},          // SP-5.3.2.1-11
+		{"AccessToken", &l.AccessToken, second, maxAccessLifetime, 300 * second, set.Lifetimes.AccessToken},
+		{"RefreshToken", &l.RefreshToken, second, maxRefreshLifetime, 90 * 24 * hour, set.RefreshTokens.Lifetime},
+		{"Assertion", &l.Assertion, second, hour, hour, set.Lifetimes.Assertion},
 	}
 }
 

@@ -34,12 +34,12 @@ func (s *Server) newGrants() error {
 		return nil
 	}
 	cfg := *s.cfg.Grants
-	cfg.Issuer, cfg.AccessTokenLifetime, cfg.Now = s.cfg.Issuer, s.cfg.Lifetimes.AccessToken, s.cfg.Hooks.Now
+	cfg.Issuer, cfg.AccessTokenLifetime, cfg.Now = s.cfg.Issuer, s.longestAccess(), s.cfg.Hooks.Now
 	if cfg.Store == nil && s.cfg.Store != nil {
 		cfg.Store = s.cfg.Store
 	}
 	if cfg.ClaimTime == 0 {
-		cfg.ClaimTime = s.cfg.Lifetimes.Code + codeMemory
+		cfg.ClaimTime = s.longestCode() + codeMemory
 	}
 	if cfg.MergeDetails == nil && s.cfg.AuthorizationDetails != nil {
 		cfg.MergeDetails = s.mergeDetails

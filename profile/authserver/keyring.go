@@ -169,7 +169,7 @@ func (s *Server) logRotation(before, after *keyring) {
 				log.Info("a signing key is published", "kid", k.KeyID, "signs_from", later(k.SignsFrom, k.known))
 			}
 		}
-		signed := old.at(now.Add(-max(s.cfg.Lifetimes.AccessToken, responseLifetime)))
+		signed := old.at(now.Add(-max(s.longestAccess(), responseLifetime)))
 		for _, k := range old.signatories {
 			switch {
 			case after.find(k.KeyID) != nil:

@@ -178,6 +178,9 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	if err := checkRegistration(a.rules, a.client); err != nil {
 		return a, err
 	}
+	if err := s.checkRefreshRules(a.rules, a.client); err != nil {
+		return a, err
+	}
 	if a.mode, err = s.responseMode(ctx, &a, params.Get("response_mode")); err != nil {
 		return a, err
 	}

@@ -158,7 +158,7 @@ func (s *Server) Revoke(ctx context.Context, q *RevocationRequest) error {
 	until := s.cfg.Hooks.Now().Add(s.longestLife())
 	if origin.own { // it never has a refresh token
 		until = origin.expires.Add(codeMemory)
-	} else if last := origin.expires.Add(s.cfg.Lifetimes.AccessToken + codeMemory); last.After(until) {
+	} else if last := origin.expires.Add(s.longestAccess() + codeMemory); last.After(until) {
 		until = last // issued when tokens lived longer
 	}
 	// GM-6.5-4: not the grant that it may be one of

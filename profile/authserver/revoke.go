@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/internal/expiring"
+	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/profile/rules"
 )
 
 // grantIDBytes is the number of random bytes in the ID of a grant.
@@ -48,7 +51,48 @@ func (s *Server) revoke(ctx context.Context, grantID string) error {
 
 // longestLife is the longest lifetime of a token of an authorization.
 func (s *Server) longestLife() time.Duration {
-	return s.cfg.Lifetimes.RefreshToken + s.cfg.Lifetimes.AccessToken + codeMemory
+	return s.longestRefresh() + s.longestAccess() + codeMemory
+}
+
+// longestAccess is the longest lifetime of an access token. The rules of single
+// clients are unknown, so theirs can have any.
+func (s *Server) longestAccess() time.Duration {
+	if s.cfg.ClientRules != nil {
+		return maxAccessLifetime
+	}
+	return s.cfg.rules().Lifetimes.AccessToken.Nearest(s.cfg.Lifetimes.AccessToken)
+}
+
+// longestCode is the longest lifetime of a code.
+func (s *Server) longestCode() time.Duration {
+	if s.cfg.ClientRules != nil {
+		return maxCodeLifetime
+	}
+	return s.cfg.rules().Lifetimes.Code.Nearest(s.cfg.Lifetimes.Code)
+}
+
+// longestRefresh is the longest lifetime of a refresh token. Revocations are
+// remembered for as long, which is too long for the maximum.
+func (s *Server) longestRefresh() time.Duration {
+	configured := s.cfg.Lifetimes.RefreshToken
+	if s.cfg.ClientRules != nil {
+		return max(configured, s.cfg.rules().RefreshTokens.Lifetime.Min)
+	}
+	return s.cfg.rules().RefreshTokens.Lifetime.Nearest(configured)
+}
+
+// checkRefreshRules checks the refresh tokens of a client.
+func (s *Server) checkRefreshRules(set *rules.Set, client *profile.ClientMetadata) error {
+	if set.RefreshTokens.Required && !client.HasGrantType(wire.GrantRefreshToken) {
+		err := fmt.Errorf("%w: grant_types without refresh_token (rules %.64s)", ErrClientNotAllowed, set.Name)
+		return oautherr.Describe(err, "the client must be registered for the grant type refresh_token")
+	}
+	if life := set.RefreshTokens.Lifetime.Nearest(s.cfg.Lifetimes.RefreshToken); life > s.longestRefresh() {
+		// A revocation would be forgotten before the token expires.
+		return fmt.Errorf("authserver: ClientRules: refresh tokens of %v, want at most Lifetimes.RefreshToken %v",
+			life, s.cfg.Lifetimes.RefreshToken)
+	}
+	return nil
 }
 
 // revokeFor is revoke for a client that requests it. It continues if the

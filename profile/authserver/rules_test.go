@@ -117,9 +117,32 @@ var pushRules = []ruleCase{
 	{name: "another content encryption", set: rules.Set{Encryption: rules.Encryption{IDToken: rules.Encrypted{ContentEncryptions: []string{"A256GCM"}}}},
 		client: func(c *profile.ClientMetadata) { c.IDTokenEncryptedResponseAlg = "ECDH-ES" }, code: "unauthorized_client", status: 400},
 
+	{name: "no refresh tokens", set: rules.Set{RefreshTokens: rules.RefreshTokens{Required: true}},
+		client: func(c *profile.ClientMetadata) { c.GrantTypes = nil }, code: "unauthorized_client", status: 400},
+	{name: "refresh tokens", set: rules.Set{RefreshTokens: rules.RefreshTokens{Required: true}}},
+	{name: "an assertion of 60 s", set: rules.Set{Lifetimes: rules.Lifetimes{Assertion: rules.Span{Max: 60 * time.Second}}}},
+	{name: "an assertion of more than 59 s", set: rules.Set{Lifetimes: rules.Lifetimes{Assertion: rules.Span{Max: 59 * time.Second}}},
+		code: "invalid_client", status: 401},
+	{name: "a request object of 10 min", set: rules.Set{Lifetimes: rules.Lifetimes{RequestObject: rules.Span{Max: 10 * time.Minute}}},
+		form: pushSigned(func(c *jar.SignerConfig) { c.Lifetime = 10 * time.Minute })},
+	{name: "a request object of more than 10 min", set: rules.Set{Lifetimes: rules.Lifetimes{RequestObject: rules.Span{Max: 10 * time.Minute}}},
+		form: pushSigned(func(c *jar.SignerConfig) { c.Lifetime = 10*time.Minute + time.Second }), code: "invalid_request_object", status: 400},
+	{name: "a request object made almost 10 min ago", set: rules.Set{Lifetimes: rules.Lifetimes{RequestObjectAge: rules.Span{Max: 10 * time.Minute}}},
+		form: pushSigned(made(10*time.Minute - time.Second))},
+	{name: "a request object made more than 10 min ago", set: rules.Set{Lifetimes: rules.Lifetimes{RequestObjectAge: rules.Span{Max: 10 * time.Minute}}},
+		form: pushSigned(made(10*time.Minute + time.Second)), code: "invalid_request_object", status: 400},
+
 	{name: "no interaction ID", set: rules.Set{InteractionIDs: "require"}, code: "invalid_request", status: 400},
 	{name: "no certificate at the endpoint", set: rules.Set{MutualTLS: []string{"pushed_authorization_request"}}, code: "invalid_client", status: 401},
 	{name: "no certificate at another endpoint", set: rules.Set{MutualTLS: []string{"revocation", "resource"}}},
+}
+
+// made makes a request object earlier, which is valid for an hour.
+func made(ago time.Duration) func(*jar.SignerConfig) {
+	return func(c *jar.SignerConfig) {
+		now := c.Now
+		c.Now, c.Lifetime = func() time.Time { return now().Add(-ago) }, time.Hour
+	}
 }
 
 func rsaKeys(c *profile.ClientMetadata) { c.JWKS = nil }

@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -43,6 +44,18 @@ func (cfg *Config) checkRules(bad func(format string, args ...any)) {
 		len(only(cfg.AuthorizationDetails.Types(), permits, details.Types)) == 0 {
 		bad("Rules: none of the types %q is among AuthorizationDetails", details.Types)
 	}
+}
+
+// checkSpans finds lifetimes that Rules do not permit. A zero lifetime becomes
+// the default, or the nearest that the rules permit.
+func (cfg *Config) checkSpans() error {
+	var errs []error
+	for _, l := range cfg.lifetimes() {
+		if *l.value != 0 && !l.span.Contains(*l.value) {
+			errs = append(errs, fmt.Errorf("authserver: Rules: Lifetimes.%s is %v, want %v", l.name, *l.value, l.span))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkWithoutMutualTLS finds rules that require mutual TLS.

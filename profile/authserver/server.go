@@ -26,6 +26,9 @@ const (
 	// revokes what was issued for it.
 	codeMemory = 10 * time.Minute
 
+	// The maximum of package accesstoken.
+	maxAccessLifetime = 24 * time.Hour
+
 	// A revocation is remembered for as long as a refresh token lives; "for
 	// ever" would overflow and be never.
 	maxRefreshLifetime = 10 * 365 * 24 * time.Hour
@@ -52,13 +55,14 @@ type Server struct {
 
 // New checks and copies cfg. The error lists everything that is wrong with it.
 func New(cfg Config) (*Server, error) {
+	spans := cfg.checkSpans()
 	cfg.setDefaults()
 	asked := cfg.Hooks.Now()
 	keys, err := cfg.firstKeys()
 	if err != nil {
 		err = fmt.Errorf("authserver: %w", err)
 	}
-	if err := errors.Join(cfg.check(), err); err != nil {
+	if err := errors.Join(cfg.check(), spans, err); err != nil {
 		return nil, err
 	}
 	s := &Server{

@@ -278,7 +278,8 @@ func (s *Server) claims(t *TokenRequest, g grant) (accesstoken.Claims, error) {
 		// AT-3-1, RI-2-3
 		Subject: g.Subject, ClientID: g.ClientID, Audience: g.Targets, Scope: strings.Join(g.Scopes, " "),
 		ACR: g.ACR, AMR: g.AMR, // AT-2.2.1-1: those of the authorization, after a refresh too
-		JKT: t.bound.JKT, X5TS256: t.bound.X5TS256, Lifetime: s.cfg.Lifetimes.AccessToken,
+		JKT: t.bound.JKT, X5TS256: t.bound.X5TS256,
+		Lifetime: t.rules.Lifetimes.AccessToken.Nearest(s.cfg.Lifetimes.AccessToken),
 	}
 	if s.cfg.GrantIDInTokens {
 		claims.GrantID = g.consent()
@@ -362,8 +363,8 @@ func (i idTokenIssuer) issue(g grant) (string, error) {
 	return token, nil
 }
 
-func (s *Server) newRefreshToken(ctx context.Context, g grant) (string, error) {
-	expires := s.cfg.Hooks.Now().Add(s.cfg.Lifetimes.RefreshToken)
+func (s *Server) newRefreshToken(ctx context.Context, set *rules.Set, g grant) (string, error) {
+	expires := s.cfg.Hooks.Now().Add(set.RefreshTokens.Lifetime.Nearest(s.cfg.Lifetimes.RefreshToken))
 	if !g.Ends.IsZero() && g.Ends.Before(expires) {
 		expires = g.Ends
 	}
