@@ -211,6 +211,10 @@ func TestAnswerPlain(t *testing.T) {
 	mayKnow.Scopes = []string{"payments", "more"}
 	nothing := caller
 	nothing.Scopes = []string{}
+	refresh := introspection.Response{
+		Active: true, RefreshToken: true, Audience: []string{api}, Expires: t0.Add(time.Hour), Scope: "accounts", Subject: "alice",
+		Extra: map[string]any{"cdr_arrangement_id": "a-1"},
+	}
 	for _, tc := range []struct {
 		name string
 		rs   introspection.ResourceServer
@@ -225,6 +229,7 @@ func TestAnswerPlain(t *testing.T) {
 			`"client_id":"fintech","token_type":"Bearer","exp":1800000300,"jti":"id-1","scope":"accounts payments","cnf":{"x5t#S256":"` + x5t + `"}}`},
 		{"INT-9701-5-5 INT-7662-2.2-3 only scope values that concern the resource server", mayKnow, certificate, `{"active":true,"iss":"https://as.example.com","sub":"alice","aud":"https://api.example.com",` +
 			`"client_id":"fintech","token_type":"Bearer","exp":1800000300,"jti":"id-1","scope":"payments","cnf":{"x5t#S256":"` + x5t + `"}}`},
+		{"a refresh token of the caller", caller, refresh, `{"active":true,"exp":1800003600,"scope":"accounts","cdr_arrangement_id":"a-1"}`},
 		{"INT-9701-5-5 none of them", nothing, certificate, `{"active":true,"iss":"https://as.example.com","sub":"alice","aud":"https://api.example.com",` +
 			`"client_id":"fintech","token_type":"Bearer","exp":1800000300,"jti":"id-1","cnf":{"x5t#S256":"` + x5t + `"}}`},
 	} {

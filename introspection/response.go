@@ -48,6 +48,11 @@ type Response struct {
 	// authentic and not revoked. The [Responder] also checks expiry, NotBefore
 	// and Audience. A response for an inactive token has no other members.
 	Active bool
+	// RefreshToken reports that the token is a refresh token, and that its own
+	// client introspects it. Audience then contains that client. The response
+	// has only the members active, exp and scope, and those of Extra. A
+	// resource server rejects such a response, because it has no binding.
+	RefreshToken bool
 	// Audience contains the resource servers that the token is for ("aud"). To
 	// a resource server that is not among them the token is inactive. If the
 	// tokens of the server have no audience, decide whether the caller may
@@ -144,6 +149,9 @@ func (r Response) check(allowBearer bool) error {
 			return errors.New("IssuedAt, NotBefore or AuthTime is before 1970")
 		}
 	}
+	if r.RefreshToken {
+		return nil
+	}
 	return r.confirmation().Check(allowBearer)
 }
 
@@ -165,6 +173,11 @@ func (r Response) tokenType() string {
 func (r Response) encode(issuer string, rs ResourceServer) ([]byte, error) {
 	var w strictjson.Writer
 	w.Bool("active", true) // INT-7662-2.2-1
+	if r.RefreshToken {
+		w.Int("exp", r.Expires.Unix())
+		w.String("scope", narrow(r.Scope, rs.Scopes))
+		return jwt.Encode(&w, r.Extra, reserved)
+	}
 	w.String("iss", issuer)
 	w.String("sub", r.Subject)
 	jwt.WriteAudience(&w, r.Audience)

@@ -302,7 +302,8 @@ type MutualTLS struct {
 type Introspection struct {
 	// ResourceServers returns the resources that a client operates. The client
 	// can introspect tokens for those resources. A client without resources
-	// receives no information about any token. Required.
+	// receives no information about any access token. Required, unless
+	// RefreshTokens is true.
 	ResourceServers func(ctx context.Context, clientID string) (resources []string, err error)
 	// Scopes are the scopes that have a meaning at each of [Config.Resources].
 	// A resource server receives no others. Each resource requires an entry,
@@ -314,6 +315,13 @@ type Introspection struct {
 	// then stores them for each authorization that has some. If false,
 	// responses do not contain them.
 	TokenMembers bool
+	// RefreshTokens permits each client to introspect its own refresh tokens,
+	// as some ecosystems require. A response about a token that the client can
+	// use has the members active, exp and scope, and the
+	// [Approval].TokenMembers. The scope is that of an access token that the
+	// client would receive for it. Refresh tokens of other clients are
+	// inactive. If false, all refresh tokens are inactive.
+	RefreshTokens bool
 }
 
 // Lifetimes are the lifetimes of what an authorization server issues and

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/introspection"
@@ -54,23 +56,23 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return fail(err)
 	}
-	resources, err := s.cfg.Introspection.ResourceServers(ctx, client.ClientID)
-	if err != nil {
-		return fail(errors.Join(ErrStore, err))
+	asking := introspection.ResourceServer{
+		ID: client.ClientID,
+		RequireJWT: client.IntrospectionSignedResponseAlg != "" || // INT-9701-6-1
+			s.cfg.profileUnder(from.rules).Has(profile.SignedIntrospection),
+	}
+	if find := s.cfg.Introspection.ResourceServers; find != nil {
+		resources, err := find(ctx, client.ClientID)
+		if err != nil {
+			return fail(errors.Join(ErrStore, err))
+		}
+		asking.Audience = slices.Clone(resources)
 	}
 	if err := s.clients.Commit(ctx, from.auth); err != nil {
 		return fail(err)
 	}
-	response, err := s.tokenState(ctx, request.Token)
+	response, err := s.describe(ctx, client, &asking, request.Token)
 	if err != nil {
-		return fail(err)
-	}
-	asking := introspection.ResourceServer{
-		ID: client.ClientID, Audience: slices.Clone(resources),
-		RequireJWT: client.IntrospectionSignedResponseAlg != "" || // INT-9701-6-1
-			s.cfg.profileUnder(from.rules).Has(profile.SignedIntrospection),
-	}
-	if err := s.limit(ctx, &asking, &response); err != nil {
 		return fail(err)
 	}
 	var signed string
@@ -102,6 +104,55 @@ func (s *Server) archiveIntrospection(
 		Kind: profile.EvidenceIntrospection, Issued: true, ClientID: client.ClientID,
 		JWT: signed, Key: by.public, Time: s.cfg.Hooks.Now(),
 	})
+}
+
+// describe returns the response about a token to a client that introspects it
+// as a resource server, or as the owner of a refresh token.
+func (s *Server) describe(
+	ctx context.Context, client *profile.ClientMetadata, asking *introspection.ResourceServer, token string,
+) (introspection.Response, error) {
+	if s.cfg.Introspection.RefreshTokens {
+		response, err := s.refreshTokenState(ctx, client, token)
+		if err != nil || response.Active {
+			asking.Audience = response.Audience
+			return response, err
+		}
+	}
+	response, err := s.tokenState(ctx, token)
+	if err != nil {
+		return introspection.Response{}, err
+	}
+	err = s.limit(ctx, asking, &response)
+	return response, err
+}
+
+// refreshTokenState returns the response about a refresh token to its own
+// client. A token with which a refresh would fail is inactive, for any reason.
+func (s *Server) refreshTokenState(
+	ctx context.Context, client *profile.ClientMetadata, token string,
+) (introspection.Response, error) {
+	if !client.HasGrantType(wire.GrantRefreshToken) {
+		return introspection.Response{}, nil
+	}
+	t := &TokenRequest{server: s, client: client, params: url.Values{}}
+	record, issue, err := s.refreshable(ctx, t, token)
+	if err == nil {
+		err = s.checkRevoked(ctx, record.Grant.ID, ErrRefreshToken)
+	}
+	switch {
+	case wire.Unavailable(err):
+		return introspection.Response{}, err
+	case err != nil:
+		return introspection.Response{}, nil
+	}
+	expires := time.Unix(record.Expires, 0)
+	if !issue.Ends.IsZero() && issue.Ends.Before(expires) {
+		expires = issue.Ends
+	}
+	return introspection.Response{
+		Active: true, RefreshToken: true, Audience: []string{client.ClientID},
+		Expires: expires, Scope: strings.Join(issue.Scopes, " "), Extra: extraMembers(issue.Members),
+	}, nil
 }
 
 // limit removes the audience, details and scopes of other resource servers
@@ -163,7 +214,7 @@ func (s *Server) tokenState(ctx context.Context, raw string) (introspection.Resp
 // checkIntrospection requires an entry for each resource server, so that a
 // misspelt name does not hide scopes from it.
 func (cfg *Config) checkIntrospection(bad func(format string, args ...any)) {
-	if cfg.Introspection.ResourceServers == nil {
+	if cfg.Introspection.ResourceServers == nil && !cfg.Introspection.RefreshTokens {
 		bad("missing Introspection.ResourceServers")
 	}
 	if cfg.Introspection.Scopes == nil {

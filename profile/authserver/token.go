@@ -80,21 +80,7 @@ func (s *Server) Token(ctx context.Context, t *TokenRequest) (*TokenResponse, er
 // A refresh token is bound to the client and not to a DPoP key. The new access
 // token is bound to the key of this request (DPOP-5-5, CS-22).
 func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, error) {
-	var record refreshRecord
-	if err := s.loadRefresh(ctx, t.Param("refresh_token"), &record); err != nil {
-		return nil, err
-	}
-	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6-1
-		return nil, fmt.Errorf("%w: it is another client's", ErrRefreshToken)
-	}
-	if s.cfg.Hooks.Now().Unix() >= record.Expires {
-		return nil, fmt.Errorf("%w: expired", ErrRefreshToken)
-	}
-	permitted, err := s.managed(ctx, t, record.Grant)
-	if err != nil {
-		return nil, err
-	}
-	issue, err := s.narrow(t, permitted)
+	record, issue, err := s.refreshable(ctx, t, t.Param("refresh_token"))
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +96,28 @@ func (s *Server) refresh(ctx context.Context, t *TokenRequest) (*TokenResponse, 
 		return nil, err
 	}
 	return s.issue(ctx, t, issue, claims)
+}
+
+// refreshable returns the record of a refresh token of the client, and the
+// grant of an access token for it. It writes nothing.
+func (s *Server) refreshable(
+	ctx context.Context, t *TokenRequest, token string,
+) (record refreshRecord, issue grant, err error) {
+	if err := s.loadRefresh(ctx, token, &record); err != nil {
+		return record, issue, err
+	}
+	if !jose.EqualString(record.Grant.ClientID, t.client.ClientID) { // BASE-6749-6-1
+		return record, issue, fmt.Errorf("%w: it is another client's", ErrRefreshToken)
+	}
+	if s.cfg.Hooks.Now().Unix() >= record.Expires {
+		return record, issue, fmt.Errorf("%w: expired", ErrRefreshToken)
+	}
+	permitted, err := s.managed(ctx, t, record.Grant)
+	if err != nil {
+		return record, issue, err
+	}
+	issue, err = s.narrow(t, permitted)
+	return record, issue, err
 }
 
 // clientCredentials issues a token about the client itself, without a refresh
