@@ -71,7 +71,7 @@ func parseAuthority(certificate, key []byte, hosts ...string) (*authority, error
 		return nil, err
 	}
 	private, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok || !pair.Leaf.IsCA || !pair.Leaf.PermittedDNSDomainsCritical || time.Until(pair.Leaf.NotAfter) < renewal {
+	if !ok || !pair.Leaf.IsCA || !pair.Leaf.PermittedDNSDomainsCritical || endsSoon(pair.Leaf) {
 		return nil, errors.New("not a CA certificate of the bank, or at its end")
 	}
 	a := &authority{certificate: pair.Leaf, key: private, hosts: hosts}

@@ -61,6 +61,7 @@ type config struct {
 
 	certificate *tls.Certificate // if nil, one is created
 	authority   *authority       // the issuer of a created certificate; if nil, a new one
+	demo        *demonstration   // keeps the CA; if nil, the store does
 }
 
 type user struct {

@@ -76,7 +76,7 @@ func newDemo(directory string) (*config, *demonstration, error) {
 	}
 	cfg, err := parseConfig(document, "sqlite:"+filepath.Join(d.path, "bank.db"))
 	if err == nil {
-		cfg.authority = d.authority
+		cfg.authority, cfg.demo = d.authority, d
 	}
 	return cfg, d, err
 }

@@ -303,10 +303,33 @@ func (e *ecosystem) naming(id string) change {
 }
 
 func TestEcosystemCases(t *testing.T) {
+	after := func(d time.Duration) func(t *testing.T, e *ecosystem) []change {
+		return func(_ *testing.T, e *ecosystem) []change { return []change{claim("exp", e.now().Add(d).Unix())} }
+	}
+	ten := "au-connectid uae-cbuae sa-ksa"
 	cases := []ecosystemCase{
 		refusedPush("a redirect URI that is not registered", "", "invalid_request invalid_request_object", fixed(claim("redirect_uri", "https://evil.example/cb"))),
+		refusedPush("a request object that is valid for 15 minutes", ten, "invalid_request_object", after(15*time.Minute)),
+		refusedPush("a request object from 15 minutes ago", ten, "invalid_request_object", func(_ *testing.T, e *ecosystem) []change {
+			return []change{claim("nbf", e.now().Add(-15*time.Minute).Unix())}
+		}),
+		refusedPush("a signed response is requested", "uk-obl au-connectid uae-cbuae sa-ksa", "invalid_request", fixed(claim("response_mode", "jwt"))),
+		refusedPush("a purpose of 301 characters", "au-connectid", "invalid_request", fixed(claim("purpose", strings.Repeat("한", 301)))),
+		refusedPush("a purpose of 2 characters", "au-connectid", "invalid_request", fixed(claim("purpose", "한국"))),
+		refusedPush("no purpose", "au-connectid", "invalid_request", fixed(claim("purpose", nil))),
+		refusedPush("a requested acr", "au-connectid", "invalid_request", fixed(claim("acr_values", "urn:x"))),
+		refusedPush("an id_token_hint", "br-opf", "invalid_request", fixed(claim("id_token_hint", "x"))),
+		refusedPush("a negative sharing duration", "au-cdr", "invalid_request",
+			fixed(claimsRequest(object{"acr": object{"essential": true}}, object{"sharing_duration": -1}))),
+		refusedPush("two details", "uae-cbuae", "invalid_authorization_details", func(_ *testing.T, e *ecosystem) []change {
+			return []change{claim("authorization_details", []object{uaeDetail(e, time.Hour), uaeDetail(e, 2*time.Hour)})}
+		}),
+		refusedPush("no details", "uae-cbuae", "invalid_authorization_details invalid_request", fixed(claim("authorization_details", nil))),
 		{"a purpose of 280 characters of 3 bytes", "au-connectid", func(t *testing.T, e *ecosystem) {
 			e.tokens(t, e.one, claim("purpose", strings.Repeat("한", 280)))
+		}},
+		{"an unsigned request", "", func(t *testing.T, e *ecosystem) {
+			e.one.push().do().refused(http.StatusBadRequest, "invalid_request", "invalid_request_object")
 		}},
 		{"a request object by another algorithm", "", func(t *testing.T, e *ecosystem) {
 			if e.name == "au-cdr" { // which permits ES256
@@ -314,6 +337,7 @@ func TestEcosystemCases(t *testing.T) {
 			}
 			e.push(t, e.one, header("alg", "RS256")).do().refused(http.StatusBadRequest, "invalid_request_object")
 		}},
+		{"no certificate at the endpoint for pushed requests", "", func(t *testing.T, e *ecosystem) { withoutCertificate(t, e, e.push(t, e.one)) }},
 		{"no certificate at the token endpoint", "", func(t *testing.T, e *ecosystem) { withoutCertificate(t, e, e.one.redeem(e.code(t, e.one))) }},
 		{"no certificate at the API", "", func(t *testing.T, e *ecosystem) {
 			call := e.one.call(http.MethodGet, e.manner.resource, e.tokens(t, e.one)["access_token"].(string))

@@ -121,7 +121,9 @@ func start(ctx context.Context, cfg *config, demo *demonstration, stdout, stderr
 	}
 	go b.deliverAlways(ctx)
 	go b.vault.RotateAlways(ctx, log)
-	if err := serve(b.probe.Drain(ctx, cfg.drain()), log, *certificate, sockets...); err != nil {
+	shown := newServed(certificate)
+	go b.renewAlways(ctx, shown)
+	if err := serve(b.probe.Drain(ctx, cfg.drain()), log, shown, sockets...); err != nil {
 		return fail(statusFailed, err)
 	}
 	return 0

@@ -35,7 +35,7 @@ func loadAuthority(ctx context.Context, r *records.Records, hosts []string) (a *
 // stored CA. In that case it returns the CA as well.
 func (b *bank) certificate(ctx context.Context) (_ *tls.Certificate, _ *authority, err error) {
 	if b.cfg.certificate == nil && b.cfg.authority == nil {
-		if b.cfg.authority, err = loadAuthority(ctx, b.users.records, b.cfg.hosts()); err != nil {
+		if b.cfg.authority, err = b.newestAuthority(ctx); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -39,12 +39,12 @@ type socket struct {
 
 // serve serves all sockets until ctx ends, and then lets the running requests
 // finish.
-func serve(ctx context.Context, log *slog.Logger, certificate tls.Certificate, sockets ...socket) error {
+func serve(ctx context.Context, log *slog.Logger, certificate *served, sockets ...socket) error {
 	failed := make(chan error, len(sockets))
 	servers := make([]*http.Server, 0, len(sockets))
 	for _, s := range sockets {
 		keeping := profile.TLSConfig() // SP-5.2.1-2, SP-5.2.2-1
-		keeping.Certificates = []tls.Certificate{certificate}
+		keeping.GetCertificate = certificate.get
 		if s.asks {
 			keeping.ClientAuth = tls.RequestClientCert
 		}

@@ -90,7 +90,7 @@ func TestRequestsUnderWayAreFinished(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- serve(ctx, slog.New(slog.DiscardHandler), *certificate, socket{listener: listener, handler: s})
+		served <- serve(ctx, slog.New(slog.DiscardHandler), newServed(certificate), socket{listener: listener, handler: s})
 	}()
 	answered := make(chan string)
 	go func() { answered <- string(w.get("https://" + listener.Addr().String()).body) }()

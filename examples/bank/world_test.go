@@ -36,6 +36,7 @@ type world struct {
 	bank         *bank
 	instances    []*bank // that share the store; the first one is bank
 	issuer, mtls string
+	shown        *served
 	offset       atomic.Int64 // by which the bank's clock differs
 	log          *buffer
 	telemetry    *telemetry.Telemetry
@@ -103,6 +104,7 @@ func newInstances(t testing.TB, instances int, changes ...func(cfg object)) *wor
 	w.cfg.iterations = 1000
 	certificate, made, err := w.cfg.serverCertificate()
 	require.NoError(t, err)
+	w.cfg.authority, w.shown = made, newServed(certificate)
 	w.roots = x509.NewCertPool()
 	w.roots.AddCert(made.certificate)
 	log := slog.New(telemetry.Log(slog.NewJSONHandler(w.log, nil)))
@@ -131,7 +133,7 @@ func newInstances(t testing.TB, instances int, changes ...func(cfg object)) *wor
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error)
-	go func() { served <- serve(ctx, log, *certificate, sockets...) }()
+	go func() { served <- serve(ctx, log, w.shown, sockets...) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-served)
