@@ -30,6 +30,7 @@ type config struct {
 	certFile, keyFile, writeCA, clientCA  string
 	signing                               []string
 	openid, requireNonce                  bool
+	introspectRefresh                     bool
 	requestSeconds, keyDays, drainSeconds int
 	resources                             []string
 	resourceServers                       map[string][]string
@@ -51,6 +52,7 @@ type config struct {
 	details     *rar.Registry // of the configured types
 	rules       *rules.Set
 	clientRules map[string]*rules.Set
+	places      map[string]string        // of clients in the file
 	claimsOf    map[string]object        // by username
 	bodies      map[string]*rar.Registry // of consents, by the path of their endpoint
 	profile     profile.Profile
@@ -273,6 +275,7 @@ func (c *config) checkUsers(p *configfile.Problems) {
 
 func (c *config) checkClients(p *configfile.Problems) {
 	c.registered = make(map[string]*profile.ClientMetadata, len(c.clients))
+	c.places = make(map[string]string, len(c.clients))
 	for i, raw := range c.clients {
 		client, at := new(profile.ClientMetadata), fmt.Sprintf("clients[%d]", i)
 		if err := client.UnmarshalJSON(raw); err != nil {
@@ -297,7 +300,7 @@ func (c *config) checkClients(p *configfile.Problems) {
 			of("there twice")
 		}
 		client.Scope = cmp.Or(client.Scope, c.ownScope()) // RFC 7591 §2
-		c.registered[client.ClientID] = client
+		c.registered[client.ClientID], c.places[client.ClientID] = client, at
 		c.checkClient(p, client, of)
 	}
 	for _, u := range c.users { // the subject of a client's own token is the client ID

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ func (c *config) ecosystemMembers() []configfile.Member {
 		{Name: "detail_end", Into: &c.detailEnd, Default: "none",
 			Meaning: "The member of authorization details that has the end of the permission, for example " +
 				"consent.ExpirationDateTime."},
+		{Name: "introspect_refresh_tokens", Into: &c.introspectRefresh, Default: "false",
+			Meaning: "Let a client introspect its own refresh tokens."},
 		{Name: "consents", Into: &c.consents, Default: "none",
 			Meaning: "Endpoints at which a client creates consents before the authorization request, with a token of " +
 				"the client credentials grant. Each has a path and the scope of that token. media_type is json or " +
@@ -73,12 +76,29 @@ func (c *config) checkRules(p *configfile.Problems) {
 		p.Require(set.Intent == nil || len(c.consents) > 0 || p.Wrong("consents"), "rules",
 			"%s: requests name consents that exist, which needs consents", set.Name)
 	}
+	c.lintClients(p)
 	c.addAlgorithms()
 	if c.rules != nil && c.interactionIDs == "" {
 		c.interactionIDs = c.rules.InteractionIDs
 	}
 	p.Require(c.detailEnd == "" || isMemberPath(c.detailEnd), "detail_end", "%.100q is not a path of members",
 		c.detailEnd)
+}
+
+// lintClients reports registrations that the rules do not permit.
+func (c *config) lintClients(p *configfile.Problems) {
+	for id, client := range c.registered {
+		set := c.rulesOf(id)
+		if set == nil || client.Validate() != nil { // which has been reported
+			continue
+		}
+		reported := client.Lint(c.profile)
+		for _, finding := range set.LintClient(client) {
+			if finding.Severity == "error" && !slices.Contains(reported, finding) {
+				p.Add(c.places[id], "%.100q: rules %s: %s. %s", id, set.Name, finding.Problem, finding.Remedy)
+			}
+		}
+	}
 }
 
 // addAlgorithms adds the algorithms of keys that the rules require, and the
@@ -141,6 +161,21 @@ func (b *bank) useRules(settings *authserver.Config) {
 	if len(b.cfg.allRules()) > 0 || len(b.cfg.consents) > 0 { // the permission has its own end
 		settings.Lifetimes.RefreshToken = grantLifetime
 	}
+	settings.Introspection.TokenMembers, settings.Introspection.RefreshTokens = true, b.cfg.introspectRefresh
+}
+
+// tokenMembers returns the members that the rules of a client require in token
+// responses. Each identifies the permission.
+func (c *config) tokenMembers(clientID string) map[string]json.RawMessage {
+	set := c.rulesOf(clientID)
+	if set == nil || len(set.TokenMembers) == 0 {
+		return nil
+	}
+	members := make(map[string]json.RawMessage, len(set.TokenMembers))
+	for _, name := range set.TokenMembers {
+		members[name] = json.RawMessage(`"` + rand.Text() + `"`)
+	}
+	return members
 }
 
 // intent returns the consent that an authorization request names. For the

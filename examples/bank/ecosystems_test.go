@@ -1,9 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -15,6 +22,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+
+	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/jwks"
+	"github.com/gofapi/fapi2/message"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
 )
 
 // An ecosystem is a bank with the configuration of an ecosystem, and two
@@ -30,8 +44,9 @@ type ecosystem struct {
 type manner struct {
 	scope string
 	own   string // the scope of the client's own token
-	// ask returns what a request has beyond the common parameters.
-	ask func(t testing.TB, e *ecosystem, p *party) []change
+	// ask returns what a request has beyond the common parameters. consent
+	// creates a consent.
+	ask func(e *ecosystem, consent func() string) []change
 	// resource is the API that the ecosystem tries.
 	resource string
 }
@@ -60,7 +75,7 @@ func newEcosystem(t testing.TB, name string, changes ...func(cfg object)) *ecosy
 		var document object
 		require.NoError(t, json.Unmarshal(raw, &document))
 		maps.Copy(cfg, document)
-		cfg["auto_approve"], cfg["resource_servers"] = "alice", nil
+		cfg["auto_approve"], cfg["resource_servers"] = "alice", object{}
 		var clients []object
 		for i, id := range []string{"mixed", "mixed-two"} {
 			at := slices.IndexFunc(cfg["clients"].([]object), func(c object) bool { return c["client_id"] == id })
@@ -69,6 +84,12 @@ func newEcosystem(t testing.TB, name string, changes ...func(cfg object)) *ecosy
 			public["kid"], public["use"] = "key-of-"+id, "sig"
 			client["scope"], client["authorization_details_types"] = m.scope+" "+m.own, detailTypes(t, cfg)
 			client["jwks"] = object{"keys": []object{public}}
+			if name == "au-cdr" { // whose test tools demand an encrypted ID token
+				encryption := maps.Clone(public)
+				encryption["kid"], encryption["use"], encryption["alg"] = "encrypts", "enc", "RSA-OAEP-256"
+				client["jwks"] = object{"keys": []object{public, encryption}}
+				client["id_token_encrypted_response_alg"], client["id_token_encrypted_response_enc"] = "RSA-OAEP-256", "A256GCM"
+			}
 			clients = append(clients, client)
 		}
 		cfg["clients"] = clients
@@ -98,7 +119,7 @@ func detailTypes(t testing.TB, cfg object) []string {
 // push is a right request of the ecosystem, with changes to its request object.
 func (e *ecosystem) push(t testing.TB, p *party, changes ...change) *request {
 	t.Helper()
-	all := append([]change{claim("scope", e.manner.scope)}, e.manner.ask(t, e, p)...)
+	all := append([]change{claim("scope", e.manner.scope)}, e.manner.ask(e, func() string { return e.consent(t, p) })...)
 	r := p.signedPush(append(all, changes...)...)
 	r.form.Del("client_id")
 	return r
@@ -150,6 +171,33 @@ func (e *ecosystem) consent(t testing.TB, p *party) string {
 	return id
 }
 
+// decrypted returns an ID token that was encrypted to a client, if the client
+// is registered for that.
+func (e *ecosystem) decrypted(t testing.TB, p *party, token string) string {
+	t.Helper()
+	parts := split(token)
+	if e.cfg.registered[p.id].IDTokenEncryptedResponseAlg == "" {
+		require.Len(t, parts, 3)
+		return token
+	}
+	require.Len(t, parts, 5, "a JWE")
+	var raw [5][]byte
+	for i, part := range parts {
+		var err error
+		raw[i], err = base64.RawURLEncoding.DecodeString(part)
+		require.NoError(t, err)
+	}
+	key, err := rsa.DecryptOAEP(sha256.New(), nil, p.key.(*rsa.PrivateKey), raw[1], nil)
+	require.NoError(t, err)
+	block, err := aes.NewCipher(key)
+	require.NoError(t, err)
+	opened, err := cipher.NewGCM(block)
+	require.NoError(t, err)
+	text, err := opened.Open(nil, raw[2], append(raw[3], raw[4]...), []byte(parts[0]))
+	require.NoError(t, err)
+	return string(text)
+}
+
 // claimsRequest returns a claims parameter.
 func claimsRequest(idToken object, top object) change {
 	all := maps.Clone(top)
@@ -180,27 +228,27 @@ func uaeDetail(e *ecosystem, until time.Duration) object {
 
 // manners has the requests that ECOSYSTEMS' test tools send.
 var manners = map[string]manner{
-	"uk-obl": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(t testing.TB, e *ecosystem, p *party) []change {
-		return []change{ukClaims(e.consent(t, p), ukSCA, ukCA)}
+	"uk-obl": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(_ *ecosystem, consent func() string) []change {
+		return []change{ukClaims(consent(), ukSCA, ukCA)}
 	}},
-	"au-cdr": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(testing.TB, *ecosystem, *party) []change {
+	"au-cdr": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(*ecosystem, func() string) []change {
 		return []change{claimsRequest(object{"acr": object{"value": "urn:cds.au:cdr:2", "essential": true}}, object{"sharing_duration": 7776000})}
 	}},
-	"br-opf": {scope: "openid accounts", own: "consents", resource: "/accounts", ask: func(t testing.TB, e *ecosystem, p *party) []change {
-		return []change{claim("scope", "openid accounts consent:"+e.consent(t, p)),
+	"br-opf": {scope: "openid accounts", own: "consents", resource: "/accounts", ask: func(_ *ecosystem, consent func() string) []change {
+		return []change{claim("scope", "openid accounts consent:"+consent()),
 			claimsRequest(object{"acr": object{"essential": true}, "cpf": object{"essential": true}}, nil)}
 	}},
-	"au-connectid": {scope: "openid", own: "openid", resource: "/userinfo", ask: func(testing.TB, *ecosystem, *party) []change {
+	"au-connectid": {scope: "openid", own: "openid", resource: "/userinfo", ask: func(*ecosystem, func() string) []change {
 		return []change{claim("purpose", "to open an account"), claimsRequest(object{
 			"given_name": nil, "family_name": object{"essential": true}, "birthdate": object{"essential": true}, "txn": object{"essential": true},
 			"verified_claims": object{"verification": object{"trust_framework": object{"value": "au_connectid"}}, "claims": object{"given_name": nil}},
 		}, nil)}
 	}},
-	"uae-cbuae": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(_ testing.TB, e *ecosystem, _ *party) []change {
+	"uae-cbuae": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(e *ecosystem, _ func() string) []change {
 		return []change{claim("authorization_details", []object{uaeDetail(e, 24*time.Hour)})}
 	}},
-	"sa-ksa": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(t testing.TB, e *ecosystem, p *party) []change {
-		return []change{claim("scope", "openid accounts accounts:"+e.consent(t, p))}
+	"sa-ksa": {scope: "openid accounts", own: "accounts", resource: "/accounts", ask: func(_ *ecosystem, consent func() string) []change {
+		return []change{claim("scope", "openid accounts accounts:"+consent())}
 	}},
 }
 
@@ -217,9 +265,10 @@ func TestEcosystemFlows(t *testing.T) {
 			require.Equal(t, "urn:brasil:openbanking:loa2", idToken["acr"])
 			require.NotEmpty(t, tokens["refresh_token"])
 		},
-		"au-cdr": func(t *testing.T, _ *ecosystem, tokens, idToken object) {
+		"au-cdr": func(t *testing.T, e *ecosystem, tokens, idToken object) {
 			require.Equal(t, "urn:cds.au:cdr:2", idToken["acr"])
 			require.NotEmpty(t, tokens["refresh_token"])
+			require.NotEmpty(t, tokens["cdr_arrangement_id"])
 		},
 		"au-connectid": func(t *testing.T, _ *ecosystem, _, idToken object) {
 			require.Equal(t, "Alice", idToken["given_name"])
@@ -244,7 +293,7 @@ func TestEcosystemFlows(t *testing.T) {
 				require.Equal(t, "Bearer", tokens["token_type"])
 				require.GreaterOrEqual(t, tokens["expires_in"], 300.0)
 				require.LessOrEqual(t, tokens["expires_in"], 600.0)
-				head, idToken := unseal(t, tokens["id_token"].(string))
+				head, idToken := unseal(t, e.decrypted(t, p, tokens["id_token"].(string)))
 				require.Equal(t, "PS256", head["alg"])
 				check(t, e, tokens, idToken)
 				call := p.call(http.MethodGet, e.manner.resource, tokens["access_token"].(string))
@@ -253,6 +302,7 @@ func TestEcosystemFlows(t *testing.T) {
 					again := p.refresh(refresh).do().ok(http.StatusOK).json()
 					require.Equal(t, tokens["scope"], again["scope"])
 					require.Contains(t, []any{nil, refresh}, again["refresh_token"], "not rotated")
+					require.Equal(t, tokens["cdr_arrangement_id"], again["cdr_arrangement_id"])
 				}
 			}
 		})
@@ -314,17 +364,70 @@ func TestEcosystemCases(t *testing.T) {
 			return []change{claim("nbf", e.now().Add(-15*time.Minute).Unix())}
 		}),
 		refusedPush("a signed response is requested", "uk-obl au-connectid uae-cbuae sa-ksa", "invalid_request", fixed(claim("response_mode", "jwt"))),
-		refusedPush("a purpose of 301 characters", "au-connectid", "invalid_request", fixed(claim("purpose", strings.Repeat("한", 301)))),
-		refusedPush("a purpose of 2 characters", "au-connectid", "invalid_request", fixed(claim("purpose", "한국"))),
-		refusedPush("no purpose", "au-connectid", "invalid_request", fixed(claim("purpose", nil))),
 		refusedPush("a requested acr", "au-connectid", "invalid_request", fixed(claim("acr_values", "urn:x"))),
-		refusedPush("an id_token_hint", "br-opf", "invalid_request", fixed(claim("id_token_hint", "x"))),
 		refusedPush("a negative sharing duration", "au-cdr", "invalid_request",
 			fixed(claimsRequest(object{"acr": object{"essential": true}}, object{"sharing_duration": -1}))),
-		refusedPush("two details", "uae-cbuae", "invalid_authorization_details", func(_ *testing.T, e *ecosystem) []change {
-			return []change{claim("authorization_details", []object{uaeDetail(e, time.Hour), uaeDetail(e, 2*time.Hour)})}
+		refusedPush("an essential acr that no login meets", "uk-obl", "access_denied", func(t *testing.T, e *ecosystem) []change {
+			return []change{ukClaims(e.consent(t, e.one), "urn:other")}
 		}),
-		refusedPush("no details", "uae-cbuae", "invalid_authorization_details invalid_request", fixed(claim("authorization_details", nil))),
+		refusedPush("acr is not essential", "uk-obl", "invalid_request", func(t *testing.T, e *ecosystem) []change {
+			return []change{claimsRequest(object{"openbanking_intent_id": object{"value": e.consent(t, e.one), "essential": true}, "acr": nil}, nil)}
+		}),
+		refusedPush("acr with a value", "br-opf", "invalid_request",
+			fixed(claimsRequest(object{"acr": object{"essential": true, "value": "urn:brasil:openbanking:loa2"}}, nil))),
+		refusedPush("acr by the claims parameter", "au-connectid", "invalid_request", fixed(claimsRequest(object{"acr": object{"essential": true}}, nil))),
+		refusedPush("claims without an essential txn", "au-connectid", "invalid_request", fixed(claimsRequest(object{"given_name": nil}, nil))),
+		refusedPush("no consent", "br-opf sa-ksa", "invalid_scope", fixed(claim("scope", "openid accounts"))),
+		refusedPush("no consent", "uk-obl", "invalid_request", fixed(claim("claims", nil))),
+		refusedPush("a type of details that is unknown", "uae-cbuae", "invalid_authorization_details",
+			fixed(claim("authorization_details", []object{{"type": "urn:openfinanceuae:account-access-consent:v9"}}))),
+		refusedPush("a detail that its schema rejects", "uae-cbuae", "invalid_authorization_details",
+			fixed(claim("authorization_details", []object{{"type": uaeType, "Consent": object{}}}))),
+		{"an essential acr with one value", "uk-obl", func(t *testing.T, e *ecosystem) {
+			for _, class := range []string{ukSCA, ukCA} {
+				_, idToken := unseal(t, e.tokens(t, e.one, ukClaims(e.consent(t, e.one), class))["id_token"].(string))
+				require.Equal(t, class, idToken["acr"])
+			}
+		}},
+		{"nothing that was not requested", "au-connectid", func(t *testing.T, e *ecosystem) {
+			tokens := e.tokens(t, e.one, claim("claims", nil))
+			_, idToken := unseal(t, tokens["id_token"].(string))
+			about := e.one.call(http.MethodGet, "/userinfo", tokens["access_token"].(string)).do().ok(http.StatusOK).json()
+			for _, name := range []string{"name", "given_name", "birthdate", "verified_claims", "txn"} {
+				require.NotContains(t, idToken, name)
+				require.NotContains(t, about, name)
+			}
+		}},
+		{"no interaction ID", "br-opf", func(t *testing.T, e *ecosystem) {
+			r := e.push(t, e.one)
+			r.header["X-Fapi-Interaction-Id"] = nil
+			r.do().refused(http.StatusBadRequest, "invalid_request")
+		}},
+		{"an interaction ID is made", "uk-obl uae-cbuae sa-ksa", func(t *testing.T, e *ecosystem) {
+			r := e.push(t, e.one)
+			r.header["X-Fapi-Interaction-Id"] = nil
+			require.Len(t, r.do().ok(http.StatusCreated).header.Get("X-Fapi-Interaction-Id"), 36)
+		}},
+		{"a bad signature of a consent", "sa-ksa", func(t *testing.T, e *ecosystem) {
+			token := forge(t, e.two.key, object{"alg": "PS256", "kid": "key-of-mixed"}, object{"iss": "mixed", "aud": e.issuer,
+				"iat": e.now().Unix(), "exp": e.now().Unix() + 60, "jti": rand.Text(), "message": object{}})
+			e.one.consentCall(http.MethodPost, e.cfg.consents[0].Path, "accounts", "application/jwt", token).do().
+				refused(http.StatusBadRequest, "invalid_request")
+		}},
+		{"introspection of tokens by their client", "au-cdr", func(t *testing.T, e *ecosystem) {
+			tokens := e.tokens(t, e.one)
+			ask := func(p *party, token string) object {
+				r := p.post("/introspect", url.Values{"token": {tokens[token].(string)}})
+				return r.do().ok(http.StatusOK).json()
+			}
+			refresh := ask(e.one, "refresh_token")
+			require.Equal(t, true, refresh["active"])
+			require.Equal(t, tokens["cdr_arrangement_id"], refresh["cdr_arrangement_id"])
+			require.InDelta(t, e.now().Unix()+7776000, refresh["exp"], 60)
+			require.NotEmpty(t, refresh["scope"])
+			require.Equal(t, object{"active": false}, ask(e.one, "access_token"))
+			require.Equal(t, object{"active": false}, ask(e.two, "refresh_token"))
+		}},
 		{"a purpose of 280 characters of 3 bytes", "au-connectid", func(t *testing.T, e *ecosystem) {
 			e.tokens(t, e.one, claim("purpose", strings.Repeat("한", 280)))
 		}},
@@ -473,4 +576,160 @@ func TestRulesOfSingleClients(t *testing.T) {
 	e := newEcosystem(t, "uk-obl", with("rules", nil), with("client_rules", object{"mixed": "uk-obl"}))
 	e.push(t, e.one, claim("claims", nil)).do().refused(http.StatusBadRequest, "invalid_request")
 	e.push(t, e.two, claim("claims", nil)).do().ok(http.StatusCreated)
+}
+
+// asApplication returns a client of this module for the first client, as its
+// ecosystem requires it.
+func (e *ecosystem) asApplication(t testing.TB) *client.Client {
+	t.Helper()
+	cfg := client.Config{
+		Issuer: e.issuer, ClientID: e.one.id, RedirectURI: e.one.redirect, Key: e.one.key, KeyID: "key-of-" + e.one.id,
+		Algorithm: "PS256", Profile: profile.SignedRequests,
+		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: e.roots, MinVersion: tls.VersionTLS13}}},
+		MutualTLS:  &client.MutualTLS{Certificate: e.one.certificate, BindTokens: true, UseEndpointAliases: true},
+		Requests:   &client.RequestConfig{InteractionID: true, OmitClientID: e.name == "au-connectid"},
+	}
+	if e.cfg.registered[e.one.id].IDTokenEncryptedResponseAlg != "" {
+		cfg.OpenID = &client.OpenID{IDTokenDecryptionKeys: []idtoken.DecryptionKey{{Key: e.one.key, KeyID: "encrypts",
+			Algorithm: "RSA-OAEP-256", ContentEncryption: "A256GCM"}}}
+	}
+	c, err := client.New(t.Context(), cfg)
+	require.NoError(t, err)
+	return c
+}
+
+// consentBy creates a consent as an application does.
+func (e *ecosystem) consentBy(t testing.TB, c *client.Client) string {
+	t.Helper()
+	token, err := c.ClientCredentials(t.Context(), client.Request{Scopes: []string{e.manner.own}})
+	require.NoError(t, err)
+	caller, err := c.HTTPClient(oauth2.StaticTokenSource(token))
+	require.NoError(t, err)
+	api, mediaType, body := e.cfg.consents[0], "application/json", []byte(`{"Data":{"Permissions":["ReadBalances"]}}`)
+	if api.MediaType == "jwt" {
+		signer, err := message.NewSigner(message.SignerConfig{Issuer: e.one.id, Key: e.one.key, KeyID: "key-of-" + e.one.id, Algorithm: "PS256"})
+		require.NoError(t, err)
+		signed, err := signer.Sign(e.issuer, object{"message": object{"Data": object{"Permissions": []string{"ReadBalances"}}}})
+		require.NoError(t, err)
+		mediaType, body = message.MediaType, []byte(signed)
+	}
+	answer, err := caller.Post(e.mtls+api.Path, mediaType, bytes.NewReader(body))
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	require.Equal(t, http.StatusCreated, answer.StatusCode)
+	if api.MediaType == "json" {
+		raw, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		members, err := parseMembers(raw)
+		require.NoError(t, err)
+		return member(members, api.ID).(string)
+	}
+	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: e.issuer + "/jwks", HTTPClient: e.http(nil)})
+	require.NoError(t, err)
+	verifier, err := message.NewVerifier(message.VerifierConfig{Issuer: e.issuer, Audience: []string{e.one.id}, Keys: keys.Keys})
+	require.NoError(t, err)
+	signed, err := message.ReadBody(answer.Header, answer.Body)
+	require.NoError(t, err)
+	m, err := verifier.Verify(t.Context(), signed)
+	require.NoError(t, err)
+	members, err := parseMembers(m.Claim("message"))
+	require.NoError(t, err)
+	return member(members, "Data.ConsentId").(string)
+}
+
+// A client of this module completes under the rules of each ecosystem.
+func TestEcosystemApplications(t *testing.T) {
+	for name, m := range manners {
+		t.Run(name, func(t *testing.T) {
+			e := newEcosystem(t, name)
+			c, wanted := e.asApplication(t), object{"scope": m.scope}
+			for _, change := range m.ask(e, func() string { return e.consentBy(t, c) }) {
+				change(object{}, wanted)
+			}
+			request := client.Request{Scopes: strings.Fields(wanted["scope"].(string)), Params: url.Values{}}
+			for name, value := range wanted {
+				raw, err := json.Marshal(value)
+				require.NoError(t, err)
+				switch name {
+				case "scope":
+				case "authorization_details":
+					request.AuthorizationDetails = raw
+				case "claims":
+					request.Params.Set(name, string(raw))
+				default:
+					request.Params.Set(name, value.(string))
+				}
+			}
+			session, err := c.Begin(t.Context(), request)
+			require.NoError(t, err)
+			token, err := c.Finish(t.Context(), session, e.get(session.URL).location().Query())
+			require.NoError(t, err)
+			if m.resource == "/userinfo" {
+				about, err := c.UserInfo(t.Context(), token)
+				require.NoError(t, err)
+				require.Equal(t, client.Subject(token), about.Subject())
+				return
+			}
+			caller, err := c.HTTPClient(c.TokenSource(t.Context(), token))
+			require.NoError(t, err)
+			answer, err := caller.Get(e.mtls + m.resource)
+			require.NoError(t, err)
+			defer answer.Body.Close()
+			require.Equal(t, http.StatusOK, answer.StatusCode)
+			require.Len(t, answer.Header.Get("X-Fapi-Interaction-Id"), 36)
+		})
+	}
+}
+
+// The metadata of each bank follow the rules.
+func TestEcosystemMetadata(t *testing.T) {
+	for name := range manners {
+		t.Run(name, func(t *testing.T) {
+			e := newEcosystem(t, name)
+			published := e.get(e.issuer + "/.well-known/openid-configuration").json()
+			require.Equal(t, []any{"PS256"}, published["id_token_signing_alg_values_supported"])
+			require.Contains(t, published["request_object_signing_alg_values_supported"], "PS256")
+			require.Equal(t, true, published["require_signed_request_object"])
+			aliases := published["mtls_endpoint_aliases"].(object)
+			for _, endpoint := range []string{"token_endpoint", "pushed_authorization_request_endpoint", "userinfo_endpoint"} {
+				require.NotEmpty(t, aliases[endpoint], endpoint)
+			}
+			want := map[string][]string{
+				"uk-obl": {"acr", "openbanking_intent_id"}, "au-cdr": {"acr", "sharing_duration"}, "br-opf": {"acr", "cpf"},
+				"au-connectid": {"given_name", "verified_claims"},
+			}[name]
+			require.Subset(t, published["claims_supported"], want)
+			if name == "uae-cbuae" {
+				require.Contains(t, published["authorization_details_types_supported"], uaeType)
+			}
+		})
+	}
+}
+
+func TestRegistrationsAgainstTheRulesAreRefused(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(o object)
+		says   string
+	}{
+		{"tokens bound by DPoP", func(object) {}, `clients[0]: "one": rules uk-obl: `},
+		{"unknown rules", with("rules", "atlantis"), "rules: "},
+		{"a file that is not there", with("rules", "./not-there.json"), "rules: "},
+		{"a file with other JSON", with("rules", "testdata/consent.json"), "rules: "},
+		{"rules of nobody", with("client_rules", object{"two": "au-cdr"}), `client_rules: "two" is not a client`},
+		{"unknown rules of a client", with("client_rules", object{"one": "atlantis"}), `client_rules: "one"`},
+		{"consents that cannot be created", with("consents", []object{}), "which needs consents"},
+		{"a member without a name", with("detail_end", "a..b"), "detail_end"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := settings()
+			o["rules"], o["openid"] = "uk-obl", true
+			o["consents"] = []object{{"path": "/consents", "scope": "accounts"}}
+			tc.change(o)
+			raw, err := json.Marshal(o)
+			require.NoError(t, err)
+			_, err = parseConfig(raw, "memory:")
+			require.ErrorContains(t, err, tc.says)
+		})
+	}
 }

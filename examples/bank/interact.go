@@ -68,7 +68,7 @@ func (b *bank) approve(w http.ResponseWriter, r *http.Request, f *flow, a *auths
 	approval authserver.Approval) {
 	approval.ACR, approval.Expires = b.cfg.loginClass(a), b.ends(a)
 	_, refreshes := b.lasts(a)
-	approval.NoRefreshToken = !refreshes
+	approval.NoRefreshToken, approval.TokenMembers = !refreshes, b.cfg.tokenMembers(a.ClientID())
 	var err error
 	if approval.IDTokenClaims, err = b.cfg.requestedClaims(approval.Subject, a.Claims().IDToken); err != nil {
 		b.fail(w, r, errInternal, err)
