@@ -159,6 +159,12 @@ func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authoriz
 	if err != nil {
 		return nil, err
 	}
+	if s.cfg.ClientRules != nil {
+		ctx = s.withRegistration(ctx)
+	}
+	if err := s.checkFrontChannel(ctx, clientID, query); err != nil {
+		return nil, err
+	}
 	var found asked
 	request, err := s.requests.Load(context.WithValue(ctx, askedKey{}, &found), clientID, requestURI)
 	return s.authorization(ctx, request, found, err)
@@ -435,6 +441,9 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	if err := a.checkEnd(approval); err != nil {
 		return err
 	}
+	if err := checkTokenMembers(a.rules, approval); err != nil {
+		return err
+	}
 	// RFC 9700 §4.15: a token of the user would pass for one of the client
 	// itself
 	if approval.Subject == a.client.ClientID {
@@ -539,6 +548,9 @@ func postedRequest(r *http.Request) url.Values {
 // with SameSite=Lax, which it withholds from a POST of another site.
 func (s *Server) redirectPosted(w http.ResponseWriter, r *http.Request, params url.Values) {
 	clientID, requestURI, err := par.ParseAuthorizationRequest(params)
+	if err == nil {
+		err = s.checkFrontChannel(r.Context(), clientID, params)
+	}
 	if err != nil {
 		s.WriteAuthorizationError(w, r, nil, err)
 		return

@@ -90,6 +90,9 @@ func (s *Server) PushedRequest(r *http.Request) (*PushedRequest, error) {
 			return nil, err
 		}
 	}
+	if err := checkPushForm(from.rules, params); err != nil {
+		return nil, err
+	}
 	object, params, err := s.openRequest(ctx, from, params)
 	if err != nil {
 		return nil, err
@@ -175,10 +178,7 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	if !a.client.HasGrantType("authorization_code") {
 		return a, errGrantTypeNotRegistered
 	}
-	if err := checkRegistration(a.rules, a.client); err != nil {
-		return a, err
-	}
-	if err := s.checkRefreshRules(a.rules, a.client); err != nil {
+	if err := s.checkRegistration(a.rules, a.client); err != nil {
 		return a, err
 	}
 	if a.mode, err = s.responseMode(ctx, &a, params.Get("response_mode")); err != nil {
@@ -202,6 +202,9 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	if a.claims, err = requestedClaims(params.Get("claims")); err != nil {
 		return a, err
 	}
+	if err := checkRequestRules(a.rules, params); err != nil {
+		return a, err
+	}
 	if err := checkClaimRules(a.rules, a.claims, params.Get("acr_values")); err != nil {
 		return a, err
 	}
@@ -209,6 +212,9 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 		return a, err
 	}
 	if a.scopes, err = s.scopes(a.client, params.Get("scope"), a.rules.Intent); err != nil {
+		return a, err
+	}
+	if err := checkScopeRules(a.rules, a.scopes); err != nil {
 		return a, err
 	}
 	if slices.Contains(a.scopes, "openid") {
@@ -257,6 +263,9 @@ func (s *Server) checkPossible(a *asked, params url.Values) error {
 // tokens can hold everything that the client requests.
 func (s *Server) askContent(ctx context.Context, a *asked, params url.Values) (err error) {
 	if a.requested, err = s.details(a.client, params.Get("authorization_details")); err != nil {
+		return err
+	}
+	if err = checkDetailRules(a.rules, a.requested); err != nil {
 		return err
 	}
 	if err = checkTogether(a.requested, a.scopes); err != nil {

@@ -122,12 +122,15 @@ func checkBinding(set *rules.Set, client *profile.ClientMetadata) error {
 
 // checkRegistration checks that the rules permit the registration of a client
 // that requests authorization.
-func checkRegistration(set *rules.Set, client *profile.ClientMetadata) error {
+func (s *Server) checkRegistration(set *rules.Set, client *profile.ClientMetadata) error {
 	if !permits(set.ClientAuthentication, client.TokenEndpointAuthMethod) {
 		return violation(ErrClientNotAllowed, set, "token_endpoint_auth_method", client.TokenEndpointAuthMethod,
 			set.ClientAuthentication)
 	}
-	return checkBinding(set, client)
+	if err := checkBinding(set, client); err != nil {
+		return err
+	}
+	return s.checkRefreshRules(set, client)
 }
 
 // checkProof checks the algorithm and the key of a verified proof.
