@@ -8,9 +8,10 @@ import "time"
 // An Event contains no secret and no personal data except ClientID.
 type Event struct {
 	// Endpoint is "pushed_authorization_request", "authorization", "token",
-	// "introspection", "revocation", "userinfo", "grants", "resource" or, for a
-	// call of an authorization server's key source, "keys". A client reports
-	// the endpoint that it called, or "jwks" and "metadata".
+	// "introspection", "revocation", "userinfo", "grants", "resource", "host"
+	// for an endpoint of an authorization server's host or, for a call of its
+	// key source, "keys". A client reports the endpoint that it called, or
+	// "jwks" and "metadata".
 	Endpoint string
 	// Outcome is "success", "rejected", "failed" if a store, a key or a peer
 	// was unavailable, or "nonce_challenge" (RFC 9449 §8 and §9).

@@ -58,7 +58,7 @@ var reasonTexts string
 
 var (
 	endpoints = words(`pushed_authorization_request authorization token introspection revocation userinfo grants
-		resource jwks metadata keys`)
+		resource host jwks metadata keys`)
 	outcomes    = words(`success rejected failed nonce_challenge`)
 	grantTypes  = words(`authorization_code refresh_token client_credentials`)
 	clientAuths = words(`private_key_jwt tls_client_auth self_signed_tls_client_auth`)

@@ -12,7 +12,9 @@
 //     with its code, and [Server.Complete],
 //   - [Server.TokenRequest], [TokenRequest.CheckBinding] and
 //     [TokenRequest.Commit], which returns what the host binds its token to,
-//   - [Server.RevocationRequest] and [RevocationRequest.Commit].
+//   - [Server.RevocationRequest] and [RevocationRequest.Commit],
+//   - [Server.ClientEndpoint] for endpoints of the host at which clients
+//     authenticate.
 //
 // # Order of checks
 //
