@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
@@ -23,13 +22,9 @@ var _ = []any{guardAPI, payOnce, beClient}
 
 func guardAPI(mux *http.ServeMux) error {
 	//docs:begin guard
-	keys, err := jwks.NewRemote(jwks.RemoteConfig{URL: "https://as.example/jwks"})
-	if err != nil {
-		return err
-	}
 	api, err := resourceserver.New(resourceserver.Config{
 		Resource: "https://api.example",
-		Issuers:  []resourceserver.Issuer{{ID: "https://as.example", Keys: keys.Keys}},
+		Issuers:  []resourceserver.Issuer{{ID: "https://as.example"}},
 	})
 	if err != nil {
 		return err

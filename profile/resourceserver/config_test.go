@@ -3,6 +3,7 @@ package resourceserver_test
 import (
 	"context"
 	"crypto"
+	"net/http"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func TestResourceServerConfig(t *testing.T) {
 		"BaseURL with a query":    func(c *resourceserver.Config) { c.BaseURLs = []string{"https://api.example/?x=1"} },
 		"no issuer":               func(c *resourceserver.Config) { c.Issuers[0].ID = "" },
 		"an http issuer":          func(c *resourceserver.Config) { c.Issuers[0].ID = "http://as.example" },
-		"no keys":                 func(c *resourceserver.Config) { c.Issuers[0].Keys = nil },
+		"a client beside keys":    func(c *resourceserver.Config) { c.Issuers[0].HTTPClient = http.DefaultClient },
 	} {
 		cfg := good()
 		change(&cfg)
@@ -87,7 +88,7 @@ func TestConfigListsEveryProblem(t *testing.T) {
 	for _, text := range []string{
 		`malformed Resource "api"`, `BaseURLs: "http://api.example" is not https`, `FutureSkew`,
 		`Issuers[1]: repeated ID "https://a.example"`,
-		`"http://c.example" is not https`, "Issuers[2]", "missing Keys, Introspection or Tokens",
+		`"http://c.example" is not https`, "Issuers[2]",
 		"Issuers[3]: Keys, Introspection and Tokens are exclusive",
 		"Issuers[4]: Revoked and Introspection or Tokens are exclusive", "Issuers[5]",
 	} {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -18,7 +19,9 @@ import (
 )
 
 // An Issuer is an authorization server whose access tokens the API accepts.
-// Exactly one of Keys, Introspection and Tokens is required.
+// The API verifies JWT access tokens with the keys that the metadata of the
+// server name, unless Keys, Introspection or Tokens is set. At most one of them
+// may be set.
 //
 // A JWT access token belongs to the issuer that its claim iss names. The API
 // rejects a JWT of another issuer before it calls any function or server. Other
@@ -33,12 +36,16 @@ type Issuer struct {
 	// Keys returns the keys of the issuer for the kid and alg of a JWT access
 	// token, for example the Keys method of a jwks.Remote. It is called with an
 	// accepted algorithm, and only for tokens that have passed all checks that
-	// need no key.
+	// need no key. If nil, the API discovers the keys: it fetches the metadata
+	// of ID when the first token arrives, and then at most once an hour. It
+	// fetches the JWK Set as a jwks.Remote does. While the metadata are not
+	// available, requests fail with jwks.ErrUnavailable, and New does not.
 	Keys func(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error)
 	// Revoked reports whether the JWT access token with this ID was revoked:
-	// see [RevokedIn]. It is called for each request, and only with Keys. If it
-	// returns an error, the request is rejected. If nil, a token is valid until
-	// it expires, so its lifetime should be a few minutes.
+	// see [RevokedIn]. It is called for each request, and cannot be used with
+	// Introspection or Tokens. If it returns an error, the request is rejected.
+	// If nil, a token is valid until it expires, so its lifetime should be a
+	// few minutes.
 	Revoked func(ctx context.Context, tokenID string) (bool, error)
 	// Introspection looks up each token at the authorization server. It suits
 	// opaque tokens, and tokens whose revocation must take effect at once. The
@@ -51,6 +58,10 @@ type Issuer struct {
 	// introspection.ErrInactive, and for a revoked one accesstoken.ErrRevoked.
 	// Any error without a wire form is a server error.
 	Tokens func(ctx context.Context, token string) (Claims, error)
+	// HTTPClient fetches the metadata and the JWK Set of an issuer whose keys
+	// are discovered: see [profile.Discover]. If nil, connections follow
+	// [profile.TLSConfig].
+	HTTPClient *http.Client
 }
 
 // An issuer reads the tokens of an [Issuer].
@@ -69,15 +80,18 @@ func newIssuer(i Issuer, cfg *Config) (*issuer, error) {
 		}
 	}
 	switch {
-	case ways == 0:
-		problems = append(problems, errors.New("missing Keys, Introspection or Tokens"))
 	case ways > 1:
 		problems = append(problems, errors.New("Keys, Introspection and Tokens are exclusive"))
-	case i.Keys == nil && i.Revoked != nil:
+	case ways == 1 && i.HTTPClient != nil:
+		problems = append(problems, errors.New("HTTPClient and Keys, Introspection or Tokens are exclusive"))
+	case ways == 1 && i.Keys == nil && i.Revoked != nil:
 		problems = append(problems, errors.New("Revoked and Introspection or Tokens are exclusive"))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
+	}
+	if ways == 0 {
+		i.Keys = newDiscovery(i, cfg).keys
 	}
 	checked := &issuer{Issuer: i, cfg: cfg}
 	if i.Keys == nil {
