@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
@@ -18,7 +19,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-var _ = []any{guardAPI, payOnce, beClient}
+var _ = []any{guardAPI, payOnce, beClient, shortClient}
 
 func guardAPI(mux *http.ServeMux) error {
 	//docs:begin guard
@@ -145,4 +146,30 @@ func beClient(ctx context.Context, shared store.Store, key crypto.Signer, secret
 type users interface {
 	logIn(http.ResponseWriter, string)
 	user(*http.Request) string
+}
+
+func shortClient(ctx context.Context, file []byte, shared store.Store, secret []byte, user string, connected func(*http.Request, string)) error {
+	//docs:begin shortClient
+	key, public, err := jwks.ParsePrivateKey(file) // made by: go run ./cmd/fapi2 keygen
+	if err != nil {
+		return err
+	}
+	bank, err := client.New(ctx, client.Config{
+		Issuer: "https://as.bank.example", ClientID: "my-app", RedirectURI: "https://app.example/callback",
+		Key: key, KeyID: public.KeyID,
+		Tokens: &client.Tokens{Store: shared, Keys: [][]byte{secret}}, // each with its DPoP key
+	})
+	if err != nil {
+		return err
+	}
+	api, err := bank.HTTPClient(bank.StoredToken(user)) // proofs, nonces and refreshes are its work
+	if err != nil {
+		return err
+	}
+	response, err := api.Get("https://api.bank.example/accounts")
+	//docs:end
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/gofapi/fapi2/profile"
 )
 
-// discoverEvery is the longest age of metadata. Only the jwks_uri is used, which
-// rarely changes. The JWK Set has an age of its own.
+// discoverEvery is the longest age of metadata. Only the jwks_uri is used,
+// which rarely changes. The JWK Set has an age of its own.
 const discoverEvery = time.Hour
 
 // A discovery finds the keys of an issuer by its metadata.
