@@ -1,6 +1,9 @@
 package ecosystems_test
 
 import (
+	"encoding/json"
+	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -42,12 +45,20 @@ func registrationUnder(set *rules.Set) *profile.ClientMetadata {
 		c.RequireSignedRequestObject, c.RequestObjectSigningAlg = true, first(set.Algorithms.RequestObject, algorithm)
 	}
 	if set.Request.AuthorizationDetails.Required {
-		c.AuthorizationDetailsTypes = []string{first(set.Request.AuthorizationDetails.Types, "urn:example:consent")}
+		c.AuthorizationDetailsTypes = []string{first(set.Request.AuthorizationDetails.Types, bankType(set.Name))}
 	}
 	if e := set.Encryption.IDToken; e.Required {
 		c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc = first(e.Algorithms, "ECDH-ES"), first(e.ContentEncryptions, "A256GCM")
 	}
 	return c
+}
+
+// bankType returns a type of authorization details of the example bank.
+func bankType(name string) string {
+	types, _ := os.ReadFile("../../examples/bank/ecosystems/" + name + "-types.json")
+	var byName map[string]json.RawMessage
+	_ = json.Unmarshal(types, &byName)
+	return first(slices.Sorted(maps.Keys(byName)), "urn:example:consent")
 }
 
 // TestRegistrations checks that the registrations in the pages follow the

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -209,7 +210,7 @@ These are the rules of version %s, in addition to FAPI 2.0.
 	}
 	registration, err := json.MarshalIndent(registrationUnder(set), "", "  ")
 	require.NoError(t, err)
-	b.WriteString("\n## Try it\n\n" + bankSection(set) + `
+	b.WriteString("\n## Try it\n\n" + bankSection(t, set) + `
 This registration of a client follows the rules:
 
 ` + "```json\n" + string(registration) + "\n```\n" + `
@@ -219,31 +220,15 @@ A client of this library applies the same rules: see [a client under rules](your
 }
 
 // bankSection explains how to start the example bank under the rules.
-func bankSection(set *rules.Set) string {
-	members := []string{
-		`"openid": true`, fmt.Sprintf(`"rules": %q`, set.Name),
+func bankSection(t testing.TB, set *rules.Set) string {
+	file := "examples/bank/ecosystems/" + set.Name + ".json"
+	text := fmt.Sprintf("[%s](../../%s) has the members of the example bank's configuration for these rules. Add\n", file, file)
+	if _, err := os.Stat("../../" + file); err != nil { // rules for clients
+		require.ErrorIs(t, err, fs.ErrNotExist)
+		text = fmt.Sprintf("The example bank plays a server under these rules with `\"rules\": %q` in its configuration. Add\n", set.Name)
 	}
-	if !slices.Equal(set.Bindings, []string{"DPoP"}) {
-		members = append(members, `"mtls_listen": "localhost:8444"`)
-	}
-	if len(set.ACR.Supported) > 0 {
-		members = append(members, `"acr_values": ["`+strings.Join(set.ACR.Supported, `", "`)+`"]`)
-	}
-	for _, name := range slices.Sorted(maps.Keys(set.Claims.Top)) {
-		members = append(members, fmt.Sprintf(`"duration_claim": %q`, name))
-	}
-	text := "Add these members to the configuration of the example bank:\n"
-	if set.Intent != nil {
-		members = append(members, `"consents": [{"path": "/consents", "scope": "accounts"}]`)
-		text = "Add these members to the configuration of the example bank. The path and the scope are those of your consent API:\n"
-	}
-	if set.Request.AuthorizationDetails.Required {
-		members = append(members, `"authorization_details_types": "types.json"`)
-		text = "Add these members to the configuration of the example bank. The file contains the JSON Schema of each type:\n"
-	}
-	return text + "\n```json\n{\n  " + strings.Join(members, ",\n  ") + "\n}\n```\n" + `
-` + "`go run ./examples/bank -config bank.json`" + ` starts the bank. Its flag ` + "`-h`" + ` explains each member. The bank rejects
-clients whose registration violates the rules.
+	return text + "`issuer`, `mtls_listen` and `clients`" + `, for example with the registration below. The flag ` + "`-h`" + ` of the bank explains each member.
+` + "`go run ./examples/bank -config bank.json`" + ` starts it.
 `
 }
 
