@@ -200,7 +200,7 @@ These are the rules of version %s, in addition to FAPI 2.0.
 	for i, source := range sources {
 		fmt.Fprintf(&b, "%d. %s\n", i+1, source)
 	}
-	b.WriteString("\n## What the host must still do\n\n")
+	b.WriteString("\n## Duties of the host\n\n")
 	for _, duty := range set.Host {
 		b.WriteString("- " + duty + "\n")
 	}
