@@ -302,35 +302,41 @@ func expires(k kit) {
 }
 
 func livesLong(k kit) {
-	k.race(2, func(i int, s store.Store) (bool, error) { return true, lives(k.ctx(), s, i) })
+	k.race(4, func(i int, s store.Store) (bool, error) {
+		look := []func(context.Context, store.Store, string) error{getLooks, addLooks}[i/2]
+		return true, untilLooked(func() (looked bool, err error) { return livesUntil(k.ctx(), s, lateIn(i%2), look) })
+	})
 }
 
-// lives uses the expiry lateIn(i).
-func lives(ctx context.Context, s store.Store, i int) error {
-	return untilLooked(func() (looked bool, err error) { return livesUntil(ctx, s, lateIn(i)) })
-}
-
-// livesUntil calls Get and Add until the expiry is near.
-func livesUntil(ctx context.Context, s store.Store, end time.Time) (looked bool, err error) {
+// livesUntil calls look with the key of an entry until its expiry is near.
+func livesUntil(
+	ctx context.Context, s store.Store, end time.Time, look func(context.Context, store.Store, string) error,
+) (looked bool, err error) {
 	key := newKey()
 	if added, err := s.Add(ctx, key, []byte("x"), end); err != nil || !added {
 		return false, fmt.Errorf("Add with the expiry %v returned %v and the error %v", end, added, err)
 	}
-	return until(end, func() error {
-		switch _, version, err := s.Get(ctx, key); {
-		case err != nil:
-			return fmt.Errorf("Get: %w", err)
-		case version != 1:
-			return fmt.Errorf("Get returned version %d, want 1", version)
-		}
-		switch added, err := s.Add(ctx, key, []byte("y"), hour()); {
-		case err != nil:
-			return fmt.Errorf("Add of a key that exists: %w", err)
-		case added:
-			return errors.New("Add replaced an entry")
-		}
-		return nil
-	})
+	return until(end, func() error { return look(ctx, s, key) })
+}
+
+func getLooks(ctx context.Context, s store.Store, key string) error {
+	switch _, version, err := s.Get(ctx, key); {
+	case err != nil:
+		return fmt.Errorf("Get: %w", err)
+	case version != 1:
+		return fmt.Errorf("Get returned version %d, want 1", version)
+	}
+	return nil
+}
+
+func addLooks(ctx context.Context, s store.Store, key string) error {
+	switch added, err := s.Add(ctx, key, []byte("y"), hour()); {
+	case err != nil:
+		return fmt.Errorf("Add of a key that exists: %w", err)
+	case added:
+		return errors.New("Add replaced an entry")
+	}
+	return nil
 }
 
 func addKeepsExpiry(k kit) {

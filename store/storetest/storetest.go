@@ -53,7 +53,7 @@ const (
 	// concurrentReads is how many reads a check makes during changes.
 	concurrentReads = 10
 	// attempts bounds the repetitions of a check that came too late to look.
-	attempts = 5
+	attempts = 10
 	tooSlow  = "the store or the machine is too slow for this check"
 )
 

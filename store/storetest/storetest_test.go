@@ -3,7 +3,6 @@ package storetest_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -355,46 +354,59 @@ func TestFaultsAreFound(t *testing.T) {
 	}
 }
 
-// A slowStore is a store whose calls of Get are slow until a time.
+// A slowStore is a store whose calls are slow until a time.
 type slowStore struct {
 	store.Store
 	until time.Time
 }
 
-func (s slowStore) Get(ctx context.Context, key string) ([]byte, int64, error) {
+func (s slowStore) wait() {
 	if time.Now().Before(s.until) {
 		time.Sleep(300 * time.Millisecond)
 	}
+}
+
+func (s slowStore) Get(ctx context.Context, key string) ([]byte, int64, error) {
+	s.wait()
 	return s.Store.Get(ctx, key)
+}
+
+func (s slowStore) Add(ctx context.Context, key string, value []byte, expires time.Time) (bool, error) {
+	s.wait()
+	return s.Store.Add(ctx, key, value, expires)
 }
 
 // A call that takes longer than the time in which an early expiry can be seen
 // does not see it.
 func TestTheKitPassesOnlyIfItLooked(t *testing.T) {
+	get, add := storetest.GetLooks, storetest.AddLooks
 	for _, tc := range []struct {
 		name, fault string
 		slow        time.Duration
+		look        func(context.Context, store.Store, string) error
 		want        string // part of the error
 	}{
-		{"a fast store without a fault", "none", 0, ""},
-		{"a fast store that expires entries early", "early expiry by 300 ms", 0, "Get returned version 0"},
-		{"a store that is slow at first", "none", 5 * time.Second, ""},
-		{"a store that is slow at first and expires entries early", "early expiry by 300 ms", 5 * time.Second, "Get returned version 0"},
-		{"a slow store", "none", time.Hour, storetest.TooSlow},
+		{"a fast store without a fault, Get", "none", 0, get, ""},
+		{"a fast store without a fault, Add", "none", 0, add, ""},
+		{"a fast store, Get is early", "early expiry by 300 ms", 0, get, "Get returned version 0"},
+		{"a fast store, Add is early", "Add replaces 300 ms too early", 0, add, "Add replaced an entry"},
+		{"a store that is slow at first, Get", "none", 4 * time.Second, get, ""},
+		{"a store that is slow at first, Get is early", "early expiry by 300 ms", 4 * time.Second, get, "Get returned version 0"},
+		{"a store that is slow at first, Add is early", "Add replaces 300 ms too early", 4 * time.Second, add, "Add replaced an entry"},
+		{"a slow store, Get", "none", time.Hour, get, storetest.TooSlow},
+		{"a slow store, Add", "none", time.Hour, add, storetest.TooSlow},
 	} {
-		for i := range 2 {
-			t.Run(fmt.Sprint(tc.name, ", expiry ", i), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					s := &plain{entries: make(map[string]plainEntry), fault: tc.fault}
-					err := storetest.LivesUntil(t.Context(), slowStore{s, time.Now().Add(tc.slow)}, i)
-					if tc.want == "" {
-						require.NoError(t, err)
-						return
-					}
-					require.ErrorContains(t, err, tc.want)
-				})
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := slowStore{&plain{entries: make(map[string]plainEntry), fault: tc.fault}, time.Now().Add(tc.slow)}
+				err := storetest.Lives(t.Context(), s, tc.look)
+				if tc.want == "" {
+					require.NoError(t, err)
+					return
+				}
+				require.ErrorContains(t, err, tc.want)
 			})
-		}
+		})
 	}
 }
 
