@@ -177,6 +177,7 @@ func TestHammerRunsAllAtTheSameTime(t *testing.T) {
 func TestRequire(t *testing.T) {
 	t.Run("passes if ok is true", func(t *testing.T) {
 		t.Setenv(testkit.RequireAll, "1")
+		t.Setenv(testkit.BareMachine, "")
 		passed := false
 		record(t, func(t testing.TB) { testkit.Require(t, "a database", true); passed = true })
 		require.True(t, passed)
@@ -186,6 +187,18 @@ func TestRequire(t *testing.T) {
 		r := record(t, func(t testing.TB) { testkit.Require(t, "a database", false) })
 		require.Empty(t, r.failed)
 		require.True(t, strings.HasPrefix(r.skipped, "this test needs a database"), r.skipped)
+	})
+	t.Run("skips on a bare machine", func(t *testing.T) {
+		t.Setenv(testkit.RequireAll, "")
+		t.Setenv(testkit.BareMachine, "1")
+		r := record(t, func(t testing.TB) { testkit.Require(t, "a database", true) })
+		require.True(t, strings.HasPrefix(r.skipped, "this test needs a database"), r.skipped)
+	})
+	t.Run("fails on a bare machine if everything is required", func(t *testing.T) {
+		t.Setenv(testkit.RequireAll, "1")
+		t.Setenv(testkit.BareMachine, "1")
+		r := record(t, func(t testing.TB) { testkit.Require(t, "a database", true) })
+		require.Contains(t, r.failed, "this test needs a database")
 	})
 	t.Run("fails if everything is required", func(t *testing.T) {
 		t.Setenv(testkit.RequireAll, "1")
