@@ -39,13 +39,9 @@ func newWorld(t *testing.T) *world {
 	// profiletest makes a client with a key, whose registration is moved here.
 	kit := profiletest.NewServer(t, profiletest.ServerConfig{})
 	cfg := kit.ClientConfig(t, "https://app.example/callback")
-	set, err := jwks.NewSet(jwks.Key{Public: cfg.Key.Public(), KeyID: cfg.KeyID})
+	registration, err := kit.Registration(t.Context(), cfg.ClientID)
 	require.NoError(t, err)
-	clients, err := json.Marshal([]profile.ClientMetadata{{
-		ClientID: cfg.ClientID, RedirectURIs: []string{cfg.RedirectURI}, Scope: "openid accounts", JWKS: set,
-		GrantTypes:              []string{"authorization_code", "refresh_token"},
-		TokenEndpointAuthMethod: "private_key_jwt", DPoPBoundAccessTokens: true,
-	}})
+	clients, err := json.Marshal([]*profile.ClientMetadata{registration})
 	require.NoError(t, err)
 	users, err := json.Marshal(map[string]*user{"alice": newUser(password), "bob": newUser("battery")})
 	require.NoError(t, err)

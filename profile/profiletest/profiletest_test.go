@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/gofapi/fapi2/accesstoken"
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/client"
@@ -150,6 +151,11 @@ func TestServer(t *testing.T) {
 	server := profiletest.NewServer(t, profiletest.ServerConfig{Now: clock.Now})
 	app, err := client.New(t.Context(), server.ClientConfig(t, "https://app.example/callback"))
 	require.NoError(t, err)
+	registered, err := server.Registration(t.Context(), "app-1")
+	require.NoError(t, err)
+	require.Equal(t, []string{"https://app.example/callback"}, registered.RedirectURIs)
+	_, err = server.Registration(t.Context(), "other")
+	require.ErrorIs(t, err, clientauth.ErrUnknownClient)
 
 	t.Run("a login, a call and a refresh", func(t *testing.T) {
 		token, err := login(t, server, app, "openid", "accounts")

@@ -90,7 +90,7 @@ func NewServer(t testing.TB, cfg ServerConfig) *Server {
 
 	settings := authserver.Config{
 		Issuer: asHTTP.URL, Keys: []profile.SigningKey{{Key: s.key}}, Scopes: cfg.Scopes,
-		Resources: []string{apiHTTP.URL}, Clients: s.client, Interact: s.interact,
+		Resources: []string{apiHTTP.URL}, Clients: s.Registration, Interact: s.interact,
 		AuthorizationDetails: cfg.Types, Hooks: authserver.Hooks{Now: cfg.Now},
 	}
 	if cfg.Change != nil {
@@ -182,8 +182,9 @@ func (s *Server) Browser(t testing.TB) *http.Client {
 	return &http.Client{Transport: s.HTTPClient.Transport, Jar: jar}
 }
 
-// client returns a registration.
-func (s *Server) client(_ context.Context, id string) (*profile.ClientMetadata, error) {
+// Registration returns the registration of a client. It fits the field Clients
+// of an authserver.Config, for a test of another authorization server.
+func (s *Server) Registration(_ context.Context, id string) (*profile.ClientMetadata, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if metadata, ok := s.clients[id]; ok {
