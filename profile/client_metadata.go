@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -125,8 +126,12 @@ type ClientMetadata struct {
 	UserInfoEncryptedResponseEnc      string `json:"userinfo_encrypted_response_enc,omitempty"`
 
 	// These members are from OpenID Connect Dynamic Client Registration §2.
-	ApplicationType        string   `json:"application_type,omitempty"`
-	SubjectType            string   `json:"subject_type,omitempty"`
+	ApplicationType string `json:"application_type,omitempty"`
+	SubjectType     string `json:"subject_type,omitempty"`
+	// SectorIdentifierURI is an https URL. Its document is a JSON array that
+	// contains each redirect URI, which the registration must check. See
+	// [ClientMetadata.SectorIdentifier].
+	SectorIdentifierURI    string   `json:"sector_identifier_uri,omitempty"`
 	RequireAuthTime        bool     `json:"require_auth_time,omitempty"`
 	DefaultACRValues       []string `json:"default_acr_values,omitempty"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
@@ -192,6 +197,42 @@ func (c *ClientMetadata) AllowsResponseMode(mode string) bool {
 		same = []string{"jwt", "query.jwt"}
 	}
 	return hasAny(c.ResponseModes, same...)
+}
+
+// SectorIdentifier returns the host for which pairwise subjects are made
+// (OpenID Connect Core §8.1). Clients with the same host receive the same
+// subjects. It is the host of SectorIdentifierURI, or that of RedirectURIs. It
+// returns an error if redirect URIs have several hosts, or one on loopback, and
+// there is no SectorIdentifierURI. The error matches [ErrClientMetadata].
+func (c *ClientMetadata) SectorIdentifier() (string, error) {
+	sector, err := c.sector()
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrClientMetadata, err)
+	}
+	return sector, nil
+}
+
+func (c *ClientMetadata) sector() (string, error) {
+	uris := c.RedirectURIs
+	if c.SectorIdentifierURI != "" {
+		uris = []string{c.SectorIdentifierURI}
+	}
+	var sector string
+	for _, uri := range uris {
+		u, err := url.Parse(uri)
+		if err != nil || u.Hostname() == "" {
+			return "", fmt.Errorf("no host in %.200q", uri)
+		}
+		host := strings.ToLower(u.Hostname())
+		if sector != "" && host != sector { // CA-OIDC-8.1-3
+			return "", errors.New("redirect_uris with several hosts and no sector_identifier_uri")
+		}
+		sector = host
+	}
+	if sector == "" || sector == "127.0.0.1" || sector == "::1" { // every native client has it
+		return "", errors.New("missing sector_identifier_uri")
+	}
+	return sector, nil
 }
 
 // Validate checks that FAPI 2.0 permits the registration. The error has every

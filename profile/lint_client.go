@@ -49,7 +49,19 @@ func (c *ClientMetadata) identityRules() []rule {
 		{"SP-5.3.2.3-1", forbidden, "subject_type",
 			when(!isOne(subject, "", "public", "pairwise"), "unknown subject_type %.100q", subject),
 			"Register public or pairwise."},
+		httpsRule("CA-OIDC-8.1-4", forbidden, "sector_identifier_uri", c.SectorIdentifierURI),
+		{"CA-OIDC-8.1-3", forbidden, "sector_identifier_uri", c.checkSector(),
+			"Register the https URL of a document that lists all redirect URIs."},
 	}...)
+}
+
+// checkSector requires a sector if the subjects of users are pairwise.
+func (c *ClientMetadata) checkSector() error {
+	if c.SubjectType != "pairwise" || len(c.RedirectURIs) == 0 {
+		return nil
+	}
+	_, err := c.sector()
+	return err
 }
 
 func (c *ClientMetadata) requestRules() (rules []rule) {

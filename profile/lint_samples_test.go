@@ -173,6 +173,19 @@ func lintClientSamples(t testing.TB) []lintClientSample {
 		{"SP-5.2.1-1 a logo over http", 0, func(c *profile.ClientMetadata) { c.LogoURI = "http://client.example/logo.png" }, []string{"warning SP-5.2.1-1 logo_uri"}},
 		{"SP-5.3.2.2-8 an unknown application type", 0, func(c *profile.ClientMetadata) { c.ApplicationType = "spa" }, []string{"error SP-5.3.2.2-8 application_type"}},
 		{"SP-5.3.2.3-1 an unknown subject type", 0, func(c *profile.ClientMetadata) { c.SubjectType = "x" }, []string{"error SP-5.3.2.3-1 subject_type"}},
+		{"CA-OIDC-8.1-3 pairwise subjects for two hosts", 0, func(c *profile.ClientMetadata) {
+			c.SubjectType, c.RedirectURIs = "pairwise", append(c.RedirectURIs, "https://two.example/cb")
+		}, []string{"error CA-OIDC-8.1-3 sector_identifier_uri"}},
+		{"CA-OIDC-8.1-3 two hosts and a sector", 0, func(c *profile.ClientMetadata) {
+			c.SubjectType, c.RedirectURIs = "pairwise", append(c.RedirectURIs, "https://two.example/cb")
+			c.SectorIdentifierURI = "https://sector.example/uris.json"
+		}, nil},
+		{"CA-OIDC-8.1-3 pairwise subjects for all native clients", 0, func(c *profile.ClientMetadata) {
+			c.SubjectType, c.ApplicationType, c.RedirectURIs = "pairwise", "native", []string{"http://127.0.0.1:8080/cb"}
+		}, []string{"error CA-OIDC-8.1-3 sector_identifier_uri"}},
+		{"CA-OIDC-8.1-4 a sector without TLS", 0, func(c *profile.ClientMetadata) {
+			c.SectorIdentifierURI = "http://sector.example/uris.json"
+		}, []string{"error CA-OIDC-8.1-4 sector_identifier_uri"}},
 		{"SP-5.3.2.1-2 the password grant", 0, func(c *profile.ClientMetadata) { c.GrantTypes = append(c.GrantTypes, "password") }, []string{"error SP-5.3.2.1-2 grant_types"}},
 		{"BCP-2.1.2-1 the implicit grant", 0, func(c *profile.ClientMetadata) { c.GrantTypes = append(c.GrantTypes, "implicit") }, []string{"error BCP-2.1.2-1 grant_types"}},
 		{"SP-5.3.2.1-N2 another grant", 0, func(c *profile.ClientMetadata) { c.GrantTypes = append(c.GrantTypes, "x") }, []string{"error SP-5.3.2.1-N2 grant_types"}},

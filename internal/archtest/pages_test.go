@@ -105,7 +105,7 @@ func troubleRule(r *repo) (findings []string) {
 	return findings
 }
 
-var clauseForm = regexp.MustCompile("`([A-Z]+-[0-9][0-9A-Za-z.-]*)`")
+var clauseForm = regexp.MustCompile("`([A-Z]+-(?:[A-Z]+-)?[0-9][0-9A-Za-z.-]*)`")
 
 // dutyRule finds duties of hosts that are missing in the checklist, and clauses
 // of the checklist that do not exist.

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -250,7 +249,9 @@ func (s *Server) admit(ctx context.Context, a *Authorization, data pushedData) (
 
 // An Approval is what the user has agreed to.
 type Approval struct {
-	// Subject identifies the user to this client: at most 255 ASCII characters.
+	// Subject identifies the user: at most 255 ASCII characters. Tokens contain
+	// it, unless the client is registered for pairwise subjects: see
+	// [Config.Pairwise]. Grants and their events contain it in both cases.
 	// Required.
 	Subject string
 	// Scopes are the granted scopes, a subset of [Authorization.Scopes]. Use
@@ -312,6 +313,8 @@ type Approval struct {
 	// most 8 levels. With [Introspection].TokenMembers, introspection responses
 	// contain them too. If nil, nothing is added or stored.
 	TokenMembers map[string]json.RawMessage
+
+	sub string // of the tokens
 }
 
 const (
@@ -331,6 +334,9 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	}
 	approval, err := a.withIntent(approval)
 	if err != nil {
+		return nil, err
+	}
+	if approval, err = s.withSubject(ctx, a, approval); err != nil {
 		return nil, err
 	}
 	if err := s.checkApproval(a, approval); err != nil {
@@ -358,6 +364,9 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	if err := s.keepClaims(ctx, a, record.Grant); err != nil {
 		return nil, err
 	}
+	if err := s.keepSubject(ctx, record.Grant, approval); err != nil {
+		return nil, err
+	}
 	if err := s.keepMembers(ctx, record.Grant); err != nil {
 		return nil, err
 	}
@@ -378,7 +387,7 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 
 func (s *Server) newGrant(ctx context.Context, a *Authorization, approval Approval) (grant, error) {
 	g := grant{
-		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.Subject,
+		ID: jose.RandomString(grantIDBytes), ClientID: a.client.ClientID, Subject: approval.sub,
 		Scopes: approval.Scopes, Targets: a.targets,
 		Nonce: a.request.Get("nonce"), ACR: approval.ACR, AMR: approval.AMR, NoRefresh: a.noRefreshToken(approval),
 		Members: approval.TokenMembers,
@@ -406,7 +415,8 @@ func (s *Server) newGrant(ctx context.Context, a *Authorization, approval Approv
 	}
 	g.Claims = make(map[string]json.RawMessage, len(approval.IDTokenClaims))
 	for name, claim := range approval.IDTokenClaims {
-		if name == "sub" && claim == approval.Subject { // the client may request it by name
+		// The client may request it by name.
+		if name == "sub" && (claim == approval.Subject || claim == approval.sub) {
 			continue
 		}
 		value, err := json.Marshal(claim)
@@ -431,10 +441,6 @@ func (s *Server) newGrant(ctx context.Context, a *Authorization, approval Approv
 }
 
 func (s *Server) checkApproval(a *Authorization, approval Approval) error {
-	unprintable := func(r rune) bool { return r < 0x20 || r > 0x7e }
-	if n := len(approval.Subject); n == 0 || n > maxSubject || strings.ContainsFunc(approval.Subject, unprintable) {
-		return errors.New("authserver: approval: Subject is not 1 to 255 ASCII characters")
-	}
 	if !approval.Expires.IsZero() && !approval.Expires.After(s.cfg.Hooks.Now()) {
 		return errors.New("authserver: approval: Expires is in the past")
 	}
@@ -446,7 +452,7 @@ func (s *Server) checkApproval(a *Authorization, approval Approval) error {
 	}
 	// RFC 9700 §4.15: a token of the user would pass for one of the client
 	// itself
-	if approval.Subject == a.client.ClientID {
+	if approval.Subject == a.client.ClientID || approval.sub == a.client.ClientID {
 		return errors.New("authserver: approval: Subject is the client's client_id")
 	}
 	if len(approval.Details) > 0 {

@@ -66,7 +66,7 @@ func (s *Server) checkClaimsPossible(a *asked) error {
 // checkClaims holds an approval to the requested claims of the ID token.
 func (a *Authorization) checkClaims(approval Approval) error {
 	requested := a.claims
-	subject, _ := json.Marshal(approval.Subject)
+	subject, _ := json.Marshal(approval.sub)
 	if sub, ok := requested.IDToken["sub"]; ok && !sub.Accepts(subject) {
 		return fmt.Errorf("%w: the client requests claims about another one", errSubject) // CA-OIDC-3.1.2.2-1
 	}

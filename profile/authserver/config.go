@@ -164,6 +164,19 @@ type Config struct {
 	// publishes claims_parameter_supported, and Scopes must include "openid".
 	// See [Authorization.Claims].
 	Claims []string
+	// Pairwise permits clients that are registered for pairwise subjects
+	// (subject_type), published as subject_types_supported. The sector of a
+	// client is the host of its sector_identifier_uri, or of its redirect URIs.
+	// The server does not fetch a sector_identifier_uri, because registration
+	// must check the document.
+	//
+	// The identifier is in access tokens, ID tokens, UserInfo and introspection
+	// responses, and a request for sub with a value means it. It is determined
+	// by the approval, and a later change of the registration does not affect
+	// it. [Approval.Subject] is in grants, and [Server.LocalSubject] returns it
+	// for an access token. If nil, a client that is registered for pairwise
+	// subjects is rejected.
+	Pairwise *Pairwise
 	// AuthorizationDetails are the types of authorization details (RFC 9396)
 	// that the server supports and publishes as
 	// authorization_details_types_supported. A client can request the types
@@ -439,6 +452,9 @@ func (cfg *Config) setDefaults() {
 	cfg.Scopes = slices.Clone(cfg.Scopes)
 	cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
 	cfg.Claims = slices.Clone(cfg.Claims)
+	if cfg.Pairwise != nil {
+		cfg.Pairwise = &Pairwise{Secret: slices.Clone(cfg.Pairwise.Secret), Subject: cfg.Pairwise.Subject}
+	}
 	if cfg.Grants != nil {
 		for _, scope := range []string{scopeGrantQuery, scopeGrantRevoke} {
 			if !slices.Contains(cfg.Scopes, scope) {
@@ -521,6 +537,7 @@ func (cfg *Config) check() error {
 	cfg.checkIntents(bad)
 	cfg.checkRules(bad)
 	cfg.checkClaimSupport(bad)
+	cfg.checkPairwise(bad)
 	for _, l := range cfg.lifetimes() {
 		if *l.value < l.min || *l.value > l.max {
 			bad("invalid Lifetimes.%s %v, want %v to %v", l.name, *l.value, l.min, l.max)

@@ -102,10 +102,11 @@ func (s *Server) grantCaller(
 	case !s.hasScope(client, scope):
 		return "", "", fmt.Errorf("%w: its client has lost %s", accesstoken.ErrInsufficientScope, scope)
 	}
-	if subject = token.Subject(); subject == client.ClientID { // no user has this subject, see checkApproval
-		subject = ""
+	if token.Subject() == client.ClientID { // no user has this subject, see checkApproval
+		return client.ClientID, "", nil
 	}
-	return client.ClientID, subject, nil
+	subject, err = s.LocalSubject(ctx, token)
+	return client.ClientID, subject, err
 }
 
 // mergeDetails merges details by the rules of their types (RAR-11.2-2). It
@@ -208,7 +209,7 @@ func (s *Server) prepareGrant(
 	}
 	consent := grants.Approval{
 		// GM-6.4-3
-		AuthorizationID: g.ID, Subject: g.Subject, Claims: approval.GrantClaims, AuthorizationDetails: g.Details,
+		AuthorizationID: g.ID, Subject: approval.Subject, Claims: approval.GrantClaims, AuthorizationDetails: g.Details,
 		Expires: approval.Expires, Data: approval.GrantData, Extra: approval.GrantExtra,
 		Scopes: s.grantScopes(g),
 	}

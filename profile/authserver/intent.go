@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/claims"
+	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/syntax"
@@ -258,10 +259,13 @@ func (cfg *Config) checkIntents(bad func(format string, args ...any)) {
 // intentScopes returns the scopes of a token that contain the identifier of a
 // consent. They narrow the other scopes, so each resource server receives them.
 func (s *Server) intentScopes(ctx context.Context, token *introspection.Response) ([]string, error) {
-	if s.cfg.Intent == nil || !token.Active {
+	if s.cfg.Intent == nil || !token.Active || len(token.Audience) == 0 {
 		return nil, nil
 	}
 	client, err := s.client(ctx, token.ClientID)
+	if errors.Is(err, clientauth.ErrUnknownClient) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func (s *Server) refreshTokenState(
 	if !client.HasGrantType(wire.GrantRefreshToken) {
 		return introspection.Response{}, nil
 	}
-	t := &TokenRequest{server: s, client: client, params: url.Values{}}
+	t := &TokenRequest{server: s, client: client, rules: s.rulesIn(ctx, client), params: url.Values{}}
 	record, issue, err := s.refreshable(ctx, t, token)
 	if err == nil {
 		err = s.checkRevoked(ctx, record.Grant.ID, ErrRefreshToken)

@@ -148,6 +148,7 @@ type asked struct {
 
 	intent      Intent
 	intentScope string // that contains the ID of the intent, or ""
+	sector      string // of pairwise subjects, or ""
 }
 
 // askedKey is the key of an *asked in a context. checkRequest stores its result
@@ -179,6 +180,9 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 		return a, errGrantTypeNotRegistered
 	}
 	if err := s.checkRegistration(a.rules, a.client); err != nil {
+		return a, err
+	}
+	if a.sector, err = s.sectorOf(a.rules, a.client); err != nil {
 		return a, err
 	}
 	if a.mode, err = s.responseMode(ctx, &a, params.Get("response_mode")); err != nil {

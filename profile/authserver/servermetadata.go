@@ -71,7 +71,7 @@ func (s *Server) ownMetadata() *profile.ServerMetadata {
 		m.ClaimsSupported, m.ClaimsParameterSupported = slices.Clone(s.cfg.Claims), true
 	}
 	if slices.Contains(s.cfg.Scopes, "openid") {
-		m.SubjectTypesSupported = []string{"public"}
+		m.SubjectTypesSupported = s.cfg.subjectTypes(s.cfg.rules()) // CA-OIDC-8-1
 		m.IDTokenSigningAlgValuesSupported = s.algorithms()
 	}
 	s.narrowMetadata(m)

@@ -233,7 +233,7 @@ func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
 // is granted at every one of the resource servers where it has a meaning. A
 // scope that goes with a detail is granted wherever the detail is for.
 func (s *Server) narrowScopes(t *TokenRequest, p permission, targets []string, details rar.Details) ([]string, error) {
-	intent := s.rulesOf(t.client).Intent
+	intent := t.rules.Intent
 	scopes := slices.DeleteFunc(slices.Clone(p.Scopes), func(name string) bool {
 		places := s.targetsOfScope(name, targets)
 		missing := func(target string) bool {

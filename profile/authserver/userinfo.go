@@ -110,7 +110,7 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	if err != nil {
 		return "", nil, fmt.Errorf("authserver: UserInfo: %w", err)
 	}
-	if s.rulesOf(client).Claims.OnlyRequested {
+	if s.rulesIn(r.Context(), client).Claims.OnlyRequested {
 		if host, err = limitUserInfo(requested, token.Scopes(), host); err != nil {
 			return "", nil, err
 		}
@@ -122,8 +122,12 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	// OpenID Connect Core §5.3.2: the client compares sub with that of the ID
 	// token. Claims with another subject belong to another user, and none of
 	// them is sent.
-	if sub, ok := claims["sub"]; ok && sub != token.Subject() {
-		return "", nil, errors.New("authserver: UserInfo: the claims are about another subject than the token")
+	if sub, ok := claims["sub"]; ok {
+		if same, err := s.isAbout(r.Context(), token, sub); err != nil {
+			return "", nil, err
+		} else if !same {
+			return "", nil, errors.New("authserver: UserInfo: the claims are about another subject than the token")
+		}
 	}
 	claims["sub"] = token.Subject()
 	if client.UserInfoSignedResponseAlg == "" {
