@@ -49,7 +49,8 @@ type Config struct {
 	// client. A Set that requires longer refresh tokens than
 	// Lifetimes.RefreshToken is a server_error, because revocations are
 	// forgotten earlier. Of InteractionIDs, only "require" applies to one
-	// client. If nil, Rules are for all clients.
+	// client. An API requires certificates of all clients or of none. If nil,
+	// Rules are for all clients.
 	ClientRules func(client *profile.ClientMetadata) *rules.Set
 	// Intent returns the consent that an authorization request names, if Rules
 	// have an Intent. A client makes such a consent before, at an endpoint of

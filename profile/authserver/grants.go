@@ -66,7 +66,8 @@ func (s *Server) newGrants() error {
 	if s.grants, err = grants.NewManager(cfg); err != nil {
 		return err
 	}
-	guard, err := s.newGuard(s.cfg.Endpoints.Grants, s.liveToken, s.urlsBelow(s.cfg.Endpoints.Grants)) // AT-4-7
+	path := s.cfg.Endpoints.Grants
+	guard, err := s.newGuard("grants", path, s.liveToken, s.urlsBelow(path)) // AT-4-7
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (s *Server) newGrants() error {
 			if err != nil {
 				return "", "", err
 			}
-			return s.grantCaller(r.Context(), token, scope)
+			return s.grantCaller(r, token, scope)
 		},
 	})
 	return err
@@ -91,9 +92,9 @@ func (s *Server) newGrants() error {
 // management API. The client must still be registered for the scope. The
 // subject is empty if the client obtained the token for itself.
 func (s *Server) grantCaller(
-	ctx context.Context, token *resourceserver.Token, scope string,
+	r *http.Request, token *resourceserver.Token, scope string,
 ) (clientID, subject string, err error) {
-	client, err := s.client(ctx, token.ClientID())
+	client, err := s.client(r.Context(), token.ClientID())
 	switch {
 	case errors.Is(err, clientauth.ErrUnknownClient):
 		return "", "", fmt.Errorf("%w: its client is gone", accesstoken.ErrRevoked)
@@ -102,10 +103,13 @@ func (s *Server) grantCaller(
 	case !s.hasScope(client, scope):
 		return "", "", fmt.Errorf("%w: its client has lost %s", accesstoken.ErrInsufficientScope, scope)
 	}
+	if err := s.checkCertificate(r, s.rulesOf(client), "grants"); err != nil {
+		return "", "", err
+	}
 	if token.Subject() == client.ClientID { // no user has this subject, see checkApproval
 		return client.ClientID, "", nil
 	}
-	subject, err = s.LocalSubject(ctx, token)
+	subject, err = s.LocalSubject(r.Context(), token)
 	return client.ClientID, subject, err
 }
 

@@ -19,16 +19,18 @@ func (s *Server) newProofs(path string) (*dpop.Verifier, error) {
 }
 
 // newGuard returns a resource server for an endpoint that takes access tokens
-// of this server.
+// of this server. If all clients have the same rules, the guard applies those
+// for certificates before it consumes the proof.
 func (s *Server) newGuard(
-	path string,
+	endpoint, path string,
 	tokens func(context.Context, string) (resourceserver.Claims, error),
 	urls func(*http.Request) ([]*url.URL, error),
 ) (*resourceserver.Server, error) {
 	return resourceserver.New(resourceserver.Config{
 		Resource: s.endpoint(path), Issuers: []resourceserver.Issuer{{ID: s.cfg.Issuer, Tokens: tokens}},
 		URLs: urls, Certificates: s.cfg.certificates(), InteractionIDs: s.cfg.InteractionIDs,
-		Replay: s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew,
+		RequireCertificate: s.cfg.requiresCertificates(endpoint),
+		Replay:             s.cfg.Replay, Nonces: s.cfg.Nonces, FutureSkew: wire.FutureSkew,
 		Hooks: resourceserver.Hooks{Observe: s.guardObserver(), Logger: s.cfg.Hooks.Logger, Now: s.cfg.Hooks.Now},
 	})
 }

@@ -2,6 +2,7 @@ package authserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/profile/rules"
+	"github.com/gofapi/fapi2/tokenbinding"
 )
 
 // noRules narrow nothing.
@@ -105,6 +107,25 @@ func (s *Server) checkSender(r *http.Request, from *sender, endpoint string) err
 		return wire.ErrInteractionID
 	}
 	return nil
+}
+
+// requiresCertificates reports whether every client must present a certificate
+// at an endpoint.
+func (cfg *Config) requiresCertificates(endpoint string) bool {
+	return cfg.ClientRules == nil && slices.Contains(cfg.rules().MutualTLS, endpoint)
+}
+
+// checkCertificate requires a certificate with a request that has an access
+// token, if the rules do.
+func (s *Server) checkCertificate(r *http.Request, set *rules.Set, endpoint string) error {
+	if !slices.Contains(set.MutualTLS, endpoint) {
+		return nil
+	}
+	certificate, err := s.certificate(r)
+	if errors.Is(err, clientauth.ErrCertificate) || err == nil && certificate.Thumbprint == "" {
+		return fmt.Errorf("%w: missing at %s (rules %.64s)", tokenbinding.ErrNoCertificate, endpoint, set.Name)
+	}
+	return err
 }
 
 // checkBinding checks the registered binding of a client. A token that is bound

@@ -33,7 +33,7 @@ func (s *Server) newUserInfo() (err error) {
 		claims.Audience = append(claims.Audience, endpoint)
 		return claims, err
 	}
-	s.userInfo, err = s.newGuard(s.cfg.Endpoints.UserInfo, token, s.urlsOf(s.cfg.Endpoints.UserInfo))
+	s.userInfo, err = s.newGuard("userinfo", s.cfg.Endpoints.UserInfo, token, s.urlsOf(s.cfg.Endpoints.UserInfo))
 	return err
 }
 
@@ -90,6 +90,9 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	// OpenID Connect Core §5.3.2: it would not take what is not signed or
 	// encrypted, or otherwise.
 	set := s.rulesOf(client)
+	if err := s.checkCertificate(r, set, "userinfo"); err != nil {
+		return "", nil, err
+	}
 	if err := s.checkUserInfo(client, set); err != nil {
 		return "", nil, err
 	}

@@ -221,6 +221,26 @@ func TestDecideWithACertificate(t *testing.T) {
 	}
 }
 
+// An API may require a certificate with each token. It need not be that of any token.
+func TestRequireCertificate(t *testing.T) {
+	connection, source := selfSigned(t)
+	w := newAPI(t, func(c *resourceserver.Config) { c.Certificates, c.RequireCertificate = source, true })
+	token := w.token()
+	r := httptest.NewRequest(http.MethodGet, "/accounts", nil)
+	r.Header.Set("Authorization", "DPoP "+token)
+	r.Header.Set("DPoP", w.forge(token, testkit.ECKey(t, "client")))
+	_, err := w.rs.Verify(r, "accounts")
+	require.ErrorIs(t, err, tokenbinding.ErrNoCertificate)
+	code, _, status := oautherr.From(err)
+	require.Equal(t, "invalid_token", code)
+	require.Equal(t, http.StatusUnauthorized, status)
+	require.Zero(t, w.uses.Load(), "the proof is not consumed")
+	r.TLS = connection
+	verified, err := w.rs.Verify(r, "accounts")
+	require.NoError(t, err)
+	require.Empty(t, verified.Confirmation().X5TS256)
+}
+
 // Reject responds to an error after Decide as WriteError does.
 func TestReject(t *testing.T) {
 	guard, nonce := nonced(t)

@@ -49,6 +49,12 @@ type Config struct {
 	// tls.RequestClientCert, and need not verify it.
 	Certificates *tokenbinding.CertificateSource
 
+	// RequireCertificate requires a certificate with each request, even if the
+	// token is not bound to one. Any certificate that Certificates returns is
+	// accepted, so TLS or the proxy decides which ones exist. It requires
+	// Certificates. If false, only certificate-bound tokens require one.
+	RequireCertificate bool
+
 	// FutureSkew is how far ahead the times of a JWT access token or a proof
 	// may lie. The clock of the API may be behind. The default is 30 seconds,
 	// the minimum 10 seconds, the maximum 1 minute. Expiry has no leeway,
@@ -142,6 +148,9 @@ func (cfg *Config) check() (problems []error) {
 		if problem := syntax.HTTPSProblem(base); problem != "" {
 			problems = append(problems, fmt.Errorf("BaseURLs: %q %s", base, problem))
 		}
+	}
+	if cfg.RequireCertificate && cfg.Certificates == nil {
+		problems = append(problems, errors.New("RequireCertificate without Certificates"))
 	}
 	if problem := wire.InteractionIDsProblem(cfg.InteractionIDs); problem != "" {
 		problems = append(problems, errors.New(problem))

@@ -26,15 +26,16 @@ func TestResourceServerConfig(t *testing.T) {
 	_, err := resourceserver.New(good())
 	require.NoError(t, err)
 	for name, change := range map[string]func(*resourceserver.Config){
-		"no resource":             func(c *resourceserver.Config) { c.Resource = "" },
-		"a relative resource":     func(c *resourceserver.Config) { c.Resource = "/v1" },
-		"a fragment":              func(c *resourceserver.Config) { c.Resource += "#x" },
-		"SP-5.2.1-1 http":         func(c *resourceserver.Config) { c.Resource = "http://api.example" },
-		"SP-5.2.1-1 http BaseURL": func(c *resourceserver.Config) { c.BaseURLs = []string{"http://api.example"} },
-		"BaseURL with a query":    func(c *resourceserver.Config) { c.BaseURLs = []string{"https://api.example/?x=1"} },
-		"no issuer":               func(c *resourceserver.Config) { c.Issuers[0].ID = "" },
-		"an http issuer":          func(c *resourceserver.Config) { c.Issuers[0].ID = "http://as.example" },
-		"a client beside keys":    func(c *resourceserver.Config) { c.Issuers[0].HTTPClient = http.DefaultClient },
+		"no resource":               func(c *resourceserver.Config) { c.Resource = "" },
+		"a relative resource":       func(c *resourceserver.Config) { c.Resource = "/v1" },
+		"a fragment":                func(c *resourceserver.Config) { c.Resource += "#x" },
+		"SP-5.2.1-1 http":           func(c *resourceserver.Config) { c.Resource = "http://api.example" },
+		"SP-5.2.1-1 http BaseURL":   func(c *resourceserver.Config) { c.BaseURLs = []string{"http://api.example"} },
+		"BaseURL with a query":      func(c *resourceserver.Config) { c.BaseURLs = []string{"https://api.example/?x=1"} },
+		"no issuer":                 func(c *resourceserver.Config) { c.Issuers[0].ID = "" },
+		"an http issuer":            func(c *resourceserver.Config) { c.Issuers[0].ID = "http://as.example" },
+		"a client beside keys":      func(c *resourceserver.Config) { c.Issuers[0].HTTPClient = http.DefaultClient },
+		"no source of certificates": func(c *resourceserver.Config) { c.RequireCertificate = true },
 	} {
 		cfg := good()
 		change(&cfg)

@@ -156,8 +156,12 @@ func (s *Server) checkBinding(
 	var proved tokenbinding.Proof
 	// If a cnf has both members, neither a certificate nor a proof replaces the
 	// other.
-	if proved.X5TS256, err = s.certificate(r, binding.X5TS256 != ""); err != nil {
+	needed := s.cfg.RequireCertificate || binding.X5TS256 != ""
+	if proved.X5TS256, err = s.certificate(r, needed); err != nil {
 		return proof, err
+	}
+	if s.cfg.RequireCertificate && proved.X5TS256 == "" {
+		return proof, fmt.Errorf("%w: required with each request", tokenbinding.ErrNoCertificate)
 	}
 	if binding.JKT != "" {
 		// CS-16, DPOP-7.1-2: the checks of the proof itself. AM-5.2: with the
