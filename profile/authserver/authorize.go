@@ -164,7 +164,7 @@ func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authoriz
 	if err := s.checkFrontChannel(ctx, clientID, query); err != nil {
 		return nil, err
 	}
-	var found asked
+	found := asked{requestURI: requestURI}
 	request, err := s.requests.Load(context.WithValue(ctx, askedKey{}, &found), clientID, requestURI)
 	return s.authorization(ctx, request, found, err)
 }
@@ -173,7 +173,7 @@ func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authoriz
 // authorization endpoint before. The host passes the values from its session. A
 // user may take longer to log in than the lifetime of a request_uri.
 func (s *Server) Resume(ctx context.Context, clientID, requestURI string) (*Authorization, error) {
-	var found asked
+	found := asked{requestURI: requestURI}
 	request, err := s.requests.Resume(context.WithValue(ctx, askedKey{}, &found), clientID, requestURI)
 	return s.authorization(ctx, request, found, err)
 }

@@ -59,12 +59,12 @@ type Config struct {
 	// error, the server responds with 503 and consumes nothing.
 	//
 	// The server calls Intent when the client pushes the request, when the
-	// browser arrives, and for the approval. In the last call RequestID is not
-	// empty, and Intent can reserve the consent for this request. It then
-	// returns ErrIntent for other requests, and the consent again for the same
-	// request, because the user may have to retry. The server approves each
-	// request once. Without a reservation, two concurrent requests can have the
-	// same consent approved. A consent must not change after it was made.
+	// browser arrives, and for the approval. In the last call Approval is true,
+	// and Intent can reserve the consent for this RequestID. It then returns
+	// ErrIntent for other requests, and the consent again for the same request,
+	// because the user may have to retry. The server approves each request
+	// once. Without a reservation, two concurrent requests can have the same
+	// consent approved. A consent must not change after it was made.
 	//
 	// The scopes of an access token, its details or the ID token contain the
 	// identifier. A refresh does not call Intent. To end the tokens of a

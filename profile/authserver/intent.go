@@ -51,10 +51,13 @@ type IntentRequest struct {
 	// ID is the identifier of the consent: 1 to 256 characters of ASCII,
 	// without spaces, quotes and backslashes.
 	ID string
-	// RequestID is empty until the approval. Then it identifies the pushed
-	// request that is approved. It is the same for each attempt to approve this
-	// request, and it is not a secret.
+	// RequestID identifies the pushed request. It is not a secret. It is empty
+	// at the push.
 	RequestID string
+	// Approval reports that the user has agreed, and that the server is about
+	// to approve the request. An approval that fails can be repeated, and then
+	// has the same RequestID.
+	Approval bool
 }
 
 // An Intent is a consent that exists before the authorization request, as
@@ -175,14 +178,18 @@ func detailedIntents(details rar.Details, path string) []string {
 // checkIntent passes the consent that a request names to the host. It returns
 // an [ErrIntent] if the host rejects the consent, and an [ErrStore] if the host
 // fails.
-func (s *Server) checkIntent(ctx context.Context, a *asked, requestID string) (Intent, error) {
+func (s *Server) checkIntent(ctx context.Context, a *asked, approval bool) (Intent, error) {
 	if a.intent.ID == "" {
 		return Intent{}, nil
 	}
 	if s.cfg.Intent == nil {
 		return Intent{}, errors.New("authserver: ClientRules has an Intent, and Config has none")
 	}
-	intent, err := s.cfg.Intent(ctx, IntentRequest{Client: a.client, ID: a.intent.ID, RequestID: requestID})
+	request := IntentRequest{Client: a.client, ID: a.intent.ID, Approval: approval}
+	if a.requestURI != "" {
+		request.RequestID = jose.SHA256Base64(a.requestURI)
+	}
+	intent, err := s.cfg.Intent(ctx, request)
 	switch {
 	case errors.Is(err, ErrIntent):
 		return Intent{}, fmt.Errorf("%w: %w", intentRow(a.rules.Intent), err)
@@ -197,7 +204,7 @@ func (s *Server) checkIntent(ctx context.Context, a *asked, requestID string) (I
 
 // checkIntentAgain passes the consent to the host once more, at the approval.
 func (s *Server) checkIntentAgain(ctx context.Context, a *Authorization) error {
-	_, err := s.checkIntent(ctx, &a.asked, jose.SHA256Base64(a.request.RequestURI()))
+	_, err := s.checkIntent(ctx, &a.asked, true)
 	return err
 }
 

@@ -44,7 +44,7 @@ func (b *consentBook) intent(_ context.Context, q authserver.IntentRequest) (aut
 	case isUsed && used != q.RequestID:
 		return authserver.Intent{}, fmt.Errorf("%w: used", authserver.ErrIntent)
 	}
-	if q.RequestID != "" {
+	if q.Approval {
 		b.reserved[q.ID] = q.RequestID
 	}
 	return authserver.Intent{Content: "the consent " + q.ID, Expires: b.ends[q.ID]}, nil
@@ -202,7 +202,10 @@ func TestIntentAllTheWay(t *testing.T) {
 				tokens := w.spend(w.code("client-1", p.named("C1")))
 				require.Equal(t, http.StatusOK, tokens.status, "%v", tokens.body)
 				require.Len(t, book.asked, 3, "at the push, when the browser arrives and for the approval")
-				require.NotEmpty(t, book.asked[2].RequestID)
+				require.NotEmpty(t, book.asked[1].RequestID)
+				require.Equal(t, book.asked[1].RequestID, book.asked[2].RequestID)
+				require.False(t, book.asked[1].Approval)
+				require.True(t, book.asked[2].Approval)
 				_, idToken := claims(t, tokens.body["id_token"])
 				for _, got := range []answer{tokens, w.renew(tokens), w.seen("client-2", tokens.body["access_token"].(string))} {
 					require.Equal(t, http.StatusOK, got.status, "%v", got.body)
@@ -387,4 +390,29 @@ func TestIntentConfig(t *testing.T) {
 			require.ErrorContains(t, err, tc.want)
 		})
 	}
+}
+
+// A consent that was reserved for an approval that failed is still good for the same request.
+func TestIntentAfterAFailedApproval(t *testing.T) {
+	var spy *spyStore
+	w, book := intentWorld(t, rules.Intent{Scope: "consent:"}, func(as *authserver.Config, _ *resourceserver.Config) {
+		spy = newSpy(as.Hooks.Now)
+		as.Store = spy
+	})
+	form := w.pushForm("client-1")
+	form.Set("scope", "openid consent:C1")
+	target := w.authorizationURL("client-1", form)
+	for _, call := range []string{"add code", "swap request"} {
+		spy.before = func(got string) error {
+			if got == call {
+				return errDown
+			}
+			return nil
+		}
+		require.Equal(t, http.StatusServiceUnavailable, w.visit(target).StatusCode, call)
+		require.Len(t, book.reserved, 1, call)
+	}
+	spy.before = nil
+	require.Equal(t, "invalid_scope", w.push("client-1", with("scope", "openid consent:C1")).code, "another request with it")
+	require.NotEmpty(t, w.browse(target).Get("code"), "the user retries")
 }

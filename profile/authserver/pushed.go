@@ -148,6 +148,7 @@ type asked struct {
 
 	intent      Intent
 	intentScope string // that contains the ID of the intent, or ""
+	requestURI  string // "" at the push
 	sector      string // of pairwise subjects, or ""
 }
 
@@ -159,8 +160,13 @@ type askedKey struct{}
 // the user arrives, since the registration may have changed (PAR-7.4-1,
 // PAR-4-4).
 func (s *Server) checkRequest(ctx context.Context, clientID string, params url.Values) error {
-	found, err := s.ask(ctx, clientID, params)
-	if to, ok := ctx.Value(askedKey{}).(*asked); ok {
+	to, ok := ctx.Value(askedKey{}).(*asked)
+	var requestURI string
+	if ok {
+		requestURI = to.requestURI
+	}
+	found, err := s.ask(ctx, clientID, requestURI, params)
+	if ok {
 		if err != nil { // a hook may have checked another request in this context
 			found = asked{}
 		}
@@ -171,7 +177,8 @@ func (s *Server) checkRequest(ctx context.Context, clientID string, params url.V
 
 // ask makes all checks that are possible before the user arrives (RFC 9126 §2.1
 // step 3).
-func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a asked, err error) {
+func (s *Server) ask(ctx context.Context, clientID, requestURI string, params url.Values) (a asked, err error) {
+	a.requestURI = requestURI
 	if a.client, err = s.client(ctx, clientID); err != nil {
 		return a, err
 	}
@@ -234,7 +241,7 @@ func (s *Server) ask(ctx context.Context, clientID string, params url.Values) (a
 	if err := s.askContent(ctx, &a, params); err != nil {
 		return a, err
 	}
-	a.intent, err = s.checkIntent(ctx, &a, "")
+	a.intent, err = s.checkIntent(ctx, &a, false)
 	return a, err
 }
 

@@ -197,8 +197,15 @@ func TestPairwiseSubjectOfTheHost(t *testing.T) {
 }
 
 func TestLocalSubjectIsKept(t *testing.T) {
-	w := pairwiseWorld(t)
+	var spy *spyStore
+	w := pairwiseWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
+		spy = newSpy(as.Hooks.Now)
+		as.Store = spy
+	})
 	tokens := w.redeem()
+	spy.fail(1, "get grant")
+	require.Equal(t, http.StatusServiceUnavailable, w.subjectOfUserInfo(tokens).status, "the store is down")
+	spy.recover()
 	w.clients["client-1"].SubjectType = "public"
 	require.Equal(t, pairwiseOf("client.example", "alice"), w.subjectOfUserInfo(tokens).body["sub"], "the tokens keep their subject")
 	before := w.redeem()
