@@ -331,7 +331,11 @@ var samples = map[string][]sample{
 		{"a missing script", map[string]string{workflow: "      - run: .ci/walk x\n", dependabot: updates}, []string{workflow + ":1: .ci/walk x: no such script"}},
 		{"a module that is not updated", map[string]string{workflow: "", dependabot: updates, "store/sql/go.mod": "module " + module + "/store/sql\n"}, []string{"no entry for gomod /store/sql"}},
 		{"a package of npm that is not updated", map[string]string{workflow: "", dependabot: updates, "interop/package.json": "{}\n"}, []string{"no entry for npm /interop"}},
-		{"a module that is gone", map[string]string{workflow: "", dependabot: updates + "  - package-ecosystem: gomod\n    directory: /gone\n"}, []string{"nothing to update for gomod /gone"}},
+		{"a module that is gone", map[string]string{workflow: "", dependabot: updates + updateOf("/gone")}, []string{"nothing to update for gomod /gone"}},
+		{"modules that are released and that are not", map[string]string{workflow: "", dependabot: updates + updateOf("/store/sql") + updateOf("/interop"),
+			"store/sql/go.mod": "", "interop/go.mod": "", releasing: "`" + module + "/store/sql` is, `interop` is not\n"}, nil},
+		{"a module that is not mentioned", map[string]string{workflow: "", dependabot: updates + updateOf("/interop"), "interop/go.mod": "", releasing: "interop\n"},
+			[]string{"does not say whether interop is released"}},
 		{"no updates", map[string]string{workflow: ""}, []string{"no entry for github-actions /", "no entry for gomod /"}},
 	},
 	"troubleshooting": {
@@ -351,6 +355,9 @@ var samples = map[string][]sample{
 		{"a clause that does not exist", map[string]string{requirements: dutyRow, checklist: "`SP-1-2` `SP-1-3`\n"}, []string{"SP-1-3 is not in"}},
 	},
 }
+
+// updateOf returns an entry of Dependabot for a module.
+func updateOf(dir string) string { return "  - package-ecosystem: gomod\n    directory: " + dir + "\n" }
 
 // tree returns a sample with a README, a second file and some others.
 func tree(name, readme, file, text string, want ...string) sample {

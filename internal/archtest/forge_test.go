@@ -16,10 +16,14 @@ var (
 	updateForm = regexp.MustCompile(`(?m)^ +- package-ecosystem: (\S+)\n +directory: (\S+)$`)
 )
 
-const dependabot = ".github/dependabot.yml"
+const (
+	dependabot = ".github/dependabot.yml"
+	releasing  = "docs/releasing.md"
+)
 
 // forgeRule finds actions that are not pinned to a commit, commands of
-// workflows that do not exist, and modules whose dependencies are not updated.
+// workflows that do not exist, and modules whose dependencies or releases are
+// forgotten.
 func forgeRule(r *repo) (findings []string) {
 	for _, name := range slices.Sorted(maps.Keys(r.texts)) {
 		if !strings.HasPrefix(name, ".github/workflows/") {
@@ -45,7 +49,18 @@ func forgeRule(r *repo) (findings []string) {
 			}
 		}
 	}
-	return append(findings, r.updates()...)
+	return slices.Concat(findings, r.updates(), r.releases())
+}
+
+// releases finds modules that the page about releases does not mention.
+func (r *repo) releases() (findings []string) {
+	page, ok := r.texts[releasing]
+	for _, dir := range r.nested {
+		if ok && !strings.Contains(string(page), "`"+dir+"`") && !strings.Contains(string(page), "`"+r.module+"/"+dir+"`") {
+			findings = append(findings, fmt.Sprintf("%s: does not say whether %s is released", releasing, dir))
+		}
+	}
+	return findings
 }
 
 // updates compares the directories that Dependabot reads with the tree.
