@@ -182,6 +182,9 @@ func (c *config) tokenMembers(clientID string) map[string]json.RawMessage {
 // approval it reserves the consent, so that one request of several has it
 // approved.
 func (b *bank) intent(ctx context.Context, request authserver.IntentRequest) (authserver.Intent, error) {
+	if !request.Approval {
+		request.RequestID = "" // reserves nothing
+	}
 	one, err := b.consents.reserve(ctx, request.Client.ClientID, request.ID, request.RequestID)
 	if errors.Is(err, errNoConsent) || errors.Is(err, errConsentState) {
 		return authserver.Intent{}, fmt.Errorf("%w: %w", authserver.ErrIntent, err)
