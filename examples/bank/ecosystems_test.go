@@ -252,62 +252,59 @@ var manners = map[string]manner{
 	}},
 }
 
-// Each client completes, and the responses are as the ecosystem checks them.
-func TestEcosystemFlows(t *testing.T) {
-	checks := map[string]func(t *testing.T, e *ecosystem, tokens, idToken object){
-		"uk-obl": func(t *testing.T, _ *ecosystem, _, idToken object) {
-			require.Regexp(t, "^urn:bank:", idToken["openbanking_intent_id"])
-			require.Equal(t, ukSCA, idToken["acr"])
-		},
-		"br-opf": func(t *testing.T, _ *ecosystem, tokens, idToken object) {
-			require.Contains(t, tokens["scope"], "consent:urn:bank:")
-			require.Equal(t, "76109277673", idToken["cpf"])
-			require.Equal(t, "urn:brasil:openbanking:loa2", idToken["acr"])
-			require.NotEmpty(t, tokens["refresh_token"])
-		},
-		"au-cdr": func(t *testing.T, e *ecosystem, tokens, idToken object) {
-			require.Equal(t, "urn:cds.au:cdr:2", idToken["acr"])
-			require.NotEmpty(t, tokens["refresh_token"])
-			require.NotEmpty(t, tokens["cdr_arrangement_id"])
-		},
-		"au-connectid": func(t *testing.T, _ *ecosystem, _, idToken object) {
-			require.Equal(t, "Alice", idToken["given_name"])
-			require.Equal(t, "1990-01-01", idToken["birthdate"])
-			require.NotEmpty(t, idToken["txn"])
-			require.NotContains(t, idToken, "email")
-			require.Equal(t, object{"verification": object{"trust_framework": "au_connectid"}, "claims": object{"given_name": "Alice"}},
-				idToken["verified_claims"])
-		},
-		"uae-cbuae": func(t *testing.T, _ *ecosystem, tokens, _ object) {
-			require.Equal(t, uaeType, tokens["authorization_details"].([]any)[0].(object)["type"])
-		},
-		"sa-ksa": func(t *testing.T, _ *ecosystem, tokens, _ object) { require.Contains(t, tokens["scope"], "accounts:") },
+// issued checks the responses of each ecosystem.
+var issued = map[string]func(t *testing.T, e *ecosystem, tokens, idToken object){
+	"uk-obl": func(t *testing.T, _ *ecosystem, _, idToken object) {
+		require.Regexp(t, "^urn:bank:", idToken["openbanking_intent_id"])
+		require.Equal(t, ukSCA, idToken["acr"])
+	},
+	"br-opf": func(t *testing.T, _ *ecosystem, tokens, idToken object) {
+		require.Contains(t, tokens["scope"], "consent:urn:bank:")
+		require.Equal(t, "76109277673", idToken["cpf"])
+		require.Equal(t, "urn:brasil:openbanking:loa2", idToken["acr"])
+		require.NotEmpty(t, tokens["refresh_token"])
+	},
+	"au-cdr": func(t *testing.T, e *ecosystem, tokens, idToken object) {
+		require.Equal(t, "urn:cds.au:cdr:2", idToken["acr"])
+		require.NotEmpty(t, tokens["refresh_token"])
+		require.NotEmpty(t, tokens["cdr_arrangement_id"])
+	},
+	"au-connectid": func(t *testing.T, _ *ecosystem, _, idToken object) {
+		require.Equal(t, "Alice", idToken["given_name"])
+		require.Equal(t, "1990-01-01", idToken["birthdate"])
+		require.NotEmpty(t, idToken["txn"])
+		require.NotContains(t, idToken, "email")
+		require.Equal(t, object{"verification": object{"trust_framework": "au_connectid"}, "claims": object{"given_name": "Alice"}},
+			idToken["verified_claims"])
+	},
+	"uae-cbuae": func(t *testing.T, _ *ecosystem, tokens, _ object) {
+		require.Equal(t, uaeType, tokens["authorization_details"].([]any)[0].(object)["type"])
+	},
+	"sa-ksa": func(t *testing.T, _ *ecosystem, tokens, _ object) { require.Contains(t, tokens["scope"], "accounts:") },
+}
+
+// completes gets each client to the API, and checks the responses as the
+// ecosystem does.
+func (e *ecosystem) completes(t *testing.T) {
+	for _, p := range []*party{e.one, e.two} {
+		answer := p.redeem(e.code(t, p)).do().ok(http.StatusOK)
+		require.Equal(t, interactionID, answer.header.Get("X-Fapi-Interaction-Id"))
+		tokens := answer.json()
+		require.Equal(t, "Bearer", tokens["token_type"])
+		require.GreaterOrEqual(t, tokens["expires_in"], 300.0)
+		require.LessOrEqual(t, tokens["expires_in"], 600.0)
+		head, idToken := unseal(t, e.decrypted(t, p, tokens["id_token"].(string)))
+		require.Equal(t, "PS256", head["alg"])
+		issued[e.name](t, e, tokens, idToken)
+		call := p.call(http.MethodGet, e.manner.resource, tokens["access_token"].(string))
+		require.Equal(t, interactionID, call.do().ok(http.StatusOK).header.Get("X-Fapi-Interaction-Id"))
+		if refresh, ok := tokens["refresh_token"].(string); ok {
+			again := p.refresh(refresh).do().ok(http.StatusOK).json()
+			require.Equal(t, tokens["scope"], again["scope"])
+			require.Contains(t, []any{nil, refresh}, again["refresh_token"], "not rotated")
+			require.Equal(t, tokens["cdr_arrangement_id"], again["cdr_arrangement_id"])
+		}
 	}
-	for name, check := range checks {
-		t.Run(name, func(t *testing.T) {
-			e := newEcosystem(t, name)
-			for _, p := range []*party{e.one, e.two} {
-				answer := p.redeem(e.code(t, p)).do().ok(http.StatusOK)
-				require.Equal(t, interactionID, answer.header.Get("X-Fapi-Interaction-Id"))
-				tokens := answer.json()
-				require.Equal(t, "Bearer", tokens["token_type"])
-				require.GreaterOrEqual(t, tokens["expires_in"], 300.0)
-				require.LessOrEqual(t, tokens["expires_in"], 600.0)
-				head, idToken := unseal(t, e.decrypted(t, p, tokens["id_token"].(string)))
-				require.Equal(t, "PS256", head["alg"])
-				check(t, e, tokens, idToken)
-				call := p.call(http.MethodGet, e.manner.resource, tokens["access_token"].(string))
-				require.Equal(t, interactionID, call.do().ok(http.StatusOK).header.Get("X-Fapi-Interaction-Id"))
-				if refresh, ok := tokens["refresh_token"].(string); ok {
-					again := p.refresh(refresh).do().ok(http.StatusOK).json()
-					require.Equal(t, tokens["scope"], again["scope"])
-					require.Contains(t, []any{nil, refresh}, again["refresh_token"], "not rotated")
-					require.Equal(t, tokens["cdr_arrangement_id"], again["cdr_arrangement_id"])
-				}
-			}
-		})
-	}
-	require.Len(t, checks, len(manners))
 }
 
 // An ecosystemCase is a behaviour that an ecosystem's test tools check.
@@ -352,21 +349,30 @@ func (e *ecosystem) naming(id string) change {
 	}
 }
 
-func TestEcosystemCases(t *testing.T) {
+// ecosystemCases are the behaviours of all ecosystems.
+func ecosystemCases() []ecosystemCase {
 	after := func(d time.Duration) func(t *testing.T, e *ecosystem) []change {
 		return func(_ *testing.T, e *ecosystem) []change { return []change{claim("exp", e.now().Add(d).Unix())} }
 	}
 	ten := "au-connectid uae-cbuae sa-ksa"
-	cases := []ecosystemCase{
+	return []ecosystemCase{
 		refusedPush("a redirect URI that is not registered", "", "invalid_request invalid_request_object", fixed(claim("redirect_uri", "https://evil.example/cb"))),
 		refusedPush("a request object that is valid for 15 minutes", ten, "invalid_request_object", after(15*time.Minute)),
 		refusedPush("a request object from 15 minutes ago", ten, "invalid_request_object", func(_ *testing.T, e *ecosystem) []change {
 			return []change{claim("nbf", e.now().Add(-15*time.Minute).Unix())}
 		}),
 		refusedPush("a signed response is requested", "uk-obl au-connectid uae-cbuae sa-ksa", "invalid_request", fixed(claim("response_mode", "jwt"))),
+		refusedPush("a purpose of 301 characters", "au-connectid", "invalid_request", fixed(claim("purpose", strings.Repeat("한", 301)))),
+		refusedPush("a purpose of 2 characters", "au-connectid", "invalid_request", fixed(claim("purpose", "한국"))),
+		refusedPush("no purpose", "au-connectid", "invalid_request", fixed(claim("purpose", nil))),
 		refusedPush("a requested acr", "au-connectid", "invalid_request", fixed(claim("acr_values", "urn:x"))),
+		refusedPush("an id_token_hint", "br-opf", "invalid_request", fixed(claim("id_token_hint", "x"))),
 		refusedPush("a negative sharing duration", "au-cdr", "invalid_request",
 			fixed(claimsRequest(object{"acr": object{"essential": true}}, object{"sharing_duration": -1}))),
+		refusedPush("two details", "uae-cbuae", "invalid_authorization_details", func(_ *testing.T, e *ecosystem) []change {
+			return []change{claim("authorization_details", []object{uaeDetail(e, time.Hour), uaeDetail(e, 2*time.Hour)})}
+		}),
+		refusedPush("no details", "uae-cbuae", "invalid_authorization_details invalid_request", fixed(claim("authorization_details", nil))),
 		refusedPush("an essential acr that no login meets", "uk-obl", "access_denied", func(t *testing.T, e *ecosystem) []change {
 			return []change{ukClaims(e.consent(t, e.one), "urn:other")}
 		}),
@@ -396,6 +402,19 @@ func TestEcosystemCases(t *testing.T) {
 			for _, name := range []string{"name", "given_name", "birthdate", "verified_claims", "txn"} {
 				require.NotContains(t, idToken, name)
 				require.NotContains(t, about, name)
+			}
+		}},
+		{"more than request and assertion in the form", "au-connectid", func(t *testing.T, e *ecosystem) {
+			for _, name := range []string{"client_id", "state"} {
+				e.push(t, e.one).with(name, e.one.id).do().refused(http.StatusBadRequest, "invalid_request")
+			}
+		}},
+		{"more than client_id and request_uri from the browser", "sa-ksa", func(t *testing.T, e *ecosystem) {
+			front := e.one.front(e.push(t, e.one).do().ok(http.StatusCreated).str("request_uri"))
+			got := e.get(front + "&state=x")
+			require.NotEqual(t, http.StatusOK, got.status)
+			if got.status == http.StatusFound || got.status == http.StatusSeeOther {
+				require.Equal(t, "invalid_request", got.location().Query().Get("error"))
 			}
 		}},
 		{"no interaction ID", "br-opf", func(t *testing.T, e *ecosystem) {
@@ -456,6 +475,15 @@ func TestEcosystemCases(t *testing.T) {
 			}
 		}},
 	}
+}
+
+// Each bank behaves as the test tools of its ecosystem demand.
+func TestEcosystems(t *testing.T) {
+	cases := append(ecosystemCases(),
+		ecosystemCase{"the flow completes", "", func(t *testing.T, e *ecosystem) { e.completes(t) }},
+		ecosystemCase{"a client of this module completes", "", func(t *testing.T, e *ecosystem) { e.applicationCompletes(t) }},
+		ecosystemCase{"the metadata follow the rules", "", func(t *testing.T, e *ecosystem) { e.publishes(t) }},
+	)
 	for name := range manners {
 		t.Run(name, func(t *testing.T) {
 			e := newEcosystem(t, name)
@@ -467,6 +495,7 @@ func TestEcosystemCases(t *testing.T) {
 					})
 				}
 			}
+			e.t = t
 		})
 	}
 }
@@ -637,72 +666,67 @@ func (e *ecosystem) consentBy(t testing.TB, c *client.Client) string {
 	return member(members, "Data.ConsentId").(string)
 }
 
-// A client of this module completes under the rules of each ecosystem.
-func TestEcosystemApplications(t *testing.T) {
-	for name, m := range manners {
-		t.Run(name, func(t *testing.T) {
-			e := newEcosystem(t, name)
-			c, wanted := e.asApplication(t), object{"scope": m.scope}
-			for _, change := range m.ask(e, func() string { return e.consentBy(t, c) }) {
-				change(object{}, wanted)
-			}
-			request := client.Request{Scopes: strings.Fields(wanted["scope"].(string)), Params: url.Values{}}
-			for name, value := range wanted {
-				raw, err := json.Marshal(value)
-				require.NoError(t, err)
-				switch name {
-				case "scope":
-				case "authorization_details":
-					request.AuthorizationDetails = raw
-				case "claims":
-					request.Params.Set(name, string(raw))
-				default:
-					request.Params.Set(name, value.(string))
-				}
-			}
-			session, err := c.Begin(t.Context(), request)
-			require.NoError(t, err)
-			token, err := c.Finish(t.Context(), session, e.get(session.URL).location().Query())
-			require.NoError(t, err)
-			if m.resource == "/userinfo" {
-				about, err := c.UserInfo(t.Context(), token)
-				require.NoError(t, err)
-				require.Equal(t, client.Subject(token), about.Subject())
-				return
-			}
-			caller, err := c.HTTPClient(c.TokenSource(t.Context(), token))
-			require.NoError(t, err)
-			answer, err := caller.Get(e.mtls + m.resource)
-			require.NoError(t, err)
-			defer answer.Body.Close()
-			require.Equal(t, http.StatusOK, answer.StatusCode)
-			require.Len(t, answer.Header.Get("X-Fapi-Interaction-Id"), 36)
-		})
+// applicationCompletes gets a client of this module to the API.
+func (e *ecosystem) applicationCompletes(t *testing.T) {
+	m := e.manner
+	c, wanted := e.asApplication(t), object{"scope": m.scope}
+	for _, change := range m.ask(e, func() string { return e.consentBy(t, c) }) {
+		change(object{}, wanted)
 	}
+	request := client.Request{Scopes: strings.Fields(wanted["scope"].(string)), Params: url.Values{}}
+	for name, value := range wanted {
+		raw, err := json.Marshal(value)
+		require.NoError(t, err)
+		switch name {
+		case "scope":
+		case "authorization_details":
+			request.AuthorizationDetails = raw
+		case "claims":
+			request.Params.Set(name, string(raw))
+		default:
+			request.Params.Set(name, value.(string))
+		}
+	}
+	session, err := c.Begin(t.Context(), request)
+	require.NoError(t, err)
+	token, err := c.Finish(t.Context(), session, e.get(session.URL).location().Query())
+	require.NoError(t, err)
+	if m.resource == "/userinfo" {
+		about, err := c.UserInfo(t.Context(), token)
+		require.NoError(t, err)
+		require.Equal(t, client.Subject(token), about.Subject())
+		return
+	}
+	caller, err := c.HTTPClient(c.TokenSource(t.Context(), token))
+	require.NoError(t, err)
+	answer, err := caller.Get(e.mtls + m.resource)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	require.Len(t, answer.Header.Get("X-Fapi-Interaction-Id"), 36)
 }
 
-// The metadata of each bank follow the rules.
-func TestEcosystemMetadata(t *testing.T) {
-	for name := range manners {
-		t.Run(name, func(t *testing.T) {
-			e := newEcosystem(t, name)
-			published := e.get(e.issuer + "/.well-known/openid-configuration").json()
-			require.Equal(t, []any{"PS256"}, published["id_token_signing_alg_values_supported"])
-			require.Contains(t, published["request_object_signing_alg_values_supported"], "PS256")
-			require.Equal(t, true, published["require_signed_request_object"])
-			aliases := published["mtls_endpoint_aliases"].(object)
-			for _, endpoint := range []string{"token_endpoint", "pushed_authorization_request_endpoint", "userinfo_endpoint"} {
-				require.NotEmpty(t, aliases[endpoint], endpoint)
-			}
-			want := map[string][]string{
-				"uk-obl": {"acr", "openbanking_intent_id"}, "au-cdr": {"acr", "sharing_duration"}, "br-opf": {"acr", "cpf"},
-				"au-connectid": {"given_name", "verified_claims"},
-			}[name]
-			require.Subset(t, published["claims_supported"], want)
-			if name == "uae-cbuae" {
-				require.Contains(t, published["authorization_details_types_supported"], uaeType)
-			}
-		})
+// publishes checks that the metadata follow the rules.
+func (e *ecosystem) publishes(t *testing.T) {
+	m := e.bank.server.Metadata()
+	for _, finding := range e.cfg.rules.LintServer(m) {
+		require.NotEqual(t, "error", finding.Severity, finding)
+	}
+	published := e.get(e.issuer + "/.well-known/openid-configuration").json()
+	require.Equal(t, []any{"PS256"}, published["id_token_signing_alg_values_supported"])
+	require.Contains(t, published["request_object_signing_alg_values_supported"], "PS256")
+	require.Equal(t, true, published["require_signed_request_object"])
+	aliases := published["mtls_endpoint_aliases"].(object)
+	for _, endpoint := range []string{"token_endpoint", "pushed_authorization_request_endpoint", "userinfo_endpoint"} {
+		require.NotEmpty(t, aliases[endpoint], endpoint)
+	}
+	want := map[string][]string{
+		"uk-obl": {"acr", "openbanking_intent_id"}, "au-cdr": {"acr", "sharing_duration"}, "br-opf": {"acr", "cpf"},
+		"au-connectid": {"given_name", "verified_claims"},
+	}[e.name]
+	require.Subset(t, published["claims_supported"], want)
+	if e.name == "uae-cbuae" {
+		require.Contains(t, published["authorization_details_types_supported"], uaeType)
 	}
 }
 
