@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/gofapi/fapi2/accesstoken"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
@@ -83,13 +84,17 @@ func (a *api) accounts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	own := []account{}
-	exists, err := a.users.exists(r.Context(), token.Subject())
+	user, ok := a.userOf(w, r, token)
+	if !ok {
+		return
+	}
+	exists, err := a.users.exists(r.Context(), user)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
 	if exists {
-		own = accountsOf(token.Subject())
+		own = accountsOf(user)
 	}
 	if err := token.CheckScope("accounts"); err != nil {
 		listed, failed := a.listed(token)
@@ -168,6 +173,10 @@ func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 		a.guard.WriteError(w, r, err, "payments")
 		return
 	}
+	user, ok := a.userOf(w, r, token)
+	if !ok {
+		return
+	}
 	// One consent is one payment. The use is recorded for the granted detail,
 	// however the order is spelled, for every token of the consent.
 	id, err := a.uses.Once(r.Context(), uses.Use{Grant: token.GrantID(), Detail: permission, Attempt: attempt,
@@ -178,17 +187,30 @@ func (a *api) pay(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		a.guard.WriteError(w, r, err)
 	default:
-		booked, err := a.payments.book(r.Context(), token.Subject(), payment{id: id, clientID: token.ClientID(),
+		booked, err := a.payments.book(r.Context(), user, payment{id: id, clientID: token.ClientID(),
 			grantID: token.GrantID(), detail: permission, at: a.now()})
 		if err != nil { // the client repeats the request with its key
 			a.unavailable(w, r, err)
 			return
 		}
 		if booked {
-			a.log.InfoContext(r.Context(), "payment made", "client", token.ClientID(), "subject", token.Subject())
+			a.log.InfoContext(r.Context(), "payment made", "client", token.ClientID(), "subject", user)
 		}
 		writeJSON(w, http.StatusCreated, object{"payment_id": id, "status": "accepted"})
 	}
+}
+
+// userOf returns the name of the user of a token, whose subject can be
+// pairwise. If userOf responds to the client itself, ok is false.
+func (a *api) userOf(w http.ResponseWriter, r *http.Request, token *resourceserver.Token) (user string, ok bool) {
+	user, err := a.server.LocalSubject(r.Context(), token)
+	switch {
+	case errors.Is(err, accesstoken.ErrRevoked):
+		a.guard.WriteError(w, r, err)
+	case err != nil:
+		a.unavailable(w, r, err)
+	}
+	return user, err == nil
 }
 
 // unavailable reports to the client that the store has failed.

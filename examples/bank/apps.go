@@ -30,6 +30,7 @@ type permission struct {
 	ClientID string    `json:"client_id"`
 	Since    time.Time `json:"since"`
 	Until    time.Time `json:"until,omitzero"`
+	Consent  string    `json:"consent,omitempty"` // that the client has created before
 
 	managed bool // a grant
 	granted
@@ -149,7 +150,7 @@ func (b *bank) remember(ctx context.Context, a *authserver.Authorization, respon
 		return nil
 	}
 	dropped, err := b.permissions.add(ctx, approval.Subject, permission{
-		ID: response.AuthorizationID(), ClientID: a.ClientID(), Since: b.now(), Until: b.ends(a),
+		ID: response.AuthorizationID(), ClientID: a.ClientID(), Since: b.now(), Until: b.ends(a), Consent: a.Intent().ID,
 		granted: granted{scopes: approval.Scopes, details: approval.Details},
 	})
 	b.drop(ctx, dropped)
@@ -254,8 +255,14 @@ func (b *bank) drop(ctx context.Context, all []permission) {
 	}
 }
 
-// withdraw ends a permission, with its tokens.
+// withdraw ends a permission, with its tokens and its consent.
 func (b *bank) withdraw(ctx context.Context, one permission) error {
+	if one.Consent != "" {
+		_, err := b.consents.revoke(ctx, one.ClientID, one.Consent)
+		if err != nil && !errors.Is(err, errNoConsent) {
+			return err
+		}
+	}
 	if one.managed {
 		err := b.server.Grants().Withdraw(ctx, one.ID)
 		if errors.Is(err, grants.ErrNotFound) { // it has ended

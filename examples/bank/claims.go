@@ -158,13 +158,17 @@ func (c *config) shownClaims(a *authserver.Authorization, user, language string)
 // userInfo returns the claims that this bank has about a user. A client
 // receives a claim that its scope includes, or that it requested by name.
 func (b *bank) userInfo(
-	_ context.Context, token *resourceserver.Token, requested claims.Set,
+	ctx context.Context, token *resourceserver.Token, requested claims.Set,
 ) (map[string]any, error) {
-	selected, err := b.cfg.requestedClaims(token.Subject(), requested)
+	user, err := b.server.LocalSubject(ctx, token)
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range b.cfg.about(token.Subject()) {
+	selected, err := b.cfg.requestedClaims(user, requested)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range b.cfg.about(user) {
 		for scope, names := range claimsOfScopes {
 			if token.HasScope(scope) && slices.Contains(names, name) {
 				selected[name] = value

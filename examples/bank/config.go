@@ -39,6 +39,7 @@ type config struct {
 	operatorListen, operatorSecret        string
 	interactionIDs, detailTypesFile       string
 	rulesName, durationClaim, detailEnd   string
+	pairwiseSecret                        string
 	clientRulesNames                      map[string]string
 	acrValues                             []string
 	consents                              []consentAPI

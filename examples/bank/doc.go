@@ -71,6 +71,31 @@
 // request receives 409 with the payment_id of the payment that was made.
 // Idempotency-Key is 1 to 64 printable ASCII characters of the client's choice.
 //
+// # Ecosystems
+//
+// The member rules names the rules of an ecosystem, and client_rules those of
+// single clients. The directory ecosystems has one file for each ecosystem with
+// the members that its bank needs. Copy them into a configuration with issuer,
+// listen, mtls_listen and clients, and start the bank:
+//
+//	go run ./examples/bank -config bank.json
+//
+// The paths of files in these members are relative to examples/bank. A
+// registration that the rules do not permit is a problem of the configuration.
+// docs/ecosystems has a page about the rules of each ecosystem.
+//
+// Some ecosystems have consents that exist before the authorization request.
+// The member consents adds their endpoints. A client creates a consent with
+// POST and a token of the client credentials grant, reads it with GET below
+// that path, and ends it with DELETE. The body is JSON or a signed message. The
+// user decides about a consent on the consent page, once and within a day. Of
+// several requests for one consent, one is approved. The end of the consent
+// ends its tokens.
+//
+// Users have claims, which clients request one by one or by scope. The bank
+// makes the claim txn itself. authorization_details_types adds types of
+// authorization details from a file with their JSON Schemas.
+//
 // # Browser code
 //
 // No endpoint sends CORS headers: the clients of FAPI 2.0 are servers (its

@@ -18,6 +18,9 @@ import (
 	"github.com/gofapi/fapi2/profile/rules"
 )
 
+// minPairwise is the least size of pairwise_secret.
+const minPairwise = 32
+
 // ecosystemMembers returns the members of a configuration file by which the
 // bank plays a bank of an ecosystem.
 func (c *config) ecosystemMembers() []configfile.Member {
@@ -40,6 +43,9 @@ func (c *config) ecosystemMembers() []configfile.Member {
 		{Name: "detail_end", Into: &c.detailEnd, Default: "none",
 			Meaning: "The member of authorization details that has the end of the permission, for example " +
 				"consent.ExpirationDateTime."},
+		{Name: "pairwise_secret", Into: &c.pairwiseSecret, Default: "the username is the subject for all clients",
+			Meaning: "At least 32 random bytes, for example from openssl rand -base64 32. Clients with the subject " +
+				"type pairwise then receive a hash in place of the username."},
 		{Name: "introspect_refresh_tokens", Into: &c.introspectRefresh, Default: "false",
 			Meaning: "Let a client introspect its own refresh tokens."},
 		{Name: "consents", Into: &c.consents, Default: "none",
@@ -81,6 +87,12 @@ func (c *config) checkRules(p *configfile.Problems) {
 	if c.rules != nil && c.interactionIDs == "" {
 		c.interactionIDs = c.rules.InteractionIDs
 	}
+	for _, set := range c.allRules() {
+		p.Require(c.pairwiseSecret != "" || len(set.SubjectTypes) == 0 || slices.Contains(set.SubjectTypes, "public"),
+			"rules", "%s: subjects are pairwise, which needs pairwise_secret", set.Name)
+	}
+	p.Require(c.pairwiseSecret == "" || len(c.pairwiseSecret) >= minPairwise, "pairwise_secret",
+		"%d bytes, want at least %d", len(c.pairwiseSecret), minPairwise)
 	p.Require(c.detailEnd == "" || isMemberPath(c.detailEnd), "detail_end", "%.100q is not a path of members",
 		c.detailEnd)
 }
@@ -160,6 +172,9 @@ func (b *bank) useRules(settings *authserver.Config) {
 	settings.ClientRules = func(client *profile.ClientMetadata) *rules.Set { return b.cfg.clientRules[client.ClientID] }
 	if len(b.cfg.allRules()) > 0 || len(b.cfg.consents) > 0 { // the permission has its own end
 		settings.Lifetimes.RefreshToken = grantLifetime
+	}
+	if b.cfg.pairwiseSecret != "" {
+		settings.Pairwise = &authserver.Pairwise{Secret: []byte(b.cfg.pairwiseSecret)}
 	}
 	settings.Introspection.TokenMembers, settings.Introspection.RefreshTokens = true, b.cfg.introspectRefresh
 }

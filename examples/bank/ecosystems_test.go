@@ -51,7 +51,10 @@ type manner struct {
 	resource string
 }
 
-const interactionID = "1f2e3d4c-5b6a-4798-8a9b-0c1d2e3f4a5b"
+const (
+	interactionID  = "1f2e3d4c-5b6a-4798-8a9b-0c1d2e3f4a5b"
+	secondRedirect = "https://other.example/callback"
+)
 
 var rsaKeys = sync.OnceValues(func() (all [2]*rsa.PrivateKey, err error) {
 	for i := range all {
@@ -82,6 +85,9 @@ func newEcosystem(t testing.TB, name string, changes ...func(cfg object)) *ecosy
 			client := cfg["clients"].([]object)[at]
 			public := publicJWK(t, keys[i].Public())
 			public["kid"], public["use"] = "key-of-"+id, "sig"
+			if id == "mixed-two" { // another sector
+				client["redirect_uris"] = []string{secondRedirect}
+			}
 			client["scope"], client["authorization_details_types"] = m.scope+" "+m.own, detailTypes(t, cfg)
 			client["jwks"] = object{"keys": []object{public}}
 			if name == "au-cdr" { // whose test tools demand an encrypted ID token
@@ -96,6 +102,7 @@ func newEcosystem(t testing.TB, name string, changes ...func(cfg object)) *ecosy
 	}}
 	e := &ecosystem{world: newWorld(t, append(all, changes...)...), name: name, manner: m}
 	e.one, e.two = e.mixed, e.mixedTwo
+	e.two.redirect = secondRedirect
 	for i, p := range []*party{e.one, e.two} {
 		p.key = keys[i]
 		p.header = http.Header{"X-Fapi-Interaction-Id": {interactionID}}
@@ -433,6 +440,24 @@ func ecosystemCases() []ecosystemCase {
 			e.one.consentCall(http.MethodPost, e.cfg.consents[0].Path, "accounts", "application/jwt", token).do().
 				refused(http.StatusBadRequest, "invalid_request")
 		}},
+		{"subjects differ between sectors", "au-cdr au-connectid", func(t *testing.T, e *ecosystem) {
+			subjects := map[any]bool{"alice": true}
+			for _, p := range []*party{e.one, e.two, e.one} {
+				tokens := e.tokens(t, p)
+				_, idToken := unseal(t, e.decrypted(t, p, tokens["id_token"].(string)))
+				about := p.call(http.MethodGet, "/userinfo", tokens["access_token"].(string)).do().ok(http.StatusOK).json()
+				require.Equal(t, idToken["sub"], about["sub"])
+				_, access := unseal(t, tokens["access_token"].(string))
+				require.Equal(t, idToken["sub"], access["sub"])
+				subjects[idToken["sub"]] = true
+			}
+			require.Len(t, subjects, 3)
+			require.Equal(t, []any{"pairwise"}, e.get(e.issuer + "/.well-known/openid-configuration").json()["subject_types_supported"])
+		}},
+		{"a detail whose end is over", "uae-cbuae", func(t *testing.T, e *ecosystem) {
+			q := e.callback(t, e.one, claim("authorization_details", []object{uaeDetail(e, -time.Hour)}))
+			require.Equal(t, "access_denied", q.Get("error"))
+		}},
 		{"introspection of tokens by their client", "au-cdr", func(t *testing.T, e *ecosystem) {
 			tokens := e.tokens(t, e.one)
 			ask := func(p *party, token string) object {
@@ -541,6 +566,21 @@ func TestTheUserDecidesAboutAConsent(t *testing.T) {
 		require.Equal(t, "invalid_request", q.Get("error"))
 		require.Equal(t, want, e.status(t, id))
 	}
+}
+
+func TestAUserEndsAConsent(t *testing.T) {
+	e := newEcosystem(t, "uk-obl", with("auto_approve", nil))
+	id, b := e.consent(t, e.one), e.newBrowser()
+	front := e.one.front(e.push(t, e.one, e.naming(id)).do().ok(http.StatusCreated).str("request_uri"))
+	to := b.press(b.logIn(b.open(front), "alice", "correct horse"), "approve", nil).location().Query()
+	token := e.one.redeem(to.Get("code")).do().ok(http.StatusOK).str("access_token")
+	e.one.call(http.MethodGet, "/accounts", token).do().ok(http.StatusOK)
+	require.NoError(t, e.bank.forget(t.Context(), "alice"))
+	e.one.call(http.MethodGet, "/accounts", token).do().ok(http.StatusUnauthorized)
+	require.Equal(t, "Revoked", e.status(t, id))
+	one, err := e.bank.consents.of(t.Context(), e.one.id, id)
+	require.NoError(t, err)
+	require.Empty(t, one.Body)
 }
 
 func TestOneOfSeveralRequestsHasAConsentApproved(t *testing.T) {
@@ -744,6 +784,8 @@ func TestRegistrationsAgainstTheRulesAreRefused(t *testing.T) {
 		{"unknown rules of a client", with("client_rules", object{"one": "atlantis"}), `client_rules: "one"`},
 		{"consents that cannot be created", with("consents", []object{}), "which needs consents"},
 		{"a member without a name", with("detail_end", "a..b"), "detail_end"},
+		{"a short secret", with("pairwise_secret", "short"), "5 bytes, want at least 32"},
+		{"no secret", with("rules", "au-cdr"), "which needs pairwise_secret"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			o := settings()

@@ -20,6 +20,11 @@ func (b *bank) interact(w http.ResponseWriter, r *http.Request, a *authserver.Au
 }
 
 func (b *bank) begin(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
+	if end, _ := b.lasts(a); !end.IsZero() && !end.After(b.now()) {
+		response, err := b.server.Deny(r.Context(), a, "access_denied", "the requested permission has ended")
+		b.leave(w, r, a, response, err)
+		return
+	}
 	if b.cfg.autoApprove != "" {
 		b.approve(w, r, nil, a, authserver.Approval{Subject: b.cfg.autoApprove, Scopes: a.Scopes(),
 			Details:  a.Details(),
