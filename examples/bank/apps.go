@@ -150,8 +150,8 @@ func (b *bank) remember(ctx context.Context, a *authserver.Authorization, respon
 		return nil
 	}
 	dropped, err := b.permissions.add(ctx, approval.Subject, permission{
-		ID: response.AuthorizationID(), ClientID: a.ClientID(), Since: b.now(), Until: b.ends(a), Consent: a.Intent().ID,
-		granted: granted{scopes: approval.Scopes, details: approval.Details},
+		ID: response.AuthorizationID(), ClientID: a.ClientID(), Since: b.now(), Until: b.ends(a),
+		Consent: a.Intent().ID, granted: granted{scopes: approval.Scopes, details: approval.Details},
 	})
 	b.drop(ctx, dropped)
 	return err

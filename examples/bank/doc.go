@@ -47,11 +47,11 @@
 //
 // GET /healthz reports that the process serves requests, and GET /readyz that
 // its store responds and the clock differs from the store's by at most ten
-// seconds. If the store fails, requests receive status 503 with
-// Retry-After. With drain_seconds, /readyz fails for that time before the bank
-// ends, so that a load balancer sends new requests to other instances. The
-// members operator_listen and operator_secret add a page on a loopback address.
-// It shows what is in the store, replaces the keys, and deletes the data of a
+// seconds. If the store fails, requests receive status 503 with Retry-After.
+// With drain_seconds, /readyz fails for that time before the bank ends, so that
+// a load balancer sends new requests to other instances. The members
+// operator_listen and operator_secret add a page on a loopback address. It
+// shows what is in the store, replaces the keys, and deletes the data of a
 // user.
 //
 // If the environment has OTEL_EXPORTER_OTLP_ENDPOINT, the bank sends spans and
