@@ -70,7 +70,8 @@ func (q ClientRequest) LogValue() slog.Value { return slog.StringValue(q.String(
 // http.Handler that authorize has returned. That handler changes the state of
 // the host and writes the response. Of any number of concurrent requests with
 // one assertion at most one reaches it. A host therefore cannot forget to
-// consume an assertion.
+// consume an assertion. If the endpoint requires mutual TLS, authorize checks
+// [ClientRequest.Certificate].
 //
 // The requests appear in [Hooks].Observe and follow [Config].InteractionIDs,
 // like those to the endpoints of [Server.Handler].

@@ -89,7 +89,8 @@ type Config struct {
 	// KeySource is set.
 	Keys []profile.SigningKey
 	// Scopes are the scopes that exist at this server. With "openid", the
-	// server issues ID tokens.
+	// server issues ID tokens. They are encrypted for clients that are
+	// registered for that (id_token_encrypted_response_alg).
 	Scopes []string
 	// Resources are the resource servers that tokens can be for, as absolute
 	// URIs (RFC 8707). The first is the audience of a token whose request names

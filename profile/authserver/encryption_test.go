@@ -270,6 +270,22 @@ func TestEncryptionIsImpossible(t *testing.T) {
 			require.NotEmpty(t, token.RefreshToken)
 		})
 	}
+	t.Run("CA-OIDC-10.2-2 a key at the jwks_uri", func(t *testing.T) {
+		keys := httptest.NewTLSServer(testkit.Must(jwks.NewSet(
+			jwks.Key{Public: testkit.ECKey(t, "app").Public(), KeyID: "sig", Use: "sig"}, jwks.Key{Public: testkit.ECKey(t, "enc").Public(), KeyID: "enc", Use: "enc"},
+		)))
+		t.Cleanup(keys.Close)
+		c := m.enrol("app", "private_key_jwt", false)
+		c.JWKS, c.JWKSURI, c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc = nil, keys.URL, "ECDH-ES", "A256GCM"
+		app := m.client("app", func(c *client.Config) {
+			c.KeyID, c.OpenID = "sig", &client.OpenID{IDTokenDecryptionKeys: []idtoken.DecryptionKey{{Key: testkit.ECKey(t, "enc"), KeyID: "enc"}}}
+		})
+		session, err := app.Begin(ctx, client.Request{Scopes: []string{"openid", "accounts"}})
+		require.NoError(t, err)
+		token, err := app.Finish(ctx, session, m.browse(session.URL))
+		require.NoError(t, err)
+		require.Equal(t, "alice", client.Subject(token))
+	})
 	t.Run("CA-OIDC-10.2-1 UserInfo that is encrypted and not signed", func(t *testing.T) {
 		m.encryptFor("ECDH-ES", "A256GCM")
 		raw := m.tokens("client-1", "d").body["access_token"].(string)

@@ -35,6 +35,9 @@ var ownMembers = []string{
 // parameters (RFC 6749 §8.2). A response with other values could be unreadable
 // for the client.
 func checkMembers(members map[string]json.RawMessage) error {
+	if len(members) == 0 {
+		return nil
+	}
 	size := 0
 	folded := make(map[string]bool, len(members))
 	for name, value := range members {
@@ -133,6 +136,9 @@ func extraMembers(members map[string]json.RawMessage) map[string]any {
 
 // writeMembers writes members in the order of their names.
 func writeMembers(w *strictjson.Writer, members map[string]json.RawMessage) {
+	if len(members) == 0 {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		w.Raw(name, members[name])
 	}
