@@ -152,7 +152,9 @@ type Config struct {
 	// UserInfo returns the claims about the user of an access token with scope
 	// openid, as far as its scopes permit. It adds the UserInfo endpoint
 	// (OpenID Connect Core §5.3), for which Scopes must include "openid". The
-	// endpoint adds the claim "sub", and rejects claims with another subject.
+	// endpoint adds the claim "sub", and rejects claims with another subject
+	// than the token or [Server.LocalSubject]. If the rules permit requested
+	// claims only (rules.Claims.OnlyRequested), it omits the others.
 	// requested are the claims that the client requested for UserInfo responses
 	// in its authorization request (OpenID Connect Core §5.5), or nil. The
 	// client receives an error that has a code and a status, for example

@@ -45,15 +45,20 @@ func (a *Authorization) isImplied(scope string) bool {
 func (a *Authorization) ScopesFor(choices []string, details rar.Details) []string {
 	scopes := slices.Concat(choices, details.Scopes())
 	if len(scopes) > 0 || len(details) > 0 || !a.asks() {
-		scopes = append(scopes, a.impliedScopes()...)
+		scopes = a.withImplied(scopes)
 	}
 	slices.Sort(scopes)
 	return slices.Compact(scopes)
 }
 
-// impliedScopes returns the requested scopes that every approval includes.
-func (a *Authorization) impliedScopes() []string {
-	return slices.DeleteFunc(slices.Clone(a.scopes), func(scope string) bool { return !a.isImplied(scope) })
+// withImplied appends the requested scopes that every approval includes.
+func (a *Authorization) withImplied(scopes []string) []string {
+	for _, scope := range a.scopes {
+		if a.isImplied(scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
 }
 
 // asks reports whether the user has to decide anything besides the login.
@@ -113,7 +118,7 @@ func (a *Authorization) grantedScopes(approval Approval) ([]string, error) {
 	if len(scopes) == 0 && len(approval.Details) == 0 && a.asks() {
 		return nil, ErrNothingGranted
 	}
-	scopes = append(scopes, a.impliedScopes()...)
+	scopes = a.withImplied(scopes)
 	slices.Sort(scopes)
 	return slices.Compact(scopes), nil
 }

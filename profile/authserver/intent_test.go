@@ -104,7 +104,9 @@ func intentWorld(t *testing.T, place rules.Intent, options ...worldOption) (*wor
 		owner: map[string]string{"C1": "client-1", "C2": "client-2", "C3": "client-1", strings.Repeat("c", 257): "client-1"},
 		ends:  map[string]time.Time{}, reserved: map[string]string{},
 	}
-	consent, err := rar.TypeOf("consent", rar.TypeConfig[nestedConsent]{})
+	consent, err := rar.TypeOf("consent", rar.TypeConfig[nestedConsent]{
+		Enriches: func(nestedConsent, nestedConsent) error { return nil }, // a host may change anything
+	})
 	require.NoError(t, err)
 	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{consent}})
 	require.NoError(t, err)
@@ -313,10 +315,18 @@ func TestIntentOfAnApproval(t *testing.T) {
 		change func(*authserver.Approval)
 		want   string
 	}{
-		"after the consent":    {"scope", func(a *authserver.Approval) { a.Expires = time.Now().Add(2 * time.Hour) }, "Expires is after the end"},
-		"before its end":       {"scope", func(a *authserver.Approval) { a.Expires = time.Now().Add(time.Minute) }, ""},
-		"another claim":        {"claim", func(a *authserver.Approval) { a.IDTokenClaims = map[string]any{"intent_id": "C3"} }, "another intent_id"},
-		"the claim":            {"claim", func(a *authserver.Approval) { a.IDTokenClaims = map[string]any{"intent_id": "C1"} }, ""},
+		"after the consent": {"scope", func(a *authserver.Approval) { a.Expires = time.Now().Add(2 * time.Hour) }, "Expires is after the end"},
+		"before its end":    {"scope", func(a *authserver.Approval) { a.Expires = time.Now().Add(time.Minute) }, ""},
+		"another claim":     {"claim", func(a *authserver.Approval) { a.IDTokenClaims = map[string]any{"intent_id": "C3"} }, "another intent_id"},
+		"the claim":         {"claim", func(a *authserver.Approval) { a.IDTokenClaims = map[string]any{"intent_id": "C1"} }, ""},
+		"another detail": {"detail", func(a *authserver.Approval) {
+			edited, err := rar.Edit(a.Details[0], func(c *nestedConsent) { c.Consent.ConsentID = "C3" })
+			if err != nil {
+				panic(err)
+			}
+			a.Details = rar.Details{edited}
+		}, "Details have another consent"},
+		"the detail":           {"detail", func(*authserver.Approval) {}, ""},
 		"no choice is granted": {"scope", func(a *authserver.Approval) { a.Scopes = nil }, "grants nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -329,7 +339,7 @@ func TestIntentOfAnApproval(t *testing.T) {
 				form := w.pushForm("client-1")
 				p.named("C1")(form)
 				a := w.load("client-1", form)
-				approval := authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}}
+				approval := authserver.Approval{Subject: "alice", Scopes: []string{"accounts"}, Details: a.Details()}
 				tc.change(&approval)
 				_, err := w.as.Approve(context.Background(), a, approval)
 				if tc.want != "" {

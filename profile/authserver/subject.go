@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/gofapi/fapi2/accesstoken"
@@ -45,6 +46,15 @@ type Pairwise struct {
 	// Subject fails, the approval fails with an [ErrStore].
 	Subject func(ctx context.Context, sector, subject string) (string, error)
 }
+
+// String leaves out the secret.
+func (p Pairwise) String() string { return "pairwise subjects" }
+
+// GoString is String.
+func (p Pairwise) GoString() string { return p.String() }
+
+// LogValue is String.
+func (p Pairwise) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // checkPairwise checks Pairwise, and that there is a subject type that the
 // rules permit.

@@ -239,7 +239,9 @@ type ACR struct {
 // Exactly one of Scope, Claim and Detail is set.
 type Intent struct {
 	// Scope is the prefix of a scope. With "consent:", the scope
-	// "consent:urn:bank:C1" names the consent "urn:bank:C1".
+	// "consent:urn:bank:C1" names the consent "urn:bank:C1". The registration
+	// of the client does not contain such a scope. The function
+	// authserver.Config.Intent knows the client of each consent.
 	Scope string `json:"scope,omitempty"`
 	// Claim is a claim that the request requests for the ID token, with the
 	// identifier as its value. The ID token contains it.
