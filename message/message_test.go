@@ -3,6 +3,7 @@ package message_test
 import (
 	"context"
 	"crypto"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -235,6 +236,30 @@ func TestReplays(t *testing.T) {
 	_, err = v.Verify(t.Context(), token)
 	require.ErrorIs(t, err, message.ErrReplayStore)
 	require.ErrorIs(t, err, store.Err)
+}
+
+func TestMessagesWithoutID(t *testing.T) {
+	store := &testkit.Recorder{}
+	v := newVerifier(t, func(c *message.VerifierConfig) { c.Replay, c.AllowNoID = store, true })
+	sign := func(header map[string]any, changes ...any) string {
+		return testkit.SignJWS(t, header, claims(append(changes, "jti", nil)...), testkit.ECKey(t, "sender"))
+	}
+	token := sign(map[string]any{"alg": "ES256"})
+	m, err := v.Verify(t.Context(), token)
+	require.NoError(t, err)
+	require.Empty(t, m.ID())
+	_, err = v.Verify(t.Context(), token)
+	require.ErrorIs(t, err, message.ErrReplayed)
+	_, err = v.Verify(t.Context(), sign(map[string]any{"alg": "ES256"}))
+	require.ErrorIs(t, err, message.ErrReplayed, "attack: the same text with another signature")
+	_, err = v.Verify(t.Context(), sign(map[string]any{"alg": "ES256"}, "amount", "1.00"))
+	require.NoError(t, err)
+	_, err = newVerifier(t).Verify(t.Context(), token)
+	require.ErrorIs(t, err, message.ErrClaims)
+	for _, id := range []any{"", 1, json.RawMessage("null")} {
+		_, err := v.Verify(t.Context(), testkit.SignJWS(t, map[string]any{"alg": "ES256"}, claims("jti", id), testkit.ECKey(t, "sender")))
+		require.ErrorIs(t, err, message.ErrClaims, "%v", id)
+	}
 }
 
 func TestReadBody(t *testing.T) {

@@ -56,6 +56,9 @@ type VerifierConfig struct {
 	// AllowNoExpiry accepts messages without exp, because some ecosystems do
 	// not use it. Only MaxAge then bounds the life of a message.
 	AllowNoExpiry bool
+	// AllowNoID accepts messages without jti, because some ecosystems do not
+	// use it. Replay then recognizes such a message by the signed text.
+	AllowNoID bool
 	// Replay rejects a jti of this sender that was used before. If nil, a
 	// message can be used several times until it is too old. That suits a
 	// client, which receives each response on its own connection, and an API
@@ -142,6 +145,10 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Message, error) {
 		return m, nil
 	}
 	key := jose.SHA256Base64("message\x00", v.cfg.Issuer, "\x00", m.id)
+	if m.id == "" {
+		// attack: another form of the signature (ECDSA has two)
+		key = jose.SHA256Base64("message\x00", v.cfg.Issuer, "\x00\x00", token[:strings.LastIndexByte(token, '.')])
+	}
 	added, err := v.cfg.Replay.Add(ctx, key, nil, m.lastAccepted(v.cfg.MaxAge).Add(time.Second)) // a store may round
 	switch {
 	case err != nil:
@@ -165,7 +172,10 @@ func isAssertion(claims strictjson.Object) bool {
 // check checks the claims of a message.
 func (v *Verifier) check(claims strictjson.Object) (*Message, error) {
 	c := jwt.Read(claims, ErrClaims)
-	m := &Message{payload: claims, issuer: c.String("iss"), issued: c.Time("iat"), id: c.String("jti")}
+	m := &Message{payload: claims, issuer: c.String("iss"), issued: c.Time("iat"), id: c.NonEmpty("jti")}
+	if m.id == "" && (!v.cfg.AllowNoID || claims.Has("jti")) {
+		c.Fail("missing jti")
+	}
 	audience := c.Audience()
 	m.expires, _ = c.OptionalTime("exp")
 	notBefore, _ := c.OptionalTime("nbf")
@@ -223,7 +233,8 @@ func (m *Message) lastAccepted(maxAge time.Duration) time.Time {
 // Issuer returns the sender ("iss").
 func (m *Message) Issuer() string { return m.issuer }
 
-// ID returns the identifier of the message ("jti").
+// ID returns the identifier of the message ("jti"). It is empty if the message
+// has none.
 func (m *Message) ID() string { return m.id }
 
 // IssuedAt returns when the message was signed ("iat").

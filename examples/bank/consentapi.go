@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -210,6 +211,7 @@ func (a *api) readMessage(r *http.Request, of *consentAPI, clientID string) ([]b
 	}
 	verifier, err := message.NewVerifier(message.VerifierConfig{
 		Issuer: clientID, Audience: audience, Keys: a.keysOf[clientID], Replay: a.kept.main, Now: a.now,
+		AllowNoID: true, Algorithms: a.cfg.signingOf(clientID),
 	})
 	if err != nil {
 		return nil, err
@@ -274,9 +276,15 @@ func (b *bank) sign(ctx context.Context, clientID string, body object) (string, 
 	if err != nil {
 		return "", err
 	}
-	algorithm := b.cfg.algorithms[0]
+	permitted := b.cfg.signingOf(clientID)
 	if client := b.cfg.registered[clientID]; client != nil && client.IDTokenSignedResponseAlg != "" {
-		algorithm = client.IDTokenSignedResponseAlg
+		permitted = []string{client.IDTokenSignedResponseAlg}
+	}
+	var algorithm string
+	for _, has := range b.cfg.algorithms {
+		if algorithm == "" && (len(permitted) == 0 || slices.Contains(permitted, has)) {
+			algorithm = has
+		}
 	}
 	var key profile.SigningKey
 	for _, k := range keys {

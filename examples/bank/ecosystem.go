@@ -165,6 +165,15 @@ func (c *config) rulesOf(clientID string) *rules.Set {
 	return c.rules
 }
 
+// signingOf returns the signature algorithms that the rules of a client permit,
+// or nil for all.
+func (c *config) signingOf(clientID string) []string {
+	if set := c.rulesOf(clientID); set != nil {
+		return set.Algorithms.Signing
+	}
+	return nil
+}
+
 // useRules adds the rules, and the consents that they require, to the
 // configuration of the server.
 func (b *bank) useRules(settings *authserver.Config) {

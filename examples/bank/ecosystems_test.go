@@ -434,6 +434,16 @@ func ecosystemCases() []ecosystemCase {
 			r.header["X-Fapi-Interaction-Id"] = nil
 			require.Len(t, r.do().ok(http.StatusCreated).header.Get("X-Fapi-Interaction-Id"), 36)
 		}},
+		{"a consent whose message has no jti", "sa-ksa", func(t *testing.T, e *ecosystem) {
+			now := e.now().Unix()
+			token := forge(t, e.one.key, object{"alg": "PS256", "kid": "key-of-mixed"}, object{"iss": "mixed", "aud": []string{e.issuer},
+				"iat": now, "nbf": now, "exp": now + 60, "message": object{"Data": object{"Permissions": []string{"ReadBalances"}}}})
+			send := func() reply {
+				return e.one.consentCall(http.MethodPost, e.cfg.consents[0].Path, "accounts", "application/jwt", token).do()
+			}
+			send().ok(http.StatusCreated)
+			send().refused(http.StatusBadRequest, "invalid_request")
+		}},
 		{"a bad signature of a consent", "sa-ksa", func(t *testing.T, e *ecosystem) {
 			token := forge(t, e.two.key, object{"alg": "PS256", "kid": "key-of-mixed"}, object{"iss": "mixed", "aud": e.issuer,
 				"iat": e.now().Unix(), "exp": e.now().Unix() + 60, "jti": rand.Text(), "message": object{}})
