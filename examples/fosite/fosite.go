@@ -1,0 +1,149 @@
+// Package fosite puts PAR, DPoP and rich authorization requests before a server
+// that makes its codes and tokens with github.com/ory/fosite.
+package fosite
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gofapi/fapi2/introspection"
+	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/tokenbinding"
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/compose"
+)
+
+// Pages show login and consent, and respond unless the user approves.
+type Pages func(http.ResponseWriter, *http.Request, *authserver.Authorization) (user string, d rar.Details, ok bool)
+
+// A Server checks requests with package authserver and passes them to fosite.
+type Server struct {
+	http.Handler
+	checks *authserver.Server
+	cfg    authserver.Config
+	engine fosite.OAuth2Provider
+	pages  Pages
+}
+
+// A Session is that of fosite with what FAPI 2.0 adds.
+type Session struct {
+	fosite.DefaultSession
+	Code    authserver.Binding        // the request of the code
+	Details json.RawMessage           // what the user has granted
+	Bound   tokenbinding.Confirmation `json:",omitzero"` // the key of the token
+}
+
+// New returns a server. cfg has a Store, one resource and no Interact. storage
+// has the same clients. CheckBinding checks PKCE, because the handler of fosite
+// consumes the challenge even if the verifier is wrong.
+func New(cfg authserver.Config, storage fosite.Storage, secret []byte, pages Pages) (s *Server, err error) {
+	config := &fosite.Config{GlobalSecret: secret,
+		AccessTokenLifespan: 5 * time.Minute, AuthorizeCodeLifespan: time.Minute,
+		ClientAuthenticationStrategy: func(ctx context.Context, _ *http.Request, _ url.Values) (fosite.Client, error) {
+			id, _ := ctx.Value(fosite.ContextKey("client")).(string)
+			return storage.GetClient(ctx, id)
+		},
+	}
+	s = &Server{cfg: cfg, pages: pages, engine: compose.Compose(config, storage, compose.NewOAuth2HMACStrategy(config),
+		compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2TokenIntrospectionFactory)}
+	cfg.Interact = s.interact
+	if s.checks, err = authserver.New(cfg); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/token", s.token)
+	mux.Handle("/revoke", http.NotFoundHandler()) // tokens are valid until they expire
+	mux.Handle("/", s.checks.Handler())
+	s.Handler = mux
+	return s, nil
+}
+
+// interact lets fosite make a code for the request that the user has approved.
+func (s *Server) interact(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
+	user, granted, ok := s.pages(w, r, a)
+	if !ok {
+		return
+	}
+	details, detailsErr := json.Marshal(granted)
+	session := &Session{DefaultSession: fosite.DefaultSession{Subject: user}, Code: a.Binding(), Details: details}
+	forward := &http.Request{Method: http.MethodGet, Form: a.ForwardParams()}
+	request, err := s.engine.NewAuthorizeRequest(r.Context(), forward)
+	var made fosite.AuthorizeResponder
+	if err = errors.Join(detailsErr, err); err == nil {
+		for _, scope := range a.Scopes() {
+			request.GrantScope(scope)
+		}
+		made, err = s.engine.NewAuthorizeResponse(r.Context(), request, session)
+	}
+	var response *authserver.AuthorizationResponse
+	if err == nil {
+		response, err = s.checks.Complete(r.Context(), a, made.GetCode())
+	}
+	if err != nil {
+		s.checks.WriteAuthorizationError(w, r, a, err)
+		return
+	}
+	response.ServeHTTP(w, r)
+}
+
+// token lets fosite make a token for a code. Before Commit, nothing changes.
+func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	checked, err := s.checks.TokenRequest(r)
+	if err != nil {
+		s.checks.WriteError(w, r, err)
+		return
+	}
+	ctx := context.WithValue(r.Context(), fosite.ContextKey("client"), checked.ClientID())
+	form := url.Values{"grant_type": {checked.Param("grant_type")}, "code": {checked.Param("code")},
+		"redirect_uri": {checked.Param("redirect_uri")}}
+	forward := &http.Request{Method: http.MethodPost, Form: form, PostForm: form}
+	request, err := s.engine.NewAccessRequest(ctx, forward, new(Session))
+	if err != nil { // after a second use of a code, fosite has ended its tokens
+		s.engine.WriteAccessError(ctx, w, request, err)
+		return
+	}
+	session := *request.GetSession().(*Session) // fosite may share it with other requests
+	if err = checked.CheckBinding(session.Code); err == nil {
+		session.Bound, err = checked.Commit(ctx)
+	}
+	first, id := false, sha256.Sum256([]byte(checked.Param("code")))
+	if err == nil { // not every storage of fosite is atomic
+		first, err = s.cfg.Store.Add(ctx, base64.RawURLEncoding.EncodeToString(id[:]), nil, time.Now().Add(time.Minute))
+	}
+	if err == nil && !first {
+		err = authserver.ErrCodeReplayed
+	}
+	request.SetSession(&session)
+	var made fosite.AccessResponder
+	if err == nil {
+		made, err = s.engine.NewAccessResponse(ctx, request)
+	}
+	if err != nil {
+		s.checks.WriteError(w, r, err)
+		return
+	}
+	s.checks.WriteTokenResponse(w, &authserver.TokenResponse{AccessToken: made.GetAccessToken(), ExpiresIn: 300,
+		TokenType: string(session.Bound.TokenType()), Scope: strings.Join(request.GetGrantedScopes(), " "),
+		AuthorizationDetails: session.Details})
+}
+
+// Claims is the field Tokens of a resourceserver.Issuer.
+func (s *Server) Claims(ctx context.Context, token string) (resourceserver.Claims, error) {
+	_, request, err := s.engine.IntrospectToken(ctx, token, fosite.AccessToken, new(Session))
+	if err != nil {
+		return resourceserver.Claims{}, introspection.ErrInactive
+	}
+	session := request.GetSession().(*Session)
+	return resourceserver.Claims{Subject: session.Subject, ClientID: request.GetClient().GetID(),
+		Audience: s.cfg.Resources, Scopes: request.GetGrantedScopes(), AuthorizationDetails: session.Details,
+		Confirmation: session.Bound, ExpiresAt: session.GetExpiresAt(fosite.AccessToken)}, nil
+}
