@@ -145,12 +145,12 @@ func (a *Authorization) Binding() Binding {
 // pages and link previews open them.
 //
 // It reads client_id and request_uri, and ignores other parameters of the
-// query. If Authorization fails, pass both results to
-// [Server.WriteAuthorizationError]. The Authorization is not nil if the request
-// belongs to this client, is unused and not expired, and its redirect_uri is
-// still registered. The client then receives the error, for example if it has
-// lost a scope since the push. Such an Authorization can be denied and not
-// approved.
+// query, except that [Config].Rules can forbid them. If Authorization fails,
+// pass both results to [Server.WriteAuthorizationError]. The Authorization is
+// not nil if the request belongs to this client, is unused and not expired, and
+// its redirect_uri is still registered. The client then receives the error, for
+// example if it has lost a scope since the push. Such an Authorization can be
+// denied and not approved.
 func (s *Server) Authorization(ctx context.Context, query url.Values) (*Authorization, error) {
 	// SP-5.3.2.2-3, PAR-4-5: without a request_uri of ours there is no request.
 	// RAR-12-1: nor anything of it in the browser's hands.
@@ -275,7 +275,8 @@ type Approval struct {
 	// token outlives it. With grant management it is also the end of the grant.
 	// It cannot be after [Intent.Expires], which is the default. If both are
 	// zero, tokens have their configured lifetimes, and a grant has its
-	// Lifetime.
+	// Lifetime. Rules can require an end if the client receives a refresh
+	// token.
 	Expires time.Time
 	// GrantData is a JSON value of the host that is stored with the managed
 	// grant, for example the identifier of a consent in another system.
@@ -302,8 +303,7 @@ type Approval struct {
 	// IDTokenClaims are further claims for the ID token, as encoding/json
 	// writes them. If the rules permit requested claims only
 	// (rules.Claims.OnlyRequested), the others are omitted. They cannot replace
-	// its own. A sub is omitted, and must be
-	// Subject.
+	// its own. A sub is omitted, and must be Subject.
 	IDTokenClaims map[string]any
 	// TokenMembers are JSON values of the host in the token response for the
 	// code and for each refresh, for example the ID of an arrangement. The
@@ -311,7 +311,8 @@ type Approval struct {
 	// 64 letters, digits, '-', '.' and '_', and are not those of members of the
 	// server. Names and values have at most 4 KiB together, and values have at
 	// most 8 levels. With [Introspection].TokenMembers, introspection responses
-	// contain them too. If nil, nothing is added or stored.
+	// contain them too. Rules can require members. If nil, nothing is added or
+	// stored.
 	TokenMembers map[string]json.RawMessage
 
 	sub string // of the tokens

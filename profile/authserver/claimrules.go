@@ -56,6 +56,9 @@ func checkClaimRules(set *rules.Set, requested claims.Request, acrValues string)
 			return claimError("claims: %s is not essential for the ID token", name)
 		}
 	}
+	if len(set.Claims.Top) == 0 {
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(set.Claims.Top)) {
 		if err := checkTopMember(name, set.Claims.Top[name], requested.Other[name]); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
 )
@@ -76,16 +77,18 @@ func (s *Server) recipient(
 			"the client's "+w.member+"_alg and _enc are not among the algorithms that this server encrypts with")
 	}
 	keys, err := s.remoteKeys.encryption(ctx, client, w.alg)
+	bits := s.rulesIn(ctx, client).Algorithms.RSABits
+	i := slices.IndexFunc(keys, func(key jwks.Key) bool { return jose.HasRSABits(key.Public, bits) })
 	switch {
 	case wire.Unavailable(err):
 		return nil, err
-	case err != nil || len(keys) == 0: // CA-OIDC-10.2-2
+	case err != nil || i < 0: // CA-OIDC-10.2-2
 		return nil, oautherr.Describe(
 			fmt.Errorf("%w: missing key with use enc for %s (%s_alg): %v", ErrClientNotAllowed, w.alg, w.member, err),
 			"the client has no key with use enc for its "+w.member+"_alg")
 	}
 	return &jose.Encryption{
-		Key: keys[0].Public, KeyID: keys[0].KeyID, Algorithm: w.alg, ContentEncryption: w.enc,
+		Key: keys[i].Public, KeyID: keys[i].KeyID, Algorithm: w.alg, ContentEncryption: w.enc,
 	}, nil
 }
 

@@ -3,7 +3,6 @@ package authserver
 import (
 	"context"
 	"fmt"
-	"iter"
 	"maps"
 	"net/http"
 	"net/url"
@@ -65,15 +64,12 @@ func parameterError(set *rules.Set, code, text string) error {
 
 // checkPushForm checks the names of the parameters in the form of a push.
 func checkPushForm(set *rules.Set, form url.Values) error {
-	return checkNames(set, set.Request.PushForm, maps.Keys(form), "in the form of a pushed request")
+	return checkNames(set, set.Request.PushForm, form, "in the form of a pushed request")
 }
 
-func checkNames(set *rules.Set, permitted []string, names iter.Seq[string], where string) error {
-	if len(permitted) == 0 {
-		return nil
-	}
-	for name := range names {
-		if !slices.Contains(permitted, name) {
+func checkNames(set *rules.Set, permitted []string, params url.Values, where string) error {
+	for name := range params {
+		if !permits(permitted, name) {
 			return parameterError(set, "", fmt.Sprintf("%.64q is not permitted %s", name, where))
 		}
 	}
@@ -92,7 +88,7 @@ func (s *Server) checkFrontChannel(ctx context.Context, clientID string, params 
 		}
 		set = s.rulesIn(ctx, client)
 	}
-	return checkNames(set, set.Request.FrontChannel, maps.Keys(params), "at the authorization endpoint")
+	return checkNames(set, set.Request.FrontChannel, params, "at the authorization endpoint")
 }
 
 // checkScopeRules checks that a request has the scopes that each request needs.

@@ -285,6 +285,16 @@ func TestRulesOfIntrospection(t *testing.T) {
 	require.Equal(t, mediaTypeIntrospection, got.header.Get("Content-Type"))
 }
 
+// The server does not encrypt to a small key.
+func TestRulesOfEncryptionKeys(t *testing.T) {
+	for bits, code := range map[int]string{2048: "", 3072: "unauthorized_client"} {
+		eachRuled(t, rules.Set{Algorithms: rules.Algorithms{RSABits: bits}}, func(t *testing.T, w *world) {
+			w.encryptFor("RSA-OAEP-256", "A256GCM")
+			require.Equal(t, code, w.send(w.parURL(), w.pushForm("client-1")).code)
+		})
+	}
+}
+
 // The rules choose the key of a client that is registered for no algorithm.
 func TestRulesChooseKeys(t *testing.T) {
 	signing := rules.Algorithms{Signing: []string{"EdDSA", "PS256"}, Assertion: []string{"PS256"}, IDToken: []string{"EdDSA"}, UserInfo: []string{"PS256"}}
