@@ -121,7 +121,7 @@ func (c *config) ownMembers() []configfile.Member {
 		{Name: "mtls_listen", Into: &c.mtlsListen, Default: "no mutual TLS",
 			Meaning: "host:port on which clients are asked for certificates. It is published in " +
 				"mtls_endpoint_aliases, with the host of issuer."},
-		{Name: "tls_cert_file", Into: &c.certFile, Default: "made at start, for localhost and the host of issuer",
+		{Name: "tls_cert_file", Into: &c.certFile, Default: "made and renewed, for localhost and the host of issuer",
 			Meaning: "The server's certificate in PEM. It needs tls_key_file."},
 		{Name: "tls_key_file", Into: &c.keyFile, Default: "made at start",
 			Meaning: "The private key of tls_cert_file in PEM."},

@@ -32,6 +32,11 @@
 // the first algorithm signs access tokens. It also signs for clients that
 // register no algorithm.
 //
+// Without tls_cert_file the bank makes its certificate with a CA of its own.
+// Both last 90 days. A running bank replaces them in their last 30 days, for
+// new connections. Clients of a long-running bank therefore read the file of
+// write_ca_file again.
+//
 // # Rotation of keys
 //
 // Every 90 days, or as often as the member key_days requires, new keys replace
