@@ -29,6 +29,8 @@ import (
 	"github.com/gofapi/fapi2/message"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/ecosystems"
+	"github.com/gofapi/fapi2/profile/rules"
 )
 
 // An ecosystem is a bank with the configuration of an ecosystem, and two
@@ -657,16 +659,23 @@ func TestRulesOfSingleClients(t *testing.T) {
 	e.push(t, e.two, claim("claims", nil)).do().ok(http.StatusCreated)
 }
 
+func (e *ecosystem) rules(t testing.TB) *rules.Set {
+	set, err := ecosystems.Rules(e.name)
+	require.NoError(t, err)
+	return set
+}
+
 // asApplication returns a client of this module for the first client, as its
 // ecosystem requires it.
 func (e *ecosystem) asApplication(t testing.TB) *client.Client {
 	t.Helper()
 	cfg := client.Config{
 		Issuer: e.issuer, ClientID: e.one.id, RedirectURI: e.one.redirect, Key: e.one.key, KeyID: "key-of-" + e.one.id,
-		Algorithm: "PS256", Profile: profile.SignedRequests,
+		Rules:      e.rules(t),
 		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: e.roots, MinVersion: tls.VersionTLS13}}},
 		MutualTLS:  &client.MutualTLS{Certificate: e.one.certificate, BindTokens: true, UseEndpointAliases: true},
-		Requests:   &client.RequestConfig{InteractionID: true, OmitClientID: e.name == "au-connectid"},
+		Profile:    profile.SignedRequests, // which the document may not require
+		Requests:   &client.RequestConfig{InteractionID: true},
 	}
 	if e.cfg.registered[e.one.id].IDTokenEncryptedResponseAlg != "" {
 		cfg.OpenID = &client.OpenID{IDTokenDecryptionKeys: []idtoken.DecryptionKey{{Key: e.one.key, KeyID: "encrypts",

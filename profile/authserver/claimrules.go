@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -26,58 +25,11 @@ func unmetACR(set *rules.Set) error {
 	return errACR
 }
 
-// claimError is an [ErrParameter] whose text the client receives.
-func claimError(format string, args ...any) error {
-	text := fmt.Sprintf(format, args...)
-	return oautherr.Describe(fmt.Errorf("%w: %s", ErrParameter, text), text)
-}
-
 // checkClaimRules holds a request to the rules for acr and for the claims
 // parameter.
 func checkClaimRules(set *rules.Set, requested claims.Request, acrValues string) error {
-	acr, named := requested.IDToken["acr"]
-	_, also := requested.UserInfo["acr"]
-	switch set.ACR.Request {
-	case "essential":
-		if !acr.Essential {
-			return claimError("claims: acr is not essential for the ID token")
-		}
-	case "essential_without_values":
-		if !acr.Essential || acr.Values != nil {
-			return claimError("claims: acr is not essential for the ID token without value and values")
-		}
-	case "forbidden":
-		if named || also || acrValues != "" {
-			return claimError("unexpected request for acr")
-		}
-	}
-	for _, name := range set.Claims.Essential {
-		if len(requested.IDToken) > 0 && !requested.IDToken[name].Essential {
-			return claimError("claims: %s is not essential for the ID token", name)
-		}
-	}
-	if len(set.Claims.Top) == 0 {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(set.Claims.Top)) {
-		if err := checkTopMember(name, set.Claims.Top[name], requested.Other[name]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkTopMember holds a member of the claims parameter to its rule.
-func checkTopMember(name string, rule rules.Integer, value json.RawMessage) error {
-	if value == nil {
-		if rule.Required {
-			return claimError("claims: missing %s", name)
-		}
-		return nil
-	}
-	n, err := strconv.ParseInt(string(value), 10, 64)
-	if err != nil || n < rule.Min || n > rule.Max {
-		return claimError("claims: %s is not an integer from %d to %d", name, rule.Min, rule.Max)
+	if text := set.ClaimsProblem(requested, acrValues); text != "" {
+		return oautherr.Describe(fmt.Errorf("%w: %s (rules %.64s)", ErrParameter, text, set.Name), text)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func TestClaimRulesAtThePush(t *testing.T) {
 		{"an acr for UserInfo where none may be", "forbidden", `{"userinfo":{"acr":null}}`, "", "unexpected request for acr"},
 		{"acr_values where none may be", "forbidden", ``, "gold", "unexpected request for acr"},
 		{"no acr", "forbidden", `{"id_token":{"email":null}}`, "", ""},
-		{"a missing duration", "top", ``, "", "claims: missing sharing_duration"},
+		{"a missing duration", "top", ``, "", "claims: sharing_duration is missing"},
 		{"a duration that is a text", "top", `{"sharing_duration":"60"}`, "", "claims: sharing_duration is not an integer from 0 to 31536000"},
 		{"a duration with a fraction", "top", `{"sharing_duration":60.5}`, "", "claims: sharing_duration is not an integer from 0 to 31536000"},
 		{"a negative duration", "top", `{"sharing_duration":-1}`, "", "claims: sharing_duration is not an integer from 0 to 31536000"},

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/clientauth"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
@@ -105,19 +104,7 @@ func (a *asked) findIntent() error {
 	if place == nil {
 		return nil
 	}
-	var ids []string
-	switch {
-	case place.Scope != "":
-		for _, scope := range a.scopes {
-			if id, ok := strings.CutPrefix(scope, place.Scope); ok {
-				ids, a.intentScope = append(ids, id), scope
-			}
-		}
-	case place.Claim != "":
-		ids = a.claimedIntents(place.Claim)
-	default:
-		ids = detailedIntents(a.requested, place.Detail)
-	}
+	ids := a.intentsIn(a.requested)
 	switch {
 	case len(ids) > 1:
 		return intentError(place, "more than one consent")
@@ -129,50 +116,24 @@ func (a *asked) findIntent() error {
 		return intentError(place, "malformed identifier of a consent")
 	}
 	a.intent.ID = ids[0]
+	if place.Scope != "" {
+		a.intentScope = place.Scope + ids[0]
+	}
 	return nil
 }
 
-// claimedIntents returns the identifiers in the request for a claim. A client
-// may request the claim for UserInfo responses too, with the same value. A
-// value that is not a string, or is absent, is a malformed identifier.
-func (a *asked) claimedIntents(name string) []string {
-	var ids []string
-	for _, set := range []claims.Set{a.claims.IDToken, a.claims.UserInfo} {
-		requested, ok := set[name]
-		if !ok {
-			continue
-		}
-		values := requested.Strings()
-		if len(values) == 0 || len(values) != len(requested.Values) {
-			values = []string{""}
-		}
-		ids = append(ids, values...)
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-// detailedIntents returns the identifiers at a path of authorization details.
-func detailedIntents(details rar.Details, path string) []string {
-	var ids []string
-	for _, d := range details {
-		value, err := d.MarshalJSON()
-		for _, name := range strings.Split(path, ".") {
-			var members map[string]json.RawMessage
-			if err != nil || json.Unmarshal(value, &members) != nil {
-				value = nil
-				break
+// intentsIn returns the identifiers of consents in a request that has, or is
+// granted, certain details.
+func (a *asked) intentsIn(details rar.Details) []string {
+	var values []json.RawMessage
+	if a.rules.Intent.Detail != "" {
+		for _, d := range details {
+			if value, err := d.MarshalJSON(); err == nil {
+				values = append(values, value)
 			}
-			value = members[name]
 		}
-		if value == nil {
-			continue
-		}
-		var id string
-		_ = json.Unmarshal(value, &id) // another type is a malformed identifier
-		ids = append(ids, id)
 	}
-	return ids
+	return a.rules.Intent.IDs(a.scopes, a.claims, values)
 }
 
 // checkIntent passes the consent that a request names to the host. It returns
@@ -233,7 +194,7 @@ func (a *Authorization) withIntent(approval Approval) (Approval, error) {
 		}
 		approval.IDTokenClaims[place.Claim] = id
 	case place.Detail != "":
-		granted := detailedIntents(approval.Details, place.Detail)
+		granted := a.intentsIn(approval.Details)
 		if slices.ContainsFunc(granted, func(other string) bool { return other != id }) {
 			return approval, errors.New("authserver: approval: Details have another consent than the request")
 		}

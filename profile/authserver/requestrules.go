@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/profile/rules"
@@ -22,33 +21,11 @@ func checkRequestRules(set *rules.Set, params url.Values) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(set.Request.Parameters)) {
 		rule := set.Request.Parameters[name]
-		if problem := parameterProblem(rule, params[name]); problem != "" {
+		if problem := rule.Problem(params[name]); problem != "" {
 			return parameterError(set, rule.Error, name+" "+problem)
 		}
 	}
 	return nil
-}
-
-// parameterProblem returns what is wrong with the values of a parameter, or "".
-// Only resource can have several values.
-func parameterProblem(rule rules.Parameter, values []string) string {
-	switch {
-	case len(values) == 0 && rule.Required:
-		return "is missing"
-	case len(values) > 0 && rule.Forbidden:
-		return "is not permitted"
-	}
-	for _, value := range values {
-		switch n := utf8.RuneCountInString(value); {
-		case n < rule.MinLength:
-			return fmt.Sprintf("has %d characters, want at least %d", n, rule.MinLength)
-		case rule.MaxLength > 0 && n > rule.MaxLength:
-			return fmt.Sprintf("has %d characters, want at most %d", n, rule.MaxLength)
-		case !permits(rule.Values, value):
-			return "has a value that is not permitted"
-		}
-	}
-	return ""
 }
 
 // parameterError is an [ErrParameter] with the code of a rule, which may be

@@ -98,7 +98,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 // configure returns a client that has not discovered its server. The error
 // reports all problems of cfg.
 func configure(cfg Config) (*Client, error) {
-	if err := cfg.check(); err != nil {
+	if err := errors.Join(cfg.followRules(), cfg.check()); err != nil {
 		return nil, err
 	}
 	keyPerLogin := cfg.Tokens != nil && cfg.DPoPKey == nil && !cfg.mutualTLS().BindTokens

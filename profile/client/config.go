@@ -21,6 +21,7 @@ import (
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/profile/rules"
 )
 
 // A Config configures [New]. Issuer and ClientID are required, and Key unless
@@ -87,8 +88,15 @@ type Config struct {
 	// must be unset, because the client sets them. If nil, the defaults of
 	// package jwks are used.
 	ServerKeys *jwks.RemoteConfig
-	// Requests adapts requests to the rules of an ecosystem. If nil, nothing is
-	// changed.
+	// Rules are the rules of the server's ecosystem, for example of package
+	// ecosystems. New rejects a Config that contradicts them. It adds the parts
+	// of Message Signing and the settings of Requests that they require.
+	// [Client.Begin] rejects a request that they do not permit, with
+	// [rules.ErrRequest]. Client certificates, keys and header fields such as
+	// x-fapi-auth-date remain with the application. If nil, there are no
+	// further rules.
+	Rules *rules.Set
+	// Requests adapts requests to an ecosystem. If nil, nothing is changed.
 	Requests *RequestConfig
 	// Hooks follow what the client does.
 	Hooks Hooks

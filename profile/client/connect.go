@@ -24,6 +24,10 @@ import (
 // has no timeout. All users of a token source wait for its request.
 const clientTimeout = 30 * time.Second
 
+// requestLifetime is the lifetime of request objects unless the rules of an
+// ecosystem demand another.
+const requestLifetime = 5 * time.Minute
+
 // signingAlgorithms are the algorithms of the client's signatures. An empty one
 // follows from the key.
 type signingAlgorithms struct{ assertions, requests, proofs string }
@@ -47,6 +51,7 @@ func (c *Client) useKeys(algorithms signingAlgorithms) (err error) {
 		c.requests, err = jar.NewSigner(jar.SignerConfig{
 			ClientID: cfg.ClientID, Audience: cfg.Issuer,
 			Key: cfg.Key, KeyID: cfg.KeyID, Algorithm: algorithms.requests, Now: cfg.Hooks.Now,
+			Lifetime: cfg.Rules.Lifetimes.RequestObject.Nearest(requestLifetime),
 		})
 		if err != nil {
 			return fmt.Errorf("client: %w", err)
@@ -205,6 +210,7 @@ func (c *Client) compose() (err error) {
 	c.idTokens, err = idtoken.NewVerifier(idtoken.VerifierConfig{
 		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys.Keys, Now: cfg.Hooks.Now,
 		DecryptionKeys: cfg.OpenID.IDTokenDecryptionKeys, UserInfo: cfg.OpenID.UserInfo,
+		Algorithms: idTokenAlgorithms(cfg.Rules),
 	})
 	if err != nil || !cfg.Profile.Has(profile.SignedResponses) {
 		return err

@@ -87,6 +87,9 @@ func (c *Client) Begin(ctx context.Context, request Request) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.cfg.Rules.CheckRequest(params); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
 	if c.keyPerLogin {
 		key, err := c.newProofKey()
 		if err != nil {

@@ -1,0 +1,150 @@
+package client
+
+import (
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
+	"github.com/gofapi/fapi2/profile/rules"
+)
+
+// followRules changes the configuration as Rules require it. It returns what
+// contradicts them.
+func (cfg *Config) followRules() error {
+	if cfg.Rules == nil {
+		cfg.Rules = new(rules.Set)
+		return nil
+	}
+	if err := cfg.Rules.Validate(); err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	var problems []error
+	set, mutual := cfg.Rules, cfg.mutualTLS()
+	reject := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("client: Rules %s: %w", set.Name, fmt.Errorf(format, args...)))
+	}
+	for part, name := range map[profile.Profile]string{
+		profile.SignedRequests: "requests", profile.SignedResponses: "responses",
+	} {
+		if slices.Contains(set.MessageSigning, name) {
+			cfg.Profile |= part
+		}
+	}
+	if cfg.Profile.Has(profile.SignedResponses) && !permits(set.ResponseModes, "jwt") {
+		reject("SignedResponses, and response_modes is %q", set.ResponseModes)
+	}
+	if !permits(set.ClientAuthentication, mutual.AuthMethod) {
+		reject("authentication by %s, want one of %q", mutual.AuthMethod, set.ClientAuthentication)
+	}
+	binding := "DPoP"
+	if mutual.BindTokens {
+		binding = "mTLS"
+	}
+	if !permits(set.Bindings, binding) {
+		reject("tokens bound by %s, want one of %q", binding, set.Bindings)
+	}
+	if len(set.MutualTLS) > 0 && !mutual.used() {
+		reject("missing MutualTLS for %q", set.MutualTLS)
+	}
+	if set.Encryption.IDToken.Required && (cfg.OpenID == nil || len(cfg.OpenID.IDTokenDecryptionKeys) == 0) {
+		reject("missing OpenID.IDTokenDecryptionKeys")
+	}
+	if set.Encryption.UserInfo.Required && (cfg.OpenID == nil || len(cfg.OpenID.UserInfo.DecryptionKeys) == 0) {
+		reject("missing OpenID.UserInfo.DecryptionKeys")
+	}
+	cfg.followRulesOfKeys(reject)
+	cfg.followRulesOfRequests(reject)
+	return errors.Join(problems...)
+}
+
+// followRulesOfKeys checks the keys with which the client signs.
+func (cfg *Config) followRulesOfKeys(reject func(format string, args ...any)) {
+	set, mutual := cfg.Rules, cfg.mutualTLS()
+	algorithm := cfg.Algorithm
+	if !wire.IsNil(cfg.Key) {
+		public := cfg.Key.Public()
+		if key, ok := public.(*rsa.PublicKey); ok && key.N.BitLen() < set.Algorithms.RSABits {
+			reject("Key has %d bits, want at least %d", key.N.BitLen(), set.Algorithms.RSABits)
+		}
+		if algorithm == "" {
+			algorithm, _ = jose.AlgorithmFor(public) // useKeys reports the error
+		}
+	}
+	for _, use := range []struct {
+		name    string
+		used    bool
+		further []string
+	}{
+		{"client assertions", mutual.AuthMethod == clientauth.MethodPrivateKeyJWT, set.Algorithms.Assertion},
+		{"request objects", cfg.Profile.Has(profile.SignedRequests), set.Algorithms.RequestObject},
+	} {
+		permitted := algorithmsFor(set, use.further)
+		if use.used && algorithm != "" && !jose.Accepts(permitted, algorithm) {
+			reject("%s signed with %s, want one of %q", use.name, algorithm, permitted)
+		}
+	}
+	if mutual.BindTokens {
+		return
+	}
+	proofs := jose.ES256 // of the keys that the client makes
+	if !wire.IsNil(cfg.DPoPKey) {
+		proofs, _ = jose.AlgorithmFor(cfg.DPoPKey.Public()) // useKeys reports the error
+	}
+	if permitted := algorithmsFor(set, nil); proofs != "" && !jose.Accepts(permitted, proofs) {
+		reject("proofs signed with %s, want one of %q", proofs, permitted)
+	}
+}
+
+// followRulesOfRequests changes how requests are sent.
+func (cfg *Config) followRulesOfRequests(reject func(format string, args ...any)) {
+	set := cfg.Rules
+	var requests RequestConfig
+	if cfg.Requests != nil {
+		requests = *cfg.Requests
+	}
+	if form := set.Request.PushForm; len(form) > 0 && !slices.Contains(form, "client_id") {
+		requests.OmitClientID = true
+	}
+	if set.InteractionIDs == "require" {
+		requests.InteractionID = true
+	}
+	lifetime := requests.AssertionLifetime
+	switch permitted := set.Lifetimes.Assertion; {
+	case cfg.mutualTLS().AuthMethod != clientauth.MethodPrivateKeyJWT:
+	case lifetime != 0 && !permitted.Contains(lifetime):
+		reject("AssertionLifetime is %v, want %v", lifetime, permitted)
+	case lifetime == 0 && !permitted.Contains(time.Minute):
+		requests.AssertionLifetime = permitted.Nearest(time.Minute)
+	}
+	cfg.Requests = &requests
+}
+
+// permits reports whether a list of the rules permits a value. An empty list
+// permits every value.
+func permits(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
+
+// algorithmsFor returns the algorithms that the rules permit for one use.
+func algorithmsFor(set *rules.Set, use []string) []string {
+	switch {
+	case len(use) > 0:
+		return use
+	case len(set.Algorithms.Signing) > 0:
+		return set.Algorithms.Signing
+	}
+	return jose.Algorithms()
+}
+
+// idTokenAlgorithms returns the algorithms of ID tokens and signed UserInfo
+// responses, which share a verifier.
+func idTokenAlgorithms(set *rules.Set) []string {
+	idTokens, userInfo := algorithmsFor(set, set.Algorithms.IDToken), algorithmsFor(set, set.Algorithms.UserInfo)
+	both := slices.Concat(idTokens, userInfo)
+	slices.Sort(both)
+	return slices.Compact(both)
+}

@@ -1,0 +1,153 @@
+package client_test
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/client"
+	"github.com/gofapi/fapi2/profile/rules"
+	"github.com/stretchr/testify/require"
+)
+
+func follow(set rules.Set) func(*client.Config) {
+	set.Name = "example"
+	return func(c *client.Config) { c.Rules = &set }
+}
+
+func TestRulesAgainstConfiguration(t *testing.T) {
+	p := newPeer(t)
+	for name, c := range map[string]struct {
+		rules   rules.Set
+		problem string
+	}{
+		"wider than FAPI 2.0":     {rules.Set{Bindings: []string{"Bearer"}}, "bindings"},
+		"another authentication":  {rules.Set{ClientAuthentication: []string{"tls_client_auth"}}, "authentication by private_key_jwt"},
+		"another binding":         {rules.Set{Bindings: []string{"mTLS"}}, "tokens bound by DPoP"},
+		"no certificate":          {rules.Set{MutualTLS: []string{"token"}}, "missing MutualTLS"},
+		"another algorithm":       {rules.Set{Algorithms: rules.Algorithms{Assertion: []string{"PS256"}}}, "client assertions signed with ES256"},
+		"another proof algorithm": {rules.Set{Algorithms: rules.Algorithms{Signing: []string{"PS256"}, Assertion: []string{"PS256"}}}, "proofs signed with ES256"},
+		"signed request objects": {rules.Set{
+			MessageSigning: []string{"requests"}, Algorithms: rules.Algorithms{RequestObject: []string{"PS256"}},
+		}, "request objects signed with ES256"},
+		"an ID token that cannot be decrypted": {rules.Set{Encryption: rules.Encryption{
+			IDToken: rules.Encrypted{Required: true},
+		}}, "IDTokenDecryptionKeys"},
+		"UserInfo that cannot be decrypted": {rules.Set{Encryption: rules.Encryption{
+			UserInfo: rules.Encrypted{Required: true},
+		}}, "UserInfo.DecryptionKeys"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := p.try(follow(c.rules))
+			require.ErrorContains(t, err, c.problem)
+		})
+	}
+	_, err := p.try(follow(rules.Set{Lifetimes: rules.Lifetimes{Assertion: rules.Span{Max: 30 * time.Second}}}),
+		func(c *client.Config) { c.Requests = &client.RequestConfig{AssertionLifetime: time.Minute} })
+	require.ErrorContains(t, err, "AssertionLifetime is 1m0s, want at most 30s")
+	_, err = p.try(follow(rules.Set{ResponseModes: []string{"query"}}),
+		func(c *client.Config) { c.Profile = profile.SignedResponses })
+	require.ErrorContains(t, err, "SignedResponses")
+	_, err = p.try(follow(rules.Set{Algorithms: rules.Algorithms{RSABits: 4096}}), func(c *client.Config) {
+		c.Key, c.DPoPKey = testkit.RSAKey(t, "c-1"), testkit.ECKey(t, "proofs")
+	})
+	require.ErrorContains(t, err, "Key has 2048 bits, want at least 4096")
+	require.Empty(t, p.messages(metadataPath), "the errors precede the first request")
+}
+
+// The client sends what the rules require, without further configuration.
+func TestRulesChangeRequests(t *testing.T) {
+	p := newPeer(t)
+	c, err := p.try(follow(rules.Set{
+		MessageSigning: []string{"requests"}, InteractionIDs: "require",
+		Lifetimes: rules.Lifetimes{
+			RequestObject: rules.Span{Max: time.Minute}, Assertion: rules.Span{Max: 30 * time.Second},
+		},
+		Request: rules.Request{PushForm: []string{"request", "client_assertion", "client_assertion_type"}},
+	}))
+	require.NoError(t, err)
+	p.begin(c, "a")
+	sent := p.last("/par")
+	require.Equal(t, []string{"client_assertion", "client_assertion_type", "request"}, parameters(sent.form))
+	require.NotEmpty(t, sent.header.Get("X-Fapi-Interaction-Id"))
+	assertion, object := jwtClaims(t, sent.form.Get("client_assertion")), jwtClaims(t, sent.form.Get("request"))
+	require.Equal(t, 30.0, assertion["exp"].(float64)-assertion["iat"].(float64))
+	require.Equal(t, 60.0, object["exp"].(float64)-object["nbf"].(float64))
+}
+
+// A request that the server would reject is not sent.
+func TestRulesOfAuthorizationRequests(t *testing.T) {
+	p := newPeer(t)
+	claim := func(text string) client.Request {
+		return client.Request{Scopes: []string{"openid"}, Params: url.Values{"claims": {text}}}
+	}
+	param := func(name, value string) client.Request {
+		return client.Request{Scopes: []string{"openid"}, Params: url.Values{name: {value}}}
+	}
+	purpose := rules.Set{Request: rules.Request{
+		Parameters: map[string]rules.Parameter{"purpose": {Required: true, MinLength: 3, MaxLength: 300}},
+	}}
+	details := rules.Set{Request: rules.Request{
+		AuthorizationDetails: rules.AuthorizationDetails{Required: true, Types: []string{"a"}, Max: 1},
+	}}
+	acr := func(request string) rules.Set { return rules.Set{ACR: rules.ACR{Request: request}} }
+	duration := rules.Set{Claims: rules.Claims{Top: map[string]rules.Integer{"sharing_duration": {Required: true, Max: 10}}}}
+	intent := func(i rules.Intent) rules.Set {
+		i.Required = true
+		return rules.Set{Intent: &i}
+	}
+	for name, c := range map[string]struct {
+		rules   rules.Set
+		request client.Request
+		problem string // empty if the request is sent
+	}{
+		"purpose":                     {purpose, param("purpose", "abc"), ""},
+		"300 characters of 3 bytes":   {purpose, param("purpose", strings.Repeat("한", 300)), ""},
+		"301 characters of 3 bytes":   {purpose, param("purpose", strings.Repeat("한", 301)), "purpose has 301 characters"},
+		"a short purpose":             {purpose, param("purpose", "ab"), "purpose has 2 characters"},
+		"no purpose":                  {purpose, client.Request{}, "purpose is missing"},
+		"no scope":                    {rules.Set{Request: rules.Request{Scopes: []string{"accounts"}}}, client.Request{}, "missing scope accounts"},
+		"a forbidden parameter":       {rules.Set{Request: rules.Request{Parameters: map[string]rules.Parameter{"id_token_hint": {Forbidden: true}}}}, param("id_token_hint", "x"), "id_token_hint is not permitted"},
+		"a detail":                    {details, client.Request{AuthorizationDetails: []byte(`[{"type":"a"}]`)}, ""},
+		"no detail":                   {details, client.Request{}, "needs a detail"},
+		"two details":                 {details, client.Request{AuthorizationDetails: []byte(`[{"type":"a"},{"type":"a"}]`)}, "2 details"},
+		"a detail of another type":    {details, client.Request{AuthorizationDetails: []byte(`[{"type":"b"}]`)}, "type is not permitted"},
+		"essential acr":               {acr("essential"), claim(`{"id_token":{"acr":{"essential":true,"value":"2"}}}`), ""},
+		"acr that is not essential":   {acr("essential"), claim(`{"id_token":{"acr":null}}`), "acr is not essential"},
+		"acr with a value":            {acr("essential_without_values"), claim(`{"id_token":{"acr":{"essential":true,"value":"2"}}}`), "without value"},
+		"acr_values":                  {acr("forbidden"), param("acr_values", "2"), "unexpected request for acr"},
+		"a duration":                  {duration, claim(`{"sharing_duration":10}`), ""},
+		"no duration":                 {duration, claim(`{}`), "sharing_duration is missing"},
+		"a long duration":             {duration, claim(`{"sharing_duration":11}`), "integer from 0 to 10"},
+		"a duration in words":         {duration, claim(`{"sharing_duration":"10"}`), "integer from 0 to 10"},
+		"malformed claims":            {duration, claim(`[]`), "claims"},
+		"a consent in a scope":        {intent(rules.Intent{Scope: "consent:"}), client.Request{Scopes: []string{"consent:1"}}, ""},
+		"no consent in a scope":       {intent(rules.Intent{Scope: "consent:"}), client.Request{Scopes: []string{"openid"}}, "missing consent"},
+		"two consents":                {intent(rules.Intent{Scope: "consent:"}), client.Request{Scopes: []string{"consent:1", "consent:2"}}, "more than one consent"},
+		"a consent in a claim":        {intent(rules.Intent{Claim: "id"}), claim(`{"id_token":{"id":{"value":"1"}}}`), ""},
+		"no consent in a claim":       {intent(rules.Intent{Claim: "id"}), claim(`{"id_token":{}}`), "missing consent"},
+		"a consent in a detail":       {intent(rules.Intent{Detail: "consent.id"}), client.Request{AuthorizationDetails: []byte(`[{"type":"a","consent":{"id":"1"}}]`)}, ""},
+		"no consent in a detail":      {intent(rules.Intent{Detail: "consent.id"}), client.Request{AuthorizationDetails: []byte(`[{"type":"a"}]`)}, "missing consent"},
+		"a parameter outside of them": {purpose, client.Request{Params: url.Values{"purpose": {"abc"}, "x": {"y"}}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app, err := p.try(follow(c.rules))
+			require.NoError(t, err)
+			before := len(p.messages("/par"))
+			_, err = app.Begin(t.Context(), c.request)
+			if c.problem == "" {
+				require.NoError(t, err)
+				require.Len(t, p.messages("/par"), before+1)
+				return
+			}
+			require.ErrorContains(t, err, c.problem)
+			require.Len(t, p.messages("/par"), before, "nothing was sent")
+			if name != "malformed claims" {
+				require.ErrorIs(t, err, rules.ErrRequest)
+			}
+		})
+	}
+}
