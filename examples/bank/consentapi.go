@@ -58,14 +58,18 @@ func (a *api) addConsents(to map[string]http.Handler) {
 	}
 }
 
-// consentID returns the last segment of the path.
-func consentID(r *http.Request) string {
+// consentAt returns the consent of a client that the last segment of the path
+// identifies.
+func (a *api) consentAt(r *http.Request, of *consentAPI, clientID string) (id string, one consent, err error) {
 	path := r.URL.EscapedPath()
-	id, err := url.PathUnescape(path[strings.LastIndexByte(path, '/')+1:])
-	if err != nil { // net/http has parsed it
-		return ""
+	if id, err = url.PathUnescape(path[strings.LastIndexByte(path, '/')+1:]); err != nil {
+		return "", consent{}, errNoConsent
 	}
-	return id
+	one, err = a.bank.consents.of(r.Context(), clientID, id)
+	if err == nil && one.Path != of.Path {
+		err = errNoConsent
+	}
+	return id, one, err
 }
 
 // createConsent stores a consent of a client.
@@ -112,11 +116,7 @@ func (b *bank) newConsent(of *consentAPI, clientID string, body []byte) (consent
 
 // readConsent responds with a consent and its state.
 func (a *api) readConsent(w http.ResponseWriter, r *http.Request, of *consentAPI, clientID string) {
-	id := consentID(r)
-	one, err := a.bank.consents.of(r.Context(), clientID, id)
-	if err == nil && one.Path != of.Path {
-		err = errNoConsent
-	}
+	id, one, err := a.consentAt(r, of, clientID)
 	if err != nil {
 		a.consentFailed(w, r, err)
 		return
@@ -127,11 +127,7 @@ func (a *api) readConsent(w http.ResponseWriter, r *http.Request, of *consentAPI
 // deleteConsent ends a consent and the tokens that the client has received for
 // it.
 func (a *api) deleteConsent(w http.ResponseWriter, r *http.Request, of *consentAPI, clientID string) {
-	id := consentID(r)
-	one, err := a.bank.consents.of(r.Context(), clientID, id)
-	if err == nil && one.Path != of.Path {
-		err = errNoConsent
-	}
+	id, one, err := a.consentAt(r, of, clientID)
 	if err == nil {
 		one, err = a.bank.consents.revoke(r.Context(), clientID, id)
 	}

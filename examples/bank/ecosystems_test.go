@@ -630,6 +630,13 @@ func TestTheEndOfAConsentEndsItsTokens(t *testing.T) {
 		e.one.call(http.MethodGet, "/accounts", tokens["access_token"].(string)).do().ok(http.StatusUnauthorized)
 		e.one.refresh(tokens["refresh_token"].(string)).do().refused(http.StatusBadRequest, "invalid_grant")
 	})
+	t.Run("the user does not decide in time", func(t *testing.T) {
+		e := newEcosystem(t, "uk-obl")
+		id := e.consent(t, e.one)
+		e.advance(consentWaits)
+		e.push(t, e.one, e.naming(id)).do().refused(http.StatusBadRequest, "invalid_request")
+		require.Equal(t, "Expired", e.status(t, id))
+	})
 	t.Run("its time is over", func(t *testing.T) {
 		e := newEcosystem(t, "uae-cbuae")
 		tokens := e.tokens(t, e.one)
