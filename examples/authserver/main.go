@@ -29,7 +29,6 @@ import (
 	_ "modernc.org/sqlite" // the driver sqlite
 )
 
-// The hash of a password has many iterations, and failures lock a user out.
 const iterations, maxFailures, lock = 600_000, 5, 15 * time.Minute
 
 func main() {
@@ -38,7 +37,7 @@ func main() {
 	add := flag.String("hash", "", "print the entry of a `user` whose password is read")
 	flag.Parse()
 	if *add != "" {
-		json.NewEncoder(os.Stdout).Encode(map[string]*user{*add: newUser(string(must(io.ReadAll(os.Stdin))))})
+		json.NewEncoder(os.Stdout).Encode(map[string]*user{*add: newUser(must(io.ReadAll(os.Stdin)), iterations)})
 		return
 	}
 	db := must(sql.Open("sqlite", "file:as.db?_pragma=busy_timeout(5000)"))
@@ -70,16 +69,17 @@ type server struct {
 // A user can log in. The hash is that of the password.
 type user struct {
 	Salt, Hash []byte
-
-	mu       sync.Mutex
-	failures int
-	locked   time.Time // until then
+	Iterations int // of PBKDF2
+	mu         sync.Mutex
+	failures   int
+	locked     time.Time // until then
 }
 
-func newUser(password string) *user {
+func newUser(password []byte, iterations int) *user {
 	salt := make([]byte, 16)
 	rand.Read(salt)
-	return &user{Salt: salt, Hash: must(pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size))}
+	hash := must(pbkdf2.Key(sha256.New, string(password), salt, iterations, sha256.Size))
+	return &user{Salt: salt, Hash: hash, Iterations: iterations}
 }
 
 func newServer(cfg config) (http.Handler, error) {
@@ -154,14 +154,14 @@ func (s *server) interact(w http.ResponseWriter, r *http.Request, a *authserver.
 // and takes as long.
 func (u *user) login(password string, now time.Time) bool {
 	if u == nil {
-		u = &user{}
+		u = &user{Iterations: iterations}
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if now.Before(u.locked) {
 		return false
 	}
-	hash, err := pbkdf2.Key(sha256.New, password, u.Salt, iterations, sha256.Size)
+	hash, err := pbkdf2.Key(sha256.New, password, u.Salt, u.Iterations, sha256.Size)
 	if err == nil && subtle.ConstantTimeCompare(hash, u.Hash) == 1 {
 		u.failures = 0
 		return true

@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	clients, err := json.Marshal([]*profile.ClientMetadata{registration})
 	require.NoError(t, err)
-	users, err := json.Marshal(map[string]*user{"alice": newUser(password), "bob": newUser("battery")})
+	users, err := json.Marshal(map[string]*user{"alice": newUser([]byte(password), 1000), "bob": newUser([]byte("battery"), 1000)})
 	require.NoError(t, err)
 	key, err := jwks.MarshalPrivateKey(kit.ClientConfig(t, "").Key, jwks.Key{KeyID: "as"})
 	require.NoError(t, err)

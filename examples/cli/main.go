@@ -64,9 +64,9 @@ func run(bank client.Config, login loopback.Config, api string, out io.Writer) e
 		return err
 	}
 	user := app.StoredToken("the only user")
-	token, err := user.Token()
-	if errors.Is(err, client.ErrReauthorize) {
-		if token, err = l.Login(ctx, app, client.Request{Scopes: []string{"accounts"}}); err == nil {
+	if _, err = user.Token(); errors.Is(err, client.ErrReauthorize) {
+		token, loginErr := l.Login(ctx, app, client.Request{Scopes: []string{"accounts"}})
+		if err = loginErr; err == nil {
 			err = user.Save(ctx, token)
 		}
 	}
