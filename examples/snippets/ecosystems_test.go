@@ -6,11 +6,12 @@ import (
 
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
+	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/ecosystems"
 	"github.com/gofapi/fapi2/profile/rules"
 )
 
-var _ = []any{serverUnderRules, twoEcosystems, changedRules}
+var _ = []any{serverUnderRules, twoEcosystems, clientUnderRules, changedRules}
 
 type consents interface {
 	Find(ctx context.Context, clientID, id string) (authserver.Intent, error)
@@ -39,6 +40,17 @@ func twoEcosystems(config *authserver.Config, ours, theirs *rules.Set, isTheirs 
 		}
 		return nil // Rules
 	}
+	//docs:end
+}
+
+func clientUnderRules(ctx context.Context, config client.Config) (*client.Client, error) {
+	//docs:begin clientUnderRules
+	set, err := ecosystems.Rules("uk-obl")
+	if err != nil {
+		return nil, err
+	}
+	config.Rules = set
+	return client.New(ctx, config)
 	//docs:end
 }
 

@@ -111,7 +111,9 @@ func (cfg *Config) followRulesOfRequests(reject func(format string, args ...any)
 	if form := set.Request.PushForm; len(form) > 0 && !slices.Contains(form, "client_id") {
 		requests.OmitClientID = true
 	}
-	if set.InteractionIDs == "require" {
+	// A server that makes an ID is lenient. Its ecosystem still requires
+	// clients to send one.
+	if set.InteractionIDs != "" {
 		requests.InteractionID = true
 	}
 	lifetime := requests.AssertionLifetime

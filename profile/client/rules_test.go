@@ -78,6 +78,18 @@ func TestRulesChangeRequests(t *testing.T) {
 	require.Equal(t, 60.0, object["exp"].(float64)-object["nbf"].(float64))
 }
 
+// A client sends x-fapi-interaction-id where servers at least echo it. The
+// texts of ecosystems whose servers make one require it of clients as well.
+func TestRulesOfInteractionIDs(t *testing.T) {
+	p := newPeer(t)
+	for treatment, sends := range map[string]bool{"": false, "echo": true, "make": true, "require": true} {
+		c, err := p.try(follow(rules.Set{InteractionIDs: treatment}))
+		require.NoError(t, err)
+		p.begin(c, "a")
+		require.Equal(t, sends, p.last("/par").header.Get("X-Fapi-Interaction-Id") != "", treatment)
+	}
+}
+
 // A request that the server would reject is not sent.
 func TestRulesOfAuthorizationRequests(t *testing.T) {
 	p := newPeer(t)

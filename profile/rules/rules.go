@@ -46,7 +46,7 @@ type Set struct {
 	SubjectTypes []string `json:"subject_types,omitempty"`
 	// InteractionIDs is the least treatment of x-fapi-interaction-id: echo,
 	// make or require. See authserver.Config.InteractionIDs. A server may be
-	// stricter.
+	// stricter. If the member is present, clients send the header field.
 	InteractionIDs string `json:"interaction_ids,omitempty"`
 
 	// Algorithms are the permitted signature algorithms.
