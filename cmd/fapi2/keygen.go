@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
@@ -82,6 +83,9 @@ func (k keygen) registration(set *jwks.Set) (*profile.ClientMetadata, error) {
 	if k.redirectURI != "" {
 		r.RedirectURIs, r.ResponseTypes = []string{k.redirectURI}, []string{"code"}
 		r.GrantTypes = []string{"authorization_code", "refresh_token"}
+		if strings.HasPrefix(k.redirectURI, "http:") { // valid on the loopback interface only
+			r.ApplicationType = "native"
+		}
 	}
 	if r.AllowsScope("openid") {
 		r.IDTokenSignedResponseAlg = k.idTokenAlg

@@ -100,6 +100,13 @@ func TestKeygenOfAJob(t *testing.T) {
 	require.NotContains(t, stdout, "redirect_uris")
 }
 
+func TestKeygenOfACommandLineClient(t *testing.T) {
+	status, stdout, stderr := command("keygen", "-out", filepath.Join(t.TempDir(), "cli.jwk"), "-client-id", "cli",
+		"-redirect-uri", "http://127.0.0.1/callback")
+	require.Zero(t, status, stderr)
+	require.Contains(t, stdout, `"application_type": "native"`)
+}
+
 func TestKeygenRejects(t *testing.T) {
 	directory := t.TempDir()
 	there := filepath.Join(directory, "there.jwk")
