@@ -1,5 +1,5 @@
-// Command api is an API whose access tokens are useless to a thief: each is
-// bound to a key, and each request proves possession of it.
+// Command api is an API whose access tokens are useless to a thief. Each token
+// is bound to a key, and each request proves possession of the key.
 package main
 
 import (
