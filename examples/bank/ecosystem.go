@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/examples/internal/configfile"
+	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/ecosystems"
@@ -183,7 +184,7 @@ func (b *bank) useRules(settings *authserver.Config) {
 		settings.Lifetimes.RefreshToken = grantLifetime
 	}
 	if b.cfg.pairwiseSecret != "" {
-		settings.Pairwise = &authserver.Pairwise{Secret: []byte(b.cfg.pairwiseSecret)}
+		settings.Pairwise, _ = idtoken.PairwiseSubjects([]byte(b.cfg.pairwiseSecret)) // its length was checked
 	}
 	settings.Introspection.TokenMembers, settings.Introspection.RefreshTokens = true, b.cfg.introspectRefresh
 }
@@ -202,18 +203,20 @@ func (c *config) tokenMembers(clientID string) map[string]json.RawMessage {
 	return members
 }
 
-// intent returns the consent that an authorization request names. For the
+// intent checks the consent that an authorization request names. For the
 // approval it reserves the consent, so that one request of several has it
 // approved.
-func (b *bank) intent(ctx context.Context, request authserver.IntentRequest) (authserver.Intent, error) {
-	if !request.Approval {
-		request.RequestID = "" // reserves nothing
+func (b *bank) intent(ctx context.Context, intent *authserver.Intent) error {
+	request := "" // reserves nothing
+	if intent.Approval {
+		request = intent.RequestID
 	}
-	one, err := b.consents.reserve(ctx, request.Client.ClientID, request.ID, request.RequestID)
+	one, err := b.consents.reserve(ctx, intent.Client.ClientID, intent.ID, request)
 	if errors.Is(err, errNoConsent) || errors.Is(err, errConsentState) {
-		return authserver.Intent{}, fmt.Errorf("%w: %w", authserver.ErrIntent, err)
+		return fmt.Errorf("%w: %w", authserver.ErrIntent, err)
 	}
-	return authserver.Intent{Content: one, Expires: one.Until}, err
+	intent.Content, intent.Expires = one, one.Until
+	return err
 }
 
 // lasts returns the end that a request sets for its permission. It is zero if

@@ -14,7 +14,7 @@ import (
 var _ = []any{serverUnderRules, twoEcosystems, clientUnderRules, changedRules}
 
 type consents interface {
-	Find(ctx context.Context, clientID, id string) (authserver.Intent, error)
+	Check(ctx context.Context, clientID, id string) error
 }
 
 func serverUnderRules(config authserver.Config, consents consents) (*authserver.Server, error) {
@@ -24,8 +24,8 @@ func serverUnderRules(config authserver.Config, consents consents) (*authserver.
 		return nil, err
 	}
 	config.Rules = set
-	config.Intent = func(ctx context.Context, r authserver.IntentRequest) (authserver.Intent, error) {
-		return consents.Find(ctx, r.Client.ClientID, r.ID) // authserver.ErrIntent: not a consent of this client
+	config.Intent = func(ctx context.Context, intent *authserver.Intent) error {
+		return consents.Check(ctx, intent.Client.ClientID, intent.ID) // authserver.ErrIntent: not of this client
 	}
 	return authserver.New(config)
 	//docs:end

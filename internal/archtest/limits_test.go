@@ -13,7 +13,6 @@ import (
 const (
 	maxFunctionLines  = 70
 	maxLeafNames      = 30
-	maxRoleNames      = 40
 	maxInterfaceVerbs = 3
 	maxFileBytes      = 256 << 10
 )
@@ -54,8 +53,7 @@ func sizeRule(r *repo) (findings []string) {
 }
 
 // surfaceRule finds packages with too many exported names. Methods and fields
-// do not count. A role composes the leaves, and each optional part of it has a
-// type and an error.
+// do not count.
 func surfaceRule(r *repo) (findings []string) {
 	names := make(map[string]int)
 	for _, s := range r.code() {
@@ -69,12 +67,8 @@ func surfaceRule(r *repo) (findings []string) {
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(names)) {
-		limit := maxLeafNames
-		if strings.HasPrefix(dir, profileRoom+"/") {
-			limit = maxRoleNames
-		}
-		if names[dir] > limit {
-			findings = append(findings, fmt.Sprintf("%s: %d exported names, more than %d", dir, names[dir], limit))
+		if names[dir] > maxLeafNames {
+			findings = append(findings, fmt.Sprintf("%s: %d exported names, more than %d", dir, names[dir], maxLeafNames))
 		}
 	}
 	return findings

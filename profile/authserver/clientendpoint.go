@@ -76,8 +76,25 @@ func (q ClientRequest) LogValue() slog.Value { return slog.StringValue(q.String(
 // The requests appear in [Hooks].Observe and follow [Config].InteractionIDs,
 // like those to the endpoints of [Server.Handler].
 func (s *Server) ClientEndpoint(authorize func(r *http.Request, q *ClientRequest) (http.Handler, error)) http.Handler {
-	return s.called(endpointHost, func(w http.ResponseWriter, r *http.Request) {
-		next, err := s.clientRequest(r, authorize)
+	return s.clientEndpoint(endpointHost, func(url.Values) error { return nil }, authorize)
+}
+
+// clientEndpoint is [Server.ClientEndpoint] for an endpoint with checks that
+// need no client.
+func (s *Server) clientEndpoint(
+	endpoint string, check func(params url.Values) error,
+	authorize func(r *http.Request, q *ClientRequest) (http.Handler, error),
+) http.Handler {
+	return s.called(endpoint, func(w http.ResponseWriter, r *http.Request) {
+		params, err := par.ParseForm(r)
+		if err == nil {
+			err = check(params)
+		}
+		if err != nil {
+			s.WriteError(w, r, err)
+			return
+		}
+		next, err := s.clientRequest(r, endpoint, params, authorize)
 		if err != nil {
 			s.WriteError(w, r, err)
 			return
@@ -89,13 +106,10 @@ func (s *Server) ClientEndpoint(authorize func(r *http.Request, q *ClientRequest
 // clientRequest returns the handler of the host for a request whose assertion
 // is consumed.
 func (s *Server) clientRequest(
-	r *http.Request, authorize func(*http.Request, *ClientRequest) (http.Handler, error),
+	r *http.Request, endpoint string, params url.Values,
+	authorize func(*http.Request, *ClientRequest) (http.Handler, error),
 ) (http.Handler, error) {
-	params, err := par.ParseForm(r)
-	if err != nil {
-		return nil, err
-	}
-	from, err := s.authenticate(r.Context(), r, params, endpointHost)
+	from, err := s.authenticate(r.Context(), r, params, endpoint)
 	if err != nil {
 		return nil, err
 	}

@@ -52,24 +52,25 @@ type Config struct {
 	// client. An API requires certificates of all clients or of none. If nil,
 	// Rules are for all clients.
 	ClientRules func(client *profile.ClientMetadata) *rules.Set
-	// Intent returns the consent that an authorization request names, if Rules
-	// have an Intent. A client makes such a consent before, at an endpoint of
-	// the host. Intent returns an error that matches [ErrIntent] for a consent
-	// that is unknown, expired, used or of another client. After any other
-	// error, the server responds with 503 and consumes nothing.
+	// Intent checks the consent that an authorization request names, if Rules
+	// have an Intent, and sets its Content and Expires. A client makes such a
+	// consent before, at an endpoint of the host. Intent returns an error that
+	// matches [ErrIntent] for a consent that is unknown, expired, used or of
+	// another client. After any other error, the server responds with 503 and
+	// consumes nothing.
 	//
 	// The server calls Intent when the client pushes the request, when the
 	// browser arrives, and for the approval. In the last call Approval is true,
 	// and Intent can reserve the consent for this RequestID. It then returns
-	// ErrIntent for other requests, and the consent again for the same request,
-	// because the user may have to retry. The server approves each request
+	// ErrIntent for other requests and accepts the same request again, because
+	// the user may have to retry. The server approves each request
 	// once. Without a reservation, two concurrent requests can have the same
 	// consent approved. A consent must not change after it was made.
 	//
 	// The scopes of an access token, its details or the ID token contain the
 	// identifier. A refresh does not call Intent. To end the tokens of a
 	// consent, call [Server.Withdraw]. Required if Rules have an Intent.
-	Intent func(ctx context.Context, request IntentRequest) (Intent, error)
+	Intent func(ctx context.Context, intent *Intent) error
 	// Issuer is the issuer identifier, an https URL without query and fragment.
 	// Required. The server makes the URLs of its endpoints from it, and never
 	// from the headers of a request.
@@ -180,7 +181,13 @@ type Config struct {
 	// it. [Approval.Subject] is in grants, and [Server.LocalSubject] returns it
 	// for an access token. If nil, a client that is registered for pairwise
 	// subjects is rejected.
-	Pairwise *Pairwise
+	//
+	// [idtoken.PairwiseSubjects] returns such a function. A function of the
+	// host must return the same identifier for the same arguments, and
+	// different ones for different sectors. An identifier has at most 255 ASCII
+	// characters, and clients must not be able to compute subject from it. If
+	// Pairwise fails, the approval fails with an [ErrStore].
+	Pairwise func(ctx context.Context, sector, subject string) (string, error)
 	// AuthorizationDetails are the types of authorization details (RFC 9396)
 	// that the server supports and publishes as
 	// authorization_details_types_supported. A client can request the types
@@ -456,9 +463,6 @@ func (cfg *Config) setDefaults() {
 	cfg.Scopes = slices.Clone(cfg.Scopes)
 	cfg.Resources, cfg.ACRValues = slices.Clone(cfg.Resources), slices.Clone(cfg.ACRValues)
 	cfg.Claims = slices.Clone(cfg.Claims)
-	if cfg.Pairwise != nil {
-		cfg.Pairwise = &Pairwise{Secret: slices.Clone(cfg.Pairwise.Secret), Subject: cfg.Pairwise.Subject}
-	}
 	if cfg.Grants != nil {
 		for _, scope := range []string{scopeGrantQuery, scopeGrantRevoke} {
 			if !slices.Contains(cfg.Scopes, scope) {

@@ -12,9 +12,8 @@
 //     with its code, and [Server.Complete],
 //   - [Server.TokenRequest], [TokenRequest.CheckBinding] and
 //     [TokenRequest.Commit], which returns what the host binds its token to,
-//   - [Server.RevocationRequest] and [RevocationRequest.Commit],
 //   - [Server.ClientEndpoint] for endpoints of the host at which clients
-//     authenticate.
+//     authenticate, for example for the revocation of its tokens.
 //
 // # Order of checks
 //

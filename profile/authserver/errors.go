@@ -14,7 +14,8 @@ import (
 // [Server.WriteError].
 var (
 	// ErrParameter reports a missing parameter, or a parameter with an invalid
-	// value.
+	// value. For a grant_type that this server does not support, for example
+	// the password grant, its code is unsupported_grant_type.
 	ErrParameter = oautherr.New("authserver: bad parameter", "invalid_request",
 		http.StatusBadRequest, "a parameter is missing or malformed")
 	// ErrScope reports a scope that this server or this client does not have,
@@ -25,10 +26,6 @@ var (
 	// granted (RFC 8707 §2).
 	ErrTarget = oautherr.New("authserver: resource not allowed", "invalid_target",
 		http.StatusBadRequest, "a requested resource is not allowed")
-	// ErrGrantType reports a grant_type that this server does not support, for
-	// example the password grant.
-	ErrGrantType = oautherr.New("authserver: grant_type not supported", "unsupported_grant_type",
-		http.StatusBadRequest, "the grant_type is not supported")
 	// ErrClientNotAllowed reports a grant_type for which the client is not
 	// registered. It also reports a registration that this server does not
 	// support, for example another algorithm for ID tokens.
@@ -48,14 +45,12 @@ var (
 	ErrRefreshToken = oautherr.New("authserver: refresh token rejected", "invalid_grant",
 		http.StatusBadRequest, "the refresh token is not valid")
 
-	// ErrForeignToken reports a request to revoke the token of another client
-	// (RFC 7009 §2.1).
-	ErrForeignToken = oautherr.New("authserver: token of another client", "invalid_grant",
+	// ErrRevocation reports a request to revoke the token of another client
+	// (RFC 7009 §2.1), with the code invalid_grant. With the code
+	// unsupported_token_type it reports an authentic token that this server
+	// cannot revoke, because the host has made it with the server's key.
+	ErrRevocation = oautherr.New("authserver: token of another client", "invalid_grant",
 		http.StatusBadRequest, "the token was issued to another client")
-	// ErrTokenType reports an authentic token that this server cannot revoke,
-	// because the host has made it with the server's key (RFC 7009 §2.2.1).
-	ErrTokenType = oautherr.New("authserver: token cannot be revoked", "unsupported_token_type",
-		http.StatusBadRequest, "tokens of this kind cannot be revoked")
 
 	// ErrLogin reports an approval of a login that does not satisfy the max_age
 	// or the acr_values of the request (RFC 9470 §5). The user has to log in
@@ -125,3 +120,11 @@ func newErrorResponse(err error) (errorResponse, int) {
 	}
 	return errorResponse{syntax.ErrorText(code), syntax.ErrorText(description)}, status
 }
+
+// errTokenType is an [ErrRevocation] (RFC 7009 §2.2.1).
+var errTokenType = fmt.Errorf("%w: %w", oautherr.New("authserver: token cannot be revoked", "unsupported_token_type",
+	http.StatusBadRequest, "tokens of this kind cannot be revoked"), ErrRevocation)
+
+// errGrantType is an [ErrParameter] (RFC 6749 §5.2).
+var errGrantType = fmt.Errorf("%w: %w", oautherr.New("authserver: grant_type not supported", "unsupported_grant_type",
+	http.StatusBadRequest, "the grant_type is not supported"), ErrParameter)

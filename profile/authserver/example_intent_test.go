@@ -29,19 +29,20 @@ type consents struct {
 
 // intent is the Config.Intent of the bank. A bank with a database makes the
 // same checks in one transaction.
-func (c *consents) intent(_ context.Context, q authserver.IntentRequest) (authserver.Intent, error) {
+func (c *consents) intent(_ context.Context, q *authserver.Intent) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.client[q.ID] != q.Client.ClientID {
-		return authserver.Intent{}, fmt.Errorf("%w: unknown, or of another client", authserver.ErrIntent)
+		return fmt.Errorf("%w: unknown, or of another client", authserver.ErrIntent)
 	}
 	if used := c.used[q.ID]; used != "" && used != q.RequestID {
-		return authserver.Intent{}, fmt.Errorf("%w: used", authserver.ErrIntent)
+		return fmt.Errorf("%w: used", authserver.ErrIntent)
 	}
 	if q.Approval { // the user has agreed
 		c.used[q.ID] = q.RequestID
 	}
-	return authserver.Intent{Content: c.text[q.ID]}, nil
+	q.Content = c.text[q.ID]
+	return nil
 }
 
 // The scope of a request names a consent that exists before, as in Brazil. The

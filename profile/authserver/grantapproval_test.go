@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -131,16 +130,8 @@ func TestG16MergeKeepsDetailsOfUnknownTypes(t *testing.T) {
 // A host may have the revocation of a refresh token end its grant (GM-6.5-4).
 func TestG16RevocationKnowsItsGrant(t *testing.T) {
 	richKinds(t, func(t *testing.T, w *world) {
-		request := func(client, token string) *authserver.RevocationRequest {
-			form := w.revokeForm(client, token)
-			r := httptest.NewRequest(http.MethodPost, w.as.Metadata().RevocationEndpoint, strings.NewReader(form.Encode()))
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			q, err := w.as.RevocationRequest(r)
-			require.NoError(t, err)
-			return q
-		}
 		origin := func(token any) grants.Origin {
-			o, err := request("client-1", token.(string)).Origin(t.Context())
+			o, err := w.as.TokenOrigin(t.Context(), "client-1", token.(string))
 			require.NoError(t, err)
 			return o
 		}
@@ -155,30 +146,29 @@ func TestG16RevocationKnowsItsGrant(t *testing.T) {
 		require.Empty(t, origin(plain.body["access_token"]).GrantID, "G16 no grant management, no grant")
 		require.Empty(t, origin(plain.body["refresh_token"]).GrantID)
 		require.Zero(t, origin("unknown"))
-		_, err := request("client-2", tokens.body["refresh_token"].(string)).Origin(t.Context())
-		require.ErrorIs(t, err, authserver.ErrForeignToken, "GM-10-1")
-		_, err = request("client-2", tokens.body["access_token"].(string)).Origin(t.Context())
-		require.ErrorIs(t, err, authserver.ErrForeignToken, "GM-10-1")
+		for _, member := range []string{"refresh_token", "access_token"} {
+			token := tokens.body[member].(string)
+			_, err := w.as.TokenOrigin(t.Context(), "client-2", token)
+			require.ErrorIs(t, err, authserver.ErrRevocation, "GM-10-1")
+			require.ErrorIs(t, w.as.Revoke(t.Context(), "client-2", token), authserver.ErrRevocation)
+		}
 
 		merged, _ := w.manage("merge", id, "scope", "payments")
 		require.Empty(t, origin(tokens.body["refresh_token"]).GrantID, "G16 a token that a merge has ended does not end the grant")
 		require.Equal(t, id, origin(tokens.body["access_token"]).GrantID)
-		q := request("client-1", merged.body["refresh_token"].(string))
-		end, err := q.Origin(t.Context())
-		require.NoError(t, err)
-		require.NoError(t, w.as.Revoke(t.Context(), q))
+		last := merged.body["refresh_token"].(string)
+		end := origin(last)
+		require.NoError(t, w.as.Revoke(t.Context(), "client-1", last))
 		require.Equal(t, http.StatusOK, w.query(id).status, "GM-6.5-4 the revocation alone leaves the grant")
 		require.Equal(t, id, origin(merged.body["refresh_token"]).GrantID, "G16 a host that has failed there can go on")
-		require.NoError(t, w.as.Grants().Revoke(t.Context(), q.ClientID(), end.GrantID))
+		require.NoError(t, w.as.Grants().Revoke(t.Context(), "client-1", end.GrantID))
 		require.Equal(t, http.StatusNotFound, w.query(id).status)
 		require.Empty(t, origin(merged.body["refresh_token"]).GrantID, "G16 nothing is left to end")
 		require.Empty(t, origin(tokens.body["access_token"]).GrantID)
-		_, err = new(authserver.RevocationRequest).Origin(context.Background())
-		require.Error(t, err)
 	}, namingGrants)
 }
 
-// A host ends grants at the revocation of their refresh tokens, as Origin documents it, while tokens are refreshed.
+// A host ends grants at the revocation of their refresh tokens, as TokenOrigin documents it, while tokens are refreshed.
 func TestG16ManyRevocationsEndOneGrantOnce(t *testing.T) {
 	var ended atomic.Int32
 	w := newRichWorld(t, namingGrants, managed(func(m *grants.ManagerConfig) {
@@ -194,21 +184,15 @@ func TestG16ManyRevocationsEndOneGrantOnce(t *testing.T) {
 	var all sync.WaitGroup
 	var won atomic.Int32
 	for range 12 {
-		r := httptest.NewRequest(http.MethodPost, w.as.Metadata().RevocationEndpoint, strings.NewReader(w.revokeForm("client-1", refresh).Encode()))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		form, proof := w.refreshForm("client-1", refresh), w.tokenProof("d")
 		all.Go(func() {
-			q, err := w.as.RevocationRequest(r)
-			if !assert.NoError(t, err) {
-				return
-			}
-			origin, err := q.Origin(t.Context())
+			origin, err := w.as.TokenOrigin(t.Context(), "client-1", refresh)
 			assert.NoError(t, err)
-			assert.NoError(t, w.as.Revoke(t.Context(), q))
+			assert.NoError(t, w.as.Revoke(t.Context(), "client-1", refresh))
 			if origin.GrantID == "" { // another one was first
 				return
 			}
-			switch err := w.as.Grants().Revoke(t.Context(), q.ClientID(), origin.GrantID); {
+			switch err := w.as.Grants().Revoke(t.Context(), "client-1", origin.GrantID); {
 			case err == nil:
 				won.Add(1)
 			default:

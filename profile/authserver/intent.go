@@ -41,9 +41,9 @@ var (
 // Brazil is the longest known one.
 const maxIntent = 256
 
-// An IntentRequest identifies a consent that a client has made before its
-// authorization request. It is the argument of [Config.Intent].
-type IntentRequest struct {
+// An Intent is a consent that exists before the authorization request that
+// names it. [Config.Intent] checks and completes it.
+type Intent struct {
 	// Client is the registration of the client that sent the request. The
 	// consent must be of this client.
 	Client *profile.ClientMetadata
@@ -57,23 +57,18 @@ type IntentRequest struct {
 	// to approve the request. An approval that fails can be repeated, and then
 	// has the same RequestID.
 	Approval bool
-}
 
-// An Intent is a consent that exists before the authorization request, as
-// [Config.Intent] returns it.
-type Intent struct {
-	// ID is the identifier of the consent. The server sets it.
-	ID string
-	// Content is a value of the host for its consent page. The server does not
-	// use it.
+	// Content is a value of the host for its consent page. The host sets it,
+	// and the server does not use it.
 	Content any
-	// Expires is the end of the consent. It is the end of the authorization
-	// unless [Approval.Expires] is earlier. If zero, the consent has no end.
+	// Expires is the end of the consent. The host sets it. It is the end of the
+	// authorization unless [Approval.Expires] is earlier. If zero, the consent
+	// has no end.
 	Expires time.Time
 }
 
 // Intent returns the consent that the request names, as [Config.Intent] has
-// returned it when the browser arrived. It is zero if the request names none.
+// completed it when the browser arrived. It is zero if the request names none.
 func (a *Authorization) Intent() Intent { return a.intent }
 
 // isIntentScope reports whether a scope contains the identifier of a consent.
@@ -146,21 +141,21 @@ func (s *Server) checkIntent(ctx context.Context, a *asked, approval bool) (Inte
 	if s.cfg.Intent == nil {
 		return Intent{}, errors.New("authserver: ClientRules has an Intent, and Config has none")
 	}
-	request := IntentRequest{Client: a.client, ID: a.intent.ID, Approval: approval}
+	named := Intent{Client: a.client, ID: a.intent.ID, Approval: approval}
 	if a.requestURI != "" {
-		request.RequestID = jose.SHA256Base64(a.requestURI)
+		named.RequestID = jose.SHA256Base64(a.requestURI)
 	}
-	intent, err := s.cfg.Intent(ctx, request)
-	switch {
+	completed := named
+	switch err := s.cfg.Intent(ctx, &completed); {
 	case errors.Is(err, ErrIntent):
 		return Intent{}, fmt.Errorf("%w: %w", intentRow(a.rules.Intent), err)
 	case err != nil:
 		return Intent{}, fmt.Errorf("%w: consent of a request: %w", ErrStore, err)
-	case !intent.Expires.IsZero() && !intent.Expires.After(s.cfg.Hooks.Now()):
+	case !completed.Expires.IsZero() && !completed.Expires.After(s.cfg.Hooks.Now()):
 		return Intent{}, intentError(a.rules.Intent, "expired consent")
 	}
-	intent.ID = a.intent.ID
-	return intent, nil
+	named.Content, named.Expires = completed.Content, completed.Expires
+	return named, nil
 }
 
 // checkIntentAgain passes the consent to the host once more, at the approval.

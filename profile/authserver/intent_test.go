@@ -28,26 +28,27 @@ type consentBook struct {
 	ends     map[string]time.Time
 	reserved map[string]string // the request of each used consent
 	down     error
-	asked    []authserver.IntentRequest
+	asked    []authserver.Intent
 }
 
-func (b *consentBook) intent(_ context.Context, q authserver.IntentRequest) (authserver.Intent, error) {
+func (b *consentBook) intent(_ context.Context, q *authserver.Intent) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.asked = append(b.asked, q)
+	b.asked = append(b.asked, *q)
 	used, isUsed := b.reserved[q.ID]
 	switch {
 	case b.down != nil:
-		return authserver.Intent{}, b.down
+		return b.down
 	case b.owner[q.ID] != q.Client.ClientID:
-		return authserver.Intent{}, fmt.Errorf("%w: of another client", authserver.ErrIntent)
+		return fmt.Errorf("%w: of another client", authserver.ErrIntent)
 	case isUsed && used != q.RequestID:
-		return authserver.Intent{}, fmt.Errorf("%w: used", authserver.ErrIntent)
+		return fmt.Errorf("%w: used", authserver.ErrIntent)
 	}
 	if q.Approval {
 		b.reserved[q.ID] = q.RequestID
 	}
-	return authserver.Intent{Content: "the consent " + q.ID, Expires: b.ends[q.ID]}, nil
+	q.Content, q.Expires = "the consent "+q.ID, b.ends[q.ID]
+	return nil
 }
 
 func (b *consentBook) set(down error) {
@@ -191,7 +192,7 @@ func TestIntentAllTheWay(t *testing.T) {
 				})
 				book.ends["C1"] = w.clock.Now().Add(time.Hour)
 				w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) {
-					if got := a.Intent(); got != (authserver.Intent{ID: "C1", Content: "the consent C1", Expires: book.ends["C1"]}) {
+					if got := a.Intent(); got.ID != "C1" || got.Content != "the consent C1" || got.Expires != book.ends["C1"] {
 						t.Errorf("intent %v", got)
 					}
 					if choices := a.Choices(); len(choices) != 1 {
@@ -390,10 +391,8 @@ func TestIntentConfig(t *testing.T) {
 				Issuer: "https://as.example", Keys: []profile.SigningKey{{Key: testkit.ECKey(t, "as"), KeyID: "1"}},
 				Clients: func(context.Context, string) (*profile.ClientMetadata, error) { return nil, nil },
 				Scopes:  []string{"openid", "accounts"}, Resources: []string{"https://api.example"}, Claims: []string{"intent_id"},
-				Rules: &rules.Set{Name: "x", Intent: &tc.place},
-				Intent: func(context.Context, authserver.IntentRequest) (authserver.Intent, error) {
-					return authserver.Intent{}, nil
-				},
+				Rules:  &rules.Set{Name: "x", Intent: &tc.place},
+				Intent: func(context.Context, *authserver.Intent) error { return nil },
 			}
 			tc.change(&cfg)
 			_, err := authserver.New(cfg)

@@ -42,7 +42,7 @@ func (s *Server) Handler() http.Handler {
 	mount(s.called("pushed_authorization_request", s.servePush),
 		metadata.PushedAuthorizationRequestEndpoint, aliases.PushedAuthorizationRequestEndpoint)
 	mount(s.called("token", s.serveToken), metadata.TokenEndpoint, aliases.TokenEndpoint)
-	mount(s.called("revocation", s.serveRevocation), metadata.RevocationEndpoint, aliases.RevocationEndpoint)
+	mount(s.revocation(), metadata.RevocationEndpoint, aliases.RevocationEndpoint)
 	mount(s.called("introspection", s.serveIntrospection),
 		metadata.IntrospectionEndpoint, aliases.IntrospectionEndpoint)
 	mount(s.UserInfo(), metadata.UserInfoEndpoint, aliases.UserInfoEndpoint)

@@ -2,12 +2,8 @@ package authserver
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 
 	"github.com/gofapi/fapi2/accesstoken"
@@ -22,50 +18,13 @@ import (
 const (
 	subjectPublic   = "public"
 	subjectPairwise = "pairwise"
-	// minPairwiseSecret is the size of the output of the hash.
-	minPairwiseSecret = sha256.Size
 	// kindSubject is the kind of the entries with the subject of the host for
 	// an authorization whose tokens have a pairwise one.
 	kindSubject = "subject"
 )
 
-// Pairwise configures pairwise subject identifiers (OpenID Connect Core §8.1).
-// The clients of one sector receive one identifier of a user, and other clients
-// receive another one. Exactly one field is set.
-type Pairwise struct {
-	// Secret is the key of a hash: at least 32 random bytes. The identifier is
-	// the HMAC-SHA-256 of the sector identifier, a zero byte and
-	// [Approval.Subject], in base64url without padding. Each instance requires
-	// the same Secret. A change of it makes each user a stranger to the
-	// clients, and so does its loss.
-	Secret []byte
-	// Subject returns the identifier in place of the hash, for example from a
-	// database. It must return the same one for the same arguments, and
-	// different ones for different sectors. An identifier has at most 255 ASCII
-	// characters, and clients must not be able to compute subject from it. If
-	// Subject fails, the approval fails with an [ErrStore].
-	Subject func(ctx context.Context, sector, subject string) (string, error)
-}
-
-// String leaves out the secret.
-func (p Pairwise) String() string { return "pairwise subjects" }
-
-// GoString is String.
-func (p Pairwise) GoString() string { return p.String() }
-
-// LogValue is String.
-func (p Pairwise) LogValue() slog.Value { return slog.StringValue(p.String()) }
-
-// checkPairwise checks Pairwise, and that there is a subject type that the
-// rules permit.
+// checkPairwise checks that there is a subject type that the rules permit.
 func (cfg *Config) checkPairwise(bad func(format string, args ...any)) {
-	switch p := cfg.Pairwise; {
-	case p == nil:
-	case (len(p.Secret) == 0) == (p.Subject == nil):
-		bad("Pairwise requires either Secret or Subject")
-	case p.Subject == nil && len(p.Secret) < minPairwiseSecret:
-		bad("Pairwise.Secret has %d bytes, want at least %d", len(p.Secret), minPairwiseSecret)
-	}
 	if len(cfg.subjectTypes(cfg.rules())) == 0 {
 		bad("Rules.SubjectTypes are %q, and Pairwise is nil", cfg.rules().SubjectTypes)
 	}
@@ -120,20 +79,15 @@ func (s *Server) withSubject(ctx context.Context, a *Authorization, approval App
 
 // subjectIn returns the subject of tokens for the clients of a sector.
 func (s *Server) subjectIn(ctx context.Context, sector, subject string) (string, error) {
-	switch {
-	case sector == "":
+	if sector == "" {
 		return subject, nil
-	case s.cfg.Pairwise.Subject == nil: // CA-OIDC-8.1-1, CA-OIDC-8.1-2
-		h := hmac.New(sha256.New, s.cfg.Pairwise.Secret)
-		h.Write([]byte(sector + "\x00" + subject)) // neither has a zero byte
-		return base64.RawURLEncoding.EncodeToString(h.Sum(nil)), nil
 	}
-	pairwise, err := s.cfg.Pairwise.Subject(ctx, sector, subject)
+	pairwise, err := s.cfg.Pairwise(ctx, sector, subject) // CA-OIDC-8.1-1, CA-OIDC-8.1-2
 	if err != nil {
 		return "", fmt.Errorf("%w: pairwise subject: %w", ErrStore, err)
 	}
 	if !isSubject(pairwise) || pairwise == subject {
-		return "", errors.New("authserver: approval: Pairwise.Subject returned no pairwise subject")
+		return "", errors.New("authserver: approval: Pairwise returned no pairwise subject")
 	}
 	return pairwise, nil
 }

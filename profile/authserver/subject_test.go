@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	requested "github.com/gofapi/fapi2/claims"
+	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -37,7 +37,7 @@ func pairwiseWorld(t testing.TB, options ...worldOption) *world {
 	var w *world
 	first := func(as *authserver.Config, rs *resourceserver.Config) {
 		withClaims(as, rs)
-		as.Pairwise = &authserver.Pairwise{Secret: pairwiseSecret}
+		as.Pairwise = testkit.Must(idtoken.PairwiseSubjects(pairwiseSecret))
 		as.UserInfo = func(ctx context.Context, token *resourceserver.Token, _ requested.Set) (map[string]any, error) {
 			local, err := w.as.LocalSubject(ctx, token)
 			return map[string]any{"sub": local, "email": local + "@example.com"}, err
@@ -173,12 +173,12 @@ func TestPairwiseSubjectOfTheHost(t *testing.T) {
 	var result string
 	var failure error
 	w := pairwiseWorld(t, func(as *authserver.Config, _ *resourceserver.Config) {
-		as.Pairwise = &authserver.Pairwise{Subject: func(_ context.Context, sector, subject string) (string, error) {
+		as.Pairwise = func(_ context.Context, sector, subject string) (string, error) {
 			if sector != "client.example" || subject != "alice" {
 				return "", errors.New("unexpected arguments")
 			}
 			return result, failure
-		}}
+		}
 	})
 	a := w.load("client-1", w.pushForm("client-1"))
 	approve := func() error {
@@ -189,7 +189,7 @@ func TestPairwiseSubjectOfTheHost(t *testing.T) {
 	require.ErrorIs(t, approve(), authserver.ErrStore)
 	failure = nil
 	for _, result = range []string{"", "alice", "Ünïcode", strings.Repeat("x", 256)} {
-		require.ErrorContains(t, approve(), "Pairwise.Subject returned no pairwise subject")
+		require.ErrorContains(t, approve(), "Pairwise returned no pairwise subject")
 	}
 	result = "client-1"
 	require.ErrorContains(t, approve(), "client_id")
@@ -216,26 +216,11 @@ func TestLocalSubjectIsKept(t *testing.T) {
 }
 
 func TestPairwiseConfig(t *testing.T) {
-	make := func(_ context.Context, _, subject string) (string, error) { return subject, nil }
-	for want, change := range map[string]func(*authserver.Config){
-		"Pairwise requires either Secret or Subject":               func(c *authserver.Config) { c.Pairwise = new(authserver.Pairwise) },
-		"either Secret or Subject":                                 func(c *authserver.Config) { c.Pairwise = &authserver.Pairwise{Secret: pairwiseSecret, Subject: make} },
-		"Pairwise.Secret has 31 bytes, want at least 32":           func(c *authserver.Config) { c.Pairwise = &authserver.Pairwise{Secret: pairwiseSecret[1:]} },
-		`Rules.SubjectTypes are ["pairwise"], and Pairwise is nil`: func(c *authserver.Config) { c.Rules = &rules.Set{Name: "x", SubjectTypes: []string{"pairwise"}} },
-	} {
-		cfg := authserver.Config{
-			Issuer: "https://as.example", Keys: []profile.SigningKey{{Key: testkit.ECKey(t, "as"), KeyID: "1"}},
-			Clients: func(context.Context, string) (*profile.ClientMetadata, error) { return nil, nil },
-			Scopes:  []string{"openid"}, Resources: []string{"https://api.example"},
-		}
-		change(&cfg)
-		_, err := authserver.New(cfg)
-		require.ErrorContains(t, err, want)
-		require.NotContains(t, err.Error(), "kkkk")
-	}
-	secret := authserver.Pairwise{Secret: pairwiseSecret}
-	for _, text := range []string{fmt.Sprintf("%v %+v %#v", secret, secret, secret), secret.LogValue().String()} {
-		require.NotContains(t, text, "107", "neither letters nor numbers of the secret")
-		require.NotContains(t, text, "kk")
-	}
+	_, err := authserver.New(authserver.Config{
+		Issuer: "https://as.example", Keys: []profile.SigningKey{{Key: testkit.ECKey(t, "as"), KeyID: "1"}},
+		Clients: func(context.Context, string) (*profile.ClientMetadata, error) { return nil, nil },
+		Scopes:  []string{"openid"}, Resources: []string{"https://api.example"},
+		Rules: &rules.Set{Name: "x", SubjectTypes: []string{"pairwise"}},
+	})
+	require.ErrorContains(t, err, `Rules.SubjectTypes are ["pairwise"], and Pairwise is nil`)
 }

@@ -60,7 +60,7 @@ func (s *Server) TokenRequest(r *http.Request) (*TokenRequest, error) {
 	case "":
 		return nil, fmt.Errorf("%w: no grant_type", ErrParameter)
 	default: // SP-5.3.2.1-2, BCP-2.4-1: the password grant, among others
-		return nil, fmt.Errorf("%w: %.64q", ErrGrantType, grantType)
+		return nil, fmt.Errorf("%w: %.64q", errGrantType, grantType)
 	}
 	if required != "" && params.Get(required) == "" {
 		return nil, fmt.Errorf("%w: no %s", ErrParameter, required)

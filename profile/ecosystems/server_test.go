@@ -39,12 +39,10 @@ func serverUnder(t testing.TB, set *rules.Set) authserver.Config {
 		ACRValues: set.ACR.Supported, InteractionIDs: set.InteractionIDs, AuthorizationDetails: types,
 	}
 	if set.Intent != nil {
-		config.Intent = func(context.Context, authserver.IntentRequest) (authserver.Intent, error) {
-			return authserver.Intent{}, authserver.ErrIntent
-		}
+		config.Intent = func(context.Context, *authserver.Intent) error { return authserver.ErrIntent }
 	}
 	if slices.Contains(set.SubjectTypes, "pairwise") {
-		config.Pairwise = &authserver.Pairwise{Secret: make([]byte, 32)}
+		config.Pairwise = func(_ context.Context, sector, subject string) (string, error) { return sector + " " + subject, nil }
 	}
 	return config
 }
