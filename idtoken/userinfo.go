@@ -21,9 +21,11 @@ const maxUserInfo = 256 << 10
 // the client. The zero value accepts JSON and signed responses.
 type UserInfoConfig struct {
 	// Signed means that the client has registered userinfo_signed_response_alg.
-	// A response that is not signed is then rejected. The algorithms are those
-	// of [VerifierConfig].
+	// A response that is not signed is then rejected.
 	Signed bool
+	// Algorithms contains the accepted algorithms of signed responses. The
+	// default is Algorithms of [VerifierConfig].
+	Algorithms []string
 	// DecryptionKeys contains the keys of this client for encrypted responses.
 	// Their algorithms are userinfo_encrypted_response_alg and
 	// userinfo_encrypted_response_enc. If empty, an encrypted response is
@@ -64,6 +66,11 @@ func (u *UserInfo) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
 // userInfoRules returns the rules for signed responses.
 func userInfoRules(cfg UserInfoConfig, algorithms []string) (rules jwt.Rules, err error) {
+	if len(cfg.Algorithms) > 0 {
+		if algorithms, err = jwt.Algorithms(cfg.Algorithms); err != nil {
+			return jwt.Rules{}, fmt.Errorf("UserInfo: %w", err)
+		}
+	}
 	rules = jwt.Rules{
 		MaxBytes: maxUserInfo, Algorithms: algorithms, Untyped: true, Peer: true,
 		Errors: sentinels(),

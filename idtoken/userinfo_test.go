@@ -95,6 +95,7 @@ func TestVerifyUserInfoRejects(t *testing.T) {
 		{"CA-OIDC-5.3.4-2 a signature of another", asJWT, testkit.SignPayload(t, plain, jose.SignerOptions{}, testkit.ECKey(t, "evil")), idtoken.ErrSignature, nil},
 		{"CA-OIDC-5.3.4-2 none", asJWT, testkit.WithHeader(good, `{"alg":"none"}`), idtoken.ErrAlgorithm, nil},
 		{"CA-OIDC-5.3.4-2 an algorithm that is not registered", asJWT, good, idtoken.ErrAlgorithm, func(c *idtoken.VerifierConfig) { c.Algorithms = []string{"PS256"} }},
+		{"CA-OIDC-5.3.4-2 an algorithm for ID tokens only", asJWT, good, idtoken.ErrAlgorithm, func(c *idtoken.VerifierConfig) { c.UserInfo.Algorithms = []string{"PS256"} }},
 		{"CA-OIDC-5.3.4-2 JSON for a client that registered a signature", asJSON, plain, idtoken.ErrSignature, signedOnly},
 		{"CA-OIDC-5.3.4-2 JSON that claims to be a JWT", asJWT, plain, idtoken.ErrMalformed, nil},
 		{"CA-OIDC-5.3.4-2 a JWT that claims to be JSON", asJSON, good, idtoken.ErrMalformed, nil},

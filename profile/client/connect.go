@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"net/http"
@@ -207,19 +208,31 @@ func (c *Client) compose() (err error) {
 			return err
 		}
 	}
+	userInfo := cfg.OpenID.UserInfo
+	if len(userInfo.Algorithms) == 0 {
+		userInfo.Algorithms = algorithmsFor(cfg.Rules, cfg.Rules.Algorithms.UserInfo)
+	}
 	c.idTokens, err = idtoken.NewVerifier(idtoken.VerifierConfig{
-		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys.Keys, Now: cfg.Hooks.Now,
-		DecryptionKeys: cfg.OpenID.IDTokenDecryptionKeys, UserInfo: cfg.OpenID.UserInfo,
-		Algorithms: idTokenAlgorithms(cfg.Rules),
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.permittedKeys, Now: cfg.Hooks.Now,
+		DecryptionKeys: cfg.OpenID.IDTokenDecryptionKeys, UserInfo: userInfo,
+		Algorithms: algorithmsFor(cfg.Rules, cfg.Rules.Algorithms.IDToken),
 	})
 	if err != nil || !cfg.Profile.Has(profile.SignedResponses) {
 		return err
 	}
 	c.responses, err = jarm.NewVerifier(jarm.VerifierConfig{ // JARM-2.4-7: with the discovered keys
-		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.keys.Keys, Now: cfg.Hooks.Now,
-		DecryptionKeys: cfg.ResponseDecryptionKeys,
+		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.permittedKeys, Now: cfg.Hooks.Now,
+		DecryptionKeys: cfg.ResponseDecryptionKeys, Algorithms: algorithmsFor(cfg.Rules, nil),
 	})
 	return err
+}
+
+// permittedKeys returns the keys of the server that the rules permit.
+func (c *Client) permittedKeys(ctx context.Context, kid, alg string) ([]crypto.PublicKey, error) {
+	keys, err := c.keys.Keys(ctx, kid, alg)
+	return slices.DeleteFunc(keys, func(key crypto.PublicKey) bool {
+		return !jose.HasRSABits(key, c.cfg.Rules.Algorithms.RSABits)
+	}), err
 }
 
 // serverKeys returns the keys of the server, and reports requests for them.

@@ -89,6 +89,14 @@ func (cfg *Config) followRulesOfKeys(reject func(format string, args ...any)) {
 			reject("%s signed with %s, want one of %q", use.name, algorithm, permitted)
 		}
 	}
+	if cfg.OpenID != nil {
+		permitted := algorithmsFor(set, set.Algorithms.UserInfo)
+		for _, algorithm := range cfg.OpenID.UserInfo.Algorithms {
+			if !jose.Accepts(permitted, algorithm) {
+				reject("OpenID.UserInfo.Algorithms has %s, want one of %q", algorithm, permitted)
+			}
+		}
+	}
 	if mutual.BindTokens {
 		return
 	}
@@ -140,13 +148,4 @@ func algorithmsFor(set *rules.Set, use []string) []string {
 		return set.Algorithms.Signing
 	}
 	return jose.Algorithms()
-}
-
-// idTokenAlgorithms returns the algorithms of ID tokens and signed UserInfo
-// responses, which share a verifier.
-func idTokenAlgorithms(set *rules.Set) []string {
-	idTokens, userInfo := algorithmsFor(set, set.Algorithms.IDToken), algorithmsFor(set, set.Algorithms.UserInfo)
-	both := slices.Concat(idTokens, userInfo)
-	slices.Sort(both)
-	return slices.Compact(both)
 }

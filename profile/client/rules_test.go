@@ -1,16 +1,22 @@
 package client_test
 
 import (
+	"crypto"
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gofapi/fapi2/idtoken"
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/testkit"
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/rules"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
 )
 
 func follow(set rules.Set) func(*client.Config) {
@@ -55,6 +61,10 @@ func TestRulesAgainstConfiguration(t *testing.T) {
 		c.Key, c.DPoPKey = testkit.RSAKey(t, "c-1"), testkit.ECKey(t, "proofs")
 	})
 	require.ErrorContains(t, err, "Key has 2048 bits, want at least 4096")
+	_, err = p.try(follow(rules.Set{Algorithms: rules.Algorithms{UserInfo: []string{"PS256"}}}), func(c *client.Config) {
+		c.OpenID = &client.OpenID{UserInfo: idtoken.UserInfoConfig{Algorithms: []string{"ES256"}}}
+	})
+	require.ErrorContains(t, err, "OpenID.UserInfo.Algorithms has ES256")
 	require.Empty(t, p.messages(metadataPath), "the errors precede the first request")
 }
 
@@ -160,6 +170,73 @@ func TestRulesOfAuthorizationRequests(t *testing.T) {
 			if name != "malformed claims" {
 				require.ErrorIs(t, err, rules.ErrRequest)
 			}
+		})
+	}
+}
+
+// The client holds the signatures of the server to the rules for each use.
+func TestRulesOfSignaturesOfTheServer(t *testing.T) {
+	only := func(name string) []string { return []string{name} }
+	ec, rsa := crypto.Signer(testkit.ECKey(t, "peer")), crypto.Signer(testkit.RSAKey(t, "peer")) // of 2048 bits
+	for name, c := range map[string]struct {
+		key               crypto.Signer
+		algorithms        rules.Algorithms
+		idToken, userInfo bool // accepted
+	}{
+		"no rule":                         {ec, rules.Algorithms{}, true, true},
+		"attack: ES256 ID tokens":         {ec, rules.Algorithms{IDToken: only("PS256")}, false, true},
+		"attack: ES256 UserInfo":          {ec, rules.Algorithms{UserInfo: only("PS256")}, true, false},
+		"one algorithm for each":          {ec, rules.Algorithms{IDToken: only("ES256"), UserInfo: only("PS256")}, true, false},
+		"RSA keys of a size, and EC keys": {ec, rules.Algorithms{RSABits: 4096}, true, true},
+		"an RSA key":                      {rsa, rules.Algorithms{RSABits: 2048}, true, true},
+		"attack: a short RSA key":         {rsa, rules.Algorithms{RSABits: 4096}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPeer(t)
+			p.keys = []jwks.Key{{Public: c.key.Public(), KeyID: "k1"}}
+			sign := func(payload string) string {
+				return testkit.SignPayload(t, payload, jose.SignerOptions{KeyID: "k1"}, c.key)
+			}
+			p.informs("application/jwt", sign(p.userInfo()))
+			app, err := p.try(follow(rules.Set{Algorithms: c.algorithms}))
+			require.NoError(t, err)
+			_, err = p.login(app, func(raw string) string {
+				claims := jwtClaims(t, raw)
+				delete(claims, "at_hash")
+				payload, err := json.Marshal(claims)
+				require.NoError(t, err)
+				return sign(string(payload))
+			})
+			require.Equal(t, c.idToken, err == nil, "%v", err)
+			token := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "at-1", TokenType: "DPoP"})
+			_, err = app.UserInfoOf(t.Context(), "alice", token)
+			require.Equal(t, c.userInfo, err == nil, "%v", err)
+		})
+	}
+}
+
+// The client accepts authorization responses only if their signature is within
+// the rules.
+func TestRulesOfSignedResponses(t *testing.T) {
+	p := newPeer(t)
+	p.says("response_modes_supported", []string{"jwt"})
+	for _, c := range []struct {
+		name     string
+		signing  []string
+		accepted bool
+	}{{"ES256", []string{"ES256"}, true}, {"attack: ES256 under rules for PS256", []string{"PS256"}, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			app, err := p.try(follow(rules.Set{
+				MessageSigning: []string{"responses"}, Algorithms: rules.Algorithms{Signing: c.signing},
+			}), func(cfg *client.Config) {
+				if !c.accepted {
+					cfg.Key, cfg.DPoPKey = testkit.RSAKey(t, "c-1"), testkit.RSAKey(t, "proofs")
+				}
+			})
+			require.NoError(t, err)
+			session := p.begin(app, "a")
+			_, err = app.Finish(t.Context(), session, p.signedCallback("k1", session))
+			require.Equal(t, c.accepted, err == nil, "%v", err)
 		})
 	}
 }
