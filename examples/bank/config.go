@@ -120,7 +120,8 @@ func (c *config) ownMembers() []configfile.Member {
 			Meaning: "host:port of all endpoints and pages."},
 		{Name: "mtls_listen", Into: &c.mtlsListen, Default: "no mutual TLS",
 			Meaning: "host:port on which clients are asked for certificates. It is published in " +
-				"mtls_endpoint_aliases, with the host of issuer."},
+				"mtls_endpoint_aliases, with the host of issuer. The API is there too, for " +
+				"tokens that are bound to certificates."},
 		{Name: "tls_cert_file", Into: &c.certFile, Default: "made and renewed, for localhost and the host of issuer",
 			Meaning: "The server's certificate in PEM. It needs tls_key_file."},
 		{Name: "tls_key_file", Into: &c.keyFile, Default: "made at start",

@@ -42,9 +42,10 @@ type Session struct {
 	Bound   tokenbinding.Confirmation `json:",omitzero"` // the key of the token
 }
 
-// New returns a server. cfg has a Store, one resource and no Interact. storage
-// has the same clients. CheckBinding checks PKCE, because the handler of fosite
-// consumes the challenge even if the verifier is wrong.
+// New returns a server. cfg has a Store, one resource and no Interact, and its
+// Endpoints are the paths. storage has the same clients. CheckBinding checks
+// PKCE, because the handler of fosite consumes the challenge even if the
+// verifier is wrong.
 func New(cfg authserver.Config, storage fosite.Storage, secret []byte, pages Pages) (s *Server, err error) {
 	config := &fosite.Config{GlobalSecret: secret,
 		AccessTokenLifespan: 5 * time.Minute, AuthorizeCodeLifespan: time.Minute,
@@ -60,9 +61,18 @@ func New(cfg authserver.Config, storage fosite.Storage, secret []byte, pages Pag
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/token", s.token)
-	mux.Handle("/revoke", http.NotFoundHandler()) // tokens are valid until they expire
 	mux.Handle("/", s.checks.Handler())
+	metadata := s.checks.Metadata() // has the paths of cfg.Endpoints
+	for endpoint, handler := range map[string]http.Handler{
+		metadata.TokenEndpoint:      http.HandlerFunc(s.token),
+		metadata.RevocationEndpoint: http.NotFoundHandler(), // tokens are valid until they expire
+	} {
+		address, err := url.Parse(endpoint)
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle(address.Path, handler)
+	}
 	s.Handler = mux
 	return s, nil
 }

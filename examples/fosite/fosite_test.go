@@ -57,6 +57,10 @@ func newWorld(t *testing.T) *world {
 		Issuer: w.as.URL, Keys: []profile.SigningKey{{Key: w.kit.ClientConfig(t, "").Key}}, Store: memory,
 		Scopes: []string{"accounts"}, Resources: []string{w.api.URL}, AuthorizationDetails: types,
 		Clients: w.kit.Registration,
+		Endpoints: authserver.Endpoints{
+			PushedAuthorizationRequest: "/oauth2/par", Authorization: "/oauth2/auth",
+			Token: "/oauth2/token", Revocation: "/oauth2/revoke",
+		},
 	}, w.fosite, []byte("a secret of fosite, of 32 bytes."), pages)
 	require.NoError(t, err)
 	asMux.Handle("/", server)
@@ -160,10 +164,16 @@ func TestFosite(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, status)
 	})
 	t.Run("attack: a request that was not pushed", func(t *testing.T) {
-		response, err := w.as.Client().Get(w.as.URL + "/authorize?response_type=code&client_id=app-1&scope=accounts")
+		response, err := w.as.Client().Get(w.as.URL + "/oauth2/auth?response_type=code&client_id=app-1&scope=accounts")
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, http.StatusBadRequest, response.StatusCode)
+	})
+	t.Run("revocation, which fosite does not serve here", func(t *testing.T) {
+		response, err := w.as.Client().PostForm(w.as.URL+"/oauth2/revoke", nil)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusNotFound, response.StatusCode)
 	})
 	t.Run("attack: invented tokens", func(t *testing.T) {
 		for _, text := range []string{"x", "ory_at_a.b"} {

@@ -1,8 +1,15 @@
 package snippets_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/url"
 
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -11,7 +18,7 @@ import (
 	"github.com/gofapi/fapi2/profile/rules"
 )
 
-var _ = []any{serverUnderRules, twoEcosystems, clientUnderRules, changedRules}
+var _ = []any{serverUnderRules, twoEcosystems, clientUnderRules, clientWithConsent, changedRules}
 
 type consents interface {
 	Check(ctx context.Context, clientID, id string) error
@@ -51,6 +58,46 @@ func clientUnderRules(ctx context.Context, config client.Config) (*client.Client
 	}
 	config.Rules = set
 	return client.New(ctx, config)
+	//docs:end
+}
+
+func clientWithConsent(ctx context.Context, config client.Config, consent []byte) (*client.Session, error) {
+	//docs:begin clientWithConsent
+	certificate, err := tls.LoadX509KeyPair("client.crt", "client.key")
+	if err != nil {
+		return nil, err
+	}
+	config.MutualTLS = &client.MutualTLS{Certificate: &certificate, BindTokens: true} // the rules permit mTLS alone
+	app, err := clientUnderRules(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	api, err := app.HTTPClient(app.ClientCredentialsSource(client.Request{Scopes: []string{"accounts"}}))
+	if err != nil {
+		return nil, err
+	}
+	response, err := api.Post("https://mtls.bank.example/account-access-consents", "application/json", bytes.NewReader(consent))
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	var made struct{ Data struct{ ConsentID string } }
+	if err := json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&made); err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusCreated {
+		return nil, errors.New(response.Status)
+	}
+	claims, err := json.Marshal(map[string]any{"id_token": map[string]any{
+		"openbanking_intent_id": map[string]any{"essential": true, "value": made.Data.ConsentID},
+		"acr":                   map[string]any{"essential": true, "values": []string{"urn:openbanking:psd2:sca"}},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return app.Begin(ctx, client.Request{
+		Scopes: []string{"openid", "accounts"}, Params: url.Values{"claims": {string(claims)}},
+	})
 	//docs:end
 }
 

@@ -228,7 +228,10 @@ func bankSection(t testing.TB, set *rules.Set) string {
 		text = fmt.Sprintf("The example bank plays a server under these rules with `\"rules\": %q` in its configuration. Add\n", set.Name)
 	}
 	return text + "`issuer`, `mtls_listen` and `clients`" + `, for example with the registration below. The flag ` + "`-h`" + ` of the bank explains each member.
-` + "`go run ./examples/bank -config bank.json`" + ` starts it.
+` + "`go run ./examples/bank -config bank.json`" + ` starts it. Clients with certificates call all endpoints and the API at ` + "`mtls_listen`" + `.
+
+To try a client, make a key with ` + "`go run ./cmd/fapi2 keygen`" + ` and its flag ` + "`-alg`" + `. Register the printed keys as ` + "`jwks`" + `, in place
+of ` + "`jwks_uri`" + `. With ` + "`private_key_jwt`" + `, a self-signed certificate is enough. The member ` + "`auto_approve`" + ` skips the pages.
 `
 }
 
