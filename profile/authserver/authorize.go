@@ -264,7 +264,8 @@ type Approval struct {
 	// Details are the granted authorization details: all or some of
 	// [Authorization.Details]. The host may change them with [rar.Edit] as far
 	// as their types allow. Empty grants none. The scope that goes with a
-	// detail has to be among Scopes.
+	// detail has to be among Scopes. If a detail names the [Intent] and is not
+	// among Details, Approve returns [ErrNothingGranted].
 	Details rar.Details
 	// NoRefreshToken prevents a refresh token. If false, the client receives a
 	// refresh token if it is registered for that grant type. A client that
@@ -359,7 +360,7 @@ func (s *Server) Approve(ctx context.Context, a *Authorization, approval Approva
 	if err := s.checkApprovalSize(ctx, a, record); err != nil {
 		return nil, fmt.Errorf("authserver: approval: %w", err)
 	}
-	if err := s.checkIntentAgain(ctx, a); err != nil { // the last check, because the host may reserve it
+	if err := s.checkIntentAgain(ctx, a, approval.Expires); err != nil { // last: the host may reserve it
 		return nil, err
 	}
 	if err := s.keepClaims(ctx, a, record.Grant); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/internal/syntax"
@@ -117,6 +118,16 @@ func (a *asked) findIntent() error {
 	return nil
 }
 
+// checkMerge rejects a merge into a grant under rules for consents. The grant
+// would keep the permissions of one consent until the end of another one.
+func (a *asked) checkMerge() error {
+	if a.rules.Intent == nil || a.grant.Action() != "merge" {
+		return nil
+	}
+	err := fmt.Errorf("%w: merge (rules %.64s)", grants.ErrRequest, a.rules.Name)
+	return oautherr.Describe(err, "grants with consents cannot be merged")
+}
+
 // intentsIn returns the identifiers of consents in a request that has, or is
 // granted, certain details.
 func (a *asked) intentsIn(details rar.Details) []string {
@@ -159,8 +170,13 @@ func (s *Server) checkIntent(ctx context.Context, a *asked, approval bool) (Inte
 }
 
 // checkIntentAgain passes the consent to the host once more, at the approval.
-func (s *Server) checkIntentAgain(ctx context.Context, a *Authorization) error {
-	_, err := s.checkIntent(ctx, &a.asked, true)
+// The authorization has an end, or none if it is zero. The consent cannot end
+// before it.
+func (s *Server) checkIntentAgain(ctx context.Context, a *Authorization, end time.Time) error {
+	intent, err := s.checkIntent(ctx, &a.asked, true)
+	if err == nil && !intent.Expires.IsZero() && (end.IsZero() || end.After(intent.Expires)) {
+		return intentError(a.rules.Intent, "the consent now ends earlier")
+	}
 	return err
 }
 
@@ -192,6 +208,9 @@ func (a *Authorization) withIntent(approval Approval) (Approval, error) {
 		granted := a.intentsIn(approval.Details)
 		if slices.ContainsFunc(granted, func(other string) bool { return other != id }) {
 			return approval, errors.New("authserver: approval: Details have another consent than the request")
+		}
+		if len(granted) == 0 {
+			return approval, fmt.Errorf("%w: Details without the consent of the request", ErrNothingGranted)
 		}
 	}
 	return approval, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/internal/testkit"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
@@ -109,7 +110,9 @@ func intentWorld(t *testing.T, place rules.Intent, options ...worldOption) (*wor
 		Enriches: func(nestedConsent, nestedConsent) error { return nil }, // a host may change anything
 	})
 	require.NoError(t, err)
-	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{consent}})
+	other, err := rar.TypeOf("other", rar.TypeConfig[rar.Common]{})
+	require.NoError(t, err)
+	registry, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{consent, other}})
 	require.NoError(t, err)
 	first := func(as *authserver.Config, rs *resourceserver.Config) {
 		as.Rules, as.Intent = &rules.Set{Name: "x", Intent: &place}, book.intent
@@ -118,7 +121,7 @@ func intentWorld(t *testing.T, place rules.Intent, options ...worldOption) (*wor
 	}
 	w := newWorld(t, append([]worldOption{first}, options...)...)
 	for _, c := range w.clients {
-		c.AuthorizationDetailsTypes = []string{"consent"}
+		c.AuthorizationDetailsTypes = []string{"consent", "other"}
 	}
 	w.decide = func(a *authserver.Authorization) (*authserver.AuthorizationResponse, error) { return w.agree(a, nil) }
 	return w, book
@@ -424,4 +427,77 @@ func TestIntentAfterAFailedApproval(t *testing.T) {
 	spy.before = nil
 	require.Equal(t, "invalid_scope", w.push("client-1", with("scope", "openid consent:C1")).code, "another request with it")
 	require.NotEmpty(t, w.browse(target).Get("code"), "the user retries")
+}
+
+// The scope of a consent narrows the other scopes of a token. A client that omits it would widen them.
+func TestIntentScopeStaysInNarrowedTokens(t *testing.T) {
+	w, _ := intentWorld(t, rules.Intent{Scope: "consent:"})
+	code := w.code("client-1", with("scope", "openid accounts consent:C1"))
+	redeemed := w.spend(code, "scope", "accounts")
+	for _, got := range []answer{redeemed, w.renew(redeemed, "scope", "accounts"), w.renew(redeemed, "scope", "consent:C1 accounts")} {
+		require.Equal(t, http.StatusOK, got.status, "%v", got.body)
+		require.Equal(t, "accounts consent:C1", got.body["scope"])
+	}
+	require.Equal(t, "invalid_scope", w.renew(redeemed, "scope", "accounts consent:C3").code, "attack: another consent")
+}
+
+// A consent can end earlier than it did when the browser arrived.
+func TestIntentThatIsShortenedWhileTheUserReads(t *testing.T) {
+	for _, p := range intentPlaces() {
+		w, book := intentWorld(t, p.rules)
+		form := w.pushForm("client-1")
+		p.named("C1")(form)
+		a := w.load("client-1", form)
+		book.ends["C1"] = w.clock.Now().Add(time.Minute)
+		_, err := w.agree(a, nil)
+		require.ErrorIs(t, err, authserver.ErrIntent, p.name)
+	}
+}
+
+// An approval of other details than the one with the consent is not an approval of the consent.
+func TestIntentOfADetailThatIsNotGranted(t *testing.T) {
+	w, _ := intentWorld(t, rules.Intent{Detail: "consent.ConsentId"})
+	form := w.pushForm("client-1")
+	form.Set("authorization_details", `[{"type":"consent","consent":{"ConsentId":"C1"}},{"type":"other"}]`)
+	a := w.load("client-1", form)
+	for _, granted := range []rar.Details{nil, a.Details()[1:]} {
+		_, err := w.agree(a, func(approval *authserver.Approval) { approval.Details = granted })
+		require.ErrorIs(t, err, authserver.ErrNothingGranted)
+	}
+	_, err := w.agree(a, nil)
+	require.NoError(t, err)
+}
+
+func TestIntentClaimForUserInfoAlone(t *testing.T) {
+	w, _ := intentWorld(t, rules.Intent{Claim: "intent_id"}, func(as *authserver.Config, _ *resourceserver.Config) {
+		as.Rules.Claims.OnlyRequested = true
+	})
+	require.Equal(t, "invalid_request", w.push("client-1", with("claims", `{"userinfo":{"intent_id":{"value":"C1"}}}`)).code,
+		"the ID token would not contain it")
+	_, idToken := claims(t, w.spend(w.code("client-1", with("claims", `{"id_token":{"intent_id":{"value":"C1"}}}`))).body["id_token"])
+	require.Equal(t, `"C1"`, string(idToken["intent_id"]))
+}
+
+// A merge would keep the permissions of one consent until the end of another one.
+func TestIntentIsNotMerged(t *testing.T) {
+	for _, p := range intentPlaces() {
+		w, book := intentWorld(t, p.rules, func(as *authserver.Config, _ *resourceserver.Config) { as.Grants = new(grants.ManagerConfig) })
+		book.ends["C1"], book.ends["C3"] = w.clock.Now().Add(time.Hour), w.clock.Now().Add(2*time.Hour)
+		managed := func(action, grantID string, name func(url.Values)) func(url.Values) {
+			return func(form url.Values) {
+				form.Set("grant_management_action", action)
+				if grantID != "" {
+					form.Set("grant_id", grantID)
+				}
+				name(form)
+			}
+		}
+		created := w.spend(w.code("client-1", managed("create", "", p.named("C1"))))
+		id := created.body["grant_id"].(string)
+		require.Equal(t, "invalid_request", w.push("client-1", managed("merge", id, p.named("C3"))).code, p.name)
+		require.Equal(t, "invalid_request", w.push("client-1", managed("merge", id, func(url.Values) {})).code, p.name)
+		replaced := w.spend(w.code("client-1", managed("replace", id, p.named("C3"))))
+		require.Equal(t, id, replaced.body["grant_id"], "%v", replaced.body)
+		require.NotContains(t, fmt.Sprint(replaced.body), "C1")
+	}
 }

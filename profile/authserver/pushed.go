@@ -288,6 +288,9 @@ func (s *Server) askContent(ctx context.Context, a *asked, params url.Values) (e
 	if a.grant, err = s.grantRequest(ctx, a.client.ClientID, params); err != nil {
 		return err
 	}
+	if err = a.checkMerge(); err != nil {
+		return err
+	}
 	if a.targets, err = s.targetsOf(params["resource"], a.scopes, a.requested); err != nil {
 		return err
 	}

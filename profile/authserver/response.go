@@ -96,7 +96,7 @@ func (s *Server) Complete(ctx context.Context, a *Authorization, code string) (*
 	if code == "" {
 		return nil, errors.New("authserver: completion without a code")
 	}
-	if err := s.checkIntentAgain(ctx, a); err != nil {
+	if err := s.checkIntentAgain(ctx, a, a.intent.Expires); err != nil {
 		return nil, err
 	}
 	return s.complete(ctx, a, code)

@@ -231,7 +231,9 @@ func (s *Server) narrow(t *TokenRequest, p permission) (grant, error) {
 // narrowScopes returns the scopes of a token for these resource servers. They
 // are the requested scopes, or all permitted ones. A scope is permitted if it
 // is granted at every one of the resource servers where it has a meaning. A
-// scope that goes with a detail is granted wherever the detail is for.
+// scope that goes with a detail is granted wherever the detail is for. A scope
+// that contains the identifier of a consent always remains, because a token
+// without it would permit more.
 func (s *Server) narrowScopes(t *TokenRequest, p permission, targets []string, details rar.Details) ([]string, error) {
 	intent := t.rules.Intent
 	scopes := slices.DeleteFunc(slices.Clone(p.Scopes), func(name string) bool {
@@ -256,6 +258,12 @@ func (s *Server) narrowScopes(t *TokenRequest, p permission, targets []string, d
 			return nil, fmt.Errorf("%w: %.64q was not granted", ErrScope, name)
 		}
 	}
+	for _, name := range scopes {
+		if isIntentScope(intent, name) && !slices.Contains(requested, name) {
+			requested = append(requested, name)
+		}
+	}
+	slices.Sort(requested)
 	return requested, nil
 }
 

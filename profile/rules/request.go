@@ -153,8 +153,8 @@ func (a *AuthorizationDetails) problem(details []json.RawMessage) string {
 }
 
 // IDs returns the identifiers of consents in an authorization request, which
-// the caller has yet to check. A claim whose value is not one string has the
-// identifier "".
+// the caller has yet to check. A claim whose value is not one string, or that
+// is requested for UserInfo responses alone, has the identifier "".
 func (i *Intent) IDs(scopes []string, requested claims.Request, details []json.RawMessage) (ids []string) {
 	switch {
 	case i.Scope != "":
@@ -164,13 +164,14 @@ func (i *Intent) IDs(scopes []string, requested claims.Request, details []json.R
 			}
 		}
 	case i.Claim != "":
+		_, inIDToken := requested.IDToken[i.Claim]
 		for _, set := range []claims.Set{requested.IDToken, requested.UserInfo} {
 			claim, ok := set[i.Claim]
 			if !ok {
 				continue
 			}
 			var id string
-			if len(claim.Values) == 1 {
+			if len(claim.Values) == 1 && inIDToken {
 				json.Unmarshal(claim.Values[0], &id) //nolint:errcheck // id stays empty
 			}
 			if !slices.Contains(ids, id) {

@@ -236,7 +236,9 @@ type ACR struct {
 
 // An Intent is the place of an authorization request that has the identifier of
 // a consent. The client has made the consent at an endpoint of the host before.
-// Exactly one of Scope, Claim and Detail is set.
+// Exactly one of Scope, Claim and Detail is set. With an Intent, no request
+// merges permissions into a grant (Grant Management for OAuth 2.0), because
+// each consent has its own end.
 type Intent struct {
 	// Scope is the prefix of a scope. With "consent:", the scope
 	// "consent:urn:bank:C1" names the consent "urn:bank:C1". The registration
@@ -244,7 +246,8 @@ type Intent struct {
 	// authserver.Config.Intent knows the client of each consent.
 	Scope string `json:"scope,omitempty"`
 	// Claim is a claim that the request requests for the ID token, with the
-	// identifier as its value. The ID token contains it.
+	// identifier as its value. The ID token contains it. A request for UserInfo
+	// responses alone is malformed.
 	Claim string `json:"claim,omitempty"`
 	// Detail is the path of a member of an authorization detail, for example
 	// "consent.ConsentId".
