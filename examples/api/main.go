@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 )
@@ -17,16 +16,11 @@ import (
 func main() {
 	resource := flag.String("resource", "https://api.example", "`URL` of this API, as clients see it")
 	issuer := flag.String("issuer", "https://as.example", "`issuer` whose tokens are accepted")
-	keys := flag.String("jwks", "https://as.example/jwks", "`URL` of the keys of the issuer")
 	cert := flag.String("cert", "api.crt", "`file` with the certificate of this API")
 	key := flag.String("key", "api.key", "`file` with the key of the certificate")
 	flag.Parse()
 
-	remote, err := jwks.NewRemote(jwks.RemoteConfig{URL: *keys})
-	if err != nil {
-		log.Fatal(err)
-	}
-	handler, err := newAPI(*resource, resourceserver.Issuer{ID: *issuer, Keys: remote.Keys})
+	handler, err := newAPI(*resource, resourceserver.Issuer{ID: *issuer}) // its metadata name its keys
 	if err != nil {
 		log.Fatal(err)
 	}

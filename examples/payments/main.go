@@ -16,7 +16,6 @@ import (
 
 	_ "modernc.org/sqlite" // the driver sqlite
 
-	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/resourceserver"
 	"github.com/gofapi/fapi2/rar"
@@ -33,18 +32,13 @@ const (
 func main() {
 	resource := flag.String("resource", "https://api.example", "`URL` of this API, as clients see it")
 	issuer := flag.String("issuer", "https://as.example", "`issuer` whose tokens are accepted")
-	keys := flag.String("jwks", "https://as.example/jwks", "`URL` of the keys of the issuer")
 	flag.Parse()
 
-	remote, err := jwks.NewRemote(jwks.RemoteConfig{URL: *keys})
-	if err != nil {
-		log.Fatal(err)
-	}
 	db, err := sql.Open("sqlite", "file:payments.db?_pragma=busy_timeout(5000)")
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := newAPI(context.Background(), *resource, resourceserver.Issuer{ID: *issuer, Keys: remote.Keys}, db)
+	handler, err := newAPI(context.Background(), *resource, resourceserver.Issuer{ID: *issuer}, db)
 	if err != nil {
 		log.Fatal(err)
 	}
