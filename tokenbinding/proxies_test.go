@@ -1,13 +1,11 @@
 package tokenbinding_test
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -16,9 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,17 +23,6 @@ import (
 )
 
 // The tests of this file run the proxies themselves, with the configurations of docs/mutual-tls-proxies.md.
-
-// installed finds a proxy, also where Debian puts what is for administrators.
-func installed(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name)
-	}
-	testkit.Require(t, name+" (Debian package "+name+")", err == nil)
-	return path
-}
 
 // documented returns the configuration in docs/mutual-tls-proxies.md for a proxy.
 func documented(t *testing.T, proxy string) string {
@@ -103,54 +88,16 @@ func (s *stage) backend(t *testing.T, cfg tokenbinding.CertificateSourceConfig) 
 	return server.Listener.Addr().String()
 }
 
-// start runs a proxy that inherits the listener of the address returned as file 3: connections wait there until it is up.
-// The process ends with the test.
-func (s *stage) start(t *testing.T, configure func(address string) *exec.Cmd) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	file, err := listener.(*net.TCPListener).File()
-	require.NoError(t, err)
-	address = listener.Addr().String()
-	cmd := configure(address)
-	var output bytes.Buffer
-	cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = []*os.File{file}, &output, &output
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // which reaches nginx's workers, too
-	cmd.WaitDelay = 5 * time.Second
-	require.NoError(t, cmd.Start())
-	require.NoError(t, listener.Close())
-	require.NoError(t, file.Close())
-	t.Cleanup(func() {
-		cmd.Wait() // the test's context has ended
-		if t.Failed() {
-			t.Logf("%s: %s", cmd.Path, output.String())
-		}
-	})
-	return address
-}
-
 func (s *stage) nginx(t *testing.T, backend string, change ...string) (address string) {
-	path := installed(t, "nginx")
-	return s.start(t, func(address string) *exec.Cmd {
+	return testkit.StartNginx(t, s.dir, func(address string) string {
 		config := substitute(t, documented(t, "nginx"), "listen 443 ssl", "listen "+address+" ssl", "/etc/proxy", s.dir, "127.0.0.1:8080", backend)
-		config = substitute(t, config, change...)
-		temporary := ""
-		for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-			temporary += fmt.Sprintf("%s_temp_path %s;\n", name, filepath.Join(s.dir, name))
-		}
-		config = "daemon off; error_log stderr; pid " + filepath.Join(s.dir, "nginx.pid") +
-			";\nevents {}\nhttp {\naccess_log off;\n" + temporary + config + "}\n"
-		file := filepath.Join(s.dir, "nginx.conf")
-		require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
-		cmd := exec.CommandContext(t.Context(), path, "-p", s.dir, "-e", "stderr", "-c", file)
-		cmd.Env = append(os.Environ(), "NGINX=3;") // the listener that it inherits
-		return cmd
+		return substitute(t, config, change...)
 	})
 }
 
 func (s *stage) haproxy(t *testing.T, backend string, change ...string) (address string) {
-	path := installed(t, "haproxy")
-	return s.start(t, func(string) *exec.Cmd {
+	path := testkit.Installed(t, "haproxy")
+	return testkit.StartProxy(t, func(string) *exec.Cmd {
 		config := substitute(t, documented(t, "haproxy"), "bind :443", "bind fd@3", "/etc/proxy", s.dir, "127.0.0.1:8080", backend)
 		config = substitute(t, config, change...)
 		config = "defaults\n    timeout connect 5s\n    timeout client 5s\n    timeout server 5s\n" + config
