@@ -17,7 +17,7 @@ import (
 )
 
 var _ = []any{
-	authorizationServer, interact, ownPush, ownAuthorization, ownToken, archive, signedClient, lintAll, manyBanks, jobClient,
+	authorizationServer, interact, ownPush, ownAuthorization, ownToken, archive, signedClient, lintAll, jobClient,
 }
 
 type registrations interface {
@@ -168,18 +168,6 @@ func lintAll(server *authserver.Server, registered *profile.ClientMetadata) {
 	for _, finding := range server.Metadata().Lint(profile.Baseline) {
 		slog.Warn("metadata", "finding", finding.String())
 	}
-}
-
-func manyBanks(list []client.Config) (*client.Set, error) {
-	//docs:begin manyBanks
-	banks := new(client.Set)
-	for _, config := range list {
-		if err := banks.Put(config); err != nil { // does not connect
-			return nil, err
-		}
-	}
-	//docs:end
-	return banks, nil
 }
 
 func jobClient(ctx context.Context, config client.Config) (*http.Response, error) {

@@ -2,6 +2,7 @@ package snippets_test
 
 import (
 	"context"
+	"database/sql"
 	"log/slog"
 	"net/http"
 	"time"
@@ -9,11 +10,12 @@ import (
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/store"
+	"github.com/gofapi/fapi2/store/sqlstore"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-var _ = []any{allowOrigin, storedTokens, sweep, oauth2Config, jobConfig, twoStores}
+var _ = []any{allowOrigin, openSQLite, storedTokens, sweep, oauth2Config, jobConfig, twoStores}
 
 //docs:begin allowOrigin
 
@@ -38,6 +40,17 @@ func allowOrigin(origin string, api http.Handler) http.Handler {
 }
 
 //docs:end
+
+func openSQLite(ctx context.Context) (store.Store, error) {
+	//docs:begin openSQLite
+	// import _ "modernc.org/sqlite"
+	db, err := sql.Open("sqlite", "file:app.db?_pragma=busy_timeout(5000)")
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.Open(ctx, sqlstore.Config{DB: db, Dialect: sqlstore.SQLite}) // creates its tables
+	//docs:end
+}
 
 func storedTokens(ctx context.Context, config client.Config, shared store.Store, secret []byte, user string, token *oauth2.Token) error {
 	//docs:begin storedTokens

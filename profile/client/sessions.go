@@ -77,7 +77,9 @@ type SessionsConfig struct {
 	Cookie string
 
 	// CrossOrigin decides which POST requests may begin a login. If nil, only
-	// requests from the origin of the handler are accepted.
+	// requests from the origin of the handler are accepted. A request with
+	// neither Sec-Fetch-Site nor Origin is accepted, because browsers send one
+	// of them.
 	CrossOrigin *http.CrossOriginProtection
 	// AllowGET lets [Client.LoginHandler] accept GET as well, for a link to it.
 	// The browser must report, by Sec-Fetch-Site, that the user followed a link

@@ -16,5 +16,7 @@
 // of a helper ends the test with a message that begins with "profiletest: ".
 //
 // The package does not replace a test against the authorization server that a
-// program will use, and it has no faults of networks or stores.
+// program will use, and it has no faults of networks or stores. A Transport in
+// HTTPClient of the configuration of a client can simulate a server that is
+// down.
 package profiletest

@@ -81,9 +81,9 @@ func (i *Issuer) Keys(ctx context.Context, kid, alg string) ([]crypto.PublicKey,
 // can be sent once, because an API rejects a repeated proof.
 //
 // The default Subject is "alice", and the default ClientID is "app". The
-// default Audience is scheme and host of the request. The default JKT is the
-// key of the issuer's proofs. With another JKT, the API must reject the
-// request.
+// default Audience is scheme and host of the request. An API whose Resource has
+// a path needs its own Audience. The default JKT is the key of the issuer's
+// proofs. With another JKT, the API must reject the request.
 func (i *Issuer) SetToken(t testing.TB, r *http.Request, claims accesstoken.Claims) {
 	t.Helper()
 	target := *r.URL

@@ -40,7 +40,8 @@ type ServerConfig struct {
 	// everything that the client requests.
 	Decide func(a *authserver.Authorization) (authserver.Approval, error)
 	// Change changes the configuration of the authorization server, for example
-	// its Profile. If nil, nothing is changed.
+	// its Profile, or the Resources with which it issues tokens for an API of
+	// the test. If nil, nothing is changed.
 	Change func(cfg *authserver.Config)
 	// Now is the clock of both servers and of the clients. If nil, time.Now is
 	// used.
