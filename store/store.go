@@ -39,6 +39,10 @@ const (
 // part. If the context had ended before the call, the call returns an error and
 // changes nothing.
 //
+// A store that loses an entry accepts a used code or proof again. Entries
+// should therefore be durable before Add and Swap return true. docs/stores.md
+// compares databases.
+//
 // Implementations are safe for concurrent use.
 //
 // Callers of Swap follow a rule, and stores need not check it. Versions start
