@@ -42,8 +42,16 @@ func (a *Authorization) isImplied(scope string) bool {
 // contains the chosen scopes, the scopes that go with the granted details, and
 // the requested scopes that every approval includes: see
 // [Authorization.Choices]. It is empty if the user has granted nothing.
+//
+// The choices can be the values of a form. ScopesFor ignores those that the
+// client did not request, because a user can send any form.
 func (a *Authorization) ScopesFor(choices []string, details rar.Details) []string {
-	scopes := slices.Concat(choices, details.Scopes())
+	scopes := details.Scopes()
+	for _, scope := range choices {
+		if slices.Contains(a.scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
 	if len(scopes) > 0 || len(details) > 0 || !a.asks() {
 		scopes = a.withImplied(scopes)
 	}

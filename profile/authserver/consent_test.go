@@ -71,9 +71,14 @@ func TestScopesFor(t *testing.T) {
 	require.Equal(t, []string{"accounts", "openid"}, a.ScopesFor([]string{"accounts"}, nil), "A5 no details, not their scope")
 	require.Equal(t, []string{"openid"}, a.ScopesFor(nil, a.Details()[1:]), "a detail without a scope")
 	require.Empty(t, a.ScopesFor(nil, nil), "A6 nothing is ticked")
+	forged := []string{"audits", "accounts", "admin", "", "Accounts", "accounts payments"}
+	require.Equal(t, []string{"accounts", "openid"}, a.ScopesFor(forged, nil), "attack: scopes that the client did not request")
+	require.Equal(t, "audits", forged[0], "the form is not changed")
+	require.Empty(t, a.ScopesFor([]string{"audits"}, nil), "attack: a forged choice alone grants nothing")
 	for name, p := range map[string]authserver.Approval{
 		"a payment": {Scopes: a.ScopesFor(nil, a.Details()[:1]), Details: a.Details()[:1]},
 		"accounts":  {Scopes: a.ScopesFor([]string{"accounts"}, a.Details()[1:]), Details: a.Details()[1:]},
+		"a forgery": {Scopes: a.ScopesFor(forged, a.Details()[1:]), Details: a.Details()[1:]},
 	} {
 		p.Subject = "alice"
 		_, err := w.as.Approve(t.Context(), a, p)

@@ -201,6 +201,9 @@ func TestIntentAllTheWay(t *testing.T) {
 					if choices := a.Choices(); len(choices) != 1 {
 						t.Errorf("choices %v", choices)
 					}
+					if scopes := a.ScopesFor([]string{"consent:C2"}, nil); len(scopes) > 0 {
+						t.Errorf("attack: a form names another consent: %v", scopes)
+					}
 					return w.as.Approve(context.Background(), a, authserver.Approval{
 						Subject: "alice", Scopes: a.ScopesFor([]string{"accounts"}, a.Details()), Details: a.Details(),
 					})
