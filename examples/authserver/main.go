@@ -124,17 +124,17 @@ var page = template.Must(template.New("").Parse(`<!DOCTYPE html><html lang="en">
 // there is no session that another site could use.
 func (s *server) interact(w http.ResponseWriter, r *http.Request, a *authserver.Authorization) {
 	r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-	name, problem := r.PostFormValue("user"), ""
+	name, decision, problem := r.PostFormValue("user"), r.PostFormValue("decision"), ""
 	var response *authserver.AuthorizationResponse
 	var err error
 	switch {
-	case r.Method == http.MethodPost && r.PostFormValue("decision") == "deny":
+	case decision == "deny":
 		response, err = s.Deny(r.Context(), a, "access_denied", "")
-	case r.Method == http.MethodPost && s.users[name].login(r.PostFormValue("password"), time.Now()):
+	case decision == "allow" && s.users[name].login(r.PostFormValue("password"), time.Now()):
 		response, err = s.Approve(r.Context(), a, authserver.Approval{
 			Subject: name, Scopes: a.ScopesFor(r.PostForm["scope"], nil), AuthTime: time.Now(), AMR: []string{"pwd"},
 		})
-	case r.Method == http.MethodPost:
+	case decision == "allow":
 		problem = "User and password do not match, or there were too many attempts."
 		fallthrough
 	default:
@@ -150,18 +150,18 @@ func (s *server) interact(w http.ResponseWriter, r *http.Request, a *authserver.
 	response.ServeHTTP(w, r)
 }
 
-// login reports whether a password is that of the user. An unknown user is nil,
-// and takes as long.
+// login reports whether a password is that of the user. An unknown user is nil.
+// Such users and locked ones take as long, so the time does not show who exists.
 func (u *user) login(password string, now time.Time) bool {
 	if u == nil {
 		u = &user{Iterations: iterations}
 	}
+	hash, err := pbkdf2.Key(sha256.New, password, u.Salt, u.Iterations, sha256.Size)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if now.Before(u.locked) {
 		return false
 	}
-	hash, err := pbkdf2.Key(sha256.New, password, u.Salt, u.Iterations, sha256.Size)
 	if err == nil && subtle.ConstantTimeCompare(hash, u.Hash) == 1 {
 		u.failures = 0
 		return true

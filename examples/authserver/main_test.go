@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -176,6 +177,28 @@ func TestGuessingPasswords(t *testing.T) {
 	require.Contains(t, page, "do not match")
 	callback, _ = w.submit(session.URL, form("bob", "battery"))
 	require.NotEmpty(t, callback.Get("code"), "other users are not affected")
+}
+
+// A user who is locked out takes as long as one who does not exist.
+func TestLockedUserTakesAsLong(t *testing.T) {
+	u := newUser([]byte(password), iterations)
+	now := time.Now()
+	u.locked = now.Add(lock)
+	require.False(t, u.login(password, now))
+	require.Greater(t, time.Since(now), 10*time.Millisecond) // a hash of 600,000 iterations takes longer
+	require.True(t, u.login(password, now.Add(lock)))
+}
+
+// A form without a decision approves nothing.
+func TestNoDecision(t *testing.T) {
+	w := newWorld(t)
+	for _, decision := range []string{"", "ALLOW"} {
+		undecided := form("alice", password)
+		undecided.Set("decision", decision)
+		callback, page := w.submit(w.begin("accounts").URL, undecided)
+		require.Nil(t, callback)
+		require.Contains(t, page, "asks for access")
+	}
 }
 
 func TestUnusableFiles(t *testing.T) {

@@ -85,6 +85,6 @@ func run(bank client.Config, login loopback.Config, api string, out io.Writer) e
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("the bank responded with status %s", response.Status)
 	}
-	_, err = io.Copy(out, io.LimitReader(response.Body, 1<<20))
+	_, err = io.Copy(out, http.MaxBytesReader(nil, response.Body, 1<<20))
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/client/loopback"
 	"github.com/gofapi/fapi2/profile/profiletest"
+	"github.com/gofapi/fapi2/profile/resourceserver"
 )
 
 // A world is a bank at which the installation in the current directory is
@@ -24,6 +26,7 @@ type world struct {
 	bank     *profiletest.Server
 	cfg      client.Config
 	denied   bool           // by the user
+	long     bool           // the response of the API
 	opened   int            // pages in the browser
 	callback func(*url.URL) // what an attacker sends first, or nil
 	statuses map[int]int    // of the callbacks
@@ -33,6 +36,13 @@ func newWorld(t *testing.T) *world {
 	t.Chdir(t.TempDir())
 	w := &world{t: t, statuses: map[int]int{}}
 	w.bank = profiletest.NewServer(t, profiletest.ServerConfig{
+		API: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			token, _ := resourceserver.TokenFromContext(r.Context())
+			io.WriteString(rw, token.Subject())
+			if w.long {
+				rw.Write(make([]byte, 1<<20))
+			}
+		}),
 		Decide: func(a *authserver.Authorization) (authserver.Approval, error) {
 			if w.denied {
 				return authserver.Approval{}, errors.New("denied")
@@ -114,6 +124,12 @@ func TestCLI(t *testing.T) {
 		w.denied = false
 		_, err = w.run()
 		require.NoError(t, err, "the next run asks again")
+	})
+	t.Run("a response that is too long is not cut off without an error", func(t *testing.T) {
+		w := newWorld(t)
+		w.long = true
+		_, err := w.run()
+		require.ErrorContains(t, err, "too large")
 	})
 	t.Run("no key", func(t *testing.T) {
 		w := newWorld(t)

@@ -27,9 +27,20 @@ func main() {
 		ClientID: os.Getenv("CLIENT_ID"), ClientSecret: os.Getenv("CLIENT_SECRET"), Scopes: []string{"rates"},
 		TokenURL: "https://as.example/token", AuthStyle: oauth2.AuthStyleInHeader, // the default tries two styles
 	}, must(dpop.NewTransport(dpop.TransportConfig{Prover: prover})))
-	response := must(api.Get("https://api.example/rates"))
+	os.Stdout.Write(must(get(api, "https://api.example/rates")))
+}
+
+// get returns the response of the API.
+func get(api *http.Client, url string) ([]byte, error) {
+	response, err := api.Get(url)
+	if err != nil {
+		return nil, err
+	}
 	defer response.Body.Close()
-	must(io.Copy(os.Stdout, io.LimitReader(response.Body, 1<<20)))
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the API responded with status %s", response.Status)
+	}
+	return io.ReadAll(http.MaxBytesReader(nil, response.Body, 1<<20))
 }
 
 // newClient returns a client that adds a token and a new proof to each request.

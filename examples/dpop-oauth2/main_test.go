@@ -115,6 +115,14 @@ func TestDPoPOverOAuth2(t *testing.T) {
 		_, err := w.client(t, "s3cret").Get(w.api.URL + "/rates")
 		require.ErrorContains(t, err, `token of type "Bearer", want DPoP`)
 	})
+	t.Run("an API that rejects the request", func(t *testing.T) {
+		w := newWorld(t)
+		_, err := get(w.client(t, "s3cret"), w.api.URL+"/other")
+		require.ErrorContains(t, err, "status 404 Not Found")
+		body, err := get(w.client(t, "s3cret"), w.api.URL+"/rates")
+		require.NoError(t, err)
+		require.Equal(t, "1.2345", string(body))
+	})
 	t.Run("a wrong client secret", func(t *testing.T) {
 		w := newWorld(t)
 		_, err := w.client(t, "wrong").Get(w.api.URL + "/rates")

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,7 @@ type Session struct {
 func New(cfg authserver.Config, storage fosite.Storage, secret []byte, pages Pages) (s *Server, err error) {
 	config := &fosite.Config{GlobalSecret: secret,
 		AccessTokenLifespan: 5 * time.Minute, AuthorizeCodeLifespan: time.Minute,
+		DisableRefreshTokenValidation: true, // a refresh token is not an access token
 		ClientAuthenticationStrategy: func(ctx context.Context, _ *http.Request, _ url.Values) (fosite.Client, error) {
 			id, _ := ctx.Value(fosite.ContextKey("client")).(string)
 			return storage.GetClient(ctx, id)
@@ -146,11 +148,18 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		AuthorizationDetails: session.Details})
 }
 
+// Errors of fosite about a token. Other errors are those of the storage.
+var invalid = []error{fosite.ErrNotFound, fosite.ErrInactiveToken, fosite.ErrTokenExpired, fosite.ErrInvalidTokenFormat,
+	fosite.ErrTokenSignatureMismatch}
+
 // Claims is the field Tokens of a resourceserver.Issuer.
 func (s *Server) Claims(ctx context.Context, token string) (resourceserver.Claims, error) {
 	_, request, err := s.engine.IntrospectToken(ctx, token, fosite.AccessToken, new(Session))
-	if err != nil {
+	if slices.ContainsFunc(invalid, func(reason error) bool { return errors.Is(err, reason) }) {
 		return resourceserver.Claims{}, introspection.ErrInactive
+	}
+	if err != nil {
+		return resourceserver.Claims{}, err
 	}
 	session := request.GetSession().(*Session)
 	return resourceserver.Claims{Subject: session.Subject, ClientID: request.GetClient().GetID(),

@@ -1,7 +1,9 @@
 package fosite_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ory/fosite"
+	"github.com/ory/fosite/compose"
 	"github.com/ory/fosite/storage"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
@@ -25,15 +28,32 @@ import (
 	"github.com/gofapi/fapi2/store"
 )
 
+const secret = "a secret of fosite, of 32 bytes."
+
 const detail = `[{"type":"account_information","actions":["list_accounts"]}]`
 
 // A world is fosite behind the checks, an API for its tokens, and clients.
 type world struct {
 	t       *testing.T
 	kit     *profiletest.Server
-	fosite  *storage.MemoryStore
+	fosite  *memory
 	as, api *httptest.Server
 	app     *client.Client
+}
+
+// A memory is the storage of fosite.
+type memory struct {
+	*storage.MemoryStore
+	down bool
+}
+
+func (m *memory) GetAccessTokenSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
+	if m.down {
+		return nil, errors.New("the database does not respond")
+	}
+	return m.MemoryStore.GetAccessTokenSession(ctx, signature, session)
 }
 
 func newWorld(t *testing.T) *world {
@@ -43,25 +63,25 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	asMux, apiMux := http.NewServeMux(), http.NewServeMux()
 	w := &world{
-		t: t, kit: profiletest.NewServer(t, profiletest.ServerConfig{Types: types}), fosite: storage.NewMemoryStore(),
+		t: t, kit: profiletest.NewServer(t, profiletest.ServerConfig{Types: types}), fosite: &memory{MemoryStore: storage.NewMemoryStore()},
 		as: httptest.NewTLSServer(asMux), api: httptest.NewTLSServer(apiMux),
 	}
 	t.Cleanup(w.as.Close)
 	t.Cleanup(w.api.Close)
-	memory, err := store.NewMemory(store.MemoryConfig{})
+	shared, err := store.NewMemory(store.MemoryConfig{})
 	require.NoError(t, err)
 	pages := func(_ http.ResponseWriter, _ *http.Request, a *authserver.Authorization) (string, rar.Details, bool) {
 		return "alice", a.Details(), true
 	}
 	server, err := front.New(authserver.Config{
-		Issuer: w.as.URL, Keys: []profile.SigningKey{{Key: w.kit.ClientConfig(t, "").Key}}, Store: memory,
+		Issuer: w.as.URL, Keys: []profile.SigningKey{{Key: w.kit.ClientConfig(t, "").Key}}, Store: shared,
 		Scopes: []string{"accounts"}, Resources: []string{w.api.URL}, AuthorizationDetails: types,
 		Clients: w.kit.Registration,
 		Endpoints: authserver.Endpoints{
 			PushedAuthorizationRequest: "/oauth2/par", Authorization: "/oauth2/auth",
 			Token: "/oauth2/token", Revocation: "/oauth2/revoke",
 		},
-	}, w.fosite, []byte("a secret of fosite, of 32 bytes."), pages)
+	}, w.fosite, []byte(secret), pages)
 	require.NoError(t, err)
 	asMux.Handle("/", server)
 	guard, err := resourceserver.New(resourceserver.Config{
@@ -129,6 +149,12 @@ func TestFosite(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, body)
 	require.Equal(t, "alice", body)
 
+	t.Run("an outage of the storage is not the fault of the token", func(t *testing.T) {
+		w.fosite.down = true
+		defer func() { w.fosite.down = false }()
+		status, _ := w.call(w.app, token)
+		require.Equal(t, http.StatusInternalServerError, status)
+	})
 	t.Run("attack: a stolen token with another key", func(t *testing.T) {
 		status, _ := w.call(w.client(), token)
 		require.Equal(t, http.StatusUnauthorized, status)
@@ -163,6 +189,20 @@ func TestFosite(t *testing.T) {
 		status, _ := w.call(w.app, token)
 		require.Equal(t, http.StatusUnauthorized, status)
 	})
+	t.Run("attack: a refresh token of fosite as an access token", func(t *testing.T) {
+		session, callback := w.code(w.app, detail)
+		token, err := w.app.Finish(t.Context(), session, callback)
+		require.NoError(t, err)
+		strategy := compose.NewOAuth2HMACStrategy(&fosite.Config{GlobalSecret: []byte(secret)})
+		refresh, signature, err := strategy.GenerateRefreshToken(t.Context(), nil)
+		require.NoError(t, err)
+		for _, stored := range w.fosite.AccessTokens {
+			require.NoError(t, w.fosite.CreateRefreshTokenSession(t.Context(), signature, "", stored))
+		}
+		token.AccessToken = refresh
+		status, _ := w.call(w.app, token)
+		require.Equal(t, http.StatusUnauthorized, status)
+	})
 	t.Run("attack: a request that was not pushed", func(t *testing.T) {
 		response, err := w.as.Client().Get(w.as.URL + "/oauth2/auth?response_type=code&client_id=app-1&scope=accounts")
 		require.NoError(t, err)
@@ -176,7 +216,10 @@ func TestFosite(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, response.StatusCode)
 	})
 	t.Run("attack: invented tokens", func(t *testing.T) {
-		for _, text := range []string{"x", "ory_at_a.b"} {
+		session, callback := w.code(w.app, detail)
+		other, err := w.app.Finish(t.Context(), session, callback)
+		require.NoError(t, err)
+		for _, text := range []string{"x", "ory_at_a.b", other.AccessToken + "A"} {
 			invented := *token
 			invented.AccessToken = text
 			status, _ := w.call(w.app, &invented)
