@@ -140,6 +140,30 @@ func TestApprovalThatNoTokenCanSay(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.send(w.tokenURL(), w.codeForm("client-1", code), w.tokenProof("d")).status)
 }
 
+// If claims are approved, they fit into the ID token of the client, whose signature may be longer than that of others.
+func TestApprovedClaimsFit(t *testing.T) {
+	w := newWorld(t, withKeys(moreKeys(t)...))
+	w.clients["client-1"].IDTokenSignedResponseAlg = "PS256"
+	approved, rejected := 0, 0
+	for size := 48_600; size <= 49_100; size += 50 {
+		response, err := w.as.Approve(t.Context(), w.load("client-1", w.pushForm("client-1")), authserver.Approval{
+			Subject: "alice", Scopes: []string{"openid"}, IDTokenClaims: map[string]any{"long": strings.Repeat("x", size)},
+		})
+		if err != nil {
+			require.ErrorContains(t, err, "IDTokenClaims")
+			rejected++
+			continue
+		}
+		approved++
+		u, err := url.Parse(response.URL())
+		require.NoError(t, err)
+		got := w.send(w.tokenURL(), w.codeForm("client-1", u.Query().Get("code")), w.tokenProof("d"))
+		require.Equal(t, http.StatusOK, got.status, "%d: %v", size, got.body)
+	}
+	require.NotZero(t, approved)
+	require.NotZero(t, rejected)
+}
+
 func TestIDTokenContent(t *testing.T) {
 	w := newWorld(t)
 	form := w.pushForm("client-1")

@@ -431,10 +431,12 @@ func (s *Server) newGrant(ctx context.Context, a *Authorization, approval Approv
 		g.Claims = a.claims.IDToken.Limit(g.Claims)
 	}
 	// Tried now, since at the token endpoint it would be too late to tell the
-	// host.
+	// host. The registration decides how long it is.
 	trial := idTokenIssuer{by: s.first()}
-	if trial.to, err = s.idTokenRecipient(ctx, a.client); err != nil {
-		return grant{}, err
+	if slices.Contains(g.Scopes, scopeOpenID) {
+		if trial, err = s.idTokenIssuer(ctx, a.client, a.rules); err != nil {
+			return grant{}, err
+		}
 	}
 	if _, err := trial.issue(g); err != nil {
 		return grant{}, fmt.Errorf("authserver: approval: IDTokenClaims: %w", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/gofapi/fapi2/internal/expiring"
 	"github.com/gofapi/fapi2/par"
 	"github.com/gofapi/fapi2/profile"
+	"github.com/gofapi/fapi2/profile/internal/wire"
 	"github.com/gofapi/fapi2/tokenbinding"
 )
 
@@ -117,7 +118,7 @@ func (s *Server) clientRequest(
 	if err != nil {
 		return nil, err
 	}
-	if next == nil {
+	if wire.IsNil(next) {
 		return nil, errors.New("authserver: ClientEndpoint: authorize returned neither a handler nor an error")
 	}
 	ctx := expiring.WithClient(r.Context(), s.cfg.Issuer, from.client.ClientID)

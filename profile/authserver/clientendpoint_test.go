@@ -116,6 +116,20 @@ func TestClientEndpoint(t *testing.T) {
 	require.NotEqual(t, http.StatusNoContent, w.postForm(target, "application/json", `{"cdr_arrangement_id":"a-1"}`).StatusCode)
 }
 
+// A handler of the host that is a nil func consumes nothing.
+func TestClientEndpointWithoutAHandler(t *testing.T) {
+	w := newWorld(t)
+	endpoint := w.as.ClientEndpoint(func(*http.Request, *authserver.ClientRequest) (http.Handler, error) {
+		return http.HandlerFunc(nil), nil
+	})
+	form := w.authenticated("client-1", arrangement("a-1"))
+	for range 2 {
+		response := httptest.NewRecorder()
+		endpoint.ServeHTTP(response, hostRequest(form))
+		require.Equal(t, http.StatusInternalServerError, response.Code)
+	}
+}
+
 // Exactly one of several requests with one assertion reaches the host.
 func TestClientEndpointHasOneWinner(t *testing.T) {
 	w := newWorld(t)

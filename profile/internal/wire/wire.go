@@ -21,8 +21,8 @@ const (
 // server with a slow clock.
 const FutureSkew = 30 * time.Second // SP-5.3.2.1-13a, SP-5.3.2.1-13b
 
-// IsNil reports whether v is nil or holds a nil pointer.
+// IsNil reports whether v is nil or holds a nil pointer or a nil function.
 func IsNil(v any) bool {
 	r := reflect.ValueOf(v)
-	return v == nil || r.Kind() == reflect.Pointer && r.IsNil()
+	return v == nil || (r.Kind() == reflect.Pointer || r.Kind() == reflect.Func) && r.IsNil()
 }
