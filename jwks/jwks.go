@@ -37,6 +37,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -350,7 +351,7 @@ func ParsePrivateKey(data []byte) (crypto.Signer, Key, error) {
 // matches [ErrInvalid] and never quotes the key. Store the result in a file
 // that only the program can read.
 func MarshalPrivateKey(key crypto.Signer, public Key) ([]byte, error) {
-	if key == nil {
+	if v := reflect.ValueOf(key); key == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, fmt.Errorf("%w: missing key", ErrInvalid)
 	}
 	if public.Public == nil {

@@ -238,6 +238,8 @@ func TestMarshalPrivateKey(t *testing.T) {
 		"a key for encryption":     {key, jwks.Key{Use: "enc", Algorithm: "ECDH-ES"}},
 		"another curve":            {wrongCurve, jwks.Key{}},
 		"a truncated key":          {testkit.Ed25519Key(t, "a")[:40], jwks.Key{Public: testkit.Ed25519Key(t, "a").Public()}},
+		"a nil P-256 key":          {(*ecdsa.PrivateKey)(nil), jwks.Key{}},
+		"a nil RSA key":            {(*rsa.PrivateKey)(nil), jwks.Key{}},
 		"RSA without its primes":   {&rsa.PrivateKey{PublicKey: testkit.RSAKey(t, "a").PublicKey}, jwks.Key{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,8 +18,9 @@ import (
 
 //docs:begin grpc
 
-// GRPC returns an interceptor for unary calls. A proof names the method POST
-// and the URL of the service with the full name of the called method.
+// GRPC returns an interceptor for unary calls. It does not guard streams, which
+// need a grpc.StreamServerInterceptor. A proof names the method POST and the
+// URL of the service with the full name of the called method.
 func GRPC(api *resourceserver.Server, scopes ...string) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, call any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		r := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: info.FullMethod}}).WithContext(ctx)

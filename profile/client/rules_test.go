@@ -130,6 +130,7 @@ func TestRulesOfAuthorizationRequests(t *testing.T) {
 		"300 characters of 3 bytes":   {purpose, param("purpose", strings.Repeat("한", 300)), ""},
 		"301 characters of 3 bytes":   {purpose, param("purpose", strings.Repeat("한", 301)), "purpose has 301 characters"},
 		"a short purpose":             {purpose, param("purpose", "ab"), "purpose has 2 characters"},
+		"an empty purpose":            {rules.Set{Request: rules.Request{Parameters: map[string]rules.Parameter{"purpose": {Required: true}}}}, param("purpose", ""), "purpose is missing"},
 		"no purpose":                  {purpose, client.Request{}, "purpose is missing"},
 		"no scope":                    {rules.Set{Request: rules.Request{Scopes: []string{"accounts"}}}, client.Request{}, "missing scope accounts"},
 		"a forbidden parameter":       {rules.Set{Request: rules.Request{Parameters: map[string]rules.Parameter{"id_token_hint": {Forbidden: true}}}}, param("id_token_hint", "x"), "id_token_hint is not permitted"},

@@ -66,6 +66,8 @@ func (s *Set) CheckRequest(params url.Values) error {
 // Problem returns what is wrong with the values of a parameter, or "". Only
 // resource can have several values.
 func (p Parameter) Problem(values []string) string {
+	// RFC 6749 §3.1: an empty parameter is the same as an absent one.
+	values = slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
 	switch {
 	case len(values) == 0 && p.Required:
 		return "is missing"
