@@ -151,7 +151,8 @@ func (s *server) interact(w http.ResponseWriter, r *http.Request, a *authserver.
 }
 
 // login reports whether a password is that of the user. An unknown user is nil.
-// Such users and locked ones take as long, so the time does not show who exists.
+// Unknown and locked users take as long, so that the time does not tell whether
+// a user exists.
 func (u *user) login(password string, now time.Time) bool {
 	if u == nil {
 		u = &user{Iterations: iterations}
