@@ -160,7 +160,9 @@ func TestUserDenies(t *testing.T) {
 	more := form("alice", password)
 	more.Set("scope", "accounts") // the client has not requested it
 	callback, _ = w.submit(session.URL, more)
-	require.Empty(t, callback.Get("code"))
+	token, err := w.app.Finish(t.Context(), session, callback)
+	require.NoError(t, err)
+	require.Equal(t, "openid", token.Extra("scope"))
 }
 
 // After five failures, not even the right password is accepted.
