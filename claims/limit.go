@@ -20,14 +20,14 @@ import (
 func (r Set) Limit(response map[string]json.RawMessage) map[string]json.RawMessage {
 	limited := make(map[string]json.RawMessage, min(len(r), len(response)))
 	for name, value := range response {
+		base, _, _ := strings.Cut(name, "#")
 		requested, ok := r[name]
 		if !ok {
-			base, _, _ := strings.Cut(name, "#")
 			requested, ok = r[base]
 		}
 		switch {
 		case !ok:
-		case name == verifiedClaims:
+		case base == verifiedClaims:
 			if value = limitVerified(requested.JSON, value); value != nil {
 				limited[name] = value
 			}
@@ -82,9 +82,13 @@ func elements(v *strictjson.Value) []*strictjson.Value {
 }
 
 // limitElement limits one element of verified_claims to one element of the
-// request.
+// request, which names members of verification.
 func limitElement(request, response *strictjson.Value) json.RawMessage {
-	verification := limitStructure(request.Get("verification"), response.Get("verification"))
+	evidence := request.Get("verification")
+	if evidence == nil || isCondition(evidence) { // the client has to name members
+		return nil
+	}
+	verification := limitStructure(evidence, response.Get("verification"))
 	wanted, has := request.Get("claims"), response.Get("claims")
 	if verification == nil || wanted == nil || has == nil {
 		return nil

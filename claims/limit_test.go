@@ -40,6 +40,11 @@ func TestLimit(t *testing.T) {
 		{"a malformed condition", `{"verified_claims":{"verification":{"trust_framework":{"values":[]}},"claims":{"over18":null}}}`,
 			`{"verified_claims":` + verified + `}`, `{}`},
 		{"verified_claims that are null", `{"verified_claims":{"verification":null,"claims":{"over18":null}}}`, `{"verified_claims":null}`, `{}`},
+		{"attack: all of verification", `{"verified_claims":[{"verification":null,"claims":{"over18":null}},{"verification":{},"claims":{"over18":null}},
+			{"verification":{"essential":true},"claims":{"over18":null}}]}`, `{"verified_claims":` + verified + `}`, `{}`},
+		{"attack: verified_claims with a language tag", `{"verified_claims":{"verification":{"trust_framework":null},"claims":{"over18":null}}}`,
+			`{"verified_claims#en":` + verified + `}`,
+			`{"verified_claims#en":{"verification":{"trust_framework":"au_connectid"},"claims":{"over18":true}}}`},
 		{"verified_claims that are not JSON", `{"verified_claims":null}`, `{"verified_claims":"secret"}`, `{}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
