@@ -43,7 +43,8 @@ func (b *bank) newAPI(base string, asksCertificates bool) (map[string]http.Handl
 	if settings.Nonces, err = b.nonces(useAPINonces); err != nil {
 		return nil, err
 	}
-	if asksCertificates {
+	// A base URL without certificates serves no API if the rules require them.
+	if asksCertificates || b.cfg.mtlsListen != "" && b.cfg.rules != nil {
 		if settings.Certificates, err = certificates(); err != nil {
 			return nil, err
 		}

@@ -179,7 +179,11 @@ func (c *config) signingOf(clientID string) []string {
 // configuration of the server.
 func (b *bank) useRules(settings *authserver.Config) {
 	settings.Rules, settings.Intent = b.cfg.rules, b.intent
-	settings.ClientRules = func(client *profile.ClientMetadata) *rules.Set { return b.cfg.clientRules[client.ClientID] }
+	if len(b.cfg.clientRules) > 0 { // otherwise the API follows the rules for certificates, too
+		settings.ClientRules = func(client *profile.ClientMetadata) *rules.Set {
+			return b.cfg.clientRules[client.ClientID]
+		}
+	}
 	if len(b.cfg.allRules()) > 0 || len(b.cfg.consents) > 0 { // the permission has its own end
 		settings.Lifetimes.RefreshToken = grantLifetime
 	}

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -824,4 +825,17 @@ func TestRegistrationsAgainstTheRulesAreRefused(t *testing.T) {
 			require.ErrorContains(t, err, tc.says)
 		})
 	}
+}
+
+// Rules can require certificates of clients whose tokens are bound to keys.
+func TestCertificatesAtTheAPI(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rules.json")
+	require.NoError(t, os.WriteFile(path, []byte(`{"name":"x","mutual_tls":["resource"],"sources":{"mutual_tls":"a test"}}`), 0o600))
+	w := newWorld(t, func(cfg object) { cfg["rules"] = path })
+	call := w.one.call(http.MethodGet, "/accounts", w.one.accessToken())
+	require.Equal(t, http.StatusUnauthorized, call.do().status)
+	call.url = w.mtls + "/accounts"
+	require.Equal(t, http.StatusUnauthorized, call.do().status)
+	call.certificate = w.tlsOne.certificate
+	call.do().ok(http.StatusOK)
 }
