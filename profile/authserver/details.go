@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gofapi/fapi2/claims"
 	"github.com/gofapi/fapi2/internal/oautherr"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
@@ -227,6 +228,13 @@ func (s *Server) clientDetails(ctx context.Context, t *TokenRequest) (requested,
 	requested, err = s.details(t.client, t.Param("authorization_details"))
 	if err != nil || requested == nil {
 		return nil, nil, err
+	}
+	if err := checkDetailTypes(t.rules, requested); err != nil {
+		return nil, nil, err
+	}
+	// Only the user of a consent can grant it.
+	if place := t.rules.Intent; place != nil && len(place.IDs(nil, claims.Request{}, rawDetails(requested))) > 0 {
+		return nil, nil, intentError(place, "a consent requires the authorization of its user")
 	}
 	if s.cfg.ClientDetails == nil {
 		return nil, nil, fmt.Errorf("%w: no user has agreed to them", ErrAuthorizationDetails)

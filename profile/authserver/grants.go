@@ -103,7 +103,7 @@ func (s *Server) grantCaller(
 	case !s.hasScope(client, scope):
 		return "", "", fmt.Errorf("%w: its client has lost %s", accesstoken.ErrInsufficientScope, scope)
 	}
-	if err := s.checkCertificate(r, s.rulesOf(client), "grants"); err != nil {
+	if err := s.checkTokenSender(r, s.rulesOf(client), "grants"); err != nil {
 		return "", "", err
 	}
 	if token.Subject() == client.ClientID { // no user has this subject, see checkApproval

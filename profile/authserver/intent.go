@@ -131,15 +131,17 @@ func (a *asked) checkMerge() error {
 // intentsIn returns the identifiers of consents in a request that has, or is
 // granted, certain details.
 func (a *asked) intentsIn(details rar.Details) []string {
-	var values []json.RawMessage
-	if a.rules.Intent.Detail != "" {
-		for _, d := range details {
-			if value, err := d.MarshalJSON(); err == nil {
-				values = append(values, value)
-			}
+	return a.rules.Intent.IDs(a.scopes, a.claims, rawDetails(details))
+}
+
+// rawDetails returns details as JSON.
+func rawDetails(details rar.Details) (values []json.RawMessage) {
+	for _, d := range details {
+		if value, err := d.MarshalJSON(); err == nil {
+			values = append(values, value)
 		}
 	}
-	return a.rules.Intent.IDs(a.scopes, a.claims, values)
+	return values
 }
 
 // checkIntent passes the consent that a request names to the host. It returns

@@ -506,3 +506,18 @@ func TestIntentIsNotMerged(t *testing.T) {
 		require.NotContains(t, visible, "C1")
 	}
 }
+
+// A client has no consent of its own, and the types of the rules apply to its own tokens, too.
+func TestDetailsOfAClientUnderRules(t *testing.T) {
+	w, book := intentWorld(t, rules.Intent{Detail: "consent.ConsentId"}, func(as *authserver.Config, _ *resourceserver.Config) {
+		as.ClientDetails = func(_ context.Context, _ string, requested rar.Details) (rar.Details, error) { return requested, nil }
+		as.Rules.Request.AuthorizationDetails.Types = []string{"consent"}
+	})
+	for _, details := range []string{`[{"type":"consent","consent":{"ConsentId":"C2"}}]`, `[{"type":"other"}]`} {
+		form := w.credentialsForm("client-1", "accounts")
+		form.Set("authorization_details", details)
+		got := w.send(w.tokenURL(), form, w.tokenProof("d"))
+		require.Equal(t, "invalid_authorization_details", got.code, "%s: %v", details, got.body)
+	}
+	require.Empty(t, book.asked)
+}

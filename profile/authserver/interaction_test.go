@@ -7,10 +7,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/dpop"
 	"github.com/gofapi/fapi2/grants"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/authserver"
 	"github.com/gofapi/fapi2/profile/resourceserver"
+	"github.com/gofapi/fapi2/profile/rules"
 )
 
 var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
@@ -73,4 +75,28 @@ func TestInteractionIDs(t *testing.T) {
 	w := newWorld(t, option, func(as *authserver.Config, _ *resourceserver.Config) { as.InteractionIDs = "require" })
 	w.visit(w.as.Metadata().AuthorizationEndpoint)
 	require.NotContains(t, events()[0].Reason, "interaction", "a browser has no ID")
+}
+
+// The rules of one client apply to its requests with access tokens, too.
+func TestInteractionIDsOfOneClient(t *testing.T) {
+	var set *rules.Set
+	w := newWorld(t, withUserInfo(about), func(as *authserver.Config, _ *resourceserver.Config) {
+		as.Grants = new(grants.ManagerConfig)
+		as.ClientRules = func(*profile.ClientMetadata) *rules.Set { return set }
+	})
+	w.clients["client-1"].Scope += " grant_management_query"
+	user := w.tokens("client-1", "d").body["access_token"].(string)
+	own := w.send(w.tokenURL(), w.credentialsForm("client-1", "grant_management_query"), w.tokenProof("d")).body["access_token"].(string)
+	set = &rules.Set{Name: "x", InteractionIDs: "require"}
+	metadata := w.as.Metadata()
+	for target, token := range map[string]string{metadata.UserInfoEndpoint: user, metadata.GrantManagementEndpoint + "/x": own} {
+		call := func(fields ...string) answer {
+			proof := w.proof("d", http.MethodGet, target, dpop.ProofOptions{AccessToken: token})
+			return w.userInfo(http.MethodGet, target, append(fields, "Authorization", "DPoP "+token, "DPoP", proof)...)
+		}
+		got := call()
+		require.Equal(t, http.StatusBadRequest, got.status, "%s: %v", target, got.body)
+		require.Equal(t, "invalid_request", got.code)
+		require.Contains(t, []int{200, 404}, call("X-Fapi-Interaction-Id", "c770aef3-6784-41f7-8e0e-ff5f97bddb3a").status)
+	}
 }

@@ -1,6 +1,7 @@
 package authserver
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -92,8 +93,14 @@ func checkDetailRules(set *rules.Set, details rar.Details) error {
 	if text != "" {
 		return oautherr.Describe(fmt.Errorf("%w: %s (rules %.64s)", ErrAuthorizationDetails, text, set.Name), text)
 	}
+	return checkDetailTypes(set, details)
+}
+
+// checkDetailTypes checks the types of details that a client requests for a
+// user or for itself.
+func checkDetailTypes(set *rules.Set, details rar.Details) error {
 	for i, d := range details {
-		if !permits(rule.Types, d.Type()) {
+		if !permits(set.Request.AuthorizationDetails.Types, d.Type()) {
 			return detailError(i, d, "", "type is not permitted by the rules")
 		}
 	}
@@ -104,7 +111,7 @@ func checkDetailRules(set *rules.Set, details rar.Details) error {
 // the token endpoint.
 func checkTokenMembers(set *rules.Set, approval Approval) error {
 	for _, name := range set.TokenMembers {
-		if _, ok := approval.TokenMembers[name]; !ok {
+		if value := bytes.TrimSpace(approval.TokenMembers[name]); len(value) == 0 || string(value) == "null" {
 			return fmt.Errorf("authserver: approval: TokenMembers without %s, which the rules %.64s require",
 				name, set.Name)
 		}

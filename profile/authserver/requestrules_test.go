@@ -135,6 +135,9 @@ func TestRulesOfTokenMembers(t *testing.T) {
 		approval := authserver.Approval{Subject: "alice", Scopes: a.Scopes()}
 		_, err := w.as.Approve(t.Context(), a, approval)
 		require.ErrorContains(t, err, "without cdr_arrangement_id")
+		approval.TokenMembers = map[string]json.RawMessage{"cdr_arrangement_id": json.RawMessage(" null")}
+		_, err = w.as.Approve(t.Context(), a, approval)
+		require.ErrorContains(t, err, "without cdr_arrangement_id", "null counts as absent")
 		approval.TokenMembers = map[string]json.RawMessage{"cdr_arrangement_id": json.RawMessage(`"a-1"`)}
 		tokens := w.send(w.tokenURL(), w.codeForm("client-1", w.approve(a, approval)), w.tokenProof("d"))
 		require.Equal(t, "a-1", tokens.body["cdr_arrangement_id"])

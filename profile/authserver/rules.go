@@ -115,9 +115,12 @@ func (cfg *Config) requiresCertificates(endpoint string) bool {
 	return cfg.ClientRules == nil && slices.Contains(cfg.rules().MutualTLS, endpoint)
 }
 
-// checkCertificate requires a certificate with a request that has an access
-// token, if the rules do.
-func (s *Server) checkCertificate(r *http.Request, set *rules.Set, endpoint string) error {
+// checkTokenSender checks how a client has sent its request with an access
+// token to an endpoint.
+func (s *Server) checkTokenSender(r *http.Request, set *rules.Set, endpoint string) error {
+	if set.InteractionIDs == wire.RequireInteractionIDs && wire.InteractionID(r) == "" {
+		return wire.ErrInteractionID
+	}
 	if !slices.Contains(set.MutualTLS, endpoint) {
 		return nil
 	}

@@ -90,7 +90,7 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	// OpenID Connect Core §5.3.2: it would not take what is not signed or
 	// encrypted, or otherwise.
 	set := s.rulesOf(client)
-	if err := s.checkCertificate(r, set, "userinfo"); err != nil {
+	if err := s.checkTokenSender(r, set, "userinfo"); err != nil {
 		return "", nil, err
 	}
 	if err := s.checkUserInfo(client, set); err != nil {
@@ -113,7 +113,7 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	if err != nil {
 		return "", nil, fmt.Errorf("authserver: UserInfo: %w", err)
 	}
-	if s.rulesIn(r.Context(), client).Claims.OnlyRequested {
+	if set.Claims.OnlyRequested {
 		if host, err = limitUserInfo(requested, token.Scopes(), host); err != nil {
 			return "", nil, err
 		}
