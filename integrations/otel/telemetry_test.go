@@ -329,14 +329,6 @@ func TestPage(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, want, rows)
-
-	example, err := os.ReadFile("example_test.go")
-	require.NoError(t, err)
-	for i, block := range strings.Split(string(page), "```go\n")[1:] {
-		code, _, ok := strings.Cut(block, "```")
-		require.True(t, ok)
-		require.Contains(t, string(example), code, "block %d is not in the example", i)
-	}
 }
 
 // The page lists values that the metrics keep.
