@@ -243,6 +243,8 @@ var samples = map[string][]sample{
 		one("the harness's Require", "internal/testkit/a.go", goFile("testkit", "func Require(t testing.TB) { t.Skipf(\"\") }\n", `"testing"`)),
 		one("another function of the harness", "internal/testkit/a.go", goFile("testkit", "func Maybe(t testing.TB) { t.Skipf(\"\") }\n", `"testing"`), "Skipf outside"),
 		one("a Require elsewhere", "dpop/a_test.go", goFile("dpop", "func RequireX(t testing.TB) { t.Skipf(\"\") }\n", `"testing"`), "Skipf outside"),
+		one("the kit for users' servers", "conformance/a.go", goFile("conformance", "func Server(t *testing.T) { t.Skip() }\n", `"testing"`)),
+		one("a test of that kit", "conformance/a_test.go", goFile("conformance", "func Server(t *testing.T) { t.Skip() }\n", `"testing"`), "Skip outside of"),
 		one("another thing's Skip", "internal/strictjson/a.go", goFile("strictjson", "func f(s *scanner) { s.Skip() }\n")),
 	},
 	"words": {
