@@ -21,6 +21,7 @@ import (
 	"github.com/gofapi/fapi2/tokenbinding"
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/compose"
+	"github.com/ory/fosite/handler/oauth2"
 )
 
 // Pages show login and consent, and respond unless the user approves.
@@ -32,7 +33,10 @@ type Server struct {
 	checks *authserver.Server
 	cfg    authserver.Config
 	engine fosite.OAuth2Provider
-	pages  Pages
+
+	codes     oauth2.AuthorizeCodeStorage
+	signature func(ctx context.Context, code string) string // under which codes has it
+	pages     Pages
 }
 
 // A Session is that of fosite with what FAPI 2.0 adds.
@@ -56,8 +60,10 @@ func New(cfg authserver.Config, storage fosite.Storage, secret []byte, pages Pag
 			return storage.GetClient(ctx, id)
 		},
 	}
-	s = &Server{cfg: cfg, pages: pages, engine: compose.Compose(config, storage, compose.NewOAuth2HMACStrategy(config),
-		compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2TokenIntrospectionFactory)}
+	strategy := compose.NewOAuth2HMACStrategy(config)
+	s = &Server{cfg: cfg, pages: pages, signature: strategy.AuthorizeCodeSignature,
+		codes: storage.(oauth2.AuthorizeCodeStorage), engine: compose.Compose(config, storage, strategy,
+			compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2TokenIntrospectionFactory)}
 	cfg.Interact = s.interact
 	if s.checks, err = authserver.New(cfg); err != nil {
 		return nil, err
@@ -107,6 +113,19 @@ func (s *Server) interact(w http.ResponseWriter, r *http.Request, a *authserver.
 	response.ServeHTTP(w, r)
 }
 
+// checkBinding checks that a code belongs to a request, even if it was used.
+// fosite would first end the tokens of a used code, for any client that has it.
+func (s *Server) checkBinding(ctx context.Context, checked *authserver.TokenRequest) error {
+	stored, err := s.codes.GetAuthorizeCodeSession(ctx, s.signature(ctx, checked.Param("code")), new(Session))
+	switch {
+	case errors.Is(err, fosite.ErrNotFound):
+		return authserver.ErrCode
+	case err != nil && !errors.Is(err, fosite.ErrInvalidatedAuthorizeCode):
+		return err
+	}
+	return checked.CheckBinding(stored.GetSession().(*Session).Code)
+}
+
 // token lets fosite make a token for a code. Before Commit, nothing changes.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	checked, err := s.checks.TokenRequest(r)
@@ -118,15 +137,17 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	form := url.Values{"grant_type": {checked.Param("grant_type")}, "code": {checked.Param("code")},
 		"redirect_uri": {checked.Param("redirect_uri")}}
 	forward := &http.Request{Method: http.MethodPost, Form: form, PostForm: form}
+	if err := s.checkBinding(ctx, checked); err != nil {
+		s.checks.WriteError(w, r, err)
+		return
+	}
 	request, err := s.engine.NewAccessRequest(ctx, forward, new(Session))
 	if err != nil { // after a second use of a code, fosite has ended its tokens
 		s.engine.WriteAccessError(ctx, w, request, err)
 		return
 	}
 	session := *request.GetSession().(*Session) // fosite may share it with other requests
-	if err = checked.CheckBinding(session.Code); err == nil {
-		session.Bound, err = checked.Commit(ctx)
-	}
+	session.Bound, err = checked.Commit(ctx)
 	first, id := false, sha256.Sum256([]byte(checked.Param("code")))
 	if err == nil { // not every storage of fosite is atomic
 		first, err = s.cfg.Store.Add(ctx, base64.RawURLEncoding.EncodeToString(id[:]), nil, time.Now().Add(time.Minute))

@@ -183,6 +183,16 @@ func TestFosite(t *testing.T) {
 		_, err := other.Finish(t.Context(), session, stolen)
 		require.ErrorContains(t, err, "invalid_grant")
 	})
+	t.Run("attack: a used code at another client ends nothing", func(t *testing.T) {
+		other := w.client()
+		forged, _ := w.code(other, detail)
+		_, err := other.Finish(t.Context(), forged, url.Values{
+			"code": callback["code"], "iss": callback["iss"], "state": {forged.State},
+		})
+		require.ErrorContains(t, err, "invalid_grant")
+		status, _ := w.call(w.app, token)
+		require.Equal(t, http.StatusOK, status)
+	})
 	t.Run("attack: a code a second time ends the token", func(t *testing.T) {
 		_, err := w.app.Finish(t.Context(), session, callback)
 		require.ErrorContains(t, err, "invalid_grant")

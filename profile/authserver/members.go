@@ -52,7 +52,7 @@ func checkMembers(members map[string]json.RawMessage) error {
 			return fmt.Errorf("member %q: another member whose name differs only by case", name)
 		case size > maxMembers:
 			return fmt.Errorf("more than %d bytes", maxMembers)
-		case !json.Valid(value):
+		case !isReadable(value):
 			return fmt.Errorf("member %q: malformed JSON", name)
 		case depthOf(value) > maxMemberDepth:
 			return fmt.Errorf("member %q: more than %d levels", name, maxMemberDepth)
@@ -63,6 +63,13 @@ func checkMembers(members map[string]json.RawMessage) error {
 		folded[strings.ToLower(name)] = true
 	}
 	return nil
+}
+
+// isReadable reports whether a value is JSON whose numbers fit into a float64.
+// Many parsers reject a response with others.
+func isReadable(value json.RawMessage) bool {
+	var parsed any
+	return json.Unmarshal(value, &parsed) == nil
 }
 
 func isMemberName(name string) bool {

@@ -116,6 +116,7 @@ func TestTokenMembersAreChecked(t *testing.T) {
 		"differs only by case": {"arrangement": json.RawMessage(`1`), "Arrangement": json.RawMessage(`1`)},
 		"malformed JSON":       {"a": json.RawMessage(`{`)},
 		`"a": malformed JSON`:  {"a": nil},
+		`"n": malformed JSON`:  {"n": json.RawMessage(`[1e999]`)}, // clients in Go could not read the response
 		`"b": malformed JSON`:  {"b": json.RawMessage(`1,"access_token":"evil"`)},
 		"duplicate":            {"a": json.RawMessage(`{"x":1,"x":2}`)},
 		"more than 8 levels":   {"a": json.RawMessage(strings.Repeat(`{"a":[`, 4) + `["]"]` + strings.Repeat(`]}`, 4))},
