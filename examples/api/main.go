@@ -16,6 +16,7 @@ import (
 func main() {
 	resource := flag.String("resource", "https://api.example", "`URL` of this API, as clients see it")
 	issuer := flag.String("issuer", "https://as.example", "`issuer` whose tokens are accepted")
+	listen := flag.String("listen", ":8443", "`address` of the socket")
 	cert := flag.String("cert", "api.crt", "`file` with the certificate of this API")
 	key := flag.String("key", "api.key", "`file` with the key of the certificate")
 	flag.Parse()
@@ -25,7 +26,7 @@ func main() {
 		log.Fatal(err)
 	}
 	server := &http.Server{
-		Addr: ":8443", Handler: handler, TLSConfig: profile.TLSConfig(),
+		Addr: *listen, Handler: handler, TLSConfig: profile.TLSConfig(),
 		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 	}
 	log.Fatal(server.ListenAndServeTLS(*cert, *key))

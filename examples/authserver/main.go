@@ -34,6 +34,7 @@ const iterations, maxFailures, lock = 600_000, 5, 15 * time.Minute
 func main() {
 	issuer := flag.String("issuer", "https://as.example", "`URL` of this server, as clients see it")
 	resource := flag.String("resource", "https://api.example", "`URL` of the API that tokens are for")
+	listen := flag.String("listen", ":8443", "`address` of the socket")
 	add := flag.String("hash", "", "print the entry of a `user` whose password is read")
 	flag.Parse()
 	if *add != "" {
@@ -47,7 +48,7 @@ func main() {
 		store: must(sqlstore.Open(context.Background(), sqlstore.Config{DB: db, Dialect: sqlstore.SQLite})),
 	}))
 	server := &http.Server{
-		Addr: ":8443", Handler: handler, TLSConfig: profile.TLSConfig(),
+		Addr: *listen, Handler: handler, TLSConfig: profile.TLSConfig(),
 		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 	}
 	log.Fatal(server.ListenAndServeTLS("as.crt", "as.key"))

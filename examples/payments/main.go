@@ -32,6 +32,7 @@ const (
 func main() {
 	resource := flag.String("resource", "https://api.example", "`URL` of this API, as clients see it")
 	issuer := flag.String("issuer", "https://as.example", "`issuer` whose tokens are accepted")
+	listen := flag.String("listen", ":8443", "`address` of the socket")
 	flag.Parse()
 
 	db, err := sql.Open("sqlite", "file:payments.db?_pragma=busy_timeout(5000)")
@@ -43,7 +44,7 @@ func main() {
 		log.Fatal(err)
 	}
 	server := &http.Server{
-		Addr: ":8443", Handler: handler, TLSConfig: profile.TLSConfig(),
+		Addr: *listen, Handler: handler, TLSConfig: profile.TLSConfig(),
 		ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute,
 	}
 	log.Fatal(server.ListenAndServeTLS("api.crt", "api.key"))
