@@ -89,7 +89,7 @@ type SessionsConfig struct {
 	AllowGET bool
 	// Fail writes the response to a login or a callback that failed. If nil,
 	// the response is a short text. It quotes the error code of the
-	// authorization server, and no other detail.
+	// authorization server, and no other detail. The error is not logged.
 	Fail func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Now is the clock. If nil, time.Now is used.

@@ -30,8 +30,8 @@ var ErrUnknownServer = errors.New("client: unknown authorization server")
 // The set fetches the metadata of a server again when they become old. All
 // clients and token sources of the set then use the new metadata. If fetching
 // fails, the old metadata are used until MaxStale. The set fetches again after
-// one second, and after twice as long each time, up to one minute. Keys are
-// fetched as in every [Client].
+// one second, and after twice as long each time, up to one minute. The clock is
+// Hooks.Now of each Config. Keys are fetched as in every [Client].
 //
 // If the issuer in the metadata has changed, no new login begins at that
 // server, because another party may control its address. Unfinished logins and

@@ -6,15 +6,18 @@
 //		storetest.TestIndex(t, func(t *testing.T) store.Index { return openMyStore(t) })
 //	}
 //
-// Entries have to expire in the store's own time. The kit needs about 6 seconds
-// if all its checks run at once, for example with go test -parallel 64. By
-// default go test runs as many as the machine has processors. The clocks of the
-// test and of the store must agree within 50 milliseconds. The kit finds a
-// store that expires entries 250 milliseconds too early, usually even 100
-// milliseconds, or more than 1.1 seconds too late. It accepts up to one second,
-// because a store may round expiries up. A check fails if the store or the
-// machine is too slow for it to look in time. A store that keeps the contract
-// has no entry of the kit for longer than an hour.
+// The checks are parallel subtests, which run after the calling test has
+// returned. Close a database that they share with t.Cleanup, not with defer.
+//
+// Entries have to expire in the store's own time. With a fast store the kit
+// needs about 6 seconds if all its checks run at once, for example with go test
+// -parallel 64. By default go test runs as many as the machine has processors.
+// The clocks of the test and of the store must agree within 50 milliseconds.
+// The kit finds a store that expires entries 250 milliseconds too early,
+// usually even 100 milliseconds, or more than 1.1 seconds too late. It accepts
+// up to one second, because a store may round expiries up. A check fails if the
+// store or the machine is too slow for it to look in time. A store that keeps
+// the contract has no entry of the kit for longer than an hour.
 //
 // To test several connections, return another connection to the same database
 // from each call of open. The kit runs the contenders of one check on several
