@@ -16,7 +16,8 @@ import (
 //
 // In verified_claims, Limit also omits the unrequested members of verification
 // and claims (OpenID Connect for Identity Assurance). It omits an element whose
-// verification the request does not accept, or in which no claim is left.
+// verification the request does not accept, or in which no claim is left. A
+// request that names no member of verification receives no element.
 func (r Set) Limit(response map[string]json.RawMessage) map[string]json.RawMessage {
 	limited := make(map[string]json.RawMessage, min(len(r), len(response)))
 	for name, value := range response {
