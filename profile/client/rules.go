@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gofapi/fapi2/clientauth"
+	"github.com/gofapi/fapi2/idtoken"
 	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/internal/wire"
@@ -58,9 +59,34 @@ func (cfg *Config) followRules() error {
 	if set.Encryption.UserInfo.Required && (cfg.OpenID == nil || len(cfg.OpenID.UserInfo.DecryptionKeys) == 0) {
 		reject("missing OpenID.UserInfo.DecryptionKeys")
 	}
+	if cfg.OpenID != nil {
+		openID := cfg.OpenID
+		checkDecryptionKeys(reject, "IDTokenDecryptionKeys", openID.IDTokenDecryptionKeys, set.Encryption.IDToken)
+		checkDecryptionKeys(reject, "UserInfo.DecryptionKeys", openID.UserInfo.DecryptionKeys, set.Encryption.UserInfo)
+	}
 	cfg.followRulesOfKeys(reject)
 	cfg.followRulesOfRequests(reject)
 	return errors.Join(problems...)
+}
+
+// checkDecryptionKeys checks the algorithms with which a server may encrypt to
+// the client. The client accepts no others.
+func checkDecryptionKeys(
+	reject func(format string, args ...any), name string, keys []idtoken.DecryptionKey, rule rules.Encrypted,
+) {
+	algs, encs := rule.Algorithms, rule.ContentEncryptions
+	if len(algs) == 0 {
+		algs = jose.EncryptionAlgorithms()
+	}
+	if len(encs) == 0 {
+		encs = jose.ContentEncryptions()
+	}
+	for i := range keys {
+		one, _ := jose.NewDecrypter(keys[i : i+1]) // check reports the error
+		if !one.Suits(algs, encs) {
+			reject("algorithms of OpenID.%s[%d], want one of %q with one of %q", name, i, algs, encs)
+		}
+	}
 }
 
 // followRulesOfKeys checks the keys with which the client signs.

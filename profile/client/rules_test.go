@@ -65,6 +65,15 @@ func TestRulesAgainstConfiguration(t *testing.T) {
 		c.OpenID = &client.OpenID{UserInfo: idtoken.UserInfoConfig{Algorithms: []string{"ES256"}}}
 	})
 	require.ErrorContains(t, err, "OpenID.UserInfo.Algorithms has ES256")
+	key := idtoken.DecryptionKey{Key: testkit.RSAKey(t, "enc"), Algorithm: "RSA-OAEP", ContentEncryption: "A256GCM"}
+	keys := []idtoken.DecryptionKey{{Key: testkit.ECKey(t, "enc")}, key}
+	ecdh := rules.Encrypted{Algorithms: []string{"ECDH-ES"}}
+	_, err = p.try(follow(rules.Set{Encryption: rules.Encryption{IDToken: ecdh, UserInfo: ecdh}}), func(c *client.Config) {
+		c.OpenID = &client.OpenID{IDTokenDecryptionKeys: keys, UserInfo: idtoken.UserInfoConfig{DecryptionKeys: keys}}
+	})
+	require.ErrorContains(t, err, "algorithms of OpenID.IDTokenDecryptionKeys[1]")
+	require.ErrorContains(t, err, "algorithms of OpenID.UserInfo.DecryptionKeys[1]")
+	require.NotContains(t, err.Error(), "Keys[0]")
 	require.Empty(t, p.messages(metadataPath), "the errors precede the first request")
 }
 
