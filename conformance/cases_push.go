@@ -202,6 +202,8 @@ func assertionCases() []serverCase {
 			q.assertion.after("iat", 8*time.Second)
 			q.assertion.after("nbf", 8*time.Second)
 		})},
+		{Case{"client/foreign-key", "client assertion with a key of another client", []string{"RFC 7523 §3"},
+			"Verify the signature with the registered keys of the client."}, pushAccepted, foreignKey},
 		{Case{"client/replay", "client assertion that was used before", []string{"RFC 7523 §3"},
 			"Keep the jti of each assertion until it expires, and reject it the second time."},
 			pushAccepted, assertionReplayed},
@@ -270,6 +272,16 @@ func claim(name string, value any) func(*request) {
 		q.assertion.claims[name] = value
 		maps.DeleteFunc(q.assertion.claims, func(_ string, value any) bool { return value == nil })
 	}
+}
+
+func foreignKey(ctx context.Context, p *prober, r *Result) error {
+	key, err := newKey()
+	if err != nil {
+		return err
+	}
+	return pushRejected(func(q *request) {
+		q.assertion.header["alg"], q.assertion.sign = "ES256", signer(key)
+	}, "invalid_client")(ctx, p, r)
 }
 
 func assertionReplayed(ctx context.Context, p *prober, r *Result) error {

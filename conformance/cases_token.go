@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/pkce"
 )
 
@@ -240,7 +241,44 @@ func proofCases() []serverCase {
 			tokenRejected(func(q *request) error {
 				q.proofs = append(q.proofs, q.proofs[0])
 				return nil
-			}, "invalid_dpop_proof", "invalid_request")})
+			}, "invalid_dpop_proof", "invalid_request")},
+		serverCase{Case{"proof/bound-code", "code that is bound to a key by dpop_jkt",
+			[]string{"RFC 9449 §10", securityProfile},
+			"Accept a token request with a proof of the key."}, tokenAccepted, boundCode(false)},
+		serverCase{Case{"proof/other-key", "code that is bound to another key by dpop_jkt",
+			[]string{"RFC 9449 §10", securityProfile},
+			"Compare the key of the proof with the dpop_jkt of the request."}, "proof/bound-code", boundCode(true)})
+}
+
+// boundCode redeems a code that is bound to a key by dpop_jkt.
+func boundCode(toAnother bool) func(context.Context, *prober, *Result) error {
+	return func(ctx context.Context, p *prober, r *Result) error {
+		r.Expected = "status 200 with an access token"
+		key := p.proofKey
+		if toAnother {
+			var err error
+			if key, err = newKey(); err != nil {
+				return err
+			}
+		}
+		thumbprint, err := jwks.Thumbprint(key.Public())
+		if err != nil {
+			return err
+		}
+		q, err := p.redemption(ctx, r, set("dpop_jkt", thumbprint))
+		if err != nil {
+			return err
+		}
+		a, err := p.send(ctx, q, r)
+		if err != nil {
+			return err
+		}
+		if toAnother {
+			return rejected(a, r, "invalid_grant", "invalid_dpop_proof", "invalid_request")
+		}
+		_, err = readToken(a)
+		return err
+	}
 }
 
 // member replaces a claim of a proof. If value is nil, the claim is removed.

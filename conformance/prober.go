@@ -125,8 +125,8 @@ func (p *prober) push() (q *request, verifier string, err error) {
 
 // redemption lets the user approve a new request, and returns a valid token
 // request with the code.
-func (p *prober) redemption(ctx context.Context, r *Result) (*request, error) {
-	callback, verifier, err := p.approve(ctx, r)
+func (p *prober) redemption(ctx context.Context, r *Result, changes ...func(*request)) (*request, error) {
+	callback, verifier, err := p.approve(ctx, r, changes...)
 	if err != nil {
 		return nil, err
 	}
@@ -141,15 +141,19 @@ func (p *prober) redemption(ctx context.Context, r *Result) (*request, error) {
 	return q, err
 }
 
-// approve pushes a request, lets the user approve it, and returns the
-// parameters of the authorization response.
-func (p *prober) approve(ctx context.Context, r *Result) (response url.Values, verifier string, err error) {
+// approve pushes a request with changes, lets the user approve it, and returns
+// the parameters of the authorization response.
+func (p *prober) approve(ctx context.Context, r *Result,
+	changes ...func(*request)) (response url.Values, verifier string, err error) {
 	if p.cfg.Approve == nil {
 		return nil, "", skipped("ServerConfig.Approve is nil")
 	}
 	q, verifier, err := p.push()
 	if err != nil {
 		return nil, "", err
+	}
+	for _, change := range changes {
+		change(q)
 	}
 	a, err := p.send(ctx, q, r)
 	if err != nil {

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"strings"
@@ -115,4 +116,57 @@ func (r *Report) WriteJSON(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// A suite is a report in the format of JUnit.
+type suite struct {
+	XMLName  xml.Name    `xml:"testsuite"`
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Skipped  int         `xml:"skipped,attr"`
+	Cases    []suiteCase `xml:"testcase"`
+}
+
+type suiteCase struct {
+	Class   string       `xml:"classname,attr"`
+	Name    string       `xml:"name,attr"`
+	Failure *suiteDetail `xml:"failure"`
+	Skipped *suiteDetail `xml:"skipped"`
+	Output  string       `xml:"system-out,omitempty"`
+}
+
+type suiteDetail struct {
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+// WriteJUnit writes the report in the XML format of JUnit, which many CI
+// systems read. The format has no warnings: a warning passes, and its details
+// are the output of the test.
+func (r *Report) WriteJUnit(w io.Writer) error {
+	s := suite{Name: r.Issuer, Tests: len(r.Results), Failures: r.Count(Fail), Skipped: r.Count(Skip)}
+	for _, result := range r.Results {
+		class, _, _ := strings.Cut(result.ID, "/")
+		c := suiteCase{Class: "conformance." + class, Name: result.ID}
+		switch result.Outcome {
+		case Fail:
+			c.Failure = &suiteDetail{result.Reason, result.String()}
+		case Skip:
+			c.Skipped = &suiteDetail{Message: result.Reason}
+		case Warn:
+			c.Output = result.String()
+		}
+		s.Cases = append(s.Cases, c)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	lines := xml.NewEncoder(w)
+	lines.Indent("", "  ")
+	if err := lines.Encode(s); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
 }

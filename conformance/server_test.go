@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"net/http"
@@ -262,6 +263,39 @@ func TestCases(t *testing.T) {
 	}
 }
 
+func TestJUnit(t *testing.T) {
+	result := func(id string, o conformance.Outcome, reason string) conformance.Result {
+		return conformance.Result{Case: conformance.Case{ID: id, Title: "title of " + id}, Outcome: o, Reason: reason}
+	}
+	report := &conformance.Report{Issuer: "https://as.example", Results: []conformance.Result{
+		result("push/a", conformance.Pass, ""), result("push/b", conformance.Fail, "a <b> & \x00"),
+		result("token/c", conformance.Skip, "push/b did not pass"), result("token/d", conformance.Warn, "tolerated"),
+	}}
+	var text bytes.Buffer
+	require.NoError(t, report.WriteJUnit(&text))
+	type detail struct {
+		Message string `xml:"message,attr"`
+	}
+	var suite struct {
+		Tests    int `xml:"tests,attr"`
+		Failures int `xml:"failures,attr"`
+		Skipped  int `xml:"skipped,attr"`
+		Cases    []struct {
+			Class   string  `xml:"classname,attr"`
+			Failure *detail `xml:"failure"`
+			Skipped *detail `xml:"skipped"`
+			Output  string  `xml:"system-out"`
+		} `xml:"testcase"`
+	}
+	require.NoError(t, xml.Unmarshal(text.Bytes(), &suite))
+	require.Equal(t, []int{4, 1, 1}, []int{suite.Tests, suite.Failures, suite.Skipped})
+	require.Nil(t, suite.Cases[0].Failure)
+	require.Equal(t, "a <b> & \uFFFD", suite.Cases[1].Failure.Message)
+	require.Equal(t, "push/b did not pass", suite.Cases[2].Skipped.Message)
+	require.Contains(t, suite.Cases[3].Output, "tolerated")
+	require.Equal(t, "conformance.token", suite.Cases[3].Class)
+}
+
 // A failedWriter is a full disk.
 type failedWriter struct{}
 
@@ -271,4 +305,5 @@ func TestWriteErrors(t *testing.T) {
 	report := &conformance.Report{Results: []conformance.Result{{Outcome: conformance.Fail}}}
 	require.ErrorIs(t, report.WriteTable(failedWriter{}), errors.ErrUnsupported)
 	require.ErrorIs(t, report.WriteJSON(failedWriter{}), errors.ErrUnsupported)
+	require.ErrorIs(t, report.WriteJUnit(failedWriter{}), errors.ErrUnsupported)
 }
