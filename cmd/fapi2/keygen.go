@@ -25,8 +25,8 @@ type keygen struct {
 	algorithm, file, keyID, clientID, redirectURI, scope, idTokenAlg string
 }
 
-// run makes the documents, writes the private key and prints the others. It
-// writes no file unless the documents are valid.
+// run makes a key, writes the private half and prints the public document. It
+// writes no file unless the document is valid.
 func (k keygen) run(stdout, stderr io.Writer) error {
 	key, err := newKey(k.algorithm)
 	if err != nil {
@@ -41,21 +41,19 @@ func (k keygen) run(stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var registration *profile.ClientMetadata
+	var printed any = set
+	title := "Public JWK Set"
 	if k.clientID != "" {
-		if registration, err = k.registration(set); err != nil {
+		title = "Registration of the client"
+		if printed, err = k.registration(set); err != nil {
 			return err
 		}
 	}
 	if err := writeSecret(k.file, append(private, '\n')); err != nil {
 		return err
 	}
-	fmt.Fprintf(stderr, "The private key is in %s. Keep it secret.\n\nPublic JWK Set:\n", k.file)
-	if err := printJSON(stdout, set); err != nil || registration == nil {
-		return err
-	}
-	fmt.Fprint(stderr, "\nRegistration of the client:\n")
-	return printJSON(stdout, registration)
+	fmt.Fprintf(stderr, "The private key is in %s. Keep it secret.\n\n%s:\n", k.file, title)
+	return printJSON(stdout, printed)
 }
 
 func newKey(algorithm string) (crypto.Signer, error) {

@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -45,24 +43,17 @@ func TestKeygen(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []string{"2026-11", alg}, []string{public.KeyID, public.Algorithm})
 
-			documents := json.NewDecoder(strings.NewReader(stdout))
-			var printed json.RawMessage
-			require.NoError(t, documents.Decode(&printed))
-			set, err := jwks.Parse(printed)
-			require.NoError(t, err)
-			require.Empty(t, set.Dropped(), "the set has no private key")
-			found, err := set.Keys(t.Context(), "2026-11", alg)
+			var registration profile.ClientMetadata
+			require.NoError(t, json.Unmarshal([]byte(stdout), &registration), "one document")
+			require.Empty(t, registration.JWKS.Dropped(), "the set has no private key")
+			found, err := registration.JWKS.Keys(t.Context(), "2026-11", alg)
 			require.NoError(t, err)
 			require.Len(t, found, 1)
 			require.Equal(t, key.Public(), found[0])
-
-			var registration profile.ClientMetadata
-			require.NoError(t, documents.Decode(&registration))
 			findings := registration.Lint(profile.Baseline)
 			require.Len(t, findings, 1)
 			require.Equal(t, "jwks", findings[0].Member, "the advice to publish the keys at a jwks_uri")
 			require.NoError(t, registration.Validate())
-			require.ErrorIs(t, documents.Decode(&printed), io.EOF)
 			var secret struct{ D string }
 			require.NoError(t, json.Unmarshal(data, &secret))
 			require.NotContains(t, stdout+stderr, secret.D)

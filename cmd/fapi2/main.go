@@ -4,9 +4,9 @@
 //		-client-id my-app -redirect-uri https://app.example/callback -scope "openid accounts"
 //
 // The subcommand keygen makes a signing key and writes it, as a private JWK, to
-// a file that only its owner can read. It prints the public JWK Set and, for a
-// client, the registration. Neither contains a secret. jwks.ParsePrivateKey
-// reads the file.
+// a file that only its owner can read. It prints one document without a secret:
+// the public JWK Set or, with -client-id, the registration of a client, which
+// contains the set. jwks.ParsePrivateKey reads the file.
 //
 // An authorization server needs a key only, so leave out -client-id. For a
 // production server, keep the key in a KMS or an HSM instead.
