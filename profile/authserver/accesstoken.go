@@ -27,7 +27,7 @@ const (
 // to what has been stored when it returns.
 func (s *Server) newAccessToken(ctx context.Context, set *rules.Set, c accesstoken.Claims) (string, error) {
 	if !s.cfg.OpaqueAccessTokens {
-		by, err := s.signatory(ctx, set.Algorithms.Signing, "signing algorithm", "")
+		by, err := s.signatory(ctx, set.Algorithms.For(nil), "signing algorithm", "")
 		if err != nil {
 			return "", err
 		}

@@ -127,7 +127,7 @@ func (s *Server) lookup(ctx context.Context, clientID string) (clientauth.Client
 	known := client.Authentication() // CA-OIDC-9-2: and its algorithm
 	known.Keys = s.remoteKeys.of(client)
 	set := s.rulesIn(ctx, client)
-	known.Algorithms, known.MinRSABits = algorithms(set.Algorithms.Assertion, set), set.Algorithms.RSABits
+	known.Algorithms, known.MinRSABits = set.Algorithms.For(set.Algorithms.Assertion), set.Algorithms.RSABits
 	known.MaxLifetime = set.Lifetimes.Assertion.Max
 	return known, nil
 }

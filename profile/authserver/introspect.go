@@ -43,7 +43,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	}
 	client := from.client
 	// INT-9701-6-1
-	signatory, err := s.signatory(ctx, from.rules.Algorithms.Signing, memberIntrospectionAlg,
+	signatory, err := s.signatory(ctx, from.rules.Algorithms.For(nil), memberIntrospectionAlg,
 		client.IntrospectionSignedResponseAlg)
 	if err != nil {
 		return fail(err)

@@ -60,7 +60,7 @@ func (r *keyring) find(kid string) *signatory {
 func (r *keyring) signatory(now time.Time, permitted []string, algorithm string) *signatory {
 	for i := range r.lines {
 		l := &r.lines[i]
-		if (algorithm == "" || l.algorithm == algorithm) && permitsAlgorithm(permitted, l.algorithm) {
+		if (algorithm == "" || l.algorithm == algorithm) && jose.Accepts(permitted, l.algorithm) {
 			return l.at(now)
 		}
 	}

@@ -239,7 +239,7 @@ func (s *Server) signatory(
 	}
 	return nil, oautherr.Describe(
 		fmt.Errorf("%w: unsupported %s %.20q, want one of %q", ErrClientNotAllowed, member, algorithm,
-			only(s.algorithms(), permitsAlgorithm, permitted)),
+			only(s.algorithms(), jose.Accepts, permitted)),
 		"the client's "+member+" is not among the algorithms that this server signs with")
 }
 

@@ -47,7 +47,7 @@ func checkPushForm(set *rules.Set, form url.Values) error {
 
 func checkNames(set *rules.Set, permitted []string, params url.Values, where string) error {
 	for name := range params {
-		if !permits(permitted, name) {
+		if !rules.Permits(permitted, name) {
 			return parameterError(set, "", fmt.Sprintf("%.64q is not permitted %s", name, where))
 		}
 	}
@@ -100,7 +100,7 @@ func checkDetailRules(set *rules.Set, details rar.Details) error {
 // user or for itself.
 func checkDetailTypes(set *rules.Set, details rar.Details) error {
 	for i, d := range details {
-		if !permits(set.Request.AuthorizationDetails.Types, d.Type()) {
+		if !rules.Permits(set.Request.AuthorizationDetails.Types, d.Type()) {
 			return detailError(i, d, "", "type is not permitted by the rules")
 		}
 	}

@@ -53,33 +53,7 @@ func (s *Server) rulesIn(ctx context.Context, client *profile.ClientMetadata) *r
 // profileUnder returns the parts of Message Signing that the server or the
 // rules require.
 func (cfg *Config) profileUnder(set *rules.Set) profile.Profile {
-	required := cfg.Profile
-	for _, part := range set.MessageSigning {
-		required |= partsOfMessageSigning[part]
-	}
-	return required
-}
-
-var partsOfMessageSigning = map[string]profile.Profile{
-	"requests":      profile.SignedRequests,
-	"responses":     profile.SignedResponses,
-	"introspection": profile.SignedIntrospection,
-}
-
-// algorithms returns the permitted algorithms for one use.
-func algorithms(use []string, set *rules.Set) []string {
-	if len(use) > 0 {
-		return use
-	}
-	return set.Algorithms.Signing
-}
-
-// permits reports whether a list permits a value. An empty list permits all.
-func permits(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
-
-// permitsAlgorithm is permits for the names of signature algorithms.
-func permitsAlgorithm(list []string, algorithm string) bool {
-	return len(list) == 0 || jose.Accepts(list, algorithm)
+	return cfg.Profile | set.Profile()
 }
 
 // only returns the values of a fresh slice that a rule permits.
@@ -98,7 +72,7 @@ func violation(sentinel error, set *rules.Set, name, value string, permitted []s
 func (s *Server) checkSender(r *http.Request, from *sender, endpoint string) error {
 	set := from.rules
 	switch method := from.auth.Method(); {
-	case !permits(set.ClientAuthentication, method):
+	case !rules.Permits(set.ClientAuthentication, method):
 		return violation(clientauth.ErrMethod, set, "client authentication method", method, set.ClientAuthentication)
 	case from.certificate.Thumbprint == "" && slices.Contains(set.MutualTLS, endpoint):
 		err := fmt.Errorf("%w: missing at %s (rules %.64s)", clientauth.ErrCertificate, endpoint, set.Name)
@@ -138,7 +112,7 @@ func checkBinding(set *rules.Set, client *profile.ClientMetadata) error {
 	if client.TLSClientCertificateBoundAccessTokens {
 		binding = "mTLS"
 	}
-	if !permits(set.Bindings, binding) {
+	if !rules.Permits(set.Bindings, binding) {
 		return violation(ErrClientNotAllowed, set, "binding of access tokens", binding, set.Bindings)
 	}
 	return nil
@@ -147,7 +121,7 @@ func checkBinding(set *rules.Set, client *profile.ClientMetadata) error {
 // checkRegistration checks that the rules permit the registration of a client
 // that requests authorization.
 func (s *Server) checkRegistration(set *rules.Set, client *profile.ClientMetadata) error {
-	if !permits(set.ClientAuthentication, client.TokenEndpointAuthMethod) {
+	if !rules.Permits(set.ClientAuthentication, client.TokenEndpointAuthMethod) {
 		return violation(ErrClientNotAllowed, set, "token_endpoint_auth_method", client.TokenEndpointAuthMethod,
 			set.ClientAuthentication)
 	}
@@ -159,8 +133,8 @@ func (s *Server) checkRegistration(set *rules.Set, client *profile.ClientMetadat
 
 // checkProof checks the algorithm and the key of a verified proof.
 func checkProof(set *rules.Set, proof dpop.Proof) error {
-	if !permitsAlgorithm(set.Algorithms.Signing, proof.Algorithm()) {
-		return violation(dpop.ErrAlgorithm, set, "algorithm of DPoP proofs", proof.Algorithm(), set.Algorithms.Signing)
+	if !jose.Accepts(set.Algorithms.For(nil), proof.Algorithm()) {
+		return violation(dpop.ErrAlgorithm, set, "algorithm of DPoP proofs", proof.Algorithm(), set.Algorithms.For(nil))
 	}
 	if !jose.HasRSABits(proof.PublicKey(), set.Algorithms.RSABits) {
 		err := fmt.Errorf("%w: RSA key of fewer than %d bits (rules %.64s)", dpop.ErrKey,
@@ -177,9 +151,9 @@ func checkEncrypted(set *rules.Set, rule rules.Encrypted, w wanted) error {
 		return violation(ErrClientNotAllowed, set, w.member+"_alg", "", rule.Algorithms)
 	case w.alg == "":
 		return nil
-	case !permits(rule.Algorithms, w.alg):
+	case !rules.Permits(rule.Algorithms, w.alg):
 		return violation(ErrClientNotAllowed, set, w.member+"_alg", w.alg, rule.Algorithms)
-	case !permits(rule.ContentEncryptions, w.contentEncryption()):
+	case !rules.Permits(rule.ContentEncryptions, w.contentEncryption()):
 		return violation(ErrClientNotAllowed, set, w.member+"_enc", w.contentEncryption(), rule.ContentEncryptions)
 	}
 	return nil

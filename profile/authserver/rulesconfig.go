@@ -41,7 +41,7 @@ func (cfg *Config) checkRules(bad func(format string, args ...any)) {
 	if details := set.Request.AuthorizationDetails; cfg.AuthorizationDetails == nil && details.Required {
 		bad("Rules: each request needs authorization details, and AuthorizationDetails is nil")
 	} else if cfg.AuthorizationDetails != nil &&
-		len(only(cfg.AuthorizationDetails.Types(), permits, details.Types)) == 0 {
+		len(only(cfg.AuthorizationDetails.Types(), rules.Permits, details.Types)) == 0 {
 		bad("Rules: none of the types %q is among AuthorizationDetails", details.Types)
 	}
 }
@@ -61,10 +61,10 @@ func (cfg *Config) checkSpans() error {
 // checkWithoutMutualTLS finds rules that require mutual TLS.
 func (cfg *Config) checkWithoutMutualTLS(bad func(format string, args ...any)) {
 	set := cfg.Rules
-	if !permits(set.ClientAuthentication, clientauth.MethodPrivateKeyJWT) {
+	if !rules.Permits(set.ClientAuthentication, clientauth.MethodPrivateKeyJWT) {
 		bad("Rules: clients authenticate by %q, which requires MutualTLS", set.ClientAuthentication)
 	}
-	if !permits(set.Bindings, "DPoP") {
+	if !rules.Permits(set.Bindings, "DPoP") {
 		bad("Rules: tokens are bound by %q, which requires MutualTLS", set.Bindings)
 	}
 	if len(set.MutualTLS) > 0 {
@@ -81,15 +81,15 @@ func (cfg *Config) checkKeyRules(keys []profile.SigningKey) error {
 			return fmt.Errorf("Rules: the key %q has fewer than %d bits", key.KeyID, set.Algorithms.RSABits)
 		}
 	}
-	uses := map[string][]string{"access tokens": set.Algorithms.Signing}
+	uses := map[string][]string{"access tokens": set.Algorithms.For(nil)}
 	if slices.Contains(cfg.Scopes, scopeOpenID) {
-		uses["ID tokens"] = algorithms(set.Algorithms.IDToken, set)
+		uses["ID tokens"] = set.Algorithms.For(set.Algorithms.IDToken)
 	}
 	if cfg.UserInfo != nil {
-		uses["UserInfo responses"] = algorithms(set.Algorithms.UserInfo, set)
+		uses["UserInfo responses"] = set.Algorithms.For(set.Algorithms.UserInfo)
 	}
 	for use, permitted := range uses {
-		fits := func(key profile.SigningKey) bool { return permitsAlgorithm(permitted, key.Algorithm) }
+		fits := func(key profile.SigningKey) bool { return jose.Accepts(permitted, key.Algorithm) }
 		if !slices.ContainsFunc(keys, fits) {
 			return fmt.Errorf("Rules: no key signs %s with one of %q", use, permitted)
 		}
@@ -103,14 +103,14 @@ func (s *Server) narrowMetadata(m *profile.ServerMetadata) {
 	if set == nil {
 		return
 	}
-	assertion := algorithms(set.Algorithms.Assertion, set)
+	assertion := set.Algorithms.For(set.Algorithms.Assertion)
 	for _, methods := range []*[]string{
 		&m.TokenEndpointAuthMethodsSupported, &m.RevocationEndpointAuthMethodsSupported,
 		&m.IntrospectionEndpointAuthMethodsSupported,
 	} {
-		*methods = only(*methods, permits, set.ClientAuthentication)
+		*methods = only(*methods, rules.Permits, set.ClientAuthentication)
 	}
-	if !permits(set.ClientAuthentication, clientauth.MethodPrivateKeyJWT) {
+	if !rules.Permits(set.ClientAuthentication, clientauth.MethodPrivateKeyJWT) {
 		m.TokenEndpointAuthSigningAlgValuesSupported, m.RevocationEndpointAuthSigningAlgValuesSupported = nil, nil
 		m.IntrospectionEndpointAuthSigningAlgValuesSupported = nil
 	}
@@ -121,14 +121,14 @@ func (s *Server) narrowMetadata(m *profile.ServerMetadata) {
 		{&m.TokenEndpointAuthSigningAlgValuesSupported, assertion},
 		{&m.RevocationEndpointAuthSigningAlgValuesSupported, assertion},
 		{&m.IntrospectionEndpointAuthSigningAlgValuesSupported, assertion},
-		{&m.DPoPSigningAlgValuesSupported, set.Algorithms.Signing},
-		{&m.RequestObjectSigningAlgValuesSupported, algorithms(set.Algorithms.RequestObject, set)},
-		{&m.AuthorizationSigningAlgValuesSupported, set.Algorithms.Signing},
-		{&m.IntrospectionSigningAlgValuesSupported, set.Algorithms.Signing},
-		{&m.IDTokenSigningAlgValuesSupported, algorithms(set.Algorithms.IDToken, set)},
-		{&m.UserInfoSigningAlgValuesSupported, algorithms(set.Algorithms.UserInfo, set)},
+		{&m.DPoPSigningAlgValuesSupported, set.Algorithms.For(nil)},
+		{&m.RequestObjectSigningAlgValuesSupported, set.Algorithms.For(set.Algorithms.RequestObject)},
+		{&m.AuthorizationSigningAlgValuesSupported, set.Algorithms.For(nil)},
+		{&m.IntrospectionSigningAlgValuesSupported, set.Algorithms.For(nil)},
+		{&m.IDTokenSigningAlgValuesSupported, set.Algorithms.For(set.Algorithms.IDToken)},
+		{&m.UserInfoSigningAlgValuesSupported, set.Algorithms.For(set.Algorithms.UserInfo)},
 	} {
-		*list.of = only(*list.of, permitsAlgorithm, list.permitted)
+		*list.of = only(*list.of, jose.Accepts, list.permitted)
 	}
 	m.ResponseModesSupported = only(m.ResponseModesSupported, permitsMode, set.ResponseModes)
 	if slices.Equal(m.ResponseModesSupported, []string{"query"}) {
@@ -142,12 +142,12 @@ func (s *Server) narrowMetadata(m *profile.ServerMetadata) {
 		m.Other[name] = slices.Clone(value)
 	}
 	types := set.Request.AuthorizationDetails.Types
-	m.AuthorizationDetailsTypesSupported = only(m.AuthorizationDetailsTypesSupported, permits, types)
+	m.AuthorizationDetailsTypesSupported = only(m.AuthorizationDetailsTypesSupported, rules.Permits, types)
 	narrowEncryption(m, set)
-	if !permits(set.Bindings, "DPoP") {
+	if !rules.Permits(set.Bindings, "DPoP") {
 		m.DPoPSigningAlgValuesSupported = nil
 	}
-	if !permits(set.Bindings, "mTLS") {
+	if !rules.Permits(set.Bindings, "mTLS") {
 		m.TLSClientCertificateBoundAccessTokens = false
 	}
 }
@@ -162,8 +162,8 @@ func narrowEncryption(m *profile.ServerMetadata, set *rules.Set) {
 		{set.Encryption.Introspection,
 			&m.IntrospectionEncryptionAlgValuesSupported, &m.IntrospectionEncryptionEncValuesSupported},
 	} {
-		*kind.algs = only(*kind.algs, permits, kind.rule.Algorithms)
-		*kind.enc = only(*kind.enc, permits, kind.rule.ContentEncryptions)
+		*kind.algs = only(*kind.algs, rules.Permits, kind.rule.Algorithms)
+		*kind.enc = only(*kind.enc, rules.Permits, kind.rule.ContentEncryptions)
 	}
 }
 

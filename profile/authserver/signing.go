@@ -49,7 +49,7 @@ func (s *Server) openRequest(
 	}
 	object, err := s.objects.Check(ctx, jar.Client{
 		ID: client.ClientID, Algorithm: client.RequestObjectSigningAlg, Keys: s.remoteKeys.of(client),
-		Algorithms: algorithms(set.Algorithms.RequestObject, set), MinRSABits: set.Algorithms.RSABits,
+		Algorithms: set.Algorithms.For(set.Algorithms.RequestObject), MinRSABits: set.Algorithms.RSABits,
 		MaxLifetime: set.Lifetimes.RequestObject.Max, MaxAge: set.Lifetimes.RequestObjectAge.Max,
 	}, form)
 	if err != nil {
@@ -117,7 +117,7 @@ func checkMode(set *rules.Set, mode string) error {
 // permitsMode is permits for response modes.
 func permitsMode(list []string, mode string) bool {
 	named := mode == "jwt" || mode == "query.jwt"
-	return permits(list, mode) || named && (permits(list, "jwt") || permits(list, "query.jwt"))
+	return rules.Permits(list, mode) || named && (rules.Permits(list, "jwt") || rules.Permits(list, "query.jwt"))
 }
 
 // checkSigns finds a client for which no response could be signed, or encrypted
@@ -133,7 +133,7 @@ func (s *Server) checkSigns(ctx context.Context, a *asked) error {
 
 // responseSignatory returns the signatory of authorization responses.
 func (s *Server) responseSignatory(ctx context.Context, a *asked) (*signatory, error) {
-	return s.signatory(ctx, a.rules.Algorithms.Signing, memberResponseAlg, a.client.AuthorizationSignedResponseAlg)
+	return s.signatory(ctx, a.rules.Algorithms.For(nil), memberResponseAlg, a.client.AuthorizationSignedResponseAlg)
 }
 
 // errorMode returns the mode of an error response. It is the requested mode, if

@@ -45,7 +45,7 @@ func (s *Server) checkSize(set *rules.Set, c accesstoken.Claims) error {
 	}
 	var err error
 	if !s.cfg.OpaqueAccessTokens {
-		by := s.keys.Latest().signatory(s.cfg.Hooks.Now(), set.Algorithms.Signing, "")
+		by := s.keys.Latest().signatory(s.cfg.Hooks.Now(), set.Algorithms.For(nil), "")
 		if by == nil {
 			by = s.first()
 		}

@@ -36,7 +36,7 @@ func (cfg *Config) subjectTypes(set *rules.Set) []string {
 	if cfg.Pairwise != nil {
 		types = append(types, subjectPairwise)
 	}
-	return only(types, permits, set.SubjectTypes)
+	return only(types, rules.Permits, set.SubjectTypes)
 }
 
 // sectorOf returns the sector of a client whose tokens have pairwise subjects,
@@ -44,13 +44,14 @@ func (cfg *Config) subjectTypes(set *rules.Set) []string {
 // pairwise if the rules permit nothing else.
 func (s *Server) sectorOf(set *rules.Set, client *profile.ClientMetadata) (string, error) {
 	wanted := client.SubjectType
-	if wanted == "" && permits(set.SubjectTypes, subjectPublic) {
+	if wanted == "" && rules.Permits(set.SubjectTypes, subjectPublic) {
 		wanted = subjectPublic
 	}
 	switch {
-	case wanted == subjectPublic && permits(set.SubjectTypes, subjectPublic):
+	case wanted == subjectPublic && rules.Permits(set.SubjectTypes, subjectPublic):
 		return "", nil
-	case wanted != "" && wanted != subjectPairwise, s.cfg.Pairwise == nil, !permits(set.SubjectTypes, subjectPairwise):
+	case wanted != "" && wanted != subjectPairwise, s.cfg.Pairwise == nil,
+		!rules.Permits(set.SubjectTypes, subjectPairwise):
 		return "", oautherr.Describe(fmt.Errorf("%w: subject_type %.64q, want one of %q", ErrClientNotAllowed,
 			client.SubjectType, s.cfg.subjectTypes(set)), "the registered subject_type is not supported")
 	}

@@ -333,7 +333,7 @@ type idTokenIssuer struct {
 func (s *Server) idTokenIssuer(
 	ctx context.Context, client *profile.ClientMetadata, set *rules.Set,
 ) (i idTokenIssuer, err error) {
-	permitted := algorithms(set.Algorithms.IDToken, set)
+	permitted := set.Algorithms.For(set.Algorithms.IDToken)
 	if i.by, err = s.signatory(ctx, permitted, memberIDTokenAlg, client.IDTokenSignedResponseAlg); err != nil {
 		return i, err
 	}

@@ -96,7 +96,7 @@ func (s *Server) claimsAbout(r *http.Request, token *resourceserver.Token) (medi
 	if err := s.checkUserInfo(client, set); err != nil {
 		return "", nil, err
 	}
-	by, err := s.signatory(r.Context(), algorithms(set.Algorithms.UserInfo, set), memberUserInfoAlg,
+	by, err := s.signatory(r.Context(), set.Algorithms.For(set.Algorithms.UserInfo), memberUserInfoAlg,
 		client.UserInfoSignedResponseAlg)
 	if err != nil {
 		return "", nil, err
@@ -171,8 +171,9 @@ const maxUserInfo = 256 << 10
 // checkUserInfo checks that the rules permit UserInfo responses as the client
 // has registered them.
 func (s *Server) checkUserInfo(client *profile.ClientMetadata, set *rules.Set) error {
-	permitted := algorithms(set.Algorithms.UserInfo, set)
-	if alg := client.UserInfoSignedResponseAlg; alg != "" && !permitsAlgorithm(permitted, alg) {
+	permitted := set.Algorithms.For(set.Algorithms.UserInfo)
+	ruled := len(set.Algorithms.UserInfo)+len(set.Algorithms.Signing) > 0
+	if alg := client.UserInfoSignedResponseAlg; ruled && alg != "" && !jose.Accepts(permitted, alg) {
 		return violation(ErrClientNotAllowed, set, memberUserInfoAlg, alg, permitted)
 	}
 	return checkEncrypted(set, set.Encryption.UserInfo, userInfoWanted(client))

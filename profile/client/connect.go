@@ -210,19 +210,19 @@ func (c *Client) compose() (err error) {
 	}
 	userInfo := cfg.OpenID.UserInfo
 	if len(userInfo.Algorithms) == 0 {
-		userInfo.Algorithms = algorithmsFor(cfg.Rules, cfg.Rules.Algorithms.UserInfo)
+		userInfo.Algorithms = cfg.Rules.Algorithms.For(cfg.Rules.Algorithms.UserInfo)
 	}
 	c.idTokens, err = idtoken.NewVerifier(idtoken.VerifierConfig{
 		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.permittedKeys, Now: cfg.Hooks.Now,
 		DecryptionKeys: cfg.OpenID.IDTokenDecryptionKeys, UserInfo: userInfo,
-		Algorithms: algorithmsFor(cfg.Rules, cfg.Rules.Algorithms.IDToken),
+		Algorithms: cfg.Rules.Algorithms.For(cfg.Rules.Algorithms.IDToken),
 	})
 	if err != nil || !cfg.Profile.Has(profile.SignedResponses) {
 		return err
 	}
 	c.responses, err = jarm.NewVerifier(jarm.VerifierConfig{ // JARM-2.4-7: with the discovered keys
 		Issuer: cfg.Issuer, ClientID: cfg.ClientID, Keys: c.permittedKeys, Now: cfg.Hooks.Now,
-		DecryptionKeys: cfg.ResponseDecryptionKeys, Algorithms: algorithmsFor(cfg.Rules, nil),
+		DecryptionKeys: cfg.ResponseDecryptionKeys, Algorithms: cfg.Rules.Algorithms.For(nil),
 	})
 	return err
 }

@@ -30,24 +30,18 @@ func (cfg *Config) followRules() error {
 	reject := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("client: Rules %s: %w", set.Name, fmt.Errorf(format, args...)))
 	}
-	for part, name := range map[profile.Profile]string{
-		profile.SignedRequests: "requests", profile.SignedResponses: "responses",
-	} {
-		if slices.Contains(set.MessageSigning, name) {
-			cfg.Profile |= part
-		}
-	}
-	if cfg.Profile.Has(profile.SignedResponses) && !permits(set.ResponseModes, "jwt") {
+	cfg.Profile |= set.Profile() &^ profile.SignedIntrospection // clients do not introspect
+	if cfg.Profile.Has(profile.SignedResponses) && !rules.Permits(set.ResponseModes, "jwt") {
 		reject("SignedResponses, and response_modes is %q", set.ResponseModes)
 	}
-	if !permits(set.ClientAuthentication, mutual.AuthMethod) {
+	if !rules.Permits(set.ClientAuthentication, mutual.AuthMethod) {
 		reject("authentication by %s, want one of %q", mutual.AuthMethod, set.ClientAuthentication)
 	}
 	binding := "DPoP"
 	if mutual.BindTokens {
 		binding = "mTLS"
 	}
-	if !permits(set.Bindings, binding) {
+	if !rules.Permits(set.Bindings, binding) {
 		reject("tokens bound by %s, want one of %q", binding, set.Bindings)
 	}
 	if len(set.MutualTLS) > 0 && !mutual.used() {
@@ -110,13 +104,13 @@ func (cfg *Config) followRulesOfKeys(reject func(format string, args ...any)) {
 		{"client assertions", mutual.AuthMethod == clientauth.MethodPrivateKeyJWT, set.Algorithms.Assertion},
 		{"request objects", cfg.Profile.Has(profile.SignedRequests), set.Algorithms.RequestObject},
 	} {
-		permitted := algorithmsFor(set, use.further)
+		permitted := set.Algorithms.For(use.further)
 		if use.used && algorithm != "" && !jose.Accepts(permitted, algorithm) {
 			reject("%s signed with %s, want one of %q", use.name, algorithm, permitted)
 		}
 	}
 	if cfg.OpenID != nil {
-		permitted := algorithmsFor(set, set.Algorithms.UserInfo)
+		permitted := set.Algorithms.For(set.Algorithms.UserInfo)
 		for _, algorithm := range cfg.OpenID.UserInfo.Algorithms {
 			if !jose.Accepts(permitted, algorithm) {
 				reject("OpenID.UserInfo.Algorithms has %s, want one of %q", algorithm, permitted)
@@ -130,7 +124,7 @@ func (cfg *Config) followRulesOfKeys(reject func(format string, args ...any)) {
 	if !wire.IsNil(cfg.DPoPKey) {
 		proofs, _ = jose.AlgorithmFor(cfg.DPoPKey.Public()) // useKeys reports the error
 	}
-	if permitted := algorithmsFor(set, nil); proofs != "" && !jose.Accepts(permitted, proofs) {
+	if permitted := set.Algorithms.For(nil); proofs != "" && !jose.Accepts(permitted, proofs) {
 		reject("proofs signed with %s, want one of %q", proofs, permitted)
 	}
 }
@@ -159,19 +153,4 @@ func (cfg *Config) followRulesOfRequests(reject func(format string, args ...any)
 		requests.AssertionLifetime = permitted.Nearest(time.Minute)
 	}
 	cfg.Requests = &requests
-}
-
-// permits reports whether a list of the rules permits a value. An empty list
-// permits every value.
-func permits(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
-
-// algorithmsFor returns the algorithms that the rules permit for one use.
-func algorithmsFor(set *rules.Set, use []string) []string {
-	switch {
-	case len(use) > 0:
-		return use
-	case len(set.Algorithms.Signing) > 0:
-		return set.Algorithms.Signing
-	}
-	return jose.Algorithms()
 }

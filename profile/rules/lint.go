@@ -66,27 +66,10 @@ func (s *Set) source(path string) string {
 	return strings.TrimSpace(s.Name + " " + path)
 }
 
-// profile returns the parts of Message Signing that the Set adds.
-func (s *Set) profile() (p profile.Profile) {
-	for name, part := range map[string]profile.Profile{
-		"requests": profile.SignedRequests, "responses": profile.SignedResponses,
-		"introspection": profile.SignedIntrospection,
-	} {
-		if slices.Contains(s.MessageSigning, name) {
-			p |= part
-		}
-	}
-	return p
-}
-
-// permits reports whether a list of the Set includes a value. An empty list
-// includes all.
-func permits(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
-
 // excess returns the first value that a list of the Set does not include.
 func excess(list, values []string) (value string, found bool) {
 	for _, value := range values {
-		if !permits(list, value) {
+		if !Permits(list, value) {
 			return value, true
 		}
 	}
@@ -101,14 +84,6 @@ func lacks(values, required []string) (value string, found bool) {
 		}
 	}
 	return "", false
-}
-
-// of returns the permitted algorithms of one use and their path.
-func (a *Algorithms) of(use []string, path string) ([]string, string) {
-	if len(use) > 0 {
-		return use, "algorithms." + path
-	}
-	return a.Signing, "algorithms.signing"
 }
 
 // An algorithmUse is a member of a document with signature algorithms.

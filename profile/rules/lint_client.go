@@ -16,7 +16,7 @@ import (
 //
 // LintClient never changes c and is safe for concurrent use.
 func (s *Set) LintClient(c *profile.ClientMetadata) []profile.Finding {
-	return s.findings(c.Lint(s.profile()), slices.Concat(
+	return s.findings(c.Lint(s.Profile()), slices.Concat(
 		s.clientAuthenticationRules(c), s.clientRequestRules(c), s.clientAlgorithmRules(c), s.clientKeyRules(c),
 		s.clientEncryptionRules(c)))
 }
@@ -27,13 +27,13 @@ func (s *Set) clientAuthenticationRules(c *profile.ClientMetadata) []rule {
 	certificate := method != "private_key_jwt" || c.TLSClientCertificateBoundAccessTokens || c.UseMTLSEndpointAliases
 	return []rule{
 		{"client_authentication", failure, "token_endpoint_auth_method",
-			when(method != "" && !permits(s.ClientAuthentication, method), "method %.64q", method),
+			when(method != "" && !Permits(s.ClientAuthentication, method), "method %.64q", method),
 			"Register a method that the ecosystem permits."},
 		{"bindings", failure, dpopMember,
-			when(c.DPoPBoundAccessTokens && !permits(s.Bindings, "DPoP"), "tokens bound by DPoP"),
+			when(c.DPoPBoundAccessTokens && !Permits(s.Bindings, "DPoP"), "tokens bound by DPoP"),
 			"Register " + mtlsMember + " instead."},
 		{"bindings", failure, mtlsMember,
-			when(c.TLSClientCertificateBoundAccessTokens && !permits(s.Bindings, "mTLS"),
+			when(c.TLSClientCertificateBoundAccessTokens && !Permits(s.Bindings, "mTLS"),
 				"tokens bound by certificate"),
 			"Register " + dpopMember + " instead."},
 		{"mutual_tls", warning, "use_mtls_endpoint_aliases",
@@ -53,7 +53,7 @@ func (s *Set) clientRequestRules(c *profile.ClientMetadata) []rule {
 		{"response_modes", failure, "response_modes", when(foreignMode, "response mode %.64q", mode),
 			"Register only response modes that the ecosystem permits."},
 		{"subject_types", failure, "subject_type",
-			when(c.SubjectType != "" && !permits(s.SubjectTypes, c.SubjectType), "subject type %.64q", c.SubjectType),
+			when(c.SubjectType != "" && !Permits(s.SubjectTypes, c.SubjectType), "subject type %.64q", c.SubjectType),
 			"Register a subject type that the ecosystem permits."},
 		{"subject_types", advice, "subject_type",
 			when(c.SubjectType == "" && len(s.SubjectTypes) > 0, "missing subject_type"),
@@ -158,10 +158,10 @@ func (s *Set) clientEncryptionRules(c *profile.ClientMetadata) (table []rule) {
 				when(e.concerned && e.rule.Required && e.alg == "", "missing %s_alg", e.member),
 				"Register the algorithm with which the server encrypts."},
 			{e.path + ".alg", failure, e.member + "_alg",
-				when(e.alg != "" && !permits(e.rule.Algorithms, e.alg), "algorithm %.64q", e.alg),
+				when(e.alg != "" && !Permits(e.rule.Algorithms, e.alg), "algorithm %.64q", e.alg),
 				"Register an algorithm that the ecosystem permits."},
 			{e.path + ".enc", failure, e.member + "_enc",
-				when(e.alg != "" && !permits(e.rule.ContentEncryptions, enc), "algorithm %.64q", enc),
+				when(e.alg != "" && !Permits(e.rule.ContentEncryptions, enc), "algorithm %.64q", enc),
 				"Register a content encryption that the ecosystem permits. The default is A128CBC-HS256."},
 		}...)
 	}

@@ -14,7 +14,7 @@ import (
 //
 // LintServer never changes m and is safe for concurrent use.
 func (s *Set) LintServer(m *profile.ServerMetadata) []profile.Finding {
-	return s.findings(m.Lint(s.profile()), slices.Concat(
+	return s.findings(m.Lint(s.Profile()), slices.Concat(
 		s.serverAuthenticationRules(m), s.serverAliasRules(m), s.serverRequestRules(m), s.serverAlgorithmRules(m),
 		s.serverEncryptionRules(m), s.serverClaimRules(m), s.serverMemberRules(m)))
 }
@@ -36,10 +36,10 @@ func (s *Set) serverAuthenticationRules(m *profile.ServerMetadata) (table []rule
 	const dpopMember, mtlsMember = "dpop_signing_alg_values_supported", "tls_client_certificate_bound_access_tokens"
 	dpop, bound := len(m.DPoPSigningAlgValuesSupported) > 0, m.TLSClientCertificateBoundAccessTokens
 	return append(table, []rule{
-		{"bindings", failure, dpopMember, when(dpop && !permits(s.Bindings, "DPoP"), "DPoP is supported"),
+		{"bindings", failure, dpopMember, when(dpop && !Permits(s.Bindings, "DPoP"), "DPoP is supported"),
 			"Omit the member, and bind tokens by certificate."},
 		{"bindings", failure, mtlsMember,
-			when(bound && !permits(s.Bindings, "mTLS"), "bound certificates are supported"),
+			when(bound && !Permits(s.Bindings, "mTLS"), "bound certificates are supported"),
 			"Omit the member, and bind tokens by DPoP."},
 		{"bindings", failure, dpopMember,
 			when(!dpop && slices.Equal(s.Bindings, []string{"DPoP"}), "missing %s", dpopMember),

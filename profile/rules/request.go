@@ -80,7 +80,7 @@ func (p Parameter) Problem(values []string) string {
 			return fmt.Sprintf("has %d characters, want at least %d", n, p.MinLength)
 		case p.MaxLength > 0 && n > p.MaxLength:
 			return fmt.Sprintf("has %d characters, want at most %d", n, p.MaxLength)
-		case !permits(p.Values, value):
+		case !Permits(p.Values, value):
 			return "has a value that is not permitted"
 		}
 	}
@@ -147,7 +147,7 @@ func (a *AuthorizationDetails) problem(details []json.RawMessage) string {
 		var typed struct {
 			Type string `json:"type"`
 		}
-		if err := strictjson.Decode(detail, &typed); err != nil || !permits(a.Types, typed.Type) {
+		if err := strictjson.Decode(detail, &typed); err != nil || !Permits(a.Types, typed.Type) {
 			return fmt.Sprintf("authorization_details[%d]: type is not permitted", i)
 		}
 	}

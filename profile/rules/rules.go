@@ -2,7 +2,11 @@ package rules
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
+
+	"github.com/gofapi/fapi2/internal/jose"
+	"github.com/gofapi/fapi2/profile"
 )
 
 // A Set is the rules of one version of an ecosystem. A zero member adds no
@@ -75,6 +79,23 @@ type Set struct {
 	Metadata map[string]json.RawMessage `json:"metadata,omitempty"`
 }
 
+// Profile returns the parts of FAPI 2.0 Message Signing that the Set adds.
+func (s *Set) Profile() (p profile.Profile) {
+	for name, part := range map[string]profile.Profile{
+		"requests": profile.SignedRequests, "responses": profile.SignedResponses,
+		"introspection": profile.SignedIntrospection,
+	} {
+		if slices.Contains(s.MessageSigning, name) {
+			p |= part
+		}
+	}
+	return p
+}
+
+// Permits reports whether a list of a Set permits a value. An empty list
+// permits all values.
+func Permits(list []string, value string) bool { return len(list) == 0 || slices.Contains(list, value) }
+
 // Algorithms are signature algorithms of FAPI 2.0: PS256, ES256, EdDSA,
 // Ed25519. An empty list permits all that Signing permits.
 type Algorithms struct {
@@ -87,6 +108,25 @@ type Algorithms struct {
 	UserInfo      []string `json:"userinfo,omitempty"`
 	// RSABits is the least size of RSA keys, at least 2048.
 	RSABits int `json:"rsa_bits,omitempty"`
+}
+
+// For returns the permitted algorithms of one use, which is a list of a. An
+// empty list stands for Signing, which applies to a use without a list. If both
+// are empty, For returns all algorithms of FAPI 2.0. Do not change the result.
+func (a *Algorithms) For(use []string) []string {
+	if permitted, _ := a.of(use, ""); len(permitted) > 0 {
+		return permitted
+	}
+	return jose.Algorithms()
+}
+
+// of returns the permitted algorithms of one use and their path. Without a rule
+// it returns none.
+func (a *Algorithms) of(use []string, path string) ([]string, string) {
+	if len(use) > 0 {
+		return use, "algorithms." + path
+	}
+	return a.Signing, "algorithms.signing"
 }
 
 // Encryption are the rules for responses that the server encrypts.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gofapi/fapi2/profile"
 	"github.com/gofapi/fapi2/profile/rules"
 )
 
@@ -230,4 +231,19 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		require.JSONEq(t, string(written), string(rewritten))
 	})
+}
+
+func TestPermitted(t *testing.T) {
+	require.False(t, rules.Permits([]string{"query"}, "jwt"))
+	require.False(t, rules.Permits([]string{"query"}, ""))
+	require.True(t, rules.Permits([]string{"query"}, "query"))
+	require.True(t, rules.Permits(nil, "jwt"), "no rule")
+	var all rules.Algorithms
+	require.Equal(t, []string{"ES256", "PS256", "EdDSA", "Ed25519"}, all.For(all.UserInfo), "no rule")
+	narrow := rules.Algorithms{Signing: []string{"ES256", "PS256"}, UserInfo: []string{"PS256"}}
+	require.Equal(t, []string{"PS256"}, narrow.For(narrow.UserInfo))
+	require.Equal(t, []string{"ES256", "PS256"}, narrow.For(narrow.IDToken), "the rule for every use")
+	require.Equal(t, []string{"ES256", "PS256"}, narrow.For(nil))
+	set := rules.Set{MessageSigning: []string{"responses", "introspection", "unknown"}}
+	require.Equal(t, profile.SignedResponses|profile.SignedIntrospection, set.Profile())
 }
