@@ -17,9 +17,7 @@ const payment = `[{"type":"payment_initiation","locations":["https://example.com
 
 // Parsing and comparing should take at most a fifth of a bare signature check.
 func BenchmarkPayment(b *testing.B) {
-	types, err := openbanking.Types(nil)
-	require.NoError(b, err)
-	r, err := rar.NewRegistry(rar.RegistryConfig{Types: types})
+	r, err := openbanking.NewRegistry(nil)
 	require.NoError(b, err)
 	allowed := r.Types()
 	granted, err := r.Parse([]byte(payment), allowed)

@@ -425,8 +425,12 @@ func FuzzLaws(f *testing.F) {
 	}
 	f.Add(`[{"type":"c","actions":["a","b"]}]`, `[{"type":"c","actions":["a"]}]`, `[{"type":"c","actions":["b"]}]`)
 	f.Add(`[{"type":"limit","amount":3}]`, `[{"type":"limit","amount":2}]`, `[{"type":"limit","amount":1}]`)
-	types, err := openbanking.Types(nil)
+	known, err := openbanking.NewRegistry(nil)
 	require.NoError(f, err)
+	var types []*rar.Type
+	for _, name := range known.Types() {
+		types = append(types, known.Type(name))
+	}
 	r, err := rar.NewRegistry(rar.RegistryConfig{Types: append(types, limitType(f), fromSchema(f, "c", commonSchema), fromSchema(f, "n", `{"additionalProperties":true}`)), MaxBytes: 1 << 20, MaxEntries: 1000})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, text1, text2, text3 string) {

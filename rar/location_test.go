@@ -96,9 +96,8 @@ func TestForResourceExcludesOtherAPIs(t *testing.T) {
 func TestLocations(t *testing.T) {
 	open := fromSchema(t, "open", `{"additionalProperties":true}`)
 	through := fromSchema(t, "through", `{"properties":{"locations":{"$ref":"#/$defs/l","title":"Where"}},"$defs":{"l":{"type":"array"}}}`)
-	types, err := openbanking.Types(nil)
+	r, err := openbanking.NewRegistry(nil, open, through, fromSchema(t, "c", commonSchema))
 	require.NoError(t, err)
-	r := registry(t, append(types, open, through, fromSchema(t, "c", commonSchema))...)
 	withLocations := func(object, locations string) string {
 		return "[" + strings.TrimSuffix(object, "}") + `,"locations":` + locations + "}]"
 	}
@@ -174,11 +173,10 @@ func TestLocations(t *testing.T) {
 }
 
 func TestScopes(t *testing.T) {
-	types, err := openbanking.Types(map[string]string{
+	r, err := openbanking.NewRegistry(map[string]string{
 		openbanking.AccountInformationType: "accounts", openbanking.PaymentType: "payments", openbanking.RecurringPaymentType: "payments",
 	})
 	require.NoError(t, err)
-	r := registry(t, types...)
 	require.Equal(t, "accounts", r.Type(openbanking.AccountInformationType).Scope())
 	require.Equal(t, "", r.Type(openbanking.FundsConfirmationType).Scope())
 	var one []json.RawMessage
@@ -192,7 +190,7 @@ func TestScopes(t *testing.T) {
 		_, err := openbanking.NewPayment(openbanking.Config{Scope: scope})
 		require.ErrorContains(t, err, "Scope", "%q", scope)
 	}
-	_, err = openbanking.Types(map[string]string{"payments": "payments"})
+	_, err = openbanking.NewRegistry(map[string]string{"payments": "payments"})
 	require.ErrorContains(t, err, "payments")
 	for _, resource := range []string{"", "a.example", "https://a.example/#b", "https://\u0430.example"} {
 		_, err := openbanking.NewPayment(openbanking.Config{Resources: []string{resource}})

@@ -38,10 +38,10 @@ func registry(t testing.TB, types ...*rar.Type) *rar.Registry {
 
 func bankRegistry(t testing.TB) *rar.Registry {
 	t.Helper()
-	types, err := openbanking.Types(nil)
+	r, err := openbanking.NewRegistry(nil, fromSchema(t, "c", commonSchema), fromSchema(t, "secret", `{}`),
+		fromSchema(t, "n", `{"properties":{"n":{"type":"number"}}}`))
 	require.NoError(t, err)
-	return registry(t, append(types, fromSchema(t, "c", commonSchema), fromSchema(t, "secret", `{}`),
-		fromSchema(t, "n", `{"properties":{"n":{"type":"number"}}}`))...)
+	return r
 }
 
 func allowed(r *rar.Registry) (names []string) {
@@ -209,10 +209,9 @@ func TestParseAllowed(t *testing.T) {
 }
 
 func TestParseBounds(t *testing.T) {
-	types, err := openbanking.Types(nil)
-	require.NoError(t, err)
 	c := fromSchema(t, "c", `{"additionalProperties":true}`)
-	r := registry(t, append(types, c)...)
+	r, err := openbanking.NewRegistry(nil, c)
+	require.NoError(t, err)
 	big, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{c}, MaxBytes: 1 << 20, MaxEntries: 10001})
 	require.NoError(t, err)
 	few, err := rar.NewRegistry(rar.RegistryConfig{Types: []*rar.Type{c}, MaxBytes: 1 << 20})

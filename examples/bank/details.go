@@ -31,18 +31,15 @@ const anyObject = `{"type":"object","additionalProperties":true}`
 // this bank's API. The user sees all members of a detail of another type, and
 // it covers only an equal detail.
 func newRegistry(others map[string]json.RawMessage) (*rar.Registry, error) {
-	types, err := openbanking.Types(scopesOfDetails)
-	if err != nil {
-		return nil, err
-	}
+	var further []*rar.Type
 	for _, name := range slices.Sorted(maps.Keys(others)) {
 		other, err := rar.TypeFromSchema(name, others[name], rar.TypeConfig[rar.Detail]{})
 		if err != nil {
 			return nil, fmt.Errorf("%.100q: %w", name, err)
 		}
-		types = append(types, other)
+		further = append(further, other)
 	}
-	return rar.NewRegistry(rar.RegistryConfig{Types: types})
+	return openbanking.NewRegistry(scopesOfDetails, further...)
 }
 
 // An account is an element of the response to GET /accounts.

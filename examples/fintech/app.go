@@ -19,6 +19,7 @@ import (
 	"github.com/gofapi/fapi2/examples/internal/vault"
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/rar"
+	"github.com/gofapi/fapi2/rar/openbanking"
 	"golang.org/x/oauth2"
 )
 
@@ -36,7 +37,7 @@ type app struct {
 
 func newApp(c *config, kept *kept, s surroundings) (a *app, err error) {
 	a = &app{surroundings: s, config: c, users: users{kept.records}, probe: kept.probe(s.log)}
-	if a.types, err = newRegistry(); err != nil {
+	if a.types, err = openbanking.NewRegistry(nil); err != nil {
 		return nil, err
 	}
 	if a.set, err = newSet(c, s.log); err != nil {

@@ -17,16 +17,6 @@ const (
 	maxKept = 1 << 10 // bytes of an order, while the user is at the bank
 )
 
-// newRegistry returns the types of authorization details that this application
-// supports. They are those of the bank.
-func newRegistry() (*rar.Registry, error) {
-	types, err := openbanking.Types(nil)
-	if err != nil {
-		return nil, err
-	}
-	return rar.NewRegistry(rar.RegistryConfig{Types: types})
-}
-
 // A form contains the input of the payment page.
 type form struct {
 	Bank, Amount, Payee, IBAN, Reference string

@@ -89,7 +89,7 @@ func newBank(t *testing.T, c combination, app *httptest.Server) *world {
 	w.interact = w.approve
 	registration, clientCAs := w.register(c)
 
-	types, err := newRegistry()
+	types, err := openbanking.NewRegistry(nil)
 	require.NoError(t, err)
 	cfg := authserver.Config{
 		AuthorizationDetails: types,

@@ -57,9 +57,7 @@ func (m *memory) GetAccessTokenSession(
 }
 
 func newWorld(t *testing.T) *world {
-	kinds, err := openbanking.Types(nil)
-	require.NoError(t, err)
-	types, err := rar.NewRegistry(rar.RegistryConfig{Types: kinds})
+	types, err := openbanking.NewRegistry(nil)
 	require.NoError(t, err)
 	asMux, apiMux := http.NewServeMux(), http.NewServeMux()
 	w := &world{

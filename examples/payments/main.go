@@ -68,13 +68,12 @@ func newAPI(ctx context.Context, resource string, issuer resourceserver.Issuer, 
 	if err != nil {
 		return nil, err
 	}
-	kinds, kindsErr := openbanking.Types(map[string]string{openbanking.PaymentType: "payments"})
-	types, typesErr := rar.NewRegistry(rar.RegistryConfig{Types: kinds})
+	types, typesErr := openbanking.NewRegistry(map[string]string{openbanking.PaymentType: "payments"})
 	used, usesErr := uses.New(uses.Config{Store: shared, Issuer: issuer.ID, Keep: keep})
 	guard, guardErr := resourceserver.New(resourceserver.Config{
 		Resource: resource, Issuers: []resourceserver.Issuer{issuer}, AuthorizationDetails: types, Replay: shared,
 	})
-	if err := errors.Join(kindsErr, typesErr, usesErr, guardErr); err != nil {
+	if err := errors.Join(typesErr, usesErr, guardErr); err != nil {
 		return nil, err
 	}
 	a := &api{guard, types, used, db}

@@ -29,11 +29,7 @@ import (
 // support. A bank with other types publishes their schemas for the client and
 // the API, see rar.Registry.SchemaHandler.
 func newTypes() (*rar.Registry, error) {
-	types, err := openbanking.Types(nil)
-	if err != nil {
-		return nil, err
-	}
-	return rar.NewRegistry(rar.RegistryConfig{Types: types})
+	return openbanking.NewRegistry(nil)
 }
 
 // describe returns the text of the bank's page about the request. The page

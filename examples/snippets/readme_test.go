@@ -42,11 +42,7 @@ func guardAPI(mux *http.ServeMux) error {
 func payOnce(mux *http.ServeMux, issuers []resourceserver.Issuer, shared store.Store, bank bank) error {
 	const lifeOfAGrant = 90 * 24 * time.Hour
 	//docs:begin payOnce
-	kinds, err := openbanking.Types(map[string]string{openbanking.PaymentType: "payments"}) // type and scope
-	if err != nil {
-		return err
-	}
-	types, err := rar.NewRegistry(rar.RegistryConfig{Types: kinds})
+	types, err := openbanking.NewRegistry(map[string]string{openbanking.PaymentType: "payments"}) // type and scope
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,6 @@ import (
 	"github.com/gofapi/fapi2/profile/client"
 	"github.com/gofapi/fapi2/profile/profiletest"
 	"github.com/gofapi/fapi2/profile/resourceserver"
-	"github.com/gofapi/fapi2/rar"
 	"github.com/gofapi/fapi2/rar/openbanking"
 	"github.com/gofapi/fapi2/store"
 )
@@ -105,9 +104,7 @@ func TestIssuerInABubble(t *testing.T) {
 }
 
 func TestWithToken(t *testing.T) {
-	kinds, err := openbanking.Types(nil)
-	require.NoError(t, err)
-	types, err := rar.NewRegistry(rar.RegistryConfig{Types: kinds})
+	types, err := openbanking.NewRegistry(nil)
 	require.NoError(t, err)
 	const detail = `[{"type":"account_information","actions":["list_accounts"]}]`
 	clock := profiletest.NewClock()

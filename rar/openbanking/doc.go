@@ -2,7 +2,8 @@
 // for banks. They are account information with an expiry, a single payment,
 // recurring payments within limits, and confirmation of funds.
 //
-// [Types] returns all four types under their default names.
+// [NewRegistry] returns a registry with all four types under their default
+// names.
 // [NewAccountInformation], [NewPayment], [NewRecurringPayment] and
 // [NewFundsConfirmation] each make one type, under any name. The types for
 // payments and account information accept the examples of RFC 9396. Each type

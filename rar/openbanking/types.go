@@ -38,11 +38,11 @@ func newType[T any](name string, cfg Config, typ rar.TypeConfig[T]) (*rar.Type, 
 	return rar.TypeOf(cmp.Or(cfg.Name, name), typ)
 }
 
-// Types returns all types of this package under their default names, for a
-// [rar.RegistryConfig]. scopes has the scope of a type under the type's name,
-// for example "payments" under [PaymentType]. Types that are not in scopes have
-// no scope. A name of another type is an error.
-func Types(scopes map[string]string) ([]*rar.Type, error) {
+// NewRegistry returns a registry with all types of this package under their
+// default names, and further types. scopes has the scope of a type under the
+// type's name, for example "payments" under [PaymentType]. Types that are not
+// in scopes have no scope. A name of another type is an error.
+func NewRegistry(scopes map[string]string, further ...*rar.Type) (*rar.Registry, error) {
 	var types []*rar.Type
 	for _, t := range []struct {
 		name string
@@ -62,7 +62,7 @@ func Types(scopes map[string]string) ([]*rar.Type, error) {
 			return nil, fmt.Errorf("openbanking: scope for unknown type %q", name)
 		}
 	}
-	return types, nil
+	return rar.NewRegistry(rar.RegistryConfig{Types: append(types, further...)})
 }
 
 // coversLocations applies the rule for the common members to locations.

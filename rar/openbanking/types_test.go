@@ -12,11 +12,25 @@ import (
 )
 
 func newRegistry(t testing.TB) *rar.Registry {
-	types, err := openbanking.Types(nil)
-	require.NoError(t, err)
-	r, err := rar.NewRegistry(rar.RegistryConfig{Types: types})
+	r, err := openbanking.NewRegistry(nil)
 	require.NoError(t, err)
 	return r
+}
+
+func TestNewRegistry(t *testing.T) {
+	_, err := openbanking.NewRegistry(map[string]string{"payments": "payments"})
+	require.ErrorContains(t, err, "payments", "a scope for an unknown type")
+	_, err = openbanking.NewRegistry(map[string]string{openbanking.PaymentType: "two scopes"})
+	require.Error(t, err)
+	r, err := openbanking.NewRegistry(map[string]string{openbanking.PaymentType: "payments"})
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{
+		openbanking.AccountInformationType, openbanking.PaymentType,
+		openbanking.RecurringPaymentType, openbanking.FundsConfirmationType,
+	}, r.Types())
+	details, err := r.Parse([]byte("["+payment+","+funds+"]"), r.Types())
+	require.NoError(t, err)
+	require.Equal(t, []string{"payments"}, details.Scopes())
 }
 
 // with returns a JSON object with the given members. It omits members whose

@@ -15,8 +15,10 @@ import (
 // A payment API: one consent is one payment, in whatever spelling it is
 // ordered.
 func Example() {
-	types, _ := openbanking.Types(nil)
-	registry, _ := rar.NewRegistry(rar.RegistryConfig{Types: types})
+	registry, err := openbanking.NewRegistry(nil)
+	if err != nil {
+		panic(err)
+	}
 	payments, err := uses.New(uses.Config{
 		Store:  &shared{records: make(map[string]record), now: time.Now}, // in production one that processes share
 		Issuer: "https://as.example",

@@ -31,9 +31,7 @@ const (
 )
 
 func registry(t testing.TB) *rar.Registry {
-	types, err := openbanking.Types(nil)
-	require.NoError(t, err)
-	r, err := rar.NewRegistry(rar.RegistryConfig{Types: types})
+	r, err := openbanking.NewRegistry(nil)
 	require.NoError(t, err)
 	return r
 }
