@@ -15,9 +15,9 @@ import (
 // encoding/json writes them as a report. It is a plain value.
 type Finding struct {
 	// Clause is the requirement that the document does not meet. It is an ID of
-	// spec/requirements.tsv in the repository of this module. For example,
-	// "MD-2-5" is in RFC 8414 §2. For a rule of an ecosystem, it is the source
-	// of the rule.
+	// spec/requirements.tsv in the repository of this module, and
+	// spec/README.md has the prefixes. For example, "MD-2-5" is in RFC 8414 §2.
+	// For a rule of an ecosystem, it is the source of the rule.
 	Clause string `json:"clause"`
 	// Severity is "error", "warning" or "advice".
 	//
