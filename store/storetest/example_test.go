@@ -23,6 +23,18 @@ func ExampleTestIndex() {
 	// Output: passed: true
 }
 
+// The test of a store. In the _test.go file of the store, the function literal
+// is TestStore. Each call of open returns a connection to the same database.
+func ExampleTest() {
+	memory, err := store.NewMemory(store.MemoryConfig{}) // here the test opens its own store
+	if err != nil {
+		panic(err)
+	}
+	_ = func(t *testing.T) {
+		storetest.Test(t, func(*testing.T) store.Store { return memory })
+	}
+}
+
 // run runs a test inside an example, as go test does without -v.
 func run(name string, test func(t *testing.T)) (passed bool) {
 	verbose := flag.Lookup("test.v").Value.String()
