@@ -129,10 +129,11 @@ func TestBrokenServers(t *testing.T) {
 			w.Header().Set("X-Long", strings.Repeat("x", 1<<20))
 		}},
 		{"no response", "exceeded", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
-		{"a slow body", "exceeded", func(w http.ResponseWriter, r *http.Request) {
+		{"a slow body", "cannot be fetched", func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusOK)
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
+			panic(http.ErrAbortHandler) // without it, the body could end before the client gives up
 		}},
 		{"a connection that breaks off", "EOF", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }},
 	} {
