@@ -26,9 +26,10 @@ func ExamplePairwiseSubjects() {
 		}
 		return subject
 	}
-	fmt.Println(len(identifier("fintech.example.com")))
-	fmt.Println(identifier("fintech.example.com") == identifier("fintech.example.com"))
-	fmt.Println(identifier("fintech.example.com") == identifier("shop.example.com"))
+	web, mobile := identifier("fintech.example.com"), identifier("fintech.example.com")
+	fmt.Println(len(web))
+	fmt.Println(web == mobile)
+	fmt.Println(web == identifier("shop.example.com"))
 	// Output:
 	// 43
 	// true
