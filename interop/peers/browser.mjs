@@ -139,6 +139,7 @@ async function visit(launched, { size, language, name }) {
 
   begin(`${name}: nothing ticked is a denial`)
   await connect(page, language)
+  await page.locator('#approve').waitFor() // the list does not wait for the page
   for (const box of await page.locator('input[type=checkbox]').all()) await box.uncheck()
   await page.click('#approve')
   await atFintech(page)
