@@ -3,10 +3,12 @@ package resourceserver
 import (
 	"context"
 	"crypto"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
+	"github.com/gofapi/fapi2/internal/jose"
 	"github.com/gofapi/fapi2/internal/refresh"
 	"github.com/gofapi/fapi2/jwks"
 	"github.com/gofapi/fapi2/profile"
@@ -56,6 +58,11 @@ func (d *discovery) find(ctx context.Context, old *source) (*source, error) {
 	remote, err := jwks.NewRemote(jwks.RemoteConfig{URL: metadata.JWKSURI, HTTPClient: d.client, Now: d.now})
 	if err != nil {
 		return nil, err
+	}
+	if old != nil { // the old keys serve until the new URL responds
+		if _, err := remote.Keys(ctx, "", jose.ES256); errors.Is(err, jwks.ErrUnavailable) {
+			return nil, err
+		}
 	}
 	return &source{metadata.JWKSURI, remote}, nil
 }

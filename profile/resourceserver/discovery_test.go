@@ -134,6 +134,11 @@ func TestDiscoveredKeys(t *testing.T) {
 	})), "attack: a token cannot choose its issuer")
 	require.Equal(t, fetched, as.count(metadata))
 
+	as.change(func() { as.set = "/gone" })
+	w.clock.Advance(time.Hour)
+	require.Equal(t, 200, status(issued("as")), "the old keys serve while the new URL does not respond")
+	failures.next(t, "keys unavailable")
+
 	as.change(func() { as.set = "/moved" })
 	w.clock.Advance(time.Hour)
 	require.Equal(t, 200, status(issued("as-moved")), "the JWK Set has moved")
